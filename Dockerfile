@@ -1,0 +1,26 @@
+# The image of a run: a PyTorch base, and this project installed into it.
+#
+# The default base covers V100 (sm_70) to H100 (sm_90); PyTorch's builds for later CUDA versions need not hold V100 code.
+# Pin it by digest with --build-arg FROM_IMAGE_NAME=pytorch/pytorch@sha256:... (in gbench: --from-image); where no registry
+# can be reached see docs/air-gapped.md.
+ARG FROM_IMAGE_NAME=pytorch/pytorch:2.7.1-cuda12.6-cudnn9-runtime
+FROM ${FROM_IMAGE_NAME}
+
+WORKDIR /opt/gbench
+COPY pyproject.toml README.md LICENSE Dockerfile ./
+COPY configs configs
+COPY scripts scripts
+COPY src src
+
+# PyTorch is what is measured, so the base's own stays: pip may add what is missing beside it, and asks no index when
+# nothing is. PIP_BREAK_SYSTEM_PACKAGES: a Debian Python belongs to its distribution (PEP 668), here it is all ours.
+RUN export PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
+ && python3 -c 'from importlib.metadata import version; [print(p + "==" + version(p)) for p in ("torch", "torchvision")]' \
+      > torch-of-base.txt \
+ && python3 -m pip install --quiet --constraint torch-of-base.txt 'hatchling>=1.21' \
+ && python3 -m pip install --quiet --constraint torch-of-base.txt --no-build-isolation .
+
+# Any user may run it: what would be written beside the run folder goes to /tmp, and PyTorch's look-up of a user name
+# finds one for a uid that the image does not know.
+ENV HOME=/tmp USER=gbench LOGNAME=gbench
+WORKDIR /tmp

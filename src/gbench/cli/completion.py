@@ -1,0 +1,22 @@
+"""`gbench completion`: the script that teaches a shell our verbs and options."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL.
+
+    \b
+    eval "$(gbench completion bash)"            # in ~/.bashrc
+    gbench completion fish > ~/.config/fish/completions/gbench.fish
+    """
+    root = ctx.find_root()
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(root.command, {}, "gbench", "_GBENCH_COMPLETE").source())

@@ -1,0 +1,212 @@
+"""`gbench data`: prepare, synth, verify, stats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gbench.cli.output import print_json
+from gbench.errors import GbenchError
+
+if TYPE_CHECKING:
+    from gbench.datasets.manifest import Prepared
+    from gbench.datasets.stats import DatasetStats
+
+DEFAULT_ROOT = Path("data/facades")
+
+_folder = click.Path(file_okay=False, path_type=Path)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+_out_option = click.option(
+    "--out", type=_folder, default=DEFAULT_ROOT, show_default=True, help="The dataset's folder; never overwritten."
+)
+_root_argument = click.argument("root", type=_folder, default=DEFAULT_ROOT)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def data() -> None:
+    """Prepare, draw, verify and describe datasets.
+
+    A dataset is a folder with train, val and test, each full of PNG or JPEG pairs side by side: A left, B right.
+    """
+
+
+@data.command()
+@click.argument("name", type=click.Choice(["facades"]))
+@_out_option
+@click.option("--url", metavar="URL", help="Fetch the archive from this mirror.")
+@click.option("--archive", type=click.Path(dir_okay=False, path_type=Path), help="Take this local copy; fetch nothing.")
+@_json_option
+def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json: bool) -> None:
+    """Fetch, unpack and check a published dataset.
+
+    Writes its manifest. A download that broke off is resumed. A dataset that is there already is checked, never
+    overwritten.
+
+    \b
+    Examples:
+      gbench data prepare facades
+      gbench data prepare facades --archive ~/Downloads/facades.tar.gz
+    """
+    from gbench.datasets import facades
+
+    if url and archive:
+        raise click.UsageError("Give --url or --archive, not both.")
+    with _progress("fetching", facades.ARCHIVE_BYTES, bytes_=True) as advance_to:
+        prepared = facades.prepare(out, url or facades.URL, archive, advance_to)
+    _print_prepared(out, prepared, as_json)
+
+
+@data.command()
+@click.option(
+    "--out",
+    type=_folder,
+    default=Path("data/synthetic"),
+    show_default=True,
+    help="The dataset's folder; never overwritten.",
+)
+@click.option("--count", type=click.IntRange(min=0), help="Images in each phase.")
+@click.option("--train", type=click.IntRange(min=0), help="Images in train  [default: --count, else 400]")
+@click.option("--val", type=click.IntRange(min=0), help="Images in val  [default: --count, else 100]")
+@click.option("--test", type=click.IntRange(min=0), help="Images in test  [default: --count, else 106]")
+@click.option("--size", type=click.IntRange(16, 4096), default=256, show_default=True, help="Side of a half in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Other seeds, other houses.")
+@_json_option
+def synth(
+    out: Path,
+    count: int | None,
+    train: int | None,
+    val: int | None,
+    test: int | None,
+    size: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Draw a synthetic facades set.
+
+    Label maps in the CMP palette, and photo-like pictures to match. An image depends on seed, phase, number and size
+    alone, however many are drawn.
+
+    \b
+    Examples:
+      gbench data synth --count 8
+      gbench data synth --out data/small --train 64 --val 0 --test 8 --size 64
+    """
+    from gbench.datasets import facades
+    from gbench.datasets import synth as drawing
+
+    given = {"train": train, "val": val, "test": test}
+    counts = {
+        phase: number if number is not None else count if count is not None else facades.COUNTS[phase]
+        for phase, number in given.items()
+    }
+    if not sum(counts.values()):
+        raise click.UsageError("No image asked for: give --count, --train, --val or --test.")
+    with _progress("drawing", sum(counts.values())) as advance_to:
+        prepared = drawing.synth(out, counts, size, seed, advance_to)
+    _print_prepared(out, prepared, as_json)
+
+
+@data.command()
+@_root_argument
+@_json_option
+def verify(root: Path, as_json: bool) -> None:
+    """Check a dataset against its manifest.
+
+    ROOT is data/facades unless given. Exit code 1 when a file is missing, changed or extra.
+
+    \b
+    Examples:
+      gbench data verify
+      gbench data verify /data/facades --json
+    """
+    from gbench.datasets import manifest
+
+    expected = manifest.read_manifest(root)
+    problems = manifest.compare(root, expected)
+    if as_json:
+        listed = [problem._asdict() for problem in problems]
+        sha256 = expected.dataset_sha256
+        print_json({"root": str(root), "intact": not problems, "dataset_sha256": sha256, "problems": listed})
+    else:
+        for problem in problems:
+            click.echo(str(problem))
+    if problems:
+        raise GbenchError(
+            f"the dataset in {root} differs from its manifest in {len(problems)} place(s)",
+            "restore those files, or move the folder away and prepare it anew",
+        )
+    if not as_json:
+        click.echo(f"{root}: {len(expected.files)} images as in the manifest, sha256 {expected.dataset_sha256}")
+
+
+@data.command()
+@_root_argument
+@_json_option
+def stats(root: Path, as_json: bool) -> None:
+    """Counts, sizes and colours of a dataset.
+
+    ROOT is data/facades unless given.
+
+    \b
+    Examples:
+      gbench data stats
+      gbench data stats /data/facades --json
+    """
+    from gbench.datasets import layout
+    from gbench.datasets.stats import stats as compute
+
+    images = sum(len(layout.list_images(root / phase)) for phase in layout.PHASES)
+    with _progress("reading", images) as advance_to:
+        result = compute(root, advance_to)
+    if as_json:
+        print_json(result.model_dump())
+    else:
+        _print_stats(result)
+
+
+def _print_prepared(root: Path, prepared: Prepared, as_json: bool) -> None:
+    manifest, fresh = prepared
+    if as_json:
+        print_json({"root": str(root), "fresh": fresh, **manifest.model_dump(exclude={"manifest_version", "files"})})
+        return
+    counts = ", ".join(f"{number} {phase}" for phase, number in manifest.counts.items())
+    how = "prepared" if fresh else "was there already, and is as in its manifest"
+    click.echo(f"{root}: {counts} images; {how}\nsource {manifest.source}\nsha256 {manifest.dataset_sha256}")
+
+
+def _print_stats(result: DatasetStats) -> None:
+    click.echo(f"{result.root}: sha256 {result.dataset_sha256}")
+    for name, phase in result.phases.items():
+        sizes = ", ".join(f"{count} of {size}" for size, count in phase.sizes.items())
+        click.echo(f"{name}: {phase.images} images, {phase.size_bytes / 1e6:.1f} MB ({sizes})")
+        for half, figures in (("A", phase.a), ("B", phase.b)):
+            mean, std = (" ".join(f"{value:5.1f}" for value in values) for values in (figures.mean, figures.std))
+            click.echo(f"  {half}  mean RGB {mean}  std {std}")
+        shares = sorted(phase.label_shares.items(), key=lambda item: -item[1])
+        click.echo("  B by class: " + ", ".join(f"{label} {100 * share:.1f} %" for label, share in shares if share))
+
+
+@contextmanager
+def _progress(what: str, total: int, bytes_: bool = False) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, from the first call of the function it gives, which takes how much is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    amount = DownloadColumn() if bytes_ else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(what, total=total)
+
+    def advance_to(done: int) -> None:
+        bar.start()
+        bar.update(task, completed=done)
+
+    try:
+        yield advance_to
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -1,0 +1,44 @@
+"""`gbench models`: what can be launched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model", required=False)
+@click.option("--config", metavar="CONFIG", help="Folder of MODEL.yaml files. Variable: CONFIG.")
+@click.option("--recipe", type=click.Choice(["performance", "convergence"]), default="performance", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object on stdout.")
+def models(model: str | None, config: str | None, recipe: str, as_json: bool) -> None:
+    """List the models; with MODEL, every value it means, each a KEY for `launch --set`.
+
+    A new variant is one more YAML file in the config folder.
+
+    \b
+    gbench models
+    gbench models pix2pix_unet_256 --recipe convergence
+    """
+    from gbench.cli.output import print_json
+    from gbench.settings.catalog import load_model, model_names
+    from gbench.settings.resolve import default_config_dir
+
+    folder = Path(config) if config else default_config_dir(os.environ)
+    if model is None:
+        listed = {name: load_model(name, folder).description for name in model_names(folder)}
+        if as_json:
+            print_json(listed)
+        else:
+            for name, description in listed.items():
+                click.echo(f"{name:<26}{description}")
+        return
+    values = load_model(model, folder).config("convergence" if recipe == "convergence" else "performance").model_dump()
+    if as_json:
+        print_json(values)
+        return
+    for section, inner in values.items():
+        for key, value in inner.items() if isinstance(inner, dict) else ():
+            click.echo(f"{section}.{key:<20} {'-' if value is None else value}")

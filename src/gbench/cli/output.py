@@ -1,0 +1,101 @@
+"""What the terminal shows: results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from gbench.launch import Finished
+    from gbench.measure.summary import Summary
+    from gbench.settings.spec import RunSpec
+
+
+class Terminal:
+    """Progress lines on stderr, or nowhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def show(self, line: str) -> None:
+        """Show one line as it comes."""
+        if not self._quiet:
+            click.echo(line, err=True)
+
+
+def print_json(values: Any) -> None:
+    """One JSON object on stdout."""
+    click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool) -> None:
+    """What a dry run says: every value and its origin, then the exact request."""
+    values = spec.model_dump(mode="json")
+    if as_json:
+        print_json({"spec": values, "origins": origins, "request": request})
+        return
+    fields = {
+        "CONT": "image",
+        "DATASETS": "dataset",
+        "DATASETS_DIR": "datasets_dir",
+        "CNDB_DIR": "cndb_dir",
+        "CODE_LINK": "code_link",
+        "RUN_MODEL_FILE": "run_model_file",
+        "DOCKERFILE": "dockerfile",
+        "CONFIG": "config_dir",
+    }
+    click.echo("# the resolved spec: value (origin)")
+    for variable, field in fields.items():
+        click.echo(f"{variable:<28}{values.pop(field)}  ({origins[variable]})")
+    config = values.pop("config")
+    for key, value in values.items():
+        click.echo(f"{key:<28}{_text(value)}" + (f"  ({origins[key]})" if key in origins else ""))
+    for section, inner in config.items():
+        for key, value in inner.items() if isinstance(inner, dict) else ():
+            name = f"{section}.{key}"
+            click.echo(f"{name:<28}{_text(value)}  ({origins[name]})")
+    click.echo("\n# the exact request; nothing was started")
+    click.echo(json.dumps(request, indent=2))
+
+
+def print_finished(finished: Finished, as_json: bool) -> None:
+    """The result of a launch."""
+    record = finished.record
+    paths = {"run": str(finished.folder.path), "log": str(finished.log), "record": str(finished.record_path)}
+    if as_json:
+        print_json({"result": finished.folder.read("result.json"), "record": record.model_dump(), "paths": paths})
+        return
+    click.echo(
+        f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
+        f"{record.train_type}  {record.dist_type}  {record.dataset}"
+    )
+    if finished.summary is not None:
+        for line in summary_lines(finished.summary):
+            click.echo(line)
+    else:
+        for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
+            click.echo(f"{key:<13}{_text(value)}")
+    for name, path in paths.items():
+        click.echo(f"{name:<13}{path}")
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """A run's figures for a person, fit to be pasted in a ticket."""
+    deviation_s = summary.step_variance_s2**0.5
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
+    figures = {
+        "throughput": f"{summary.throughput_img_s:.4g} img/s end to end, data loading included",
+        "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}",
+        "step": f"{summary.step_mean_s:.4g} s mean, {summary.step_median_s:.4g} s median, {deviation_s:.2g} s spread",
+        "measured": f"{summary.steps} steps, {summary.images} images, {summary.wall_s:.4g} s",
+        "warm-up": f"{summary.warmup_steps} steps before them, left out",
+        "mean losses": losses,
+    }
+    lines = [f"{name:<13}{text}" for name, text in figures.items()]
+    return lines if summary.complete else [*lines, "INCOMPLETE   the run ended before its last step"]
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)

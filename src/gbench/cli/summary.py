@@ -1,0 +1,33 @@
+"""`gbench summary`: a run's figures, recomputed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As result.json has it, on stdout.")
+def summary(run_dir: Path, as_json: bool) -> None:
+    """Recompute the statistics of RUN_DIR from its raw samples; works for a run that was killed, too.
+
+    \b
+    gbench summary results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
+    """
+    from dataclasses import asdict
+
+    from gbench.cli.output import summary_lines
+    from gbench.errors import RunFailed
+    from gbench.measure.summary import summarize_folder
+    from gbench.runfolder import VERSION, RunFolder, to_json
+
+    result = summarize_folder(RunFolder(run_dir))
+    if result is None:
+        raise RunFailed(f"{run_dir} holds no measured step", "the run ended in its warm-up; read its log.txt")
+    if as_json:
+        click.echo(to_json({"version": VERSION, **asdict(result)}), nl=False)
+        return
+    for line in summary_lines(result):
+        click.echo(line)

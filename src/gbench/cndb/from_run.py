@@ -1,0 +1,137 @@
+"""The record of a run, built from its run folder alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import ValidationError
+
+from gbench.cndb import logline
+from gbench.cndb.record import RECORD_SCHEMA, Named, Record
+from gbench.errors import RunFailed
+from gbench.measure.summary import Summary
+from gbench.runfolder import RunFolder
+from gbench.runners.plan import BENCHMARK_LOG_NAME
+from gbench.settings.spec import RunSpec
+
+
+def record_of(folder: RunFolder) -> Record:
+    """The record of a finished run: from its benchmark log line where its run script left one, else from its samples.
+
+    Raises:
+        RunFailed: the run left nothing that a record can be made of.
+    """
+    spec, host = folder.spec(), folder.read("host.json") or {}
+    line = _benchmark_line(folder)
+    values = _common(spec, host)
+    if line is not None:
+        try:
+            said = logline.parse(line)
+        except ValueError as error:
+            raise RunFailed(f"benchmark log line {line!r}: {error}", "mend the run script") from error
+        values.update(said, extra={**values["extra"], **said.get("extra", {})})
+        return _checked(values)
+    environment, result = folder.read("environment.json"), folder.read("result.json")
+    if environment is None or result is None:
+        raise RunFailed(
+            "the run left neither measured steps nor a benchmark log line",
+            f"read {folder.log}; a run script of your own must append its line to $BENCHMARK_LOG",
+        )
+    summary = Summary(**{key: value for key, value in result.items() if key != "version"})
+    software = environment["software"]
+    values.update(
+        dev=environment["device"],
+        train_type=environment["precision_at_end"]["ran"],
+        perf_data=_perf_data(summary),
+        metric_data=summary.last_epoch_losses if spec.recipe == "convergence" else summary.losses,
+        soft_info=Named(**{**values["soft_info"].model_dump(), **software}),
+    )
+    values["extra"]["precision_flags"] = environment["precision_at_end"]
+    return _checked(values)
+
+
+def _benchmark_line(folder: RunFolder) -> str | None:
+    """The last benchmark log line that the run script appended, or failing that, printed."""
+    for path in (folder.path / BENCHMARK_LOG_NAME, folder.log):
+        if path.exists():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            found = [line for line in lines if logline.is_benchmark_line(line)]
+            if found:
+                return found[-1].strip()
+    return None
+
+
+def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
+    """What spec and host say of any run."""
+    image = host.get("where", {})
+    hardware = host.get("hardware", {})
+    gpus = hardware.get("gpus") or []
+    return {
+        "model": spec.record_name,
+        "batch_size": spec.batch_size,
+        "framework": spec.framework,
+        "dataset": spec.dataset,
+        "dev": gpus[0] if gpus else hardware.get("cpu", {}).get("name", "unknown"),
+        "dev_num": spec.world_size,
+        "train_type": spec.precision,
+        "dist_type": "DDP" if spec.world_size > 1 else "Single",
+        "hyper_params": {
+            **spec.config.optim.model_dump(),
+            **spec.config.network.model_dump(),
+            **{f"data_{key}": value for key, value in spec.config.data.model_dump().items()},
+            "seed": spec.seed,
+            "deterministic": spec.deterministic,
+            "profile": "reference",
+        },
+        "code_link": spec.code_link,
+        "soft_info": Named(name=image.get("image") or "host", **{k: v for k, v in image.items() if k != "image"}),
+        "hard_info": Named(
+            name=hardware.get("os", "unknown"),
+            cpu=hardware.get("cpu"),
+            mem=hardware.get("mem"),
+            dev={name: gpus.count(name) for name in gpus},
+        ),
+        "extra": {
+            "NV_Web": "N/A",
+            "Github": "N/A",
+            "record_schema": RECORD_SCHEMA,
+            "run_id": spec.run_id,
+            "recipe": spec.recipe,
+            "batch_size_per_device": spec.batch_per_device,
+            "driver": hardware.get("driver") or "N/A",
+            "dataset_sha256": host.get("dataset", {}).get("sha256"),
+            "dataset_source": host.get("dataset", {}).get("source"),
+            "command_line": spec.command_line,
+            "git": host.get("git"),
+            "warnings": host.get("warnings", []),
+            "started_utc": host.get("started_utc"),
+            "ended_utc": host.get("ended_utc"),
+        },
+    }
+
+
+def _perf_data(summary: Summary) -> dict[str, Any]:
+    """The speed figures: those that CNDB knows under its names, each with its unit, the rest under their own."""
+    rest = asdict(summary)
+    for losses in ("losses", "last_epoch_losses"):
+        del rest[losses]
+    return {
+        "throughput": rest.pop("throughput_img_s"),
+        "throughput_unit": "img/s",
+        "latency": rest.pop("step_mean_s"),
+        "latency_unit": "s/step",
+        "variance": rest.pop("step_variance_s2"),
+        "variance_unit": "s^2",
+        "count": rest.pop("steps"),
+        **rest,
+    }
+
+
+def _checked(values: dict[str, Any]) -> Record:
+    try:
+        return Record(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "record"
+        raise RunFailed(f"{field}: {problem['msg']}", "the run's figures make no record; read its log") from error

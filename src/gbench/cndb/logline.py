@@ -1,0 +1,88 @@
+"""The benchmark log line: how a run script of the GPU Golden Bench says its result (CNDB, "benchmark log line").
+
+network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, precision:FP32, throughput:22.9 img/s
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gbench.cndb.record import Record
+
+NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(.*)")
+# key of the line -> key of the record; keys of mappings as SECTION.KEY
+KEYS = {
+    "network": "model",
+    "batch size": "batch_size",
+    "device count": "dev_num",
+    "dpf mode": "dist_type",
+    "precision": "train_type",
+    "eval_exec_mode": "eval_type",
+    "device": "dev",
+    "dataset": "dataset",
+    "fps": "perf_data.throughput",
+    "time_avg": "perf_data.latency",
+    "time_var": "perf_data.variance",
+    "accuracy": "metric_data.accuracy",
+    "nv_web_perf": "extra.NV_Web",
+    "github_perf_data": "extra.Github",
+    "driver": "extra.driver",
+}
+
+
+def is_benchmark_line(line: str) -> bool:
+    """Whether a line of a log is a benchmark log line."""
+    return re.match(r"\s*network\s*:[^,]+,.*\bbatch size\s*:", line, re.IGNORECASE) is not None
+
+
+def parse(line: str) -> dict[str, Any]:
+    """The record keys that a line gives: numbers as numbers, with their unit under `KEY_unit`.
+
+    Raises:
+        ValueError: a field without a colon, or a count that is no whole number.
+    """
+    values: dict[str, Any] = {}
+    for part in line.strip().split(","):
+        key, colon, text = (piece.strip() for piece in part.partition(":"))
+        if not colon:
+            raise ValueError(f"field {part.strip()!r} has no colon")
+        place = "perf_data.throughput" if "throughput" in key.lower() else KEYS.get(key.lower())
+        if place is None:
+            continue  # fields that CNDB has no place for, as in the original
+        if place in ("batch_size", "dev_num"):
+            if not text.isdigit():
+                raise ValueError(f"{key} {text!r} is not a whole number")
+            values[place] = int(text)
+            continue
+        section, dot, name = place.partition(".")
+        if not dot:
+            values[section] = text
+            continue
+        inner = values.setdefault(section, {})
+        number = NUMBER.fullmatch(text) if section == "perf_data" else None
+        inner[name] = float(number[1]) if number else text
+        if number and number[2]:
+            inner[f"{name}_unit"] = number[2]
+    return values
+
+
+def format_line(record: Record) -> str:
+    """The line that the original's own run script would have appended for this record."""
+    perf, extra = record.perf_data or {}, record.extra or {}
+    throughput = perf.get("throughput")
+    shown = "N/A" if throughput is None else f"{throughput:.4g} {perf.get('throughput_unit', 'img/s')}"
+    fields = {
+        "network": record.model,
+        "batch size": record.batch_size,
+        "device count": record.dev_num,
+        "dpf mode": record.dist_type,
+        "precision": record.train_type,
+        "throughput": shown,
+        "device": record.dev.replace(",", " "),
+        "dataset": record.dataset,
+        "nv_web_perf": extra.get("NV_Web", "N/A"),
+        "github_perf_data": extra.get("Github", "N/A"),
+        "driver": extra.get("driver", "N/A"),
+    }
+    return ", ".join(f"{key}:{value}" for key, value in fields.items())

@@ -1,0 +1,64 @@
+"""Unpack a tar.gz that came from elsewhere: plain files and folders only, and none of them outside the target."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from gbench.errors import InfrastructureError
+
+
+def extract(archive: Path, target: Path) -> None:
+    """Unpack `archive` into the existing folder `target`.
+
+    The whole archive is read and judged before anything is written. Then the bytes of each member are copied into a new
+    file, so that owners, modes, links and devices of the archive never reach the disk, on any Python version.
+
+    Raises:
+        InfrastructureError: the archive is damaged, or has a member that is refused (nothing of it is written).
+        OSError: the disk refused.
+    """
+    try:
+        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            members = [(member, _safe_path(archive, member)) for member in tar]
+            while stream.read(1 << 20):  # tar ends before gzip does, whose checksum is at its very end
+                pass
+            for member, path in members:
+                _write(tar, member, target / path)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        if error.errno is None:  # what gzip can't read, it reports as a bare OSError
+            raise _damaged(archive, error) from error
+        raise
+
+
+def _safe_path(archive: Path, member: tarfile.TarInfo) -> PurePosixPath:
+    path = PurePosixPath(member.name)
+    if not (member.isfile() or member.isdir()):
+        reason = "is a link or a device"
+    elif path.is_absolute() or ".." in path.parts:
+        reason = "lies outside the target folder"
+    else:
+        return path
+    raise InfrastructureError(
+        f"{archive}: member '{member.name}' {reason}, so nothing was unpacked",
+        "get the archive from its official address",
+    )
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path) -> None:
+    source = tar.extractfile(member)
+    if source is None:
+        destination.mkdir(parents=True, exist_ok=True)
+        return
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with source, destination.open("xb") as file:
+        shutil.copyfileobj(source, file)
+
+
+def _damaged(archive: Path, error: Exception) -> InfrastructureError:
+    return InfrastructureError(f"{archive} is not a whole tar.gz ({error})", "delete it and fetch it again")

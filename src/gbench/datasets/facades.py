@@ -1,0 +1,122 @@
+"""The real facades set: bring the archive, unpack it, check it, and put it in place with a manifest.
+
+CMP Facade Database (R. Tylecek, R. Sara, GCPR 2013) in the form distributed with pix2pix (Isola et al., 2017).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from gbench.datasets.archive import extract
+from gbench.datasets.download import download
+from gbench.datasets.layout import PHASES, list_images
+from gbench.datasets.manifest import MANIFEST_NAME, Manifest, Prepared, require_intact, write_manifest
+from gbench.datasets.storage import holds_anything, staged_folder
+from gbench.errors import InfrastructureError
+
+NAME = "facades"
+URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz"
+ARCHIVE_BYTES = 30_168_306
+COUNTS = {"train": 400, "val": 100, "test": 106}
+PAIR_SIZE = (512, 256)  # width, height in pixels
+NOT_FACADES = "choose another --out, or another archive"
+
+
+def prepare(
+    out: Path,
+    url: str = URL,
+    archive: Path | None = None,
+    on_progress: Callable[[int], None] = lambda have_bytes: None,
+) -> Prepared:
+    """Put the facades set into the folder `out`, or check the one that is there.
+
+    Args:
+        url: where the archive is fetched from; what came of it stays beside `out` until it is whole and unpacked.
+        archive: a local copy of the archive, taken in place of fetching it; kept.
+        on_progress: called with the bytes fetched so far.
+
+    Raises:
+        UsageError: the address is not http or https.
+        InfrastructureError: the archive can't be had or is not the facades set, or `out` holds something else or
+            can't be written.
+    """
+    if holds_anything(out):
+        return Prepared(_check_existing(out), fresh=False)
+    if archive is not None:
+        _check_size(archive)
+        return Prepared(_unpack(archive, out, source=f"archive {archive.name}"), fresh=True)
+    fetched = out.parent / "facades.tar.gz.part"
+    download(url, fetched, ARCHIVE_BYTES, on_progress)
+    prepared = Prepared(_unpack(fetched, out, source=url), fresh=True)
+    fetched.unlink()
+    return prepared
+
+
+def _check_existing(out: Path) -> Manifest:
+    """The manifest of what is in `out`; written now when a facades set was put there by hand."""
+    check_content(out, what=out)
+    if (out / MANIFEST_NAME).exists():
+        manifest = require_intact(out)
+        if manifest.name != NAME:  # a drawn set may have the real one's counts and sizes
+            raise InfrastructureError(f"{out} holds another dataset ({manifest.source})", "choose another --out")
+        return manifest
+    return write_manifest(out, NAME, source="found in place")
+
+
+def _check_size(archive: Path) -> None:
+    try:
+        with archive.open("rb") as file:
+            size_bytes = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise InfrastructureError(
+            f"--archive {archive} can't be read ({error.strerror})", "give the path of facades.tar.gz"
+        ) from error
+    if size_bytes != ARCHIVE_BYTES:
+        raise InfrastructureError(
+            f"--archive {archive} has {size_bytes:,} bytes, the facades archive has {ARCHIVE_BYTES:,}",
+            f"fetch it again from {URL}",
+        )
+
+
+def _unpack(archive: Path, out: Path, source: str) -> Manifest:
+    with staged_folder(out) as staging:
+        extract(archive, staging)
+        top = staging / NAME
+        if top.is_dir():
+            for entry in list(top.iterdir()):
+                entry.rename(staging / entry.name)
+            top.rmdir()
+        check_content(staging, what=archive)
+        return write_manifest(staging, NAME, source)
+
+
+def check_content(root: Path, what: Path) -> None:
+    """Hold the folder against the facades set: 400 train, 100 val and 106 test pairs of 512x256 pixels.
+
+    Args:
+        what: the path that the user knows it by.
+
+    Raises:
+        InfrastructureError: the counts differ, or an image can't be read or has another size.
+    """
+    images = {phase: list_images(root / phase) for phase in PHASES}
+    counts = {phase: len(images[phase]) for phase in PHASES}
+    if counts != COUNTS:
+        have = ", ".join(f"{count} {phase}" for phase, count in counts.items())
+        want = ", ".join(f"{count} {phase}" for phase, count in COUNTS.items())
+        raise InfrastructureError(f"{what} is not the facades set: it has {have} images, not {want}", NOT_FACADES)
+    for path in (path for phase in PHASES for path in images[phase]):
+        relative = path.relative_to(root)
+        try:
+            with Image.open(path) as image:
+                size = image.size
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InfrastructureError(f"{relative} of {what} is not an image ({error})", NOT_FACADES) from error
+        if size != PAIR_SIZE:
+            raise InfrastructureError(
+                f"{relative} of {what} is {size[0]}x{size[1]} pixels, facades pairs are 512x256", NOT_FACADES
+            )

@@ -1,0 +1,78 @@
+"""The `aligned` layout: ROOT/{train,val,test}/*, each image a pair side by side, A the left half and B the right.
+
+In facades A is the photo and B the label map. Imports nothing but the standard library: the command line and the worker
+both start from here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gbench.errors import InfrastructureError, UsageError
+
+PHASES = ("train", "val", "test")
+
+# Upstream data/image_folder.py at 003efc4c.
+IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff"})
+
+GET_A_DATASET = "make one with `gbench data prepare facades` or `gbench data synth`, or set DATASETS_DIR to where it is"
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Every image below `folder`, subfolders included, sorted by path as upstream sorts them ("10.png" before "2.png").
+
+    Upstream cuts the list to max_dataset_size in the order the file system gives; callers here cut this sorted list, so
+    that the same images are kept on every machine.
+    """
+    found = [
+        os.path.join(parent, name)  # noqa: PTH118 -- sorted as strings, as upstream does
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS  # noqa: PTH122
+    ]
+    return [Path(path) for path in sorted(found)]
+
+
+def phases_in(root: Path) -> list[str]:
+    """The phases that `root` has a folder for."""
+    return [phase for phase in PHASES if (root / phase).is_dir()]
+
+
+def phase_images(root: Path, phase: str) -> list[Path]:
+    """The images of one phase, sorted.
+
+    Raises:
+        InfrastructureError: the dataset has no such phase, or no image in it.
+    """
+    phases = phases_in(root)
+    if not phases:
+        raise InfrastructureError(f"no dataset in {root} (it has none of {', '.join(PHASES)})", GET_A_DATASET)
+    if phase not in phases:
+        raise InfrastructureError(
+            f"the dataset in {root} has no phase '{phase}', only {', '.join(phases)}", "set data.phase to one it has"
+        )
+    images = list_images(root / phase)
+    if not images:
+        raise InfrastructureError(f"no image in {root / phase}", GET_A_DATASET)
+    return images
+
+
+def find_dataset(datasets_dir: Path, name: str, phase: str) -> str:
+    """Where below DATASETS_DIR the dataset lies: the subfolder of its name if that holds one, else "".
+
+    Raises:
+        UsageError: the name is a path.
+        InfrastructureError: the folder is missing or holds no dataset, no such phase, or no image of that phase.
+    """
+    if Path(name).name != name or name == "..":
+        raise UsageError(f"DATASETS is '{name}', which is a path", "give the folder as DATASETS_DIR")
+    if not datasets_dir.is_dir():
+        raise InfrastructureError(f"DATASETS_DIR is {datasets_dir}, which is not a folder", GET_A_DATASET)
+    for subdir in (name, ""):
+        if phases_in(datasets_dir / subdir):
+            phase_images(datasets_dir / subdir, phase)
+            return subdir
+    raise InfrastructureError(
+        f"no dataset in {datasets_dir} or {datasets_dir / name} (neither has any of {', '.join(PHASES)})", GET_A_DATASET
+    )

@@ -1,0 +1,171 @@
+"""manifest.json: what a dataset held when it was prepared, file by file, and the checks against it.
+
+Only images below the phase folders count; anything else in the dataset's folder is nobody's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
+from gbench.datasets.layout import PHASES, list_images
+from gbench.errors import InfrastructureError
+from gbench.files import write_atomically
+
+MANIFEST_NAME = "manifest.json"
+
+
+class FileEntry(BaseModel):
+    """One image file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size_bytes: NonNegativeInt
+
+
+class Manifest(BaseModel):
+    """The dataset as it was prepared. source: the archive's address or path, or how it was drawn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    manifest_version: Literal[1] = 1
+    name: str
+    source: str
+    counts: dict[str, NonNegativeInt]
+    dataset_sha256: str
+    files: dict[str, FileEntry]
+
+
+class Prepared(NamedTuple):
+    """A dataset in place. fresh: made by this call, not found there."""
+
+    manifest: Manifest
+    fresh: bool
+
+
+class Problem(NamedTuple):
+    """One way in which a dataset differs from its manifest. path: relative to the dataset's root."""
+
+    kind: Literal["missing", "changed", "extra", "inconsistent"]
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.path}"
+
+
+def _hash_file(path: Path) -> FileEntry:
+    digest = hashlib.sha256()
+    size_bytes = 0
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                size_bytes += len(chunk)
+    except OSError as error:
+        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "mend its permissions") from error
+    return FileEntry(sha256=digest.hexdigest(), size_bytes=size_bytes)
+
+
+def hash_files(root: Path) -> dict[str, FileEntry]:
+    """Every image of the dataset by its path relative to `root`, hashed in parallel.
+
+    Raises:
+        InfrastructureError: a file can't be read.
+    """
+    paths = [path for phase in PHASES for path in list_images(root / phase)]
+    with ThreadPoolExecutor() as pool:
+        entries = pool.map(_hash_file, paths)
+        return {path.relative_to(root).as_posix(): entry for path, entry in zip(paths, entries, strict=True)}
+
+
+def combine(files: Mapping[str, FileEntry]) -> str:
+    """One SHA-256 over the sorted lines `PATH SHA256`: the identity of the dataset's content."""
+    lines = (f"{path} {files[path].sha256}\n" for path in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def dataset_hash(root: Path) -> str:
+    """The dataset's identity from the files alone: what its manifest says, where it has one and is intact."""
+    return combine(hash_files(root))
+
+
+def write_manifest(root: Path, name: str, source: str) -> Manifest:
+    """Hash the dataset and write its manifest into `root`.
+
+    Raises:
+        InfrastructureError: a file can't be read, or the manifest can't be written.
+    """
+    files = hash_files(root)
+    counts = {phase: sum(path.startswith(f"{phase}/") for path in files) for phase in PHASES}
+    manifest = Manifest(name=name, source=source, counts=counts, dataset_sha256=combine(files), files=files)
+    write_atomically(root / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
+    return manifest
+
+
+def read_manifest(root: Path) -> Manifest:
+    """The dataset's manifest.
+
+    Raises:
+        InfrastructureError: there is none, or it can't be understood.
+    """
+    path = root / MANIFEST_NAME
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InfrastructureError(
+            f"no {MANIFEST_NAME} in {root}",
+            f"if it is the facades set, `gbench data prepare facades --out {root}` checks it and writes one",
+        ) from None
+    except OSError as error:
+        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "mend its permissions") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InfrastructureError(
+            f"{path} is not a manifest of version 1 ({where}: {first['msg']})",
+            "restore it, or prepare the dataset anew",
+        ) from error
+
+
+def verify(root: Path) -> list[Problem]:
+    """Every way in which the dataset differs from its manifest, by path; empty when it is intact.
+
+    Raises:
+        InfrastructureError: the manifest is missing or can't be understood, or a file can't be read.
+    """
+    return compare(root, read_manifest(root))
+
+
+def compare(root: Path, manifest: Manifest) -> list[Problem]:
+    """As `verify`, for a manifest already read."""
+    found = hash_files(root)
+    problems = [Problem("missing", path) for path in manifest.files.keys() - found.keys()]
+    problems += [Problem("extra", path) for path in found.keys() - manifest.files.keys()]
+    problems += [
+        Problem("changed", path) for path in found.keys() & manifest.files.keys() if found[path] != manifest.files[path]
+    ]
+    if combine(manifest.files) != manifest.dataset_sha256:
+        problems.append(Problem("inconsistent", MANIFEST_NAME))
+    return sorted(problems, key=lambda problem: problem.path)
+
+
+def require_intact(root: Path) -> Manifest:
+    """The manifest of a dataset that agrees with it.
+
+    Raises:
+        InfrastructureError: as `verify`, or there are problems (the first is named).
+    """
+    manifest = read_manifest(root)
+    problems = compare(root, manifest)
+    if problems:
+        raise InfrastructureError(
+            f"the dataset in {root} differs from its manifest in {len(problems)} place(s), first {problems[0]}",
+            f"`gbench data verify {root}` lists them; move the folder away and prepare it anew",
+        )
+    return manifest

@@ -1,0 +1,114 @@
+"""Figures of a dataset: counts, sizes, and the colours of both halves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel
+
+from gbench.datasets.layout import phase_images, phases_in
+from gbench.datasets.manifest import dataset_hash
+from gbench.datasets.palette import PALETTE
+from gbench.errors import InfrastructureError
+
+# A pixel belongs to the nearest class within this distance (sum over channels, in levels), else to "other": wide
+# enough for the JPEG noise of the distributed label maps, and less than half the way from one class to the next.
+LABEL_TOLERANCE = 39
+
+
+class HalfStats(BaseModel):
+    """Red, green, blue over all pixels of one half, in levels 0 to 255."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class PhaseStats(BaseModel):
+    """One phase. sizes: images by "WIDTHxHEIGHT" of the whole pair; label_shares: share of half B's pixels by class."""
+
+    images: int
+    size_bytes: int
+    sizes: dict[str, int]
+    a: HalfStats
+    b: HalfStats
+    label_shares: dict[str, float]
+
+
+class DatasetStats(BaseModel):
+    """A dataset by phase, with its identity."""
+
+    root: str
+    dataset_sha256: str
+    phases: dict[str, PhaseStats]
+
+
+def stats(root: Path, on_progress: Callable[[int], None] = lambda images: None) -> DatasetStats:
+    """Read every image of the dataset.
+
+    Args:
+        on_progress: called with the number of images read so far.
+
+    Raises:
+        InfrastructureError: no dataset in `root`, a phase without images, or an image that can't be decoded.
+    """
+    phases = phases_in(root) or ["train"]  # none at all: phase_images has the sentence for it
+    read = count(1)
+    found = {phase: _phase_stats(phase_images(root, phase), lambda: on_progress(next(read))) for phase in phases}
+    return DatasetStats(root=str(root), dataset_sha256=dataset_hash(root), phases=found)
+
+
+def _phase_stats(paths: list[Path], on_image: Callable[[], None]) -> PhaseStats:
+    sizes: Counter[str] = Counter()
+    histograms = np.zeros((2, 3, 256), np.int64)
+    labels = np.zeros(len(PALETTE) + 1, np.int64)
+    classes = _class_table()
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InfrastructureError(f"{path} can't be decoded ({error})", "mend or remove it") from error
+        height, width, _ = pixels.shape
+        sizes[f"{width}x{height}"] += 1
+        for half, part in enumerate((pixels[:, : width // 2], pixels[:, width // 2 :])):
+            for channel in range(3):
+                histograms[half, channel] += np.bincount(part[:, :, channel].ravel(), minlength=256)
+        coarse = (pixels[:, width // 2 :] >> 2).astype(np.int32)
+        labels += np.bincount(
+            classes[coarse[:, :, 0], coarse[:, :, 1], coarse[:, :, 2]].ravel(), minlength=len(PALETTE) + 1
+        )
+        on_image()
+    shares = {name: round(float(n / labels.sum()), 6) for name, n in zip([*PALETTE, "other"], labels, strict=True)}
+    return PhaseStats(
+        images=len(paths),
+        size_bytes=sum(path.stat().st_size for path in paths),
+        sizes=dict(sizes.most_common()),
+        a=_half_stats(histograms[0]),
+        b=_half_stats(histograms[1]),
+        label_shares=shares,
+    )
+
+
+def _half_stats(histogram: NDArray[np.int64]) -> HalfStats:
+    """Mean and standard deviation from the counts of each level, (3, 256)."""
+    levels = np.arange(256)
+    total = histogram.sum(axis=1)
+    mean = (histogram * levels).sum(axis=1) / total
+    variance = (histogram * levels**2).sum(axis=1) / total - mean**2
+    red, green, blue = (float(value) for value in mean.round(3))
+    std_red, std_green, std_blue = (float(value) for value in np.sqrt(variance.clip(0)).round(3))
+    return HalfStats(mean=(red, green, blue), std=(std_red, std_green, std_blue))
+
+
+def _class_table() -> NDArray[np.intp]:
+    """The class of every colour, by its channels' upper six bits: (64, 64, 64), indices into PALETTE or its length."""
+    levels = np.arange(64) * 4 + 2
+    colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1)
+    distances = np.stack([np.abs(colours - np.array(colour)).sum(axis=-1) for colour in PALETTE.values()])
+    return np.where(distances.min(axis=0) <= LABEL_TOLERANCE, distances.argmin(axis=0), len(PALETTE))

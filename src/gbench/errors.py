@@ -1,0 +1,61 @@
+"""The one family of expected errors, and the exit codes.
+
+An expected error is answered with one sentence (what, where; what to do) and an exit code. Anything else is a bug and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a gbench process tells its caller."""
+
+    OK = 0
+    FAILED = 1  # the run, or what was checked, failed
+    USAGE = 2  # the command line, a variable or a config is wrong; nothing was started
+    INCONCLUSIVE = 3  # ran, but the evidence decides nothing
+    INFRASTRUCTURE = 4  # Docker, the dataset, the disk or the device stands in the way
+    INTERRUPTED = 130  # Ctrl-C or SIGTERM
+
+
+class GbenchError(Exception):
+    """An expected failure.
+
+    Args:
+        what: what failed and where (the field, flag or file), without a full stop.
+        hint: what to do about it: a flag, a command, a file to mend.
+    """
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.hint}"
+
+
+class RunFailed(GbenchError):
+    """The measured run itself ended badly."""
+
+
+class UsageError(GbenchError):
+    """Arguments, variables or config files that can't be meant."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InfrastructureError(GbenchError):
+    """Something the run needs (Docker, GPU, dataset, disk) is not there or does not work."""
+
+    exit_code = ExitCode.INFRASTRUCTURE
+
+
+class Interrupted(GbenchError):
+    """The user or a scheduler asked gbench to stop."""
+
+    exit_code = ExitCode.INTERRUPTED

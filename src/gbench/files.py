@@ -1,0 +1,52 @@
+"""Writing files so that a reader, or a crash, never sees half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from gbench.errors import InfrastructureError
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` by a temporary file beside it, synced and renamed.
+
+    Raises:
+        InfrastructureError: the folder can't be written, or the disk is full.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes it private
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise cant_write(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents; one that is there is fine.
+
+    Raises:
+        InfrastructureError: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cant_write(path, error) from error
+
+
+def cant_write(path: Path, error: OSError) -> InfrastructureError:
+    """The sentence for a file or folder that can't be written."""
+    return InfrastructureError(
+        f"can't write {path} ({error.strerror or error})", "free space there, or take a folder you may write"
+    )

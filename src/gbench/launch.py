@@ -1,0 +1,148 @@
+"""One measured run, from a resolved spec to a record on disk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gbench import provenance
+from gbench.cndb import logline
+from gbench.cndb.from_run import record_of
+from gbench.cndb.record import Record, write_record
+from gbench.datasets.layout import find_dataset
+from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
+from gbench.errors import ExitCode, GbenchError, RunFailed
+from gbench.measure.summary import Summary, summarize_folder
+from gbench.preflight.devices import Gpus, find_gpus, require_devices
+from gbench.runfolder import RunFolder
+from gbench.runlog import RunLog
+from gbench.runners.local import LocalRunner
+from gbench.runners.plan import Outcome, Runner
+from gbench.runners.stopping import stoppable
+from gbench.settings.spec import RunSpec
+
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that ended well."""
+
+    folder: RunFolder
+    log: Path
+    record: Record
+    record_path: Path
+    summary: Summary | None  # None for a run script that measures for itself
+
+
+def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
+    """The runner that the spec names."""
+    if spec.runner == "local":
+        return LocalRunner(spec, dict(environ))
+    from gbench.runners.docker import DockerRunner
+
+    return DockerRunner(spec, rebuild=rebuild)
+
+
+def launch(spec: RunSpec, environ: Mapping[str, str], show: Show, rebuild: bool = False) -> Finished:
+    """Run `spec` and write its record.
+
+    Args:
+        environ: what a local run inherits. show: takes each line of progress. rebuild: build the image anew.
+
+    Raises:
+        GbenchError: something the run needs is missing, it failed, or it was stopped. What it wrote is kept.
+    """
+    with stoppable(None):
+        gpus = find_gpus()
+        require_devices(spec, gpus)
+        spec = locate_dataset(spec)
+        dataset, warnings = _dataset_facts(spec)
+        runner = make_runner(spec, environ, rebuild)
+        folder = RunFolder.create(spec)
+        log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
+        with RunLog([folder.log, log_path], show) as log:
+            show(f"run folder {folder.path}")
+            for warning in warnings:
+                log.line(f"warning: {warning}")
+            runner.prepare(log.line)
+            facts = _host_facts(spec, gpus, runner, dataset, warnings)
+            folder.write("host.json", facts)
+            outcome: Outcome | None = None
+            try:
+                with stoppable(spec.timeout_s):
+                    outcome = runner.run(folder.path, log.line)
+            finally:
+                ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}
+                with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
+                    folder.write("host.json", {**facts, **ended})
+                    summary = _write_result(folder)
+            _require_success(folder, outcome, log.reason)
+            record = record_of(folder)
+            record_path = write_record(record, Path(spec.cndb_dir), spec.run_id)
+            log.line(logline.format_line(record))
+    return Finished(folder, log_path, record, record_path, summary)
+
+
+def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
+    """`spec` with the dataset's place below DATASETS_DIR; unchanged where it is not required and not there.
+
+    Raises:
+        GbenchError: it is required, and missing.
+    """
+    try:
+        subdir = find_dataset(Path(spec.datasets_dir), spec.dataset, spec.config.data.phase)
+    except GbenchError:
+        if required:
+            raise
+        return spec
+    return spec.model_copy(update={"dataset_subdir": subdir})
+
+
+def _dataset_facts(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
+    """The dataset's identity, checked against its manifest where it has one; and what is to be said about it."""
+    root = Path(spec.datasets_dir) / spec.dataset_subdir
+    if not (root / MANIFEST_NAME).exists():
+        warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
+        return {"root": str(root), "sha256": dataset_hash(root), "source": None}, [warning]
+    manifest = require_intact(root)
+    facts = {"root": str(root), "sha256": manifest.dataset_sha256, "source": manifest.source}
+    if manifest.name == spec.dataset:
+        return facts, []
+    return facts, [f"DATASETS is {spec.dataset}, but {root} says of itself that it is {manifest.name}"]
+
+
+def _host_facts(
+    spec: RunSpec, gpus: Gpus, runner: Runner, dataset: dict[str, Any], warnings: list[str]
+) -> dict[str, Any]:
+    return {
+        "started_utc": provenance.utc_now(),
+        "command_line": spec.command_line,
+        "where": runner.facts(),
+        "hardware": provenance.hardware(gpus),
+        "dataset": dataset,
+        "git": provenance.git(),
+        "warnings": warnings,
+    }
+
+
+def _write_result(folder: RunFolder) -> Summary | None:
+    """Compute the statistics of whatever the run measured and write result.json."""
+    summary = summarize_folder(folder)
+    if summary is not None:
+        folder.write("result.json", asdict(summary))
+    return summary
+
+
+def _require_success(folder: RunFolder, outcome: Outcome, reason: str | None) -> None:
+    """Raise the sentence for a run script that ended badly."""
+    if outcome.exit_code == ExitCode.OK:
+        return
+    folder.raise_worker_error()
+    if outcome.out_of_memory:
+        raise RunFailed("the container ran out of memory and was killed", f"take a smaller batch; see {folder.log}")
+    why = f" ({reason})" if reason else ""
+    raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

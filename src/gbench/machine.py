@@ -1,0 +1,45 @@
+"""Facts of the machine that need neither torch nor Docker: operating system, processor, memory. Never raises."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def os_name() -> str:
+    """The operating system as it calls itself: `Ubuntu 22.04.4 LTS`."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return f"{platform.system()} {platform.release()}"
+
+
+def cpu_name() -> str:
+    """The processor's model name; the architecture where the kernel gives none."""
+    return next(iter(_cpuinfo("model name")), platform.machine())
+
+
+def cpu_facts() -> dict[str, Any]:
+    """Model name, sockets, and cores and hardware threads over all sockets."""
+    return {
+        "name": cpu_name(),
+        "sockets": len(set(_cpuinfo("physical id"))) or None,
+        "cores": psutil.cpu_count(logical=False),
+        "threads": psutil.cpu_count(logical=True),
+    }
+
+
+def memory_text() -> str:
+    """Main memory as CNDB writes it: `376 GB` (units of 1024^3 bytes)."""
+    return f"{round(psutil.virtual_memory().total / 1024**3)} GB"
+
+
+def _cpuinfo(field: str) -> list[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == field]

@@ -1,0 +1,67 @@
+"""What the worker's process sees: versions, devices, CPU and memory. Facts only, no judgement."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+import psutil
+import torch
+
+from gbench import __version__
+from gbench.machine import cpu_facts, cpu_name
+
+
+def software() -> dict[str, Any]:
+    """Versions of everything that the arithmetic passes through; None for what is not there."""
+    cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
+    return {
+        "gbench_version": __version__,
+        "python_version": platform.python_version(),
+        "pytorch_version": torch.__version__,
+        "torchvision_version": metadata.version("torchvision"),
+        "cuda_version": torch.version.cuda,
+        "cudnn_version": cudnn,
+        "nccl_version": _nccl_version(),
+        "executable": sys.executable,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The device's name as CNDB's `dev` has it: `V100-PCIE-32GB`; on CPU the processor's model name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device).removeprefix("NVIDIA ").removeprefix("Tesla ")
+    return cpu_name()
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """CPU, memory and (on GPU) the devices this process can see."""
+    values: dict[str, Any] = {
+        "machine": platform.machine(),
+        "kernel": platform.release(),
+        "cpu": cpu_facts(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "torch_threads": torch.get_num_threads(),
+    }
+    if device.type == "cuda":
+        values["gpus"] = [_gpu(index) for index in range(torch.cuda.device_count())]
+    return values
+
+
+def _gpu(index: int) -> dict[str, Any]:
+    properties = torch.cuda.get_device_properties(index)
+    return {
+        "index": index,
+        "name": properties.name,
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "memory_bytes": properties.total_memory,
+        "uuid": str(getattr(properties, "uuid", "")) or None,
+    }
+
+
+def _nccl_version() -> str | None:
+    if not (torch.cuda.is_available() and torch.distributed.is_nccl_available()):
+        return None
+    return ".".join(str(part) for part in torch.cuda.nccl.version())

@@ -1,0 +1,49 @@
+"""One rank of a run, under torchrun:
+
+    torchrun --standalone --nproc-per-node 2 -m gbench.pix2pix --run-dir results/RUN_ID --data-dir data/facades
+
+Reads `spec.json` from the run folder and leaves its results there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+
+import torch
+
+from gbench.errors import GbenchError, RunFailed
+from gbench.pix2pix.ranks import joined
+from gbench.pix2pix.train import Trainer
+from gbench.runfolder import RunFolder
+
+
+def main() -> int:
+    """Run one rank; an expected failure is left as `error.json` and said in one line."""
+    parser = argparse.ArgumentParser(prog="python -m gbench.pix2pix", description="One rank of a run, under torchrun.")
+    parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
+    parser.add_argument("--data-dir", type=Path, required=True, help="dataset folder, with train/ below it")
+    arguments = parser.parse_args()
+    folder = RunFolder(arguments.run_dir)
+    try:
+        spec = folder.spec()
+        with joined(spec.device, spec.world_size) as ranks:
+            try:
+                Trainer(spec, folder, arguments.data_dir, ranks).run()
+            except torch.OutOfMemoryError as error:
+                raise RunFailed(
+                    f"{ranks.device} is out of memory with {spec.batch_per_device} images a device",
+                    "take a smaller BATCH_SIZE or more devices",
+                ) from error
+    except GbenchError as error:
+        print(f"gbench: error: {error}", file=sys.stderr, flush=True)
+        with contextlib.suppress(GbenchError):  # no folder or a full disk: then the sentence stands in the log alone
+            folder.write("error.json", {"what": error.what, "hint": error.hint})
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

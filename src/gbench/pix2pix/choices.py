@@ -1,0 +1,21 @@
+"""A name that a user chose, looked up in the table of what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from gbench.errors import UsageError
+
+T = TypeVar("T")
+
+
+def pick(setting: str, name: str, table: Mapping[str, T]) -> T:
+    """The entry of `table` called `name`.
+
+    Raises:
+        UsageError: there is none; the message names the setting and every choice.
+    """
+    if name not in table:
+        raise UsageError(f"{setting} is {name!r}, which is not known", f"choose one of {', '.join(table)}")
+    return table[name]

@@ -1,0 +1,216 @@
+"""Pairs of the `aligned` layout as batches of a rank (upstream data/aligned_dataset.py at 003efc4c).
+
+>>> loader = build_loader(Path("data/facades"), DataConfig(), batch_size=4, rank=0, world_size=1, seed=0,
+...                       drop_last=True, pin_memory=False)
+>>> for epoch in range(2):
+...     loader.set_epoch(epoch)
+...     for real_A, real_B, paths in loader: ...
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from gbench.datasets.layout import phase_images
+from gbench.errors import GbenchError, InfrastructureError, UsageError
+from gbench.pix2pix.sampler import EpochSampler, Key
+from gbench.pix2pix.transforms import crops, draw, scale, to_tensor
+from gbench.settings.spec import DataConfig
+
+
+class Sample(NamedTuple):
+    """One pair, already in the direction of training: real_A is the generator's input, real_B its target.
+
+    Both (3, height, width), float32 in [-1, 1].
+    """
+
+    real_A: torch.Tensor
+    real_B: torch.Tensor
+    path: str
+
+
+class Batch(NamedTuple):
+    """Samples stacked: two tensors (N, 3, height, width), and N paths."""
+
+    real_A: torch.Tensor
+    real_B: torch.Tensor
+    paths: list[str]
+
+
+class AlignedDataset(Dataset[Sample]):
+    """The pairs of one phase in sorted order. `dataset[epoch, index]` is a pure function of seed, epoch and index.
+
+    Phase `test` has no rules of its own here: upstream's test options (load_size equal to crop_size, no flip, no
+    shuffle) are the configuration's to give.
+
+    Raises:
+        UsageError: load_size is below crop_size where the one is cropped from the other.
+        InfrastructureError: the phase is missing or empty; on access, a file is no usable pair (it is named).
+    """
+
+    def __init__(self, root: Path, config: DataConfig, seed: int) -> None:
+        if config.preprocess in ("resize_and_crop", "scale_width_and_crop") and config.load_size < config.crop_size:
+            raise UsageError(
+                f"data.load_size {config.load_size} is below data.crop_size {config.crop_size}",
+                "make it at least as large, or set data.preprocess to crop",
+            )
+        self.paths = phase_images(root, config.phase)[: config.max_dataset_size]
+        self.config = config
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, key: Key) -> Sample:
+        epoch, index = key
+        path = self.paths[index]
+        halves = [scale(half, self.config) for half in self._halves(path)]
+        size = halves[0].size
+        if crops(self.config) and min(size) < self.config.crop_size:
+            raise InfrastructureError(
+                f"the halves of {path} have {size[0]}x{size[1]} pixels, below data.crop_size {self.config.crop_size}",
+                "lower data.crop_size, or set data.preprocess to one that resizes",
+            )
+        drawn = draw(random.Random(f"{self.seed}/{epoch}/{index}"), size, self.config.crop_size)
+        a, b = (to_tensor(half, drawn, self.config) for half in halves)
+        return Sample(a, b, str(path)) if self.config.direction == "AtoB" else Sample(b, a, str(path))
+
+    def _halves(self, path: Path) -> tuple[Image.Image, Image.Image]:
+        """A and B."""
+        try:
+            with Image.open(path) as file:
+                pair = file.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all that decoders raise
+            raise InfrastructureError(
+                f"{path} can't be decoded ({error})", "mend or remove it; `gbench data verify` lists changed files"
+            ) from error
+        middle, odd = divmod(pair.width, 2)
+        if odd:
+            raise InfrastructureError(
+                f"{path} is {pair.width} pixels wide, which makes no two halves", "remove it, or mend the pair"
+            )
+        return pair.crop((0, 0, middle, pair.height)), pair.crop((middle, 0, pair.width, pair.height))
+
+
+class _ErrorsAsValues(Dataset["Sample | GbenchError"]):
+    """Expected errors as values.
+
+    A DataLoader rebuilds an exception of its processes from one long string, which loses the sentence and the class.
+    """
+
+    def __init__(self, dataset: AlignedDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: Key) -> Sample | GbenchError:
+        try:
+            return self.dataset[key]
+        except GbenchError as error:
+            return error
+
+
+def _collate(items: list[Sample | GbenchError]) -> Batch | GbenchError:
+    samples: list[Sample] = []
+    for item in items:
+        if isinstance(item, GbenchError):
+            return item
+        samples.append(item)
+    first = samples[0]
+    for sample in samples:
+        if sample.real_A.shape != first.real_A.shape:
+            return UsageError(
+                f"{first.path} and {sample.path} differ in size and can't share a batch under this data.preprocess",
+                "set data.preprocess to one that crops, or take one sample a device",
+            )
+    return Batch(
+        torch.stack([sample.real_A for sample in samples]),
+        torch.stack([sample.real_B for sample in samples]),
+        [sample.path for sample in samples],
+    )
+
+
+class PairLoader:
+    """The batches of one rank, an epoch at a time.
+
+    Loading begins when an iterator is made. Raises the dataset's errors where the batch would have come.
+    """
+
+    def __init__(self, loader: DataLoader[Sample | GbenchError], sampler: EpochSampler) -> None:
+        self._loader = loader
+        self._sampler = sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch (from 0) whose order, crops and flips the next iterator draws."""
+        self._sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        """Batches an epoch, for this rank as for any other."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._checked(iter(self._loader))
+
+    @staticmethod
+    def _checked(batches: Iterator[Batch | GbenchError]) -> Iterator[Batch]:
+        for batch in batches:
+            if isinstance(batch, GbenchError):
+                try:
+                    raise batch
+                finally:
+                    del batch  # else error and frame hold each other, and the frame the loader's processes
+            yield batch
+
+
+def build_loader(
+    root: Path,
+    config: DataConfig,
+    *,
+    batch_size: int,
+    rank: int,
+    world_size: int,
+    seed: int,
+    drop_last: bool,
+    pin_memory: bool,
+) -> PairLoader:
+    """The loader of one rank.
+
+    Global batch i of an epoch holds the same samples however many ranks share it. An epoch that does not divide by the
+    ranks is filled up from its beginning, as DistributedSampler does; drop_last ends it at the last whole global batch.
+
+    Args:
+        batch_size: samples of this rank a step.
+        pin_memory: page-locked batches, for copies to a GPU that don't block.
+
+    Raises:
+        UsageError: with drop_last, the dataset doesn't fill one global batch; and as AlignedDataset.
+        InfrastructureError: as AlignedDataset.
+    """
+    dataset = AlignedDataset(root, config, seed)
+    if drop_last and len(dataset) < batch_size * world_size:
+        raise UsageError(
+            f"{root / config.phase} gives {len(dataset)} images, fewer than one batch of {batch_size * world_size}",
+            "take a smaller BATCH_SIZE, a larger dataset, or set schedule.drop_last to false",
+        )
+    sampler = EpochSampler(dataset, world_size, rank, shuffle=config.shuffle, seed=seed, drop_last=drop_last)
+    loader = DataLoader(
+        _ErrorsAsValues(dataset),
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=drop_last,
+        num_workers=config.workers,
+        collate_fn=_collate,
+        pin_memory=pin_memory,
+        persistent_workers=config.workers > 0,
+        # Without its own, the loader would draw from the global generator, more often with fewer processes.
+        generator=torch.Generator(),
+    )
+    return PairLoader(loader, sampler)

@@ -1,0 +1,57 @@
+"""Seeds, and runs that give bitwise the same losses again."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import nn
+
+
+class SliceReflectionPad2d(nn.Module):
+    """Reflection padding made of slices and flips.
+
+    Same values as `nn.ReflectionPad2d`, whose CUDA backward adds in no fixed order and which torch therefore refuses in
+    deterministic mode. Input (N, C, H, W), output (N, C, H + 2 padding, W + 2 padding).
+    """
+
+    def __init__(self, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        p = self.padding
+        x = torch.cat([x[..., 1 : p + 1].flip(-1), x, x[..., -p - 1 : -1].flip(-1)], dim=-1)
+        return torch.cat([x[..., 1 : p + 1, :].flip(-2), x, x[..., -p - 1 : -1, :].flip(-2)], dim=-2)
+
+
+def choose_kernels(deterministic: bool, one_size: bool) -> None:
+    """Say which kernels torch may take; call before the first CUDA call of the process.
+
+    Args:
+        deterministic: only those that give bitwise the same again.
+        one_size: every image has the same size; then cuDNN may time its convolutions and keep the fastest, as upstream
+            lets it (models/base_model.py at 003efc4c: whenever preprocess is not scale_width).
+    """
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads nothing but this
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = one_size and not deterministic
+
+
+def replace_reflection_padding(network: nn.Module) -> None:
+    """Put SliceReflectionPad2d in place of every nn.ReflectionPad2d; it has no weights, so state_dict keys stay."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.ReflectionPad2d):
+                setattr(parent, name, SliceReflectionPad2d(int(child.padding[0])))
+
+
+def seed_weights(seed: int) -> None:
+    """Seed what every rank must draw alike: the initial weights."""
+    torch.manual_seed(seed)
+
+
+def seed_noise(seed: int, rank: int) -> None:
+    """Seed what every rank must draw by itself: dropout."""
+    torch.manual_seed(((seed + 1) << 16) + rank)

@@ -1,0 +1,85 @@
+"""The arithmetic a run is asked for, set through the API that this torch wants, and read back from torch.
+
+PyTorch's own default runs FP32 convolutions in TF32 on Ampere and newer; here FP32 is FP32. From torch 2.9 each backend
+has an `fp32_precision` and mixing it with `allow_tf32` raises; before, there is only `allow_tf32`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gbench.errors import RunFailed
+from gbench.settings.spec import Precision
+
+AUTOCAST: dict[Precision, torch.dtype | None] = {
+    "FP32": None,
+    "TF32": None,
+    "AMP": torch.float16,
+    "BF16": torch.bfloat16,
+}
+AMPERE = (8, 0)
+BACKENDS: Any = torch.backends  # its stubs lag behind: `conv` and `mkldnn.matmul` are not in them
+
+
+def _has_fp32_precision() -> bool:
+    return hasattr(BACKENDS.cudnn, "conv") and hasattr(BACKENDS.cudnn.conv, "fp32_precision")
+
+
+def set_precision(precision: Precision, device: torch.device) -> None:
+    """Set matmul and convolution arithmetic for the whole process.
+
+    Raises:
+        RunFailed: the device can't do it.
+    """
+    if precision in ("TF32", "BF16") and device.type == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        if capability < AMPERE:
+            name = torch.cuda.get_device_name(device)
+            raise RunFailed(
+                f"PRECISION {precision} needs compute capability 8.0, {name} has {capability[0]}.{capability[1]}",
+                "take FP32 or AMP",
+            )
+    tf32 = precision == "TF32"
+    if _has_fp32_precision():
+        mode = "tf32" if tf32 else "ieee"
+        BACKENDS.cuda.matmul.fp32_precision = mode
+        BACKENDS.cudnn.conv.fp32_precision = mode
+        # oneDNN too has a reduced mode on CPUs; it is never what FP32 means
+        BACKENDS.mkldnn.matmul.fp32_precision = "ieee"
+        BACKENDS.mkldnn.conv.fp32_precision = "ieee"
+    else:
+        BACKENDS.cuda.matmul.allow_tf32 = tf32
+        BACKENDS.cudnn.allow_tf32 = tf32
+
+
+def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
+    """What torch reports now, and the precision that this amounts to (`ran`).
+
+    Args:
+        output_dtype: of what the network has just put out: autocast shows in nothing else.
+    """
+    if _has_fp32_precision():
+        matmul = BACKENDS.cuda.matmul.fp32_precision
+        conv = BACKENDS.cudnn.conv.fp32_precision
+        flags: dict[str, Any] = {"cuda_matmul_fp32_precision": matmul, "cudnn_conv_fp32_precision": conv}
+        in_tf32 = {matmul == "tf32", conv == "tf32"}
+    else:
+        flags = {
+            "cuda_matmul_allow_tf32": BACKENDS.cuda.matmul.allow_tf32,
+            "cudnn_allow_tf32": BACKENDS.cudnn.allow_tf32,
+        }
+        in_tf32 = set(flags.values())
+    output = str(output_dtype).removeprefix("torch.")
+    return {"ran": _name(in_tf32, output), "output_dtype": output, **flags}
+
+
+def _name(in_tf32: set[bool], output: str) -> str:
+    if len(in_tf32) > 1:
+        return "mixed FP32/TF32"
+    base = "TF32" if in_tf32 == {True} else "FP32"
+    if output == "float32":
+        return base
+    named = {"float16": "AMP", "bfloat16": "BF16"}.get(output, output)
+    return named if base == "FP32" else f"{named} over TF32"

@@ -1,0 +1,109 @@
+"""The processes of a run: one a device, started by torchrun, joined by NCCL on GPUs and gloo on CPUs."""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gbench.errors import RunFailed, UsageError
+from gbench.settings.spec import Device
+
+JOIN_TIMEOUT = timedelta(minutes=10)
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of the run."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks for all."""
+        return self.rank == 0
+
+    def wrap(self, network: nn.Module) -> DistributedDataParallel:
+        """`network` on this rank's device, its gradients averaged over all ranks.
+
+        Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
+        """
+        device_ids = [self.device] if self.device.type == "cuda" else None
+        parameters = inspect.signature(DistributedDataParallel).parameters
+        switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
+        options: dict[str, Any] = {switch: False}  # named anew in torch 2.14
+        return DistributedDataParallel(network.to(self.device), device_ids=device_ids, **options)
+
+    def synchronize(self) -> None:
+        """Wait until this rank's device has done all its work."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over all ranks; every rank must call it."""
+        if self.world_size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+            values /= self.world_size
+        return values
+
+    def gather(self, value: Any) -> list[Any]:
+        """`value` of every rank, in order of rank; every rank must call it."""
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
+
+@contextmanager
+def joined(device: Device, expected: int) -> Iterator[Ranks]:
+    """Join the process group that torchrun's variables describe; leave it at the end.
+
+    Raises:
+        UsageError: not started by torchrun, or with another number of processes than the spec's.
+        RunFailed: fewer GPUs than processes.
+    """
+    try:
+        rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    except KeyError as error:
+        raise UsageError(
+            f"variable {error.args[0]} is not set", "start me by torchrun, or better: gbench launch"
+        ) from error
+    if world != expected:
+        raise UsageError(f"torchrun started {world} processes, the spec says {expected}", "give both the same number")
+    if device == "cuda" and torch.cuda.device_count() <= local:
+        raise RunFailed(
+            f"--device cuda: this process needs GPU {local}, torch sees {torch.cuda.device_count()}",
+            "look at `gbench check`, ask for fewer devices, or pass --device cpu",
+        )
+    here = torch.device("cuda", local) if device == "cuda" else torch.device("cpu")
+    if here.type == "cuda":
+        torch.cuda.set_device(here)
+    die_with_parent()
+    if here.type == "cuda":
+        dist.init_process_group("nccl", timeout=JOIN_TIMEOUT, device_id=here)
+    else:
+        dist.init_process_group("gloo", timeout=JOIN_TIMEOUT)
+    try:
+        yield Ranks(rank, world, here)
+    finally:
+        dist.destroy_process_group()
+
+
+def die_with_parent(prctl: Callable[..., int] | None = None) -> None:
+    """Have the kernel kill this process when torchrun dies: torchrun gives each worker a session of its own, where no
+    signal to torchrun's process group would reach it."""
+    (prctl or ctypes.CDLL(None).prctl)(PR_SET_PDEATHSIG, signal.SIGKILL)

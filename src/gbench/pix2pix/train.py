@@ -1,0 +1,216 @@
+"""The training run of one rank: epochs of steps, each timed and written down as it ends.
+
+The order of things within an epoch is upstream's (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, train.py): move the
+schedulers, then step through the data, then save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gbench.errors import RunFailed
+from gbench.measure import environment
+from gbench.measure.clock import StepClock, StepTime
+from gbench.pix2pix import checkpoint, determinism, precision
+from gbench.pix2pix.data import build_loader
+from gbench.pix2pix.discriminators import build_discriminator
+from gbench.pix2pix.generators import build_generator
+from gbench.pix2pix.logline import loss_line
+from gbench.pix2pix.model import Pix2Pix
+from gbench.pix2pix.ranks import Ranks
+from gbench.pix2pix.schedule import build_scheduler, start_epoch
+from gbench.runfolder import RunFolder, Step, StepWriter
+from gbench.settings.spec import RunSpec
+
+
+def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
+    """Networks drawn from the seed, alike on every rank, and their optimisers."""
+    network, optim = spec.config.network, spec.config.optim
+    determinism.seed_weights(spec.seed)
+    generator = build_generator(
+        network.netG,
+        ngf=network.ngf,
+        norm=network.norm,
+        dropout=network.dropout,
+        init_type=network.init_type,
+        init_gain=network.init_gain,
+    )
+    discriminator = build_discriminator(
+        network.netD,
+        ndf=network.ndf,
+        n_layers=network.n_layers_D,
+        norm=network.norm,
+        init_type=network.init_type,
+        init_gain=network.init_gain,
+    )
+    if spec.deterministic:
+        determinism.replace_reflection_padding(generator)
+    determinism.seed_noise(spec.seed, ranks.rank)
+    return Pix2Pix(
+        ranks.wrap(generator),
+        ranks.wrap(discriminator),
+        optim.gan_mode,
+        optim.lambda_L1,
+        optim.lr,
+        (optim.beta1, optim.beta2),
+        autocast_dtype=precision.AUTOCAST[spec.precision],
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many epochs of how many steps: `max_steps` ends the run early, or repeats epochs until it is reached."""
+
+    epochs: int | None  # None: until `steps` are done
+    steps: int
+
+    @classmethod
+    def of(cls, spec: RunSpec, steps_per_epoch: int) -> Plan:
+        """The plan of a spec, for a loader of so many batches."""
+        schedule = spec.config.schedule
+        if schedule.max_steps is not None:
+            return cls(None, schedule.max_steps)
+        epochs = schedule.epochs + schedule.epochs_decay
+        return cls(epochs, epochs * steps_per_epoch)
+
+    def epoch_numbers(self) -> Iterator[int]:
+        """1, 2, ..."""
+        return iter(count(1) if self.epochs is None else range(1, self.epochs + 1))
+
+
+class Trainer:
+    """One rank's training, from the spec to the last sample in the run folder.
+
+    Raises:
+        RunFailed: the device can't do what was asked, or did something else.
+        UsageError, InfrastructureError: the dataset is not what the spec needs, or the disk failed.
+    """
+
+    def __init__(self, spec: RunSpec, folder: RunFolder, data_dir: Path, ranks: Ranks) -> None:
+        self.spec, self.folder, self.ranks = spec, folder, ranks
+        optim, self.schedule = spec.config.optim, spec.config.schedule
+        determinism.choose_kernels(spec.deterministic, spec.config.data.preprocess != "scale_width")
+        precision.set_precision(spec.precision, ranks.device)
+        self.loader = build_loader(
+            data_dir,
+            spec.config.data,
+            batch_size=spec.batch_per_device,
+            rank=ranks.rank,
+            world_size=ranks.world_size,
+            seed=spec.seed,
+            drop_last=self.schedule.drop_last,
+            pin_memory=ranks.device.type == "cuda",
+        )
+        self.model = build_model(spec, ranks)
+        epochs, decay = self.schedule.epochs, self.schedule.epochs_decay
+        self.schedulers = [
+            build_scheduler(optimizer, optim.lr_policy, epochs, decay, optim.lr_decay_iters)
+            for optimizer in (self.model.optimizer_G, self.model.optimizer_D)
+        ]
+        self.plan = Plan.of(spec, len(self.loader))
+        self.facts: dict[str, Any] = {
+            "planned_steps": self.plan.steps,
+            "device": environment.device_name(ranks.device),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "software": environment.software(),
+            "hardware": environment.hardware(ranks.device),
+        }
+        self.clock = StepClock(ranks.synchronize)
+        self.step = 0
+
+    def run(self) -> None:
+        """Train to the end of the plan."""
+        with StepWriter(self.folder, self.ranks.rank) as writer:
+            self.clock.start()
+            for epoch in self.plan.epoch_numbers():
+                self.run_epoch(epoch, writer)
+                done = self.step == self.plan.steps
+                if self.schedule.checkpoint_every and (done or epoch % self.schedule.checkpoint_every == 0):
+                    self.save(epoch)
+                if done:
+                    break
+        self.write_environment("precision_at_end")
+
+    def run_epoch(self, epoch: int, writer: StepWriter) -> None:
+        """Step through one epoch, or to the end of the plan where that comes first."""
+        for scheduler in self.schedulers:
+            start_epoch(scheduler)
+        self.loader.set_epoch(epoch)
+        images = 0
+        for real_A, real_B, _ in self.loader:
+            self.clock.batch_ready()
+            device = self.ranks.device
+            losses = self.model.train_step(real_A.to(device, non_blocking=True), real_B.to(device, non_blocking=True))
+            taken = self.clock.step_done()
+            self.step += 1
+            if self.step == 1:
+                self.write_environment("precision")
+            writer.append(self.sample(epoch, len(real_A), taken, losses))
+            images += len(real_A) * self.ranks.world_size
+            if self.step % self.schedule.print_every == 0:
+                self.print_losses(epoch, images, taken, losses)
+            if self.step == self.plan.steps:
+                break
+
+    def sample(self, epoch: int, images: int, taken: StepTime, losses: dict[str, Tensor]) -> Step:
+        """The step just done, as it goes into the stream."""
+        return Step(
+            step=self.step,
+            epoch=epoch,
+            images=images,
+            data_s=taken.data_s,
+            step_s=taken.step_s,
+            warmup=self.step <= self.schedule.warmup_steps,
+            losses=_floats(losses, torch.stack(list(losses.values()))),
+        )
+
+    def print_losses(self, epoch: int, images: int, taken: StepTime, losses: dict[str, Tensor]) -> None:
+        """Print upstream's log line, with the losses of the whole batch; every rank must call it."""
+        means = self.ranks.mean(torch.stack(list(losses.values())))
+        if self.ranks.is_first:
+            compute_s = (taken.step_s - taken.data_s) / self.spec.batch_size
+            print(loss_line(epoch, images, compute_s, taken.data_s, _floats(losses, means)), flush=True)
+
+    def write_environment(self, moment: str) -> None:
+        """Read the precision back and write it down under `moment`. Raises RunFailed when it is not what was asked."""
+        assert self.model.fake_B is not None, "called before the first step"
+        found = precision.read_back(self.model.fake_B.dtype)
+        if found["ran"] != self.spec.precision:
+            raise RunFailed(
+                f"PRECISION {self.spec.precision} was asked, torch reports {found['ran']} ({found})",
+                "look for code that changes torch.backends during the run",
+            )
+        self.facts[moment] = found
+        if self.ranks.is_first:
+            self.folder.write("environment.json", self.facts)
+
+    def save(self, epoch: int) -> None:
+        """Write this epoch's checkpoint: weights and buffers of rank 0, the random state of every rank."""
+        random_states = self.ranks.gather(checkpoint.random_state(self.ranks.device))
+        if not self.ranks.is_first:
+            return
+        state = self.model.state_dict()
+        whole = {
+            "version": checkpoint.CHECKPOINT_VERSION,
+            "spec": self.spec.model_dump(),
+            "epoch": epoch,
+            "step": self.step,
+            "model": state,
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "random_states": random_states,
+        }
+        checkpoint.save(whole, self.folder.checkpoints / f"epoch-{epoch:04d}.pt")
+        checkpoint.save(state["generator"], self.folder.checkpoints / "latest_net_G.pth")
+        checkpoint.save(state["discriminator"], self.folder.checkpoints / "latest_net_D.pth")
+
+
+def _floats(losses: dict[str, Tensor], values: Tensor) -> dict[str, float]:
+    """The losses by name, fetched from the device in one go."""
+    return dict(zip(losses, values.tolist(), strict=True))

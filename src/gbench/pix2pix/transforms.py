@@ -1,0 +1,63 @@
+"""From a decoded half of a pair to a tensor, as upstream does it (data/base_dataset.py at 003efc4c), bit for bit.
+
+Scale by Pillow's bicubic filter, crop, flip, [-1, 1]. One draw decides crop and flip of both halves.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gbench.settings.spec import DataConfig
+
+
+class Draw(NamedTuple):
+    """What chance decides for one sample. left, top: corner of the crop in pixels of the scaled image."""
+
+    left: int
+    top: int
+    flip: bool
+
+
+def draw(rng: random.Random, size: tuple[int, int], crop_size: int) -> Draw:
+    """Draw crop and flip, over upstream's ranges and in its order. size: (width, height) of the scaled half."""
+    width, height = size
+    left = rng.randint(0, max(0, width - crop_size))
+    top = rng.randint(0, max(0, height - crop_size))
+    return Draw(left, top, flip=rng.random() > 0.5)
+
+
+def scale(image: Image.Image, config: DataConfig) -> Image.Image:
+    """The image at the size that `config.preprocess` asks for, before any crop."""
+    width, height = image.size
+    match config.preprocess:
+        case "resize_and_crop":
+            size = (config.load_size, config.load_size)
+        case "scale_width" | "scale_width_and_crop":
+            if width == config.load_size and height >= config.crop_size:
+                return image
+            size = (config.load_size, int(max(config.load_size * height / width, config.crop_size)))
+        case "crop":
+            return image
+        case "none":  # the generators halve the sides twice
+            size = (round(width / 4) * 4, round(height / 4) * 4)
+    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+
+
+def crops(config: DataConfig) -> bool:
+    """Whether samples are cropped to crop_size x crop_size."""
+    return "crop" in config.preprocess
+
+
+def to_tensor(image: Image.Image, drawn: Draw, config: DataConfig) -> torch.Tensor:
+    """A scaled half, cropped and flipped as drawn: float32 (3, height, width) in [-1, 1]."""
+    if crops(config):
+        image = image.crop((drawn.left, drawn.top, drawn.left + config.crop_size, drawn.top + config.crop_size))
+    if config.flip and drawn.flip:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    levels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return levels.to(torch.float32).div_(255).sub_(0.5).div_(0.5)

@@ -1,0 +1,45 @@
+"""What the host knows of a run and the worker can't see: hardware names, driver, code version, dataset."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import datetime, timezone
+from typing import Any
+
+from gbench import machine
+from gbench.paths import checkout_dir
+from gbench.preflight.devices import Gpus
+
+
+def utc_now() -> str:
+    """The time in UTC, to the millisecond, as ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def hardware(gpus: Gpus) -> dict[str, Any]:
+    """The host's operating system, processor, memory, GPUs by name, and driver version."""
+    return {
+        "os": machine.os_name(),
+        "cpu": machine.cpu_facts(),
+        "mem": machine.memory_text(),
+        "gpus": [gpu.name for gpu in gpus.devices],
+        "driver": gpus.driver,
+    }
+
+
+def git() -> dict[str, Any] | None:
+    """Commit of gbench's own checkout, and whether tracked files differ from it; None when it is installed."""
+    root = checkout_dir()
+    if root is None:
+        return None
+    try:
+        commit = _git("-C", str(root), "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("-C", str(root), "status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    # A checkout that another user owns may still be read: nothing in it is run by these two commands.
+    command = ["git", "-c", "safe.directory=*", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()

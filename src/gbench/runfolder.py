@@ -1,0 +1,195 @@
+"""The run folder: the whole contract between the host and the worker.
+
+    spec.json            the RunSpec; host, before the start
+    host.json            what the host knows: OS, image, dataset hash, command line; host
+    environment.json     what the worker saw: versions, devices, the precision that ran; rank 0
+    steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank
+    error.json           the sentence a worker failed with, if it did
+    benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
+    result.json          statistics, a pure function of the files above; host, at the end
+    log.txt              everything the run printed
+    checkpoints/ images/
+
+Every file has a version field and a typed reader here. Nothing is overwritten: the folder is the run's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import ValidationError
+
+from gbench.errors import InfrastructureError, RunFailed
+from gbench.files import cant_write, write_atomically
+from gbench.settings.spec import RunSpec
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimisation step of one rank.
+
+    data_s: seconds waiting for the batch; step_s: seconds of the whole step, data_s included, until the device is done.
+    losses: of this rank's part of the batch.
+    """
+
+    step: int
+    epoch: int
+    images: int
+    data_s: float
+    step_s: float
+    warmup: bool
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run, by name."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, spec: RunSpec) -> RunFolder:
+        """Make `results/RUN_ID/` and write the spec into it.
+
+        Raises:
+            InfrastructureError: it can't be made (also when it is there already).
+        """
+        folder = cls(Path(spec.results_dir) / spec.run_id)
+        try:
+            folder.path.parent.mkdir(parents=True, exist_ok=True)
+            folder.path.mkdir()
+        except OSError as error:
+            raise cant_write(folder.path, error) from error
+        write_atomically(folder.path / "spec.json", spec.model_dump_json(indent=2) + "\n")
+        return folder
+
+    @property
+    def log(self) -> Path:
+        """Everything the run printed."""
+        return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the worker keeps its checkpoints."""
+        return self.path / "checkpoints"
+
+    def spec(self) -> RunSpec:
+        """The run's RunSpec.
+
+        Raises:
+            InfrastructureError: no run folder, or a spec of another version.
+        """
+        try:
+            return RunSpec.model_validate_json(self._text("spec.json"))
+        except ValidationError as error:
+            raise InfrastructureError(
+                f"{self.path / 'spec.json'} is not a spec that this gbench reads ({error.error_count()} problems)",
+                "use the gbench version that wrote it",
+            ) from error
+
+    def write(self, name: str, values: dict[str, Any]) -> None:
+        """Write one of the JSON files, with its version field."""
+        write_atomically(self.path / name, to_json({"version": VERSION, **values}))
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Read one of the JSON files; None when the run did not get so far.
+
+        Raises:
+            InfrastructureError: it is there but broken, or of another version.
+        """
+        if not (self.path / name).exists():
+            return None
+        try:
+            values = json.loads(self._text(name))
+        except json.JSONDecodeError as error:
+            raise InfrastructureError(f"{self.path / name} is broken ({error})", "the run can't be used") from error
+        if not isinstance(values, dict) or values.get("version") != VERSION:
+            raise InfrastructureError(
+                f"{self.path / name} is not of version {VERSION}", "use the gbench version that wrote it"
+            )
+        return values
+
+    def steps(self, rank: int) -> Iterator[Step]:
+        """The raw samples of one rank; a last line that a crash cut off is left out.
+
+        Raises:
+            InfrastructureError: a broken line in the middle, or another version.
+        """
+        name = f"steps-rank{rank}.jsonl"
+        if not (self.path / name).exists():
+            return
+        lines = self._text(name).split("\n")[:-1]  # what follows the last newline is not a whole line
+        for number, line in enumerate(lines, 1):
+            try:
+                values = json.loads(line)
+                if number == 1:
+                    if values != {"version": VERSION, "rank": rank}:
+                        raise ValueError(f"not a step stream of version {VERSION} and rank {rank}")
+                    continue
+                yield Step(**values)
+            except (ValueError, TypeError) as error:
+                raise InfrastructureError(
+                    f"{self.path / name} line {number} is broken ({error})", "the run can't be used"
+                ) from error
+
+    def raise_worker_error(self) -> None:
+        """Raise the sentence that the worker left, if it left one."""
+        error = self.read("error.json")
+        if error is not None:
+            raise RunFailed(error["what"], error["hint"])
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise InfrastructureError(f"{self.path} has no {name}", "give the folder of a gbench run") from error
+        except OSError as error:
+            raise InfrastructureError(f"{self.path / name} can't be read ({error.strerror})", "look at it") from error
+
+
+class StepWriter:
+    """Appends the steps of one rank, a whole line at a time, so that a crash costs at most the last one.
+
+    Raises:
+        InfrastructureError: the disk refuses a line.
+    """
+
+    def __init__(self, folder: RunFolder, rank: int) -> None:
+        self._path = folder.path / f"steps-rank{rank}.jsonl"
+        try:
+            self._file = self._path.open("x", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise cant_write(self._path, error) from error
+        self._write({"version": VERSION, "rank": rank})
+
+    def __enter__(self) -> StepWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):  # what could not be written has been reported by then
+            self._file.close()
+
+    def append(self, step: Step) -> None:
+        """Write one step through to the operating system."""
+        self._write(asdict(step))
+
+    def _write(self, values: dict[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            raise cant_write(self._path, error) from error
+
+
+def to_json(values: dict[str, Any]) -> str:
+    """The one JSON form of the run folder: indented, keys in the order given, floats as Python's shortest repr."""
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,186 @@
+"""The `docker` runner: the run script in a container of its own, removed however the run ends.
+
+`container_request` decides everything and asks nothing; `DockerRunner.run` submits it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gbench.errors import InfrastructureError, UsageError
+from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
+from gbench.runners.docker_errors import engine_errors, known_log_failure
+from gbench.runners.engine import connect
+from gbench.runners.image import ensure_image, plan_image
+from gbench.runners.plan import Outcome, Places, script_argv, script_environment
+from gbench.settings.spec import RunSpec
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.images import Image
+
+INSIDE = Places(
+    run_dir="/gbench/run",
+    datasets_dir="/data",
+    config_dir="/gbench/configs",
+    run_script="/gbench/run_model.sh",
+    python="python3",
+)
+STACK_BYTES = 67_108_864  # 64 MiB, as launch.sh
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who starts the run, and where: the container takes on this identity, so that the run's files are the caller's."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    cores: int
+    owner: Owner
+
+    @classmethod
+    def current(cls) -> Caller:
+        """This process."""
+        return cls(os.getuid(), os.getgid(), tuple(sorted(os.getgroups())), os.cpu_count() or 1, Owner.current())
+
+
+def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path, caller: Caller) -> dict[str, Any]:
+    """The whole container, as keyword arguments of docker-py's `containers.create`.
+
+    Args:
+        image: what to run, an id or a name.
+        image_name: how to call it, in a label.
+        run_dir: the run folder on the host.
+    """
+    from docker.types import DeviceRequest, Mount, Ulimit
+
+    def mount(inside: str, outside: str | Path, read_only: bool = True) -> Mount:
+        return Mount(inside, str(outside), type="bind", read_only=read_only)
+
+    gpus = [str(index) for index in range(spec.device_count)] if spec.device == "cuda" else []
+    ulimits = [Ulimit(name="stack", soft=STACK_BYTES, hard=STACK_BYTES)]
+    if gpus:  # transfers to a GPU go through locked memory; without one there is no need, and not every engine may
+        ulimits.append(Ulimit(name="memlock", soft=-1, hard=-1))
+    environment = script_environment(spec, INSIDE)
+    # The caller's uid has no home and no name in the image; PyTorch asks for both.
+    environment |= {"HOME": "/tmp", "USER": "gbench", "LOGNAME": "gbench"}
+    if spec.device == "cpu":
+        # torchrun would set 1, or each process would take all cores: share what there is
+        environment["OMP_NUM_THREADS"] = str(max(1, caller.cores // spec.device_count))
+    return {
+        "image": image,
+        "command": script_argv(INSIDE),
+        "name": f"gbench-{spec.run_id}",
+        "labels": {RUN_ID_LABEL: spec.run_id, OWNER_LABEL: caller.owner.to_label(), IMAGE_LABEL: image_name},
+        "user": f"{caller.uid}:{caller.gid}",
+        "group_add": [str(group) for group in caller.groups],
+        "environment": environment,
+        "working_dir": INSIDE.run_dir,
+        "mounts": [
+            mount(INSIDE.datasets_dir, spec.datasets_dir),
+            mount(INSIDE.config_dir, spec.config_dir),
+            mount(INSIDE.run_script, spec.run_model_file),
+            mount(INSIDE.run_dir, run_dir, read_only=False),
+        ],
+        "device_requests": [DeviceRequest(device_ids=gpus, capabilities=[["gpu"]])] if gpus else [],
+        "network_mode": "host",
+        "ipc_mode": "host",  # the host's whole /dev/shm: launch.sh's --shm-size would have no effect beside it
+        "ulimits": ulimits,
+        "init": True,  # reaps the loader processes, and passes SIGTERM on
+    }
+
+
+class DockerRunner:
+    """Runs in a container of the image that CONT, DOCKERFILE and the project's sources make.
+
+    Nothing asks the engine before `prepare`.
+    """
+
+    def __init__(self, spec: RunSpec, rebuild: bool = False) -> None:
+        self._spec, self._rebuild = spec, rebuild
+        self._plan = plan_image(spec.image, Path(spec.dockerfile), spec.from_image)
+        if rebuild and self._plan.pinned:
+            raise UsageError(f"--rebuild has no effect on the pinned image {spec.image}", "leave one of the two out")
+        self._client: docker.DockerClient | None = None
+        self._image: Image | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What `run` would create, and what `prepare` would build it from."""
+        run_dir = Path(self._spec.results_dir) / self._spec.run_id
+        return {
+            "image": self._plan.name,
+            "build": None
+            if self._plan.pinned
+            else {"dockerfile": self._spec.dockerfile, "args": self._plan.build_args},
+            "container": container_request(self._spec, self._plan.name, self._plan.name, run_dir, Caller.current()),
+        }
+
+    def prepare(self, on_line: Callable[[str], None]) -> None:
+        """Remove what dead runs left behind, and have the image ready; see `Runner.prepare`."""
+        self._client = connect()
+        with engine_errors("remove the containers of dead runs"):
+            for name in sweep_orphans(self._client):
+                on_line(f"removed {name}: the gbench that had started it is dead")
+        self._image = ensure_image(self._client, self._plan, self._rebuild, on_line)
+
+    def facts(self) -> dict[str, Any]:
+        """The image that runs, by name, id and digests, its base, and the engine."""
+        client, image = self._prepared()
+        with engine_errors("describe itself"):
+            engine = client.version()["Version"]
+        return {
+            "runner": "docker",
+            "image": self._plan.name,
+            "image_id": image.id,
+            "image_digests": image.attrs.get("RepoDigests") or [],
+            "base_image": self._plan.base,
+            "docker_version": engine,
+        }
+
+    def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
+        """Run the script in a container to its end; see `Runner.run`.
+
+        Raises:
+            InfrastructureError: Docker could not start it, or the machine failed it (shared memory, disk).
+        """
+        client, image = self._prepared()
+        # by id: the name may come to mean another image meanwhile
+        request = container_request(self._spec, str(image.id), self._plan.name, run_dir, Caller.current())
+        failure: tuple[str, str] | None = None
+        try:
+            with engine_errors("run the container"):
+                container = client.containers.create(**request)
+                output = container.attach(stdout=True, stderr=True, stream=True, demux=True)
+                container.start()
+                for line in split_lines(output):
+                    failure = failure or known_log_failure(line)
+                    on_line(line)
+                container.wait()
+                container.reload()
+        finally:
+            if not clear_away(client, self._spec.run_id):
+                on_line(f"{request['name']} could not be removed; the next start will")
+        state = container.attrs["State"]
+        if failure and state["ExitCode"]:
+            reason, hint = failure
+            raise InfrastructureError(f"the run script ended with exit code {state['ExitCode']}: {reason}", hint)
+        return Outcome(state["ExitCode"], out_of_memory=bool(state["ExitCode"] and state["OOMKilled"]))
+
+    def _prepared(self) -> tuple[docker.DockerClient, Image]:
+        assert self._client and self._image, "prepare() comes first"
+        return self._client, self._image
+
+
+def split_lines(chunks: Iterator[tuple[bytes | None, bytes | None]]) -> Iterator[str]:
+    """Whole lines out of (stdout, stderr) chunks, each stream's apart, so that neither cuts the other's in two."""
+    rest = [b"", b""]
+    for chunk in chunks:
+        for stream, data in enumerate(chunk):
+            *lines, rest[stream] = (rest[stream] + (data or b"")).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+    yield from (line.decode(errors="replace") for line in rest if line)

@@ -1,0 +1,242 @@
+"""The image a run happens in: what goes into it, the name that says so, and building it.
+
+An image built here is named after its sources: CONT's tag with a hash of all that goes in, so that an image of other
+sources is never taken for this one. A CONT with a digest (`name@sha256:...`, `sha256:...`) names one image and no
+other; it is used as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gbench import __version__
+from gbench.errors import InfrastructureError, UsageError
+from gbench.paths import package_dir, project_file
+from gbench.runners.docker_errors import engine_errors, explain
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.images import Image
+
+SOURCE_LABEL = "org.gbench.source"
+VERSION_LABEL = "org.gbench.version"
+BASE_LABEL = "org.gbench.base-id"
+
+# Beside the package: what pyproject.toml has built into the wheel, so that the image can build it.
+PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "configs", "scripts")
+_BASE_ARGUMENT = re.compile(r"^\s*ARG\s+FROM_IMAGE_NAME(?:=(\S+))?\s*$", re.MULTILINE | re.IGNORECASE)
+# A name and a tag that leaves room for the hash, as Docker's reference grammar has them (distribution/reference).
+_PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?P<name>(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_PART}(?:/{_PART})*)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{{0,114}}))?"
+)
+
+
+@dataclass(frozen=True)
+class ContextFile:
+    """One file of the build context."""
+
+    path: str
+    content: bytes
+    executable: bool
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """The image to use and, unless it is pinned, what to build it from.
+
+    base: the image to build on; None when the Dockerfile fixes it.
+    """
+
+    name: str
+    pinned: bool
+    base: str | None = None
+    source_hash: str = ""
+    files: tuple[ContextFile, ...] = ()
+
+    @property
+    def build_args(self) -> dict[str, str]:
+        """The Dockerfile's arguments."""
+        return {} if self.base is None else {"FROM_IMAGE_NAME": self.base}
+
+
+def plan_image(cont: str, dockerfile: Path, from_image: str | None) -> ImagePlan:
+    """Decide on the image by reading files only.
+
+    Args:
+        cont: CONT, an image name.
+        dockerfile: DOCKERFILE; built in the project's own context.
+        from_image: a base in place of the Dockerfile's own.
+
+    Raises:
+        UsageError: an image name that is none, or a from_image that could have no effect.
+    """
+    if "@" in cont or cont.startswith("sha256:"):
+        if from_image:
+            raise UsageError(f"--from-image has no effect on the pinned image {cont}", "leave one of the two out")
+        return ImagePlan(cont, pinned=True)
+    reference = _REFERENCE.fullmatch(cont)
+    if reference is None:
+        raise UsageError(
+            f"CONT {cont!r} is not an image name",
+            "write [registry/]name[:tag] in lower case, with a tag below 116 letters",
+        )
+    files = build_context(dockerfile)
+    base = _base_of(dockerfile, from_image)
+    source_hash = _hash(files, base)
+    tag = f"{reference['tag'] or 'latest'}-{source_hash[:12]}"
+    return ImagePlan(f"{reference['name']}:{tag}", False, base, source_hash, files)
+
+
+def build_context(dockerfile: Path) -> tuple[ContextFile, ...]:
+    """The files an image is built from, sorted by path: the project's, with `dockerfile` as the Dockerfile."""
+    sources = {"Dockerfile": dockerfile}
+    for name in PROJECT_FILES:
+        sources |= _walk(project_file(name), name)
+    sources |= _walk(package_dir(), "src/gbench")
+    return tuple(
+        ContextFile(path, source.read_bytes(), bool(source.stat().st_mode & 0o100))
+        for path, source in sorted(sources.items())
+        if not path.startswith("src/gbench/assets/")  # an installed wheel's copy of PROJECT_FILES
+    )
+
+
+def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on_line: Callable[[str], None]) -> Image:
+    """Find, build or (a pinned one) pull the image.
+
+    Args:
+        rebuild: build it even when it is there, and take no layer from Docker's cache.
+        on_line: gets the build log, line by line as it comes.
+
+    Raises:
+        InfrastructureError: it can't be pulled or built.
+    """
+    image = _find(client, plan.name)
+    if plan.pinned:
+        if image is None and plan.name.startswith("sha256:"):
+            raise InfrastructureError(
+                f"there is no image {plan.name} on this machine",
+                "see docker images --no-trunc; one that is to be pulled is pinned by NAME@sha256:...",
+            )
+        return image or _pull(client, plan.name, on_line)
+    base = plan.base and _find(client, plan.base)
+    stale = base and image and image.labels.get(BASE_LABEL) != base.id
+    if image and not stale and not rebuild:
+        on_line(f"image {plan.name} is there, built from these very sources")
+        return image
+    if plan.base:
+        base = base or _pull(client, plan.base, on_line)
+    return _build(client, plan, str(base.id) if base else "", rebuild, on_line)
+
+
+def _base_of(dockerfile: Path, from_image: str | None) -> str | None:
+    """What the Dockerfile's ARG FROM_IMAGE_NAME will be; None when it has no such ARG."""
+    argument = _BASE_ARGUMENT.search(dockerfile.read_text(encoding="utf-8"))
+    if argument is None:
+        if from_image:
+            raise UsageError(
+                f"{dockerfile} has no ARG FROM_IMAGE_NAME, so --from-image can have no effect",
+                "add it before FROM, as in the project's Dockerfile, or leave --from-image out",
+            )
+        return None
+    if from_image is None and argument[1] is None:
+        raise UsageError(f"ARG FROM_IMAGE_NAME in {dockerfile} has no default", "give --from-image")
+    return from_image or argument[1].strip("\"'")
+
+
+def _walk(path: Path, name: str) -> dict[str, Path]:
+    """The files at or below a path, under the name they have in the context; no caches, nothing hidden."""
+    if path.is_file():
+        return {name: path}
+    found: dict[str, Path] = {}
+    for child in path.iterdir():
+        if not child.name.startswith(".") and child.name != "__pycache__":
+            found |= _walk(child, f"{name}/{child.name}")
+    return found
+
+
+def _hash(files: tuple[ContextFile, ...], base: str | None) -> str:
+    """SHA-256 over the base's name and every file's path, mode and content."""
+    digest = hashlib.sha256(repr(base).encode())
+    for file in files:
+        digest.update(repr((file.path, file.executable, len(file.content))).encode() + file.content)
+    return digest.hexdigest()
+
+
+def _tar(files: tuple[ContextFile, ...]) -> io.BytesIO:
+    """The context as Docker wants it; no dates and no owners, so that equal sources hit Docker's cache."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for file in files:
+            entry = tarfile.TarInfo(file.path)
+            entry.size, entry.mode = len(file.content), 0o755 if file.executable else 0o644
+            archive.addfile(entry, io.BytesIO(file.content))
+    buffer.seek(0)
+    return buffer
+
+
+def _find(client: docker.DockerClient, name: str) -> Image | None:
+    import docker.errors
+
+    with engine_errors(f"look for the image {name}"):
+        try:
+            return client.images.get(name)
+        except docker.errors.ImageNotFound:
+            return None
+
+
+def _pull(client: docker.DockerClient, name: str, on_line: Callable[[str], None]) -> Image:
+    doing = f"pull the image {name}"
+    on_line(f"pulling {name}")
+    with engine_errors(doing):
+        for line in _lines(client.api.pull(name, stream=True, decode=True), doing):
+            on_line(line)
+        return client.images.get(name)
+
+
+def _build(
+    client: docker.DockerClient, plan: ImagePlan, base_id: str, rebuild: bool, on_line: Callable[[str], None]
+) -> Image:
+    doing = f"build the image {plan.name}"
+    on_line(f"building {plan.name}")
+    with engine_errors(doing):
+        events = client.api.build(
+            fileobj=_tar(plan.files),
+            custom_context=True,
+            tag=plan.name,
+            buildargs=plan.build_args,
+            labels={SOURCE_LABEL: plan.source_hash, VERSION_LABEL: __version__, BASE_LABEL: base_id},
+            nocache=rebuild,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        for line in _lines(events, doing):
+            on_line(line)
+        return client.images.get(plan.name)
+
+
+def _lines(events: Iterator[dict[str, Any]], doing: str) -> Iterator[str]:
+    """The whole lines of a build's or pull's event stream.
+
+    Raises:
+        InfrastructureError: the stream reports an error.
+    """
+    text = ""
+    for event in events:
+        if "error" in event:
+            raise explain(event["error"], doing)
+        if "status" in event and not event.get("progressDetail"):  # of a pull; not each byte's progress
+            yield f"{event['status']} {event.get('id', '')}".rstrip()
+        text += re.sub(r"\x1b\[[0-9;]*m", "", event.get("stream", ""))
+        *lines, text = text.split("\n")
+        yield from (line for line in lines if line)
+    if text:
+        yield text

@@ -1,0 +1,85 @@
+"""The `local` runner: the run script on this host, in this Python environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from gbench.errors import InfrastructureError
+from gbench.runners.plan import Outcome, Places, script_argv, script_environment
+from gbench.settings.spec import RunSpec
+
+
+class LocalRunner:
+    """Starts the run script as a supervised child process."""
+
+    def __init__(self, spec: RunSpec, inherited: dict[str, str]) -> None:
+        self._spec, self._inherited = spec, inherited
+
+    def request(self, run_dir: Path) -> dict[str, Any]:
+        """The process to start: argv, working folder, and the variables set over the inherited ones."""
+        spec = self._spec
+        places = Places(
+            run_dir=str(run_dir),
+            datasets_dir=spec.datasets_dir,
+            config_dir=spec.config_dir,
+            run_script=spec.run_model_file,
+            python=sys.executable,
+        )
+        variables = script_environment(spec, places)
+        if spec.device == "cpu":
+            # torchrun would set 1, or each process would take all cores: share what there is
+            cores = len(os.sched_getaffinity(0))
+            variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
+        return {"argv": script_argv(places), "cwd": str(run_dir), "environment": variables}
+
+    def describe(self) -> dict[str, Any]:
+        """What `run` would start."""
+        return self.request(Path(self._spec.results_dir) / self._spec.run_id)
+
+    def prepare(self, on_line: Callable[[str], None]) -> None:
+        """Nothing to prepare: this environment has all that gbench needs."""
+
+    def facts(self) -> dict[str, Any]:
+        """The host itself is where the run happens."""
+        return {"runner": "local"}
+
+    def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
+        """Run the script to its end; see `Runner.run`."""
+        request = self.request(run_dir)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gbench.runners.supervise", "--", *request["argv"]],
+                cwd=request["cwd"],
+                env={**self._inherited, **request["environment"]},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise InfrastructureError(f"the run could not be started ({error})", "look at RUN_MODEL_FILE") from error
+        assert process.stdin and process.stdout
+        try:
+            _relay(process.stdout, on_line)
+            return Outcome(process.wait())
+        finally:
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # tells the supervisor to end everything; nothing to tell when it has ended
+            try:
+                _relay(process.stdout, on_line)
+            finally:
+                process.wait()
+
+
+def _relay(output: IO[str], on_line: Callable[[str], None]) -> None:
+    for line in output:
+        on_line(line.rstrip("\n"))

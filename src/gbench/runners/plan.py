@@ -1,0 +1,96 @@
+"""What a runner starts: one run script, with the run's variables, in the run folder.
+
+Every runner starts the same script in the same way; only where the four places lie differs (on the host, or at fixed
+mount points in a container). The project's own run scripts call the worker under torchrun; a user's script may do what
+it likes, and reports through `$BENCHMARK_LOG`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gbench.settings.spec import RunSpec
+
+BENCHMARK_LOG_NAME = "benchmark.log"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the run script finds things, as it sees them."""
+
+    run_dir: str
+    datasets_dir: str
+    config_dir: str
+    run_script: str
+    python: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the run script ended. exit_code: its own, or 128 + the signal that ended it."""
+
+    exit_code: int
+    out_of_memory: bool = False
+
+
+class Runner(Protocol):
+    """Starts the run script somewhere and waits for it."""
+
+    def describe(self) -> dict[str, Any]:
+        """The exact request that `run` would make, for `--dry-run`; starts and builds nothing."""
+
+    def facts(self) -> dict[str, Any]:
+        """Where the run happens (`runner`, and image name, id, digest), for the record. Valid after `prepare`."""
+
+    def prepare(self, on_line: Callable[[str], None]) -> None:
+        """Make ready what `run` needs (the image). Raises InfrastructureError."""
+
+    def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
+        """Run the script to its end, handing over each output line; leaves nothing running, however it is left.
+
+        Raises:
+            InfrastructureError: the script could not be started.
+        """
+
+
+def script_argv(places: Places) -> list[str]:
+    """The command every runner starts."""
+    return ["bash", places.run_script]
+
+
+def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
+    """The worker under torchrun: one process a device, meeting on this host at a free port."""
+    return [
+        *(places.python, "-m", "torch.distributed.run", "--standalone"),
+        *("--nnodes", str(spec.nodes), "--nproc-per-node", str(spec.device_count)),
+        *("-m", "gbench.pix2pix", "--run-dir", places.run_dir, "--data-dir", _data_dir(spec, places)),
+    ]
+
+
+def script_environment(spec: RunSpec, places: Places) -> dict[str, str]:
+    """The variables a run script sees: launch.sh's own names, and the run folder's paths."""
+    return {
+        "MODEL": spec.model,
+        "BATCH_SIZE": str(spec.batch_size),
+        "DEVICE_COUNT": str(spec.device_count),
+        "PRECISION": spec.precision,
+        "NODES": str(spec.nodes),
+        "DEVICE": spec.device,
+        "DATASETS": spec.dataset,
+        "DATASETS_DIR": places.datasets_dir,
+        "DATA_DIR": _data_dir(spec, places),
+        "CONFIG": places.config_dir,
+        "CODE_LINK": spec.code_link,
+        "RUN_DIR": places.run_dir,
+        "BENCHMARK_LOG": str(Path(places.run_dir) / BENCHMARK_LOG_NAME),
+        "TORCHRUN": shlex.join(torchrun_argv(spec, places)),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _data_dir(spec: RunSpec, places: Places) -> str:
+    return str(Path(places.datasets_dir) / spec.dataset_subdir)

@@ -1,0 +1,49 @@
+"""Being asked to stop: Ctrl-C, SIGTERM, SIGHUP and --timeout become exceptions in the main thread, once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from gbench.errors import Interrupted, RunFailed
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def stoppable(timeout_s: float | None) -> Iterator[None]:
+    """Raise in here when someone wants the run to stop, or its time is up.
+
+    After the first such signal all further ones are ignored until the end of the block, so that the clean-up that the
+    exception sets off is not cut short by an impatient second Ctrl-C.
+
+    Raises:
+        Interrupted: SIGINT, SIGTERM or SIGHUP arrived.
+        RunFailed: `timeout_s` seconds have passed.
+    """
+
+    def ignore_the_rest() -> None:
+        for number in (*STOPS, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
+
+    def on_stop(number: int, frame: FrameType | None) -> None:
+        ignore_the_rest()
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        raise Interrupted(f"stopped by {name}", "what the run had written is kept")
+
+    def on_timeout(number: int, frame: FrameType | None) -> None:
+        ignore_the_rest()
+        raise RunFailed(f"the run was not done after --timeout {timeout_s:g}s", "give it longer, or fewer --steps")
+
+    before = {number: signal.signal(number, on_stop) for number in STOPS}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_timeout)
+    if timeout_s is not None:
+        signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,65 @@
+"""Runs one command and never leaves any of its processes behind, even when gbench itself is killed.
+
+    python -m gbench.runners.supervise -- COMMAND ARG ...
+
+The caller keeps this process's standard input open: when it closes (gbench asked to stop, or died at any point),
+everything below is ended. As child subreaper, this process stays the ancestor of all that the command started, whatever
+sessions or process groups they made (torchrun gives each worker its own).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import psutil
+
+PR_SET_CHILD_SUBREAPER = 36
+GRACE_S = 10.0
+
+
+def main(argv: list[str]) -> int:
+    """Run the command after `--`; returns its exit code, 128 + signal when a signal ended it."""
+    command = argv[argv.index("--") + 1 :]
+    # The terminal sends Ctrl-C to every process in its foreground group; here only gbench decides when to stop.
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_default_signals)
+    code = wait(process)
+    end_descendants()
+    return code if code is not None and code >= 0 else 128 + (signal.SIGTERM if code is None else -code)
+
+
+def wait(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait for the command to end (its return code) or standard input to close (None)."""
+    ended = os.pidfd_open(process.pid)
+    try:
+        readable, _, _ = select.select([ended, sys.stdin], [], [])
+    finally:
+        os.close(ended)
+    return process.wait() if ended in readable else None
+
+
+def end_descendants(grace_s: float = GRACE_S) -> None:
+    """End every process below this one: SIGTERM, then SIGKILL to those that are left after the grace."""
+    for stop, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, grace_s)):
+        descendants = psutil.Process().children(recursive=True)
+        for process in descendants:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(stop)
+        psutil.wait_procs(descendants, timeout=patience_s)
+
+
+def _default_signals() -> None:
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

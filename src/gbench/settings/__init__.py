@@ -1,0 +1,1 @@
+"""argv + environment + configs/*.yaml -> one frozen RunSpec."""

@@ -1,0 +1,249 @@
+"""From what the user gave to one RunSpec, and where each value came from.
+
+Precedence: option > variable > `configs/MODEL.yaml` > default. Nothing below this module reads argv or the environment.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from gbench.errors import UsageError
+from gbench.paths import project_file
+from gbench.settings.catalog import ModelFile, load_model, override
+from gbench.settings.spec import Device, ModelConfig, Precision, Recipe, RunnerName, RunSpec
+
+# What launch.sh's documentation exports, and the file of this project that has that job now.
+LAUNCH_SH_FILES = {
+    "PyTorch/pix2pix/Dockerfile": "Dockerfile",
+    "PyTorch/pix2pix/configs": "configs",
+    "PyTorch/pix2pix/pt-pix2pix.sh": "scripts/pt-pix2pix.sh",
+    "PyTorch/pix2pix/pt-pix2pix-convergency.sh": "scripts/pt-pix2pix-convergency.sh",
+}
+DEFAULT_DATASETS_DIR = "data"  # below it, where `gbench data prepare facades` puts its dataset
+DEFAULT_CNDB_DIR = "cndb"
+Choice = TypeVar("Choice", bound=str)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DEVICES: tuple[Device, ...] = get_args(Device)
+RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
+COMMIT_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{7,64}(?![0-9a-zA-Z])")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line said; None or empty where it said nothing."""
+
+    model: str
+    batch_size: int
+    device_count: int
+    precision: str
+    database: str | None = None
+    ignore_check: bool = False
+    device: str = "cuda"
+    runner: str = "docker"
+    steps: int | None = None
+    warmup: int | None = None
+    seed: int = 0
+    deterministic: bool = False
+    timeout_s: float | None = None
+    from_image: str | None = None
+    settings: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)  # by variable name: {"CONT": ...}
+    results_dir: str = "results"
+    logs_dir: str = "logs"
+    command_line: str = ""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A RunSpec, and for each value where it came from (`option --steps`, `variable CONT`, `config`, `default`)."""
+
+    spec: RunSpec
+    origins: dict[str, str]
+
+
+def new_run_id(model: str, now: datetime | None = None) -> str:
+    """`<utc>-<model>-<short id>`: sorts by time, reads, never collides."""
+    utc = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
+    return f"{utc}-{model}-{secrets.token_hex(3)}"
+
+
+class _Values:
+    """Looks the eight variables up in order of precedence and notes the origin of each."""
+
+    def __init__(self, request: Request, environ: Mapping[str, str]) -> None:
+        self.request, self.environ = request, environ
+        self.origins: dict[str, str] = {}
+
+    def get(self, variable: str, config: str | None, default: str) -> str:
+        option = self.request.options.get(variable)
+        for value, origin in (
+            (option, "option"),
+            (self.environ.get(variable), f"variable {variable}"),
+            (config, "config"),
+            (default, "default"),
+        ):
+            if value:
+                self.origins[variable] = origin
+                return value
+        raise UsageError(f"{variable} has no value", f"export {variable} or give the option")
+
+    def path(self, variable: str, config: str | None, default: str) -> Path:
+        """Like get, for a path: relative to the working folder, from a config or default relative to the project."""
+        text = self.get(variable, config, default)
+        if self.origins[variable] in ("config", "default"):
+            return project_file(text)
+        path = Path(text).expanduser()
+        successor = LAUNCH_SH_FILES.get(path.as_posix().removeprefix("./"))
+        if successor and not path.exists():
+            self.origins[variable] += f": launch.sh's {text}, here {successor}"
+            return project_file(successor)
+        return path.resolve()
+
+
+def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
+    """Resolve and check everything that can be checked without looking at Docker, devices or the dataset.
+
+    Raises:
+        UsageError: a value that is missing, not allowed, or contradicts another one.
+    """
+    values = _Values(request, environ)
+    config_dir = values.path("CONFIG", None, "configs")
+    model_file = load_model(request.model, config_dir)
+    run_script = values.path("RUN_MODEL_FILE", model_file.recipes["performance"].run_model_file, "")
+    recipe = model_file.recipe_of(str(run_script))
+    config = _config(request, model_file, recipe or "performance", values.origins)
+    code_link = values.get("CODE_LINK", model_file.code_link, "")
+    spec = RunSpec(
+        run_id=new_run_id(request.model),
+        model=request.model,
+        recipe=recipe or "custom",
+        record_name=model_file.record_name,
+        framework=model_file.framework,
+        batch_size=request.batch_size,
+        device_count=request.device_count,
+        precision=_one_of("PRECISION", request.precision, PRECISIONS),
+        device=_one_of("--device", request.device, DEVICES),
+        runner=_one_of("--runner", request.runner, RUNNERS),
+        database=request.database,
+        ignore_check=request.ignore_check,
+        seed=request.seed,
+        deterministic=request.deterministic,
+        timeout_s=request.timeout_s,
+        config=config,
+        image=values.get("CONT", model_file.image, ""),
+        dockerfile=str(values.path("DOCKERFILE", model_file.dockerfile, "")),
+        from_image=request.from_image,
+        dataset=values.get("DATASETS", model_file.dataset, ""),
+        datasets_dir=str(Path(values.get("DATASETS_DIR", None, DEFAULT_DATASETS_DIR)).expanduser().resolve()),
+        dataset_subdir="",
+        cndb_dir=str(Path(values.get("CNDB_DIR", None, DEFAULT_CNDB_DIR)).expanduser().resolve()),
+        code_link=code_link,
+        run_model_file=str(run_script),
+        config_dir=str(config_dir),
+        results_dir=str(Path(request.results_dir).expanduser().resolve()),
+        logs_dir=str(Path(request.logs_dir).expanduser().resolve()),
+        command_line=request.command_line,
+    )
+    _check(spec)
+    return Resolved(spec, {**_request_origins(request), **values.origins})
+
+
+def default_config_dir(environ: Mapping[str, str]) -> Path:
+    """The config folder where no option names one."""
+    return _Values(Request("", 1, 1, ""), environ).path("CONFIG", None, "configs")
+
+
+def _one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
+    for choice in choices:
+        if choice == value:
+            return choice
+    near = next((c for c in choices if c.lower() == value.lower()), None)
+    hint = f"did you mean {near}?" if near else f"choose one of {', '.join(choices)}"
+    raise UsageError(f"{name} {value!r} is not known", hint)
+
+
+ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
+OPTIONS = ("device", "runner", "seed", "deterministic", "timeout_s", "from_image", "results_dir", "logs_dir")
+
+
+def _request_origins(request: Request) -> dict[str, str]:
+    """Origins of what has no variable: an argument, or an option where its value is not the default."""
+    defaults = {item.name: item.default for item in fields(Request)}
+    origins = dict.fromkeys(ARGUMENTS, "argument")
+    for name in OPTIONS:
+        origins[name] = "default" if getattr(request, name) == defaults[name] else "option"
+    return origins
+
+
+def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: dict[str, str]) -> ModelConfig:
+    """The model's config of this recipe, with --steps, --warmup and --set laid over it."""
+    settings = list(request.settings)
+    if request.steps is not None:
+        settings.append(f"schedule.max_steps={request.steps}")
+    if request.warmup is not None:
+        settings.append(f"schedule.warmup_steps={request.warmup}")
+    config = override(model_file.config(recipe), settings)
+    schedule = {**model_file.schedule, **model_file.recipes[recipe].schedule}
+    for section in ("network", "optim", "data", "schedule"):
+        given = set(schedule) if section == "schedule" else getattr(model_file, section).model_fields_set
+        for key in type(getattr(config, section)).model_fields:
+            origins[f"{section}.{key}"] = "config" if key in given else "default"
+    for setting in settings:
+        origins[setting.partition("=")[0]] = "option"
+    return config
+
+
+def _check(spec: RunSpec) -> None:
+    if spec.batch_size % spec.world_size:
+        below, above = (
+            spec.batch_size // spec.world_size * spec.world_size,
+            -(-spec.batch_size // spec.world_size) * spec.world_size,
+        )
+        choices = f"{below} or {above}" if below else str(above)
+        raise UsageError(
+            f"BATCH_SIZE {spec.batch_size}, the total over all devices, can't be divided evenly over {spec.world_size}",
+            f"take {choices}",
+        )
+    if spec.precision == "TF32" and spec.device == "cpu":
+        raise UsageError(
+            "PRECISION TF32 does not exist on --device cpu", "take FP32, or a GPU of compute capability 8.0 or more"
+        )
+    if not COMMIT_ID.search(spec.code_link):
+        raise UsageError(
+            f"CODE_LINK {spec.code_link!r} holds no commit id",
+            "link to the code at a commit (7 to 64 hex digits), not at a branch",
+        )
+    for variable, path in (("RUN_MODEL_FILE", spec.run_model_file), ("DOCKERFILE", spec.dockerfile)):
+        if not Path(path).is_file():
+            raise UsageError(
+                f"{variable} {path} is not a file", f"mend the path, or leave {variable} out for the project's own"
+            )
+    schedule = spec.config.schedule
+    if schedule.max_steps is not None and schedule.warmup_steps >= schedule.max_steps:
+        raise UsageError(
+            f"{schedule.warmup_steps} warm-up steps leave none of {schedule.max_steps} steps to measure",
+            f"give fewer with --warmup, e.g. --warmup {schedule.max_steps // 2}, or more with --steps",
+        )
+    data, network = spec.config.data, spec.config.network
+    if data.preprocess == "resize_and_crop" and data.crop_size > data.load_size:
+        raise UsageError(
+            f"data.crop_size {data.crop_size} is larger than data.load_size {data.load_size}",
+            f"--set data.load_size={round(data.crop_size * 286 / 256)} keeps upstream's proportion",
+        )
+    smallest = 3 << network.n_layers_D  # a PatchGAN of n layers halves n times and must keep one patch
+    if network.netD != "pixel" and "crop" in data.preprocess and data.crop_size < smallest:
+        raise UsageError(
+            f"data.crop_size {data.crop_size} is too small for a discriminator of {network.n_layers_D} layers",
+            f"take at least {smallest}, or --set network.netD=pixel",
+        )
+    multiple = {"unet_256": 256, "unet_128": 128}.get(network.netG, 4)
+    if "crop" in data.preprocess and data.crop_size % multiple:
+        raise UsageError(
+            f"data.crop_size {data.crop_size} does not fit {network.netG}", f"take a multiple of {multiple}"
+        )

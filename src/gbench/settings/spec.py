@@ -1,0 +1,132 @@
+"""RunSpec: one frozen, fully resolved description of a run.
+
+The host resolves it once (`resolve.py`) and writes it as `spec.json` into the run folder; everything after that, the
+worker included, reads only this. `ModelConfig` is the part that comes from `configs/MODEL.yaml`; its defaults are those
+of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/`): a YAML says only what differs.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Precision = Literal["FP32", "TF32", "AMP", "BF16"]
+Device = Literal["cuda", "cpu"]
+RunnerName = Literal["docker", "local"]
+Recipe = Literal["performance", "convergence", "custom"]
+
+
+class Frozen(BaseModel):
+    """Base of every settings class: immutable, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(Frozen):
+    """Generator and discriminator, in upstream's terms (`models/networks.py`)."""
+
+    netG: Literal["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"] = "unet_256"
+    netD: Literal["basic", "n_layers", "pixel"] = "basic"
+    ngf: PositiveInt = 64
+    ndf: PositiveInt = 64
+    n_layers_D: PositiveInt = 3
+    norm: Literal["batch", "instance", "none"] = "batch"
+    dropout: bool = True
+    init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
+    init_gain: PositiveFloat = 0.02
+
+
+class OptimConfig(Frozen):
+    """Losses, Adam and the learning-rate schedule (upstream `models/pix2pix_model.py`, `options/train_options.py`)."""
+
+    gan_mode: Literal["vanilla", "lsgan", "wgangp"] = "vanilla"
+    lambda_L1: NonNegativeFloat = 100.0
+    lr: PositiveFloat = 2e-4
+    beta1: float = Field(0.5, ge=0.0, lt=1.0)
+    beta2: float = Field(0.999, ge=0.0, lt=1.0)
+    lr_policy: Literal["linear", "step", "plateau", "cosine"] = "linear"
+    lr_decay_iters: PositiveInt = 50  # epochs between decays of the `step` policy
+
+
+class DataConfig(Frozen):
+    """How a pair becomes a sample (upstream `data/base_dataset.py`, `data/aligned_dataset.py`)."""
+
+    phase: Literal["train", "val", "test"] = "train"
+    direction: Literal["AtoB", "BtoA"] = "BtoA"
+    preprocess: Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"] = "resize_and_crop"
+    load_size: PositiveInt = 286
+    crop_size: PositiveInt = 256
+    flip: bool = True
+    shuffle: bool = True
+    max_dataset_size: PositiveInt | None = None
+    workers: NonNegativeInt = 4  # loader processes a rank; 0 loads in the training process
+
+
+class ScheduleConfig(Frozen):
+    """How long a run trains and what it keeps."""
+
+    epochs: PositiveInt = 100  # at the initial learning rate
+    epochs_decay: NonNegativeInt = 100  # in which a linear policy takes it to zero
+    max_steps: PositiveInt | None = None  # optimisation steps; ends the run before the epochs do, or repeats epochs
+    warmup_steps: NonNegativeInt = 0  # steps run but left out of the statistics
+    drop_last: bool = False  # leave out an epoch's incomplete last batch, so that every step does the same work
+    print_every: PositiveInt = 100  # steps between log lines
+    checkpoint_every: NonNegativeInt = 0  # epochs between checkpoints; 0 writes none
+
+
+class ModelConfig(Frozen):
+    """What `configs/MODEL.yaml` says, with one recipe already applied."""
+
+    description: str = ""
+    network: NetworkConfig = NetworkConfig()
+    optim: OptimConfig = OptimConfig()
+    data: DataConfig = DataConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+
+class RunSpec(Frozen):
+    """Everything that decides what a run does. Paths are the host's."""
+
+    spec_version: Literal[1] = 1
+    run_id: str
+    model: str
+    record_name: str  # CNDB's name of the model
+    framework: str
+    recipe: Recipe
+    batch_size: PositiveInt  # total over all devices
+    device_count: PositiveInt  # devices a node
+    nodes: Literal[1] = 1
+    precision: Precision
+    device: Device
+    runner: RunnerName
+    database: str | None
+    ignore_check: bool
+    seed: NonNegativeInt
+    deterministic: bool
+    timeout_s: PositiveFloat | None
+    config: ModelConfig
+
+    image: str  # CONT: image name, to which the runner adds a hash of its sources
+    dockerfile: str  # DOCKERFILE
+    from_image: str | None  # base image, in place of the Dockerfile's own
+    dataset: str  # DATASETS
+    datasets_dir: str  # DATASETS_DIR: mounted at /data
+    dataset_subdir: str  # the dataset below it: "" or its name
+    cndb_dir: str  # CNDB_DIR
+    code_link: str  # CODE_LINK
+    run_model_file: str  # RUN_MODEL_FILE
+    config_dir: str  # CONFIG
+    results_dir: str
+    logs_dir: str
+    command_line: str
+
+    @property
+    def world_size(self) -> int:
+        """Processes over all nodes, one a device."""
+        return self.nodes * self.device_count
+
+    @property
+    def batch_per_device(self) -> int:
+        """Samples a device takes each step."""
+        return self.batch_size // self.world_size

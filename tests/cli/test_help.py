@@ -1,0 +1,97 @@
+"""Help that is complete and quick, and what it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+from support import Answer
+
+from gbench import __version__
+from gbench.cli import COMMANDS, cli
+from gbench.cli.launch import VARIABLES
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    """Every command and subcommand under its full name."""
+    context = click.Context(cli, info_name="gbench")
+    found: list[tuple[str, click.Command]] = []
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        found.append((name, command))
+        if isinstance(command, click.Group):
+            found += [(f"{name} {sub}", inner) for sub, inner in command.commands.items()]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_every_verb_says_what_it_does_and_shows_an_example(name: str, command: click.Command) -> None:
+    assert command.help
+    if not isinstance(command, click.Group):
+        assert f"gbench {name}" in command.help
+    undescribed = [
+        p.name for p in command.params if isinstance(p, click.Option) and not (p.help or p.type.name == "choice")
+    ]
+    assert not undescribed
+
+
+def test_help_lists_every_verb(gbench: Callable[..., Answer]) -> None:
+    for flag in ("-h", "--help"):
+        out = gbench(flag).out
+        assert all(f"  {name} " in out for name in COMMANDS)
+
+
+def test_launch_help_names_every_variable(gbench: Callable[..., Answer]) -> None:
+    out = " ".join(gbench("launch", "--help").out.split())
+    assert len(VARIABLES) == 8
+    assert all(f"Variable: {variable}." in out for variable, _ in VARIABLES.values())
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys; from gbench.cli import cli; cli(['--help'], standalone_mode=False); print(sorted(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for module in ("torch", "docker", "pydantic", "numpy", "matplotlib", "sqlalchemy", "yaml"):
+        assert f"'{module}'" not in out
+
+
+def test_launch_loads_no_torch_on_the_host() -> None:
+    code = "import sys; import gbench.launch, gbench.runners.docker; print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "False"
+
+
+def test_version(gbench: Callable[..., Answer]) -> None:
+    assert gbench("--version").out == f"gbench {__version__}\n"
+    everything = gbench("--version", "all").out
+    assert all(f"\n{name} " in everything for name in ("python", "torch", "nvidia-driver", "docker-engine"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_our_verbs(gbench: Callable[..., Answer], shell: str) -> None:
+    assert "_GBENCH_COMPLETE" in gbench("completion", shell).out
+    words = gbench(_GBENCH_COMPLETE=f"{shell}_complete", COMP_WORDS="gbench la", COMP_CWORD="1").out
+    assert "launch" in words
+
+
+def test_models_lists_what_can_be_launched(gbench: Callable[..., Answer]) -> None:
+    assert set(gbench("models", "--json").json) == {
+        *("pix2pix_resnet_9blocks", "pix2pix_resnet_6blocks", "pix2pix_unet_256", "pix2pix_unet_128"),
+    }
+    values = gbench("models", "pix2pix_unet_128", "--recipe", "convergence", "--json").json
+    assert values["network"]["netG"] == "unet_128"
+    assert values["schedule"]["epochs_decay"] == 100
+
+
+def test_check_says_what_is_missing_and_how_to_mend_it(gbench: Callable[..., Answer], facades: object) -> None:
+    fit = gbench("check", "--device", "cpu", "--runner", "local", "--datasets-dir", facades)
+    assert fit.code == 0
+    assert "fit for local on cpu" in fit.out
+    unfit = gbench("check", "--device", "cpu", "--runner", "local", "--json")
+    assert unfit.code == 1
+    (dataset,) = [check for check in unfit.json["checks"] if check["id"] == "dataset"]
+    assert dataset["severity"] == "error"
+    assert "gbench data prepare" in dataset["mend"]

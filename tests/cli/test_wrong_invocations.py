@@ -1,0 +1,92 @@
+"""Wrong invocations and their one-sentence answers: what, where, what to do; an exit code; no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Answer
+
+import gbench.cli
+
+MODEL = "pix2pix_resnet_9blocks"
+GOOD = ["launch", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", "local"]
+BRANCH = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix/blob/master/models/networks.py"
+
+# arguments; {data} is a good dataset, {empty} an empty folder, {file} a file -> exit code, parts of the sentence
+TABLE: list[tuple[list[str], int, list[str]]] = [
+    ([], 2, ["Usage: gbench"]),
+    (["lunch"], 2, ["no such command 'lunch'", "gbench --help"]),
+    (["launch"], 2, ["missing argument 'MODEL'", "gbench launch --help"]),
+    (["launch", MODEL, "4"], 2, ["missing argument 'DEVICE_COUNT'"]),
+    (["launch", "pix2pix_resnet_9block", "4", "1", "FP32"], 2, ["did you mean pix2pix_resnet_9blocks?"]),
+    (["launch", "resnet50", "4", "1", "FP32"], 2, ["'resnet50' is not in", "pix2pix_unet_256", "gbench models"]),
+    (["launch", MODEL, "four", "1", "FP32"], 2, ["'four' is not a valid integer range"]),
+    (["launch", MODEL, "0", "1", "FP32"], 2, ["BATCH_SIZE", "0 is not in the range"]),
+    (["launch", MODEL, "4", "0", "FP32"], 2, ["DEVICE_COUNT", "0 is not in the range"]),
+    (["launch", MODEL, "5", "2", "FP32"], 2, ["BATCH_SIZE 5", "take 4 or 6"]),
+    (["launch", MODEL, "4", "1", "fp32"], 2, ["PRECISION 'fp32'", "did you mean FP32?"]),
+    (["launch", MODEL, "4", "1", "FP8"], 2, ["PRECISION 'FP8'", "FP32, TF32, AMP, BF16"]),
+    (["launch", MODEL, "4", "1", "TF32", "--device", "cpu"], 2, ["TF32", "--device cpu", "take FP32"]),
+    (["launch", MODEL, "4", "1", "FP32", "gpu-performance"], 2, ["DATABASE 'gpu-performance'", "pass false"]),
+    (["launch", MODEL, "4", "1", "FP32", "false", "perhaps"], 2, ["neither false nor ignore_check"]),
+    (["launch", MODEL, "4", "1", "FP32", "--devcie", "cpu"], 2, ["no such option '--devcie'", "--device"]),
+    (["launch", MODEL, "4", "1", "FP32", "--device", "tpu"], 2, ["--device 'tpu'", "cuda, cpu"]),
+    (["launch", MODEL, "4", "1", "FP32", "--runner", "podman"], 2, ["--runner 'podman'", "docker, local"]),
+    (["launch", MODEL, "4", "1", "FP32", "--timeout", "soon"], 2, ["'soon' is not a time span", "15m"]),
+    ([*GOOD, "--set", "network.nfg=16"], 2, ["'network.nfg'", "did you mean network.ngf?"]),
+    ([*GOOD, "--set", "network.ngf"], 2, ["not KEY=VALUE", "network.ngf=16"]),
+    ([*GOOD, "--set", "network.ngf=many"], 2, ["network.ngf", "valid integer", "'many'"]),
+    ([*GOOD, "--set", "data.crop_size=300"], 2, ["data.crop_size 300", "data.load_size=335"]),
+    ([*GOOD, "--set", "data.crop_size=16"], 2, ["data.crop_size 16 is too small", "24"]),
+    ([*GOOD, "--steps", "5"], 2, ["10 warm-up steps", "--warmup"]),
+    ([*GOOD, "--code-link", BRANCH], 2, ["CODE_LINK", "no commit id", "commit"]),
+    ([*GOOD, "--dockerfile", "{empty}/Dockerfile"], 2, ["DOCKERFILE {empty}/Dockerfile is not a file"]),
+    ([*GOOD, "--run-model-file", "{empty}/run.sh"], 2, ["RUN_MODEL_FILE {empty}/run.sh is not a file"]),
+    ([*GOOD, "--config", "{empty}/configs"], 2, ["CONFIG {empty}/configs is not a folder", "--config"]),
+    ([*GOOD, "--datasets-dir", "{empty}/none"], 4, ["DATASETS_DIR", "gbench data prepare", "gbench data synth"]),
+    ([*GOOD, "--datasets-dir", "{empty}"], 4, ["no dataset in {empty}", "gbench data prepare"]),
+    ([*GOOD, "--datasets-dir", "{data}", "--results", "{file}/results"], 4, ["can't write {file}/results"]),
+    (["launch", MODEL, "4", "1", "FP32", "--datasets-dir", "{data}"], 4, ["no GPU was found", "--device cpu"]),
+    (["summary", "{empty}"], 4, ["{empty} has no spec.json"]),
+    (["models", "pix2pix_unet"], 2, ["did you mean pix2pix_unet_"]),
+    (["data", "verify", "{empty}"], 4, ["no manifest.json in {empty}"]),
+    (["completion", "tcsh"], 2, ["'tcsh' is not one of"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "parts"), TABLE, ids=[" ".join(row[0]) or "nothing" for row in TABLE])
+def test_the_answer_is_one_sentence_and_an_exit_code(
+    arguments: list[str],
+    code: int,
+    parts: list[str],
+    facades: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    places = {"data": str(facades), "empty": str(tmp_path / "empty"), "file": str(tmp_path / "file")}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gbench", *(argument.format(**places) for argument in arguments)])
+    with pytest.raises(SystemExit) as exit:
+        gbench.cli.main()
+    out, err = capsys.readouterr()
+    assert exit.value.code == code
+    for part in parts:
+        assert part.format(**places) in err
+    assert out == ""
+    if arguments:  # nothing at all is answered with the help
+        assert err.startswith("gbench: error: ")
+        assert err.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "file"}  # nothing was started
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="needs a machine without a GPU")
+def test_there_is_no_silent_fall_back_to_the_processor(gbench: Callable[..., Answer], facades: Path) -> None:
+    answer = gbench("launch", MODEL, 4, 1, "FP32", "--runner", "local", "--datasets-dir", facades)
+    assert answer.code == 4
+    assert "--device cpu" in answer.err

@@ -1,0 +1,113 @@
+"""The record in the original's terms, and the benchmark log line both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from gbench.cndb import logline
+from gbench.cndb.from_run import record_of
+from gbench.cndb.record import Named, Record, file_name, to_yaml, write_record
+from gbench.errors import RunFailed
+from gbench.runfolder import RunFolder
+from gbench.settings.spec import RunSpec
+
+LINE = (
+    "network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, precision:FP32, "
+    "throughput:22.9 img/s, device:V100-PCIE-32GB, dataset:facades, nv_web_perf:N/A, github_perf_data:N/A, "
+    "driver:460.73.01"
+)
+CONTRACT_KEYS = {
+    *("model", "batch_size", "framework", "dataset", "dev", "dev_num", "train_type", "eval_type", "dist_type"),
+    *("perf_data", "metric_data", "hyper_params", "code_link", "soft_info", "hard_info", "md5_val", "tags", "extra"),
+}
+
+
+def record(**changes: object) -> Record:
+    values = {
+        "model": "pix2pix-resnet_9blocks",
+        "batch_size": 32,
+        "framework": "PyTorch",
+        "dataset": "facades",
+        "dev": "V100-PCIE-32GB",
+        "dev_num": 8,
+        "train_type": "FP32",
+        "dist_type": "DDP",
+        "perf_data": {"throughput": 22.9, "throughput_unit": "img/s"},
+    }
+    return Record.model_validate({**values, **changes})
+
+
+def test_the_yaml_has_the_contracts_keys_sorted_and_reads_back() -> None:
+    text = to_yaml(record(soft_info=Named(name="image:1", torch="2.7")))
+    values = yaml.safe_load(text)
+    assert set(values) == CONTRACT_KEYS
+    assert list(values) == sorted(values)
+    assert values["soft_info"] == {"name": "image:1", "torch": "2.7"}
+    assert to_yaml(Record(**values)) == text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dev_num": 0},
+        {"model": ""},
+        {"dev": ""},
+        {"perf_data": None},
+        {"perf_data": {"throughput": float("nan")}},
+        {"metric_data": {"G_L1": float("inf")}},
+        {"surprise": 1},
+    ],
+)
+def test_what_the_original_would_refuse_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        record(**changes)
+
+
+def test_two_records_of_one_configuration_never_share_a_file(tmp_path: Path) -> None:
+    first, second = (write_record(record(), tmp_path, run_id) for run_id in ("a", "b"))
+    assert first != second
+    assert first.parent == tmp_path / "records"
+    assert file_name(record(), "a").startswith(
+        "pix2pix-resnet_9blocks_batch_size_32_dev_num_8_precision_FP32_eval_model_-_dpf_mode_DDP_"
+    )
+
+
+@pytest.mark.parametrize("name", ["pix2pix_v100_1", "pix2pix_v100_8", "pix2pix_convergency", "resnet50"])
+def test_records_of_the_original_are_records_here(name: str, shared: Callable[[str], Path]) -> None:
+    assert Record(**yaml.safe_load(shared(f"cndb-legacy/{name}.yaml").read_text())).framework in ("PyTorch", "tf")
+
+
+def test_a_benchmark_line_becomes_record_keys() -> None:
+    assert logline.is_benchmark_line(LINE)
+    assert logline.parse(LINE) == {
+        "model": "pix2pix-resnet_9blocks",
+        "batch_size": 32,
+        "dev_num": 1,
+        "dist_type": "Single",
+        "train_type": "FP32",
+        "perf_data": {"throughput": 22.9, "throughput_unit": "img/s"},
+        "dev": "V100-PCIE-32GB",
+        "dataset": "facades",
+        "extra": {"NV_Web": "N/A", "Github": "N/A", "driver": "460.73.01"},
+    }
+
+
+def test_the_line_written_is_the_line_read() -> None:
+    values = logline.parse(LINE)
+    assert logline.format_line(Record(framework="PyTorch", **values)) == LINE
+
+
+@pytest.mark.parametrize("line", ["network:x, batch size:many", "network:x, batch size"])
+def test_a_line_that_is_wrong_says_how(line: str) -> None:
+    with pytest.raises(ValueError, match="batch size"):
+        logline.parse(line)
+
+
+def test_a_run_that_left_nothing_makes_no_record(make_spec: Callable[..., RunSpec]) -> None:
+    with pytest.raises(RunFailed, match="neither measured steps nor a benchmark log line"):
+        record_of(RunFolder.create(make_spec()))

@@ -1,0 +1,108 @@
+"""What many tests need: a small drawn dataset, a spec, and the command line as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Answer
+
+from gbench.datasets.synth import synth
+from gbench.settings.resolve import Request, resolve
+from gbench.settings.spec import RunSpec
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+# The same code path as a full-size run, on few and small feature maps.
+SMALL = {
+    "data.load_size": 36,
+    "data.crop_size": 32,
+    "data.workers": 0,
+    "network.ngf": 4,
+    "network.ndf": 4,
+}
+LAUNCH_SH_VARIABLES = (
+    *("CONT", "DATASETS", "DATASETS_DIR", "CNDB_DIR", "CODE_LINK"),
+    *("RUN_MODEL_FILE", "DOCKERFILE", "CONFIG"),
+)
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The developer's own launch.sh exports must not change what tests see."""
+    for name in LAUNCH_SH_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def facades(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn dataset of 40-pixel pairs: 16 train, 2 val, 4 test."""
+    root = tmp_path_factory.mktemp("data") / "facades"
+    synth(root, {"train": 16, "val": 2, "test": 4}, size=40, seed=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """Material beside the project that not everyone has (real pairs, the original's files); skips without."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"{name} is not at hand: no {path}")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def make_spec(facades: Path, tmp_path: Path) -> Callable[..., RunSpec]:
+    """A RunSpec of a small CPU run; keywords go to the Request."""
+
+    def make(**changes: Any) -> RunSpec:
+        settings = tuple(f"{key}={value}" for key, value in SMALL.items()) + tuple(changes.pop("settings", ()))
+        values: dict[str, Any] = {
+            "model": "pix2pix_resnet_9blocks",
+            "batch_size": 4,
+            "device_count": 1,
+            "precision": "FP32",
+            "device": "cpu",
+            "runner": "local",
+            "steps": 4,
+            "warmup": 1,
+            "options": {"DATASETS_DIR": str(facades), "DATASETS": "synthetic", "CNDB_DIR": str(tmp_path / "cndb")},
+            "results_dir": str(tmp_path / "results"),
+            "logs_dir": str(tmp_path / "logs"),
+        }
+        return resolve(Request(**{**values, **changes}, settings=settings), {}).spec
+
+    return make
+
+
+@pytest.fixture
+def gbench(tmp_path: Path) -> Callable[..., Answer]:
+    """Runs `gbench ARGUMENTS` as a process of its own in an empty folder."""
+
+    def run(*arguments: object, timeout_s: float = 240, **variables: str) -> Answer:
+        done = subprocess.run(
+            [sys.executable, "-m", "gbench", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def small_launch(facades: Path) -> list[str]:
+    """Arguments of a small local launch, to which a test adds its own."""
+    settings = [argument for key, value in SMALL.items() for argument in ("--set", f"{key}={value}")]
+    return ["--device", "cpu", "--runner", "local", "--datasets-dir", str(facades), "--dataset", "synthetic", *settings]

@@ -1,0 +1,112 @@
+"""The docker runner's request, asserted whole; no engine is needed to make it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gbench.errors import UsageError
+from gbench.paths import project_file
+from gbench.runners.containers import Owner
+from gbench.runners.docker import Caller, DockerRunner, container_request, split_lines
+from gbench.settings.resolve import Request, resolve
+from gbench.settings.spec import RunSpec
+
+CALLER = Caller(uid=1000, gid=100, groups=(100, 998), cores=16, owner=Owner("host", "boot", "pid:[1]", 42, 4711))
+
+
+def make_spec(tmp_path: Path, **changes: Any) -> RunSpec:
+    request = Request(
+        "pix2pix_resnet_9blocks",
+        batch_size=32,
+        device_count=2,
+        precision="FP32",
+        options={"DATASETS_DIR": "/datasets", "CONT": "registry:5000/team/bench:21.06"},
+        results_dir=str(tmp_path / "results"),
+    )
+    return resolve(request, {}).spec.model_copy(update={"run_id": "RUN", **changes})
+
+
+def test_the_whole_request_for_gpus(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path)
+    request = container_request(spec, "sha256:abc", "bench:1-abc", tmp_path / "results" / "RUN", CALLER)
+    environment = request.pop("environment")
+    assert request == {
+        "image": "sha256:abc",
+        "command": ["bash", "/gbench/run_model.sh"],
+        "name": "gbench-RUN",
+        "labels": {
+            "org.gbench.run-id": "RUN",
+            "org.gbench.owner": "host boot pid:[1] 42 4711",
+            "org.gbench.image": "bench:1-abc",
+        },
+        "user": "1000:100",
+        "group_add": ["100", "998"],
+        "working_dir": "/gbench/run",
+        "mounts": [
+            {"Target": "/data", "Source": "/datasets", "Type": "bind", "ReadOnly": True},
+            {"Target": "/gbench/configs", "Source": spec.config_dir, "Type": "bind", "ReadOnly": True},
+            {"Target": "/gbench/run_model.sh", "Source": spec.run_model_file, "Type": "bind", "ReadOnly": True},
+            {"Target": "/gbench/run", "Source": f"{tmp_path}/results/RUN", "Type": "bind", "ReadOnly": False},
+        ],
+        "device_requests": [
+            {"Driver": "", "Count": 0, "DeviceIDs": ["0", "1"], "Capabilities": [["gpu"]], "Options": {}}
+        ],
+        "network_mode": "host",
+        "ipc_mode": "host",
+        "ulimits": [
+            {"Name": "stack", "Soft": 67108864, "Hard": 67108864},
+            {"Name": "memlock", "Soft": -1, "Hard": -1},
+        ],
+        "init": True,
+    }
+    assert environment["RUN_DIR"] == "/gbench/run"
+    assert environment["DATA_DIR"] == "/data"
+    assert (environment["HOME"], environment["USER"], environment["LOGNAME"]) == ("/tmp", "gbench", "gbench")
+    assert "OMP_NUM_THREADS" not in environment
+    assert not [value for value in environment.values() if str(tmp_path) in value], "a path of the host"
+
+
+def test_a_run_on_the_cpu_asks_for_no_gpu_and_shares_the_cores(tmp_path: Path) -> None:
+    request = container_request(make_spec(tmp_path, device="cpu"), "i", "i", tmp_path, CALLER)
+    assert request["device_requests"] == []
+    assert [limit["Name"] for limit in request["ulimits"]] == ["stack"]
+    assert request["environment"]["OMP_NUM_THREADS"] == "8"
+
+
+def test_describe_needs_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    described = DockerRunner(make_spec(tmp_path, from_image="base:1")).describe()
+    assert described["image"].startswith("registry:5000/team/bench:21.06-")
+    assert described["build"] == {
+        "dockerfile": str(project_file("Dockerfile")),
+        "args": {"FROM_IMAGE_NAME": "base:1"},
+    }
+    assert described["container"]["image"] == described["image"]
+    assert described["container"]["mounts"][3]["Source"] == f"{tmp_path}/results/RUN"
+    json.dumps(described)  # can be printed
+
+
+def test_a_pinned_image_has_nothing_to_build(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, image="sha256:" + "a" * 64)
+    described = DockerRunner(spec).describe()
+    assert (described["image"], described["build"]) == (spec.image, None)
+    with pytest.raises(UsageError, match="--rebuild has no effect"):
+        DockerRunner(spec, rebuild=True)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lines"),
+    [
+        ([], []),
+        ([(b"one\ntwo\n", None)], ["one", "two"]),
+        ([(b"on", None), (b"e\nt", None), (b"wo", None)], ["one", "two"]),
+        ([(b"out ", None), (None, b"err "), (b"put\n", None), (None, b"or\n")], ["out put", "err or"]),
+        ([(b"\xe2\x82", None), (b"\xac\n\xff\r\n\n", None)], ["\N{EURO SIGN}", "\N{REPLACEMENT CHARACTER}", ""]),
+    ],
+)
+def test_lines_are_put_together_from_chunks(chunks: list[tuple[bytes | None, bytes | None]], lines: list[str]) -> None:
+    assert list(split_lines(iter(chunks))) == lines

@@ -1,0 +1,174 @@
+"""The engine's own words, as it was heard to say them, and the sentence made of them."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from gbench.errors import InfrastructureError
+from gbench.runners.docker_errors import explain, known_log_failure
+from gbench.runners.engine import _gpu_support, connect, docker_status, gpu_container_status
+
+VERSION = "Error while fetching server API version: "
+NOT_THERE = VERSION + "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
+FORBIDDEN = VERSION + "('Connection aborted.', PermissionError(13, 'Permission denied'))"
+REFUSED = (
+    VERSION + "HTTPConnectionPool(host='127.0.0.1', port=1): Max retries exceeded with url: /version (Caused by "
+    "NewConnectionError(\"HTTPConnection(host='127.0.0.1', port=1): Failed to establish a new connection: [Errno 111] "
+    'Connection refused"))'
+)
+RUNC = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
+IN_INIT = RUNC + "error during container init: "
+NO_SUCH_GPU = (
+    IN_INIT + "error running prestart hook #0: exit status 1, stdout: , stderr: Auto-detected mode as 'legacy'\n"
+    "nvidia-container-cli: device error: 3: unknown device: unknown"
+)
+RLIMIT = (
+    IN_INIT + "error setting rlimits for ready process: error setting rlimit type 8: operation not permitted: unknown"
+)
+PULL_DENIED = (
+    "pull access denied for team/secret, repository does not exist or may require 'docker login': denied: requested "
+    "access to the resource is denied"
+)
+SHM_TORCH = "RuntimeError: unable to allocate shared memory(shm) for file </torch_9_1_0>: No space left on device (28)"
+SHM_LOADER = (
+    "RuntimeError: DataLoader worker (pid 17) is killed by signal: Bus error. It is possible that dataloader's workers "
+    "are out of shared memory. Please try to raise your shared memory limit."
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "mend"),
+    [
+        (NOT_THERE, "its engine does not answer", "--runner local"),
+        (REFUSED, "its engine does not answer", "DOCKER_HOST"),
+        (FORBIDDEN, "you have no permission on its socket", "usermod -aG docker"),
+        (
+            'could not select device driver "" with capabilities: [[gpu]]',
+            "it has no NVIDIA container toolkit",
+            "--device cpu",
+        ),
+        (
+            NO_SUCH_GPU,
+            "answers 'device error: 3: unknown device'",
+            "nvidia-smi",
+        ),
+        (
+            RLIMIT,
+            "limit on locked memory",
+            "LimitMEMLOCK",
+        ),
+        (
+            "Error processing tar file(exit status 1): write /big: no space left on device",
+            "the disk of its data folder is full",
+            "docker system df",
+        ),
+        (
+            'invalid mount config for type "bind": bind source path does not exist: /datasets/facades',
+            "/datasets/facades does not exist",
+            "mend the path",
+        ),
+        (
+            RUNC + 'exec: "bash": executable file not found in $PATH: unknown',
+            "no bash",
+            "Dockerfile",
+        ),
+        (
+            'Get "https://registry-1.example/v2/": dial tcp: lookup registry-1.example on 10.0.0.1:53: no such host',
+            "its registry can't be reached",
+            "make-base-image.sh NAME",
+        ),
+        (
+            'Get "http://127.0.0.1:5999/v2/": dial tcp 127.0.0.1:5999: connect: connection refused',
+            "its registry can't be reached",
+            "--from-image NAME",
+        ),
+        (
+            PULL_DENIED,
+            "the registry refuses it",
+            "docker login",
+        ),
+        (
+            'failed to resolve reference "docker.io/library/debian:nope": docker.io/library/debian:nope: not found',
+            "does not have it",
+            "mend the name",
+        ),
+        (
+            'failed to resolve reference "a/b:1": failed to do request: Head "https://r.example/v2/a": i/o timeout',
+            "its registry can't be reached",
+            "make-base-image.sh",
+        ),
+        ("manifest for debian:nope not found: manifest unknown: manifest unknown", "does not have it", "mend the name"),
+        ("No such image: team/bench:1", "the image is not there", "make-base-image.sh"),
+        (
+            "The command '/bin/sh -c false' returned a non-zero code: 1",
+            "a step of the Dockerfile ended with exit code 1",
+            "last lines above",
+        ),
+        (
+            "dockerfile parse error line 2: unknown instruction: RUNN",
+            "unknown instruction: RUNN",
+            "mend the Dockerfile",
+        ),
+        ("something\n  never heard of", "something never heard of", "docker info"),
+    ],
+)
+def test_each_message_gets_its_sentence(message: str, reason: str, mend: str) -> None:
+    error = explain(message, "do it")
+    assert error.what.startswith("Docker can't do it: ")
+    assert reason in error.what
+    assert mend in error.hint
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (SHM_TORCH, "it ran out of shared memory"),
+        (SHM_LOADER, "it ran out of shared memory"),
+        ("OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("RuntimeError: mat1 and mat2 shapes cannot be multiplied", None),
+    ],
+)
+def test_a_line_of_a_failed_run_is_known(line: str, reason: str | None) -> None:
+    failure = known_log_failure(line)
+    assert (failure and failure[0]) == reason
+
+
+@pytest.fixture
+def dead_socket(tmp_path: Path) -> Path:
+    """A socket whose server is gone: connecting is refused."""
+    path = tmp_path / "dead.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+    return path
+
+
+def test_no_engine_is_one_sentence(dead_socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (dead_socket, dead_socket.with_name("never.sock")):
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+        with pytest.raises(InfrastructureError, match="Docker can't be used: its engine does not answer; start it"):
+            connect()
+        for status in (docker_status(), gpu_container_status()):
+            assert not status.ok
+            assert (status.text, status.hint.split()[0]) == (
+                "Docker can't be used: its engine does not answer",
+                "start",
+            )
+
+
+@pytest.mark.parametrize(
+    ("info", "found"),
+    [
+        ({"Runtimes": {"nvidia": {"path": "nvidia-container-runtime"}, "runc": {}}}, "nvidia runtime"),
+        ({"Runtimes": {"runc": {}}, "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}, "CDI"),
+        ({"Runtimes": {"runc": {}}, "DiscoveredDevices": None}, None),
+    ],
+)
+def test_gpu_support_is_read_off_the_engine(
+    info: dict[str, object], found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert _gpu_support(info) == found

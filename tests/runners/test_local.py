@@ -1,0 +1,129 @@
+"""The local runner on real processes: nothing outlives a run, whichever way it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gbench.errors import GbenchError, Interrupted, RunFailed
+from gbench.runners.local import LocalRunner
+from gbench.runners.plan import Outcome
+from gbench.runners.stopping import stoppable
+from gbench.settings.spec import RunSpec
+
+MakeSpec = Callable[..., RunSpec]
+# Leaves a grandchild in a session of its own behind, as torchrun's workers are; both ignore SIGTERM.
+STUBBORN = """
+trap '' TERM
+setsid bash -c "trap '' TERM; echo $$ > {pid}; while true; do sleep 1; done" &
+while [ ! -s {pid} ]; do sleep 0.05; done
+echo ready
+{then}
+"""
+
+
+def run(make_spec: MakeSpec, folder: Path, script: str, on_line: Callable[[str], None] = lambda line: None) -> Outcome:
+    path = folder / "run.sh"
+    path.write_text(script)
+    spec = make_spec(options={"RUN_MODEL_FILE": str(path), "DATASETS_DIR": str(folder)})
+    return LocalRunner(spec, dict(os.environ)).run(folder, on_line)
+
+
+def sessions_below(folder: Path) -> list[psutil.Process]:
+    """Processes that still hold the folder as their working folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.cwd() == str(folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_output_comes_line_by_line_and_the_exit_code_is_the_scripts(make_spec: MakeSpec, tmp_path: Path) -> None:
+    lines: list[str] = []
+    outcome = run(make_spec, tmp_path, "echo one; echo two >&2; printf '\\xff three'; exit 7", lines.append)
+    assert outcome == Outcome(7)
+    assert lines == ["one", "two", "\ufffd three"]
+
+
+def test_a_signal_that_ends_the_script_is_128_and_its_number(make_spec: MakeSpec, tmp_path: Path) -> None:
+    assert run(make_spec, tmp_path, "kill -9 $$") == Outcome(128 + signal.SIGKILL)
+
+
+def test_the_script_sees_the_spec_as_variables(make_spec: MakeSpec, tmp_path: Path) -> None:
+    lines: list[str] = []
+    run(
+        make_spec,
+        tmp_path,
+        'echo "$MODEL $BATCH_SIZE $DEVICE_COUNT $PRECISION $RUN_DIR"; echo "$TORCHRUN"',
+        lines.append,
+    )
+    assert lines[0] == f"pix2pix_resnet_9blocks 4 1 FP32 {tmp_path}"
+    assert "torch.distributed.run" in lines[1] and lines[1].startswith(sys.executable)
+
+
+def test_what_the_script_leaves_in_the_background_is_ended(make_spec: MakeSpec, tmp_path: Path) -> None:
+    run(make_spec, tmp_path, "setsid sleep 600 & disown; echo done")
+    assert sessions_below(tmp_path) == []
+
+
+def test_being_interrupted_ends_everything_and_keeps_the_output(make_spec: MakeSpec, tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="SIGTERM"), stoppable(None):
+        run(make_spec, tmp_path, "echo ready; sleep 600", on_line)
+    assert lines == ["ready"]
+    assert sessions_below(tmp_path) == []
+
+
+def test_a_timeout_ends_the_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="--timeout"), stoppable(0.5):
+        run(make_spec, tmp_path, "sleep 600")
+    assert sessions_below(tmp_path) == []
+
+
+def test_a_log_that_can_not_be_written_ends_the_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    def on_line(line: str) -> None:
+        raise GbenchError("the disk is full", "free some")
+
+    with pytest.raises(GbenchError, match="the disk is full"):
+        run(make_spec, tmp_path, "echo one; echo two; sleep 600", on_line)
+    assert sessions_below(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_killing_gbench_itself_leaves_no_process_behind(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(STUBBORN.format(pid=tmp_path / "pid", then="wait"))
+    supervise = [sys.executable, "-m", "gbench.runners.supervise", "--", "bash", str(script)]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess; subprocess.run({supervise!r}, stdin=subprocess.PIPE)"],
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    wait_until(lambda: (tmp_path / "pid").exists())
+    assert len(sessions_below(tmp_path)) >= 4
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: sessions_below(tmp_path) == [])

@@ -1,0 +1,140 @@
+"""Precedence, origins, and what launch.sh's documentation exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gbench.errors import UsageError
+from gbench.paths import project_file
+from gbench.settings.catalog import load_model, model_names
+from gbench.settings.resolve import Request, Resolved, new_run_id, resolve
+
+
+def ask(environ: dict[str, str] | None = None, **changes: object) -> Resolved:
+    values = {"model": "pix2pix_resnet_9blocks", "batch_size": 32, "device_count": 8, "precision": "FP32"}
+    return resolve(Request(**{**values, **changes}), environ or {})  # type: ignore[arg-type]
+
+
+def test_option_goes_before_variable_before_config_before_default(tmp_path: Path) -> None:
+    for name in ("option", "variable"):
+        (tmp_path / name).write_text("FROM scratch\n")
+    environ = {"DOCKERFILE": str(tmp_path / "variable"), "CNDB_DIR": str(tmp_path)}
+    both = ask(environ, options={"DOCKERFILE": str(tmp_path / "option")})
+    assert (both.spec.dockerfile, both.origins["DOCKERFILE"]) == (str(tmp_path / "option"), "option")
+    variable = ask(environ)
+    assert variable.spec.dockerfile == str(tmp_path / "variable")
+    assert variable.origins["DOCKERFILE"] == "variable DOCKERFILE"
+    neither = ask()
+    assert neither.spec.dockerfile == str(project_file("Dockerfile"))
+    assert neither.origins["DOCKERFILE"] == "config"
+    assert neither.origins["CNDB_DIR"] == "default"
+    assert neither.spec.cndb_dir == str(Path("cndb").resolve())
+
+
+def test_every_variable_of_launch_sh_is_honoured(tmp_path: Path) -> None:
+    config = tmp_path / "configs"
+    config.mkdir()
+    (config / "mine.yaml").write_text(project_file("configs/pix2pix_unet_128.yaml").read_text())
+    script = tmp_path / "run.sh"
+    script.write_text("true\n")
+    environ = {
+        "CONT": "registry.example/golden:1",
+        "DATASETS": "maps",
+        "DATASETS_DIR": str(tmp_path / "maps"),
+        "CNDB_DIR": str(tmp_path / "cndb"),
+        "CODE_LINK": "https://example.org/code/blob/0123abc/x.py",
+        "RUN_MODEL_FILE": str(script),
+        "DOCKERFILE": str(script),
+        "CONFIG": str(config),
+    }
+    resolved = ask(environ, model="mine")
+    spec = resolved.spec
+    found = (spec.image, spec.dataset, spec.datasets_dir, spec.cndb_dir, spec.code_link)
+    assert found == tuple(environ[name] for name in ("CONT", "DATASETS", "DATASETS_DIR", "CNDB_DIR", "CODE_LINK"))
+    assert (spec.run_model_file, spec.dockerfile, spec.config_dir) == (str(script), str(script), str(config))
+    assert spec.recipe == "custom"
+    assert all(resolved.origins[name] == f"variable {name}" for name in environ)
+
+
+def test_the_exports_that_launch_sh_documents_name_the_projects_own_files() -> None:
+    spec = ask(
+        {
+            "RUN_MODEL_FILE": "./PyTorch/pix2pix/pt-pix2pix-convergency.sh",
+            "DOCKERFILE": "./PyTorch/pix2pix/Dockerfile",
+            "CONFIG": "./PyTorch/pix2pix/configs",
+        }
+    ).spec
+    assert spec.run_model_file == str(project_file("scripts/pt-pix2pix-convergency.sh"))
+    assert spec.dockerfile == str(project_file("Dockerfile"))
+    assert spec.config_dir == str(project_file("configs"))
+    assert spec.recipe == "convergence"
+
+
+def test_the_run_script_chooses_the_recipe() -> None:
+    performance = ask().spec
+    assert (performance.recipe, performance.config.schedule.max_steps) == ("performance", 60)
+    convergence = ask(options={"RUN_MODEL_FILE": str(project_file("scripts/pt-pix2pix-convergency.sh"))}).spec
+    assert (convergence.recipe, convergence.config.schedule.max_steps) == ("convergence", None)
+    assert convergence.config.schedule.epochs + convergence.config.schedule.epochs_decay == 200
+
+
+def test_set_and_steps_lie_over_the_config() -> None:
+    resolved = ask(steps=7, warmup=2, settings=("network.ngf=16", "data.max_dataset_size=null"))
+    assert resolved.spec.config.schedule.max_steps == 7
+    assert resolved.spec.config.network.ngf == 16
+    assert resolved.origins["network.ngf"] == resolved.origins["schedule.max_steps"] == "option"
+    assert resolved.origins["network.netG"] == resolved.origins["schedule.drop_last"] == "config"
+    assert resolved.origins["network.ndf"] == resolved.origins["seed"] == "default"
+    assert resolved.origins["batch_size"] == "argument"
+
+
+def test_batch_size_is_the_total() -> None:
+    assert ask().spec.batch_per_device == 4
+    with pytest.raises(UsageError, match="32 or 40"):
+        ask(batch_size=33)
+
+
+def test_a_new_variant_needs_no_code(tmp_path: Path) -> None:
+    text = (
+        project_file("configs/pix2pix_resnet_9blocks.yaml")
+        .read_text()
+        .replace("netG: resnet_9blocks", "netG: resnet_6blocks\n  ngf: 32")
+    )
+    (tmp_path / "small.yaml").write_text(text)
+    spec = ask(model="small", options={"CONFIG": str(tmp_path)}).spec
+    assert (spec.config.network.netG, spec.config.network.ngf) == ("resnet_6blocks", 32)
+
+
+@pytest.mark.parametrize("name", model_names(project_file("configs")))
+def test_every_model_of_the_project_is_its_own_generator(name: str) -> None:
+    file = load_model(name, project_file("configs"))
+    assert name == f"pix2pix_{file.network.netG}"
+    assert file.record_name == f"pix2pix-{file.network.netG}"
+    assert {"performance", "convergence"} == set(file.recipes)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("network: [", "can't be read"),
+        ("- a list", "holds no mapping"),
+        ("{}", "record_name: field required"),
+        ("record_name: x\ncode_link: y\nrecipes: {}\nngf: 3", "ngf: extra inputs are not permitted"),
+        ("record_name: x\ncode_link: y\nrecipes: {performance: {run_model_file: a, schedule: {epochz: 1}}}", "epochz"),
+        ("record_name: x\ncode_link: y\nrecipes: {}", "no `performance`"),
+    ],
+)
+def test_a_broken_config_is_named_with_its_field(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(UsageError) as error:
+        load_model("broken", tmp_path)
+    assert sentence in str(error.value)
+    assert str(tmp_path / "broken.yaml") in str(error.value)
+
+
+def test_run_ids_sort_by_time_and_never_collide() -> None:
+    ids = {new_run_id("m") for _ in range(50)}
+    assert len(ids) == 50
+    assert all(id.split("-")[1] == "m" and id[8] == "T" for id in ids)

@@ -1,0 +1,84 @@
+"""`gbench launch` in a real container, as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+from support import Answer
+
+from gbench.errors import ExitCode
+from gbench.runfolder import RunFolder
+from gbench.runners.containers import RUN_ID_LABEL
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def in_docker(small_launch: list[str], base_image: str) -> list[str]:
+    """Arguments of a small launch in a container, two processes on the CPU."""
+    arguments = ["launch", "pix2pix_resnet_9blocks", "4", "2", "FP32", *small_launch, "--runner", "docker"]
+    return [*arguments, "--image", "gbench-test:pix2pix", "--from-image", base_image]
+
+
+def events_of(client: docker.DockerClient, run_id: str, since: float) -> list[dict[str, Any]]:
+    """What the engine did with the run's containers."""
+    filters = {"type": "container", "label": f"{RUN_ID_LABEL}={run_id}"}
+    return list(client.events(since=int(since), until=int(time.time()) + 1, filters=filters, decode=True))
+
+
+def test_a_launch_in_a_container_is_a_launch(
+    docker_client: docker.DockerClient, in_docker: list[str], gbench: Callable[..., Answer], tmp_path: Path
+) -> None:
+    start = time.time()
+    answer = gbench(*in_docker, "--steps", 6, "--warmup", 2)
+    assert answer.code == 0, answer.err
+    (path,) = (tmp_path / "results").iterdir()
+    folder = RunFolder(path)
+    for rank in (0, 1):
+        steps = list(folder.steps(rank))
+        assert [(step.step, step.warmup, step.images) for step in steps] == [(n, n <= 2, 2) for n in range(1, 7)]
+    (record_path,) = (tmp_path / "cndb" / "records").iterdir()
+    record = yaml.safe_load(record_path.read_text())
+    assert (record["dev_num"], record["dist_type"], record["train_type"]) == (2, "DDP", "FP32")
+    assert record["perf_data"]["throughput"] > 0
+
+    # the image that the record names is the one that ran, and of the run no container is left
+    events = events_of(docker_client, path.name, start)
+    assert [event["Action"] for event in events if event["Action"] in ("create", "start", "destroy")] == [
+        "create",
+        "start",
+        "destroy",
+    ]
+    assert {event["from"] for event in events} == {record["soft_info"]["image_id"]}
+    assert docker_client.images.get(record["soft_info"]["name"]).id == record["soft_info"]["image_id"]
+    assert {file.stat().st_uid for file in path.rglob("*")} == {os.getuid()}
+
+
+def test_ctrl_c_in_a_launch_leaves_no_container(
+    docker_client: docker.DockerClient, in_docker: list[str], tmp_path: Path
+) -> None:
+    start = time.time()
+    command = [sys.executable, "-m", "gbench", *in_docker, "--steps", "100000", "--set", "schedule.print_every=1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if "(epoch: 1" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, rest
+    assert "stopped by Ctrl-C" in rest
+    (path,) = (tmp_path / "results").iterdir()
+    assert [event["Action"] for event in events_of(docker_client, path.name, start)][-1] == "destroy"
+    assert len(list(RunFolder(path).steps(0))) >= 1
+    assert not (tmp_path / "cndb").exists()
