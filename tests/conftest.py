@@ -24,6 +24,7 @@ SMALL = {
     "data.workers": 0,
     "network.ngf": 4,
     "network.ndf": 4,
+    "schedule.print_every": 1,
 }
 LAUNCH_SH_VARIABLES = (
     *("CONT", "DATASETS", "DATASETS_DIR", "CNDB_DIR", "CODE_LINK"),

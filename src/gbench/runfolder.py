@@ -36,7 +36,8 @@ VERSION = 1
 class Step:
     """One optimisation step of one rank.
 
-    data_s: seconds waiting for the batch; step_s: seconds of the whole step, data_s included, until the device is done.
+    data_s: seconds waiting for the batch; step_s: seconds of the whole step, data_s included, until the device is done;
+    end_s: its end on the host's monotonic clock. warmup: within the steps that are left out in any case.
     losses: of this rank's part of the batch.
     """
 
@@ -45,6 +46,7 @@ class Step:
     images: int
     data_s: float
     step_s: float
+    end_s: float
     warmup: bool
     losses: dict[str, float] = field(default_factory=dict)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from gbench.measure.clock import StepClock, StepTime
 from gbench.measure.summary import summarize
 from gbench.runfolder import Step
 
 
 def stream(times_s: list[float], images: int = 4, warmup: int = 0, data_s: float = 0.0, **losses: float) -> list[Step]:
+    ends = itertools.accumulate(times_s)
     return [
-        Step(n, 1, images, data_s, seconds, warmup=n <= warmup, losses=losses) for n, seconds in enumerate(times_s, 1)
+        Step(n, 1, images, data_s, seconds, end, warmup=n <= warmup, losses=losses)
+        for n, (seconds, end) in enumerate(zip(times_s, ends, strict=True), 1)
     ]
 
 
@@ -63,21 +66,9 @@ def test_nothing_measured_is_no_summary(ranks: list[list[Step]]) -> None:
 
 
 def test_losses_are_means_over_steps_and_ranks_and_over_the_last_epoch() -> None:
-    first, second = Step(1, 1, 1, 0, 0.1, False, {"L": 1.0}), Step(2, 2, 1, 0, 0.1, False, {"L": 3.0})
-    other = [Step(1, 1, 1, 0, 0.1, False, {"L": 2.0}), Step(2, 2, 1, 0, 0.1, False, {"L": 6.0})]
+    first, second = Step(1, 1, 1, 0, 0.1, 0.1, False, {"L": 1.0}), Step(2, 2, 1, 0, 0.1, 0.2, False, {"L": 3.0})
+    other = [Step(1, 1, 1, 0, 0.1, 0.1, False, {"L": 2.0}), Step(2, 2, 1, 0, 0.1, 0.2, False, {"L": 6.0})]
     summary = summarize([[first, second], other], expected_steps=2)
     assert summary is not None
     assert summary.losses == {"L": pytest.approx(3.0)}
     assert summary.last_epoch_losses == {"L": pytest.approx(4.5)}
-
-
-def test_the_clock_is_one_chain_and_waits_for_the_device() -> None:
-    ticks = iter([0.0, 0.25, 1.0, 1.5, 3.0])
-    waits: list[str] = []
-    clock = StepClock(lambda: waits.append("sync"), now=lambda: next(ticks))
-    clock.start()
-    clock.batch_ready()
-    assert clock.step_done() == StepTime(data_s=0.25, step_s=1.0)
-    clock.batch_ready()
-    assert clock.step_done() == StepTime(data_s=0.5, step_s=2.0)
-    assert waits == ["sync"] * 3

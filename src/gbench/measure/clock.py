@@ -1,45 +1,120 @@
-"""Timing a training loop: one unbroken chain of intervals, so that no time between two steps is lost."""
+"""Timing a training loop without making it wait: marks on the device's own timeline, read when they have passed.
+
+The marks form one chain. A step starts where the one before it ended, so no time falls between two steps; what passes
+until its batch is at hand is its data wait; it ends when the device has done its work. On a GPU a mark is an event in
+the stream: the host may run ahead, and waiting for data shows only where the device really stood idle. On a processor a
+mark is the time itself, since the work is done when the call returns.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
 
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of one step: waiting for its batch, and all of it (that wait included) until the device had finished."""
+    """One step. data_s: seconds until its batch was at hand; step_s: seconds of all of it, data_s included; end_s: its
+    end on the host's monotonic clock (CLOCK_MONOTONIC on Linux), to hold against other records of that time."""
 
     data_s: float
     step_s: float
+    end_s: float
+
+
+class Marks(Protocol):
+    """A way to mark moments and to tell, later, how far apart they were."""
+
+    def mark(self) -> Any:
+        """Mark this moment; never waits."""
+
+    def wait(self, mark: Any) -> None:
+        """Wait until a mark has passed."""
+
+    def between(self, first: Any, second: Any) -> float:
+        """Seconds from one mark to a later one; both have passed."""
+
+
+class HostMarks:
+    """Moments of the host's monotonic clock, for devices whose work is done when a call returns."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+
+    def mark(self) -> float:
+        return self._now()
+
+    def wait(self, mark: float) -> None:
+        """Has passed when it was made."""
+
+    def between(self, first: float, second: float) -> float:
+        return second - first
+
+
+class CudaMarks:
+    """Events in the current stream of a GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def mark(self) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+    def wait(self, mark: torch.cuda.Event) -> None:
+        mark.synchronize()
+
+    def between(self, first: torch.cuda.Event, second: torch.cuda.Event) -> float:
+        return first.elapsed_time(second) / 1000  # CUDA counts milliseconds
 
 
 class StepClock:
-    """Times steps back to back: a step starts where the one before it ended.
+    """Times steps back to back.
 
     Args:
-        synchronize: waits until the device has done all its work.
-        now: seconds on a monotonic clock.
+        marks: how moments are marked on the device that does the work.
+        now: the host's monotonic clock, in seconds.
     """
 
-    def __init__(self, synchronize: Callable[[], None], now: Callable[[], float] = time.perf_counter) -> None:
-        self._synchronize, self._now = synchronize, now
-        self._batch_ready = self._start = 0.0
+    def __init__(self, marks: Marks, now: Callable[[], float] = time.perf_counter) -> None:
+        self._marks, self._now = marks, now
+        self._batch_ready: Any = None
+        self._ends: list[tuple[Any, Any]] = []  # of each step not yet read: its batch at hand, its end
 
     def start(self) -> None:
-        """Start the chain."""
-        self._synchronize()
-        self._start = self._now()
+        """Start the chain, with the device at rest."""
+        self._last_end = self._marks.mark()
+        self._marks.wait(self._last_end)
+        self._last_end_s = self._now()
 
     def batch_ready(self) -> None:
-        """The batch of this step is at hand: what passed until now was data wait."""
-        self._batch_ready = self._now()
+        """The batch of this step is at hand."""
+        self._batch_ready = self._marks.mark()
 
-    def step_done(self) -> StepTime:
-        """Wait for the device and end this step; the next one starts here."""
-        self._synchronize()
-        end = self._now()
-        taken = StepTime(data_s=self._batch_ready - self._start, step_s=end - self._start)
-        self._start = end
-        return taken
+    def step_done(self) -> None:
+        """All work of this step has been handed to the device; the next one starts at its end."""
+        self._ends.append((self._batch_ready, self._marks.mark()))
+
+    def read(self) -> list[StepTime]:
+        """Wait for the last step to end, and give the times of all steps since the last reading."""
+        if not self._ends:
+            return []
+        self._marks.wait(self._ends[-1][1])
+        times = []
+        for ready, end in self._ends:
+            step_s = self._marks.between(self._last_end, end)
+            self._last_end_s += step_s
+            times.append(StepTime(self._marks.between(self._last_end, ready), step_s, self._last_end_s))
+            self._last_end = end
+        self._ends.clear()
+        return times
+
+
+def clock_for(device: torch.device) -> StepClock:
+    """The clock of a device."""
+    return StepClock(CudaMarks(device) if device.type == "cuda" else HostMarks())

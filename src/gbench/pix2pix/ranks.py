@@ -48,11 +48,6 @@ class Ranks:
         options: dict[str, Any] = {switch: False}  # named anew in torch 2.14
         return DistributedDataParallel(network.to(self.device), device_ids=device_ids, **options)
 
-    def synchronize(self) -> None:
-        """Wait until this rank's device has done all its work."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over all ranks; every rank must call it."""
         if self.world_size > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from torch import Tensor
 
 from gbench.errors import RunFailed
 from gbench.measure import environment
-from gbench.measure.clock import StepClock, StepTime
+from gbench.measure.clock import clock_for
 from gbench.pix2pix import checkpoint, determinism, precision
-from gbench.pix2pix.data import build_loader
+from gbench.pix2pix.data import Batch, build_loader
 from gbench.pix2pix.discriminators import build_discriminator
 from gbench.pix2pix.generators import build_generator
 from gbench.pix2pix.logline import loss_line
@@ -62,6 +62,16 @@ def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
         (optim.beta1, optim.beta2),
         autocast_dtype=precision.AUTOCAST[spec.precision],
     )
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A step whose time and losses are still on the device. images: of this rank."""
+
+    step: int
+    epoch: int
+    images: int
+    losses: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -122,13 +132,13 @@ class Trainer:
             "software": environment.software(),
             "hardware": environment.hardware(ranks.device),
         }
-        self.clock = StepClock(ranks.synchronize)
+        self.clock = clock_for(ranks.device)
         self.step = 0
+        self.unread: list[Unread] = []
 
     def run(self) -> None:
         """Train to the end of the plan."""
         with StepWriter(self.folder, self.ranks.rank) as writer:
-            self.clock.start()
             for epoch in self.plan.epoch_numbers():
                 self.run_epoch(epoch, writer)
                 done = self.step == self.plan.steps
@@ -143,40 +153,49 @@ class Trainer:
         for scheduler in self.schedulers:
             start_epoch(scheduler)
         self.loader.set_epoch(epoch)
+        batches: Iterator[Batch] = iter(self.loader)
+        if self.step == 0:
+            batches = chain([next(batches)], batches)  # the clock starts with the first batch at hand
+            self.clock.start()
         images = 0
-        for real_A, real_B, _ in self.loader:
+        device = self.ranks.device
+        for real_A, real_B, _ in batches:
             self.clock.batch_ready()
-            device = self.ranks.device
             losses = self.model.train_step(real_A.to(device, non_blocking=True), real_B.to(device, non_blocking=True))
-            taken = self.clock.step_done()
+            self.clock.step_done()
             self.step += 1
-            if self.step == 1:
-                self.write_environment("precision")
-            writer.append(self.sample(epoch, len(real_A), taken, losses))
             images += len(real_A) * self.ranks.world_size
-            if self.step % self.schedule.print_every == 0:
-                self.print_losses(epoch, images, taken, losses)
-            if self.step == self.plan.steps:
+            self.unread.append(Unread(self.step, epoch, len(real_A), losses))
+            last = self.step == self.plan.steps
+            if last or self.step == 1 or self.step % self.schedule.print_every == 0:
+                self.read_steps(images, writer)
+            if last:
                 break
 
-    def sample(self, epoch: int, images: int, taken: StepTime, losses: dict[str, Tensor]) -> Step:
-        """The step just done, as it goes into the stream."""
-        return Step(
-            step=self.step,
-            epoch=epoch,
-            images=images,
-            data_s=taken.data_s,
-            step_s=taken.step_s,
-            warmup=self.step <= self.schedule.warmup_steps,
-            losses=_floats(losses, torch.stack(list(losses.values()))),
-        )
+    def read_steps(self, images: int, writer: StepWriter) -> None:
+        """Wait for the device, write down the steps since the last reading, and print upstream's log line.
 
-    def print_losses(self, epoch: int, images: int, taken: StepTime, losses: dict[str, Tensor]) -> None:
-        """Print upstream's log line, with the losses of the whole batch; every rank must call it."""
-        means = self.ranks.mean(torch.stack(list(losses.values())))
-        if self.ranks.is_first:
+        Every rank must call it at the same step: the line has the losses of the whole batch.
+
+        Args:
+            images: of this epoch so far, over all devices.
+        """
+        times = self.clock.read()
+        values = torch.stack([torch.stack(list(step.losses.values())) for step in self.unread])
+        rows = values.tolist()  # the one copy from the device since the last reading
+        for step, taken, row in zip(self.unread, times, rows, strict=True):
+            losses = dict(zip(step.losses, row, strict=True))
+            warmup = step.step <= self.schedule.warmup_steps
+            writer.append(
+                Step(step.step, step.epoch, step.images, taken.data_s, taken.step_s, taken.end_s, warmup, losses)
+            )
+        if self.step == 1:
+            self.write_environment("precision")
+        means = dict(zip(losses, self.ranks.mean(values[-1]).tolist(), strict=True))
+        if self.ranks.is_first and self.step % self.schedule.print_every == 0:
             compute_s = (taken.step_s - taken.data_s) / self.spec.batch_size
-            print(loss_line(epoch, images, compute_s, taken.data_s, _floats(losses, means)), flush=True)
+            print(loss_line(step.epoch, images, compute_s, taken.data_s, means), flush=True)
+        self.unread.clear()
 
     def write_environment(self, moment: str) -> None:
         """Read the precision back and write it down under `moment`. Raises RunFailed when it is not what was asked."""
@@ -209,8 +228,3 @@ class Trainer:
         checkpoint.save(whole, self.folder.checkpoints / f"epoch-{epoch:04d}.pt")
         checkpoint.save(state["generator"], self.folder.checkpoints / "latest_net_G.pth")
         checkpoint.save(state["discriminator"], self.folder.checkpoints / "latest_net_D.pth")
-
-
-def _floats(losses: dict[str, Tensor], values: Tensor) -> dict[str, float]:
-    """The losses by name, fetched from the device in one go."""
-    return dict(zip(losses, values.tolist(), strict=True))

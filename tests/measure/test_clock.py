@@ -1,0 +1,102 @@
+"""The clock on a device that lags behind the host, and on one that does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from gbench.measure.clock import HostMarks, StepClock
+
+
+class LaggingDevice:
+    """A stream that does its work later than the host hands it over, as a GPU does.
+
+    `work(seconds)` queues work; a mark passes when all work queued before it is done.
+    """
+
+    def __init__(self) -> None:
+        self.host_s = 0.0
+        self.free_s = 0.0  # when the device will have done all it was given
+        self.waits = 0
+
+    def work(self, seconds: float) -> None:
+        self.free_s = max(self.free_s, self.host_s) + seconds
+
+    def mark(self) -> float:
+        return max(self.free_s, self.host_s)
+
+    def wait(self, mark: float) -> None:
+        self.waits += 1
+        self.host_s = max(self.host_s, mark)
+
+    def between(self, first: float, second: float) -> float:
+        return second - first
+
+    def now(self) -> float:
+        return self.host_s
+
+
+def run(device: LaggingDevice, clock: StepClock, steps: int, load_s: float, compute_s: float) -> None:
+    for _ in range(steps):
+        device.host_s += load_s
+        clock.batch_ready()
+        device.work(compute_s)
+        clock.step_done()
+
+
+def test_on_the_host_steps_are_one_chain_with_the_wait_inside() -> None:
+    ticks = iter([0.0, 0.25, 1.0, 1.5, 3.0])
+    clock = StepClock(HostMarks(lambda: next(ticks)), now=lambda: 100.0)
+    clock.start()
+    for _ in range(2):
+        clock.batch_ready()
+        clock.step_done()
+    first, second = clock.read()
+    assert (first.data_s, first.step_s, first.end_s) == (0.25, 1.0, 101.0)
+    assert (second.data_s, second.step_s, second.end_s) == (0.5, 2.0, 103.0)
+    assert clock.read() == []
+
+
+def test_loading_that_hides_behind_the_device_is_no_wait() -> None:
+    device = LaggingDevice()
+    clock = StepClock(device, device.now)
+    clock.start()
+    run(device, clock, steps=10, load_s=0.01, compute_s=0.1)
+    times = clock.read()
+    assert [time.step_s for time in times[1:]] == pytest.approx([0.1] * 9)
+    assert [time.data_s for time in times] == pytest.approx([0.01] + [0.0] * 9)
+    assert sum(time.step_s for time in times) == pytest.approx(device.host_s)
+
+
+def test_loading_slower_than_the_device_is_a_wait() -> None:
+    device = LaggingDevice()
+    clock = StepClock(device, device.now)
+    clock.start()
+    run(device, clock, steps=5, load_s=0.3, compute_s=0.1)
+    times = clock.read()
+    assert [time.step_s for time in times[1:]] == pytest.approx([0.3] * 4)
+    assert [time.data_s for time in times[1:]] == pytest.approx([0.2] * 4)
+
+
+def test_the_loop_never_waits_for_the_device_between_readings() -> None:
+    device = LaggingDevice()
+    clock = StepClock(device, device.now)
+    clock.start()
+    run(device, clock, steps=10, load_s=0.0, compute_s=0.1)
+    assert device.host_s == 0.0
+    assert device.waits == 1  # at the start
+    clock.read()
+    assert device.waits == 2
+    assert device.host_s == pytest.approx(1.0)
+
+
+def test_the_chain_goes_on_after_a_reading() -> None:
+    device = LaggingDevice()
+    clock = StepClock(device, device.now)
+    clock.start()
+    run(device, clock, steps=2, load_s=0.0, compute_s=0.1)
+    clock.read()
+    device.host_s += 0.5  # printing
+    run(device, clock, steps=1, load_s=0.0, compute_s=0.1)
+    (time,) = clock.read()
+    assert (time.data_s, time.step_s) == (pytest.approx(0.5), pytest.approx(0.6))
+    assert time.end_s == pytest.approx(0.8)
