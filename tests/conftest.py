@@ -25,6 +25,7 @@ SMALL = {
     "network.ngf": 4,
     "network.ndf": 4,
     "schedule.print_every": 1,
+    "measure.peak_seconds": 0,
 }
 LAUNCH_SH_VARIABLES = (
     *("CONT", "DATASETS", "DATASETS_DIR", "CNDB_DIR", "CODE_LINK"),

@@ -21,7 +21,7 @@ def folder(make_spec: MakeSpec) -> RunFolder:
 
 
 def steps(count: int) -> list[Step]:
-    return [Step(n, 1, 2, 0.01 * n, 0.1 * n, 9.0 + n, n == 1, {"G_L1": 30.5}) for n in range(1, count + 1)]
+    return [Step(n, 1, 2, 0.01 * n, 0.1 * n, 9.0 + n, 0.05, n == 1, {"G_L1": 30.5}) for n in range(1, count + 1)]
 
 
 def test_spec_goes_round(make_spec: MakeSpec) -> None:

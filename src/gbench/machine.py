@@ -23,12 +23,13 @@ def cpu_name() -> str:
 
 
 def cpu_facts() -> dict[str, Any]:
-    """Model name, sockets, and cores and hardware threads over all sockets."""
+    """Model name, sockets, cores and hardware threads over all sockets, NUMA nodes; None for what can't be told."""
     return {
         "name": cpu_name(),
         "sockets": len(set(_cpuinfo("physical id"))) or None,
         "cores": psutil.cpu_count(logical=False),
         "threads": psutil.cpu_count(logical=True),
+        "numa_nodes": len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or None,
     }
 
 

@@ -37,7 +37,8 @@ class Step:
     """One optimisation step of one rank.
 
     data_s: seconds waiting for the batch; step_s: seconds of the whole step, data_s included, until the device is done;
-    end_s: its end on the host's monotonic clock. warmup: within the steps that are left out in any case.
+    end_s: its end on the host's monotonic clock; ahead_s: seconds before it in which the host had handed over its work.
+    warmup: one of the steps that are left out in any case.
     losses: of this rank's part of the batch.
     """
 
@@ -47,6 +48,7 @@ class Step:
     data_s: float
     step_s: float
     end_s: float
+    ahead_s: float
     warmup: bool
     losses: dict[str, float] = field(default_factory=dict)
 

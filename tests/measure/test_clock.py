@@ -84,9 +84,10 @@ def test_the_loop_never_waits_for_the_device_between_readings() -> None:
     run(device, clock, steps=10, load_s=0.0, compute_s=0.1)
     assert device.host_s == 0.0
     assert device.waits == 1  # at the start
-    clock.read()
+    times = clock.read()
     assert device.waits == 2
     assert device.host_s == pytest.approx(1.0)
+    assert [time.ahead_s for time in times] == pytest.approx([0.1 * n for n in range(1, 11)])  # handed over at 0
 
 
 def test_the_chain_goes_on_after_a_reading() -> None:

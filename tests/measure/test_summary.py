@@ -13,7 +13,7 @@ from gbench.runfolder import Step
 def stream(times_s: list[float], images: int = 4, warmup: int = 0, data_s: float = 0.0, **losses: float) -> list[Step]:
     ends = itertools.accumulate(times_s)
     return [
-        Step(n, 1, images, data_s, seconds, end, warmup=n <= warmup, losses=losses)
+        Step(n, 1, images, data_s, seconds, end, 0.0, warmup=n <= warmup, losses=losses)
         for n, (seconds, end) in enumerate(zip(times_s, ends, strict=True), 1)
     ]
 
@@ -66,8 +66,8 @@ def test_nothing_measured_is_no_summary(ranks: list[list[Step]]) -> None:
 
 
 def test_losses_are_means_over_steps_and_ranks_and_over_the_last_epoch() -> None:
-    first, second = Step(1, 1, 1, 0, 0.1, 0.1, False, {"L": 1.0}), Step(2, 2, 1, 0, 0.1, 0.2, False, {"L": 3.0})
-    other = [Step(1, 1, 1, 0, 0.1, 0.1, False, {"L": 2.0}), Step(2, 2, 1, 0, 0.1, 0.2, False, {"L": 6.0})]
+    first, second = Step(1, 1, 1, 0, 0.1, 0.1, 0, False, {"L": 1.0}), Step(2, 2, 1, 0, 0.1, 0.2, 0, False, {"L": 3.0})
+    other = [Step(1, 1, 1, 0, 0.1, 0.1, 0, False, {"L": 2.0}), Step(2, 2, 1, 0, 0.1, 0.2, 0, False, {"L": 6.0})]
     summary = summarize([[first, second], other], expected_steps=2)
     assert summary is not None
     assert summary.losses == {"L": pytest.approx(3.0)}

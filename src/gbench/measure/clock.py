@@ -19,11 +19,13 @@ import torch
 @dataclass(frozen=True)
 class StepTime:
     """One step. data_s: seconds until its batch was at hand; step_s: seconds of all of it, data_s included; end_s: its
-    end on the host's monotonic clock (CLOCK_MONOTONIC on Linux), to hold against other records of that time."""
+    end on the host's monotonic clock (CLOCK_MONOTONIC on Linux), to hold against other records of that time; ahead_s:
+    how long before that the host had handed all its work over (near 0: the device waits for the host)."""
 
     data_s: float
     step_s: float
     end_s: float
+    ahead_s: float
 
 
 class Marks(Protocol):
@@ -70,7 +72,8 @@ class CudaMarks:
         mark.synchronize()
 
     def between(self, first: torch.cuda.Event, second: torch.cuda.Event) -> float:
-        return first.elapsed_time(second) / 1000  # CUDA counts milliseconds
+        milliseconds: float = first.elapsed_time(second)
+        return milliseconds / 1000
 
 
 class StepClock:
@@ -84,7 +87,7 @@ class StepClock:
     def __init__(self, marks: Marks, now: Callable[[], float] = time.perf_counter) -> None:
         self._marks, self._now = marks, now
         self._batch_ready: Any = None
-        self._ends: list[tuple[Any, Any]] = []  # of each step not yet read: its batch at hand, its end
+        self._ends: list[tuple[Any, Any, float]] = []  # of each step not yet read: batch at hand, end, handed over
 
     def start(self) -> None:
         """Start the chain, with the device at rest."""
@@ -98,7 +101,7 @@ class StepClock:
 
     def step_done(self) -> None:
         """All work of this step has been handed to the device; the next one starts at its end."""
-        self._ends.append((self._batch_ready, self._marks.mark()))
+        self._ends.append((self._batch_ready, self._marks.mark(), self._now()))
 
     def read(self) -> list[StepTime]:
         """Wait for the last step to end, and give the times of all steps since the last reading."""
@@ -106,10 +109,11 @@ class StepClock:
             return []
         self._marks.wait(self._ends[-1][1])
         times = []
-        for ready, end in self._ends:
+        for ready, end, handed_s in self._ends:
             step_s = self._marks.between(self._last_end, end)
             self._last_end_s += step_s
-            times.append(StepTime(self._marks.between(self._last_end, ready), step_s, self._last_end_s))
+            data_s = self._marks.between(self._last_end, ready)
+            times.append(StepTime(data_s, step_s, self._last_end_s, self._last_end_s - handed_s))
             self._last_end = end
         self._ends.clear()
         return times

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import resource
 import sys
 from importlib import metadata
 from typing import Any
@@ -26,7 +28,14 @@ def software() -> dict[str, Any]:
         "cudnn_version": cudnn,
         "nccl_version": _nccl_version(),
         "executable": sys.executable,
+        "packages_sha256": packages_sha256(),
     }
+
+
+def packages_sha256() -> str:
+    """One hash over everything that is installed: the sorted lines NAME==VERSION, as `pip freeze` has them."""
+    lines = {f"{found.name.lower()}=={found.version}\n" for found in metadata.distributions() if found.name}
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def device_name(device: torch.device) -> str:
@@ -47,6 +56,16 @@ def hardware(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         values["gpus"] = [_gpu(index) for index in range(torch.cuda.device_count())]
+    return values
+
+
+def memory(device: torch.device) -> dict[str, int]:
+    """Peaks of this process so far, in bytes: resident on the host, and on a GPU allocated and reserved by torch."""
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    values = {"host_rss_bytes": kib * 1024}
+    if device.type == "cuda":
+        values["allocated_bytes"] = torch.cuda.max_memory_allocated(device)
+        values["reserved_bytes"] = torch.cuda.max_memory_reserved(device)
     return values
 
 

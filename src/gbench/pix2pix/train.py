@@ -7,7 +7,7 @@ schedulers, then step through the data, then save.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -18,40 +18,23 @@ from torch import Tensor
 from gbench.errors import RunFailed
 from gbench.measure import environment
 from gbench.measure.clock import clock_for
+from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision
 from gbench.pix2pix.data import Batch, build_loader
-from gbench.pix2pix.discriminators import build_discriminator
-from gbench.pix2pix.generators import build_generator
 from gbench.pix2pix.logline import loss_line
 from gbench.pix2pix.model import Pix2Pix
+from gbench.pix2pix.networks import build_networks
 from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.schedule import build_scheduler, start_epoch
+from gbench.pix2pix.work import main_convolution, work_per_image
 from gbench.runfolder import RunFolder, Step, StepWriter
 from gbench.settings.spec import RunSpec
 
 
 def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
-    """Networks drawn from the seed, alike on every rank, and their optimisers."""
-    network, optim = spec.config.network, spec.config.optim
-    determinism.seed_weights(spec.seed)
-    generator = build_generator(
-        network.netG,
-        ngf=network.ngf,
-        norm=network.norm,
-        dropout=network.dropout,
-        init_type=network.init_type,
-        init_gain=network.init_gain,
-    )
-    discriminator = build_discriminator(
-        network.netD,
-        ndf=network.ndf,
-        n_layers=network.n_layers_D,
-        norm=network.norm,
-        init_type=network.init_type,
-        init_gain=network.init_gain,
-    )
-    if spec.deterministic:
-        determinism.replace_reflection_padding(generator)
+    """The model on this rank's device: weights alike on every rank, dropout each rank's own."""
+    optim = spec.config.optim
+    generator, discriminator = build_networks(spec)
     determinism.seed_noise(spec.seed, ranks.rank)
     return Pix2Pix(
         ranks.wrap(generator),
@@ -132,9 +115,16 @@ class Trainer:
             "software": environment.software(),
             "hardware": environment.hardware(ranks.device),
         }
+        if spec.config.measure.peak_seconds:
+            self.facts["peak"] = asdict(self.measure_peak(spec.config.measure.peak_seconds))
         self.clock = clock_for(ranks.device)
         self.step = 0
         self.unread: list[Unread] = []
+
+    def measure_peak(self, seconds: float) -> Peak:
+        """What this device can do, in the precision of the run, while the other ranks try theirs."""
+        dtype = precision.AUTOCAST[self.spec.precision] or torch.float32
+        return measure_peak(self.ranks.device, dtype, main_convolution(self.spec), seconds)
 
     def run(self) -> None:
         """Train to the end of the plan."""
@@ -146,6 +136,8 @@ class Trainer:
                     self.save(epoch)
                 if done:
                     break
+        self.facts["work_per_image"] = asdict(work_per_image(self.spec))
+        self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
         self.write_environment("precision_at_end")
 
     def run_epoch(self, epoch: int, writer: StepWriter) -> None:
@@ -186,9 +178,7 @@ class Trainer:
         for step, taken, row in zip(self.unread, times, rows, strict=True):
             losses = dict(zip(step.losses, row, strict=True))
             warmup = step.step <= self.schedule.warmup_steps
-            writer.append(
-                Step(step.step, step.epoch, step.images, taken.data_s, taken.step_s, taken.end_s, warmup, losses)
-            )
+            writer.append(Step(step.step, step.epoch, step.images, **asdict(taken), warmup=warmup, losses=losses))
         if self.step == 1:
             self.write_environment("precision")
         means = dict(zip(losses, self.ranks.mean(values[-1]).tolist(), strict=True))

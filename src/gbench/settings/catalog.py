@@ -10,7 +10,16 @@ import yaml
 from pydantic import Field, ValidationError
 
 from gbench.errors import UsageError
-from gbench.settings.spec import DataConfig, Frozen, ModelConfig, NetworkConfig, OptimConfig, Recipe, ScheduleConfig
+from gbench.settings.spec import (
+    DataConfig,
+    Frozen,
+    MeasureConfig,
+    ModelConfig,
+    NetworkConfig,
+    OptimConfig,
+    Recipe,
+    ScheduleConfig,
+)
 
 
 class RecipeFile(Frozen):
@@ -34,6 +43,7 @@ class ModelFile(Frozen):
     optim: OptimConfig = OptimConfig()
     data: DataConfig = DataConfig()
     schedule: dict[str, Any] = Field(default_factory=dict)
+    measure: MeasureConfig = MeasureConfig()
     recipes: dict[Recipe, RecipeFile]
 
     def recipe_of(self, run_model_file: str) -> Recipe | None:
@@ -50,6 +60,7 @@ class ModelFile(Frozen):
             optim=self.optim,
             data=self.data,
             schedule=schedule,
+            measure=self.measure,
         )
 
 

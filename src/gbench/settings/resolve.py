@@ -190,7 +190,7 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: di
         settings.append(f"schedule.warmup_steps={request.warmup}")
     config = override(model_file.config(recipe), settings)
     schedule = {**model_file.schedule, **model_file.recipes[recipe].schedule}
-    for section in ("network", "optim", "data", "schedule"):
+    for section in ("network", "optim", "data", "schedule", "measure"):
         given = set(schedule) if section == "schedule" else getattr(model_file, section).model_fields_set
         for key in type(getattr(config, section)).model_fields:
             origins[f"{section}.{key}"] = "config" if key in given else "default"

@@ -75,6 +75,14 @@ class ScheduleConfig(Frozen):
     checkpoint_every: NonNegativeInt = 0  # epochs between checkpoints; 0 writes none
 
 
+class MeasureConfig(Frozen):
+    """How a run is measured."""
+
+    peak_seconds: NonNegativeFloat = (
+        1.5  # spent on measuring what the device can do, before the training; 0: not measured
+    )
+
+
 class ModelConfig(Frozen):
     """What `configs/MODEL.yaml` says, with one recipe already applied."""
 
@@ -83,6 +91,7 @@ class ModelConfig(Frozen):
     optim: OptimConfig = OptimConfig()
     data: DataConfig = DataConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    measure: MeasureConfig = MeasureConfig()
 
 
 class RunSpec(Frozen):

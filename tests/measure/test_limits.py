@@ -1,0 +1,126 @@
+"""Work counted from the graph, bounds measured on the device, and the verdict between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gbench.measure.datasheet import CARDS, data_sheet
+from gbench.measure.limits import Limits, limits
+from gbench.measure.peak import ConvShape, measure_peak
+from gbench.measure.work import count_work
+from gbench.pix2pix.work import main_convolution, work_per_image
+from gbench.settings.spec import RunSpec
+
+MakeSpec = Callable[..., RunSpec]
+FULL_SIZE = ("network.ngf=64", "network.ndf=64", "data.load_size=286", "data.crop_size=256")
+
+
+def test_a_training_step_of_resnet_9blocks_at_256_pixels_is_346_8_gflop(make_spec: MakeSpec) -> None:
+    assert work_per_image(make_spec(settings=FULL_SIZE)).flop == pytest.approx(346.8e9, rel=1e-3)
+
+
+def test_its_generator_forward_is_99_1_gflop() -> None:
+    from gbench.pix2pix import build_generator
+
+    with torch.device("meta"):
+        generator, image = build_generator("resnet_9blocks"), torch.empty(1, 3, 256, 256)
+    assert count_work(lambda: generator(image)).flop == pytest.approx(99.1e9, rel=1e-3)
+
+
+def test_operations_and_bytes_of_a_product_are_those_of_the_book() -> None:
+    a, b = torch.empty(8, 16, device="meta"), torch.empty(16, 4, device="meta")
+    work = count_work(lambda: a @ b)
+    assert work.flop == 2 * 8 * 16 * 4
+    assert work.bytes == 4 * (8 * 16 + 16 * 4 + 8 * 4)
+
+
+def test_a_view_moves_nothing() -> None:
+    a = torch.empty(8, 16, device="meta")
+    assert count_work(lambda: a.t().reshape(4, 4, 8).unsqueeze(0)).bytes <= 2 * 4 * 8 * 16  # reshape may copy once
+    assert count_work(lambda: a.t().unsqueeze(0)).bytes == 0
+
+
+def test_the_flop_of_the_convolution_are_those_that_torch_counts() -> None:
+    shape = ConvShape(batch=2, channels=8, side=16)
+    x, w = torch.empty(2, 8, 16, 16, device="meta"), torch.empty(8, 8, 3, 3, device="meta")
+    assert count_work(lambda: F.conv2d(x, w, padding=1)).flop == shape.flop
+
+
+def test_the_convolution_measured_is_the_residual_blocks(make_spec: MakeSpec) -> None:
+    assert main_convolution(make_spec(settings=FULL_SIZE, batch_size=2)) == ConvShape(2, 256, 64)
+
+
+def test_peaks_are_measured_without_touching_the_runs_random_numbers() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    peak = measure_peak(torch.device("cpu"), torch.float32, ConvShape(1, 16, 16), seconds=0.03)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert min(peak.conv_tflop_s, peak.gemm_tflop_s, peak.copy_gb_s) > 0
+    assert peak.tflop_s == max(peak.conv_tflop_s, peak.gemm_tflop_s)
+
+
+def environment(gpu: bool = True, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "device": "A100-SXM4-40GB",
+        "precision": {"ran": "TF32"},
+        "hardware": {"gpus": []} if gpu else {},
+        "work_per_image": {"flop": 300 * 10**9, "bytes": 5 * 10**9},
+        "peak": {"gemm_tflop_s": 120.0, "conv_tflop_s": 90.0, "copy_gb_s": 1300.0},
+    }
+    return {**values, **changes}
+
+
+def of(data_share: float = 0.0, ahead_share: float = 0.5, images_s: float = 200.0, **changes: Any) -> Limits:
+    found = limits(environment(**changes), images_s, data_share, ahead_share)
+    assert found is not None
+    return found
+
+
+def test_shares_are_held_against_the_measured_and_the_promised() -> None:
+    found = of()
+    assert found.tflop_s == pytest.approx(60.0)
+    assert found.gb_s == pytest.approx(1000.0)
+    assert found.measured_flop_share == pytest.approx(0.5)
+    assert found.data_sheet_flop_share == pytest.approx(60 / 156)
+    assert found.measured_copy_share == pytest.approx(1000 / 1300)
+    assert found.data_sheet is not None and "A100" in found.data_sheet
+
+
+def test_an_unknown_card_is_unknown_and_no_guess() -> None:
+    found = of(device="Card X")
+    assert found.data_sheet is found.data_sheet_flop_share is found.data_sheet_copy_share is None
+    assert found.measured_flop_share == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [
+        ({"data_share": 0.23}, "input-bound: 23% of the time is data wait"),
+        ({"ahead_share": 0.01}, "launch-bound"),
+        ({"ahead_share": 0.01, "gpu": False}, "memory-bound: 77%"),
+        ({}, "memory-bound: 77%"),
+        ({"peak": {"gemm_tflop_s": 66.0, "conv_tflop_s": 60.0, "copy_gb_s": 1300.0}}, "compute-bound: 91%"),
+        ({"peak": None}, "unknown"),
+    ],
+)
+def test_the_verdict_is_in_words(figures: dict[str, Any], verdict: str) -> None:
+    assert of(**figures).verdict.startswith(verdict)
+
+
+def test_a_run_that_did_not_count_its_work_has_no_limits() -> None:
+    assert limits(environment(work_per_image=None), 1.0, 0.0, 0.0) is None
+
+
+def test_data_sheets_are_found_by_the_names_that_torch_gives() -> None:
+    assert data_sheet("V100-PCIE-32GB") is not None
+    assert data_sheet("H100 80GB HBM3") is not None
+    assert data_sheet("AMD EPYC") is None
+    for _, sheet in CARDS:
+        assert (
+            sheet.source and min(sheet.tflop_s.values()) == sheet.tflop_s["FP32"] and max(sheet.tflop_s.values()) < 1e3
+        )
