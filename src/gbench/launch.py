@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gbench import provenance
 from gbench.cndb import logline
@@ -24,7 +25,15 @@ from gbench.runners.plan import Outcome, Runner
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
 
-Show = Callable[[str], None]
+
+class Watcher(Protocol):
+    """Someone who looks on."""
+
+    def line(self, text: str) -> None:
+        """A line of progress."""
+
+    def running(self, folder: RunFolder) -> AbstractContextManager[None]:
+        """Entered while the run is under way in its folder."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +56,11 @@ def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Run
     return DockerRunner(spec, rebuild=rebuild)
 
 
-def launch(spec: RunSpec, environ: Mapping[str, str], show: Show, rebuild: bool = False) -> Finished:
+def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False) -> Finished:
     """Run `spec` and write its record.
 
     Args:
-        environ: what a local run inherits. show: takes each line of progress. rebuild: build the image anew.
+        environ: what a local run inherits. rebuild: build the image anew.
 
     Raises:
         GbenchError: something the run needs is missing, it failed, or it was stopped. What it wrote is kept.
@@ -64,8 +73,8 @@ def launch(spec: RunSpec, environ: Mapping[str, str], show: Show, rebuild: bool 
         runner = make_runner(spec, environ, rebuild)
         folder = RunFolder.create(spec)
         log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
-        with RunLog([folder.log, log_path], show) as log:
-            show(f"run folder {folder.path}")
+        with RunLog([folder.log, log_path], watcher.line) as log:
+            watcher.line(f"run folder {folder.path}")
             for warning in warnings:
                 log.line(f"warning: {warning}")
             runner.prepare(log.line)
@@ -73,7 +82,7 @@ def launch(spec: RunSpec, environ: Mapping[str, str], show: Show, rebuild: bool 
             folder.write("host.json", facts)
             outcome: Outcome | None = None
             try:
-                with stoppable(spec.timeout_s):
+                with watcher.running(folder), stoppable(spec.timeout_s):
                     outcome = runner.run(folder.path, log.line)
             finally:
                 ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}

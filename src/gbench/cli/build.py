@@ -40,7 +40,7 @@ def build(
     request = Request(model, 1, 1, "FP32", from_image=from_image, options=given)
     runner = DockerRunner(resolve(request, os.environ).spec, rebuild)
     with stoppable(None):
-        runner.prepare(Terminal(quiet).show)
+        runner.prepare(Terminal(quiet).line)
         facts = runner.facts()
     if as_json:
         print_json(facts)

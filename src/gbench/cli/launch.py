@@ -108,7 +108,7 @@ def launch(**given: Any) -> None:
         spec = locate_dataset(resolved.spec, required=False)
         print_plan(spec, resolved.origins, make_runner(spec, os.environ, rebuild).describe(), as_json)
         return
-    finished = run(resolved.spec, os.environ, Terminal(quiet).show, rebuild)
+    finished = run(resolved.spec, os.environ, Terminal(quiet), rebuild)
     print_finished(finished, as_json)
 
 

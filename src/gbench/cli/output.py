@@ -3,26 +3,57 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
+    from gbench.cli.live import Progress
     from gbench.launch import Finished
     from gbench.measure.summary import Summary
+    from gbench.runfolder import RunFolder
     from gbench.settings.spec import RunSpec
 
 
 class Terminal:
-    """Progress lines on stderr, or nowhere."""
+    """Progress on stderr: plain lines, or on a terminal one live line once the run is under way; or nothing."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self._live: Live | None = None
+        self._progress: Progress | None = None
 
-    def show(self, line: str) -> None:
+    def line(self, text: str) -> None:
         """Show one line as it comes."""
-        if not self._quiet:
-            click.echo(line, err=True)
+        if self._quiet:
+            return
+        if self._live is None or self._progress is None:
+            click.echo(text, err=True)
+        elif (now := self._progress.text()) is not None:
+            from rich.text import Text
+
+            self._live.update(Text(now, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    @contextmanager
+    def running(self, folder: RunFolder) -> Iterator[None]:
+        """From here on the lines are the run's own."""
+        if self._quiet or not sys.stderr.isatty():
+            yield
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        from gbench.cli.live import Progress
+
+        self._progress = Progress(folder)
+        with Live("starting", console=Console(stderr=True), auto_refresh=False, transient=True) as self._live:
+            yield
+        self._live = None
 
 
 def print_json(values: Any) -> None:

@@ -1,0 +1,64 @@
+"""The live line: how a run is doing, while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from pathlib import Path
+
+from gbench.runfolder import RunFolder, Step
+
+RECENT = 50  # steps that loss and data share are told of
+
+
+class Progress:
+    """Follows the steps of rank 0 as they are written; reads each line once."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._spec = folder.spec()
+        self._folder = folder
+        self._path: Path = folder.path / "steps-rank0.jsonl"
+        self._offset = 0
+        self._rest = b""
+        self._recent: deque[Step] = deque(maxlen=RECENT)
+        self._planned: int | None = None
+        self._images, self._measured_s = 0, 0.0
+
+    def text(self) -> str | None:
+        """The line as of now; None before the first step."""
+        self._follow()
+        if not self._recent:
+            return None
+        last = self._recent[-1]
+        if self._planned is None:
+            self._planned = (self._folder.read("environment.json") or {}).get("planned_steps")
+        parts = [f"step {last.step}/{self._planned or '?'}"]
+        if self._measured_s:
+            parts.append(f"{self._images * self._spec.world_size / self._measured_s:.4g} img/s")
+        else:
+            parts.append("warming up")
+        wall_s = sum(step.step_s for step in self._recent)
+        parts.append(f"data wait {sum(step.data_s for step in self._recent) / wall_s:.0%}")
+        parts += [f"{name} {value:.3g}" for name, value in last.losses.items()]
+        if self._planned is not None:
+            left_s = round((self._planned - last.step) * wall_s / len(self._recent))
+            parts.append(f"{left_s // 60}:{left_s % 60:02d} left")
+        return "  ".join(parts)
+
+    def _follow(self) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        self._offset += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        for line in lines:
+            values = json.loads(line)
+            if "step" not in values:
+                continue  # the stream's first line
+            step = Step(**values)
+            self._recent.append(step)
+            if not step.warmup:
+                self._images += step.images
+                self._measured_s += step.step_s
