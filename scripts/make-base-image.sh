@@ -73,7 +73,7 @@ data=$(docker info --format '{{.DockerRootDir}}')
 [[ -d $data ]] || data=$tmp
 same_disk=$([[ $(stat -c %d "$tmp") == $(stat -c %d "$data") ]] && echo 2 || echo 1)
 for folder in "$tmp" "$data"; do
-  free_mib=$(df --output=avail -m "$folder" | tail -n 1)
+  free_mib=$(df --output=avail -m "$folder" | tail -n 1 | tr -d " ")
   ((free_mib >= need_mib * same_disk)) ||
     die "$folder has $free_mib MiB free and $((need_mib * same_disk)) MiB are needed; free some, or set TMPDIR"
 done

@@ -38,16 +38,14 @@ def test_a_folder_is_never_taken_twice(make_spec: MakeSpec) -> None:
 
 def test_steps_go_round(folder: RunFolder) -> None:
     with StepWriter(folder, 0) as writer:
-        for step in steps(3):
-            writer.append(step)
+        writer.append(steps(3))
     assert list(folder.steps(0)) == steps(3)
     assert list(folder.steps(1)) == []
 
 
 def test_a_stream_is_readable_after_a_crash_at_any_byte(folder: RunFolder) -> None:
     with StepWriter(folder, 0) as writer:
-        for step in steps(3):
-            writer.append(step)
+        writer.append(steps(3))
     path = folder.path / "steps-rank0.jsonl"
     whole = path.read_bytes()
     for end in range(len(whole) + 1):

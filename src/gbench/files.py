@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from io import FileIO
 from pathlib import Path
 
 from gbench.errors import InfrastructureError
@@ -31,6 +32,13 @@ def write_atomically(path: Path, text: str) -> None:
             raise
     except OSError as error:
         raise cant_write(path, error) from error
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write to an unbuffered file, which may take only a part at a time. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def make_folder(path: Path) -> None:

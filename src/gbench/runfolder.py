@@ -15,10 +15,9 @@ Every file has a version field and a typed reader here. Nothing is overwritten: 
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,7 +25,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gbench.errors import InfrastructureError, RunFailed
-from gbench.files import cant_write, write_atomically
+from gbench.files import cant_write, write_all, write_atomically
 from gbench.settings.spec import RunSpec
 
 VERSION = 1
@@ -169,10 +168,10 @@ class StepWriter:
     def __init__(self, folder: RunFolder, rank: int) -> None:
         self._path = folder.path / f"steps-rank{rank}.jsonl"
         try:
-            self._file = self._path.open("x", encoding="utf-8", buffering=1)
+            self._file = self._path.open("xb", buffering=0)
         except OSError as error:
             raise cant_write(self._path, error) from error
-        self._write({"version": VERSION, "rank": rank})
+        self._write([{"version": VERSION, "rank": rank}])
 
     def __enter__(self) -> StepWriter:
         return self
@@ -180,16 +179,15 @@ class StepWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):  # what could not be written has been reported by then
-            self._file.close()
+        self._file.close()
 
-    def append(self, step: Step) -> None:
-        """Write one step through to the operating system."""
-        self._write(asdict(step))
+    def append(self, steps: Iterable[Step]) -> None:
+        """Write steps through to the operating system."""
+        self._write(vars(step) for step in steps)
 
-    def _write(self, values: dict[str, Any]) -> None:
+    def _write(self, rows: Iterable[dict[str, Any]]) -> None:
         try:
-            self._file.write(json.dumps(values) + "\n")
+            write_all(self._file, "".join(json.dumps(row) + "\n" for row in rows).encode())
         except OSError as error:
             raise cant_write(self._path, error) from error
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from gbench.files import cant_write, make_folder
+from gbench.files import cant_write, make_folder, write_all
 
 # How torchrun and Python begin to report a failure; from there on the terminal shows nothing, the log everything.
 FAILURE_REPORT = re.compile(r"Traceback \(most recent call last\)|[WE]\d{4} \d\d:\d\d:\d\d|\[rank\d+\]: *Traceback")
@@ -53,7 +53,7 @@ class RunLog:
             return
         for path, file in zip(self._paths, self._files, strict=True):
             try:
-                file.write(f"{text}\n".encode())
+                write_all(file, f"{text}\n".encode())
             except OSError as error:
                 self._broken = True  # the lines of a run that is being ended because of this must not raise again
                 raise cant_write(path, error) from error

@@ -26,11 +26,10 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
     assert progress.text() is None
     with StepWriter(folder, 0) as writer:
         assert progress.text() is None
-        writer.append(step(1, warmup=True))
+        writer.append([step(1, warmup=True)])
         assert progress.text() == "step 1/?  warming up  data wait 5%  G_L1 31"
         folder.write("environment.json", {"planned_steps": 103})
-        for number in (2, 3):
-            writer.append(step(number))
+        writer.append([step(2), step(3)])
         # two devices, 2 images each in 0.1 s; 1.2 s for 3 steps, 100 to go
         assert progress.text() == "step 3/103  40 img/s  data wait 12%  G_L1 33  0:40 left"
 
@@ -38,8 +37,7 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
 def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
     with StepWriter(folder, 0) as writer:
-        writer.append(step(1))
-        writer.append(step(2))
+        writer.append([step(1), step(2)])
     path = folder.path / "steps-rank0.jsonl"
     whole = path.read_bytes()
     progress = Progress(folder)

@@ -44,6 +44,7 @@ SHM_LOADER = (
     [
         (NOT_THERE, "its engine does not answer", "--runner local"),
         (REFUSED, "its engine does not answer", "DOCKER_HOST"),
+        ("[Errno 104] Connection reset by peer", "its engine does not answer", "--runner local"),
         (FORBIDDEN, "you have no permission on its socket", "usermod -aG docker"),
         (
             'could not select device driver "" with capabilities: [[gpu]]',

@@ -16,12 +16,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import docker
 import docker.errors
 import pytest
-import tomllib
 
 from gbench.paths import project_file
 
@@ -48,8 +48,7 @@ def docker_client() -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="session")
 def base_image(docker_client: docker.DockerClient) -> str:
     """An image with PyTorch and the project's dependencies, made without a registry."""
-    project = tomllib.loads(project_file("pyproject.toml").read_text())
-    inputs = project_file("scripts/make-base-image.sh").read_text() + repr(project["project"]["dependencies"])
+    inputs = project_file("scripts/make-base-image.sh").read_text() + repr(metadata.requires("gbench"))
     name = f"gbench-test-base:{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
     make_base_image(name)
     return name

@@ -207,7 +207,7 @@ def test_a_pinned_image_runs_as_it_is(docker_client: docker.DockerClient, base_i
     spec = make_spec(tmp_path, base_image, "id -u", image=pinned, from_image=None)
     assert run(spec) == (Outcome(0), [str(os.getuid())])
     missing = spec.model_copy(update={"image": "sha256:" + "0" * 64})
-    with pytest.raises(InfrastructureError, match="there is no image sha256:0+ on this machine"):
+    with pytest.raises(InfrastructureError, match=r"there is no image sha256:0+ on this machine"):
         DockerRunner(missing).prepare(lambda line: None)
 
 

@@ -175,16 +175,26 @@ class Trainer:
         times = self.clock.read()
         values = torch.stack([torch.stack(list(step.losses.values())) for step in self.unread])
         rows = values.tolist()  # the one copy from the device since the last reading
-        for step, taken, row in zip(self.unread, times, rows, strict=True):
-            losses = dict(zip(step.losses, row, strict=True))
-            warmup = step.step <= self.schedule.warmup_steps
-            writer.append(Step(step.step, step.epoch, step.images, **asdict(taken), warmup=warmup, losses=losses))
+        names, warmup = tuple(self.unread[-1].losses), self.schedule.warmup_steps
+        writer.append(
+            Step(
+                unread.step,
+                unread.epoch,
+                unread.images,
+                **vars(taken),
+                warmup=unread.step <= warmup,
+                losses=dict(zip(names, row, strict=True)),
+            )
+            for unread, taken, row in zip(self.unread, times, rows, strict=True)
+        )
         if self.step == 1:
             self.write_environment("precision")
-        means = dict(zip(losses, self.ranks.mean(values[-1]).tolist(), strict=True))
+        means = self.ranks.mean(values[-1]).tolist()
         if self.ranks.is_first and self.step % self.schedule.print_every == 0:
+            last, taken = self.unread[-1], times[-1]
             compute_s = (taken.step_s - taken.data_s) / self.spec.batch_size
-            print(loss_line(step.epoch, images, compute_s, taken.data_s, means), flush=True)
+            losses = dict(zip(names, means, strict=True))
+            print(loss_line(last.epoch, images, compute_s, taken.data_s, losses), flush=True)
         self.unread.clear()
 
     def write_environment(self, moment: str) -> None:

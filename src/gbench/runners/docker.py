@@ -66,12 +66,9 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
     ulimits = [Ulimit(name="stack", soft=STACK_BYTES, hard=STACK_BYTES)]
     if gpus:  # transfers to a GPU go through locked memory; without one there is no need, and not every engine may
         ulimits.append(Ulimit(name="memlock", soft=-1, hard=-1))
-    environment = script_environment(spec, INSIDE)
+    environment = script_environment(spec, INSIDE, caller.cores)
     # The caller's uid has no home and no name in the image; PyTorch asks for both.
     environment |= {"HOME": "/tmp", "USER": "gbench", "LOGNAME": "gbench"}
-    if spec.device == "cpu":
-        # torchrun would set 1, or each process would take all cores: share what there is
-        environment["OMP_NUM_THREADS"] = str(max(1, caller.cores // spec.device_count))
     return {
         "image": image,
         "command": script_argv(INSIDE),

@@ -109,7 +109,12 @@ def engine_errors(doing: str) -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         raise explain(str(error.explanation or error), doing) from error
-    except (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+    except (
+        docker.errors.DockerException,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        ConnectionResetError,  # of the output stream, which docker-py reads off the bare socket
+    ) as error:
         raise explain(str(error), doing) from error
 
 

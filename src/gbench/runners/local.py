@@ -31,11 +31,7 @@ class LocalRunner:
             run_script=spec.run_model_file,
             python=sys.executable,
         )
-        variables = script_environment(spec, places)
-        if spec.device == "cpu":
-            # torchrun would set 1, or each process would take all cores: share what there is
-            cores = len(os.sched_getaffinity(0))
-            variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
+        variables = script_environment(spec, places, len(os.sched_getaffinity(0)))
         return {"argv": script_argv(places), "cwd": str(run_dir), "environment": variables}
 
     def describe(self) -> dict[str, Any]:

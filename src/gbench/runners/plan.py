@@ -71,9 +71,13 @@ def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
     ]
 
 
-def script_environment(spec: RunSpec, places: Places) -> dict[str, str]:
-    """The variables a run script sees: launch.sh's own names, and the run folder's paths."""
-    return {
+def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, str]:
+    """The variables a run script sees: launch.sh's own names, and the run folder's paths.
+
+    Args:
+        cores: processor cores that the run may use.
+    """
+    variables = {
         "MODEL": spec.model,
         "BATCH_SIZE": str(spec.batch_size),
         "DEVICE_COUNT": str(spec.device_count),
@@ -90,6 +94,10 @@ def script_environment(spec: RunSpec, places: Places) -> dict[str, str]:
         "TORCHRUN": shlex.join(torchrun_argv(spec, places)),
         "PYTHONUNBUFFERED": "1",
     }
+    if spec.device == "cpu":
+        # torchrun would set 1, or each process would take all cores: share what there is
+        variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
+    return variables
 
 
 def _data_dir(spec: RunSpec, places: Places) -> str:
