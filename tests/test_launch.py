@@ -16,6 +16,7 @@ import torch
 import yaml
 from support import Answer
 
+from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.paths import project_file
 from gbench.pix2pix import build_generator
@@ -42,7 +43,8 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     folder = the_run(tmp_path)
     (log,) = (tmp_path / "logs").iterdir()
     (record_path,) = (tmp_path / "cndb" / "records").iterdir()
-    for path in (folder.path, log, record_path):
+    for path in (folder.path, log, record_path, folder.path / "report.html"):
+        assert path.exists()
         assert str(path) in answer.out
     assert log.read_text() == folder.log.read_text()
 
@@ -63,6 +65,8 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     assert record.extra["dataset_source"] == manifest["source"]
     assert record.extra["warnings"] == []
     assert set(record.metric_data or {}) == {"G_GAN", "G_L1", "D_real", "D_fake"}
+
+    assert record_of(folder) == record  # made of the run folder alone, so it can be made again
 
     # existing parsers of upstream's log and of the benchmark log line find their lines
     assert "(epoch: 1, iters: 4, time: " in log.read_text()

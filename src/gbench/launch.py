@@ -44,6 +44,7 @@ class Finished:
     log: Path
     record: Record
     record_path: Path
+    report: Path
     summary: Summary | None  # None for a run script that measures for itself
 
 
@@ -92,8 +93,12 @@ def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild:
             _require_success(folder, outcome, log.reason)
             record = record_of(folder)
             record_path = write_record(record, Path(spec.cndb_dir), spec.run_id)
-            log.line(logline.format_line(record))
-    return Finished(folder, log_path, record, record_path, summary)
+            if summary is not None:  # a run script of another kind has said its own
+                log.line(logline.format_line(record))
+        from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
+
+        report = write_report(folder, folder.path / "report.html")
+    return Finished(folder, log_path, record, record_path, report, summary)
 
 
 def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
@@ -130,6 +135,7 @@ def _host_facts(
     return {
         "started_utc": provenance.utc_now(),
         "command_line": spec.command_line,
+        "working_dir": str(Path.cwd()),
         "where": runner.facts(),
         "hardware": provenance.hardware(gpus),
         "dataset": dataset,

@@ -154,8 +154,8 @@ class RunFolder:
             return (self.path / name).read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise InfrastructureError(f"{self.path} has no {name}", "give the folder of a gbench run") from error
-        except OSError as error:
-            raise InfrastructureError(f"{self.path / name} can't be read ({error.strerror})", "look at it") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise InfrastructureError(f"{self.path / name} can't be read ({error})", "the run can't be used") from error
 
 
 class StepWriter:

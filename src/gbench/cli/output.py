@@ -94,7 +94,12 @@ def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], 
 def print_finished(finished: Finished, as_json: bool) -> None:
     """The result of a launch."""
     record = finished.record
-    paths = {"run": str(finished.folder.path), "log": str(finished.log), "record": str(finished.record_path)}
+    paths = {
+        "run": str(finished.folder.path),
+        "log": str(finished.log),
+        "record": str(finished.record_path),
+        "report": str(finished.report),
+    }
     if as_json:
         print_json({"result": finished.folder.read("result.json"), "record": record.model_dump(), "paths": paths})
         return

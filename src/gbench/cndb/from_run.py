@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,13 +18,16 @@ from gbench.settings.spec import RunSpec
 
 
 def record_of(folder: RunFolder) -> Record:
-    """The record of a finished run: from its benchmark log line where its run script left one, else from its samples.
+    """The record of a finished run: from its benchmark log, else from its samples, else from a line that it printed.
 
     Raises:
         RunFailed: the run left nothing that a record can be made of.
     """
     spec, host = folder.spec(), folder.read("host.json") or {}
-    line = _benchmark_line(folder)
+    environment, result = folder.read("environment.json"), folder.read("result.json")
+    line = _benchmark_line(folder.path / BENCHMARK_LOG_NAME)
+    if line is None and result is None:
+        line = _benchmark_line(folder.log)
     values = _common(spec, host)
     if line is not None:
         try:
@@ -32,7 +36,6 @@ def record_of(folder: RunFolder) -> Record:
             raise RunFailed(f"benchmark log line {line!r}: {error}", "mend the run script") from error
         values.update(said, extra={**values["extra"], **said.get("extra", {})})
         return _checked(values)
-    environment, result = folder.read("environment.json"), folder.read("result.json")
     if environment is None or result is None:
         raise RunFailed(
             "the run left neither measured steps nor a benchmark log line",
@@ -51,15 +54,12 @@ def record_of(folder: RunFolder) -> Record:
     return _checked(values)
 
 
-def _benchmark_line(folder: RunFolder) -> str | None:
-    """The last benchmark log line that the run script appended, or failing that, printed."""
-    for path in (folder.path / BENCHMARK_LOG_NAME, folder.log):
-        if path.exists():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            found = [line for line in lines if logline.is_benchmark_line(line)]
-            if found:
-                return found[-1].strip()
-    return None
+def _benchmark_line(path: Path) -> str | None:
+    """The last benchmark log line in a file, if there is one."""
+    if not path.exists():
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if logline.is_benchmark_line(line)), None)
 
 
 def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""matplotlib figures as inline SVG that takes its colours and font from the page around it.
+
+matplotlib can only draw colours, so each of the page's colours is drawn as one that nothing else uses and then replaced
+by the name of the page's CSS variable: one drawing serves light, dark and print.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import Any
+
+from matplotlib import style
+from matplotlib.figure import Figure
+
+INK, MUTED, RULE, SURFACE, BAND = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005"
+SERIES = ("#fa0011", "#fa0012", "#fa0013", "#fa0014")
+VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    RULE: "--rule",
+    SURFACE: "--surface",
+    BAND: "--band",
+    **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
+}
+WIDTH_IN = 4.2  # narrow, so that its text is still read on a phone; wide screens put two side by side
+LOOK: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # names come from files: a dollar sign in one is a dollar sign
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": RULE,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "text.color": INK,
+    "xtick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.color": RULE,
+    "ytick.labelcolor": MUTED,
+    "figure.facecolor": "none",
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "patch.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+
+
+@contextmanager
+def figure(height_in: float) -> Iterator[Figure]:
+    """A figure in the page's look, whatever the user's own matplotlib settings are; draw and `to_svg` inside."""
+    with style.context(["default", LOOK]):
+        yield Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+
+
+def to_svg(drawn: Figure, name: str, description: str) -> str:
+    """The figure as an `<svg>` element; the same figure gives the same bytes.
+
+    Args:
+        name: unique on the page, goes before every id. description: what a person who can't see it is told.
+    """
+    buffer = io.StringIO()
+    with style.context({"svg.hashsalt": name}):
+        drawn.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    view_box = re.search(r'viewBox="[^"]*"', text)
+    assert view_box is not None
+    head = (
+        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {view_box[0]} role="img" aria-label="{escape(description)}">'
+    )
+    return head + text[text.index(">") + 1 :]

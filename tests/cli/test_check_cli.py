@@ -1,0 +1,46 @@
+"""`gbench check` as a user meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Answer
+
+CPU = ("check", "--device", "cpu", "--runner", "local")
+
+
+def test_fit_says_so_and_how_many_warnings(gbench: Callable[..., Answer], facades: Path) -> None:
+    answer = gbench(*CPU, "--datasets-dir", facades)
+    assert answer.code == 0, answer.out
+    assert answer.out.splitlines()[-1].startswith("fit for local on cpu: 0 error(s), ")
+    assert "gpu" not in answer.out
+    assert "DATASETS_DIR=" in answer.out
+    assert "(option)" in answer.out
+
+
+def test_json_holds_every_field(gbench: Callable[..., Answer], facades: Path) -> None:
+    answer = gbench(*CPU, "--datasets-dir", facades, "--json")
+    assert answer.json["fit"] is True
+    assert answer.json["mendings"] == []
+    for check in answer.json["checks"]:
+        assert set(check) == {"id", "severity", "found", "why", "mend", "commands", "ignored"}
+
+
+def test_a_variable_that_can_not_be_meant_is_an_error_among_the_others(
+    gbench: Callable[..., Answer], facades: Path
+) -> None:
+    answer = gbench(*CPU, "--datasets-dir", facades, "--json", DOCKERFILE="/nowhere/Dockerfile")
+    assert answer.code == 1
+    checks = {check["id"]: check for check in answer.json["checks"]}
+    assert checks["variables"]["severity"] == "error"
+    assert "/nowhere/Dockerfile" in checks["variables"]["found"]
+    assert "cpu-governor" in checks
+
+
+@pytest.mark.parametrize("flag", ["--apply", "--clocks"])
+def test_apply_and_clocks_go_with_fix(gbench: Callable[..., Answer], flag: str) -> None:
+    answer = gbench(*CPU, flag)
+    assert answer.code == 2
+    assert answer.err.startswith("gbench: error: --apply and --clocks go with --fix; ")

@@ -1,0 +1,59 @@
+"""Numbers and labels as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from gbench.reports.text import count, four, label, rows, seconds, utc
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.123, "0.1230"), (33.382, "33.38"), (999.96, "1000"), (12345.6, "12,346"), (40, "40.00"), (1e-6, "1.000e-06")],
+)
+def test_four_figures(number: float, text: str) -> None:
+    assert four(number) == text
+
+
+@pytest.mark.parametrize(("time_s", "text"), [(0.0123, "12.30 ms"), (0.99999, "1.000 s"), (5400, "5,400 s")])
+def test_seconds(time_s: float, text: str) -> None:
+    assert seconds(time_s) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("pytorch_version", "PyTorch version"),
+        ("cudnn_conv_fp32_precision", "cuDNN conv FP32 precision"),
+        ("memory_bytes", "Memory"),
+        ("gpus", "GPUs"),
+    ],
+)
+def test_labels(key: str, text: str) -> None:
+    assert label(key) == text
+
+
+def test_rows_of_nested_facts_carry_their_units() -> None:
+    facts = {
+        "cpu": {"cores": 64},
+        "gpus": [{"uuid": "GPU-1", "memory_bytes": 80 * 2**30}],
+        "driver": None,
+        "conv_tflop_s": 0.5,
+    }
+    assert list(rows(facts)) == [
+        ("CPU, cores", "64"),
+        ("GPUs 0, UUID", "GPU-1"),
+        ("GPUs 0, memory", "80.00 GiB"),
+        ("Driver", "–"),
+        ("Conv", "0.5000 TFLOP/s"),
+    ]
+
+
+def test_utc_keeps_what_it_does_not_know() -> None:
+    assert utc("2026-01-02T03:04:05.678+00:00") == "2026-01-02 03:04:05 UTC"
+    assert utc("yesterday") == "yesterday"
+    assert utc(None) == "–"
+
+
+def test_counts() -> None:
+    assert (count(1, "step"), count(2000, "step")) == ("1 step", "2,000 steps")
