@@ -17,6 +17,7 @@ from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import ExitCode, GbenchError, RunFailed
 from gbench.measure.summary import Summary, summarize_folder
+from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
 from gbench.preflight.devices import Gpus, find_gpus, require_devices
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
@@ -78,8 +79,13 @@ def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild:
             watcher.line(f"run folder {folder.path}")
             for warning in warnings:
                 log.line(f"warning: {warning}")
+            verdict = judge(run_checks(Wanted.of(spec), gpus, CONDITIONS), spec.ignore_check)
+            for check in verdict.warnings:
+                log.line(f"warning: {check.id}: {check.found}")
+            require_fit(verdict)
             runner.prepare(log.line)
             facts = _host_facts(spec, gpus, runner, dataset, warnings)
+            facts["checks"] = [asdict(check) for check in verdict.checks]
             folder.write("host.json", facts)
             outcome: Outcome | None = None
             try:

@@ -42,6 +42,20 @@ class Seconds(click.ParamType[float]):
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+class Percent(click.ParamType[float]):
+    """A share: `1%`, `0.5 %`."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", str(value))
+        if match is None or not 0 < float(match[1]) < 100:
+            self.fail(f"{value!r} is not a percentage like 1%", param, ctx)
+        return float(match[1]) / 100
+
+
 def _ignore_check(ctx: click.Context, param: click.Parameter, value: str) -> bool:
     if value.lower() in ("false", "0", "no", ""):
         return False
@@ -69,6 +83,8 @@ def _variable_options(command: Any) -> Any:
 @click.option("--runner", default="docker", show_default=True, help="docker or local (this Python environment).")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimisation steps to run, in place of the recipe's.")
 @click.option("--warmup", type=click.IntRange(min=0), help="First steps to leave out of the statistics.")
+@click.option("--until-ci", type=Percent(), help="Run until the 95 % interval is this narrow to either side: 1%.")
+@click.option("--max-time", "max_time_s", type=Seconds(), help="Begin no step after this much training: 90s, 10m.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, dropout and data.")
 @click.option("--deterministic", is_flag=True, help="Bitwise equal losses on a re-run; slower.")
 @click.option("--timeout", type=Seconds(), help="End a run that takes longer: 90s, 15m, 2h.")

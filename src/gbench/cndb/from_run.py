@@ -105,6 +105,9 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             "command_line": spec.command_line,
             "git": host.get("git"),
             "warnings": host.get("warnings", []),
+            "checks": {
+                check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"
+            },
             "started_utc": host.get("started_utc"),
             "ended_utc": host.get("ended_utc"),
         },

@@ -17,6 +17,7 @@ import torch
 from gbench.errors import GbenchError, RunFailed
 from gbench.pix2pix.ranks import joined
 from gbench.pix2pix.train import Trainer
+from gbench.pix2pix.watched import watched
 from gbench.runfolder import RunFolder
 
 
@@ -29,7 +30,7 @@ def main() -> int:
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
-        with joined(spec.device, spec.world_size) as ranks:
+        with joined(spec.device, spec.world_size) as ranks, watched(spec.config.measure, folder, ranks):
             try:
                 Trainer(spec, folder, arguments.data_dir, ranks).run()
             except torch.OutOfMemoryError as error:

@@ -1,98 +1,96 @@
-"""Is this machine fit to launch on? Each check says what it found and how to mend it; none of them changes anything."""
+"""Is this machine fit to measure on? Looks at everything in the table of `rules.py`, and changes nothing."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from gbench.datasets.layout import find_dataset, phases_in
-from gbench.datasets.manifest import MANIFEST_NAME, require_intact
-from gbench.errors import GbenchError
+from gbench.errors import InfrastructureError
+from gbench.preflight.check import Check, Finding, Look, Rule, Unreadable, Wanted
 from gbench.preflight.devices import Gpus
+from gbench.preflight.nvml import open_cards
+from gbench.preflight.rules import RULES
 
-LEAST_FREE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and its build as much again
+# What a launch checks: whatever else a run can't do without, it finds missing by itself, with a sentence of its own.
+CONDITIONS = tuple(rule for rule in RULES if not rule.needed)
 
-Severity = Literal["ok", "warning", "error"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the answer. mend: what to do; empty when nothing is to be done."""
-
-    id: str
-    severity: Severity
-    found: str
-    mend: str = ""
+__all__ = ["CONDITIONS", "Check", "Verdict", "Wanted", "judge", "require_fit", "run_checks"]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the machine is to be fit for."""
+def run_checks(wanted: Wanted, gpus: Gpus, rules: Iterable[Rule] = RULES, root: Path = Path("/")) -> Iterator[Check]:
+    """All checks that matter for what is wanted, one at a time as they are done; about a second for all.
 
-    device: str
-    runner: str
-    dataset: str
-    datasets_dir: Path
-    results_dir: Path
-
-
-def run_checks(wanted: Wanted, gpus: Gpus) -> Iterator[Check]:
-    """All checks that matter for what is wanted, one at a time as they are done."""
-    if wanted.runner == "docker":
-        from gbench.runners.engine import docker_status, gpu_container_status
-
-        engine = docker_status()
-        yield Check("docker", "ok" if engine.ok else "error", engine.text, engine.hint)
-        if engine.ok and wanted.device == "cuda":
-            toolkit = gpu_container_status()
-            yield Check("container-toolkit", "ok" if toolkit.ok else "error", toolkit.text, toolkit.hint)
-    else:
-        yield _torch()
-    if wanted.device == "cuda":
-        yield _gpu(gpus)
-    yield _dataset(wanted)
-    yield _disk(wanted.results_dir)
+    Args:
+        gpus: what `find_gpus` found. rules: all, or `CONDITIONS`. root: where /proc and /sys are.
+    """
+    with open_cards(gpus if wanted.device == "cuda" else Gpus(missing="not wanted"), wanted.device_count) as cards:
+        look = Look(wanted, gpus, cards, root)
+        for rule in rules:
+            if rule.only <= {wanted.device, wanted.runner}:
+                finding = _look(rule, look)
+                if finding is not None:
+                    yield _check(rule, finding, wanted)
 
 
-def _torch() -> Check:
+def _look(rule: Rule, look: Look) -> Finding | None:
     try:
-        return Check("torch", "ok", f"torch {metadata.version('torch')} in this Python environment")
-    except metadata.PackageNotFoundError:
-        return Check(
-            "torch", "error", "torch is not installed in this Python environment", "pip install torch torchvision"
+        return rule.probe(look)
+    except Unreadable as reason:
+        return Finding("info", str(reason))
+
+
+def _check(rule: Rule, finding: Finding, wanted: Wanted) -> Check:
+    """On the CPU, what only makes a number worse is a warning: runs there try things out, on machines as they are."""
+    severity = finding.severity
+    if severity == "error" and wanted.device == "cpu" and not rule.needed:
+        severity = "warning"
+    bad = severity in ("warning", "error")
+    mend = (finding.mend or rule.mend) if bad else ""
+    return Check(rule.id, severity, finding.found, rule.why, mend, finding.commands if bad else ())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks of one look at the machine. An ignored error is a warning that says so."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def errors(self) -> tuple[Check, ...]:
+        """What makes the machine unfit."""
+        return tuple(check for check in self.checks if check.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Check, ...]:
+        """What makes its figures doubtful, ignored errors included."""
+        return tuple(check for check in self.checks if check.severity == "warning")
+
+    @property
+    def fit(self) -> bool:
+        """Whether to measure on it."""
+        return not self.errors
+
+
+def judge(checks: Iterable[Check], ignore_check: bool = False) -> Verdict:
+    """The verdict. ignore_check: errors become warnings, marked as ignored."""
+    return Verdict(
+        tuple(
+            replace(check, severity="warning", ignored=True) if ignore_check and check.severity == "error" else check
+            for check in checks
         )
+    )
 
 
-def _gpu(gpus: Gpus) -> Check:
-    if gpus.missing:
-        return Check("gpu", "error", gpus.missing, "install the NVIDIA driver, or use --device cpu")
-    names = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in gpus.devices)
-    return Check("gpu", "ok", f"{names}; driver {gpus.driver}")
+def require_fit(verdict: Verdict) -> None:
+    """Stop a launch on a machine that is not fit.
 
-
-def _dataset(wanted: Wanted) -> Check:
-    phase = next(iter(phases_in(wanted.datasets_dir / wanted.dataset) or phases_in(wanted.datasets_dir)), "train")
-    try:
-        root = wanted.datasets_dir / find_dataset(wanted.datasets_dir, wanted.dataset, phase)
-        if not (root / MANIFEST_NAME).exists():
-            return Check(
-                "dataset", "warning", f"{root} has no {MANIFEST_NAME} to verify it against", "gbench data prepare"
-            )
-        manifest = require_intact(root)
-    except GbenchError as error:
-        return Check("dataset", "error", error.what, error.hint)
-    counts = ", ".join(f"{count} {phase}" for phase, count in manifest.counts.items())
-    return Check("dataset", "ok", f"{root}: {counts}, as its manifest says")
-
-
-def _disk(folder: Path) -> Check:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free_gib = shutil.disk_usage(there).free / 1024**3
-    found = f"{free_gib:.1f} GiB free for {folder}"
-    if free_gib >= LEAST_FREE_GIB:
-        return Check("disk", "ok", found)
-    return Check("disk", "warning", found, f"free some: an image and its runs want {LEAST_FREE_GIB:.0f} GiB")
+    Raises:
+        InfrastructureError: it isn't; names every error.
+    """
+    if not verdict.fit:
+        errors = "; ".join(f"{check.id}: {check.found}" for check in verdict.errors)
+        raise InfrastructureError(
+            f"this machine is not fit to measure on: {errors}",
+            "`gbench check --fix` says how to mend it; `ignore_check` as the sixth argument measures all the same",
+        )

@@ -48,6 +48,8 @@ class Request:
     runner: str = "docker"
     steps: int | None = None
     warmup: int | None = None
+    until_ci: float | None = None
+    max_time_s: float | None = None
     seed: int = 0
     deterministic: bool = False
     timeout_s: float | None = None
@@ -184,16 +186,22 @@ def _request_origins(request: Request) -> dict[str, str]:
 def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: dict[str, str]) -> ModelConfig:
     """The model's config of this recipe, with --steps, --warmup and --set laid over it."""
     settings = list(request.settings)
-    if request.steps is not None:
-        settings.append(f"schedule.max_steps={request.steps}")
-    if request.warmup is not None:
-        settings.append(f"schedule.warmup_steps={request.warmup}")
+    steps: float | str | None = request.steps
+    if request.until_ci is not None and steps is None:
+        steps = "null"  # the interval ends the run, and not the recipe's number of steps
+    given = {
+        "max_steps": steps,
+        "warmup_steps": request.warmup,
+        "until_ci": request.until_ci,
+        "max_time_s": request.max_time_s,
+    }
+    settings += [f"schedule.{key}={value}" for key, value in given.items() if value is not None]
     config = override(model_file.config(recipe), settings)
     schedule = {**model_file.schedule, **model_file.recipes[recipe].schedule}
     for section in ("network", "optim", "data", "schedule", "measure"):
-        given = set(schedule) if section == "schedule" else getattr(model_file, section).model_fields_set
+        named = set(schedule) if section == "schedule" else getattr(model_file, section).model_fields_set
         for key in type(getattr(config, section)).model_fields:
-            origins[f"{section}.{key}"] = "config" if key in given else "default"
+            origins[f"{section}.{key}"] = "config" if key in named else "default"
     for setting in settings:
         origins[setting.partition("=")[0]] = "option"
     return config
@@ -230,6 +238,8 @@ def _check(spec: RunSpec) -> None:
             f"{schedule.warmup_steps} warm-up steps leave none of {schedule.max_steps} steps to measure",
             f"give fewer with --warmup, e.g. --warmup {schedule.max_steps // 2}, or more with --steps",
         )
+    if schedule.until_ci is not None and schedule.max_steps is None and schedule.max_time_s is None:
+        raise UsageError("--until-ci alone might never end", "give --max-time too, e.g. --max-time 10m")
     data, network = spec.config.data, spec.config.network
     if data.preprocess == "resize_and_crop" and data.crop_size > data.load_size:
         raise UsageError(

@@ -69,7 +69,9 @@ class ScheduleConfig(Frozen):
     epochs: PositiveInt = 100  # at the initial learning rate
     epochs_decay: NonNegativeInt = 100  # in which a linear policy takes it to zero
     max_steps: PositiveInt | None = None  # optimisation steps; ends the run before the epochs do, or repeats epochs
-    warmup_steps: NonNegativeInt = 0  # steps run but left out of the statistics
+    warmup_steps: NonNegativeInt = 0  # the least number of first steps to leave out of the statistics
+    until_ci: float | None = Field(None, gt=0, lt=1)  # run until the 95 % interval's half-width is this share
+    max_time_s: PositiveFloat | None = None  # seconds of training after which no further step is begun
     drop_last: bool = False  # leave out an epoch's incomplete last batch, so that every step does the same work
     print_every: PositiveInt = 100  # steps between log lines
     checkpoint_every: NonNegativeInt = 0  # epochs between checkpoints; 0 writes none
@@ -78,9 +80,9 @@ class ScheduleConfig(Frozen):
 class MeasureConfig(Frozen):
     """How a run is measured."""
 
-    peak_seconds: NonNegativeFloat = (
-        1.5  # spent on measuring what the device can do, before the training; 0: not measured
-    )
+    peak_seconds: NonNegativeFloat = 1.5  # before the training, to measure what the device can do; 0: not measured
+    telemetry_hz: float = Field(10.0, ge=0, le=100)  # samples a second of devices and host beside the run; 0: none
+    idle_seconds: NonNegativeFloat = 3.0  # for which devices whose energy can be read are left idle before the run
 
 
 class ModelConfig(Frozen):

@@ -1,0 +1,180 @@
+"""Energy over a stretch of a run: NVML's energy counter, the integral of power where a GPU has none, RAPL on CPU."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from math import inf
+from typing import Literal, NamedTuple
+
+from gbench.measure.telemetry.samples import GAP_S, Sample, Telemetry, Window
+
+Source = Literal["nvml counter", "power integration", "rapl"]
+Series = list[tuple[float, float]]  # (seconds, value), in order of time
+
+NVML_RANGE_MJ = 2**64  # an unsigned long long
+PLAUSIBLE_W = 20_000.0  # of one device: a counter that went back and would have to have taken more was reset
+
+
+class _Reading(NamedTuple):
+    t_s: float
+    counter: int
+    power_w: float | None
+
+
+@dataclass(frozen=True)
+class DeviceEnergy:
+    """Energy of one device over the window; None where it could not be measured. idle_power_w: before the run."""
+
+    device: str
+    joules: float | None
+    source: Source | None
+    idle_power_w: float | None
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy over the window: of the run's GPUs, or on CPU of the processors (RAPL). None where a device's is unknown.
+
+    source: the weakest of the devices'. host: RAPL beside the GPUs; None where it can't be read.
+    """
+
+    joules: float | None
+    source: Source | None
+    idle_power_w: float | None
+    devices: list[DeviceEnergy]
+    host: DeviceEnergy | None
+
+    def joules_per_image(self, images: int) -> float | None:
+        """Over the images of the same window, idle power included."""
+        return self.joules / images if self.joules is not None and images else None
+
+
+def energy(telemetry: Telemetry, window: Window) -> Energy:
+    """Energy over `window`, straight lines assumed between samples. Its ends may lie up to GAP_S / 2 beyond them."""
+    header = telemetry.header
+    if header is None:
+        return Energy(None, None, None, [], None)
+    devices = [_gpu(telemetry, number, window) for number in range(len(header.gpus))]
+    host = _host(telemetry, window) if header.rapl else None
+    counted = devices or ([host] if host else [])
+    sources = [device.source for device in counted]
+    return Energy(
+        joules=_total([device.joules for device in counted]),
+        source=None if None in sources else min(sources, key=_WEAKEST_FIRST.index, default=None),
+        idle_power_w=_total([device.idle_power_w for device in counted]),
+        devices=devices,
+        host=host,
+    )
+
+
+_WEAKEST_FIRST: list[Source | None] = ["power integration", "nvml counter", "rapl"]
+
+
+def change(series: Series, window: Window) -> float | None:
+    """How much a value that grows moved over `window`; None when the series does not reach its ends."""
+    start, end = _value_at(series, window.start_s), _value_at(series, window.end_s)
+    return None if start is None or end is None else end - start
+
+
+def _gpu(telemetry: Telemetry, number: int, window: Window) -> DeviceEnergy:
+    samples = telemetry.samples
+    counter = _counter_series(_gpu_readings(samples, number), NVML_RANGE_MJ, unit_j=1e-3)
+    power = _power_series(samples, number)
+
+    def over(stretch: Window | None) -> tuple[float | None, Source | None]:
+        if stretch is None:
+            return None, None
+        if (joules := change(counter, stretch)) is not None:
+            return joules, "nvml counter"
+        if _has_hole(power, stretch) or (joules := change(_integral(power), stretch)) is None:
+            return None, None
+        return joules, "power integration"
+
+    joules, source = over(window)
+    return DeviceEnergy(f"gpu {number}", joules, source, _power(over(telemetry.idle)[0], telemetry.idle))
+
+
+def _host(telemetry: Telemetry, window: Window) -> DeviceEnergy:
+    assert telemetry.header is not None
+    counters = [
+        _counter_series(_rapl_readings(telemetry.samples, number), domain.range_uj, unit_j=1e-6)
+        for number, domain in enumerate(telemetry.header.rapl)
+    ]
+
+    def over(stretch: Window | None) -> float | None:
+        if stretch is None:
+            return None
+        return _total([change(counter, stretch) for counter in counters])
+
+    joules = over(window)
+    idle_power_w = _power(over(telemetry.idle), telemetry.idle)
+    return DeviceEnergy("processors", joules, None if joules is None else "rapl", idle_power_w)
+
+
+def _gpu_readings(samples: Sequence[Sample], number: int) -> list[_Reading]:
+    gpus = [(sample.t_s, sample.gpus[number]) for sample in samples]
+    return [_Reading(t_s, gpu.energy_mj, gpu.power_w) for t_s, gpu in gpus if gpu.energy_mj is not None]
+
+
+def _rapl_readings(samples: Sequence[Sample], number: int) -> list[_Reading]:
+    counters = [(sample.t_s, sample.rapl_uj[number]) for sample in samples]
+    return [_Reading(t_s, counter, None) for t_s, counter in counters if counter is not None]
+
+
+def _power_series(samples: Sequence[Sample], number: int) -> Series:
+    powers = [(sample.t_s, sample.gpus[number].power_w) for sample in samples]
+    return [(t_s, power_w) for t_s, power_w in powers if power_w is not None]
+
+
+def _counter_series(readings: Sequence[_Reading], counter_range: int, unit_j: float) -> Series:
+    """Joules since the first reading; empty where the counter was reset at a power that is not known.
+
+    A counter that went back has either started anew after `counter_range`, or was reset: the latter when the former
+    would take more power than there is. Over a reset the power readings at both ends stand in.
+    """
+    total_j = 0.0
+    series = [(reading.t_s, 0.0) for reading in readings[:1]]
+    for before, after in pairwise(readings):
+        seconds = after.t_s - before.t_s
+        # The difference in whole counts: a float of 2^64 is thousands of them wide.
+        joules = (after.counter - before.counter) % counter_range * unit_j
+        if after.counter < before.counter and joules > PLAUSIBLE_W * seconds:
+            if before.power_w is None or after.power_w is None or seconds > GAP_S:
+                return []
+            joules = seconds * (before.power_w + after.power_w) / 2
+        total_j += joules
+        series.append((after.t_s, total_j))
+    return series
+
+
+def _integral(series: Series) -> Series:
+    """The integral from the first point on, by trapezia."""
+    areas = [(t1 - t0) * (y0 + y1) / 2 for (t0, y0), (t1, y1) in pairwise(series)]
+    return list(zip((t for t, _ in series), accumulate(areas, initial=0.0), strict=False))
+
+
+def _has_hole(series: Series, window: Window) -> bool:
+    """Whether two neighbours are too far apart for a straight line between them, somewhere in the window."""
+    return any(t1 - t0 > GAP_S and t1 > window.start_s and t0 < window.end_s for (t0, _), (t1, _) in pairwise(series))
+
+
+def _value_at(series: Series, t_s: float) -> float | None:
+    """On the straight line between neighbours, or just beyond the ends."""
+    if len(series) < 2 or not series[0][0] - GAP_S / 2 <= t_s <= series[-1][0] + GAP_S / 2:
+        return None
+    right = min(max(bisect_right(series, (t_s, inf)), 1), len(series) - 1)
+    (t0, y0), (t1, y1) = series[right - 1], series[right]
+    return y0 + (y1 - y0) * (t_s - t0) / (t1 - t0)
+
+
+def _power(joules: float | None, stretch: Window | None) -> float | None:
+    return None if joules is None or stretch is None else joules / stretch.length_s
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    """The sum; None when one is unknown, or there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None

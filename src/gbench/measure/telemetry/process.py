@@ -1,0 +1,91 @@
+"""Starting, telling and stopping the sampler from a worker. Whatever goes wrong with it, the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from gbench.measure.telemetry.samples import IDLE_ENDS, IDLE_STARTS, Header
+from gbench.measure.telemetry.stream import NAME, read_stream
+
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+
+
+class TelemetryProcess:
+    """The sampler, as a process that lives from `__enter__` to `__exit__`, and no longer than this one.
+
+    One a node, started by its first rank, from its main thread: the kernel ends the sampler with the thread that
+    started it.
+
+    Args:
+        run_dir: gets telemetry.jsonl. pids: every rank on this node; their descendants are found.
+        gpus: UUID or NVML index of each rank's GPU, in order of rank; none on CPU. hz: samples a second, 1 to 100.
+    """
+
+    def __init__(self, run_dir: Path, pids: Sequence[int], gpus: Sequence[str] = (), hz: float = 10.0) -> None:
+        self._path = run_dir / NAME
+        self._command = [
+            *(sys.executable, "-m", "gbench.measure.telemetry", "--run-dir", str(run_dir), "--hz", str(hz)),
+            *("--pids", ",".join(map(str, pids)), "--gpus", ",".join(gpus)),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> TelemetryProcess:
+        with contextlib.suppress(OSError):  # no stream is what the reader then names
+            self._process = subprocess.Popen(
+                self._command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._say("stop")  # closing the pipe is not enough: forked data loaders hold it open as well
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:  # stuck in the driver
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_TIMEOUT_S)
+
+    def measure_idle(self, seconds: float) -> None:
+        """Leave the devices idle for so long and mark it; returns at once where no energy can be read.
+
+        Every rank must be waiting meanwhile.
+        """
+        header = self._wait_for_header()
+        if header is None or not (any(gpu.index is not None for gpu in header.gpus) or header.rapl):
+            return
+        self.mark(IDLE_STARTS)
+        time.sleep(seconds)
+        self.mark(IDLE_ENDS)
+
+    def mark(self, name: str) -> None:
+        """Have the stream remember this moment under `name`, one word."""
+        self._say(f"mark {name} {time.perf_counter()!r}")
+
+    def _say(self, words: str) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # the sampler is gone
+                self._process.stdin.write(f"{words}\n".encode())
+
+    def _wait_for_header(self) -> Header | None:
+        """The first line of the stream; None when it does not come."""
+        until = time.perf_counter() + START_TIMEOUT_S
+        while self._process is not None and self._process.poll() is None and time.perf_counter() < until:
+            header = read_stream(self._path).header
+            if header is not None:
+                return header
+            time.sleep(0.02)
+        return None

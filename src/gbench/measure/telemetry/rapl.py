@@ -1,0 +1,61 @@
+"""The processor's energy counters (RAPL), as Linux shows them below /sys/class/powercap; AMD's come by the same names.
+
+Since 2020 (CVE-2020-8694) kernels let only root read them. `psys` is left out: it counts packages again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gbench.measure.telemetry.samples import MissingLog, RaplDomain
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+class RaplReader:
+    """Reads the counters of all packages and of their memory (`dram`): all of them or none, for a part is no total.
+
+    Args:
+        root: the powercap folder. missing: takes what can't be read.
+    """
+
+    def __init__(self, root: Path, missing: MissingLog) -> None:
+        self._missing = missing
+        self._counters: dict[Path, RaplDomain] = {}
+        folders = sorted(root.glob("intel-rapl:*"))  # not intel-rapl-mmio:*, the same packages once more
+        if not folders:
+            missing.add("rapl", f"no intel-rapl:* below {root}")
+        try:
+            for folder in folders:
+                name = (folder / "name").read_text(encoding="ascii").strip()
+                if name.startswith("package") or name == "dram":
+                    self._counters[folder / "energy_uj"] = RaplDomain(
+                        f"{folder.name} {name}", int((folder / "max_energy_range_uj").read_text())
+                    )
+            for counter in self._counters:
+                counter.read_text()
+        except (OSError, ValueError) as error:
+            missing.add("rapl", f"{folder.name}: {_why(error)}")
+            self._counters = {}
+
+    @property
+    def domains(self) -> list[RaplDomain]:
+        """What `read` gives, in its order."""
+        return list(self._counters.values())
+
+    def read(self) -> list[int | None]:
+        """Microjoules of each domain; None where it can't be read."""
+        return [self._value(path, domain) for path, domain in self._counters.items()]
+
+    def _value(self, path: Path, domain: RaplDomain) -> int | None:
+        try:
+            return int(path.read_text())
+        except (OSError, ValueError) as error:
+            self._missing.add(f"rapl {domain.name}", _why(error))
+            return None
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, PermissionError):
+        return "only root may read it"
+    return str(error.strerror if isinstance(error, OSError) else error)

@@ -1,0 +1,135 @@
+"""telemetry.jsonl: what the sampler saw beside a run, one JSON object a line, and its reader.
+
+    {"version": 1, "kind": "header", ...}      once: clock, rate, devices, what is missing and why
+    {"kind": "sample", "t_s": 12.3, ...}       as often as asked
+    {"kind": "missing", "t_s", "what", "why"}  when something stops being readable during the run
+    {"kind": "mark", "t_s", "name"}            moments that the run told the sampler
+    {"kind": "end", "t_s", "why"}              once, unless the sampler was killed
+
+Lines are written whole; what follows the last newline is not counted. Reading never raises: telemetry that is broken or
+absent costs a result nothing but what it would have said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gbench.measure.telemetry.samples import (
+    GpuFacts,
+    GpuSample,
+    Header,
+    HostSample,
+    Missing,
+    RaplDomain,
+    Sample,
+    Telemetry,
+)
+
+VERSION = 1
+NAME = "telemetry.jsonl"
+
+
+class StreamWriter:
+    """Appends lines to a new stream, each whole and through to the operating system.
+
+    Raises:
+        OSError: the file is there already, or the disk refuses a line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+    def header(self, header: Header, missing: list[Missing]) -> None:
+        """Write the first line."""
+        self._write(
+            {"version": VERSION, "kind": "header", **asdict(header), "missing": [asdict(one) for one in missing]}
+        )
+
+    def sample(self, sample: Sample) -> None:
+        """Write one sample."""
+        self._write({"kind": "sample", **asdict(sample)})
+
+    def missing(self, missing: Missing) -> None:
+        """Write what stopped being readable."""
+        self._write({"kind": "missing", **asdict(missing)})
+
+    def mark(self, name: str, t_s: float) -> None:
+        """Write a moment of the run."""
+        self._write({"kind": "mark", "t_s": t_s, "name": name})
+
+    def end(self, why: str, t_s: float, traceback: str | None = None) -> None:
+        """Write the last line; traceback: of a bug that ended the sampler."""
+        self._write({"kind": "end", "t_s": t_s, "why": why, "traceback": traceback})
+
+    def _write(self, values: dict[str, Any]) -> None:
+        line = (json.dumps(_without_none(values), separators=(",", ":")) + "\n").encode()
+        while line:
+            line = line[os.write(self._file, line) :]
+
+
+def read_stream(path: Path) -> Telemetry:
+    """Read a stream, whole or cut off anywhere; what is broken or absent is named in `missing`. Never raises."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    except OSError as error:
+        return Telemetry(missing=[Missing("telemetry", f"{path.name} can't be read ({error.strerror or error})")])
+    header, ended = None, None
+    samples: list[Sample] = []
+    marks: dict[str, float] = {}
+    missing: list[Missing] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line)
+            kind = values.pop("kind")
+            if number == 1:
+                header, missing = _header(kind, values)
+            elif kind == "sample" and header is not None:
+                samples.append(_sample(values, header))
+            elif kind == "missing":
+                missing.append(Missing(**values))
+            elif kind == "mark":
+                marks[values["name"]] = values["t_s"]
+            elif kind == "end":
+                ended = values["why"]
+            else:
+                raise ValueError(f"unknown kind {kind!r}")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            missing.append(Missing("telemetry", f"line {number} of {path.name} is broken ({error})"))
+            if number == 1:
+                break
+    if not lines:
+        missing.append(Missing("telemetry", f"{path.name} is empty"))
+    return Telemetry(header, samples, marks, missing, ended)
+
+
+def _header(kind: str, values: dict[str, Any]) -> tuple[Header, list[Missing]]:
+    if kind != "header" or values.pop("version") != VERSION:
+        raise ValueError(f"not a telemetry stream of version {VERSION}")
+    missing = [Missing(**one) for one in values.pop("missing")]
+    gpus = [GpuFacts(**one) for one in values.pop("gpus")]
+    return Header(gpus=gpus, rapl=[RaplDomain(**one) for one in values.pop("rapl")], **values), missing
+
+
+def _sample(values: dict[str, Any], header: Header) -> Sample:
+    gpus = [GpuSample(**one) for one in values.pop("gpus")]
+    sample = Sample(gpus=gpus, host=HostSample(**values.pop("host")), **values)
+    if (len(sample.gpus), len(sample.rapl_uj)) != (len(header.gpus), len(header.rapl)):
+        raise ValueError("not the devices of the header")
+    return sample
+
+
+def _without_none(value: Any) -> Any:
+    """Fields that are None are left out: most lines lack the once-a-second ones. In lists None keeps its place."""
+    if isinstance(value, dict):
+        return {key: _without_none(one) for key, one in value.items() if one is not None}
+    return [_without_none(one) for one in value] if isinstance(value, list) else value

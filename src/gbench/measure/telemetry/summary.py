@@ -1,0 +1,208 @@
+"""What the telemetry of a run says, in figures: a pure function of its stream and the measured window."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import TypeVar
+
+from gbench.measure.telemetry.disturbance import throttle_names
+from gbench.measure.telemetry.energy import change
+from gbench.measure.telemetry.samples import GAP_S, GpuFacts, GpuSample, Missing, Sample, Telemetry, Window
+
+T = TypeVar("T", int, float)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and extremes over the window's samples."""
+
+    mean: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True)
+class GpuSummary:
+    """One GPU over the window; None for what was never read.
+
+    throttle: share of samples that showed each of NVML's reasons, harmless ones included. ecc_*: errors during the
+    window. pcie_*: the lowest seen. foreign: `PID NAME` of other processes on the device, at any time in it.
+    """
+
+    facts: GpuFacts
+    utilisation_percent: Spread | None
+    sm_mhz: Spread | None
+    memory_mhz: Spread | None
+    power_w: Spread | None
+    temperature_c: Spread | None
+    memory_peak_bytes: int | None
+    throttle: dict[str, float] | None
+    ecc_corrected: int | None
+    ecc_uncorrected: int | None
+    pcie_generation: int | None
+    pcie_width: int | None
+    foreign: list[str] | None
+
+
+@dataclass(frozen=True)
+class HostSummary:
+    """The host over the window; None for what was never read.
+
+    rss_peak_bytes: over the whole stream, of the sum over the run's processes. run_cpus: CPUs that they kept busy;
+    other_cpus: CPUs that anything else did. disk_read_bytes: by anybody, from local disks.
+    """
+
+    load_1m: Spread | None
+    cpu_percent: Spread | None
+    cpu_busiest_percent: Spread | None
+    steal_percent: Spread | None
+    cpu_mhz: Spread | None
+    run_cpus: float | None
+    other_cpus: float | None
+    memory_peak_bytes: int | None
+    rss_peak_bytes: int | None
+    disk_read_bytes: float | None
+
+
+@dataclass(frozen=True)
+class SamplerSummary:
+    """How the sampler itself did over the whole stream. cpu_share: of one CPU."""
+
+    samples: int
+    asked_hz: float
+    reached_hz: float | None
+    longest_gap_s: float | None
+    cpu_share: float | None
+
+
+@dataclass(frozen=True)
+class TelemetrySummary:
+    """All of it. missing: what could not be read, and why; times there are on the stream's clock."""
+
+    gpus: list[GpuSummary]
+    host: HostSummary | None
+    sampler: SamplerSummary | None
+    missing: list[Missing]
+
+
+def summarize(telemetry: Telemetry, window: Window) -> TelemetrySummary:
+    """Figures over the samples within `window`, and what is missing from them."""
+    header, samples = telemetry.header, telemetry.samples
+    if header is None:
+        return TelemetrySummary([], None, None, telemetry.missing)
+    inside = [sample for sample in samples if window.start_s <= sample.t_s <= window.end_s]
+    return TelemetrySummary(
+        gpus=[_gpu(facts, number, samples, inside, window) for number, facts in enumerate(header.gpus)],
+        host=_host(samples, inside, window, header.cpus),
+        sampler=_sampler(samples, header.hz),
+        missing=telemetry.missing + _holes(telemetry, window),
+    )
+
+
+def _holes(telemetry: Telemetry, window: Window) -> list[Missing]:
+    """What the stream as a whole lacks of the window."""
+    times = [sample.t_s for sample in telemetry.samples]
+    holes = []
+    if telemetry.ended is None:
+        holes.append(Missing("the stream's end", "the sampler was killed, or still runs", times[-1] if times else None))
+    elif telemetry.ended.startswith("failed"):
+        holes.append(Missing("sampler", telemetry.ended))
+    seen = [window.start_s, *(t_s for t_s in times if window.start_s < t_s < window.end_s), window.end_s]
+    holes += [
+        Missing("samples", f"none for {later - sooner:.1f} s of the window", sooner)
+        for sooner, later in pairwise(seen)
+        if later - sooner > GAP_S
+    ]
+    return holes
+
+
+def _gpu(
+    facts: GpuFacts, number: int, samples: Sequence[Sample], inside: Sequence[Sample], window: Window
+) -> GpuSummary:
+    gpus = [sample.gpus[number] for sample in inside]
+    readings = [(sample.t_s, sample.gpus[number]) for sample in samples]
+    foreign = [gpu.foreign for gpu in gpus if gpu.foreign is not None]
+    return GpuSummary(
+        facts=facts,
+        utilisation_percent=_spread(gpu.utilisation_percent for gpu in gpus),
+        sm_mhz=_spread(gpu.sm_mhz for gpu in gpus),
+        memory_mhz=_spread(gpu.memory_mhz for gpu in gpus),
+        power_w=_spread(gpu.power_w for gpu in gpus),
+        temperature_c=_spread(gpu.temperature_c for gpu in gpus),
+        memory_peak_bytes=_peak(gpu.memory_used_bytes for gpu in gpus),
+        throttle=_throttle_shares(gpus),
+        ecc_corrected=_new_errors([(t_s, gpu.ecc_corrected) for t_s, gpu in readings], window),
+        ecc_uncorrected=_new_errors([(t_s, gpu.ecc_uncorrected) for t_s, gpu in readings], window),
+        pcie_generation=min(_known(gpu.pcie_generation for gpu in gpus), default=None),
+        pcie_width=min(_known(gpu.pcie_width for gpu in gpus), default=None),
+        foreign=sorted({process for processes in foreign for process in processes}) if foreign else None,
+    )
+
+
+def _host(samples: Sequence[Sample], inside: Sequence[Sample], window: Window, cpus: int | None) -> HostSummary:
+    hosts = [sample.host for sample in inside]
+    both = [(host.cpu_percent, host.run_cpus) for host in hosts]
+    pairs = [(percent, run) for percent, run in both if percent is not None and run is not None]
+    others = [max(0.0, percent / 100 * cpus - run) for percent, run in pairs] if cpus else []
+    disk = [(sample.t_s, sample.host.disk_read_bytes) for sample in samples]
+    return HostSummary(
+        load_1m=_spread(host.load_1m for host in hosts),
+        cpu_percent=_spread(host.cpu_percent for host in hosts),
+        cpu_busiest_percent=_spread(host.cpu_busiest_percent for host in hosts),
+        steal_percent=_spread(host.steal_percent for host in hosts),
+        cpu_mhz=_spread(host.cpu_mhz for host in hosts),
+        run_cpus=_mean(_known(host.run_cpus for host in hosts)),
+        other_cpus=_mean(others),
+        memory_peak_bytes=_peak(host.memory_used_bytes for host in hosts),
+        rss_peak_bytes=_peak(sample.host.rss_bytes for sample in samples),
+        disk_read_bytes=change([(t_s, float(read)) for t_s, read in disk if read is not None], window),
+    )
+
+
+def _sampler(samples: Sequence[Sample], asked_hz: float) -> SamplerSummary:
+    gaps = [after.t_s - before.t_s for before, after in pairwise(samples)]
+    cpu_s = samples[-1].own_cpu_s - samples[0].own_cpu_s if samples else 0.0
+    return SamplerSummary(
+        samples=len(samples),
+        asked_hz=asked_hz,
+        reached_hz=len(gaps) / sum(gaps) if gaps else None,
+        longest_gap_s=max(gaps, default=None),
+        cpu_share=cpu_s / sum(gaps) if gaps else None,
+    )
+
+
+def _throttle_shares(gpus: Sequence[GpuSample]) -> dict[str, float] | None:
+    names = [throttle_names(bits) for bits in _known(gpu.throttle_bits for gpu in gpus)]
+    if not names:
+        return None
+    return {name: sum(name in some for some in names) / len(names) for name in sorted({*chain(*names)})}
+
+
+def _new_errors(counts: Sequence[tuple[float, int | None]], window: Window) -> int | None:
+    """From the last count before the window to the first after it, or the nearest there are."""
+    known = [(t_s, count) for t_s, count in counts if count is not None]
+    if not known:
+        return None
+    before = [count for t_s, count in known if t_s <= window.start_s] or [known[0][1]]
+    after = [count for t_s, count in known if t_s >= window.end_s] or [known[-1][1]]
+    return after[0] - before[-1]
+
+
+def _known(values: Iterable[T | None]) -> list[T]:
+    return [value for value in values if value is not None]
+
+
+def _spread(values: Iterable[T | None]) -> Spread | None:
+    known = _known(values)
+    return Spread(statistics.fmean(known), min(known), max(known)) if known else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _peak(values: Iterable[int | None]) -> int | None:
+    return max(_known(values), default=None)

@@ -1,0 +1,39 @@
+"""A rank's training with the telemetry sampler beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from gbench.measure.telemetry.process import TelemetryProcess
+from gbench.pix2pix.ranks import Ranks
+from gbench.runfolder import RunFolder
+from gbench.settings.spec import MeasureConfig
+
+
+@contextmanager
+def watched(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+    """Sample devices and host while in here; every rank must enter.
+
+    Rank 0 starts the sampler and leaves the devices idle for a while, to learn what they draw then; the others wait.
+    """
+    if not config.telemetry_hz:
+        yield
+        return
+    pids = ranks.gather(os.getpid())
+    gpus = ranks.gather(_uuid(ranks.device)) if ranks.device.type == "cuda" else []
+    if not ranks.is_first:
+        ranks.gather(None)
+        yield
+        return
+    with TelemetryProcess(folder.path, pids, gpus, config.telemetry_hz) as telemetry:
+        telemetry.measure_idle(config.idle_seconds)
+        ranks.gather(None)
+        yield
+
+
+def _uuid(device: torch.device) -> str:
+    return str(torch.cuda.get_device_properties(device).uuid)

@@ -1,0 +1,118 @@
+"""Can the driver run the CUDA of the image, or of the local torch?
+
+NVIDIA's rule (CUDA Compatibility guide): a driver runs every CUDA up to its own version and, from CUDA 11 on, the later
+minor versions of its own major version too, without what those ask of a newer driver. A later major version needs the
+forward-compatibility libraries, which images may bring and data-centre GPUs accept.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from gbench.errors import GbenchError
+from gbench.preflight.check import Finding, Look, Unreadable
+from gbench.preflight.nvml import call
+from gbench.runners.docker_errors import engine_errors
+from gbench.runners.engine import connect
+from gbench.runners.image import plan_image
+from gbench.settings.spec import RunSpec
+
+FIRST_MAJOR_WITH_MINOR_COMPATIBILITY = 11
+IN_A_NAME = re.compile(r"\bcu(?:da)?-?(\d{2})\.?(\d)")  # pytorch:2.7.1-cuda12.6-cudnn9, torch:cu126
+
+
+class Cuda(NamedTuple):
+    """A CUDA version, who says so, and whether forward-compatibility libraries come with it."""
+
+    version: tuple[int, int]
+    source: str
+    forward: bool = False
+
+
+def driver_cuda(look: Look) -> Finding | None:
+    spec = look.wanted.spec
+    if not look.cards or spec is None:
+        return None
+    number = call(look.cards[0].nvml, "nvmlSystemGetCudaDriverVersion")
+    driver = (number // 1000, number % 1000 // 10)
+    wanted = local_cuda() if look.wanted.runner == "local" else image_cuda(spec)
+    if wanted is None:
+        return Finding("error", "the local torch is built without CUDA", "install a torch that is built with CUDA")
+    return compare(wanted, driver)
+
+
+def compare(wanted: Cuda, driver: tuple[int, int]) -> Finding:
+    """How well a driver of one CUDA version serves a program of another."""
+    found = f"CUDA {_text(wanted.version)} of {wanted.source}, driver up to {_text(driver)}"
+    if wanted.version <= driver:
+        return Finding("ok", found)
+    if wanted.version[0] == driver[0] >= FIRST_MAJOR_WITH_MINOR_COMPATIBILITY:
+        return Finding("info", f"{found}: runs by minor-version compatibility")
+    if wanted.forward:
+        return Finding("warning", f"{found}: runs only by the image's forward-compatibility libraries")
+    return Finding("error", found)
+
+
+def local_cuda() -> Cuda | None:
+    """The CUDA that the torch of this Python environment is built with, without loading it; None for none.
+
+    Raises:
+        Unreadable: there is no torch, or it doesn't tell.
+    """
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None:
+        raise Unreadable("torch is not installed in this Python environment")
+    try:
+        text = (Path(torch.origin).parent / "version.py").read_text(encoding="utf-8")
+    except OSError as error:
+        raise Unreadable(f"torch does not tell its CUDA version ({error.strerror})") from error
+    if re.search(r"^cuda\b.*= *None", text, re.MULTILINE):
+        return None
+    match = re.search(r"^cuda\b.*= *'(\d+)\.(\d+)", text, re.MULTILINE)
+    if match is None:
+        raise Unreadable("torch does not tell its CUDA version")
+    return Cuda((int(match[1]), int(match[2])), "the local torch")
+
+
+def image_cuda(spec: RunSpec) -> Cuda:
+    """The CUDA of the image a run would use: as it or its base say if they are there, else by the base's name.
+
+    Raises:
+        Unreadable: neither tells.
+    """
+    try:
+        plan = plan_image(spec.image, Path(spec.dockerfile), spec.from_image)
+        names = [name for name in (plan.name, plan.base) if name]
+        environments = {name: _environment(name) for name in names}
+    except GbenchError as error:
+        raise Unreadable(error.what) from error
+    for name, environment in environments.items():
+        match = re.match(r"(\d+)\.(\d+)", environment.get("CUDA_VERSION", ""))
+        if match:
+            forward = any("CUDA_COMPAT" in variable for variable in environment)
+            return Cuda((int(match[1]), int(match[2])), f"the image {name}", forward)
+    for name in names:
+        match = IN_A_NAME.search(name)
+        if match:
+            return Cuda((int(match[1]), int(match[2])), f"the image {name}, by its name")
+    raise Unreadable(f"the CUDA version of the image {names[0]} is not told before it runs")
+
+
+def _environment(image: str) -> dict[str, str]:
+    """The variables an image sets; none when it is not there yet."""
+    from docker.errors import ImageNotFound
+
+    client = connect()
+    with engine_errors(f"look for the image {image}"):
+        try:
+            variables = client.images.get(image).attrs["Config"]["Env"] or []
+        except ImageNotFound:
+            return {}
+    return dict(variable.partition("=")[::2] for variable in variables)
+
+
+def _text(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))

@@ -1,0 +1,109 @@
+"""What a run can't do without: resolved values, Docker or torch, a GPU, a dataset; and room on the disk."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+from gbench.datasets.layout import find_dataset, phases_in
+from gbench.datasets.manifest import MANIFEST_NAME, require_intact
+from gbench.errors import GbenchError, InfrastructureError
+from gbench.preflight.check import Finding, Look, worst
+from gbench.runners.engine import Status, connect, docker_status, gpu_container_status
+
+LEAST_IMAGE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and its build as much again
+LEAST_RUNS_GIB = 8.0  # a convergence run keeps 40 checkpoints of 170 MB
+
+
+def variables(look: Look) -> Finding | None:
+    """launch.sh's eight, as a launch from here would resolve them."""
+    if look.wanted.unresolved is not None:
+        return Finding("error", look.wanted.unresolved.what, look.wanted.unresolved.hint)
+    spec = look.wanted.spec
+    if spec is None:
+        return None
+    values = {
+        "CONT": spec.image,
+        "DATASETS": spec.dataset,
+        "DATASETS_DIR": spec.datasets_dir,
+        "CNDB_DIR": spec.cndb_dir,
+        "CODE_LINK": spec.code_link,
+        "RUN_MODEL_FILE": spec.run_model_file,
+        "DOCKERFILE": spec.dockerfile,
+        "CONFIG": spec.config_dir,
+    }
+    origins = look.wanted.origins
+    texts = [f"{name}={value}" + (f" ({origins[name]})" if name in origins else "") for name, value in values.items()]
+    return Finding("ok", "; ".join(texts))
+
+
+def docker(look: Look) -> Finding:
+    return _of_status(docker_status())
+
+
+def container_toolkit(look: Look) -> Finding | None:
+    return _of_status(gpu_container_status()) if docker_status().ok else None
+
+
+def _of_status(status: Status) -> Finding:
+    return Finding("ok" if status.ok else "error", status.text, status.hint)
+
+
+def torch(look: Look) -> Finding:
+    try:
+        return Finding("ok", f"torch {metadata.version('torch')} in this Python environment")
+    except metadata.PackageNotFoundError:
+        return Finding("error", "torch is not installed in this Python environment")
+
+
+def gpu(look: Look) -> Finding:
+    if look.gpus.missing:
+        return Finding("error", look.gpus.missing)
+    names = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in look.gpus.devices)
+    return Finding("ok", f"{names}; driver {look.gpus.driver}")
+
+
+def dataset(look: Look) -> Finding | None:
+    if look.wanted.spec is None:
+        return None
+    datasets_dir, name = Path(look.wanted.spec.datasets_dir), look.wanted.spec.dataset
+    phase = next(iter(phases_in(datasets_dir / name) or phases_in(datasets_dir)), "train")
+    try:
+        root = datasets_dir / find_dataset(datasets_dir, name, phase)
+        if not (root / MANIFEST_NAME).exists():
+            return Finding("warning", f"{root} has no {MANIFEST_NAME} to verify it against")
+        manifest = require_intact(root)
+    except GbenchError as error:
+        return Finding("error", error.what, error.hint)
+    counts = ", ".join(f"{count} {phase}" for phase, count in manifest.counts.items())
+    return Finding("ok", f"{root}: {counts}, as its manifest says")
+
+
+def disk(look: Look) -> Finding | None:
+    if look.wanted.spec is None:
+        return None
+    wants = {Path(look.wanted.spec.results_dir): LEAST_RUNS_GIB}
+    if look.wanted.runner == "docker" and (images := _docker_folder()):
+        wants[images] = LEAST_IMAGE_GIB
+    findings = [_room(folder, least_gib) for folder, least_gib in wants.items()]
+    return Finding(worst(finding.severity for finding in findings), "; ".join(finding.found for finding in findings))
+
+
+def _docker_folder() -> Path | None:
+    """Where the engine keeps its images; None when it doesn't answer, which is another check's error."""
+    try:
+        return Path(connect().info()["DockerRootDir"])
+    except InfrastructureError:
+        return None
+
+
+def _room(folder: Path, least_gib: float) -> Finding:
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        free_gib = shutil.disk_usage(there).free / 1024**3
+    except OSError as error:
+        return Finding("info", f"what is free for {folder} is not told ({error.strerror})")
+    enough = free_gib >= least_gib
+    wants = "" if enough else f", which wants {least_gib:.0f} GiB"
+    return Finding("ok" if enough else "warning", f"{free_gib:.1f} GiB free for {folder}{wants}")

@@ -1,0 +1,30 @@
+"""Running the system's own tools, which may not be there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from gbench.preflight.check import Unreadable
+
+TIMEOUT_S = 5.0
+SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # where such tools are, and where a user's PATH often does not look
+
+
+def output_of(tool: str, *arguments: str) -> str:
+    """What a tool prints on stdout.
+
+    Raises:
+        Unreadable: it is not installed, takes too long, or fails.
+    """
+    path = shutil.which(tool, path=os.pathsep.join((*os.get_exec_path(), *SYSTEM_FOLDERS)))
+    if path is None:
+        raise Unreadable(f"{tool} is not installed")
+    try:
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unreadable(f"{tool} gave no answer ({error})") from error
+    if done.returncode:
+        raise Unreadable(f"{tool} failed with exit code {done.returncode}")
+    return done.stdout

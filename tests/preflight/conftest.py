@@ -1,0 +1,83 @@
+"""Imagined hosts for the checks to look at."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from fake_nvml import fake_nvml
+
+from gbench.preflight.check import Check, Wanted
+from gbench.preflight.checks import run_checks
+from gbench.preflight.devices import find_gpus
+from gbench.preflight.rules import RULES
+from gbench.settings.spec import RunSpec
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
+    """Makes a root folder out of paths and texts."""
+
+    def make(files: dict[str, str]) -> Path:
+        root = tmp_path / "root"
+        root.mkdir(exist_ok=True)
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Puts a shell script before everything else on PATH."""
+
+    def make(name: str, script: str) -> Path:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
+    """Puts an imagined pynvml in the place of the real one."""
+
+    def make(*cards: dict[str, Any], **system: Any) -> ModuleType:
+        module = fake_nvml(*cards, **system)
+        monkeypatch.setitem(sys.modules, "pynvml", module)
+        return module
+
+    return make
+
+
+@pytest.fixture
+def check_one(make_spec: Callable[..., RunSpec]) -> Callable[..., Check | None]:
+    """Makes one check of the table as a whole run would make it; None when it is not made at all."""
+
+    def make(
+        rule_id: str,
+        root: Path = Path("/"),
+        device: str = "cuda",
+        runner: str = "local",
+        device_count: int | None = None,
+        **of_spec: Any,
+    ) -> Check | None:
+        rules = [rule for rule in RULES if rule.id == rule_id]
+        spec = make_spec().model_copy(update={"device": device, "runner": runner, **of_spec})
+        checks = list(run_checks(Wanted(spec.device, spec.runner, device_count, spec), find_gpus(), rules, root))
+        return checks[0] if checks else None
+
+    return make
