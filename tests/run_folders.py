@@ -58,8 +58,8 @@ def write_run(
     complete = ended and steps == planned_steps
     ending = {"ended_utc": "2026-01-02T03:05:05.678+00:00", "exit_code": 0 if complete else 1} if ended else {}
     folder.write("host.json", {**HOST, "command_line": spec.command_line, **ending, **(host or {})})
-    at_end = {"precision_at_end": PRECISION} if complete else {}
-    folder.write("environment.json", {"planned_steps": planned_steps, **ENVIRONMENT, **at_end})
+    at_end = {"precision_at_end": PRECISION, "ended": {"steps": steps, "because": "all steps are done"}}
+    folder.write("environment.json", {"planned_steps": planned_steps, **ENVIRONMENT, **(at_end if complete else {})})
     for rank in range(spec.world_size):
         end_s = 0.0
         with StepWriter(folder, rank) as writer:

@@ -4,6 +4,7 @@
     host.json            what the host knows: OS, image, dataset hash, command line; host
     environment.json     what the worker saw: versions, devices, the precision that ran; rank 0
     steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank
+    telemetry.jsonl      devices and host, sampled beside the run; its reader is gbench.measure.telemetry.stream
     error.json           the sentence a worker failed with, if it did
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
     result.json          statistics, a pure function of the files above; host, at the end

@@ -6,7 +6,9 @@ import itertools
 
 import pytest
 
-from gbench.measure.summary import summarize
+from gbench.measure.summary import Summary
+from gbench.measure.summary import summarize as summarize_run
+from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
 from gbench.runfolder import Step
 
 
@@ -18,29 +20,33 @@ def stream(times_s: list[float], images: int = 4, warmup: int = 0, data_s: float
     ]
 
 
+def summarize(ranks: list[list[Step]], ended: int) -> Summary | None:
+    return summarize_run(ranks, {"ended": {"steps": ended, "because": "all steps are done"}}, Telemetry())
+
+
 def test_ten_steps_of_a_tenth_of_a_second_on_two_devices_of_batch_four_are_80_images_a_second() -> None:
-    summary = summarize([stream([0.1] * 10)] * 2, expected_steps=10)
+    summary = summarize([stream([0.1] * 10)] * 2, ended=10)
     assert summary is not None
     assert summary.throughput_img_s == pytest.approx(80.0)
     assert (summary.images, summary.steps, summary.complete) == (80, 10, True)
 
 
 def test_the_slowest_ranks_clock_counts() -> None:
-    summary = summarize([stream([0.1] * 4), stream([0.2] * 4)], expected_steps=4)
+    summary = summarize([stream([0.1] * 4), stream([0.2] * 4)], ended=4)
     assert summary is not None
     assert summary.wall_s == pytest.approx(0.8)
     assert summary.throughput_img_s == pytest.approx(32 / 0.8)
 
 
 def test_warm_up_is_left_out() -> None:
-    summary = summarize([stream([9.0, 9.0, 0.1, 0.1], warmup=2)], expected_steps=4)
+    summary = summarize([stream([9.0, 9.0, 0.1, 0.1], warmup=2)], ended=4)
     assert summary is not None
     assert (summary.warmup_steps, summary.steps) == (2, 2)
     assert summary.throughput_img_s == pytest.approx(40.0)
 
 
 def test_data_wait_is_inside_the_headline_and_told_apart() -> None:
-    summary = summarize([stream([0.1] * 10, data_s=0.02)], expected_steps=10)
+    summary = summarize([stream([0.1] * 10, data_s=0.02)], ended=10)
     assert summary is not None
     assert summary.throughput_img_s == pytest.approx(40.0)
     assert summary.throughput_without_data_img_s == pytest.approx(50.0)
@@ -48,27 +54,57 @@ def test_data_wait_is_inside_the_headline_and_told_apart() -> None:
 
 
 def test_spread_is_the_sample_variance_of_the_step_times() -> None:
-    summary = summarize([stream([0.1, 0.2, 0.3])], expected_steps=3)
+    summary = summarize([stream([0.1, 0.2, 0.3])], ended=3)
     assert summary is not None
-    assert (summary.step_mean_s, summary.step_median_s) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert (summary.step.mean_s, summary.step.median_s) == (pytest.approx(0.2), pytest.approx(0.2))
     assert summary.step_variance_s2 == pytest.approx(0.01)
 
 
 def test_a_run_that_ended_early_counts_as_far_as_all_ranks_got_and_says_so() -> None:
-    summary = summarize([stream([0.1] * 7), stream([0.1] * 5)], expected_steps=10)
+    summary = summarize([stream([0.1] * 7), stream([0.1] * 5)], ended=10)
     assert summary is not None
     assert (summary.steps, summary.complete) == (5, False)
 
 
 @pytest.mark.parametrize("ranks", [[], [[]], [stream([0.1], warmup=1)], [stream([0.1]), []]])
 def test_nothing_measured_is_no_summary(ranks: list[list[Step]]) -> None:
-    assert summarize(ranks, expected_steps=1) is None
+    assert summarize(ranks, ended=1) is None
 
 
 def test_losses_are_means_over_steps_and_ranks_and_over_the_last_epoch() -> None:
     first, second = Step(1, 1, 1, 0, 0.1, 0.1, 0, False, {"L": 1.0}), Step(2, 2, 1, 0, 0.1, 0.2, 0, False, {"L": 3.0})
     other = [Step(1, 1, 1, 0, 0.1, 0.1, 0, False, {"L": 2.0}), Step(2, 2, 1, 0, 0.1, 0.2, 0, False, {"L": 6.0})]
-    summary = summarize([[first, second], other], expected_steps=2)
+    summary = summarize([[first, second], other], ended=2)
     assert summary is not None
     assert summary.losses == {"L": pytest.approx(3.0)}
     assert summary.last_epoch_losses == {"L": pytest.approx(4.5)}
+
+
+def test_the_legacy_figure_is_launch_shs_steps_3_to_7_without_data_wait() -> None:
+    times = [9.0, 9.0, 0.3, 0.3, 0.3, 0.3, 0.3, 9.0]
+    summary = summarize([stream(times, images=4, warmup=1, data_s=0.1)] * 2, ended=8)
+    assert summary is not None
+    assert summary.throughput_legacy_img_s == pytest.approx(8 / 0.2)
+    short = summarize([stream([0.3] * 6)], ended=6)
+    assert short is not None and short.throughput_legacy_img_s is None
+
+
+def test_the_interval_holds_the_headline() -> None:
+    summary = summarize([stream([0.1, 0.11, 0.09, 0.1] * 10)], ended=40)
+    assert summary is not None and summary.throughput_interval is not None
+    assert summary.throughput_interval.low < summary.throughput_img_s < summary.throughput_interval.high
+
+
+def test_a_throttled_stretch_is_marked_and_the_clean_throughput_stands_beside_the_whole() -> None:
+    """10 steps of 0.1 s, 5 of 0.2 s with the card hot, 10 of 0.1 s; samples in the middle of every 0.1 s."""
+    steps = stream([0.1] * 10 + [0.2] * 5 + [0.1] * 10, images=32)
+    samples = [
+        Sample(0.05 + 0.1 * n, 0.0, 0.0, [GpuSample(throttle_bits=0x40 if 11 <= n < 19 else 0x0)]) for n in range(30)
+    ]
+    environment = {"ended": {"steps": 25, "because": "all steps are done"}}
+    summary = summarize_run([steps], environment, Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), samples))
+    assert summary is not None and summary.disturbance.marked_share is not None
+    assert summary.disturbance.marked_share == pytest.approx(5 / 25)
+    assert list(summary.disturbance.share_by_reason) == ["gpu 0: hw_thermal_slowdown"]
+    assert summary.throughput_img_s == pytest.approx(25 * 32 / 3.0)
+    assert summary.throughput_clean_img_s == pytest.approx(320.0)

@@ -112,25 +112,57 @@ def print_finished(finished: Finished, as_json: bool) -> None:
             click.echo(line)
     else:
         for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
-            click.echo(f"{key:<13}{_text(value)}")
+            click.echo(f"{key:<14}{_text(value)}")
     for name, path in paths.items():
-        click.echo(f"{name:<13}{path}")
+        click.echo(f"{name:<14}{path}")
 
 
 def summary_lines(summary: Summary) -> list[str]:
     """A run's figures for a person, fit to be pasted in a ticket."""
-    deviation_s = summary.step_variance_s2**0.5
-    losses = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
+    interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
     figures = {
         "throughput": f"{summary.throughput_img_s:.4g} img/s end to end, data loading included",
+        "95 % interval": (
+            f"{interval.low:.4g} to {interval.high:.4g} img/s (+-{interval.half_width_share:.2%}), blocks of "
+            f"{interval.block_length} steps"
+            if interval
+            else "none: too few steps"
+        ),
         "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}",
-        "step": f"{summary.step_mean_s:.4g} s mean, {summary.step_median_s:.4g} s median, {deviation_s:.2g} s spread",
+        "as launch.sh": _img_s(summary.throughput_legacy_img_s, "steps 3 to 7, data excluded", "needs 7 steps"),
+        "step": f"{step.median_s:.4g} s median; 5 % {step.p5_s:.4g}, 95 % {step.p95_s:.4g}, 99 % {step.p99_s:.4g} s",
         "measured": f"{summary.steps} steps, {summary.images} images, {summary.wall_s:.4g} s",
         "warm-up": f"{summary.warmup_steps} steps before them, left out",
-        "mean losses": losses,
     }
-    lines = [f"{name:<13}{text}" for name, text in figures.items()]
-    return lines if summary.complete else [*lines, "INCOMPLETE   the run ended before its last step"]
+    if summary.disturbance.marked_share is not None:
+        figures["throttled"] = f"{summary.disturbance.marked_share:.1%} of the steps; " + _img_s(
+            summary.throughput_clean_img_s, "without them", "no step is known to be clean"
+        )
+    if bounds is not None:
+        shares = [f"{bounds.tflop_s:.4g} TFLOP/s a device"]
+        if bounds.measured_flop_share is not None:
+            shares.append(f"{bounds.measured_flop_share:.0%} of what was measured here")
+        if bounds.data_sheet_flop_share is not None:
+            shares.append(f"{bounds.data_sheet_flop_share:.0%} of the data sheet")
+        figures["arithmetic"] = ", ".join(shares)
+        figures["verdict"] = bounds.verdict
+    if summary.joules_per_image is not None:
+        figures["energy"] = f"{summary.joules_per_image:.4g} J an image ({summary.energy.source})"
+    if summary.memory:
+        figures["memory"] = _memory(summary.memory)
+    figures["mean losses"] = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
+    lines = [f"{name:<14}{text}" for name, text in figures.items()]
+    return lines if summary.complete else [*lines, "INCOMPLETE    the run ended before its last step"]
+
+
+def _img_s(value: float | None, what: str, without: str) -> str:
+    return without if value is None else f"{value:.4g} img/s {what}"
+
+
+def _memory(ranks: list[dict[str, int]]) -> str:
+    names = {"allocated_bytes": "allocated", "reserved_bytes": "reserved", "host_rss_bytes": "resident on the host"}
+    peaks = {name: max(rank[key] for rank in ranks) for key, name in names.items() if key in ranks[0]}
+    return ", ".join(f"{peak / 1024**3:.3g} GiB {name}" for name, peak in peaks.items()) + ", peak of a rank"
 
 
 def _text(value: Any) -> str:

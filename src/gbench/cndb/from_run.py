@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from pydantic import ValidationError
 from gbench.cndb import logline
 from gbench.cndb.record import RECORD_SCHEMA, Named, Record
 from gbench.errors import RunFailed
-from gbench.measure.summary import Summary
 from gbench.runfolder import RunFolder
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
@@ -41,13 +39,12 @@ def record_of(folder: RunFolder) -> Record:
             "the run left neither measured steps nor a benchmark log line",
             f"read {folder.log}; a run script of your own must append its line to $BENCHMARK_LOG",
         )
-    summary = Summary(**{key: value for key, value in result.items() if key != "version"})
     software = environment["software"]
     values.update(
         dev=environment["device"],
         train_type=environment["precision_at_end"]["ran"],
-        perf_data=_perf_data(summary),
-        metric_data=summary.last_epoch_losses if spec.recipe == "convergence" else summary.losses,
+        perf_data=_perf_data(result),
+        metric_data=result["last_epoch_losses" if spec.recipe == "convergence" else "losses"],
         soft_info=Named(**{**values["soft_info"].model_dump(), **software}),
     )
     values["extra"]["precision_flags"] = environment["precision_at_end"]
@@ -114,15 +111,13 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _perf_data(summary: Summary) -> dict[str, Any]:
-    """The speed figures: those that CNDB knows under its names, each with its unit, the rest under their own."""
-    rest = asdict(summary)
-    for losses in ("losses", "last_epoch_losses"):
-        del rest[losses]
+def _perf_data(result: dict[str, Any]) -> dict[str, Any]:
+    """result.json, with the figures that CNDB knows under its names, each with its unit."""
+    rest = {key: value for key, value in result.items() if key not in ("version", "losses", "last_epoch_losses")}
     return {
         "throughput": rest.pop("throughput_img_s"),
         "throughput_unit": "img/s",
-        "latency": rest.pop("step_mean_s"),
+        "latency": rest["step"]["mean_s"],
         "latency_unit": "s/step",
         "variance": rest.pop("step_variance_s2"),
         "variance_unit": "s^2",

@@ -1,24 +1,44 @@
 """Statistics of a run: a pure function of its run folder.
 
-The headline counts images over the wall time of synchronised steps, data loading included, by the slowest rank's clock,
-after the warm-up. Nothing here knows pix2pix; whatever losses the steps carry are averaged by name.
+The headline counts images over the wall time of steps, data loading included, by the slowest rank's clock, after the
+warm-up. Nothing here knows pix2pix; whatever losses the steps carry are averaged by name.
 """
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
+from typing import Any
 
+from gbench.measure.bootstrap import Interval, throughput_interval
+from gbench.measure.limits import Limits, limits
+from gbench.measure.spread import Spread, spread
+from gbench.measure.telemetry.disturbance import Disturbance, disturbance, mark_disturbed
+from gbench.measure.telemetry.energy import Energy, energy
+from gbench.measure.telemetry.samples import Telemetry, Window
+from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
+from gbench.measure.telemetry.stream import read_stream
+from gbench.measure.telemetry.summary import TelemetrySummary
+from gbench.measure.telemetry.summary import summarize as summarize_telemetry
 from gbench.runfolder import RunFolder, Step
+
+LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `result.json` says. Times in seconds, throughputs in images a second over all devices.
+    """What `result.json` says. Times in seconds, throughputs in images a second over all devices, shares of 1.
 
-    complete: the run did all the steps it set out to do. steps: measured ones, after the warm-up. step_mean_s,
-    step_variance_s2 (sample variance): of the slowest rank's step times. throughput_img_s: data loading included;
-    throughput_without_data_img_s: the same images over the time without waiting for data. losses: means over the
+    complete: the run came to the end it had set itself. steps, images, wall_s: measured, after the warm-up, by the
+    slowest rank's clock.
+
+    throughput_img_s: the headline, data loading included, with its 95 % interval; without_data: the same images over
+    the time without data wait; clean: over the steps known to be undisturbed (None where that is not known); legacy: as
+    launch.sh took it, from steps 3 to 7 of the run, data wait excluded (None for a shorter run).
+
+    step: spread of the slowest rank's step times, step_variance_s2 their sample variance. losses: means over the
     measured steps of all ranks; last_epoch_losses: over those of the last epoch.
     """
 
@@ -29,55 +49,94 @@ class Summary:
     images: int
     wall_s: float
     throughput_img_s: float
+    throughput_interval: Interval | None
     throughput_without_data_img_s: float
-    step_mean_s: float
-    step_median_s: float
+    throughput_clean_img_s: float | None
+    throughput_legacy_img_s: float | None
+    step: Spread
     step_variance_s2: float
     data_share: float
+    disturbance: Disturbance
+    limits: Limits | None
+    energy: Energy
+    joules_per_image: float | None
+    memory: list[dict[str, int]] | None
+    telemetry: TelemetrySummary | None
     losses: dict[str, float]
     last_epoch_losses: dict[str, float]
 
 
-def summarize(ranks: list[list[Step]], expected_steps: int | None) -> Summary | None:
+def summarize(ranks: list[list[Step]], environment: dict[str, Any], telemetry: Telemetry) -> Summary | None:
     """Statistics over the step streams of all ranks (outer list: ranks); None when no measured step is there.
 
-    A rank that got further than another counts only as far as all got. expected_steps: how many the run set out to do,
-    warm-up included; None when that is not known.
+    A rank that got further than another counts only as far as all got.
     """
     common = min((len(steps) for steps in ranks), default=0)
-    measured = [[step for step in steps[:common] if not step.warmup] for steps in ranks]
-    if not measured or not measured[0]:
+    whole = [steps[:common] for steps in ranks]
+    least = sum(step.warmup for step in whole[0]) if whole else 0
+    if common <= least:
         return None
-    walls = [sum(step.step_s for step in steps) for steps in measured]
-    slowest = measured[walls.index(max(walls))]
-    wall_s, data_s = max(walls), sum(step.data_s for step in slowest)
-    last_epoch = slowest[-1].epoch
-    images = sum(step.images for steps in measured for step in steps)
+    slowest = max(whole, key=lambda steps: sum(step.step_s for step in steps[least:]))
+    measured = [steps[least:] for steps in whole]
+    slowest = slowest[least:]
     times = [step.step_s for step in slowest]
+    wall_s, data_s = sum(times), sum(step.data_s for step in slowest)
+    step_images = [sum(steps) for steps in zip(*([step.images for step in steps] for steps in measured), strict=True)]
+    images = sum(step_images)
+    marks = mark_disturbed(slowest, telemetry.samples)
+    window = Window.of(slowest)
+    used = energy(telemetry, window)
     return Summary(
-        complete=common == expected_steps,
+        complete=environment.get("ended", {}).get("steps") == common,
         ranks=len(ranks),
-        warmup_steps=common - len(slowest),
+        warmup_steps=least,
         steps=len(slowest),
         images=images,
         wall_s=wall_s,
         throughput_img_s=images / wall_s,
+        throughput_interval=throughput_interval(times, step_images),
         throughput_without_data_img_s=images / (wall_s - data_s),
-        step_mean_s=statistics.fmean(times),
-        step_median_s=statistics.median(times),
+        throughput_clean_img_s=_rate(slowest, step_images, [mark.clean for mark in marks]),
+        throughput_legacy_img_s=_legacy(whole[0], len(ranks)),
+        step=spread(times),
         step_variance_s2=statistics.variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
+        disturbance=disturbance(marks),
+        limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, _ahead_share(slowest)),
+        energy=used,
+        joules_per_image=used.joules_per_image(images),
+        memory=environment.get("memory"),
+        telemetry=summarize_telemetry(telemetry, window) if telemetry.header else None,
         losses=_mean_losses([step for steps in measured for step in steps]),
-        last_epoch_losses=_mean_losses([step for steps in measured for step in steps if step.epoch == last_epoch]),
+        last_epoch_losses=_mean_losses(
+            [step for steps in measured for step in steps if step.epoch == slowest[-1].epoch]
+        ),
     )
 
 
 def summarize_folder(folder: RunFolder) -> Summary | None:
     """`summarize` of a run folder's own streams."""
-    spec = folder.spec()
+    ranks = [list(folder.steps(rank)) for rank in range(folder.spec().world_size)]
     environment = folder.read("environment.json") or {}
-    ranks = [list(folder.steps(rank)) for rank in range(spec.world_size)]
-    return summarize(ranks, environment.get("planned_steps"))
+    return summarize(ranks, environment, read_stream(folder.path / TELEMETRY_NAME))
+
+
+def _rate(steps: Sequence[Step], images: Sequence[int], chosen: Sequence[bool]) -> float | None:
+    """Images a second over the chosen steps alone."""
+    seconds = sum(step.step_s for step in compress(steps, chosen))
+    return sum(compress(images, chosen)) / seconds if seconds else None
+
+
+def _legacy(steps: Sequence[Step], ranks: int) -> float | None:
+    """1 / mean seconds an image of the steps that launch.sh took, rank 0's, data wait excluded."""
+    taken = steps[LEGACY_STEPS]
+    if len(taken) < LEGACY_STEPS.stop - LEGACY_STEPS.start:
+        return None
+    return 1 / statistics.fmean((step.step_s - step.data_s) / (step.images * ranks) for step in taken)
+
+
+def _ahead_share(steps: Sequence[Step]) -> float:
+    return statistics.median(step.ahead_s / step.step_s for step in steps)
 
 
 def _mean_losses(steps: list[Step]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from gbench.errors import RunFailed
 from gbench.measure import environment
 from gbench.measure.clock import clock_for
+from gbench.measure.enough import Enough
 from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision
 from gbench.pix2pix.data import Batch, build_loader
@@ -28,7 +29,7 @@ from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.schedule import build_scheduler, start_epoch
 from gbench.pix2pix.work import main_convolution, work_per_image
 from gbench.runfolder import RunFolder, Step, StepWriter
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import RunSpec, ScheduleConfig
 
 
 def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
@@ -57,25 +58,13 @@ class Unread:
     losses: dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How many epochs of how many steps: `max_steps` ends the run early, or repeats epochs until it is reached."""
-
-    epochs: int | None  # None: until `steps` are done
-    steps: int
-
-    @classmethod
-    def of(cls, spec: RunSpec, steps_per_epoch: int) -> Plan:
-        """The plan of a spec, for a loader of so many batches."""
-        schedule = spec.config.schedule
-        if schedule.max_steps is not None:
-            return cls(None, schedule.max_steps)
-        epochs = schedule.epochs + schedule.epochs_decay
-        return cls(epochs, epochs * steps_per_epoch)
-
-    def epoch_numbers(self) -> Iterator[int]:
-        """1, 2, ..."""
-        return iter(count(1) if self.epochs is None else range(1, self.epochs + 1))
+def planned_steps(schedule: ScheduleConfig, steps_per_epoch: int) -> int | None:
+    """How many steps a run sets out to do; None when its interval decides. `max_steps` repeats epochs if need be."""
+    if schedule.max_steps is not None:
+        return schedule.max_steps
+    if schedule.until_ci is not None:
+        return None
+    return (schedule.epochs + schedule.epochs_decay) * steps_per_epoch
 
 
 class Trainer:
@@ -107,9 +96,9 @@ class Trainer:
             build_scheduler(optimizer, optim.lr_policy, epochs, decay, optim.lr_decay_iters)
             for optimizer in (self.model.optimizer_G, self.model.optimizer_D)
         ]
-        self.plan = Plan.of(spec, len(self.loader))
+        self.planned_steps = planned_steps(self.schedule, len(self.loader))
         self.facts: dict[str, Any] = {
-            "planned_steps": self.plan.steps,
+            "planned_steps": self.planned_steps,
             "device": environment.device_name(ranks.device),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "software": environment.software(),
@@ -120,6 +109,7 @@ class Trainer:
         self.clock = clock_for(ranks.device)
         self.step = 0
         self.unread: list[Unread] = []
+        self.ended: str | None = None  # why, once it has
 
     def measure_peak(self, seconds: float) -> Peak:
         """What this device can do, in the precision of the run, while the other ranks try theirs."""
@@ -127,21 +117,22 @@ class Trainer:
         return measure_peak(self.ranks.device, dtype, main_convolution(self.spec), seconds)
 
     def run(self) -> None:
-        """Train to the end of the plan."""
+        """Train until all steps are done, or what was measured is enough."""
         with StepWriter(self.folder, self.ranks.rank) as writer:
-            for epoch in self.plan.epoch_numbers():
+            for epoch in count(1):
                 self.run_epoch(epoch, writer)
-                done = self.step == self.plan.steps
-                if self.schedule.checkpoint_every and (done or epoch % self.schedule.checkpoint_every == 0):
+                every = self.schedule.checkpoint_every
+                if every and (self.ended or epoch % every == 0):
                     self.save(epoch)
-                if done:
+                if self.ended:
                     break
+        self.facts["ended"] = {"steps": self.step, "because": self.ended}
         self.facts["work_per_image"] = asdict(work_per_image(self.spec))
         self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
         self.write_environment("precision_at_end")
 
     def run_epoch(self, epoch: int, writer: StepWriter) -> None:
-        """Step through one epoch, or to the end of the plan where that comes first."""
+        """Step through one epoch, or to the end of the run where that comes first."""
         for scheduler in self.schedulers:
             start_epoch(scheduler)
         self.loader.set_epoch(epoch)
@@ -149,6 +140,7 @@ class Trainer:
         if self.step == 0:
             batches = chain([next(batches)], batches)  # the clock starts with the first batch at hand
             self.clock.start()
+            self.enough = Enough(self.schedule.until_ci, self.schedule.max_time_s, self.schedule.warmup_steps)
         images = 0
         device = self.ranks.device
         for real_A, real_B, _ in batches:
@@ -158,10 +150,11 @@ class Trainer:
             self.step += 1
             images += len(real_A) * self.ranks.world_size
             self.unread.append(Unread(self.step, epoch, len(real_A), losses))
-            last = self.step == self.plan.steps
-            if last or self.step == 1 or self.step % self.schedule.print_every == 0:
+            if self.step == self.planned_steps:
+                self.ended = "all steps are done"
+            if self.ended or self.step == 1 or self.step % self.schedule.print_every == 0:
                 self.read_steps(images, writer)
-            if last:
+            if self.ended:
                 break
 
     def read_steps(self, images: int, writer: StepWriter) -> None:
@@ -189,7 +182,11 @@ class Trainer:
         )
         if self.step == 1:
             self.write_environment("precision")
-        means = self.ranks.mean(values[-1]).tolist()
+        enough = self.enough.reason((taken.step_s, self.spec.batch_size) for taken in times)
+        stop = values.new_tensor([self.ranks.is_first and enough is not None])  # rank 0 decides, for all at once
+        *means, stopped = self.ranks.mean(torch.cat([values[-1], stop])).tolist()
+        if stopped and not self.ended:
+            self.ended = enough or "rank 0 has measured enough"
         if self.ranks.is_first and self.step % self.schedule.print_every == 0:
             last, taken = self.unread[-1], times[-1]
             compute_s = (taken.step_s - taken.data_s) / self.spec.batch_size

@@ -53,7 +53,7 @@ def measured_on(run: Run) -> Iterator[tuple[str, str]]:
     yield "Precision", run.precision
     if run.summary is not None:
         deviation_s = run.summary.step_variance_s2**0.5
-        yield "Step", f"{seconds(run.summary.step_median_s)} median, {seconds(deviation_s)} standard deviation"
+        yield "Step", f"{seconds(run.summary.step.median_s)} median, {seconds(deviation_s)} standard deviation"
         yield "Measured", f"{count(run.summary.steps, 'step')} after {run.summary.warmup_steps} of warm-up"
 
 
@@ -65,8 +65,8 @@ def throughput(summary: Summary, devices: int) -> Iterator[tuple[str, str]]:
         yield "The same, a device", f"{four(summary.throughput_img_s / devices)} img/s"
     yield "Without waiting for data", f"{four(summary.throughput_without_data_img_s)} img/s"
     yield "Data wait", f"{summary.data_share:.1%} of the time"
-    yield "Step, mean", f"{seconds(summary.step_mean_s)} ± {seconds(deviation_s)} standard deviation"
-    yield "Step, median", seconds(summary.step_median_s)
+    yield "Step, mean", f"{seconds(summary.step.mean_s)} ± {seconds(deviation_s)} standard deviation"
+    yield "Step, median", seconds(summary.step.median_s)
     yield "Measured", f"{count(summary.steps, 'step')}, {count(summary.images, 'image')}, {seconds(summary.wall_s)}"
     yield "Warm-up, left out", count(summary.warmup_steps, "step")
 

@@ -8,7 +8,7 @@ from typing import Any
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.errors import RunFailed
-from gbench.measure.summary import Summary, summarize
+from gbench.measure.summary import Summary, summarize_folder
 from gbench.runfolder import RunFolder, Step
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
@@ -44,7 +44,7 @@ class Run:
         spec = folder.spec()
         host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
         ranks = [list(folder.steps(rank)) for rank in range(spec.world_size)]
-        summary = summarize(ranks, environment.get("planned_steps"))
+        summary = summarize_folder(folder)
         said, problems = None, _ending(folder, host)
         own_script = spec.recipe == "custom" or (folder.path / BENCHMARK_LOG_NAME).exists()
         if summary is None or own_script:

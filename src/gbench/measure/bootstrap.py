@@ -1,0 +1,181 @@
+"""Confidence interval of throughput from one run's steps: a prewhitened moving-block bootstrap.
+
+Throughput is a ratio, all images over all time, and steps are autocorrelated: slow ones come in company. Resampling
+single steps would call the interval of such a run far too narrow. So, in order:
+
+1. Linearise the ratio: a step's score is its time less what its images should have taken (Hájek; Taylor's expansion).
+2. Sum neighbouring scores into at most GROUPS groups: a run of any length costs the same, and slow waves fit in blocks.
+3. Prewhiten: take out first-order autocorrelation, corrected for its small-sample bias (Kendall 1954).
+4. Resample overlapping blocks of what is left (Künsch 1989), as long as Politis and White (2004, corrected by Patton,
+   Politis and White 2009) find for it and at least the square root of the groups, and put the autocorrelation back
+   ("post-blackening", Davison and Hinkley 1997, section 8.2.3).
+5. Rescale to the flat-top variance (Politis and Romano 1995), which mends the blocks' own bias, and widen to Student's
+   t with the degrees of freedom that the variance estimate has.
+
+A pure function of its arguments. Measured coverage, limits and references: docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gbench.measure.spread import t_quantile
+
+MIN_STEPS = 20  # below, no interval: its own error would be as large as itself
+MIN_STEPS_TO_STOP = 100  # an interval that decides when to stop must not be one of the first lucky ones
+CHECK_GROWTH = 1.1  # and must not be asked too often
+GROUPS = 256
+RESAMPLES = 2000
+METHOD = "prewhitened moving-block bootstrap, t-adjusted"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Confidence interval of throughput, in images a second.
+
+    half_width_share: half its width over the throughput. block_length: steps resampled together. effective_steps: how
+    many independent steps would tell as much; below about 10 the interval rests on the shape of the noise assumed.
+    """
+
+    low: float
+    high: float
+    half_width_share: float
+    block_length: int
+    effective_steps: float
+    level: float
+    method: str = METHOD
+
+
+def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval | None:
+    """Interval of images over time, from the measured steps of the slowest rank; None below MIN_STEPS.
+
+    Args:
+        step_s: seconds of each step, in the order they ran (1-d).
+        images: images of each step over all ranks, or one number for all steps.
+        level: share of such intervals that shall cover the true value.
+        seed: of the resampling.
+    """
+    times = np.asarray(step_s, dtype=float)
+    if len(times) < MIN_STEPS:
+        return None
+    counts = np.broadcast_to(np.asarray(images, dtype=float), times.shape)
+    seconds, pictures = float(times.sum()), float(counts.sum())
+    scores = times - counts * (seconds / pictures)
+    size = math.ceil(len(times) / GROUPS)
+    groups = len(times) // size
+    sums = scores[: groups * size].reshape(groups, size).sum(axis=1)
+    sums -= sums.mean()
+    if not sums.any():
+        rate = pictures / seconds
+        return Interval(rate, rate, 0.0, size, float(len(times)), level)
+
+    phi, noise = _prewhiten(sums)
+    length = min(max(_block_length(noise), math.ceil(math.sqrt(groups))), len(noise) // 3)
+    variance = _flat_top_variance(noise, length) / (1 - phi) ** 2  # of the total, for each group summed
+    deviations = _resample(noise, length, seed)
+    memory = (1 + phi) / (1 - phi)
+    # The errors of phi and of the blocks' variance partly cancel: between their maximum and their sum, by simulation.
+    dof = max(1.0, groups / (1 + math.hypot(2 * memory, 4 / 3 * length)))
+    upper = (1 + level) / 2
+    widening = t_quantile(upper, dof) / NormalDist().inv_cdf(upper)
+    spread = math.sqrt(variance * len(times) / size) / seconds * widening  # share of the total time
+    slow, fast = (float(value) for value in np.quantile(deviations, [upper, 1 - upper]))
+    low, high = (pictures / seconds * math.exp(-spread * value) for value in (slow, fast))  # a rate is never negative
+    return Interval(
+        low=low,
+        high=high,
+        half_width_share=(high - low) / 2 / (pictures / seconds),
+        block_length=length * size,
+        effective_steps=len(times) * min(1.0, float(scores.var()) * size / variance),
+        level=level,
+    )
+
+
+def precise_enough(step_s: ArrayLike, images: ArrayLike, half_width_share: float, level: float = 0.95) -> bool:
+    """Whether the interval of the steps so far is as narrow as asked for (0.01: +-1 %), for `--until-ci`.
+
+    Costs about a millisecond for any number of steps. Stopping at the first narrow interval favours intervals that are
+    narrow by luck; never before MIN_STEPS_TO_STOP steps and only at `next_check` steps, their coverage suffers little
+    (measured in docs/statistics.md).
+    """
+    if len(np.asarray(step_s)) < MIN_STEPS_TO_STOP:
+        return False
+    interval = throughput_interval(step_s, images, level)
+    return interval is not None and interval.half_width_share <= half_width_share
+
+
+def next_check(steps: int) -> int:
+    """Number of measured steps at which to ask `precise_enough` again, after having asked at `steps`."""
+    return max(MIN_STEPS_TO_STOP, math.ceil(steps * CHECK_GROWTH))
+
+
+def _prewhiten(sums: Floats) -> tuple[float, Floats]:
+    """First-order autocorrelation of a centred series, and its innovations, centred.
+
+    Negative autocorrelation is left to the blocks: an interval must not shrink on the word of one coefficient.
+    """
+    count = len(sums)
+    raw = float(sums[1:] @ sums[:-1]) / float(sums @ sums)
+    phi = min(max((count * raw + 1) / (count - 3), 0.0), 0.97)
+    noise = sums[1:] - phi * sums[:-1]
+    return phi, noise - noise.mean()
+
+
+def _block_length(noise: Floats) -> int:
+    """Block length of least mean squared error, from the data (Politis and White 2004, as corrected in 2009)."""
+    count = len(noise)
+    quiet_lags = max(5, math.ceil(math.sqrt(math.log10(count))))
+    lags = min(math.ceil(math.sqrt(count)) + quiet_lags, count // 3)
+    autocov = np.array([noise[lag:] @ noise[: count - lag] for lag in range(lags + 1)]) / count
+    loud = np.flatnonzero(np.abs(autocov[1:]) > 2 * math.sqrt(math.log10(count) / count) * autocov[0]) + 1
+    last = 1  # lag after which quiet_lags lags in a row are insignificant
+    for lag in loud.tolist():
+        if lag - last > quiet_lags:
+            break
+        last = lag
+    window = min(2 * last, lags)
+    distance = np.arange(1, window + 1)
+    weighted = np.minimum(1.0, 2 * (1 - distance / window)) * autocov[1 : window + 1]
+    spectrum = float(autocov[0] + 2 * weighted.sum())
+    if spectrum <= 0:
+        return 1
+    curvature = float(2 * (distance * weighted).sum())
+    best: float = (1.5 * (curvature / spectrum) ** 2 * count) ** (1 / 3)
+    return math.ceil(best)
+
+
+def _block_sums(noise: Floats, length: int) -> Floats:
+    """Sums over all overlapping blocks of a length."""
+    total = np.concatenate([[0.0], np.cumsum(noise)])
+    sums: Floats = total[length:] - total[:-length]
+    return sums
+
+
+def _flat_top_variance(noise: Floats, length: int) -> float:
+    """Long-run variance of centred noise: twice the blocks' variance less that of blocks half as long.
+
+    This weighs autocovariances by the trapezoid of Politis and Romano (1995), which does not tilt down from lag 0.
+    """
+
+    def variance(size: int) -> float:
+        return float(np.mean(_block_sums(noise, size) ** 2)) / size * len(noise) / (len(noise) - 1 - size)
+
+    whole = variance(length)
+    return max(2 * whole - variance(max(1, length // 2)), whole / 2)
+
+
+def _resample(noise: Floats, length: int, seed: int) -> Floats:
+    """RESAMPLES totals of randomly drawn blocks, centred, in standard deviations."""
+    blocks = _block_sums(noise, length)
+    blocks -= blocks.mean()
+    drawn = math.ceil(len(noise) / length)
+    choice = np.random.default_rng(seed).integers(0, len(blocks), (RESAMPLES, drawn))
+    totals: Floats = blocks[choice].sum(axis=1) / math.sqrt(drawn * float(np.mean(blocks**2)))
+    return totals

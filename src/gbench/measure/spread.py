@@ -1,0 +1,112 @@
+"""How far step times spread, and how far repeated runs do.
+
+Pure functions of numbers; the interval of a single run's throughput is in `bootstrap.py`. Explained in
+docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Step times in seconds. std_s: sample standard deviation (0 for one step). The median is the 50th percentile."""
+
+    mean_s: float
+    median_s: float
+    std_s: float
+    p5_s: float
+    p95_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True)
+class RunMean:
+    """One run as its repeats see it, in one unit of the caller's choice (seconds a step, images a second).
+
+    mean, variance: of its steps (sample variance). count: how many independent steps they are worth; steps of one run
+    are autocorrelated, so give `Interval.effective_steps`: the bare number of steps would let the noise within a run
+    pass for a difference between runs.
+    """
+
+    mean: float
+    variance: float
+    count: float
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Repeated runs of one spec: mean of the runs' means, and where their variance comes from.
+
+    within_variance: between steps of a run. between_variance: between the runs' true means; 0 where the means differ no
+    more than the steps explain. low, high: confidence interval of the mean of all runs of this kind; None for one run.
+    """
+
+    runs: int
+    mean: float
+    within_variance: float
+    between_variance: float | None
+    low: float | None
+    high: float | None
+
+
+def spread(step_s: ArrayLike) -> Spread:
+    """Mean, median, standard deviation and percentiles of step times (1-d, seconds, at least one).
+
+    Percentiles interpolate linearly between order statistics (Hyndman and Fan 1996, type 7; numpy's default).
+    """
+    times = np.asarray(step_s, dtype=float)
+    p5, p50, p95, p99 = (float(value) for value in np.percentile(times, [5, 50, 95, 99]))
+    return Spread(
+        mean_s=float(times.mean()),
+        median_s=p50,
+        std_s=float(times.std(ddof=1)) if len(times) > 1 else 0.0,
+        p5_s=p5,
+        p95_s=p95,
+        p99_s=p99,
+    )
+
+
+def repeats_variance(runs: Sequence[RunMean], level: float = 0.95) -> Repeats:
+    """Within-run and between-run variance of at least one run, and the interval of the mean over runs.
+
+    One-way random-effects analysis of variance for unequal counts, solved by the method of moments and cut off at zero
+    (Searle, Casella, McCulloch, Variance Components, 1992, section 3.6). The interval is Student's t on the runs'
+    means, each counting once: it assumes that runs are independent, and nothing about the steps within them.
+    """
+    means, variances, counts = np.array([(run.mean, run.variance, run.count) for run in runs], dtype=float).T
+    inside = np.maximum(counts - 1, 0)
+    within = float(inside @ variances / inside.sum()) if inside.sum() > 0 else 0.0
+    mean, free = float(means.mean()), len(runs) - 1
+    if free == 0:
+        return Repeats(1, mean, within, None, None, None)
+    total = counts.sum()
+    between_squares = float(counts @ (means - counts @ means / total) ** 2) / free
+    typical_count = (total - counts @ counts / total) / free
+    half_width = t_quantile((1 + level) / 2, free) * float(means.std(ddof=1)) / math.sqrt(len(runs))
+    return Repeats(
+        runs=len(runs),
+        mean=mean,
+        within_variance=within,
+        between_variance=max(0.0, (between_squares - within) / float(typical_count)),
+        low=mean - half_width,
+        high=mean + half_width,
+    )
+
+
+def t_quantile(probability: float, dof: float) -> float:
+    """Quantile of Student's t for 0.5 <= probability < 1 and dof >= 1, fractions included; relative error below 1e-3.
+
+    With t = sqrt(dof) tan(angle) the density is cos(angle) ** (dof - 1), smooth on a bounded range, so that a plain
+    table of its integral is exact enough and scipy is not needed for this one number.
+    """
+    angle = np.linspace(0.0, math.pi / 2, 4097)
+    density = np.cos(angle) ** (dof - 1)
+    share = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return math.sqrt(dof) * math.tan(float(np.interp(probability - 0.5, share / (2 * share[-1]), angle)))

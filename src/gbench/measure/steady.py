@@ -1,0 +1,215 @@
+"""Where the warm-up ends: change points in the step times, and whether what follows them is steady.
+
+Fixed warm-ups are either too short (a compile, a cold page cache, clocks that settle for minutes) or a waste. Here, as
+Barrett et al. 2017 ("Virtual machine warmup blows hot and cold") proposed for benchmarks, change points cut the run into
+levels, and the steady state is the longest tail that has one level. Their independent Gaussian steps are replaced by
+first-order autocorrelated ones, or else every slow wave of a data loader would pass for a change:
+
+1. Clip the times to 4 robust standard deviations around the median of the second half: a checkpoint, a pause or any
+   other single slow step then counts as one step, not as many.
+2. Binary segmentation (Vostrikova 1981; Bai 1997): cut where a shift of the mean fits best, if the likelihood ratio
+   against "no change, only autocorrelation" beats a penalty; then look into both parts. A straight line is a second
+   alternative, since strong autocorrelation alone explains a drift too well to be doubted by a shift.
+3. Warm-up ends at the first cut after which the levels agree within RELEVANT (all but FOREIGN of the steps), at the
+   first step that is not an outlier.
+4. The run is settled if that is early enough and no line fits the tail better than its levels do.
+
+A pure function of its arguments, O(n log n). Error rates on simulated runs: docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MIN_STEPS = 20  # fewer can't be told from chance
+RELEVANT = 0.01  # levels closer than this share are one level
+FOREIGN = 0.05  # share of a steady tail that may lie at other levels: pauses, disturbances
+CLIP = 4.0  # robust standard deviations
+PENALTY = 10.0  # beside log(steps), of a change; about 1 false change in 50 runs of 50 to 5,000 autocorrelated steps
+RESOLUTION = 1e-4  # share of a step that no clock is trusted below
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """warmup_steps: leading steps to leave out. settled: the rest is one steady state. reason: why, in one sentence."""
+
+    warmup_steps: int
+    settled: bool
+    reason: str
+
+
+class _Fit(NamedTuple):
+    deviance: float  # -2 log likelihood, but for a constant
+    phi: float
+
+
+def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None = None) -> SteadyState:
+    """Decide from the step times (1-d, seconds, warm-up included) of one rank where its warm-up ends.
+
+    Args:
+        step_s: times in the order they ran.
+        minimum: steps that are warm-up whatever they look like.
+        maximum: most steps that may be; None is half of the run. A run that needs more is not settled, and this many
+            are left out.
+
+    Raises:
+        ValueError: maximum below minimum.
+    """
+    times = np.asarray(step_s, dtype=float)
+    if maximum is not None and maximum < minimum:
+        raise ValueError(f"maximum ({maximum}) is below minimum ({minimum})")
+    bound = max(minimum, len(times) // 2) if maximum is None else maximum
+    judged = times[minimum:]
+    if len(judged) < MIN_STEPS:
+        return SteadyState(
+            min(minimum, len(times)),
+            False,
+            f"{len(judged)} steps after the first {minimum} are too few to tell; {MIN_STEPS} are needed",
+        )
+    centre, width = _robust(judged[len(judged) // 2 :])
+    clipped = np.clip(judged, centre - width, centre + width)
+    floor = (RESOLUTION * centre) ** 2
+    penalty = PENALTY + math.log(len(judged))
+    cuts = _change_points(clipped, penalty, floor)
+    starts = [0, *cuts]
+    tail = _first_steady(judged, starts)
+    start, level = starts[tail], float(np.median(judged[starts[tail] :]))
+    while start < len(judged) - 1 and abs(judged[start] - level) > width:
+        start += 1
+    warmup = minimum + start
+    if warmup > bound:
+        return SteadyState(bound, False, _unsettled(judged, starts, minimum, bound))
+    for origin in starts[max(0, tail - 1) : tail + 1]:
+        drift = _drift(clipped[origin:], [cut - origin for cut in cuts if cut > origin], start - origin, penalty, floor)
+        if drift:
+            return SteadyState(
+                warmup, False, f"step time still drifts: {drift:+.1%} over the last {len(judged) - origin} steps"
+            )
+    if start == 0:
+        return SteadyState(warmup, True, f"steady from step {warmup + 1} on")
+    slower = float(np.median(judged[:start])) / level - 1
+    return SteadyState(warmup, True, f"steady from step {warmup + 1} on; the steps before took {slower:+.1%}")
+
+
+def _robust(times: Floats) -> tuple[float, float]:
+    """Median, and the half-width to clip to: CLIP standard deviations by the median absolute deviation."""
+    centre = float(np.median(times))
+    deviation = 1.4826 * float(np.median(np.abs(times - centre)))
+    return centre, max(CLIP * deviation, RELEVANT * centre)
+
+
+def _first_steady(times: Floats, starts: list[int]) -> int:
+    """Index of the first segment that is at the level of all that follows it (the last segment always is)."""
+    lengths = np.diff([*starts, len(times)])
+    levels = np.array([np.median(part) for part in np.split(times, starts[1:])])
+    for index, start in enumerate(starts):
+        level = np.median(times[start:])
+        foreign = np.abs(levels[index:] - level) > RELEVANT * level
+        if not foreign[0] and lengths[index:][foreign].sum() <= FOREIGN * (len(times) - start):
+            return index
+    return len(starts) - 1
+
+
+def _unsettled(times: Floats, starts: list[int], minimum: int, bound: int) -> str:
+    """Why a run that got steady after `bound` steps, or never, is not settled."""
+    if len(starts) == 1:
+        return f"not steady within the {bound} steps that warm-up may take"
+    before, last = (float(np.median(part)) for part in np.split(times, starts[1:])[-2:])
+    return (
+        f"step time keeps changing: {len(starts) - 1} changes of level, the last by {last / before - 1:+.1%} at step "
+        f"{minimum + starts[-1] + 1} of {minimum + len(times)}, where warm-up may take {bound} steps"
+    )
+
+
+def _change_points(times: Floats, penalty: float, floor: float) -> list[int]:
+    """Indices at which a new level starts. Parts below 1 % of the run are not looked into again."""
+    shortest = max(8, len(times) // 100)
+    parts, cuts = [(0, len(times))], []
+    while parts:
+        start, end = parts.pop()
+        if end - start < shortest:
+            continue
+        gain, cut = _best_change(times[start:end], floor)
+        if gain > penalty:
+            cuts.append(start + cut)
+            parts += [(start, start + cut), (start + cut, end)]
+    return sorted(cuts)
+
+
+def _best_change(times: Floats, floor: float) -> tuple[float, int]:
+    """How much better a shift of the mean, or a line, fits than one level does; and where the best shift is."""
+    constant = _fit(_residual(times, []), 1, floor)
+    line = _fit(_line(times)[0], 2, floor)
+    phi, shifts = constant.phi, []
+    for _ in range(2):  # autocorrelation is overestimated until the shift is taken out
+        cut = _best_shift(times - times.mean(), phi)
+        shift = _fit(_residual(times, [cut]), 2, floor)
+        shifts.append((shift.deviance, cut))
+        phi = shift.phi
+    deviance, cut = min(shifts)
+    return constant.deviance - min(deviance, line.deviance), cut
+
+
+def _best_shift(centred: Floats, phi: float) -> int:
+    """Where a shift of the mean explains most of a series with first-order autocorrelation phi.
+
+    Generalised least squares for all places at once: with white noise w[t] = y[t] - phi y[t-1], the two means enter
+    as q = 1 - phi each on their side, as -phi and 1 at the first step after the shift, and as 1 - phi^2 in the first.
+    """
+    count, q, first = len(centred), 1 - phi, 1 - phi * phi
+    white = centred[1:] - phi * centred[:-1]
+    total = np.concatenate([[0.0], np.cumsum(white)])
+    cut = np.arange(2, count - 1)
+    across = white[cut - 1]
+    left = first * centred[0] + q * total[cut - 1] - phi * across
+    right = q * (total[-1] - total[cut]) + across
+    left_square, right_square = first + (cut - 1) * q * q + phi * phi, 1 + (count - 1 - cut) * q * q
+    explained = left**2 * right_square + 2 * phi * left * right + right**2 * left_square
+    return int(cut[np.argmax(explained / (left_square * right_square - phi * phi))])
+
+
+def _fit(residual: Floats, parameters: int, floor: float) -> _Fit:
+    """Likelihood of residuals as a first-order autoregression; floor: variance that is there at least (seconds^2).
+
+    The estimate of phi is corrected for the bias from having estimated the mean, or mean and slope (Kendall 1954).
+    """
+    count, square = len(residual), float(residual @ residual)
+    raw = float(residual[1:] @ residual[:-1]) / square if square > 0 else 0.0
+    phi = min(max(raw + (parameters + (2 + parameters) * raw) / count, 0.0), 0.98)
+    white = residual[1:] - phi * residual[:-1]
+    first = 1 - phi * phi
+    variance = (first * float(residual[0]) ** 2 + float(white @ white)) / count + floor
+    return _Fit(count * math.log(variance) - math.log(first), phi)
+
+
+def _residual(times: Floats, cuts: list[int]) -> Floats:
+    """What is left of the times after each part's own mean."""
+    return np.concatenate([part - part.mean() for part in np.split(times, cuts)])
+
+
+def _line(times: Floats) -> tuple[Floats, float]:
+    """What is left after a straight line, and how far the line goes from the first step to the last (seconds)."""
+    place = np.linspace(-0.5, 0.5, len(times))
+    centred = times - times.mean()
+    drift = float(place @ centred) / float(place @ place)
+    return centred - drift * place, drift
+
+
+def _drift(times: Floats, cuts: list[int], steady: int, penalty: float, floor: float) -> float | None:
+    """Share by which step time drifts, where a line tells more than the levels and goes on after step `steady`."""
+    residual, drift = _line(times)
+    tail = _line(times[steady:])[1]
+    level = float(times.mean())
+    as_steep = tail * drift > 0 and abs(tail) / (len(times) - steady) >= 0.5 * abs(drift) / len(times)
+    if min(abs(drift), abs(tail)) <= RELEVANT * level or not as_steep:
+        return None
+    line = _fit(residual, 2, floor).deviance + penalty
+    levels = _fit(_residual(times, cuts), 1 + len(cuts), floor).deviance + penalty * len(cuts)
+    return drift / level if line < levels else None
