@@ -106,6 +106,28 @@ def test_json_is_one_object_on_stdout(gbench: Gbench, small_launch: list[str]) -
 
 
 @pytest.mark.slow
+def test_repeats_are_separate_runs_with_their_variance(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
+    arguments = ["pix2pix_resnet_6blocks", 2, 1, "FP32", *small_launch, "--steps", 4, "--warmup", 1, "--repeats", 2]
+    answer = gbench("launch", *arguments, "--json")
+    assert answer.code == 0, answer.err
+    assert len({run["paths"]["run"] for run in answer.json["runs"]}) == 2
+    assert answer.json["repeats"]["runs"] == 2
+    assert answer.json["repeats"]["between_variance"] >= 0
+    assert len(list((tmp_path / "cndb" / "records").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_a_run_can_be_ended_by_its_time(gbench: Gbench, small_launch: list[str]) -> None:
+    arguments = ["pix2pix_resnet_6blocks", 4, 2, "FP32", *small_launch, "--until-ci", "0.001%", "--max-time", "3s"]
+    answer = gbench("launch", *arguments, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["result"]["complete"] is True
+    environment = json.loads((Path(answer.json["paths"]["run"]) / "environment.json").read_text())
+    assert environment["planned_steps"] is None
+    assert environment["ended"]["because"] == "--max-time of 3 s is up"
+
+
+@pytest.mark.slow
 def test_two_processes_train_one_model(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
     arguments = ["pix2pix_resnet_9blocks", 4, 2, "FP32", *small_launch, "--steps", 3, "--warmup", 1]
     answer = gbench("launch", *arguments, "--json")

@@ -16,6 +16,7 @@ from gbench.cndb.record import Record, write_record
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import ExitCode, GbenchError, RunFailed
+from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
 from gbench.preflight.devices import Gpus, find_gpus, require_devices
@@ -105,6 +106,18 @@ def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild:
 
         report = write_report(folder, folder.path / "report.html")
     return Finished(folder, log_path, record, record_path, report, summary)
+
+
+def repeats_of(runs: list[Finished]) -> Repeats | None:
+    """Variance of step times within and between runs of one spec; None where a run script measured for itself."""
+    means = []
+    for run in runs:
+        if run.summary is None:
+            return None
+        interval = run.summary.throughput_interval
+        worth = interval.effective_steps if interval else run.summary.steps
+        means.append(RunMean(run.summary.step.mean_s, run.summary.step_variance_s2, worth))
+    return repeats_variance(means)
 
 
 def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -85,6 +86,9 @@ def _variable_options(command: Any) -> Any:
 @click.option("--warmup", type=click.IntRange(min=0), help="First steps to leave out of the statistics.")
 @click.option("--until-ci", type=Percent(), help="Run until the 95 % interval is this narrow to either side: 1%.")
 @click.option("--max-time", "max_time_s", type=Seconds(), help="Begin no step after this much training: 90s, 10m.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Separate runs, a record each."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, dropout and data.")
 @click.option("--deterministic", is_flag=True, help="Bitwise equal losses on a re-run; slower.")
 @click.option("--timeout", type=Seconds(), help="End a run that takes longer: 90s, 15m, 2h.")
@@ -113,19 +117,34 @@ def launch(**given: Any) -> None:
         --set data.load_size=72 --set data.crop_size=64
     gbench launch pix2pix_unet_256 16 1 BF16 --dry-run
     """
-    from gbench.cli.output import Terminal, print_finished, print_plan
+    from gbench.cli.output import Terminal, finished_json, print_finished, print_json, print_plan, repeats_line
     from gbench.launch import launch as run
-    from gbench.launch import locate_dataset, make_runner
-    from gbench.settings.resolve import resolve
+    from gbench.launch import locate_dataset, make_runner, repeats_of
+    from gbench.settings.resolve import new_run_id, resolve
 
-    rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
+    rebuild, dry_run, as_json, quiet, repeats = (
+        given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet", "repeats")
+    )
     resolved = resolve(_request(given), os.environ)
     if dry_run:
         spec = locate_dataset(resolved.spec, required=False)
         print_plan(spec, resolved.origins, make_runner(spec, os.environ, rebuild).describe(), as_json)
         return
-    finished = run(resolved.spec, os.environ, Terminal(quiet), rebuild)
-    print_finished(finished, as_json)
+    finished = []
+    for number in range(repeats):
+        spec = resolved.spec.model_copy(update={"run_id": new_run_id(resolved.spec.model)})
+        finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0))
+        if not as_json:
+            print_finished(finished[-1])
+    if repeats == 1:
+        if as_json:
+            print_json(finished_json(finished[0]))
+        return
+    together = repeats_of(finished)
+    if as_json:
+        print_json({"runs": [finished_json(one) for one in finished], "repeats": together and asdict(together)})
+    elif together is not None:
+        click.echo(repeats_line(together, resolved.spec.batch_size))
 
 
 def _request(given: dict[str, Any]) -> Request:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gbench.cli.live import Progress
     from gbench.launch import Finished
+    from gbench.measure.spread import Repeats
     from gbench.measure.summary import Summary
     from gbench.runfolder import RunFolder
     from gbench.settings.spec import RunSpec
@@ -91,18 +92,15 @@ def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], 
     click.echo(json.dumps(request, indent=2))
 
 
-def print_finished(finished: Finished, as_json: bool) -> None:
-    """The result of a launch."""
+def finished_json(finished: Finished) -> dict[str, Any]:
+    """The result of a launch as JSON values."""
+    result = finished.folder.read("result.json")
+    return {"result": result, "record": finished.record.model_dump(), "paths": _paths(finished)}
+
+
+def print_finished(finished: Finished) -> None:
+    """The result of a launch for a person."""
     record = finished.record
-    paths = {
-        "run": str(finished.folder.path),
-        "log": str(finished.log),
-        "record": str(finished.record_path),
-        "report": str(finished.report),
-    }
-    if as_json:
-        print_json({"result": finished.folder.read("result.json"), "record": record.model_dump(), "paths": paths})
-        return
     click.echo(
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
         f"{record.train_type}  {record.dist_type}  {record.dataset}"
@@ -113,8 +111,28 @@ def print_finished(finished: Finished, as_json: bool) -> None:
     else:
         for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
             click.echo(f"{key:<14}{_text(value)}")
-    for name, path in paths.items():
+    for name, path in _paths(finished).items():
         click.echo(f"{name:<14}{path}")
+
+
+def repeats_line(repeats: Repeats, images: int) -> str:
+    """What repeated runs have in common, and how far apart they are. repeats: of step times; images: a step."""
+    assert repeats.between_variance is not None and repeats.low is not None and repeats.high is not None
+    between, within = (value**0.5 / repeats.mean for value in (repeats.between_variance, repeats.within_variance))
+    return (
+        f"{repeats.runs} runs: {images / repeats.mean:.4g} img/s, 95 % interval {images / repeats.high:.4g} to "
+        f"{images / max(repeats.low, 1e-9):.4g}; standard deviation between runs {between:.2%}, of steps within a run "
+        f"{within:.2%}"
+    )
+
+
+def _paths(finished: Finished) -> dict[str, str]:
+    return {
+        "run": str(finished.folder.path),
+        "log": str(finished.log),
+        "record": str(finished.record_path),
+        "report": str(finished.report),
+    }
 
 
 def summary_lines(summary: Summary) -> list[str]:
@@ -132,7 +150,9 @@ def summary_lines(summary: Summary) -> list[str]:
         "as launch.sh": _img_s(summary.throughput_legacy_img_s, "steps 3 to 7, data excluded", "needs 7 steps"),
         "step": f"{step.median_s:.4g} s median; 5 % {step.p5_s:.4g}, 95 % {step.p95_s:.4g}, 99 % {step.p99_s:.4g} s",
         "measured": f"{summary.steps} steps, {summary.images} images, {summary.wall_s:.4g} s",
-        "warm-up": f"{summary.warmup_steps} steps before them, left out",
+        "warm-up": f"{summary.warmup_steps} steps left out; "
+        + ("" if summary.steady_state else "NOT STEADY: ")
+        + summary.steady_state_reason,
     }
     if summary.disturbance.marked_share is not None:
         figures["throttled"] = f"{summary.disturbance.marked_share:.1%} of the steps; " + _img_s(

@@ -89,11 +89,11 @@ def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.9
     slow, fast = (float(value) for value in np.quantile(deviations, [upper, 1 - upper]))
     low, high = (pictures / seconds * math.exp(-spread * value) for value in (slow, fast))  # a rate is never negative
     return Interval(
-        low=low,
-        high=high,
-        half_width_share=(high - low) / 2 / (pictures / seconds),
+        low=_rounded(low),
+        high=_rounded(high),
+        half_width_share=_rounded((high - low) / 2 / (pictures / seconds)),
         block_length=length * size,
-        effective_steps=len(times) * min(1.0, float(scores.var()) * size / variance),
+        effective_steps=_rounded(len(times) * min(1.0, float(scores.var()) * size / variance)),
         level=level,
     )
 
@@ -114,6 +114,11 @@ def precise_enough(step_s: ArrayLike, images: ArrayLike, half_width_share: float
 def next_check(steps: int) -> int:
     """Number of measured steps at which to ask `precise_enough` again, after having asked at `steps`."""
     return max(MIN_STEPS_TO_STOP, math.ceil(steps * CHECK_GROWTH))
+
+
+def _rounded(value: float) -> float:
+    """To 9 digits: linear algebra differs between processors in the last ones, recomputed results should not."""
+    return float(f"{value:.9g}")
 
 
 def _prewhiten(sums: Floats) -> tuple[float, Floats]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from gbench.measure.bootstrap import next_check, precise_enough
+from gbench.measure.steady import find_steady_state
 
 
 class Enough:
@@ -14,7 +15,7 @@ class Enough:
     Args:
         until_ci: end when the half-width of throughput's 95 % interval is at most this share; None: never for that.
         max_time_s: end after this many seconds; None: never for that.
-        warmup_steps: first steps that do not count.
+        warmup_steps: the least number of first steps that do not count.
         now: seconds on a monotonic clock, which starts to count here.
     """
 
@@ -25,9 +26,9 @@ class Enough:
         warmup_steps: int,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._until_ci, self._max_time_s, self._skip = until_ci, max_time_s, warmup_steps
+        self._until_ci, self._max_time_s, self._warmup_steps = until_ci, max_time_s, warmup_steps
         self._now, self._start_s = now, now()
-        self._check_at = next_check(0)
+        self._check_at = next_check(0) + warmup_steps
         self._times: list[float] = []
         self._images: list[int] = []
 
@@ -38,14 +39,13 @@ class Enough:
         if self._until_ci is None:
             return None
         for seconds, images in steps:
-            if self._skip:
-                self._skip -= 1
-                continue
             self._times.append(seconds)
             self._images.append(images)
         if len(self._times) < self._check_at:
             return None
         self._check_at = next_check(len(self._times))
-        if precise_enough(self._times, self._images, self._until_ci):
+        steady = find_steady_state(self._times, minimum=self._warmup_steps)
+        first = steady.warmup_steps
+        if steady.settled and precise_enough(self._times[first:], self._images[first:], self._until_ci):
             return f"--until-ci of {self._until_ci:.3g} is reached"
         return None

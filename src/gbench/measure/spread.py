@@ -59,14 +59,16 @@ class Repeats:
 def spread(step_s: ArrayLike) -> Spread:
     """Mean, median, standard deviation and percentiles of step times (1-d, seconds, at least one).
 
-    Percentiles interpolate linearly between order statistics (Hyndman and Fan 1996, type 7; numpy's default).
+    Percentiles interpolate linearly between order statistics (Hyndman and Fan 1996, type 7; numpy's default). Sums are
+    exact, so that every machine recomputes the same figures to the last digit.
     """
     times = np.asarray(step_s, dtype=float)
     p5, p50, p95, p99 = (float(value) for value in np.percentile(times, [5, 50, 95, 99]))
+    mean = math.fsum(times) / len(times)
     return Spread(
-        mean_s=float(times.mean()),
+        mean_s=mean,
         median_s=p50,
-        std_s=float(times.std(ddof=1)) if len(times) > 1 else 0.0,
+        std_s=math.sqrt(math.fsum((times - mean) ** 2) / (len(times) - 1)) if len(times) > 1 else 0.0,
         p5_s=p5,
         p95_s=p95,
         p99_s=p99,

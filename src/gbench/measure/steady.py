@@ -1,9 +1,9 @@
 """Where the warm-up ends: change points in the step times, and whether what follows them is steady.
 
-Fixed warm-ups are either too short (a compile, a cold page cache, clocks that settle for minutes) or a waste. Here, as
-Barrett et al. 2017 ("Virtual machine warmup blows hot and cold") proposed for benchmarks, change points cut the run into
+A fixed warm-up is either too short (a compile, a cold page cache, clocks that settle for minutes) or a waste. Here, as
+Barrett et al. 2017 ("Virtual machine warmup blows hot and cold") did for benchmarks, change points cut the run into
 levels, and the steady state is the longest tail that has one level. Their independent Gaussian steps are replaced by
-first-order autocorrelated ones, or else every slow wave of a data loader would pass for a change:
+autocorrelated ones, or else every slow wave of a data loader would pass for a change:
 
 1. Clip the times to 4 robust standard deviations around the median of the second half: a checkpoint, a pause or any
    other single slow step then counts as one step, not as many.
@@ -79,7 +79,7 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
     penalty = PENALTY + math.log(len(judged))
     cuts = _change_points(clipped, penalty, floor)
     starts = [0, *cuts]
-    tail = _first_steady(judged, starts)
+    tail, foreign = _first_steady(judged, starts)
     start, level = starts[tail], float(np.median(judged[starts[tail] :]))
     while start < len(judged) - 1 and abs(judged[start] - level) > width:
         start += 1
@@ -92,10 +92,12 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
             return SteadyState(
                 warmup, False, f"step time still drifts: {drift:+.1%} over the last {len(judged) - origin} steps"
             )
-    if start == 0:
-        return SteadyState(warmup, True, f"steady from step {warmup + 1} on")
-    slower = float(np.median(judged[:start])) / level - 1
-    return SteadyState(warmup, True, f"steady from step {warmup + 1} on; the steps before took {slower:+.1%}")
+    reason = f"steady from step {warmup + 1} on"
+    if start > 0:
+        reason += f"; the steps before took {float(np.median(judged[:start])) / level - 1:+.1%}"
+    if foreign > 0:
+        reason += f"; {foreign} steps since were at another level"
+    return SteadyState(warmup, True, reason)
 
 
 def _robust(times: Floats) -> tuple[float, float]:
@@ -105,16 +107,17 @@ def _robust(times: Floats) -> tuple[float, float]:
     return centre, max(CLIP * deviation, RELEVANT * centre)
 
 
-def _first_steady(times: Floats, starts: list[int]) -> int:
-    """Index of the first segment that is at the level of all that follows it (the last segment always is)."""
+def _first_steady(times: Floats, starts: list[int]) -> tuple[int, int]:
+    """The first segment that is at the level of all that follows it, and how many of those steps are not after all."""
     lengths = np.diff([*starts, len(times)])
     levels = np.array([np.median(part) for part in np.split(times, starts[1:])])
     for index, start in enumerate(starts):
         level = np.median(times[start:])
         foreign = np.abs(levels[index:] - level) > RELEVANT * level
-        if not foreign[0] and lengths[index:][foreign].sum() <= FOREIGN * (len(times) - start):
-            return index
-    return len(starts) - 1
+        elsewhere = int(lengths[index:][foreign].sum())
+        if not foreign[0] and elsewhere <= FOREIGN * (len(times) - start):
+            return index, elsewhere
+    raise AssertionError("the last segment is at its own level")
 
 
 def _unsettled(times: Floats, starts: list[int], minimum: int, bound: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from gbench.measure.bootstrap import Interval, throughput_interval
 from gbench.measure.limits import Limits, limits
 from gbench.measure.spread import Spread, spread
+from gbench.measure.steady import find_steady_state
 from gbench.measure.telemetry.disturbance import Disturbance, disturbance, mark_disturbed
 from gbench.measure.telemetry.energy import Energy, energy
 from gbench.measure.telemetry.samples import Telemetry, Window
@@ -32,7 +33,8 @@ class Summary:
     """What `result.json` says. Times in seconds, throughputs in images a second over all devices, shares of 1.
 
     complete: the run came to the end it had set itself. steps, images, wall_s: measured, after the warm-up, by the
-    slowest rank's clock.
+    slowest rank's clock. warmup_steps: at least those that the spec leaves out, and those before the step times
+    settled; steady_state: whether they did, said in words beside it.
 
     throughput_img_s: the headline, data loading included, with its 95 % interval; without_data: the same images over
     the time without data wait; clean: over the steps known to be undisturbed (None where that is not known); legacy: as
@@ -45,6 +47,8 @@ class Summary:
     complete: bool
     ranks: int
     warmup_steps: int
+    steady_state: bool
+    steady_state_reason: str
     steps: int
     images: int
     wall_s: float
@@ -77,8 +81,9 @@ def summarize(ranks: list[list[Step]], environment: dict[str, Any], telemetry: T
     if common <= least:
         return None
     slowest = max(whole, key=lambda steps: sum(step.step_s for step in steps[least:]))
-    measured = [steps[least:] for steps in whole]
-    slowest = slowest[least:]
+    steady = find_steady_state([step.step_s for step in slowest], minimum=least)
+    measured = [steps[steady.warmup_steps :] for steps in whole]
+    slowest = slowest[steady.warmup_steps :]
     times = [step.step_s for step in slowest]
     wall_s, data_s = sum(times), sum(step.data_s for step in slowest)
     step_images = [sum(steps) for steps in zip(*([step.images for step in steps] for steps in measured), strict=True)]
@@ -89,7 +94,9 @@ def summarize(ranks: list[list[Step]], environment: dict[str, Any], telemetry: T
     return Summary(
         complete=environment.get("ended", {}).get("steps") == common,
         ranks=len(ranks),
-        warmup_steps=least,
+        warmup_steps=steady.warmup_steps,
+        steady_state=steady.settled,
+        steady_state_reason=steady.reason,
         steps=len(slowest),
         images=images,
         wall_s=wall_s,

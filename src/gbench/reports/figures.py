@@ -61,14 +61,30 @@ def throughput(summary: Summary, devices: int) -> Iterator[tuple[str, str]]:
     """The speed figures, in words that say what they count."""
     deviation_s = summary.step_variance_s2**0.5
     yield "End to end, data loading included", f"{four(summary.throughput_img_s)} img/s"
+    if interval := summary.throughput_interval:
+        bounds = f"{four(interval.low)} to {four(interval.high)} img/s (±{interval.half_width_share:.2%})"
+        yield "95 % interval", f"{bounds}, {interval.method}, blocks of {interval.block_length} steps"
     if devices > 1:
         yield "The same, a device", f"{four(summary.throughput_img_s / devices)} img/s"
     yield "Without waiting for data", f"{four(summary.throughput_without_data_img_s)} img/s"
+    if summary.throughput_legacy_img_s is not None:
+        yield "As launch.sh took it", f"{four(summary.throughput_legacy_img_s)} img/s (steps 3 to 7, data excluded)"
+    if summary.disturbance.marked_share is not None:
+        yield "Throttled steps", f"{summary.disturbance.marked_share:.1%}"
+    if summary.throughput_clean_img_s is not None:
+        yield "Without throttled steps", f"{four(summary.throughput_clean_img_s)} img/s"
     yield "Data wait", f"{summary.data_share:.1%} of the time"
     yield "Step, mean", f"{seconds(summary.step.mean_s)} ± {seconds(deviation_s)} standard deviation"
     yield "Step, median", seconds(summary.step.median_s)
+    low, high, slowest = (seconds(value) for value in (summary.step.p5_s, summary.step.p95_s, summary.step.p99_s))
+    yield "Step, 5 to 95 %", f"{low} to {high}; 99 % {slowest}"
     yield "Measured", f"{count(summary.steps, 'step')}, {count(summary.images, 'image')}, {seconds(summary.wall_s)}"
-    yield "Warm-up, left out", count(summary.warmup_steps, "step")
+    yield "Warm-up, left out", f"{count(summary.warmup_steps, 'step')}; {summary.steady_state_reason}"
+    if summary.limits is not None:
+        yield "Arithmetic", f"{four(summary.limits.tflop_s)} TFLOP/s a device"
+        yield "Verdict", summary.limits.verdict
+    if summary.joules_per_image is not None:
+        yield "Energy", f"{four(summary.joules_per_image)} J an image ({summary.energy.source})"
 
 
 def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
