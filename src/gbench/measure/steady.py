@@ -169,7 +169,7 @@ def _best_shift(centred: Floats, phi: float) -> int:
     count, q, first = len(centred), 1 - phi, 1 - phi * phi
     white = centred[1:] - phi * centred[:-1]
     total = np.concatenate([[0.0], np.cumsum(white)])
-    cut = np.arange(2, count - 1)
+    cut = np.arange(1, count - 1)
     across = white[cut - 1]
     left = first * centred[0] + q * total[cut - 1] - phi * across
     right = q * (total[-1] - total[cut]) + across

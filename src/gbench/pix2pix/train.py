@@ -113,8 +113,12 @@ class Trainer:
 
     def measure_peak(self, seconds: float) -> Peak:
         """What this device can do, in the precision of the run, while the other ranks try theirs."""
-        dtype = precision.AUTOCAST[self.spec.precision] or torch.float32
-        return measure_peak(self.ranks.device, dtype, main_convolution(self.spec), seconds)
+        device, dtype = self.ranks.device, precision.AUTOCAST[self.spec.precision] or torch.float32
+        peak = measure_peak(device, dtype, main_convolution(self.spec), seconds)
+        if device.type == "cuda":  # what it took is no part of the training's memory
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        return peak
 
     def run(self) -> None:
         """Train until all steps are done, or what was measured is enough."""

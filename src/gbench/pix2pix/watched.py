@@ -24,7 +24,7 @@ def watched(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[
         yield
         return
     pids = ranks.gather(os.getpid())
-    gpus = ranks.gather(_uuid(ranks.device)) if ranks.device.type == "cuda" else []
+    gpus = ranks.gather(_name(ranks.device)) if ranks.device.type == "cuda" else []
     if not ranks.is_first:
         ranks.gather(None)
         yield
@@ -35,5 +35,6 @@ def watched(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[
         yield
 
 
-def _uuid(device: torch.device) -> str:
-    return str(torch.cuda.get_device_properties(device).uuid)
+def _name(device: torch.device) -> str:
+    """What NVML knows a GPU by: its UUID, which torch tells from 2.5 on, else its number."""
+    return str(getattr(torch.cuda.get_device_properties(device), "uuid", device.index))
