@@ -64,26 +64,19 @@ def print_json(values: Any) -> None:
 
 def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool) -> None:
     """What a dry run says: every value and its origin, then the exact request."""
+    from gbench.settings.spec import VARIABLE_FIELDS
+
     values = spec.model_dump(mode="json")
     if as_json:
         print_json({"spec": values, "origins": origins, "request": request})
         return
-    fields = {
-        "CONT": "image",
-        "DATASETS": "dataset",
-        "DATASETS_DIR": "datasets_dir",
-        "CNDB_DIR": "cndb_dir",
-        "CODE_LINK": "code_link",
-        "RUN_MODEL_FILE": "run_model_file",
-        "DOCKERFILE": "dockerfile",
-        "CONFIG": "config_dir",
-    }
     click.echo("# the resolved spec: value (origin)")
-    for variable, field in fields.items():
-        click.echo(f"{variable:<28}{values.pop(field)}  ({origins[variable]})")
+    for variable, value in spec.variables.items():
+        click.echo(f"{variable:<28}{value}  ({origins[variable]})")
     config = values.pop("config")
     for key, value in values.items():
-        click.echo(f"{key:<28}{_text(value)}" + (f"  ({origins[key]})" if key in origins else ""))
+        if key not in VARIABLE_FIELDS.values():
+            click.echo(f"{key:<28}{_text(value)}" + (f"  ({origins[key]})" if key in origins else ""))
     for section, inner in config.items():
         for key, value in inner.items() if isinstance(inner, dict) else ():
             name = f"{section}.{key}"

@@ -85,7 +85,7 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
         start += 1
     warmup = minimum + start
     if warmup > bound:
-        return SteadyState(bound, False, _unsettled(judged, starts, minimum, bound))
+        return SteadyState(bound, False, _too_late(judged, starts, warmup, minimum, bound))
     for origin in starts[max(0, tail - 1) : tail + 1]:
         drift = _drift(clipped[origin:], [cut - origin for cut in cuts if cut > origin], start - origin, penalty, floor)
         if drift:
@@ -94,7 +94,7 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
             )
     reason = f"steady from step {warmup + 1} on"
     if start > 0:
-        reason += f"; the steps before took {float(np.median(judged[:start])) / level - 1:+.1%}"
+        reason += f"; the steps before differed by {float(np.median(judged[:start])) / level - 1:+.1%}"
     if foreign > 0:
         reason += f"; {foreign} steps since were at another level"
     return SteadyState(warmup, True, reason)
@@ -120,15 +120,13 @@ def _first_steady(times: Floats, starts: list[int]) -> tuple[int, int]:
     raise AssertionError("the last segment is at its own level")
 
 
-def _unsettled(times: Floats, starts: list[int], minimum: int, bound: int) -> str:
-    """Why a run that got steady after `bound` steps, or never, is not settled."""
-    if len(starts) == 1:
-        return f"not steady within the {bound} steps that warm-up may take"
-    before, last = (float(np.median(part)) for part in np.split(times, starts[1:])[-2:])
-    return (
-        f"step time keeps changing: {len(starts) - 1} changes of level, the last by {last / before - 1:+.1%} at step "
-        f"{minimum + starts[-1] + 1} of {minimum + len(times)}, where warm-up may take {bound} steps"
-    )
+def _too_late(times: Floats, starts: list[int], warmup: int, minimum: int, bound: int) -> str:
+    """Why a run that is steady after `warmup` steps is not settled, where `bound` steps are allowed."""
+    reason = f"not steady before step {warmup + 1} of {minimum + len(times)}, where warm-up may take {bound} steps"
+    if len(starts) > 1:
+        before, last = (float(np.median(part)) for part in np.split(times, starts[1:])[-2:])
+        reason += f"; the last change of level was {last / before - 1:+.1%} at step {minimum + starts[-1] + 1}"
+    return reason
 
 
 def _change_points(times: Floats, penalty: float, floor: float) -> list[int]:

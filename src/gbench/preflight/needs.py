@@ -23,18 +23,10 @@ def variables(look: Look) -> Finding | None:
     spec = look.wanted.spec
     if spec is None:
         return None
-    values = {
-        "CONT": spec.image,
-        "DATASETS": spec.dataset,
-        "DATASETS_DIR": spec.datasets_dir,
-        "CNDB_DIR": spec.cndb_dir,
-        "CODE_LINK": spec.code_link,
-        "RUN_MODEL_FILE": spec.run_model_file,
-        "DOCKERFILE": spec.dockerfile,
-        "CONFIG": spec.config_dir,
-    }
     origins = look.wanted.origins
-    texts = [f"{name}={value}" + (f" ({origins[name]})" if name in origins else "") for name, value in values.items()]
+    texts = [
+        f"{name}={value}" + (f" ({origins[name]})" if name in origins else "") for name, value in spec.variables.items()
+    ]
     return Finding("ok", "; ".join(texts))
 
 

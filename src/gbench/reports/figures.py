@@ -11,7 +11,6 @@ from gbench.measure.summary import Summary
 from gbench.reports.run import Run
 from gbench.reports.text import count, four, label, plain, seconds
 from gbench.runfolder import Step
-from gbench.settings.spec import RunSpec
 
 RANK_COLUMNS = ("rank", "steps", "mean", "median", "p95", "slowest", "data wait")
 LOSS_COLUMNS = ("loss", "measured steps", "of the last epoch")
@@ -110,20 +109,6 @@ def reported(record: Record) -> Iterator[tuple[str, str]]:
         for key, value in figures.items():
             if not key.endswith("_unit"):
                 yield label(key), f"{_number(value)} {figures.get(f'{key}_unit', '')}".strip()
-
-
-def variables(spec: RunSpec) -> dict[str, str]:
-    """launch.sh's variables with the values that this run resolved them to."""
-    return {
-        "CONT": spec.image,
-        "DATASETS": spec.dataset,
-        "DATASETS_DIR": spec.datasets_dir,
-        "CNDB_DIR": spec.cndb_dir,
-        "CODE_LINK": spec.code_link,
-        "RUN_MODEL_FILE": spec.run_model_file,
-        "DOCKERFILE": spec.dockerfile,
-        "CONFIG": spec.config_dir,
-    }
 
 
 def _common(record: Record) -> Iterator[tuple[str, str]]:

@@ -180,7 +180,7 @@ def _reproduction(run: Run) -> None:
         else:
             t.p("This run was started from Python code, not from a command line.")
         t.h3("The variables, as they were resolved")
-        _commands(*(f"export {name}={shlex.quote(value)}" for name, value in figures.variables(spec).items()))
+        _commands(*(f"export {name}={shlex.quote(value)}" for name, value in spec.variables.items()))
         t.h3("What has to be the same")
         with t.ul():
             if git:

@@ -17,6 +17,19 @@ RunnerName = Literal["docker", "local"]
 Recipe = Literal["performance", "convergence", "custom"]
 
 
+# launch.sh's variables, and the fields of RunSpec that they decide
+VARIABLE_FIELDS = {
+    "CONT": "image",
+    "DATASETS": "dataset",
+    "DATASETS_DIR": "datasets_dir",
+    "CNDB_DIR": "cndb_dir",
+    "CODE_LINK": "code_link",
+    "RUN_MODEL_FILE": "run_model_file",
+    "DOCKERFILE": "dockerfile",
+    "CONFIG": "config_dir",
+}
+
+
 class Frozen(BaseModel):
     """Base of every settings class: immutable, and a key it does not know is an error."""
 
@@ -131,6 +144,11 @@ class RunSpec(Frozen):
     results_dir: str
     logs_dir: str
     command_line: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """launch.sh's eight variables, with the values that this run resolved them to."""
+        return {variable: getattr(self, field) for variable, field in VARIABLE_FIELDS.items()}
 
     @property
     def world_size(self) -> int:

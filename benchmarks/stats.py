@@ -1,0 +1,160 @@
+"""How far the statistics of a run can be trusted, on simulated runs with known truth, and what they cost.
+
+    python benchmarks/stats.py [--coverage] [--until-ci] [--steady] [--speed] [--draws 1000]
+
+Without a choice all four are shown. The tables of docs/statistics.md are this output (about two minutes on one core).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from gbench.measure.bootstrap import next_check, precise_enough, throughput_interval
+from gbench.measure.spread import spread, t_quantile
+from gbench.measure.steady import find_steady_state
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "measure"))
+from simulated import Floats, ar1, lognormal, pauses, slow_wave  # noqa: E402
+
+Series = Callable[[int, int, float, float, np.random.Generator], Floats]
+LENGTHS = (20, 50, 100, 200, 500, 2000)
+
+
+def covers(series: Floats) -> float:
+    """Share of the series (mean 1) whose interval holds the truth."""
+    intervals = [throughput_interval(step_s, 1) for step_s in series]
+    return sum(found is not None and found.low <= 1 <= found.high for found in intervals) / len(series)
+
+
+def naive_covers(series: Floats) -> float:
+    """The same for Student's t on steps taken for independent."""
+    steps = series.shape[1]
+    half_width = t_quantile(0.975, steps - 1) * series.std(axis=1, ddof=1) / steps**0.5
+    return float(np.mean(np.abs(series.mean(axis=1) - 1) <= half_width))
+
+
+def coverage(draws: int) -> None:
+    """Coverage of the 95 % interval, and of the naive one."""
+    cases: list[tuple[str, Series, tuple[float, ...], float]] = [
+        ("AR(1), noise 1 %", ar1, (0.0, 0.3, 0.6, 0.8), 0.01),
+        ("AR(1), noise 5 %", ar1, (0.0, 0.3, 0.6, 0.8, 0.9), 0.05),
+        ("lognormal AR(1), 5 %", lognormal, (0.0, 0.3, 0.6, 0.8), 0.05),
+        ("lognormal AR(1), 50 %", lognormal, (0.0, 0.6, 0.8), 0.5),
+        ("wave in white noise, 5 %", slow_wave, (0.6, 0.8, 0.9), 0.05),
+        ("2 % of steps double, 1 %", pauses, (0.0, 0.6), 0.01),
+    ]
+    print(f"\nCoverage of the 95 % interval in % of {draws} draws (naive interval at 200 steps beside it)\n")
+    print("| series | phi |" + "".join(f" n = {steps} |" for steps in LENGTHS) + " naive, n = 200 |")
+    print("|---|---|" + "---|" * (len(LENGTHS) + 1))
+    rng = np.random.default_rng(0)
+    for name, simulate, phis, noise in cases:
+        for phi in phis:
+            series = {steps: simulate(draws, steps, phi, noise, rng) for steps in LENGTHS}
+            cells = [covers(series[steps]) for steps in LENGTHS] + [naive_covers(series[200])]
+            print(f"| {name} | {phi} |" + "".join(f" {100 * share:.1f} |" for share in cells), flush=True)
+
+
+def until_ci(draws: int) -> None:
+    """Steps that `--until-ci 1%` takes, and coverage of the interval it stops at."""
+    most = 6000
+    print(f"\nStopping at a half-width of 1 %: {draws} draws of AR(1)\n")
+    print("| phi | noise | steps: median | 5 % to 95 % | coverage |\n|---|---|---|---|---|")
+    rng = np.random.default_rng(0)
+    for phi, noise in ((0.0, 0.05), (0.3, 0.05), (0.6, 0.05), (0.8, 0.03), (0.8, 0.05)):
+        taken, series = [], ar1(draws, most, phi, noise, rng)
+        for step_s in series:
+            steps = next_check(0)
+            while steps < most and not precise_enough(step_s[:steps], 1, 0.01):
+                steps = next_check(steps)
+            taken.append(min(steps, most))
+        share = np.mean([covers(step_s[None, :steps]) for step_s, steps in zip(series, taken, strict=True)])
+        low, middle, high = np.percentile(taken, [5, 50, 95])
+        print(f"| {phi} | {noise:.0%} | {middle:.0f} | {low:.0f} to {high:.0f} | {100 * share:.1f} |", flush=True)
+
+
+def steady(draws: int) -> None:
+    """How often the end of warm-up is right, over autocorrelations."""
+    print(f"\nSteady state: share of {draws} draws judged right, in %\n")
+    phis = (0.0, 0.3, 0.6, 0.8)
+    print("| run | right is |" + "".join(f" phi {phi} |" for phi in phis) + "\n|---|---|" + "---|" * len(phis))
+    rng = np.random.default_rng(0)
+
+    def show(name: str, right: str, steps: int, noise: float, shape: Floats, warmup: tuple[int, int] | None) -> None:
+        cells = []
+        for phi in phis:
+            found = [find_steady_state(step_s) for step_s in ar1(draws, steps, phi, noise, rng) + shape]
+            if warmup is None:
+                cells.append(np.mean([not each.settled for each in found]))
+            else:
+                cells.append(np.mean([each.settled and warmup[0] <= each.warmup_steps <= warmup[1] for each in found]))
+        print(f"| {name} | {right} |" + "".join(f" {100 * cell:.1f} |" for cell in cells), flush=True)
+
+    for steps in (20, 50, 100, 500, 2000):
+        show(f"{steps} steady steps, noise 5 %", "no warm-up", steps, 0.05, np.zeros(steps), (0, 0))
+    for steps, slow, more in ((100, 3, 0.3), (200, 20, 0.3), (500, 50, 0.1), (2000, 20, 0.3)):
+        shape = np.where(np.arange(steps) < slow, more, 0.0)
+        right = f"{slow} +- 2 steps"
+        show(
+            f"{slow} of {steps} steps slower by {more:.0%}, noise 3 %", right, steps, 0.03, shape, (slow - 2, slow + 2)
+        )
+    for steps, constant in ((500, 20), (2000, 100)):
+        shape = 0.5 * np.exp(-np.arange(steps) / constant)
+        window = (round(1.8 * constant), round(6.2 * constant))
+        name = f"decay from +50 % in {constant} of {steps} steps, noise 3 %"
+        show(name, "0.1 to 8 % of it left", steps, 0.03, shape, window)
+    for steps, drift in ((100, 0.2), (500, 0.1), (2000, 0.1), (2000, 0.03)):
+        name = f"drift of {drift:.0%} over {steps} steps, noise 2 %"
+        show(name, "not settled", steps, 0.02, np.linspace(0, drift, steps), None)
+    for steps, at, more in ((100, 70, 0.1), (500, 350, 0.05), (500, 450, 0.1)):
+        shape = np.where(np.arange(steps) < at, 0.0, more)
+        show(f"slower by {more:.0%} from step {at} of {steps}, noise 2 %", "not settled", steps, 0.02, shape, None)
+    paused = np.where(np.arange(500) % 50 == 25, 5.0, 0.0)
+    show("every 50th of 500 steps 6 times as long, noise 2 %", "no warm-up", 500, 0.02, paused, (0, 0))
+
+
+def speed() -> None:
+    """Seconds each statistic takes."""
+    print("\nSeconds, best of 5\n\n| steps | interval | steady state | spread |\n|---|---|---|---|")
+    rng = np.random.default_rng(0)
+    for steps in (1_000, 100_000, 1_000_000):
+        step_s = ar1(1, steps, 0.6, 0.05, rng)[0]
+        step_s[:50] += 1
+
+        def best(statistic: Callable[[Floats], object], data: Floats = step_s) -> float:
+            times = []
+            for _ in range(5):
+                start = time.perf_counter()
+                statistic(data)
+                times.append(time.perf_counter() - start)
+            return min(times)
+
+        cells = (best(lambda data: throughput_interval(data, 8)), best(find_steady_state), best(spread))
+        print(f"| {steps:,} |" + "".join(f" {cell:.4f} |" for cell in cells), flush=True)
+
+
+def main() -> None:
+    """Show what was chosen."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("coverage", "until-ci", "steady", "speed"):
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--draws", type=int, default=1000)
+    chosen = parser.parse_args()
+    everything = not (chosen.coverage or chosen.until_ci or chosen.steady or chosen.speed)
+    if chosen.coverage or everything:
+        coverage(chosen.draws)
+    if chosen.until_ci or everything:
+        until_ci(chosen.draws)
+    if chosen.steady or everything:
+        steady(chosen.draws)
+    if chosen.speed or everything:
+        speed()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Step times with known truth: what the statistics are judged on, here and in benchmarks/stats.py.
+
+All are around 1 second a step; a share of it is their unit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def ar1(draws: int, steps: int, phi: float, noise: float, rng: np.random.Generator) -> Floats:
+    """Stationary AR(1) series with mean 1 and standard deviation `noise` [draws, steps]."""
+    series = rng.standard_normal((steps, draws))
+    series[1:] *= math.sqrt(1 - phi * phi)
+    for step in range(1, steps):
+        series[step] += phi * series[step - 1]
+    return 1 + noise * series.T
+
+
+def lognormal(draws: int, steps: int, phi: float, noise: float, rng: np.random.Generator) -> Floats:
+    """The same with lognormal marginals and mean 1: few steps are much slower, none much faster."""
+    spread = math.sqrt(math.log(1 + noise * noise))
+    normal = ar1(draws, steps, phi, 1.0, rng) - 1
+    return np.exp(spread * normal - spread * spread / 2)
+
+
+def slow_wave(draws: int, steps: int, phi: float, noise: float, rng: np.random.Generator) -> Floats:
+    """White noise on an AR(1) wave of half its size: not AR(1), its first autocorrelation hides the wave."""
+    return ar1(draws, steps, phi, noise / 2, rng) + noise * rng.standard_normal((draws, steps))
+
+
+def pauses(draws: int, steps: int, phi: float, noise: float, rng: np.random.Generator) -> Floats:
+    """AR(1) with one step in 50 taking twice as long; mean 1."""
+    return (ar1(draws, steps, phi, noise, rng) + (rng.random((draws, steps)) < 0.02)) / 1.02

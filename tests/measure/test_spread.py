@@ -1,0 +1,78 @@
+"""Spread of step times, and where the variance of repeated runs comes from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gbench.measure.spread import RunMean, repeats_variance, spread, t_quantile
+
+
+def test_percentiles_interpolate_between_steps() -> None:
+    found = spread([0.1 * step for step in range(101)])
+    assert (found.p5_s, found.median_s, found.p95_s, found.p99_s) == pytest.approx((0.5, 5.0, 9.5, 9.9))
+    assert found.mean_s == pytest.approx(5.0)
+    assert found.std_s == pytest.approx(np.std(0.1 * np.arange(101), ddof=1))
+
+
+def test_one_step_has_no_spread() -> None:
+    assert (spread([0.3]).std_s, spread([0.3]).p99_s) == (0.0, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("probability", "dof", "quantile"),
+    [
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.975, 5, 2.571),
+        (0.95, 10, 1.812),
+        (0.995, 30, 2.75),
+        (0.975, 1000, 1.962),
+    ],
+)
+def test_quantiles_of_students_t_are_those_of_the_tables(probability: float, dof: float, quantile: float) -> None:
+    assert t_quantile(probability, dof) == pytest.approx(quantile, abs=6e-4)
+
+
+def test_quantiles_between_whole_degrees_of_freedom_are_between() -> None:
+    assert t_quantile(0.975, 4) < t_quantile(0.975, 3.5) < t_quantile(0.975, 3)
+
+
+def test_variance_components_of_a_textbook_layout() -> None:
+    """Two runs of two steps, (1, 3) and (5, 9): MSW 5, MSB 25, between (25 - 5) / 2."""
+    found = repeats_variance([RunMean(2.0, 2.0, 2), RunMean(7.0, 8.0, 2)])
+    assert (found.mean, found.within_variance, found.between_variance) == (4.5, 5.0, pytest.approx(10.0))
+
+
+def test_components_are_recovered_from_unequal_simulated_runs() -> None:
+    rng = np.random.default_rng(1)
+    runs = []
+    for _ in range(400):
+        steps = rng.normal(rng.normal(100.0, 2.0), 5.0, rng.integers(20, 60))
+        runs.append(RunMean(float(steps.mean()), float(steps.var(ddof=1)), len(steps)))
+    found = repeats_variance(runs)
+    assert found.within_variance == pytest.approx(25.0, rel=0.05)
+    assert found.between_variance == pytest.approx(4.0, rel=0.2)
+
+
+def test_interval_over_runs_covers_the_mean_of_all_runs_and_steps_alone_would_not() -> None:
+    """5 runs of 200 steps: what differs between runs, pooled steps can't see."""
+    rng, hits, pooled_hits = np.random.default_rng(2), 0, 0
+    for _ in range(1000):
+        steps = rng.normal(rng.normal(100.0, 2.0, (5, 1)), 5.0, (5, 200))
+        found = repeats_variance([RunMean(run.mean(), run.var(ddof=1), 200) for run in steps])
+        assert found.low is not None and found.high is not None
+        hits += found.low <= 100.0 <= found.high
+        pooled_hits += abs(steps.mean() - 100.0) <= 1.96 * steps.std() / 1000**0.5
+    assert 0.93 <= hits / 1000 <= 0.97
+    assert pooled_hits / 1000 < 0.6
+
+
+def test_runs_that_differ_no_more_than_their_steps_explain_have_no_variance_between() -> None:
+    assert repeats_variance([RunMean(10.0, 4.0, 50), RunMean(10.01, 4.0, 50)]).between_variance == 0.0
+
+
+def test_one_run_says_nothing_about_others() -> None:
+    found = repeats_variance([RunMean(10.0, 4.0, 50)])
+    assert (found.runs, found.mean, found.within_variance) == (1, 10.0, 4.0)
+    assert (found.between_variance, found.low, found.high) == (None, None, None)
