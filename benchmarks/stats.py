@@ -2,8 +2,8 @@
 
     python benchmarks/stats.py [--coverage] [--until-ci] [--steady] [--speed] [--draws 1000]
 
-Without a choice all four are shown, in about four minutes on one core. The tables of docs/statistics.md are this output;
-its coverage table was drawn 4,000 times (--coverage --draws 4000).
+Without a choice all four are shown, in about four minutes on one core. The tables of docs/statistics.md are this
+output; its coverage table was drawn 4,000 times (--coverage --draws 4000).
 """
 
 from __future__ import annotations
