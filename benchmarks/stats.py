@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ Series = Callable[[int, int, float, float, np.random.Generator], Floats]
 LENGTHS = (20, 50, 100, 200, 500, 2000)
 
 
-def covers(series: Floats) -> float:
+def covers(series: Sequence[Floats] | Floats) -> float:
     """Share of the series (mean 1) whose interval holds the truth."""
     intervals = [throughput_interval(step_s, 1) for step_s in series]
     return sum(found is not None and found.low <= 1 <= found.high for found in intervals) / len(series)
@@ -58,6 +58,13 @@ def coverage(draws: int) -> None:
             series = {steps: simulate(draws, steps, phi, noise, rng) for steps in LENGTHS}
             cells = [covers(series[steps]) for steps in LENGTHS] + [naive_covers(series[200])]
             print(f"| {name} | {phi} |" + "".join(f" {100 * share:.1f} |" for share in cells), flush=True)
+    for phi in (0.0, 0.3, 0.6, 0.8):
+        cells = []
+        for steps in LENGTHS[2:]:
+            warming = ar1(draws, steps, phi, 0.03, rng) + np.where(np.arange(steps) < steps // 10, 0.3, 0.0)
+            cells.append(covers([step_s[find_steady_state(step_s).warmup_steps :] for step_s in warming]))
+        row = "".join(f" {100 * share:.1f} |" for share in cells)
+        print(f"| AR(1), 3 %, after a warm-up it had to find | {phi} | | |{row} |", flush=True)
 
 
 def until_ci(draws: int) -> None:
@@ -73,7 +80,7 @@ def until_ci(draws: int) -> None:
             while steps < most and not precise_enough(step_s[:steps], 1, 0.01):
                 steps = next_check(steps)
             taken.append(min(steps, most))
-        share = np.mean([covers(step_s[None, :steps]) for step_s, steps in zip(series, taken, strict=True)])
+        share = covers([step_s[:steps] for step_s, steps in zip(series, taken, strict=True)])
         low, middle, high = np.percentile(taken, [5, 50, 95])
         print(f"| {phi} | {noise:.0%} | {middle:.0f} | {low:.0f} to {high:.0f} | {100 * share:.1f} |", flush=True)
 

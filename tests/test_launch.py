@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -269,16 +270,22 @@ def test_a_changed_dataset_is_not_measured(
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.slow
-def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing_running(small_launch: list[str], tmp_path: Path) -> None:
+def started(small_launch: list[str], folder: Path, until: str) -> subprocess.Popen[str]:
+    """A long run on two processes that has printed a line that starts with `until`."""
     command = [sys.executable, "-m", "gbench", "launch", "pix2pix_resnet_9blocks", "4", "2", "FP32", *small_launch]
     process = subprocess.Popen(
-        [*command, "--steps", "100000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--steps", "100000"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("(epoch: 3"):  # 4 steps an epoch: the warm-up is over
+        if line.startswith(until):
             break
+    return process
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing_running(small_launch: list[str], tmp_path: Path) -> None:
+    process = started(small_launch, tmp_path, until="(epoch: 3")  # 4 steps an epoch: 10 are warm-up
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -290,6 +297,26 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing_running(small_launch:
     assert len(list(folder.steps(0))) >= 8
     assert not (tmp_path / "cndb").exists()
     assert not _mentions(folder.path)
+
+
+@pytest.mark.slow
+def test_a_run_whose_gbench_was_killed_still_yields_statistics(
+    gbench: Gbench, small_launch: list[str], tmp_path: Path
+) -> None:
+    process = started(small_launch, tmp_path, until="(epoch: 6")
+    process.kill()
+    process.wait()
+    folder = the_run(tmp_path)
+    deadline = time.monotonic() + 60
+    while _mentions(folder.path):
+        assert time.monotonic() < deadline, "its processes are still there"
+        time.sleep(0.1)
+    assert folder.read("result.json") is None
+    summary = gbench("summary", folder.path, "--json")
+    assert summary.code == 0, summary.err
+    assert summary.json["complete"] is False
+    assert summary.json["steps"] >= 10
+    assert "INCOMPLETE" in gbench("summary", folder.path).out
 
 
 def _mentions(path: Path) -> list[str]:

@@ -47,7 +47,11 @@ def record_of(folder: RunFolder) -> Record:
         metric_data=result["last_epoch_losses" if spec.recipe == "convergence" else "losses"],
         soft_info=Named(**{**values["soft_info"].model_dump(), **software}),
     )
-    values["extra"]["precision_flags"] = environment["precision_at_end"]
+    values["extra"].update(
+        precision_flags=environment["precision_at_end"],
+        gpus=environment["hardware"].get("gpus"),
+        ended=environment["ended"],
+    )
     return _checked(values)
 
 
