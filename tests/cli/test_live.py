@@ -34,6 +34,13 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
         assert progress.text() == "step 3/103  40 img/s  data wait 12%  G_L1 33  0:40 left"
 
 
+def test_the_throughput_carries_its_interval_once_there_are_steps_enough(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec())
+    with StepWriter(folder, 0) as writer:
+        writer.append(step(number) for number in range(1, 41))
+    assert "  20 img/s +-0.0%  " in (Progress(folder).text() or "")
+
+
 def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
     with StepWriter(folder, 0) as writer:

@@ -6,6 +6,7 @@ import json
 from collections import deque
 from pathlib import Path
 
+from gbench.measure.bootstrap import throughput_interval
 from gbench.runfolder import RunFolder, Step
 
 RECENT = 50  # steps that loss and data share are told of
@@ -22,7 +23,7 @@ class Progress:
         self._rest = b""
         self._recent: deque[Step] = deque(maxlen=RECENT)
         self._planned: int | None = None
-        self._images, self._measured_s = 0, 0.0
+        self._measured: list[Step] = []
 
     def text(self) -> str | None:
         """The line as of now; None before the first step."""
@@ -33,10 +34,7 @@ class Progress:
         if self._planned is None:
             self._planned = (self._folder.read("environment.json") or {}).get("planned_steps")
         parts = [f"step {last.step}/{self._planned or '?'}"]
-        if self._measured_s:
-            parts.append(f"{self._images * self._spec.world_size / self._measured_s:.4g} img/s")
-        else:
-            parts.append("warming up")
+        parts.append(self._throughput() if self._measured else "warming up")
         wall_s = sum(step.step_s for step in self._recent)
         parts.append(f"data wait {sum(step.data_s for step in self._recent) / wall_s:.0%}")
         parts += [f"{name} {value:.3g}" for name, value in last.losses.items()]
@@ -60,5 +58,11 @@ class Progress:
             step = Step(**values)
             self._recent.append(step)
             if not step.warmup:
-                self._images += step.images
-                self._measured_s += step.step_s
+                self._measured.append(step)
+
+    def _throughput(self) -> str:
+        times = [step.step_s for step in self._measured]
+        images = [step.images * self._spec.world_size for step in self._measured]
+        interval = throughput_interval(times, images)
+        width = f" +-{interval.half_width_share:.1%}" if interval else ""
+        return f"{sum(images) / sum(times):.4g} img/s{width}"

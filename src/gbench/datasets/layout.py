@@ -50,7 +50,8 @@ def phase_images(root: Path, phase: str) -> list[Path]:
         raise InfrastructureError(f"no dataset in {root} (it has none of {', '.join(PHASES)})", GET_A_DATASET)
     if phase not in phases:
         raise InfrastructureError(
-            f"the dataset in {root} has no phase '{phase}', only {', '.join(phases)}", "set data.phase to one it has"
+            f"the dataset in {root} has no phase '{phase}', only {', '.join(phases)}",
+            f"take one it has: --set data.phase={phases[0]}",
         )
     images = list_images(root / phase)
     if not images:

@@ -3,7 +3,7 @@
 Throughput is a ratio, all images over all time, and steps are autocorrelated: slow ones come in company. Resampling
 single steps would call the interval of such a run far too narrow. So, in order:
 
-1. Linearise the ratio: a step's score is its time less what its images should have taken (Hájek; Taylor's expansion).
+1. Linearise the ratio: a step's score is its time less what its images should have taken (Taylor's expansion).
 2. Sum neighbouring scores into at most GROUPS groups: a run of any length costs the same, and slow waves fit in blocks.
 3. Prewhiten: take out first-order autocorrelation, corrected for its small-sample bias (Kendall 1954).
 4. Resample overlapping blocks of what is left (Künsch 1989), as long as Politis and White (2004, corrected by Patton,

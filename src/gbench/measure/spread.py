@@ -79,7 +79,7 @@ def repeats_variance(runs: Sequence[RunMean], level: float = 0.95) -> Repeats:
     """Within-run and between-run variance of at least one run, and the interval of the mean over runs.
 
     One-way random-effects analysis of variance for unequal counts, solved by the method of moments and cut off at zero
-    (Searle, Casella, McCulloch, Variance Components, 1992, section 3.6). The interval is Student's t on the runs'
+    (Searle, Casella, McCulloch, Variance Components, 1992, chapter 3). The interval is Student's t on the runs'
     means, each counting once: it assumes that runs are independent, and nothing about the steps within them.
     """
     means, variances, counts = np.array([(run.mean, run.variance, run.count) for run in runs], dtype=float).T

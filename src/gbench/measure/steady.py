@@ -30,7 +30,7 @@ MIN_STEPS = 20  # fewer can't be told from chance
 RELEVANT = 0.01  # levels closer than this share are one level
 FOREIGN = 0.05  # share of a steady tail that may lie at other levels: pauses, disturbances
 CLIP = 4.0  # robust standard deviations
-PENALTY = 10.0  # beside log(steps), of a change; about 1 false change in 50 runs of 50 to 5,000 autocorrelated steps
+PENALTY = 10.0  # beside log(steps), of a change: the false alarms it leaves are in docs/statistics.md
 RESOLUTION = 1e-4  # share of a step that no clock is trusted below
 
 Floats = NDArray[np.float64]
