@@ -62,6 +62,15 @@ def test_constant_steps_have_an_interval_without_width() -> None:
     assert interval_of(np.full(50, 0.25)).low == interval_of(np.full(50, 0.25)).high == 32.0
 
 
+@pytest.mark.parametrize("exact", [(0.125, 0.25), (0.1, 0.2), (0.1, 0.1, 0.1, 0.3)])
+def test_a_pattern_that_repeats_is_told_more_exactly_than_by_independent_steps(exact: tuple[float, ...]) -> None:
+    step_s = np.tile(exact, 50)
+    interval = interval_of(step_s)
+    truth = 8 / float(np.mean(exact))
+    assert interval.low <= truth * (1 + 1e-8) and interval.high >= truth * (1 - 1e-8)
+    assert interval.half_width_share < 1.96 * step_s.std() / step_s.mean() / math.sqrt(len(step_s))
+
+
 def test_autocorrelation_widens_the_interval_and_lowers_the_effective_steps() -> None:
     rng = np.random.default_rng(4)
     independent, waves = ([interval_of(step_s) for step_s in ar1(50, 2000, phi, 0.05, rng)] for phi in (0.0, 0.8))

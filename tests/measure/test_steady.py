@@ -88,6 +88,13 @@ def test_single_slow_steps_do_not_matter(phi: float) -> None:
     assert share(series, lambda steady: steady.settled and steady.warmup_steps <= 1) >= 0.95
 
 
+def test_single_slow_steps_do_not_hide_a_warm_up() -> None:
+    series = ar1(DRAWS, 300, 0.3, 0.02, np.random.default_rng(14))
+    series[:, :30] += 0.1
+    series[:, 40::25] += 5.0
+    assert share(series, lambda steady: steady.settled and abs(steady.warmup_steps - 30) <= 2) >= 0.95
+
+
 def test_warm_up_before_steps_without_any_noise_is_exact() -> None:
     steady = find_steady_state(np.repeat([0.5, 0.2, 0.1], [1, 6, 93]))
     assert (steady.warmup_steps, steady.settled) == (7, True)

@@ -118,12 +118,13 @@ def test_killing_gbench_itself_leaves_no_process_behind(tmp_path: Path) -> None:
     script.write_text(STUBBORN.format(pid=tmp_path / "pid", then="wait"))
     supervise = [sys.executable, "-m", "gbench.runners.supervise", "--", "bash", str(script)]
     parent = subprocess.Popen(
-        [sys.executable, "-c", f"import subprocess; subprocess.run({supervise!r}, stdin=subprocess.PIPE)"],
+        [sys.executable, "-c", f"import subprocess; subprocess.Popen({supervise!r}, stdin=subprocess.PIPE).wait()"],
         cwd=tmp_path,
         start_new_session=True,
     )
     wait_until(lambda: (tmp_path / "pid").exists())
-    assert len(sessions_below(tmp_path)) >= 4
+    assert len(sessions_below(tmp_path)) >= 4  # the parent, the supervisor, the script, what it started
+    assert parent.poll() is None
     parent.kill()
     parent.wait()
     wait_until(lambda: sessions_below(tmp_path) == [])

@@ -167,13 +167,14 @@ def _flat_top_variance(noise: Floats, length: int) -> float:
     """Long-run variance of centred noise: twice the blocks' variance less that of blocks half as long.
 
     This weighs autocovariances by the trapezoid of Politis and Romano (1995), which does not tilt down from lag 0.
+    Steps that alternate cancel in blocks, but not to nothing.
     """
 
     def variance(size: int) -> float:
         return float(np.mean(_block_sums(noise, size) ** 2)) / size * len(noise) / (len(noise) - 1 - size)
 
     whole = variance(length)
-    return max(2 * whole - variance(max(1, length // 2)), whole / 2)
+    return max(2 * whole - variance(max(1, length // 2)), whole / 2, 0.01 * float(np.mean(noise**2)))
 
 
 def _resample(noise: Floats, length: int, seed: int) -> Floats:
@@ -181,6 +182,7 @@ def _resample(noise: Floats, length: int, seed: int) -> Floats:
     blocks = _block_sums(noise, length)
     blocks -= blocks.mean()
     drawn = math.ceil(len(noise) / length)
+    scale = math.sqrt(drawn * float(np.mean(blocks**2))) or 1.0
     choice = np.random.default_rng(seed).integers(0, len(blocks), (RESAMPLES, drawn))
-    totals: Floats = blocks[choice].sum(axis=1) / math.sqrt(drawn * float(np.mean(blocks**2)))
+    totals: Floats = blocks[choice].sum(axis=1) / scale
     return totals
