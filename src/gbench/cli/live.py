@@ -23,7 +23,8 @@ class Progress:
         self._rest = b""
         self._recent: deque[Step] = deque(maxlen=RECENT)
         self._planned: int | None = None
-        self._measured: list[Step] = []
+        self._times: list[float] = []  # of the measured steps, and their images over all devices
+        self._images: list[int] = []
 
     def text(self) -> str | None:
         """The line as of now; None before the first step."""
@@ -34,7 +35,7 @@ class Progress:
         if self._planned is None:
             self._planned = (self._folder.read("environment.json") or {}).get("planned_steps")
         parts = [f"step {last.step}/{self._planned or '?'}"]
-        parts.append(self._throughput() if self._measured else "warming up")
+        parts.append(self._throughput() if self._times else "warming up")
         wall_s = sum(step.step_s for step in self._recent)
         parts.append(f"data wait {sum(step.data_s for step in self._recent) / wall_s:.0%}")
         parts += [f"{name} {value:.3g}" for name, value in last.losses.items()]
@@ -58,11 +59,10 @@ class Progress:
             step = Step(**values)
             self._recent.append(step)
             if not step.warmup:
-                self._measured.append(step)
+                self._times.append(step.step_s)
+                self._images.append(step.images * self._spec.world_size)
 
     def _throughput(self) -> str:
-        times = [step.step_s for step in self._measured]
-        images = [step.images * self._spec.world_size for step in self._measured]
-        interval = throughput_interval(times, images)
+        interval = throughput_interval(self._times, self._images)
         width = f" +-{interval.half_width_share:.1%}" if interval else ""
-        return f"{sum(images) / sum(times):.4g} img/s{width}"
+        return f"{sum(self._images) / sum(self._times):.4g} img/s{width}"

@@ -6,7 +6,7 @@ import ctypes
 import inspect
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,7 +98,7 @@ def joined(device: Device, expected: int) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
-def die_with_parent(prctl: Callable[..., int] | None = None) -> None:
+def die_with_parent() -> None:
     """Have the kernel kill this process when torchrun dies: torchrun gives each worker a session of its own, where no
     signal to torchrun's process group would reach it."""
-    (prctl or ctypes.CDLL(None).prctl)(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
