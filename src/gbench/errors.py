@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     USAGE = 2  # the command line, a variable or a config is wrong; nothing was started
     INCONCLUSIVE = 3  # ran, but the evidence decides nothing
     INFRASTRUCTURE = 4  # Docker, the dataset, the disk or the device stands in the way
+    NOT_UPLOADED = 5  # the run ended well and its record is on disk, but the database did not take it
     INTERRUPTED = 130  # Ctrl-C or SIGTERM
 
 
@@ -41,6 +42,10 @@ class GbenchError(Exception):
 
 class RunFailed(GbenchError):
     """The measured run itself ended badly."""
+
+
+class RecordError(GbenchError):
+    """A record, or a line of a benchmark log, that can't be read."""
 
 
 class UsageError(GbenchError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from io import FileIO
@@ -27,11 +28,22 @@ def write_atomically(path: Path, text: str) -> None:
             os.umask(umask)
             Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes it private
             Path(temporary).replace(path)
+            _sync_folder(path.parent)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise cant_write(path, error) from error
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename in a folder last, power loss included; some network file systems can't, and need not."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_all(file: FileIO, data: bytes) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from gbench import provenance
 from gbench.cndb import logline
 from gbench.cndb.from_run import record_of
-from gbench.cndb.record import Record, write_record
+from gbench.cndb.record import Record
+from gbench.cndb.recordfile import write_record
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import ExitCode, GbenchError, RunFailed

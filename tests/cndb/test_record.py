@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from gbench.cndb import logline
 from gbench.cndb.from_run import record_of
-from gbench.cndb.record import Named, Record, file_name, to_yaml, write_record
+from gbench.cndb.record import Named, Record
+from gbench.cndb.recordfile import file_name, to_yaml, write_record
 from gbench.errors import RunFailed
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec

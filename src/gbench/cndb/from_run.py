@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from gbench.cndb import logline
-from gbench.cndb.record import RECORD_SCHEMA, Named, Record
+from gbench.cndb.identity import sealed
+from gbench.cndb.record import Named, Record, checked
 from gbench.errors import RunFailed
 from gbench.runfolder import RunFolder
 from gbench.runners.plan import BENCHMARK_LOG_NAME
@@ -20,6 +19,7 @@ def record_of(folder: RunFolder) -> Record:
 
     Raises:
         RunFailed: the run left nothing that a record can be made of.
+        RecordError: what it left makes no record, such as a figure that is not finite.
     """
     spec, host = folder.spec(), folder.read("host.json") or {}
     environment, result = folder.read("environment.json"), folder.read("result.json")
@@ -33,7 +33,7 @@ def record_of(folder: RunFolder) -> Record:
         except ValueError as error:
             raise RunFailed(f"benchmark log line {line!r}: {error}", "mend the run script") from error
         values.update(said, extra={**values["extra"], **said.get("extra", {})})
-        return _checked(values)
+        return sealed(checked(values, str(folder.path)))
     if environment is None or result is None:
         raise RunFailed(
             "the run left neither measured steps nor a benchmark log line",
@@ -52,7 +52,7 @@ def record_of(folder: RunFolder) -> Record:
         gpus=environment["hardware"].get("gpus"),
         ended=environment["ended"],
     )
-    return _checked(values)
+    return sealed(checked(values, str(folder.path)))
 
 
 def _benchmark_line(path: Path) -> str | None:
@@ -96,7 +96,6 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
         "extra": {
             "NV_Web": "N/A",
             "Github": "N/A",
-            "record_schema": RECORD_SCHEMA,
             "run_id": spec.run_id,
             "recipe": spec.recipe,
             "batch_size_per_device": spec.batch_per_device,
@@ -128,12 +127,3 @@ def _perf_data(result: dict[str, Any]) -> dict[str, Any]:
         "count": rest.pop("steps"),
         **rest,
     }
-
-
-def _checked(values: dict[str, Any]) -> Record:
-    try:
-        return Record(**values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "record"
-        raise RunFailed(f"{field}: {problem['msg']}", "the run's figures make no record; read its log") from error

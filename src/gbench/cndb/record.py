@@ -1,21 +1,21 @@
 """The CNDB record: one benchmark result, in the keys that the original `cndb_submit` reads and writes.
 
-Numbers are numbers, with a unit beside them; what the original does not know goes into the free mappings.
+A record in memory is always in one form, whoever wrote it: numbers are numbers, with a unit beside them; what the
+original does not know is in the free mappings, most of it in `extra`.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from gbench.files import make_folder, write_atomically
+from gbench.cndb.values import figures_as_numbers, mapping_of, plain
+from gbench.errors import RecordError
 
 RECORD_SCHEMA = 1
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(gt=0, lt=2**31)]  # the database's integer
 
 
 class Named(BaseModel):
@@ -23,7 +23,7 @@ class Named(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(min_length=1)
+    name: Name
 
 
 class Record(BaseModel):
@@ -31,15 +31,15 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(min_length=1)
-    batch_size: int = Field(gt=0)  # total over all devices
-    framework: str = Field(min_length=1)
-    dataset: str = Field(min_length=1)
-    dev: str = Field(min_length=1)
-    dev_num: int = Field(gt=0)
-    train_type: str
+    model: Name
+    batch_size: Count | None = None  # total over all devices
+    framework: Name
+    dataset: Name
+    dev: Name
+    dev_num: Count
+    train_type: str | None = None  # FP32, TF32, AMP, BF16
     eval_type: str | None = "-"
-    dist_type: str
+    dist_type: str | None = None  # Single, DP, DDP, hvd
     perf_data: dict[str, Any] | None = None
     metric_data: dict[str, Any] | None = None
     hyper_params: dict[str, Any] | None = None
@@ -50,34 +50,55 @@ class Record(BaseModel):
     tags: list[str] | None = None
     extra: dict[str, Any] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_form(cls, values: Any) -> Any:
+        """Whatever the original wrote, in this version's form; each value one that every store gives back."""
+        if not isinstance(values, dict):
+            raise ValueError("not a mapping of record keys")
+        dumped = {key: value.model_dump() if isinstance(value, Named) else value for key, value in values.items()}
+        return {key: plain(value, str(key)) for key, value in dumped.items()}
+
+    @field_validator("perf_data")
+    @classmethod
+    def _figures_are_numbers(cls, perf: dict[str, Any] | None) -> dict[str, Any] | None:
+        return perf and figures_as_numbers(perf)
+
+    @field_validator("hard_info", mode="before")
+    @classmethod
+    def _hardware_is_a_mapping(cls, info: Any) -> Any:
+        if not isinstance(info, dict):
+            return info
+        return {key: value if key == "name" else mapping_of(value) for key, value in info.items()}
+
     @model_validator(mode="after")
     def _has_a_result(self) -> Record:
         if not self.perf_data and not self.metric_data:
             raise ValueError("perf_data or metric_data is needed")
-        for section, values in (("perf_data", self.perf_data), ("metric_data", self.metric_data)):
-            for key, value in (values or {}).items():
-                if isinstance(value, float) and not math.isfinite(value):
-                    raise ValueError(f"{section}.{key} is {value}: not a finite number")
         return self
 
-
-def file_name(record: Record, run_id: str) -> str:
-    """The original's file name, made unique by the run's id."""
-    fields = (
-        f"{record.model}_batch_size_{record.batch_size}_dev_num_{record.dev_num}_precision_{record.train_type}"
-        f"_eval_model_{record.eval_type}_dpf_mode_{record.dist_type}_{run_id}"
-    )
-    return re.sub(r"[^\w.+=@-]", "_", fields) + ".yaml"
+    @property
+    def run_id(self) -> str | None:
+        """The run that it tells of; None for a record of another tool."""
+        found = (self.extra or {}).get("run_id")
+        return found if isinstance(found, str) else None
 
 
-def to_yaml(record: Record) -> str:
-    """The record as the original dumps it: a mapping with sorted keys."""
-    return yaml.safe_dump(record.model_dump(), sort_keys=True, allow_unicode=True)
+def checked(values: Any, where: str) -> Record:
+    """The record that `values` are.
 
-
-def write_record(record: Record, cndb_dir: Path, run_id: str) -> Path:
-    """Write the record under `cndb_dir/records/`; returns its path. Raises InfrastructureError."""
-    path = cndb_dir / "records" / file_name(record, run_id)
-    make_folder(path.parent)
-    write_atomically(path, to_yaml(record))
-    return path
+    Raises:
+        RecordError: they are none; says which key of `where`, and why.
+    """
+    try:
+        return Record.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        said = str(problem["msg"]).removeprefix("Value error, ")
+        given = f" (it is {problem['input']!r:.60})" if key and not isinstance(problem["input"], dict) else ""
+        more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        raise RecordError(
+            f"{where}: {f'{key}: ' if key else ''}{said[:1].lower()}{said[1:]}{given}{more}",
+            "mend it; docs/cndb.md has every key",
+        ) from error

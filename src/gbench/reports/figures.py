@@ -104,7 +104,7 @@ def losses(summary: Summary) -> Iterator[tuple[str, ...]]:
 def reported(record: Record) -> Iterator[tuple[str, str]]:
     """What a run script's benchmark log line said, each figure with the unit that it gave."""
     yield from _common(record)
-    yield "Distribution", record.dist_type
+    yield "Distribution", record.dist_type or "not said"
     for figures in (record.perf_data or {}, record.metric_data or {}):
         for key, value in figures.items():
             if not key.endswith("_unit"):
@@ -116,7 +116,7 @@ def _common(record: Record) -> Iterator[tuple[str, str]]:
     yield "Dataset", record.dataset
     yield "Batch", f"{record.batch_size} in all"
     yield "Devices", f"{record.dev_num} × {record.dev}"
-    yield "Precision", record.train_type
+    yield "Precision", record.train_type or "not said"
 
 
 def _number(value: Any) -> str:

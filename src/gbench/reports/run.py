@@ -82,7 +82,7 @@ class Run:
     def precision(self) -> str:
         """The precision that ran, as far as that is known."""
         if self.said is not None:
-            return self.said.train_type
+            return self.said.train_type or "not said"
         for moment in ("precision_at_end", "precision"):
             if ran := section(self.environment, moment).get("ran"):
                 return str(ran)

@@ -1,0 +1,128 @@
+"""A database to read from or write to: PostgreSQL, or a SQLite file.
+
+One writer at a time: a transaction that writes holds PostgreSQL's advisory lock, or SQLite's own write lock, from its
+first statement to its end. So what it looked up stays true until it has written. The original's tool takes no such
+lock, and is not stopped by this one either.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from gbench.cndb.config import DatabaseConfig
+from gbench.errors import InfrastructureError
+from gbench.files import make_folder
+
+LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
+CONNECT_S = 10
+STATEMENT_S = 60  # a database that takes longer over one statement counts as down
+
+
+def connect(config: DatabaseConfig) -> Engine:
+    """An engine for a database that is there.
+
+    Raises:
+        InfrastructureError: it is not there, or does not answer.
+    """
+    engine = _engine(config)
+    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
+        raise InfrastructureError(f"there is no database {config.shown} yet", "gbench cndb submit RECORD makes it")
+    with told(config), engine.connect():
+        return engine
+
+
+def connect_or_create(config: DatabaseConfig) -> Engine:
+    """An engine for a database that is made where it is missing. Raises InfrastructureError."""
+    engine = _engine(config)
+    if engine.dialect.name == "sqlite":
+        make_folder(Path(str(engine.url.database)).parent)
+        return engine
+    with told(config):
+        try:
+            with engine.connect():
+                return engine
+        except DBAPIError as error:
+            if not _is_missing(error):
+                raise
+        maintenance = make_url(config.uri).set(database="postgres")
+        with create_engine(maintenance, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+            name = connection.dialect.identifier_preparer.quote_identifier(str(engine.url.database))
+            with suppress(DBAPIError):  # another one made it just now; if not, the next line says why
+                connection.execute(text(f"CREATE DATABASE {name}"))
+        with engine.connect():
+            return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is the only one of gbench's that writes; committed at its end, undone by an exception."""
+    with engine.connect().execution_options(gbench_writes=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        yield connection
+
+
+@contextmanager
+def told(config: DatabaseConfig) -> Iterator[None]:
+    """Turns what a driver raises into one sentence without a password.
+
+    Raises:
+        InfrastructureError: the database is down, refuses, or broke off.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InfrastructureError(
+            f"database {config.shown}: the PostgreSQL driver is not installed", "pip install 'gbench[postgres]'"
+        ) from error
+    except SQLAlchemyError as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise InfrastructureError(
+            f"database {config.shown}: {config.redact(lines[0])}", "see that it runs, and that its config is right"
+        ) from None  # the chain would show the connection's parameters
+
+
+def _is_missing(error: DBAPIError) -> bool:
+    """Whether a connection failed for want of the database itself; libpq gives no code for it, only its words."""
+    return getattr(error.orig, "sqlstate", None) == "3D000" or (
+        'database "' in str(error.orig) and "does not exist" in str(error.orig)
+    )
+
+
+def _engine(config: DatabaseConfig) -> Engine:
+    url = make_url(config.uri)
+    # One connection at a time, closed at once: a command-line tool shares none.
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, echo=config.verbose, poolclass=NullPool, connect_args={"timeout": STATEMENT_S})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    milliseconds = STATEMENT_S * 1000
+    arguments = {
+        "connect_timeout": CONNECT_S,
+        "application_name": "gbench",
+        "options": f"-c timezone=UTC -c statement_timeout={milliseconds}",
+        "tcp_user_timeout": milliseconds,  # a server that vanished without a word
+        **url.query,
+    }
+    with told(config):
+        return create_engine(url.set(query={}), echo=config.verbose, poolclass=NullPool, connect_args=arguments)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says, not where the driver guesses
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("gbench_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,171 @@
+"""Records out of a database: the newest first, a few of their figures or all that they say.
+
+Reads any database of the contract, the original's own included; nothing is written, not even an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Select, func, or_, select
+
+from gbench.cndb.record import Record, checked
+from gbench.cndb.rows import values_of_row
+from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, train_results
+from gbench.cndb.values import measured
+from gbench.errors import RecordError
+
+ROW = train_results.c
+FETCHED = 1000  # rows a round trip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which records: None takes any. model: by its record's or its launch's name. device: part of its name."""
+
+    model: str | None = None
+    device: str | None = None
+    precision: str | None = None
+    since: datetime | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the history. stored: when its row was made. Throughputs in `unit`; low and high: its 95 % interval."""
+
+    id: int
+    stored: datetime | None
+    model: str
+    batch_size: int | None
+    dev_num: int
+    device: str
+    precision: str | None
+    dist_type: str | None
+    dataset: str
+    throughput: float | None
+    low: float | None
+    high: float | None
+    unit: str | None
+    steady: bool | None
+    metrics: dict[str, Any] | None
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """One record, and what the database says of its row."""
+
+    id: int
+    md5: str | None
+    created: datetime | None
+    updated: datetime | None
+    record: Record
+
+
+def entries(engine: Engine, wanted: Wanted) -> list[Entry]:
+    """The history, newest first. Raises sqlalchemy.exc.SQLAlchemyError."""
+    figures, interval = ROW.performance, ROW.performance["throughput_interval"]
+    query = _wanted(
+        select(
+            ROW.id,
+            ROW.create_at,
+            models.c.name.label("model"),
+            ROW.batch_size,
+            ROW.dev_num,
+            ROW.device,
+            ROW.train_exec_mode,
+            ROW.dist_mode,
+            ROW.dataset,
+            figures["throughput"].as_string().label("throughput"),
+            figures["throughput_unit"].as_string().label("unit"),
+            interval["low"].as_float().label("low"),
+            interval["high"].as_float().label("high"),
+            figures["steady_state"].as_boolean().label("steady"),
+            ROW.metrics,
+            run_id().label("run_id"),
+        ).join(models, models.c.id == ROW.model_id, isouter=True),
+        wanted,
+    )
+    with engine.connect() as connection:
+        return [_entry(row) for row in connection.execute(query)]
+
+
+def find(engine: Engine, number: int) -> Found:
+    """The record of one row.
+
+    Raises:
+        RecordError: there is no such row, or it holds no record.
+        sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
+    """
+    with engine.connect() as connection:
+        row = connection.execute(_whole().where(ROW.id == number)).mappings().one_or_none()
+    if row is None:
+        raise RecordError(f"there is no record {number}", "gbench cndb list shows which there are")
+    record = checked(values_of_row(dict(row)), f"record {number}")
+    return Found(number, row["md5"], row["create_at"], row["update_at"], record)
+
+
+def records(engine: Engine, wanted: Wanted) -> Iterator[tuple[int, Record]]:
+    """Whole records with their ids, newest first, read as they are asked for.
+
+    Raises:
+        RecordError: a row holds no record. sqlalchemy.exc.SQLAlchemyError as in `find`.
+    """
+    query = _wanted(_whole(), wanted).execution_options(yield_per=FETCHED)
+    with engine.connect() as connection:
+        for row in connection.execute(query).mappings():
+            yield row["id"], checked(values_of_row(dict(row)), f"record {row['id']}")
+
+
+def _whole() -> Select[Any]:
+    return (
+        select(
+            train_results,
+            models.c.name.label("model"),
+            software_infos.c.name.label("software"),
+            software_infos.c.detail.label("software_detail"),
+            hardware_infos.c.name.label("hardware"),
+            hardware_infos.c.detail.label("hardware_detail"),
+        )
+        .join(models, models.c.id == ROW.model_id, isouter=True)
+        .join(software_infos, software_infos.c.id == ROW.soft_info_id, isouter=True)
+        .join(hardware_infos, hardware_infos.c.id == ROW.hard_info_id, isouter=True)
+    )
+
+
+def _wanted(query: Select[Any], wanted: Wanted) -> Select[Any]:
+    if wanted.model is not None:  # pix2pix_resnet_9blocks is launched, pix2pix-resnet_9blocks recorded
+        query = query.where(or_(*(models.c.name == name for name in {wanted.model, wanted.model.replace("_", "-", 1)})))
+    if wanted.device is not None:
+        query = query.where(func.lower(ROW.device).contains(wanted.device.lower(), autoescape=True))
+    if wanted.precision is not None:
+        query = query.where(ROW.train_exec_mode == wanted.precision)
+    if wanted.since is not None:
+        query = query.where(ROW.create_at >= wanted.since)
+    return query.order_by(ROW.create_at.desc(), ROW.id.desc()).limit(wanted.limit)
+
+
+def _entry(row: Any) -> Entry:
+    figure = measured(row.throughput)
+    return Entry(
+        id=row.id,
+        stored=row.create_at,
+        model=row.model,
+        batch_size=row.batch_size,
+        dev_num=row.dev_num,
+        device=row.device,
+        precision=row.train_exec_mode,
+        dist_type=row.dist_mode,
+        dataset=row.dataset,
+        throughput=figure[0] if figure else None,
+        low=row.low,
+        high=row.high,
+        unit=row.unit or (figure[1] or None if figure else None),
+        steady=row.steady,
+        metrics=row.metrics,
+        run_id=row.run_id,
+    )

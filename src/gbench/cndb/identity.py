@@ -1,0 +1,62 @@
+"""What makes two records the same: the original's md5 of a configuration, and the hash of all that a record says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from gbench.cndb.record import RECORD_SCHEMA, Record
+
+UNKNOWN = "unknown"  # the original's name for no software or hardware info
+HASH_KEY = "content_sha256"
+
+
+def md5_of(record: Record) -> str:
+    """The row's md5: `md5_val`, else the original's rule (CNDB section 3). Equal for all runs of one configuration."""
+    if record.md5_val is not None:
+        return record.md5_val
+    identity = {
+        "_model_name": record.model,
+        "_soft_info_name": record.soft_info.name if record.soft_info else UNKNOWN,
+        "_hard_info_name": record.hard_info.name if record.hard_info else UNKNOWN,
+        "framework": record.framework,
+        "dataset": record.dataset,
+        "batch_size": record.batch_size,
+        "device": record.dev,
+        "dev_num": record.dev_num,
+        "train_exec_mode": record.train_type,
+        "eval_exec_mode": record.eval_type,
+        "dist_mode": record.dist_type,
+        "hyper_params": record.hyper_params,
+        "code_link": record.code_link,
+        "tags": record.tags,
+    }
+    return hashlib.md5(json.dumps(identity).encode(), usedforsecurity=False).hexdigest()
+
+
+def content_sha256(values: dict[str, Any]) -> str:
+    """The hash of all that a record's values say but the hash itself: of their JSON, keys sorted, without spaces."""
+    extra = {key: value for key, value in (values.get("extra") or {}).items() if key != HASH_KEY}
+    content = {**values, "extra": extra}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sealed(record: Record) -> Record:
+    """The record with its schema version and its hash in `extra`."""
+    values = record.model_dump()
+    values["extra"] = {**(values["extra"] or {}), "record_schema": RECORD_SCHEMA}
+    values["extra"][HASH_KEY] = content_sha256(values)
+    return Record.model_validate(values)
+
+
+def seal_of(record: Record) -> str | None:
+    """The hash that a record carries; None where it carries none."""
+    found = (record.extra or {}).get(HASH_KEY)
+    return found if isinstance(found, str) else None
+
+
+def seal_holds(record: Record) -> bool:
+    """Whether a record says what it said when it was sealed."""
+    return seal_of(record) == content_sha256(record.model_dump())

@@ -1,0 +1,66 @@
+"""Record files: one YAML mapping each, in the original's keys, written whole or not at all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from gbench.cndb.record import Record, checked
+from gbench.errors import RecordError
+from gbench.files import make_folder, write_atomically
+
+try:
+    from yaml import CSafeDumper as SafeDumper
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML built without libyaml: the same, slower
+    from yaml import SafeDumper, SafeLoader  # type: ignore[assignment]
+
+
+def file_name(record: Record, run_id: str) -> str:
+    """The original's file name, made unique by the run's id."""
+    fields = (
+        f"{record.model}_batch_size_{record.batch_size}_dev_num_{record.dev_num}_precision_{record.train_type}"
+        f"_eval_model_{record.eval_type}_dpf_mode_{record.dist_type}_{run_id}"
+    )
+    return re.sub(r"[^\w.+=@-]", "_", fields) + ".yaml"
+
+
+def to_yaml(record: Record) -> str:
+    """The record as the original dumps it: a mapping with sorted keys."""
+    return yaml.dump(record.model_dump(), Dumper=SafeDumper, sort_keys=True, allow_unicode=True)
+
+
+def write_record(record: Record, cndb_dir: Path, run_id: str) -> Path:
+    """Write the record under `cndb_dir/records/`; returns its path. Raises InfrastructureError."""
+    path = cndb_dir / "records" / file_name(record, run_id)
+    make_folder(path.parent)
+    write_atomically(path, to_yaml(record))
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """A record file, of this version or of the original.
+
+    Raises:
+        RecordError: it can't be read, is no plain YAML, or is no record.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
+        raise RecordError(f"{path} can't be read ({why})", "give a CNDB record file") from error
+    return parse_record(text, str(path))
+
+
+def parse_record(text: str, where: str) -> Record:
+    """The record that YAML text holds. Raises RecordError."""
+    try:
+        values = yaml.load(text, Loader=SafeLoader)  # builds plain values only
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        why = getattr(error, "problem", None) or str(error)
+        raise RecordError(f"{where}{line} is not plain YAML ({why})", "mend it, or export the record again") from error
+    return checked(values, where)

@@ -1,0 +1,92 @@
+"""A record as a row of `train_results`, and back, with nothing lost on the way.
+
+The original keeps an info row under its name as it is, so a second record's details under that name would be gone; it
+does not store whether an md5 was computed or given. What the columns can't hold is kept in the row's `extra` under
+KEPT, and taken out again on the way back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gbench.cndb.identity import UNKNOWN, md5_of
+from gbench.cndb.record import Named, Record
+
+KEPT = "gbench_kept"
+COMPUTED_MD5 = re.compile("[0-9a-f]{32}")  # anything else was given: the original put driver versions there
+COLUMNS = {  # key of the record -> column of train_results
+    "framework": "framework",
+    "dataset": "dataset",
+    "batch_size": "batch_size",
+    "dev": "device",
+    "dev_num": "dev_num",
+    "train_type": "train_exec_mode",
+    "eval_type": "eval_exec_mode",
+    "dist_type": "dist_mode",
+    "code_link": "code_link",
+    "metric_data": "metrics",
+    "perf_data": "performance",
+    "hyper_params": "hyper_params",
+    "tags": "tags",
+    "extra": "extra",
+}
+
+
+def info_of(named: Named | None) -> tuple[str, Any]:
+    """Name and detail of an info row, as the original stores them."""
+    if named is None:
+        return UNKNOWN, ""
+    return named.name, named.model_dump(exclude={"name"})
+
+
+def row_of(record: Record, software: Any, hardware: Any) -> dict[str, Any]:
+    """The columns of `train_results` that hold the record, but for ids and times.
+
+    Args:
+        software, hardware: details of the info rows that it will point to.
+    """
+    values = record.model_dump()
+    row = {column: values[key] for key, column in COLUMNS.items()}
+    row["md5"] = md5_of(record)
+    command = (record.extra or {}).get("command_line")
+    row["cmd"] = command if isinstance(command, str) else None
+    joined = {
+        **row,
+        "model": record.model,
+        "software": info_of(record.soft_info)[0],
+        "software_detail": software,
+        "hardware": info_of(record.hard_info)[0],
+        "hardware_detail": hardware,
+    }
+    read = values_of_row(joined)
+    lost = {key: value for key, value in values.items() if read[key] != value}
+    if lost:
+        row["extra"] = {**(record.extra or {}), KEPT: lost if record.extra is not None else {**lost, "extra": None}}
+    return row
+
+
+def values_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of the record that a row of `train_results` holds.
+
+    Args:
+        row: its columns, and `model`, `software`, `software_detail`, `hardware`, `hardware_detail` of the rows that it
+            points to.
+    """
+    values = {key: row[column] for key, column in COLUMNS.items()}
+    values["model"] = row["model"]
+    values["soft_info"] = _named(row["software"], row["software_detail"])
+    values["hard_info"] = _named(row["hardware"], row["hardware_detail"])
+    values["md5_val"] = None if COMPUTED_MD5.fullmatch(row["md5"] or "") else row["md5"]
+    kept = (values["extra"] or {}).get(KEPT)
+    if isinstance(kept, dict):
+        values["extra"] = {key: value for key, value in values["extra"].items() if key != KEPT}
+        values.update(kept)
+    return values
+
+
+def _named(name: str | None, detail: Any) -> dict[str, Any] | None:
+    if name is None or (name == UNKNOWN and detail == ""):
+        return None
+    return {"name": name, **(detail if isinstance(detail, dict) else {})}

@@ -1,0 +1,70 @@
+"""Brings a database's schema up to date: a new one, or one that the original made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from gbench.cndb.database import writing
+from gbench.cndb.tables import METADATA
+
+VERSION_TABLE = "gbench_migrations"  # the original may use Alembic too, under Alembic's own name
+
+
+def upgrade(engine: Engine) -> str | None:
+    """Run the steps that are missing; returns a warning where the database does not let us, but can be used without.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
+    """
+    with engine.connect() as connection:
+        if _known_and_complete(connection):
+            return None
+    try:
+        with writing(engine) as connection:
+            if not _known_and_complete(connection):
+                config = _alembic()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != "42501":  # insufficient privilege
+            raise
+        with engine.connect() as connection:
+            if not inspect(connection).has_table("train_results"):
+                raise
+        return "this user may not add gbench's indexes and views: all works, but slower and without the views"
+    return None
+
+
+def drop_all(engine: Engine) -> None:
+    """Drop the contract's tables and all that gbench added. Raises sqlalchemy.exc.SQLAlchemyError."""
+    with writing(engine) as connection:
+        for view in inspect(connection).get_view_names():
+            if view.startswith("gbench_"):
+                connection.execute(text(f"DROP VIEW IF EXISTS {view}" + _cascade(connection)))
+        METADATA.drop_all(connection)
+        connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
+
+
+def _known_and_complete(connection: Connection) -> bool:
+    """Whether no step is missing; a step that only a later gbench knows leaves the contract's tables as they are."""
+    current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
+    steps = ScriptDirectory.from_config(_alembic())
+    known = {step.revision for step in steps.walk_revisions()}
+    return bool(current) and (set(current) == set(steps.get_heads()) or not set(current) <= known)
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _cascade(connection: Connection) -> str:
+    return " CASCADE" if connection.dialect.name == "postgresql" else ""

@@ -1,0 +1,151 @@
+"""Records into a database, by the original's rules (CNDB section 3) and each run once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, Row, Table, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_if_new_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_if_new_sqlite
+
+from gbench.cndb.database import writing
+from gbench.cndb.record import Record
+from gbench.cndb.rows import info_of, row_of
+from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, train_results
+from gbench.cndb.values import figures_as_numbers
+
+Action = Literal["inserted", "updated", "already there"]
+NOT_CONTENT = ("id", "visible", "create_at", "update_at")  # what an equal row may differ in
+BATCH = 500  # records a transaction: others need not wait long for their turn
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of a record, and the row that holds it."""
+
+    id: int
+    action: Action
+
+
+def submit(engine: Engine, records: Iterable[Record], store_type: str) -> list[Stored]:
+    """Store records, `BATCH` a transaction; what is committed stays when a later one fails.
+
+    Args:
+        store_type: `save` inserts, unless an equal row is there; `update` overwrites the first row of the same md5,
+            else inserts; anything else leaves a record out whose md5 is there. A run that is there already, told by its
+            run id, is never inserted again.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
+    """
+    stored: list[Stored] = []
+    records = list(records)
+    for start in range(0, len(records), BATCH):
+        with writing(engine) as connection:
+            store = _Store(connection, store_type)
+            batch = [store.put(record) for record in records[start : start + BATCH]]
+        stored += batch
+    return stored
+
+
+class _Store:
+    """One transaction's work. What it has looked up stays true, since nobody else writes meanwhile."""
+
+    def __init__(self, connection: Connection, store_type: str) -> None:
+        self._connection, self._store_type = connection, store_type
+        self._seen: dict[str, dict[str, int]] = {}  # md5 -> fingerprint -> id, of rows without a run id
+
+    def put(self, record: Record) -> Stored:
+        """Store one record."""
+        row = self._row(record)
+        there = self._there(record, row)
+        if there is not None and self._store_type != "update":
+            return Stored(there, "already there")
+        if there is not None:
+            self._connection.execute(
+                update(train_results).where(train_results.c.id == there).values(**row, update_at=_now())
+            )
+            self._seen.pop(row["md5"], None)
+            return Stored(there, "updated")
+        now = _now()
+        values = {**row, "visible": False, "create_at": now, "update_at": now}
+        result = self._connection.execute(insert(train_results).values(**values).returning(train_results.c.id))
+        number = result.scalar_one()
+        if row["md5"] in self._seen:
+            self._seen[row["md5"]][_fingerprint(row)] = number
+        return Stored(number, "inserted")
+
+    def _there(self, record: Record, row: dict[str, Any]) -> int | None:
+        """The row that stands in this record's place already."""
+        ids = select(train_results.c.id).order_by(train_results.c.id).limit(1)
+        if record.run_id is not None:
+            same_run: int | None = self._connection.scalar(ids.where(run_id() == record.run_id))
+            if same_run is not None:
+                return same_run
+        if self._store_type != "save":
+            same_md5: int | None = self._connection.scalar(ids.where(train_results.c.md5 == row["md5"]))
+            return same_md5
+        if record.run_id is not None:
+            return None  # an equal row would have its run id
+        if row["md5"] not in self._seen:
+            rows = self._connection.execute(
+                select(train_results)
+                .where(train_results.c.md5 == row["md5"], run_id().is_(None))
+                .order_by(train_results.c.id.desc())
+            )
+            self._seen[row["md5"]] = {_fingerprint(found): found["id"] for found in map(dict, rows.mappings())}
+        return self._seen[row["md5"]].get(_fingerprint(row))
+
+    def _row(self, record: Record) -> dict[str, Any]:
+        software_id, software = self._info(software_infos, *info_of(record.soft_info))
+        hardware_id, hardware = self._info(hardware_infos, *info_of(record.hard_info))
+        ids = {
+            "model_id": self._model(record.model, list(record.metric_data or {})),
+            "soft_info_id": software_id,
+            "hard_info_id": hardware_id,
+        }
+        return {**row_of(record, software, hardware), **ids}
+
+    def _info(self, table: Table, name: str, detail: Any) -> tuple[int, Any]:
+        """Id and detail of the info row of that name; the one that is there is kept as it is."""
+        row = self._named(table, name, detail=detail)
+        return row.id, row.detail
+
+    def _model(self, name: str, metrics: list[str]) -> int:
+        """Id of the model's row; its metrics are those of its last record that has some."""
+        row = self._named(models, name, metrics=metrics or None)
+        if metrics and row.metrics != metrics:
+            self._connection.execute(update(models).where(models.c.id == row.id).values(metrics=metrics))
+        return int(row.id)
+
+    def _named(self, table: Table, name: str, **values: Any) -> Row[Any]:
+        """The row of that name, made with `values` where it is missing."""
+        query = select(table).where(table.c.name == name)
+        row = self._connection.execute(query).one_or_none()
+        if row is not None:
+            return row
+        # The original's tool does not wait for our lock: it may make the row in this very moment.
+        new = insert_if_new_postgresql if self._connection.dialect.name == "postgresql" else insert_if_new_sqlite
+        self._connection.execute(new(table).values(name=name, **values).on_conflict_do_nothing(index_elements=["name"]))
+        return self._connection.execute(query).one()
+
+
+def _fingerprint(row: Mapping[str, Any]) -> str:
+    """Equal for rows that are equal in every column but NOT_CONTENT.
+
+    The original's figures with their unit in one text count as this version's number and unit.
+    """
+    values = {column.name: row[column.name] for column in train_results.c if column.name not in NOT_CONTENT}
+    performance = values["performance"]
+    if isinstance(performance, dict):
+        values["performance"] = figures_as_numbers(performance)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

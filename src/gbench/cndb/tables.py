@@ -1,0 +1,101 @@
+"""The database's tables: exactly the original's (CNDB section 3), on PostgreSQL and, with the same names, on SQLite."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, Column, DateTime, Dialect, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.types import TypeDecorator
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment, in UTC; SQLite keeps no zone, so there it is left out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(timezone.utc) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        assert isinstance(value, datetime)
+        return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+class run_id(ColumnElement[str]):
+    """The run that a row tells of, from its `extra`, written as the index on it is: SQLite asks for the same words."""
+
+    inherit_cache = True
+    type = String()
+
+
+@compiles(run_id, "postgresql")
+def _run_id_postgresql(element: run_id, compiler: Any, **_: Any) -> str:
+    return "(train_results.extra ->> 'run_id')"
+
+
+@compiles(run_id, "sqlite")
+def _run_id_sqlite(element: run_id, compiler: Any, **_: Any) -> str:
+    return "json_extract(train_results.extra, '$.run_id')"
+
+
+METADATA = MetaData()
+Json = JSONB().with_variant(JSON(), "sqlite")  # Python None is JSON null, as the original stores it
+Texts = ARRAY(String).with_variant(JSON(none_as_null=True), "sqlite")
+
+models = Table(
+    "models",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, unique=True),
+    Column("metrics", Texts),
+    Column("categories", Texts),
+)
+
+
+def _info_table(name: str) -> Table:
+    return Table(
+        name,
+        METADATA,
+        Column("id", Integer, primary_key=True),
+        Column("name", String, unique=True),
+        Column("detail", Json),
+    )
+
+
+software_infos = _info_table("software_infos")
+hardware_infos = _info_table("hardware_infos")
+
+train_results = Table(
+    "train_results",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("md5", String),
+    Column("framework", String),
+    Column("dataset", String),
+    Column("batch_size", Integer),
+    Column("device", String),
+    Column("dev_num", Integer),
+    Column("train_exec_mode", String),
+    Column("eval_exec_mode", String),
+    Column("dist_mode", String),
+    Column("cmd", Text),
+    Column("code_link", String),
+    Column("metrics", Json),
+    Column("performance", Json),
+    Column("hyper_params", Json),
+    Column("tags", Texts),
+    Column("extra", Json),
+    Column("visible", Boolean),
+    Column("create_at", Utc),
+    Column("update_at", Utc),
+    Column("model_id", Integer, ForeignKey("models.id")),
+    Column("hard_info_id", Integer, ForeignKey("hardware_infos.id")),
+    Column("soft_info_id", Integer, ForeignKey("software_infos.id")),
+)
