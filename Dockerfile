@@ -8,6 +8,7 @@ FROM ${FROM_IMAGE_NAME}
 
 WORKDIR /opt/gbench
 COPY pyproject.toml README.md LICENSE Dockerfile ./
+COPY cndb/demo cndb/demo
 COPY configs configs
 COPY scripts scripts
 COPY src src

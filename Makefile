@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml build-constraints.txt
 # The main job on the embedded default: a processor, no Docker, a small synthetic facades set.
 bench: install  ## Run the main job here: CPU, no Docker, synthetic facades -> a CNDB record and an HTML report
 	$(BIN)/gbench data synth --out data/synthetic --train 48 --val 4 --test 8 --size 256
-	$(BIN)/gbench launch pix2pix_resnet_9blocks 4 1 FP32 --device cpu --runner local \
+	$(BIN)/gbench launch pix2pix_resnet_9blocks 4 1 FP32 gpu-demo --device cpu --runner local \
 	  --datasets-dir data --dataset synthetic --steps 120 --warmup 20 \
 	  --set data.load_size=72 --set data.crop_size=64 --set network.ngf=16 --set network.ndf=16 --set data.workers=0
 

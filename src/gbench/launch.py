@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gbench import provenance
-from gbench.cndb import logline
+from gbench.cndb import logline, upload
+from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import write_record
+from gbench.cndb.recordfile import read_record, write_record
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
-from gbench.errors import ExitCode, GbenchError, RunFailed
+from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
@@ -49,6 +50,8 @@ class Finished:
     record_path: Path
     report: Path
     summary: Summary | None  # None for a run script that measures for itself
+    stored: str | None  # what the database did with the record; None where none was asked for, or it did not take it
+    not_stored: str | None  # why the database did not take the record, which waits in the spool
 
 
 def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
@@ -64,12 +67,13 @@ def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild:
     """Run `spec` and write its record.
 
     Args:
-        environ: what a local run inherits. rebuild: build the image anew.
+        environ: what a local run inherits, and a database config may refer to. rebuild: build the image anew.
 
     Raises:
         GbenchError: something the run needs is missing, it failed, or it was stopped. What it wrote is kept.
     """
     with stoppable(None):
+        database = spec.database and upload.config_of_run(spec.database, Path(spec.cndb_dir), environ)
         gpus = find_gpus()
         require_devices(spec, gpus)
         spec = locate_dataset(spec)
@@ -106,7 +110,22 @@ def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild:
         from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
 
         report = write_report(folder, folder.path / "report.html")
-    return Finished(folder, log_path, record, record_path, report, summary)
+        stored, not_stored = _upload(record_path, spec, database, watcher) if database else (None, None)
+    return Finished(folder, log_path, record, record_path, report, summary, stored, not_stored)
+
+
+def _upload(
+    record_path: Path, spec: RunSpec, config: DatabaseConfig, watcher: Watcher
+) -> tuple[str | None, str | None]:
+    """What the database did with the record, or why it did not take it: the run has succeeded in either case."""
+    try:
+        entry = upload.queue(Path(spec.cndb_dir), read_record(record_path), config, "save")
+        action, warning = upload.send(entry, config)
+    except InfrastructureError as error:
+        return None, str(error)
+    if warning is not None:
+        watcher.line(f"warning: database {config.shown}: {warning}")
+    return f"{action} in {config.shown}", None
 
 
 def repeats_of(runs: list[Finished]) -> Repeats | None:

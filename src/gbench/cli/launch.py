@@ -7,11 +7,12 @@ import re
 import shlex
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.errors import UsageError
+from gbench.errors import ExitCode
 
 if TYPE_CHECKING:
     from gbench.settings.resolve import Request
@@ -107,8 +108,9 @@ def launch(**given: Any) -> None:
     """Run MODEL once and write its CNDB record.
 
     BATCH_SIZE is the total over all DEVICE_COUNT devices. PRECISION is FP32, TF32, AMP or BF16. DATABASE is false
-    (upload nothing). IGNORE_CHECK is false or ignore_check. An option goes before its variable, the variable before
-    configs/MODEL.yaml.
+    (upload nothing), gpu-performance, gpu-convergency, gpu-demo, or a config file; a database that is down costs exit
+    code 5, and the record waits for `gbench cndb submit --pending`. IGNORE_CHECK is false or ignore_check. An option
+    goes before its variable, the variable before configs/MODEL.yaml.
 
     \b
     gbench launch pix2pix_resnet_9blocks 32 8 FP32
@@ -116,8 +118,10 @@ def launch(**given: Any) -> None:
     gbench launch pix2pix_resnet_9blocks 4 2 FP32 --device cpu --runner local --steps 20 --warmup 5 \\
         --set data.load_size=72 --set data.crop_size=64
     gbench launch pix2pix_unet_256 16 1 BF16 --dry-run
+    gbench launch pix2pix_resnet_9blocks 32 8 FP32 gpu-performance
     """
     from gbench.cli.output import Terminal, finished_json, print_finished, print_json, print_plan, repeats_line
+    from gbench.cndb.upload import config_of_run
     from gbench.launch import launch as run
     from gbench.launch import locate_dataset, make_runner, repeats_of
     from gbench.settings.resolve import new_run_id, resolve
@@ -126,6 +130,8 @@ def launch(**given: Any) -> None:
         given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet", "repeats")
     )
     resolved = resolve(_request(given), os.environ)
+    if resolved.spec.database is not None:
+        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
     if dry_run:
         spec = locate_dataset(resolved.spec, required=False)
         print_plan(spec, resolved.origins, make_runner(spec, os.environ, rebuild).describe(), as_json)
@@ -136,15 +142,20 @@ def launch(**given: Any) -> None:
         finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0))
         if not as_json:
             print_finished(finished[-1])
-    if repeats == 1:
-        if as_json:
-            print_json(finished_json(finished[0]))
-        return
-    together = repeats_of(finished)
+    together = repeats_of(finished) if repeats > 1 else None
     if as_json:
-        print_json({"runs": [finished_json(one) for one in finished], "repeats": together and asdict(together)})
+        runs = [finished_json(one) for one in finished]
+        print_json({"runs": runs, "repeats": together and asdict(together)} if repeats > 1 else runs[0])
     elif together is not None:
         click.echo(repeats_line(together, resolved.spec.batch_size))
+    not_stored = [one.not_stored for one in finished if one.not_stored is not None]
+    if not_stored:
+        click.echo(
+            f"gbench: warning: not uploaded: {not_stored[-1]}; later: gbench cndb submit --pending "
+            f"--cndb-dir {shlex.quote(resolved.spec.cndb_dir)}",
+            err=True,
+        )
+        click.get_current_context().exit(ExitCode.NOT_UPLOADED)
 
 
 def _request(given: dict[str, Any]) -> Request:
@@ -152,13 +163,9 @@ def _request(given: dict[str, Any]) -> Request:
     from gbench.settings.resolve import Request
 
     database = given.pop("database")
-    if database.lower() != "false":
-        raise UsageError(
-            f"DATABASE {database!r}: this version uploads nothing", "pass false; the record is written as a YAML file"
-        )
     options = {variable: given.pop(variable.lower()) for variable, _ in VARIABLES.values()}
     return Request(
-        database=None,
+        database=None if database.lower() == "false" else database,
         timeout_s=given.pop("timeout"),
         options={variable: value for variable, value in options.items() if value is not None},
         command_line=shlex.join(["gbench", *sys.argv[1:]]),

@@ -88,7 +88,8 @@ def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], 
 def finished_json(finished: Finished) -> dict[str, Any]:
     """The result of a launch as JSON values."""
     result = finished.folder.read("result.json")
-    return {"result": result, "record": finished.record.model_dump(), "paths": _paths(finished)}
+    database = {"stored": finished.stored, "not_stored": finished.not_stored}
+    return {"result": result, "record": finished.record.model_dump(), "paths": _paths(finished), "database": database}
 
 
 def print_finished(finished: Finished) -> None:
@@ -106,6 +107,8 @@ def print_finished(finished: Finished) -> None:
             click.echo(f"{key:<14}{_text(value)}")
     for name, path in _paths(finished).items():
         click.echo(f"{name:<14}{path}")
+    if finished.stored is not None:
+        click.echo(f"{'database':<14}{finished.stored}")
 
 
 def repeats_line(repeats: Repeats, images: int) -> str:

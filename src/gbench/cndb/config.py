@@ -27,7 +27,7 @@ NAMES = {
     "gpu-demo": "demo-db.yaml",
 }
 CONFIG_DIR = "demo/config"  # below CNDB_DIR
-EMBEDDED = "cndb.sqlite"  # below CNDB_DIR
+EMBEDDED_NAME, EMBEDDED_FILE = "embedded", "cndb.sqlite"  # below CNDB_DIR
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -49,7 +49,11 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class DatabaseConfig:
-    """One database. uri: how SQLAlchemy names it, password included. verbose: show the SQL. rebuild: drop it first."""
+    """One database.
+
+    name: how it was asked for: a name, or the absolute path of its file. uri: as SQLAlchemy writes it, the password
+    included. verbose: show the SQL. rebuild: drop all its tables first.
+    """
 
     name: str
     uri: str = field(repr=False)
@@ -80,16 +84,18 @@ class DatabaseConfig:
 
 def embedded(cndb_dir: Path) -> DatabaseConfig:
     """The database of whoever names none: a SQLite file in the CNDB folder."""
-    return DatabaseConfig("embedded", f"sqlite:///{cndb_dir / EMBEDDED}")
+    return DatabaseConfig(EMBEDDED_NAME, f"sqlite:///{(cndb_dir / EMBEDDED_FILE).absolute()}")
 
 
 def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
-    """The database of launch.sh's fifth argument: one of NAMES, or the path of a config file.
+    """The database of launch.sh's fifth argument: one of NAMES, `embedded`, or the path of a config file.
 
     Raises:
         UsageError: no such name or file, or a file that says no database.
     """
     path = Path(name).expanduser()
+    if name == EMBEDDED_NAME:
+        return embedded(cndb_dir)
     if name in NAMES:
         path = cndb_dir / CONFIG_DIR / NAMES[name]
         if not path.is_file():
@@ -99,7 +105,7 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
     if not path.is_file():
         raise UsageError(
             f"DATABASE {name!r} is neither a known name nor a config file",
-            f"take {', '.join(NAMES)}, the path of a YAML file (docs/cndb.md), or false",
+            f"take {', '.join(NAMES)}, {EMBEDDED_NAME}, the path of a YAML file (docs/cndb.md), or false",
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -109,7 +115,7 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
         raise UsageError(
             f"database config {path}{line} can't be read as YAML", "mend it; docs/cndb.md has its keys"
         ) from None  # YAML's own message would quote the line, and the line may be the password's
-    return parse_config(values, name, str(path), cndb_dir, environ)
+    return parse_config(values, name if name in NAMES else str(path.absolute()), str(path), cndb_dir, environ)
 
 
 def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:

@@ -14,15 +14,18 @@ from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 
 
-def record_of(folder: RunFolder) -> Record:
+def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record:
     """The record of a finished run: from its benchmark log, else from its samples, else from a line that it printed.
+
+    Args:
+        result: its statistics, in place of those in result.json.
 
     Raises:
         RunFailed: the run left nothing that a record can be made of.
         RecordError: what it left makes no record, such as a figure that is not finite.
     """
     spec, host = folder.spec(), folder.read("host.json") or {}
-    environment, result = folder.read("environment.json"), folder.read("result.json")
+    environment, result = folder.read("environment.json"), result or folder.read("result.json")
     line = _benchmark_line(folder.path / BENCHMARK_LOG_NAME)
     if line is None and result is None:
         line = _benchmark_line(folder.log)

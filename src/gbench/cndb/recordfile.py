@@ -35,9 +35,14 @@ def to_yaml(record: Record) -> str:
 def write_record(record: Record, cndb_dir: Path, run_id: str) -> Path:
     """Write the record under `cndb_dir/records/`; returns its path. Raises InfrastructureError."""
     path = cndb_dir / "records" / file_name(record, run_id)
+    save(record, path)
+    return path
+
+
+def save(record: Record, path: Path) -> None:
+    """Write a record file, whole or not at all. Raises InfrastructureError."""
     make_folder(path.parent)
     write_atomically(path, to_yaml(record))
-    return path
 
 
 def read_record(path: Path) -> Record:

@@ -11,10 +11,21 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from gbench.cndb.database import writing
+from gbench.cndb.config import DatabaseConfig
+from gbench.cndb.database import connect_or_create, writing
 from gbench.cndb.tables import METADATA
 
 VERSION_TABLE = "gbench_migrations"  # the original may use Alembic too, under Alembic's own name
+
+
+def prepared(config: DatabaseConfig) -> tuple[Engine, str | None]:
+    """A database to write to, made and brought up to date as needed, with the warning of `upgrade`.
+
+    Raises:
+        InfrastructureError: it does not answer. sqlalchemy.exc.SQLAlchemyError: it refuses.
+    """
+    engine = connect_or_create(config)
+    return engine, upgrade(engine)
 
 
 def upgrade(engine: Engine) -> str | None:

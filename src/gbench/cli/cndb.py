@@ -1,0 +1,378 @@
+"""`gbench cndb`: records into a database, and out of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
+
+if TYPE_CHECKING:
+    from gbench.cndb.config import DatabaseConfig
+    from gbench.cndb.history import Wanted
+    from gbench.cndb.record import Record
+    from gbench.cndb.store import Stored
+
+STORE_TYPES = ("save", "update", "skip")
+
+_files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+_json = click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+_yes = click.option("--yes", is_flag=True, help="Do as a config's `rebuild: 1` says without asking: drop all first.")
+_store_type = click.option(
+    "--store-type",
+    type=click.Choice(STORE_TYPES),
+    default="save",
+    show_default=True,
+    help="save: insert unless an equal row is there; update: overwrite the row of the same md5; skip: leave it.",
+)
+
+
+def _database(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option(
+        "--db",
+        default="embedded",
+        show_default=True,
+        metavar="DATABASE",
+        help="gpu-performance, gpu-convergency, gpu-demo, a config file, or embedded: cndb.sqlite in the CNDB folder.",
+    )(command)
+    return click.option(
+        "--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]"
+    )(command)
+
+
+def _filters(limit: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    options = [
+        click.option("--model", help="By its name in launch or record: pix2pix_resnet_9blocks."),
+        click.option("--device", help="Part of its name: v100."),
+        click.option("--precision", help="FP32, TF32, AMP or BF16."),
+        click.option("--since", help="Stored since then: 2026-01-31, 30d or 12h."),
+        click.option("--limit", type=click.IntRange(min=0), default=limit, show_default=True, help="0: all."),
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cndb() -> None:
+    """Records into a database, and out of it: PostgreSQL as the GPU Golden Bench's, or a SQLite file.
+
+    \b
+    gbench launch ... gpu-performance                          a launch that uploads its record
+    gbench cndb submit cndb/records/*.yaml                     records by hand, into cndb/cndb.sqlite
+    gbench cndb submit --pending                               what a database that was down did not take
+    gbench cndb import benchmark.log --db gpu-performance      results of launch.sh
+    gbench cndb list --device v100 --since 30d                 the history
+    """
+
+
+@cndb.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--pending", is_flag=True, help="Send what waits in the spool, each record to its own database.")
+@_store_type
+@_yes
+@_database
+@_json
+def submit(
+    files: tuple[Path, ...],
+    pending: bool,
+    store_type: str,
+    yes: bool,
+    db: str,
+    cndb_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Store the records FILES. A run that is there already is not stored again.
+
+    \b
+    gbench cndb submit cndb/records/*.yaml
+    gbench cndb submit record.yaml --db gpu-performance --store-type update
+    gbench cndb submit --pending
+    """
+    from gbench.cndb.recordfile import read_record
+
+    if bool(files) == pending:
+        raise UsageError("submit needs record files, or --pending alone", "e.g. gbench cndb submit cndb/records/*.yaml")
+    if pending:
+        _send_pending(_cndb_dir(cndb_dir), as_json)
+        return
+    found, bad = _sorted(_attempt(read_record, path) for path in files)
+    _store(found, bad, _config(db, cndb_dir), store_type, yes, as_json)
+
+
+@cndb.command("import")
+@_files
+@click.option("--framework", default="PyTorch", show_default=True, help="Framework of results in a benchmark log.")
+@_store_type
+@_yes
+@_database
+@_json
+def import_(
+    files: tuple[Path, ...],
+    framework: str,
+    store_type: str,
+    yes: bool,
+    db: str,
+    cndb_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Store results of the past: benchmark logs of launch.sh, a line a result, and record files (.yaml, .yml).
+
+    A line that can't be read is reported with file and line number and left out; the exit code is then 1.
+
+    \b
+    gbench cndb import logs/benchmark.log
+    gbench cndb import old/*.yaml old/*.log --db gpu-performance
+    """
+    from gbench.cndb.importing import read_results
+
+    found, bad = _sorted(item for path in files for item in _all(read_results(path, {"framework": framework})))
+    _store(found, bad, _config(db, cndb_dir), store_type, yes, as_json)
+
+
+@cndb.command("list")
+@_filters(20)
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV on stdout.")
+@_database
+@_json
+def list_(as_csv: bool, as_json: bool, db: str, cndb_dir: Path | None, **filters: Any) -> None:
+    """The history, newest first.
+
+    \b
+    gbench cndb list
+    gbench cndb list --model pix2pix_resnet_9blocks --device v100 --precision FP32 --since 30d --limit 0 --csv
+    """
+    from gbench.cli.history import print_csv, print_entries, print_entries_json
+    from gbench.cndb.database import connect, told
+    from gbench.cndb.history import entries
+
+    if as_csv and as_json:
+        raise UsageError("--csv and --json contradict each other", "give one of them")
+    config = _config(db, cndb_dir)
+    with told(config):
+        found = entries(connect(config), _wanted(**filters))
+    show = print_entries_json if as_json else print_csv if as_csv else print_entries
+    show(found)
+
+
+@cndb.command()
+@click.argument("number", metavar="ID", type=click.IntRange(min=1))
+@_database
+@_json
+def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
+    """One record, all that it says.
+
+    \b
+    gbench cndb show 12
+    """
+    from gbench.cli.history import print_found
+    from gbench.cli.output import print_json
+    from gbench.cndb.database import connect, told
+    from gbench.cndb.history import find
+
+    config = _config(db, cndb_dir)
+    with told(config):
+        found = find(connect(config), number)
+    if as_json:
+        print_json({"id": found.id, "md5": found.md5, "record": found.record.model_dump()})
+    else:
+        print_found(found)
+
+
+@cndb.command()
+@click.argument("numbers", metavar="[ID]...", nargs=-1, type=click.IntRange(min=1))
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for a file each.")
+@_filters(0)
+@_database
+def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path | None, **filters: Any) -> None:
+    """Records as YAML, as they were submitted: those with these IDs, else all that the options leave.
+
+    Without --out to stdout, one document a record. A file that is there already is never overwritten.
+
+    \b
+    gbench cndb export 12 > record.yaml
+    gbench cndb export --since 30d --out records
+    """
+    from gbench.cndb.database import connect, told
+    from gbench.cndb.history import find, records
+    from gbench.cndb.recordfile import file_name, to_yaml
+    from gbench.files import make_folder, write_atomically
+
+    config, wanted = _config(db, cndb_dir), _wanted(**filters)
+    with told(config):
+        engine = connect(config)
+        chosen = ((n, find(engine, n).record) for n in numbers) if numbers else records(engine, wanted)
+        if out is not None:
+            make_folder(out)
+        for number, record in chosen:
+            text = to_yaml(record)
+            if out is None:
+                click.echo(f"---\n{text}", nl=False)
+                continue
+            path = out / file_name(record, record.run_id or f"id_{number}")
+            if path.exists() and path.read_text(encoding="utf-8") != text:
+                raise RecordError(f"{path} is there and says otherwise", "take another folder for --out")
+            write_atomically(path, text)
+            click.echo(path)
+
+
+@cndb.command()
+@click.argument("file", metavar="RECORD", type=click.Path(path_type=Path))
+@click.option("--run", "run_dir", type=click.Path(path_type=Path), help="Its run folder: recompute all it says.")
+@_json
+@click.pass_context
+def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) -> None:
+    """Does RECORD still say what was measured? By its own hash, and with --run by the run's raw samples.
+
+    Exit code 0: it does; 1: it was changed, or the run says otherwise; 3: it has no hash, and no run was given.
+
+    \b
+    gbench cndb verify cndb/records/RECORD.yaml --run results/RUN_ID
+    """
+    from gbench.cli.output import print_json
+    from gbench.cndb.recordfile import read_record
+    from gbench.cndb.verify import verify as check
+    from gbench.runfolder import RunFolder
+
+    verdict = check(read_record(file), RunFolder(run_dir) if run_dir else None)
+    if as_json:
+        print_json({"holds": verdict.holds, **asdict(verdict)})
+    else:
+        said = {"holds": "as it was written", "broken": "CHANGED since it was written", "none": "none: not gbench's"}
+        click.echo(f"hash  {said[verdict.seal]}")
+        if verdict.differences is not None:
+            for difference in verdict.differences:
+                click.echo(f"run   {difference}")
+            if not verdict.differences:
+                click.echo("run   its raw samples give the same figures")
+        click.echo({True: "the record holds", False: "the record does NOT hold", None: "inconclusive"}[verdict.holds])
+    ctx.exit({True: ExitCode.OK, False: ExitCode.FAILED, None: ExitCode.INCONCLUSIVE}[verdict.holds])
+
+
+def _cndb_dir(given: Path | None) -> Path:
+    return (given or Path(os.environ.get("CNDB_DIR") or "cndb")).expanduser()
+
+
+def _config(db: str, cndb_dir: Path | None) -> DatabaseConfig:
+    from gbench.cndb.config import find_config
+
+    return find_config(db, _cndb_dir(cndb_dir), os.environ)
+
+
+def _wanted(model: str | None, device: str | None, precision: str | None, since: str | None, limit: int) -> Wanted:
+    from gbench.cli.history import moment
+    from gbench.cndb.history import Wanted
+
+    return Wanted(model, device, precision and precision.upper(), moment(since) if since else None, limit or None)
+
+
+def _attempt(read: Callable[[Path], Record], path: Path) -> Record | RecordError:
+    try:
+        return read(path)
+    except RecordError as error:
+        return error
+
+
+def _all(results: Iterable[Record | RecordError]) -> Iterable[Record | RecordError]:
+    """The results of one file; the sentence about the file itself is one of them."""
+    try:
+        yield from results
+    except RecordError as error:
+        yield error
+
+
+def _sorted(items: Iterable[Record | RecordError]) -> tuple[list[Record], int]:
+    """The records, and how many could not be read; each of those is said as it comes."""
+    found: list[Record] = []
+    bad = 0
+    for item in items:
+        if isinstance(item, RecordError):
+            click.echo(f"gbench: error: {item}", err=True)
+            bad += 1
+        else:
+            found.append(item)
+    return found, bad
+
+
+def _store(found: list[Record], bad: int, config: DatabaseConfig, store_type: str, yes: bool, as_json: bool) -> None:
+    from gbench.cli.output import print_json
+    from gbench.cndb.database import told
+    from gbench.cndb.schema import prepared
+    from gbench.cndb.store import submit as store
+
+    stored: list[Stored] = []
+    if found:
+        with told(config):
+            rebuild(config, yes)
+            engine, warning = prepared(config)
+            if warning is not None:
+                click.echo(f"warning: database {config.shown}: {warning}", err=True)
+            stored = store(engine, found, store_type)
+    actions = ("inserted", "updated", "already there")
+    counts = {action: sum(one.action == action for one in stored) for action in actions}
+    if as_json:
+        print_json({"database": config.shown, **counts, "bad": bad, "records": [asdict(one) for one in stored]})
+    else:
+        told_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "nothing stored"
+        click.echo(f"{config.shown}: {told_counts}" + (f"; {bad} could not be read" if bad else ""))
+    if bad:
+        click.get_current_context().exit(ExitCode.FAILED)
+
+
+def rebuild(config: DatabaseConfig, yes: bool) -> None:
+    """Drop all tables where the config asks for it and a person, or --yes, agrees.
+
+    Raises:
+        UsageError: nobody agrees. sqlalchemy.exc.SQLAlchemyError: the database refuses.
+    """
+    from gbench.cndb.database import connect_or_create
+    from gbench.cndb.schema import drop_all
+
+    if not config.rebuild:
+        return
+    if not yes and not (
+        sys.stdin.isatty() and click.confirm(f"Drop all records in {config.shown}, as its config says?", err=True)
+    ):
+        raise UsageError(
+            f"database config {config.name} says `rebuild: 1`, which would drop all records in {config.shown}",
+            "give --yes to do it, or set `rebuild: 0`",
+        )
+    drop_all(connect_or_create(config))
+
+
+def _send_pending(cndb_dir: Path, as_json: bool) -> None:
+    from gbench.cli.output import print_json
+    from gbench.cndb.upload import config_of_run, read_entry, send, waiting
+
+    sent, kept = [], []
+    worst = ExitCode.OK
+    for path in waiting(cndb_dir):
+        try:
+            entry = read_entry(path)
+            config = config_of_run(entry.database, cndb_dir, os.environ)
+            action, warning = send(entry, config)
+        except GbenchError as error:
+            click.echo(f"gbench: error: {path.name}: {error}", err=True)
+            kept.append(path.name)
+            worst = max(worst, error.exit_code)
+            continue
+        if warning is not None:
+            click.echo(f"warning: database {config.shown}: {warning}", err=True)
+        sent.append(path.name)
+        if not as_json:
+            click.echo(f"{path.stem}: {action} in {config.shown}")
+    if as_json:
+        print_json({"sent": sent, "kept": kept})
+    else:
+        click.echo(f"{len(sent)} sent, {len(kept)} still waiting in {cndb_dir / 'spool'}")
+    click.get_current_context().exit(worst)

@@ -1,0 +1,200 @@
+"""`cndb_submit`: the original's command, with its flags (CNDB section 4), on this project's records and databases."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import yaml
+
+from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
+
+REQUIRED = ("model", "framework", "dataset", "dev")
+JSON_FLAGS = ("perf_data", "metric_data", "hyper_params", "soft_info", "hard_info", "extra")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors end with 1, as the original's do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.FAILED, f"error: {message}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="cndb_submit",
+        description="Check one record, save it as YAML, store it in a database. Flags override what --load_file gives.",
+        epilog="Exit codes: 0 ok; 1 no valid record, or wrong flags; 2 wrong database config; 4 the database is down. "
+        "More: `gbench cndb --help`.",
+    )
+    add = parser.add_argument
+    add("--model", help="required, here or in --load_file; as are --framework, --dataset and --dev")
+    add("--batch_size", type=int, help="total over all devices")
+    add("--framework", help="e.g. PyTorch")
+    add("--dataset", help="e.g. facades")
+    add("--dev", help="name of the device, e.g. V100-PCIE-32GB")
+    add("--dev_num", type=int, help="devices, more than 0")
+    add("--train_type", help="precision: FP32, TF32, AMP ...")
+    add("--eval_type")
+    add("--dist_type", help="single (default), DP, DDP, hvd")
+    add("--perf_data", metavar="JSON", help='e.g. \'{"throughput": 22.9, "throughput_unit": "img/s"}\'')
+    add("--metric_data", metavar="JSON", help="convergence metrics; this or --perf_data is needed")
+    add("--hyper_params", metavar="JSON")
+    add("--soft_info", metavar="JSON", help="mapping with a name, e.g. that of the image")
+    add("--soft_file", metavar="YAML", help="the same from a file")
+    add("--hard_info", metavar="JSON", help="mapping with a name, e.g. that of the machine")
+    add("--hard_file", metavar="YAML", help="the same from a file")
+    add("--code_link")
+    add("--db_config", metavar="JSON", help="database to store in; without it and --db_file: check and save only")
+    add("--db_file", metavar="YAML", help="the same from a config file")
+    add("--md5", help="identity of the record, in place of the computed one")
+    add("--tags", metavar="a,b")
+    add("--db_store_type", default="save", help="save (default), update, else: skip when the md5 is there")
+    add("--log-level", default="WARNING", type=str.upper, choices=["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+    add("-f", "--data_file", metavar="LOG", help="benchmark log: every line a record")
+    add("--load_file", metavar="YAML", help="start from this record")
+    add("--save_file", metavar="YAML", help="write the record here")
+    add("--extra", metavar="JSON", help="free mapping")
+    add("--yes", action="store_true", help="do as a config's `rebuild: 1` says without asking: drop all first")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point: expected errors become one sentence and an exit code."""
+    parser = _parser()
+    given = vars(parser.parse_args(argv))
+    try:
+        _run(given, parser)
+    except GbenchError as error:
+        click.echo(f"cndb_submit: error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("cndb_submit: error: stopped by Ctrl-C", err=True)
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _run(given: dict[str, Any], parser: _Parser) -> None:
+    from gbench.cndb.record import checked
+    from gbench.cndb.recordfile import save
+
+    flags = _flags(given)
+    records = []
+    for values, where in _starts(given):
+        values.update(flags)
+        values.setdefault("eval_type", None)
+        values.setdefault("dist_type", "single")
+        for key in REQUIRED:
+            if not values.get(key):
+                parser.error(f"--{key} is required")
+        if not isinstance(values.get("dev_num"), int) or values["dev_num"] <= 0:
+            parser.error("--dev_num must be > 0")
+        if not values.get("perf_data") and not values.get("metric_data"):
+            parser.error("--perf_data or --metric_data is required")
+        records.append(checked(values, where))
+    if given["save_file"]:
+        if len(records) != 1:
+            parser.error(f"--save_file holds one record, --data_file gave {len(records)}")
+        save(records[0], Path(given["save_file"]))
+    config = _config(given)
+    if config is None:
+        return
+    from gbench.cli.cndb import rebuild
+    from gbench.cndb.database import told
+    from gbench.cndb.schema import prepared
+    from gbench.cndb.store import submit
+
+    with told(config):
+        rebuild(config, given["yes"])
+        engine, warning = prepared(config)
+        stored = submit(engine, records, given["db_store_type"])
+    if warning is not None and given["log_level"] in ("DEBUG", "INFO", "WARNING"):
+        click.echo(f"cndb_submit: warning: database {config.shown}: {warning}", err=True)
+    if given["log_level"] in ("DEBUG", "INFO"):
+        for one in stored:
+            click.echo(f"record {one.id} {one.action} in {config.shown}", err=True)
+
+
+def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """What the flags are laid over: a record file, the lines of a benchmark log, or nothing; and where it is from."""
+    from gbench.cndb import logline
+    from gbench.cndb.recordfile import read_record
+
+    if given["load_file"]:
+        values = read_record(Path(given["load_file"])).model_dump()
+        return [(values, given["load_file"])]
+    if not given["data_file"]:
+        return [({}, "the command line")]
+    path = Path(given["data_file"])
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} can't be read ({error})", "give a benchmark log to --data_file") from error
+    starts = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                starts.append((logline.parse(line), f"{path} line {number}"))
+            except ValueError as error:
+                raise RecordError(f"{path} line {number}: {error}", "mend or remove it") from error
+    if not starts:
+        raise RecordError(f"{path} holds no line", "give a benchmark log to --data_file")
+    return starts
+
+
+def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The record keys that the flags give."""
+    keys = (*REQUIRED, "batch_size", "dev_num", "train_type", "eval_type", "dist_type", "code_link")
+    values = {key: given[key] for key in keys if given[key] is not None}
+    if given["md5"] is not None:
+        values["md5_val"] = given["md5"]
+    if given["tags"] is not None:
+        values["tags"] = [tag.strip() for tag in given["tags"].split(",") if tag.strip()]
+    for key in ("soft", "hard"):
+        if given[f"{key}_file"] is not None:
+            values[f"{key}_info"] = _yaml_mapping(Path(given[f"{key}_file"]), f"--{key}_file")
+    for key in JSON_FLAGS:
+        if given[key] is not None:
+            values[key] = _json_mapping(given[key], f"--{key}")
+    return values
+
+
+def _json_mapping(text: str, flag: str) -> Any:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise RecordError(f"{flag} is not JSON ({error})", "write it like '{\"key\": 1}'") from error
+    if values is not None and not isinstance(values, dict):
+        raise RecordError(f"{flag} is no JSON mapping", "write it like '{\"key\": 1}'")
+    return values
+
+
+def _yaml_mapping(path: Path, flag: str) -> Any:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecordError(f"{flag} {path} can't be read as YAML", "give a file with a mapping") from error
+    if not isinstance(values, dict):
+        raise RecordError(f"{flag} {path} is no mapping", "give one with a `name:`")
+    return values
+
+
+def _config(given: Mapping[str, Any]) -> Any:
+    from gbench.cndb.config import find_config, parse_json
+
+    cndb_dir = Path(os.environ.get("CNDB_DIR") or "cndb").expanduser()
+    if given["db_config"] and given["db_file"]:
+        raise UsageError("--db_config and --db_file contradict each other", "give one of them")
+    if given["db_config"]:
+        return parse_json(given["db_config"], cndb_dir, os.environ)
+    return find_config(given["db_file"], cndb_dir, os.environ) if given["db_file"] else None
+
+
+if __name__ == "__main__":
+    main()

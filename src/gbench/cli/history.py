@@ -1,0 +1,138 @@
+"""How records look on a terminal: a line each, or one with all that it says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from gbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from gbench.cndb.history import Entry, Found
+
+HEADINGS = ["id", "stored (UTC)", "model", "batch", "on", "device", "prec.", "img/s", "95 %", "losses"]
+RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
+GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> the least width it is cut to, the first to be cut first
+UNLIMITED = 100_000  # columns of what is no terminal
+UNITS = {"d": "days", "h": "hours", "w": "weeks"}
+
+
+def moment(text: str) -> datetime:
+    """`2026-01-31`, `2026-01-31T12:00`, or so long ago: `30d`, `12h`, `2w`; in UTC where no zone is given.
+
+    Raises:
+        UsageError: none of these.
+    """
+    ago = re.fullmatch(r"(\d{1,5})([dhw])", text)
+    if ago is not None:
+        return datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+    try:
+        then = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since {text!r} is no moment", "write 2026-01-31, or 30d, 12h, 2w ago") from None
+    return then if then.tzinfo else then.replace(tzinfo=timezone.utc)
+
+
+def print_entries(entries: list[Entry]) -> None:
+    """A table, no wider than the terminal: names and losses are cut, figures never."""
+    from rich.cells import cell_len, set_cell_size
+
+    if not entries:
+        click.echo("no records")
+        return
+    rows = [HEADINGS, *map(_cells, entries)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    terminal = shutil.get_terminal_size(fallback=(UNLIMITED, 24)).columns
+    room = terminal - 2 * (len(widths) - 1)
+    for column, least in GIVE_WAY.items():
+        widths[column] = max(min(widths[column], least), widths[column] - max(0, sum(widths) - room))
+    for row in rows:
+        cells = [
+            " " * (width - cell_len(cell)) + cell if column in RIGHT else _cut(cell, width, set_cell_size)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(cells).rstrip()
+        click.echo(line if cell_len(line) <= terminal else _cut(line, terminal, set_cell_size))
+
+
+def print_csv(entries: list[Entry]) -> None:
+    """One line a record, all fields."""
+    from gbench.cndb.history import Entry
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Entry))
+    for entry in entries:
+        values = _plain(entry)
+        writer.writerow(json.dumps(v) if isinstance(v, dict) else "" if v is None else v for v in values.values())
+
+
+def print_entries_json(entries: list[Entry]) -> None:
+    """A JSON list, all fields."""
+    click.echo(json.dumps([_plain(entry) for entry in entries], indent=2, ensure_ascii=False))
+
+
+def print_found(found: Found) -> None:
+    """One record: what it is, its figure, then every key, in the contract's order."""
+    record = found.record
+    click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
+    click.echo(
+        f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  {record.train_type}  "
+        f"{record.dist_type}  {record.dataset}"
+    )
+    click.echo()
+    values = {key: value for key, value in record.model_dump().items() if value is not None}
+    click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+def _cells(entry: Entry) -> list[str]:
+    interval = "-"
+    if entry.throughput and entry.low is not None and entry.high is not None:
+        interval = f"±{(entry.high - entry.low) / 2 / entry.throughput:.1%}"
+    figure = "-" if entry.throughput is None else f"{entry.throughput:.4g}"
+    if entry.unit not in (None, "img/s"):
+        figure += f" {entry.unit}"
+    losses = "  ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else str(value)
+        for name, value in (entry.metrics or {}).items()
+    )
+    return [
+        str(entry.id),
+        _minute(entry.stored),
+        entry.model or "-",
+        _text(entry.batch_size),
+        _text(entry.dev_num),
+        _text(entry.device),
+        _text(entry.precision),
+        figure + ("" if entry.steady in (None, True) else " unsteady"),
+        interval,
+        losses,
+    ]
+
+
+def _cut(text: str, width: int, set_size: Callable[[str, int], str]) -> str:
+    fitted = set_size(text, width)
+    return fitted if fitted.rstrip() == text.rstrip() else set_size(text, width - 1) + "…"
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    values = asdict(entry)
+    values["stored"] = entry.stored.isoformat() if entry.stored else None
+    return values
+
+
+def _minute(when: datetime | None) -> str:
+    return when.strftime("%Y-%m-%d %H:%M") if when else "-"
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)
