@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -55,7 +56,7 @@ class Postgres:
 
     def uri(self, database: str) -> str:
         """The database as one text, password included."""
-        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{quote(database)}"
 
     def query(self, database: str, sql: str) -> list[tuple[object, ...]]:
         """Rows of a query, by PostgreSQL's own client library."""

@@ -158,9 +158,9 @@ def list_(as_csv: bool, as_json: bool, db: str, cndb_dir: Path | None, **filters
 
     if as_csv and as_json:
         raise UsageError("--csv and --json contradict each other", "give one of them")
-    config = _config(db, cndb_dir)
+    config, wanted = _config(db, cndb_dir), _wanted(**filters)
     with told(config):
-        found = entries(connect(config), _wanted(**filters))
+        found = entries(connect(config), wanted)
     show = print_entries_json if as_json else print_csv if as_csv else print_entries
     show(found)
 
@@ -322,8 +322,8 @@ def _store(found: list[Record], bad: int, config: DatabaseConfig, store_type: st
     counts = {action: sum(one.action == action for one in stored) for action in actions}
     if as_json:
         print_json({"database": config.shown, **counts, "bad": bad, "records": [asdict(one) for one in stored]})
-    else:
-        told_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "nothing stored"
+    elif found:
+        told_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
         click.echo(f"{config.shown}: {told_counts}" + (f"; {bad} could not be read" if bad else ""))
     if bad:
         click.get_current_context().exit(ExitCode.FAILED)
@@ -359,6 +359,8 @@ def _send_pending(cndb_dir: Path, as_json: bool) -> None:
     for path in waiting(cndb_dir):
         try:
             entry = read_entry(path)
+            if entry is None:
+                continue
             config = config_of_run(entry.database, cndb_dir, os.environ)
             action, warning = send(entry, config)
         except GbenchError as error:

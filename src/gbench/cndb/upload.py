@@ -53,8 +53,8 @@ def waiting(cndb_dir: Path) -> list[Path]:
     return sorted((cndb_dir / SPOOL).glob("*.json"))
 
 
-def read_entry(path: Path) -> Pending:
-    """One entry of the spool.
+def read_entry(path: Path) -> Pending | None:
+    """One entry of the spool; None where another process has just sent it.
 
     Raises:
         RecordError: it is broken, or of another version.
@@ -64,6 +64,8 @@ def read_entry(path: Path) -> Pending:
         if values["version"] != VERSION:
             raise ValueError(f"version {values['version']}")
         return Pending(path, values["database"], values["store_type"], checked(values["record"], str(path)))
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
             f"{path} is no spool entry of this gbench ({error})", "submit its record file by hand, then remove it"

@@ -1,0 +1,170 @@
+"""`gbench cndb` as a user runs it, on the embedded database."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from support import Answer
+
+from cndb_records import record
+from gbench.cndb.config import embedded
+from gbench.cndb.recordfile import save
+from gbench.cndb.upload import queue
+
+Gbench = Callable[..., Answer]
+LINE = (
+    "network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, precision:TF32, "
+    "throughput:44.5 img/s, device:A100-SXM4-40GB, dataset:facades"
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Three record files: two runs, and a record of another tool."""
+    made = [
+        record(run_id="r1", throughput=20.5),
+        record(run_id="r2", throughput=21.5, tags=["nightly"]),
+        record(model="resnet50", dev="MLU270-X5K", train_type="O1", perf_data={"mean": 56.9}),
+    ]
+    for number, one in enumerate(made):
+        save(one, tmp_path / f"{number}.yaml")
+    return [str(tmp_path / f"{number}.yaml") for number in range(len(made))]
+
+
+def test_records_go_in_once_and_come_out_as_they_were(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
+    assert "3 inserted" in gbench("cndb", "submit", *files).out
+    assert "3 already there" in gbench("cndb", "submit", *files).out
+    (database,) = tmp_path.glob("cndb/*.sqlite")
+    assert database.name == "cndb.sqlite"
+
+    listed = gbench("cndb", "list", "--json").json
+    assert [one["id"] for one in listed] == [3, 2, 1]
+    assert [one["throughput"] for one in listed] == [None, 21.5, 20.5]
+
+    paths = gbench("cndb", "export", "--out", "out").out.split()
+    assert sorted(map(text_of, (tmp_path / path for path in paths))) == sorted(map(text_of, map(Path, files)))
+    assert gbench("cndb", "export", 2).out == f"---\n{text_of(Path(files[1]))}"
+
+
+def test_an_export_never_overwrites(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
+    gbench("cndb", "submit", *files)
+    (path,) = gbench("cndb", "export", 1, "--out", "out").out.split()
+    assert gbench("cndb", "export", 1, "--out", "out").code == 0
+    (tmp_path / path).write_text("mine")
+    answer = gbench("cndb", "export", 1, "--out", "out")
+    assert answer.code == 1
+    assert "says otherwise" in answer.err
+    assert (tmp_path / path).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        (["--model", "pix2pix_resnet_9blocks"], [2, 1]),
+        (["--model", "pix2pix-resnet_9blocks", "--limit", "1"], [2]),
+        (["--device", "mlu"], [3]),
+        (["--precision", "fp32"], [2, 1]),
+        (["--since", "1h"], [3, 2, 1]),
+        (["--since", "2100-01-01"], []),
+    ],
+)
+def test_the_history_is_filtered(gbench: Gbench, files: list[str], filters: list[str], ids: list[int]) -> None:
+    gbench("cndb", "submit", *files)
+    rows = csv.DictReader(io.StringIO(gbench("cndb", "list", "--csv", *filters).out))
+    assert [int(row["id"]) for row in rows] == ids
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_table_is_never_wider_than_the_terminal(gbench: Gbench, files: list[str], columns: int) -> None:
+    gbench("cndb", "submit", *files)
+    lines = gbench("cndb", "list", COLUMNS=str(columns)).out.splitlines()
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= columns
+    assert columns < 80 or "21.5" in lines[2]
+
+
+def test_show_prints_the_whole_record(gbench: Gbench, files: list[str]) -> None:
+    gbench("cndb", "submit", *files)
+    shown = gbench("cndb", "show", 2).out
+    assert shown.startswith("record 2  md5 ")
+    assert yaml.safe_load(shown.split("\n\n", 1)[1])["perf_data"]["throughput"] == 21.5
+    assert gbench("cndb", "show", 2, "--json").json["record"]["tags"] == ["nightly"]
+
+
+def test_import_reads_logs_and_names_the_bad_line(gbench: Gbench, tmp_path: Path) -> None:
+    (tmp_path / "benchmark.log").write_text(f"{LINE}\nnonsense\n{LINE.replace('44.5', '45.5')}\n")
+    answer = gbench("cndb", "import", "benchmark.log")
+    assert answer.code == 1
+    assert "benchmark.log line 2 is no benchmark log line" in answer.err
+    assert "2 inserted; 1 could not be read" in answer.out
+    assert [one["throughput"] for one in gbench("cndb", "list", "--json").json] == [45.5, 44.5]
+    assert "2 already there" in gbench("cndb", "import", "benchmark.log").out
+
+
+def test_pending_records_are_sent_to_their_own_database(gbench: Gbench, tmp_path: Path) -> None:
+    spool = tmp_path / "cndb"
+    queue(spool, record(run_id="r1"), embedded(spool), "save")
+    (tmp_path / "gone.yaml").write_text("{schema: postgresql, host: 127.0.0.1, port: 1, database: x}")
+    from gbench.cndb.config import find_config
+
+    queue(spool, record(run_id="r2"), find_config(str(tmp_path / "gone.yaml"), spool, {}), "save")
+    answer = gbench("cndb", "submit", "--pending")
+    assert answer.code == 4
+    assert "1 sent, 1 still waiting" in answer.out
+    assert "r2@gone.json" in answer.err and "Connection refused" in answer.err
+    assert [one["run_id"] for one in gbench("cndb", "list", "--json").json] == ["r1"]
+    assert [path.name for path in (spool / "spool").iterdir()] == ["r2@gone.json"]
+
+
+def test_a_rebuild_is_refused_unless_it_is_confirmed(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
+    gbench("cndb", "submit", *files)
+    (tmp_path / "db.yaml").write_text("{schema: sqlite, database: cndb.sqlite, rebuild: 1}")
+    refused = gbench("cndb", "submit", files[0], "--db", "db.yaml")
+    assert refused.code == 2
+    assert "rebuild: 1" in refused.err and "--yes" in refused.err
+    assert len(gbench("cndb", "list", "--json").json) == 3
+    assert gbench("cndb", "submit", files[0], "--db", "db.yaml", "--yes").code == 0
+    assert len(gbench("cndb", "list", "--json").json) == 1
+
+
+def test_verify_tells_an_edited_record(gbench: Gbench, files: list[str]) -> None:
+    assert gbench("cndb", "verify", files[0]).code == 0
+    assert gbench("cndb", "verify", files[2]).code == 3
+    path = Path(files[0])
+    path.write_text(path.read_text().replace("20.5", "25.5"))
+    answer = gbench("cndb", "verify", files[0], "--json")
+    assert answer.code == 1
+    assert answer.json == {"holds": False, "seal": "broken", "differences": None}
+
+
+@pytest.mark.slow
+def test_a_launch_uploads_and_a_database_that_is_down_costs_an_exit_code(
+    gbench: Gbench, small_launch: list[str], tmp_path: Path
+) -> None:
+    launch = ["launch", "pix2pix_resnet_6blocks", 2, 1, "FP32"]
+    rest = [*small_launch, "--steps", 3, "--warmup", 1, "--json"]
+    answer = gbench(*launch, "gpu-demo", *rest)
+    assert answer.code == 0, answer.err
+    assert answer.json["database"]["stored"].startswith("record 1 inserted in ")
+    run_id = answer.json["record"]["extra"]["run_id"]
+    assert [one["run_id"] for one in gbench("cndb", "list", "--json").json] == [run_id]
+    assert gbench("cndb", "verify", answer.json["paths"]["record"], "--run", answer.json["paths"]["run"]).code == 0
+
+    (tmp_path / "down.yaml").write_text("{schema: postgresql, host: 127.0.0.1, port: 1, database: x}")
+    answer = gbench(*launch, "down.yaml", *rest)
+    assert answer.code == 5
+    assert "Connection refused" in answer.json["database"]["not_stored"]
+    assert "gbench cndb submit --pending" in answer.err
+    assert Path(answer.json["paths"]["record"]).is_file()
+    (waiting,) = (tmp_path / "cndb" / "spool").iterdir()
+    assert json.loads(waiting.read_text())["record"] == yaml.safe_load(text_of(Path(answer.json["paths"]["record"])))
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

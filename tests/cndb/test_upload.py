@@ -1,0 +1,64 @@
+"""The spool: a record waits there for its database, and gets there once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cndb_records import record
+from gbench.cndb import upload
+from gbench.cndb.config import DatabaseConfig, embedded
+from gbench.cndb.database import connect
+from gbench.cndb.history import Wanted, entries
+from gbench.errors import InfrastructureError, RecordError, UsageError
+
+
+def unreachable(tmp_path: Path) -> DatabaseConfig:
+    (tmp_path / "file").write_text("")
+    return DatabaseConfig("blocked", f"sqlite:///{tmp_path}/file/cndb.sqlite")
+
+
+def test_an_entry_is_there_until_the_database_has_the_record(tmp_path: Path) -> None:
+    entry = upload.queue(tmp_path, record(run_id="r1"), unreachable(tmp_path), "save")
+    with pytest.raises(InfrastructureError, match="can't write"):
+        upload.send(entry, unreachable(tmp_path))
+    assert upload.waiting(tmp_path) == [entry.path]
+    assert upload.read_entry(entry.path) == entry
+
+    assert upload.send(entry, embedded(tmp_path)) == ("record 1 inserted", None)
+    assert upload.waiting(tmp_path) == []
+
+
+def test_a_record_that_got_there_before_its_entry_went_is_not_stored_twice(tmp_path: Path) -> None:
+    config = embedded(tmp_path)
+    entry = upload.queue(tmp_path, record(run_id="r1"), config, "save")
+    upload.send(entry, config)
+    again = upload.queue(tmp_path, record(run_id="r1"), config, "save")
+    assert upload.send(again, config) == ("record 1 already there", None)
+    assert [one.run_id for one in entries(connect(config), Wanted())] == ["r1"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1, "database": "x"}'])
+def test_a_broken_entry_says_so_and_stays(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "spool" / "x.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(RecordError, match="no spool entry"):
+        upload.read_entry(path)
+    assert path.exists()
+
+
+def test_the_spool_holds_no_credentials(tmp_path: Path) -> None:
+    config = DatabaseConfig("gpu-performance", "postgresql+psycopg://user:secret@host/db")
+    entry = upload.queue(tmp_path, record(run_id="r1"), config, "save")
+    text = entry.path.read_text()
+    assert "secret" not in text and "user" not in text
+    assert json.loads(text)["database"] == "gpu-performance"
+
+
+def test_a_launch_never_drops_a_database(tmp_path: Path) -> None:
+    (tmp_path / "db.yaml").write_text("schema: sqlite\ndatabase: x.sqlite\nrebuild: 1\n")
+    with pytest.raises(UsageError, match="rebuild: 1"):
+        upload.config_of_run(str(tmp_path / "db.yaml"), tmp_path, {})

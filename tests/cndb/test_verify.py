@@ -1,0 +1,74 @@
+"""A record that was changed, or that another run made, is found out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+
+from cndb_records import record
+from gbench.cndb.from_run import record_of
+from gbench.cndb.identity import sealed
+from gbench.cndb.record import Record
+from gbench.cndb.recordfile import parse_record, to_yaml
+from gbench.cndb.verify import verify
+from gbench.measure.summary import summarize_folder
+from gbench.runfolder import RunFolder
+from gbench.settings.spec import RunSpec
+from run_folders import write_run
+
+
+@pytest.fixture
+def run(make_spec: Callable[..., RunSpec]) -> RunFolder:
+    folder = write_run(make_spec())
+    summary = summarize_folder(folder)
+    assert summary is not None
+    folder.write("result.json", asdict(summary))
+    return folder
+
+
+def changed(made: Record, old: str, new: str) -> Record:
+    text = to_yaml(made)
+    assert old in text
+    return parse_record(text.replace(old, new, 1), "record")
+
+
+def test_an_untouched_record_holds_with_and_without_its_run(run: RunFolder) -> None:
+    made = parse_record(to_yaml(record_of(run)), "record")
+    assert verify(made, None).holds is True
+    assert verify(made, run).differences == []
+
+
+def test_a_number_that_was_edited_is_caught_by_the_hash_and_by_the_run(run: RunFolder) -> None:
+    made = record_of(run)
+    assert made.perf_data is not None
+    figure = f"throughput: {made.perf_data['throughput']}"
+    edited = changed(made, figure, "throughput: 999.5")
+    assert verify(edited, None).seal == "broken"
+    verdict = verify(edited, run)
+    assert verdict.holds is False
+    assert verdict.differences == [
+        f"perf_data.throughput: the record says 999.5, the run {made.perf_data['throughput']!r}"
+    ]
+
+
+def test_a_forged_hash_is_caught_by_the_run(run: RunFolder) -> None:
+    made = record_of(run)
+    assert made.perf_data is not None
+    forged = sealed(made.model_copy(update={"perf_data": {**made.perf_data, "throughput": 999.5}}))
+    assert verify(forged, None).holds is True
+    assert verify(forged, run).holds is False
+
+
+def test_figures_are_recomputed_from_the_raw_samples_not_read_from_result_json(run: RunFolder) -> None:
+    made = record_of(run)
+    path = run.path / "steps-rank0.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    assert verify(made, run).holds is False
+
+
+def test_a_record_without_a_hash_decides_nothing() -> None:
+    verdict = verify(record(), None)
+    assert (verdict.seal, verdict.holds) == ("none", None)
