@@ -50,11 +50,70 @@ def of_run(run_id: str, **changes: Any) -> Record:
 
 # What YAML, JSON or SQL might take for something else, or break on.
 LOOKALIKES = (
-    *("1e3", "1.0", "0x1f", "0o17", "1_000", "12:30:45", "yes", "no", "on", "null", "~", "", " ", "true", ".nan", ".inf"),
-    *("2026-01-31", "2026-01-31 10:00:00", "<<", "=", "-", "- a", "a: b", "# x", "!x", "&a", "*a", "%TAG", "---", "..."),
+    *(
+        "1e3",
+        "1.0",
+        "0x1f",
+        "0o17",
+        "1_000",
+        "12:30:45",
+        "yes",
+        "no",
+        "on",
+        "null",
+        "~",
+        "",
+        " ",
+        "true",
+        ".nan",
+        ".inf",
+    ),
+    *(
+        "2026-01-31",
+        "2026-01-31 10:00:00",
+        "<<",
+        "=",
+        "-",
+        "- a",
+        "a: b",
+        "# x",
+        "!x",
+        "&a",
+        "*a",
+        "%TAG",
+        "---",
+        "...",
+    ),
     *("'", '"', "''", '"\\', "\\", "\\n", "'; DROP TABLE models; --", "{}", "[1]", "%s", "%(a)s", ":a", "$1", "{a,b}"),
-    *("\n", "\r\n", "\r", "a\nb\n", " a ", "\ta", "a \nb", "\x85", "\u2028", "\ufeff", "\x01\x1b[31m", "\x7f", "\ufffe"),
-    *("gbench_kept", "unknown", "name", "é", "e\u0301", "漢字", "🙂", "\U0010ffff", "x" * 50_000, "two words " * 5_000),
+    *(
+        "\n",
+        "\r\n",
+        "\r",
+        "a\nb\n",
+        " a ",
+        "\ta",
+        "a \nb",
+        "\x85",
+        "\u2028",
+        "\ufeff",
+        "\x01\x1b[31m",
+        "\x7f",
+        "\ufffe",
+    ),
+    *(
+        "\ufffe",
+        "%TAG",
+        "gbench_kept",
+        "unknown",
+        "name",
+        "é",
+        "e\u0301",
+        "漢字",
+        "🙂",
+        "\U0010ffff",
+        "x" * 50_000,
+        "two words " * 5_000,
+    ),
 )
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(CHARACTERS, max_size=30) | st.sampled_from(LOOKALIKES)
@@ -79,7 +138,7 @@ def _record(values: dict[str, Any]) -> Record:
     return checked(values, "a drawn record")
 
 
-RECORDS = st.fixed_dictionaries(
+ANY_RECORD = st.fixed_dictionaries(
     {
         "model": NAMES,
         "framework": NAMES,

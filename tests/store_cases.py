@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from drawn_records import RECORDS, REPEATABLE, drawn, of_run
 from hypothesis import given
 from sqlalchemy import Engine, text
 
+from drawn_records import ANY_RECORD, REPEATABLE, drawn, of_run
 from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect, connect_or_create
 from gbench.cndb.history import Wanted, entries, find, records
@@ -21,6 +21,7 @@ from gbench.cndb.recordfile import parse_record, to_yaml
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.store import submit
 from gbench.errors import InfrastructureError, RecordError
+from submitters import PROCESSES, RECORDS, same_records, submit_together
 
 
 def sql(engine: Engine, query: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -118,7 +119,9 @@ class StoreCases:
     def test_update_leaves_nothing_of_what_it_overwrites(self, engine: Engine) -> None:
         given = {"md5_val": "460.73.01"}  # as the original does: one md5 for unlike records
         store(engine, drawn(**given), "save")
-        other = drawn(**given, model="pix2pix", perf_data=None, tags=None, extra=None, soft_info=None, hyper_params=None)
+        other = drawn(
+            **given, model="pix2pix", perf_data=None, tags=None, extra=None, soft_info=None, hyper_params=None
+        )
         assert store(engine, other, "update") == (1, "updated")
         assert to_yaml(find(engine, 1).record) == to_yaml(other)
 
@@ -204,7 +207,9 @@ class StoreCases:
             assert to_yaml(find(engine, number).record) == to_yaml(record)
 
     def test_details_that_are_equal_only_as_numbers_are_kept_apart(self, engine: Engine) -> None:
-        several = [drawn(soft_info={"name": "s", "cores": value}, dev_num=2 + n) for n, value in enumerate((1, 1.0, True))]
+        several = [
+            drawn(soft_info={"name": "s", "cores": value}, dev_num=2 + n) for n, value in enumerate((1, 1.0, True))
+        ]
         submit(engine, [sealed(record) for record in several], "save")
         for number, record in enumerate(several, 1):
             found = find(engine, number).record
@@ -262,7 +267,7 @@ class StoreCases:
         for store_type in ("save", "skip"):
             assert {stored.action for stored in submit(engine, exported, store_type)} == {"already there"}
 
-    @given(record=RECORDS)
+    @given(record=ANY_RECORD)
     @REPEATABLE
     def test_any_record_comes_back_as_it_was(self, odd: Engine, record: Record) -> None:
         text = to_yaml(record)
@@ -285,7 +290,12 @@ class StoreCases:
         submit(engine, [of_run("run-1"), bare], "save")
         second, first = entries(engine, Wanted())
         assert (first.id, first.model, first.batch_size, first.dev_num) == (1, "pix2pix-resnet_9blocks", 32, 2)
-        assert (first.device, first.precision, first.dist_type, first.dataset) == ("Drawn-80GB", "FP32", "DDP", "facades")
+        assert (first.device, first.precision, first.dist_type, first.dataset) == (
+            "Drawn-80GB",
+            "FP32",
+            "DDP",
+            "facades",
+        )
         assert (first.throughput, first.low, first.high, first.unit) == (22.5, 22.25, 22.75, "img/s")
         assert (first.steady, first.run_id, first.metrics) == (True, "run-1", {"G_GAN": 2.5, "G_L1": 18.25})
         assert first.stored == find(engine, 1).created
@@ -369,6 +379,24 @@ class StoreCases:
                 find(engine, 1)
         store(engine, of_run("run-1"), "save")
         assert count(engine, "train_results") == 2
+
+    # many at once
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("store_type", "of_runs"), [("skip", False), ("save", False), ("update", False), ("save", True)]
+    )
+    def test_eight_processes_leave_each_record_once(
+        self, database: DatabaseConfig, store_type: str, of_runs: bool
+    ) -> None:
+        actions = submit_together(database, store_type, of_runs)
+        otherwise = "updated" if store_type == "update" else "already there"
+        assert actions == {"inserted": RECORDS, otherwise: (PROCESSES - 1) * RECORDS}
+        engine = connect(database)
+        counts = {"train_results": 200, "models": 3, "software_infos": 5, "hardware_infos": 7}
+        assert {table: count(engine, table) for table in counts} == counts
+        stored = sorted(to_yaml(record) for _, record in records(engine, Wanted()))
+        assert stored == sorted(to_yaml(record) for record in same_records(of_runs))
 
     # the schema
 

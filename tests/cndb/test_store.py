@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from store_cases import StoreCases
 
 from gbench.cndb.config import DatabaseConfig, embedded
+from store_cases import StoreCases
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from postgres import Postgres
-from store_cases import StoreCases
 
 from gbench.cndb.config import DatabaseConfig
+from gbench.cndb.database import connect
+from store_cases import StoreCases, count, made
+from submitters import RECORDS, submit_together
 
 pytestmark = pytest.mark.system
 
@@ -22,3 +24,12 @@ def database(postgres: Postgres) -> Iterator[DatabaseConfig]:
 
 class TestOnPostgres(StoreCases):
     """Every case of the store."""
+
+    @pytest.mark.slow
+    def test_eight_processes_on_a_server_of_another_isolation_level(
+        self, database: DatabaseConfig, postgres: Postgres
+    ) -> None:
+        made(database)
+        postgres.query("postgres", "ALTER DATABASE store SET default_transaction_isolation = 'repeatable read'")
+        assert submit_together(database, "skip", of_runs=False)["inserted"] == RECORDS
+        assert count(connect(database), "train_results") == RECORDS

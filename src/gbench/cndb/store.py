@@ -93,9 +93,7 @@ class _Store:
             return None  # an equal row would have its run id
         if row["md5"] not in self._seen:
             rows = self._connection.execute(
-                select(train_results)
-                .where(train_results.c.md5 == row["md5"])
-                .order_by(train_results.c.id.desc())
+                select(train_results).where(train_results.c.md5 == row["md5"]).order_by(train_results.c.id.desc())
             )
             self._seen[row["md5"]] = {_fingerprint(found): found["id"] for found in map(dict, rows.mappings())}
         return self._seen[row["md5"]].get(_fingerprint(row))
