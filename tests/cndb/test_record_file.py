@@ -46,7 +46,7 @@ def test_the_text_that_the_refusals_vary_is_a_record() -> None:
         ("extra: {? {a: b} : c}", " line 1 is not plain YAML (found unhashable key)"),
         pytest.param("extra: " + "[" * 200_000, " is not plain YAML (it nests more than 100 deep)", id="flow"),
         pytest.param("- " * 200_000, " is not plain YAML (it nests more than 100 deep)", id="block"),
-        ("extra: &a [*a]", "extra" + "[0]" * 18 + "... is nested more than 100 deep"),
+        ("extra: &a [*a]", "extra" + ("[0]" * 20)[:55] + "... is nested more than 100 deep"),
         (but(dev_num=0), "dev_num: input should be greater than 0 (it is 0)"),
         (but(dev_num=2**31), "dev_num: input should be less than 2147483648 (it is 2147483648)"),
         (
@@ -172,13 +172,20 @@ def test_a_sealed_record_has_the_md5_of_its_file() -> None:
     assert md5_of(parse_record(to_yaml(record), "it")) == md5_of(record)
 
 
-@pytest.mark.parametrize(("before", "after"), [("22.5", "22.6"), ("22.5", "'22.5'"), ("seed: 1", "seed: 1.0")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("throughput: 22.5\n", "throughput: 22.6\n"),
+        ("seed: 1\n", "seed: 1.0\n"),
+        ("facades", "maps"),
+        ("- nightly\n", ""),
+    ],
+)
 def test_a_seal_breaks_by_any_change(before: str, after: str) -> None:
     text = to_yaml(sealed(drawn()))
     assert seal_holds(parse_record(text, "it"))
-    changed = text.replace(f"throughput: {before}", f"throughput: {after}").replace(before, after)
-    assert changed != text
-    assert not seal_holds(parse_record(changed, "it"))
+    assert before in text
+    assert not seal_holds(parse_record(text.replace(before, after), "it"))
 
 
 def test_a_record_without_a_seal_holds_none() -> None:

@@ -77,7 +77,7 @@ def mapping_of(value: Any) -> Any:
         values = json.loads(value) if isinstance(value, str) else None
     except (ValueError, RecursionError):
         return value
-    return plain(values, "JSON text") if isinstance(values, dict) else value
+    return plain(values, "the JSON text") if isinstance(values, dict) else value
 
 
 def _key(key: Any, place: str) -> str:
