@@ -20,6 +20,8 @@ from gbench.datasets.synth import synth
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
 
+pytest.register_assert_rewrite("store_cases", "submitters")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 # The same code path as a full-size run, on few and small feature maps.
 SMALL = {

@@ -6,8 +6,9 @@ from collections.abc import Generator
 
 import pytest
 from docker_engine import base_image, docker_client
+from postgres import postgres
 
-__all__ = ["base_image", "docker_client"]
+__all__ = ["base_image", "docker_client", "postgres"]
 
 
 @pytest.hookimpl(wrapper=True)

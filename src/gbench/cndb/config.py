@@ -84,7 +84,7 @@ class DatabaseConfig:
 
 def embedded(cndb_dir: Path) -> DatabaseConfig:
     """The database of whoever names none: a SQLite file in the CNDB folder."""
-    return DatabaseConfig(EMBEDDED_NAME, f"sqlite:///{(cndb_dir / EMBEDDED_FILE).absolute()}")
+    return parse_config({"schema": "sqlite", "database": EMBEDDED_FILE}, EMBEDDED_NAME, EMBEDDED_NAME, cndb_dir, {})
 
 
 def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
@@ -109,7 +109,7 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or no such day as 2026-02-30
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise UsageError(
@@ -149,6 +149,8 @@ def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Ma
             url = make_url(file.uri.get_secret_value())
         except (ArgumentError, ValueError):
             raise UsageError(f"database config {where}: uri can't be read", "write postgresql://...") from None
+        if "@" in (url.host or ""):  # the end of a password, which would be shown as the host
+            raise UsageError(f"database config {where}: uri has an @ too many", "write %40 in a user or password")
     elif file.database is None:
         raise UsageError(f"database config {where} names no database", "give `database:` or `uri:`")
     else:

@@ -56,7 +56,7 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
         with create_engine(maintenance, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
             name = connection.dialect.identifier_preparer.quote_identifier(str(engine.url.database))
             with suppress(DBAPIError):  # another one made it just now; if not, the next line says why
-                connection.execute(text(f"CREATE DATABASE {name}"))
+                connection.exec_driver_sql(f"CREATE DATABASE {name}")  # text() would read :x as a parameter
         with engine.connect():
             return engine
 
@@ -115,7 +115,13 @@ def _engine(config: DatabaseConfig) -> Engine:
         **url.query,
     }
     with told(config):
-        return create_engine(url.set(query={}), echo=config.verbose, poolclass=NullPool, connect_args=arguments)
+        return create_engine(
+            url.set(query={}),
+            echo=config.verbose,
+            poolclass=NullPool,
+            connect_args=arguments,
+            isolation_level="READ COMMITTED",  # what a writer sees once it has the lock, not from before it waited
+        )
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:

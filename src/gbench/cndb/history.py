@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, func, or_, select
 
 from gbench.cndb.record import Record, checked
 from gbench.cndb.rows import values_of_row
@@ -20,6 +20,7 @@ from gbench.errors import RecordError
 
 ROW = train_results.c
 FETCHED = 1000  # rows a round trip
+TRUTH = {"true": True, "1": True, "false": False, "0": False}  # as PostgreSQL and SQLite say it
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,6 @@ class Found:
 
 def entries(engine: Engine, wanted: Wanted) -> list[Entry]:
     """The history, newest first. Raises sqlalchemy.exc.SQLAlchemyError."""
-    figures, interval = ROW.performance, ROW.performance["throughput_interval"]
     query = _wanted(
         select(
             ROW.id,
@@ -80,11 +80,11 @@ def entries(engine: Engine, wanted: Wanted) -> list[Entry]:
             ROW.train_exec_mode,
             ROW.dist_mode,
             ROW.dataset,
-            figures["throughput"].as_string().label("throughput"),
-            figures["throughput_unit"].as_string().label("unit"),
-            interval["low"].as_float().label("low"),
-            interval["high"].as_float().label("high"),
-            figures["steady_state"].as_boolean().label("steady"),
+            _said(engine, "throughput").label("throughput"),
+            _said(engine, "throughput_unit").label("unit"),
+            _said(engine, "throughput_interval", "low").label("low"),
+            _said(engine, "throughput_interval", "high").label("high"),
+            _said(engine, "steady_state").label("steady"),
             ROW.metrics,
             run_id().label("run_id"),
         ).join(models, models.c.id == ROW.model_id, isouter=True),
@@ -121,6 +121,16 @@ def records(engine: Engine, wanted: Wanted) -> Iterator[tuple[int, Record]]:
             yield row["id"], checked(values_of_row(dict(row)), f"record {row['id']}")
 
 
+def _said(engine: Engine, *path: str) -> ColumnElement[Any]:
+    """What `performance` says at a path: text, or on SQLite a number as such.
+
+    No cast: the database would break off at another tool's word for a number, and SQLite's text has 15 digits only.
+    """
+    if engine.dialect.name == "sqlite":
+        return func.json_extract(ROW.performance, "$." + ".".join(path))
+    return func.jsonb_extract_path_text(ROW.performance, *path)
+
+
 def _whole() -> Select[Any]:
     return (
         select(
@@ -150,7 +160,7 @@ def _wanted(query: Select[Any], wanted: Wanted) -> Select[Any]:
 
 
 def _entry(row: Any) -> Entry:
-    figure = measured(row.throughput)
+    figure, low, high = (measured(str(said)) or (None, None) for said in (row.throughput, row.low, row.high))
     return Entry(
         id=row.id,
         stored=row.create_at,
@@ -161,11 +171,11 @@ def _entry(row: Any) -> Entry:
         precision=row.train_exec_mode,
         dist_type=row.dist_mode,
         dataset=row.dataset,
-        throughput=figure[0] if figure else None,
-        low=row.low,
-        high=row.high,
-        unit=row.unit or (figure[1] or None if figure else None),
-        steady=row.steady,
+        throughput=figure[0],
+        low=low[0],
+        high=high[0],
+        unit=row.unit or figure[1] or None,
+        steady=TRUTH.get(str(row.steady)),
         metrics=row.metrics,
         run_id=row.run_id,
     )

@@ -45,7 +45,8 @@ def content_sha256(values: dict[str, Any]) -> str:
 
 def sealed(record: Record) -> Record:
     """The record with its schema version and its hash in `extra`."""
-    values = record.model_dump()
+    # Keys in the order of its file, on which the md5 depends: then the file, read, has the md5 that this record has.
+    values = json.loads(json.dumps(record.model_dump(), sort_keys=True))
     values["extra"] = {**(values["extra"] or {}), "record_schema": RECORD_SCHEMA}
     values["extra"][HASH_KEY] = content_sha256(values)
     return Record.model_validate(values)

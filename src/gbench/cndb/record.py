@@ -14,7 +14,9 @@ from gbench.cndb.values import figures_as_numbers, mapping_of, plain
 from gbench.errors import RecordError
 
 RECORD_SCHEMA = 1
-Name = Annotated[str, Field(min_length=1)]
+LONGEST = 300  # characters of a name: PostgreSQL takes 2,704 bytes in an index row, and two names in one here
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
+Word = Annotated[str, Field(max_length=LONGEST)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]  # the database's integer
 
 
@@ -37,7 +39,7 @@ class Record(BaseModel):
     dataset: Name
     dev: Name
     dev_num: Count
-    train_type: str | None = None  # FP32, TF32, AMP, BF16
+    train_type: Word | None = None  # FP32, TF32, AMP, BF16
     eval_type: str | None = "-"
     dist_type: str | None = None  # Single, DP, DDP, hvd
     perf_data: dict[str, Any] | None = None
@@ -46,7 +48,7 @@ class Record(BaseModel):
     code_link: str | None = None
     soft_info: Named | None = None
     hard_info: Named | None = None
-    md5_val: str | None = None  # None: computed at submission
+    md5_val: Word | None = None  # None: computed at submission
     tags: list[str] | None = None
     extra: dict[str, Any] | None = None
 
@@ -75,6 +77,8 @@ class Record(BaseModel):
     def _has_a_result(self) -> Record:
         if not self.perf_data and not self.metric_data:
             raise ValueError("perf_data or metric_data is needed")
+        if self.run_id is not None and len(self.run_id) > LONGEST:
+            raise ValueError(f"extra.run_id has more than {LONGEST} characters")
         return self
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from gbench.cndb.record import Record, checked
+from gbench.cndb.values import DEPTH
 from gbench.errors import RecordError
 from gbench.files import make_folder, write_atomically
 
@@ -19,12 +20,13 @@ except ImportError:  # PyYAML built without libyaml: the same, slower
 
 
 def file_name(record: Record, run_id: str) -> str:
-    """The original's file name, made unique by the run's id."""
+    """The original's file name, made unique by the run's id; at most 255 characters, as file systems have it."""
     fields = (
         f"{record.model}_batch_size_{record.batch_size}_dev_num_{record.dev_num}_precision_{record.train_type}"
-        f"_eval_model_{record.eval_type}_dpf_mode_{record.dist_type}_{run_id}"
+        f"_eval_model_{record.eval_type}_dpf_mode_{record.dist_type}"
     )
-    return re.sub(r"[^\w.+=@-]", "_", fields) + ".yaml"
+    named, unique = (re.sub(r"[^\w.+=@-]", "_", text, flags=re.ASCII) for text in (fields, run_id))
+    return f"{named[: 230 - len(unique)]}_{unique}.yaml"
 
 
 def to_yaml(record: Record) -> str:
@@ -62,10 +64,20 @@ def read_record(path: Path) -> Record:
 def parse_record(text: str, where: str) -> Record:
     """The record that YAML text holds. Raises RecordError."""
     try:
+        _refuse_depth(text)
         values = yaml.load(text, Loader=SafeLoader)  # builds plain values only
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        why = getattr(error, "problem", None) or str(error)
+        why = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise RecordError(f"{where}{line} is not plain YAML ({why})", "mend it, or export the record again") from error
     return checked(values, where)
+
+
+def _refuse_depth(text: str) -> None:
+    """Look before loading: libyaml's loader ends the process on text that nests some ten thousand deep."""
+    depth = 0
+    for event in yaml.parse(text, Loader=SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH:
+            raise yaml.YAMLError(f"it nests more than {DEPTH} deep")

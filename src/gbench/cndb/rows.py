@@ -7,6 +7,7 @@ KEPT, and taken out again on the way back.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +62,7 @@ def row_of(record: Record, software: Any, hardware: Any) -> dict[str, Any]:
         "hardware_detail": hardware,
     }
     read = values_of_row(joined)
-    lost = {key: value for key, value in values.items() if read[key] != value}
+    lost = {key: value for key, value in values.items() if not _same(read[key], value)}
     if lost:
         row["extra"] = {**(record.extra or {}), KEPT: lost if record.extra is not None else {**lost, "extra": None}}
     return row
@@ -79,11 +80,16 @@ def values_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     values["soft_info"] = _named(row["software"], row["software_detail"])
     values["hard_info"] = _named(row["hardware"], row["hardware_detail"])
     values["md5_val"] = None if COMPUTED_MD5.fullmatch(row["md5"] or "") else row["md5"]
-    kept = (values["extra"] or {}).get(KEPT)
+    kept = values["extra"].get(KEPT) if isinstance(values["extra"], dict) else None
     if isinstance(kept, dict):
         values["extra"] = {key: value for key, value in values["extra"].items() if key != KEPT}
         values.update(kept)
     return values
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are written alike: for Python, 1 equals 1.0 and true."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _named(name: str | None, detail: Any) -> dict[str, Any] | None:

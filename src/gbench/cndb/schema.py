@@ -34,10 +34,10 @@ def upgrade(engine: Engine) -> str | None:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
     """
-    with engine.connect() as connection:
-        if _known_and_complete(connection):
-            return None
     try:
+        with engine.connect() as connection:
+            if _known_and_complete(connection):
+                return None
         with writing(engine) as connection:
             if not _known_and_complete(connection):
                 config = _alembic()
@@ -49,7 +49,7 @@ def upgrade(engine: Engine) -> str | None:
         with engine.connect() as connection:
             if not inspect(connection).has_table("train_results"):
                 raise
-        return "this user may not add gbench's indexes and views: all works, but slower and without the views"
+        return "this user may not look after gbench's indexes and views: all works, but slower where they are missing"
     return None
 
 

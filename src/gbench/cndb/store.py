@@ -58,7 +58,7 @@ class _Store:
 
     def __init__(self, connection: Connection, store_type: str) -> None:
         self._connection, self._store_type = connection, store_type
-        self._seen: dict[str, dict[str, int]] = {}  # md5 -> fingerprint -> id, of rows without a run id
+        self._seen: dict[str, dict[str, int]] = {}  # md5 -> fingerprint -> id
 
     def put(self, record: Record) -> Stored:
         """Store one record."""
@@ -70,7 +70,6 @@ class _Store:
             self._connection.execute(
                 update(train_results).where(train_results.c.id == there).values(**row, update_at=_now())
             )
-            self._seen.pop(row["md5"], None)
             return Stored(there, "updated")
         now = _now()
         values = {**row, "visible": False, "create_at": now, "update_at": now}
@@ -94,9 +93,7 @@ class _Store:
             return None  # an equal row would have its run id
         if row["md5"] not in self._seen:
             rows = self._connection.execute(
-                select(train_results)
-                .where(train_results.c.md5 == row["md5"], run_id().is_(None))
-                .order_by(train_results.c.id.desc())
+                select(train_results).where(train_results.c.md5 == row["md5"]).order_by(train_results.c.id.desc())
             )
             self._seen[row["md5"]] = {_fingerprint(found): found["id"] for found in map(dict, rows.mappings())}
         return self._seen[row["md5"]].get(_fingerprint(row))

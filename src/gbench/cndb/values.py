@@ -5,37 +5,49 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from datetime import date
 from typing import Any
 
 # Above it floats are whole numbers, and PostgreSQL's jsonb gives them back without their exponent: as integers.
 WHOLE_FLOATS = 2.0**53
+DEPTH = 100  # of lists and mappings in each other; Python's own readers and writers end at about 1000
 FIGURES = ("throughput", "latency", "variance")  # which the original stores as text with their unit
-MEASURED = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d].*|%.*|)", re.DOTALL)
+MEASURED = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d].*|%.*|)", re.DOTALL)
 
 
-def plain(value: Any, place: str) -> Any:
+def plain(value: Any, place: str, depth: int = 0) -> Any:
     """`value` in the one form that every store keeps: mappings with text keys, lists, text, numbers, booleans, null.
 
     Dates become ISO text, integral floats beyond 2**53 integers, -0.0 becomes 0.0.
 
     Raises:
-        ValueError: NaN, infinity, text that is not Unicode or has a NUL, or a type of another kind; names `place`.
+        ValueError: NaN, infinity, an integer beyond the floats, text that is not Unicode or has a NUL, more than DEPTH
+            levels, two keys that are one as text, or a type of another kind; names `place`.
     """
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
+        return value
+    if depth > DEPTH:
+        raise ValueError(f"{place[:60]}... is nested more than {DEPTH} deep")
+    if isinstance(value, int):
+        if abs(value) > sys.float_info.max:
+            raise ValueError(f"{place} is an integer beyond {sys.float_info.max:.2g}")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{place} is {value}: not a finite number")
-        return int(value) if abs(value) >= WHOLE_FLOATS else value + 0.0
+        return int(value) if abs(value) >= WHOLE_FLOATS else float(value) + 0.0
     if isinstance(value, str):
         return _text(value, place)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, list | tuple):
-        return [plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
+        return [plain(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return {_key(key, place): plain(item, f"{place}.{key}") for key, item in value.items()}
+        values = {_key(key, place): plain(item, f"{place}.{key}", depth + 1) for key, item in value.items()}
+        if len(values) < len(value):
+            raise ValueError(f"{place} has two keys that are one as text")
+        return values
     raise ValueError(f"{place} is a {type(value).__name__}: not a number, text, list or mapping")
 
 
@@ -53,7 +65,7 @@ def figures_as_numbers(perf: dict[str, Any]) -> dict[str, Any]:
     for key in FIGURES:
         figure = measured(values.get(key))
         if figure is not None:
-            values[key], unit = figure
+            values[key], unit = plain(figure[0], key), figure[1]
             if unit:
                 values.setdefault(f"{key}_unit", unit)
     return values
@@ -63,16 +75,18 @@ def mapping_of(value: Any) -> Any:
     """What JSON text says when it is a mapping, as the original sometimes stored one; else the value itself."""
     try:
         values = json.loads(value) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
-    return plain(values, "JSON text") if isinstance(values, dict) else value
+    return plain(values, "the JSON text") if isinstance(values, dict) else value
 
 
 def _key(key: Any, place: str) -> str:
     if isinstance(key, str):
         return _text(key, f"a key of {place}")
-    if isinstance(key, bool | int | float | date) or key is None:
-        return str(key)
+    if isinstance(key, date):
+        return key.isoformat()
+    if isinstance(key, bool | int | float) or key is None:
+        return json.dumps(plain(key, f"a key of {place}"))  # true, null, 1.0: as the original's JSON has it
     raise ValueError(f"{place} has a {type(key).__name__} for a key")
 
 

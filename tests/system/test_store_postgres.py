@@ -1,0 +1,35 @@
+"""The store on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from postgres import Postgres
+
+from gbench.cndb.config import DatabaseConfig
+from gbench.cndb.database import connect
+from store_cases import StoreCases, count, made
+from submitters import RECORDS, submit_together
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[DatabaseConfig]:
+    name = "store"
+    yield DatabaseConfig(name, postgres.uri(name).replace("postgresql:", "postgresql+psycopg:"))
+    postgres.drop(name)
+
+
+class TestOnPostgres(StoreCases):
+    """Every case of the store."""
+
+    @pytest.mark.slow
+    def test_eight_processes_on_a_server_of_another_isolation_level(
+        self, database: DatabaseConfig, postgres: Postgres
+    ) -> None:
+        made(database)
+        postgres.query("postgres", "ALTER DATABASE store SET default_transaction_isolation = 'repeatable read'")
+        assert submit_together(database, "skip", of_runs=False)["inserted"] == RECORDS
+        assert count(connect(database), "train_results") == RECORDS
