@@ -238,6 +238,12 @@ def _check(spec: RunSpec) -> None:
             f"{schedule.warmup_steps} warm-up steps leave none of {schedule.max_steps} steps to measure",
             f"give fewer with --warmup, e.g. --warmup {schedule.max_steps // 2}, or more with --steps",
         )
+    if schedule.max_warmup_steps is not None and schedule.max_warmup_steps < schedule.warmup_steps:
+        raise UsageError(
+            f"schedule.max_warmup_steps {schedule.max_warmup_steps} is below "
+            f"the {schedule.warmup_steps} steps that are left out in any case",
+            "raise it, or give fewer with --warmup",
+        )
     if schedule.until_ci is not None and schedule.max_steps is None and schedule.max_time_s is None:
         raise UsageError("--until-ci alone might never end", "give --max-time too, e.g. --max-time 10m")
     data, network = spec.config.data, spec.config.network
