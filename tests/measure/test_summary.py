@@ -134,6 +134,7 @@ def test_a_throttled_stretch_is_marked_and_the_clean_throughput_stands_beside_th
     summary = summarize_run([steps], environment, Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), samples))
     assert summary is not None and summary.disturbance.marked_share is not None
     assert summary.disturbance.marked_share == pytest.approx(5 / 23)
+    assert summary.disturbance.marked_steps == "11-15"
     assert list(summary.disturbance.share_by_reason) == ["gpu 0: hw_thermal_slowdown"]
     assert summary.throughput_img_s == pytest.approx(23 * 32 / 2.8)
     assert summary.throughput_clean_img_s == pytest.approx(320.0)

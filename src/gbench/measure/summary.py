@@ -110,7 +110,7 @@ def summarize(
         step=spread(times),
         step_variance_s2=statistics.variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
-        disturbance=disturbance(marks),
+        disturbance=disturbance(marks, slowest[0].step),
         limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, _ahead_share(slowest)),
         energy=used,
         joules_per_image=used.joules_per_image(images),
