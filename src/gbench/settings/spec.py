@@ -145,6 +145,7 @@ class RunSpec(Frozen):
     results_dir: str
     logs_dir: str
     command_line: str
+    cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
 
     @property
     def variables(self) -> dict[str, str]:
