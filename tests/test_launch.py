@@ -129,6 +129,17 @@ def test_a_run_can_be_ended_by_its_time(gbench: Gbench, small_launch: list[str])
 
 
 @pytest.mark.slow
+def test_a_run_can_be_ended_by_its_interval_on_all_its_processes(gbench: Gbench, small_launch: list[str]) -> None:
+    arguments = ["pix2pix_resnet_6blocks", 4, 2, "FP32", *small_launch, "--until-ci", "40%", "--max-time", "2m"]
+    answer = gbench("launch", *arguments, "--set", "schedule.print_every=10", "--json")
+    assert answer.code == 0, answer.err
+    environment = json.loads((Path(answer.json["paths"]["run"]) / "environment.json").read_text())
+    assert environment["ended"]["because"] == "--until-ci of 0.4 is reached"
+    assert answer.json["result"]["steady_state"] is True
+    assert answer.json["result"]["throughput_interval"]["half_width_share"] <= 0.4
+
+
+@pytest.mark.slow
 def test_two_processes_train_one_model(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
     arguments = ["pix2pix_resnet_9blocks", 4, 2, "FP32", *small_launch, "--steps", 3, "--warmup", 1]
     answer = gbench("launch", *arguments, "--json")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +63,55 @@ def test_a_broken_line_in_the_middle_is_named(folder: RunFolder) -> None:
     path.write_text('{"version": 1, "rank": 0}\n{"step": 1}\n')
     with pytest.raises(InfrastructureError, match=r"steps-rank0\.jsonl line 2"):
         list(folder.steps(0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"step_s": None}, "step_s: input should be a valid number"),
+        ({"step_s": "quick"}, "step_s: input should be a valid number"),
+        ({"step_s": float("nan")}, "step_s: input should be a finite number"),
+        ({"step_s": 0.0}, "step_s: input should be greater than 0"),
+        ({"data_s": 1.0}, "data_s: 1.0 is no part of step_s"),
+        ({"end_s": float("inf")}, "end_s: input should be a finite number"),
+        ({"images": 0}, "images: input should be greater than 0"),
+        ({"losses": {"G_L1": "low"}}, "losses.G_L1: input should be a valid number"),
+        ({"losses": None}, "losses: input should be a valid dictionary"),
+        ({"pace": 1}, "pace: unexpected keyword argument"),
+        ({"step": 3}, "step 3 where step 2 should be"),
+    ],
+)
+def test_a_step_that_can_not_be_is_named(folder: RunFolder, changes: dict[str, Any], why: str) -> None:
+    first, second = (vars(step) for step in steps(2))
+    lines = [{"version": 1, "rank": 0}, first, {**second, **changes}, vars(steps(3)[2])]
+    (folder.path / "steps-rank0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InfrastructureError, match=rf"steps-rank0\.jsonl line 3 is broken \({re.escape(why)}"):
+        list(folder.steps(0))
+
+
+def test_losses_must_have_the_same_names_in_every_step_of_every_rank(make_spec: MakeSpec) -> None:
+    folder = RunFolder.create(make_spec(device_count=2))
+    other = dataclasses.replace(steps(2)[1], losses={"G_L2": 30.5})
+    for rank, stream in enumerate((steps(2), [steps(1)[0], other])):
+        with StepWriter(folder, rank) as writer:
+            writer.append(stream)
+    with pytest.raises(InfrastructureError, match=r"steps-rank1\.jsonl step 2 is broken \(other losses"):
+        folder.ranks()
+
+
+def test_what_is_not_finite_is_null_for_every_reader(folder: RunFolder) -> None:
+    diverged = dataclasses.replace(steps(1)[0], losses={"G_L1": math.inf, "D_real": math.nan, "D_fake": 0.5})
+    with StepWriter(folder, 0) as writer:
+        writer.append([diverged])
+    folder.write("result.json", {"losses": diverged.losses, "memory": [math.nan], "interval": (1.0, -math.inf)})
+    for path in (folder.path / "steps-rank0.jsonl", folder.path / "result.json"):
+        assert not re.search("NaN|Infinity", path.read_text())
+    result = folder.read("result.json")
+    assert result is not None
+    assert result["losses"] == {"G_L1": None, "D_real": None, "D_fake": 0.5}
+    assert (result["memory"], result["interval"]) == ([None], [1.0, None])
+    (read,) = folder.steps(0)
+    assert read.losses == pytest.approx({"G_L1": math.nan, "D_real": math.nan, "D_fake": 0.5}, nan_ok=True)
 
 
 def test_another_version_is_refused(folder: RunFolder) -> None:

@@ -17,19 +17,24 @@ Every file has a version field and a typed reader here. Nothing is overwritten: 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
+from gbench import strict_json
 from gbench.errors import InfrastructureError, RunFailed
 from gbench.files import cant_write, write_all, write_atomically
+from gbench.settings.catalog import first_problem
 from gbench.settings.spec import RunSpec
 
 VERSION = 1
+FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
+Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,20 @@ class Step:
     data_s: seconds waiting for the batch; step_s: seconds of the whole step, data_s included, until the device is done;
     end_s: its end on the host's monotonic clock; ahead_s: seconds before it in which the host had handed over its work.
     warmup: one of the steps that are left out in any case.
-    losses: of this rank's part of the batch.
+    losses: of this rank's part of the batch; one that is not finite is null in the stream, and NaN when read again.
     """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # of `read_step`; making one checks nothing
 
     step: int
     epoch: int
-    images: int
-    data_s: float
-    step_s: float
-    end_s: float
-    ahead_s: float
+    images: Annotated[int, Field(gt=0)]
+    data_s: FiniteSeconds
+    step_s: Annotated[FiniteSeconds, Field(gt=0)]
+    end_s: FiniteSeconds
+    ahead_s: FiniteSeconds
     warmup: bool
-    losses: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, Loss] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class RunFolder:
         try:
             values = json.loads(self._text(name))
         except json.JSONDecodeError as error:
-            raise InfrastructureError(f"{self.path / name} is broken ({error})", "the run can't be used") from error
+            raise self._broken(name, error) from error
         if not isinstance(values, dict) or values.get("version") != VERSION:
             raise InfrastructureError(
                 f"{self.path / name} is not of version {VERSION}", "use the gbench version that wrote it"
@@ -125,7 +132,7 @@ class RunFolder:
         """The raw samples of one rank; a last line that a crash cut off is left out.
 
         Raises:
-            InfrastructureError: a broken line in the middle, or another version.
+            InfrastructureError: a broken line in the middle, a step that is missing, or another version.
         """
         name = f"steps-rank{rank}.jsonl"
         if not (self.path / name).exists():
@@ -138,17 +145,35 @@ class RunFolder:
                     if values != {"version": VERSION, "rank": rank}:
                         raise ValueError(f"not a step stream of version {VERSION} and rank {rank}")
                     continue
-                yield Step(**values)
-            except (ValueError, TypeError) as error:
-                raise InfrastructureError(
-                    f"{self.path / name} line {number} is broken ({error})", "the run can't be used"
-                ) from error
+                step = read_step(values)
+                if step.step != number - 1:
+                    raise ValueError(f"step {step.step} where step {number - 1} should be")
+            except ValueError as error:
+                raise self._broken(f"{name} line {number}", error) from error
+            yield step
+
+    def ranks(self) -> list[list[Step]]:
+        """The raw samples of all ranks; a rank that wrote none has an empty list.
+
+        Raises:
+            InfrastructureError: as `steps`, or the losses of a step have other names than those of the first one.
+        """
+        ranks = [list(self.steps(rank)) for rank in range(self.spec().world_size)]
+        names = next((step.losses.keys() for steps in ranks for step in steps), None)
+        for rank, steps in enumerate(ranks):
+            for step in steps:
+                if step.losses.keys() != names:
+                    raise self._broken(f"steps-rank{rank}.jsonl step {step.step}", "other losses than in step 1")
+        return ranks
 
     def raise_worker_error(self) -> None:
         """Raise the sentence that the worker left, if it left one."""
         error = self.read("error.json")
         if error is not None:
             raise RunFailed(error["what"], error["hint"])
+
+    def _broken(self, place: str, why: object) -> InfrastructureError:
+        return InfrastructureError(f"{self.path / place} is broken ({why})", "the run can't be used")
 
     def _text(self, name: str) -> str:
         try:
@@ -188,11 +213,25 @@ class StepWriter:
 
     def _write(self, rows: Iterable[dict[str, Any]]) -> None:
         try:
-            write_all(self._file, "".join(json.dumps(row) + "\n" for row in rows).encode())
+            write_all(self._file, "".join(strict_json.dumps(row) + "\n" for row in rows).encode())
         except OSError as error:
             raise cant_write(self._path, error) from error
 
 
+def read_step(values: Any) -> Step:
+    """A step out of what a line of a stream holds. Raises ValueError: it is none; says why on one line."""
+    try:
+        step = _STEP.validate_python(values)
+    except ValidationError as error:
+        raise ValueError(first_problem(error)) from error
+    if not 0 <= step.data_s < step.step_s:
+        raise ValueError(f"data_s: {step.data_s} is no part of step_s, {step.step_s}")
+    return step
+
+
+_STEP = TypeAdapter(Step)
+
+
 def to_json(values: dict[str, Any]) -> str:
     """The one JSON form of the run folder: indented, keys in the order given, floats as Python's shortest repr."""
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    return strict_json.dumps(values, indent=2, ensure_ascii=False) + "\n"

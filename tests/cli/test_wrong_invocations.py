@@ -51,6 +51,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     ([*GOOD, "--set", "data.crop_size=300"], 2, ["data.crop_size 300", "data.load_size=335"]),
     ([*GOOD, "--set", "data.crop_size=16"], 2, ["data.crop_size 16 is too small", "24"]),
     ([*GOOD, "--steps", "5"], 2, ["10 warm-up steps", "--warmup"]),
+    ([*GOOD, "--set", "schedule.max_warmup_steps=5"], 2, ["max_warmup_steps 5 is below the 10 steps", "--warmup"]),
     ([*GOOD, "--code-link", BRANCH], 2, ["CODE_LINK", "no commit id", "commit"]),
     ([*GOOD, "--dockerfile", "{empty}/Dockerfile"], 2, ["DOCKERFILE {empty}/Dockerfile is not a file"]),
     ([*GOOD, "--run-model-file", "{empty}/run.sh"], 2, ["RUN_MODEL_FILE {empty}/run.sh is not a file"]),

@@ -40,6 +40,30 @@ def test_the_warm_up_does_not_count() -> None:
     assert reason is not None and steps <= 150
 
 
+def test_the_slowest_ranks_interval_decides_and_every_rank_asks_at_the_same_steps() -> None:
+    """This rank's steps are all alike; the other's are slower, and noisy."""
+    other = [1.1 * seconds for seconds in noisy(20_000, 0.10)]
+    asked: list[int] = []
+
+    def gather(own: list[float]) -> list[list[float]]:
+        asked.append(len(own))
+        return [own, other[: len(own)]]
+
+    steps, reason = feed(Enough(0.01, None, 0, gather=gather), [0.1] * 20_000)
+    assert reason is not None
+    interval = throughput_interval(other[:steps], 4)
+    assert interval is not None and interval.half_width_share <= 0.01
+    assert asked[0] == 100 and asked[-1] == steps
+    alone, _ = feed(Enough(0.01, None, 0), other)
+    assert steps == alone
+
+
+def test_a_run_that_settles_after_the_bound_is_never_precise_enough() -> None:
+    times = [0.2] * 300 + noisy(700, 0.01)
+    assert feed(Enough(0.01, None, 0, max_warmup_steps=400), times[:900], at_once=900)[1] is not None
+    assert feed(Enough(0.01, None, 0, max_warmup_steps=200), times[:900], at_once=900)[1] is None
+
+
 def test_the_time_ends_it_however_wide_the_interval_is() -> None:
     clock = iter([100.0, 101.0, 159.0, 160.0])
     enough = Enough(0.001, 60.0, 0, now=lambda: next(clock))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 
-from gbench.measure.summary import Summary
+from gbench.measure.summary import Summary, summarize_folder
 from gbench.measure.summary import summarize as summarize_run
 from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
 from gbench.runfolder import Step
+from gbench.settings.spec import RunSpec
+from run_folders import write_run
 
 
 def stream(times_s: list[float], images: int = 4, warmup: int = 0, data_s: float = 0.0, **losses: float) -> list[Step]:
@@ -20,8 +23,9 @@ def stream(times_s: list[float], images: int = 4, warmup: int = 0, data_s: float
     ]
 
 
-def summarize(ranks: list[list[Step]], ended: int) -> Summary | None:
-    return summarize_run(ranks, {"ended": {"steps": ended, "because": "all steps are done"}}, Telemetry())
+def summarize(ranks: list[list[Step]], ended: int, max_warmup_steps: int | None = None) -> Summary | None:
+    environment = {"ended": {"steps": ended, "because": "all steps are done"}}
+    return summarize_run(ranks, environment, Telemetry(), max_warmup_steps)
 
 
 def test_ten_steps_of_a_tenth_of_a_second_on_two_devices_of_batch_four_are_80_images_a_second() -> None:
@@ -36,6 +40,31 @@ def test_the_slowest_ranks_clock_counts() -> None:
     assert summary is not None
     assert summary.wall_s == pytest.approx(0.8)
     assert summary.throughput_img_s == pytest.approx(32 / 0.8)
+
+
+def test_the_slowest_rank_is_that_of_the_measured_steps_not_of_the_warm_up() -> None:
+    """Rank 0 is the slower one over all steps, by 20 slow ones that are found to be warm-up; rank 1 after them."""
+    summary = summarize([stream([0.5] * 20 + [0.10] * 80), stream([0.3] * 20 + [0.11] * 80)], ended=100)
+    assert summary is not None
+    assert summary.warmup_steps == 20
+    assert summary.wall_s == pytest.approx(80 * 0.11)
+
+
+def test_warm_up_takes_as_many_steps_as_the_bound_allows() -> None:
+    times = [0.2] * 40 + [0.1] * 60
+    for bound, settled, warmup in ((None, True, 40), (30, False, 30), (70, True, 40)):
+        summary = summarize([stream(times)], ended=100, max_warmup_steps=bound)
+        assert summary is not None
+        assert (summary.steady_state, summary.warmup_steps) == (settled, warmup)
+
+
+def test_the_bound_of_a_run_is_its_specs(make_spec: Callable[..., RunSpec]) -> None:
+    for bound, settled in ((70, True), (30, False)):
+        spec = make_spec(settings=[f"schedule.max_warmup_steps={bound}"])
+        folder = write_run(spec, steps=100, step_s=lambda step: 0.2 if step <= 60 else 0.1)
+        summary = summarize_folder(folder)
+        assert summary is not None
+        assert (summary.steady_state, summary.warmup_steps) == (settled, min(bound, 60))
 
 
 def test_warm_up_is_left_out() -> None:
@@ -97,14 +126,15 @@ def test_the_interval_holds_the_headline() -> None:
 
 def test_a_throttled_stretch_is_marked_and_the_clean_throughput_stands_beside_the_whole() -> None:
     """10 steps of 0.1 s, 5 of 0.2 s with the card hot, 10 of 0.1 s; samples in the middle of every 0.1 s."""
-    steps = stream([0.1] * 10 + [0.2] * 5 + [0.1] * 10, images=32)
+    steps = stream([0.1] * 10 + [0.2] * 5 + [0.1] * 10, images=32, warmup=2)
     samples = [
         Sample(0.05 + 0.1 * n, 0.0, 0.0, [GpuSample(throttle_bits=0x40 if 11 <= n < 19 else 0x0)]) for n in range(30)
     ]
     environment = {"ended": {"steps": 25, "because": "all steps are done"}}
     summary = summarize_run([steps], environment, Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), samples))
     assert summary is not None and summary.disturbance.marked_share is not None
-    assert summary.disturbance.marked_share == pytest.approx(5 / 25)
+    assert summary.disturbance.marked_share == pytest.approx(5 / 23)
+    assert summary.disturbance.marked_steps == "11-15"
     assert list(summary.disturbance.share_by_reason) == ["gpu 0: hw_thermal_slowdown"]
-    assert summary.throughput_img_s == pytest.approx(25 * 32 / 3.0)
+    assert summary.throughput_img_s == pytest.approx(23 * 32 / 2.8)
     assert summary.throughput_clean_img_s == pytest.approx(320.0)

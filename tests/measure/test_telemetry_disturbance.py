@@ -55,6 +55,7 @@ def test_a_sample_marks_what_is_nearer_to_it_than_to_its_neighbours() -> None:
     marks = mark_disturbed(steps_of(0.25, 12), samples)
     assert [number for number, mark in enumerate(marks) if mark.disturbed] == [4, 5, 6, 7]  # 1 s to 2 s
     assert all(mark.observed for mark in marks)
+    assert disturbance(marks, first_step=31).marked_steps == "35-38"
 
 
 def test_a_long_step_has_the_reasons_of_all_its_samples() -> None:
@@ -96,3 +97,9 @@ def test_on_cpu_nothing_is_said() -> None:
 def test_without_samples_or_steps_nothing_is_said() -> None:
     assert disturbance(mark_disturbed(steps_of(0.1, 5), [])).unobserved_share == 1.0
     assert disturbance(mark_disturbed([], [sample(0.0, HW)])).marked_share is None
+
+
+def test_marked_steps_are_named_by_their_numbers() -> None:
+    samples = [sample(0.5 + second, HW if second in (0, 1, 2, 4, 7) else 0) for second in range(8)]
+    assert disturbance(mark_disturbed(steps_of(1.0, 8), samples)).marked_steps == "1-3, 5, 8"
+    assert disturbance(mark_disturbed(steps_of(1.0, 8), samples[3:4])).marked_steps == ""

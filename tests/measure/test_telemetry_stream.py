@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gbench.measure.telemetry.energy import energy
 from gbench.measure.telemetry.samples import (
     GpuFacts,
     GpuSample,
@@ -63,6 +64,37 @@ def test_a_stream_is_readable_after_a_crash_at_any_byte(tmp_path: Path) -> None:
         assert len(found.samples) == (lines >= 2) + (lines >= 5)
         assert ("telemetry" in [one.what for one in found.missing]) == (lines == 0)
         assert (found.ended is None) == (length < len(whole))
+
+
+@pytest.mark.parametrize(
+    ("place", "written", "odd"),
+    [
+        (2, '"t_s":1.0', '"t_s":"soon"'),
+        (2, '"t_s":1.0', '"t_s":NaN'),
+        (2, '"t_s":1.0', '"t_s":null'),
+        (2, '"energy_mj":5', '"energy_mj":"much"'),
+        (2, '"rss_bytes":100', '"rss_bytes":[100]'),
+        (2, '"took_s":0.001', '"took_s":Infinity'),
+        (5, '"t_s":1.1', '"t_s":1.0'),  # time goes on
+        (5, '"rapl_uj":[3]', '"rapl_uj":["3 uJ"]'),
+        (5, '"throttle_bits":0', '"throttle_bits":0.5'),
+        (3, '"t_s":1.05', '"t_s":"then"'),
+        (6, '"why":"the run said stop"', '"why":7'),
+    ],
+)
+def test_a_value_that_can_not_be_costs_its_line_and_no_figure_is_lost_over_it(
+    tmp_path: Path, place: int, written: str, odd: str
+) -> None:
+    lines = write(tmp_path / NAME).decode().split("\n")
+    assert written in lines[place - 1]
+    lines[place - 1] = lines[place - 1].replace(written, odd)
+    (tmp_path / NAME).write_text("\n".join(lines))
+    found = read_stream(tmp_path / NAME)
+    summary = summarize(found, Window(0.9, 1.2))
+    assert energy(found, Window(0.9, 1.2)).joules is None
+    if place != 6:  # what it says is for people alone
+        assert any(one.why.startswith(f"line {place} of {NAME} is broken (") for one in summary.missing)
+        assert "\n" not in "".join(one.why for one in summary.missing)
 
 
 def test_a_broken_line_costs_that_line_and_is_named(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def _variable_options(command: Any) -> Any:
 @click.option("--device", default="cuda", show_default=True, help="cuda or cpu.")
 @click.option("--runner", default="docker", show_default=True, help="docker or local (this Python environment).")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimisation steps to run, in place of the recipe's.")
-@click.option("--warmup", type=click.IntRange(min=0), help="First steps to leave out of the statistics.")
+@click.option("--warmup", type=click.IntRange(min=0), help="Least number of first steps to leave out of statistics.")
 @click.option("--until-ci", type=Percent(), help="Run until the 95 % interval is this narrow to either side: 1%.")
 @click.option("--max-time", "max_time_s", type=Seconds(), help="Begin no step after this much training: 90s, 10m.")
 @click.option(

@@ -7,7 +7,7 @@ from collections import deque
 from pathlib import Path
 
 from gbench.measure.bootstrap import throughput_interval
-from gbench.runfolder import RunFolder, Step
+from gbench.runfolder import RunFolder, Step, read_step
 
 RECENT = 50  # steps that loss and data share are told of
 
@@ -56,7 +56,7 @@ class Progress:
             values = json.loads(line)
             if "step" not in values:
                 continue  # the stream's first line
-            step = Step(**values)
+            step = read_step(values)
             self._recent.append(step)
             if not step.warmup:
                 self._times.append(step.step_s)

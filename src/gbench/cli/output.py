@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench import strict_json
+
 if TYPE_CHECKING:
     from rich.live import Live
 
@@ -59,7 +61,7 @@ class Terminal:
 
 def print_json(values: Any) -> None:
     """One JSON object on stdout."""
-    click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+    click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
 
 
 def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool) -> None:

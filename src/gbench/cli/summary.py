@@ -23,9 +23,12 @@ def summary(run_dir: Path, as_json: bool) -> None:
     from gbench.measure.summary import summarize_folder
     from gbench.runfolder import VERSION, RunFolder, to_json
 
-    result = summarize_folder(RunFolder(run_dir))
+    folder = RunFolder(run_dir)
+    result = summarize_folder(folder)
     if result is None:
-        raise RunFailed(f"{run_dir} holds no measured step", "the run ended in its warm-up; read its log.txt")
+        silent = [str(rank) for rank, steps in enumerate(folder.ranks()) if not steps]
+        why = f"there is no step of rank {', '.join(silent)}" if silent else "the run ended in its warm-up"
+        raise RunFailed(f"{run_dir} holds no measured step: {why}", f"read {folder.log}")
     if as_json:
         click.echo(to_json({"version": VERSION, **asdict(result)}), nl=False)
         return

@@ -20,6 +20,7 @@ A pure function of its arguments, O(n log n). Error rates on simulated runs: doc
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -98,6 +99,19 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
     if foreign > 0:
         reason += f"; {foreign} steps since were at another level"
     return SteadyState(warmup, True, reason)
+
+
+def judge_ranks(ranks: Sequence[ArrayLike], minimum: int = 0, maximum: int | None = None) -> tuple[SteadyState, int]:
+    """Where the warm-up of a run on several ranks ends, and the rank that was slowest from there on.
+
+    Ranks wait for each other in every step, so that one warm-up holds for all: it is looked for in their mean times.
+
+    Args:
+        ranks: step times of each rank, all of one length of at least one. minimum, maximum: as `find_steady_state`.
+    """
+    times = np.asarray(ranks, dtype=float)
+    steady = find_steady_state(times.mean(axis=0), minimum, maximum)
+    return steady, int(times[:, steady.warmup_steps :].sum(axis=1).argmax())
 
 
 def _robust(times: Floats) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from typing import Any
 from gbench.measure.bootstrap import Interval, throughput_interval
 from gbench.measure.limits import Limits, limits
 from gbench.measure.spread import Spread, spread
-from gbench.measure.steady import find_steady_state
+from gbench.measure.steady import judge_ranks
 from gbench.measure.telemetry.disturbance import Disturbance, disturbance, mark_disturbed
 from gbench.measure.telemetry.energy import Energy, energy
 from gbench.measure.telemetry.samples import Telemetry, Window
@@ -33,8 +33,8 @@ class Summary:
     """What `result.json` says. Times in seconds, throughputs in images a second over all devices, shares of 1.
 
     complete: the run came to the end it had set itself. steps, images, wall_s: measured, after the warm-up, by the
-    slowest rank's clock. warmup_steps: at least those that the spec leaves out, and those before the step times
-    settled; steady_state: whether they did, said in words beside it.
+    clock of the rank that was slowest from there on. warmup_steps: at least those that the spec leaves out, and those
+    before the step times settled; steady_state: whether they did, said in words beside it.
 
     throughput_img_s: the headline, data loading included, with its 95 % interval; without_data: the same images over
     the time without data wait; clean: over the steps known to be undisturbed (None where that is not known); legacy: as
@@ -70,20 +70,22 @@ class Summary:
     last_epoch_losses: dict[str, float]
 
 
-def summarize(ranks: list[list[Step]], environment: dict[str, Any], telemetry: Telemetry) -> Summary | None:
+def summarize(
+    ranks: list[list[Step]], environment: dict[str, Any], telemetry: Telemetry, max_warmup_steps: int | None = None
+) -> Summary | None:
     """Statistics over the step streams of all ranks (outer list: ranks); None when no measured step is there.
 
-    A rank that got further than another counts only as far as all got.
+    A rank that got further than another counts only as far as all got. max_warmup_steps: most that warm-up may take;
+    None: half of the run.
     """
     common = min((len(steps) for steps in ranks), default=0)
     whole = [steps[:common] for steps in ranks]
     least = sum(step.warmup for step in whole[0]) if whole else 0
     if common <= least:
         return None
-    slowest = max(whole, key=lambda steps: sum(step.step_s for step in steps[least:]))
-    steady = find_steady_state([step.step_s for step in slowest], minimum=least)
+    steady, slowest_rank = judge_ranks([[step.step_s for step in steps] for steps in whole], least, max_warmup_steps)
     measured = [steps[steady.warmup_steps :] for steps in whole]
-    slowest = slowest[steady.warmup_steps :]
+    slowest = measured[slowest_rank]
     times = [step.step_s for step in slowest]
     wall_s, data_s = sum(times), sum(step.data_s for step in slowest)
     step_images = [sum(steps) for steps in zip(*([step.images for step in steps] for steps in measured), strict=True)]
@@ -108,7 +110,7 @@ def summarize(ranks: list[list[Step]], environment: dict[str, Any], telemetry: T
         step=spread(times),
         step_variance_s2=statistics.variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
-        disturbance=disturbance(marks),
+        disturbance=disturbance(marks, slowest[0].step),
         limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, _ahead_share(slowest)),
         energy=used,
         joules_per_image=used.joules_per_image(images),
@@ -123,9 +125,9 @@ def summarize(ranks: list[list[Step]], environment: dict[str, Any], telemetry: T
 
 def summarize_folder(folder: RunFolder) -> Summary | None:
     """`summarize` of a run folder's own streams."""
-    ranks = [list(folder.steps(rank)) for rank in range(folder.spec().world_size)]
     environment = folder.read("environment.json") or {}
-    return summarize(ranks, environment, read_stream(folder.path / TELEMETRY_NAME))
+    telemetry = read_stream(folder.path / TELEMETRY_NAME)
+    return summarize(folder.ranks(), environment, telemetry, folder.spec().config.schedule.max_warmup_steps)
 
 
 def _rate(steps: Sequence[Step], images: Sequence[int], chosen: Sequence[bool]) -> float | None:

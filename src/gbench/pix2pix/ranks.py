@@ -22,6 +22,9 @@ from gbench.settings.spec import Device
 
 JOIN_TIMEOUT = timedelta(minutes=10)
 PR_SET_PDEATHSIG = 1
+# Tensors on GPUs go by NCCL. Python objects go by gloo there too: a rank that waits for others' in NCCL keeps its GPU
+# busy, and GPUs whose idle power is measured must be idle.
+BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Ranks:
         return values
 
     def gather(self, value: Any) -> list[Any]:
-        """`value` of every rank, in order of rank; every rank must call it."""
+        """`value` of every rank, in order of rank; every rank must call it. GPUs are not touched."""
         values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
@@ -88,10 +91,8 @@ def joined(device: Device, expected: int) -> Iterator[Ranks]:
     if here.type == "cuda":
         torch.cuda.set_device(here)
     die_with_parent()
-    if here.type == "cuda":
-        dist.init_process_group("nccl", timeout=JOIN_TIMEOUT, device_id=here)
-    else:
-        dist.init_process_group("gloo", timeout=JOIN_TIMEOUT)
+    device_id = here if here.type == "cuda" else None
+    dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
     try:
         yield Ranks(rank, world, here)
     finally:

@@ -144,7 +144,13 @@ class Trainer:
         if self.step == 0:
             batches = chain([next(batches)], batches)  # the clock starts with the first batch at hand
             self.clock.start()
-            self.enough = Enough(self.schedule.until_ci, self.schedule.max_time_s, self.schedule.warmup_steps)
+            self.enough = Enough(
+                self.schedule.until_ci,
+                self.schedule.max_time_s,
+                self.schedule.warmup_steps,
+                self.schedule.max_warmup_steps,
+                self.ranks.gather,
+            )
         images = 0
         device = self.ranks.device
         for real_A, real_B, _ in batches:
@@ -186,7 +192,10 @@ class Trainer:
         )
         if self.step == 1:
             self.write_environment("precision")
-        enough = self.enough.reason((taken.step_s, self.spec.batch_size) for taken in times)
+        enough = self.enough.reason(
+            (taken.step_s, unread.images * self.ranks.world_size)
+            for unread, taken in zip(self.unread, times, strict=True)
+        )
         stop = values.new_tensor([self.ranks.is_first and enough is not None])  # rank 0 decides, for all at once
         *means, stopped = self.ranks.mean(torch.cat([values[-1], stop])).tolist()
         if stopped and not self.ended:

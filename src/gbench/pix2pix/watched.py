@@ -36,5 +36,6 @@ def watched(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[
 
 
 def _name(device: torch.device) -> str:
-    """What NVML knows a GPU by: its UUID, which torch tells from 2.5 on, else its number."""
-    return str(getattr(torch.cuda.get_device_properties(device), "uuid", device.index))
+    """What NVML knows a GPU by: its UUID, which torch tells from 2.5 on, else its index there, past those hidden."""
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return str(uuid or torch.cuda._get_nvml_device_index(device))

@@ -66,7 +66,7 @@ class Check:
 class Wanted:
     """What the machine is to be fit for.
 
-    device_count: devices of the run, the first of the host; None for all. spec: None where `unresolved` says why.
+    device_count: devices of the run, the first that it may use; None for all. spec: None where `unresolved` says why.
     origins: where its values came from.
     """
 

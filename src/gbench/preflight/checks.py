@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gbench.errors import InfrastructureError
 from gbench.preflight.check import Check, Finding, Look, Rule, Unreadable, Wanted
-from gbench.preflight.devices import Gpus
+from gbench.preflight.devices import Gpus, visible
 from gbench.preflight.nvml import open_cards
 from gbench.preflight.rules import RULES
 
@@ -24,6 +24,7 @@ def run_checks(wanted: Wanted, gpus: Gpus, rules: Iterable[Rule] = RULES, root: 
     Args:
         gpus: what `find_gpus` found. rules: all, or `CONDITIONS`. root: where /proc and /sys are.
     """
+    gpus = visible(gpus, wanted.spec.cuda_visible_devices if wanted.spec else None)
     with open_cards(gpus if wanted.device == "cuda" else Gpus(missing="not wanted"), wanted.device_count) as cards:
         look = Look(wanted, gpus, cards, root)
         for rule in rules:

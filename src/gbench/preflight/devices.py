@@ -9,6 +9,7 @@ from gbench.errors import InfrastructureError, UsageError
 from gbench.settings.spec import RunSpec
 
 AMPERE = (8, 0)
+HIDDEN_HINT = "unset CUDA_VISIBLE_DEVICES, or name GPUs that `nvidia-smi -L` lists"
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,15 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Gpus:
-    """All devices and the driver; `missing` says why there are none."""
+    """Devices that a run may use, in its order, and the driver; `missing` says why there are none.
+
+    hidden: the host's others, which CUDA_VISIBLE_DEVICES keeps from the run.
+    """
 
     devices: tuple[Gpu, ...] = ()
     driver: str | None = None
     missing: str | None = None
+    hidden: tuple[Gpu, ...] = ()
 
 
 def find_gpus() -> Gpus:
@@ -48,8 +53,32 @@ def find_gpus() -> Gpus:
         pynvml.nvmlShutdown()
 
 
+def visible(gpus: Gpus, variable: str | None) -> Gpus:
+    """All GPUs of a host as CUDA shows them to a process whose CUDA_VISIBLE_DEVICES is `variable` (None: not set).
+
+    Its entries are indices or beginnings of UUIDs; the first that names no GPU ends the list, and one that comes twice
+    empties it (CUDA Programming Guide, CUDA environment variables; torch.cuda does the same). A MIG slice is no GPU.
+    """
+    if variable is None or gpus.missing:
+        return gpus
+    shown: list[Gpu] = []
+    for entry in map(str.strip, variable.split(",")):
+        named = [gpu for gpu in gpus.devices if entry == str(gpu.index) or _begins(gpu.uuid, entry)]
+        if len(named) != 1:
+            break
+        shown += named
+    if len(set(shown)) < len(shown):
+        shown = []
+    missing = None if shown else f"CUDA_VISIBLE_DEVICES={variable!r} shows none of this host's {len(gpus.devices)}"
+    return Gpus(tuple(shown), gpus.driver, missing, tuple(gpu for gpu in gpus.devices if gpu not in shown))
+
+
+def _begins(uuid: str, entry: str) -> bool:
+    return entry.startswith("GPU-") and uuid.startswith(entry)
+
+
 def require_devices(spec: RunSpec, gpus: Gpus) -> None:
-    """Check that the host has what the spec asks for.
+    """Check that the host, whose GPUs are `gpus`, has what the spec asks for.
 
     Raises:
         InfrastructureError: no GPU.
@@ -57,14 +86,16 @@ def require_devices(spec: RunSpec, gpus: Gpus) -> None:
     """
     if spec.device == "cpu":
         return
+    gpus = visible(gpus, spec.cuda_visible_devices)
     if gpus.missing:
         raise InfrastructureError(
             f"--device cuda: no GPU was found ({gpus.missing})",
-            "install the NVIDIA driver, or pass --device cpu to run on the processor",
+            f"{HIDDEN_HINT if gpus.hidden else 'install the NVIDIA driver'}, or run on the processor: --device cpu",
         )
     if spec.device_count > len(gpus.devices):
+        hides = f", and CUDA_VISIBLE_DEVICES hides {len(gpus.hidden)} more" if gpus.hidden else ""
         raise UsageError(
-            f"DEVICE_COUNT {spec.device_count}: this host has {len(gpus.devices)}",
+            f"DEVICE_COUNT {spec.device_count}: this host has {len(gpus.devices)}{hides}",
             f"ask for at most {len(gpus.devices)}; `nvidia-smi -L` lists them",
         )
     for gpu in gpus.devices[: spec.device_count]:

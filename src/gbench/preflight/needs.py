@@ -10,6 +10,8 @@ from gbench.datasets.layout import find_dataset, phases_in
 from gbench.datasets.manifest import MANIFEST_NAME, require_intact
 from gbench.errors import GbenchError, InfrastructureError
 from gbench.preflight.check import Finding, Look, worst
+from gbench.preflight.devices import HIDDEN_HINT
+from gbench.ranges import ranges
 from gbench.runners.engine import Status, connect, docker_status, gpu_container_status
 
 LEAST_IMAGE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and its build as much again
@@ -51,9 +53,11 @@ def torch(look: Look) -> Finding:
 
 def gpu(look: Look) -> Finding:
     if look.gpus.missing:
-        return Finding("error", look.gpus.missing)
+        return Finding("error", look.gpus.missing, HIDDEN_HINT if look.gpus.hidden else "")
     names = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in look.gpus.devices)
-    return Finding("ok", f"{names}; driver {look.gpus.driver}")
+    hidden = ranges(gpu.index for gpu in look.gpus.hidden)
+    hides = f"; CUDA_VISIBLE_DEVICES hides {hidden}" if hidden else ""
+    return Finding("ok", f"{names}{hides}; driver {look.gpus.driver}")
 
 
 def dataset(look: Look) -> Finding | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gbench.preflight.check import Finding, Look, Unreadable, worst
 from gbench.preflight.devices import Gpu, Gpus
+from gbench.ranges import ranges
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def call(nvml: Any, function: str, *arguments: Any) -> Any:
 
 @contextmanager
 def open_cards(gpus: Gpus, device_count: int | None) -> Iterator[tuple[Card, ...]]:
-    """Every GPU of the host, with NVML open; none where NVML fails. device_count: the first so many are used."""
+    """Every GPU of the host, with NVML open; none where NVML fails. device_count: the first so many that the run may
+    use are used."""
     import pynvml
 
     if gpus.missing:
@@ -70,18 +72,18 @@ def open_cards(gpus: Gpus, device_count: int | None) -> Iterator[tuple[Card, ...
         yield ()
         return
     try:
-        yield tuple(_cards(pynvml, gpus, len(gpus.devices) if device_count is None else device_count))
+        yield tuple(_cards(pynvml, gpus, gpus.devices[:device_count]))
     finally:
         pynvml.nvmlShutdown()
 
 
-def _cards(nvml: Any, gpus: Gpus, used: int) -> Iterator[Card]:
-    for place, gpu in enumerate(gpus.devices):
+def _cards(nvml: Any, gpus: Gpus, used: tuple[Gpu, ...]) -> Iterator[Card]:
+    for gpu in (*gpus.devices, *gpus.hidden):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(gpu.index)
         except nvml.NVMLError:  # it fell off the bus since it was listed: `gpu` counts what is left
             continue
-        yield Card(nvml, handle, gpu, place < used)
+        yield Card(nvml, handle, gpu, gpu in used)
 
 
 def of_each(probe: Callable[[Card, Look], Finding]) -> Callable[[Look], Finding | None]:
@@ -108,18 +110,7 @@ def merge(findings: list[tuple[int, Finding]]) -> Finding:
         indices.setdefault(finding.found, []).append(index)
     return Finding(
         worst(finding.severity for _, finding in findings),
-        "; ".join(f"GPU {ranges(of)}: {text}" for text, of in indices.items()),
+        "; ".join(f"GPU {ranges(sorted(of))}: {text}" for text, of in indices.items()),
         "; ".join(dict.fromkeys(finding.mend for _, finding in findings if finding.mend)),
         tuple(command for _, finding in findings for command in finding.commands),
     )
-
-
-def ranges(numbers: list[int]) -> str:
-    """Ascending numbers in short: `0-3, 6`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

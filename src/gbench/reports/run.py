@@ -43,7 +43,7 @@ class Run:
         """
         spec = folder.spec()
         host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
-        ranks = [list(folder.steps(rank)) for rank in range(spec.world_size)]
+        ranks = folder.ranks()
         summary = summarize_folder(folder)
         said, problems = None, _ending(folder, host)
         own_script = spec.recipe == "custom" or (folder.path / BENCHMARK_LOG_NAME).exists()

@@ -97,6 +97,10 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
     if spec.device == "cpu":
         # torchrun would set 1, or each process would take all cores: share what there is
         variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
+    else:
+        variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's: the GPUs that run are those that were checked
+    if spec.cuda_visible_devices is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = spec.cuda_visible_devices
     return variables
 
 

@@ -121,6 +121,10 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     recipe = model_file.recipe_of(str(run_script))
     config = _config(request, model_file, recipe or "performance", values.origins)
     code_link = values.get("CODE_LINK", model_file.code_link, "")
+    visible_devices = None
+    if (request.device, request.runner) == ("cuda", "local") and "CUDA_VISIBLE_DEVICES" in environ:
+        visible_devices = environ["CUDA_VISIBLE_DEVICES"]
+        values.origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     spec = RunSpec(
         run_id=new_run_id(request.model),
         model=request.model,
@@ -151,6 +155,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         results_dir=str(Path(request.results_dir).expanduser().resolve()),
         logs_dir=str(Path(request.logs_dir).expanduser().resolve()),
         command_line=request.command_line,
+        cuda_visible_devices=visible_devices,
     )
     _check(spec)
     return Resolved(spec, {**_request_origins(request), **values.origins})
@@ -237,6 +242,12 @@ def _check(spec: RunSpec) -> None:
         raise UsageError(
             f"{schedule.warmup_steps} warm-up steps leave none of {schedule.max_steps} steps to measure",
             f"give fewer with --warmup, e.g. --warmup {schedule.max_steps // 2}, or more with --steps",
+        )
+    if schedule.max_warmup_steps is not None and schedule.max_warmup_steps < schedule.warmup_steps:
+        raise UsageError(
+            f"schedule.max_warmup_steps {schedule.max_warmup_steps} is below "
+            f"the {schedule.warmup_steps} steps that are left out in any case",
+            "raise it, or give fewer with --warmup",
         )
     if schedule.until_ci is not None and schedule.max_steps is None and schedule.max_time_s is None:
         raise UsageError("--until-ci alone might never end", "give --max-time too, e.g. --max-time 10m")

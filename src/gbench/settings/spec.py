@@ -83,6 +83,7 @@ class ScheduleConfig(Frozen):
     epochs_decay: NonNegativeInt = 100  # in which a linear policy takes it to zero
     max_steps: PositiveInt | None = None  # optimisation steps; ends the run before the epochs do, or repeats epochs
     warmup_steps: NonNegativeInt = 0  # the least number of first steps to leave out of the statistics
+    max_warmup_steps: PositiveInt | None = None  # the most; a run that settles later is not steady. None: half of it
     until_ci: float | None = Field(None, gt=0, lt=1)  # run until the 95 % interval's half-width is this share
     max_time_s: PositiveFloat | None = None  # seconds of training after which no further step is begun
     drop_last: bool = False  # leave out an epoch's incomplete last batch, so that every step does the same work
@@ -144,6 +145,7 @@ class RunSpec(Frozen):
     results_dir: str
     logs_dir: str
     command_line: str
+    cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
 
     @property
     def variables(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from math import inf
 
 from gbench.measure.telemetry.samples import GAP_S, Sample, Timed
+from gbench.ranges import ranges
 
 REASONS = {
     0x001: "gpu_idle",
@@ -61,10 +62,12 @@ class StepMark:
 class Disturbance:
     """Shares of all steps: marked, not observed, and marked by each reason.
 
-    marked_share: a lower bound where steps went unobserved; None when nothing was seen at all.
+    marked_share: a lower bound where steps went unobserved; None when nothing was seen at all. marked_steps: which they
+    are, by their numbers in the step stream: `41-57, 60`.
     """
 
     steps: int
+    marked_steps: str
     marked_share: float | None
     unobserved_share: float
     share_by_reason: dict[str, float]
@@ -96,12 +99,13 @@ def mark_disturbed(steps: Sequence[Timed], samples: Sequence[Sample]) -> list[St
     return marks
 
 
-def disturbance(marks: Sequence[StepMark]) -> Disturbance:
-    """How many of the steps are marked, and by what."""
+def disturbance(marks: Sequence[StepMark], first_step: int = 1) -> Disturbance:
+    """Which of the steps are marked, how many, and by what. first_step: the number of the first one."""
     seen = any(mark.observed or mark.disturbed for mark in marks)
     names = sorted({reason for mark in marks for reason in mark.reasons})
     return Disturbance(
         steps=len(marks),
+        marked_steps=ranges(number for number, mark in enumerate(marks, first_step) if mark.disturbed),
         marked_share=sum(mark.disturbed for mark in marks) / len(marks) if seen else None,
         unobserved_share=sum(not mark.observed for mark in marks) / len(marks) if marks else 0.0,
         share_by_reason={name: sum(name in mark.reasons for mark in marks) / len(marks) for name in names},

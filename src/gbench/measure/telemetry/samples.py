@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 CLOCK = "CLOCK_MONOTONIC"
 IDLE_STARTS, IDLE_ENDS = "idle_starts", "idle_ends"
@@ -44,8 +44,14 @@ class Window(NamedTuple):
         return self.end_s - self.start_s
 
 
+class Line:
+    """Base of what lines of the stream hold. Making one checks nothing; reading one back does, by pydantic."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
+
+
 @dataclass(frozen=True)
-class Missing:
+class Missing(Line):
     """Something that could not be read, and since when (None: from the start)."""
 
     what: str
@@ -73,7 +79,15 @@ class MissingLog:
 
 
 @dataclass(frozen=True)
-class GpuFacts:
+class Mark(Line):
+    """A moment that the run told the sampler."""
+
+    name: str
+    t_s: float
+
+
+@dataclass(frozen=True)
+class GpuFacts(Line):
     """What does not change about a GPU; None for what can't be read. asked: the UUID or index the run named it by."""
 
     asked: str
@@ -89,7 +103,7 @@ class GpuFacts:
 
 
 @dataclass(frozen=True)
-class GpuSample:
+class GpuSample(Line):
     """One reading of one GPU; None for what could not be read.
 
     energy_mj: NVML's counter, millijoules since the driver was loaded. throttle_bits: NVML's clocks-event reasons. The
@@ -112,7 +126,7 @@ class GpuSample:
 
 
 @dataclass(frozen=True)
-class HostSample:
+class HostSample(Line):
     """One reading of the host; None for what could not be read.
 
     rss_bytes: sum over the run's processes, so that pages they share count in each. The fields from load_1m on are read
@@ -132,7 +146,7 @@ class HostSample:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Line):
     """Everything read at `t_s`, which took `took_s`. own_cpu_s: CPU seconds of the sampler itself so far."""
 
     t_s: float
@@ -144,7 +158,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class RaplDomain:
+class RaplDomain(Line):
     """An energy counter of the processor, which starts anew after `range_uj` microjoules."""
 
     name: str
@@ -152,7 +166,7 @@ class RaplDomain:
 
 
 @dataclass(frozen=True)
-class Header:
+class Header(Line):
     """What holds for the whole stream. `gpus` and `rapl` name the entries of each sample's lists of that name."""
 
     hz: float
@@ -178,6 +192,5 @@ class Telemetry:
     @property
     def idle(self) -> Window | None:
         """When the devices were left idle before the run; None where they were not."""
-        if IDLE_STARTS in self.marks and IDLE_ENDS in self.marks:
-            return Window(self.marks[IDLE_STARTS], self.marks[IDLE_ENDS])
-        return None
+        idle = Window(self.marks.get(IDLE_STARTS, 0.0), self.marks.get(IDLE_ENDS, 0.0))
+        return idle if IDLE_STARTS in self.marks and idle.length_s > 0 else None

@@ -16,20 +16,17 @@ import contextlib
 import json
 import os
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from gbench.measure.telemetry.samples import (
-    GpuFacts,
-    GpuSample,
-    Header,
-    HostSample,
-    Missing,
-    RaplDomain,
-    Sample,
-    Telemetry,
-)
+from gbench import strict_json
+from gbench.measure.telemetry.samples import Header, Mark, Missing, Sample, Telemetry
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 VERSION = 1
 NAME = "telemetry.jsonl"
 
@@ -72,7 +69,7 @@ class StreamWriter:
         self._write({"kind": "end", "t_s": t_s, "why": why, "traceback": traceback})
 
     def _write(self, values: dict[str, Any]) -> None:
-        line = (json.dumps(_without_none(values), separators=(",", ":")) + "\n").encode()
+        line = (strict_json.dumps(_without_none(values), separators=(",", ":")) + "\n").encode()
         while line:
             line = line[os.write(self._file, line) :]
 
@@ -94,13 +91,14 @@ def read_stream(path: Path) -> Telemetry:
             if number == 1:
                 header, missing = _header(kind, values)
             elif kind == "sample" and header is not None:
-                samples.append(_sample(values, header))
+                samples.append(_sample(values, header, samples[-1].t_s if samples else float("-inf")))
             elif kind == "missing":
-                missing.append(Missing(**values))
+                missing.append(_checked(Missing, values))
             elif kind == "mark":
-                marks[values["name"]] = values["t_s"]
+                mark = _checked(Mark, values)
+                marks[mark.name] = mark.t_s
             elif kind == "end":
-                ended = values["why"]
+                ended = str(values["why"])
             else:
                 raise ValueError(f"unknown kind {kind!r}")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -115,17 +113,37 @@ def read_stream(path: Path) -> Telemetry:
 def _header(kind: str, values: dict[str, Any]) -> tuple[Header, list[Missing]]:
     if kind != "header" or values.pop("version") != VERSION:
         raise ValueError(f"not a telemetry stream of version {VERSION}")
-    missing = [Missing(**one) for one in values.pop("missing")]
-    gpus = [GpuFacts(**one) for one in values.pop("gpus")]
-    return Header(gpus=gpus, rapl=[RaplDomain(**one) for one in values.pop("rapl")], **values), missing
+    missing = [_checked(Missing, one) for one in values.pop("missing")]
+    return _checked(Header, values), missing
 
 
-def _sample(values: dict[str, Any], header: Header) -> Sample:
-    gpus = [GpuSample(**one) for one in values.pop("gpus")]
-    sample = Sample(gpus=gpus, host=HostSample(**values.pop("host")), **values)
+def _sample(values: dict[str, Any], header: Header, after_s: float) -> Sample:
+    sample = _checked(Sample, values)
     if (len(sample.gpus), len(sample.rapl_uj)) != (len(header.gpus), len(header.rapl)):
         raise ValueError("not the devices of the header")
+    if sample.t_s <= after_s:
+        raise ValueError(f"t_s: {sample.t_s} is not after the sample before")
     return sample
+
+
+def _checked(kind: type[T], values: Any) -> T:
+    """`values` as a `kind`. Raises ValueError: they are none; says why on one line."""
+    from pydantic import ValidationError
+
+    from gbench.settings.catalog import first_problem
+
+    try:
+        checked: T = _adapters()[kind].validate_python(values)
+        return checked
+    except ValidationError as error:
+        raise ValueError(first_problem(error)) from error
+
+
+@cache
+def _adapters() -> dict[type, TypeAdapter[Any]]:
+    from pydantic import TypeAdapter  # here: the sampler, which only writes, stays small without it
+
+    return {kind: TypeAdapter(kind) for kind in (Header, Mark, Missing, Sample)}
 
 
 def _without_none(value: Any) -> Any:
