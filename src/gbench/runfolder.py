@@ -38,8 +38,8 @@ class Step:
 
     data_s: seconds waiting for the batch; step_s: seconds of the whole step, data_s included, until the device is done;
     end_s: its end on the host's monotonic clock; ahead_s: seconds before it in which the host had handed over its work.
-    warmup: one of the steps that are left out in any case.
-    losses: of this rank's part of the batch.
+    warmup: one of the steps that are left out in any case. losses: of this rank's part of the batch.
+    between_s: seconds of it before its batch was asked for, spent on readings, log lines and checkpoints.
     """
 
     step: int
@@ -51,6 +51,7 @@ class Step:
     ahead_s: float
     warmup: bool
     losses: dict[str, float] = field(default_factory=dict)
+    between_s: float = 0.0
 
 
 @dataclass(frozen=True)
