@@ -327,6 +327,8 @@ def test_a_run_whose_gbench_was_killed_still_yields_statistics(
     assert summary.code == 0, summary.err
     assert summary.json["complete"] is False
     assert summary.json["steps"] >= 10
+    assert summary.json["limits"]["flop_per_image"] > 0
+    assert len(summary.json["memory"]) == 2
     assert "INCOMPLETE" in gbench("summary", folder.path).out
 
 

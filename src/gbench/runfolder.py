@@ -45,6 +45,7 @@ class Step:
     end_s: its end on the host's monotonic clock; ahead_s: seconds before it in which the host had handed over its work.
     warmup: one of the steps that are left out in any case.
     losses: of this rank's part of the batch; one that is not finite is null in the stream, and NaN when read again.
+    between_s: seconds of it before its batch was asked for, spent on readings, log lines and checkpoints.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # of `read_step`; making one checks nothing
@@ -58,6 +59,7 @@ class Step:
     ahead_s: FiniteSeconds
     warmup: bool
     losses: dict[str, Loss] = field(default_factory=dict)
+    between_s: FiniteSeconds = 0.0
 
 
 @dataclass(frozen=True)
@@ -224,8 +226,8 @@ def read_step(values: Any) -> Step:
         step = _STEP.validate_python(values)
     except ValidationError as error:
         raise ValueError(first_problem(error)) from error
-    if not 0 <= step.data_s < step.step_s:
-        raise ValueError(f"data_s: {step.data_s} is no part of step_s, {step.step_s}")
+    if step.data_s < 0 or step.between_s < 0 or step.data_s + step.between_s >= step.step_s:
+        raise ValueError(f"data_s and between_s: {step.data_s} and {step.between_s} are no parts of {step.step_s}")
     return step
 
 

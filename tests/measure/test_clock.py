@@ -3,36 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from lagging import LaggingDevice
 
 from gbench.measure.clock import HostMarks, StepClock
-
-
-class LaggingDevice:
-    """A stream that does its work later than the host hands it over, as a GPU does.
-
-    `work(seconds)` queues work; a mark passes when all work queued before it is done.
-    """
-
-    def __init__(self) -> None:
-        self.host_s = 0.0
-        self.free_s = 0.0  # when the device will have done all it was given
-        self.waits = 0
-
-    def work(self, seconds: float) -> None:
-        self.free_s = max(self.free_s, self.host_s) + seconds
-
-    def mark(self) -> float:
-        return max(self.free_s, self.host_s)
-
-    def wait(self, mark: float) -> None:
-        self.waits += 1
-        self.host_s = max(self.host_s, mark)
-
-    def between(self, first: float, second: float) -> float:
-        return second - first
-
-    def now(self) -> float:
-        return self.host_s
 
 
 def run(device: LaggingDevice, clock: StepClock, steps: int, load_s: float, compute_s: float) -> None:
@@ -97,7 +70,24 @@ def test_the_chain_goes_on_after_a_reading() -> None:
     run(device, clock, steps=2, load_s=0.0, compute_s=0.1)
     clock.read()
     device.host_s += 0.5  # printing
+    clock.ask()
+    run(device, clock, steps=2, load_s=0.01, compute_s=0.1)
+    time, next_time = clock.read()
+    assert (time.between_s, time.data_s) == (pytest.approx(0.5), pytest.approx(0.01))
+    assert time.step_s == pytest.approx(0.61)
+    assert time.end_s == pytest.approx(0.81)
+    assert (next_time.between_s, next_time.data_s) == (0.0, pytest.approx(0.0))
+
+
+def test_what_the_loop_does_while_the_device_is_busy_costs_the_step_nothing() -> None:
+    device = LaggingDevice()
+    clock = StepClock(device, device.now)
+    clock.start()
     run(device, clock, steps=1, load_s=0.0, compute_s=0.1)
-    (time,) = clock.read()
-    assert (time.data_s, time.step_s) == (pytest.approx(0.5), pytest.approx(0.6))
-    assert time.end_s == pytest.approx(0.8)
+    device.host_s += 0.03
+    clock.ask()
+    run(device, clock, steps=1, load_s=0.09, compute_s=0.1)
+    _, time = clock.read()
+    assert time.between_s == 0.0
+    assert time.data_s == pytest.approx(0.02)  # asked for at 0.03, at hand at 0.12, the device idle from 0.1 on
+    assert time.step_s == pytest.approx(0.12)

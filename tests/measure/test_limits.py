@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from lagging import LaggingDevice
 
+from gbench.measure.clock import StepClock
 from gbench.measure.datasheet import CARDS, data_sheet
 from gbench.measure.limits import Limits, limits
-from gbench.measure.peak import ConvShape, measure_peak
+from gbench.measure.peak import ConvShape, measure_peak, median_call_s
 from gbench.measure.work import count_work
 from gbench.pix2pix.work import main_convolution, work_per_image
 from gbench.settings.spec import RunSpec
@@ -22,6 +24,22 @@ FULL_SIZE = ("network.ngf=64", "network.ndf=64", "data.load_size=286", "data.cro
 
 def test_a_training_step_of_resnet_9blocks_at_256_pixels_is_346_8_gflop(make_spec: MakeSpec) -> None:
     assert work_per_image(make_spec(settings=FULL_SIZE)).flop == pytest.approx(346.8e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(("batch_size", "device_count", "gigabytes"), [(1, 1, 4.889), (32, 1, 3.377), (32, 8, 3.718)])
+def test_the_images_of_a_devices_batch_share_what_the_weights_cost(
+    make_spec: MakeSpec, batch_size: int, device_count: int, gigabytes: float
+) -> None:
+    work = work_per_image(make_spec(settings=FULL_SIZE, batch_size=batch_size, device_count=device_count))
+    assert work.flop == 346_827_522_048
+    assert work.bytes == pytest.approx(gigabytes * 1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["AMP", "BF16"])
+def test_bytes_are_not_guessed_under_autocast(make_spec: MakeSpec, precision: str) -> None:
+    work = work_per_image(make_spec(precision=precision))
+    assert work.bytes is None
+    assert work.flop == work_per_image(make_spec()).flop
 
 
 def test_its_generator_forward_is_99_1_gflop() -> None:
@@ -62,6 +80,32 @@ def test_peaks_are_measured_without_touching_the_runs_random_numbers() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert min(peak.conv_tflop_s, peak.gemm_tflop_s, peak.copy_gb_s) > 0
     assert peak.tflop_s == max(peak.conv_tflop_s, peak.gemm_tflop_s)
+
+
+def test_a_short_kernel_is_measured_without_what_starting_an_idle_device_takes() -> None:
+    """A kernel of 50 us on a device that takes 20 us to wake up once it has been waited for."""
+
+    class SlowToWake(LaggingDevice):
+        def work(self, seconds: float) -> None:
+            super().work(seconds + (20e-6 if self.free_s <= self.host_s else 0.0))
+
+    device = SlowToWake()
+    clock = StepClock(device, device.now)
+    assert median_call_s(clock, lambda: device.work(50e-6), seconds=0.1) == pytest.approx(50e-6, rel=0.01)
+
+
+def test_a_long_kernel_is_measured_alone() -> None:
+    device = LaggingDevice()
+    clock = StepClock(device, device.now)
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        device.work(1.0)
+
+    assert median_call_s(clock, call, seconds=0.5) == pytest.approx(1.0)
+    assert calls == 2 + 3  # two that do not count, and the least that do
 
 
 def environment(gpu: bool = True, **changes: Any) -> dict[str, Any]:
@@ -106,10 +150,32 @@ def test_an_unknown_card_is_unknown_and_no_guess() -> None:
         ({}, "memory-bound: 77%"),
         ({"peak": {"gemm_tflop_s": 66.0, "conv_tflop_s": 60.0, "copy_gb_s": 1300.0}}, "compute-bound: 91%"),
         ({"peak": None}, "unknown"),
+        ({"images_s": 10.0}, "neither compute- nor memory-bound: 2% of the operations and 4% of the bytes"),
+        (
+            {"peak": {"gemm_tflop_s": 150.0, "conv_tflop_s": 90.0, "copy_gb_s": 2500.0}},
+            "neither compute- nor memory-bound alone: 40% of the operations and 40% of the bytes",
+        ),
     ],
 )
 def test_the_verdict_is_in_words(figures: dict[str, Any], verdict: str) -> None:
     assert of(**figures).verdict.startswith(verdict)
+
+
+def test_that_the_time_goes_elsewhere_is_said_only_where_most_of_it_does() -> None:
+    slow, mixed = of(images_s=10.0), of(peak={"gemm_tflop_s": 150.0, "conv_tflop_s": 90.0, "copy_gb_s": 2500.0})
+    assert slow.verdict.endswith("; most of the time goes elsewhere: the overhead of small operations, other processes")
+    assert "elsewhere" not in mixed.verdict
+
+
+AMP = {"precision": {"ran": "AMP"}, "work_per_image": {"flop": 300 * 10**9, "bytes": None}}
+
+
+def test_an_amp_run_in_which_the_scaler_waits_for_the_gpu_is_not_launch_bound() -> None:
+    """GradScaler reads whether a gradient overflowed after G's backward pass: only Adam is handed over after that."""
+    assert of(ahead_share=0.01, **AMP).verdict.startswith("compute-bound: 50%")
+    busy = of(ahead_share=0.01, images_s=100.0, **AMP)
+    assert busy.verdict == "not compute-bound: 25% of the operations a second measured here; bytes were not counted"
+    assert busy.gb_s is busy.measured_copy_share is busy.data_sheet_copy_share is None
 
 
 def test_a_run_that_did_not_count_its_work_has_no_limits() -> None:

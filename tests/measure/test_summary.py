@@ -15,10 +15,17 @@ from gbench.settings.spec import RunSpec
 from run_folders import write_run
 
 
-def stream(times_s: list[float], images: int = 4, warmup: int = 0, data_s: float = 0.0, **losses: float) -> list[Step]:
+def stream(
+    times_s: list[float],
+    images: int = 4,
+    warmup: int = 0,
+    data_s: float = 0.0,
+    between_s: float = 0.0,
+    **losses: float,
+) -> list[Step]:
     ends = itertools.accumulate(times_s)
     return [
-        Step(n, 1, images, data_s, seconds, end, 0.0, warmup=n <= warmup, losses=losses)
+        Step(n, 1, images, data_s, seconds, end, 0.0, warmup=n <= warmup, losses=losses, between_s=between_s)
         for n, (seconds, end) in enumerate(zip(times_s, ends, strict=True), 1)
     ]
 
@@ -80,6 +87,16 @@ def test_data_wait_is_inside_the_headline_and_told_apart() -> None:
     assert summary.throughput_img_s == pytest.approx(40.0)
     assert summary.throughput_without_data_img_s == pytest.approx(50.0)
     assert summary.data_share == pytest.approx(0.2)
+
+
+def test_what_the_loop_does_between_steps_is_inside_the_headline_and_no_data_wait() -> None:
+    summary = summarize([stream([0.1] * 10, data_s=0.02, between_s=0.03)], ended=10)
+    assert summary is not None
+    assert summary.throughput_img_s == pytest.approx(40.0)
+    assert (summary.data_share, summary.between_share) == (pytest.approx(0.2), pytest.approx(0.3))
+    assert summary.throughput_legacy_img_s == pytest.approx(
+        4 / 0.05
+    )  # launch.sh timed a batch at hand to the step's end
 
 
 def test_spread_is_the_sample_variance_of_the_step_times() -> None:

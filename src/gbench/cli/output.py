@@ -147,7 +147,8 @@ def summary_lines(summary: Summary) -> list[str]:
         "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}",
         "as launch.sh": _img_s(summary.throughput_legacy_img_s, "steps 3 to 7, data excluded", "needs 7 steps"),
         "step": f"{step.median_s:.4g} s median; 5 % {step.p5_s:.4g}, 95 % {step.p95_s:.4g}, 99 % {step.p99_s:.4g} s",
-        "measured": f"{summary.steps} steps, {summary.images} images, {summary.wall_s:.4g} s",
+        "measured": f"{summary.steps} steps, {summary.images} images, {summary.wall_s:.4g} s; "
+        f"{summary.between_share:.2%} of it reading the clock, printing and saving",
         "warm-up": f"{summary.warmup_steps} steps left out; "
         + ("" if summary.steady_state else "NOT STEADY: ")
         + summary.steady_state_reason,

@@ -1,9 +1,9 @@
 """Timing a training loop without making it wait: marks on the device's own timeline, read when they have passed.
 
 The marks form one chain. A step starts where the one before it ended, so no time falls between two steps; what passes
-until its batch is at hand is its data wait; it ends when the device has done its work. On a GPU a mark is an event in
-the stream: the host may run ahead, and waiting for data shows only where the device really stood idle. On a processor a
-mark is the time itself, since the work is done when the call returns.
+from asking for its batch until that is at hand is its data wait; it ends when the device has done its work. On a GPU a
+mark is an event in the stream: the host may run ahead, and waiting for data shows only where the device really stood
+idle. On a processor a mark is the time itself, since the work is done when the call returns.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ import torch
 
 @dataclass(frozen=True)
 class StepTime:
-    """One step. data_s: seconds until its batch was at hand; step_s: seconds of all of it, data_s included; end_s: its
-    end on the host's monotonic clock (CLOCK_MONOTONIC on Linux), to hold against other records of that time; ahead_s:
-    how long before that the host had handed all its work over (near 0: the device waits for the host)."""
+    """One step. data_s: seconds of waiting for its batch; step_s: seconds of all of it; end_s: its end on the host's
+    monotonic clock (CLOCK_MONOTONIC on Linux), to hold against other records of that time; ahead_s: how long before
+    that the host had handed all its work over (near 0: the device waits for the host); between_s: seconds of it before
+    its batch was asked for, in which the device stood idle for what the loop did besides (readings, log lines,
+    checkpoints). What is left, step_s - data_s - between_s, is computing."""
 
     data_s: float
     step_s: float
     end_s: float
     ahead_s: float
+    between_s: float
 
 
 class Marks(Protocol):
@@ -86,14 +89,21 @@ class StepClock:
 
     def __init__(self, marks: Marks, now: Callable[[], float] = time.perf_counter) -> None:
         self._marks, self._now = marks, now
+        self._asked: Any = None
         self._batch_ready: Any = None
-        self._ends: list[tuple[Any, Any, float]] = []  # of each step not yet read: batch at hand, end, handed over
+        # of each step not yet read: batch asked for (None: at the end of the step before), at hand, end, handed over
+        self._ends: list[tuple[Any, Any, Any, float]] = []
 
     def start(self) -> None:
         """Start the chain, with the device at rest."""
         self._last_end = self._marks.mark()
         self._marks.wait(self._last_end)
         self._last_end_s = self._now()
+        self._asked = None
+
+    def ask(self) -> None:
+        """The batch of this step is asked for now; call it where the loop did anything else since the last step."""
+        self._asked = self._marks.mark()
 
     def batch_ready(self) -> None:
         """The batch of this step is at hand."""
@@ -101,19 +111,21 @@ class StepClock:
 
     def step_done(self) -> None:
         """All work of this step has been handed to the device; the next one starts at its end."""
-        self._ends.append((self._batch_ready, self._marks.mark(), self._now()))
+        self._ends.append((self._asked, self._batch_ready, self._marks.mark(), self._now()))
+        self._asked = None
 
     def read(self) -> list[StepTime]:
         """Wait for the last step to end, and give the times of all steps since the last reading."""
         if not self._ends:
             return []
-        self._marks.wait(self._ends[-1][1])
+        self._marks.wait(self._ends[-1][2])
         times = []
-        for ready, end, handed_s in self._ends:
+        for asked, ready, end, handed_s in self._ends:
             step_s = self._marks.between(self._last_end, end)
             self._last_end_s += step_s
-            data_s = self._marks.between(self._last_end, ready)
-            times.append(StepTime(data_s, step_s, self._last_end_s, self._last_end_s - handed_s))
+            between_s = 0.0 if asked is None else self._marks.between(self._last_end, asked)
+            data_s = self._marks.between(self._last_end if asked is None else asked, ready)
+            times.append(StepTime(data_s, step_s, self._last_end_s, self._last_end_s - handed_s, between_s))
             self._last_end = end
         self._ends.clear()
         return times

@@ -9,6 +9,7 @@ from gbench.measure.datasheet import data_sheet
 
 INPUT_BOUND = 0.10  # share of the time that is data wait
 LAUNCH_BOUND = 0.05  # share of a step by which the host is ahead of a GPU, below which the GPU waits for the host
+BOUND = 0.5  # share of a measured bound from which on that bound holds the run back
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,13 @@ class Limits:
     """Of one device. A share is None where its bound is not known.
 
     flop_per_image: of the training step. tflop_s: what the run achieved, 10^12 operations a second; gb_s: 10^9 bytes a
-    second that its operations moved, none fused. measured_*: shares of what was measured on this device; data_sheet_*:
-    of what its data sheet promises.
+    second that its operations moved, none fused (None under autocast, where bytes are not counted). measured_*: shares
+    of what was measured on this device; data_sheet_*: of what its data sheet promises.
     """
 
     flop_per_image: int
     tflop_s: float
-    gb_s: float
+    gb_s: float | None
     measured_flop_share: float | None
     measured_copy_share: float | None
     data_sheet_flop_share: float | None
@@ -32,7 +33,7 @@ class Limits:
 
 
 def limits(environment: dict[str, Any], images_s: float, data_share: float, ahead_share: float) -> Limits | None:
-    """Hold a device's speed against its bounds; None when the run did not get so far as to count its work.
+    """Hold a device's speed against its bounds; None when its work was not counted.
 
     Args:
         environment: environment.json. images_s: of one device, a second. data_share: of the time that is data wait.
@@ -41,11 +42,15 @@ def limits(environment: dict[str, Any], images_s: float, data_share: float, ahea
     work, peak = environment.get("work_per_image"), environment.get("peak")
     if work is None:
         return None
-    tflop_s, gb_s = work["flop"] * images_s / 1e12, work["bytes"] * images_s / 1e9
+    precision = environment["precision"]["ran"]
+    tflop_s = work["flop"] * images_s / 1e12
+    gb_s = work["bytes"] * images_s / 1e9 if work["bytes"] is not None else None
     sheet = data_sheet(environment["device"])
-    promised = sheet and sheet.tflop_s.get(environment["precision"]["ran"])
+    promised = sheet and sheet.tflop_s.get(precision)
     measured_flop = tflop_s / max(peak["gemm_tflop_s"], peak["conv_tflop_s"]) if peak else None
-    measured_copy = gb_s / peak["copy_gb_s"] if peak else None
+    measured_copy = gb_s / peak["copy_gb_s"] if peak and gb_s is not None else None
+    # In AMP GradScaler has the host wait for the GPU in every step, so being ahead of it by little tells nothing.
+    runs_ahead = "gpus" in environment["hardware"] and precision != "AMP"
     return Limits(
         flop_per_image=work["flop"],
         tflop_s=tflop_s,
@@ -53,19 +58,27 @@ def limits(environment: dict[str, Any], images_s: float, data_share: float, ahea
         measured_flop_share=measured_flop,
         measured_copy_share=measured_copy,
         data_sheet_flop_share=tflop_s / promised if promised else None,
-        data_sheet_copy_share=gb_s / sheet.bandwidth_gb_s if sheet else None,
+        data_sheet_copy_share=gb_s / sheet.bandwidth_gb_s if sheet and gb_s is not None else None,
         data_sheet=sheet.source if sheet else None,
-        verdict=_verdict("gpus" in environment["hardware"], data_share, ahead_share, measured_flop, measured_copy),
+        verdict=_verdict(data_share, ahead_share if runs_ahead else None, measured_flop, measured_copy),
     )
 
 
-def _verdict(gpu: bool, data: float, ahead: float, flop: float | None, copy: float | None) -> str:
+def _verdict(data: float, ahead: float | None, flop: float | None, copy: float | None) -> str:
     if data >= INPUT_BOUND:
         return f"input-bound: {data:.0%} of the time is data wait"
-    if gpu and ahead < LAUNCH_BOUND:
+    if ahead is not None and ahead < LAUNCH_BOUND:
         return f"launch-bound: the host is ahead of the GPU by {ahead:.0%} of a step only"
-    if flop is None or copy is None:
+    if flop is None:
         return "unknown: the device's bounds were not measured"
-    if flop >= copy:
+    if flop >= max(BOUND, copy or 0):
         return f"compute-bound: {flop:.0%} of the operations a second that this device was measured to do"
-    return f"memory-bound: {copy:.0%} of the bytes a second that this device was measured to copy"
+    if copy is None:
+        return f"not compute-bound: {flop:.0%} of the operations a second measured here; bytes were not counted"
+    if copy >= BOUND:
+        return f"memory-bound: {copy:.0%} of the bytes a second that this device was measured to copy"
+    shares = f"{flop:.0%} of the operations and {copy:.0%} of the bytes a second measured here"
+    if flop + copy >= BOUND:
+        return f"neither compute- nor memory-bound alone: {shares}"
+    elsewhere = "most of the time goes elsewhere: the overhead of small operations, other processes"
+    return f"neither compute- nor memory-bound: {shares}; {elsewhere}"

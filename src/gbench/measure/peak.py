@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from gbench.measure.clock import clock_for
+from gbench.measure.clock import StepClock, clock_for
 
 GEMM_SIDE = {"cuda": 8192, "cpu": 1024}
 COPY_BYTES = {"cuda": 1 << 30, "cpu": 1 << 27}
+BACK_TO_BACK_S = 0.02  # some thousand times what starting a kernel takes
 
 
 @dataclass(frozen=True)
@@ -65,23 +66,38 @@ def measure_peak(device: torch.device, dtype: torch.dtype, shape: ConvShape, sec
     w = draw(shape.channels, shape.channels, 3, 3)
     source = torch.empty(COPY_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
+
+    def median_s(call: Callable[[], object]) -> float:
+        return median_call_s(clock_for(device), call, seconds / 3)
+
     with torch.no_grad():
-        gemm_s = _median_s(device, lambda: a @ b, seconds / 3)
-        conv_s = _median_s(device, lambda: F.conv2d(x, w, padding=1), seconds / 3)
-        copy_s = _median_s(device, lambda: target.copy_(source), seconds / 3)
+        gemm_s = median_s(lambda: a @ b)
+        conv_s = median_s(lambda: F.conv2d(x, w, padding=1))
+        copy_s = median_s(lambda: target.copy_(source))
     return Peak(2 * side**3 / gemm_s / 1e12, shape.flop / conv_s / 1e12, 2 * COPY_BYTES[device.type] / copy_s / 1e9)
 
 
-def _median_s(device: torch.device, call: Callable[[], object], seconds: float) -> float:
-    """Median time of a call, over as many as fit into `seconds`; at least three, after two that are not counted."""
-    clock = clock_for(device)
-    for _ in range(2):
-        call()
-    times: list[float] = []
-    while len(times) < 3 or sum(times) < seconds:
+def median_call_s(clock: StepClock, call: Callable[[], object], seconds: float) -> float:
+    """Median seconds of a call, over as many as fit into `seconds`, at least three, after two that are not counted.
+
+    Short calls are timed in runs of BACK_TO_BACK_S, for which the device is never waited for: what it takes to start an
+    idle GPU is no part of what the GPU can do.
+    """
+
+    def run_s(calls: int) -> float:
         clock.start()
         clock.batch_ready()
-        call()
+        for _ in range(calls):
+            call()
         clock.step_done()
-        times += [taken.step_s for taken in clock.read()]
-    return statistics.median(times)
+        (taken,) = clock.read()
+        return taken.step_s
+
+    run_s(2)
+    calls = 1
+    while (taken_s := run_s(calls)) < BACK_TO_BACK_S:
+        calls *= 2
+    runs_s = [taken_s]
+    while len(runs_s) < 3 or sum(runs_s) < seconds:
+        runs_s.append(run_s(calls))
+    return statistics.median(runs_s) / calls

@@ -38,10 +38,14 @@ class Summary:
 
     throughput_img_s: the headline, data loading included, with its 95 % interval; without_data: the same images over
     the time without data wait; clean: over the steps known to be undisturbed (None where that is not known); legacy: as
-    launch.sh took it, from steps 3 to 7 of the run, data wait excluded (None for a shorter run).
+    launch.sh took it, from steps 3 to 7 of the run, computing alone (None for a shorter run).
 
-    step: spread of the slowest rank's step times, step_variance_s2 their sample variance. losses: means over the
-    measured steps of all ranks; last_epoch_losses: over those of the last epoch.
+    data_share: of the wall time, in which the device stood idle for want of a batch; between_share: for readings, log
+    lines and checkpoints, between a step's end and asking for the next batch.
+
+    step: spread of the slowest rank's step times, step_variance_s2 their sample variance. memory: peaks of each rank
+    (those of the first step where a run died). losses: means over the measured steps of all ranks; last_epoch_losses:
+    over those of the last epoch.
     """
 
     complete: bool
@@ -60,6 +64,7 @@ class Summary:
     step: Spread
     step_variance_s2: float
     data_share: float
+    between_share: float
     disturbance: Disturbance
     limits: Limits | None
     energy: Energy
@@ -110,6 +115,7 @@ def summarize(
         step=spread(times),
         step_variance_s2=statistics.variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
+        between_share=sum(step.between_s for step in slowest) / wall_s,
         disturbance=disturbance(marks, slowest[0].step),
         limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, _ahead_share(slowest)),
         energy=used,
@@ -137,11 +143,11 @@ def _rate(steps: Sequence[Step], images: Sequence[int], chosen: Sequence[bool]) 
 
 
 def _legacy(steps: Sequence[Step], ranks: int) -> float | None:
-    """1 / mean seconds an image of the steps that launch.sh took, rank 0's, data wait excluded."""
+    """1 / mean seconds an image of the steps that launch.sh took, rank 0's, from a batch at hand to the step's end."""
     taken = steps[LEGACY_STEPS]
     if len(taken) < LEGACY_STEPS.stop - LEGACY_STEPS.start:
         return None
-    return 1 / statistics.fmean((step.step_s - step.data_s) / (step.images * ranks) for step in taken)
+    return 1 / statistics.fmean((step.step_s - step.data_s - step.between_s) / (step.images * ranks) for step in taken)
 
 
 def _ahead_share(steps: Sequence[Step]) -> float:

@@ -90,6 +90,7 @@ class Trainer:
             drop_last=self.schedule.drop_last,
             pin_memory=ranks.device.type == "cuda",
         )
+        work = work_per_image(spec)  # before the model, whose seeds must be the last ones set
         self.model = build_model(spec, ranks)
         epochs, decay = self.schedule.epochs, self.schedule.epochs_decay
         self.schedulers = [
@@ -103,6 +104,7 @@ class Trainer:
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "software": environment.software(),
             "hardware": environment.hardware(ranks.device),
+            "work_per_image": asdict(work),
         }
         if spec.config.measure.peak_seconds:
             self.facts["peak"] = asdict(self.measure_peak(spec.config.measure.peak_seconds))
@@ -131,8 +133,6 @@ class Trainer:
                 if self.ended:
                     break
         self.facts["ended"] = {"steps": self.step, "because": self.ended}
-        self.facts["work_per_image"] = asdict(work_per_image(self.spec))
-        self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
         self.write_environment("precision_at_end")
 
     def run_epoch(self, epoch: int, writer: StepWriter) -> None:
@@ -140,6 +140,7 @@ class Trainer:
         for scheduler in self.schedulers:
             start_epoch(scheduler)
         self.loader.set_epoch(epoch)
+        self.clock.ask()
         batches: Iterator[Batch] = iter(self.loader)
         if self.step == 0:
             batches = chain([next(batches)], batches)  # the clock starts with the first batch at hand
@@ -164,6 +165,7 @@ class Trainer:
                 self.ended = "all steps are done"
             if self.ended or self.step == 1 or self.step % self.schedule.print_every == 0:
                 self.read_steps(images, writer)
+                self.clock.ask()
             if self.ended:
                 break
 
@@ -202,13 +204,16 @@ class Trainer:
             self.ended = enough or "rank 0 has measured enough"
         if self.ranks.is_first and self.step % self.schedule.print_every == 0:
             last, taken = self.unread[-1], times[-1]
-            compute_s = (taken.step_s - taken.data_s) / self.spec.batch_size
+            compute_s = (taken.step_s - taken.data_s - taken.between_s) / self.spec.batch_size
             losses = dict(zip(names, means, strict=True))
             print(loss_line(last.epoch, images, compute_s, taken.data_s, losses), flush=True)
         self.unread.clear()
 
     def write_environment(self, moment: str) -> None:
-        """Read the precision back and write it down under `moment`. Raises RunFailed when it is not what was asked."""
+        """Write down all facts, with the peaks of memory so far and the precision read back under `moment`.
+
+        Every rank must call it. Raises RunFailed when the precision is not what was asked.
+        """
         assert self.model.fake_B is not None, "called before the first step"
         found = precision.read_back(self.model.fake_B.dtype)
         if found["ran"] != self.spec.precision:
@@ -217,6 +222,7 @@ class Trainer:
                 "look for code that changes torch.backends during the run",
             )
         self.facts[moment] = found
+        self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
         if self.ranks.is_first:
             self.folder.write("environment.json", self.facts)
 

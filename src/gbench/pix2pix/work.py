@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from gbench.measure.peak import ConvShape
-from gbench.measure.work import Work, count_work
+from gbench.measure.work import count_work
+from gbench.pix2pix import precision
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks
 from gbench.settings.spec import RunSpec
 
 
-def work_per_image(spec: RunSpec) -> Work:
-    """Operations and bytes of one training step on one image, counted in FP32 at the size of the crop."""
-    side = spec.config.data.crop_size
+@dataclass(frozen=True)
+class WorkPerImage:
+    """Floating-point operations, and bytes read and written by the operations one by one; None: not known."""
+
+    flop: int
+    bytes: int | None
+
+
+def work_per_image(spec: RunSpec) -> WorkPerImage:
+    """An image's share of a training step, counted at the crop's size on a device's whole batch: the images share what
+    the step moves for its weights.
+
+    Bytes are not known under autocast, which casts nothing on the meta device that they are counted on.
+    Building the networks sets torch's seed.
+    """
+    batch, side = spec.batch_per_device, spec.config.data.crop_size
     with torch.device("meta"):
         model = Pix2Pix(*build_networks(spec))
-        pair = [torch.empty(1, 3, side, side) for _ in range(2)]
-    return count_work(lambda: model.train_step(*pair))
+        pair = [torch.empty(batch, 3, side, side) for _ in range(2)]
+    step = count_work(lambda: model.train_step(*pair))
+    in_fp32 = precision.AUTOCAST[spec.precision] is None
+    return WorkPerImage(step.flop // batch, step.bytes // batch if in_fp32 else None)
 
 
 def main_convolution(spec: RunSpec) -> ConvShape:

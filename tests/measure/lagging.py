@@ -1,0 +1,31 @@
+"""A device as the clock sees a GPU, on simulated time."""
+
+from __future__ import annotations
+
+
+class LaggingDevice:
+    """A stream that does its work later than the host hands it over, as a GPU does.
+
+    `work(seconds)` queues work; a mark passes when all work queued before it is done.
+    """
+
+    def __init__(self) -> None:
+        self.host_s = 0.0
+        self.free_s = 0.0  # when the device will have done all it was given
+        self.waits = 0
+
+    def work(self, seconds: float) -> None:
+        self.free_s = max(self.free_s, self.host_s) + seconds
+
+    def mark(self) -> float:
+        return max(self.free_s, self.host_s)
+
+    def wait(self, mark: float) -> None:
+        self.waits += 1
+        self.host_s = max(self.host_s, mark)
+
+    def between(self, first: float, second: float) -> float:
+        return second - first
+
+    def now(self) -> float:
+        return self.host_s

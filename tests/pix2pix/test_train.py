@@ -1,0 +1,74 @@
+"""One rank's training loop in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from gbench.pix2pix.ranks import Ranks
+from gbench.pix2pix.train import Trainer
+from gbench.runfolder import RunFolder, StepWriter
+from gbench.settings.spec import RunSpec
+
+MakeSpec = Callable[..., RunSpec]
+
+
+@pytest.fixture
+def ranks(tmp_path: Path) -> Iterator[Ranks]:
+    dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    yield Ranks(0, 1, torch.device("cpu"))
+    dist.destroy_process_group()
+
+
+def test_checkpoints_and_readings_are_no_data_wait(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
+    """Every reading takes 0.1 s more than it does, saving after every epoch of 4 steps 0.3 s."""
+
+    class Slow(Trainer):
+        def read_steps(self, images: int, writer: StepWriter) -> None:
+            super().read_steps(images, writer)
+            time.sleep(0.1)
+
+        def save(self, epoch: int) -> None:
+            super().save(epoch)
+            time.sleep(0.3)
+
+    spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
+    folder = RunFolder.create(spec)
+    Slow(spec, folder, facades, ranks).run()
+    steps = list(folder.steps(0))
+    assert steps[0].between_s == 0.0
+    for step in steps[1:]:
+        assert step.between_s > (0.4 if step.step in (5, 9) else 0.1)
+        assert step.step_s > step.between_s + step.data_s
+    ends = [step.end_s for step in steps]
+    assert sum(step.step_s for step in steps[1:]) == pytest.approx(ends[-1] - ends[0])  # one chain all the same
+
+
+def test_after_one_step_a_run_that_dies_has_left_its_work_and_its_memory(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks
+) -> None:
+    class Dies(Trainer):
+        def save(self, epoch: int) -> None:
+            raise KeyboardInterrupt
+
+    spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
+    folder = RunFolder.create(spec)
+    with pytest.raises(KeyboardInterrupt):
+        Dies(spec, folder, facades, ranks).run()
+    environment = folder.read("environment.json")
+    assert environment is not None and "ended" not in environment
+    assert environment["work_per_image"]["flop"] > 0
+    assert environment["memory"][0]["host_rss_bytes"] > 1 << 20
+
+
+def test_counting_the_work_leaves_the_runs_random_numbers_as_they_are(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks
+) -> None:
+    spec = make_spec()
+    Trainer(spec, RunFolder.create(spec), facades, ranks)
+    assert torch.initial_seed() == (spec.seed + 1) << 16
