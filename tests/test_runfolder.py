@@ -72,7 +72,7 @@ def test_a_broken_line_in_the_middle_is_named(folder: RunFolder) -> None:
         ({"step_s": "quick"}, "step_s: input should be a valid number"),
         ({"step_s": float("nan")}, "step_s: input should be a finite number"),
         ({"step_s": 0.0}, "step_s: input should be greater than 0"),
-        ({"data_s": 1.0}, "data_s: 1.0 is no part of step_s"),
+        ({"data_s": 1.0}, "data_s and between_s: 1.0 and 0.0 are no parts of"),
         ({"end_s": float("inf")}, "end_s: input should be a finite number"),
         ({"images": 0}, "images: input should be greater than 0"),
         ({"losses": {"G_L1": "low"}}, "losses.G_L1: input should be a valid number"),

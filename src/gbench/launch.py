@@ -21,7 +21,7 @@ from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
-from gbench.preflight.devices import Gpus, find_gpus, require_devices
+from gbench.preflight.devices import Gpus, find_gpus, require_devices, visible
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
 from gbench.runners.local import LocalRunner
@@ -176,7 +176,7 @@ def _host_facts(
         "command_line": spec.command_line,
         "working_dir": str(Path.cwd()),
         "where": runner.facts(),
-        "hardware": provenance.hardware(gpus),
+        "hardware": provenance.hardware(visible(gpus, spec.cuda_visible_devices)),
         "dataset": dataset,
         "git": provenance.git(),
         "warnings": warnings,

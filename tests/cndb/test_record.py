@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Named, Record
 from gbench.cndb.recordfile import file_name, to_yaml, write_record
 from gbench.errors import RunFailed
+from gbench.measure.summary import summarize_folder
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec
+from run_folders import write_run
 
 LINE = (
     "network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, precision:FP32, "
@@ -112,3 +116,12 @@ def test_a_line_that_is_wrong_says_how(line: str) -> None:
 def test_a_run_that_left_nothing_makes_no_record(make_spec: Callable[..., RunSpec]) -> None:
     with pytest.raises(RunFailed, match="neither measured steps nor a benchmark log line"):
         record_of(RunFolder.create(make_spec()))
+
+
+def test_a_run_that_diverged_makes_no_record(make_spec: Callable[..., RunSpec]) -> None:
+    folder = write_run(make_spec(), losses=lambda step: {"G_L1": math.nan if step > 5 else 20.0, "D_real": 0.5})
+    summary = summarize_folder(folder)
+    assert summary is not None
+    folder.write("result.json", asdict(summary))
+    with pytest.raises(RunFailed, match="the losses G_L1 became NaN or infinite"):
+        record_of(folder)

@@ -42,12 +42,16 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
             "the run left neither measured steps nor a benchmark log line",
             f"read {folder.log}; a run script of your own must append its line to $BENCHMARK_LOG",
         )
+    losses = result["last_epoch_losses" if spec.recipe == "convergence" else "losses"]
+    lost = [name for name, mean in losses.items() if mean is None]
+    if lost:
+        raise RunFailed(f"the losses {', '.join(lost)} became NaN or infinite", f"the run diverged; read {folder.log}")
     software = environment["software"]
     values.update(
         dev=environment["device"],
         train_type=environment["precision_at_end"]["ran"],
         perf_data=_perf_data(result),
-        metric_data=result["last_epoch_losses" if spec.recipe == "convergence" else "losses"],
+        metric_data=losses,
         soft_info=Named(**{**values["soft_info"].model_dump(), **software}),
     )
     values["extra"].update(
