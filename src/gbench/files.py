@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -28,7 +32,7 @@ def write_atomically(path: Path, text: str) -> None:
             os.umask(umask)
             Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes it private
             Path(temporary).replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -36,7 +40,7 @@ def write_atomically(path: Path, text: str) -> None:
         raise cant_write(path, error) from error
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Make a rename in a folder last, power loss included; some network file systems can't, and need not."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -51,6 +55,37 @@ def write_all(file: FileIO, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
+
+
+@contextmanager
+def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
+    """Hold the lock of a file while in here; gives its descriptor, with which a child process can go on holding it.
+
+    Args:
+        patience_s: how long to wait for another holder. what: what is in use then.
+
+    Raises:
+        InfrastructureError: someone else holds it, or the file can't be made.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise cant_write(path, error) from error
+    deadline = time.monotonic() + patience_s
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise InfrastructureError(
+                        f"{what} is in use by another process", "wait until it has ended"
+                    ) from error
+                time.sleep(0.1)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def make_folder(path: Path) -> None:

@@ -17,7 +17,7 @@ from gbench.cndb.record import Record
 from gbench.cndb.recordfile import read_record, write_record
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
-from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed
+from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
@@ -63,10 +63,32 @@ def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Run
     return DockerRunner(spec, rebuild=rebuild)
 
 
-def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False) -> Finished:
+def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher) -> Finished:
+    """Go on with a run that was ended, from its last whole checkpoint.
+
+    Raises:
+        GbenchError: it has come to its end, runs still, keeps no checkpoints; and as `launch`.
+    """
+    folder = RunFolder(run_dir.absolute())
+    spec = folder.spec()
+    if "ended" in (folder.read("environment.json") or {}):
+        raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
+    if not spec.config.schedule.checkpoint_every:
+        raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
+    return launch(spec, environ, watcher, resumed=folder)
+
+
+def launch(
+    spec: RunSpec,
+    environ: Mapping[str, str],
+    watcher: Watcher,
+    rebuild: bool = False,
+    resumed: RunFolder | None = None,
+) -> Finished:
     """Run `spec` and write its record.
 
     Args:
+        resumed: the run folder to go on in; None: a new one.
         environ: what a local run inherits, and a database config may refer to. rebuild: build the image anew.
 
     Raises:
@@ -79,9 +101,9 @@ def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild:
         spec = locate_dataset(spec)
         dataset, warnings = _dataset_facts(spec)
         runner = make_runner(spec, environ, rebuild)
-        folder = RunFolder.create(spec)
+        folder = resumed or RunFolder.create(spec)
         log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
-        with RunLog([folder.log, log_path], watcher.line) as log:
+        with folder.taken(), RunLog([folder.log, log_path], watcher.line) as log:
             watcher.line(f"run folder {folder.path}")
             for warning in warnings:
                 log.line(f"warning: {warning}")
@@ -92,6 +114,8 @@ def launch(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild:
             runner.prepare(log.line)
             facts = _host_facts(spec, gpus, runner, dataset, warnings)
             facts["checks"] = [asdict(check) for check in verdict.checks]
+            if resumed is not None:
+                facts = {**facts, **_earlier(folder)}
             folder.write("host.json", facts)
             outcome: Outcome | None = None
             try:
@@ -126,6 +150,14 @@ def _upload(
     if warning is not None:
         watcher.line(f"warning: database {config.shown}: {warning}")
     return f"{action} in {config.shown}", None
+
+
+def _earlier(folder: RunFolder) -> dict[str, Any]:
+    """What a resumed run keeps of its earlier attempts; their error is no longer the run's."""
+    (folder.path / "error.json").unlink(missing_ok=True)
+    before = folder.read("host.json") or {}
+    resumed = [*before.get("resumed", []), provenance.utc_now()]
+    return {"started_utc": before.get("started_utc", resumed[0]), "resumed": resumed}
 
 
 def repeats_of(runs: list[Finished]) -> Repeats | None:

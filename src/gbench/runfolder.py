@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +30,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from gbench import strict_json
 from gbench.errors import InfrastructureError, RunFailed
-from gbench.files import cant_write, write_all, write_atomically
+from gbench.files import cant_write, locked, write_all, write_atomically
 from gbench.settings.catalog import first_problem
 from gbench.settings.spec import RunSpec
 
@@ -94,6 +96,16 @@ class RunFolder:
         """Where the worker keeps its checkpoints."""
         return self.path / "checkpoints"
 
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """This process alone runs here. Raises InfrastructureError where another one does."""
+        with locked(self.path / ".lock", 0, f"run folder {self.path}"):
+            yield
+
+    def begun(self, rank: int) -> bool:
+        """Whether a rank has begun to write its steps, in this process or one before it."""
+        return (self.path / f"steps-rank{rank}.jsonl").exists()
+
     def spec(self) -> RunSpec:
         """The run's RunSpec.
 
@@ -130,29 +142,37 @@ class RunFolder:
             )
         return values
 
-    def steps(self, rank: int) -> Iterator[Step]:
+    def steps(self, rank: int) -> list[Step]:
         """The raw samples of one rank; a last line that a crash cut off is left out.
+
+        A run that was resumed goes on in the same stream, from the step of its checkpoint: what had come after that
+        step was done again and does not count.
 
         Raises:
             InfrastructureError: a broken line in the middle, a step that is missing, or another version.
         """
         name = f"steps-rank{rank}.jsonl"
         if not (self.path / name).exists():
-            return
+            return []
         lines = self._text(name).split("\n")[:-1]  # what follows the last newline is not a whole line
+        steps: list[Step] = []
         for number, line in enumerate(lines, 1):
+            if not line:
+                continue
             try:
                 values = json.loads(line)
-                if number == 1:
-                    if values != {"version": VERSION, "rank": rank}:
-                        raise ValueError(f"not a step stream of version {VERSION} and rank {rank}")
+                if number == 1 or (isinstance(values, dict) and "resumed_after" in values):
+                    _begin_stream(values, rank, steps)
                     continue
                 step = read_step(values)
-                if step.step != number - 1:
-                    raise ValueError(f"step {step.step} where step {number - 1} should be")
+                if step.step != len(steps) + 1:
+                    raise ValueError(f"step {step.step} where step {len(steps) + 1} should be")
+                steps.append(step)
             except ValueError as error:
+                if number < len(lines) and lines[number].startswith('{"version"'):
+                    continue  # cut off by a crash, after which the run was resumed
                 raise self._broken(f"{name} line {number}", error) from error
-            yield step
+        return steps
 
     def ranks(self) -> list[list[Step]]:
         """The raw samples of all ranks; a rank that wrote none has an empty list.
@@ -160,7 +180,7 @@ class RunFolder:
         Raises:
             InfrastructureError: as `steps`, or the losses of a step have other names than those of the first one.
         """
-        ranks = [list(self.steps(rank)) for rank in range(self.spec().world_size)]
+        ranks = [self.steps(rank) for rank in range(self.spec().world_size)]
         names = next((step.losses.keys() for steps in ranks for step in steps), None)
         for rank, steps in enumerate(ranks):
             for step in steps:
@@ -189,17 +209,23 @@ class RunFolder:
 class StepWriter:
     """Appends the steps of one rank, a whole line at a time, so that a crash costs at most the last one.
 
+    Args:
+        resumed_after: the step after which a run goes on; None for one that begins.
+
     Raises:
         InfrastructureError: the disk refuses a line.
     """
 
-    def __init__(self, folder: RunFolder, rank: int) -> None:
+    def __init__(self, folder: RunFolder, rank: int, resumed_after: int | None = None) -> None:
         self._path = folder.path / f"steps-rank{rank}.jsonl"
         try:
-            self._file = self._path.open("xb", buffering=0)
+            self._file = self._path.open("xb" if resumed_after is None else "ab", buffering=0)
+            if self._file.tell():
+                write_all(self._file, b"\n")  # ends a line that was cut off; else it is an empty one
         except OSError as error:
             raise cant_write(self._path, error) from error
-        self._write([{"version": VERSION, "rank": rank}])
+        resumed = {} if resumed_after is None else {"resumed_after": resumed_after}
+        self._write([{"version": VERSION, "rank": rank, **resumed}])
 
     def __enter__(self) -> StepWriter:
         return self
@@ -213,11 +239,28 @@ class StepWriter:
         """Write steps through to the operating system."""
         self._write(vars(step) for step in steps)
 
+    def sync(self) -> None:
+        """Have all steps so far outlast a loss of power."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise cant_write(self._path, error) from error
+
     def _write(self, rows: Iterable[dict[str, Any]]) -> None:
         try:
             write_all(self._file, "".join(strict_json.dumps(row) + "\n" for row in rows).encode())
         except OSError as error:
             raise cant_write(self._path, error) from error
+
+
+def _begin_stream(values: Any, rank: int, steps: list[Step]) -> None:
+    """Check the first line of a stream, or that of a resumed run, which takes back the steps after its checkpoint."""
+    after = values.pop("resumed_after", 0) if isinstance(values, dict) else 0
+    if values != {"version": VERSION, "rank": rank}:
+        raise ValueError(f"not a step stream of version {VERSION} and rank {rank}")
+    if not isinstance(after, int) or not 0 <= after <= len(steps):
+        raise ValueError(f"resumed after step {after} of {len(steps)}")
+    del steps[after:]
 
 
 def read_step(values: Any) -> Step:

@@ -53,7 +53,10 @@ class Progress:
         self._offset += len(new)
         *lines, self._rest = (self._rest + new).split(b"\n")
         for line in lines:
-            values = json.loads(line)
+            try:
+                values = json.loads(line)
+            except ValueError:
+                continue  # cut off by a crash, after which the run was resumed
             if "step" not in values:
                 continue  # the stream's first line
             step = read_step(values)

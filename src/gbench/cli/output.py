@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gbench import strict_json
+from gbench.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -111,6 +113,16 @@ def print_finished(finished: Finished) -> None:
         click.echo(f"{name:<14}{path}")
     if finished.stored is not None:
         click.echo(f"{'database':<14}{finished.stored}")
+
+
+def tell_not_stored(finished: Sequence[Finished]) -> None:
+    """Warn of records that a database did not take, and end with the exit code for that."""
+    waiting = [one for one in finished if one.not_stored is not None]
+    if waiting:
+        cndb_dir = shlex.quote(waiting[-1].folder.spec().cndb_dir)
+        later = f"gbench cndb submit --pending --cndb-dir {cndb_dir}"
+        click.echo(f"gbench: warning: not uploaded: {waiting[-1].not_stored}; later: {later}", err=True)
+        click.get_current_context().exit(ExitCode.NOT_UPLOADED)
 
 
 def repeats_line(repeats: Repeats, images: int) -> str:

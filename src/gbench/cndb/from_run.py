@@ -116,6 +116,7 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
                 check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"
             },
             "started_utc": host.get("started_utc"),
+            "resumed_utc": host.get("resumed"),
             "ended_utc": host.get("ended_utc"),
         },
     }

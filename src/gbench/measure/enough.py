@@ -52,6 +52,10 @@ class Enough:
             return f"--max-time of {self._max_time_s:g} s is up"
         return None
 
+    def left_s(self) -> float | None:
+        """Seconds that are left of the time given; None where none was."""
+        return None if self._max_time_s is None else self._max_time_s - (self._now() - self._start_s)
+
     def _is_precise(self, half_width_share: float) -> bool:
         """Judge the steps so far as the result would be judged."""
         self._check_at = next_check(len(self._times))

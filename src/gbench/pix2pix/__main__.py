@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -55,6 +56,8 @@ def leave(code: int) -> NoReturn:
     With gloo that teardown aborts now and then ("terminate called without an active exception", torch 2.14), and so
     makes a failure of a run whose results are all on disk.
     """
+    for child in multiprocessing.active_children():
+        child.kill()  # a loader's process does not heed the SIGTERM that it would get now
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,22 +1,25 @@
 """Checkpoints: all that a run needs to go on, and upstream's own weight files beside it.
 
 `checkpoints/epoch-NNNN.pt` holds networks, optimisers, schedulers, scaler, the random state of every rank, step, epoch
-and the spec. `latest_net_G.pth` and `latest_net_D.pth` are plain state_dicts under upstream's names and keys
-(junyanz/pytorch-CycleGAN-and-pix2pix, models/base_model.py at 003efc4c), to interchange with it both ways.
+and the spec, as they were after that epoch; `epoch-NNNN-part.pt` the same from within it. `latest_net_G.pth` and
+`latest_net_D.pth` are plain state_dicts under upstream's names and keys (junyanz/pytorch-CycleGAN-and-pix2pix,
+models/base_model.py at 003efc4c), to interchange with it both ways; `best_net_G.pth` is the generator after the epoch
+of the lowest mean G_L1, which `best.json` names.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gbench.errors import InfrastructureError
-from gbench.files import cant_write
+from gbench.errors import GbenchError, InfrastructureError
+from gbench.files import cant_write, sync_folder, write_atomically
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 def save(values: Any, path: Path) -> None:
@@ -33,6 +36,7 @@ def save(values: Any, path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         temporary.unlink(missing_ok=True)
         raise cant_write(path, error if isinstance(error, OSError) else OSError(str(error))) from error
@@ -51,6 +55,58 @@ def load(path: Path) -> Any:
     except Exception as error:  # torch.load's failures have no common class
         first = " ".join(str(error).split(".")[0].split())
         raise InfrastructureError(f"{path} is not a checkpoint that can be loaded ({first})", "take another") from error
+
+
+def save_run(values: dict[str, Any], folder: Path, epoch: int, whole: bool, keep: int) -> None:
+    """Write the checkpoint of a run after an epoch (`whole`) or from within it, and upstream's weight files.
+
+    Those before the last `keep` go, once this one is safe.
+
+    Raises:
+        InfrastructureError: it can't be written; the ones before are still there.
+    """
+    save({"version": CHECKPOINT_VERSION, **values}, folder / f"epoch-{epoch:04d}{'' if whole else '-part'}.pt")
+    save(values["model"]["generator"], folder / "latest_net_G.pth")
+    save(values["model"]["discriminator"], folder / "latest_net_D.pth")
+    for old in of_run(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+
+
+def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: float) -> None:
+    """Keep this epoch's generator as the best where its mean G_L1 is the lowest so far. Raises InfrastructureError."""
+    best = folder / "best.json"
+    if best.exists() and json.loads(best.read_text(encoding="utf-8"))["G_L1"] <= G_L1:
+        return
+    save(generator, folder / "best_net_G.pth")
+    write_atomically(best, json.dumps({"epoch": epoch, "G_L1": G_L1}) + "\n")
+
+
+def of_run(folder: Path) -> list[Path]:
+    """A run's own checkpoints, the oldest first."""
+    return sorted(folder.glob("epoch-*.pt"))  # `-part` sorts before `.pt`
+
+
+def last_whole(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint of a run that can be loaded; None where there is none yet.
+
+    Raises:
+        InfrastructureError: there are some, but none can be loaded.
+    """
+    problem: GbenchError | None = None
+    for path in reversed(of_run(folder)):
+        try:
+            values = load(path)
+        except InfrastructureError as error:
+            problem = problem or error
+            continue
+        if isinstance(values, dict) and values.get("version") == CHECKPOINT_VERSION:
+            return values
+        problem = problem or InfrastructureError(
+            f"{path} is a checkpoint of another version", "resume with the gbench that wrote it"
+        )
+    if problem is not None:
+        raise problem
+    return None
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:

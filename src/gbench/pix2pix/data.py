@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -138,19 +139,30 @@ def _collate(items: list[Sample | GbenchError]) -> Batch | GbenchError:
     )
 
 
+def _outlive_sigterm(_: int) -> None:
+    """A rank that is asked to stop still needs its loader's processes: they end with it, not before."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class PairLoader:
     """The batches of one rank, an epoch at a time.
 
     Loading begins when an iterator is made. Raises the dataset's errors where the batch would have come.
     """
 
-    def __init__(self, loader: DataLoader[Sample | GbenchError], sampler: EpochSampler) -> None:
+    def __init__(self, loader: DataLoader[Sample | GbenchError], sampler: EpochSampler, batch_size: int) -> None:
         self._loader = loader
         self._sampler = sampler
+        self._batch_size = batch_size
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch (from 0) whose order, crops and flips the next iterator draws."""
+    def set_epoch(self, epoch: int, skip: int = 0) -> None:
+        """Choose the epoch (from 0) whose order, crops and flips the next iterator draws.
+
+        Args:
+            skip: batches at its beginning to leave out, without loading them.
+        """
         self._sampler.set_epoch(epoch)
+        self._sampler.skip = skip * self._batch_size
 
     def __len__(self) -> int:
         """Batches an epoch, for this rank as for any other."""
@@ -212,5 +224,6 @@ def build_loader(
         persistent_workers=config.workers > 0,
         # Without its own, the loader would draw from the global generator, more often with fewer processes.
         generator=torch.Generator(),
+        worker_init_fn=_outlive_sigterm,
     )
-    return PairLoader(loader, sampler)
+    return PairLoader(loader, sampler, batch_size)

@@ -6,10 +6,14 @@ schedulers, then step through the data, then save.
 
 from __future__ import annotations
 
+import signal
+import statistics
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -46,6 +50,9 @@ def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
         (optim.beta1, optim.beta2),
         autocast_dtype=precision.AUTOCAST[spec.precision],
     )
+
+
+READ_S = 2.0  # at least so often the steps are read: a crash costs no more, and a request to stop waits no longer
 
 
 @dataclass(frozen=True)
@@ -109,9 +116,14 @@ class Trainer:
         if spec.config.measure.peak_seconds:
             self.facts["peak"] = asdict(self.measure_peak(spec.config.measure.peak_seconds))
         self.clock = clock_for(ranks.device)
-        self.step = 0
+        self.step, self.epoch, self.batches = 0, 1, 0  # the epoch to go on in, and its batches that are done
+        self.read_at = 1  # the step of the next reading, alike on every rank
         self.unread: list[Unread] = []
+        self.epoch_G_L1: list[float] = []
         self.ended: str | None = None  # why, once it has
+        self.stop_asked = False
+        self.stopped = False
+        self.resumed_after = self.resume()
 
     def measure_peak(self, seconds: float) -> Peak:
         """What this device can do, in the precision of the run, while the other ranks try theirs."""
@@ -122,27 +134,73 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(device)
         return peak
 
+    def resume(self) -> int | None:
+        """Take up the run where its last whole checkpoint left it; None where this is the run's beginning.
+
+        A run that was ended before its first checkpoint begins anew, in the same streams.
+        """
+        if not self.folder.begun(self.ranks.rank):
+            return None
+        state = checkpoint.last_whole(self.folder.checkpoints)
+        if state is None:
+            return 0
+        self.model.load_state_dict(state["model"])
+        for scheduler, values in zip(self.schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(values)
+        checkpoint.set_random_state(state["random_states"][self.ranks.rank], self.ranks.device)
+        self.step, self.epoch, self.batches = state["step"], state["epoch"], state["batches"]
+        self.epoch_G_L1 = state["epoch_G_L1"]
+        if self.batches == len(self.loader):
+            self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
+        self.read_at = self.step + 1
+        return self.step
+
     def run(self) -> None:
-        """Train until all steps are done, or what was measured is enough."""
-        with StepWriter(self.folder, self.ranks.rank) as writer:
-            for epoch in count(1):
-                self.run_epoch(epoch, writer)
+        """Train until all steps are done, what was measured is enough, or someone asks to stop.
+
+        Raises:
+            RunFailed: asked to stop; the checkpoint to go on from is saved.
+        """
+        with self.stoppable(), StepWriter(self.folder, self.ranks.rank, self.resumed_after) as writer:
+            while not (self.ended or self.stopped):
+                self.run_epoch(writer)
                 every = self.schedule.checkpoint_every
-                if every and (self.ended or epoch % every == 0):
-                    self.save(epoch)
-                if self.ended:
-                    break
+                if every and (self.ended or self.stopped or self.epoch % every == 0):
+                    writer.sync()  # before the checkpoint: a run resumes where its stream has got to
+                    self.save()
+                self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
+        if self.stopped:
+            raise RunFailed(
+                f"stopped by SIGTERM after step {self.step}, whose checkpoint is saved",
+                f"go on with gbench converge --resume {self.folder.path}",
+            )
         self.facts["ended"] = {"steps": self.step, "because": self.ended}
         self.write_environment("precision_at_end")
 
-    def run_epoch(self, epoch: int, writer: StepWriter) -> None:
-        """Step through one epoch, or to the end of the run where that comes first."""
-        for scheduler in self.schedulers:
-            start_epoch(scheduler)
-        self.loader.set_epoch(epoch)
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """SIGTERM is remembered in here for the next reading, where the run keeps checkpoints; else it ends the run."""
+
+        def on_sigterm(number: int, frame: FrameType | None) -> None:
+            self.stop_asked = True
+
+        before = signal.getsignal(signal.SIGTERM)
+        if self.schedule.checkpoint_every:
+            signal.signal(signal.SIGTERM, on_sigterm)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def run_epoch(self, writer: StepWriter) -> None:
+        """Step through one epoch, or what is left of it, or to the end of the run where that comes first."""
+        if self.batches == 0:
+            for scheduler in self.schedulers:
+                start_epoch(scheduler)
+        self.loader.set_epoch(self.epoch, skip=self.batches)
         self.clock.ask()
         batches: Iterator[Batch] = iter(self.loader)
-        if self.step == 0:
+        if self.step == (self.resumed_after or 0):
             batches = chain([next(batches)], batches)  # the clock starts with the first batch at hand
             self.clock.start()
             self.enough = Enough(
@@ -152,22 +210,25 @@ class Trainer:
                 self.schedule.max_warmup_steps,
                 self.ranks.gather,
             )
-        images = 0
+        images = self.batches * self.spec.batch_size
         device = self.ranks.device
         for real_A, real_B, _ in batches:
             self.clock.batch_ready()
             losses = self.model.train_step(real_A.to(device, non_blocking=True), real_B.to(device, non_blocking=True))
             self.clock.step_done()
             self.step += 1
+            self.batches += 1
             images += len(real_A) * self.ranks.world_size
-            self.unread.append(Unread(self.step, epoch, len(real_A), losses))
+            self.unread.append(Unread(self.step, self.epoch, len(real_A), losses))
             if self.step == self.planned_steps:
                 self.ended = "all steps are done"
-            if self.ended or self.step == 1 or self.step % self.schedule.print_every == 0:
+            if self.ended or self.step >= self.read_at or self.step % self.schedule.print_every == 0:
                 self.read_steps(images, writer)
                 self.clock.ask()
-            if self.ended:
-                break
+            if self.ended or self.stopped:
+                return
+        if self.unread and self.schedule.checkpoint_every and self.epoch % self.schedule.checkpoint_every == 0:
+            self.read_steps(images, writer)
 
     def read_steps(self, images: int, writer: StepWriter) -> None:
         """Wait for the device, write down the steps since the last reading, and print upstream's log line.
@@ -192,22 +253,40 @@ class Trainer:
             )
             for unread, taken, row in zip(self.unread, times, rows, strict=True)
         )
-        if self.step == 1:
+        G_L1 = names.index("G_L1")
+        self.epoch_G_L1 += [
+            row[G_L1] for unread, row in zip(self.unread, rows, strict=True) if unread.epoch == self.epoch
+        ]
+        if "precision" not in self.facts:
             self.write_environment("precision")
         enough = self.enough.reason(
             (taken.step_s, unread.images * self.ranks.world_size)
             for unread, taken in zip(self.unread, times, strict=True)
         )
-        stop = values.new_tensor([self.ranks.is_first and enough is not None])  # rank 0 decides, for all at once
-        *means, stopped = self.ranks.mean(torch.cat([values[-1], stop])).tolist()
-        if stopped and not self.ended:
+        # Rank 0 decides for all at once what its clock has to decide; anyone may have been asked to stop.
+        next_in = self.steps_to_next_reading([taken.step_s for taken in times])
+        said = [enough is not None, next_in] if self.ranks.is_first else [0, 0]
+        shared = torch.cat([values[-1], values.new_tensor([*said, self.stop_asked])])
+        *means, measured, next_in, stop = self.ranks.mean(shared).tolist()
+        self.read_at = self.step + max(1, round(next_in * self.ranks.world_size))
+        if measured and not self.ended:
             self.ended = enough or "rank 0 has measured enough"
+        self.stopped = stop > 0 and not self.ended
         if self.ranks.is_first and self.step % self.schedule.print_every == 0:
             last, taken = self.unread[-1], times[-1]
             compute_s = (taken.step_s - taken.data_s - taken.between_s) / self.spec.batch_size
             losses = dict(zip(names, means, strict=True))
             print(loss_line(last.epoch, images, compute_s, taken.data_s, losses), flush=True)
         self.unread.clear()
+
+    def steps_to_next_reading(self, times: list[float]) -> int:
+        """How many steps there are in READ_S, or in what is left of --max-time.
+
+        Args:
+            times: seconds of the last steps.
+        """
+        left_s = self.enough.left_s()
+        return max(1, int((READ_S if left_s is None else min(READ_S, left_s)) / statistics.fmean(times)))
 
     def write_environment(self, moment: str) -> None:
         """Write down all facts, with the peaks of memory so far and the precision read back under `moment`.
@@ -226,21 +305,23 @@ class Trainer:
         if self.ranks.is_first:
             self.folder.write("environment.json", self.facts)
 
-    def save(self, epoch: int) -> None:
-        """Write this epoch's checkpoint: weights and buffers of rank 0, the random state of every rank."""
+    def save(self) -> None:
+        """Write a checkpoint: weights and buffers of rank 0, the random state of every rank."""
         random_states = self.ranks.gather(checkpoint.random_state(self.ranks.device))
         if not self.ranks.is_first:
             return
-        state = self.model.state_dict()
-        whole = {
-            "version": checkpoint.CHECKPOINT_VERSION,
+        state: dict[str, Any] = {
             "spec": self.spec.model_dump(),
-            "epoch": epoch,
+            "epoch": self.epoch,
+            "batches": self.batches,
             "step": self.step,
-            "model": state,
+            "model": self.model.state_dict(),
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "random_states": random_states,
+            "epoch_G_L1": self.epoch_G_L1,
         }
-        checkpoint.save(whole, self.folder.checkpoints / f"epoch-{epoch:04d}.pt")
-        checkpoint.save(state["generator"], self.folder.checkpoints / "latest_net_G.pth")
-        checkpoint.save(state["discriminator"], self.folder.checkpoints / "latest_net_D.pth")
+        whole, folder = self.batches == len(self.loader), self.folder.checkpoints
+        checkpoint.save_run(state, folder, self.epoch, whole, self.schedule.checkpoint_keep)
+        if whole:
+            G_L1 = statistics.fmean(self.epoch_G_L1)
+            checkpoint.save_if_best(state["model"]["generator"], folder, self.epoch, G_L1)

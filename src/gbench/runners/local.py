@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from gbench.errors import InfrastructureError
+from gbench.files import locked
 from gbench.runners.plan import Outcome, Places, script_argv, script_environment
 from gbench.settings.spec import RunSpec
+
+ENDING_S = 30.0  # what is left of an attempt that was killed has ended by then
 
 
 class LocalRunner:
@@ -48,21 +51,9 @@ class LocalRunner:
     def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
         """Run the script to its end; see `Runner.run`."""
         request = self.request(run_dir)
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "gbench.runners.supervise", "--", *request["argv"]],
-                cwd=request["cwd"],
-                env={**self._inherited, **request["environment"]},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise InfrastructureError(f"the run could not be started ({error})", "look at RUN_MODEL_FILE") from error
+        # The supervisor goes on holding it: after a gbench that was killed, a resumed run waits until all has ended.
+        with locked(run_dir / ".processes.lock", ENDING_S, f"run folder {run_dir}") as lock:
+            process = self._start(request, lock)
         assert process.stdin and process.stdout
         try:
             _relay(process.stdout, on_line)
@@ -74,6 +65,24 @@ class LocalRunner:
                 _relay(process.stdout, on_line)
             finally:
                 process.wait()
+
+    def _start(self, request: dict[str, Any], lock: int) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", "gbench.runners.supervise", "--", *request["argv"]],
+                cwd=request["cwd"],
+                env={**self._inherited, **request["environment"]},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+                pass_fds=[lock],
+            )
+        except OSError as error:
+            raise InfrastructureError(f"the run could not be started ({error})", "look at RUN_MODEL_FILE") from error
 
 
 def _relay(output: IO[str], on_line: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, SIGTERM, SIGHUP and --timeout become exceptions in the main thread, once."""
+"""Being asked to stop: Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and --timeout become exceptions in the main thread, once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 from gbench.errors import Interrupted, RunFailed
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # SIGUSR1: Slurm's --signal=USR1@60
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def stoppable(timeout_s: float | None) -> Iterator[None]:
     exception sets off is not cut short by an impatient second Ctrl-C.
 
     Raises:
-        Interrupted: SIGINT, SIGTERM or SIGHUP arrived.
+        Interrupted: one of STOPS arrived.
         RunFailed: `timeout_s` seconds have passed.
     """
 

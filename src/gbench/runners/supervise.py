@@ -19,6 +19,8 @@ import sys
 
 import psutil
 
+from gbench.runners.stopping import STOPS
+
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 10.0
 
@@ -27,7 +29,7 @@ def main(argv: list[str]) -> int:
     """Run the command after `--`; returns its exit code, 128 + signal when a signal ended it."""
     command = argv[argv.index("--") + 1 :]
     # The terminal sends Ctrl-C to every process in its foreground group; here only gbench decides when to stop.
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for ignored in STOPS:
         signal.signal(ignored, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_default_signals)
@@ -57,7 +59,7 @@ def end_descendants(grace_s: float = GRACE_S) -> None:
 
 
 def _default_signals() -> None:
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for ignored in STOPS:
         signal.signal(ignored, signal.SIG_DFL)
 
 

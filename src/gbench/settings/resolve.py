@@ -42,6 +42,7 @@ class Request:
     batch_size: int
     device_count: int
     precision: str
+    recipe: Recipe = "performance"  # where neither an option nor a variable names a run script
     database: str | None = None
     ignore_check: bool = False
     device: str = "cuda"
@@ -117,7 +118,9 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     values = _Values(request, environ)
     config_dir = values.path("CONFIG", None, "configs")
     model_file = load_model(request.model, config_dir)
-    run_script = values.path("RUN_MODEL_FILE", model_file.recipes["performance"].run_model_file, "")
+    if request.recipe not in model_file.recipes:
+        raise UsageError(f"MODEL {request.model!r} has no recipe {request.recipe}", "add it to its config")
+    run_script = values.path("RUN_MODEL_FILE", model_file.recipes[request.recipe].run_model_file, "")
     recipe = model_file.recipe_of(str(run_script))
     config = _config(request, model_file, recipe or "performance", values.origins)
     code_link = values.get("CODE_LINK", model_file.code_link, "")

@@ -89,6 +89,7 @@ class ScheduleConfig(Frozen):
     drop_last: bool = False  # leave out an epoch's incomplete last batch, so that every step does the same work
     print_every: PositiveInt = 100  # steps between log lines
     checkpoint_every: NonNegativeInt = 0  # epochs between checkpoints; 0 writes none
+    checkpoint_keep: PositiveInt = 3  # checkpoints kept, the latest ones; the best generator is kept beside them
 
 
 class MeasureConfig(Frozen):

@@ -1,6 +1,7 @@
 """telemetry.jsonl: what the sampler saw beside a run, one JSON object a line, and its reader.
 
-    {"version": 1, "kind": "header", ...}      once: clock, rate, devices, what is missing and why
+    {"version": 1, "kind": "header", ...}      first: clock, rate, devices, what is missing and why; again where the
+                                               run was resumed, and what is above it does not count
     {"kind": "sample", "t_s": 12.3, ...}       as often as asked
     {"kind": "missing", "t_s", "what", "why"}  when something stops being readable during the run
     {"kind": "mark", "t_s", "name"}            moments that the run told the sampler
@@ -32,14 +33,16 @@ NAME = "telemetry.jsonl"
 
 
 class StreamWriter:
-    """Appends lines to a new stream, each whole and through to the operating system.
+    """Appends lines to a stream, each whole and through to the operating system; a resumed run goes on in its own.
 
     Raises:
-        OSError: the file is there already, or the disk refuses a line.
+        OSError: the disk refuses a line.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        if os.fstat(self._file).st_size:
+            os.write(self._file, b"\n")  # ends a line that was cut off; else it is an empty one
 
     def close(self) -> None:
         """Close the file."""
@@ -85,11 +88,17 @@ def read_stream(path: Path) -> Telemetry:
     marks: dict[str, float] = {}
     missing: list[Missing] = []
     for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         try:
             values = json.loads(line)
             kind = values.pop("kind")
             if number == 1:
                 header, missing = _header(kind, values)
+            elif kind == "header":
+                header, missing = _header(kind, values)
+                samples, marks, ended = [], {}, None
+                missing.append(Missing("telemetry", "what was sampled before the run was resumed does not count"))
             elif kind == "sample" and header is not None:
                 samples.append(_sample(values, header, samples[-1].t_s if samples else float("-inf")))
             elif kind == "missing":
