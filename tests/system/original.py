@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import pytest
+
+LEGACY = Path(__file__).resolve().parents[3] / "shared" / "cndb-legacy"  # what the original's tool itself wrote
 
 CONTRACT_DDL = """
 CREATE TABLE models (
@@ -36,7 +41,27 @@ VALUES ('460.73.01', 'PyTorch', 'drawn', 16, 'Drawn-40GB', 4, 'FP32', '-', 'DP',
 """
 
 
+# The record file of which that row would have been made.
+FILE = """
+{model: drawn-net, batch_size: 16, framework: PyTorch, dataset: drawn, dev: Drawn-40GB, dev_num: 4, train_type: FP32,
+ eval_type: '-', dist_type: DP, perf_data: {throughput: 12.5 img/s}, metric_data: {}, hyper_params: null,
+ code_link: null, soft_info: {name: 'drawn:0', torch: '1.0'}, hard_info: null, md5_val: 460.73.01, tags: null,
+ extra: {NV_Web: N/A, Github: N/A}}
+"""
+
+# The project's own database always; the one that the original's tool made where it is at hand.
+DUMPS = {"drawn": CONTRACT_DDL + ROWS + INSERT}
+FILES = [("drawn", FILE)]
+if LEGACY.is_dir():
+    DUMPS["legacy"] = (LEGACY / "gpu_golden_bench.sql").read_text()
+    # pix2pix_v100_1's row is no more: the original overwrote it by pix2pix_v100_8, of the same md5
+    names = ("pix2pix_convergency", "resnet50", "pix2pix_v100_8")
+    FILES += [("legacy", (LEGACY / f"{name}.yaml").read_text()) for name in names]
+else:
+    warnings.warn(f"no {LEGACY}: tested on a drawn database only, not on the original's own", stacklevel=1)
+
+
 @pytest.fixture
 def contract_ddl() -> str:
     """SQL that makes a database of the original's, with one row."""
-    return CONTRACT_DDL + ROWS + INSERT
+    return DUMPS["drawn"]
