@@ -245,8 +245,9 @@ class StoreCases:
         assert found.created is not None and before <= found.created <= after
         assert found.created == found.updated
         assert found.created.utcoffset() == timedelta(0)
-        zone = " AT TIME ZONE 'UTC'" if engine.dialect.name == "postgresql" else ""
-        (raw,) = sql(engine, f"SELECT CAST(create_at{zone} AS TEXT) FROM train_results")[0]
+        on_postgresql = "to_char(create_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+        column = on_postgresql if engine.dialect.name == "postgresql" else "create_at"
+        (raw,) = sql(engine, f"SELECT {column} FROM train_results")[0]
         assert datetime.fromisoformat(raw).replace(tzinfo=timezone.utc) == found.created
 
     # out again
