@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install bench test system-test check format clean
+.PHONY: help install bench test system-test check format schema clean
 
 help:  ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ check: install  ## Lint, format and types
 format: install  ## Mend what lint and format can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+schema: install  ## Write cndb/record.schema.json anew, after a change to the record
+	$(BIN)/python -m gbench.cndb.json_schema
 
 clean:  ## Remove .venv and caches; results, logs, data and records stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

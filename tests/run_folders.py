@@ -50,6 +50,7 @@ def write_run(
     step_s: Callable[[int], float] = lambda step: 0.1,
     data_s: float = 0.02,
     losses: Callable[[int], dict[str, float]] = fake_losses,
+    epoch: Callable[[int], int] = lambda step: 1,
     ended: bool = True,
     host: dict[str, Any] | None = None,
 ) -> RunFolder:
@@ -69,7 +70,7 @@ def write_run(
                     [
                         Step(
                             step=step,
-                            epoch=1,
+                            epoch=epoch(step),
                             images=spec.batch_per_device,
                             data_s=data_s,
                             step_s=step_s(step),

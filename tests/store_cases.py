@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -16,7 +17,7 @@ from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect, connect_or_create
 from gbench.cndb.history import Wanted, entries, find, records
 from gbench.cndb.identity import md5_of, seal_holds, sealed
-from gbench.cndb.record import Record
+from gbench.cndb.record import LONGEST, Record
 from gbench.cndb.recordfile import parse_record, to_yaml
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.store import submit
@@ -245,8 +246,9 @@ class StoreCases:
         assert found.created is not None and before <= found.created <= after
         assert found.created == found.updated
         assert found.created.utcoffset() == timedelta(0)
-        zone = " AT TIME ZONE 'UTC'" if engine.dialect.name == "postgresql" else ""
-        (raw,) = sql(engine, f"SELECT CAST(create_at{zone} AS TEXT) FROM train_results")[0]
+        on_postgresql = "to_char(create_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+        column = on_postgresql if engine.dialect.name == "postgresql" else "create_at"
+        (raw,) = sql(engine, f"SELECT {column} FROM train_results")[0]
         assert datetime.fromisoformat(raw).replace(tzinfo=timezone.utc) == found.created
 
     # out again
@@ -260,6 +262,21 @@ class StoreCases:
         assert [to_yaml(find(engine, number).record) for number in (1, 2, 3)] == texts
         assert {number: to_yaml(record) for number, record in records(engine, Wanted())} == dict(enumerate(texts, 1))
         assert [seal_holds(find(engine, number).record) for number in (1, 2, 3)] == [True, True, False]
+
+    def test_the_longest_names_fit_into_the_indexes(self, engine: Engine) -> None:
+        draw = random.Random(1)
+
+        def name() -> str:
+            return "".join(chr(draw.randrange(0x10000, 0x110000)) for _ in range(LONGEST))
+
+        record = of_run(
+            name(),
+            **{key: name() for key in ("model", "framework", "dataset", "dev", "train_type", "md5_val")},
+            **{key: {"name": name()} for key in ("soft_info", "hard_info")},
+        )
+        assert store(engine, record, "save") == (1, "inserted")
+        assert store(engine, record, "skip") == (1, "already there")
+        assert to_yaml(find(engine, 1).record) == to_yaml(record)
 
     def test_what_is_exported_is_already_there(self, engine: Engine) -> None:
         submit(engine, [of_run("run-1"), drawn(), drawn(soft_info={"name": "drawn:1"}), drawn(md5_val="x")], "save")

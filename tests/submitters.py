@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections import Counter
 
+from sqlalchemy import make_url
+
 from drawn_records import drawn
 from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect_or_create
@@ -44,9 +46,10 @@ def submit_together(database: DatabaseConfig, store_type: str, of_runs: bool) ->
     ]
     for process in processes:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    uri = make_url(database.uri).render_as_string(hide_password=False)
     for seed, process in enumerate(processes):
         assert process.stdin is not None
-        task = {"uri": database.uri, "store_type": store_type, "of_runs": of_runs, "seed": seed}
+        task = {"uri": uri, "store_type": store_type, "of_runs": of_runs, "seed": seed}
         process.stdin.write(json.dumps(task) + "\n")
         process.stdin.flush()
     said = [process.communicate(timeout=300)[0] for process in processes]

@@ -118,6 +118,18 @@ def test_a_run_that_left_nothing_makes_no_record(make_spec: Callable[..., RunSpe
         record_of(RunFolder.create(make_spec()))
 
 
+def test_a_convergence_run_gives_the_means_of_the_last_epochs_printed_lines_and_of_all_its_iterations(
+    make_spec: Callable[..., RunSpec],
+) -> None:
+    spec = make_spec(recipe="convergence", settings=["schedule.print_every=3"], steps=12, device_count=2)
+    folder = write_run(spec, losses=lambda step: {"G_L1": float(step)}, epoch=lambda step: 1 + (step - 1) // 7)
+    summary = summarize_folder(folder)
+    assert summary is not None
+    folder.write("result.json", asdict(summary))
+    # the last epoch has steps 8 to 12, of which 9 and 12 were printed
+    assert record_of(folder).metric_data == {"G_L1": 10.5, "all_iterations": {"G_L1": 10.0}}
+
+
 def test_a_run_that_diverged_makes_no_record(make_spec: Callable[..., RunSpec]) -> None:
     folder = write_run(make_spec(), losses=lambda step: {"G_L1": math.nan if step > 5 else 20.0, "D_real": 0.5})
     summary = summarize_folder(folder)

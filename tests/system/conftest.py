@@ -6,9 +6,10 @@ from collections.abc import Generator
 
 import pytest
 from docker_engine import base_image, docker_client
+from original import contract_ddl
 from postgres import postgres
 
-__all__ = ["base_image", "docker_client", "postgres"]
+__all__ = ["base_image", "contract_ddl", "docker_client", "postgres"]
 
 
 @pytest.hookimpl(wrapper=True)

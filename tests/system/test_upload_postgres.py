@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
-from postgres import PASSWORD, Postgres, postgres
+from postgres import PASSWORD, Postgres
 from support import Answer
 
 from cndb_records import record
@@ -23,7 +23,6 @@ from gbench.cndb.database import LOCK
 from gbench.cndb.upload import queue
 
 pytestmark = pytest.mark.system
-__all__ = ["postgres"]
 Gbench = Callable[..., Answer]
 
 

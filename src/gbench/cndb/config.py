@@ -12,13 +12,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from gbench.errors import UsageError
 from gbench.paths import project_file
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 # launch.sh's names for its databases, and their files
 NAMES = {
@@ -49,14 +52,15 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class DatabaseConfig:
-    """One database.
+    """One database. verbose: show the SQL. rebuild: drop all its tables first.
 
-    name: how it was asked for: a name, or the absolute path of its file. uri: as SQLAlchemy writes it, the password
-    included. verbose: show the SQL. rebuild: drop all its tables first.
+    name: how it was asked for: a name, or the absolute path of its file.
+    uri: how SQLAlchemy names it, password included. As text only where it holds no odd character: SQLAlchemy before 2.1
+    does not read all back that it writes.
     """
 
     name: str
-    uri: str = field(repr=False)
+    uri: URL | str = field(repr=False)
     verbose: bool = False
     rebuild: bool = False
 
@@ -75,8 +79,8 @@ class DatabaseConfig:
         """`text` without this database's password."""
         from sqlalchemy import make_url
 
-        password = make_url(self.uri).password
-        secrets = {self.uri, password, os.environ.get("PGPASSWORD")}
+        url = make_url(self.uri)
+        secrets = {url.render_as_string(hide_password=False), url.password, os.environ.get("PGPASSWORD")}
         for secret in sorted((s for s in secrets if s), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
@@ -170,7 +174,7 @@ def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Ma
         url = url.set(drivername="postgresql+psycopg")
     if backend not in ("sqlite", "postgresql", "postgres") or not url.database:
         raise UsageError(f"database config {where} is of neither PostgreSQL nor SQLite", "write `schema: postgresql`")
-    return DatabaseConfig(name, url.render_as_string(hide_password=False), file.verbose, file.rebuild)
+    return DatabaseConfig(name, url, file.verbose, file.rebuild)
 
 
 def _expanded(value: Any, where: str, environ: Mapping[str, str]) -> Any:

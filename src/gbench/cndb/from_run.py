@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from gbench.cndb import logline
@@ -51,7 +52,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         dev=environment["device"],
         train_type=environment["precision_at_end"]["ran"],
         perf_data=_perf_data(result),
-        metric_data=losses,
+        metric_data=_last_epoch(folder, spec, losses) if spec.recipe == "convergence" else losses,
         soft_info=Named(**{**values["soft_info"].model_dump(), **software}),
     )
     values["extra"].update(
@@ -60,6 +61,18 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         ended=environment["ended"],
     )
     return sealed(checked(values, str(folder.path)))
+
+
+def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]) -> dict[str, Any]:
+    """Mean losses of the last epoch as the original took them, over its printed lines; beside it, over all iterations.
+
+    Where no line of the last epoch was printed, both are the latter.
+    """
+    ranks, every = folder.ranks(), spec.config.schedule.print_every
+    last = ranks[0][-1].epoch
+    printed = [step.losses for steps in ranks for step in steps if step.epoch == last and step.step % every == 0]
+    means = {name: fmean(losses[name] for losses in printed) for name in all_iterations if printed}
+    return {**(means or all_iterations), "all_iterations": all_iterations}
 
 
 def _benchmark_line(path: Path) -> str | None:

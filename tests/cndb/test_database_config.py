@@ -1,0 +1,203 @@
+"""Database configs: which database a name, file or JSON text means; what is wrong in one, without its values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import make_url
+
+from gbench.cndb.config import NAMES, DatabaseConfig, embedded, find_config, parse_config, parse_json
+from gbench.cndb.database import connect, connect_or_create, told
+from gbench.cndb.schema import upgrade
+from gbench.errors import InfrastructureError, UsageError
+
+SECRET = "s3cret-Wort"
+FULL = {
+    "schema": "postgresql",
+    "user": "golden",
+    "passwd": SECRET,
+    "host": "db.example.org",
+    "port": 5433,
+    "database": "bench",
+    "verbose": 1,
+    "rebuild": 0,
+}
+
+
+def parsed(values: Any, tmp_path: Path, **environ: str) -> DatabaseConfig:
+    return parse_config(values, "name", "db.yaml", tmp_path, environ)
+
+
+def without(*keys: str, **changes: Any) -> dict[str, Any]:
+    return {key: value for key, value in {**FULL, **changes}.items() if key not in keys}
+
+
+def test_the_originals_keys(tmp_path: Path) -> None:
+    config = parsed(FULL, tmp_path)
+    url = make_url(config.uri)
+    assert (url.drivername, url.username, url.password) == ("postgresql+psycopg", "golden", SECRET)
+    assert (url.host, url.port, url.database) == ("db.example.org", 5433, "bench")
+    assert (config.name, config.verbose, config.rebuild) == ("name", True, False)
+    assert config.shown == "bench on db.example.org:5433"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
+def test_a_uri_of_any_driver(scheme: str, tmp_path: Path) -> None:
+    config = parsed({"uri": f"{scheme}://golden:p%40ss@db/bench?sslmode=require"}, tmp_path)
+    url = make_url(config.uri)
+    assert (url.drivername, url.password, url.query) == ("postgresql+psycopg", "p@ss", {"sslmode": "require"})
+    assert config.shown == "bench on db"
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/o?r#d%41 &", "ключ", "'\"\\", "${NOT_THIS}"])
+def test_any_password_arrives_as_it_is(password: str, tmp_path: Path) -> None:
+    config = parsed(without(passwd="${DB_PASSWORD}"), tmp_path, DB_PASSWORD=password)
+    assert make_url(config.uri).password == password
+
+
+def test_variables_are_filled_in_anywhere(tmp_path: Path) -> None:
+    values = without(host="${DB_HOST}", database="bench_${TEAM}", port="${DB_PORT}")
+    url = make_url(parsed(values, tmp_path, DB_HOST="h", TEAM="a", DB_PORT="77").uri)
+    assert (url.host, url.database, url.port) == ("h", "bench_a", 77)
+    url = make_url(parsed({"uri": "${DATABASE_URL}"}, tmp_path, DATABASE_URL=f"postgresql://u:{SECRET}@h/d").uri)
+    assert (url.host, url.password) == ("h", SECRET)
+
+
+def test_no_password_is_left_to_postgresqls_client(tmp_path: Path) -> None:
+    assert make_url(parsed(without("passwd"), tmp_path).uri).password is None
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (
+            without(passwd="${NOT_SET}"),
+            "database config db.yaml needs the variable NOT_SET, which is not set; export it",
+        ),
+        (without(hots="h"), "database config db.yaml: hots: Extra inputs are not permitted; "),
+        ({**FULL, 5: "x"}, "database config db.yaml: 5: Keys should be strings; "),
+        (without(port="five"), "database config db.yaml: port: Input should be a valid integer, "),
+        (without(passwd=[SECRET]), "database config db.yaml: passwd: Input should be a valid string; "),
+        (without(passwd=12345678), "database config db.yaml: passwd: Input should be a valid string; "),
+        (without(host={"name": SECRET}), "database config db.yaml: host: Input should be a valid string; "),
+        (without(verbose="loud"), "database config db.yaml: verbose: Input should be a valid boolean, "),
+        (without(rebuild=2), "database config db.yaml: rebuild: Input should be a valid boolean, "),
+        (without("database"), "database config db.yaml names no database; "),
+        (without(database=""), "database config db.yaml is of neither PostgreSQL nor SQLite; "),
+        (without(schema="mysql"), "database config db.yaml is of neither PostgreSQL nor SQLite; "),
+        ({"uri": f"mysql://u:{SECRET}@h/d"}, "database config db.yaml is of neither PostgreSQL nor SQLite; "),
+        ({"uri": f"u:{SECRET}@h/d"}, "database config db.yaml: uri can't be read; "),
+        ({"uri": f"postgresql://u:{SECRET}@h:port/d"}, "database config db.yaml: uri can't be read; "),
+        ({"uri": f"postgresql://u:p@{SECRET}@h/d"}, "database config db.yaml: uri has an @ too many; "),
+        ({"uri": f"postgresql://u:{SECRET}@h"}, "database config db.yaml is of neither PostgreSQL nor SQLite; "),
+        ([SECRET], "database config db.yaml is not a mapping; "),
+        (None, "database config db.yaml is not a mapping; "),
+        ({}, "database config db.yaml names no database; "),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_sentence_without_its_value(values: Any, why: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        parsed(values, tmp_path)
+    said = str(error.value)
+    assert said.startswith(why)
+    assert "\n" not in said
+    assert SECRET not in said + repr(error.value) + repr(error.value.__cause__)
+    assert "12345678" not in said
+
+
+@pytest.mark.parametrize("values", [FULL, {"uri": f"postgresql://golden:{SECRET}@db.example.org/bench"}])
+def test_no_password_is_in_what_can_be_printed(values: dict[str, Any], tmp_path: Path) -> None:
+    config = parsed(values, tmp_path)
+    for shown in (repr(config), str(config), f"{config}", config.shown):
+        assert SECRET not in shown
+    uri = make_url(config.uri).render_as_string(hide_password=False)
+    assert SECRET in uri  # the search finds it where it is
+    assert config.redact(f"FATAL: {SECRET} at {uri}") == "FATAL: *** at ***"
+
+
+def test_pgpassword_is_kept_out_of_what_a_server_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    assert parsed(without("passwd"), tmp_path).redact(f"said {SECRET}") == "said ***"
+
+
+# names and files
+
+
+@pytest.mark.parametrize(("name", "file"), NAMES.items())
+def test_launch_shs_names_are_files_of_the_cndb_folder(name: str, file: str, tmp_path: Path) -> None:
+    path = tmp_path / "demo" / "config" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({**FULL, "database": f"db of {name}"}))
+    config = find_config(name, tmp_path, {})
+    assert (config.name, config.shown) == (name, f"db of {name} on db.example.org:5433")
+
+
+def test_a_path_is_a_config_too(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("schema: sqlite\ndatabase: ${WHICH}.sqlite\n")
+    config = find_config(str(path), tmp_path / "cndb", {"WHICH": "mine"})
+    assert config.shown == str(tmp_path / "cndb" / "mine.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"passwd: {SECRET}\n\tuser: x", " line 2 can't be read as YAML; "),
+        (f"passwd: '{SECRET}", " line 1 can't be read as YAML; "),
+        (f"passwd: !!python/object/apply:os.getenv [{SECRET}]", " line 1 can't be read as YAML; "),
+        (f"passwd: {SECRET}\nport: 2026-02-30", " can't be read as YAML; "),
+        (b"passwd: \xff", " can't be read as YAML; "),
+        (f"- {SECRET}", " is not a mapping; "),
+        ("", " is not a mapping; "),
+    ],
+)
+def test_a_file_that_is_no_config_says_so_without_quoting_it(text: str | bytes, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UsageError) as error:
+        find_config(str(path), tmp_path, {})
+    assert str(error.value).startswith(f"database config {path}{why}")
+    assert SECRET not in str(error.value) + repr(error.value.__cause__)
+
+
+def test_what_is_neither_name_nor_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"DATABASE 'gpu-fast' is neither a known name nor a config file; take gpu-perf"
+    ):
+        find_config("gpu-fast", tmp_path, {})
+    with pytest.raises(UsageError, match=r"^DATABASE is a URI; put it as `uri:` into a YAML file") as error:
+        find_config(f"postgresql://u:{SECRET}@h/d", tmp_path, {})
+    assert SECRET not in str(error.value)
+
+
+def test_json_text(tmp_path: Path) -> None:
+    assert parse_json('{"schema": "sqlite", "database": "a.sqlite"}', tmp_path, {}).shown == str(tmp_path / "a.sqlite")
+    with pytest.raises(UsageError, match=r"^--db_config is not JSON; ") as error:
+        parse_json(f'{{"passwd": "{SECRET}"', tmp_path, {})
+    assert SECRET not in str(error.value)
+
+
+# SQLite
+
+
+@pytest.mark.parametrize("folder", ["plain", "a?b#c%41 d", "é:x", "x@y"])
+def test_the_embedded_database_lies_in_the_cndb_folder_whatever_its_name(folder: str, tmp_path: Path) -> None:
+    config = embedded(tmp_path / folder)
+    assert config.shown == str(tmp_path / folder / "cndb.sqlite")
+    with connect_or_create(config).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x)")
+    assert (tmp_path / folder / "cndb.sqlite").is_file()
+    connect(config).dispose()
+
+
+def test_a_sqlite_file_that_is_not_there_or_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match=r"there is no database .*cndb.sqlite yet"):
+        connect(embedded(tmp_path))
+    (tmp_path / "cndb.sqlite").write_text("not a database " * 100)
+    config = embedded(tmp_path)
+    with pytest.raises(InfrastructureError, match="file is not a database") as error, told(config):
+        upgrade(connect_or_create(config))
+    assert "\n" not in str(error.value)

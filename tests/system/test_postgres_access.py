@@ -1,0 +1,199 @@
+"""How a database is reached and made: passwords from where they may come from, odd names, users with few rights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from postgres import PASSWORD, USER, Postgres
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
+
+from drawn_records import drawn, of_run
+from gbench.cndb.config import DatabaseConfig, parse_config
+from gbench.cndb.database import connect, connect_or_create, told
+from gbench.cndb.history import Wanted, entries
+from gbench.cndb.schema import upgrade
+from gbench.errors import InfrastructureError
+from store_cases import count, made, store
+from submitters import RECORDS, submit_together
+
+pytestmark = pytest.mark.system
+
+NAME = "access"
+Config = Callable[..., DatabaseConfig]
+
+
+@pytest.fixture
+def config(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
+    """A config of the test server, by the keys of a file; the databases that it named are dropped at the end."""
+    for variable in ("PGPASSWORD", "PGPASSFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # no ~/.pgpass
+    named = []
+
+    def make(**changes: Any) -> DatabaseConfig:
+        values = {**postgres.config(NAME), **changes}
+        config = parse_config(values, "test", "test.yaml", tmp_path, {"SECRET": PASSWORD})
+        named.append(str(make_url(config.uri).database))
+        return config
+
+    yield make
+    for name in named:
+        with psycopg.connect(postgres.uri("postgres"), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(psycopg.sql.Identifier(name))
+            )
+
+
+def user(postgres: Postgres, name: str) -> dict[str, str]:
+    """Config keys of a user made anew, who may do nothing yet."""
+    postgres.query("postgres", f"DROP ROLE IF EXISTS {name}")
+    postgres.query("postgres", f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    return {"user": name, "passwd": PASSWORD}
+
+
+def test_the_password_of_the_config_file(config: Config) -> None:
+    made(config(passwd=PASSWORD))
+
+
+def test_a_password_from_a_variable_of_the_config_file(config: Config) -> None:
+    made(config(passwd="${SECRET}"))
+
+
+def test_pgpassword(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    made(config())
+
+
+@pytest.mark.parametrize("place", ["PGPASSFILE", "~/.pgpass"])
+def test_a_password_file(
+    config: Config, place: str, tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ("passwords" if place == "PGPASSFILE" else ".pgpass")
+    path.write_text(f"127.0.0.1:{postgres.port}:*:{USER}:{PASSWORD}\n")
+    path.chmod(0o600)
+    if place == "PGPASSFILE":
+        monkeypatch.setenv("PGPASSFILE", str(path))
+    made(config())
+
+
+def test_no_password_is_told_in_one_sentence(config: Config) -> None:
+    with pytest.raises(InfrastructureError, match="no password supplied") as error:
+        connect_or_create(config())
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_password_is_told_without_it(config: Config, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InfrastructureError, match="password authentication failed") as error:
+        connect_or_create(config(passwd="wrong-Wort"))
+    said = str(error.value)
+    assert "\n" not in said
+    out = capfd.readouterr()
+    assert "wrong-Wort" not in said + repr(error.value.__cause__) + out.out + out.err
+
+
+def test_no_password_in_anything_shown_not_even_verbose(config: Config, capfd: pytest.CaptureFixture[str]) -> None:
+    engine = made(config(passwd=PASSWORD, verbose=1))
+    store(engine, drawn(), "save")
+    out = capfd.readouterr()
+    assert "INSERT INTO train_results" in out.out + out.err
+    assert PASSWORD not in out.out + out.err + repr(engine) + str(engine.url) + repr(config(passwd=PASSWORD))
+
+
+def test_a_server_that_is_down_is_told_in_one_sentence(config: Config, postgres: Postgres) -> None:
+    postgres.stop()
+    try:
+        with pytest.raises(InfrastructureError, match=f"database {NAME} on 127.0.0.1:{postgres.port}: ") as error:
+            connect_or_create(config(passwd=PASSWORD))
+    finally:
+        postgres.start()
+    assert "\n" not in str(error.value)
+    assert PASSWORD not in str(error.value)
+
+
+def test_a_missing_database_is_told_by_reading_and_made_by_writing(config: Config, postgres: Postgres) -> None:
+    with pytest.raises(InfrastructureError, match="does not exist"):
+        connect(config(passwd=PASSWORD))
+    connect_or_create(config(passwd=PASSWORD))
+    assert postgres.query("postgres", f"SELECT count(*) FROM pg_database WHERE datname = '{NAME}'") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Mixed Case", 'quo"ted', "100% a:b", "a%sb", "%(x)s", "o'clock", "a;b", "né", "select", "a?b#c", "a%41", "-x"],
+)
+def test_a_database_of_any_name_is_made(config: Config, postgres: Postgres, name: str) -> None:
+    there = config(passwd=PASSWORD, database=name)
+    engine = made(there)
+    assert store(engine, drawn(), "save") == (1, "inserted")
+    assert there.shown == f"{name} on 127.0.0.1:{postgres.port}"
+    with psycopg.connect(postgres.uri("postgres")) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [name]).fetchone()
+    assert found == (1,)
+
+
+def test_a_user_who_may_not_make_databases_is_told_why(config: Config, postgres: Postgres) -> None:
+    with pytest.raises(InfrastructureError, match=r"database access on .* does not exist"):
+        connect_or_create(config(**user(postgres, "maker")))
+
+
+def test_two_make_the_database_at_once(config: Config) -> None:
+    """Eight, in fact: `submit_together` finds no database."""
+    assert submit_together(config(passwd=PASSWORD), "save", of_runs=True)["inserted"] == RECORDS
+
+
+# users with few rights on a database that others made
+
+
+@pytest.fixture
+def original(postgres: Postgres, contract_ddl: str, config: Config) -> DatabaseConfig:
+    """A database of the original's tool, as its owner reaches it."""
+    there = config(passwd=PASSWORD)
+    postgres.create(NAME, contract_ddl)
+    return there
+
+
+def test_a_user_without_ddl_rights_submits_and_is_warned(
+    original: DatabaseConfig, postgres: Postgres, config: Config
+) -> None:
+    rights = user(postgres, "writer")
+    postgres.query(NAME, "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO writer")
+    postgres.query(NAME, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO writer")
+    before = postgres.schema(NAME)
+    engine = connect_or_create(config(**rights))
+    for _ in range(2):
+        warning = upgrade(engine)
+        assert warning is not None and "indexes and views" in warning
+    for store_type, action in (("save", "inserted"), ("skip", "already there"), ("update", "updated")):
+        assert store(engine, of_run("run-1"), store_type)[1] == action
+    assert len(entries(engine, Wanted())) == 1 + 1  # the fixture's own row, too
+    assert postgres.schema(NAME) == before
+
+    made(original)  # the owner comes later, and adds what was missing, with no rights on it for the other
+    upgrade(engine)
+    assert store(engine, of_run("run-2"), "save")[1] == "inserted"
+    assert len(entries(engine, Wanted())) == 3
+
+
+def test_a_user_who_may_only_read_lists(original: DatabaseConfig, postgres: Postgres, config: Config) -> None:
+    rights = user(postgres, "reader")
+    postgres.query(NAME, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    store(made(original), drawn(), "save")
+    there = config(**rights)
+    engine = connect(there)
+    assert len(entries(engine, Wanted(model="pix2pix-resnet_9blocks"))) >= 1
+    with pytest.raises(InfrastructureError, match="permission denied for") as error, told(there):
+        store(engine, drawn(dev_num=4), "save")
+    assert "\n" not in str(error.value)
+    assert count(engine, "train_results") == 2
+
+
+def test_an_empty_database_without_ddl_rights_is_an_error(postgres: Postgres, config: Config) -> None:
+    rights = user(postgres, "guest")
+    postgres.create(NAME)
+    with pytest.raises(DBAPIError, match="permission denied for schema public"):
+        upgrade(connect_or_create(config(**rights)))
