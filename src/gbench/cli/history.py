@@ -82,15 +82,24 @@ def print_entries_json(entries: list[Entry]) -> None:
 
 
 def print_found(found: Found) -> None:
-    """One record: what it is, its figure, then every key, in the contract's order."""
+    """One record: what it is, its figure, then every key, in the contract's order, sorted within each."""
     record = found.record
     click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
     click.echo(
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  {record.train_type}  "
         f"{record.dist_type}  {record.dataset}"
     )
+    match record.perf_data:
+        case {"throughput": float(figure), "throughput_interval": {"low": float(low), "high": float(high)}}:
+            click.echo(f"{figure:.4g} img/s, 95 % interval {low:.4g} to {high:.4g}")
+        case {"throughput": float(figure), **rest}:
+            click.echo(f"{figure:.4g} {rest.get('throughput_unit', '')}")
     click.echo()
-    values = {key: value for key, value in record.model_dump().items() if value is not None}
+    values = {
+        key: dict(sorted(value.items())) if isinstance(value, dict) else value
+        for key, value in record.model_dump().items()
+        if value is not None
+    }
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
@@ -104,6 +113,7 @@ def _cells(entry: Entry) -> list[str]:
     losses = "  ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else str(value)
         for name, value in (entry.metrics or {}).items()
+        if not isinstance(value, dict)
     )
     return [
         str(entry.id),
