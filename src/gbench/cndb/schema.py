@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from gbench.cndb import views
 from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect_or_create, writing
 from gbench.cndb.tables import METADATA
@@ -59,6 +60,7 @@ def drop_all(engine: Engine) -> None:
         for view in inspect(connection).get_view_names():
             if view.startswith("gbench_"):
                 connection.execute(text(f"DROP VIEW IF EXISTS {view}" + _cascade(connection)))
+        views.drop(connection)  # what they stand on
         METADATA.drop_all(connection)
         connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
 

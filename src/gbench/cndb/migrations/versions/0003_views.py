@@ -1,0 +1,15 @@
+"""Views for dashboards."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from gbench.cndb import views
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    views.drop(op.get_bind())
+    views.create(op.get_bind())

@@ -1,0 +1,21 @@
+-- Results of the last 30 days that are slower than what the configuration's results before had. The last 10 before
+-- count. The 95 % interval must lie below all of theirs, and the throughput 2 % below their mean: 5 % where there
+-- are fewer than 3. A result without an interval is taken to be good to 5 %.
+CREATE VIEW gbench_regressions AS
+SELECT b.*, 1 - b.throughput / b.previous_mean AS loss_share
+FROM (
+  SELECT
+    r.*,
+    count(*) OVER w AS previous_results,
+    avg(throughput) OVER w AS previous_mean,
+    min(COALESCE(low, 0.95 * throughput)) OVER w AS previous_low
+  FROM (
+    SELECT * FROM gbench_results WHERE throughput > 0 ORDER BY configuration, model, device, precision, run_time, id
+  ) r
+  WINDOW w AS (
+    PARTITION BY configuration, model, device, precision ORDER BY run_time, id ROWS BETWEEN 10 PRECEDING AND 1 PRECEDING
+  )
+) b
+WHERE b.age_days <= 30
+  AND COALESCE(b.high, 1.05 * b.throughput) < b.previous_low
+  AND b.throughput <= CASE WHEN b.previous_results < 3 THEN 0.95 ELSE 0.98 END * b.previous_mean
