@@ -1,80 +1,181 @@
-"""What measuring costs: a loop of 10 ms steps with the clock and the sample stream, and the same without, alternated.
+"""What measuring costs: the real training loop with its instrumentation on and off, block by block in turn.
 
-    python benchmarks/overhead.py [--blocks 20] [--steps 50]
+    python benchmarks/overhead.py [--pairs 200] [--steps 40] [--device cuda]
 
-A step takes 10 ms from its own start, so whatever the instrumentation adds, adds to the loop. All times are processor
-time of the thread, so that other processes on the machine do not count. Prints the median over blocks of what a step
-costs more.
+On is all that a run does to measure itself: the marks of the clock, readings every 10th step as the recipe has them
+(losses fetched, rows written, the log line), and the telemetry sampler beside it. Off is the same loop, on the same
+model and data, with none of it. Prints the median over pairs of what a step costs more: in wall time, and in processor
+time of the loop's own process, which tells the loop's part where other processes make wall times uncertain. Beside it
+stands what the run itself counts: the median of between_s after a reading, a step's share.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
+import os
+import socket
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from gbench.measure.clock import HostMarks, StepClock
-from gbench.runfolder import RunFolder, Step, StepWriter
+import psutil
+import torch
 
-STEP_S = 0.010
-LOSSES = {"G_GAN": 2.494, "G_L1": 18.407, "D_real": 0.169, "D_fake": 0.201}
+from gbench.datasets.synth import synth
+from gbench.measure.clock import HostMarks, StepClock, clock_for
+from gbench.measure.telemetry.process import TelemetryProcess
+from gbench.pix2pix.ranks import Ranks, joined
+from gbench.pix2pix.train import Trainer
+from gbench.runfolder import RunFolder, StepWriter
+from gbench.settings.resolve import Request, resolve
+from gbench.settings.spec import Device, RunSpec
 
-
-def work() -> None:
-    """A step of 10 ms."""
-    end = time.thread_time() + STEP_S
-    while time.thread_time() < end:
-        pass
-
-
-def plain(steps: int) -> float:
-    """Seconds a step without instrumentation."""
-    start = time.thread_time()
-    for _ in range(steps):
-        work()
-    return (time.thread_time() - start) / steps
+# Some 10 ms a step on one thread of a processor; a GPU takes nine blocks as the recipe has them.
+SMALL = (
+    *("data.load_size=36", "data.crop_size=32", "data.workers=0", "measure.peak_seconds=0"),
+    *("network.ngf=4", "network.ndf=4"),
+)
 
 
-def measured(steps: int, writer: StepWriter, read_every: int) -> float:
-    """Seconds a step with what the training loop does to measure itself: marks, readings, rows in the stream."""
-    clock = StepClock(HostMarks())
-    clock.start()
-    start = time.thread_time()
-    for step in range(1, steps + 1):
-        clock.batch_ready()
-        work()
-        clock.step_done()
-        if step % read_every == 0:
-            writer.append(
-                Step(step, 1, 4, taken.data_s, taken.step_s, taken.end_s, taken.ahead_s, False, LOSSES)
-                for taken in clock.read()
-            )
-    return (time.thread_time() - start) / steps
+class NoClock(StepClock):
+    """Marks nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(HostMarks())
+
+    def start(self) -> None: ...
+
+    def ask(self) -> None: ...
+
+    def batch_ready(self) -> None: ...
+
+    def step_done(self) -> None: ...
+
+
+class Seconds(NamedTuple):
+    """Of a step."""
+
+    wall: float
+    processor: float
+
+
+class Switched(Trainer):
+    """A trainer whose instrumentation is on or off."""
+
+    on = True
+
+    def read_steps(self, images: int, writer: StepWriter) -> None:
+        """Nothing, when off."""
+        if self.on:
+            super().read_steps(images, writer)
+        self.unread.clear()
+
+    def block(self, on: bool, writer: StepWriter, sampler: psutil.Process) -> Seconds:
+        """What a step takes, over one epoch."""
+        self.on, self.clock = on, clock_for(self.ranks.device) if on else NoClock()
+        if on:
+            sampler.resume()
+        else:
+            sampler.suspend()
+        before = self.step
+        self.clock.start()
+        start_s, processor_s = time.perf_counter(), time.process_time()
+        self.run_epoch(1, writer)
+        if self.ranks.device.type == "cuda":
+            torch.cuda.synchronize()
+        steps = self.step - before
+        return Seconds((time.perf_counter() - start_s) / steps, (time.process_time() - processor_s) / steps)
+
+
+def the_spec(arguments: argparse.Namespace, folder: Path) -> RunSpec:
+    """A run of the recipe that does not end by itself."""
+    request = Request(
+        model="pix2pix_resnet_6blocks" if arguments.device == "cpu" else "pix2pix_resnet_9blocks",
+        batch_size=arguments.batch,
+        device_count=1,
+        precision="FP32",
+        device=arguments.device,
+        runner="local",
+        steps=1 << 40,
+        settings=("schedule.epochs=1000000", *(SMALL if arguments.device == "cpu" else ())),  # no epoch is the last
+        options={"DATASETS_DIR": str(folder / "facades"), "DATASETS": "synthetic"},
+        results_dir=str(folder / "results"),
+    )
+    return resolve(request, {}).spec
+
+
+@contextlib.contextmanager
+def alone(device: Device) -> Iterator[Ranks]:
+    """This process as the only one of a run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    with joined(device, 1) as ranks:
+        yield ranks
+
+
+def compare(arguments: argparse.Namespace, ranks: Ranks, base: Path) -> tuple[list[dict[bool, Seconds]], float]:
+    """What a step takes with instrumentation on (True) and off, in every pair of blocks; and what the run counts."""
+    size = 40 if arguments.device == "cpu" else 286
+    synth(base / "facades", {"train": arguments.steps * arguments.batch}, size=size)
+    spec = the_spec(arguments, base)
+    folder = RunFolder.create(spec)
+    trainer = Switched(spec, folder, base / "facades", ranks)
+    gpus = ["0"] if arguments.device == "cuda" else []
+    pairs = []
+    with (
+        TelemetryProcess(folder.path, [os.getpid()], gpus) as telemetry,
+        StepWriter(folder, 0) as writer,
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        telemetry.measure_idle(0)  # waits until it samples
+        (sampler,) = psutil.Process().children()
+        for pair in range(-2, arguments.pairs):  # two to warm up
+            order = (True, False) if pair % 2 == 0 else (False, True)
+            times = {on: trainer.block(on, writer, sampler) for on in order}
+            if pair >= 0:
+                pairs.append(times)
+        sampler.resume()  # to hear that it is to stop
+    every = spec.config.schedule.print_every
+    within_blocks = (step for step in folder.steps(0) if (step.step - 1) % arguments.steps)  # where the chain goes on
+    after_reading_s = [step.between_s for step in within_blocks if (step.step - 1) % every == 0]
+    return pairs, statistics.median(after_reading_s) / every
+
+
+def cost(on_s: Sequence[float], off_s: Sequence[float]) -> str:
+    """The median of what a step costs more, with a 95 % interval by order statistics, in words."""
+    more_s = sorted(on - off for on, off in zip(on_s, off_s, strict=True))
+    middle, beside = len(more_s) // 2, math.ceil(0.98 * math.sqrt(len(more_s)))
+    low_s, high_s = more_s[max(0, middle - beside)], more_s[min(len(more_s) - 1, middle + beside)]
+    more, step = statistics.median(more_s), statistics.median(off_s)
+    return (
+        f"{more * 1e6:.0f} us a step (95 % interval {low_s * 1e6:.0f} to {high_s * 1e6:.0f}), {more / step:.2%} of "
+        f"{step * 1e3:.1f} ms"
+    )
 
 
 def main() -> None:
     """Alternate the two loops and print what the difference is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=20, help="pairs of blocks, measured and plain in turn")
-    parser.add_argument("--steps", type=int, default=50, help="steps a block")
-    parser.add_argument("--read-every", type=int, default=10, help="steps between readings, as schedule.print_every")
+    parser.add_argument("--pairs", type=int, default=200, help="pairs of blocks, on and off in turn")
+    parser.add_argument("--steps", type=int, default=40, help="steps a block, a multiple of 10")
+    parser.add_argument("--batch", type=int, default=1, help="images a step")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
-    differences = []
-    with tempfile.TemporaryDirectory() as folder, StepWriter(RunFolder(Path(folder)), 0) as writer:
-        for block in range(arguments.blocks):
-            if block % 2:
-                without, with_it = plain(arguments.steps), measured(arguments.steps, writer, arguments.read_every)
-            else:
-                with_it, without = measured(arguments.steps, writer, arguments.read_every), plain(arguments.steps)
-            differences.append(with_it - without)
-    median_s = statistics.median(differences)
-    low, high = (statistics.quantiles(differences, n=20)[index] for index in (0, -1))
-    print(
-        f"measuring costs {median_s * 1e6:.1f} us a step (5 % to 95 % of blocks: {low * 1e6:.1f} to {high * 1e6:.1f}), "
-        f"{median_s / STEP_S:.3%} of a step of 10 ms"
-    )
+    torch.set_num_threads(1)  # as many as keep the sampler off the loop's processor
+    with tempfile.TemporaryDirectory() as folder, alone(arguments.device) as ranks:
+        pairs, counted_s = compare(arguments, ranks, Path(folder))
+    print(f"{len(pairs)} pairs of blocks of {arguments.steps} steps; measuring costs")
+    print("wall time       ", cost([pair[True].wall for pair in pairs], [pair[False].wall for pair in pairs]))
+    print("processor time  ", cost([pair[True].processor for pair in pairs], [pair[False].processor for pair in pairs]))
+    print(f"by between_s      {counted_s * 1e6:.0f} us a step")
 
 
 if __name__ == "__main__":

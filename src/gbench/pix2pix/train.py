@@ -239,7 +239,7 @@ class Trainer:
             images: of this epoch so far, over all devices.
         """
         times = self.clock.read()
-        values = torch.stack([torch.stack(list(step.losses.values())) for step in self.unread])
+        values = torch.stack([loss for step in self.unread for loss in step.losses.values()]).view(len(self.unread), -1)
         rows = values.tolist()  # the one copy from the device since the last reading
         names, warmup = tuple(self.unread[-1].losses), self.schedule.warmup_steps
         writer.append(
