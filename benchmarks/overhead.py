@@ -42,6 +42,9 @@ SMALL = (
 )
 
 
+STEPS_IN_2_S = 200  # of 10 ms: then a run reads its steps even between log lines
+
+
 class NoClock(StepClock):
     """Marks nothing."""
 
@@ -82,13 +85,16 @@ class Switched(Trainer):
             sampler.resume()
         else:
             sampler.suspend()
-        before = self.step
+        before, self.batches = self.step, 0
+        self.read_at = self.step + STEPS_IN_2_S if on else 1 << 60
         self.clock.start()
         start_s, processor_s = time.perf_counter(), time.process_time()
-        self.run_epoch(1, writer)
+        self.run_epoch(writer)
         if self.ranks.device.type == "cuda":
             torch.cuda.synchronize()
         steps = self.step - before
+        if not on:
+            self.step = before  # its stream has no gaps
         return Seconds((time.perf_counter() - start_s) / steps, (time.process_time() - processor_s) / steps)
 
 
