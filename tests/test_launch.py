@@ -204,7 +204,8 @@ def test_convergence_recipe_saves_checkpoints_that_load_as_upstreams_do(
     assert answer.code == 0, answer.err
     folder = the_run(tmp_path)
     names = sorted(path.name for path in folder.checkpoints.iterdir())
-    assert names == ["epoch-0001.pt", "epoch-0002.pt", "latest_net_D.pth", "latest_net_G.pth"]
+    own = ["epoch-0001.pt", "epoch-0002.pt"]
+    assert names == ["best.json", "best_net_G.pth", *own, "latest_net_D.pth", "latest_net_G.pth"]
     weights = torch.load(folder.checkpoints / "latest_net_G.pth", weights_only=True)
     build_generator("resnet_6blocks", ngf=4).load_state_dict(weights)
     whole = torch.load(folder.checkpoints / "epoch-0002.pt", weights_only=True)

@@ -12,7 +12,7 @@ from support import Answer
 
 from gbench import __version__
 from gbench.cli import COMMANDS, cli
-from gbench.cli.launch import VARIABLES
+from gbench.cli.run_options import VARIABLES
 
 
 def commands() -> list[tuple[str, click.Command]]:

@@ -30,7 +30,7 @@ VERSION_LABEL = "org.gbench.version"
 BASE_LABEL = "org.gbench.base-id"
 
 # Beside the package: what pyproject.toml has built into the wheel, so that the image can build it.
-PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "configs", "scripts")
+PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "cndb/demo", "configs", "scripts")
 _BASE_ARGUMENT = re.compile(r"^\s*ARG\s+FROM_IMAGE_NAME(?:=(\S+))?\s*$", re.MULTILINE | re.IGNORECASE)
 # A name and a tag that leaves room for the hash, as Docker's reference grammar has them (distribution/reference).
 _PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
