@@ -127,8 +127,14 @@ def test_no_stream_is_no_telemetry_and_says_so(tmp_path: Path) -> None:
     assert [one.why for one in summary.missing] == [f"{NAME} can't be read (No such file or directory)"]
 
 
-def test_a_stream_is_never_overwritten(tmp_path: Path) -> None:
+def test_a_resumed_run_goes_on_in_its_stream_and_what_was_sampled_before_does_not_count(tmp_path: Path) -> None:
     before = write(tmp_path / NAME)
-    with pytest.raises(FileExistsError):
-        StreamWriter(tmp_path / NAME)
-    assert (tmp_path / NAME).read_bytes() == before
+    with (tmp_path / NAME).open("ab") as cut_off:
+        cut_off.write(b'{"kind":"sam')
+    write(tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes().startswith(before), "nothing is overwritten"
+    (tmp_path / "alone").mkdir()
+    write(tmp_path / "alone" / NAME)
+    resumed, alone = read_stream(tmp_path / NAME), read_stream(tmp_path / "alone" / NAME)
+    assert (resumed.samples, resumed.marks, resumed.ended) == (alone.samples, alone.marks, alone.ended)
+    assert any("before the run was resumed" in one.why for one in resumed.missing)

@@ -33,8 +33,8 @@ def test_checkpoints_and_readings_are_no_data_wait(make_spec: MakeSpec, facades:
             super().read_steps(images, writer)
             time.sleep(0.1)
 
-        def save(self, epoch: int) -> None:
-            super().save(epoch)
+        def save(self) -> None:
+            super().save()
             time.sleep(0.3)
 
     spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
@@ -53,7 +53,7 @@ def test_after_one_step_a_run_that_dies_has_left_its_work_and_its_memory(
     make_spec: MakeSpec, facades: Path, ranks: Ranks
 ) -> None:
     class Dies(Trainer):
-        def save(self, epoch: int) -> None:
+        def save(self) -> None:
             raise KeyboardInterrupt
 
     spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
