@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from cndb_records import record
 from gbench.cndb import logline
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Named, Record
@@ -30,21 +31,6 @@ CONTRACT_KEYS = {
     *("model", "batch_size", "framework", "dataset", "dev", "dev_num", "train_type", "eval_type", "dist_type"),
     *("perf_data", "metric_data", "hyper_params", "code_link", "soft_info", "hard_info", "md5_val", "tags", "extra"),
 }
-
-
-def record(**changes: object) -> Record:
-    values = {
-        "model": "pix2pix-resnet_9blocks",
-        "batch_size": 32,
-        "framework": "PyTorch",
-        "dataset": "facades",
-        "dev": "V100-PCIE-32GB",
-        "dev_num": 8,
-        "train_type": "FP32",
-        "dist_type": "DDP",
-        "perf_data": {"throughput": 22.9, "throughput_unit": "img/s"},
-    }
-    return Record.model_validate({**values, **changes})
 
 
 def test_the_yaml_has_the_contracts_keys_sorted_and_reads_back() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import Postgres, postgres
+from postgres import Postgres
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -20,7 +20,6 @@ from gbench.cndb.views import VIEWS
 from view_cases import ViewCases
 from view_data import NOW, Result, documented_sql, moment, query, row, stored, view
 
-__all__ = ["postgres"]
 pytestmark = pytest.mark.system
 
 DATABASE = "gpu-golden-bench"  # as in docs/dashboards.md

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.cli.run_options import bundle
 from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -21,46 +22,50 @@ if TYPE_CHECKING:
 
 STORE_TYPES = ("save", "update", "skip")
 
-_files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
-_yes = click.option("--yes", is_flag=True, help="Do as a config's `rebuild: 1` says without asking: drop all first.")
-_store_type = click.option(
-    "--store-type",
-    type=click.Choice(STORE_TYPES),
-    default="save",
-    show_default=True,
-    help="save: insert unless an equal row is there; update: overwrite the row of the same md5; skip: leave it.",
+_database = bundle(
+    [
+        click.option(
+            "--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]"
+        ),
+        click.option(
+            "--db",
+            default="embedded",
+            show_default=True,
+            metavar="DATABASE",
+            help="gpu-performance, gpu-convergency, gpu-demo, a config file, or embedded: cndb.sqlite in the CNDB "
+            "folder.",
+        ),
+    ]
+)
+# What a command that stores records is told; `_store` takes it.
+_target = bundle(
+    [
+        click.option(
+            "--store-type",
+            type=click.Choice(STORE_TYPES),
+            default="save",
+            show_default=True,
+            help="save: insert unless an equal row is there; update: overwrite the row of the same md5; skip: leave "
+            "it.",
+        ),
+        click.option("--yes", is_flag=True, help="Do as a config's `rebuild: 1` says without asking: drop all first."),
+        _database,
+        _json,
+    ]
 )
 
 
-def _database(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option(
-        "--db",
-        default="embedded",
-        show_default=True,
-        metavar="DATABASE",
-        help="gpu-performance, gpu-convergency, gpu-demo, a config file, or embedded: cndb.sqlite in the CNDB folder.",
-    )(command)
-    return click.option(
-        "--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]"
-    )(command)
-
-
-def _filters(limit: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    options = [
-        click.option("--model", help="By its name in launch or record: pix2pix_resnet_9blocks."),
-        click.option("--device", help="Part of its name: v100."),
-        click.option("--precision", help="FP32, TF32, AMP or BF16."),
-        click.option("--since", help="Stored since then: 2026-01-31, 30d or 12h."),
-        click.option("--limit", type=click.IntRange(min=0), default=limit, show_default=True, help="0: all."),
-    ]
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+def _filters(limit: int) -> Callable[[Any], Any]:
+    return bundle(
+        [
+            click.option("--model", help="By its name in launch or record: pix2pix_resnet_9blocks."),
+            click.option("--device", help="Part of its name: v100."),
+            click.option("--precision", help="FP32, TF32, AMP or BF16."),
+            click.option("--since", help="Stored since then: 2026-01-31, 30d or 12h."),
+            click.option("--limit", type=click.IntRange(min=0), default=limit, show_default=True, help="0: all."),
+        ]
+    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,19 +84,8 @@ def cndb() -> None:
 @cndb.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--pending", is_flag=True, help="Send what waits in the spool, each record to its own database.")
-@_store_type
-@_yes
-@_database
-@_json
-def submit(
-    files: tuple[Path, ...],
-    pending: bool,
-    store_type: str,
-    yes: bool,
-    db: str,
-    cndb_dir: Path | None,
-    as_json: bool,
-) -> None:
+@_target
+def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
     """Store the records FILES. A run that is there already is not stored again.
 
     \b
@@ -104,28 +98,16 @@ def submit(
     if bool(files) == pending:
         raise UsageError("submit needs record files, or --pending alone", "e.g. gbench cndb submit cndb/records/*.yaml")
     if pending:
-        _send_pending(_cndb_dir(cndb_dir), as_json)
+        _send_pending(cndb_folder(target["cndb_dir"]), target["as_json"])
         return
-    found, bad = _sorted(_attempt(read_record, path) for path in files)
-    _store(found, bad, _config(db, cndb_dir), store_type, yes, as_json)
+    _store((item for path in files for item in _all(map(read_record, [path]))), **target)
 
 
 @cndb.command("import")
-@_files
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--framework", default="PyTorch", show_default=True, help="Framework of results in a benchmark log.")
-@_store_type
-@_yes
-@_database
-@_json
-def import_(
-    files: tuple[Path, ...],
-    framework: str,
-    store_type: str,
-    yes: bool,
-    db: str,
-    cndb_dir: Path | None,
-    as_json: bool,
-) -> None:
+@_target
+def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
     """Store results of the past: benchmark logs of launch.sh, a line a result, and record files (.yaml, .yml).
 
     A line that can't be read is reported with file and line number and left out; the exit code is then 1.
@@ -136,8 +118,7 @@ def import_(
     """
     from gbench.cndb.importing import read_results
 
-    found, bad = _sorted(item for path in files for item in _all(read_results(path, {"framework": framework})))
-    _store(found, bad, _config(db, cndb_dir), store_type, yes, as_json)
+    _store((item for path in files for item in _all(read_results(path, {"framework": framework}))), **target)
 
 
 @cndb.command("list")
@@ -259,14 +240,17 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
     ctx.exit({True: ExitCode.OK, False: ExitCode.FAILED, None: ExitCode.INCONCLUSIVE}[verdict.holds])
 
 
-def _cndb_dir(given: Path | None) -> Path:
-    return (given or Path(os.environ.get("CNDB_DIR") or "cndb")).expanduser()
+def cndb_folder(given: Path | None = None) -> Path:
+    """The CNDB folder: the one given, else the variable's, else the default."""
+    from gbench.settings.resolve import DEFAULT_CNDB_DIR
+
+    return (given or Path(os.environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR)).expanduser()
 
 
 def _config(db: str, cndb_dir: Path | None) -> DatabaseConfig:
     from gbench.cndb.config import find_config
 
-    return find_config(db, _cndb_dir(cndb_dir), os.environ)
+    return find_config(db, cndb_folder(cndb_dir), os.environ)
 
 
 def _wanted(model: str | None, device: str | None, precision: str | None, since: str | None, limit: int) -> Wanted:
@@ -274,13 +258,6 @@ def _wanted(model: str | None, device: str | None, precision: str | None, since:
     from gbench.cndb.history import Wanted
 
     return Wanted(model, device, precision and precision.upper(), moment(since) if since else None, limit or None)
-
-
-def _attempt(read: Callable[[Path], Record], path: Path) -> Record | RecordError:
-    try:
-        return read(path)
-    except RecordError as error:
-        return error
 
 
 def _all(results: Iterable[Record | RecordError]) -> Iterable[Record | RecordError]:
@@ -304,20 +281,21 @@ def _sorted(items: Iterable[Record | RecordError]) -> tuple[list[Record], int]:
     return found, bad
 
 
-def _store(found: list[Record], bad: int, config: DatabaseConfig, store_type: str, yes: bool, as_json: bool) -> None:
+def _store(
+    items: Iterable[Record | RecordError], store_type: str, yes: bool, db: str, cndb_dir: Path | None, as_json: bool
+) -> None:
+    """Store what could be read, and say how it went; the exit code tells of what could not."""
     from gbench.cli.output import print_json
-    from gbench.cndb.database import told
-    from gbench.cndb.schema import prepared
-    from gbench.cndb.store import submit as store
+    from gbench.cndb.upload import deliver
 
+    found, bad = _sorted(items)
+    config = _config(db, cndb_dir)
     stored: list[Stored] = []
     if found:
-        with told(config):
-            rebuild(config, yes)
-            engine, warning = prepared(config)
-            if warning is not None:
-                click.echo(f"warning: database {config.shown}: {warning}", err=True)
-            stored = store(engine, found, store_type)
+        rebuild(config, yes)
+        stored, warning = deliver(config, found, store_type)
+        if warning is not None:
+            click.echo(f"warning: database {config.shown}: {warning}", err=True)
     actions = ("inserted", "updated", "already there")
     counts = {action: sum(one.action == action for one in stored) for action in actions}
     if as_json:
@@ -333,9 +311,9 @@ def rebuild(config: DatabaseConfig, yes: bool) -> None:
     """Drop all tables where the config asks for it and a person, or --yes, agrees.
 
     Raises:
-        UsageError: nobody agrees. sqlalchemy.exc.SQLAlchemyError: the database refuses.
+        UsageError: nobody agrees. InfrastructureError: the database is down, or refuses.
     """
-    from gbench.cndb.database import connect_or_create
+    from gbench.cndb.database import connect_or_create, told
     from gbench.cndb.schema import drop_all
 
     if not config.rebuild:
@@ -347,7 +325,8 @@ def rebuild(config: DatabaseConfig, yes: bool) -> None:
             f"database config {config.name} says `rebuild: 1`, which would drop all records in {config.shown}",
             "give --yes to do it, or set `rebuild: 0`",
         )
-    drop_all(connect_or_create(config))
+    with told(config):
+        drop_all(connect_or_create(config))
 
 
 def _send_pending(cndb_dir: Path, as_json: bool) -> None:

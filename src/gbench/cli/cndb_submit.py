@@ -106,14 +106,10 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
     if config is None:
         return
     from gbench.cli.cndb import rebuild
-    from gbench.cndb.database import told
-    from gbench.cndb.schema import prepared
-    from gbench.cndb.store import submit
+    from gbench.cndb.upload import deliver
 
-    with told(config):
-        rebuild(config, given["yes"])
-        engine, warning = prepared(config)
-        stored = submit(engine, records, given["db_store_type"])
+    rebuild(config, given["yes"])
+    stored, warning = deliver(config, records, given["db_store_type"])
     if warning is not None and given["log_level"] in ("DEBUG", "INFO", "WARNING"):
         click.echo(f"cndb_submit: warning: database {config.shown}: {warning}", err=True)
     if given["log_level"] in ("DEBUG", "INFO"):
@@ -186,9 +182,10 @@ def _yaml_mapping(path: Path, flag: str) -> Any:
 
 
 def _config(given: Mapping[str, Any]) -> Any:
+    from gbench.cli.cndb import cndb_folder
     from gbench.cndb.config import find_config, parse_json
 
-    cndb_dir = Path(os.environ.get("CNDB_DIR") or "cndb").expanduser()
+    cndb_dir = cndb_folder()
     if given["db_config"] and given["db_file"]:
         raise UsageError("--db_config and --db_file contradict each other", "give one of them")
     if given["db_config"]:

@@ -78,7 +78,9 @@ def print_csv(entries: list[Entry]) -> None:
 
 def print_entries_json(entries: list[Entry]) -> None:
     """A JSON list, all fields."""
-    click.echo(json.dumps([_plain(entry) for entry in entries], indent=2, ensure_ascii=False))
+    from gbench.cli.output import print_json
+
+    print_json([_plain(entry) for entry in entries])
 
 
 def print_found(found: Found) -> None:

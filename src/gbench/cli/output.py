@@ -62,7 +62,7 @@ class Terminal:
 
 
 def print_json(values: Any) -> None:
-    """One JSON object on stdout."""
+    """One JSON value on stdout."""
     click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
 
 

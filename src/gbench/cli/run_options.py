@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def _ignore_check(ctx: click.Context, param: click.Parameter, value: str) -> boo
 
 def run_arguments(required: bool) -> Callable[[Any], Any]:
     """launch.sh's six arguments."""
-    return _all(
+    return bundle(
         [
             click.argument("model", required=required),
             click.argument("batch_size", type=click.IntRange(min=1), required=required),
@@ -80,7 +80,7 @@ def run_arguments(required: bool) -> Callable[[Any], Any]:
 
 def run_options(command: Any) -> Any:
     """What any run may be told."""
-    return _all(
+    return bundle(
         [
             click.option("--device", default="cuda", show_default=True, help="cuda or cpu."),
             click.option(
@@ -119,7 +119,9 @@ def run_options(command: Any) -> Any:
     )(command)
 
 
-def _all(decorators: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Arguments and options as one decorator; help shows them in this order."""
+
     def decorate(command: Any) -> Any:
         for decorator in reversed(decorators):
             command = decorator(command)
@@ -130,7 +132,6 @@ def _all(decorators: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     """What the command line and the variables mean. Raises UsageError."""
-    from gbench.cndb.upload import config_of_run
     from gbench.settings.resolve import Request, resolve
 
     database = given.pop("database")
@@ -142,16 +143,16 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
         command_line=shlex.join(["gbench", *sys.argv[1:]]),
         **given,
     )
-    resolved = resolve(request, environ)
-    if resolved.spec.database is not None:
-        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), environ)
-    return resolved
+    return resolve(request, environ)
 
 
 def show_plan(resolved: Resolved, rebuild: bool, as_json: bool) -> None:
-    """What --dry-run says."""
+    """What --dry-run says. Raises UsageError, as the run would, where DATABASE names none to upload to."""
     from gbench.cli.output import print_plan
+    from gbench.cndb.upload import config_of_run
     from gbench.launch import locate_dataset, make_runner
 
+    if resolved.spec.database is not None:
+        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
     spec = locate_dataset(resolved.spec, required=False)
     print_plan(spec, resolved.origins, make_runner(spec, os.environ, rebuild).describe(), as_json)

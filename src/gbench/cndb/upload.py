@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gbench.cndb.config import DatabaseConfig, find_config
 from gbench.cndb.record import Record, checked
 from gbench.errors import InfrastructureError, RecordError, UsageError
 from gbench.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from gbench.cndb.store import Stored
 
 SPOOL = "spool"
 VERSION = 1
@@ -72,19 +75,29 @@ def read_entry(path: Path) -> Pending | None:
         ) from error
 
 
+def deliver(config: DatabaseConfig, records: Iterable[Record], store_type: str) -> tuple[list[Stored], str | None]:
+    """Store records in a database that is made and brought up to date as needed, with the warning of `upgrade`.
+
+    Raises:
+        InfrastructureError: the database is down, refuses, or broke off.
+    """
+    from gbench.cndb.database import told
+    from gbench.cndb.schema import prepared
+    from gbench.cndb.store import submit
+
+    with told(config):
+        engine, warning = prepared(config)
+        return submit(engine, records, store_type), warning
+
+
 def send(entry: Pending, config: DatabaseConfig) -> tuple[str, str | None]:
     """Store a queued record and take it out of the spool; returns what became of it, and a warning if there is one.
 
     Raises:
         InfrastructureError: the database did not take it in DEADLINE_S; the entry stays.
     """
-    from gbench.cndb.database import told
-    from gbench.cndb.schema import prepared
-    from gbench.cndb.store import submit
-
-    with _deadline(config), told(config):
-        engine, warning = prepared(config)
-        [stored] = submit(engine, [entry.record], entry.store_type)
+    with _deadline(config):
+        [stored], warning = deliver(config, [entry.record], entry.store_type)
     entry.path.unlink(missing_ok=True)  # another one may have sent it at the same time
     return f"record {stored.id} {stored.action}", warning
 

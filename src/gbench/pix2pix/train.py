@@ -253,10 +253,11 @@ class Trainer:
             )
             for unread, taken, row in zip(self.unread, times, rows, strict=True)
         )
-        G_L1 = names.index("G_L1")
-        self.epoch_G_L1 += [
-            row[G_L1] for unread, row in zip(self.unread, rows, strict=True) if unread.epoch == self.epoch
-        ]
+        if self.schedule.checkpoint_every:
+            G_L1 = names.index("G_L1")
+            self.epoch_G_L1 += [
+                row[G_L1] for unread, row in zip(self.unread, rows, strict=True) if unread.epoch == self.epoch
+            ]
         if "precision" not in self.facts:
             self.write_environment("precision")
         enough = self.enough.reason(
