@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -51,7 +52,7 @@ class Finished:
     report: Path
     summary: Summary | None  # None for a run script that measures for itself
     stored: str | None  # what the database did with the record; None where none was asked for, or it did not take it
-    not_stored: str | None  # why the database did not take the record, which waits in the spool
+    not_stored: str | None  # why the database did not take the record, and the command that sends it later
 
 
 def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
@@ -142,13 +143,20 @@ def _upload(
     record_path: Path, spec: RunSpec, config: DatabaseConfig, watcher: Watcher
 ) -> tuple[str | None, str | None]:
     """What the database did with the record, or why it did not take it: the run has succeeded in either case."""
+    record, target = read_record(record_path), upload.Target(config)
+    later = ["--pending", "--cndb-dir", spec.cndb_dir]
     try:
-        entry = upload.queue(Path(spec.cndb_dir), read_record(record_path), config, "save")
-        action, warning = upload.send(entry, config)
+        entry = upload.queue(Path(spec.cndb_dir), record, config, "save")
+    except InfrastructureError as error:  # the record's own file is on disk
+        watcher.line(f"warning: {error}")
+        entry = upload.Pending(None, config.name, "save", record)
+        later = [str(record_path), "--db", config.name, "--cndb-dir", spec.cndb_dir]
+    try:
+        action = upload.send(entry, target)
     except InfrastructureError as error:
-        return None, str(error)
-    if warning is not None:
-        watcher.line(f"warning: database {config.shown}: {warning}")
+        return None, f"{error}; later: gbench cndb submit {shlex.join(later)}"
+    if target.warning is not None:
+        watcher.line(f"warning: database {config.shown}: {target.warning}")
     return f"{action} in {config.shown}", None
 
 

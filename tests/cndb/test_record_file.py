@@ -44,7 +44,7 @@ def test_the_text_that_the_refusals_vary_is_a_record() -> None:
         ("dev_num: 2026-02-30", " is not plain YAML (day is out of range for month)"),
         ("model: *nowhere", " line 1 is not plain YAML (found undefined alias)"),
         ("extra: {? {a: b} : c}", " line 1 is not plain YAML (found unhashable key)"),
-        pytest.param("extra: " + "[" * 200_000, " is not plain YAML (it nests more than 100 deep)", id="flow"),
+        pytest.param("extra: " + "[" * 200, " is not plain YAML (it nests more than 100 deep)", id="flow"),
         pytest.param("- " * 200_000, " is not plain YAML (it nests more than 100 deep)", id="block"),
         ("extra: &a [*a]", "extra" + ("[0]" * 20)[:55] + "... is nested more than 100 deep"),
         (but(dev_num=0), "dev_num: input should be greater than 0 (it is 0)"),
@@ -81,6 +81,13 @@ def test_what_is_no_record_is_told_in_one_sentence(text: str, why: str) -> None:
     said = error.value.what
     assert said == f"it.yaml{why}" if why.startswith(" ") else said == f"it.yaml: {why}"
     assert "\n" not in str(error.value)
+
+
+def test_deeper_than_libyaml_itself_goes_is_told_too() -> None:
+    with pytest.raises(
+        RecordError, match=r"is not plain YAML \((it nests more than 100 deep|exceeded maximum nesting)"
+    ):
+        parse_record("extra: " + "[" * 200_000, "it.yaml")
 
 
 @pytest.mark.parametrize(

@@ -23,20 +23,20 @@ def unreachable(tmp_path: Path) -> DatabaseConfig:
 def test_an_entry_is_there_until_the_database_has_the_record(tmp_path: Path) -> None:
     entry = upload.queue(tmp_path, record(run_id="r1"), unreachable(tmp_path), "save")
     with pytest.raises(InfrastructureError, match="can't write"):
-        upload.send(entry, unreachable(tmp_path))
+        upload.send(entry, upload.Target(unreachable(tmp_path)))
     assert upload.waiting(tmp_path) == [entry.path]
     assert upload.read_entry(entry.path) == entry
 
-    assert upload.send(entry, embedded(tmp_path)) == ("record 1 inserted", None)
+    assert upload.send(entry, upload.Target(embedded(tmp_path))) == "record 1 inserted"
     assert upload.waiting(tmp_path) == []
 
 
 def test_a_record_that_got_there_before_its_entry_went_is_not_stored_twice(tmp_path: Path) -> None:
     config = embedded(tmp_path)
     entry = upload.queue(tmp_path, record(run_id="r1"), config, "save")
-    upload.send(entry, config)
+    upload.send(entry, upload.Target(config))
     again = upload.queue(tmp_path, record(run_id="r1"), config, "save")
-    assert upload.send(again, config) == ("record 1 already there", None)
+    assert upload.send(again, upload.Target(config)) == "record 1 already there"
     assert [one.run_id for one in entries(connect(config), Wanted())] == ["r1"]
 
 

@@ -140,11 +140,11 @@ def test_a_server_that_hangs_is_given_up(
         os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(InfrastructureError, match=r"did not answer within 3 s|timeout"):
-            upload.send(entry, config)
+            upload.send(entry, upload.Target(config))
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-    assert upload.send(entry, config) == ("record 1 inserted", None)
+    assert upload.send(entry, upload.Target(config)) == "record 1 inserted"
 
 
 def test_no_output_and_no_file_holds_the_password(
