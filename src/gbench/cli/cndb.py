@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from gbench.cli.run_options import bundle
 from gbench.cli.storing import cndb_folder, config_of, results_of, send_pending, store
@@ -16,6 +17,8 @@ from gbench.errors import ExitCode, RecordError, UsageError
 if TYPE_CHECKING:
     from gbench.cndb.history import Wanted
 
+MOST_ROWS = 2**31 - 1  # PostgreSQL's integer
+ROW_ID = click.IntRange(1, MOST_ROWS)
 STORE_TYPES = ("save", "update", "skip")
 
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
@@ -59,7 +62,9 @@ def _filters(limit: int) -> Callable[[Any], Any]:
             click.option("--device", help="Part of its name: v100."),
             click.option("--precision", help="FP32, TF32, AMP or BF16."),
             click.option("--since", help="Stored since then: 2026-01-31, 30d or 12h."),
-            click.option("--limit", type=click.IntRange(min=0), default=limit, show_default=True, help="0: all."),
+            click.option(
+                "--limit", type=click.IntRange(0, MOST_ROWS), default=limit, show_default=True, help="0: all."
+            ),
         ]
     )
 
@@ -94,6 +99,12 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
     if bool(files) == pending:
         raise UsageError("submit needs record files, or --pending alone", "e.g. gbench cndb submit cndb/records/*.yaml")
     if pending:
+        for name in ("db", "store_type", "yes"):
+            if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
+                option = name.replace("_", "-")
+                raise UsageError(
+                    f"--{option} and --pending contradict", "an entry of the spool names its database itself"
+                )
         send_pending(cndb_folder(target["cndb_dir"]), target["as_json"])
         return
     store((item for path in files for item in results_of(map(read_record, [path]))), **target)
@@ -143,7 +154,7 @@ def list_(as_csv: bool, as_json: bool, db: str, cndb_dir: Path | None, **filters
 
 
 @cndb.command()
-@click.argument("number", metavar="ID", type=click.IntRange(min=1))
+@click.argument("number", metavar="ID", type=ROW_ID)
 @_database
 @_json
 def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
@@ -167,7 +178,7 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
 
 
 @cndb.command()
-@click.argument("numbers", metavar="[ID]...", nargs=-1, type=click.IntRange(min=1))
+@click.argument("numbers", metavar="[ID]...", nargs=-1, type=ROW_ID)
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for a file each.")
 @_filters(0)
 @_database

@@ -86,9 +86,17 @@ def told(config: DatabaseConfig) -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise InfrastructureError(
-            f"database {config.shown}: {config.redact(lines[0])}", "see that it runs, and that its config is right"
-        ) from None  # the chain would show the connection's parameters
+        # The chain would show the connection's parameters.
+        raise InfrastructureError(f"database {config.shown}: {config.redact(lines[0])}", _hint(config, cause)) from None
+
+
+def _hint(config: DatabaseConfig, cause: object) -> str:
+    on_sqlite = make_url(config.uri).get_backend_name() == "sqlite"
+    if getattr(cause, "sqlstate", None) == "42P01" or (on_sqlite and str(cause).startswith("no such table")):
+        return "gbench cndb submit RECORD makes its tables"
+    if on_sqlite:
+        return "see that it is a SQLite file which you may write, and that its disk has space"
+    return "see that it runs, and that its config is right"
 
 
 def _is_missing(error: DBAPIError) -> bool:
