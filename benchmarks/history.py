@@ -21,9 +21,9 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
+from history_rows import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn
 from sqlalchemy import Engine, func, insert, select, text
 
-from drawn_records import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn
 from gbench.cndb.config import DatabaseConfig, parse_config
 from gbench.cndb.database import connect_or_create
 from gbench.cndb.history import Wanted, entries

@@ -1,4 +1,4 @@
-"""Records for tests: one plain one to vary, and whatever a record may hold, drawn by hypothesis."""
+"""Records for tests: plain ones to vary, and whatever a record may hold, drawn by hypothesis."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from gbench.cndb.identity import sealed
 from gbench.cndb.record import Record, checked
 
 # The same examples every time: a failure in CI is a failure here.
@@ -46,6 +47,18 @@ def drawn(**changes: Any) -> Record:
 def of_run(run_id: str, **changes: Any) -> Record:
     """A record that tells of one run."""
     return drawn(**{"extra": {"NV_Web": "N/A", "run_id": run_id}, **changes})
+
+
+BARE = ("metric_data", "hyper_params", "code_link", "soft_info", "hard_info", "tags", "extra")
+
+
+def record(run_id: str | None = None, throughput: float = 22.9, **changes: Any) -> Record:
+    """A record of little but a throughput; sealed, as a launch leaves it, where it tells of a run."""
+    perf = {"throughput": throughput, "throughput_unit": "img/s"}
+    values = {**dict.fromkeys(BARE), "perf_data": perf, **changes}
+    if run_id is None:
+        return drawn(**values)
+    return sealed(drawn(**{**values, "extra": {**(changes.get("extra") or {}), "run_id": run_id}}))
 
 
 # What YAML, JSON or SQL might take for something else, or break on.

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from support import Answer
 
-from cndb_records import record
+from drawn_records import record
 from gbench.cndb.config import embedded
 from gbench.cndb.recordfile import save
 from gbench.cndb.upload import queue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cndb_records import record
+from drawn_records import record
 from gbench.cndb import upload
 from gbench.cndb.config import DatabaseConfig, embedded
 from gbench.cndb.database import connect

@@ -19,7 +19,7 @@ from gbench.cndb.identity import md5_of
 from gbench.cndb.recordfile import parse_record, to_yaml
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.store import submit
-from store_cases import count, made, sql, store
+from stores import count, made, sql, store
 
 pytestmark = pytest.mark.system
 

@@ -17,7 +17,7 @@ import yaml
 from postgres import PASSWORD, Postgres
 from support import Answer
 
-from cndb_records import record
+from drawn_records import record
 from gbench.cndb.config import find_config
 from gbench.cndb.database import LOCK
 from gbench.cndb.upload import queue

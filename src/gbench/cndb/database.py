@@ -50,7 +50,7 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
             with engine.connect():
                 return engine
         except DBAPIError as error:
-            if not _is_missing(error):
+            if not _is_missing(error.orig):
                 raise
         maintenance = make_url(config.uri).set(database="postgres")
         with create_engine(maintenance, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
@@ -92,6 +92,8 @@ def told(config: DatabaseConfig) -> Iterator[None]:
 
 def _hint(config: DatabaseConfig, cause: object) -> str:
     on_sqlite = make_url(config.uri).get_backend_name() == "sqlite"
+    if _is_missing(cause):
+        return "gbench cndb submit RECORD makes it"
     if getattr(cause, "sqlstate", None) == "42P01" or (on_sqlite and str(cause).startswith("no such table")):
         return "gbench cndb submit RECORD makes its tables"
     if on_sqlite:
@@ -99,10 +101,10 @@ def _hint(config: DatabaseConfig, cause: object) -> str:
     return "see that it runs, and that its config is right"
 
 
-def _is_missing(error: DBAPIError) -> bool:
+def _is_missing(cause: object) -> bool:
     """Whether a connection failed for want of the database itself; libpq gives no code for it, only its words."""
-    return getattr(error.orig, "sqlstate", None) == "3D000" or (
-        'database "' in str(error.orig) and "does not exist" in str(error.orig)
+    return getattr(cause, "sqlstate", None) == "3D000" or (
+        'database "' in str(cause) and "does not exist" in str(cause)
     )
 
 
