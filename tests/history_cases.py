@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from drawn_records import drawn, of_run
+from gbench.cli.history import print_entries
 from gbench.cndb.history import Wanted, entries, find, records
 from gbench.cndb.store import submit
 from gbench.errors import RecordError
@@ -89,6 +90,14 @@ class HistoryCases(Cases):
         assert ids(since=middle) == [4, 3]
         assert ids(since=middle + timedelta(hours=1)) == [4, 3]
         assert ids(since=middle + timedelta(hours=1, seconds=1)) == [4]
+
+    @pytest.mark.parametrize("metrics", ['"text"', "[1]", "5", "null"])
+    def test_metrics_of_another_kind_are_listed(self, engine: Engine, metrics: str) -> None:
+        store(engine, drawn(), "save")
+        sql(engine, "UPDATE train_results SET metrics = :metrics", metrics=metrics)
+        found = entries(engine, Wanted())
+        print_entries(found)
+        assert [entry.id for entry in found] == [1]
 
     def test_a_row_that_is_not_there(self, engine: Engine) -> None:
         with pytest.raises(RecordError, match="there is no record 7"):

@@ -6,11 +6,13 @@ import pytest
 from sqlalchemy import Engine
 
 from drawn_records import drawn
+from gbench.cndb.additions import missing
 from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect
 from gbench.cndb.history import Wanted, records
 from gbench.cndb.recordfile import to_yaml
 from gbench.cndb.schema import drop_all, upgrade
+from gbench.cndb.views import VIEWS
 from gbench.errors import InfrastructureError
 from stores import Cases, count, sql, store
 from submitters import PROCESSES, RECORDS, same_records, submit_together
@@ -41,6 +43,30 @@ class SchemaCases(Cases):
         with pytest.raises(InfrastructureError) as error:
             connect(database)
         assert "\n" not in str(error.value)
+
+    def test_what_somebody_dropped_comes_back_and_what_stands_on_ours_stays(self, engine: Engine) -> None:
+        """As a rebuild by the original's tool leaves it: `gbench_migrations` says that all is there."""
+        store(engine, drawn(), "save")
+        sql(engine, "CREATE VIEW theirs AS SELECT * FROM gbench_results")
+        for name in ("INDEX gbench_run_id", "INDEX gbench_history", "VIEW gbench_fleet", "VIEW gbench_latest"):
+            sql(engine, f"DROP {name}")
+        gone = {"gbench_run_id", "gbench_history", "gbench_fleet", "gbench_latest"}
+        with engine.connect() as connection:
+            assert missing(connection) == gone
+        assert upgrade(engine) is None
+        with engine.connect() as connection:
+            assert missing(connection) == set()
+        assert [count(engine, name) for name in ("theirs", "gbench_fleet", "gbench_latest")] == [1, 1, 1]
+
+    def test_tables_that_somebody_dropped_come_back_with_all_that_is_ours(self, engine: Engine) -> None:
+        store(engine, drawn(), "save")
+        for table in ("train_results", "models", "software_infos", "hardware_infos"):
+            sql(engine, f"DROP TABLE {table}")
+        assert upgrade(engine) is None
+        assert store(engine, drawn(), "save") == (1, "inserted")
+        with engine.connect() as connection:
+            assert missing(connection) == set()
+        assert [count(engine, f"gbench_{view}") for view in VIEWS] == [1, 1, 1, 0, 1]
 
     # many at once
 

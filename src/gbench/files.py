@@ -100,6 +100,15 @@ def make_folder(path: Path) -> None:
         raise cant_write(path, error) from error
 
 
+def require_writable(folder: Path) -> None:
+    """Make a folder, and make sure that a file can be made there. Raises InfrastructureError."""
+    make_folder(folder)
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise cant_write(folder, error) from error
+
+
 def cant_write(path: Path, error: OSError) -> InfrastructureError:
     """The sentence for a file or folder that can't be written."""
     return InfrastructureError(

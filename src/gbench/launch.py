@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -12,13 +11,13 @@ from typing import Any, Protocol
 
 from gbench import provenance
 from gbench.cndb import logline, upload
-from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import read_record, write_record
+from gbench.cndb.recordfile import save, write_record
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
+from gbench.files import require_writable
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
@@ -102,6 +101,7 @@ def launch(
         spec = locate_dataset(spec)
         dataset, warnings = _dataset_facts(spec)
         runner = make_runner(spec, environ, rebuild)
+        require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
         folder = resumed or RunFolder.create(spec)
         log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
         with folder.taken(), RunLog([folder.log, log_path], watcher.line) as log:
@@ -129,35 +129,25 @@ def launch(
                     summary = _write_result(folder)
             _require_success(folder, outcome, log.reason)
             record = record_of(folder)
-            record_path = write_record(record, Path(spec.cndb_dir), spec.run_id)
+            record_path = _write_record(record, spec, folder)
             if summary is not None:  # a run script of another kind has said its own
                 log.line(logline.format_line(record))
+        stored = not_stored = None
+        if database:
+            stored, not_stored = upload.deliver(record_path, Path(spec.cndb_dir), database, watcher.line)
         from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
 
         report = write_report(folder, folder.path / "report.html")
-        stored, not_stored = _upload(record_path, spec, database, watcher) if database else (None, None)
     return Finished(folder, log_path, record, record_path, report, summary, stored, not_stored)
 
 
-def _upload(
-    record_path: Path, spec: RunSpec, config: DatabaseConfig, watcher: Watcher
-) -> tuple[str | None, str | None]:
-    """What the database did with the record, or why it did not take it: the run has succeeded in either case."""
-    record, target = read_record(record_path), upload.Target(config)
-    later = ["--pending", "--cndb-dir", spec.cndb_dir]
+def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
+    """Write the record into the CNDB folder; where that fails, into the run folder, and say so."""
     try:
-        entry = upload.queue(Path(spec.cndb_dir), record, config, "save")
-    except InfrastructureError as error:  # the record's own file is on disk
-        watcher.line(f"warning: {error}")
-        entry = upload.Pending(None, config.name, "save", record)
-        later = [str(record_path), "--db", config.name, "--cndb-dir", spec.cndb_dir]
-    try:
-        action = upload.send(entry, target)
+        return write_record(record, Path(spec.cndb_dir), spec.run_id)
     except InfrastructureError as error:
-        return None, f"{error}; later: gbench cndb submit {shlex.join(later)}"
-    if target.warning is not None:
-        watcher.line(f"warning: database {config.shown}: {target.warning}")
-    return f"{action} in {config.shown}", None
+        save(record, kept := folder.path / "record.yaml")
+        raise InfrastructureError(error.what, f"the record was kept as {kept}; free space, then submit that") from error
 
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:

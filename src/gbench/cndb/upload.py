@@ -8,8 +8,9 @@ sends it later. A run that did get there in spite of it is told by its run id, a
 from __future__ import annotations
 
 import json
+import shlex
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbench.cndb.config import DatabaseConfig, find_config
 from gbench.cndb.record import Record, checked
+from gbench.cndb.recordfile import read_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
 from gbench.files import make_folder, write_atomically
 
@@ -122,6 +124,30 @@ def send(entry: Pending, target: Target) -> str:
     if entry.path is not None:
         entry.path.unlink(missing_ok=True)  # another one may have sent it at the same time
     return f"record {stored.id} {stored.action}"
+
+
+def deliver(
+    record_path: Path, cndb_dir: Path, config: DatabaseConfig, warn: Callable[[str], None]
+) -> tuple[str | None, str | None]:
+    """A run's record, which is on disk, to its database, by way of the spool.
+
+    Returns:
+        What became of it; or why the database did not take it, and the command that sends it later. Never both.
+    """
+    record, target = read_record(record_path), Target(config)
+    later = ["--pending"]
+    try:
+        entry = queue(cndb_dir, record, config, "save")
+    except InfrastructureError as error:  # its file is there all the same
+        warn(f"warning: {error}")
+        entry, later = Pending(None, config.name, "save", record), [str(record_path), "--db", config.name]
+    try:
+        action = send(entry, target)
+    except InfrastructureError as error:
+        return None, f"{error}; later: gbench cndb submit {shlex.join([*later, '--cndb-dir', str(cndb_dir)])}"
+    if target.warning is not None:
+        warn(f"warning: database {config.shown}: {target.warning}")
+    return f"{action} in {config.shown}", None
 
 
 def config_of_run(database: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
