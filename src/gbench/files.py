@@ -101,10 +101,10 @@ def make_folder(path: Path) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder, and make sure that a file can be made there. Raises InfrastructureError."""
-    make_folder(folder)
+    """Make sure that files can be made in a folder, or in what is there of its path. Raises InfrastructureError."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
-        tempfile.TemporaryFile(dir=folder).close()
+        tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise cant_write(folder, error) from error
 
