@@ -185,7 +185,8 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
 def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path | None, **filters: Any) -> None:
     """Records as YAML, as they were submitted: those with these IDs, else all that the options leave.
 
-    Without --out to stdout, one document a record. A file that is there already is never overwritten.
+    Without --out to stdout, one document a record. A file that is there already is never overwritten. A row that holds
+    no record is reported and left out; the exit code is then 1.
 
     \b
     gbench cndb export 12 > record.yaml
@@ -197,9 +198,15 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
     from gbench.files import make_folder, write_atomically
 
     config, wanted = config_of(db, cndb_dir), _wanted(**filters)
+    bad: list[RecordError] = []
+
+    def tell(error: RecordError) -> None:
+        click.echo(f"gbench: error: {error}", err=True)
+        bad.append(error)
+
     with told(config):
         engine = connect(config)
-        chosen = ((n, find(engine, n).record) for n in numbers) if numbers else records(engine, wanted)
+        chosen = ((n, find(engine, n).record) for n in numbers) if numbers else records(engine, wanted, tell)
         if out is not None:
             make_folder(out)
         for number, record in chosen:
@@ -208,10 +215,12 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
                 click.echo(f"---\n{text}", nl=False)
                 continue
             path = out / file_name(record, record.run_id or f"id_{number}")
-            if path.exists() and path.read_text(encoding="utf-8") != text:
+            if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
                 raise RecordError(f"{path} is there and says otherwise", "take another folder for --out")
             write_atomically(path, text)
             click.echo(path)
+    if bad:
+        click.get_current_context().exit(ExitCode.FAILED)
 
 
 @cndb.command()

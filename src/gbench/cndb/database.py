@@ -7,6 +7,7 @@ lock, and is not stopped by this one either.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from gbench.files import make_folder
 
 LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
 CONNECT_S = 10
+SQL_LOG = logging.getLogger("sqlalchemy.engine.Engine")
 STATEMENT_S = 60  # a database that takes longer over one statement counts as down
 
 
@@ -109,6 +111,8 @@ def _is_missing(cause: object) -> bool:
 
 
 def _engine(config: DatabaseConfig) -> Engine:
+    if config.verbose and not SQL_LOG.handlers:
+        SQL_LOG.addHandler(logging.StreamHandler())  # to stderr; SQLAlchemy's own writes between the results on stdout
     url = make_url(config.uri)
     # One connection at a time, closed at once: a command-line tool shares none.
     if url.get_backend_name() == "sqlite":

@@ -5,7 +5,7 @@ Reads any database of the contract, the original's own included; nothing is writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -109,16 +109,28 @@ def find(engine: Engine, number: int) -> Found:
     return Found(number, row["md5"], row["create_at"], row["update_at"], record)
 
 
-def records(engine: Engine, wanted: Wanted) -> Iterator[tuple[int, Record]]:
+def records(
+    engine: Engine, wanted: Wanted, bad: Callable[[RecordError], None] | None = None
+) -> Iterator[tuple[int, Record]]:
     """Whole records with their ids, newest first, read as they are asked for.
 
+    Args:
+        bad: is told of a row that holds no record, which is then left out.
+
     Raises:
-        RecordError: a row holds no record. sqlalchemy.exc.SQLAlchemyError as in `find`.
+        RecordError: a row holds no record, and nobody is told. sqlalchemy.exc.SQLAlchemyError as in `find`.
     """
     query = _wanted(_whole(), wanted).execution_options(yield_per=FETCHED)
     with engine.connect() as connection:
         for row in connection.execute(query).mappings():
-            yield row["id"], checked(values_of_row(dict(row)), f"record {row['id']}")
+            try:
+                record = checked(values_of_row(dict(row)), f"record {row['id']}")
+            except RecordError as error:
+                if bad is None:
+                    raise
+                bad(error)
+            else:
+                yield row["id"], record
 
 
 def _said(engine: Engine, *path: str) -> ColumnElement[Any]:
