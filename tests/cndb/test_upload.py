@@ -55,7 +55,10 @@ def test_a_run_whose_record_the_spool_cant_take_is_sent_all_the_same(tmp_path: P
     assert (stored, not_stored) == (f"record 1 inserted in {tmp_path / 'cndb.sqlite'}", None)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1, "database": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"version": 99}', '{"version": 1, "database": "x"}', pytest.param("[" * 100_000, id="deep")],
+)
 def test_a_broken_entry_says_so_and_stays(tmp_path: Path, text: str) -> None:
     path = tmp_path / "spool" / "x.json"
     path.parent.mkdir()

@@ -158,7 +158,7 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
 def _json_mapping(text: str, flag: str) -> Any:
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{flag} is not JSON ({error})", "write it like '{\"key\": 1}'") from error
     if values is not None and not isinstance(values, dict):
         raise RecordError(f"{flag} is no JSON mapping", "write it like '{\"key\": 1}'")

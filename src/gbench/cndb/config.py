@@ -124,7 +124,7 @@ def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databas
     """The database that JSON text on a command line says. Raises UsageError."""
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError("--db_config is not JSON", "give a mapping, or a file with --db_file") from None
     return parse_config(values, "--db_config", "--db_config", cndb_dir, environ)
 

@@ -73,7 +73,7 @@ def read_entry(path: Path) -> Pending | None:
         return Pending(path, values["database"], values["store_type"], checked(values["record"], str(path)))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(
             f"{path} is no spool entry of this gbench ({error})", "submit its record file by hand, then remove it"
         ) from error
