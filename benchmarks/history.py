@@ -21,9 +21,10 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
+from history_rows import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn
 from sqlalchemy import Engine, func, insert, select, text
 
-from drawn_records import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn
+from gbench.cndb.additions import INDEXES
 from gbench.cndb.config import DatabaseConfig, parse_config
 from gbench.cndb.database import connect_or_create
 from gbench.cndb.history import Wanted, entries
@@ -47,6 +48,7 @@ WANTED = {
     "three that none has together": Wanted(model=RARE_MODEL, device="a100", precision="BF16", limit=20),
     "none, 1,000 records": Wanted(limit=1000),
 }
+WITHOUT_INDEXES = "none, without gbench's indexes"
 VIEWS = {
     "gbench_results, run in the last 7 days": "SELECT * FROM gbench_results WHERE age_days <= 7",
     "gbench_results, stored in the last 7 days": (
@@ -86,14 +88,19 @@ def timed(query: Callable[[], int], repeats: int) -> tuple[int, float]:
 
 
 def measured(engine: Engine, repeats: int) -> dict[str, tuple[int, float]]:
-    """Rows and seconds of each query."""
+    """Rows and seconds of each query; the indexes are gone afterwards."""
 
     def viewed(sql: str) -> int:
         with engine.connect() as connection:
             return len(connection.execute(text(sql)).all())
 
     lists = {name: timed(lambda found=found: len(entries(engine, found)), repeats) for name, found in WANTED.items()}
-    return lists | {name: timed(lambda sql=sql: viewed(sql), repeats) for name, sql in VIEWS.items()}
+    views = {name: timed(lambda sql=sql: viewed(sql), repeats) for name, sql in VIEWS.items()}
+    with engine.begin() as connection:
+        for index in INDEXES:
+            connection.execute(text(f"DROP INDEX {index}"))
+    bare = timed(lambda: len(entries(engine, WANTED["none"])), repeats)
+    return {**lists, WITHOUT_INDEXES: bare, **views}
 
 
 @contextmanager
@@ -137,7 +144,7 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     print("| query | rows |" + "".join(f" {name} |" for name in answers) + "\n|---|---|" + "---|" * len(answers))
-    for query in WANTED | VIEWS:
+    for query in [*WANTED, WITHOUT_INDEXES, *VIEWS]:
         rows = {answer[query][0] for answer in answers.values()}
         cells = "".join(f" {1000 * answer[query][1]:,.0f} ms |" for answer in answers.values())
         print(f"| {query} | {', '.join(f'{count:,}' for count in sorted(rows))} |{cells}")

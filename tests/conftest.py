@@ -20,7 +20,7 @@ from gbench.datasets.synth import synth
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
 
-pytest.register_assert_rewrite("store_cases", "submitters")
+pytest.register_assert_rewrite("history_cases", "row_cases", "schema_cases", "store_cases", "stores", "submitters")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 # The same code path as a full-size run, on few and small feature maps.

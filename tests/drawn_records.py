@@ -1,4 +1,4 @@
-"""Records for tests: one plain one to vary, and whatever a record may hold, drawn by hypothesis."""
+"""Records for tests: plain ones to vary, and whatever a record may hold, drawn by hypothesis."""
 
 from __future__ import annotations
 
@@ -7,45 +7,56 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from gbench.cndb.identity import sealed
 from gbench.cndb.record import Record, checked
 
 # The same examples every time: a failure in CI is a failure here.
 REPEATABLE = settings(
     derandomize=True, database=None, deadline=None, max_examples=150, suppress_health_check=list(HealthCheck)
 )
+PLAIN = {
+    "model": "pix2pix-resnet_9blocks",
+    "batch_size": 32,
+    "framework": "PyTorch",
+    "dataset": "facades",
+    "dev": "Drawn-80GB",
+    "dev_num": 2,
+    "train_type": "FP32",
+    "dist_type": "DDP",
+    "perf_data": {
+        "throughput": 22.5,
+        "throughput_unit": "img/s",
+        "throughput_interval": {"low": 22.25, "high": 22.75, "level": 0.95},
+        "steady_state": True,
+    },
+    "metric_data": {"G_GAN": 2.5, "G_L1": 18.25},
+    "hyper_params": {"lr": 0.0002, "netG": "resnet_9blocks", "seed": 1},
+    "code_link": "https://example.org/code@003efc4c",
+    "soft_info": {"name": "drawn:1", "torch": "2.7.0", "cuda": "12.8"},
+    "hard_info": {"name": "Drawn OS 1", "cpu": {"name": "Drawn CPU", "sockets": 2, "cores": 64}, "mem": "512 GB"},
+    "tags": ["nightly", "a,b"],
+    "extra": {"NV_Web": "N/A", "Github": "N/A", "driver": "570.1"},
+}
+BARE = ("metric_data", "hyper_params", "code_link", "soft_info", "hard_info", "tags", "extra")
 
 
 def drawn(**changes: Any) -> Record:
     """A record of this version, without a run id."""
-    values = {
-        "model": "pix2pix-resnet_9blocks",
-        "batch_size": 32,
-        "framework": "PyTorch",
-        "dataset": "facades",
-        "dev": "Drawn-80GB",
-        "dev_num": 2,
-        "train_type": "FP32",
-        "dist_type": "DDP",
-        "perf_data": {
-            "throughput": 22.5,
-            "throughput_unit": "img/s",
-            "throughput_interval": {"low": 22.25, "high": 22.75, "level": 0.95},
-            "steady_state": True,
-        },
-        "metric_data": {"G_GAN": 2.5, "G_L1": 18.25},
-        "hyper_params": {"lr": 0.0002, "netG": "resnet_9blocks", "seed": 1},
-        "code_link": "https://example.org/code@003efc4c",
-        "soft_info": {"name": "drawn:1", "torch": "2.7.0", "cuda": "12.8"},
-        "hard_info": {"name": "Drawn OS 1", "cpu": {"name": "Drawn CPU", "sockets": 2, "cores": 64}, "mem": "512 GB"},
-        "tags": ["nightly", "a,b"],
-        "extra": {"NV_Web": "N/A", "Github": "N/A", "driver": "570.1"},
-    }
-    return checked({**values, **changes}, "a drawn record")
+    return checked({**PLAIN, **changes}, "a drawn record")
 
 
 def of_run(run_id: str, **changes: Any) -> Record:
     """A record that tells of one run."""
     return drawn(**{"extra": {"NV_Web": "N/A", "run_id": run_id}, **changes})
+
+
+def record(run_id: str | None = None, throughput: float = 22.9, **changes: Any) -> Record:
+    """A record of little but a throughput; sealed, as a launch leaves it, where it tells of a run."""
+    figure = {"throughput": throughput, "throughput_unit": "img/s"}
+    values = {**PLAIN, **dict.fromkeys(BARE), "dev": "V100-PCIE-32GB", "dev_num": 8, "perf_data": figure, **changes}
+    if run_id is None:
+        return Record.model_validate(values)
+    return sealed(Record.model_validate({**values, "extra": {**(changes.get("extra") or {}), "run_id": run_id}}))
 
 
 # What YAML, JSON or SQL might take for something else, or break on.

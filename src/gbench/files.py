@@ -100,6 +100,15 @@ def make_folder(path: Path) -> None:
         raise cant_write(path, error) from error
 
 
+def require_writable(folder: Path) -> None:
+    """Make sure that files can be made in a folder, or in what is there of its path. Raises InfrastructureError."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise cant_write(folder, error) from error
+
+
 def cant_write(path: Path, error: OSError) -> InfrastructureError:
     """The sentence for a file or folder that can't be written."""
     return InfrastructureError(

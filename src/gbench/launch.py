@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from gbench import provenance
 from gbench.cndb import logline, upload
-from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import read_record, write_record
+from gbench.cndb.recordfile import save, write_record
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
+from gbench.files import require_writable
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
@@ -51,7 +51,7 @@ class Finished:
     report: Path
     summary: Summary | None  # None for a run script that measures for itself
     stored: str | None  # what the database did with the record; None where none was asked for, or it did not take it
-    not_stored: str | None  # why the database did not take the record, which waits in the spool
+    not_stored: str | None  # why the database did not take the record, and the command that sends it later
 
 
 def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
@@ -101,6 +101,7 @@ def launch(
         spec = locate_dataset(spec)
         dataset, warnings = _dataset_facts(spec)
         runner = make_runner(spec, environ, rebuild)
+        require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
         folder = resumed or RunFolder.create(spec)
         log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
         with folder.taken(), RunLog([folder.log, log_path], watcher.line) as log:
@@ -128,28 +129,25 @@ def launch(
                     summary = _write_result(folder)
             _require_success(folder, outcome, log.reason)
             record = record_of(folder)
-            record_path = write_record(record, Path(spec.cndb_dir), spec.run_id)
+            record_path = _write_record(record, spec, folder)
             if summary is not None:  # a run script of another kind has said its own
                 log.line(logline.format_line(record))
+        stored = not_stored = None
+        if database:
+            stored, not_stored = upload.deliver(record_path, Path(spec.cndb_dir), database, watcher.line)
         from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
 
         report = write_report(folder, folder.path / "report.html")
-        stored, not_stored = _upload(record_path, spec, database, watcher) if database else (None, None)
     return Finished(folder, log_path, record, record_path, report, summary, stored, not_stored)
 
 
-def _upload(
-    record_path: Path, spec: RunSpec, config: DatabaseConfig, watcher: Watcher
-) -> tuple[str | None, str | None]:
-    """What the database did with the record, or why it did not take it: the run has succeeded in either case."""
+def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
+    """Write the record into the CNDB folder; where that fails, into the run folder, and say so."""
     try:
-        entry = upload.queue(Path(spec.cndb_dir), read_record(record_path), config, "save")
-        action, warning = upload.send(entry, config)
+        return write_record(record, Path(spec.cndb_dir), spec.run_id)
     except InfrastructureError as error:
-        return None, str(error)
-    if warning is not None:
-        watcher.line(f"warning: database {config.shown}: {warning}")
-    return f"{action} in {config.shown}", None
+        save(record, kept := folder.path / "record.yaml")
+        raise InfrastructureError(error.what, f"the record was kept as {kept}; free space, then submit that") from error
 
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:

@@ -5,16 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
+from sqlalchemy import Engine
 from support import Answer
 
-from cndb_records import record
-from gbench.cndb.config import embedded
+from drawn_records import record
+from gbench.cli.cndb import cndb
+from gbench.cndb import schema
+from gbench.cndb.config import DatabaseConfig, embedded, find_config
+from gbench.cndb.database import connect
+from gbench.cndb.history import Wanted, entries
 from gbench.cndb.recordfile import save
+from gbench.cndb.schema import prepared
 from gbench.cndb.upload import queue
 
 Gbench = Callable[..., Answer]
@@ -56,11 +68,35 @@ def test_an_export_never_overwrites(gbench: Gbench, files: list[str], tmp_path: 
     gbench("cndb", "submit", *files)
     (path,) = gbench("cndb", "export", 1, "--out", "out").out.split()
     assert gbench("cndb", "export", 1, "--out", "out").code == 0
-    (tmp_path / path).write_text("mine")
-    answer = gbench("cndb", "export", 1, "--out", "out")
-    assert answer.code == 1
-    assert "says otherwise" in answer.err
-    assert (tmp_path / path).read_text() == "mine"
+    for mine in (b"mine", b"\xff"):
+        (tmp_path / path).write_bytes(mine)
+        answer = gbench("cndb", "export", 1, "--out", "out")
+        assert answer.code == 1
+        assert "says otherwise" in answer.err
+        assert (tmp_path / path).read_bytes() == mine
+    (tmp_path / path).unlink()
+    (tmp_path / path).mkdir()
+    assert "says otherwise" in gbench("cndb", "export", 1, "--out", "out").err
+
+
+def test_an_export_leaves_out_what_is_no_record_and_says_so(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
+    gbench("cndb", "submit", *files)
+    with closing(sqlite3.connect(tmp_path / "cndb" / "cndb.sqlite")) as connection:
+        connection.execute("UPDATE train_results SET dev_num = 0 WHERE id = 2")
+        connection.commit()
+    answer = gbench("cndb", "export")
+    assert (answer.code, len(list(yaml.safe_load_all(answer.out)))) == (1, 2)
+    assert answer.err.startswith("gbench: error: record 2: dev_num: input should be greater than 0")
+    assert answer.err.count("\n") == 1
+
+
+def test_the_sql_of_a_verbose_database_is_no_part_of_the_result(
+    gbench: Gbench, files: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "db.yaml").write_text("{schema: sqlite, database: cndb.sqlite, verbose: 1}")
+    answer = gbench("cndb", "submit", *files, "--db", "db.yaml", "--json")
+    assert answer.json["inserted"] == 3
+    assert "INSERT INTO train_results" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -89,6 +125,46 @@ def test_the_table_is_never_wider_than_the_terminal(gbench: Gbench, files: list[
     assert columns < 80 or "21.5" in lines[2]
 
 
+def test_a_narrow_terminal_shows_whose_figure_it_is(gbench: Gbench, files: list[str]) -> None:
+    gbench("cndb", "submit", *files)
+    lines = gbench("cndb", "list", COLUMNS="30").out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["id", "model", "device", "img/s"],
+        ["3", "resnet50", "MLU270-…", "-"],
+        ["2", "pix2pix…", "V100-PC…", "21.5"],
+        ["1", "pix2pix…", "V100-PC…", "20.5"],
+    ]
+
+
+def test_a_name_does_not_move_the_cursor(gbench: Gbench, tmp_path: Path) -> None:
+    save(record(dev="V100\n\x1b[2J\x9b31m", model="a\tb\u2028c"), tmp_path / "odd.yaml")
+    gbench("cndb", "submit", "odd.yaml")
+    _, line = gbench("cndb", "list").out.split("\n")[:-1]
+    assert "a?b?c" in line and "V100??[2J?31m" in line
+    assert "on 8 x V100??[2J?31m" in gbench("cndb", "show", 1).out.split("\n")[1]
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "--csv"]])
+def test_a_full_disk_behind_stdout_is_told(
+    gbench: Gbench, files: list[str], tmp_path: Path, command: list[str]
+) -> None:
+    gbench("cndb", "submit", *files)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gbench", "cndb", *command], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 4
+    assert done.stderr == b"gbench: error: can't write to stdout (No space left on device); free space there\n"
+
+
+def test_a_file_without_our_tables_says_what_makes_them(gbench: Gbench, tmp_path: Path) -> None:
+    (tmp_path / "cndb").mkdir()
+    (tmp_path / "cndb" / "cndb.sqlite").touch()
+    answer = gbench("cndb", "list")
+    assert answer.code == 4
+    assert answer.err.endswith("no such table: train_results; gbench cndb submit RECORD makes its tables\n")
+
+
 def test_show_prints_the_whole_record(gbench: Gbench, files: list[str]) -> None:
     gbench("cndb", "submit", *files)
     shown = gbench("cndb", "show", 2).out
@@ -111,8 +187,6 @@ def test_pending_records_are_sent_to_their_own_database(gbench: Gbench, tmp_path
     spool = tmp_path / "cndb"
     queue(spool, record(run_id="r1"), embedded(spool), "save")
     (tmp_path / "gone.yaml").write_text("{schema: postgresql, host: 127.0.0.1, port: 1, database: x}")
-    from gbench.cndb.config import find_config
-
     queue(spool, record(run_id="r2"), find_config(str(tmp_path / "gone.yaml"), spool, {}), "save")
     answer = gbench("cndb", "submit", "--pending")
     assert answer.code == 4
@@ -120,6 +194,33 @@ def test_pending_records_are_sent_to_their_own_database(gbench: Gbench, tmp_path
     assert "r2@gone.json" in answer.err and "Connection refused" in answer.err
     assert [one["run_id"] for one in gbench("cndb", "list", "--json").json] == ["r1"]
     assert [path.name for path in (spool / "spool").iterdir()] == ["r2@gone.json"]
+
+
+def test_each_database_is_made_ready_once_and_one_that_is_down_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, port in (("gone", 1), ("broken", "x")):
+        (tmp_path / f"{name}.yaml").write_text(f"{{schema: postgresql, host: 127.0.0.1, port: {port}, database: x}}")
+    gone = find_config(str(tmp_path / "gone.yaml"), tmp_path, {})
+    for number in range(3):
+        queue(tmp_path, record(run_id=f"r{number}"), embedded(tmp_path), "save")
+        queue(tmp_path, record(run_id=f"r{number}"), gone, "save")
+        queue(tmp_path, record(run_id=f"r{number}"), replace(gone, name=str(tmp_path / "broken.yaml")), "save")
+    asked = []
+
+    def spied(config: DatabaseConfig) -> tuple[Engine, str | None]:
+        asked.append(config.name)
+        return prepared(config)
+
+    monkeypatch.setattr(schema, "prepared", spied)
+    answer = CliRunner().invoke(cndb, ["submit", "--pending", "--cndb-dir", str(tmp_path)])
+    assert sorted(asked) == sorted(["embedded", str(tmp_path / "gone.yaml")])
+    assert [line.partition(": ")[2][:15] for line in answer.stderr.splitlines()] == [
+        "error: r0@broke",
+        "error: r0@gone.",
+    ]
+    assert answer.stdout.endswith(f"3 sent, 6 still waiting in {tmp_path / 'spool'}\n")
+    assert len(entries(connect(embedded(tmp_path)), Wanted())) == 3
 
 
 def test_a_rebuild_is_refused_unless_it_is_confirmed(gbench: Gbench, files: list[str], tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_every_line_of_a_data_file_is_a_record(
         (GOOD, 1, "error: --perf_data or --metric_data is required"),
         ([*GOOD, "--perf_data", "22.9"], 1, "--perf_data is no JSON mapping"),
         ([*GOOD, "--perf_data", "{"], 1, "--perf_data is not JSON"),
+        ([*GOOD, "--perf_data", "[" * 100_000], 1, "--perf_data is not JSON"),
+        ([*GOOD, *PERF, "--db_config", "[" * 100_000], 2, "--db_config is not JSON"),
         ([*GOOD, "--perf_data", '{"a": NaN}'], 1, "perf_data.a is nan: not a finite number"),
         ([*GOOD, *PERF, "--soft_info", '{"version": 1}'], 1, "soft_info.name: field required"),
         (["--load_file", "none.yaml"], 1, "none.yaml can't be read"),

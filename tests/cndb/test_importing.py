@@ -35,6 +35,50 @@ def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
     assert isinstance(first, Record) and first.perf_data == {"throughput": 20.0, "throughput_unit": "img/s"}
 
 
+def found_in(path: Path) -> list[str | float]:
+    """What a file gives: throughputs, and of what can't be read the sentence."""
+    results = read_results(path, {"framework": "PyTorch"})
+    return [
+        str(result) if isinstance(result, RecordError) else (result.perf_data or {})["throughput"] for result in results
+    ]
+
+
+def test_a_log_from_windows_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "benchmark.log"
+    log.write_bytes(("\ufeff" + "\r\n".join(LINE.format(count=1, figure=n) for n in (1, 2))).encode())
+    assert found_in(log) == [1.0, 2.0]
+    log.write_text(log.read_text(), encoding="utf-16")
+    with pytest.raises(RecordError, match=r"can't be read \(it is UTF-16 text\); save it as UTF-8"):
+        found_in(log)
+
+
+def test_a_line_that_is_not_utf_8_costs_no_other(tmp_path: Path) -> None:
+    log = tmp_path / "benchmark.log"
+    first, last = (LINE.format(count=1, figure=n).encode() for n in (1, 2))
+    log.write_bytes(b"\n".join([first, b"Ger\xe4t", last.replace(b"facades", b"f\xff"), last]))
+    assert found_in(log) == [
+        1.0,
+        f"{log} line 2 is not UTF-8 text; mend or remove it",
+        f"{log} line 3 is not UTF-8 text; mend or remove it",
+        2.0,
+    ]
+
+
+@pytest.mark.parametrize("figure", ["nan", "NaN", "-inf", "Infinity"])
+def test_a_figure_that_is_none_is_named(figure: str, tmp_path: Path) -> None:
+    log = tmp_path / "benchmark.log"
+    log.write_text(LINE.format(count=1, figure=figure))
+    assert found_in(log) == [f"{log} line 1: throughput '{figure} img/s' is not a finite number; mend or remove it"]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing was run\n"])
+def test_a_log_without_a_result_says_so(text: str, tmp_path: Path) -> None:
+    log = tmp_path / "benchmark.log"
+    log.write_text(text)
+    with pytest.raises(RecordError, match=r"benchmark.log holds no result; give a benchmark log"):
+        found_in(log)
+
+
 def test_a_record_file_of_the_original_is_one_result(tmp_path: Path) -> None:
     path = tmp_path / "old.yaml"
     path.write_text(

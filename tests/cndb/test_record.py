@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from cndb_records import record
+from drawn_records import record
 from gbench.cndb import logline
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Named, Record

@@ -44,7 +44,7 @@ def test_the_text_that_the_refusals_vary_is_a_record() -> None:
         ("dev_num: 2026-02-30", " is not plain YAML (day is out of range for month)"),
         ("model: *nowhere", " line 1 is not plain YAML (found undefined alias)"),
         ("extra: {? {a: b} : c}", " line 1 is not plain YAML (found unhashable key)"),
-        pytest.param("extra: " + "[" * 200_000, " is not plain YAML (it nests more than 100 deep)", id="flow"),
+        pytest.param("extra: " + "[" * 200, " is not plain YAML (it nests more than 100 deep)", id="flow"),
         pytest.param("- " * 200_000, " is not plain YAML (it nests more than 100 deep)", id="block"),
         ("extra: &a [*a]", "extra" + ("[0]" * 20)[:55] + "... is nested more than 100 deep"),
         (but(dev_num=0), "dev_num: input should be greater than 0 (it is 0)"),
@@ -81,6 +81,35 @@ def test_what_is_no_record_is_told_in_one_sentence(text: str, why: str) -> None:
     said = error.value.what
     assert said == f"it.yaml{why}" if why.startswith(" ") else said == f"it.yaml: {why}"
     assert "\n" not in str(error.value)
+
+
+def bomb(lines: int) -> str:
+    """A record of a few hundred characters that says 10 ** lines values."""
+    aliases = [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else '0'] * 10)}]" for n in range(lines)]
+    return GOOD[1:-1].replace(", ", "\n", 4).replace(", perf", "\nperf") + "\nextra:\n" + "\n".join(aliases)
+
+
+def test_aliases_are_read_and_those_that_say_too_much_are_refused() -> None:
+    found = parse_record(bomb(3), "it.yaml").extra
+    assert found is not None and found["a2"] == [[[0] * 10] * 10] * 10
+    with pytest.raises(RecordError, match=r"not plain YAML \(it holds more than 1,000,000 values, aliases written out"):
+        parse_record(bomb(10), "it.yaml")
+    endless = bomb(5).replace("a0: &a0 [0, ", "a0: &a0 [*a0, ") + "\n  b: &b [*a4, *b]"
+    with pytest.raises(RecordError, match=r"is nested more than 100 deep|holds more than 1,000,000 values"):
+        parse_record(endless, "it.yaml")
+
+
+def test_a_mark_before_the_text_and_line_ends_of_windows_are_no_part_of_it(tmp_path: Path) -> None:
+    path = write_record(drawn(), tmp_path, "run")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_record(path) == drawn()
+
+
+def test_deeper_than_libyaml_itself_goes_is_told_too() -> None:
+    with pytest.raises(
+        RecordError, match=r"is not plain YAML \((it nests more than 100 deep|exceeded maximum nesting)"
+    ):
+        parse_record("extra: " + "[" * 200_000, "it.yaml")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from gbench.cndb.config import DatabaseConfig, embedded
+from history_cases import HistoryCases
+from row_cases import RowCases
+from schema_cases import SchemaCases
 from store_cases import StoreCases
 
 
@@ -15,5 +18,17 @@ def database(tmp_path: Path) -> DatabaseConfig:
     return embedded(tmp_path / "cndb")
 
 
-class TestOnSqlite(StoreCases):
-    """Every case of the store."""
+class TestStore(StoreCases):
+    """Store types, and each run once."""
+
+
+class TestRows(RowCases):
+    """Records in the tables, and out again."""
+
+
+class TestHistory(HistoryCases):
+    """The history."""
+
+
+class TestSchema(SchemaCases):
+    """The schema, and many submitters at once."""

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cndb_records import record
+from drawn_records import record
 from gbench.cndb import upload
 from gbench.cndb.config import DatabaseConfig, embedded
 from gbench.cndb.database import connect
 from gbench.cndb.history import Wanted, entries
+from gbench.cndb.recordfile import write_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
 
 
@@ -23,24 +24,41 @@ def unreachable(tmp_path: Path) -> DatabaseConfig:
 def test_an_entry_is_there_until_the_database_has_the_record(tmp_path: Path) -> None:
     entry = upload.queue(tmp_path, record(run_id="r1"), unreachable(tmp_path), "save")
     with pytest.raises(InfrastructureError, match="can't write"):
-        upload.send(entry, unreachable(tmp_path))
+        upload.send(entry, upload.Target(unreachable(tmp_path)))
     assert upload.waiting(tmp_path) == [entry.path]
     assert upload.read_entry(entry.path) == entry
 
-    assert upload.send(entry, embedded(tmp_path)) == ("record 1 inserted", None)
+    assert upload.send(entry, upload.Target(embedded(tmp_path))) == "record 1 inserted"
     assert upload.waiting(tmp_path) == []
 
 
 def test_a_record_that_got_there_before_its_entry_went_is_not_stored_twice(tmp_path: Path) -> None:
     config = embedded(tmp_path)
     entry = upload.queue(tmp_path, record(run_id="r1"), config, "save")
-    upload.send(entry, config)
+    upload.send(entry, upload.Target(config))
     again = upload.queue(tmp_path, record(run_id="r1"), config, "save")
-    assert upload.send(again, config) == ("record 1 already there", None)
+    assert upload.send(again, upload.Target(config)) == "record 1 already there"
     assert [one.run_id for one in entries(connect(config), Wanted())] == ["r1"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1, "database": "x"}'])
+def test_a_run_whose_record_the_spool_cant_take_is_sent_all_the_same(tmp_path: Path) -> None:
+    path, said = write_record(record(run_id="r1"), tmp_path, "r1"), []
+    (tmp_path / upload.SPOOL).write_text("in the way")
+    config = unreachable(tmp_path)
+    stored, not_stored = upload.deliver(path, tmp_path, config, said.append)
+    assert stored is None
+    assert not_stored is not None
+    assert not_stored.endswith(f"; later: gbench cndb submit {path} --db blocked --cndb-dir {tmp_path}")
+    assert len(said) == 1 and said[0].startswith(f"warning: can't write {tmp_path / upload.SPOOL}")
+
+    stored, not_stored = upload.deliver(path, tmp_path, embedded(tmp_path), said.append)
+    assert (stored, not_stored) == (f"record 1 inserted in {tmp_path / 'cndb.sqlite'}", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"version": 99}', '{"version": 1, "database": "x"}', pytest.param("[" * 100_000, id="deep")],
+)
 def test_a_broken_entry_says_so_and_stays(tmp_path: Path, text: str) -> None:
     path = tmp_path / "spool" / "x.json"
     path.parent.mkdir()

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from cndb_records import record
+from drawn_records import record
 from gbench.cndb.from_run import record_of
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import Record

@@ -4,22 +4,69 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support import Answer
 
+from gbench.cndb.store import BATCH
+
 pytestmark = pytest.mark.system
+
+
+@contextmanager
+def disk(folder: Path, size: str) -> Iterator[Path]:
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 100 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with disk(tmp_path / "disk", "100k") as folder:
+        yield folder
+
+
+@pytest.fixture
+def cndb_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system on which a SQLite database has room for some records."""
+    with disk(tmp_path / "disk", "400k") as folder:
+        yield folder
+
+
+def test_a_full_disk_stores_whole_transactions_alone(gbench: Callable[..., Answer], cndb_disk: Path) -> None:
+    line = "network:m, batch size:32, device count:1, precision:FP32, throughput:{}.5 img/s, device:V100, dataset:d\n"
+    log = cndb_disk.parent / "benchmark.log"
+    log.write_text(line.format(1))
+    assert gbench("cndb", "import", log, "--cndb-dir", cndb_disk).code == 0
+    log.write_text("".join(line.format(number) for number in range(2000)))
+    answer = gbench("cndb", "import", log, "--cndb-dir", cndb_disk)
+    assert answer.code == 4
+    assert answer.err.count("\n") == 1 and "database or disk is full; see that" in answer.err
+    listed = gbench("cndb", "list", "--json", "--limit", 0, "--cndb-dir", cndb_disk).json
+    assert 0 < len(listed) < 2000 and len(listed) % BATCH == 0
+    assert sorted(one["throughput"] for one in listed) == [number + 0.5 for number in range(len(listed))]
+
+
+def test_a_record_that_the_full_cndb_folder_cant_take_is_kept_in_the_run_folder(
+    gbench: Callable[..., Answer], small_launch: list[str], cndb_disk: Path
+) -> None:
+    script = cndb_disk.parent / "fill.sh"  # the folder could be written when the run began
+    script.write_text(f"""
+        dd if=/dev/zero of={cndb_disk}/full bs=1k 2>/dev/null
+        echo "network:m, batch size:2, device count:1, precision:FP32, throughput:1.5 img/s, device:x, dataset:d" \\
+          >> "$BENCHMARK_LOG"
+    """)
+    launch = ["launch", "pix2pix_resnet_6blocks", 2, 1, "FP32", *small_launch, "--run-model-file", script, "-q"]
+    answer = gbench(*launch, "--cndb-dir", cndb_disk)
+    assert answer.code == 4
+    (path,) = cndb_disk.parent.glob("results/*/record.yaml")
+    assert f"No space left on device); the record was kept as {path}; free space, then submit that" in answer.err
+    (cndb_disk / "full").unlink()
+    assert "1 inserted" in gbench("cndb", "submit", path, "--cndb-dir", cndb_disk).out
 
 
 def test_a_full_disk_ends_the_run_with_one_sentence(

@@ -18,7 +18,7 @@ from gbench.cndb.database import connect, connect_or_create, told
 from gbench.cndb.history import Wanted, entries
 from gbench.cndb.schema import upgrade
 from gbench.errors import InfrastructureError
-from store_cases import count, made, store
+from stores import count, made, store
 from submitters import RECORDS, submit_together
 
 pytestmark = pytest.mark.system

@@ -9,7 +9,11 @@ from postgres import Postgres
 
 from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect
-from store_cases import StoreCases, count, made
+from history_cases import HistoryCases
+from row_cases import RowCases
+from schema_cases import SchemaCases
+from store_cases import StoreCases
+from stores import count, made
 from submitters import RECORDS, submit_together
 
 pytestmark = pytest.mark.system
@@ -22,8 +26,20 @@ def database(postgres: Postgres) -> Iterator[DatabaseConfig]:
     postgres.drop(name)
 
 
-class TestOnPostgres(StoreCases):
-    """Every case of the store."""
+class TestStore(StoreCases):
+    """Store types, and each run once."""
+
+
+class TestRows(RowCases):
+    """Records in the tables, and out again."""
+
+
+class TestHistory(HistoryCases):
+    """The history."""
+
+
+class TestSchema(SchemaCases):
+    """The schema, and many submitters at once; and what only a server has."""
 
     @pytest.mark.slow
     def test_eight_processes_on_a_server_of_another_isolation_level(

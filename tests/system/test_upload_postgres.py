@@ -17,7 +17,7 @@ import yaml
 from postgres import PASSWORD, Postgres
 from support import Answer
 
-from cndb_records import record
+from drawn_records import record
 from gbench.cndb.config import find_config
 from gbench.cndb.database import LOCK
 from gbench.cndb.upload import queue
@@ -140,11 +140,11 @@ def test_a_server_that_hangs_is_given_up(
         os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(InfrastructureError, match=r"did not answer within 3 s|timeout"):
-            upload.send(entry, config)
+            upload.send(entry, upload.Target(config))
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-    assert upload.send(entry, config) == ("record 1 inserted", None)
+    assert upload.send(entry, upload.Target(config)) == "record 1 inserted"
 
 
 def test_no_output_and_no_file_holds_the_password(

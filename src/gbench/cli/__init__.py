@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -85,6 +87,7 @@ def main() -> None:
     """Entry point: expected errors become one sentence and an exit code; bugs keep their traceback."""
     try:
         code = cli.main(prog_name="gbench", standalone_mode=False)
+        sys.stdout.flush()  # here, where a full disk is told as everywhere
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
     except GbenchError as error:
         click.echo(f"gbench: error: {error}", err=True)
@@ -104,3 +107,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nobody is left to be told
         sys.exit(ExitCode.FAILED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        click.echo("gbench: error: can't write to stdout (No space left on device); free space there", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+        sys.exit(ExitCode.INFRASTRUCTURE)

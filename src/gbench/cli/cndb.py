@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from gbench.cli.run_options import bundle
-from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
+from gbench.cli.storing import cndb_folder, config_of, results_of, send_pending, store
+from gbench.errors import ExitCode, RecordError, UsageError
 
 if TYPE_CHECKING:
-    from gbench.cndb.config import DatabaseConfig
     from gbench.cndb.history import Wanted
-    from gbench.cndb.record import Record
-    from gbench.cndb.store import Stored
 
+MOST_ROWS = 2**31 - 1  # PostgreSQL's integer
+ROW_ID = click.IntRange(1, MOST_ROWS)
 STORE_TYPES = ("save", "update", "skip")
 
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
@@ -38,7 +37,7 @@ _database = bundle(
         ),
     ]
 )
-# What a command that stores records is told; `_store` takes it.
+# What a command that stores records is told; `gbench.cli.storing.store` takes it.
 _target = bundle(
     [
         click.option(
@@ -63,7 +62,9 @@ def _filters(limit: int) -> Callable[[Any], Any]:
             click.option("--device", help="Part of its name: v100."),
             click.option("--precision", help="FP32, TF32, AMP or BF16."),
             click.option("--since", help="Stored since then: 2026-01-31, 30d or 12h."),
-            click.option("--limit", type=click.IntRange(min=0), default=limit, show_default=True, help="0: all."),
+            click.option(
+                "--limit", type=click.IntRange(0, MOST_ROWS), default=limit, show_default=True, help="0: all."
+            ),
         ]
     )
 
@@ -98,9 +99,15 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
     if bool(files) == pending:
         raise UsageError("submit needs record files, or --pending alone", "e.g. gbench cndb submit cndb/records/*.yaml")
     if pending:
-        _send_pending(cndb_folder(target["cndb_dir"]), target["as_json"])
+        for name in ("db", "store_type", "yes"):
+            if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
+                option = name.replace("_", "-")
+                raise UsageError(
+                    f"--{option} and --pending contradict", "an entry of the spool names its database itself"
+                )
+        send_pending(cndb_folder(target["cndb_dir"]), target["as_json"])
         return
-    _store((item for path in files for item in _all(map(read_record, [path]))), **target)
+    store((item for path in files for item in results_of(map(read_record, [path]))), **target)
 
 
 @cndb.command("import")
@@ -118,7 +125,7 @@ def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
     """
     from gbench.cndb.importing import read_results
 
-    _store((item for path in files for item in _all(read_results(path, {"framework": framework}))), **target)
+    store((item for path in files for item in results_of(read_results(path, {"framework": framework}))), **target)
 
 
 @cndb.command("list")
@@ -139,7 +146,7 @@ def list_(as_csv: bool, as_json: bool, db: str, cndb_dir: Path | None, **filters
 
     if as_csv and as_json:
         raise UsageError("--csv and --json contradict each other", "give one of them")
-    config, wanted = _config(db, cndb_dir), _wanted(**filters)
+    config, wanted = config_of(db, cndb_dir), _wanted(**filters)
     with told(config):
         found = entries(connect(config), wanted)
     show = print_entries_json if as_json else print_csv if as_csv else print_entries
@@ -147,7 +154,7 @@ def list_(as_csv: bool, as_json: bool, db: str, cndb_dir: Path | None, **filters
 
 
 @cndb.command()
-@click.argument("number", metavar="ID", type=click.IntRange(min=1))
+@click.argument("number", metavar="ID", type=ROW_ID)
 @_database
 @_json
 def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
@@ -161,7 +168,7 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
     from gbench.cndb.database import connect, told
     from gbench.cndb.history import find
 
-    config = _config(db, cndb_dir)
+    config = config_of(db, cndb_dir)
     with told(config):
         found = find(connect(config), number)
     if as_json:
@@ -171,14 +178,15 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
 
 
 @cndb.command()
-@click.argument("numbers", metavar="[ID]...", nargs=-1, type=click.IntRange(min=1))
+@click.argument("numbers", metavar="[ID]...", nargs=-1, type=ROW_ID)
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for a file each.")
 @_filters(0)
 @_database
 def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path | None, **filters: Any) -> None:
     """Records as YAML, as they were submitted: those with these IDs, else all that the options leave.
 
-    Without --out to stdout, one document a record. A file that is there already is never overwritten.
+    Without --out to stdout, one document a record. A file that is there already is never overwritten. A row that holds
+    no record is reported and left out; the exit code is then 1.
 
     \b
     gbench cndb export 12 > record.yaml
@@ -189,10 +197,16 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
     from gbench.cndb.recordfile import file_name, to_yaml
     from gbench.files import make_folder, write_atomically
 
-    config, wanted = _config(db, cndb_dir), _wanted(**filters)
+    config, wanted = config_of(db, cndb_dir), _wanted(**filters)
+    bad: list[RecordError] = []
+
+    def tell(error: RecordError) -> None:
+        click.echo(f"gbench: error: {error}", err=True)
+        bad.append(error)
+
     with told(config):
         engine = connect(config)
-        chosen = ((n, find(engine, n).record) for n in numbers) if numbers else records(engine, wanted)
+        chosen = ((n, find(engine, n).record) for n in numbers) if numbers else records(engine, wanted, tell)
         if out is not None:
             make_folder(out)
         for number, record in chosen:
@@ -201,10 +215,12 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
                 click.echo(f"---\n{text}", nl=False)
                 continue
             path = out / file_name(record, record.run_id or f"id_{number}")
-            if path.exists() and path.read_text(encoding="utf-8") != text:
+            if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
                 raise RecordError(f"{path} is there and says otherwise", "take another folder for --out")
             write_atomically(path, text)
             click.echo(path)
+    if bad:
+        click.get_current_context().exit(ExitCode.FAILED)
 
 
 @cndb.command()
@@ -240,120 +256,8 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
     ctx.exit({True: ExitCode.OK, False: ExitCode.FAILED, None: ExitCode.INCONCLUSIVE}[verdict.holds])
 
 
-def cndb_folder(given: Path | None = None) -> Path:
-    """The CNDB folder: the one given, else the variable's, else the default."""
-    from gbench.settings.resolve import DEFAULT_CNDB_DIR
-
-    return (given or Path(os.environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR)).expanduser()
-
-
-def _config(db: str, cndb_dir: Path | None) -> DatabaseConfig:
-    from gbench.cndb.config import find_config
-
-    return find_config(db, cndb_folder(cndb_dir), os.environ)
-
-
 def _wanted(model: str | None, device: str | None, precision: str | None, since: str | None, limit: int) -> Wanted:
     from gbench.cli.history import moment
     from gbench.cndb.history import Wanted
 
     return Wanted(model, device, precision and precision.upper(), moment(since) if since else None, limit or None)
-
-
-def _all(results: Iterable[Record | RecordError]) -> Iterable[Record | RecordError]:
-    """The results of one file; the sentence about the file itself is one of them."""
-    try:
-        yield from results
-    except RecordError as error:
-        yield error
-
-
-def _sorted(items: Iterable[Record | RecordError]) -> tuple[list[Record], int]:
-    """The records, and how many could not be read; each of those is said as it comes."""
-    found: list[Record] = []
-    bad = 0
-    for item in items:
-        if isinstance(item, RecordError):
-            click.echo(f"gbench: error: {item}", err=True)
-            bad += 1
-        else:
-            found.append(item)
-    return found, bad
-
-
-def _store(
-    items: Iterable[Record | RecordError], store_type: str, yes: bool, db: str, cndb_dir: Path | None, as_json: bool
-) -> None:
-    """Store what could be read, and say how it went; the exit code tells of what could not."""
-    from gbench.cli.output import print_json
-    from gbench.cndb.upload import deliver
-
-    found, bad = _sorted(items)
-    config = _config(db, cndb_dir)
-    stored: list[Stored] = []
-    if found:
-        rebuild(config, yes)
-        stored, warning = deliver(config, found, store_type)
-        if warning is not None:
-            click.echo(f"warning: database {config.shown}: {warning}", err=True)
-    actions = ("inserted", "updated", "already there")
-    counts = {action: sum(one.action == action for one in stored) for action in actions}
-    if as_json:
-        print_json({"database": config.shown, **counts, "bad": bad, "records": [asdict(one) for one in stored]})
-    elif found:
-        told_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
-        click.echo(f"{config.shown}: {told_counts}" + (f"; {bad} could not be read" if bad else ""))
-    if bad:
-        click.get_current_context().exit(ExitCode.FAILED)
-
-
-def rebuild(config: DatabaseConfig, yes: bool) -> None:
-    """Drop all tables where the config asks for it and a person, or --yes, agrees.
-
-    Raises:
-        UsageError: nobody agrees. InfrastructureError: the database is down, or refuses.
-    """
-    from gbench.cndb.database import connect_or_create, told
-    from gbench.cndb.schema import drop_all
-
-    if not config.rebuild:
-        return
-    if not yes and not (
-        sys.stdin.isatty() and click.confirm(f"Drop all records in {config.shown}, as its config says?", err=True)
-    ):
-        raise UsageError(
-            f"database config {config.name} says `rebuild: 1`, which would drop all records in {config.shown}",
-            "give --yes to do it, or set `rebuild: 0`",
-        )
-    with told(config):
-        drop_all(connect_or_create(config))
-
-
-def _send_pending(cndb_dir: Path, as_json: bool) -> None:
-    from gbench.cli.output import print_json
-    from gbench.cndb.upload import config_of_run, read_entry, send, waiting
-
-    sent, kept = [], []
-    worst = ExitCode.OK
-    for path in waiting(cndb_dir):
-        try:
-            entry = read_entry(path)
-            if entry is None:
-                continue
-            config = config_of_run(entry.database, cndb_dir, os.environ)
-            action, warning = send(entry, config)
-        except GbenchError as error:
-            click.echo(f"gbench: error: {path.name}: {error}", err=True)
-            kept.append(path.name)
-            worst = max(worst, error.exit_code)
-            continue
-        if warning is not None:
-            click.echo(f"warning: database {config.shown}: {warning}", err=True)
-        sent.append(path.name)
-        if not as_json:
-            click.echo(f"{path.stem}: {action} in {config.shown}")
-    if as_json:
-        print_json({"sent": sent, "kept": kept})
-    else:
-        click.echo(f"{len(sent)} sent, {len(kept)} still waiting in {cndb_dir / 'spool'}")
-    click.get_current_context().exit(worst)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import yaml
 
 from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
 
@@ -105,13 +104,14 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
     config = _config(given)
     if config is None:
         return
-    from gbench.cli.cndb import rebuild
-    from gbench.cndb.upload import deliver
+    from gbench.cli.storing import rebuild
+    from gbench.cndb.upload import Target
 
     rebuild(config, given["yes"])
-    stored, warning = deliver(config, records, given["db_store_type"])
-    if warning is not None and given["log_level"] in ("DEBUG", "INFO", "WARNING"):
-        click.echo(f"cndb_submit: warning: database {config.shown}: {warning}", err=True)
+    target = Target(config)
+    stored = target.store(records, given["db_store_type"])
+    if target.warning is not None and given["log_level"] in ("DEBUG", "INFO", "WARNING"):
+        click.echo(f"cndb_submit: warning: database {config.shown}: {target.warning}", err=True)
     if given["log_level"] in ("DEBUG", "INFO"):
         for one in stored:
             click.echo(f"record {one.id} {one.action} in {config.shown}", err=True)
@@ -119,7 +119,7 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
 
 def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """What the flags are laid over: a record file, the lines of a benchmark log, or nothing; and where it is from."""
-    from gbench.cndb import logline
+    from gbench.cndb.importing import benchmark_lines, values_of
     from gbench.cndb.recordfile import read_record
 
     if given["load_file"]:
@@ -128,17 +128,11 @@ def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     if not given["data_file"]:
         return [({}, "the command line")]
     path = Path(given["data_file"])
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} can't be read ({error})", "give a benchmark log to --data_file") from error
     starts = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                starts.append((logline.parse(line), f"{path} line {number}"))
-            except ValueError as error:
-                raise RecordError(f"{path} line {number}: {error}", "mend or remove it") from error
+    for where, line in benchmark_lines(path):
+        if isinstance(line, RecordError):
+            raise line
+        starts.append((values_of(line, where), where))
     if not starts:
         raise RecordError(f"{path} holds no line", "give a benchmark log to --data_file")
     return starts
@@ -164,7 +158,7 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
 def _json_mapping(text: str, flag: str) -> Any:
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{flag} is not JSON ({error})", "write it like '{\"key\": 1}'") from error
     if values is not None and not isinstance(values, dict):
         raise RecordError(f"{flag} is no JSON mapping", "write it like '{\"key\": 1}'")
@@ -172,17 +166,20 @@ def _json_mapping(text: str, flag: str) -> Any:
 
 
 def _yaml_mapping(path: Path, flag: str) -> Any:
+    from gbench.cndb.reading import NO_YAML, line_of, load_yaml, read_text
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecordError(f"{flag} {path} can't be read as YAML", "give a file with a mapping") from error
+        values = load_yaml(read_text(path, f"give {flag} a file with a mapping"))
+    except NO_YAML as error:
+        said = f"{flag} {path}{line_of(error)} can't be read as YAML"
+        raise RecordError(said, "give a file with a mapping") from error
     if not isinstance(values, dict):
         raise RecordError(f"{flag} {path} is no mapping", "give one with a `name:`")
     return values
 
 
 def _config(given: Mapping[str, Any]) -> Any:
-    from gbench.cli.cndb import cndb_folder
+    from gbench.cli.storing import cndb_folder
     from gbench.cndb.config import find_config, parse_json
 
     cndb_dir = cndb_folder()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HEADINGS = ["id", "stored (UTC)", "model", "batch", "on", "device", "prec.", "img/s", "95 %", "losses"]
 RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
 GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> the least width it is cut to, the first to be cut first
+LEFT_OUT = (9, 8, 1, 3, 4, 6, 5)  # columns that a terminal is too narrow for, the first to go first
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name that holds some must not move the cursor
 UNLIMITED = 100_000  # columns of what is no terminal
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
@@ -38,13 +40,13 @@ def moment(text: str) -> datetime:
         return datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
     try:
         then = datetime.fromisoformat(text)
-    except ValueError:
+        return then.astimezone(timezone.utc) if then.tzinfo else then.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):  # OverflowError: in UTC, before the first year or after the last
         raise UsageError(f"--since {text!r} is no moment", "write 2026-01-31, or 30d, 12h, 2w ago") from None
-    return then if then.tzinfo else then.replace(tzinfo=timezone.utc)
 
 
 def print_entries(entries: list[Entry]) -> None:
-    """A table, no wider than the terminal: names and losses are cut, figures never."""
+    """A table, no wider than the terminal: names and losses are cut, then columns left out, model and figure last."""
     from rich.cells import cell_len, set_cell_size
 
     if not entries:
@@ -56,10 +58,15 @@ def print_entries(entries: list[Entry]) -> None:
     room = terminal - 2 * (len(widths) - 1)
     for column, least in GIVE_WAY.items():
         widths[column] = max(min(widths[column], least), widths[column] - max(0, sum(widths) - room))
+    shown = dict(enumerate(widths))
+    for column in LEFT_OUT:
+        if sum(shown.values()) + 2 * (len(shown) - 1) > terminal:
+            del shown[column]
     for row in rows:
         cells = [
             " " * (width - cell_len(cell)) + cell if column in RIGHT else _cut(cell, width, set_cell_size)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for column, width in shown.items()
+            for cell in [row[column]]
         ]
         line = "  ".join(cells).rstrip()
         click.echo(line if cell_len(line) <= terminal else _cut(line, terminal, set_cell_size))
@@ -87,15 +94,18 @@ def print_found(found: Found) -> None:
     """One record: what it is, its figure, then every key, in the contract's order, sorted within each."""
     record = found.record
     click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
-    click.echo(
+    said = (
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  {record.train_type}  "
         f"{record.dist_type}  {record.dataset}"
     )
+    click.echo(CONTROL.sub("?", said))
     match record.perf_data:
-        case {"throughput": float(figure), "throughput_interval": {"low": float(low), "high": float(high)}}:
-            click.echo(f"{figure:.4g} img/s, 95 % interval {low:.4g} to {high:.4g}")
-        case {"throughput": float(figure), **rest}:
-            click.echo(f"{figure:.4g} {rest.get('throughput_unit', '')}")
+        case {"throughput": float() | int() as figure, **rest}:
+            said = f"{figure:.4g} {rest.get('throughput_unit', '')}"
+            match rest:
+                case {"throughput_interval": {"low": float() | int() as low, "high": float() | int() as high}}:
+                    said += f", 95 % interval {low:.4g} to {high:.4g}"
+            click.echo(CONTROL.sub("?", said.rstrip()))
     click.echo()
     values = {
         key: dict(sorted(value.items())) if isinstance(value, dict) else value
@@ -114,13 +124,13 @@ def _cells(entry: Entry) -> list[str]:
         figure += f" {entry.unit}"
     losses = "  ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else str(value)
-        for name, value in (entry.metrics or {}).items()
+        for name, value in (entry.metrics if isinstance(entry.metrics, dict) else {}).items()
         if not isinstance(value, dict)
     )
-    return [
+    cells = [
         str(entry.id),
         _minute(entry.stored),
-        entry.model or "-",
+        _text(entry.model),
         _text(entry.batch_size),
         _text(entry.dev_num),
         _text(entry.device),
@@ -129,6 +139,7 @@ def _cells(entry: Entry) -> list[str]:
         interval,
         losses,
     ]
+    return [CONTROL.sub("?", cell) for cell in cells]
 
 
 def _cut(text: str, width: int, set_size: Callable[[str, int], str]) -> str:

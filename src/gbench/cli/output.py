@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -119,9 +118,7 @@ def tell_not_stored(finished: Sequence[Finished]) -> None:
     """Warn of records that a database did not take, and end with the exit code for that."""
     waiting = [one for one in finished if one.not_stored is not None]
     if waiting:
-        cndb_dir = shlex.quote(waiting[-1].folder.spec().cndb_dir)
-        later = f"gbench cndb submit --pending --cndb-dir {cndb_dir}"
-        click.echo(f"gbench: warning: not uploaded: {waiting[-1].not_stored}; later: {later}", err=True)
+        click.echo(f"gbench: warning: not uploaded: {waiting[-1].not_stored}", err=True)
         click.get_current_context().exit(ExitCode.NOT_UPLOADED)
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from gbench.cndb.reading import ENCODING, NO_YAML, UNREADABLE, line_of, load_yaml
 from gbench.errors import UsageError
 from gbench.paths import project_file
 
@@ -112,12 +112,10 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
             f"take {', '.join(NAMES)}, {EMBEDDED_NAME}, the path of a YAML file (docs/cndb.md), or false",
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or no such day as 2026-02-30
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
+        values = load_yaml(path.read_text(encoding=ENCODING))
+    except (*UNREADABLE, *NO_YAML) as error:
         raise UsageError(
-            f"database config {path}{line} can't be read as YAML", "mend it; docs/cndb.md has its keys"
+            f"database config {path}{line_of(error)} can't be read as YAML", "mend it; docs/cndb.md has its keys"
         ) from None  # YAML's own message would quote the line, and the line may be the password's
     return parse_config(values, name if name in NAMES else str(path.absolute()), str(path), cndb_dir, environ)
 
@@ -126,7 +124,7 @@ def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databas
     """The database that JSON text on a command line says. Raises UsageError."""
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError("--db_config is not JSON", "give a mapping, or a file with --db_file") from None
     return parse_config(values, "--db_config", "--db_config", cndb_dir, environ)
 

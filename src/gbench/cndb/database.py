@@ -7,6 +7,7 @@ lock, and is not stopped by this one either.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from gbench.files import make_folder
 
 LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
 CONNECT_S = 10
+SQL_LOG = logging.getLogger("sqlalchemy.engine.Engine")
 STATEMENT_S = 60  # a database that takes longer over one statement counts as down
 
 
@@ -50,7 +52,7 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
             with engine.connect():
                 return engine
         except DBAPIError as error:
-            if not _is_missing(error):
+            if not _is_missing(error.orig):
                 raise
         maintenance = make_url(config.uri).set(database="postgres")
         with create_engine(maintenance, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
@@ -86,19 +88,31 @@ def told(config: DatabaseConfig) -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise InfrastructureError(
-            f"database {config.shown}: {config.redact(lines[0])}", "see that it runs, and that its config is right"
-        ) from None  # the chain would show the connection's parameters
+        # The chain would show the connection's parameters.
+        raise InfrastructureError(f"database {config.shown}: {config.redact(lines[0])}", _hint(config, cause)) from None
 
 
-def _is_missing(error: DBAPIError) -> bool:
+def _hint(config: DatabaseConfig, cause: object) -> str:
+    on_sqlite = make_url(config.uri).get_backend_name() == "sqlite"
+    if _is_missing(cause):
+        return "gbench cndb submit RECORD makes it"
+    if getattr(cause, "sqlstate", None) == "42P01" or (on_sqlite and str(cause).startswith("no such table")):
+        return "gbench cndb submit RECORD makes its tables"
+    if on_sqlite:
+        return "see that it is a SQLite file which you may write, and that its disk has space"
+    return "see that it runs, and that its config is right"
+
+
+def _is_missing(cause: object) -> bool:
     """Whether a connection failed for want of the database itself; libpq gives no code for it, only its words."""
-    return getattr(error.orig, "sqlstate", None) == "3D000" or (
-        'database "' in str(error.orig) and "does not exist" in str(error.orig)
+    return getattr(cause, "sqlstate", None) == "3D000" or (
+        'database "' in str(cause) and "does not exist" in str(cause)
     )
 
 
 def _engine(config: DatabaseConfig) -> Engine:
+    if config.verbose and not SQL_LOG.handlers:
+        SQL_LOG.addHandler(logging.StreamHandler())  # to stderr; SQLAlchemy's own writes between the results on stdout
     url = make_url(config.uri)
     # One connection at a time, closed at once: a command-line tool shares none.
     if url.get_backend_name() == "sqlite":

@@ -5,7 +5,7 @@ Reads any database of the contract, the original's own included; nothing is writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -109,16 +109,28 @@ def find(engine: Engine, number: int) -> Found:
     return Found(number, row["md5"], row["create_at"], row["update_at"], record)
 
 
-def records(engine: Engine, wanted: Wanted) -> Iterator[tuple[int, Record]]:
+def records(
+    engine: Engine, wanted: Wanted, bad: Callable[[RecordError], None] | None = None
+) -> Iterator[tuple[int, Record]]:
     """Whole records with their ids, newest first, read as they are asked for.
 
+    Args:
+        bad: is told of a row that holds no record, which is then left out.
+
     Raises:
-        RecordError: a row holds no record. sqlalchemy.exc.SQLAlchemyError as in `find`.
+        RecordError: a row holds no record, and nobody is told. sqlalchemy.exc.SQLAlchemyError as in `find`.
     """
     query = _wanted(_whole(), wanted).execution_options(yield_per=FETCHED)
     with engine.connect() as connection:
         for row in connection.execute(query).mappings():
-            yield row["id"], checked(values_of_row(dict(row)), f"record {row['id']}")
+            try:
+                record = checked(values_of_row(dict(row)), f"record {row['id']}")
+            except RecordError as error:
+                if bad is None:
+                    raise
+                bad(error)
+            else:
+                yield row["id"], record
 
 
 def _said(engine: Engine, *path: str) -> ColumnElement[Any]:
@@ -148,6 +160,20 @@ def _whole() -> Select[Any]:
 
 
 def _wanted(query: Select[Any], wanted: Wanted) -> Select[Any]:
+    """The rows that are wanted, newest first.
+
+    Where only some of them are, their ids come first, by columns that lie in the row itself: else a database without
+    our index, as the original leaves one, would unpack the documents of all rows before it sorts them.
+    """
+    newest = ROW.create_at.desc(), ROW.id.desc()
+    if wanted.limit is None:
+        return _filtered(query, wanted).order_by(*newest)
+    named = select(ROW.id).join(models, models.c.id == ROW.model_id, isouter=True)
+    chosen = _filtered(named, wanted).order_by(*newest).limit(wanted.limit).subquery()
+    return query.join(chosen, chosen.c.id == ROW.id).order_by(*newest)
+
+
+def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
     if wanted.model is not None:  # pix2pix_resnet_9blocks is launched, pix2pix-resnet_9blocks recorded
         query = query.where(or_(*(models.c.name == name for name in {wanted.model, wanted.model.replace("_", "-", 1)})))
     if wanted.device is not None:
@@ -156,7 +182,7 @@ def _wanted(query: Select[Any], wanted: Wanted) -> Select[Any]:
         query = query.where(ROW.train_exec_mode == wanted.precision)
     if wanted.since is not None:
         query = query.where(ROW.create_at >= wanted.since)
-    return query.order_by(ROW.create_at.desc(), ROW.id.desc()).limit(wanted.limit)
+    return query
 
 
 def _entry(row: Any) -> Entry:

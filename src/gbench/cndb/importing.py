@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from gbench.cndb import logline
+from gbench.cndb.reading import read_lines
 from gbench.cndb.record import Record, checked
 from gbench.cndb.recordfile import read_record
 from gbench.errors import RecordError
 
 RECORD_SUFFIXES = (".yaml", ".yml")
+LOG_HINT = "give a benchmark log, or a record file named .yaml"
 
 
 def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | RecordError]:
@@ -21,27 +23,44 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
         path: a record file (.yaml, .yml), else a benchmark log. defaults: record keys that a log's lines do not give.
 
     Raises:
-        RecordError: the file itself can't be read.
+        RecordError: the file itself can't be read, or holds nothing.
     """
     if path.suffix.lower() in RECORD_SUFFIXES:
         yield read_record(path)
         return
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip() and not line.startswith("#"):
-                    yield _result_of(line, f"{path} line {number}", defaults)
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise RecordError(f"{path} can't be read ({why})", "give a benchmark log or a record file") from error
+    found = False
+    for where, line in benchmark_lines(path):
+        found = True
+        try:
+            if isinstance(line, RecordError):
+                raise line
+            if not logline.is_benchmark_line(line):
+                said = f"{where} is no benchmark log line"
+                raise RecordError(said, "it would begin `network:...,`; mend or remove it")
+            yield checked({**defaults, **values_of(line, where)}, where)
+        except RecordError as error:
+            yield error
+    if not found:
+        raise RecordError(f"{path} holds no result", LOG_HINT)
 
 
-def _result_of(line: str, where: str, defaults: Mapping[str, Any]) -> Record | RecordError:
+def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
+    """The lines of a benchmark log that say something, each with where it stands; for one that is no text, why.
+
+    Raises:
+        RecordError: the file itself can't be read.
+    """
+    for number, line in read_lines(path, LOG_HINT):
+        where = f"{path} line {number}"
+        if line is None:
+            yield where, RecordError(f"{where} is not UTF-8 text", "mend or remove it")
+        elif line.strip() and not line.startswith("#"):
+            yield where, line
+
+
+def values_of(line: str, where: str) -> dict[str, Any]:
+    """The record keys that a benchmark log line gives. Raises RecordError."""
     try:
-        if not logline.is_benchmark_line(line):
-            raise RecordError(f"{where} is no benchmark log line", "it would begin `network:...,`; mend or remove it")
-        return checked({**defaults, **logline.parse(line)}, where)
+        return logline.parse(line)
     except ValueError as error:
-        return RecordError(f"{where}: {error}", "mend or remove it")
-    except RecordError as error:
-        return error
+        raise RecordError(f"{where}: {error}", "mend or remove it") from error

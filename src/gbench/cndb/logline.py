@@ -11,6 +11,7 @@ from typing import Any
 from gbench.cndb.record import Record
 
 NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(.*)")
+NOT_FINITE = re.compile(r"[-+]?(nan|inf|infinity)\b", re.IGNORECASE)
 # key of the line -> key of the record; keys of mappings as SECTION.KEY
 KEYS = {
     "network": "model",
@@ -40,7 +41,7 @@ def parse(line: str) -> dict[str, Any]:
     """The record keys that a line gives: numbers as numbers, with their unit under `KEY_unit`.
 
     Raises:
-        ValueError: a field without a colon, or a count that is no whole number.
+        ValueError: a field without a colon, a count that is no whole number, or a figure that is not finite.
     """
     values: dict[str, Any] = {}
     for part in line.strip().split(","):
@@ -61,6 +62,8 @@ def parse(line: str) -> dict[str, Any]:
             continue
         inner = values.setdefault(section, {})
         number = NUMBER.fullmatch(text) if section == "perf_data" else None
+        if section == "perf_data" and NOT_FINITE.match(text):
+            raise ValueError(f"{key} {text!r} is not a finite number")
         inner[name] = float(number[1]) if number else text
         if number and number[2]:
             inner[f"{name}_unit"] = number[2]

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import yaml
 
+from gbench.cndb.reading import NO_YAML, line_of, load_yaml, read_text, why_of
 from gbench.cndb.record import Record, checked
-from gbench.cndb.values import DEPTH
 from gbench.errors import RecordError
 from gbench.files import make_folder, write_atomically
 
 try:
     from yaml import CSafeDumper as SafeDumper
-    from yaml import CSafeLoader as SafeLoader
 except ImportError:  # PyYAML built without libyaml: the same, slower
-    from yaml import SafeDumper, SafeLoader  # type: ignore[assignment]
+    from yaml import SafeDumper  # type: ignore[assignment]
 
 
 def file_name(record: Record, run_id: str) -> str:
@@ -53,31 +52,14 @@ def read_record(path: Path) -> Record:
     Raises:
         RecordError: it can't be read, is no plain YAML, or is no record.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-        raise RecordError(f"{path} can't be read ({why})", "give a CNDB record file") from error
-    return parse_record(text, str(path))
+    return parse_record(read_text(path, "give a CNDB record file"), str(path))
 
 
 def parse_record(text: str, where: str) -> Record:
     """The record that YAML text holds. Raises RecordError."""
     try:
-        _refuse_depth(text)
-        values = yaml.load(text, Loader=SafeLoader)  # builds plain values only
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        why = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise RecordError(f"{where}{line} is not plain YAML ({why})", "mend it, or export the record again") from error
+        values = load_yaml(text)
+    except NO_YAML as error:
+        said = f"{where}{line_of(error)} is not plain YAML ({why_of(error)})"
+        raise RecordError(said, "mend it, or export the record again") from error
     return checked(values, where)
-
-
-def _refuse_depth(text: str) -> None:
-    """Look before loading: libyaml's loader ends the process on text that nests some ten thousand deep."""
-    depth = 0
-    for event in yaml.parse(text, Loader=SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEPTH:
-            raise yaml.YAMLError(f"it nests more than {DEPTH} deep")

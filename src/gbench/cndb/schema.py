@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from gbench.cndb import views
+from gbench.cndb import additions, views
 from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect_or_create, writing
 from gbench.cndb.tables import METADATA
@@ -30,20 +30,21 @@ def prepared(config: DatabaseConfig) -> tuple[Engine, str | None]:
 
 
 def upgrade(engine: Engine) -> str | None:
-    """Run the steps that are missing; returns a warning where the database does not let us, but can be used without.
+    """Bring the schema up to date and complete; returns a warning where we may not, but can do without.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
     """
     try:
         with engine.connect() as connection:
-            if _known_and_complete(connection):
+            if _is_complete(connection):
                 return None
         with writing(engine) as connection:
-            if not _known_and_complete(connection):
+            if not _is_complete(connection):  # nobody else has done it meanwhile
                 config = _alembic()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+                additions.restore(connection)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != "42501":  # insufficient privilege
             raise
@@ -65,12 +66,13 @@ def drop_all(engine: Engine) -> None:
         connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
 
 
-def _known_and_complete(connection: Connection) -> bool:
-    """Whether no step is missing; a step that only a later gbench knows leaves the contract's tables as they are."""
-    current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
+def _is_complete(connection: Connection) -> bool:
+    """Whether all is there; what a later gbench has taken further is left to that one."""
+    current = set(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads())
     steps = ScriptDirectory.from_config(_alembic())
-    known = {step.revision for step in steps.walk_revisions()}
-    return bool(current) and (set(current) == set(steps.get_heads()) or not set(current) <= known)
+    if not current <= {step.revision for step in steps.walk_revisions()}:
+        return True
+    return current == set(steps.get_heads()) and not additions.missing(connection)
 
 
 def _alembic() -> Config:

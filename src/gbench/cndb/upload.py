@@ -8,8 +8,9 @@ sends it later. A run that did get there in spite of it is told by its run id, a
 from __future__ import annotations
 
 import json
+import shlex
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from gbench.cndb.config import DatabaseConfig, find_config
 from gbench.cndb.record import Record, checked
+from gbench.cndb.recordfile import read_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
 from gbench.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from gbench.cndb.store import Stored
 
 SPOOL = "spool"
@@ -31,9 +35,9 @@ DEADLINE_S = 120.0  # for one record; a database that is slower counts as down
 
 @dataclass(frozen=True)
 class Pending:
-    """A record that waits for its database."""
+    """A record that waits for its database. path: its entry; None for one that the spool could not take."""
 
-    path: Path
+    path: Path | None
     database: str
     store_type: str
     record: Record
@@ -69,37 +73,81 @@ def read_entry(path: Path) -> Pending | None:
         return Pending(path, values["database"], values["store_type"], checked(values["record"], str(path)))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(
             f"{path} is no spool entry of this gbench ({error})", "submit its record file by hand, then remove it"
         ) from error
 
 
-def deliver(config: DatabaseConfig, records: Iterable[Record], store_type: str) -> tuple[list[Stored], str | None]:
-    """Store records in a database that is made and brought up to date as needed, with the warning of `upgrade`.
+class Target:
+    """A database to store in: made, and brought up to date, when the first record goes there, and not again.
 
-    Raises:
-        InfrastructureError: the database is down, refuses, or broke off.
+    Attributes:
+        down: it could not be made ready. warning: that of `gbench.cndb.schema.upgrade`, once it is.
     """
-    from gbench.cndb.database import told
-    from gbench.cndb.schema import prepared
-    from gbench.cndb.store import submit
 
-    with told(config):
-        engine, warning = prepared(config)
-        return submit(engine, records, store_type), warning
+    def __init__(self, config: DatabaseConfig) -> None:
+        self.config = config
+        self.down = False
+        self.warning: str | None = None
+        self._engine: Engine | None = None
+
+    def store(self, records: Iterable[Record], store_type: str) -> list[Stored]:
+        """Store records.
+
+        Raises:
+            InfrastructureError: the database is down, refuses, or broke off.
+        """
+        from gbench.cndb.database import told
+        from gbench.cndb.schema import prepared
+        from gbench.cndb.store import submit
+
+        with told(self.config):
+            if self._engine is None:
+                self.down = True
+                self._engine, self.warning = prepared(self.config)
+                self.down = False
+            engine, self._engine = self._engine, None  # after a failure it is made ready anew
+            stored = submit(engine, records, store_type)
+            self._engine = engine
+            return stored
 
 
-def send(entry: Pending, config: DatabaseConfig) -> tuple[str, str | None]:
-    """Store a queued record and take it out of the spool; returns what became of it, and a warning if there is one.
+def send(entry: Pending, target: Target) -> str:
+    """Store a queued record and take it out of the spool; returns what became of it.
 
     Raises:
         InfrastructureError: the database did not take it in DEADLINE_S; the entry stays.
     """
-    with _deadline(config):
-        [stored], warning = deliver(config, [entry.record], entry.store_type)
-    entry.path.unlink(missing_ok=True)  # another one may have sent it at the same time
-    return f"record {stored.id} {stored.action}", warning
+    with _deadline(target.config):
+        [stored] = target.store([entry.record], entry.store_type)
+    if entry.path is not None:
+        entry.path.unlink(missing_ok=True)  # another one may have sent it at the same time
+    return f"record {stored.id} {stored.action}"
+
+
+def deliver(
+    record_path: Path, cndb_dir: Path, config: DatabaseConfig, warn: Callable[[str], None]
+) -> tuple[str | None, str | None]:
+    """A run's record, which is on disk, to its database, by way of the spool.
+
+    Returns:
+        What became of it; or why the database did not take it, and the command that sends it later. Never both.
+    """
+    record, target = read_record(record_path), Target(config)
+    later = ["--pending"]
+    try:
+        entry = queue(cndb_dir, record, config, "save")
+    except InfrastructureError as error:  # its file is there all the same
+        warn(f"warning: {error}")
+        entry, later = Pending(None, config.name, "save", record), [str(record_path), "--db", config.name]
+    try:
+        action = send(entry, target)
+    except InfrastructureError as error:
+        return None, f"{error}; later: gbench cndb submit {shlex.join([*later, '--cndb-dir', str(cndb_dir)])}"
+    if target.warning is not None:
+        warn(f"warning: database {config.shown}: {target.warning}")
+    return f"{action} in {config.shown}", None
 
 
 def config_of_run(database: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:

@@ -6,6 +6,7 @@ both understand.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 
 from sqlalchemy import Connection
@@ -17,9 +18,9 @@ WHERE oid = (SELECT relnamespace FROM pg_class WHERE oid = 'train_results'::regc
 """
 
 
-def create(connection: Connection) -> None:
-    """Make the views; the tables must be there. Raises sqlalchemy.exc.SQLAlchemyError."""
-    for view in VIEWS:
+def create(connection: Connection, names: Iterable[str] = VIEWS) -> None:
+    """Make the views, in this order; the tables must be there. Raises sqlalchemy.exc.SQLAlchemyError."""
+    for view in names:
         name = f"results_{connection.dialect.name}" if view == "results" else view
         sql = files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
         if name == "results_postgresql":

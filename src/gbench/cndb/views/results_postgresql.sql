@@ -3,7 +3,7 @@
 -- query in its place, so that the view costs what its query costs and uses the tables' indexes. For `public`, the schema
 -- that holds the tables is put in: the text is read again with each query, whatever that one's search path.
 -- Every cast stands behind a pattern: what is no number or no time is NULL, never an error.
-CREATE FUNCTION gbench_rows() RETURNS TABLE (
+CREATE OR REPLACE FUNCTION gbench_rows() RETURNS TABLE (
   id integer,
   run_time timestamptz,
   age_days double precision,

@@ -1,4 +1,7 @@
-"""Drawn rows of `train_results`, for benchmarks, of the size and variety of three years of a team's."""
+"""Drawn rows of `train_results`, for benchmarks, of the size and variety of three years of a team's.
+
+Rows, not records: to check and translate 100,000 records would take longer than all that is measured.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,109 @@
+"""Files that anyone may have written: text and YAML, read whole or refused in one sentence, and never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gbench.cndb.values import DEPTH
+from gbench.errors import RecordError
+
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML built without libyaml: the same, slower
+    from yaml import SafeLoader  # type: ignore[assignment]
+
+ENCODING = "utf-8-sig"  # Windows' editors put a mark before the text
+UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its marks, as bytes that are not UTF-8
+MOST_VALUES = 1_000_000  # a record of 8 GPUs has about a thousand
+UNREADABLE = (OSError, UnicodeDecodeError)
+NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # ValueError: no such day as 2026-02-30
+
+
+def read_text(path: Path, hint: str) -> str:
+    """All of a file.
+
+    Args:
+        hint: what to give in its place.
+
+    Raises:
+        RecordError: it is not there, no file, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding=ENCODING)
+    except UNREADABLE as error:
+        raise cant_read(path, error, hint) from error
+
+
+def read_lines(path: Path, hint: str) -> Iterator[tuple[int, str | None]]:
+    """The lines of a file with their numbers, from 1; None for one that is not UTF-8.
+
+    Raises:
+        RecordError: it is not there, no file, or of another encoding as a whole.
+    """
+    try:
+        with path.open(encoding=ENCODING, errors="surrogateescape") as lines:
+            for number, line in enumerate(lines, 1):
+                if number == 1 and line.startswith(UTF_16):
+                    raise RecordError(f"{path} can't be read (it is UTF-16 text)", "save it as UTF-8")
+                yield number, None if any("\udc80" <= letter <= "\udcff" for letter in line) else line
+    except OSError as error:
+        raise cant_read(path, error, hint) from error
+
+
+def cant_read(path: Path, error: OSError | UnicodeDecodeError, hint: str) -> RecordError:
+    """The sentence for a file that can't be read."""
+    why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
+    return RecordError(f"{path} can't be read ({why})", hint)
+
+
+def load_yaml(text: str) -> Any:
+    """The plain values that YAML text holds: text, numbers, dates, lists, mappings.
+
+    Raises:
+        yaml.YAMLError, ValueError, RecursionError: it holds none, or too many; NO_YAML.
+    """
+    _look_before_loading(text)
+    return yaml.load(text, Loader=SafeLoader)
+
+
+def line_of(error: Exception) -> str:
+    """` line 3`, where YAML's error stands there."""
+    mark = getattr(error, "problem_mark", None)
+    return f" line {mark.line + 1}" if mark else ""
+
+
+def why_of(error: Exception) -> str:
+    """What YAML says of its error, on one line."""
+    return getattr(error, "problem", None) or str(error).partition("\n")[0]
+
+
+def _look_before_loading(text: str) -> None:
+    """Libyaml's loader ends the process on text that nests some ten thousand deep.
+
+    And a few lines of aliases of aliases stand for more values than any memory holds, once they are written out.
+    """
+    sizes: dict[str | None, int] = {}  # anchor -> how many values an alias of it stands for
+    opened: list[tuple[str | None, int]] = []
+    values = 0
+    for event in yaml.parse(text, Loader=SafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor is not None:
+                sizes[anchor] = values - before
+        elif isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, values))
+            values += 1
+        elif isinstance(event, yaml.AliasEvent):
+            # One of a collection that holds it goes round until it is too deep.
+            inside = any(anchor == event.anchor for anchor, _ in opened)
+            values += values * DEPTH if inside else sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            values += 1
+        if len(opened) > DEPTH:
+            raise yaml.YAMLError(f"it nests more than {DEPTH} deep")
+        if values > MOST_VALUES:
+            raise yaml.YAMLError(f"it holds more than {MOST_VALUES:,} values, aliases written out")
