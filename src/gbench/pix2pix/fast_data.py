@@ -129,27 +129,27 @@ class ResidentLoader(_Drawing):
 
     def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
         super().__init__(dataset, share, levels, device)
-        self._halves = levels.shape[1:3]
         # A row of pixels of one colour is a row here: those of a crop are picked out first, then their columns.
         self._rows = torch.from_numpy(np.ascontiguousarray(levels)).to(device).view(-1, self.width)
+        self._planes = torch.arange(levels.shape[1] * levels.shape[2], device=device)
+        self._down, self._across = (torch.arange(side, device=device) for side in self.sides)
 
     def __iter__(self) -> Iterator[Batch]:
         batches = list(self.keys())
         numbers = [(index, *self._draw((epoch, index))) for keys in batches for epoch, index in keys]
-        drawn = torch.tensor(numbers, device=self.device).view(-1, 4)
+        drawn = torch.tensor(numbers).view(-1, 4).to(self.device, non_blocking=True)
         for keys, numbers_of_batch in zip(batches, drawn.split([len(keys) for keys in batches]), strict=True):
             yield self._batch(keys, self._cropped(*numbers_of_batch.unbind(1)))
 
     def _cropped(self, index: Tensor, left: Tensor, top: Tensor, flip: Tensor) -> Tensor:
         """(samples, 2, 3, height, width). index, left, top, flip: int64, one a sample."""
-        (height, width), samples, planes = self.sides, len(index), self._halves[0] * self._halves[1]
-        first = (index[:, None] * planes + torch.arange(planes, device=self.device)) * self.height + top[:, None]
-        rows = first[:, :, None] + torch.arange(height, device=self.device)
+        (height, width), samples, planes = self.sides, len(index), len(self._planes)
+        first = (index[:, None] * planes + self._planes) * self.height + top[:, None]
+        rows = first[:, :, None] + self._down
         bands = self._rows.index_select(0, rows.view(-1)).view(samples, planes * height, self.width)
-        columns = torch.arange(width, device=self.device).expand(samples, width)
-        columns = left[:, None] + torch.where(flip[:, None] == 1, width - 1 - columns, columns)
-        crops = bands.gather(2, columns[:, None].expand(samples, planes * height, width))
-        return crops.view(samples, *self._halves, height, width)
+        across = torch.where(flip[:, None] == 1, width - 1 - self._across, self._across)
+        columns = (left[:, None] + across)[:, None].expand(samples, planes * height, width)
+        return bands.gather(2, columns).view(samples, 2, -1, height, width)
 
 
 class SyntheticLoader(BatchKeys):

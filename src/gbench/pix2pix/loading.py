@@ -62,18 +62,19 @@ def _cached_levels(
     Raises:
         NoCache, GbenchError: as `prepare`, on every rank.
     """
-    started_s = time.perf_counter()
-    outcome: tuple[Identity, str] | Exception | None = None
+    outcome: tuple[Identity, dict[str, Any]] | Exception | None = None
     if ranks.is_first:
         try:
             identity = identity_of(dataset, dataset_sha256 or dataset_hash(dataset.folder.parent))
-            outcome = identity, prepare(cache, dataset, identity, _say)
+            started_s = time.perf_counter()
+            how = prepare(cache, dataset, identity, _say)
+            outcome = identity, {"how": how, "seconds": time.perf_counter() - started_s}
         except (NoCache, GbenchError) as error:
             outcome = error
     outcome = ranks.gather(outcome)[0]
     if not isinstance(outcome, tuple):
         raise outcome
-    identity, how = outcome
+    identity, facts = outcome
     path, problem = cache.file(identity), None
     try:
         levels = map_pairs(path, identity)
@@ -82,8 +83,7 @@ def _cached_levels(
     for why in ranks.gather(problem):
         if why is not None:
             raise NoCache(why)
-    taken_s = time.perf_counter() - started_s
-    return levels, {"file": path.name, "how": how, "seconds": taken_s, "size_bytes": path.stat().st_size}
+    return levels, {"file": path.name, "size_bytes": levels.nbytes, **facts}
 
 
 def _too_little_memory(levels: Levels, ranks: Ranks) -> str | None:
