@@ -36,22 +36,26 @@ def open_loader(
     dataset = AlignedDataset(data_dir, config, spec.seed)
     share = Share(spec.batch_per_device, ranks.rank, ranks.world_size, spec.config.schedule.drop_last)
     facts: dict[str, Any] = {"source": config.source, "asked": config.source, "because": None}
+    if config.source == "real":
+        return _plain(dataset, share, device), facts
     if config.source == "synthetic":
         return SyntheticLoader(dataset, share, device), facts
-    if config.uses_cache:
+    try:
         cache = CacheFolder(cache_dir, round(spec.cache_limit_gib * GIB))
-        try:
-            levels, facts["cache"] = _cached_levels(dataset, cache, dataset_sha256, ranks)
-        except NoCache as error:
-            _fall_back(facts, "real", str(error), ranks)
-        else:
-            if config.source == "resident":
-                few = _too_little_memory(levels, ranks)
-                if few is None:
-                    return ResidentLoader(dataset, share, levels, device), facts
-                _fall_back(facts, "cached", few, ranks)
-            return CachedLoader(dataset, share, levels, device), facts
-    return PairLoader(dataset, share, pin_memory=device.type == "cuda"), facts
+        levels, facts["cache"] = _cached_levels(dataset, cache, dataset_sha256, ranks)
+    except NoCache as error:
+        _fall_back(facts, "real", str(error), ranks)
+        return _plain(dataset, share, device), facts
+    if config.source == "resident":
+        why_not = _too_little_memory(levels, ranks)
+        if why_not is None:
+            return ResidentLoader(dataset, share, levels, device), facts
+        _fall_back(facts, "cached", why_not, ranks)
+    return CachedLoader(dataset, share, levels, device), facts
+
+
+def _plain(dataset: AlignedDataset, share: Share, device: torch.device) -> PairLoader:
+    return PairLoader(dataset, share, pin_memory=device.type == "cuda")
 
 
 def _cached_levels(
