@@ -93,8 +93,7 @@ def prepare(
                 raise NoCache(error.what) from error
             broken = _why_broken(path, identity)  # someone else may have made it meanwhile
             if broken is not None:
-                say(f"decoding {len(dataset)} pairs once, into {path}")
-                _make(folder, path, dataset, identity)
+                _make(folder, path, dataset, identity, say)
                 return f"made anew: it was broken ({broken})" if broken else "made"
     if path.stat().st_size > folder.limit_bytes:
         raise _above(path.stat().st_size, folder.limit_bytes)
@@ -148,12 +147,15 @@ def _open(file: FileIO, identity: Identity) -> tuple[Levels, npt.NDArray[np.uint
     return stored, sums, shape
 
 
-def _make(folder: CacheFolder, path: Path, dataset: AlignedDataset, identity: Identity) -> None:
+def _make(
+    folder: CacheFolder, path: Path, dataset: AlignedDataset, identity: Identity, say: Callable[[str], None]
+) -> None:
     """Decode all pairs by all cores into a file beside `path`, then rename it. The caller has the folder's lock."""
     shape = dataset.levels(0).shape
     size = _size(len(dataset), shape)
     if size > folder.limit_bytes:
         raise _above(size, folder.limit_bytes)
+    say(f"decoding {len(dataset)} pairs once, into {path} ({size / GIB:.3g} GiB)")
     header = json.dumps({"identity": identity, "shape": shape}).encode()
     partial = path.with_suffix(".partial")
 
