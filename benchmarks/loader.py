@@ -2,8 +2,8 @@
 
     python benchmarks/loader.py [--rounds 40] [--dataset data/facades] [--device cuda] [--json]
 
-All on one core, with one thread of torch and no loader processes, in the recipe's sizes: scaled to 286 pixels, crops of
-256 with flips. Two stages of the way are timed:
+On one core, with one thread of torch and no loader processes, in the recipe's sizes: scaled to 286 pixels, crops of 256
+with flips. Two stages of the way are timed:
 
     levels    a batch of uint8 levels on the host, decoded and scaled (plain) or mapped (cached), cropped and flipped
     tensors   what the training takes: float32 in [-1, 1], on the device
@@ -11,8 +11,8 @@ All on one core, with one thread of torch and no loader processes, in the recipe
 Plain is the project's own loader, which carries out upstream's operations anew for every picture in every epoch. Rates
 are images a second of processor time: what one core does that has nothing else to do (with --device cuda, of time). A
 round is a block of each in turn, and ratios are taken within rounds, so that what else the machine does falls on all.
-Prints medians over the rounds with 95 % intervals; and how long a start with a cache that is there takes: until its
-file has been checked, all of it, and mapped. Without --dataset the pairs are drawn, 400 of 512x256 pixels.
+Prints medians over the rounds with 95 % intervals; and how long a start with a cache that is there takes, on all cores:
+until its file has been checked, all of it, and mapped. Without --dataset the pairs are drawn, 400 of 512x256 pixels.
 """
 
 from __future__ import annotations
@@ -85,8 +85,6 @@ def measure(arguments: argparse.Namespace, root: Path, cache_dir: Path) -> dict[
     start_s = time.perf_counter()
     prepare(folder, dataset, identity)
     made_s = time.perf_counter() - start_s
-    core = min(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
     starts_s, processor_s = [], []
     for _ in range(STARTS):
         start_s, of_processor_s = time.perf_counter(), time.process_time()
@@ -94,6 +92,7 @@ def measure(arguments: argparse.Namespace, root: Path, cache_dir: Path) -> dict[
         levels = map_pairs(folder.file(identity), identity)
         starts_s.append(time.perf_counter() - start_s)
         processor_s.append(time.process_time() - of_processor_s)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     share = Share(BATCH, rank=0, world_size=1, drop_last=True)
     ways = {
         "levels plain": levels_by(dataset, dataset.levels),
