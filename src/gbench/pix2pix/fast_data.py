@@ -137,7 +137,7 @@ class ResidentLoader(_Drawing):
     def __iter__(self) -> Iterator[Batch]:
         batches = list(self.keys())
         numbers = [(index, *self._draw((epoch, index))) for keys in batches for epoch, index in keys]
-        drawn = torch.tensor(numbers).view(-1, 4).to(self.device, non_blocking=True)
+        drawn = torch.tensor(numbers, dtype=torch.int64).view(len(numbers), 4).to(self.device, non_blocking=True)
         for keys, numbers_of_batch in zip(batches, drawn.split([len(keys) for keys in batches]), strict=True):
             yield self._batch(keys, self._cropped(*numbers_of_batch.unbind(1)))
 

@@ -33,6 +33,8 @@ HEADER_BYTES = 4096
 PATIENCE_S = 300.0  # for another run that is making a file
 GIB = 1024**3
 
+BROKEN = (OSError, ValueError, LookupError, TypeError)  # what reading a file raises that is not as it was written
+
 Levels = npt.NDArray[np.uint8]
 Identity = dict[str, Any]
 
@@ -84,6 +86,8 @@ def prepare(
         InfrastructureError: a picture is no usable pair.
     """
     path = folder.file(identity)
+    with contextlib.suppress(OSError):  # there is none yet
+        _require_room(path.stat().st_size, folder)
     broken = _why_broken(path, identity)
     if broken is not None:
         with ExitStack() as stack:
@@ -95,8 +99,6 @@ def prepare(
             if broken is not None:
                 _make(folder, path, dataset, identity, say)
                 return f"made anew: it was broken ({broken})" if broken else "made"
-    if path.stat().st_size > folder.limit_bytes:
-        raise _above(path.stat().st_size, folder.limit_bytes)
     with contextlib.suppress(OSError):  # someone else's file
         os.utime(path)  # used: not the first to make room for another
     return "found"
@@ -113,9 +115,9 @@ def map_pairs(path: Path, identity: Identity) -> Levels:
     try:
         with path.open("rb", buffering=0) as file:
             stored, _, shape = _open(file, identity)
-    except (OSError, ValueError) as error:
+    except BROKEN as error:
         raise NoCache(f"{path} can't be mapped ({error})") from error
-    return stored[:, : _bytes(shape)].reshape(len(stored), *shape)
+    return np.asarray(stored)[:, : _bytes(shape)].reshape(len(stored), *shape)
 
 
 def _why_broken(path: Path, identity: Identity) -> str | None:
@@ -130,13 +132,13 @@ def _why_broken(path: Path, identity: Identity) -> str | None:
                 return "a pair does not have the sum that was written with it"
     except FileNotFoundError:
         return ""
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except BROKEN as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def _open(file: FileIO, identity: Identity) -> tuple[Levels, npt.NDArray[np.uint64], tuple[int, ...]]:
-    """The stored bytes of each pair, padding included, their sums, and a pair's shape. Raises OSError, ValueError."""
+    """The stored bytes of each pair, padding included, their sums, and a pair's shape. Raises BROKEN."""
     header = json.loads(file.read(HEADER_BYTES).rstrip(b"\0"))
     if not isinstance(header, dict) or header.get("identity") != identity:
         raise ValueError("it is of something else")
@@ -156,8 +158,7 @@ def _make(
     """Decode all pairs by all cores into a file beside `path`, then rename it. The caller has the folder's lock."""
     shape = dataset.levels(0).shape
     size = _size(len(dataset), shape)
-    if size > folder.limit_bytes:
-        raise _above(size, folder.limit_bytes)
+    _require_room(size, folder)
     say(f"decoding {len(dataset)} pairs once, into {path} ({size / GIB:.3g} GiB)")
     header = json.dumps({"identity": identity, "shape": shape}).encode()
     partial = path.with_suffix(".partial")
@@ -239,5 +240,8 @@ def _size(pairs: int, shape: tuple[int, ...]) -> int:
     return HEADER_BYTES + pairs * (_padded(shape) + 8)
 
 
-def _above(size: int, limit: int) -> NoCache:
-    return NoCache(f"its pairs take {size / GIB:.3g} GiB once decoded, above --cache-limit {limit / GIB:.3g}")
+def _require_room(size: int, folder: CacheFolder) -> None:
+    if size > folder.limit_bytes:
+        raise NoCache(
+            f"its pairs take {size / GIB:.3g} GiB once decoded, above --cache-limit {folder.limit_bytes / GIB:.3g}"
+        )
