@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import socket
 import statistics
@@ -26,6 +25,7 @@ from typing import NamedTuple
 
 import psutil
 import torch
+from medians import Median
 
 from gbench.datasets.synth import synth
 from gbench.measure.clock import HostMarks, StepClock, clock_for
@@ -157,13 +157,10 @@ def compare(arguments: argparse.Namespace, ranks: Ranks, base: Path) -> list[dic
 
 def cost(on_s: Sequence[float], off_s: Sequence[float]) -> str:
     """The median of what a step costs more, with a 95 % interval by order statistics, in words."""
-    more_s = sorted(on - off for on, off in zip(on_s, off_s, strict=True))
-    middle, beside = len(more_s) // 2, math.ceil(0.98 * math.sqrt(len(more_s)))
-    low_s, high_s = more_s[max(0, middle - beside)], more_s[min(len(more_s) - 1, middle + beside)]
-    more, step = statistics.median(more_s), statistics.median(off_s)
+    more_s, step_s = Median.of([on - off for on, off in zip(on_s, off_s, strict=True)]), statistics.median(off_s)
     return (
-        f"{more * 1e6:.0f} us a step (95 % interval {low_s * 1e6:.0f} to {high_s * 1e6:.0f}), {more / step:.2%} of "
-        f"{step * 1e3:.1f} ms"
+        f"{more_s.value * 1e6:.0f} us a step (95 % interval {more_s.low * 1e6:.0f} to {more_s.high * 1e6:.0f}), "
+        f"{more_s.value / step_s:.2%} of {step_s * 1e3:.1f} ms"
     )
 
 

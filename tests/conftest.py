@@ -86,6 +86,7 @@ def make_spec(facades: Path, tmp_path: Path) -> Callable[..., RunSpec]:
             "options": {"DATASETS_DIR": str(facades), "DATASETS": "synthetic", "CNDB_DIR": str(tmp_path / "cndb")},
             "results_dir": str(tmp_path / "results"),
             "logs_dir": str(tmp_path / "logs"),
+            "cache_dir": str(tmp_path / "cache"),
         }
         return resolve(Request(**{**values, **changes}, settings=settings), {}).spec
 

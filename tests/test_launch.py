@@ -74,6 +74,39 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     assert "network:pix2pix-resnet_9blocks, batch size:4, device count:1, dpf mode:Single" in log.read_text()
 
 
+def test_two_ranks_train_from_one_cache_and_the_result_and_its_record_say_so(
+    gbench: Gbench, small_launch: list[str], tmp_path: Path
+) -> None:
+    arguments = ["--steps", 5, "--warmup", 2, "--data", "cached", "--cache-dir", tmp_path / "cache", "-q"]
+    answer = gbench("launch", "pix2pix_resnet_9blocks", 4, 2, "FP32", *small_launch, *arguments)
+    assert answer.code == 0, answer.err
+    assert "img/s end to end, on pictures decoded before the run" in answer.out
+    assert "\ndata          cached\n" in answer.out
+    assert "data loading included" not in answer.out
+    (path,) = (tmp_path / "cache").glob("*.pairs")
+    record = record_of(the_run(tmp_path))
+    assert record.hyper_params is not None and record.extra is not None
+    assert record.hyper_params["data_source"] == "cached"
+    assert record.extra["data"]["cache"]["file"] == path.name
+    assert "End to end, on pictures decoded before the run" in (the_run(tmp_path).path / "report.html").read_text()
+
+
+def test_a_cache_folder_that_can_not_be_made_costs_the_cache_and_not_the_run(
+    gbench: Gbench, small_launch: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    arguments = ["--steps", 5, "--warmup", 2, "--data", "resident", "--cache-dir", tmp_path / "file/cache"]
+    answer = gbench("launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, *arguments)
+    assert answer.code == 0, answer.err
+    assert "end to end, data loading included" in answer.out
+    record = record_of(the_run(tmp_path))
+    assert record.hyper_params is not None and record.extra is not None
+    assert record.hyper_params["data_source"] == "real"
+    (warning,) = record.extra["warnings"]
+    assert warning.startswith(f"--data resident is not to be had: can't write {tmp_path}/file/cache")
+    assert f"warning: {warning}" in answer.err
+
+
 def test_drawn_pictures_are_not_called_facades_without_a_warning(
     gbench: Gbench, small_launch: list[str], tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from gbench.cndb.recordfile import save, write_record
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
-from gbench.files import require_writable
+from gbench.files import make_folder, require_writable
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
@@ -100,6 +100,7 @@ def launch(
         require_devices(spec, gpus)
         spec = locate_dataset(spec)
         dataset, warnings = _dataset_facts(spec)
+        spec = _with_cache_folder(spec, warnings)
         runner = make_runner(spec, environ, rebuild)
         require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
         folder = resumed or RunFolder.create(spec)
@@ -196,6 +197,23 @@ def _dataset_facts(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
     if manifest.name == spec.dataset:
         return facts, []
     return facts, [f"DATASETS is {spec.dataset}, but {root} says of itself that it is {manifest.name}"]
+
+
+def _with_cache_folder(spec: RunSpec, warnings: list[str]) -> RunSpec:
+    """`spec`, its folder of decoded pairs made where it takes one; decoding in the run, with a warning, where it can't.
+
+    The folder must be there, and be the caller's, before a container mounts it.
+    """
+    if not spec.config.data.uses_cache:
+        return spec
+    try:
+        make_folder(Path(spec.cache_dir))
+    except InfrastructureError as error:
+        source = spec.config.data.source
+        warnings.append(f"--data {source} is not to be had: {error.what}; the run takes --data real")
+        data = spec.config.data.model_copy(update={"source": "real"})
+        return spec.model_copy(update={"config": spec.config.model_copy(update={"data": data})})
+    return spec
 
 
 def _host_facts(

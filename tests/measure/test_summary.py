@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gbench.cli.output import summary_lines
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.measure.summary import summarize as summarize_run
 from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
@@ -155,3 +156,24 @@ def test_a_throttled_stretch_is_marked_and_the_clean_throughput_stands_beside_th
     assert list(summary.disturbance.share_by_reason) == ["gpu 0: hw_thermal_slowdown"]
     assert summary.throughput_img_s == pytest.approx(23 * 32 / 2.8)
     assert summary.throughput_clean_img_s == pytest.approx(320.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "meaning"),
+    [
+        (None, "end to end, data loading included"),
+        ({"source": "real", "asked": "cached", "because": "the disk is full"}, "end to end, data loading included"),
+        ({"source": "cached", "asked": "cached", "because": None}, "end to end, on pictures decoded before the run"),
+        ({"source": "synthetic", "asked": "synthetic", "because": None}, "of computing alone, on one batch of noise"),
+    ],
+)
+def test_the_headline_says_what_was_loaded_in_it(data: dict[str, str] | None, meaning: str) -> None:
+    environment = {"ended": {"steps": 4}, **({"data": data} if data else {})}
+    summary = summarize_run([stream([0.1] * 4, G_L1=1.0)], environment, Telemetry())
+    assert summary is not None
+    assert summary.throughput_is == meaning
+    lines = summary_lines(summary)
+    assert lines[0] == f"throughput    40 img/s {meaning}"
+    told = [line.split(maxsplit=1)[1] for line in lines if line.startswith("data ")]
+    expected = {None: [], "real": ["real: the disk is full"]}
+    assert told == expected.get(data and data["source"], [data and data["source"]])

@@ -88,3 +88,19 @@ def test_counting_the_work_leaves_the_runs_random_numbers_as_they_are(
     spec = make_spec()
     Trainer(spec, RunFolder.create(spec), facades, ranks)
     assert torch.initial_seed() == (spec.seed + 1) << 16
+
+
+@pytest.mark.parametrize("source", ["cached", "resident"])
+def test_the_losses_do_not_depend_on_where_the_pictures_come_from(
+    make_spec: MakeSpec, facades: Path, tmp_path: Path, ranks: Ranks, source: str
+) -> None:
+    (tmp_path / "cache").mkdir()
+    runs = []
+    for each in ("real", source):
+        spec = make_spec(steps=6, data_source=each, deterministic=True)
+        runs.append(RunFolder.create(spec))
+        Trainer(spec, runs[-1], facades, ranks).run()
+    plain, fast = ([step.losses for step in run.steps(0)] for run in runs)
+    assert plain == fast and len(plain) == 6
+    environment = runs[1].read("environment.json")
+    assert environment is not None and environment["data"]["source"] == source

@@ -77,6 +77,17 @@ def test_a_run_on_the_cpu_asks_for_no_gpu_and_shares_the_cores(tmp_path: Path) -
     assert request["environment"]["OMP_NUM_THREADS"] == "8"
 
 
+def test_a_run_from_a_cache_may_write_to_its_folder_and_no_other_run_sees_it(tmp_path: Path) -> None:
+    plain = make_spec(tmp_path, cache_dir="/home/user/.cache/gbench")
+    data = plain.config.data.model_copy(update={"source": "resident"})
+    cached = plain.model_copy(update={"config": plain.config.model_copy(update={"data": data})})
+    mount = {"Target": "/gbench/cache", "Source": "/home/user/.cache/gbench", "Type": "bind", "ReadOnly": False}
+    for spec, given in ((plain, False), (cached, True)):
+        request = container_request(spec, "i", "i", tmp_path, CALLER)
+        assert (mount in request["mounts"]) == given
+        assert request["environment"]["TORCHRUN"].endswith(" --cache-dir /gbench/cache") == given
+
+
 def test_describe_needs_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
     described = DockerRunner(make_spec(tmp_path, from_image="base:1")).describe()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from gbench.cli.run_options import DATA_SOURCES
 from gbench.errors import UsageError
 from gbench.paths import project_file
 from gbench.settings.catalog import load_model, model_names
 from gbench.settings.resolve import Request, Resolved, new_run_id, resolve
+from gbench.settings.spec import DataSource
 
 
 def ask(environ: dict[str, str] | None = None, **changes: object) -> Resolved:
@@ -138,3 +141,28 @@ def test_run_ids_sort_by_time_and_never_collide() -> None:
     ids = {new_run_id("m") for _ in range(50)}
     assert len(ids) == 50
     assert all(id.split("-")[1] == "m" and id[8] == "T" for id in ids)
+
+
+def test_the_source_of_the_data_is_an_option_and_a_setting() -> None:
+    assert ask().spec.config.data.source == "real"
+    for given in ({"data_source": "cached"}, {"settings": ("data.source=cached",)}):
+        resolved = ask(**given)
+        assert resolved.spec.config.data.source == "cached"
+        assert resolved.origins["data.source"] == "option"
+    assert get_args(DataSource) == DATA_SOURCES
+
+
+def test_the_folder_of_decoded_pairs_is_the_users_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for environ, option, expected, origin in (
+        ({}, None, tmp_path / ".cache/gbench", "default"),
+        ({"XDG_CACHE_HOME": "/scratch"}, None, Path("/scratch/gbench"), "variable XDG_CACHE_HOME"),
+        ({"XDG_CACHE_HOME": "/scratch"}, "here", Path("here").resolve(), "option"),
+    ):
+        resolved = ask(environ, cache_dir=option)
+        assert (resolved.spec.cache_dir, resolved.origins["cache_dir"]) == (str(expected), origin)
+
+
+def test_nothing_converges_to_noise() -> None:
+    with pytest.raises(UsageError, match="--data synthetic is one batch of noise"):
+        ask(data_source="synthetic", recipe="convergence")

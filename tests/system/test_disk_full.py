@@ -1,4 +1,4 @@
-"""A disk that fills up in the middle of a run: one sentence, nothing left running, what was measured still counts."""
+"""A disk that is full: the run's, which ends it with one sentence, or the cache's, which the run goes on without."""
 
 from __future__ import annotations
 
@@ -81,3 +81,20 @@ def test_a_full_disk_ends_the_run_with_one_sentence(
     summary = gbench("summary", run)
     assert summary.code == 0
     assert "INCOMPLETE" in summary.out
+
+
+@pytest.mark.parametrize(("remount", "reason"), [(None, "No space left on device"), ("ro", "Read-only file system")])
+def test_a_disk_without_room_for_the_cache_costs_the_cache_alone(
+    gbench: Callable[..., Answer], small_launch: list[str], small_disk: Path, remount: str | None, reason: str
+) -> None:
+    cache = small_disk / "cache"
+    cache.mkdir()
+    if remount:
+        subprocess.run(["mount", "-o", f"remount,{remount}", str(small_disk)], check=True)
+    arguments = [*small_launch, "--steps", 5, "--warmup", 2, "-q", "--data", "cached", "--cache-dir", cache]
+    answer = gbench("launch", "pix2pix_resnet_6blocks", 2, 1, "FP32", *arguments)
+    assert answer.code == 0, answer.err
+    assert "end to end, data loading included" in answer.out
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("data "))
+    assert line.startswith(f"data          real: can't write {cache}/") and reason in line
+    assert [path.name for path in cache.iterdir()] == ([] if remount else [".lock"])

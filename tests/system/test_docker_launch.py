@@ -40,7 +40,8 @@ def test_a_launch_in_a_container_is_a_launch(
     docker_client: docker.DockerClient, in_docker: list[str], gbench: Callable[..., Answer], tmp_path: Path
 ) -> None:
     start = time.time()
-    answer = gbench(*in_docker, "--steps", 6, "--warmup", 2)
+    cache = tmp_path / "cache"
+    answer = gbench(*in_docker, "--steps", 6, "--warmup", 2, "--data", "cached", "--cache-dir", cache)
     assert answer.code == 0, answer.err
     (path,) = (tmp_path / "results").iterdir()
     folder = RunFolder(path)
@@ -51,6 +52,11 @@ def test_a_launch_in_a_container_is_a_launch(
     record = yaml.safe_load(record_path.read_text())
     assert (record["dev_num"], record["dist_type"], record["train_type"]) == (2, "DDP", "FP32")
     assert record["perf_data"]["throughput"] > 0
+
+    # decoded pictures are kept on the host, as the caller's, for the next run
+    assert record["extra"]["data"]["source"] == "cached"
+    (pairs,) = cache.glob("*.pairs")
+    assert pairs.stat().st_uid == os.getuid()
 
     # the image that the record names is the one that ran, and of the run no container is left
     events = events_of(docker_client, path.name, start)

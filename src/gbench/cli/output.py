@@ -146,7 +146,7 @@ def summary_lines(summary: Summary) -> list[str]:
     """A run's figures for a person, fit to be pasted in a ticket."""
     interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
     figures = {
-        "throughput": f"{summary.throughput_img_s:.4g} img/s end to end, data loading included",
+        "throughput": f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}",
         "95 % interval": (
             f"{interval.low:.4g} to {interval.high:.4g} img/s (+-{interval.half_width_share:.2%}), blocks of "
             f"{interval.block_length} steps"
@@ -166,6 +166,8 @@ def summary_lines(summary: Summary) -> list[str]:
         figures["throttled"] = f"{summary.disturbance.marked_share:.1%} of the steps; " + _img_s(
             summary.throughput_clean_img_s, "without them", "no step is known to be clean"
         )
+    if summary.data_source != "real" or summary.data_source_reason is not None:
+        figures["data"] = ": ".join(filter(None, (summary.data_source, summary.data_source_reason)))
     if bounds is not None:
         shares = [f"{bounds.tflop_s:.4g} TFLOP/s a device"]
         if bounds.measured_flop_share is not None:

@@ -26,6 +26,7 @@ VARIABLES = {
     "--dockerfile": ("DOCKERFILE", "Dockerfile of the image."),
     "--config": ("CONFIG", "Folder of MODEL.yaml files."),
 }
+DATA_SOURCES = ("real", "cached", "resident", "synthetic")  # those of settings.spec, which loads too slowly for help
 
 
 class Seconds(click.ParamType[float]):
@@ -97,6 +98,25 @@ def run_options(command: Any) -> Any:
                 multiple=True,
                 metavar="KEY=VALUE",
                 help="A value of the model's config: network.ngf=16.",
+            ),
+            click.option(
+                "--data",
+                "data_source",
+                type=click.Choice(DATA_SOURCES),
+                help="real: decode every picture in every epoch, as upstream (default); cached: decode once, crop and "
+                "flip in the run; resident: the same on the device; synthetic: one batch of noise, computing alone.",
+            ),
+            click.option(
+                "--cache-dir", metavar="DIR", help="Where decoded pictures are kept; default: ~/.cache/gbench."
+            ),
+            click.option(
+                "--cache-limit",
+                "cache_limit_gib",
+                type=click.FloatRange(min=0),
+                metavar="GIB",
+                default=4.0,
+                show_default=True,
+                help="What they may take there together; a larger dataset is read as --data real.",
             ),
             *(
                 click.option(option, variable.lower(), metavar=variable, help=f"{text} Variable: {variable}.")

@@ -59,7 +59,10 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         precision_flags=environment["precision_at_end"],
         gpus=environment["hardware"].get("gpus"),
         ended=environment["ended"],
+        data=environment.get("data"),
     )
+    if "data" in environment:
+        values["hyper_params"]["data_source"] = environment["data"]["source"]  # that ran, not that was asked for
     return sealed(checked(values, str(folder.path)))
 
 

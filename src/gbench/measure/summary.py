@@ -25,6 +25,12 @@ from gbench.measure.telemetry.summary import TelemetrySummary
 from gbench.measure.telemetry.summary import summarize as summarize_telemetry
 from gbench.runfolder import RunFolder, Step
 
+THROUGHPUT_IS = {  # by data_source
+    "real": "end to end, data loading included",
+    "cached": "end to end, on pictures decoded before the run",
+    "resident": "end to end, on pictures laid on the devices before the run",
+    "synthetic": "of computing alone, on one batch of noise",
+}
 LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
 
 
@@ -32,11 +38,12 @@ LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
 class Summary:
     """What `result.json` says. Times in seconds, throughputs in images a second over all devices, shares of 1.
 
-    complete: the run came to the end it had set itself. steps, images, wall_s: measured, after the warm-up, by the
-    clock of the rank that was slowest from there on. warmup_steps: at least those that the spec leaves out, and those
-    before the step times settled; steady_state: whether they did, said in words beside it.
+    complete: the run came to the end it had set itself. data_source: where batches came from (`real`: every picture
+    decoded in the run); data_source_reason: why not from where they were asked for. steps, images, wall_s: measured,
+    after the warm-up, by the clock of the rank that was slowest from there on. warmup_steps: at least those that the
+    spec leaves out, and those before the step times settled; steady_state: whether they did, said in words beside it.
 
-    throughput_img_s: the headline, data loading included, with its 95 % interval; without_data: the same images over
+    throughput_img_s: the headline, THROUGHPUT_IS, with its 95 % interval; without_data: the same images over
     the time without data wait; clean: over the steps known to be undisturbed (None where that is not known); legacy: as
     launch.sh took it, from steps 3 to 7 of the run, computing alone (None for a shorter run).
 
@@ -49,6 +56,8 @@ class Summary:
     """
 
     complete: bool
+    data_source: str
+    data_source_reason: str | None
     ranks: int
     warmup_steps: int
     steady_state: bool
@@ -74,6 +83,11 @@ class Summary:
     losses: dict[str, float]
     last_epoch_losses: dict[str, float]
 
+    @property
+    def throughput_is(self) -> str:
+        """What the headline is a figure of, in words."""
+        return THROUGHPUT_IS.get(self.data_source, f"with data that are {self.data_source}")
+
 
 def summarize(
     ranks: list[list[Step]], environment: dict[str, Any], telemetry: Telemetry, max_warmup_steps: int | None = None
@@ -98,8 +112,11 @@ def summarize(
     marks = mark_disturbed(slowest, telemetry.samples)
     window = Window.of(slowest)
     used = energy(telemetry, window)
+    data = environment.get("data", {})
     return Summary(
         complete=environment.get("ended", {}).get("steps") == common,
+        data_source=data.get("source", "real"),
+        data_source_reason=data.get("because"),
         ranks=len(ranks),
         warmup_steps=steady.warmup_steps,
         steady_state=steady.settled,

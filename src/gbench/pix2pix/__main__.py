@@ -30,13 +30,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m gbench.pix2pix", description="One rank of a run, under torchrun.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
     parser.add_argument("--data-dir", type=Path, required=True, help="dataset folder, with train/ below it")
+    parser.add_argument("--cache-dir", type=Path, help="folder of decoded pairs; default: the spec's")
     arguments = parser.parse_args()
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
         with joined(spec.device, spec.world_size) as ranks, watched(spec.config.measure, folder, ranks):
             try:
-                Trainer(spec, folder, arguments.data_dir, ranks).run()
+                Trainer(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
             except torch.OutOfMemoryError as error:
                 raise RunFailed(
                     f"{ranks.device} is out of memory with {spec.batch_per_device} images a device",

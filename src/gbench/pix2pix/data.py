@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.pix2pix.sampler import EpochSampler, Key
-from gbench.pix2pix.transforms import crops, draw, scale, to_tensor
+from gbench.pix2pix.transforms import Draw, channels_first, crops, draw, scale, to_tensor
 from gbench.settings.spec import DataConfig
 
 
@@ -62,6 +64,7 @@ class AlignedDataset(Dataset[Sample]):
                 f"data.load_size {config.load_size} is below data.crop_size {config.crop_size}",
                 "make it at least as large, or set data.preprocess to crop",
             )
+        self.folder = root / config.phase
         self.paths = phase_images(root, config.phase)[: config.max_dataset_size]
         self.config = config
         self.seed = seed
@@ -70,7 +73,27 @@ class AlignedDataset(Dataset[Sample]):
         return len(self.paths)
 
     def __getitem__(self, key: Key) -> Sample:
+        halves = self._scaled(key[1])
+        drawn = self.draw(key, halves[0].size)
+        a, b = (to_tensor(half, drawn, self.config) for half in halves)
+        path = str(self.paths[key[1]])
+        return Sample(a, b, path) if self.config.direction == "AtoB" else Sample(b, a, path)
+
+    def draw(self, key: Key, size: tuple[int, int]) -> Draw:
+        """Crop and flip of one sample. size: (width, height) of the scaled half."""
         epoch, index = key
+        return draw(random.Random(f"{self.seed}/{epoch}/{index}"), size, self.config.crop_size)
+
+    def levels(self, index: int) -> npt.NDArray[np.uint8]:
+        """A pair as it is before crop and flip: (2, 3, height, width), A and B, levels 0 to 255.
+
+        Raises:
+            InfrastructureError: as access does.
+        """
+        return np.stack([channels_first(half) for half in self._scaled(index)])
+
+    def _scaled(self, index: int) -> list[Image.Image]:
+        """A and B at the size that they are cropped from."""
         path = self.paths[index]
         halves = [scale(half, self.config) for half in self._halves(path)]
         size = halves[0].size
@@ -79,9 +102,7 @@ class AlignedDataset(Dataset[Sample]):
                 f"the halves of {path} have {size[0]}x{size[1]} pixels, below data.crop_size {self.config.crop_size}",
                 "lower data.crop_size, or set data.preprocess to one that resizes",
             )
-        drawn = draw(random.Random(f"{self.seed}/{epoch}/{index}"), size, self.config.crop_size)
-        a, b = (to_tensor(half, drawn, self.config) for half in halves)
-        return Sample(a, b, str(path)) if self.config.direction == "AtoB" else Sample(b, a, str(path))
+        return halves
 
     def _halves(self, path: Path) -> tuple[Image.Image, Image.Image]:
         """A and B."""
@@ -144,16 +165,8 @@ def _outlive_sigterm(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-class PairLoader:
-    """The batches of one rank, an epoch at a time.
-
-    Loading begins when an iterator is made. Raises the dataset's errors where the batch would have come.
-    """
-
-    def __init__(self, loader: DataLoader[Sample | GbenchError], sampler: EpochSampler, batch_size: int) -> None:
-        self._loader = loader
-        self._sampler = sampler
-        self._batch_size = batch_size
+class Loader(Protocol):
+    """The batches of one rank, an epoch at a time."""
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
         """Choose the epoch (from 0) whose order, crops and flips the next iterator draws.
@@ -161,12 +174,86 @@ class PairLoader:
         Args:
             skip: batches at its beginning to leave out, without loading them.
         """
+
+    def __len__(self) -> int:
+        """Batches an epoch, for this rank as for any other."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of the epoch, or of what is left of it."""
+
+
+class Share(NamedTuple):
+    """What of each global batch is a rank's.
+
+    Global batch i of an epoch holds the same samples however many ranks share it. An epoch that does not divide by the
+    ranks is filled up from its beginning, as DistributedSampler does; drop_last ends it at the last whole global batch.
+    """
+
+    batch_size: int  # samples of this rank a step
+    rank: int
+    world_size: int
+    drop_last: bool
+
+
+class BatchKeys:
+    """Which samples each batch of a rank holds, an epoch at a time: what all loaders have in common.
+
+    Raises:
+        UsageError: with drop_last, the dataset doesn't fill one global batch.
+    """
+
+    def __init__(self, dataset: AlignedDataset, share: Share) -> None:
+        self.dataset, self._batch_size = dataset, share.batch_size
+        whole = share.batch_size * share.world_size
+        if share.drop_last and len(dataset) < whole:
+            raise UsageError(
+                f"{dataset.folder} gives {len(dataset)} images, fewer than one batch of {whole}",
+                "take a smaller BATCH_SIZE, a larger dataset, or set schedule.drop_last to false",
+            )
+        shuffle, seed = dataset.config.shuffle, dataset.seed
+        self._sampler = EpochSampler(
+            dataset, share.world_size, share.rank, shuffle=shuffle, seed=seed, drop_last=share.drop_last
+        )
+        indices = cast(Iterable[int], self._sampler)  # keys, in truth: it doesn't mind
+        self.batches = BatchSampler(indices, share.batch_size, share.drop_last)
+
+    def set_epoch(self, epoch: int, skip: int = 0) -> None:
+        """See Loader."""
         self._sampler.set_epoch(epoch)
         self._sampler.skip = skip * self._batch_size
 
     def __len__(self) -> int:
-        """Batches an epoch, for this rank as for any other."""
-        return len(self._loader)
+        """See Loader."""
+        return len(self.batches)
+
+    def keys(self) -> Iterator[list[Key]]:
+        """What each batch of the epoch holds."""
+        return cast(Iterator[list[Key]], iter(self.batches))
+
+
+class PairLoader(BatchKeys):
+    """Decodes, scales, crops and flips every sample anew, as upstream does: what `data.source` calls real.
+
+    Loading begins when an iterator is made. Raises the dataset's errors where the batch would have come.
+
+    Args:
+        pin_memory: page-locked batches, for copies to a GPU that don't block.
+    """
+
+    def __init__(self, dataset: AlignedDataset, share: Share, pin_memory: bool) -> None:
+        super().__init__(dataset, share)
+        workers = dataset.config.workers
+        self._loader = DataLoader(
+            _ErrorsAsValues(dataset),
+            batch_sampler=self.batches,
+            num_workers=workers,
+            collate_fn=_collate,
+            pin_memory=pin_memory,
+            persistent_workers=workers > 0,
+            # Without its own, the loader would draw from the global generator, more often with fewer processes.
+            generator=torch.Generator(),
+            worker_init_fn=_outlive_sigterm,
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         return self._checked(iter(self._loader))
@@ -193,37 +280,11 @@ def build_loader(
     drop_last: bool,
     pin_memory: bool,
 ) -> PairLoader:
-    """The loader of one rank.
-
-    Global batch i of an epoch holds the same samples however many ranks share it. An epoch that does not divide by the
-    ranks is filled up from its beginning, as DistributedSampler does; drop_last ends it at the last whole global batch.
-
-    Args:
-        batch_size: samples of this rank a step.
-        pin_memory: page-locked batches, for copies to a GPU that don't block.
+    """The loader of one rank that reads the files themselves, whatever `config.source` says.
 
     Raises:
-        UsageError: with drop_last, the dataset doesn't fill one global batch; and as AlignedDataset.
-        InfrastructureError: as AlignedDataset.
+        UsageError, InfrastructureError: as AlignedDataset and PairLoader.
     """
-    dataset = AlignedDataset(root, config, seed)
-    if drop_last and len(dataset) < batch_size * world_size:
-        raise UsageError(
-            f"{root / config.phase} gives {len(dataset)} images, fewer than one batch of {batch_size * world_size}",
-            "take a smaller BATCH_SIZE, a larger dataset, or set schedule.drop_last to false",
-        )
-    sampler = EpochSampler(dataset, world_size, rank, shuffle=config.shuffle, seed=seed, drop_last=drop_last)
-    loader = DataLoader(
-        _ErrorsAsValues(dataset),
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=drop_last,
-        num_workers=config.workers,
-        collate_fn=_collate,
-        pin_memory=pin_memory,
-        persistent_workers=config.workers > 0,
-        # Without its own, the loader would draw from the global generator, more often with fewer processes.
-        generator=torch.Generator(),
-        worker_init_fn=_outlive_sigterm,
+    return PairLoader(
+        AlignedDataset(root, config, seed), Share(batch_size, rank, world_size, drop_last), pin_memory=pin_memory
     )
-    return PairLoader(loader, sampler, batch_size)

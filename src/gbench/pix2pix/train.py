@@ -26,7 +26,8 @@ from gbench.measure.clock import StepTime, clock_for
 from gbench.measure.enough import Enough
 from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision
-from gbench.pix2pix.data import Batch, build_loader
+from gbench.pix2pix.data import Batch
+from gbench.pix2pix.loading import open_loader
 from gbench.pix2pix.logline import loss_line
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks
@@ -78,26 +79,23 @@ def planned_steps(schedule: ScheduleConfig, steps_per_epoch: int) -> int | None:
 class Trainer:
     """One rank's training, from the spec to the last sample in the run folder.
 
+    Args:
+        cache_dir: where this process sees the folder of decoded pairs; None: where the spec has it.
+
     Raises:
         RunFailed: the device can't do what was asked, or did something else.
         UsageError, InfrastructureError: the dataset is not what the spec needs, or the disk failed.
     """
 
-    def __init__(self, spec: RunSpec, folder: RunFolder, data_dir: Path, ranks: Ranks) -> None:
+    def __init__(
+        self, spec: RunSpec, folder: RunFolder, data_dir: Path, ranks: Ranks, cache_dir: Path | None = None
+    ) -> None:
         self.spec, self.folder, self.ranks = spec, folder, ranks
         optim, self.schedule = spec.config.optim, spec.config.schedule
         determinism.choose_kernels(spec.deterministic, spec.config.data.preprocess != "scale_width")
         precision.set_precision(spec.precision, ranks.device)
-        self.loader = build_loader(
-            data_dir,
-            spec.config.data,
-            batch_size=spec.batch_per_device,
-            rank=ranks.rank,
-            world_size=ranks.world_size,
-            seed=spec.seed,
-            drop_last=self.schedule.drop_last,
-            pin_memory=ranks.device.type == "cuda",
-        )
+        dataset_sha256 = (folder.read("host.json") or {}).get("dataset", {}).get("sha256")
+        self.loader, data = open_loader(spec, data_dir, cache_dir or Path(spec.cache_dir), dataset_sha256, ranks)
         work = work_per_image(spec)  # before the model, whose seeds must be the last ones set
         self.model = build_model(spec, ranks)
         epochs, decay = self.schedule.epochs, self.schedule.epochs_decay
@@ -113,6 +111,7 @@ class Trainer:
             "software": environment.software(),
             "hardware": environment.hardware(ranks.device),
             "work_per_image": asdict(work),
+            "data": data,
         }
         if spec.config.measure.peak_seconds:
             self.facts["peak"] = asdict(self.measure_peak(spec.config.measure.peak_seconds))

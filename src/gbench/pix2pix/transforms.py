@@ -9,6 +9,7 @@ import random
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -59,5 +60,30 @@ def to_tensor(image: Image.Image, drawn: Draw, config: DataConfig) -> torch.Tens
         image = image.crop((drawn.left, drawn.top, drawn.left + config.crop_size, drawn.top + config.crop_size))
     if config.flip and drawn.flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    levels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return normalize(torch.from_numpy(channels_first(image)))
+
+
+def channels_first(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Levels 0 to 255, (3, height, width)."""
+    return np.ascontiguousarray(np.array(image).transpose(2, 0, 1))
+
+
+def normalize(levels: torch.Tensor) -> torch.Tensor:
+    """Levels 0 to 255 as float32 in [-1, 1], by the operations of torchvision's ToTensor and Normalize."""
     return levels.to(torch.float32).div_(255).sub_(0.5).div_(0.5)
+
+
+class Normalized:
+    """`normalize` on a device, bit for bit what a processor makes of it.
+
+    There are 256 levels: their values are computed on the processor and looked up. A GPU would multiply by 1 / 255
+    where it is to divide by it, or fuse two operations into one.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._table = normalize(torch.arange(256, dtype=torch.uint8)).to(device)
+
+    def __call__(self, levels: torch.Tensor) -> torch.Tensor:
+        """levels: uint8, of any shape, on the device. The result is contiguous."""
+        entries = levels.to(torch.int32, memory_format=torch.contiguous_format)
+        return self._table.index_select(0, entries.view(-1)).view(levels.shape)

@@ -9,7 +9,7 @@ from typing import Any
 from gbench.cndb.record import Record
 from gbench.measure.summary import Summary
 from gbench.reports.run import Run
-from gbench.reports.text import count, four, label, plain, seconds
+from gbench.reports.text import capitalized, count, four, label, plain, seconds
 from gbench.runfolder import Step
 
 RANK_COLUMNS = ("rank", "steps", "mean", "median", "p95", "slowest", "data wait")
@@ -34,7 +34,8 @@ def headline_meaning(run: Run) -> str:
     if run.summary is None:
         return "The run ended before its first measured step."
     return (
-        f"End to end, data loading included: {count(run.summary.images, 'image')} in {seconds(run.summary.wall_s)} "
+        f"{capitalized(run.summary.throughput_is)}: {count(run.summary.images, 'image')} in "
+        f"{seconds(run.summary.wall_s)} "
         f"of synchronised steps, by the slowest rank's clock."
     )
 
@@ -59,7 +60,7 @@ def measured_on(run: Run) -> Iterator[tuple[str, str]]:
 def throughput(summary: Summary, devices: int) -> Iterator[tuple[str, str]]:
     """The speed figures, in words that say what they count."""
     deviation_s = summary.step_variance_s2**0.5
-    yield "End to end, data loading included", f"{four(summary.throughput_img_s)} img/s"
+    yield capitalized(summary.throughput_is), f"{four(summary.throughput_img_s)} img/s"
     if interval := summary.throughput_interval:
         bounds = f"{four(interval.low)} to {four(interval.high)} img/s (±{interval.half_width_share:.2%})"
         yield "95 % interval", f"{bounds}, {interval.method}, blocks of {interval.block_length} steps"
@@ -73,6 +74,8 @@ def throughput(summary: Summary, devices: int) -> Iterator[tuple[str, str]]:
     if summary.throughput_clean_img_s is not None:
         yield "Without throttled steps", f"{four(summary.throughput_clean_img_s)} img/s"
     yield "Data wait", f"{summary.data_share:.1%} of the time"
+    if summary.data_source_reason is not None:
+        yield "Data", f"read as {summary.data_source}: {summary.data_source_reason}"
     yield "Step, mean", f"{seconds(summary.step.mean_s)} ± {seconds(deviation_s)} standard deviation"
     yield "Step, median", seconds(summary.step.median_s)
     low, high, slowest = (seconds(value) for value in (summary.step.p5_s, summary.step.p95_s, summary.step.p99_s))

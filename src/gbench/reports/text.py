@@ -24,7 +24,12 @@ UNITS = {"_tflop_s": "TFLOP/s", "_gb_s": "GB/s", "_bytes": "GiB"}  # the end of 
 def label(key: str) -> str:
     """`pytorch_version` -> `PyTorch version`; the unit that a key names goes with the value."""
     text = _words(key)
-    return text if text.startswith(("cuDNN", "gbench", "torchvision")) else text[:1].upper() + text[1:]
+    return text if text.startswith(("cuDNN", "gbench", "torchvision")) else capitalized(text)
+
+
+def capitalized(text: str) -> str:
+    """With a capital first letter, the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def rows(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ INSIDE = Places(
     config_dir="/gbench/configs",
     run_script="/gbench/run_model.sh",
     python="python3",
+    cache_dir="/gbench/cache",
 )
 STACK_BYTES = 67_108_864  # 64 MiB, as launch.sh
 
@@ -83,6 +84,7 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
             mount(INSIDE.config_dir, spec.config_dir),
             mount(INSIDE.run_script, spec.run_model_file),
             mount(INSIDE.run_dir, run_dir, read_only=False),
+            *([mount(INSIDE.cache_dir, spec.cache_dir, read_only=False)] if spec.config.data.uses_cache else []),
         ],
         "device_requests": [DeviceRequest(device_ids=gpus, capabilities=[["gpu"]])] if gpus else [],
         "network_mode": "host",

@@ -33,6 +33,7 @@ class LocalRunner:
             config_dir=spec.config_dir,
             run_script=spec.run_model_file,
             python=sys.executable,
+            cache_dir=spec.cache_dir,
         )
         variables = script_environment(spec, places, len(os.sched_getaffinity(0)))
         return {"argv": script_argv(places), "cwd": str(run_dir), "environment": variables}

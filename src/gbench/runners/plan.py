@@ -27,6 +27,7 @@ class Places:
     config_dir: str
     run_script: str
     python: str
+    cache_dir: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
         *(places.python, "-m", "torch.distributed.run", "--standalone"),
         *("--nnodes", str(spec.nodes), "--nproc-per-node", str(spec.device_count)),
         *("-m", "gbench.pix2pix", "--run-dir", places.run_dir, "--data-dir", _data_dir(spec, places)),
+        *(("--cache-dir", places.cache_dir) if spec.config.data.uses_cache else ()),
     ]
 
 

@@ -56,6 +56,9 @@ class Request:
     timeout_s: float | None = None
     from_image: str | None = None
     settings: tuple[str, ...] = ()
+    data_source: str | None = None
+    cache_dir: str | None = None
+    cache_limit_gib: float = 4.0
     options: Mapping[str, str] = field(default_factory=dict)  # by variable name: {"CONT": ...}
     results_dir: str = "results"
     logs_dir: str = "logs"
@@ -158,10 +161,23 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         results_dir=str(Path(request.results_dir).expanduser().resolve()),
         logs_dir=str(Path(request.logs_dir).expanduser().resolve()),
         command_line=request.command_line,
+        cache_dir=_cache_dir(request, environ, values.origins),
+        cache_limit_gib=request.cache_limit_gib,
         cuda_visible_devices=visible_devices,
     )
     _check(spec)
     return Resolved(spec, {**_request_origins(request), **values.origins})
+
+
+def _cache_dir(request: Request, environ: Mapping[str, str], origins: dict[str, str]) -> str:
+    """Where decoded pairs are kept: --cache-dir, else below the user's folder for caches."""
+    if request.cache_dir is not None:
+        chosen, origins["cache_dir"] = Path(request.cache_dir), "option"
+    elif environ.get("XDG_CACHE_HOME"):
+        chosen, origins["cache_dir"] = Path(environ["XDG_CACHE_HOME"], "gbench"), "variable XDG_CACHE_HOME"
+    else:
+        chosen, origins["cache_dir"] = Path("~/.cache/gbench"), "default"
+    return str(chosen.expanduser().resolve())
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:
@@ -179,7 +195,10 @@ def _one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
 
 
 ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
-OPTIONS = ("device", "runner", "seed", "deterministic", "timeout_s", "from_image", "results_dir", "logs_dir")
+OPTIONS = (
+    *("device", "runner", "seed", "deterministic", "timeout_s", "from_image", "results_dir", "logs_dir"),
+    "cache_limit_gib",
+)
 
 
 def _request_origins(request: Request) -> dict[str, str]:
@@ -192,7 +211,7 @@ def _request_origins(request: Request) -> dict[str, str]:
 
 
 def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: dict[str, str]) -> ModelConfig:
-    """The model's config of this recipe, with --steps, --warmup and --set laid over it."""
+    """The model's config of this recipe, with --steps, --warmup, --data and --set laid over it."""
     settings = list(request.settings)
     steps: float | str | None = request.steps
     if request.until_ci is not None and steps is None:
@@ -204,6 +223,7 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: di
         "max_time_s": request.max_time_s,
     }
     settings += [f"schedule.{key}={value}" for key, value in given.items() if value is not None]
+    settings += [f"data.source={request.data_source}"] if request.data_source is not None else []
     config = override(model_file.config(recipe), settings)
     schedule = {**model_file.schedule, **model_file.recipes[recipe].schedule}
     for section in ("network", "optim", "data", "schedule", "measure"):
@@ -255,6 +275,8 @@ def _check(spec: RunSpec) -> None:
     if schedule.until_ci is not None and schedule.max_steps is None and schedule.max_time_s is None:
         raise UsageError("--until-ci alone might never end", "give --max-time too, e.g. --max-time 10m")
     data, network = spec.config.data, spec.config.network
+    if data.source == "synthetic" and spec.recipe == "convergence":
+        raise UsageError("--data synthetic is one batch of noise, to which nothing converges", "take another --data")
     if data.preprocess == "resize_and_crop" and data.crop_size > data.load_size:
         raise UsageError(
             f"data.crop_size {data.crop_size} is larger than data.load_size {data.load_size}",

@@ -15,6 +15,7 @@ Precision = Literal["FP32", "TF32", "AMP", "BF16"]
 Device = Literal["cuda", "cpu"]
 RunnerName = Literal["docker", "local"]
 Recipe = Literal["performance", "convergence", "custom"]
+DataSource = Literal["real", "cached", "resident", "synthetic"]
 
 
 # launch.sh's variables, and the fields of RunSpec that they decide
@@ -73,7 +74,13 @@ class DataConfig(Frozen):
     flip: bool = True
     shuffle: bool = True
     max_dataset_size: PositiveInt | None = None
-    workers: NonNegativeInt = 4  # loader processes a rank; 0 loads in the training process
+    workers: NonNegativeInt = 4  # loader processes a rank, of source real; 0 loads in the training process
+    source: DataSource = "real"  # real decodes every picture anew, as upstream; the others: docs/data.md
+
+    @property
+    def uses_cache(self) -> bool:
+        """Whether pictures come from a cache of decoded ones."""
+        return self.source in ("cached", "resident")
 
 
 class ScheduleConfig(Frozen):
@@ -146,6 +153,8 @@ class RunSpec(Frozen):
     results_dir: str
     logs_dir: str
     command_line: str
+    cache_dir: str = ""  # where decoded pairs are kept from run to run
+    cache_limit_gib: NonNegativeFloat = 4.0  # what they may take there together
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
 
     @property
