@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gbench.errors import InfrastructureError
-from gbench.reports.plots import POINTS, _looks
+from gbench.reports.plots import POINTS, looks
 from gbench.reports.run_page import write_report
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec
@@ -116,7 +116,7 @@ def test_plots_take_their_colours_from_the_page_and_say_what_they_show(make_spec
     page = page_of(folder)
     raw = (folder.path / "report.html").read_text()
     drawings = re.findall(r"<svg.*?</svg>", raw, flags=re.DOTALL)
-    assert len(drawings) == 3
+    assert len(drawings) == 4
     css, _, dark = raw[raw.index("<style>") : raw.index("</style>")].partition("prefers-color-scheme: dark")
     for drawing in drawings:
         assert not re.findall(r"(?:fill|stroke|color): *#|(?:fill|stroke)=\"#", drawing)
@@ -125,11 +125,11 @@ def test_plots_take_their_colours_from_the_page_and_say_what_they_show(make_spec
         assert all(f"{name}:" in css and f"{name}:" in dark for name in used)
     described = [attrs for tag, attrs in page.tags if tag == "svg"]
     assert all(attrs["role"] == "img" and len(attrs["aria-label"] or "") > 40 for attrs in described)
-    assert len([tag for tag, _ in page.tags if tag == "figcaption"]) == 3
+    assert len([tag for tag, _ in page.tags if tag == "figcaption"]) == 4
 
 
 def test_twelve_ranks_differ_without_colour() -> None:
-    assert len({(look["linestyle"], look["marker"]) for look in islice(_looks(), 12)}) == 12
+    assert len({(look["linestyle"], look["marker"]) for look in islice(looks(), 12)}) == 12
 
 
 def test_everything_from_files_is_escaped(make_spec: MakeSpec) -> None:
@@ -261,7 +261,7 @@ def test_a_long_run_stays_small_and_says_that_points_stand_for_stretches(make_sp
 def test_a_slow_first_step_does_not_flatten_the_others(make_spec: MakeSpec) -> None:
     text = page_of(write_run(make_spec(), step_s=lambda step: 9.0 if step == 1 else 0.1)).text
     assert "in the warm-up a step reaches 9.000 s, beyond the scale" in text
-    assert "step (ms)" in text
+    assert "step time, ms" in text
 
 
 def test_losses_that_are_not_finite_leave_gaps(make_spec: MakeSpec, recwarn: pytest.WarningsRecorder) -> None:

@@ -41,6 +41,7 @@ p { margin: 0.5rem 0; }
 .status.failed, .status.incomplete { color: var(--bad); }
 .hero { display: grid; gap: 1rem 2rem; margin-top: 1rem; }
 .headline { margin: 0; font-size: 3.25rem; font-weight: 700; line-height: 1.1; font-variant-numeric: tabular-nums; }
+.interval { margin: 0.25rem 0 0.75rem; font-size: 1.125rem; font-variant-numeric: tabular-nums; }
 .headline .unit { font-size: 1.5rem; font-weight: 500; }
 dl.facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.25rem 1rem; margin: 0; }
 dl.facts dt { color: var(--muted); }
@@ -48,6 +49,19 @@ dl.facts dd { margin: 0; }
 .note { border-left: 0.25rem solid var(--warn); background: var(--warn-surface); }
 .note.bad { border-left-color: var(--bad); background: var(--bad-surface); }
 .note ul { margin: 0; padding-left: 1.25rem; }
+.contents { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; list-style: none; margin: 1rem 0 0; padding: 0; }
+.contents a { display: inline-block; padding: 0.25rem 0; }
+.tall { grid-row: span 4; }
+.wide { grid-column: 1 / -1; }
+.verdict { font-weight: 600; white-space: nowrap; }
+.verdict.ok { color: var(--good); }
+.verdict.warning, .verdict.ignored { color: var(--warn); }
+.verdict.error { color: var(--bad); }
+.checks th, .checks td { width: auto; }
+.pictures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.triple { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0.25rem; font-size: 0.8125rem; }
+.triple figcaption { grid-column: 1 / -1; margin: 0; }
+img { display: block; width: 100%; height: auto; border-radius: 0.25rem; }
 figure { margin: 0; }
 figcaption { font-size: 0.875rem; margin-top: 0.5rem; }
 svg { display: block; width: 100%; height: auto; }
@@ -79,6 +93,7 @@ a { color: var(--series-1); }
   body { background: none; font-size: 10pt; }
   main, body > header, body > footer { max-width: none; padding: 0; }
   .plots { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .contents { display: none; }
   .card, figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
 }

@@ -16,7 +16,7 @@ from typing import Any
 from matplotlib import style
 from matplotlib.figure import Figure
 
-INK, MUTED, RULE, SURFACE, BAND = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005"
+INK, MUTED, RULE, SURFACE, BAND, WARN = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005", "#fa0006"
 SERIES = ("#fa0011", "#fa0012", "#fa0013", "#fa0014")
 VARIABLES = {
     INK: "--ink",
@@ -24,6 +24,7 @@ VARIABLES = {
     RULE: "--rule",
     SURFACE: "--surface",
     BAND: "--band",
+    WARN: "--warn",
     **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
 }
 WIDTH_IN = 4.2  # narrow, so that its text is still read on a phone; wide screens put two side by side

@@ -69,6 +69,11 @@ def four(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:#.4g}".rstrip(".")
 
 
+def flops(tflop_s: float) -> str:
+    """Operations a second, in GFLOP/s below one TFLOP/s."""
+    return f"{four(tflop_s)} TFLOP/s" if tflop_s >= 0.99995 else f"{four(tflop_s * 1e3)} GFLOP/s"
+
+
 def utc(text: Any) -> str:
     """`2026-01-01T00:00:00.123+00:00` -> `2026-01-01 00:00:00 UTC`; anything else as it is."""
     written = plain(text)
