@@ -26,12 +26,22 @@ LOSS_COLUMNS = ("loss", "measured steps", "of the last epoch")
 def headline(run: Run) -> tuple[str, str]:
     """Throughput and its unit: the figure that the record carries."""
     if run.said is not None:
-        perf = run.said.perf_data or {}
-        throughput = perf.get("throughput")
-        if throughput is None:
-            return "", "no throughput reported"
-        return _number(throughput), plain(perf.get("throughput_unit", ""))
+        return headline_of(run.said)
     return ("", "nothing measured") if run.summary is None else (four(run.summary.throughput_img_s), "img/s")
+
+
+def headline_of(record: Record) -> tuple[str, str]:
+    """Throughput and its unit, as a record has them."""
+    perf = record.perf_data or {}
+    throughput = perf.get("throughput")
+    return (
+        ("", "no throughput reported")
+        if throughput is None
+        else (
+            _number(throughput),
+            plain(perf.get("throughput_unit", "")),
+        )
+    )
 
 
 def headline_meaning(run: Run) -> str:
@@ -63,7 +73,7 @@ def measured_on(run: Run) -> Iterator[tuple[str, str]]:
     """What a throughput means nothing without."""
     yield "Run", run.spec.run_id
     if run.said is not None:
-        yield from _common(run.said)
+        yield from record_facts(run.said)
         return
     yield "Model", run.spec.record_name
     yield "Dataset", run.spec.dataset
@@ -202,7 +212,7 @@ def losses(summary: Summary) -> Iterator[tuple[str, ...]]:
 
 def reported(record: Record) -> Iterator[tuple[str, str]]:
     """What a run script's benchmark log line said, each figure with the unit that it gave."""
-    yield from _common(record)
+    yield from record_facts(record)
     yield "Distribution", record.dist_type or "not said"
     for figures in (record.perf_data or {}, record.metric_data or {}):
         for key, value in figures.items():
@@ -210,10 +220,11 @@ def reported(record: Record) -> Iterator[tuple[str, str]]:
                 yield label(key), f"{_number(value)} {figures.get(f'{key}_unit', '')}".strip()
 
 
-def _common(record: Record) -> Iterator[tuple[str, str]]:
+def record_facts(record: Record) -> Iterator[tuple[str, str]]:
+    """What a record was measured on."""
     yield "Model", record.model
     yield "Dataset", record.dataset
-    yield "Batch", f"{record.batch_size} in all"
+    yield "Batch", "not said" if record.batch_size is None else f"{record.batch_size} in all"
     yield "Devices", f"{record.dev_num} × {record.dev}"
     yield "Precision", record.train_type or "not said"
 

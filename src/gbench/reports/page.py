@@ -81,10 +81,12 @@ def notes(heading: str, sentences: Sequence[Any], bad: bool = False) -> None:
             t.div(t.ul(t.li(plain(sentence)) for sentence in sentences), cls="card note bad" if bad else "card note")
 
 
-def plot_card(heading: str, plot: Plot, look: str = "") -> None:
+def plot_card(heading: str, plot: Plot, look: str = "", below: str = "") -> None:
     """A plot with its caption."""
     with t.div(cls=f"card {look}".strip()):
         t.h3(heading)
+        if below:
+            t.p(below, cls="muted")
         t.figure(raw(plot.svg), t.figcaption(plot.caption))
 
 

@@ -140,7 +140,7 @@ def throughputs(figures: Sequence[Throughput]) -> Plot:
         axes.grid(axis="y", visible=False)
         said = "; ".join(f"{one.name} {four(one.value)}" for one in figures)
         interval = "; the bar is its 95 % interval" if figures[0].low is not None else ""
-        caption = f"{figures[0].name} is the headline{interval}. The scale does not start at zero."
+        caption = f"The first is the headline{interval}. The scale does not start at zero."
         return Plot(
             to_svg(drawn, "throughput", f"Dot plot of throughputs in {figures[0].unit}: {said}. {caption}"), caption
         )

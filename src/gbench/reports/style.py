@@ -33,6 +33,7 @@ p { margin: 0.5rem 0; }
 .grid {
   display: grid; gap: 1rem; align-items: start; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr));
 }
+.grid + .packed { margin-top: 1rem; }
 .packed { columns: 20rem; column-gap: 1rem; }
 .packed .card { break-inside: avoid; margin-bottom: 1rem; }
 .packed .card.long { break-inside: auto; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
@@ -78,6 +79,17 @@ th code { white-space: nowrap; }
 thead th { white-space: nowrap; }
 .figures th, .figures td { width: auto; white-space: nowrap; }
 .number { text-align: right; }
+.trends { grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); }
+.trends h3 { margin-bottom: 0; }
+.trends p { font-size: 0.875rem; margin-top: 0; }
+.sortable th:first-child { min-width: 11rem; white-space: normal; color: var(--ink); }
+.sortable td:last-child:not(.number) { min-width: 14rem; white-space: normal; }
+.sortable .muted { font-weight: 400; font-size: 0.8125rem; }
+.sortable button { font: inherit; color: inherit; background: none; border: 0; padding: 0.25rem 0; cursor: pointer; }
+.sortable thead th:has(button)::after { content: "\\2195"; opacity: 0.35; padding-left: 0.25em; }
+.sortable thead th[aria-sort]::after { opacity: 1; }
+.sortable thead th[aria-sort=ascending]::after { content: "\\2191"; }
+.sortable thead th[aria-sort=descending]::after { content: "\\2193"; }
 code, pre {
   font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 0.8125rem;
 }

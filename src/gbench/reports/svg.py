@@ -60,10 +60,10 @@ LOOK: dict[str, Any] = {
 
 
 @contextmanager
-def figure(height_in: float) -> Iterator[Figure]:
+def figure(height_in: float, width_in: float = WIDTH_IN) -> Iterator[Figure]:
     """A figure in the page's look, whatever the user's own matplotlib settings are; draw and `to_svg` inside."""
     with style.context(["default", LOOK]):
-        yield Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        yield Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def to_svg(drawn: Figure, name: str, description: str) -> str:

@@ -18,7 +18,20 @@ SPELLINGS = {
 }
 
 
-UNITS = {"_tflop_s": "TFLOP/s", "_gb_s": "GB/s", "_bytes": "GiB"}  # the end of a key -> what its value is shown in
+# the end of a key -> what its value is shown in; a longer end before one that it ends with
+UNITS = {
+    "_tflop_s": "TFLOP/s",
+    "_gb_s": "GB/s",
+    "_img_s": "img/s",
+    "_bytes": "GiB",
+    "_share": "%",
+    "_percent": "%",
+    "_mhz": "MHz",
+    "_hz": "Hz",
+    "_w": "W",
+    "_c": "°C",
+    "_s": "s",
+}
 
 
 def label(key: str) -> str:
@@ -27,27 +40,41 @@ def label(key: str) -> str:
     return text if text.startswith(("cuDNN", "gbench", "torchvision")) else text[:1].upper() + text[1:]
 
 
-def rows(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
-    """Label and value of every fact in a mapping, mappings in it included: `("CPU, cores", "64")`."""
+def rows(values: dict[str, Any], within: str = "", unit: str = "") -> Iterator[tuple[str, str]]:
+    """Label and value of every fact in a mapping, mappings in it included: `("CPU, cores", "64")`.
+
+    Args:
+        within: label of the mapping. unit: of its values, where their own keys name none.
+    """
     for key, value in values.items():
-        name = f"{within}, {_words(key)}" if within else label(key)
-        if isinstance(value, dict):
-            yield from rows(value, name)
+        name, own = f"{within}, {_words(key)}" if within else label(key), _unit(key) or unit
+        if isinstance(value, dict) and value.keys() == {"mean", "min", "max"}:
+            mean, least, most = (_shown(value[part], own) for part in ("mean", "min", "max"))
+            yield name, f"{mean} ({least} to {most}) {UNITS.get(own, '')}".strip()
+        elif isinstance(value, dict):
+            yield from rows(value, name, own)
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
             for index, item in enumerate(value):
                 yield from rows(item if isinstance(item, dict) else {"value": item}, f"{name} {index}")
         else:
-            shown = value / 2**30 if key.endswith("_bytes") and isinstance(value, int) else value
-            text = four(shown) if isinstance(shown, float) else plain(shown)
-            yield name, text if value is None else f"{text} {UNITS.get(key[len(_without_unit(key)) :], '')}".strip()
+            yield name, _shown(value, own) if value is None else f"{_shown(value, own)} {UNITS.get(own, '')}".strip()
+
+
+def _shown(value: Any, unit: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return plain(value)
+    number = value / 2**30 if unit == "_bytes" else value * 100 if unit == "_share" else value
+    return four(number) if isinstance(number, float) else plain(number)
 
 
 def _words(key: str) -> str:
-    return " ".join(SPELLINGS.get(word, word) for word in _without_unit(key).split("_"))
+    bare = key.removesuffix(_unit(key)) or key
+    return " ".join(SPELLINGS.get(word, word) for word in bare.split("_"))
 
 
-def _without_unit(key: str) -> str:
-    return next((key.removesuffix(end) for end in UNITS if key.endswith(end)), key)
+def _unit(key: str) -> str:
+    """The end of a key that names its unit; empty where there is none."""
+    return next((end for end in UNITS if key.endswith(end)), "")
 
 
 def plain(value: Any) -> str:
@@ -72,6 +99,11 @@ def four(number: float) -> str:
 def flops(tflop_s: float) -> str:
     """Operations a second, in GFLOP/s below one TFLOP/s."""
     return f"{four(tflop_s)} TFLOP/s" if tflop_s >= 0.99995 else f"{four(tflop_s * 1e3)} GFLOP/s"
+
+
+def change(share: float) -> str:
+    """A share more or less than before: `+7.4 %`, `−6.2 %`."""
+    return f"{share:+.1%}".replace("-", "−")
 
 
 def utc(text: Any) -> str:
