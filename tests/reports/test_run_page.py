@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -16,42 +15,11 @@ from gbench.reports.plots import POINTS, looks
 from gbench.reports.run_page import write_report
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec
+from pages import Page
 from run_folders import write_run
 
 MakeSpec = Callable[..., RunSpec]
-VOID = {"meta", "link", "img", "br", "hr", "input"}
 NASTY = "<script>alert('$x$ & y')</script>"
-
-
-class Page(HTMLParser):
-    """A page taken apart: fails on tags that do not close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = ""
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
-            self.text += data
-
-    def all(self, attribute: str) -> list[str]:
-        return [value for _, attrs in self.tags if (value := attrs.get(attribute)) is not None]
 
 
 def page_of(folder: RunFolder) -> Page:

@@ -141,9 +141,8 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
         )
     days = (now - since).total_seconds() / 86400 if since else None
     kept = [row for row in trend if days is None or row["age_days"] <= days]
-    filters = ", ".join(
-        [f"model {model}"] * (model is not None) + [f"since {since:%Y-%m-%d %H:%M} UTC" for since in [since] if since]
-    )
+    told_since = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
+    filters = ", ".join(filter(None, (f"model {model}" if model else "", told_since)))
     if not kept:
         more = "leave out --model or --since" if filters else "gbench cndb submit RECORD puts one there"
         wanted = f" ({filters})" if filters else ""

@@ -24,7 +24,7 @@ TRENDS = 24  # plots on the page
 ROWS = 500  # of a table
 NAMED = Column("configuration", number=False)
 LATEST = (NAMED, *map(Column, ("latest", "95 %", "since before", "runs")), Column("run (UTC)"), Column("record"))
-REGRESSIONS = (NAMED, *map(Column, ("result", "mean before", "of runs", "change", "run (UTC)", "record")))
+REGRESSIONS = (NAMED, *map(Column, ("change", "result", "mean before", "of runs", "run (UTC)", "record")))
 CHANGES = (NAMED, *map(Column, ("change", "from", "to", "since (UTC)", "record")), Column("what differs", number=False))
 STALE = (NAMED, *map(Column, ("days ago", "latest", "runs", "run (UTC)", "record")))
 
@@ -100,11 +100,11 @@ def _header(history: History, stale: int) -> None:
         t.p(f"history of {history.database}", cls="muted")
         t.h1("What was measured, and is it getting slower?")
         with t.div(cls="card hero"):
-            noun = "configuration" if slower == 1 else "configurations"
             headline(
                 f"{slower:,}",
-                f"of {len(every):,} {noun} slower",
-                "By the last 30 days against up to 10 results before: below all their intervals, and by 2 % at least.",
+                f"of {len(every):,} slower",
+                "Configurations with a result of the last 30 days that lies below the intervals of the up to 10 before "
+                "it, and 2 % below their mean at least.",
             )
             facts(
                 (
@@ -121,10 +121,10 @@ def _regressions(history: History) -> None:
     rows = [
         (
             _name(item.configuration),
+            Cell(text.change(-item.loss_share), -item.loss_share),
             Cell(four(item.result.throughput), item.result.throughput, _interval(item.result)),
             Cell(four(item.previous_mean), item.previous_mean),
             Cell(str(item.previous_results)),
-            Cell(text.change(-item.loss_share), -item.loss_share),
             *_run(item.result),
         )
         for item in history.regressions

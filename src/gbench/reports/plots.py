@@ -19,7 +19,7 @@ from gbench.runfolder import Step
 
 Array = NDArray[np.float64]
 POINTS = 400  # a line has at most so many; each stands for a stretch of steps where a run has more
-MARKED_POINTS = 40  # beyond so many, markers would hide the line
+MARKED_POINTS = 24  # beyond so many, markers would hide the line
 EPOCHS = 10  # fewer means do not make a curve
 
 
@@ -156,7 +156,8 @@ def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any])
     """One line; where it has too many points, means over stretches of it within a band from least to most."""
     x, y = np.asarray(numbers, float), np.asarray(values, float)
     if len(x) > POINTS:
-        stretches = np.array_split(np.arange(len(x)), POINTS)
+        length = math.ceil(len(x) / POINTS)  # all alike: longer ones among them would look like a change
+        stretches = np.split(np.arange(len(x)), range(length, len(x), length))
         low, high = (np.array([take(y[part]) for part in stretches]) for take in (np.min, np.max))
         x, y = (np.array([both[part].mean() for part in stretches]) for both in (x, y))
         axes.fill_between(x, low, high, color=look["color"], alpha=0.25, linewidth=0)

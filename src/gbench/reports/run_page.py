@@ -182,7 +182,7 @@ def _pictures(seen: Pictures) -> None:
                 with t.figure(), t.div(cls="triple"):
                     for kind, uri in kinds.items():
                         with t.div():
-                            t.img(src=uri, alt=f"sample {name}, {KINDS[kind]} image", loading="lazy")
+                            t.img(src=uri, alt=f"sample {name}, {KINDS[kind]} image")
                             t.span(KINDS[kind], cls="muted")
                     t.figcaption(f"sample {name}")
 

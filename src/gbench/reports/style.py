@@ -31,7 +31,7 @@ p { margin: 0.5rem 0; }
 .muted, figcaption, caption { color: var(--muted); }
 .card { background: var(--surface); border: 1px solid var(--rule); border-radius: 0.5rem; padding: 1rem; min-width: 0; }
 .grid {
-  display: grid; gap: 1rem; align-items: start; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr));
+  display: grid; gap: 1rem; align-items: start; grid-template-columns: repeat(auto-fill, minmax(min(100%, 27rem), 1fr));
 }
 .grid + .packed { margin-top: 1rem; }
 .packed { columns: 20rem; column-gap: 1rem; }
@@ -79,7 +79,7 @@ th code { white-space: nowrap; }
 thead th { white-space: nowrap; }
 .figures th, .figures td { width: auto; white-space: nowrap; }
 .number { text-align: right; }
-.trends { grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); }
+.trends { grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
 .trends h3 { margin-bottom: 0; }
 .trends p { font-size: 0.875rem; margin-top: 0; }
 .sortable th:first-child { min-width: 11rem; white-space: normal; color: var(--ink); }
@@ -104,9 +104,15 @@ a { color: var(--series-1); }
 @media print {
   body { background: none; font-size: 10pt; }
   main, body > header, body > footer { max-width: none; padding: 0; }
-  .plots { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .contents { display: none; }
-  .card, figure, tr { break-inside: avoid; }
+  .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .trends { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  .hero { grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); }
+  .contents, .sortable thead th::after { display: none; }
+  .scroll { overflow: visible; }
+  table, dl.facts, .muted, .sortable .muted, .trends p, figcaption { font-size: 8pt; }
+  .figures th, .figures td { white-space: normal; overflow-wrap: normal; padding-right: 0.5rem; }
+  figure, tr, .plots .card, .trends .card { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
+  h2 { margin-top: 1.5rem; }
 }
 """

@@ -81,6 +81,8 @@ def timeline(
             _draw_panel(axes, panel, axis.of_samples(inside))
         for axes in (whole, wait, *below):
             _shade(axes, axis, warmup_steps, held)
+        for number, stretch in enumerate(held):  # once by more than a shade
+            whole.axvspan(*axis.of(stretch), 0.93, 1, color=WARN, linewidth=0, label="" if number else "held back")
         axes.set_xlabel(f"time since the first step began ({axis.unit})")
         axes.set_xlim(axis.of(start_s), axis.of(end_s))
         axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -171,10 +173,9 @@ def _shade(axes: Axes, axis: Axis, warmup_steps: int, held: Sequence[tuple[float
     if warmup_steps:
         start, end = axis.of([axis.starts_s[0], axis.ends_s[warmup_steps - 1]])
         axes.axvspan(start, end, color=BAND, linewidth=0, zorder=0, label="warm-up")
-    for number, (start_s, end_s) in enumerate(held):
-        start, end = axis.of([start_s, end_s])
+    for stretch in held:
+        start, end = axis.of(stretch)
         axes.axvspan(start, end, facecolor=WARN, alpha=0.2, linewidth=0, zorder=0.5)
-        axes.axvspan(start, end, 0.93, 1, color=WARN, linewidth=0, label="" if number else "held back")
 
 
 def _number_steps(axes: Axes, axis: Axis) -> None:
