@@ -59,6 +59,7 @@ dl.facts dd { margin: 0; }
 .verdict.warning, .verdict.ignored { color: var(--warn); }
 .verdict.error { color: var(--bad); }
 .checks th, .checks td { width: auto; }
+.checks th code { white-space: normal; }
 .pictures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
 .triple { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0.25rem; font-size: 0.8125rem; }
 .triple figcaption { grid-column: 1 / -1; margin: 0; }
