@@ -52,7 +52,8 @@ dl.facts dd { margin: 0; }
 .note ul { margin: 0; padding-left: 1.25rem; }
 .contents { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; list-style: none; margin: 1rem 0 0; padding: 0; }
 .contents a { display: inline-block; padding: 0.25rem 0; }
-.tall { grid-row: span 4; }
+.tall { grid-row: span 2; }
+.plots .tall { grid-row: span 3; }
 .wide { grid-column: 1 / -1; }
 .verdict { font-weight: 600; white-space: nowrap; }
 .verdict.ok { color: var(--good); }

@@ -124,6 +124,8 @@ def _draw_panel(axes: Axes, panel: Panel, times: Array) -> None:
             line(axes, np.array(x), y, name, {**style, "color": SERIES[2]} if single else style)
     axes.set_title(panel.title)
     axes.margins(y=0.15)
+    if "%" in panel.title:
+        axes.set_ylim(-5, 105)
     axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
