@@ -124,7 +124,7 @@ def test_many_records_stay_a_page_of_sensible_size(
     page = page_of(config, tmp_path)
     assert "2 of 41: those with a regression or a change of level first" in page.text
     assert "21 more are not shown" in page.text
-    assert "the line is the median of a stretch of runs" in page.text
+    assert "each point of the line is the mean of a stretch of runs" in page.text
     assert (tmp_path / "history.html").stat().st_size < 100_000
 
 

@@ -34,14 +34,9 @@ def headline_of(record: Record) -> tuple[str, str]:
     """Throughput and its unit, as a record has them."""
     perf = record.perf_data or {}
     throughput = perf.get("throughput")
-    return (
-        ("", "no throughput reported")
-        if throughput is None
-        else (
-            _number(throughput),
-            plain(perf.get("throughput_unit", "")),
-        )
-    )
+    if throughput is None:
+        return "", "no throughput reported"
+    return _number(throughput), plain(perf.get("throughput_unit", ""))
 
 
 def headline_meaning(run: Run) -> str:

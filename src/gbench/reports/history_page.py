@@ -13,17 +13,16 @@ from dominate import tags as t
 
 from gbench.cndb.config import DatabaseConfig
 from gbench.files import write_atomically
-from gbench.reports import text
 from gbench.reports.history import STALE_DAYS, Configuration, History, Result, read_history
 from gbench.reports.page import contents, facts, headline, plot_card, render, section
 from gbench.reports.sorting import SCRIPT, Cell, Column, sortable
-from gbench.reports.text import count, four
+from gbench.reports.text import count, four, signed
 from gbench.reports.trends import trend
 
 TRENDS = 24  # plots on the page
 ROWS = 500  # of a table
 NAMED = Column("configuration", number=False)
-LATEST = (NAMED, *map(Column, ("latest", "95 %", "since before", "runs")), Column("run (UTC)"), Column("record"))
+LATEST = (NAMED, *map(Column, ("latest", "95 %", "change", "runs")), Column("run (UTC)"), Column("record"))
 REGRESSIONS = (NAMED, *map(Column, ("change", "result", "mean before", "of runs", "run (UTC)", "record")))
 CHANGES = (NAMED, *map(Column, ("change", "from", "to", "since (UTC)", "record")), Column("what differs", number=False))
 STALE = (NAMED, *map(Column, ("days ago", "latest", "runs", "run (UTC)", "record")))
@@ -70,7 +69,7 @@ def page(history: History) -> str:
                     [
                         (
                             _name(one),
-                            Cell(text.change(change.share), change.share),
+                            Cell(signed(change.share), change.share),
                             Cell(four(change.before), change.before),
                             Cell(four(change.after), change.after),
                             *_run(change.at),
@@ -121,7 +120,7 @@ def _regressions(history: History) -> None:
     rows = [
         (
             _name(item.configuration),
-            Cell(text.change(-item.loss_share), -item.loss_share),
+            Cell(signed(-item.loss_share), -item.loss_share),
             Cell(four(item.result.throughput), item.result.throughput, _interval(item.result)),
             Cell(four(item.previous_mean), item.previous_mean),
             Cell(str(item.previous_results)),
@@ -170,7 +169,7 @@ def _latest(one: Configuration) -> Iterator[Cell]:
     yield Cell(f"{four(last.throughput)} {one.unit}", last.throughput, "not steady" if last.steady is False else "")
     yield Cell(_interval(last), _half(last) if last.low is not None else "")
     before = one.results[-2].throughput if len(one.results) > 1 else None
-    yield Cell(text.change(last.throughput / before - 1), last.throughput / before - 1) if before else Cell("–", "")
+    yield Cell(signed(last.throughput / before - 1), last.throughput / before - 1) if before else Cell("–", "")
     yield Cell(f"{len(one.results):,}", len(one.results))
     yield from _run(last)
 

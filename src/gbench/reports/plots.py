@@ -152,11 +152,11 @@ def looks() -> Iterator[dict[str, Any]]:
     return ({"color": colour, "linestyle": line, "marker": marker} for colour, line, marker in styles)
 
 
-def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any]) -> None:
+def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any], points: int = POINTS) -> None:
     """One line; where it has too many points, means over stretches of it within a band from least to most."""
     x, y = np.asarray(numbers, float), np.asarray(values, float)
-    if len(x) > POINTS:
-        length = math.ceil(len(x) / POINTS)  # all alike: longer ones among them would look like a change
+    if len(x) > points:
+        length = math.ceil(len(x) / points)  # all alike: longer ones among them would look like a change
         stretches = np.split(np.arange(len(x)), range(length, len(x), length))
         low, high = (np.array([take(y[part]) for part in stretches]) for take in (np.min, np.max))
         x, y = (np.array([both[part].mean() for part in stretches]) for both in (x, y))

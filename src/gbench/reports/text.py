@@ -11,6 +11,7 @@ SPELLINGS = {
     "dirty": "uncommitted changes",
     "gbench": "gbench",
     "gpus": "GPUs",
+    "sm": "SM",
     "mem": "memory",
     "pytorch": "PyTorch",
     "sha256": "SHA-256",
@@ -50,21 +51,22 @@ def rows(values: dict[str, Any], within: str = "", unit: str = "") -> Iterator[t
         name, own = f"{within}, {_words(key)}" if within else label(key), _unit(key) or unit
         if isinstance(value, dict) and value.keys() == {"mean", "min", "max"}:
             mean, least, most = (_shown(value[part], own) for part in ("mean", "min", "max"))
-            yield name, f"{mean} ({least} to {most}) {UNITS.get(own, '')}".strip()
+            yield name, f"{mean} ({least} to {most})"
         elif isinstance(value, dict):
             yield from rows(value, name, own)
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
             for index, item in enumerate(value):
                 yield from rows(item if isinstance(item, dict) else {"value": item}, f"{name} {index}")
         else:
-            yield name, _shown(value, own) if value is None else f"{_shown(value, own)} {UNITS.get(own, '')}".strip()
+            yield name, _shown(value, own)
 
 
-def _shown(value: Any, unit: str) -> str:
+def _shown(value: Any, end: str) -> str:
+    """A value, in the unit that the end of its key names where it is a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return plain(value)
-    number = value / 2**30 if unit == "_bytes" else value * 100 if unit == "_share" else value
-    return four(number) if isinstance(number, float) else plain(number)
+    number = value / 2**30 if end == "_bytes" else value * 100 if end == "_share" else value
+    return f"{four(number) if isinstance(number, float) else plain(number)} {UNITS.get(end, '')}".strip()
 
 
 def _words(key: str) -> str:
@@ -101,8 +103,8 @@ def flops(tflop_s: float) -> str:
     return f"{four(tflop_s)} TFLOP/s" if tflop_s >= 0.99995 else f"{four(tflop_s * 1e3)} GFLOP/s"
 
 
-def change(share: float) -> str:
-    """A share more or less than before: `+7.4 %`, `−6.2 %`."""
+def signed(share: float) -> str:
+    """A share more or less than before: `+7.4%`, `−6.2%`."""
     return f"{share:+.1%}".replace("-", "−")
 
 

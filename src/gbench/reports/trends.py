@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import matplotlib.dates as dates
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from gbench.reports.history import Configuration, Result
-from gbench.reports.plots import Plot
+from gbench.reports.plots import Plot, line
 from gbench.reports.svg import INK, SERIES, SURFACE, WARN, figure, to_svg
-from gbench.reports.text import change as as_text
-from gbench.reports.text import count, four
+from gbench.reports.text import count, four, signed
 
 POINTS = 150  # a plot has at most so many; each stands for a stretch of runs where there are more
 
@@ -28,7 +26,8 @@ def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
     with figure(1.8, 3.4) as drawn:
         axes = drawn.subplots()
         if len(results) > POINTS:
-            _draw_stretches(axes, results)
+            when, values = dates.date2num([one.when for one in results]), [one.throughput for one in results]
+            line(axes, when, values, "", {"color": SERIES[0], "linestyle": "-", "marker": None}, POINTS)
         else:
             _draw_runs(axes, results)
         for result in results:
@@ -42,7 +41,7 @@ def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
         for change in changes:
             axes.axvline(float(dates.date2num(change.at.when)), color=WARN, linestyle="--", linewidth=1)
             axes.annotate(
-                as_text(change.share),
+                signed(change.share),
                 (float(dates.date2num(change.at.when)), 1),
                 (2, -2),
                 xycoords=("data", "axes fraction"),
@@ -53,7 +52,7 @@ def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
         axes.margins(x=0.06, y=0.25)
         locator = dates.AutoDateLocator(minticks=2, maxticks=5)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=False))
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.set_ylabel(configuration.unit)
         caption = "; ".join(_told(configuration)) + "."
@@ -79,28 +78,16 @@ def _draw_runs(axes: Axes, results: Sequence[Result]) -> None:
         )
 
 
-def _draw_stretches(axes: Axes, results: Sequence[Result]) -> None:
-    stretches = np.array_split(np.arange(len(results)), POINTS)
-    when = dates.date2num([one.when for one in results])
-    values = np.array([one.throughput for one in results])
-    x, low, high, median = (
-        np.array([of(v[part]) for part in stretches])
-        for of, v in ((np.mean, when), (np.min, values), (np.max, values), (np.median, values))
-    )
-    axes.fill_between(x, low, high, color=SERIES[0], alpha=0.25, linewidth=0)
-    axes.plot(x, median, color=SERIES[0], linewidth=0.8)
-
-
 def _told(configuration: Configuration) -> list[str]:
     results, changes = configuration.results, configuration.changes
     first, last = results[0], results[-1]
     said = [f"{count(len(results), 'run')}, {first.when:%Y-%m-%d} to {last.when:%Y-%m-%d}"]
     if len(results) > POINTS:
-        said.append("the line is the median of a stretch of runs, the band their range")
+        said.append("each point of the line is the mean of a stretch of runs, the band their range")
     if changes:
         newest = changes[-1]
         said.append(
-            f"last change of level {as_text(newest.share)} on {newest.at.when:%Y-%m-%d}, from {four(newest.before)} to "
+            f"last change of level {signed(newest.share)} on {newest.at.when:%Y-%m-%d}, from {four(newest.before)} to "
             f"{four(newest.after)}"
         )
     if any(one.low is None for one in results) and len(results) <= POINTS:
