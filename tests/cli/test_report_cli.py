@@ -81,6 +81,11 @@ def test_a_folder_that_is_no_run_gets_one_sentence(gbench: Gbench, tmp_path: Pat
         (["here"], 2, "there is no here; give the folder of a gbench run, or a record file"),
         (["no.yaml"], 1, "no.yaml: not a mapping of record keys; mend it; docs/cndb.md has every key"),
         (["one.yaml", "-o", "no/page.html"], 4, "can't write no/page.html (No such file or directory); free space"),
+        (
+            ["one.yaml", "-o", "./one.yaml"],
+            2,
+            "the page would take the place of the record one.yaml; give",
+        ),
         (["--history", "--since", "soon"], 2, "--since 'soon' is no moment; write 2026-01-31, or 30d, 12h, 2w ago"),
         (["--history", "--db", "nowhere"], 2, "DATABASE 'nowhere' is neither a known name nor a config file; "),
         (["--history"], 4, "there is no database "),

@@ -63,7 +63,10 @@ def _of(source: Path, output: Path | None) -> Path:
         from gbench.cndb.recordfile import read_record
         from gbench.reports.record_page import write_record_page
 
-        return write_record_page(read_record(source), source.name, output or source.with_suffix(".html"))
+        path = output or source.with_suffix(".html")
+        if path.resolve() == source.resolve():
+            raise UsageError(f"the page would take the place of the record {source}", "give another file with -o")
+        return write_record_page(read_record(source), source.name, path)
     from gbench.reports.run_page import write_report
     from gbench.runfolder import RunFolder
 
