@@ -5,32 +5,18 @@ gbench report results/RUN_ID
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from dominate import tags as t
 
 from gbench.files import write_atomically
 from gbench.measure.telemetry.disturbance import mark_disturbed
-from gbench.reports import figures, plots
-from gbench.reports.page import (
-    Rows,
-    cards,
-    commands,
-    contents,
-    facts,
-    figure_table,
-    headline,
-    notes,
-    plot_card,
-    render,
-    section,
-    table,
-)
+from gbench.reports import figures, plots, run_facts
+from gbench.reports.page import contents, facts, figure_table, headline, notes, plot_card, render, section, table
 from gbench.reports.pictures import KINDS, Pictures, pictures
 from gbench.reports.roofline import roofline
 from gbench.reports.run import Run, part
-from gbench.reports.text import count, plain, rows, utc
+from gbench.reports.text import count, utc
 from gbench.reports.timeline import timeline
 from gbench.runfolder import RunFolder
 
@@ -63,10 +49,10 @@ def page(run: Run, seen: Pictures | None) -> str:
             _telemetry(run)
             if seen is not None:
                 _pictures(seen)
-            _checks(run)
-            _environment(run)
-            _configuration(run)
-            _reproduction(run)
+            run_facts.checks(run)
+            run_facts.environment(run)
+            run_facts.configuration(run)
+            run_facts.reproduction(run)
         t.footer(
             t.p(f"Made by gbench from the run folder of {run.spec.run_id}; every figure can be recomputed from it.")
         )
@@ -185,85 +171,3 @@ def _pictures(seen: Pictures) -> None:
                             t.img(src=uri, alt=f"sample {name}, {KINDS[kind]} image")
                             t.span(KINDS[kind], cls="muted")
                     t.figcaption(f"sample {name}")
-
-
-def _checks(run: Run) -> None:
-    lines = list(figures.checks(run.host))
-    if not lines:
-        return
-    with section("Checks before the start", "checks"), t.div(cls="card"), t.table(cls="checks"):
-        with t.thead(), t.tr():
-            for column in ("check", "verdict", "found"):
-                t.th(column, scope="col")
-        with t.tbody():
-            for name, verdict, found, mend in lines:
-                with t.tr():
-                    t.th(t.code(name), scope="row")
-                    t.td(verdict, cls=f"verdict {verdict}")
-                    with t.td():
-                        t.span(found)
-                        if mend:
-                            t.div(f"To do: {mend}", cls="muted")
-
-
-def _environment(run: Run) -> None:
-    host, environment = run.host, run.environment
-    host_rows = list(rows(part(host, "hardware")))
-    first, last = part(environment, "precision"), part(environment, "precision_at_end")
-    groups: dict[str, Rows] = {"Software": rows(part(environment, "software")), "Host": host_rows}
-    groups["As the worker saw it"] = [row for row in rows(part(environment, "hardware")) if row not in host_rows]
-    if first == last:
-        groups["Precision, as torch reported it after the first and the last step"] = rows(last)
-    else:
-        groups["Precision, as torch reported it after the first step"] = rows(first)
-        groups["Precision, as torch reported it after the last step"] = rows(last)
-    shown = ("version", "device", "software", "hardware", "precision", "precision_at_end")
-    groups["More from the worker"] = rows({key: value for key, value in environment.items() if key not in shown})
-    groups["Image and runner"] = rows(part(host, "where"))
-    groups["Dataset"] = [("Name", run.spec.dataset), *rows(part(host, "dataset"))]
-    groups["Code"] = [("Model's code", run.spec.code_link), *rows(part(host, "git"), "gbench")]
-    times = [("Start", "started_utc"), ("End", "ended_utc")]
-    groups["Time"] = [(name, utc(host.get(key))) for name, key in times] + [("Exit code", plain(host.get("exit_code")))]
-    with section("Environment", "environment"):
-        cards(groups)
-
-
-def _configuration(run: Run) -> None:
-    values = run.spec.model_dump(mode="json")
-    config = values.pop("config")
-    del values["command_line"]  # has its own place below
-    groups: dict[str, Rows] = {}
-    for name, inner in config.items():
-        if isinstance(inner, dict):
-            groups[name] = [(f"{name}.{key}", plain(value)) for key, value in inner.items()]
-        else:
-            values[name] = inner
-    groups["run"] = [(key, plain(value)) for key, value in values.items()]
-    with section("Configuration", "configuration"):
-        t.p("Every value that decided what this run did, as it was resolved before the start.", cls="muted")
-        cards(groups, keys_as_code=True)
-
-
-def _reproduction(run: Run) -> None:
-    spec, git, image = run.spec, part(run.host, "git"), part(run.host, "where").get("image_id")
-    with section("How to reproduce", "reproduce"), t.div(cls="card"):
-        t.h3("The command line, exactly")
-        if spec.command_line:
-            commands(spec.command_line)
-        else:
-            t.p("This run was started from Python code, not from a command line.")
-        t.h3("The variables, as they were resolved")
-        commands(*(f"export {name}={shlex.quote(value)}" for name, value in spec.variables.items()))
-        t.h3("What has to be the same")
-        with t.ul():
-            if git:
-                changed = "; files differed from it" if git.get("dirty") else ""
-                t.li("gbench at commit ", t.code(plain(git.get("commit"))), changed)
-            else:
-                t.li(f"gbench {plain(part(run.environment, 'software').get('gbench_version'))}, installed")
-            t.li(f"dataset {spec.dataset} with SHA-256 ", t.code(plain(part(run.host, "dataset").get("sha256"))))
-            if image:
-                t.li("image ", t.code(plain(image)))
-            t.li(f"seed {spec.seed}; deterministic: {plain(spec.deterministic)}")
-        t.h3("The figures, recomputed from the raw samples")
-        commands(f"gbench summary {shlex.quote(str(Path(spec.results_dir) / spec.run_id))}")
