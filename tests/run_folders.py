@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, HostSample, Sample
+from gbench.measure.telemetry.stream import NAME, StreamWriter
 from gbench.runfolder import RunFolder, Step, StepWriter
 from gbench.settings.spec import RunSpec
 
@@ -82,3 +84,35 @@ def write_run(
                     ]
                 )
     return folder
+
+
+def write_telemetry(
+    folder: RunFolder,
+    until_s: float,
+    gpus: int = 0,
+    held_back: Callable[[float], bool] = lambda t_s: False,
+    hz: float = 10.0,
+) -> None:
+    """What a sampler would have seen beside `write_run`'s steps; held_back: when GPU 0 was at its power limit."""
+    facts = [GpuFacts(str(gpu), index=gpu, name="GPU 9000") for gpu in range(gpus)]
+    writer = StreamWriter(folder.path / NAME)
+    writer.header(Header(hz, "2026-01-02T03:04:05.000+00:00", cpus=64, gpus=facts), [])
+    for number in range(int(until_s * hz) + 1):
+        t_s = number / hz
+        held = held_back(t_s)
+        seen = [
+            GpuSample(
+                power_w=300.0 + 5 * (number % 3) - gpu,
+                utilisation_percent=97 + number % 3,
+                memory_used_bytes=20 * 2**30,
+                sm_mhz=1100 if held and gpu == 0 else 1410,
+                temperature_c=60 + int(10 * t_s / until_s) + gpu,
+                throttle_bits=4 if held and gpu == 0 else 0,
+            )
+            for gpu in range(gpus)
+        ]
+        slow = {"load_1m": 8.0, "cpu_percent": 12.5, "cpu_busiest_percent": 90.0, "steal_percent": 0.0, "run_cpus": 7.5}
+        host = HostSample(rss_bytes=8 * 2**30, memory_used_bytes=30 * 2**30, **(slow if number % int(hz) == 0 else {}))
+        writer.sample(Sample(t_s, 0.001, 0.001 * number, seen, host))
+    writer.end("the run said stop", until_s)
+    writer.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbench.reports.text import count, four, label, rows, seconds, utc
+from gbench.reports.text import count, four, label, rows, seconds, signed, utc
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,27 @@ def test_rows_of_nested_facts_carry_their_units() -> None:
         ("Driver", "–"),
         ("Conv", "0.5000 TFLOP/s"),
     ]
+
+
+def test_a_spread_is_one_row_and_a_mappings_unit_holds_within() -> None:
+    facts = {
+        "sm_mhz": {"mean": 1400.0, "min": 1100, "max": 1410},
+        "power_w": {"idle": 55.0, "why": "read before"},
+        "data_share": 0.125,
+        "step": {"p95_s": 0.5},
+    }
+    assert list(rows(facts)) == [
+        ("SM", "1,400 MHz (1100 MHz to 1410 MHz)"),
+        ("Power, idle", "55.00 W"),
+        ("Power, why", "read before"),
+        ("Data", "12.50 %"),
+        ("Step, p95", "0.5000 s"),
+    ]
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.074, "+7.4%"), (-0.0625, "−6.2%"), (0.0, "+0.0%")])
+def test_a_change_has_its_sign(share: float, text: str) -> None:
+    assert signed(share) == text
 
 
 def test_utc_keeps_what_it_does_not_know() -> None:

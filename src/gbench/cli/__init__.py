@@ -22,7 +22,7 @@ COMMANDS = {
     "data": "Prepare, synth, verify, stats: the dataset.",
     "models": "What can be launched, and every value it means.",
     "summary": "The figures of a run folder, recomputed from its raw samples.",
-    "report": "One self-contained HTML page of a run.",
+    "report": "One self-contained HTML page of a run, a record, or a whole history.",
     "cndb": "Records into a database and out of it: submit, import, list, show, export, verify.",
     "completion": "Shell completion for bash, zsh and fish.",
 }

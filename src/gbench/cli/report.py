@@ -1,32 +1,86 @@
-"""`gbench report`: the page of a run."""
+"""`gbench report`: the page of a run, of a record, or of a whole history."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from gbench.errors import UsageError
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=click.Path(path_type=Path))
+@click.option("--history", is_flag=True, help="The page of a database: trends, what became slower, what is stale.")
+@click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
+@click.option("--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]")
+@click.option("--model", help="With --history: by its name in launch or record: pix2pix_resnet_9blocks.")
+@click.option("--since", help="With --history: runs since then: 2026-01-31, 30d or 12h.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Where to write the page. Default: RUN_DIR/report.html."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Where to write the page. Default: RUN_DIR/report.html, RECORD with .html, CNDB_DIR/history.html.",
 )
 @click.option("--json", "as_json", is_flag=True, help='As {"report": path}, on stdout.')
-def report(run_dir: Path, output: Path | None, as_json: bool) -> None:
-    """Write RUN_DIR's page: one HTML file that needs no network, to be read, mailed or printed; prints its path.
+def report(
+    source: Path | None,
+    history: bool,
+    db: str | None,
+    cndb_dir: Path | None,
+    model: str | None,
+    since: str | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Write one HTML page that needs no network, to be read, mailed or printed; prints its path.
 
-    Works for a run that failed or was stopped, too.
+    Of RUN_DIR, also of a run that failed or was stopped; of a RECORD file, of any gbench or the original, what it
+    holds; or with --history of all that a database holds.
 
     \b
     gbench report results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
+    gbench report cndb/records/RECORD.yaml
+    gbench report --history
+    gbench report --history --db gpu-performance --model pix2pix_resnet_9blocks --since 90d -o history.html
     """
     from gbench.cli.output import print_json
-    from gbench.reports.run_page import write_report
-    from gbench.runfolder import RunFolder
 
-    path = write_report(RunFolder(run_dir), output or run_dir / "report.html")
+    if history == (source is not None):
+        raise UsageError("report needs a run folder, a record file, or --history alone", "gbench report -h")
+    if source is not None and any(value is not None for value in (db, cndb_dir, model, since)):
+        raise UsageError("--db, --cndb-dir, --model and --since are for --history", "leave them out")
+    path = _of_history(db or "embedded", cndb_dir, model, since, output) if source is None else _of(source, output)
     if as_json:
         print_json({"report": str(path)})
     else:
         click.echo(path)
+
+
+def _of(source: Path, output: Path | None) -> Path:
+    if source.is_file():
+        from gbench.cndb.recordfile import read_record
+        from gbench.reports.record_page import write_record_page
+
+        path = output or source.with_suffix(".html")
+        if path.resolve() == source.resolve():
+            raise UsageError(f"the page would take the place of the record {source}", "give another file with -o")
+        return write_record_page(read_record(source), source.name, path)
+    from gbench.reports.run_page import write_report
+    from gbench.runfolder import RunFolder
+
+    if not source.exists():
+        raise UsageError(f"there is no {source}", "give the folder of a gbench run, or a record file")
+    return write_report(RunFolder(source), output or source / "report.html")
+
+
+def _of_history(db: str, cndb_dir: Path | None, model: str | None, since: str | None, output: Path | None) -> Path:
+    from gbench.cli.storing import cndb_folder
+    from gbench.cli.history import moment
+    from gbench.cndb.config import find_config
+    from gbench.reports.history_page import write_history
+
+    folder = cndb_folder(cndb_dir)
+    config = find_config(db, folder, os.environ)
+    return write_history(config, output or folder / "history.html", model, moment(since) if since else None)

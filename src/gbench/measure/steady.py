@@ -78,7 +78,7 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
     clipped = np.clip(judged, centre - width, centre + width)
     floor = (RESOLUTION * centre) ** 2
     penalty = PENALTY + math.log(len(judged))
-    cuts = _change_points(clipped, penalty, floor)
+    cuts = change_points(clipped, penalty, floor)
     starts = [0, *cuts]
     tail, foreign = _first_steady(judged, starts)
     start, level = starts[tail], float(np.median(judged[starts[tail] :]))
@@ -143,8 +143,12 @@ def _too_late(times: Floats, starts: list[int], warmup: int, minimum: int, bound
     return reason
 
 
-def _change_points(times: Floats, penalty: float, floor: float) -> list[int]:
-    """Indices at which a new level starts. Parts below 1 % of the run are not looked into again."""
+def change_points(times: Floats, penalty: float, floor: float) -> list[int]:
+    """Indices at which a new level of a series (1-d) starts. Parts below 1 % of it are not looked into again.
+
+    Args:
+        penalty: what a change's likelihood ratio must beat. floor: variance that is there at least.
+    """
     shortest = max(8, len(times) // 100)
     parts, cuts = [(0, len(times))], []
     while parts:

@@ -7,24 +7,36 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gbench.cndb.record import Record
+from gbench.measure.limits import Limits
 from gbench.measure.summary import Summary
+from gbench.measure.telemetry.summary import Spread, TelemetrySummary
+from gbench.reports.plots import Throughput
 from gbench.reports.run import Run
-from gbench.reports.text import capitalized, count, four, label, plain, seconds
+from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds
 from gbench.runfolder import Step
 
 RANK_COLUMNS = ("rank", "steps", "mean", "median", "p95", "slowest", "data wait")
+GPU_COLUMNS = (
+    *("GPU", "SM clock, MHz", "power, W", "temperature, °C", "utilisation, %", "memory", "clock reasons"),
+    "other processes",
+)
 LOSS_COLUMNS = ("loss", "measured steps", "of the last epoch")
 
 
 def headline(run: Run) -> tuple[str, str]:
     """Throughput and its unit: the figure that the record carries."""
     if run.said is not None:
-        perf = run.said.perf_data or {}
-        throughput = perf.get("throughput")
-        if throughput is None:
-            return "", "no throughput reported"
-        return _number(throughput), plain(perf.get("throughput_unit", ""))
+        return headline_of(run.said)
     return ("", "nothing measured") if run.summary is None else (four(run.summary.throughput_img_s), "img/s")
+
+
+def headline_of(record: Record) -> tuple[str, str]:
+    """Throughput and its unit, as a record has them."""
+    perf = record.perf_data or {}
+    throughput = perf.get("throughput")
+    if throughput is None:
+        return "", "no throughput reported"
+    return _number(throughput), plain(perf.get("throughput_unit", ""))
 
 
 def headline_meaning(run: Run) -> str:
@@ -40,11 +52,24 @@ def headline_meaning(run: Run) -> str:
     )
 
 
+def headline_interval(run: Run) -> str:
+    """How good the headline is; empty where the run does not say."""
+    if run.said is not None or run.summary is None:
+        return ""
+    interval = run.summary.throughput_interval
+    said = (
+        f"95 % interval {four(interval.low)} to {four(interval.high)} (±{interval.half_width_share:.2%})"
+        if interval
+        else "No interval: too few steps"
+    )
+    return said if run.summary.steady_state else f"{said}; not steady"
+
+
 def measured_on(run: Run) -> Iterator[tuple[str, str]]:
     """What a throughput means nothing without."""
     yield "Run", run.spec.run_id
     if run.said is not None:
-        yield from _common(run.said)
+        yield from record_facts(run.said)
         return
     yield "Model", run.spec.record_name
     yield "Dataset", run.spec.dataset
@@ -82,11 +107,90 @@ def throughput(summary: Summary, devices: int) -> Iterator[tuple[str, str]]:
     yield "Step, 5 to 95 %", f"{low} to {high}; 99 % {slowest}"
     yield "Measured", f"{count(summary.steps, 'step')}, {count(summary.images, 'image')}, {seconds(summary.wall_s)}"
     yield "Warm-up, left out", f"{count(summary.warmup_steps, 'step')}; {summary.steady_state_reason}"
-    if summary.limits is not None:
-        yield "Arithmetic", f"{four(summary.limits.tflop_s)} TFLOP/s a device"
-        yield "Verdict", summary.limits.verdict
     if summary.joules_per_image is not None:
         yield "Energy", f"{four(summary.joules_per_image)} J an image ({summary.energy.source})"
+
+
+def throughputs(summary: Summary) -> list[Throughput]:
+    """The ways to count the images a second, the headline first."""
+    interval = summary.throughput_interval
+    ends = (interval.low, interval.high) if interval else (None, None)
+    others = {
+        "without data wait": summary.throughput_without_data_img_s,
+        "as launch.sh took it": summary.throughput_legacy_img_s,
+        "without throttled steps": summary.throughput_clean_img_s,
+    }
+    return [
+        Throughput("end to end", summary.throughput_img_s, "img/s", *ends),
+        *(Throughput(name, value) for name, value in others.items() if value is not None),
+    ]
+
+
+def bounds(limits: Limits, peak: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """How far one device is from what it can do. peak: of environment.json; empty where it was not measured."""
+    yield "Verdict", limits.verdict
+    yield "Work of an image", f"{four(limits.flop_per_image / 1e9)} GFLOP, forward and backward"
+    yield "Reached", flops(limits.tflop_s) + (f", {four(limits.gb_s)} GB/s" if limits.gb_s else "")
+    for name, key in (("matrix product", "gemm_tflop_s"), ("convolution", "conv_tflop_s")):
+        if key in peak:
+            yield f"Measured here, {name}", flops(peak[key])
+    if "copy_gb_s" in peak:
+        yield "Measured here, copy", f"{four(peak['copy_gb_s'])} GB/s"
+    for name, share in (
+        ("Of the operations measured", limits.measured_flop_share),
+        ("Of the bytes measured", limits.measured_copy_share),
+        ("MFU, of the data sheet's operations", limits.data_sheet_flop_share),
+        ("Of the data sheet's bytes", limits.data_sheet_copy_share),
+    ):
+        yield name, "not known" if share is None else f"{share:.1%}"
+    if limits.data_sheet is not None:
+        yield "Data sheet", limits.data_sheet
+
+
+def gpus(seen: TelemetrySummary) -> Iterator[tuple[str, ...]]:
+    """A line a GPU over the measured steps; columns as GPU_COLUMNS."""
+    for number, gpu in enumerate(seen.gpus):
+        limiting = {name: share for name, share in (gpu.throttle or {}).items() if name != "gpu_idle"}
+        yield (
+            str(number if gpu.facts.index is None else gpu.facts.index),
+            *(_mean_and_range(part) for part in (gpu.sm_mhz, gpu.power_w, gpu.temperature_c, gpu.utilisation_percent)),
+            "–" if gpu.memory_peak_bytes is None else f"{four(gpu.memory_peak_bytes / 2**30)} GiB",
+            ", ".join(f"{name} {share:.0%}" for name, share in limiting.items()) or "none",
+            ", ".join(gpu.foreign) if gpu.foreign else "none",
+        )
+
+
+def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
+    """The host over the measured steps, mean and range; and what could not be seen."""
+    if (one := seen.host) is not None:
+        for name, part, unit in (
+            ("CPUs", one.cpu_percent, " %"),
+            ("Busiest CPU", one.cpu_busiest_percent, " %"),
+            ("Taken by the hypervisor", one.steal_percent, " %"),
+            ("CPU clock", one.cpu_mhz, " MHz"),
+            ("Load of 1 min", one.load_1m, ""),
+        ):
+            if part is not None:
+                yield name, _mean_and_range(part) + unit
+        for name, cpus in (("Kept busy by the run", one.run_cpus), ("Kept busy by others", one.other_cpus)):
+            if cpus is not None:
+                yield name, f"{four(cpus)} CPUs"
+        if one.rss_peak_bytes is not None:
+            yield "Memory of the run, peak", f"{four(one.rss_peak_bytes / 2**30)} GiB"
+        if one.disk_read_bytes is not None:
+            yield "Read from disks", f"{four(one.disk_read_bytes / 2**30)} GiB"
+    if seen.sampler is not None and seen.sampler.reached_hz is not None:
+        yield "Samples", f"{count(seen.sampler.samples, 'sample')}, {four(seen.sampler.reached_hz)} a second"
+    for missing in seen.missing:
+        yield f"Not seen: {missing.what}", missing.why
+
+
+def checks(host: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """The checks before the start: name, verdict, what was found, what to do."""
+    found = host.get("checks")
+    for check in found if isinstance(found, list) else []:
+        severity, mend = str(check.get("severity")), check.get("mend") or ""
+        yield str(check.get("id")), "ignored" if check.get("ignored") else severity, plain(check.get("found")), mend
 
 
 def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
@@ -106,7 +210,7 @@ def losses(summary: Summary) -> Iterator[tuple[str, ...]]:
 
 def reported(record: Record) -> Iterator[tuple[str, str]]:
     """What a run script's benchmark log line said, each figure with the unit that it gave."""
-    yield from _common(record)
+    yield from record_facts(record)
     yield "Distribution", record.dist_type or "not said"
     for figures in (record.perf_data or {}, record.metric_data or {}):
         for key, value in figures.items():
@@ -114,12 +218,17 @@ def reported(record: Record) -> Iterator[tuple[str, str]]:
                 yield label(key), f"{_number(value)} {figures.get(f'{key}_unit', '')}".strip()
 
 
-def _common(record: Record) -> Iterator[tuple[str, str]]:
+def record_facts(record: Record) -> Iterator[tuple[str, str]]:
+    """What a record was measured on."""
     yield "Model", record.model
     yield "Dataset", record.dataset
-    yield "Batch", f"{record.batch_size} in all"
+    yield "Batch", "not said" if record.batch_size is None else f"{record.batch_size} in all"
     yield "Devices", f"{record.dev_num} × {record.dev}"
     yield "Precision", record.train_type or "not said"
+
+
+def _mean_and_range(part: Spread | None) -> str:
+    return "–" if part is None else f"{four(part.mean)} ({four(part.min)} to {four(part.max)})"
 
 
 def _number(value: Any) -> str:

@@ -13,13 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from gbench.reports.svg import BAND, INK, SERIES, SURFACE, figure, to_svg
+from gbench.reports.svg import BAND, INK, MUTED, SERIES, SURFACE, figure, to_svg
 from gbench.reports.text import count, four, seconds
 from gbench.runfolder import Step
 
 Array = NDArray[np.float64]
 POINTS = 400  # a line has at most so many; each stands for a stretch of steps where a run has more
-MARKED_POINTS = 40  # beyond so many, markers would hide the line
+MARKED_POINTS = 24  # beyond so many, markers would hide the line
+EPOCHS = 10  # fewer means do not make a curve
 
 
 @dataclass(frozen=True)
@@ -30,34 +31,15 @@ class Plot:
     caption: str
 
 
-def step_times(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot:
-    """Step time of every rank over the steps, and below it the part spent waiting for data; the warm-up shaded."""
-    scale, unit = _unit(_largest(ranks, "step_s", slice(warmup_steps, None)) or _largest(ranks, "step_s", slice(None)))
-    said = [f"Each step of {count(len(ranks), 'rank')}"]
-    with figure(3.5) as drawn:
-        whole, wait = drawn.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-        for axes, name, noun, ticks in ((whole, "step_s", "step", 5), (wait, "data_s", "data wait", 3)):
-            for rank, (steps, look) in enumerate(zip(ranks, _looks(), strict=False)):
-                numbers, values = [step.step for step in steps], [getattr(step, name) * scale for step in steps]
-                _line(axes, numbers, values, f"rank {rank}", look)
-            _shade_warmup(axes, warmup_steps)
-            axes.set_ylim(bottom=0)
-            axes.set_ylabel(f"{noun} ({unit})")
-            axes.yaxis.set_major_locator(MaxNLocator(ticks))
-            # a long first step must not flatten all the others
-            first_s, largest_s = (
-                _largest(ranks, name, part) for part in (slice(warmup_steps), slice(warmup_steps, None))
-            )
-            if first_s > 2 * largest_s > 0:
-                axes.set_ylim(top=1.15 * largest_s * scale)
-                said.append(f"in the warm-up a {noun} reaches {seconds(first_s)}, beyond the scale")
-        _label_steps(wait)
-        drawn.legend(*whole.get_legend_handles_labels(), loc="outside upper left", ncols=4)
-        if warmup_steps:
-            said.append(f"the shaded warm-up ({count(warmup_steps, 'step')}) is left out of the statistics")
-        said += _thinned(ranks, "each point is the mean of a stretch of steps, the band its fastest to slowest step")
-        caption = "; ".join(said) + "."
-        return Plot(to_svg(drawn, "steps", f"Line plot: step time and data wait by step. {caption}"), caption)
+@dataclass(frozen=True)
+class Throughput:
+    """One way to count it. low, high: its 95 % interval."""
+
+    name: str
+    value: float
+    unit: str = "img/s"
+    low: float | None = None
+    high: float | None = None
 
 
 def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
@@ -90,71 +72,101 @@ def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
 
 
 def losses(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot | None:
-    """Every loss over the steps, mean over the ranks, each on its own scale; None where steps carry no losses."""
+    """Every loss over the steps, mean over the ranks, each on its own scale; None where steps carry no losses.
+
+    A run of many steps and at least `EPOCHS` epochs is drawn by the means of its epochs.
+    """
     common = min(len(steps) for steps in ranks)
     together = [steps[:common] for steps in ranks]
     names = list(together[0][0].losses) if common else []
     if not names:
         return None
-    numbers = [step.step for step in together[0]]
+    epochs = np.array([step.epoch for step in together[0]])
+    by_epoch = common > POINTS and len(np.unique(epochs)) >= EPOCHS
+    numbers = np.unique(epochs) if by_epoch else np.array([step.step for step in together[0]])
     ends: list[str] = []
     holes = False
     with figure(1.45 * math.ceil(len(names) / 2) + 0.2) as drawn:
         grid = drawn.subplots(math.ceil(len(names) / 2), 2, sharex=True, squeeze=False)
-        for axes, name, look in zip(grid.flat, names, _looks(), strict=False):
+        for axes, name, look in zip(grid.flat, names, looks(), strict=False):
             values = np.array([[step.losses.get(name, math.nan) for step in steps] for steps in together]).mean(axis=0)
-            finite = np.isfinite(values)
-            holes |= not finite.all()
-            _line(axes, numbers, np.where(finite, values, math.nan), name, look)
-            _shade_warmup(axes, warmup_steps)
+            holes |= not np.isfinite(values).all()
+            if by_epoch:
+                values = np.array([values[epochs == epoch].mean() for epoch in numbers])
+            line(axes, numbers, np.where(np.isfinite(values), values, math.nan), name, look)
+            if warmup_steps and not by_epoch:
+                axes.axvspan(0.5, warmup_steps + 0.5, color=BAND, linewidth=0, zorder=0)
             axes.set_title(name)
             axes.yaxis.set_major_locator(MaxNLocator(4))
             ends.append(f"{name} from {four(values[0])} to {four(values[-1])}")
         for axes in grid.flat[len(names) :]:
             axes.set_visible(False)
         for axes in grid[-1]:
-            _label_steps(axes)
-        said = [f"Mean over {count(len(ranks), 'rank')}, each loss on its own scale"]
-        said += ["the warm-up is shaded"] if warmup_steps else []
+            axes.set_xlabel("epoch" if by_epoch else "step")
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        said = [f"Mean over {count(len(ranks), 'rank')}" + (" and all steps of an epoch" if by_epoch else "")]
+        said += ["each loss on its own scale"]
+        said += ["the warm-up is shaded"] if warmup_steps and not by_epoch else []
         said += ["values that are not finite leave gaps"] if holes else []
-        said += _thinned(together, "each point is the mean of a stretch of steps, the band its lowest to highest value")
+        if not by_epoch:
+            said += thinned(
+                together, "each point is the mean of a stretch of steps, the band its lowest to highest value"
+            )
         caption = "; ".join(said) + "."
-        return Plot(to_svg(drawn, "losses", f"Line plots of the losses by step: {', '.join(ends)}. {caption}"), caption)
+        over = "epoch" if by_epoch else "step"
+        return Plot(
+            to_svg(drawn, "losses", f"Line plots of the losses by {over}: {', '.join(ends)}. {caption}"), caption
+        )
 
 
-def _largest(ranks: Sequence[Sequence[Step]], name: str, part: slice) -> float:
-    return max((float(getattr(step, name)) for steps in ranks for step in steps[part]), default=0.0)
+def throughputs(figures: Sequence[Throughput]) -> Plot:
+    """The ways to count a throughput side by side, the first with its interval."""
+    with figure(0.42 * len(figures) + 0.55) as drawn:
+        axes = drawn.subplots()
+        places = range(len(figures), 0, -1)
+        for place, one, marker in zip(places, figures, cycle(("o", "s", "^", "D", "v")), strict=False):
+            if one.low is not None and one.high is not None:
+                axes.plot([one.low, one.high], [place, place], color=SERIES[0], linewidth=5, alpha=0.35)
+            axes.plot(one.value, place, marker, color=SERIES[0] if place == len(figures) else MUTED, markersize=6)
+            axes.annotate(
+                four(one.value), (one.value, place), (0, 6), textcoords="offset points", ha="center", fontsize=8
+            )
+        axes.set_yticks(list(places), [one.name for one in figures])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(0.5, len(figures) + 0.7)
+        axes.margins(x=0.12)
+        axes.set_xlabel(figures[0].unit)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.grid(axis="y", visible=False)
+        said = "; ".join(f"{one.name} {four(one.value)}" for one in figures)
+        interval = "; the bar is its 95 % interval" if figures[0].low is not None else ""
+        caption = f"The first is the headline{interval}. The scale does not start at zero."
+        return Plot(
+            to_svg(drawn, "throughput", f"Dot plot of throughputs in {figures[0].unit}: {said}. {caption}"), caption
+        )
 
 
-def _looks() -> Iterator[dict[str, Any]]:
+def looks() -> Iterator[dict[str, Any]]:
     """Line looks that stay apart without colour; the same again after twelve."""
     styles = zip(cycle(SERIES), cycle(("-", "--", ":")), cycle(("o", "s", "^", "D")), strict=False)
     return ({"color": colour, "linestyle": line, "marker": marker} for colour, line, marker in styles)
 
 
-def _line(axes: Axes, numbers: Sequence[int], values: Any, name: str, look: dict[str, Any]) -> None:
+def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any], points: int = POINTS) -> None:
     """One line; where it has too many points, means over stretches of it within a band from least to most."""
     x, y = np.asarray(numbers, float), np.asarray(values, float)
-    if len(x) > POINTS:
-        stretches = np.array_split(np.arange(len(x)), POINTS)
+    if len(x) > points:
+        length = math.ceil(len(x) / points)  # all alike: longer ones among them would look like a change
+        stretches = np.split(np.arange(len(x)), range(length, len(x), length))
         low, high = (np.array([take(y[part]) for part in stretches]) for take in (np.min, np.max))
         x, y = (np.array([both[part].mean() for part in stretches]) for both in (x, y))
         axes.fill_between(x, low, high, color=look["color"], alpha=0.25, linewidth=0)
     axes.plot(x, y, label=name, **{**look, "marker": look["marker"] if len(x) <= MARKED_POINTS else None})
 
 
-def _thinned(ranks: Sequence[Sequence[Step]], sentence: str) -> list[str]:
+def thinned(ranks: Sequence[Sequence[Step]], sentence: str) -> list[str]:
+    """The sentence that a line of too many points needs."""
     return [sentence] if max(len(steps) for steps in ranks) > POINTS else []
-
-
-def _shade_warmup(axes: Axes, warmup_steps: int) -> None:
-    if warmup_steps:
-        axes.axvspan(0.5, warmup_steps + 0.5, color=BAND, linewidth=0, zorder=0, label="warm-up")
-
-
-def _label_steps(axes: Axes) -> None:
-    axes.set_xlabel("step")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
 
 
 def _unit(largest_s: float) -> tuple[float, str]:

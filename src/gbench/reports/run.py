@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.errors import RunFailed
-from gbench.measure.summary import Summary, summarize_folder
+from gbench.measure.summary import Summary, summarize
+from gbench.measure.telemetry.samples import Telemetry
+from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
+from gbench.measure.telemetry.stream import read_stream
 from gbench.runfolder import RunFolder, Step
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
@@ -20,16 +24,18 @@ Facts = dict[str, Any]
 class Run:
     """One run folder, read.
 
-    host, environment: empty where the run did not get so far. ranks: the step streams, outer list by rank; a rank that
-    wrote none has an empty one. summary: statistics of those; None when no measured step is there. said: the record as
-    its run script reported it in a benchmark log line, where that is what the record is made of. problems: sentences on
-    what is missing or went wrong.
+    path: of the folder. host, environment: empty where the run did not get so far. ranks: the step streams, outer list
+    by rank; a rank that wrote none has an empty one. telemetry: what the sampler saw beside it. summary: statistics of
+    those; None when no measured step is there. said: the record as its run script reported it in a benchmark log line,
+    where that is what the record is made of. problems: sentences on what is missing or went wrong.
     """
 
+    path: Path
     spec: RunSpec
     host: Facts
     environment: Facts
     ranks: list[list[Step]]
+    telemetry: Telemetry
     summary: Summary | None
     said: Record | None
     problems: list[str]
@@ -44,7 +50,8 @@ class Run:
         spec = folder.spec()
         host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
         ranks = folder.ranks()
-        summary = summarize_folder(folder)
+        telemetry = read_stream(folder.path / TELEMETRY_NAME)
+        summary = summarize(ranks, environment, telemetry, spec.config.schedule.max_warmup_steps)
         said, problems = None, _ending(folder, host)
         own_script = spec.recipe == "custom" or (folder.path / BENCHMARK_LOG_NAME).exists()
         if summary is None or own_script:
@@ -54,7 +61,7 @@ class Run:
                 problems.append(str(error) if own_script else "It ended before its first measured step")
         if summary is not None and not summary.complete:
             problems.append(_progress(summary, environment.get("planned_steps")))
-        return cls(spec, host, environment, ranks, summary, said, problems)
+        return cls(folder.path, spec, host, environment, ranks, telemetry, summary, said, problems)
 
     @property
     def status(self) -> str:
@@ -84,7 +91,7 @@ class Run:
         if self.said is not None:
             return self.said.train_type or "not said"
         for moment in ("precision_at_end", "precision"):
-            if ran := section(self.environment, moment).get("ran"):
+            if ran := part(self.environment, moment).get("ran"):
                 return str(ran)
         return f"{self.spec.precision} asked"
 
@@ -96,7 +103,7 @@ class Run:
         return f"{self.spec.world_size} × {self.environment.get('device') or self.spec.device}"
 
 
-def section(values: Facts, key: str) -> Facts:
+def part(values: Facts, key: str) -> Facts:
     """A mapping inside a mapping; empty where there is none."""
     inner = values.get(key)
     return inner if isinstance(inner, dict) else {}

@@ -5,27 +5,20 @@ gbench report results/RUN_ID
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from dominate import document
 from dominate import tags as t
-from dominate.util import raw
 
 from gbench.files import write_atomically
-from gbench.reports import figures, plots
-from gbench.reports.run import Run, section
-from gbench.reports.style import CSS
-from gbench.reports.text import plain, rows, utc
+from gbench.measure.telemetry.disturbance import mark_disturbed
+from gbench.reports import figures, plots, run_facts
+from gbench.reports.page import contents, facts, figure_table, headline, notes, plot_card, render, section, table
+from gbench.reports.pictures import KINDS, Pictures, pictures
+from gbench.reports.roofline import roofline
+from gbench.reports.run import Run, part
+from gbench.reports.text import count, utc
+from gbench.reports.timeline import timeline
 from gbench.runfolder import RunFolder
-
-# Tells the browser, too, that this page needs nothing from anywhere.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-LONG = 12  # rows from which on a table may go on in the next column
-Rows = Iterable[tuple[str, str]]
 
 
 def write_report(folder: RunFolder, path: Path) -> Path:
@@ -34,34 +27,37 @@ def write_report(folder: RunFolder, path: Path) -> Path:
     Raises:
         InfrastructureError: no run folder, a broken file in it, or `path` can't be written.
     """
-    write_atomically(path, page(Run.read(folder)))
+    write_atomically(path, page(Run.read(folder), pictures(folder.path, path.parent)))
     return path
 
 
-def page(run: Run) -> str:
-    """The page as HTML text."""
+def page(run: Run, seen: Pictures | None) -> str:
+    """The page as HTML text. seen: pictures of an evaluation."""
     throughput = figures.headline(run)
     what = f"{run.spec.model}, {run.precision}, {run.devices}"
-    html = document(title=f"{what}: {' '.join(throughput).strip()}", lang="en")
-    with html.head:
-        t.meta(charset="utf-8")
-        t.meta(http_equiv="Content-Security-Policy", content=POLICY)
-        t.meta(name="viewport", content="width=device-width, initial-scale=1")
-        t.meta(name="color-scheme", content="light dark")
-        t.style(raw(CSS))
-    with html.body:
+
+    def fill() -> None:
         _header(run, throughput)
         with t.main():
-            _problems_and_warnings(run)
+            _contents(run, seen)
+            notes("This run did not go as planned", run.problems, bad=True)
+            warnings = run.host.get("warnings")
+            notes("Warnings", warnings if isinstance(warnings, list) else [])
             _throughput(run)
-            _plots(run)
-            _environment(run)
-            _configuration(run)
-            _reproduction(run)
+            _steps(run)
+            _bounds(run)
+            _telemetry(run)
+            if seen is not None:
+                _pictures(seen)
+            run_facts.checks(run)
+            run_facts.environment(run)
+            run_facts.configuration(run)
+            run_facts.reproduction(run)
         t.footer(
             t.p(f"Made by gbench from the run folder of {run.spec.run_id}; every figure can be recomputed from it.")
         )
-    return str(html.render(pretty=False)) + "\n"
+
+    return render(f"{what}: {' '.join(throughput).strip()}", fill)
 
 
 def _header(run: Run, throughput: tuple[str, str]) -> None:
@@ -72,31 +68,27 @@ def _header(run: Run, throughput: tuple[str, str]) -> None:
             t.span(f" · {spec.recipe} run · {utc(run.host.get('started_utc'))}")
         t.h1(spec.model)
         with t.div(cls="card hero"):
-            with t.div():
-                with t.p(cls="headline"):
-                    t.span(throughput[0])
-                    t.span(f" {throughput[1]}", cls="unit")
-                t.p(figures.headline_meaning(run), cls="muted")
-            with t.dl(cls="facts"):
-                for name, value in figures.measured_on(run):
-                    t.dt(name)
-                    t.dd(value)
+            headline(*throughput, figures.headline_meaning(run), figures.headline_interval(run))
+            facts(figures.measured_on(run))
 
 
-def _problems_and_warnings(run: Run) -> None:
-    warnings = run.host.get("warnings")
-    for heading, sentences, look in (
-        ("This run did not go as planned", run.problems, "card note bad"),
-        ("Warnings", warnings if isinstance(warnings, list) else [], "card note"),
-    ):
-        if sentences:
-            with t.section():
-                t.h2(heading)
-                t.div(t.ul(t.li(plain(sentence)) for sentence in sentences), cls=look)
+def _contents(run: Run, seen: Pictures | None) -> None:
+    there = {
+        "throughput": ("Throughput", True),
+        "steps": ("Steps and losses", any(run.ranks)),
+        "bounds": ("Bounds", run.summary is not None and run.summary.limits is not None),
+        "telemetry": ("Devices and host", run.summary is not None and run.summary.telemetry is not None),
+        "pictures": ("Pictures", seen is not None),
+        "checks": ("Checks", any(figures.checks(run.host))),
+        "environment": ("Environment", True),
+        "configuration": ("Configuration", True),
+        "reproduce": ("How to reproduce", True),
+    }
+    contents({name: word for name, (word, is_there) in there.items() if is_there})
 
 
 def _throughput(run: Run) -> None:
-    with _section("Throughput"):
+    with section("Throughput", "throughput"):
         if run.summary is None and run.said is None:
             t.p("No step was measured.")
             return
@@ -104,143 +96,78 @@ def _throughput(run: Run) -> None:
             if run.said is not None:
                 with t.div(cls="card"):
                     t.h3("What the run script reported")
-                    _table(figures.reported(run.said))
+                    table(figures.reported(run.said))
             if run.summary is not None:
-                with t.div(cls="card"):
+                with t.div(cls="card tall"):
                     t.h3("All ranks together")
-                    _table(figures.throughput(run.summary, run.spec.world_size))
+                    table(figures.throughput(run.summary, run.spec.world_size))
+                plot_card("What is counted makes a difference", plots.throughputs(figures.throughputs(run.summary)))
                 with t.div(cls="card"):
                     t.h3("Each rank")
-                    _figure_table(figures.RANK_COLUMNS, figures.ranks(run.measured))
+                    figure_table(figures.RANK_COLUMNS, figures.ranks(run.measured))
 
 
-def _plots(run: Run) -> None:
+def _steps(run: Run) -> None:
     if not any(run.ranks):
         return
-    drawn = [("Step time and data wait", plots.step_times(run.ranks, run.warmup_steps))]
-    if run.measured:
-        drawn.append(("Distribution of step times", plots.distribution(run.measured)))
-    if (losses := plots.losses(run.ranks, run.warmup_steps)) is not None:
-        drawn.append(("Losses", losses))
-    with _section("Steps and losses"), t.div(cls="grid plots"):
-        for heading, plot in drawn:
-            with t.div(cls="card"):
-                t.h3(heading)
-                t.figure(raw(plot.svg), t.figcaption(plot.caption))
+    longest = max(run.ranks, key=len)
+    marks = mark_disturbed(longest, run.telemetry.samples)
+    with section("Steps and losses", "steps"), t.div(cls="grid plots"):
+        plot_card(
+            "Steps, devices and host over time",
+            timeline(run.ranks, run.warmup_steps, run.telemetry.samples, marks),
+            "tall",
+        )
+        if run.measured:
+            plot_card("Distribution of step times", plots.distribution(run.measured))
+        if (losses := plots.losses(run.ranks, run.warmup_steps)) is not None:
+            plot_card("Losses", losses)
         if run.summary is not None and run.summary.losses:
             with t.div(cls="card"):
                 t.h3("Mean losses")
-                _figure_table(figures.LOSS_COLUMNS, figures.losses(run.summary))
+                figure_table(figures.LOSS_COLUMNS, figures.losses(run.summary))
 
 
-def _environment(run: Run) -> None:
-    host, environment = run.host, run.environment
-    host_rows = list(rows(section(host, "hardware")))
-    first, last = section(environment, "precision"), section(environment, "precision_at_end")
-    groups: dict[str, Rows] = {"Software": rows(section(environment, "software")), "Host": host_rows}
-    groups["As the worker saw it"] = [row for row in rows(section(environment, "hardware")) if row not in host_rows]
-    if first == last:
-        groups["Precision, as torch reported it after the first and the last step"] = rows(last)
-    else:
-        groups["Precision, as torch reported it after the first step"] = rows(first)
-        groups["Precision, as torch reported it after the last step"] = rows(last)
-    shown = ("version", "device", "software", "hardware", "precision", "precision_at_end")
-    groups["More from the worker"] = rows({key: value for key, value in environment.items() if key not in shown})
-    groups["Image and runner"] = rows(section(host, "where"))
-    groups["Dataset"] = [("Name", run.spec.dataset), *rows(section(host, "dataset"))]
-    groups["Code"] = [("Model's code", run.spec.code_link), *rows(section(host, "git"), "gbench")]
-    times = [("Start", "started_utc"), ("End", "ended_utc")]
-    groups["Time"] = [(name, utc(host.get(key))) for name, key in times] + [("Exit code", plain(host.get("exit_code")))]
-    with _section("Environment"):
-        _cards(groups)
+def _bounds(run: Run) -> None:
+    limits = run.summary and run.summary.limits
+    if not limits:
+        return
+    peak = part(run.environment, "peak")
+    with section("Bounds", "bounds"):
+        t.p("What one device did, held against what it was measured to do just before, and against its data sheet.")
+        with t.div(cls="grid"):
+            with t.div(cls="card"):
+                t.h3("What holds it back")
+                table(figures.bounds(limits, peak))
+            if limits.gb_s is not None and {"gemm_tflop_s", "conv_tflop_s", "copy_gb_s"} <= peak.keys():
+                plot_card("Roofline", roofline(limits.tflop_s, limits.gb_s, peak))
 
 
-def _configuration(run: Run) -> None:
-    values = run.spec.model_dump(mode="json")
-    config = values.pop("config")
-    del values["command_line"]  # has its own place below
-    groups: dict[str, Rows] = {}
-    for name, inner in config.items():
-        if isinstance(inner, dict):
-            groups[name] = [(f"{name}.{key}", plain(value)) for key, value in inner.items()]
-        else:
-            values[name] = inner
-    groups["run"] = [(key, plain(value)) for key, value in values.items()]
-    with _section("Configuration"):
-        t.p("Every value that decided what this run did, as it was resolved before the start.", cls="muted")
-        _cards(groups, keys_as_code=True)
+def _telemetry(run: Run) -> None:
+    seen = run.summary and run.summary.telemetry
+    if not seen:
+        return
+    with section("Devices and host", "telemetry"), t.div(cls="grid"):
+        if seen.gpus:
+            with t.div(cls="card wide"):
+                t.h3("GPUs over the measured steps: mean, least to most")
+                figure_table(figures.GPU_COLUMNS, figures.gpus(seen))
+        with t.div(cls="card"):
+            t.h3("Host over the measured steps: mean, least to most")
+            table(figures.host(seen))
 
 
-def _reproduction(run: Run) -> None:
-    spec, git, image = run.spec, section(run.host, "git"), section(run.host, "where").get("image_id")
-    with _section("How to reproduce"), t.div(cls="card"):
-        t.h3("The command line, exactly")
-        if spec.command_line:
-            _commands(spec.command_line)
-        else:
-            t.p("This run was started from Python code, not from a command line.")
-        t.h3("The variables, as they were resolved")
-        _commands(*(f"export {name}={shlex.quote(value)}" for name, value in spec.variables.items()))
-        t.h3("What has to be the same")
-        with t.ul():
-            if git:
-                changed = "; files differed from it" if git.get("dirty") else ""
-                t.li("gbench at commit ", t.code(plain(git.get("commit"))), changed)
-            else:
-                t.li(f"gbench {plain(section(run.environment, 'software').get('gbench_version'))}, installed")
-            t.li(f"dataset {spec.dataset} with SHA-256 ", t.code(plain(section(run.host, "dataset").get("sha256"))))
-            if image:
-                t.li("image ", t.code(plain(image)))
-            t.li(f"seed {spec.seed}; deterministic: {plain(spec.deterministic)}")
-        t.h3("The figures, recomputed from the raw samples")
-        _commands(f"gbench summary {shlex.quote(str(Path(spec.results_dir) / spec.run_id))}")
-
-
-@contextmanager
-def _section(heading: str) -> Iterator[None]:
-    with t.section():
-        t.h2(heading)
-        yield
-
-
-def _cards(groups: dict[str, Rows], keys_as_code: bool = False) -> None:
-    with t.div(cls="packed"):
-        for heading, group in groups.items():
-            if listed := list(group):
-                with t.div(cls="card long" if len(listed) > LONG else "card"):
-                    t.h3(heading)
-                    _table(listed, keys_as_code)
-
-
-def _table(listed: Rows, keys_as_code: bool = False) -> None:
-    with t.table(), t.tbody():
-        for name, value in listed:
-            t.tr(t.th(t.code(name) if keys_as_code else name, scope="row"), t.td(_link(value)))
-
-
-def _figure_table(columns: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> None:
-    """A table of numbers, which scrolls within its box where the screen is too narrow."""
-    with t.div(cls="scroll", tabindex="0", role="region", aria_label=f"table by {columns[0]}"), t.table(cls="figures"):
-        with t.thead(), t.tr():
-            for column in columns:
-                t.th(column, scope="col", cls="number" if column != columns[0] else "")
-        with t.tbody():
-            for name, *numbers in lines:
-                with t.tr():
-                    t.th(name, scope="row")
-                    for number in numbers:
-                        t.td(number, cls="number")
-
-
-def _commands(*lines: str) -> None:
-    """Command lines, to be copied; a narrow screen breaks them between words and not after a hyphen."""
-    with t.pre():
-        for number, line in enumerate(lines):
-            raw("\n" if number else "")
-            for place, word in enumerate(line.split(" ")):
-                raw(" " if place else "")
-                t.span(word)
-
-
-def _link(value: str) -> Any:
-    return t.a(value, href=value, rel="noreferrer") if value.startswith(("https://", "http://")) else value
+def _pictures(seen: Pictures) -> None:
+    with section("Pictures", "pictures"), t.div(cls="card"):
+        with t.p(cls="muted"):
+            t.span(f"{len(seen.shown)} of {count(seen.total, 'sample')}, evenly chosen; made smaller. ")
+            if seen.gallery is not None:
+                t.a("All of them, side by side", href=seen.gallery)
+        with t.div(cls="pictures"):
+            for name, kinds in seen.shown.items():
+                with t.figure(), t.div(cls="triple"):
+                    for kind, uri in kinds.items():
+                        with t.div():
+                            t.img(src=uri, alt=f"sample {name}, {KINDS[kind]} image")
+                            t.span(KINDS[kind], cls="muted")
+                    t.figcaption(f"sample {name}")

@@ -31,8 +31,9 @@ p { margin: 0.5rem 0; }
 .muted, figcaption, caption { color: var(--muted); }
 .card { background: var(--surface); border: 1px solid var(--rule); border-radius: 0.5rem; padding: 1rem; min-width: 0; }
 .grid {
-  display: grid; gap: 1rem; align-items: start; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr));
+  display: grid; gap: 1rem; align-items: start; grid-template-columns: repeat(auto-fill, minmax(min(100%, 27rem), 1fr));
 }
+.grid + .packed { margin-top: 1rem; }
 .packed { columns: 20rem; column-gap: 1rem; }
 .packed .card { break-inside: avoid; margin-bottom: 1rem; }
 .packed .card.long { break-inside: auto; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
@@ -41,6 +42,7 @@ p { margin: 0.5rem 0; }
 .status.failed, .status.incomplete { color: var(--bad); }
 .hero { display: grid; gap: 1rem 2rem; margin-top: 1rem; }
 .headline { margin: 0; font-size: 3.25rem; font-weight: 700; line-height: 1.1; font-variant-numeric: tabular-nums; }
+.interval { margin: 0.25rem 0 0.75rem; font-size: 1.125rem; font-variant-numeric: tabular-nums; }
 .headline .unit { font-size: 1.5rem; font-weight: 500; }
 dl.facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.25rem 1rem; margin: 0; }
 dl.facts dt { color: var(--muted); }
@@ -48,6 +50,21 @@ dl.facts dd { margin: 0; }
 .note { border-left: 0.25rem solid var(--warn); background: var(--warn-surface); }
 .note.bad { border-left-color: var(--bad); background: var(--bad-surface); }
 .note ul { margin: 0; padding-left: 1.25rem; }
+.contents { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; list-style: none; margin: 1rem 0 0; padding: 0; }
+.contents a { display: inline-block; padding: 0.25rem 0; }
+.tall { grid-row: span 2; }
+.plots .tall { grid-row: span 3; }
+.wide { grid-column: 1 / -1; }
+.verdict { font-weight: 600; white-space: nowrap; }
+.verdict.ok { color: var(--good); }
+.verdict.warning, .verdict.ignored { color: var(--warn); }
+.verdict.error { color: var(--bad); }
+.checks th, .checks td { width: auto; }
+.checks th code { white-space: normal; }
+.pictures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.triple { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0.25rem; font-size: 0.8125rem; }
+.triple figcaption { grid-column: 1 / -1; margin: 0; }
+img { display: block; width: 100%; height: auto; border-radius: 0.25rem; }
 figure { margin: 0; }
 figcaption { font-size: 0.875rem; margin-top: 0.5rem; }
 svg { display: block; width: 100%; height: auto; }
@@ -64,6 +81,17 @@ th code { white-space: nowrap; }
 thead th { white-space: nowrap; }
 .figures th, .figures td { width: auto; white-space: nowrap; }
 .number { text-align: right; }
+.trends { grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
+.trends h3 { margin-bottom: 0; }
+.trends p { font-size: 0.875rem; margin-top: 0; }
+.sortable th:first-child { min-width: 11rem; white-space: normal; color: var(--ink); }
+.sortable td:last-child:not(.number) { min-width: 14rem; white-space: normal; }
+.sortable .muted { font-weight: 400; font-size: 0.8125rem; }
+.sortable button { font: inherit; color: inherit; background: none; border: 0; padding: 0.25rem 0; cursor: pointer; }
+.sortable thead th:has(button)::after { content: "\\2195"; opacity: 0.35; padding-left: 0.25em; }
+.sortable thead th[aria-sort]::after { opacity: 1; }
+.sortable thead th[aria-sort=ascending]::after { content: "\\2191"; }
+.sortable thead th[aria-sort=descending]::after { content: "\\2193"; }
 code, pre {
   font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 0.8125rem;
 }
@@ -78,8 +106,15 @@ a { color: var(--series-1); }
 @media print {
   body { background: none; font-size: 10pt; }
   main, body > header, body > footer { max-width: none; padding: 0; }
-  .plots { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .card, figure, tr { break-inside: avoid; }
+  .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .trends { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  .hero { grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); }
+  .contents, .sortable thead th::after { display: none; }
+  .scroll { overflow: visible; }
+  table, dl.facts, .muted, .sortable .muted, .trends p, figcaption { font-size: 8pt; }
+  .figures th, .figures td { white-space: normal; overflow-wrap: normal; padding-right: 0.5rem; }
+  figure, tr, .plots .card, .trends .card { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
+  h2 { margin-top: 1.5rem; }
 }
 """

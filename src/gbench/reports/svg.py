@@ -16,7 +16,7 @@ from typing import Any
 from matplotlib import style
 from matplotlib.figure import Figure
 
-INK, MUTED, RULE, SURFACE, BAND = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005"
+INK, MUTED, RULE, SURFACE, BAND, WARN = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005", "#fa0006"
 SERIES = ("#fa0011", "#fa0012", "#fa0013", "#fa0014")
 VARIABLES = {
     INK: "--ink",
@@ -24,6 +24,7 @@ VARIABLES = {
     RULE: "--rule",
     SURFACE: "--surface",
     BAND: "--band",
+    WARN: "--warn",
     **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
 }
 WIDTH_IN = 4.2  # narrow, so that its text is still read on a phone; wide screens put two side by side
@@ -59,10 +60,10 @@ LOOK: dict[str, Any] = {
 
 
 @contextmanager
-def figure(height_in: float) -> Iterator[Figure]:
+def figure(height_in: float, width_in: float = WIDTH_IN) -> Iterator[Figure]:
     """A figure in the page's look, whatever the user's own matplotlib settings are; draw and `to_svg` inside."""
     with style.context(["default", LOOK]):
-        yield Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        yield Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def to_svg(drawn: Figure, name: str, description: str) -> str:

@@ -11,6 +11,7 @@ SPELLINGS = {
     "dirty": "uncommitted changes",
     "gbench": "gbench",
     "gpus": "GPUs",
+    "sm": "SM",
     "mem": "memory",
     "pytorch": "PyTorch",
     "sha256": "SHA-256",
@@ -18,7 +19,20 @@ SPELLINGS = {
 }
 
 
-UNITS = {"_tflop_s": "TFLOP/s", "_gb_s": "GB/s", "_bytes": "GiB"}  # the end of a key -> what its value is shown in
+# the end of a key -> what its value is shown in; a longer end before one that it ends with
+UNITS = {
+    "_tflop_s": "TFLOP/s",
+    "_gb_s": "GB/s",
+    "_img_s": "img/s",
+    "_bytes": "GiB",
+    "_share": "%",
+    "_percent": "%",
+    "_mhz": "MHz",
+    "_hz": "Hz",
+    "_w": "W",
+    "_c": "°C",
+    "_s": "s",
+}
 
 
 def label(key: str) -> str:
@@ -32,27 +46,42 @@ def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def rows(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
-    """Label and value of every fact in a mapping, mappings in it included: `("CPU, cores", "64")`."""
+def rows(values: dict[str, Any], within: str = "", unit: str = "") -> Iterator[tuple[str, str]]:
+    """Label and value of every fact in a mapping, mappings in it included: `("CPU, cores", "64")`.
+
+    Args:
+        within: label of the mapping. unit: of its values, where their own keys name none.
+    """
     for key, value in values.items():
-        name = f"{within}, {_words(key)}" if within else label(key)
-        if isinstance(value, dict):
-            yield from rows(value, name)
+        name, own = f"{within}, {_words(key)}" if within else label(key), _unit(key) or unit
+        if isinstance(value, dict) and value.keys() == {"mean", "min", "max"}:
+            mean, least, most = (_shown(value[part], own) for part in ("mean", "min", "max"))
+            yield name, f"{mean} ({least} to {most})"
+        elif isinstance(value, dict):
+            yield from rows(value, name, own)
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
             for index, item in enumerate(value):
                 yield from rows(item if isinstance(item, dict) else {"value": item}, f"{name} {index}")
         else:
-            shown = value / 2**30 if key.endswith("_bytes") and isinstance(value, int) else value
-            text = four(shown) if isinstance(shown, float) else plain(shown)
-            yield name, text if value is None else f"{text} {UNITS.get(key[len(_without_unit(key)) :], '')}".strip()
+            yield name, _shown(value, own)
+
+
+def _shown(value: Any, end: str) -> str:
+    """A value, in the unit that the end of its key names where it is a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return plain(value)
+    number = value / 2**30 if end == "_bytes" else value * 100 if end == "_share" else value
+    return f"{four(number) if isinstance(number, float) else plain(number)} {UNITS.get(end, '')}".strip()
 
 
 def _words(key: str) -> str:
-    return " ".join(SPELLINGS.get(word, word) for word in _without_unit(key).split("_"))
+    bare = key.removesuffix(_unit(key)) or key
+    return " ".join(SPELLINGS.get(word, word) for word in bare.split("_"))
 
 
-def _without_unit(key: str) -> str:
-    return next((key.removesuffix(end) for end in UNITS if key.endswith(end)), key)
+def _unit(key: str) -> str:
+    """The end of a key that names its unit; empty where there is none."""
+    return next((end for end in UNITS if key.endswith(end)), "")
 
 
 def plain(value: Any) -> str:
@@ -72,6 +101,16 @@ def seconds(time_s: float) -> str:
 def four(number: float) -> str:
     """A number to four figures, never with an exponent where it is large: `0.1230`, `33.38`, `12,345`."""
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:#.4g}".rstrip(".")
+
+
+def flops(tflop_s: float) -> str:
+    """Operations a second, in GFLOP/s below one TFLOP/s."""
+    return f"{four(tflop_s)} TFLOP/s" if tflop_s >= 0.99995 else f"{four(tflop_s * 1e3)} GFLOP/s"
+
+
+def signed(share: float) -> str:
+    """A share more or less than before: `+7.4%`, `−6.2%`."""
+    return f"{share:+.1%}".replace("-", "−")
 
 
 def utc(text: Any) -> str:

@@ -1,0 +1,68 @@
+"""Levels in the history of a configuration: where its throughput changed, and by how much.
+
+Each run counts as one value. How far runs of one level lie apart is taken from the history itself: the interval of a
+run says how steady its own steps were, not what a restart, another node or a warmer day does.
+
+1. A value more than 4 robust standard deviations from the median of its neighbours, two on each side, is drawn in to
+   that distance (Hampel 1974): one odd run is no level.
+2. The change points of `gbench.measure.steady`: binary segmentation under first-order autocorrelation.
+3. Levels within RELEVANT of each other are one.
+
+A pure function of its argument. Error rates on simulated histories: docs/reports.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gbench.measure.steady import CLIP, PENALTY, RELEVANT, RESOLUTION, change_points
+
+MIN_RUNS = 8  # fewer can't be told from chance
+NEIGHBOURS = 2  # on each side
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Level:
+    """Runs `start` to `end` (not included) of a history, and their median."""
+
+    start: int
+    end: int
+    median: float
+
+
+def levels(values: ArrayLike) -> list[Level]:
+    """The levels of a history, oldest first; one where nothing changed, none where there is no value.
+
+    Args:
+        values: throughputs above 0, in the order the runs began (1-d).
+    """
+    history = np.asarray(values, dtype=float)
+    if not len(history):
+        return []
+    cuts = _changes(history) if len(history) >= MIN_RUNS else []
+    while True:
+        found = [
+            Level(start, end, float(np.median(history[start:end])))
+            for start, end in zip([0, *cuts], [*cuts, len(history)], strict=True)
+        ]
+        steps = [abs(after.median / before.median - 1) for before, after in pairwise(found)]
+        if not steps or min(steps) >= RELEVANT:
+            return found
+        del cuts[steps.index(min(steps))]
+
+
+def _changes(history: Floats) -> list[int]:
+    medians = np.array(
+        [np.median(history[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]) for place in range(len(history))]
+    )
+    width = CLIP * 1.4826 * float(np.median(np.abs(history - medians)))
+    drawn_in = np.clip(history, medians - width, medians + width)
+    floor = (RESOLUTION * float(np.median(history))) ** 2
+    return change_points(drawn_in, PENALTY + math.log(len(history)), floor)

@@ -1,0 +1,143 @@
+"""What every page is made of: the document itself, sections, cards, tables, command lines, figures."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from dominate import document
+from dominate import tags as t
+from dominate.util import raw
+
+from gbench.reports.plots import Plot
+from gbench.reports.style import CSS
+from gbench.reports.text import plain
+
+# Tells the browser, too, that a page needs nothing from anywhere.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+LONG = 12  # rows from which on a table may go on in the next column
+Rows = Iterable[tuple[str, str]]
+
+
+def render(title: str, fill: Callable[[], None], script: str = "") -> str:
+    """A whole page as HTML text: `fill` puts its header, main and footer. script: the one script that may run."""
+    html = document(title=title, lang="en")
+    allowed = f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+    with html.head:
+        t.meta(charset="utf-8")
+        t.meta(http_equiv="Content-Security-Policy", content=POLICY + (allowed if script else ""))
+        t.meta(name="viewport", content="width=device-width, initial-scale=1")
+        t.meta(name="color-scheme", content="light dark")
+        t.style(raw(CSS))
+    with html.body:
+        fill()
+        if script:
+            t.script(raw(script))
+    return str(html.render(pretty=False)) + "\n"
+
+
+@contextmanager
+def section(heading: str, name: str = "") -> Iterator[None]:
+    """A section with its heading; name: what `contents` links to."""
+    with t.section(id=name) if name else t.section():
+        t.h2(heading)
+        yield
+
+
+def contents(names: dict[str, str]) -> None:
+    """Links to the sections of a long page: name -> word."""
+    with t.nav(aria_label="sections"), t.ul(cls="contents"):
+        for name, word in names.items():
+            t.li(t.a(word, href=f"#{name}"))
+
+
+def facts(pairs: Rows) -> None:
+    """What a figure means nothing without, beside it."""
+    with t.dl(cls="facts"):
+        for name, value in pairs:
+            t.dt(name)
+            t.dd(value)
+
+
+def headline(figure: str, unit: str, meaning: str, interval: str = "") -> None:
+    """The one figure that a page is about."""
+    with t.div():
+        with t.p(cls="headline"):
+            t.span(figure)
+            t.span(f" {unit}", cls="unit")
+        if interval:
+            t.p(interval, cls="interval")
+        t.p(meaning, cls="muted")
+
+
+def notes(heading: str, sentences: Sequence[Any], bad: bool = False) -> None:
+    """Sentences that must not be missed; nothing where there are none."""
+    if sentences:
+        with t.section():
+            t.h2(heading)
+            t.div(t.ul(t.li(plain(sentence)) for sentence in sentences), cls="card note bad" if bad else "card note")
+
+
+def plot_card(heading: str, plot: Plot, look: str = "", below: str = "") -> None:
+    """A plot with its caption."""
+    with t.div(cls=f"card {look}".strip()):
+        t.h3(heading)
+        if below:
+            t.p(below, cls="muted")
+        t.figure(raw(plot.svg), t.figcaption(plot.caption))
+
+
+def cards(groups: dict[str, Rows], keys_as_code: bool = False) -> None:
+    """A card a group, packed into as many columns as fit; a group without rows has none."""
+    with t.div(cls="packed"):
+        for heading, group in groups.items():
+            if listed := list(group):
+                with t.div(cls="card long" if len(listed) > LONG else "card"):
+                    t.h3(heading)
+                    table(listed, keys_as_code)
+
+
+def table(listed: Rows, keys_as_code: bool = False) -> None:
+    """Names and values."""
+    with t.table(), t.tbody():
+        for name, value in listed:
+            t.tr(t.th(t.code(name) if keys_as_code else name, scope="row"), t.td(link(value)))
+
+
+def figure_table(columns: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> None:
+    """A table of numbers, which scrolls within its box where the screen is too narrow."""
+    with scrolling(f"table by {columns[0]}"), t.table(cls="figures"):
+        with t.thead(), t.tr():
+            for column in columns:
+                t.th(column, scope="col", cls="number" if column != columns[0] else "")
+        with t.tbody():
+            for name, *numbers in lines:
+                with t.tr():
+                    t.th(name, scope="row")
+                    for number in numbers:
+                        t.td(number, cls="number")
+
+
+@contextmanager
+def scrolling(name: str) -> Iterator[None]:
+    """A box whose content may be wider than the screen: it scrolls, by keyboard too, and the page does not."""
+    with t.div(cls="scroll", tabindex="0", role="region", aria_label=name):
+        yield
+
+
+def commands(*lines: str) -> None:
+    """Command lines, to be copied; a narrow screen breaks them between words and not after a hyphen."""
+    with t.pre():
+        for number, line in enumerate(lines):
+            raw("\n" if number else "")
+            for place, word in enumerate(line.split(" ")):
+                raw(" " if place else "")
+                t.span(word)
+
+
+def link(value: str) -> Any:
+    """A text, as a link where it is an address."""
+    return t.a(value, href=value, rel="noreferrer") if value.startswith(("https://", "http://")) else value

@@ -1,0 +1,99 @@
+"""The part of a run's page that tells what it ran on, with what settings, and how to run it again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from dominate import tags as t
+
+from gbench.reports import figures
+from gbench.reports.page import Rows, cards, commands, section
+from gbench.reports.run import Run, part
+from gbench.reports.text import plain, rows, utc
+
+
+def checks(run: Run) -> None:
+    """What was found before the start."""
+    lines = list(figures.checks(run.host))
+    if not lines:
+        return
+    with section("Checks before the start", "checks"), t.div(cls="card"), t.table(cls="checks"):
+        with t.thead(), t.tr():
+            for column in ("check", "verdict", "found"):
+                t.th(column, scope="col")
+        with t.tbody():
+            for name, verdict, found, mend in lines:
+                with t.tr():
+                    t.th(t.code(name), scope="row")
+                    t.td(verdict, cls=f"verdict {verdict}")
+                    with t.td():
+                        t.span(found)
+                        if mend:
+                            t.div(f"To do: {mend}", cls="muted")
+
+
+def environment(run: Run) -> None:
+    """What it ran on and with."""
+    host, environment = run.host, run.environment
+    host_rows = list(rows(part(host, "hardware")))
+    first, last = part(environment, "precision"), part(environment, "precision_at_end")
+    groups: dict[str, Rows] = {"Software": rows(part(environment, "software")), "Host": host_rows}
+    groups["As the worker saw it"] = [row for row in rows(part(environment, "hardware")) if row not in host_rows]
+    if first == last:
+        groups["Precision, as torch reported it after the first and the last step"] = rows(last)
+    else:
+        groups["Precision, as torch reported it after the first step"] = rows(first)
+        groups["Precision, as torch reported it after the last step"] = rows(last)
+    shown = ("version", "device", "software", "hardware", "precision", "precision_at_end")
+    groups["More from the worker"] = rows({key: value for key, value in environment.items() if key not in shown})
+    groups["Image and runner"] = rows(part(host, "where"))
+    groups["Dataset"] = [("Name", run.spec.dataset), *rows(part(host, "dataset"))]
+    groups["Code"] = [("Model's code", run.spec.code_link), *rows(part(host, "git"), "gbench")]
+    times = [("Start", "started_utc"), ("End", "ended_utc")]
+    groups["Time"] = [(name, utc(host.get(key))) for name, key in times] + [("Exit code", plain(host.get("exit_code")))]
+    with section("Environment", "environment"):
+        cards(groups)
+
+
+def configuration(run: Run) -> None:
+    """Every value that decided what it did."""
+    values = run.spec.model_dump(mode="json")
+    config = values.pop("config")
+    del values["command_line"]  # has its own place below
+    groups: dict[str, Rows] = {}
+    for name, inner in config.items():
+        if isinstance(inner, dict):
+            groups[name] = [(f"{name}.{key}", plain(value)) for key, value in inner.items()]
+        else:
+            values[name] = inner
+    groups["run"] = [(key, plain(value)) for key, value in values.items()]
+    with section("Configuration", "configuration"):
+        t.p("Every value that decided what this run did, as it was resolved before the start.", cls="muted")
+        cards(groups, keys_as_code=True)
+
+
+def reproduction(run: Run) -> None:
+    """How to run it again."""
+    spec, git, image = run.spec, part(run.host, "git"), part(run.host, "where").get("image_id")
+    with section("How to reproduce", "reproduce"), t.div(cls="card"):
+        t.h3("The command line, exactly")
+        if spec.command_line:
+            commands(spec.command_line)
+        else:
+            t.p("This run was started from Python code, not from a command line.")
+        t.h3("The variables, as they were resolved")
+        commands(*(f"export {name}={shlex.quote(value)}" for name, value in spec.variables.items()))
+        t.h3("What has to be the same")
+        with t.ul():
+            if git:
+                changed = "; files differed from it" if git.get("dirty") else ""
+                t.li("gbench at commit ", t.code(plain(git.get("commit"))), changed)
+            else:
+                t.li(f"gbench {plain(part(run.environment, 'software').get('gbench_version'))}, installed")
+            t.li(f"dataset {spec.dataset} with SHA-256 ", t.code(plain(part(run.host, "dataset").get("sha256"))))
+            if image:
+                t.li("image ", t.code(plain(image)))
+            t.li(f"seed {spec.seed}; deterministic: {plain(spec.deterministic)}")
+        t.h3("The figures, recomputed from the raw samples")
+        commands(f"gbench summary {shlex.quote(str(Path(spec.results_dir) / spec.run_id))}")

@@ -1,0 +1,210 @@
+"""Steps, devices and host of a run on one time axis, one panel below the other, so that what disturbed what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from gbench.measure.telemetry.disturbance import StepMark
+from gbench.measure.telemetry.samples import GpuSample, Sample
+from gbench.reports.plots import Array, Plot, line, looks, thinned
+from gbench.reports.svg import BAND, SERIES, WARN, figure, to_svg
+from gbench.reports.text import count, seconds
+from gbench.runfolder import Step
+
+PAUSE_S = 60.0  # between two steps, from which on a run was ended and resumed: left out of the axis
+UNITS = ((3 * 3600, 3600, "h"), (600, 60, "min"), (0, 1, "s"))  # runs that are longer -> seconds of one unit, its name
+Value = float | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of readings. series: name -> a value a sample."""
+
+    title: str
+    series: dict[str, list[Value]]
+
+
+class Axis:
+    """Time since the first step began, on the steps' clock; pauses of a resumed run are left out."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        starts = [step.end_s - step.step_s for step in steps]
+        pauses = [start - step.end_s for step, start in zip(steps, starts[1:], strict=False)]
+        left_out = [pause if not -1 < pause < PAUSE_S else 0.0 for pause in pauses]
+        self.paused = sum(pause != 0 for pause in left_out)
+        self._zero = starts[0] + np.concatenate([[0.0], np.cumsum(left_out)])
+        self.ends_s = np.array([step.end_s for step in steps]) - self._zero
+        self.starts_s = np.array(starts) - self._zero
+        self.numbers = np.array([step.step for step in steps])
+        _, self._unit_s, self.unit = next(unit for unit in UNITS if self.ends_s[-1] >= unit[0])
+
+    def of(self, times_s: Any) -> Array:
+        """Seconds since the first step began, in the axis' unit."""
+        return np.asarray(times_s, float) / self._unit_s
+
+    def of_samples(self, samples: Sequence[Sample]) -> Array:
+        """The place of samples, which are all of the run's last stretch."""
+        return self.of(np.array([sample.t_s for sample in samples]) - self._zero[-1])
+
+
+def timeline(
+    ranks: Sequence[Sequence[Step]], warmup_steps: int, samples: Sequence[Sample], marks: Sequence[StepMark]
+) -> Plot:
+    """Step time and data wait of every rank, then clocks, power, temperature, utilisation and the host's load.
+
+    Args:
+        marks: what held a GPU back, for each step of the longest rank.
+    """
+    longest = max(ranks, key=len)
+    axis = Axis(longest)
+    start_s, end_s = axis.starts_s[0], axis.ends_s[-1]
+    inside = [
+        sample
+        for sample, t_s in zip(samples, axis.of_samples(samples), strict=True)
+        if axis.of(start_s) <= t_s <= axis.of(end_s)
+    ]
+    panels = [panel for panel in _panels(inside) if any(v is not None for s in panel.series.values() for v in s)]
+    held = _stretches(axis, [mark.disturbed for mark in marks])
+    said = [f"Each step of {count(len(ranks), 'rank')}"]
+    with figure(3.2 + 0.85 * len(panels)) as drawn:
+        whole, wait, *below = drawn.subplots(2 + len(panels), 1, sharex=True, height_ratios=[2, 1] + [1] * len(panels))
+        said += _draw_steps(whole, "step_s", "step", ranks, axis, warmup_steps)
+        said += _draw_steps(wait, "data_s", "data wait", ranks, axis, warmup_steps)
+        for axes, panel in zip(below, panels, strict=True):
+            _draw_panel(axes, panel, axis.of_samples(inside))
+        for axes in (whole, wait, *below):
+            _shade(axes, axis, warmup_steps, held)
+        for number, stretch in enumerate(held):  # once by more than a shade
+            whole.axvspan(*axis.of(stretch), 0.93, 1, color=WARN, linewidth=0, label="" if number else "held back")
+        axes.set_xlabel(f"time since the first step began ({axis.unit})")
+        axes.set_xlim(axis.of(start_s), axis.of(end_s))
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        _number_steps(whole, axis)
+        drawn.legend(*whole.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+        said += _told(axis, warmup_steps, panels, marks)
+        said += thinned(ranks, "each point is the mean of a stretch of steps, the band its fastest to slowest step")
+        caption = "; ".join(said) + "."
+        named = ", ".join(["step time", "data wait", *(panel.title for panel in panels)])
+        return Plot(to_svg(drawn, "timeline", f"Line plots over time: {named}. {caption}"), caption)
+
+
+def _draw_steps(
+    axes: Axes, name: str, noun: str, ranks: Sequence[Sequence[Step]], axis: Axis, warmup_steps: int
+) -> list[str]:
+    """One panel of steps; what is to be said of it."""
+    first_s, largest_s = (_largest(ranks, name, part) for part in (slice(warmup_steps), slice(warmup_steps, None)))
+    step_s = _largest(ranks, "step_s", slice(warmup_steps, None)) or _largest(ranks, "step_s", slice(None))
+    scale, unit = (1.0, "s") if step_s >= 1 else (1e3, "ms")
+    for rank, (steps, look) in enumerate(zip(ranks, looks(), strict=False)):
+        values = [getattr(step, name) * scale for step in steps]
+        line(axes, axis.of(axis.ends_s[: len(steps)]), values, f"rank {rank}", look)
+    axes.set_title(f"{noun}{' time' if name == 'step_s' else ''}, {unit}")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(5 if name == "step_s" else 3))
+    if first_s <= 2 * largest_s or largest_s == 0:
+        return []
+    axes.set_ylim(top=1.15 * largest_s * scale)  # a long first step must not flatten all the others
+    return [f"in the warm-up a {noun} reaches {seconds(first_s)}, beyond the scale"]
+
+
+def _draw_panel(axes: Axes, panel: Panel, times: Array) -> None:
+    single = len(panel.series) == 1
+    for (name, values), look in zip(panel.series.items(), looks(), strict=False):
+        read = [(t, value) for t, value in zip(times, values, strict=True) if value is not None]
+        if read:
+            x, y = zip(*read, strict=True)
+            style = {**look, "marker": None} if len(read) > 1 else look
+            line(axes, np.array(x), y, name, {**style, "color": SERIES[2]} if single else style)
+    axes.set_title(panel.title)
+    axes.margins(y=0.15)
+    if "%" in panel.title:
+        axes.set_ylim(-5, 105)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+
+
+def _panels(samples: Sequence[Sample]) -> Iterator[Panel]:
+    """What may be drawn, devices first."""
+    gpus = range(len(samples[0].gpus) if samples else 0)
+
+    def of_gpus(title: str, value: Callable[[GpuSample], Value]) -> Panel:
+        return Panel(title, {f"GPU {gpu}": [value(sample.gpus[gpu]) for sample in samples] for gpu in gpus})
+
+    yield of_gpus("SM clock, MHz", lambda gpu: gpu.sm_mhz)
+    yield of_gpus("GPU power, W", lambda gpu: gpu.power_w)
+    yield of_gpus("GPU temperature, °C", lambda gpu: gpu.temperature_c)
+    yield of_gpus("GPU utilisation, %", lambda gpu: gpu.utilisation_percent)
+    hosts = [sample.host for sample in samples]
+    cpus = {"mean": [host.cpu_percent for host in hosts], "busiest": [host.cpu_busiest_percent for host in hosts]}
+    stolen = [host.steal_percent for host in hosts]
+    if any(stolen):
+        cpus["stolen"] = stolen
+    yield Panel(f"host CPUs, %: {_in_words(cpus)}", cpus)
+    load = {"run": [host.run_cpus for host in hosts], "load of 1 min": [host.load_1m for host in hosts]}
+    yield Panel(f"CPUs kept busy: {_in_words(load)}", load)
+    if not gpus:
+        yield Panel("CPU clock, MHz", {"mean": [host.cpu_mhz for host in hosts]})
+    memory = [host.rss_bytes and host.rss_bytes / 2**30 for host in hosts]
+    yield Panel("memory of the run, GiB", {"resident": memory})
+
+
+def _in_words(names: Iterable[str]) -> str:
+    """Which line is which, so that the panel needs no legend."""
+    return ", ".join(f"{name} ({how})" for name, how in zip(names, cycle(("solid", "dashed", "dotted")), strict=False))
+
+
+def _stretches(axis: Axis, chosen: Sequence[bool]) -> list[tuple[float, float]]:
+    """Start and end of each run of chosen steps; those that no eye could tell apart are one."""
+    least = (axis.ends_s[-1] - axis.starts_s[0]) / 400
+    found: list[tuple[float, float]] = []
+    for start, end, wanted in zip(axis.starts_s, axis.ends_s, chosen, strict=False):
+        if wanted and found and start - found[-1][1] <= least:
+            found[-1] = (found[-1][0], end)
+        elif wanted:
+            found.append((start, end))
+    return found
+
+
+def _shade(axes: Axes, axis: Axis, warmup_steps: int, held: Sequence[tuple[float, float]]) -> None:
+    if warmup_steps:
+        start, end = axis.of([axis.starts_s[0], axis.ends_s[warmup_steps - 1]])
+        axes.axvspan(start, end, color=BAND, linewidth=0, zorder=0, label="warm-up")
+    for stretch in held:
+        start, end = axis.of(stretch)
+        axes.axvspan(start, end, facecolor=WARN, alpha=0.2, linewidth=0, zorder=0.5)
+
+
+def _number_steps(axes: Axes, axis: Axis) -> None:
+    """The numbers of the steps above the first panel; loss curves and marks name steps by them."""
+    if len(axis.numbers) < 2:
+        return
+    ends = axis.of(axis.ends_s)
+    wanted = [int(tick) for tick in MaxNLocator(5, integer=True).tick_values(1, axis.numbers[-1])]
+    shown = [number for number in wanted if 1 <= number <= axis.numbers[-1]]
+    above = axes.secondary_xaxis("top")
+    above.set_ticks([ends[number - 1] for number in shown], [f"step {shown[0]}", *map(str, shown[1:])])
+
+
+def _told(axis: Axis, warmup_steps: int, panels: Sequence[Panel], marks: Sequence[StepMark]) -> Iterator[str]:
+    if warmup_steps:
+        yield f"the shaded warm-up ({count(warmup_steps, 'step')}) is left out of the statistics"
+    disturbed = sum(mark.disturbed for mark in marks)
+    if disturbed:
+        reasons = ", ".join(sorted({reason for mark in marks for reason in mark.reasons}))
+        yield f"a GPU was held back in {count(disturbed, 'step')}, marked along the top ({reasons})"
+    if any(len(panel.series) > 1 and "GPU 0" in panel.series for panel in panels):
+        yield "each GPU is drawn as the rank of its number"
+    if axis.paused:
+        yield f"{count(axis.paused, 'pause')} before it was resumed left out, telemetry is of the last part"
+    if not panels:
+        yield "no telemetry was read while it ran"
+
+
+def _largest(ranks: Sequence[Sequence[Step]], name: str, part: slice) -> float:
+    return max((float(getattr(step, name)) for steps in ranks for step in steps[part]), default=0.0)

@@ -1,0 +1,161 @@
+"""The page of a history, from a SQLite database with drawn results."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from gbench.cndb.config import DatabaseConfig, embedded
+from gbench.cndb.database import connect_or_create
+from gbench.cndb.schema import prepared
+from gbench.cndb.tables import METADATA
+from gbench.errors import InfrastructureError, RecordError
+from gbench.reports import history_page
+from gbench.reports.history import read_history
+from gbench.reports.history_page import write_history
+from pages import Page
+from view_data import NOW, Result, row, stored
+
+NASTY = "<script>alert('$x$ & y')</script>"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> DatabaseConfig:
+    return embedded(tmp_path)
+
+
+@pytest.fixture
+def engine(config: DatabaseConfig) -> Engine:
+    return prepared(config)[0]
+
+
+def nightly(runs: int, level: float = 100.0, until_days_ago: float = 0.5, **changes: object) -> list[Result]:
+    """A run a day at a level, 0.5 % apart; the interval is 0.5 % on each side."""
+    draw = random.Random(runs)
+    return [
+        Result(until_days_ago + runs - 1 - place, level * draw.gauss(1, 0.005), 0.005 * level, **changes)  # type: ignore[arg-type]
+        for place in range(runs)
+    ]
+
+
+def page_of(config: DatabaseConfig, path: Path, model: str | None = None) -> Page:
+    return Page(write_history(config, path / "history.html", model, None).read_text(encoding="utf-8"))
+
+
+def test_a_fall_is_a_regression_and_a_change_of_level_that_names_what_differs(
+    config: DatabaseConfig, engine: Engine, tmp_path: Path
+) -> None:
+    before = nightly(30, until_days_ago=6.5)
+    after = [Result(5.5 - day, 90.0, 0.5, driver="550.54.15") for day in range(6)]
+    stored(engine, [*before, *after, *nightly(12, device="A100-SXM4-40GB")])
+    history = read_history(config, None, None)
+    assert [len(one.results) for one in history.configurations] in ([36, 12], [12, 36])
+    (slower,) = history.regressions
+    assert slower.configuration.latest.throughput < 92 and slower.loss_share == pytest.approx(0.1, abs=0.02)
+    (change,) = slower.configuration.changes
+    assert change.at.id == slower.result.id
+    assert change.share == pytest.approx(-0.1, abs=0.02)
+    assert change.differs == ["driver 535.104.05 → 550.54.15"]
+    page = page_of(config, tmp_path)
+    assert "1 of 2 slower" in page.text
+    assert page.text.count("driver 535.104.05 → 550.54.15") == 1
+    trends = [text for text in page.all("aria-label") if text.startswith("Throughput of ")]
+    assert len(trends) == 2
+    assert "pix2pix-resnet_9blocks, FP32, 8 × V100-PCIE-32GB, batch 32, facades, DDP" in trends[0]  # the slower first
+    assert "36 runs" in trends[0] and "last change of level −" in trends[0]
+
+
+def test_a_quiet_history_says_that_nothing_became_slower(
+    config: DatabaseConfig, engine: Engine, tmp_path: Path
+) -> None:
+    stored(engine, nightly(12))
+    page = page_of(config, tmp_path)
+    assert "0 of 1 slower" in page.text
+    assert "No result of the last 30 days is slower than those before it." in page.text
+    assert "No configuration changed its level." in page.text
+    assert "Every configuration was measured since." in page.text
+
+
+def test_what_was_not_measured_for_long_is_stale(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    stored(engine, [*nightly(3), *nightly(4, until_days_ago=45.2, device="T4")])
+    text = page_of(config, tmp_path).text
+    assert "Stale1 configuration, not measured for 30 days" in text
+    assert "8 × T4" in text[text.index("Not measured for 30 days") :]
+    assert "V100" not in text[text.index("Not measured for 30 days") :]
+
+
+def test_records_without_an_interval_are_hollow_points(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    without = [Result(day, 70.0 + day, None) for day in range(5)]
+    stored(engine, [*without, *nightly(3, model="pix2pix-unet_256")])
+    text = page_of(config, tmp_path).text
+    assert "5 runs" in text and text.count("hollow: without an interval") == 1
+    assert "hollow" not in page_of(config, tmp_path, "pix2pix_unet_256").text
+
+
+def test_model_and_since_choose(config: DatabaseConfig, engine: Engine) -> None:
+    stored(engine, [*nightly(5), *nightly(4, model="resnet50")])
+    assert [one.name for one in read_history(config, "pix2pix_resnet_9blocks", None).configurations] == [
+        "pix2pix-resnet_9blocks, FP32, 8 × V100-PCIE-32GB"
+    ]
+    since = read_history(config, None, NOW - timedelta(days=2))
+    assert since.results == 4 and since.filters.startswith("since ")
+    with pytest.raises(RecordError, match=r"no result with a throughput \(model bert\); leave out"):
+        read_history(config, "bert", None)
+
+
+def test_configurations_of_one_name_are_told_apart(config: DatabaseConfig, engine: Engine) -> None:
+    settings = [{"hyper_params": {"ngf": width}} for width in (32, 64)]
+    stored(engine, [Result(1, 50.0, 0.1, changes=changes) for changes in settings])
+    details = {one.details for one in read_history(config, None, None).configurations}
+    assert len(details) == 2 and all(", settings " in one for one in details)
+
+
+def test_many_records_stay_a_page_of_sensible_size(
+    config: DatabaseConfig, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_page, "TRENDS", 2)  # a plot takes a tenth of a second
+    monkeypatch.setattr(history_page, "ROWS", 20)
+    runs = [Result(day / 8, 100.0 + day % 3, 0.5) for day in range(400)]
+    stored(engine, [*runs, *(Result(1, 9.0, 0.1, device=f"card {number}") for number in range(40))])
+    page = page_of(config, tmp_path)
+    assert "2 of 41: those with a regression or a change of level first" in page.text
+    assert "21 more are not shown" in page.text
+    assert "each point of the line is the mean of a stretch of runs" in page.text
+    assert (tmp_path / "history.html").stat().st_size < 100_000
+
+
+def test_the_page_needs_nothing_and_runs_its_own_script_alone(
+    config: DatabaseConfig, engine: Engine, tmp_path: Path
+) -> None:
+    stored(engine, [Result(1, 3.0, 0.1, model=NASTY, device=NASTY), *nightly(3)])
+    page = page_of(config, tmp_path)
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 1
+    assert page.all("src") == [] and NASTY in page.text
+    assert all(link.startswith("#") for link in page.all("href"))
+    (policy,) = [content for content in page.all("content") if "default-src 'none'" in content]
+    assert "script-src 'sha256-" in policy and "unsafe-inline'" not in policy.partition("script-src")[2]
+    ids = page.all("id")
+    assert len(ids) == len(set(ids))
+
+
+def test_rows_of_other_tools_do_not_stop_it(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    row(engine, performance={"throughput": "22.9 img/s"}, md5="460.73.01")
+    row(engine, performance={"throughput": "N/A"})
+    page = page_of(config, tmp_path)
+    assert "1 with a throughput" in page.text and "unknown model, no precision, 1 × A100" in page.text
+
+
+def test_an_empty_history_is_one_sentence(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no result with a throughput; gbench cndb submit RECORD puts one there"):
+        write_history(config, tmp_path / "history.html", None, None)
+    assert not (tmp_path / "history.html").exists()
+
+
+def test_a_database_without_views_is_one_sentence(config: DatabaseConfig) -> None:
+    METADATA.create_all(connect_or_create(config))
+    with pytest.raises(InfrastructureError, match="has not gbench's views; gbench cndb submit RECORD makes them"):
+        read_history(config, None, None)
