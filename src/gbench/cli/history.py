@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from gbench.cli.table import print_table
 from gbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 HEADINGS = ["id", "stored (UTC)", "model", "batch", "on", "device", "prec.", "img/s", "95 %", "losses"]
 RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
 GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> the least width it is cut to, the first to be cut first
-UNLIMITED = 100_000  # columns of what is no terminal
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
 
@@ -45,24 +43,10 @@ def moment(text: str) -> datetime:
 
 def print_entries(entries: list[Entry]) -> None:
     """A table, no wider than the terminal: names and losses are cut, figures never."""
-    from rich.cells import cell_len, set_cell_size
-
     if not entries:
         click.echo("no records")
         return
-    rows = [HEADINGS, *map(_cells, entries)]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    terminal = shutil.get_terminal_size(fallback=(UNLIMITED, 24)).columns
-    room = terminal - 2 * (len(widths) - 1)
-    for column, least in GIVE_WAY.items():
-        widths[column] = max(min(widths[column], least), widths[column] - max(0, sum(widths) - room))
-    for row in rows:
-        cells = [
-            " " * (width - cell_len(cell)) + cell if column in RIGHT else _cut(cell, width, set_cell_size)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = "  ".join(cells).rstrip()
-        click.echo(line if cell_len(line) <= terminal else _cut(line, terminal, set_cell_size))
+    print_table([HEADINGS, *map(_cells, entries)], RIGHT, GIVE_WAY)
 
 
 def print_csv(entries: list[Entry]) -> None:
@@ -129,11 +113,6 @@ def _cells(entry: Entry) -> list[str]:
         interval,
         losses,
     ]
-
-
-def _cut(text: str, width: int, set_size: Callable[[str, int], str]) -> str:
-    fitted = set_size(text, width)
-    return fitted if fitted.rstrip() == text.rstrip() else set_size(text, width - 1) + "…"
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         precision_flags=environment["precision_at_end"],
         gpus=environment["hardware"].get("gpus"),
         ended=environment["ended"],
+        kernel=environment["hardware"].get("kernel"),
     )
     return sealed(checked(values, str(folder.path)))
 
