@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -158,8 +158,8 @@ def _print(found: Comparison) -> None:
     from gbench.cli.table import print_table
     from gbench.compare.written import HEADINGS, cells
 
-    rows: list[Any] = [list(HEADINGS), *(cells(one) for one in found.judged)]
-    print_table(rows, right=(1, 2, 3, 4), give_way={0: 6})
+    rows: list[list[str]] = [list(HEADINGS), *(cells(one) for one in found.judged)]
+    print_table(rows, right=(2, 3, 4, 5), give_way={0: 8})
     for note in found.notes:
         click.echo(f"note: {note}")
     if found.verdict != "no regression" and found.causes:

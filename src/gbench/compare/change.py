@@ -4,8 +4,9 @@ A run is one draw: its steps can't tell what differs between two starts (memory 
 temperature, neighbours). So all is said in logarithms of the runs' figures, and their spread comes from runs:
 
 - BASE and NEW are taken to be equally noisy and their variances pooled, with that of the configuration's history where
-  they are few. A side that is noisier than the rest (F test, level NOISIER) keeps its own variance instead.
-- The variance of the change adds up both sides' shares; its degrees of freedom are Satterthwaite's (1946).
+  they are few. A side that is noisier than the rest (F test, level NOISIER) keeps its own variance instead, and the
+  degrees of freedom are Satterthwaite's (1946). The quieter side keeps the pool's: two runs that agree by luck must not
+  pass for a quiet side.
 - A run whose own steps were noisier than those the variance comes from adds what its interval says beyond them.
 - Where no two runs of a kind are known, the spread between runs is assumed, and said to be.
 """
@@ -100,15 +101,13 @@ def change(
     elif not any(side.dof for side in sides):
         source, earlier = "assumed", [_Spread(unknown_sd**2, math.inf, 0.0)]
     noisier = [_is_noisier(side, _pooled([other, *earlier])) for side, other in (sides, sides[::-1])]
-    common = _pooled([*(side for side, alone in zip(sides, noisier, strict=True) if not alone), *earlier])
-    known = [
-        _Spread(_one_run(side, side if alone else common), (side if alone else common).dof, 0.0)
-        for side, alone in zip(sides, noisier, strict=True)
-    ]
-    shares = [spread.variance / len(runs) for spread, runs in zip(known, (base, new), strict=True)]
+    common = _pooled([*sides, *earlier])
+    alike = [side if alone else common for side, alone in zip(sides, noisier, strict=True)]
+    variances = [_one_run(side, like) for side, like in zip(sides, alike, strict=True)]
     dof = common.dof
     if any(noisier):
-        dof = sum(shares) ** 2 / sum(share**2 / spread.dof for share, spread in zip(shares, known, strict=True))
+        shares = [variance / len(runs) for variance, runs in zip(variances, (base, new), strict=True)]
+        dof = sum(shares) ** 2 / sum(share**2 / like.dof for share, like in zip(shares, alike, strict=True))
     logs = [float(np.mean([math.log(run.value) for run in side])) for side in (base, new)]
     return Change(
         base=math.exp(logs[0]),
@@ -116,8 +115,8 @@ def change(
         base_runs=len(base),
         new_runs=len(new),
         log=(logs[1] - logs[0]) * (1 if higher_is_better else -1),
-        base_variance=known[0].variance,
-        new_variance=known[1].variance,
+        base_variance=variances[0],
+        new_variance=variances[1],
         dof=dof,
         source=source,
         unknown_sd=unknown_sd,

@@ -11,7 +11,7 @@ from gbench.compare.comparable import require_comparable
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import METRICS, THROUGHPUT, Metric
 from gbench.compare.sides import Run, require_distinct
-from gbench.compare.verdict import PLANNED_CHANCE, Judged, Kind, More, judge, overall
+from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
 
 EXIT_CODES = {
@@ -57,8 +57,8 @@ class Comparison:
         if self.verdict == "inconclusive":
             open_ones = [one for one in self.judged if one.verdict == "inconclusive"]
             one = open_ones[0] if self.named else self.judged[0]
-            between = f"excludes neither no change nor a loss of {percent(self.threshold)}"
-            return f"INCONCLUSIVE: {said(one)} {between}; {needed(one)}"
+            both = f"at {1 - ALPHA:.0%} confidence this may be no loss as well as one of {percent(self.threshold)}"
+            return f"INCONCLUSIVE: {said(one)}; {both}; {needed(one)}"
         better = [one for one in self.judged if one.improved]
         told = ", ".join(said(one) for one in (better or self.judged[:1]))
         return f"NO REGRESSION of {percent(self.threshold)}{', IMPROVED' if better else ''}: {told}; {runs}"
@@ -105,7 +105,9 @@ def compare(
     if not changes:
         raise UsageError("BASE and NEW have no figure in common", "compare records of measured runs")
     judged = judge(changes, threshold)
-    notes += [*_on_spread(judged, len(history)), *_on_runs(base, new), *_on_open(judged, bool(names))]
+    if len(new) == 1 and any(one.verdict == "regression" for one in judged):
+        notes.append("NEW is one run: one that something disturbed would look the same; a second one can tell")
+    notes += [*_on_spread(judged, len(history)), *_on_runs(base, new), *_on_figures(judged, bool(names))]
     causes = explain([run.record for run in base], [run.record for run in new])
     return Comparison(base, new, threshold, bool(names), judged, notes, causes)
 
@@ -174,10 +176,13 @@ def _on_runs(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
     return notes
 
 
-def _on_open(judged: Sequence[Judged], named: bool) -> list[str]:
-    """Figures beside the headline that their noise leaves open."""
+def _on_figures(judged: Sequence[Judged], named: bool) -> list[str]:
+    """Losses that are too small to matter, and figures beside the headline that their noise leaves open."""
+    small = [one.metric.title for one in judged if one.surely_worse and one.verdict == "no regression"]
     titles = [] if named else [one.metric.title for one in judged[1:] if one.verdict == "inconclusive"]
-    return [f"left open, and not part of the verdict: {'; '.join(titles)}"] if titles else []
+    told = {"worse for certain, but by less than half the threshold": small}
+    told["left open, and not part of the verdict"] = titles
+    return [f"{what}: {', '.join(those)}" for what, those in told.items() if those]
 
 
 def _time(run: Run) -> datetime | None:

@@ -95,7 +95,7 @@ def _loss_l1(record: Record) -> Reading | None:
 THROUGHPUT = Metric("throughput", "throughput", "img/s", True, 0.03, _throughput)
 METRICS = (
     THROUGHPUT,
-    Metric("latency-p95", "step, 95 %", "s", False, 0.05, _latency_p95),
+    Metric("latency-p95", "p95 step time", "s", False, 0.05, _latency_p95),
     Metric("memory", "peak memory", "GiB", False, 0.03, _memory),
     Metric("energy", "energy an image", "J", False, 0.05, _energy),
     Metric("loss-l1", "loss G_L1", "", False, 0.05, _loss_l1),

@@ -48,7 +48,10 @@ class More:
 
 @dataclass(frozen=True)
 class Judged:
-    """One figure. improved: it got better for certain. more: for an inconclusive one.
+    """One figure. more: for an inconclusive one.
+
+    surely_worse: "no change" is excluded, however small the loss. improved: it is on the other side, and the gain is
+    nearer to the threshold than to nothing.
 
     ratio, low, high: NEW over BASE and its 95 % interval, in the figure's own direction.
     """
@@ -56,6 +59,7 @@ class Judged:
     metric: Metric
     change: Change
     verdict: Kind
+    surely_worse: bool
     improved: bool
     ratio: float
     low: float
@@ -87,6 +91,7 @@ def judge(changes: Sequence[tuple[Metric, Change]], threshold: float) -> list[Ju
                 metric=metric,
                 change=change,
                 verdict=verdict,
+                surely_worse=is_worse,
                 improved=is_better and change.log >= margin / 2,
                 ratio=change.new / change.base,
                 low=low,

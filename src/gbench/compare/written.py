@@ -9,7 +9,7 @@ from gbench.compare.comparison import Comparison, needed, percent, said
 from gbench.compare.explain import Cause
 from gbench.compare.verdict import Judged
 
-HEADINGS = ("figure", "BASE", "NEW", "change", "95 % interval", "verdict")
+HEADINGS = ("figure", "verdict", "change", "95 % interval", "BASE", "NEW")
 
 
 def cells(one: Judged) -> list[str]:
@@ -17,11 +17,11 @@ def cells(one: Judged) -> list[str]:
     change, unit = one.change, f" {one.metric.unit}" if one.metric.unit else ""
     return [
         one.metric.title,
-        f"{change.base:.4g}{unit}",
-        f"{change.new:.4g}{unit}",
+        "improved" if one.improved else one.verdict,
         f"{one.ratio - 1:+.2%}",
         f"{one.low - 1:+.2%} to {one.high - 1:+.2%}",
-        "improved" if one.improved and one.verdict == "no regression" else one.verdict,
+        f"{change.base:.4g}{unit}",
+        f"{change.new:.4g}{unit}",
     ]
 
 
@@ -64,6 +64,7 @@ def _figure(one: Judged) -> dict[str, Any]:
         "high": one.high - 1,
         "verdict": one.verdict,
         "improved": one.improved,
+        "surely_worse": one.surely_worse,
         "run_sd": {"base": change.base_variance**0.5, "new": change.new_variance**0.5, "from": change.source},
         "degrees_of_freedom": None if change.source == "assumed" else change.dof,
         "more_runs": None if one.more is None else {"each": one.more.each, "new_alone": one.more.new},
