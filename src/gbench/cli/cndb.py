@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.cli.cndb_baseline import baseline
 from gbench.cli.run_options import bundle
 from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
 
@@ -79,6 +80,9 @@ def cndb() -> None:
     gbench cndb import benchmark.log --db gpu-performance      results of launch.sh
     gbench cndb list --device v100 --since 30d                 the history
     """
+
+
+cndb.add_command(baseline)
 
 
 @cndb.command()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gbench.compare.explain import Cause
     from gbench.compare.sides import Run
 
+BASELINE = "baseline:"
 LAST = re.compile(r"last:([1-9]\d{0,3})")
 HISTORY = 30  # earlier runs of a configuration that say how much runs differ
 TOLD_CAUSES = 5  # of all that differs, beside a verdict
@@ -64,12 +65,12 @@ def compare(
     """Is NEW worse than BASE by more than the noise of their runs?
 
     BASE and NEW are each a record file, a run folder, a folder or a quoted pattern of them, or several joined by
-    commas; BASE also last:N, the last N runs of NEW's configuration in the database before it.
+    commas; BASE also last:N, the last N runs of NEW's configuration in the database before it, or baseline:NAME.
 
     \b
     gbench compare cndb/records/old.yaml cndb/records/new.yaml
     gbench compare last:10 results/RUN_ID --db gpu-performance --allow image
-    gbench compare 'base/*.yaml' 'new/*.yaml' --threshold 2% --junit compare.xml
+    gbench compare baseline:v100-fp32 'results/20260201*' --threshold 2% --junit compare.xml
     gbench compare --explain results/RUN_A results/RUN_B
 
     Exit code 0: no regression, any loss is smaller than the threshold; 1: a regression, the loss is real and over half
@@ -113,6 +114,8 @@ def compare(
 def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
     from gbench.compare.sides import read_side
 
+    if text.startswith(BASELINE):
+        return _pinned(text.removeprefix(BASELINE), cndb_dir)
     last = LAST.fullmatch(text)
     if last is None:
         return read_side(text, "BASE")
@@ -123,6 +126,15 @@ def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cnd
             "see gbench cndb list; fields that may differ are given with --allow",
         )
     return runs
+
+
+def _pinned(name: str, cndb_dir: Path | None) -> list[Run]:
+    from gbench.cli.cndb import cndb_folder
+    from gbench.compare.baseline import Baselines
+    from gbench.compare.sides import Run
+
+    records = Baselines(cndb_folder(cndb_dir)).read(name).records
+    return [Run(record, f"{BASELINE}{name} {record.run_id or number}") for number, record in enumerate(records, 1)]
 
 
 def _history(like: Run, besides: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
