@@ -44,7 +44,12 @@ def test_records_are_named_by_file_folder_pattern_and_list(
 def test_a_run_folder_is_read_from_its_raw_samples(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
     folder = write_run(make_spec(), steps=42, planned_steps=42)
     assert not (folder.path / "result.json").exists()
+    environment = folder.read("environment.json")
+    assert environment is not None
+    environment["hardware"]["kernel"] = "6.1.0-drawn"
+    folder.write("environment.json", environment)
     (run,) = read_side(str(folder.path), "NEW")
+    assert (run.record.extra or {})["kernel"] == "6.1.0-drawn"
     readings = {metric.name: metric.read(run.record) for metric in METRICS}
     throughput, latency = readings["throughput"], readings["latency-p95"]
     assert throughput is not None and latency is not None

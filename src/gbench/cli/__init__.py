@@ -22,7 +22,7 @@ COMMANDS = {
     "summary": "The figures of a run folder, recomputed from its raw samples.",
     "compare": "Is NEW slower than BASE by more than noise? What else differs?",
     "report": "One self-contained HTML page of a run.",
-    "cndb": "Records into a database and out of it: submit, import, list, show, export, verify.",
+    "cndb": "Records into a database and out of it: submit, import, list, show, export, verify, baseline.",
     "completion": "Shell completion for bash, zsh and fish.",
 }
 
