@@ -181,6 +181,7 @@ def test_the_table_is_no_wider_than_the_terminal(gbench: Gbench, side: Callable[
         lines = gbench("compare", "base", "other", COLUMNS=str(width)).out.splitlines()
         assert all(len(line) <= width for line in lines[:4])
         assert lines[1].startswith("through")
+        assert "no regression" in lines[1] or "improved" in lines[1]
 
 
 def test_the_figures_of_the_option_are_those_that_are_compared() -> None:

@@ -171,7 +171,7 @@ def _print(found: Comparison) -> None:
     from gbench.compare.written import HEADINGS, cells
 
     rows: list[list[str]] = [list(HEADINGS), *(cells(one) for one in found.judged)]
-    print_table(rows, right=(2, 3, 4, 5), give_way={0: 8})
+    print_table(rows, right=(2, 3, 4, 5), give_way={0: 8}, left_out=(4, 5, 3))
     for note in found.notes:
         click.echo(f"note: {note}")
     if found.verdict != "no regression" and found.causes:
