@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 
 from cndb_records import record
 from gbench.cndb.config import embedded
-from gbench.cndb.database import connect
 from gbench.cndb.record import Record
-from gbench.cndb.upload import deliver
+from gbench.cndb.schema import prepared
+from gbench.cndb.store import submit
 from gbench.compare.earlier import earlier_runs
 
 
@@ -30,8 +30,9 @@ def engine(tmp_path: Path) -> Engine:
         7: {"extra": {"dataset_sha256": "decaf"}},
     }
     config = embedded(tmp_path)
-    deliver(config, [run(day, **changes.get(day, {})) for day in range(1, 11)], "save")
-    return connect(config)
+    engine, _ = prepared(config)
+    submit(engine, [run(day, **changes.get(day, {})) for day in range(1, 11)], "save")
+    return engine
 
 
 def days(engine: Engine, like: Record, limit: int = 99, allowed: tuple[str, ...] = (), *besides: Record) -> list[str]:

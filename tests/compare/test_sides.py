@@ -39,6 +39,7 @@ def test_records_are_named_by_file_folder_pattern_and_list(
     assert ids("records/*.yaml") == ["r0", "r1", "r2"]
     save(record(run_id="comma"), tmp_path / "a,b.yaml")
     assert ids("a,b.yaml") == ["comma"]
+    assert ids(",".join(["a,b.yaml", *["records/1.yaml"] * 30][1:])) == ["r1"] * 30  # longer than a file's name may be
 
 
 def test_a_run_folder_is_read_from_its_raw_samples(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:

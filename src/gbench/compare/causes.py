@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,7 +19,7 @@ class Influence(IntEnum):
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured quantity. share: of throughput that its values at BASE and NEW explain. unit: as `format` has it."""
+    """A measured quantity. show: its format and its unit. share: of throughput, that its values of BASE and NEW explain."""
 
     title: str
     path: tuple[str, ...]
@@ -31,11 +30,11 @@ class Figure:
 
 def _lost(base: float, new: float) -> float:
     """Of a share of the time in which nothing was computed."""
-    return math.log(max(1 - new, 1e-6) / max(1 - base, 1e-6))
+    return max(1 - new, 1e-6) / max(1 - base, 1e-6) - 1
 
 
 def _in_proportion(base: float, new: float) -> float:
-    return math.log(new / base) if base > 0 and new > 0 else 0.0
+    return new / base - 1 if base > 0 and new > 0 else 0.0
 
 
 GPUS, HOST = ("perf_data", "telemetry", "gpus"), ("perf_data", "telemetry", "host")

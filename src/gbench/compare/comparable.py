@@ -43,7 +43,7 @@ def fields(record: Record) -> dict[str, str]:
         IMAGE: record.soft_info.name if record.soft_info else None,
         **{f"hyper_params.{key}": v for key, v in (record.hyper_params or {}).items() if key not in NO_SETTING},
     }
-    return {field: _text(value) for field, value in said.items()}
+    return {field: shown(value) for field, value in said.items()}
 
 
 def configuration(record: Record, allowed: Collection[str] = ()) -> dict[str, str]:
@@ -94,5 +94,6 @@ def _batch_size_meaning(record: Record) -> str | None:
     return None if each is None else f"{each} a device beside {record.batch_size}"
 
 
-def _text(value: Any) -> str:
-    return NOT_SAID if value is None else str(value)
+def shown(value: Any) -> str:
+    """A value of a record on one line, fit for a terminal and for XML."""
+    return NOT_SAID if value is None else "".join(one if one.isprintable() else "?" for one in str(value))

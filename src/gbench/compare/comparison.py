@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from gbench.compare.change import change
 from gbench.compare.comparable import require_comparable
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import METRICS, THROUGHPUT, Metric
-from gbench.compare.sides import Run, require_distinct
+from gbench.compare.sides import Run, require_distinct, started
 from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
 
@@ -187,6 +187,7 @@ def _on_figures(judged: Sequence[Judged], named: bool) -> list[str]:
 
 def _time(run: Run) -> datetime | None:
     try:
-        return datetime.fromisoformat(str((run.record.extra or {}).get("started_utc")))
+        time = datetime.fromisoformat(started(run.record) or "")
     except ValueError:
         return None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)

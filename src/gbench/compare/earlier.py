@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from gbench.cndb.history import Wanted, records
 from gbench.cndb.record import Record
 from gbench.compare.comparable import configuration
-from gbench.compare.sides import Run
+from gbench.compare.sides import Run, started
 
 
 def earlier_runs(
@@ -40,9 +40,3 @@ def earlier_runs(
         if len(found) == limit:
             break
     return found[::-1]
-
-
-def started(record: Record) -> str | None:
-    """When its run began; ISO text in UTC, which sorts as time does."""
-    found = (record.extra or {}).get("started_utc")
-    return found if isinstance(found, str) else None

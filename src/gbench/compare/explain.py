@@ -7,7 +7,6 @@ software that does it, then the host around it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,7 +14,7 @@ from typing import Any
 
 from gbench.cndb.record import Record
 from gbench.compare.causes import FACTS, FIGURES, GPUS, SIGNS, Influence
-from gbench.compare.comparable import IMAGE, NOT_SAID
+from gbench.compare.comparable import IMAGE, NOT_SAID, shown
 from gbench.compare.comparable import differences as differing_fields
 
 TELLING = 0.01  # share of throughput from which a measured influence comes before all that is only likely
@@ -55,9 +54,9 @@ def _measured(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
         values = _mean(base, figure.path), _mean(new, figure.path)
         if values[0] is None or values[1] is None:
             continue
-        share = math.expm1(figure.share(values[0], values[1]))
+        share = figure.share(values[0], values[1])
         if abs(share) >= VISIBLE:
-            yield _cause(figure.title, _shown(values[0], values[1], figure.show), _rank(share), figure.why, share)
+            yield _cause(figure.title, _formatted(values[0], values[1], figure.show), _rank(share), figure.why, share)
 
 
 def _throttled(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
@@ -66,25 +65,25 @@ def _throttled(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]
     marked = [_mean(side, ("perf_data", "disturbance", "marked_share")) for side in (base, new)]
     if None in marked or marked[0] == marked[1]:
         return
-    shown = _shown(marked[0] or 0.0, marked[1] or 0.0, ".1%")
+    both = _formatted(marked[0] or 0.0, marked[1] or 0.0, ".1%")
     reasons = sorted(
         {name for record in new for name in _at(record, "perf_data", "disturbance", "share_by_reason") or {}}
     )
     why = f"the GPU was held back: {', '.join(reasons)}" if reasons else "the GPU was held back less"
-    share = None if None in cost else math.expm1((cost[1] or 0.0) - (cost[0] or 0.0))
-    yield _cause("throttled steps", shown, Influence.HOST if share is None else _rank(share), why, share)
+    share = cost[1] / cost[0] - 1 if cost[0] and cost[1] else None
+    yield _cause("throttled steps", both, Influence.HOST if share is None else _rank(share), why, share)
 
 
 def _throttle_cost(record: Record) -> float | None:
     rate, clean = (_number(_at(record, "perf_data", key)) for key in ("throughput", "throughput_clean_img_s"))
-    return math.log(rate / clean) if rate and clean else None
+    return rate / clean if rate and clean else None
 
 
 def _others(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
     for title, path, show, least in SIGNS:
         one, other = _mean(base, path), _mean(new, path)
         if one is not None and other is not None and abs(other - one) >= least:
-            yield _cause(title, _shown(one, other, show), Influence.HOST, "")
+            yield _cause(title, _formatted(one, other, show), Influence.HOST, "")
     foreign = [
         sorted(
             {
@@ -97,8 +96,8 @@ def _others(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
         for side in (base, new)
     ]
     if foreign[0] != foreign[1]:
-        shown = (", ".join(foreign[0]) or "none", ", ".join(foreign[1]) or "none")
-        yield _cause("other processes on the GPUs", shown, Influence.HOST, "they take its time and memory")
+        both = (", ".join(foreign[0]) or "none", ", ".join(foreign[1]) or "none")
+        yield _cause("other processes on the GPUs", both, Influence.HOST, "they take its time and memory")
 
 
 def _facts(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
@@ -110,19 +109,19 @@ def _facts(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
 
 def _checks(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
     """Warnings of the check before the launch: governor, clocks, busy processes and the like."""
-    found = [{name for record in side for name in _at(record, "extra", "checks") or {}} for side in (base, new)]
-    for name in sorted(found[0] | found[1]):
+    checks = [_at(record, "extra", "checks") for record in (*base, *new)]
+    for name in sorted({name for warned in checks if isinstance(warned, dict) for name in warned}):
         one, other = (_texts(side, ("extra", "checks", name)) for side in (base, new))
         if one != other:
-            shown = ("no warning" if one == NOT_SAID else one, "no warning" if other == NOT_SAID else other)
-            yield _cause(f"check {name}", shown, Influence.HOST, "gbench check says how to mend it")
+            both = ("no warning" if one == NOT_SAID else one, "no warning" if other == NOT_SAID else other)
+            yield _cause(f"check {name}", both, Influence.HOST, "gbench check says how to mend it")
 
 
 def _steadiness(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
     one, other = (sum(_at(record, "perf_data", "steady_state") is False for record in side) for side in (base, new))
     if one / len(base) != other / len(new):
-        shown = (f"{one} of {len(base)}", f"{other} of {len(new)}")
-        yield _cause("runs that were not steady", shown, Influence.HOST, "their figure is of a run that still changed")
+        both = (f"{one} of {len(base)}", f"{other} of {len(new)}")
+        yield _cause("runs that were not steady", both, Influence.HOST, "their figure is of a run that still changed")
 
 
 def _cause(field: str, sides: tuple[str, str], influence: Influence, why: str, share: float | None = None) -> Cause:
@@ -137,7 +136,7 @@ def _rank(share: float) -> Influence:
     return Influence.MEASURED if abs(share) >= TELLING else Influence.MINOR
 
 
-def _shown(one: float, other: float, show: str) -> tuple[str, str]:
+def _formatted(one: float, other: float, show: str) -> tuple[str, str]:
     form, _, unit = show.partition(" ")
     return (f"{one:{form}} {unit}".strip(), f"{other:{form}} {unit}".strip())
 
@@ -167,7 +166,7 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return NOT_SAID if value is None else str(value)
+    return shown(value)
 
 
 def _gpus(record: Record) -> list[dict[str, Any]]:

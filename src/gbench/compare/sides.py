@@ -35,12 +35,13 @@ def read_side(text: str, name: str) -> list[Run]:
         UsageError: nothing is there, or it is no record of a run that came to its end. Exit code 1 would mean a
             regression.
     """
-    parts = [text] if Path(text).exists() else text.split(",")
+    parts = text.split(",")
+    with suppress(OSError):  # a list that is too long for a name
+        parts = [text] if Path(text).exists() else parts
     try:
-        runs = [_read(path) for part in parts for path in _paths(part, name)]
+        return [_read(path) for part in parts for path in _paths(part, name)]
     except (RecordError, RunFailed) as error:
         raise UsageError(f"{name}: {error.what}", error.hint) from error
-    return runs
 
 
 def require_distinct(base: list[Run], new: list[Run]) -> None:
@@ -51,6 +52,12 @@ def require_distinct(base: list[Run], new: list[Run]) -> None:
         if identity in seen:
             raise UsageError(f"{run.source} is the same run as {seen[identity]}", "give each run once")
         seen[identity] = run.source
+
+
+def started(record: Record) -> str | None:
+    """When its run began; ISO text in UTC, which sorts as time does."""
+    found = (record.extra or {}).get("started_utc")
+    return found if isinstance(found, str) else None
 
 
 def _paths(part: str, name: str) -> Iterator[Path]:
