@@ -59,10 +59,8 @@ def test_a_figure_that_not_every_run_says_is_left_out_and_told() -> None:
 
 
 def test_whatever_a_record_holds_the_pages_stay_whole() -> None:
-    odd = "<a|b>\x1b[31m\ufffe\n\x00"[:-1] + "]]>"
-    found = on(
-        runs("a", 100.0, 100.1, 100.2), runs("b", 80.0, 80.1, 80.2, soft_info={"name": "drawn:1", "image_id": odd})
-    )
+    image = {"name": "drawn:1", "image_id": "<a|b>\x1b[31m\ufffe\n]]>"}
+    found = on(runs("a", 100.0, 100.1, 100.2), runs("b", 80.0, 80.1, 80.2, soft_info=image))
     suite = ElementTree.fromstring(as_junit(found))
     assert "<a|b>?[31m??]]>" in str(suite.findtext("testcase/failure"))
     page = as_markdown(found)

@@ -19,7 +19,7 @@ class Influence(IntEnum):
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured quantity. show: its format and its unit. share: of throughput, that its values of BASE and NEW explain."""
+    """A measured quantity. show: its format and unit. share: of throughput, that its values of BASE and NEW explain."""
 
     title: str
     path: tuple[str, ...]
