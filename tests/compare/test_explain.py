@@ -74,14 +74,14 @@ def test_throttling_is_told_by_what_it_cost() -> None:
 def test_the_rest_of_the_machine_is_told() -> None:
     base = run(extra={"checks": {}})
     new = run(
-        gpus=[gpu(1500.0, foreign=["4711 miner"])],
+        gpus=[gpu(1500.0, foreign=["4711 miner\x1b[31m"])],
         perf={"steady_state": False},
         soft_info={"name": "drawn:1", "image_id": "sha256:2", "cudnn_version": 91002},
         extra={"checks": {"cpu-governor": "powersave on 64 CPUs"}},
     )
     texts = "\n".join(cause.text for cause in explain([base], [new]))
     for line in (
-        "other processes on the GPUs: none -> miner",
+        "other processes on the GPUs: none -> miner?[31m (they take its time and memory)",
         "check cpu-governor: no warning -> powersave on 64 CPUs",
         "runs that were not steady: 0 of 1 -> 1 of 1",
         "image id: not said -> sha256:2",

@@ -125,11 +125,11 @@ def _steadiness(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause
 
 
 def _cause(field: str, sides: tuple[str, str], influence: Influence, why: str, share: float | None = None) -> Cause:
-    base, new = sides
+    base, new = map(shown, sides)
     text = f"{field}: {base} -> {new}"
     if share is not None:
         text += f", {share:+.1%} of throughput"
-    return Cause(field, base, new, influence, share, f"{text} ({why})" if why else text)
+    return Cause(field, base, new, influence, share, shown(f"{text} ({why})" if why else text))
 
 
 def _rank(share: float) -> Influence:
@@ -166,7 +166,7 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return shown(value)
+    return NOT_SAID if value is None else str(value)
 
 
 def _gpus(record: Record) -> list[dict[str, Any]]:
