@@ -11,14 +11,15 @@ from gbench.compare.sides import Run
 from gbench.compare.written import as_junit, as_markdown
 
 
-def runs(name: str, *throughputs: float, starts: tuple[str, ...] = (), **changes: Any) -> list[Run]:
+def runs(
+    name: str, *throughputs: float, starts: tuple[str, ...] = (), perf: dict[str, Any] | None = None, **changes: Any
+) -> list[Run]:
+    """Runs of these throughputs, with more in `perf_data`."""
     found = []
     for number, throughput in enumerate(throughputs):
-        extra = {**changes.pop("extra", {}), "run_id": f"{name} {number}"}
-        if starts:
-            extra["started_utc"] = starts[number]
-        perf = {"throughput": throughput, "throughput_unit": "img/s", **changes.pop("perf", {})}
-        found.append(Run(drawn(perf_data=perf, extra=extra, **changes), f"{name} {number}"))
+        extra = {"run_id": f"{name} {number}", **({"started_utc": starts[number]} if starts else {})}
+        figures = {"throughput": throughput, "throughput_unit": "img/s", **(perf or {})}
+        found.append(Run(drawn(perf_data=figures, extra=extra, **changes), f"{name} {number}"))
     return found
 
 
@@ -56,6 +57,14 @@ def test_a_figure_that_not_every_run_says_is_left_out_and_told() -> None:
     found = on(base, runs("b", 100.0, 101.0))
     assert [one.metric.name for one in found.judged] == ["throughput"]
     assert "energy an image is not judged: not every run says it" in found.notes
+
+
+def test_noise_without_bounds_is_inconclusive_and_has_no_absurd_number() -> None:
+    interval = {"throughput_interval": {"low": 1e-300, "high": 1e300}}
+    found = on(runs("a", 100.0, 2000.0, perf=interval), runs("b", 3.0))
+    assert found.verdict == "inconclusive"
+    assert "to >+900%)" in found.sentence
+    assert found.sentence.endswith("make the machine quieter, or the runs longer")
 
 
 def test_whatever_a_record_holds_the_pages_stay_whole() -> None:

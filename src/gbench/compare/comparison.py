@@ -114,8 +114,13 @@ def compare(
 
 def said(one: Judged) -> str:
     """A figure's change with its interval."""
-    low, high = (f"{end - 1:+.1%}" for end in (one.low, one.high))
-    return f"{one.metric.title} {one.ratio - 1:+.1%} (95 % interval {low} to {high})"
+    ratio, low, high = (relative(value, 1) for value in (one.ratio, one.low, one.high))
+    return f"{one.metric.title} {ratio} (95 % interval {low} to {high})"
+
+
+def relative(ratio: float, digits: int) -> str:
+    """`-3.1%`; above ten times as much no number, which would be noise."""
+    return f"{ratio - 1:+.{digits}%}" if ratio <= 10 else ">+900%"
 
 
 def needed(one: Judged) -> str:
@@ -123,7 +128,7 @@ def needed(one: Judged) -> str:
     more = one.more or More(None, None)
     ways = [f"{count} more of {whom}" for count, whom in ((more.each, "each"), (more.new, "NEW alone")) if count]
     if not ways:
-        return "no number of runs that could be asked for would decide it: make the machine quieter"
+        return "no number of runs that could be asked for would decide it: make the machine quieter, or the runs longer"
     fewer = ", fewer where runs vary less than assumed" if one.change.source == "assumed" else ""
     return f"{' or '.join(ways)} would decide it in {PLANNED_CHANCE:.0%} of such cases{fewer}"
 

@@ -31,6 +31,7 @@ ALPHA = 0.01
 FIRST_SHARE = 0.8
 PLANNED_CHANCE = 0.8  # of a verdict after the number of runs that is said to be needed
 MOST_RUNS = 1000  # beyond, no number is said
+LARGEST = 700.0  # logarithm whose number a float still holds
 
 Kind = Literal["regression", "no regression", "inconclusive"]
 
@@ -85,7 +86,8 @@ def judge(changes: Sequence[tuple[Metric, Change]], threshold: float) -> list[Ju
             verdict = "regression"
         elif change.chance_below(-margin) <= ALPHA:
             verdict = "no regression"
-        low, high = sorted(math.exp(end if metric.higher_is_better else -end) for end in change.interval(0.95))
+        ends = [end if metric.higher_is_better else -end for end in change.interval(0.95)]
+        low, high = sorted(math.exp(min(end, LARGEST)) for end in ends)
         judged.append(
             Judged(
                 metric=metric,

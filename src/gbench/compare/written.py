@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from gbench.compare.comparison import Comparison, needed, percent, said
+from gbench.compare.comparison import Comparison, needed, percent, relative, said
 from gbench.compare.explain import Cause
 from gbench.compare.verdict import Judged
 
@@ -18,8 +18,8 @@ def cells(one: Judged) -> list[str]:
     return [
         one.metric.title,
         "improved" if one.improved else one.verdict,
-        f"{one.ratio - 1:+.2%}",
-        f"{one.low - 1:+.2%} to {one.high - 1:+.2%}",
+        relative(one.ratio, 2),
+        f"{relative(one.low, 2)} to {relative(one.high, 2)}",
         f"{change.base:.4g}{unit}",
         f"{change.new:.4g}{unit}",
     ]
