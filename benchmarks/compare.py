@@ -2,7 +2,7 @@
 
     python benchmarks/compare.py [--verdicts] [--more] [--figures] [--draws 2000]
 
-Without a choice all three are shown, in about two minutes on one core. The tables of docs/compare.md are this output.
+Without a choice all three are shown, in a few minutes on one core. The tables of docs/compare.md are this output.
 """
 
 from __future__ import annotations
