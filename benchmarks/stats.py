@@ -20,7 +20,7 @@ from gbench.measure.bootstrap import next_check, precise_enough, throughput_inte
 from gbench.measure.spread import spread, t_quantile
 from gbench.measure.steady import find_steady_state
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "measure"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from simulated import Floats, ar1, lognormal, pauses, slow_wave
 
 Series = Callable[[int, int, float, float, np.random.Generator], Floats]

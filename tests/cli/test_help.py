@@ -18,14 +18,18 @@ from gbench.cli.run_options import VARIABLES
 def commands() -> list[tuple[str, click.Command]]:
     """Every command and subcommand under its full name."""
     context = click.Context(cli, info_name="gbench")
-    found: list[tuple[str, click.Command]] = []
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        assert command is not None
-        found.append((name, command))
-        if isinstance(command, click.Group):
-            found += [(f"{name} {sub}", inner) for sub, inner in command.commands.items()]
-    return found
+
+    def below(group: click.Group, prefix: str) -> list[tuple[str, click.Command]]:
+        found: list[tuple[str, click.Command]] = []
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            found.append((prefix + name, command))
+            if isinstance(command, click.Group):
+                found += below(command, f"{prefix}{name} ")
+        return found
+
+    return below(cli, "")
 
 
 @pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from simulated import Floats, ar1, lognormal
 
 from gbench.measure.bootstrap import MIN_STEPS, Interval, next_check, precise_enough, throughput_interval
 from gbench.measure.spread import t_quantile
+from simulated import Floats, ar1, lognormal
 
 DRAWS = 1000
 

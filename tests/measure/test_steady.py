@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from simulated import Floats, ar1
 
 from gbench.measure.steady import MIN_STEPS, SteadyState, find_steady_state
+from simulated import Floats, ar1
 
 DRAWS = 500
 

@@ -22,8 +22,9 @@ COMMANDS = {
     "data": "Prepare, synth, verify, stats: the dataset.",
     "models": "What can be launched, and every value it means.",
     "summary": "The figures of a run folder, recomputed from its raw samples.",
+    "compare": "Is NEW slower than BASE by more than noise? What else differs?",
     "report": "One self-contained HTML page of a run, a record, or a whole history.",
-    "cndb": "Records into a database and out of it: submit, import, list, show, export, verify.",
+    "cndb": "Records into a database and out of it: submit, import, list, show, export, verify, baseline.",
     "completion": "Shell completion for bash, zsh and fish.",
 }
 
@@ -77,9 +78,9 @@ def cli() -> None:
     gbench launch pix2pix_resnet_9blocks 32 8 FP32                                  8 GPUs, in the pinned image
     gbench launch pix2pix_resnet_9blocks 4 1 FP32 --device cpu --runner local      this processor, no Docker
 
-    Exit codes: 0 ok; 1 the run or the check failed; 2 wrong arguments; 3 inconclusive; 4 Docker, GPU, dataset, disk or
-    database stands in the way; 5 the run ended well, but the database did not take its record; 130 stopped by Ctrl-C or
-    a signal.
+    Exit codes: 0 ok; 1 the run or the check failed, or a regression; 2 wrong arguments; 3 inconclusive; 4 Docker, GPU,
+    dataset, disk or database stands in the way; 5 the run ended well, but the database did not take its record; 130
+    stopped by Ctrl-C or a signal.
     """
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from gbench.cli.cndb_baseline import baseline
 from gbench.cli.run_options import bundle
 from gbench.cli.storing import cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, RecordError, UsageError
@@ -80,6 +81,9 @@ def cndb() -> None:
     gbench cndb import benchmark.log --db gpu-performance      results of launch.sh
     gbench cndb list --device v100 --since 30d                 the history
     """
+
+
+cndb.add_command(baseline)
 
 
 @cndb.command()

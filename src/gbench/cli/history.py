@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from gbench.cli.table import print_table
 from gbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
 GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> the least width it is cut to, the first to be cut first
 LEFT_OUT = (9, 8, 1, 3, 4, 6, 5)  # columns that a terminal is too narrow for, the first to go first
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name that holds some must not move the cursor
-UNLIMITED = 100_000  # columns of what is no terminal
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
 
@@ -47,29 +45,10 @@ def moment(text: str) -> datetime:
 
 def print_entries(entries: list[Entry]) -> None:
     """A table, no wider than the terminal: names and losses are cut, then columns left out, model and figure last."""
-    from rich.cells import cell_len, set_cell_size
-
     if not entries:
         click.echo("no records")
         return
-    rows = [HEADINGS, *map(_cells, entries)]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    terminal = shutil.get_terminal_size(fallback=(UNLIMITED, 24)).columns
-    room = terminal - 2 * (len(widths) - 1)
-    for column, least in GIVE_WAY.items():
-        widths[column] = max(min(widths[column], least), widths[column] - max(0, sum(widths) - room))
-    shown = dict(enumerate(widths))
-    for column in LEFT_OUT:
-        if sum(shown.values()) + 2 * (len(shown) - 1) > terminal:
-            del shown[column]
-    for row in rows:
-        cells = [
-            " " * (width - cell_len(cell)) + cell if column in RIGHT else _cut(cell, width, set_cell_size)
-            for column, width in shown.items()
-            for cell in [row[column]]
-        ]
-        line = "  ".join(cells).rstrip()
-        click.echo(line if cell_len(line) <= terminal else _cut(line, terminal, set_cell_size))
+    print_table([HEADINGS, *map(_cells, entries)], RIGHT, GIVE_WAY, LEFT_OUT)
 
 
 def print_csv(entries: list[Entry]) -> None:
@@ -140,11 +119,6 @@ def _cells(entry: Entry) -> list[str]:
         losses,
     ]
     return [CONTROL.sub("?", cell) for cell in cells]
-
-
-def _cut(text: str, width: int, set_size: Callable[[str, int], str]) -> str:
-    fitted = set_size(text, width)
-    return fitted if fitted.rstrip() == text.rstrip() else set_size(text, width - 1) + "…"
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

@@ -76,8 +76,8 @@ def _of(source: Path, output: Path | None) -> Path:
 
 
 def _of_history(db: str, cndb_dir: Path | None, model: str | None, since: str | None, output: Path | None) -> Path:
-    from gbench.cli.storing import cndb_folder
     from gbench.cli.history import moment
+    from gbench.cli.storing import cndb_folder
     from gbench.cndb.config import find_config
     from gbench.reports.history_page import write_history
 

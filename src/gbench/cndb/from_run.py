@@ -60,6 +60,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         gpus=environment["hardware"].get("gpus"),
         ended=environment["ended"],
         data=environment.get("data"),
+        kernel=environment["hardware"].get("kernel"),
     )
     if "data" in environment:
         values["hyper_params"]["data_source"] = environment["data"]["source"]  # that ran, not that was asked for

@@ -1,0 +1,182 @@
+"""How far a verdict of `gbench compare` can be trusted, on simulated pairs of sides with known truth.
+
+    python benchmarks/compare.py [--verdicts] [--more] [--figures] [--draws 2000]
+
+Without a choice all three are shown, in a few minutes on one core. The tables of docs/compare.md are this output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.special import stdtr
+
+from gbench.compare.change import change
+from gbench.compare.metrics import METRICS, THROUGHPUT, Reading
+from gbench.compare.verdict import ALPHA, Kind, judge, overall
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from drawn_pairs import STEPS, Machine, Side, Steps
+
+THRESHOLD = 0.03
+LOSSES = (0.0, 0.02, 0.03, 0.05)
+FIXED = 0.07
+
+# title, machine of BASE, of NEW, runs of BASE, of NEW, of the history
+CASES: list[tuple[str, Machine, Machine, int, int, int]] = []
+
+
+def case(title: str, base: int, new: int, machine: Machine, history: int = 0, then: Machine | None = None) -> None:
+    CASES.append((title, machine, then or machine, base, new, history))
+
+
+QUIET, USUAL, NOISY = Machine(0.003), Machine(0.01), Machine(0.03)
+case("quiet: runs vary by 0.3 %", 5, 5, QUIET)
+case("runs vary by 0.5 %", 5, 5, Machine(0.005))
+case("runs vary by 1 %", 5, 5, USUAL)
+case("runs vary by 3 %", 5, 5, NOISY)
+case("1 %, steps by 10 %, phi 0.8", 5, 5, Machine(0.01, steps=Steps(0.1, 0.8)))
+case("1 %, one step in 50 a pause", 5, 5, Machine(0.01, steps=Steps(paused=True)))
+case("1 %, each run drifts by 3 %", 5, 5, Machine(0.01, steps=Steps(drift=0.03)))
+case("0.3 %, one run in 20 is 5 % slower", 5, 5, Machine(0.003, disturbed=0.05))
+case("0.3 %, NEW varies by 2 %", 5, 5, QUIET, then=Machine(0.02))
+case("quiet", 3, 3, QUIET)
+case("quiet", 2, 2, QUIET)
+case("quiet, last:10", 10, 1, QUIET)
+case("1 %, last:10", 10, 1, USUAL)
+case("1 %, last:10", 10, 2, USUAL)
+case("quiet, a history of 30 runs", 1, 1, QUIET, history=30)
+case("1 %, a history of 30 runs", 1, 1, USUAL, history=30)
+case("quiet, spread assumed", 1, 1, QUIET)
+case("1 %, spread assumed", 1, 1, USUAL)
+case("3 %, spread assumed", 1, 1, NOISY)
+case("0.3 %, one run in 20 is 5 % slower, last:10", 10, 1, Machine(0.003, disturbed=0.05))
+case("0.3 %, one run in 20 is 5 % slower, last:10", 10, 2, Machine(0.003, disturbed=0.05))
+case("0.3 %, NEW varies by 2 %, last:10", 10, 2, QUIET, then=Machine(0.02))
+case("0.3 %, and days by 1 %; each side on one day", 5, 5, Machine(0.003, day_sd=0.01))
+
+
+def verdict(base: list[Reading], new: list[Reading], history: list[Reading]) -> Kind:
+    """On throughput alone."""
+    found = change(base, new, THROUGHPUT.higher_is_better, history, THROUGHPUT.unknown_sd)
+    return overall(judge([(THROUGHPUT, found)], THRESHOLD), named=False)
+
+
+def naive(base: Side, new: Side, loss: float) -> bool:
+    """Alarm of Welch's test on all steps, taken for independent, at the same level."""
+    scale = 1 / (1 - loss)
+    means = base.mean_s.mean(), scale * new.mean_s.mean()
+    sizes = [STEPS * len(side.mean_s) for side in (base, new)]
+    variances = [side.variance_s2.mean() + side.mean_s.var() for side in (base, new)]
+    parts = [variances[0] / sizes[0], scale**2 * variances[1] / sizes[1]]
+    dof = sum(parts) ** 2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    return bool(stdtr(dof, (means[0] - means[1]) / math.sqrt(sum(parts))) <= ALPHA)
+
+
+def verdicts(draws: int) -> None:
+    """Alarms at no change and at losses, beside a fixed limit and a naive test."""
+    print(f"\nShare of {draws} simulated pairs, in %, threshold {THRESHOLD:.0%}\n")
+    print(
+        "| machine | runs | alarm at no change | at 2 % | at 3 % | at 5 % | pass at no change | pass at 3 % "
+        "| fixed 7 %: at no change | at 3 % | at 5 % | naive t: at no change | at 2 % |"
+    )
+    print("|---" * 13 + "|")
+    rng = np.random.default_rng(0)
+    for title, one, other, base_runs, new_runs, history_runs in CASES:
+        found: dict[str, list[bool]] = {}
+
+        def count(what: str, happened: bool, found: dict[str, list[bool]] = found) -> None:
+            found.setdefault(what, []).append(happened)
+
+        for _ in range(draws):
+            base, new = one.side(base_runs, rng), other.side(new_runs, rng)
+            history = one.side(history_runs, rng).readings()
+            for loss in LOSSES:
+                kind = verdict(base.readings(), new.readings(loss), history)
+                count(f"alarm {loss}", kind == "regression")
+                count(f"pass {loss}", kind == "no regression")
+                count(f"fixed {loss}", np.mean(1 / new.mean_s) * (1 - loss) < (1 - FIXED) * np.mean(1 / base.mean_s))
+                count(f"naive {loss}", naive(base, new, loss))
+        columns = [f"alarm {loss}" for loss in LOSSES] + ["pass 0.0", "pass 0.03"]
+        columns += [f"fixed {loss}" for loss in (0.0, 0.03, 0.05)] + ["naive 0.0", "naive 0.02"]
+        shares = "".join(f" {100 * np.mean(found[column]):.1f} |" for column in columns)
+        print(f"| {title} | {base_runs}, {new_runs} |{shares}", flush=True)
+
+
+def more(draws: int) -> None:
+    """Whether as many more runs as are said to be needed do decide it."""
+    print("\nInconclusive pairs, run again with the runs they asked for\n")
+    print("| runs vary by | true loss | runs at first | inconclusive, % | more of each: median | then decided, % |")
+    print("|---" * 6 + "|")
+    rng = np.random.default_rng(1)
+    for run_sd, loss, runs in ((0.01, 0.0, 3), (0.01, 0.03, 3), (0.02, 0.0, 5), (0.02, 0.03, 5), (0.02, 0.015, 5)):
+
+        def side(count: int, loss: float = 0.0, run_sd: float = run_sd) -> list[Reading]:
+            return [Reading((1 - loss) * value) for value in np.exp(run_sd * rng.standard_normal(count))]
+
+        asked, decided = [], []
+        for _ in range(draws):
+            base, new = side(runs), side(runs, loss)
+            found = change(base, new, True, [], THROUGHPUT.unknown_sd)
+            (one,) = judge([(THROUGHPUT, found)], THRESHOLD)
+            if one.more is not None and one.more.each is not None:
+                asked.append(one.more.each)
+                kind = verdict(base + side(one.more.each), new + side(one.more.each, loss), [])
+                decided.append(kind != "inconclusive")
+        print(
+            f"| {run_sd:.0%} | {100 * loss:.3g} % | {runs}, {runs} | {100 * len(asked) / draws:.1f} "
+            f"| {np.median(asked):.0f} | {100 * np.mean(decided):.1f} |",
+            flush=True,
+        )
+
+
+def figures(draws: int) -> None:
+    """Any false alarm of one to five figures that are independent of each other, each varying by 1 %."""
+    print(f"\nFalse alarms of {draws} pairs, 5 runs a side, and alarms where throughput alone is 3 % lower\n")
+    print("| figures | a false alarm, % | uncorrected, % | alarm at a loss of 3 %, % |\n|---|---|---|---|")
+    rng = np.random.default_rng(2)
+    for count in range(1, len(METRICS) + 1):
+
+        def alarm(loss: float, correct: Callable[..., Kind], count: int = count) -> bool:
+            changes = []
+            for metric in METRICS[:count]:
+                values = np.exp(0.01 * rng.standard_normal((2, 5)))
+                values[1] *= 1 - loss if metric is THROUGHPUT else 1
+                sides = [[Reading(float(value)) for value in side] for side in values]
+                changes.append((metric, change(*sides, metric.higher_is_better, [], metric.unknown_sd)))
+            return correct(changes) == "regression"
+
+        def together(changes: list) -> Kind:
+            return overall(judge(changes, THRESHOLD), named=False)
+
+        def alone(changes: list) -> Kind:
+            kinds = [overall(judge([one], THRESHOLD), named=False) for one in changes]
+            return "regression" if "regression" in kinds else "no regression"
+
+        shares = [
+            np.mean([alarm(loss, correct) for _ in range(draws)])
+            for loss, correct in ((0.0, together), (0.0, alone), (THRESHOLD, together))
+        ]
+        print(f"| {count} |" + "".join(f" {100 * share:.1f} |" for share in shares), flush=True)
+
+
+def main() -> None:
+    """Show what was chosen."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = {"verdicts": verdicts, "more": more, "figures": figures}
+    for name in parts:
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--draws", type=int, default=2000)
+    chosen = parser.parse_args()
+    for name, show in parts.items():
+        if getattr(chosen, name) or not any(getattr(chosen, other) for other in parts):
+            show(chosen.draws)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""`gbench cndb baseline`: runs that later ones are held against, with who chose them, when and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from gbench.compare.baseline import Baseline, Baselines
+
+_cndb_dir = click.option(
+    "--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]"
+)
+_reason = click.option("--reason", required=True, help="Why these runs; it is kept in the file.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def baseline() -> None:
+    """Pinned baselines: CNDB_DIR/baselines/NAME.yaml, for `gbench compare baseline:NAME NEW`."""
+
+
+@baseline.command("set")
+@click.argument("name")
+@click.argument("runs")
+@_reason
+@_cndb_dir
+def set_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
+    """Pin RUNS as baseline NAME: record files, run folders, folders or quoted patterns, joined by commas.
+
+    \b
+    gbench cndb baseline set v100-fp32 'results/2026010*' --reason "driver 550, first quiet week"
+    """
+    _pin(name, runs, reason, cndb_dir, anew=False)
+
+
+@baseline.command()
+@click.argument("name")
+@click.argument("runs")
+@_reason
+@_cndb_dir
+def refresh(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
+    """Pin other RUNS as baseline NAME; who pinned which runs before, when and why, stays in the file.
+
+    \b
+    gbench cndb baseline refresh v100-fp32 'results/2026020*' --reason "driver 560 is 2 % slower, accepted"
+    """
+    _pin(name, runs, reason, cndb_dir, anew=True)
+
+
+@baseline.command()
+@click.argument("name", required=False)
+@_cndb_dir
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
+    """Baseline NAME, or all of them: the runs, and who pinned them, when and why.
+
+    \b
+    gbench cndb baseline show
+    gbench cndb baseline show v100-fp32
+    """
+    from gbench.cli.output import print_json
+
+    baselines = _baselines(cndb_dir)
+    found = {one: baselines.read(one) for one in ([name] if name else baselines.names())}
+    if as_json:
+        print_json({one: pinned.model_dump() for one, pinned in found.items()})
+        return
+    for one, pinned in found.items():
+        _print(one, pinned)
+    if not found:
+        click.echo("no baselines")
+
+
+def _baselines(cndb_dir: Path | None) -> Baselines:
+    from gbench.cli.storing import cndb_folder
+    from gbench.compare.baseline import Baselines
+
+    return Baselines(cndb_folder(cndb_dir))
+
+
+def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, anew: bool) -> None:
+    from gbench.compare.comparable import require_comparable
+    from gbench.compare.sides import read_side, require_distinct
+
+    found = read_side(runs, "RUNS")
+    records = [run.record for run in found]
+    require_distinct(found, [])
+    require_comparable(records, records, ())
+    baselines = _baselines(cndb_dir)
+    baselines.pin(name, records, reason, anew)
+    click.echo(f"baseline {name}: {len(found)} runs in {baselines.path(name)}")
+
+
+def _print(name: str, pinned: Baseline) -> None:
+    first = pinned.records[0]
+    devices = f"{first.dev_num} x {first.dev}"
+    click.echo(
+        f"{name}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}, {first.train_type}"
+    )
+    for pin in reversed(pinned.pins):
+        when = pin.at_utc[:16].replace("T", " ")
+        click.echo(f"  {when} UTC  {pin.by}: {pin.reason} ({', '.join(pin.runs) or 'no run ids'})")

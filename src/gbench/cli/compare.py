@@ -1,0 +1,189 @@
+"""`gbench compare`: has it become slower? And what else differs?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gbench.cli.run_options import Percent
+from gbench.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from gbench.compare.comparison import Comparison
+    from gbench.compare.explain import Cause
+    from gbench.compare.sides import Run
+
+BASELINE = "baseline:"
+LAST = re.compile(r"last:([1-9]\d{0,3})")
+HISTORY = 30  # earlier runs of a configuration that say how much runs differ
+TOLD_CAUSES = 5  # of all that differs, beside a verdict
+METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy", "loss-l1")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("base")
+@click.argument("new")
+@click.option("--threshold", type=Percent(), default="3%", show_default=True, help="A loss of this size must be found.")
+@click.option(
+    "--metric",
+    "names",
+    multiple=True,
+    type=click.Choice(METRIC_NAMES),
+    help="Judge this figure, the first as the headline; each must then be decided. Repeatable.  [default: all that "
+    "every run says]",
+)
+@click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="They may differ in this field. Repeatable.")
+@click.option(
+    "--run-sd",
+    type=Percent(),
+    help="What throughput varies by from run to run (standard deviation), where no runs say it.  [default: 3%]",
+)
+@click.option("--explain", is_flag=True, help="Only what differs between them, the likeliest to matter first.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write it here as Markdown.")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write it here as JUnit XML.")
+@click.option("--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]")
+@click.option("--db", metavar="DATABASE", help="Where last:N and the history are.  [default: embedded, if it is there]")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def compare(
+    base: str,
+    new: str,
+    threshold: float,
+    names: Sequence[str],
+    allowed: Sequence[str],
+    run_sd: float | None,
+    explain: bool,
+    markdown: Path | None,
+    junit: Path | None,
+    cndb_dir: Path | None,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """Is NEW worse than BASE by more than the noise of their runs?
+
+    BASE and NEW are each a record file, a run folder, a folder or a quoted pattern of them, or several joined by
+    commas; BASE also last:N, the last N runs of NEW's configuration in the database before it, or baseline:NAME.
+
+    \b
+    gbench compare cndb/records/old.yaml cndb/records/new.yaml
+    gbench compare last:10 results/RUN_ID --db gpu-performance --allow image
+    gbench compare baseline:v100-fp32 'results/20260201*' --threshold 2% --junit compare.xml
+    gbench compare --explain results/RUN_A results/RUN_B
+
+    Exit code 0: no regression, any loss is smaller than the threshold; 1: a regression, the loss is real and over half
+    the threshold; 2: they are not of the same thing, or wrong arguments; 3: inconclusive, and how many more runs would
+    decide it.
+    """
+    from gbench.cli.output import print_json
+    from gbench.compare.sides import read_side
+    from gbench.compare.written import as_json as to_json
+    from gbench.compare.written import as_junit, as_markdown, cause_json
+    from gbench.files import write_atomically
+
+    if explain and (markdown or junit or names):
+        raise UsageError("--explain gives no verdict", "leave out --metric, --markdown and --junit")
+    new_runs = read_side(new, "NEW")
+    base_runs = _base(base, new_runs, allowed, db, cndb_dir)
+    if explain:
+        from gbench.compare.explain import explain as causes_of
+
+        causes = causes_of([run.record for run in base_runs], [run.record for run in new_runs])
+        if as_json:
+            print_json([cause_json(cause) for cause in causes])
+        else:
+            _print_causes(causes, len(causes))
+        return
+    from gbench.compare.comparison import compare as judge
+
+    history = _history(new_runs[0], [*base_runs, *new_runs], allowed, db, cndb_dir)
+    found = judge(base_runs, new_runs, history, threshold, allowed, names, run_sd)
+    if markdown:
+        write_atomically(markdown, as_markdown(found))
+    if junit:
+        write_atomically(junit, as_junit(found))
+    if as_json:
+        print_json(to_json(found))
+    else:
+        _print(found)
+    click.get_current_context().exit(found.exit_code)
+
+
+def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
+    from gbench.compare.sides import read_side
+
+    if text.startswith(BASELINE):
+        return _pinned(text.removeprefix(BASELINE), cndb_dir)
+    last = LAST.fullmatch(text)
+    if last is None:
+        return read_side(text, "BASE")
+    runs = _earlier(new[0], new, allowed, db or "embedded", cndb_dir, int(last[1]))
+    if not runs:
+        raise UsageError(
+            f"BASE {text}: the database has no earlier run of NEW's configuration",
+            "see gbench cndb list; fields that may differ are given with --allow",
+        )
+    return runs
+
+
+def _pinned(name: str, cndb_dir: Path | None) -> list[Run]:
+    from gbench.cli.storing import cndb_folder
+    from gbench.compare.baseline import Baselines
+    from gbench.compare.sides import Run
+
+    records = Baselines(cndb_folder(cndb_dir)).read(name).records
+    return [Run(record, f"{BASELINE}{name} {record.run_id or number}") for number, record in enumerate(records, 1)]
+
+
+def _history(like: Run, besides: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
+    """Earlier runs, where they are needed and there is a database to ask."""
+    from gbench.cli.storing import cndb_folder
+    from gbench.cndb.config import EMBEDDED_FILE
+    from gbench.compare.change import ENOUGH_RUNS
+
+    if len(besides) >= ENOUGH_RUNS or (db is None and not (cndb_folder(cndb_dir) / EMBEDDED_FILE).is_file()):
+        return []
+    return _earlier(like, besides, allowed, db or "embedded", cndb_dir, HISTORY)
+
+
+def _earlier(
+    like: Run, besides: list[Run], allowed: Sequence[str], db: str, cndb_dir: Path | None, limit: int
+) -> list[Run]:
+    import os
+
+    from gbench.cli.storing import cndb_folder
+    from gbench.cndb.config import find_config
+    from gbench.cndb.database import connect, told
+    from gbench.compare.earlier import earlier_runs
+
+    config = find_config(db, cndb_folder(cndb_dir), os.environ)
+    try:
+        with told(config):
+            return earlier_runs(connect(config), like.record, allowed, [run.record for run in besides], limit)
+    except RecordError as error:  # whose exit code would mean a regression
+        raise UsageError(f"database {config.shown}: {error.what}", error.hint) from error
+
+
+def _print(found: Comparison) -> None:
+    from gbench.cli.table import print_table
+    from gbench.compare.written import HEADINGS, cells
+
+    rows: list[list[str]] = [list(HEADINGS), *(cells(one) for one in found.judged)]
+    print_table(rows, right=(2, 3, 4, 5), give_way={0: 8}, left_out=(4, 5, 3))
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    if found.verdict != "no regression" and found.causes:
+        click.echo("what else differs:")
+        _print_causes(found.causes, TOLD_CAUSES)
+    click.echo(found.sentence)
+
+
+def _print_causes(causes: Sequence[Cause], most: int) -> None:
+    for cause in causes[:most]:
+        click.echo(f"  {cause.text}")
+    if not causes:
+        click.echo("nothing that the records hold differs")
+    elif len(causes) > most:
+        click.echo(f"  and {len(causes) - most} more: gbench compare --explain")

@@ -1,0 +1,47 @@
+"""Tables on a terminal."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import click
+
+UNLIMITED = 100_000  # columns of what is no terminal
+
+
+def print_table(
+    rows: Sequence[Sequence[str]], right: Collection[int], give_way: Mapping[int, int], left_out: Sequence[int] = ()
+) -> None:
+    """Rows of as many cells, no wider than the terminal.
+
+    Args:
+        right: columns of numbers, set to the right. give_way: column -> the least width it is cut to, the first to be
+            cut first; figures should not be among them. left_out: columns that go when that is not enough, the first to
+            go first.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    terminal = shutil.get_terminal_size(fallback=(UNLIMITED, 24)).columns
+    room = terminal - 2 * (len(widths) - 1)
+    for column, least in give_way.items():
+        widths[column] = max(min(widths[column], least), widths[column] - max(0, sum(widths) - room))
+    shown = dict(enumerate(widths))
+    for column in left_out:
+        if sum(shown.values()) + 2 * (len(shown) - 1) > terminal:
+            del shown[column]
+    for row in rows:
+        cells = [
+            " " * (width - cell_len(row[column])) + row[column]
+            if column in right
+            else _cut(row[column], width, set_cell_size)
+            for column, width in shown.items()
+        ]
+        line = "  ".join(cells).rstrip()
+        click.echo(line if cell_len(line) <= terminal else _cut(line, terminal, set_cell_size))
+
+
+def _cut(text: str, width: int, set_size: Callable[[str, int], str]) -> str:
+    fitted = set_size(text, width)
+    return fitted if fitted.rstrip() == text.rstrip() else set_size(text, width - 1) + "…"

@@ -1,0 +1,1 @@
+"""Verdicts between records: what changed, whether it is more than noise, and what else differs."""

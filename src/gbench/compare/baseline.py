@@ -1,0 +1,110 @@
+"""Pinned baselines: runs that a person chose to compare with, and who chose them when and why.
+
+A file holds the records themselves, so that it means the same on every machine, whatever becomes of the database.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gbench.cndb.record import Record
+from gbench.errors import InfrastructureError, UsageError
+from gbench.files import make_folder, write_atomically
+from gbench.provenance import utc_now
+
+FOLDER = "baselines"  # below CNDB_DIR
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Pin(BaseModel):
+    """One act of pinning. runs: ids of the runs pinned then, as far as they have one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str
+    at_utc: str
+    reason: str
+    runs: list[str]
+
+
+class Baseline(BaseModel):
+    """A baseline file. pins: the newest last; the records are those of the newest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = 1
+    pins: list[Pin] = Field(min_length=1)
+    records: list[Record] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Those of a CNDB folder."""
+
+    cndb_dir: Path
+
+    def path(self, name: str) -> Path:
+        """Where a baseline is, or would be. Raises UsageError: no name of a file."""
+        if NAME.fullmatch(name) is None:
+            raise UsageError(f"{name!r} can't name a baseline", "take letters, digits, dots, dashes and underscores")
+        return self.cndb_dir / FOLDER / f"{name}.yaml"
+
+    def names(self) -> list[str]:
+        """All there are."""
+        return sorted(path.stem for path in (self.cndb_dir / FOLDER).glob("*.yaml"))
+
+    def read(self, name: str) -> Baseline:
+        """One of them.
+
+        Raises:
+            UsageError: there is none of that name. InfrastructureError: its file can't be read.
+        """
+        path = self.path(name)
+        if not path.is_file():
+            known = f"there are {', '.join(self.names())}" if self.names() else "gbench cndb baseline set makes one"
+            raise UsageError(f"there is no baseline {name} in {path.parent}", known)
+        try:
+            return Baseline.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).partition("\n")[0]
+            raise InfrastructureError(f"{path} is no baseline ({why})", "set it anew") from error
+
+    def pin(self, name: str, records: Sequence[Record], reason: str, anew: bool) -> Baseline:
+        """Write a baseline.
+
+        Args:
+            anew: it is there already, and its earlier pins are kept.
+
+        Raises:
+            UsageError: it is there, or is not there, against `anew`; or nobody says why.
+        """
+        if not reason.strip():
+            raise UsageError("--reason is empty", "say why these runs are what later ones are held against")
+        there = self.path(name).exists()
+        if there and not anew:
+            raise UsageError(f"baseline {name} is there already", f"gbench cndb baseline refresh {name} changes it")
+        pins = self.read(name).pins if anew else []
+        runs = [record.run_id for record in records if record.run_id is not None]
+        made = Pin(by=_user(), at_utc=utc_now(), reason=reason.strip(), runs=runs)
+        baseline = Baseline(pins=[*pins, made], records=list(records))
+        make_folder(self.path(name).parent)
+        values: dict[str, Any] = baseline.model_dump()
+        write_atomically(self.path(name), yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        return baseline
+
+
+def _user() -> str:
+    """Who runs this; by number where the system knows no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"user {os.getuid()}"

@@ -1,0 +1,86 @@
+"""The tables of what may make two runs differ: where a record says it, and what it can touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Influence(IntEnum):
+    """How a difference comes to its place; the first is the likeliest to matter."""
+
+    WORK = 1  # other work was done: the figures are of different things
+    MEASURED = 2  # its influence was measured, and is TELLING at least
+    SOFTWARE = 3  # what the arithmetic passes through
+    HOST = 4  # what surrounds it
+    MINOR = 5  # its influence was measured, and is less
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured quantity. show: its format and unit. share: of throughput, that its values of BASE and NEW explain."""
+
+    title: str
+    path: tuple[str, ...]
+    show: str
+    share: Callable[[float, float], float]
+    why: str
+
+
+def _lost(base: float, new: float) -> float:
+    """Of a share of the time in which nothing was computed."""
+    return max(1 - new, 1e-6) / max(1 - base, 1e-6) - 1
+
+
+def _in_proportion(base: float, new: float) -> float:
+    return new / base - 1 if base > 0 and new > 0 else 0.0
+
+
+GPUS, HOST = ("perf_data", "telemetry", "gpus"), ("perf_data", "telemetry", "host")
+FIGURES = (
+    Figure("data wait", ("perf_data", "data_share"), ".1%", _lost, "the loader kept the device waiting"),
+    Figure("time between steps", ("perf_data", "between_share"), ".1%", _lost, "readings, log lines and checkpoints"),
+    Figure("GPU clock", (*GPUS, "sm_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the GPU is the limit"),
+    Figure("memory clock", (*GPUS, "memory_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where memory is"),
+    Figure("CPU clock", (*HOST, "cpu_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the CPU is the limit"),
+    Figure(
+        "CPU time taken by other virtual machines",
+        (*HOST, "steal_percent", "mean"),
+        ".1f %",
+        lambda base, new: _lost(base / 100, new / 100),
+        "at most, where the CPU is the limit",
+    ),
+)
+# Figures whose influence can't be told from their size: told where they changed by more than their least change.
+SIGNS: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
+    ("CPUs kept busy by other processes", (*HOST, "other_cpus"), ".2f", 0.25),
+    ("GPU temperature", (*GPUS, "temperature_c", "mean"), ".0f °C", 5.0),
+    ("GPU power", (*GPUS, "power_w", "mean"), ".0f W", 10.0),
+    ("PCIe generation", (*GPUS, "pcie_generation"), ".0f", 0.5),
+    ("PCIe width", (*GPUS, "pcie_width"), ".0f", 0.5),
+    ("load of the host", (*HOST, "load_1m", "mean"), ".1f", 1.0),
+)
+# Facts, by what they can touch
+FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
+    ("switches of precision", ("extra", "precision_flags"), Influence.WORK, "they decide the arithmetic"),
+    ("image id", ("soft_info", "image_id"), Influence.SOFTWARE, "all software but the driver is in it"),
+    ("PyTorch", ("soft_info", "pytorch_version"), Influence.SOFTWARE, "kernels, allocator and loader are its own"),
+    ("cuDNN", ("soft_info", "cudnn_version"), Influence.SOFTWARE, "it chooses and computes the convolutions"),
+    ("CUDA", ("soft_info", "cuda_version"), Influence.SOFTWARE, "compiler and libraries of all kernels"),
+    ("NCCL", ("soft_info", "nccl_version"), Influence.SOFTWARE, "it sums the gradients of several GPUs"),
+    ("driver", ("extra", "driver"), Influence.SOFTWARE, "it compiles, launches, and sets the clocks"),
+    ("gbench's commit", ("extra", "git", "commit"), Influence.SOFTWARE, "the training loop and what times it"),
+    ("uncommitted changes", ("extra", "git", "dirty"), Influence.SOFTWARE, "the commit does not say all"),
+    ("gbench", ("soft_info", "gbench_version"), Influence.SOFTWARE, "the training loop and what times it"),
+    ("code link", ("code_link",), Influence.SOFTWARE, "the model's code"),
+    ("torchvision", ("soft_info", "torchvision_version"), Influence.SOFTWARE, "it decodes and augments"),
+    ("installed packages", ("soft_info", "packages_sha256"), Influence.SOFTWARE, "some package's version"),
+    ("Python", ("soft_info", "python_version"), Influence.HOST, "it runs the loader and launches the work"),
+    ("kernel", ("extra", "kernel"), Influence.HOST, "scheduler, page cache and mitigations"),
+    ("operating system", ("hard_info", "name"), Influence.HOST, "kernel and libraries of the host"),
+    ("processor", ("hard_info", "cpu"), Influence.HOST, "it decodes the images and launches the work"),
+    ("memory of the host", ("hard_info", "mem"), Influence.HOST, "it caches the dataset"),
+    ("GPUs of the host", ("hard_info", "dev"), Influence.HOST, "they share power, cooling and links"),
+    ("warnings", ("extra", "warnings"), Influence.HOST, "the run itself said so"),
+)

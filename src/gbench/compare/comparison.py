@@ -1,0 +1,198 @@
+"""BASE against NEW, from their runs to one verdict and the sentence that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from gbench.compare.change import change
+from gbench.compare.comparable import require_comparable
+from gbench.compare.explain import Cause, explain
+from gbench.compare.metrics import METRICS, THROUGHPUT, Metric
+from gbench.compare.sides import Run, require_distinct, started
+from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
+from gbench.errors import ExitCode, UsageError
+
+EXIT_CODES = {
+    "no regression": ExitCode.OK,
+    "regression": ExitCode.FAILED,
+    "inconclusive": ExitCode.INCONCLUSIVE,
+}
+ONE_GO = timedelta(hours=3)  # runs within it share whatever the day brought
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The verdict, the figures it rests on, and what a reader must know beside them.
+
+    threshold: share of 1. named: figures were asked for by name. notes: sentences. causes: what else differs.
+    """
+
+    base: list[Run]
+    new: list[Run]
+    threshold: float
+    named: bool
+    judged: list[Judged]
+    notes: list[str]
+    causes: list[Cause]
+
+    @property
+    def verdict(self) -> Kind:
+        """On all figures together."""
+        return overall(self.judged, self.named)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 no regression, 1 regression, 3 inconclusive."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence that can be quoted alone."""
+        runs = f"{len(self.base)} against {len(self.new)} runs"
+        if self.verdict == "regression":
+            told = ", ".join(said(one) for one in self.judged if one.verdict == "regression")
+            return f"REGRESSION: {told}; {runs}"
+        if self.verdict == "inconclusive":
+            open_ones = [one for one in self.judged if one.verdict == "inconclusive"]
+            one = open_ones[0] if self.named else self.judged[0]
+            both = f"at {1 - ALPHA:.0%} confidence this may be no loss as well as one of {percent(self.threshold)}"
+            return f"INCONCLUSIVE: {said(one)}; {both}; {needed(one)}"
+        better = [one for one in self.judged if one.improved]
+        told = ", ".join(said(one) for one in (better or self.judged[:1]))
+        return f"NO REGRESSION of {percent(self.threshold)}{', IMPROVED' if better else ''}: {told}; {runs}"
+
+
+def compare(
+    base: list[Run],
+    new: list[Run],
+    history: Sequence[Run],
+    threshold: float,
+    allowed: Collection[str] = (),
+    names: Sequence[str] = (),
+    run_sd: float | None = None,
+) -> Comparison:
+    """Compare two sets of at least one run each.
+
+    Args:
+        history: earlier runs of the configuration, oldest first. threshold: share of 1 that must be found.
+        allowed: fields in which the runs may differ. names: of the figures to judge, the first being the headline;
+            empty for all that every run has. run_sd: what throughput varies by from run to run, as a share of 1, where
+            no run says; None for the project's own bound.
+
+    Raises:
+        UsageError: the runs are not comparable, or have no figure in common.
+    """
+    require_distinct(base, new)
+    notes = [
+        f"allowed to differ: {text}"
+        for text in require_comparable([run.record for run in base], [run.record for run in new], allowed)
+    ]
+    changes = []
+    for metric in _chosen(names):
+        readings = [[metric.read(run.record) for run in side] for side in (base, new)]
+        known = [[reading for reading in side if reading is not None] for side in readings]
+        if [len(side) for side in known] != [len(base), len(new)]:
+            if names:
+                raise UsageError(f"not every run says {metric.name}", "leave it out of --metric")
+            if any(known):
+                notes.append(f"{metric.title} is not judged: not every run says it")
+            continue
+        earlier = [reading for run in history if (reading := metric.read(run.record)) is not None]
+        unknown_sd = run_sd if run_sd is not None and metric is THROUGHPUT else metric.unknown_sd
+        changes.append((metric, change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd)))
+    if not changes:
+        raise UsageError("BASE and NEW have no figure in common", "compare records of measured runs")
+    judged = judge(changes, threshold)
+    if len(new) == 1 and any(one.verdict == "regression" for one in judged):
+        notes.append("NEW is one run: one that something disturbed would look the same; a second one can tell")
+    notes += [*_on_spread(judged, len(history)), *_on_runs(base, new), *_on_figures(judged, bool(names))]
+    causes = explain([run.record for run in base], [run.record for run in new])
+    return Comparison(base, new, threshold, bool(names), judged, notes, causes)
+
+
+def said(one: Judged) -> str:
+    """A figure's change with its interval."""
+    ratio, low, high = (relative(value, 1) for value in (one.ratio, one.low, one.high))
+    return f"{one.metric.title} {ratio} (95 % interval {low} to {high})"
+
+
+def relative(ratio: float, digits: int) -> str:
+    """`-3.1%`; above ten times as much no number, which would be noise."""
+    return f"{ratio - 1:+.{digits}%}" if ratio <= 10 else ">+900%"
+
+
+def needed(one: Judged) -> str:
+    """How many more runs would decide an inconclusive figure."""
+    more = one.more or More(None, None)
+    ways = [f"{count} more of {whom}" for count, whom in ((more.each, "each"), (more.new, "NEW alone")) if count]
+    if not ways:
+        return "no number of runs that could be asked for would decide it: make the machine quieter, or the runs longer"
+    fewer = ", fewer where runs vary less than assumed" if one.change.source == "assumed" else ""
+    return f"{' or '.join(ways)} would decide it in {PLANNED_CHANCE:.0%} of such cases{fewer}"
+
+
+def percent(share: float) -> str:
+    """`3%`, `0.5%`."""
+    return f"{100 * share:.3g}%"
+
+
+def _chosen(names: Sequence[str]) -> list[Metric]:
+    if not names:
+        return list(METRICS)
+    known = {metric.name: metric for metric in METRICS}
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:
+    """Where the spread between runs comes from, when it is not from the runs compared."""
+    notes = []
+    if any(one.change.source == "history" for one in judged):
+        notes.append(f"the spread between runs includes that of {history} earlier runs of this configuration")
+    assumed = [
+        f"{one.metric.title} {percent(one.change.unknown_sd)}" for one in judged if one.change.source == "assumed"
+    ]
+    if assumed:
+        notes.append(
+            f"one run a side tells nothing of the spread between runs, and no history does: a standard deviation of "
+            f"{'; '.join(assumed)} is ASSUMED; give more runs, a --db with history, or --run-sd"
+        )
+    return notes
+
+
+def _on_runs(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
+    """What makes the runs themselves less good as evidence."""
+    notes = []
+    for name, side in (("BASE", base), ("NEW", new)):
+        perfs = [run.record.perf_data or {} for run in side]
+        for key, what in (("steady_state", "did not reach a steady state"), ("complete", "did not come to their end")):
+            count = sum(perf.get(key) is False for perf in perfs)
+            if count:
+                notes.append(f"{count} of {len(side)} runs of {name} {what}")
+    times = [[time for run in side if (time := _time(run)) is not None] for side in (base, new)]
+    if all(len(side) > 1 and max(side) - min(side) <= ONE_GO for side in times):
+        apart = max(min(times[1]) - max(times[0]), min(times[0]) - max(times[1]))
+        if apart > ONE_GO:
+            notes.append(
+                f"each side was run in one go, {apart.total_seconds() / 3600:.0f} h apart: what changes between those "
+                "times by itself is in no interval; runs of several days, or of both in turn, would show it"
+            )
+    return notes
+
+
+def _on_figures(judged: Sequence[Judged], named: bool) -> list[str]:
+    """Losses that are too small to matter, and figures beside the headline that their noise leaves open."""
+    small = [one.metric.title for one in judged if one.surely_worse and one.verdict == "no regression"]
+    titles = [] if named else [one.metric.title for one in judged[1:] if one.verdict == "inconclusive"]
+    told = {"worse for certain, but by less than half the threshold": small}
+    told["left open, and not part of the verdict"] = titles
+    return [f"{what}: {', '.join(those)}" for what, those in told.items() if those]
+
+
+def _time(run: Run) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(started(run.record) or "")
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)

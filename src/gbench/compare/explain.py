@@ -1,0 +1,189 @@
+"""What differs between two sets of runs, in words, what is most likely to matter first.
+
+Where the records hold a measurement of the influence itself (time spent waiting for data, clocks, throttled steps), it
+is given as the share of throughput that it explains. The rest is ordered by what it can touch: the work done, then the
+software that does it, then the host around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from gbench.cndb.record import Record
+from gbench.compare.causes import FACTS, FIGURES, GPUS, SIGNS, Influence
+from gbench.compare.comparable import IMAGE, NOT_SAID, shown
+from gbench.compare.comparable import differences as differing_fields
+
+TELLING = 0.01  # share of throughput from which a measured influence comes before all that is only likely
+VISIBLE = 0.001  # share below which a measured one is not told
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One difference. share: of throughput, measured or bounded, negative where NEW is slower by it; else None."""
+
+    field: str
+    base: str
+    new: str
+    influence: Influence
+    share: float | None
+    text: str
+
+
+def explain(base: Sequence[Record], new: Sequence[Record]) -> list[Cause]:
+    """All that is known to differ, the likeliest to matter first. Means stand for several runs of a side."""
+    causes = [*_work(base, new), *_measured(base, new), *_throttled(base, new), *_others(base, new), *_facts(base, new)]
+    causes += [*_checks(base, new), *_steadiness(base, new)]
+    return sorted(causes, key=lambda cause: (cause.influence, -abs(cause.share or 0.0)))
+
+
+def _work(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    """The fields that make two records incomparable; the image is software."""
+    for one in differing_fields(base, new):
+        influence, why = Influence.WORK, "other work was done, or by another device"
+        if one.field == IMAGE:
+            influence, why = Influence.SOFTWARE, "all software but the driver is in it"
+        yield _cause(one.field, (one.base, one.new), influence, why)
+
+
+def _measured(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    for figure in FIGURES:
+        values = _mean(base, figure.path), _mean(new, figure.path)
+        if values[0] is None or values[1] is None:
+            continue
+        share = figure.share(values[0], values[1])
+        if abs(share) >= VISIBLE:
+            yield _cause(figure.title, _formatted(values[0], values[1], figure.show), _rank(share), figure.why, share)
+
+
+def _throttled(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    """What throttled steps cost: throughput over that of the clean steps alone."""
+    cost = [_mean_of([_throttle_cost(record) for record in side]) for side in (base, new)]
+    marked = [_mean(side, ("perf_data", "disturbance", "marked_share")) for side in (base, new)]
+    if None in marked or marked[0] == marked[1]:
+        return
+    both = _formatted(marked[0] or 0.0, marked[1] or 0.0, ".1%")
+    reasons = sorted(
+        {name for record in new for name in _at(record, "perf_data", "disturbance", "share_by_reason") or {}}
+    )
+    why = f"the GPU was held back: {', '.join(reasons)}" if reasons else "the GPU was held back less"
+    share = cost[1] / cost[0] - 1 if cost[0] and cost[1] else None
+    yield _cause("throttled steps", both, Influence.HOST if share is None else _rank(share), why, share)
+
+
+def _throttle_cost(record: Record) -> float | None:
+    rate, clean = (_number(_at(record, "perf_data", key)) for key in ("throughput", "throughput_clean_img_s"))
+    return rate / clean if rate and clean else None
+
+
+def _others(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    for title, path, show, least in SIGNS:
+        one, other = _mean(base, path), _mean(new, path)
+        if one is not None and other is not None and abs(other - one) >= least:
+            yield _cause(title, _formatted(one, other, show), Influence.HOST, "")
+    foreign = [
+        sorted(
+            {
+                str(name).partition(" ")[2]
+                for record in side
+                for gpu in _gpus(record)
+                for name in gpu.get("foreign") or []
+            }
+        )
+        for side in (base, new)
+    ]
+    if foreign[0] != foreign[1]:
+        both = (", ".join(foreign[0]) or "none", ", ".join(foreign[1]) or "none")
+        yield _cause("other processes on the GPUs", both, Influence.HOST, "they take its time and memory")
+
+
+def _facts(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    for title, path, influence, why in FACTS:
+        one, other = _texts(base, path), _texts(new, path)
+        if one != other:
+            yield _cause(title, (one, other), influence, why)
+
+
+def _checks(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    """Warnings of the check before the launch: governor, clocks, busy processes and the like."""
+    checks = [_at(record, "extra", "checks") for record in (*base, *new)]
+    for name in sorted({name for warned in checks if isinstance(warned, dict) for name in warned}):
+        one, other = (_texts(side, ("extra", "checks", name)) for side in (base, new))
+        if one != other:
+            both = ("no warning" if one == NOT_SAID else one, "no warning" if other == NOT_SAID else other)
+            yield _cause(f"check {name}", both, Influence.HOST, "gbench check says how to mend it")
+
+
+def _steadiness(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    one, other = (sum(_at(record, "perf_data", "steady_state") is False for record in side) for side in (base, new))
+    if one / len(base) != other / len(new):
+        both = (f"{one} of {len(base)}", f"{other} of {len(new)}")
+        yield _cause("runs that were not steady", both, Influence.HOST, "their figure is of a run that still changed")
+
+
+def _cause(field: str, sides: tuple[str, str], influence: Influence, why: str, share: float | None = None) -> Cause:
+    base, new = map(shown, sides)
+    text = f"{field}: {base} -> {new}"
+    if share is not None:
+        text += f", {share:+.1%} of throughput"
+    return Cause(field, base, new, influence, share, shown(f"{text} ({why})" if why else text))
+
+
+def _rank(share: float) -> Influence:
+    return Influence.MEASURED if abs(share) >= TELLING else Influence.MINOR
+
+
+def _formatted(one: float, other: float, show: str) -> tuple[str, str]:
+    form, _, unit = show.partition(" ")
+    return (f"{one:{form}} {unit}".strip(), f"{other:{form}} {unit}".strip())
+
+
+def _mean(records: Sequence[Record], path: tuple[str, ...]) -> float | None:
+    """Over the records that say it; over GPUs first."""
+    if path[: len(GPUS)] == GPUS:
+        inner = path[len(GPUS) :]
+        return _mean_of([_mean_of([_number(_inside(gpu, inner)) for gpu in _gpus(record)]) for record in records])
+    return _mean_of([_number(_at(record, *path)) for record in records])
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _texts(records: Sequence[Record], path: tuple[str, ...]) -> str:
+    """What the records say, each thing once."""
+    return " | ".join(sorted({_text(_at(record, *path)) for record in records}))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return NOT_SAID if value is None else str(value)
+
+
+def _gpus(record: Record) -> list[dict[str, Any]]:
+    found = _at(record, *GPUS)
+    return [gpu for gpu in found if isinstance(gpu, dict)] if isinstance(found, list) else []
+
+
+def _at(record: Record, *path: str) -> Any:
+    first = getattr(record, path[0])
+    return _inside(first.model_dump() if hasattr(first, "model_dump") else first, path[1:])
+
+
+def _inside(values: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

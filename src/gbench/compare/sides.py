@@ -1,0 +1,90 @@
+"""BASE and NEW as they are named on a command line: record files, run folders, folders or patterns of either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gbench.cndb.from_run import record_of
+from gbench.cndb.record import Record
+from gbench.cndb.recordfile import read_record
+from gbench.errors import RecordError, RunFailed, UsageError
+from gbench.measure.summary import summarize_folder
+from gbench.runfolder import RunFolder
+
+SPEC = "spec.json"  # what makes a folder a run folder
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, and where its record was found."""
+
+    record: Record
+    source: str
+
+
+def read_side(text: str, name: str) -> list[Run]:
+    """The runs that one side names, several parts joined by commas.
+
+    Args:
+        name: of the side, BASE or NEW.
+
+    Raises:
+        UsageError: nothing is there, or it is no record of a run that came to its end. Exit code 1 would mean a
+            regression.
+    """
+    parts = text.split(",")
+    with suppress(OSError):  # a list that is too long for a name
+        parts = [text] if Path(text).exists() else parts
+    try:
+        return [_read(path) for part in parts for path in _paths(part, name)]
+    except (RecordError, RunFailed) as error:
+        raise UsageError(f"{name}: {error.what}", error.hint) from error
+
+
+def require_distinct(base: list[Run], new: list[Run]) -> None:
+    """Refuse a run that is counted twice: its copies agree better than two runs ever do. Raises UsageError."""
+    seen: dict[str, str] = {}
+    for run in (*base, *new):
+        identity = run.record.run_id or run.record.model_dump_json()
+        if identity in seen:
+            raise UsageError(f"{run.source} is the same run as {seen[identity]}", "give each run once")
+        seen[identity] = run.source
+
+
+def started(record: Record) -> str | None:
+    """When its run began; ISO text in UTC, which sorts as time does."""
+    found = (record.extra or {}).get("started_utc")
+    return found if isinstance(found, str) else None
+
+
+def _paths(part: str, name: str) -> Iterator[Path]:
+    path, found = Path(part).expanduser(), list[Path]()
+    if path.is_file() or (path / SPEC).is_file():
+        yield path
+        return
+    if part and path.is_dir():
+        runs = (spec.parent for spec in path.glob(f"*/{SPEC}"))
+        found = sorted([*path.glob("*.yaml"), *path.glob("*.yml"), *runs])
+    elif part:
+        with suppress(ValueError):  # no pattern
+            found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not found:
+        raise UsageError(
+            f"{name} {part!r} is no record, run folder, or folder or pattern of them",
+            "give a record file, a run folder, last:5 or baseline:NAME, several joined by commas",
+        )
+    yield from found
+
+
+def _read(path: Path) -> Run:
+    """The record of a file, or that of a run folder as its raw samples have it."""
+    if not path.is_dir():
+        return Run(read_record(path), str(path))
+    folder = RunFolder(path)
+    summary = summarize_folder(folder)
+    if summary is not None and "precision_at_end" not in (folder.read("environment.json") or {}):
+        raise RunFailed(f"the run {path} did not come to its end", "compare runs that did")
+    return Run(record_of(folder, asdict(summary) if summary else None), str(path))

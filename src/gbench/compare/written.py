@@ -1,0 +1,115 @@
+"""A comparison for machines and pages: JSON values, Markdown, JUnit XML."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+from gbench.compare.comparison import Comparison, needed, percent, relative, said
+from gbench.compare.explain import Cause
+from gbench.compare.verdict import Judged
+
+HEADINGS = ("figure", "verdict", "change", "95 % interval", "BASE", "NEW")
+
+
+def cells(one: Judged) -> list[str]:
+    """A figure as one line of a table, under HEADINGS."""
+    change, unit = one.change, f" {one.metric.unit}" if one.metric.unit else ""
+    return [
+        one.metric.title,
+        "improved" if one.improved else one.verdict,
+        relative(one.ratio, 2),
+        f"{relative(one.low, 2)} to {relative(one.high, 2)}",
+        f"{change.base:.4g}{unit}",
+        f"{change.new:.4g}{unit}",
+    ]
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """All of it. Shares are of 1; `change` is NEW over BASE less 1, in the figure's own direction."""
+    return {
+        "verdict": comparison.verdict,
+        "exit_code": int(comparison.exit_code),
+        "sentence": comparison.sentence,
+        "threshold": comparison.threshold,
+        "base": [run.source for run in comparison.base],
+        "new": [run.source for run in comparison.new],
+        "figures": [_figure(one) for one in comparison.judged],
+        "notes": comparison.notes,
+        "differences": [cause_json(cause) for cause in comparison.causes],
+    }
+
+
+def cause_json(cause: Cause) -> dict[str, Any]:
+    """One difference. throughput_share: what it explains of the change of throughput, where that was measured."""
+    return {
+        "field": cause.field,
+        "base": cause.base,
+        "new": cause.new,
+        "influence": cause.influence.name.lower(),
+        "throughput_share": cause.share,
+        "text": cause.text,
+    }
+
+
+def _figure(one: Judged) -> dict[str, Any]:
+    change = one.change
+    return {
+        "figure": one.metric.name,
+        "unit": one.metric.unit,
+        "base": change.base,
+        "new": change.new,
+        "change": one.ratio - 1,
+        "low": one.low - 1,
+        "high": one.high - 1,
+        "verdict": one.verdict,
+        "improved": one.improved,
+        "surely_worse": one.surely_worse,
+        "run_sd": {"base": change.base_variance**0.5, "new": change.new_variance**0.5, "from": change.source},
+        "degrees_of_freedom": None if change.source == "assumed" else change.dof,
+        "more_runs": None if one.more is None else {"each": one.more.each, "new_alone": one.more.new},
+    }
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """A page section: the sentence, the table, what to know beside it, what else differs."""
+    table = [HEADINGS, ["---"] * len(HEADINGS), *map(cells, comparison.judged)]
+    lines = [f"**{_escaped(comparison.sentence)}**", ""]
+    lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in table]
+    for title, texts in (
+        ("Notes", comparison.notes),
+        ("What else differs, the likeliest to matter first", [cause.text for cause in comparison.causes]),
+    ):
+        if texts:
+            lines += ["", f"{title}:", "", *(f"- {_escaped(text)}" for text in texts)]
+    return "\n".join(lines) + "\n"
+
+
+def as_junit(comparison: Comparison) -> str:
+    """A test suite with a case a figure: a regression is a failure, an undecided figure is skipped."""
+    counts = {kind: sum(one.verdict == kind for one in comparison.judged) for kind in ("regression", "inconclusive")}
+    suite = ElementTree.Element(
+        "testsuite",
+        name="gbench compare",
+        tests=str(len(comparison.judged)),
+        failures=str(counts["regression"]),
+        errors="0",
+        skipped=str(counts["inconclusive"]),
+    )
+    for one in comparison.judged:
+        case = ElementTree.SubElement(suite, "testcase", classname="gbench.compare", name=one.metric.name)
+        if one.verdict == "regression":
+            failure = ElementTree.SubElement(
+                case, "failure", message=f"{said(one)}, threshold {percent(comparison.threshold)}"
+            )
+            failure.text = "\n".join(cause.text for cause in comparison.causes)
+        elif one.verdict == "inconclusive":
+            ElementTree.SubElement(case, "skipped", message=f"{said(one)}; {needed(one)}")
+    output = ElementTree.SubElement(suite, "system-out")
+    output.text = "\n".join([comparison.sentence, *comparison.notes])
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

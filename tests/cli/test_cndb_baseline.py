@@ -1,0 +1,86 @@
+"""`gbench cndb baseline`, and comparing with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from support import Answer
+
+from drawn_records import record
+from gbench.cndb.recordfile import read_record, save
+
+Gbench = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path: Path) -> None:
+    """Six runs of one configuration and one of another, as record files."""
+    for number in range(6):
+        save(record(run_id=f"r{number}", throughput=100 + 0.1 * number), tmp_path / "runs" / f"{number}.yaml")
+    save(record(run_id="tf32", train_type="TF32"), tmp_path / "tf32.yaml")
+    save(record(run_id="slow", throughput=90.0), tmp_path / "slow.yaml")
+
+
+def test_a_baseline_says_who_when_and_why_and_is_a_side_of_a_comparison(gbench: Gbench, tmp_path: Path) -> None:
+    made = gbench("cndb", "baseline", "set", "quiet", "runs", "--reason", "first quiet week", LOGNAME="ana")
+    assert (made.code, made.out) == (0, "baseline quiet: 6 runs in cndb/baselines/quiet.yaml\n")
+    (pin,) = gbench("cndb", "baseline", "show", "quiet", "--json").json["quiet"]["pins"]
+    assert (pin["by"], pin["reason"], pin["runs"]) == ("ana", "first quiet week", [f"r{n}" for n in range(6)])
+    assert pin["at_utc"].endswith("+00:00")
+
+    for path in (tmp_path / "runs").iterdir():
+        path.unlink()  # the file holds all it needs
+    answer = gbench("compare", "baseline:quiet", "slow.yaml", "--json")
+    assert answer.code == 1
+    assert answer.json["base"] == [f"baseline:quiet r{number}" for number in range(6)]
+
+
+def test_a_refresh_keeps_who_pinned_what_before(gbench: Gbench, tmp_path: Path) -> None:
+    gbench("cndb", "baseline", "set", "b", "runs/0.yaml", "--reason", "one", LOGNAME="ana")
+    gbench("cndb", "baseline", "refresh", "b", "runs/1.yaml,runs/2.yaml", "--reason", "two", LOGNAME="ben")
+    values = yaml.safe_load((tmp_path / "cndb" / "baselines" / "b.yaml").read_text())
+    assert [(pin["by"], pin["reason"], pin["runs"]) for pin in values["pins"]] == [
+        ("ana", "one", ["r0"]),
+        ("ben", "two", ["r1", "r2"]),
+    ]
+    assert values["records"] == [read_record(tmp_path / "runs" / f"{n}.yaml").model_dump() for n in (1, 2)]
+    first, newest, oldest = gbench("cndb", "baseline", "show").out.splitlines()
+    assert first == "b: 2 x pix2pix-resnet_9blocks, batch 32 on 8 x V100-PCIE-32GB, FP32"
+    assert "ben: two (r1, r2)" in newest and "ana: one (r0)" in oldest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("cndb", "baseline", "set", "there", "runs", "--reason", "x"), "baseline there is there already"),
+        (("cndb", "baseline", "refresh", "none", "runs", "--reason", "x"), "there is no baseline none"),
+        (("cndb", "baseline", "set", "new", "runs"), "missing option '--reason'"),
+        (("cndb", "baseline", "set", "new", "runs", "--reason", " "), "--reason is empty"),
+        (("cndb", "baseline", "set", "../new", "runs", "--reason", "x"), "can't name a baseline"),
+        (("cndb", "baseline", "set", "new", "runs,tf32.yaml", "--reason", "x"), "precision is FP32 | TF32"),
+        (("cndb", "baseline", "set", "new", "nowhere", "--reason", "x"), "RUNS 'nowhere' is no record"),
+        (("compare", "baseline:none", "slow.yaml"), "there is no baseline none"),
+        (("compare", "baseline:there", "tf32.yaml"), "precision is FP32 in BASE, TF32 in NEW"),
+    ],
+)
+def test_wrong_baselines_are_refused_and_change_nothing(
+    gbench: Gbench, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    gbench("cndb", "baseline", "set", "there", "runs/0.yaml", "--reason", "x")
+    (path,) = (tmp_path / "cndb" / "baselines").iterdir()
+    before = path.read_text()
+    answer = gbench(*arguments)
+    assert answer.code == 2
+    assert said in answer.err
+    assert list(path.parent.iterdir()) == [path] and path.read_text() == before
+
+
+def test_a_file_that_is_no_baseline_is_named(gbench: Gbench, tmp_path: Path) -> None:
+    (tmp_path / "cndb" / "baselines").mkdir(parents=True)
+    (tmp_path / "cndb" / "baselines" / "b.yaml").write_text("records: []\n")
+    answer = gbench("compare", "baseline:b", "slow.yaml")
+    assert answer.code == 4
+    assert "b.yaml is no baseline" in answer.err and answer.err.count("\n") == 1

@@ -1,0 +1,90 @@
+"""The change between two sets of runs: its variance and where that comes from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gbench.compare.change import RESOLUTION, Change, change
+from gbench.compare.metrics import Reading
+
+
+def runs(*logs: float, error: float = 0.0) -> list[Reading]:
+    return [Reading(math.exp(log), error) for log in logs]
+
+
+def between(base: list[Reading], new: list[Reading], history: list[Reading] | None = None, sd: float = 0.03) -> Change:
+    return change(base, new, True, history or [], sd)
+
+
+def test_two_sides_alike_in_noise_are_students_pooled_test() -> None:
+    """scipy.stats.ttest_ind([0, .02, .04], [-.03, -.01, .01]): t 1.8371, 4 degrees of freedom."""
+    found = between(runs(0.0, 0.02, 0.04), runs(-0.03, -0.01, 0.01))
+    assert (found.log, found.dof, found.source) == (pytest.approx(-0.03), 4, "the runs")
+    assert found.log / found.error == pytest.approx(-1.8371, abs=1e-4)
+    low, high = found.interval(0.95)
+    assert (high - found.log, found.log - low) == (pytest.approx(2.7764 * found.error, rel=1e-4),) * 2
+    assert found.chance_above(0.0) == pytest.approx(0.0700, abs=1e-4)
+    assert found.chance_above(0.0) + found.chance_below(0.0) == pytest.approx(1.0)
+
+
+def test_a_side_that_is_noisier_keeps_its_own_variance() -> None:
+    """Variances 2e-6 / 3 and 1e-2 with 3 and 2 degrees of freedom; the quieter side has that of both, 0.0040004."""
+    found = between(runs(0.0, 0.001, 0.002, 0.001), runs(-0.1, 0.0, 0.1))
+    assert found.new_variance == pytest.approx(0.01)
+    assert found.base_variance == pytest.approx((2e-6 + 0.02) / 5)
+    shares = found.base_variance / 4, found.new_variance / 3
+    assert found.dof == pytest.approx(sum(shares) ** 2 / (shares[0] ** 2 / 5 + shares[1] ** 2 / 2))
+
+
+def test_better_is_positive_whichever_way_the_figure_goes() -> None:
+    base, new = runs(0.0, 0.01), runs(0.1, 0.11)
+    assert change(base, new, True, [], 0.03).log == pytest.approx(0.1)
+    assert change(base, new, False, [], 0.03).log == pytest.approx(-0.1)
+
+
+def test_one_run_a_side_has_the_spread_of_its_history() -> None:
+    rng = np.random.default_rng(0)
+    logs = 0.01 * rng.standard_normal(400)
+    found = between(runs(0.0), runs(-0.05), runs(*logs))
+    assert found.source == "history"
+    assert found.base_variance == pytest.approx(1e-4, rel=0.15)
+    assert found.dof == pytest.approx(2 * 399**2 / (3 * 400 - 4))
+
+
+def test_a_step_in_the_history_hardly_counts() -> None:
+    rng = np.random.default_rng(0)
+    logs = 0.01 * rng.standard_normal(60)
+    stepped = logs + np.where(np.arange(60) < 30, 0.0, 0.1)
+    calm, changed = (between(runs(0.0), runs(0.0), runs(*some)) for some in (logs, stepped))
+    assert changed.base_variance < 2.2 * calm.base_variance
+    assert np.var(stepped) > 20 * np.var(logs)
+
+
+def test_enough_runs_need_no_history() -> None:
+    wild = runs(*np.random.default_rng(0).standard_normal(30))
+    base, new = runs(0.0, 0.01, 0.02), runs(0.0, 0.01, 0.02)
+    assert between(base, new, wild) == between(base, new)
+    assert between(base[:2], new, wild).source == "history"
+
+
+def test_without_any_two_runs_of_a_kind_the_spread_is_assumed_and_said_to_be() -> None:
+    found = between(runs(0.0, error=0.01), runs(0.0), runs(0.0, 0.0, 0.0, 0.0))
+    assert (found.source, found.dof) == ("assumed", math.inf)
+    assert found.base_variance == pytest.approx(0.03**2 + 0.01**2)
+    assert found.new_variance == pytest.approx(0.03**2)
+
+
+def test_a_run_with_noisy_steps_adds_what_its_interval_says() -> None:
+    base = runs(0.0, 0.01, 0.02, 0.03, error=0.002)
+    calm, noisy = between(base, runs(0.0, error=0.002)), between(base, runs(0.0, error=0.05))
+    assert noisy.new_variance - calm.new_variance == pytest.approx(0.05**2 - 0.002**2)
+    assert noisy.base_variance == calm.base_variance
+
+
+def test_runs_that_agree_by_luck_are_no_better_than_their_steps() -> None:
+    found = between(runs(0.0, 0.0, error=0.01), runs(0.0, 0.0, error=0.01))
+    assert found.base_variance == pytest.approx(1e-4)
+    assert between(runs(0.0, 0.0), runs(0.0, 0.0)).base_variance == RESOLUTION**2

@@ -1,0 +1,77 @@
+"""One verdict with what must be known beside it, and its forms for pages."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+from drawn_records import drawn
+from gbench.compare.comparison import Comparison, compare
+from gbench.compare.sides import Run
+from gbench.compare.written import as_junit, as_markdown
+
+
+def runs(
+    name: str, *throughputs: float, starts: tuple[str, ...] = (), perf: dict[str, Any] | None = None, **changes: Any
+) -> list[Run]:
+    """Runs of these throughputs, with more in `perf_data`."""
+    found = []
+    for number, throughput in enumerate(throughputs):
+        extra = {"run_id": f"{name} {number}", **({"started_utc": starts[number]} if starts else {})}
+        figures = {"throughput": throughput, "throughput_unit": "img/s", **(perf or {})}
+        found.append(Run(drawn(perf_data=figures, extra=extra, **changes), f"{name} {number}"))
+    return found
+
+
+def on(base: list[Run], new: list[Run]) -> Comparison:
+    return compare(base, new, [], 0.03)
+
+
+def test_sides_of_one_day_each_are_told_and_sides_of_several_days_are_not() -> None:
+    yesterday, today = ("2026-01-01T00:00:00+00:00", "2026-01-01T01:00:00"), ("2026-01-02T00:00:00+00:00",) * 2
+    found = on(runs("a", 100.0, 101.0, starts=yesterday), runs("b", 100.0, 101.0, starts=today))
+    (note,) = [note for note in found.notes if "in one go" in note]
+    assert "23 h apart" in note
+    turns = on(runs("a", 100.0, 101.0, starts=yesterday), runs("b", 100.0, 101.0, starts=yesterday[::-1]))
+    days = on(runs("a", 100.0, 101.0, starts=(yesterday[0], today[0])), runs("b", 100.0, 101.0, starts=today))
+    unknown = on(runs("a", 100.0, 101.0, starts=("soon", "later")), runs("b", 100.0, 101.0, starts=today))
+    assert not any("in one go" in note for other in (turns, days, unknown) for note in other.notes)
+
+
+def test_runs_that_are_poor_evidence_are_told() -> None:
+    notes = on(runs("a", 100.0, 101.0), runs("b", 90.0, perf={"steady_state": False, "complete": False})).notes
+    assert "1 of 1 runs of NEW did not reach a steady state" in notes
+    assert "1 of 1 runs of NEW did not come to their end" in notes
+
+
+def test_one_run_of_new_says_what_it_can_not_tell() -> None:
+    alarm = on(runs("a", 100.0, 100.1, 100.2, 99.9), runs("b", 90.0))
+    assert alarm.verdict == "regression"
+    assert any(note.startswith("NEW is one run") for note in alarm.notes)
+    two = on(runs("a", 100.0, 100.1, 100.2, 99.9), runs("b", 90.0, 90.1))
+    assert not any(note.startswith("NEW is one run") for note in two.notes)
+
+
+def test_a_figure_that_not_every_run_says_is_left_out_and_told() -> None:
+    base = runs("a", 100.0, perf={"joules_per_image": 5.0}) + runs("more", 101.0)
+    found = on(base, runs("b", 100.0, 101.0))
+    assert [one.metric.name for one in found.judged] == ["throughput"]
+    assert "energy an image is not judged: not every run says it" in found.notes
+
+
+def test_noise_without_bounds_is_inconclusive_and_has_no_absurd_number() -> None:
+    interval = {"throughput_interval": {"low": 1e-300, "high": 1e300}}
+    found = on(runs("a", 100.0, 2000.0, perf=interval), runs("b", 3.0))
+    assert found.verdict == "inconclusive"
+    assert "to >+900%)" in found.sentence
+    assert found.sentence.endswith("make the machine quieter, or the runs longer")
+
+
+def test_whatever_a_record_holds_the_pages_stay_whole() -> None:
+    image = {"name": "drawn:1", "image_id": "<a|b>\x1b[31m\ufffe\n]]>"}
+    found = on(runs("a", 100.0, 100.1, 100.2), runs("b", 80.0, 80.1, 80.2, soft_info=image))
+    suite = ElementTree.fromstring(as_junit(found))
+    assert "<a|b>?[31m??]]>" in str(suite.findtext("testcase/failure"))
+    page = as_markdown(found)
+    assert "&lt;a\\|b>?[31m??]]>" in page
+    assert "\x1b" not in page

@@ -1,0 +1,98 @@
+"""What differs between two records, the likeliest to matter first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drawn_records import drawn
+from gbench.cndb.record import Record
+from gbench.compare.causes import Influence
+from gbench.compare.explain import explain
+
+
+def gpu(mhz: float, **more: Any) -> dict[str, Any]:
+    return {"sm_mhz": {"mean": mhz}, "foreign": [], **more}
+
+
+def run(
+    data_share: float = 0.05,
+    gpus: list[dict[str, Any]] | None = None,
+    perf: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Record:
+    telemetry = {"gpus": gpus or [gpu(1500.0)], "host": {"other_cpus": 0.1}}
+    values = {"throughput": 100.0, "data_share": data_share, "telemetry": telemetry, **(perf or {})}
+    return drawn(perf_data=values, **changes)
+
+
+def test_equal_records_have_nothing_to_explain() -> None:
+    assert explain([run()], [run()]) == []
+
+
+def test_the_order_is_work_measured_software_host_minor() -> None:
+    base = run(extra={"driver": "550", "kernel": "6.1", "git": {"commit": "a"}})
+    new = run(
+        data_share=0.145,
+        gpus=[gpu(1495.0)],
+        train_type="TF32",
+        extra={"driver": "560", "kernel": "6.8", "git": {"commit": "a"}},
+    )
+    found = explain([base], [new])
+    assert [(cause.field, cause.influence) for cause in found] == [
+        ("precision", Influence.WORK),
+        ("data wait", Influence.MEASURED),
+        ("driver", Influence.SOFTWARE),
+        ("kernel", Influence.HOST),
+        ("GPU clock", Influence.MINOR),
+    ]
+    texts = [cause.text for cause in found]
+    assert texts[0] == "precision: FP32 -> TF32 (other work was done, or by another device)"
+    assert texts[1] == "data wait: 5.0% -> 14.5%, -10.0% of throughput (the loader kept the device waiting)"
+    assert texts[2] == "driver: 550 -> 560 (it compiles, launches, and sets the clocks)"
+    assert found[1].share == pytest.approx(0.855 / 0.95 - 1)
+    assert found[4].share == pytest.approx(1495 / 1500 - 1)
+
+
+def test_the_greater_of_two_measured_influences_comes_first() -> None:
+    found = explain([run()], [run(data_share=0.07, gpus=[gpu(1200.0), gpu(1200.0)])])
+    assert [cause.field for cause in found] == ["GPU clock", "data wait"]
+
+
+def test_throttling_is_told_by_what_it_cost() -> None:
+    """NEW's clean steps alone do 100 images a second, all of them 90."""
+    still = run(perf={"disturbance": {"marked_share": 0.0, "share_by_reason": {}}, "throughput_clean_img_s": 100.0})
+    disturbance = {"marked_share": 0.4, "share_by_reason": {"gpu 0: sw_power_cap": 0.4}}
+    held = run(perf={"throughput": 90.0, "disturbance": disturbance, "throughput_clean_img_s": 100.0})
+    (cause,) = explain([still], [held])
+    assert cause.share == pytest.approx(-0.1)
+    assert "throttled steps: 0.0% -> 40.0%, -10.0% of throughput" in cause.text
+    assert "gpu 0: sw_power_cap" in cause.text
+
+
+def test_the_rest_of_the_machine_is_told() -> None:
+    base = run(extra={"checks": {}})
+    new = run(
+        gpus=[gpu(1500.0, foreign=["4711 miner\x1b[31m"])],
+        perf={"steady_state": False},
+        soft_info={"name": "drawn:1", "image_id": "sha256:2", "cudnn_version": 91002},
+        extra={"checks": {"cpu-governor": "powersave on 64 CPUs"}},
+    )
+    texts = "\n".join(cause.text for cause in explain([base], [new]))
+    for line in (
+        "other processes on the GPUs: none -> miner?[31m (they take its time and memory)",
+        "check cpu-governor: no warning -> powersave on 64 CPUs",
+        "runs that were not steady: 0 of 1 -> 1 of 1",
+        "image id: not said -> sha256:2",
+        "cuDNN: not said -> 91002",
+    ):
+        assert line in texts
+
+
+def test_several_runs_are_told_by_means_and_by_all_that_they_say() -> None:
+    base = [run(data_share=share, extra={"driver": "550"}) for share in (0.04, 0.06)]
+    new = [run(data_share=0.1, extra={"driver": driver}) for driver in ("550", "560")]
+    wait, driver = explain(base, new)
+    assert (wait.base, wait.new) == ("5.0%", "10.0%")
+    assert (driver.base, driver.new) == ("550", "550 | 560")
