@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from gbench import provenance
 from gbench.cndb import logline, upload
@@ -15,29 +14,17 @@ from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.recordfile import read_record, write_record
-from gbench.datasets.layout import find_dataset
-from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
-from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
+from gbench.errors import GbenchError, InfrastructureError, UsageError
+from gbench.host import Watcher, dataset_facts, host_facts, locate_dataset, make_runner, require_success
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
-from gbench.preflight.devices import Gpus, find_gpus, require_devices, visible
+from gbench.preflight.devices import find_gpus, require_devices
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
-from gbench.runners.local import LocalRunner
-from gbench.runners.plan import Outcome, Runner
+from gbench.runners.plan import Outcome
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
-
-
-class Watcher(Protocol):
-    """Someone who looks on."""
-
-    def line(self, text: str) -> None:
-        """A line of progress."""
-
-    def running(self, folder: RunFolder) -> AbstractContextManager[None]:
-        """Entered while the run is under way in its folder."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +39,6 @@ class Finished:
     summary: Summary | None  # None for a run script that measures for itself
     stored: str | None  # what the database did with the record; None where none was asked for, or it did not take it
     not_stored: str | None  # why the database did not take the record, which waits in the spool
-
-
-def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
-    """The runner that the spec names."""
-    if spec.runner == "local":
-        return LocalRunner(spec, dict(environ))
-    from gbench.runners.docker import DockerRunner
-
-    return DockerRunner(spec, rebuild=rebuild)
 
 
 def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher) -> Finished:
@@ -99,7 +77,7 @@ def launch(
         gpus = find_gpus()
         require_devices(spec, gpus)
         spec = locate_dataset(spec)
-        dataset, warnings = _dataset_facts(spec)
+        dataset, warnings = dataset_facts(spec)
         runner = make_runner(spec, environ, rebuild)
         folder = resumed or RunFolder.create(spec)
         log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
@@ -112,7 +90,7 @@ def launch(
                 log.line(f"warning: {check.id}: {check.found}")
             require_fit(verdict)
             runner.prepare(log.line)
-            facts = _host_facts(spec, gpus, runner, dataset, warnings)
+            facts = host_facts(spec, gpus, runner, dataset, warnings)
             facts["checks"] = [asdict(check) for check in verdict.checks]
             if resumed is not None:
                 facts = {**facts, **_earlier(folder)}
@@ -126,7 +104,7 @@ def launch(
                 with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
                     folder.write("host.json", {**facts, **ended})
                     summary = _write_result(folder)
-            _require_success(folder, outcome, log.reason)
+            require_success(folder, outcome, log.reason)
             record = record_of(folder)
             record_path = write_record(record, Path(spec.cndb_dir), spec.run_id)
             if summary is not None:  # a run script of another kind has said its own
@@ -172,63 +150,9 @@ def repeats_of(runs: list[Finished]) -> Repeats | None:
     return repeats_variance(means)
 
 
-def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
-    """`spec` with the dataset's place below DATASETS_DIR; unchanged where it is not required and not there.
-
-    Raises:
-        GbenchError: it is required, and missing.
-    """
-    try:
-        subdir = find_dataset(Path(spec.datasets_dir), spec.dataset, spec.config.data.phase)
-    except GbenchError:
-        if required:
-            raise
-        return spec
-    return spec.model_copy(update={"dataset_subdir": subdir})
-
-
-def _dataset_facts(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
-    """The dataset's identity, checked against its manifest where it has one; and what is to be said about it."""
-    root = Path(spec.datasets_dir) / spec.dataset_subdir
-    if not (root / MANIFEST_NAME).exists():
-        warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
-        return {"root": str(root), "sha256": dataset_hash(root), "source": None}, [warning]
-    manifest = require_intact(root)
-    facts = {"root": str(root), "sha256": manifest.dataset_sha256, "source": manifest.source}
-    if manifest.name == spec.dataset:
-        return facts, []
-    return facts, [f"DATASETS is {spec.dataset}, but {root} says of itself that it is {manifest.name}"]
-
-
-def _host_facts(
-    spec: RunSpec, gpus: Gpus, runner: Runner, dataset: dict[str, Any], warnings: list[str]
-) -> dict[str, Any]:
-    return {
-        "started_utc": provenance.utc_now(),
-        "command_line": spec.command_line,
-        "working_dir": str(Path.cwd()),
-        "where": runner.facts(),
-        "hardware": provenance.hardware(visible(gpus, spec.cuda_visible_devices)),
-        "dataset": dataset,
-        "git": provenance.git(),
-        "warnings": warnings,
-    }
-
-
 def _write_result(folder: RunFolder) -> Summary | None:
     """Compute the statistics of whatever the run measured and write result.json."""
     summary = summarize_folder(folder)
     if summary is not None:
         folder.write("result.json", asdict(summary))
     return summary
-
-
-def _require_success(folder: RunFolder, outcome: Outcome, reason: str | None) -> None:
-    """Raise the sentence for a run script that ended badly."""
-    if outcome.exit_code == ExitCode.OK:
-        return
-    folder.raise_worker_error()
-    if outcome.out_of_memory:
-        raise RunFailed("the container ran out of memory and was killed", f"take a smaller batch; see {folder.log}")
-    why = f" ({reason})" if reason else ""
-    raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

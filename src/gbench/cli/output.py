@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from gbench.cli.live import Progress
+    from gbench.evaluation import Evaluation
     from gbench.launch import Finished
     from gbench.measure.spread import Repeats
     from gbench.measure.summary import Summary
@@ -184,6 +185,26 @@ def summary_lines(summary: Summary) -> list[str]:
     figures["mean losses"] = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
     lines = [f"{name:<14}{text}" for name, text in figures.items()]
     return lines if summary.complete else [*lines, "INCOMPLETE    the run ended before its last step"]
+
+
+def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:
+    """The metrics of an evaluation for a person: name and figure."""
+    from gbench.evaluation import METRICS, SET_METRICS
+
+    lines = []
+    for name, metric in {**METRICS, **SET_METRICS}.items():
+        if name in found.not_computed:
+            continue
+        if name in found.set_metrics:
+            lines.append((name, f"{found.set_metrics[name]:.4g}; {metric.meaning}"))
+            continue
+        mean, sd = found.metrics[name].mean, found.metrics[name].sd
+        figure = "infinite: some images are equal" if mean is None else f"{mean:.4g} {metric.unit}".rstrip()
+        lines.append((name, figure + (f" (sd {sd:.3g})" if sd is not None else "") + f"; {metric.meaning}"))
+    absent: dict[str, list[str]] = {}
+    for name, why in found.not_computed.items():
+        absent.setdefault(why, []).append(name)
+    return lines + [(", ".join(names), f"not computed: {why}") for why, names in absent.items()]
 
 
 def _img_s(value: float | None, what: str, without: str) -> str:

@@ -20,13 +20,17 @@ BENCHMARK_LOG_NAME = "benchmark.log"
 
 @dataclass(frozen=True)
 class Places:
-    """Where the run script finds things, as it sees them."""
+    """Where the run script finds things, as it sees them.
+
+    inputs_dir: the files of `input_files` by name; None: where they are on the host.
+    """
 
     run_dir: str
     datasets_dir: str
     config_dir: str
     run_script: str
     python: str
+    inputs_dir: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,18 @@ def script_argv(places: Places) -> list[str]:
     return ["bash", places.run_script]
 
 
+def input_files(spec: RunSpec) -> dict[str, str]:
+    """Files on the host that the worker reads besides the dataset, by name."""
+    return spec.evaluation.inputs if spec.evaluation else {}
+
+
 def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
     """The worker under torchrun: one process a device, meeting on this host at a free port."""
     return [
         *(places.python, "-m", "torch.distributed.run", "--standalone"),
         *("--nnodes", str(spec.nodes), "--nproc-per-node", str(spec.device_count)),
         *("-m", "gbench.pix2pix", "--run-dir", places.run_dir, "--data-dir", _data_dir(spec, places)),
+        *(("--inputs-dir", places.inputs_dir) if spec.evaluation and places.inputs_dir else ()),
     ]
 
 

@@ -124,9 +124,8 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     recipe = model_file.recipe_of(str(run_script))
     config = _config(request, model_file, recipe or "performance", values.origins)
     code_link = values.get("CODE_LINK", model_file.code_link, "")
-    visible_devices = None
-    if (request.device, request.runner) == ("cuda", "local") and "CUDA_VISIBLE_DEVICES" in environ:
-        visible_devices = environ["CUDA_VISIBLE_DEVICES"]
+    visible = visible_devices(request.device, request.runner, environ)
+    if visible is not None:
         values.origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     spec = RunSpec(
         run_id=new_run_id(request.model),
@@ -136,9 +135,9 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         framework=model_file.framework,
         batch_size=request.batch_size,
         device_count=request.device_count,
-        precision=_one_of("PRECISION", request.precision, PRECISIONS),
-        device=_one_of("--device", request.device, DEVICES),
-        runner=_one_of("--runner", request.runner, RUNNERS),
+        precision=one_of("PRECISION", request.precision, PRECISIONS),
+        device=one_of("--device", request.device, DEVICES),
+        runner=one_of("--runner", request.runner, RUNNERS),
         database=request.database,
         ignore_check=request.ignore_check,
         seed=request.seed,
@@ -158,10 +157,15 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         results_dir=str(Path(request.results_dir).expanduser().resolve()),
         logs_dir=str(Path(request.logs_dir).expanduser().resolve()),
         command_line=request.command_line,
-        cuda_visible_devices=visible_devices,
+        cuda_visible_devices=visible,
     )
-    _check(spec)
+    check_spec(spec)
     return Resolved(spec, {**_request_origins(request), **values.origins})
+
+
+def visible_devices(device: str, runner: str, environ: Mapping[str, str]) -> str | None:
+    """CUDA_VISIBLE_DEVICES, where it decides which GPUs run; None where it is not set, or is nobody's business."""
+    return environ.get("CUDA_VISIBLE_DEVICES") if (device, runner) == ("cuda", "local") else None
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:
@@ -169,7 +173,8 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
     return _Values(Request("", 1, 1, ""), environ).path("CONFIG", None, "configs")
 
 
-def _one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
+def one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
+    """`value`, which is one of `choices`. Raises UsageError: it is not; `name` is what it was given as."""
     for choice in choices:
         if choice == value:
             return choice
@@ -215,7 +220,8 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: di
     return config
 
 
-def _check(spec: RunSpec) -> None:
+def check_spec(spec: RunSpec) -> None:
+    """What can be said of a spec without looking at the machine. Raises UsageError: values that contradict."""
     if spec.batch_size % spec.world_size:
         below, above = (
             spec.batch_size // spec.world_size * spec.world_size,
