@@ -107,6 +107,12 @@ class Evaluation(Frozen):
         return f"as upstream's test.py: dropout {'on' if self.dropout else 'none'}, batch statistics; seed {self.seed}"
 
     @property
+    def absent(self) -> list[tuple[str, str]]:
+        """The metrics that were not computed, those of one reason together, and the reason."""
+        reasons = dict.fromkeys(self.not_computed.values())
+        return [(" and ".join(name for name, its in self.not_computed.items() if its == why), why) for why in reasons]
+
+    @property
     def trained(self) -> str:
         """What was evaluated, in words."""
         name = Path(self.checkpoint.path).name

@@ -14,7 +14,9 @@ from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.recordfile import read_record, write_record
-from gbench.errors import GbenchError, InfrastructureError, UsageError
+from gbench.errors import ExitCode, GbenchError, InfrastructureError, UsageError
+from gbench.evaluate import conclude, why_not
+from gbench.evaluation import Evaluation, read_final
 from gbench.host import Watcher, dataset_facts, host_facts, locate_dataset, make_runner, require_success
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
@@ -37,19 +39,20 @@ class Finished:
     record_path: Path
     report: Path
     summary: Summary | None  # None for a run script that measures for itself
+    evaluation: Evaluation | None  # what a convergence run ended with
     stored: str | None  # what the database did with the record; None where none was asked for, or it did not take it
     not_stored: str | None  # why the database did not take the record, which waits in the spool
 
 
 def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher) -> Finished:
-    """Go on with a run that was ended, from its last whole checkpoint.
+    """Go on with a run that was ended, from its last whole checkpoint, or with its evaluation.
 
     Raises:
         GbenchError: it has come to its end, runs still, keeps no checkpoints; and as `launch`.
     """
     folder = RunFolder(run_dir.absolute())
     spec = folder.spec()
-    if "ended" in (folder.read("environment.json") or {}):
+    if trained(folder) and (spec.recipe != "convergence" or why_not(spec) or read_final(folder)):
         raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
     if not spec.config.schedule.checkpoint_every:
         raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
@@ -78,6 +81,8 @@ def launch(
         require_devices(spec, gpus)
         spec = locate_dataset(spec)
         dataset, warnings = dataset_facts(spec)
+        no_evaluation = why_not(spec) if spec.recipe == "convergence" else None
+        warnings += [no_evaluation] if no_evaluation else []
         runner = make_runner(spec, environ, rebuild)
         folder = resumed or RunFolder.create(spec)
         log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
@@ -95,16 +100,19 @@ def launch(
             if resumed is not None:
                 facts = {**facts, **_earlier(folder)}
             folder.write("host.json", facts)
-            outcome: Outcome | None = None
+            outcome = Outcome(ExitCode.OK) if resumed and trained(resumed) else None
             try:
-                with watcher.running(folder), stoppable(spec.timeout_s):
-                    outcome = runner.run(folder.path, log.line)
+                if outcome is None:
+                    with watcher.running(folder), stoppable(spec.timeout_s):
+                        outcome = runner.run(folder.path, log.line)
             finally:
                 ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}
                 with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
                     folder.write("host.json", {**facts, **ended})
                     summary = _write_result(folder)
             require_success(folder, outcome, log.reason)
+            if spec.recipe == "convergence" and trained(folder) and not no_evaluation:
+                conclude(folder, environ, facts, log.line)
             record = record_of(folder)
             record_path = write_record(record, Path(spec.cndb_dir), spec.run_id)
             if summary is not None:  # a run script of another kind has said its own
@@ -113,7 +121,7 @@ def launch(
 
         report = write_report(folder, folder.path / "report.html")
         stored, not_stored = _upload(record_path, spec, database, watcher) if database else (None, None)
-    return Finished(folder, log_path, record, record_path, report, summary, stored, not_stored)
+    return Finished(folder, log_path, record, record_path, report, summary, read_final(folder), stored, not_stored)
 
 
 def _upload(
@@ -128,6 +136,11 @@ def _upload(
     if warning is not None:
         watcher.line(f"warning: database {config.shown}: {warning}")
     return f"{action} in {config.shown}", None
+
+
+def trained(folder: RunFolder) -> bool:
+    """Whether a run's training has come to its end."""
+    return "ended" in (folder.read("environment.json") or {})
 
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from dominate import document
 from dominate import tags as t
 from dominate.util import raw
 
-from gbench.evaluation import KINDS, METRICS, SET_METRICS, Evaluation, Image
+from gbench.evaluation import KINDS, METRICS, SET_METRICS, Evaluation, Image, Metric
 from gbench.files import write_atomically
 from gbench.reports.style import CSS
 from gbench.reports.text import count, four, plain
@@ -58,7 +59,6 @@ def page(found: Evaluation) -> str:
             )
         with t.main():
             _means(found)
-            _settings(found)
             with t.section():
                 t.h2("Image by image")
                 _bar(found)
@@ -66,6 +66,7 @@ def page(found: Evaluation) -> str:
                     ranked = worst_first(found, "MAE")
                     for rank, place in enumerate(ranked, 1):
                         _pair(found, place, f"{rank} of {len(ranked)}, worst MAE first")
+            _settings(found)
         t.footer(t.p("Made by gbench from evaluation.json and the images beside this page."))
         t.script(raw(SCRIPT))
     return str(html.render(pretty=False)) + "\n"
@@ -80,46 +81,32 @@ def worst_first(found: Evaluation, metric: str) -> list[int]:
 def _means(found: Evaluation) -> None:
     with t.section():
         t.h2("Metrics")
-        with (
-            t.div(cls="card"),
-            t.div(cls="scroll", tabindex="0", role="region", aria_label="metrics"),
-            t.table(cls="figures means"),
-        ):
-            with t.thead(), t.tr():
-                for column in ("Metric", "Mean", "Deviation", "Best", "Worst"):
-                    t.th(column, scope="col", cls="number" if column in ("Mean", "Deviation") else "")
-                t.th("Meaning", scope="col")
-            with t.tbody():
-                for name, metric in METRICS.items():
-                    if name in found.metrics:
-                        worst = worst_first(found, name)
-                        _mean(found, name, worst[-1], worst[0], _reading(metric.meaning, metric.higher_is_better))
-                for name, value in found.set_metrics.items():
-                    metric = SET_METRICS[name]
-                    with t.tr():
-                        t.th(name, scope="row")
-                        t.td(four(value), cls="number")
-                        t.td("of the whole set", colspan="3", cls="muted")
-                        t.td(_reading(metric.meaning, metric.higher_is_better), cls="meaning")
-        if found.not_computed:
-            absent = "; ".join(f"{name}: {why}" for name, why in found.not_computed.items())
-            t.p(f"Not computed: {absent}.", cls="muted")
+        with t.div(cls="tiles"):
+            for name, spread in found.metrics.items():
+                deviation = "" if spread.sd is None else f"standard deviation {four(spread.sd)}"
+                with _tile(name, METRICS[name], spread.mean, deviation), t.p(cls="muted"):
+                    worst = worst_first(found, name)
+                    for word, place in (("best", worst[-1]), (", worst", worst[0])):
+                        image = found.images[place]
+                        t.span(f"{word} ", t.a(image.name, href=f"#pair-{place}"), f" {_figure(image.metrics[name])}")
+            for name, value in found.set_metrics.items():
+                with _tile(name, SET_METRICS[name], value, "of all images together"):
+                    pass
+        if absent := found.absent:
+            t.p(f"Not computed: {'; '.join(f'{names} ({why})' for names, why in absent)}.", cls="muted")
 
 
-def _mean(found: Evaluation, name: str, best: int, worst: int, meaning: str) -> None:
-    spread, unit = found.metrics[name], METRICS[name].unit
-    with t.tr():
-        t.th(name, scope="row")
-        t.td(_figure(spread.mean, unit), cls="number")
-        t.td("–" if spread.sd is None else four(spread.sd), cls="number")
-        for place in (best, worst):
-            image = found.images[place]
-            t.td(t.a(image.name, href=f"#pair-{place}"), f" {_figure(image.metrics[name])}")
-        t.td(meaning, cls="meaning")
-
-
-def _reading(meaning: str, higher_is_better: bool) -> str:
-    return f"{meaning}; {'higher' if higher_is_better else 'lower'} is better"
+@contextmanager
+def _tile(name: str, metric: Metric, value: float | None, beside: str) -> Iterator[None]:
+    with t.div(cls="card"):
+        t.h3(name, t.span(f", {'higher' if metric.higher_is_better else 'lower'} is better", cls="muted"))
+        with t.p(cls="headline"):
+            t.span(_figure(value))
+            if metric.unit and value is not None:
+                t.span(f" {metric.unit}", cls="unit")
+        t.p(beside, cls="muted")
+        t.p(metric.meaning, cls="muted")
+        yield
 
 
 def _settings(found: Evaluation) -> None:
@@ -156,8 +143,9 @@ def _bar(found: Evaluation) -> None:
                     t.option(f"worst {name} first", value=f"{name.lower()} {worst}")
                     t.option(f"best {name} first", value=f"{name.lower()} {-worst}")
             t.option("as in the test split", value="place 1")
-        t.button("Previous", type="button", id="previous")
-        t.button("Next", type="button", id="next")
+        with t.div(cls="steps"):
+            t.button("Previous", type="button", id="previous")
+            t.button("Next", type="button", id="next")
         t.span(id="position", cls="position", role="status")
         with t.p(cls="keys muted"):
             t.kbd("→")
