@@ -13,7 +13,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from gbench.errors import UsageError
 
 Levels = npt.NDArray[np.uint8]
-SSIM_WINDOW = 11  # pixels, Gaussian with sigma 1.5: Wang et al. 2004, and torchmetrics' default
+SSIM_WINDOW = 11  # pixels, Gaussian with sigma 1.5: Wang et al. 2004, and what torchmetrics makes of its default
 
 
 def to_levels(image: Tensor) -> Levels:
@@ -41,15 +41,19 @@ def image_metrics(fake_B: Tensor, real_B: Tensor) -> dict[str, float | None]:
     """
     fake, real = (to_levels(image) for image in (fake_B, real_B))
     squared = np.mean((fake.astype(np.float64) - real.astype(np.float64)) ** 2)
-    ssim = structural_similarity_index_measure(
-        as_batch(fake).double(), as_batch(real).double(), kernel_size=SSIM_WINDOW, data_range=255.0
-    )
-    assert isinstance(ssim, Tensor)
     return {
         "MAE": float((fake_B.double() - real_B.double()).abs().mean()),
         "PSNR": 10 * math.log10(255**2 / squared) if squared else None,
-        "SSIM": float(ssim),
+        "SSIM": _ssim(fake, real),
     }
+
+
+def _ssim(fake: Levels, real: Levels) -> float:
+    """Mean over the windows that lie within the image; torchmetrics' own mean counts its padding or not, by version."""
+    pair = [as_batch(levels).double() for levels in (fake, real)]
+    found = structural_similarity_index_measure(pair[0], pair[1], data_range=255.0, return_full_image=True)
+    edge = SSIM_WINDOW // 2
+    return float(found[1][..., edge:-edge, edge:-edge].mean())
 
 
 def as_batch(levels: Levels) -> Tensor:

@@ -88,7 +88,7 @@ def _means(found: Evaluation) -> None:
                     worst = worst_first(found, name)
                     for word, place in (("best", worst[-1]), (", worst", worst[0])):
                         image = found.images[place]
-                        t.span(f"{word} ", t.a(image.name, href=f"#pair-{place}"), f" {_figure(image.metrics[name])}")
+                        t.span(f"{word} ", t.a(image.name, href=f"#pair-{place}"), f" ({_figure(image.metrics[name])})")
             for name, value in found.set_metrics.items():
                 with _tile(name, SET_METRICS[name], value, "of all images together"):
                     pass
