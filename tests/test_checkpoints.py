@@ -32,7 +32,7 @@ def test_the_newest_the_best_or_that_of_an_epoch(run: RunFolder) -> None:
     assert choose(run, epoch=5) == (run.checkpoints / "epoch-0005.pt", None)
     with pytest.raises(UsageError, match=r"no checkpoint of epoch 7.*take one of 5, 10, 12-part"):
         choose(run, epoch=7)
-    with pytest.raises(UsageError, match="no best.json that can be read"):
+    with pytest.raises(UsageError, match=r"no best\.json that can be read"):
         choose(run, best=True)
     (run.checkpoints / "best.json").write_text('{"epoch": 5, "G_L1": 1.5}')
     assert choose(run, best=True) == (run.checkpoints / "best_net_G.pth", 5)

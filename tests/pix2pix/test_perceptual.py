@@ -1,4 +1,4 @@
-"""LPIPS, FID and KID from weights in a file. The weights are drawn: only what needs no trained ones can be told here."""
+"""LPIPS, FID and KID from weights in a file. The weights are drawn: what needs no trained ones can be told here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch_fidelity.feature_extractor_inceptionv3 as inception
 import torchvision
+from torchmetrics.image.fid import NoTrainInceptionV3
 
 from gbench.errors import UsageError
-from gbench.pix2pix.metrics import Levels
+from gbench.pix2pix.metrics import Levels, as_batch
 from gbench.pix2pix.perceptual import build_lpips, set_distances
 
 
@@ -48,8 +50,39 @@ def test_what_is_no_backbone_says_so(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"model.1.weight": torch.ones(3)}, path)
     with pytest.raises(
-        UsageError, match="--lpips-weights weights.pth holds no weights of alexnet, vgg16 or squeezenet"
+        UsageError, match=r"--lpips-weights weights\.pth holds no weights of alexnet, vgg16 or squeezenet"
     ):
         build_lpips(path, "weights.pth")
-    with pytest.raises(UsageError, match="--fid-weights weights.pth are not the weights of FID's Inception"):
+    with pytest.raises(UsageError, match=r"--fid-weights weights\.pth are not the weights of FID's Inception"):
         set_distances(path, "weights.pth", drawn(2), drawn(2))
+
+
+@pytest.mark.slow
+def test_fid_and_kid_are_their_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "inception.pth"
+    torch.manual_seed(2)
+    with monkeypatch.context() as drawing:
+        drawing.setattr(inception, "load_state_dict_from_url", lambda *_, **__: {})
+        drawing.setattr(inception.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        network = inception.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    torch.save(network.state_dict(), path)
+    fakes, reals = drawn(4), [levels // 2 for levels in drawn(4, seed=1)]
+    found = set_distances(path, "inception.pth", fakes, reals)
+
+    extract = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
+    with torch.no_grad():
+        x, y = (torch.cat([extract(as_batch(one)) for one in images]).double().numpy() for images in (fakes, reals))
+    a, b = (features - features.mean(0) for features in (x, y))
+    # the trace of the root of a product of covariances is a sum of singular values
+    root = np.linalg.svd(a @ b.T, compute_uv=False).sum() / 3
+    fid = ((x.mean(0) - y.mean(0)) ** 2).sum() + (a**2).sum() / 3 + (b**2).sum() / 3 - 2 * root
+    assert found["FID"] == pytest.approx(fid, rel=1e-3)
+
+    def kernel(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return (one @ other.T / 2048 + 1) ** 3
+
+    within = sum((kernel(z, z).sum() - np.trace(kernel(z, z))) / 12 for z in (x, y))
+    assert found["KID"] == pytest.approx(within - 2 * kernel(x, y).mean(), rel=1e-3)
