@@ -3,6 +3,7 @@
 const list = document.getElementById("pairs");
 const order = document.getElementById("order");
 const position = document.getElementById("position");
+const bar = document.querySelector(".bar"); // stays in view: what is stepped to comes below it
 let current = -1; // place of the pair that was stepped to, in the order shown
 
 function sort() {
@@ -28,8 +29,9 @@ function go(to) {
   const pair = pairs[current];
   pair.setAttribute("aria-current", "true");
   pair.focus({ preventScroll: true });
-  pair.scrollIntoView({ block: "start" });
   position.textContent = `${current + 1} of ${pairs.length}: ${pair.dataset.name}`;
+  list.style.setProperty("--bar", `${bar.offsetHeight}px`);
+  pair.scrollIntoView({ block: "start" });
 }
 
 const KEYS = {
@@ -50,5 +52,5 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   asked();
 });
-document.querySelector(".bar").hidden = false;
+bar.hidden = false;
 sort(); // the browser may have kept another choice from before

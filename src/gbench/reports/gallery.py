@@ -166,7 +166,11 @@ def _pair(found: Evaluation, place: int, rank: str) -> None:
     image = found.images[place]
     data = {f"data-{name.lower()}": str(_number(image, name)).replace("inf", "Infinity") for name in image.metrics}
     with t.li(
-        cls="card pair", id=f"pair-{place}", tabindex="-1", **data, **{"data-place": place, "data-name": image.name}
+        cls="card pair",
+        id=f"pair-{place}",
+        tabindex="-1",
+        **data,
+        **{"data-place": str(place), "data-name": image.name},
     ):
         with t.div():
             t.h3(image.name)
