@@ -4,40 +4,37 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from gbench import provenance
 from gbench.cndb import logline, upload
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.recordfile import save, write_record
-from gbench.datasets.layout import find_dataset
-from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
-from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
-from gbench.files import make_folder, require_writable
+from gbench.errors import ExitCode, GbenchError, InfrastructureError, UsageError
+from gbench.evaluate import conclude, why_not
+from gbench.evaluation import Evaluation, read_final
+from gbench.files import require_writable
+from gbench.host import (
+    Watcher,
+    dataset_facts,
+    host_facts,
+    locate_dataset,
+    make_runner,
+    require_success,
+    with_cache_folder,
+)
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
-from gbench.preflight.devices import Gpus, find_gpus, require_devices, visible
+from gbench.preflight.devices import find_gpus, require_devices
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
-from gbench.runners.local import LocalRunner
-from gbench.runners.plan import Outcome, Runner
+from gbench.runners.plan import Outcome
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
-
-
-class Watcher(Protocol):
-    """Someone who looks on."""
-
-    def line(self, text: str) -> None:
-        """A line of progress."""
-
-    def running(self, folder: RunFolder) -> AbstractContextManager[None]:
-        """Entered while the run is under way in its folder."""
 
 
 @dataclass(frozen=True)
@@ -50,28 +47,20 @@ class Finished:
     record_path: Path
     report: Path
     summary: Summary | None  # None for a run script that measures for itself
+    evaluation: Evaluation | None  # what a convergence run ended with
     stored: str | None  # what the database did with the record; None where none was asked for, or it did not take it
     not_stored: str | None  # why the database did not take the record, and the command that sends it later
 
 
-def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
-    """The runner that the spec names."""
-    if spec.runner == "local":
-        return LocalRunner(spec, dict(environ))
-    from gbench.runners.docker import DockerRunner
-
-    return DockerRunner(spec, rebuild=rebuild)
-
-
 def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher) -> Finished:
-    """Go on with a run that was ended, from its last whole checkpoint.
+    """Go on with a run that was ended, from its last whole checkpoint, or with its evaluation.
 
     Raises:
         GbenchError: it has come to its end, runs still, keeps no checkpoints; and as `launch`.
     """
     folder = RunFolder(run_dir.absolute())
     spec = folder.spec()
-    if "ended" in (folder.read("environment.json") or {}):
+    if trained(folder) and (spec.recipe != "convergence" or why_not(spec) or read_final(folder)):
         raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
     if not spec.config.schedule.checkpoint_every:
         raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
@@ -99,8 +88,10 @@ def launch(
         gpus = find_gpus()
         require_devices(spec, gpus)
         spec = locate_dataset(spec)
-        dataset, warnings = _dataset_facts(spec)
-        spec = _with_cache_folder(spec, warnings)
+        dataset, warnings = dataset_facts(spec)
+        spec = with_cache_folder(spec, warnings)
+        no_evaluation = why_not(spec) if spec.recipe == "convergence" else None
+        warnings += [no_evaluation] if no_evaluation else []
         runner = make_runner(spec, environ, rebuild)
         require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
         folder = resumed or RunFolder.create(spec)
@@ -114,21 +105,24 @@ def launch(
                 log.line(f"warning: {check.id}: {check.found}")
             require_fit(verdict)
             runner.prepare(log.line)
-            facts = _host_facts(spec, gpus, runner, dataset, warnings)
+            facts = host_facts(spec, gpus, runner, dataset, warnings)
             facts["checks"] = [asdict(check) for check in verdict.checks]
             if resumed is not None:
                 facts = {**facts, **_earlier(folder)}
             folder.write("host.json", facts)
-            outcome: Outcome | None = None
+            outcome = Outcome(ExitCode.OK) if resumed and trained(resumed) else None
             try:
-                with watcher.running(folder), stoppable(spec.timeout_s):
-                    outcome = runner.run(folder.path, log.line)
+                if outcome is None:
+                    with watcher.running(folder), stoppable(spec.timeout_s):
+                        outcome = runner.run(folder.path, log.line)
             finally:
                 ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}
                 with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
                     folder.write("host.json", {**facts, **ended})
                     summary = _write_result(folder)
-            _require_success(folder, outcome, log.reason)
+            require_success(folder, outcome, log.reason)
+            if spec.recipe == "convergence" and trained(folder) and not no_evaluation:
+                conclude(folder, environ, facts, log.line)
             record = record_of(folder)
             record_path = _write_record(record, spec, folder)
             if summary is not None:  # a run script of another kind has said its own
@@ -139,7 +133,7 @@ def launch(
         from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
 
         report = write_report(folder, folder.path / "report.html")
-    return Finished(folder, log_path, record, record_path, report, summary, stored, not_stored)
+    return Finished(folder, log_path, record, record_path, report, summary, read_final(folder), stored, not_stored)
 
 
 def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
@@ -149,6 +143,11 @@ def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
     except InfrastructureError as error:
         save(record, kept := folder.path / "record.yaml")
         raise InfrastructureError(error.what, f"the record was kept as {kept}; free space, then submit that") from error
+
+
+def trained(folder: RunFolder) -> bool:
+    """Whether a run's training has come to its end."""
+    return "ended" in (folder.read("environment.json") or {})
 
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:
@@ -171,80 +170,9 @@ def repeats_of(runs: list[Finished]) -> Repeats | None:
     return repeats_variance(means)
 
 
-def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
-    """`spec` with the dataset's place below DATASETS_DIR; unchanged where it is not required and not there.
-
-    Raises:
-        GbenchError: it is required, and missing.
-    """
-    try:
-        subdir = find_dataset(Path(spec.datasets_dir), spec.dataset, spec.config.data.phase)
-    except GbenchError:
-        if required:
-            raise
-        return spec
-    return spec.model_copy(update={"dataset_subdir": subdir})
-
-
-def _dataset_facts(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
-    """The dataset's identity, checked against its manifest where it has one; and what is to be said about it."""
-    root = Path(spec.datasets_dir) / spec.dataset_subdir
-    if not (root / MANIFEST_NAME).exists():
-        warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
-        return {"root": str(root), "sha256": dataset_hash(root), "source": None}, [warning]
-    manifest = require_intact(root)
-    facts = {"root": str(root), "sha256": manifest.dataset_sha256, "source": manifest.source}
-    if manifest.name == spec.dataset:
-        return facts, []
-    return facts, [f"DATASETS is {spec.dataset}, but {root} says of itself that it is {manifest.name}"]
-
-
-def _with_cache_folder(spec: RunSpec, warnings: list[str]) -> RunSpec:
-    """`spec`, its folder of decoded pairs made where it takes one; decoding in the run, with a warning, where it can't.
-
-    The folder must be there, and be the caller's, before a container mounts it.
-    """
-    if not spec.config.data.uses_cache:
-        return spec
-    try:
-        make_folder(Path(spec.cache_dir))
-    except InfrastructureError as error:
-        source = spec.config.data.source
-        warnings.append(f"--data {source} is not to be had: {error.what}; the run takes --data real")
-        data = spec.config.data.model_copy(update={"source": "real"})
-        return spec.model_copy(update={"config": spec.config.model_copy(update={"data": data})})
-    return spec
-
-
-def _host_facts(
-    spec: RunSpec, gpus: Gpus, runner: Runner, dataset: dict[str, Any], warnings: list[str]
-) -> dict[str, Any]:
-    return {
-        "started_utc": provenance.utc_now(),
-        "command_line": spec.command_line,
-        "working_dir": str(Path.cwd()),
-        "where": runner.facts(),
-        "hardware": provenance.hardware(visible(gpus, spec.cuda_visible_devices)),
-        "dataset": dataset,
-        "git": provenance.git(),
-        "warnings": warnings,
-    }
-
-
 def _write_result(folder: RunFolder) -> Summary | None:
     """Compute the statistics of whatever the run measured and write result.json."""
     summary = summarize_folder(folder)
     if summary is not None:
         folder.write("result.json", asdict(summary))
     return summary
-
-
-def _require_success(folder: RunFolder, outcome: Outcome, reason: str | None) -> None:
-    """Raise the sentence for a run script that ended badly."""
-    if outcome.exit_code == ExitCode.OK:
-        return
-    folder.raise_worker_error()
-    if outcome.out_of_memory:
-        raise RunFailed("the container ran out of memory and was killed", f"take a smaller batch; see {folder.log}")
-    why = f" ({reason})" if reason else ""
-    raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

@@ -9,7 +9,8 @@
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
     result.json          statistics, a pure function of the files above; host, at the end
     log.txt              everything the run printed
-    checkpoints/ images/
+    checkpoints/
+    evaluations/         run folders of their own, in which gbench.evaluation's evaluation.json is the result
 
 Every file has a version field and a typed reader here. Nothing is overwritten: the folder is the run's own.
 """
@@ -72,12 +73,12 @@ class RunFolder:
 
     @classmethod
     def create(cls, spec: RunSpec) -> RunFolder:
-        """Make `results/RUN_ID/` and write the spec into it.
+        """Make the spec's run folder and write the spec into it.
 
         Raises:
             InfrastructureError: it can't be made (also when it is there already).
         """
-        folder = cls(Path(spec.results_dir) / spec.run_id)
+        folder = cls(spec.run_dir)
         try:
             folder.path.parent.mkdir(parents=True, exist_ok=True)
             folder.path.mkdir()

@@ -13,6 +13,7 @@ import gbench.cli
 
 MODEL = "pix2pix_resnet_9blocks"
 GOOD = ["launch", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", "local"]
+EVAL = ["eval", "{file}", "--model", MODEL, "--device", "cpu", "--runner", "local"]
 BRANCH = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix/blob/master/models/networks.py"
 
 # arguments; {data} is a good dataset, {empty} an empty folder, {file} a file -> exit code, parts of the sentence
@@ -73,6 +74,19 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     ([*GOOD, "--datasets-dir", "{data}", "--cndb-dir", "{file}/cndb"], 4, ["can't write {file}/cndb/records"]),
     (["launch", MODEL, "4", "1", "FP32", "--datasets-dir", "{data}"], 4, ["no GPU was found", "--device cpu"]),
     (["summary", "{empty}"], 4, ["{empty} has no spec.json"]),
+    (["eval"], 2, ["missing argument 'CHECKPOINT|RUN_DIR'"]),
+    (["eval", "{empty}/none"], 4, ["{empty}/none is not there", "give a run folder"]),
+    (["eval", "{empty}"], 4, ["{empty} has no spec.json"]),
+    (["eval", "{file}"], 2, ["{file} does not say which model", "--model pix2pix_resnet_9blocks"]),
+    (["eval", "{file}", "--best"], 2, ["--best and --epoch choose among a run's checkpoints"]),
+    (["eval", "{empty}", "--model", MODEL], 2, ["--model is for a bare checkpoint"]),
+    (["eval", "{file}", "--model", "pix2pix_unet"], 2, ["did you mean pix2pix_unet_"]),
+    (["eval", "{file}", "--model", MODEL, "--batch", "4"], 2, ["--batch 4 would change the result", "--eval-mode"]),
+    (["eval", "{file}", "--model", MODEL, "--fid-weights", "{empty}/w"], 2, ["--fid-weights {empty}/w is not a file"]),
+    ([*EVAL, "--datasets-dir", "{empty}"], 4, ["no dataset in {empty}"]),
+    ([*EVAL, "--datasets-dir", "{data}", "--set", "data.phase=best"], 2, ["data.phase"]),
+    ([*EVAL, "--datasets-dir", "{data}", "--out", "{file}/out"], 4, ["can't write {file}/out"]),
+    ([*EVAL, "--datasets-dir", "{data}", "--out", "{empty}"], 4, ["can't write {empty}", "File exists"]),
     (["models", "pix2pix_unet"], 2, ["did you mean pix2pix_unet_"]),
     (["data", "verify", "{empty}"], 4, ["no manifest.json in {empty}"]),
     (["completion", "tcsh"], 2, ["'tcsh' is not one of"]),

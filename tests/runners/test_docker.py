@@ -12,6 +12,7 @@ from gbench.errors import UsageError
 from gbench.paths import project_file
 from gbench.runners.containers import Owner
 from gbench.runners.docker import Caller, DockerRunner, container_request, split_lines
+from gbench.settings.evaluation import EvaluationRequest, of_run
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
 
@@ -121,3 +122,18 @@ def test_a_pinned_image_has_nothing_to_build(tmp_path: Path) -> None:
 )
 def test_lines_are_put_together_from_chunks(chunks: list[tuple[bytes | None, bytes | None]], lines: list[str]) -> None:
     assert list(split_lines(iter(chunks))) == lines
+
+
+def test_an_evaluation_reads_its_checkpoint_at_a_fixed_place_and_writes_where_it_was_told(tmp_path: Path) -> None:
+    weights, checkpoint, out = tmp_path / "alexnet.pth", tmp_path / "epoch-0200.pt", tmp_path / "out"
+    asked = EvaluationRequest(checkpoint, out=out, lpips_weights=weights)
+    spec = of_run(make_spec(tmp_path), asked, {}).spec
+    request = container_request(spec, "sha256:abc", "bench:1-abc", spec.run_dir, CALLER)
+    assert [(mount["Target"], mount["Source"], mount["ReadOnly"]) for mount in request["mounts"][3:]] == [
+        ("/gbench/run", str(out), False),
+        ("/gbench/inputs/checkpoint", str(checkpoint), True),
+        ("/gbench/inputs/lpips_weights", str(weights), True),
+    ]
+    assert request["environment"]["TORCHRUN"].endswith(
+        "--run-dir /gbench/run --data-dir /data --inputs-dir /gbench/inputs"
+    )

@@ -16,7 +16,8 @@ from gbench.errors import ExitCode, GbenchError
 # verb -> module below gbench.cli, and its line in `gbench --help`, given here so that help loads none of them
 COMMANDS = {
     "launch": "One measured run -> one CNDB record.",
-    "converge": "The convergence run, from the first epoch to the last; --resume goes on with one.",
+    "converge": "The convergence run, from the first epoch to its evaluation; --resume goes on with one.",
+    "eval": "A checkpoint on the test split: metrics, images, and a gallery of them.",
     "check": "Is this machine fit: Docker, GPU, disk, dataset?",
     "build": "Build the image, and nothing else.",
     "data": "Prepare, synth, verify, stats: the dataset.",

@@ -21,10 +21,11 @@ NEEDED = ("model", "batch_size", "device_count", "precision")
 )
 @run_options
 def converge(resume_dir: Path | None, **given: Any) -> None:
-    """Train MODEL to its end by its convergence recipe, and write its CNDB record.
+    """Train MODEL to its end by its convergence recipe, evaluate it, and write its CNDB record.
 
-    The recipe is upstream's: 100 epochs and 100 more with the rate falling to zero. Checkpoints as it goes; SIGTERM and
-    SIGUSR1 save one at once. A run that was ended, by whatever, goes on with --resume.
+    The recipe is upstream's: 100 epochs and 100 more with the rate falling to zero, then the test split, as `gbench
+    eval` does it. Checkpoints as it goes; SIGTERM and SIGUSR1 save one at once. A run that was ended, by whatever, goes
+    on with --resume.
 
     \b
     gbench converge pix2pix_resnet_9blocks 1 1 FP32

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from gbench.cli.live import Progress
+    from gbench.evaluation import Evaluation
     from gbench.launch import Finished
     from gbench.measure.spread import Repeats
     from gbench.measure.summary import Summary
@@ -92,7 +93,14 @@ def finished_json(finished: Finished) -> dict[str, Any]:
     """The result of a launch as JSON values."""
     result = finished.folder.read("result.json")
     database = {"stored": finished.stored, "not_stored": finished.not_stored}
-    return {"result": result, "record": finished.record.model_dump(), "paths": _paths(finished), "database": database}
+    evaluation = finished.evaluation and finished.evaluation.model_dump()
+    return {
+        "result": result,
+        "evaluation": evaluation,
+        "record": finished.record.model_dump(),
+        "paths": _paths(finished),
+        "database": database,
+    }
 
 
 def print_finished(finished: Finished) -> None:
@@ -108,6 +116,9 @@ def print_finished(finished: Finished) -> None:
     else:
         for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
             click.echo(f"{key:<14}{_text(value)}")
+    if finished.evaluation is not None:
+        for name, text in evaluation_lines(finished.evaluation):
+            click.echo(f"{name:<14}{text}")
     for name, path in _paths(finished).items():
         click.echo(f"{name:<14}{path}")
     if finished.stored is not None:
@@ -134,11 +145,15 @@ def repeats_line(repeats: Repeats, images: int) -> str:
 
 
 def _paths(finished: Finished) -> dict[str, str]:
+    from gbench.evaluation import final_of
+
+    gallery = {"gallery": str(final_of(finished.folder).path / "gallery.html")} if finished.evaluation else {}
     return {
         "run": str(finished.folder.path),
         "log": str(finished.log),
         "record": str(finished.record_path),
         "report": str(finished.report),
+        **gallery,
     }
 
 
@@ -183,6 +198,21 @@ def summary_lines(summary: Summary) -> list[str]:
     figures["mean losses"] = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
     lines = [f"{name:<14}{text}" for name, text in figures.items()]
     return lines if summary.complete else [*lines, "INCOMPLETE    the run ended before its last step"]
+
+
+def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:
+    """The metrics of an evaluation for a person: name and figure."""
+    from gbench.evaluation import METRICS, SET_METRICS
+
+    lines = []
+    for name, metric in {**METRICS, **SET_METRICS}.items():
+        if name in found.set_metrics:
+            lines.append((name, f"{found.set_metrics[name]:.4g}; {metric.meaning}"))
+        elif name in found.metrics:
+            mean, sd = found.metrics[name].mean, found.metrics[name].sd
+            figure = "infinite: some images are equal" if mean is None else f"{mean:.4g} {metric.unit}".rstrip()
+            lines.append((name, figure + (f" (sd {sd:.3g})" if sd is not None else "") + f"; {metric.meaning}"))
+    return [*lines, *((names, f"not computed: {why}") for names, why in found.absent)]
 
 
 def _img_s(value: float | None, what: str, without: str) -> str:

@@ -170,7 +170,7 @@ def show_plan(resolved: Resolved, rebuild: bool, as_json: bool) -> None:
     """What --dry-run says. Raises UsageError, as the run would, where DATABASE names none to upload to."""
     from gbench.cli.output import print_plan
     from gbench.cndb.upload import config_of_run
-    from gbench.launch import locate_dataset, make_runner
+    from gbench.host import locate_dataset, make_runner
 
     if resolved.spec.database is not None:
         config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)

@@ -10,6 +10,7 @@ from gbench.cndb import logline
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import Named, Record, checked
 from gbench.errors import RunFailed
+from gbench.evaluation import read_final
 from gbench.runfolder import RunFolder
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
@@ -48,11 +49,12 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
     if lost:
         raise RunFailed(f"the losses {', '.join(lost)} became NaN or infinite", f"the run diverged; read {folder.log}")
     software = environment["software"]
+    metrics = _last_epoch(folder, spec, losses) if spec.recipe == "convergence" else losses
     values.update(
         dev=environment["device"],
         train_type=environment["precision_at_end"]["ran"],
         perf_data=_perf_data(result),
-        metric_data=_last_epoch(folder, spec, losses) if spec.recipe == "convergence" else losses,
+        metric_data={**metrics, **_evaluation(folder, values["extra"])},
         soft_info=Named(**{**values["soft_info"].model_dump(), **software}),
     )
     values["extra"].update(
@@ -77,6 +79,22 @@ def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]
     printed = [step.losses for steps in ranks for step in steps if step.epoch == last and step.step % every == 0]
     means = {name: fmean(losses[name] for losses in printed) for name in all_iterations if printed}
     return {**(means or all_iterations), "all_iterations": all_iterations}
+
+
+def _evaluation(folder: RunFolder, extra: dict[str, Any]) -> dict[str, Any]:
+    """Mean metrics of the evaluation that a convergence run ended with; how they were made goes into `extra`."""
+    found = read_final(folder)
+    if found is None:
+        return {}
+    extra["evaluation"] = {
+        "mode": found.mode,
+        "phase": found.data.phase,
+        "images": len(found.images),
+        "epoch": found.checkpoint.epoch,
+        "checkpoint_sha256": found.checkpoint.sha256,
+        "sd": {name: spread.sd for name, spread in found.metrics.items()},
+    }
+    return {name: spread.mean for name, spread in found.metrics.items() if spread.mean is not None}
 
 
 def _benchmark_line(path: Path) -> str | None:

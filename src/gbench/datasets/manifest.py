@@ -59,7 +59,8 @@ class Problem(NamedTuple):
         return f"{self.kind}: {self.path}"
 
 
-def _hash_file(path: Path) -> FileEntry:
+def hash_file(path: Path) -> FileEntry:
+    """Size and SHA-256 of one file. Raises InfrastructureError: it can't be read."""
     digest = hashlib.sha256()
     size_bytes = 0
     try:
@@ -80,7 +81,7 @@ def hash_files(root: Path) -> dict[str, FileEntry]:
     """
     paths = [path for phase in PHASES for path in list_images(root / phase)]
     with ThreadPoolExecutor() as pool:
-        entries = pool.map(_hash_file, paths)
+        entries = pool.map(hash_file, paths)
         return {path.relative_to(root).as_posix(): entry for path, entry in zip(paths, entries, strict=True)}
 
 

@@ -2,7 +2,7 @@
 
     torchrun --standalone --nproc-per-node 2 -m gbench.pix2pix --run-dir results/RUN_ID --data-dir data/facades
 
-Reads `spec.json` from the run folder and leaves its results there.
+Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation.
 """
 
 from __future__ import annotations
@@ -31,17 +31,24 @@ def main() -> int:
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
     parser.add_argument("--data-dir", type=Path, required=True, help="dataset folder, with train/ below it")
     parser.add_argument("--cache-dir", type=Path, help="folder of decoded pairs; default: the spec's")
+    parser.add_argument("--inputs-dir", type=Path, help="where the files that the spec names lie by name, if not there")
     arguments = parser.parse_args()
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
-        with joined(spec.device, spec.world_size) as ranks, watched(spec.config.measure, folder, ranks):
+        with joined(spec.device, spec.world_size) as ranks:
             try:
-                Trainer(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
+                if spec.evaluation is not None:
+                    from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
+
+                    Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
+                else:
+                    with watched(spec.config.measure, folder, ranks):
+                        Trainer(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
             except torch.OutOfMemoryError as error:
                 raise RunFailed(
                     f"{ranks.device} is out of memory with {spec.batch_per_device} images a device",
-                    "take a smaller BATCH_SIZE or more devices",
+                    "take a smaller batch or more devices",
                 ) from error
     except GbenchError as error:
         print(f"gbench: error: {error}", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from gbench.checkpoints import of_run
 from gbench.errors import GbenchError, InfrastructureError
 from gbench.files import cant_write, sync_folder, write_atomically
 
@@ -79,11 +80,6 @@ def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: floa
         return
     save(generator, folder / "best_net_G.pth")
     write_atomically(best, json.dumps({"epoch": epoch, "G_L1": G_L1}) + "\n")
-
-
-def of_run(folder: Path) -> list[Path]:
-    """A run's own checkpoints, the oldest first."""
-    return sorted(folder.glob("epoch-*.pt"))  # `-part` sorts before `.pt`
 
 
 def last_whole(folder: Path) -> dict[str, Any] | None:

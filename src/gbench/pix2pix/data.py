@@ -140,7 +140,8 @@ class _ErrorsAsValues(Dataset["Sample | GbenchError"]):
             return error
 
 
-def _collate(items: list[Sample | GbenchError]) -> Batch | GbenchError:
+def collate(items: list[Sample | GbenchError]) -> Batch | GbenchError:
+    """Samples as one batch; an error among them, or sizes that differ, as a value."""
     samples: list[Sample] = []
     for item in items:
         if isinstance(item, GbenchError):
@@ -247,7 +248,7 @@ class PairLoader(BatchKeys):
             _ErrorsAsValues(dataset),
             batch_sampler=self.batches,
             num_workers=workers,
-            collate_fn=_collate,
+            collate_fn=collate,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
             # Without its own, the loader would draw from the global generator, more often with fewer processes.

@@ -55,3 +55,8 @@ def seed_weights(seed: int) -> None:
 def seed_noise(seed: int, rank: int) -> None:
     """Seed what every rank must draw by itself: dropout."""
     torch.manual_seed(((seed + 1) << 16) + rank)
+
+
+def seed_image(seed: int, index: int) -> None:
+    """Seed dropout for one image of an evaluation, whichever rank has it."""
+    torch.manual_seed(((seed + 1) << 20) + index)

@@ -16,7 +16,7 @@ from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Ow
 from gbench.runners.docker_errors import engine_errors, known_log_failure
 from gbench.runners.engine import connect
 from gbench.runners.image import ensure_image, plan_image
-from gbench.runners.plan import Outcome, Places, script_argv, script_environment
+from gbench.runners.plan import Outcome, Places, input_files, script_argv, script_environment
 from gbench.settings.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ INSIDE = Places(
     run_script="/gbench/run_model.sh",
     python="python3",
     cache_dir="/gbench/cache",
+    inputs_dir="/gbench/inputs",
 )
 STACK_BYTES = 67_108_864  # 64 MiB, as launch.sh
 
@@ -85,6 +86,7 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
             mount(INSIDE.run_script, spec.run_model_file),
             mount(INSIDE.run_dir, run_dir, read_only=False),
             *([mount(INSIDE.cache_dir, spec.cache_dir, read_only=False)] if spec.config.data.uses_cache else []),
+            *(mount(f"{INSIDE.inputs_dir}/{name}", path) for name, path in input_files(spec).items()),
         ],
         "device_requests": [DeviceRequest(device_ids=gpus, capabilities=[["gpu"]])] if gpus else [],
         "network_mode": "host",
@@ -110,7 +112,7 @@ class DockerRunner:
 
     def describe(self) -> dict[str, Any]:
         """What `run` would create, and what `prepare` would build it from."""
-        run_dir = Path(self._spec.results_dir) / self._spec.run_id
+        run_dir = self._spec.run_dir
         return {
             "image": self._plan.name,
             "build": None

@@ -40,7 +40,7 @@ class LocalRunner:
 
     def describe(self) -> dict[str, Any]:
         """What `run` would start."""
-        return self.request(Path(self._spec.results_dir) / self._spec.run_id)
+        return self.request(self._spec.run_dir)
 
     def prepare(self, on_line: Callable[[str], None]) -> None:
         """Nothing to prepare: this environment has all that gbench needs."""

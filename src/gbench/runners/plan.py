@@ -20,7 +20,10 @@ BENCHMARK_LOG_NAME = "benchmark.log"
 
 @dataclass(frozen=True)
 class Places:
-    """Where the run script finds things, as it sees them."""
+    """Where the run script finds things, as it sees them.
+
+    inputs_dir: the files of `input_files` by name; None: where they are on the host.
+    """
 
     run_dir: str
     datasets_dir: str
@@ -28,6 +31,7 @@ class Places:
     run_script: str
     python: str
     cache_dir: str
+    inputs_dir: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ def script_argv(places: Places) -> list[str]:
     return ["bash", places.run_script]
 
 
+def input_files(spec: RunSpec) -> dict[str, str]:
+    """Files on the host that the worker reads besides the dataset, by name."""
+    return spec.evaluation.inputs if spec.evaluation else {}
+
+
 def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
     """The worker under torchrun: one process a device, meeting on this host at a free port."""
     return [
@@ -70,6 +79,7 @@ def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
         *("--nnodes", str(spec.nodes), "--nproc-per-node", str(spec.device_count)),
         *("-m", "gbench.pix2pix", "--run-dir", places.run_dir, "--data-dir", _data_dir(spec, places)),
         *(("--cache-dir", places.cache_dir) if spec.config.data.uses_cache else ()),
+        *(("--inputs-dir", places.inputs_dir) if spec.evaluation and places.inputs_dir else ()),
     ]
 
 

@@ -127,9 +127,8 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     recipe = model_file.recipe_of(str(run_script))
     config = _config(request, model_file, recipe or "performance", values.origins)
     code_link = values.get("CODE_LINK", model_file.code_link, "")
-    visible_devices = None
-    if (request.device, request.runner) == ("cuda", "local") and "CUDA_VISIBLE_DEVICES" in environ:
-        visible_devices = environ["CUDA_VISIBLE_DEVICES"]
+    visible = visible_devices(request.device, request.runner, environ)
+    if visible is not None:
         values.origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     spec = RunSpec(
         run_id=new_run_id(request.model),
@@ -139,9 +138,9 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         framework=model_file.framework,
         batch_size=request.batch_size,
         device_count=request.device_count,
-        precision=_one_of("PRECISION", request.precision, PRECISIONS),
-        device=_one_of("--device", request.device, DEVICES),
-        runner=_one_of("--runner", request.runner, RUNNERS),
+        precision=one_of("PRECISION", request.precision, PRECISIONS),
+        device=one_of("--device", request.device, DEVICES),
+        runner=one_of("--runner", request.runner, RUNNERS),
         database=request.database,
         ignore_check=request.ignore_check,
         seed=request.seed,
@@ -163,10 +162,15 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         command_line=request.command_line,
         cache_dir=_cache_dir(request, environ, values.origins),
         cache_limit_gib=request.cache_limit_gib,
-        cuda_visible_devices=visible_devices,
+        cuda_visible_devices=visible,
     )
-    _check(spec)
+    check_spec(spec)
     return Resolved(spec, {**_request_origins(request), **values.origins})
+
+
+def visible_devices(device: str, runner: str, environ: Mapping[str, str]) -> str | None:
+    """CUDA_VISIBLE_DEVICES, where it decides which GPUs run; None where it is not set, or is nobody's business."""
+    return environ.get("CUDA_VISIBLE_DEVICES") if (device, runner) == ("cuda", "local") else None
 
 
 def _cache_dir(request: Request, environ: Mapping[str, str], origins: dict[str, str]) -> str:
@@ -185,7 +189,8 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
     return _Values(Request("", 1, 1, ""), environ).path("CONFIG", None, "configs")
 
 
-def _one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
+def one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
+    """`value`, which is one of `choices`. Raises UsageError: it is not; `name` is what it was given as."""
     for choice in choices:
         if choice == value:
             return choice
@@ -235,7 +240,8 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: di
     return config
 
 
-def _check(spec: RunSpec) -> None:
+def check_spec(spec: RunSpec) -> None:
+    """What can be said of a spec without looking at the machine. Raises UsageError: values that contradict."""
     if spec.batch_size % spec.world_size:
         below, above = (
             spec.batch_size // spec.world_size * spec.world_size,

@@ -7,6 +7,7 @@ of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -118,6 +119,24 @@ class ModelConfig(Frozen):
     measure: MeasureConfig = MeasureConfig()
 
 
+class EvaluationConfig(Frozen):
+    """What an evaluation puts through the generator, and how. Paths are the host's."""
+
+    checkpoint: str
+    epoch: PositiveInt | None = None  # after which it was saved, where the host knows
+    run_id: str | None = None  # of the training
+    out: str  # folder of the results
+    eval_mode: bool = False  # dropout off, running statistics; otherwise dropout on, batch statistics, as upstream
+    lpips_weights: str | None = None
+    fid_weights: str | None = None
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The files that it reads, by the name under which a container finds them."""
+        files = {"checkpoint": self.checkpoint, "lpips_weights": self.lpips_weights, "fid_weights": self.fid_weights}
+        return {name: path for name, path in files.items() if path is not None}
+
+
 class RunSpec(Frozen):
     """Everything that decides what a run does. Paths are the host's."""
 
@@ -126,7 +145,7 @@ class RunSpec(Frozen):
     model: str
     record_name: str  # CNDB's name of the model
     framework: str
-    recipe: Recipe
+    recipe: Recipe | Literal["evaluation"]
     batch_size: PositiveInt  # total over all devices
     device_count: PositiveInt  # devices a node
     nodes: Literal[1] = 1
@@ -156,6 +175,12 @@ class RunSpec(Frozen):
     cache_dir: str = ""  # where decoded pairs are kept from run to run
     cache_limit_gib: NonNegativeFloat = 4.0  # what they may take there together
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
+    evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
+
+    @property
+    def run_dir(self) -> Path:
+        """The run folder."""
+        return Path(self.evaluation.out) if self.evaluation else Path(self.results_dir) / self.run_id
 
     @property
     def variables(self) -> dict[str, str]:

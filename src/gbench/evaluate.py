@@ -1,0 +1,107 @@
+"""One evaluation, from a resolved spec to figures and a gallery; and the one that a convergence run ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gbench import provenance
+from gbench.checkpoints import choose
+from gbench.datasets.layout import phase_images
+from gbench.errors import InfrastructureError
+from gbench.evaluation import Evaluation, final_of, read_evaluation
+from gbench.host import Watcher, dataset_facts, host_facts, locate_dataset, make_runner, require_success
+from gbench.preflight.devices import find_gpus, require_devices
+from gbench.runfolder import RunFolder
+from gbench.runlog import RunLog
+from gbench.runners.plan import Runner
+from gbench.runners.stopping import stoppable
+from gbench.settings import evaluation as settings
+from gbench.settings.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation that ended well."""
+
+    folder: RunFolder
+    evaluation: Evaluation
+    gallery: Path
+
+
+def evaluate(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False) -> Evaluated:
+    """Evaluate the checkpoint that the spec names, into a folder of its own.
+
+    Args:
+        environ: what a local run inherits. rebuild: build the image anew.
+
+    Raises:
+        GbenchError: something it needs is missing, it failed, or it was stopped. What it wrote is kept.
+    """
+    with stoppable(None):
+        gpus = find_gpus()
+        require_devices(spec, gpus)
+        spec = locate_dataset(spec)
+        dataset, warnings = dataset_facts(spec)
+        runner = make_runner(spec, environ, rebuild)
+        folder = RunFolder.create(spec)
+        with folder.taken(), RunLog([folder.log], watcher.line) as log:
+            watcher.line(f"evaluation folder {folder.path}")
+            for warning in warnings:
+                log.line(f"warning: {warning}")
+            runner.prepare(log.line)
+            facts = host_facts(spec, gpus, runner, dataset, warnings)
+            with watcher.running(folder):
+                return _carry_out(folder, runner, facts, log)
+
+
+def conclude(run: RunFolder, environ: Mapping[str, str], facts: dict[str, Any], on_line: Callable[[str], None]) -> None:
+    """The evaluation that a convergence run ends with; one that was ended before its end begins anew.
+
+    Args:
+        facts: the run's host.json.
+
+    Raises:
+        GbenchError: it failed, or was stopped.
+    """
+    folder = final_of(run)
+    if read_evaluation(folder) is not None:
+        return
+    trained = run.spec()
+    checkpoint, _ = choose(run)
+    spec = locate_dataset(settings.final_of(trained, checkpoint, folder.path, environ))
+    if not (folder.path / "spec.json").exists():
+        folder = RunFolder.create(spec)
+    on_line(f"evaluating {checkpoint.name} on the test split")
+    with RunLog([folder.log], on_line) as log:
+        runner = make_runner(spec, environ, rebuild=False)
+        runner.prepare(log.line)
+        _carry_out(folder, runner, {**facts, "started_utc": provenance.utc_now()}, log)
+
+
+def why_not(spec: RunSpec) -> str | None:
+    """Why a convergence run can't end with an evaluation: a warning; None where it can."""
+    if not spec.config.schedule.checkpoint_every:
+        return "no evaluation at the end: the run keeps no checkpoint (schedule.checkpoint_every is 0)"
+    try:
+        phase_images(Path(spec.datasets_dir) / spec.dataset_subdir, "test")
+    except InfrastructureError as error:
+        return f"no evaluation at the end: {error.what}"
+    return None
+
+
+def _carry_out(folder: RunFolder, runner: Runner, facts: dict[str, Any], log: RunLog) -> Evaluated:
+    """Run the worker in its folder, and make the gallery of what it leaves there."""
+    (folder.path / "error.json").unlink(missing_ok=True)  # of an attempt before
+    folder.write("host.json", facts)
+    outcome = runner.run(folder.path, log.line)
+    require_success(folder, outcome, log.reason)
+    folder.write("host.json", {**facts, "ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code})
+    found = read_evaluation(folder)
+    if found is None:
+        raise InfrastructureError(f"the evaluation left no result in {folder.path}", f"read {folder.log}")
+    from gbench.reports.gallery import write_gallery
+
+    return Evaluated(folder, found, write_gallery(found, folder.path / "gallery.html"))

@@ -1,0 +1,114 @@
+"""What the host does for any run: choose its runner, find its dataset, note the facts, say why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from gbench import provenance
+from gbench.datasets.layout import find_dataset
+from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
+from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed
+from gbench.files import make_folder
+from gbench.preflight.devices import Gpus, visible
+from gbench.runfolder import RunFolder
+from gbench.runners.local import LocalRunner
+from gbench.runners.plan import Outcome, Runner
+from gbench.settings.spec import RunSpec
+
+
+class Watcher(Protocol):
+    """Someone who looks on."""
+
+    def line(self, text: str) -> None:
+        """A line of progress."""
+
+    def running(self, folder: RunFolder) -> AbstractContextManager[None]:
+        """Entered while the run is under way in its folder."""
+
+
+def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
+    """The runner that the spec names."""
+    if spec.runner == "local":
+        return LocalRunner(spec, dict(environ))
+    from gbench.runners.docker import DockerRunner
+
+    return DockerRunner(spec, rebuild=rebuild)
+
+
+def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
+    """`spec` with the dataset's place below DATASETS_DIR; unchanged where it is not required and not there.
+
+    Raises:
+        GbenchError: it is required, and missing.
+    """
+    try:
+        subdir = find_dataset(Path(spec.datasets_dir), spec.dataset, spec.config.data.phase)
+    except GbenchError:
+        if required:
+            raise
+        return spec
+    return spec.model_copy(update={"dataset_subdir": subdir})
+
+
+def dataset_facts(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
+    """The dataset's identity, checked against its manifest where it has one; and what is to be said about it."""
+    root = Path(spec.datasets_dir) / spec.dataset_subdir
+    if not (root / MANIFEST_NAME).exists():
+        warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
+        return {"root": str(root), "sha256": dataset_hash(root), "source": None}, [warning]
+    manifest = require_intact(root)
+    facts = {"root": str(root), "sha256": manifest.dataset_sha256, "source": manifest.source}
+    if manifest.name == spec.dataset:
+        return facts, []
+    return facts, [f"DATASETS is {spec.dataset}, but {root} says of itself that it is {manifest.name}"]
+
+
+def with_cache_folder(spec: RunSpec, warnings: list[str]) -> RunSpec:
+    """`spec`, its folder of decoded pairs made where it takes one; decoding in the run, with a warning, where it can't.
+
+    The folder must be there, and be the caller's, before a container mounts it.
+    """
+    if not spec.config.data.uses_cache:
+        return spec
+    try:
+        make_folder(Path(spec.cache_dir))
+    except InfrastructureError as error:
+        source = spec.config.data.source
+        warnings.append(f"--data {source} is not to be had: {error.what}; the run takes --data real")
+        data = spec.config.data.model_copy(update={"source": "real"})
+        return spec.model_copy(update={"config": spec.config.model_copy(update={"data": data})})
+    return spec
+
+
+def host_facts(
+    spec: RunSpec, gpus: Gpus, runner: Runner, dataset: dict[str, Any], warnings: list[str]
+) -> dict[str, Any]:
+    """What host.json says from the start."""
+    return {
+        "started_utc": provenance.utc_now(),
+        "command_line": spec.command_line,
+        "working_dir": str(Path.cwd()),
+        "where": runner.facts(),
+        "hardware": provenance.hardware(visible(gpus, spec.cuda_visible_devices)),
+        "dataset": dataset,
+        "git": provenance.git(),
+        "warnings": warnings,
+    }
+
+
+def require_success(folder: RunFolder, outcome: Outcome, reason: str | None) -> None:
+    """Raise the sentence for a run script that ended badly.
+
+    Args:
+        reason: the first one that it printed.
+    """
+    if outcome.exit_code == ExitCode.OK:
+        return
+    folder.raise_worker_error()
+    if outcome.out_of_memory:
+        raise RunFailed("the container ran out of memory and was killed", f"take a smaller batch; see {folder.log}")
+    why = f" ({reason})" if reason else ""
+    raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

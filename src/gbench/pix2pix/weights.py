@@ -1,0 +1,78 @@
+"""A generator's weights out of a checkpoint file: gbench's own, or upstream's latest_net_G.pth, new or old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from gbench.errors import UsageError
+
+WRAPPED = "module."  # how DataParallel and DistributedDataParallel begin every key
+COUNTER = ".num_batches_tracked"  # batch norm's since torch 0.4.1; older files lack it, and nothing here reads it
+
+
+def generator_weights(values: Any, name: str) -> dict[str, Any]:
+    """The generator's entries in what a checkpoint file holds, under the keys of a bare network.
+
+    Raises:
+        UsageError: `name`, the file, holds no weights.
+    """
+    try:
+        if isinstance(values, Mapping) and "model" in values:
+            values = values["model"]["generator"]
+        weights = {str(key).removeprefix(WRAPPED): value for key, value in values.items()}
+    except (AttributeError, KeyError, TypeError):
+        weights = {}
+    if not any(isinstance(value, Tensor) for value in weights.values()):
+        raise UsageError(
+            f"{name} holds no weights of a generator", "give a run folder, an epoch-NNNN.pt or a latest_net_G.pth"
+        )
+    return weights
+
+
+def load_generator(network: nn.Module, weights: dict[str, Any], name: str, model: str) -> None:
+    """Load weights into a generator.
+
+    Statistics of instance norm, which upstream's files of old have and never used, are left out.
+
+    Raises:
+        UsageError: they are another network's; the first key that does not fit is named.
+    """
+    expected = network.state_dict()
+    stray = {key for key in weights.keys() - expected.keys() if _unused(network, key)}
+    problem = next(_misfits(expected, {key: value for key, value in weights.items() if key not in stray}), None)
+    if problem is not None:
+        raise UsageError(
+            f"{name} does not fit {model}: {problem}",
+            "name its own model with --model, and what differs from the config with --set network.KEY=VALUE",
+        )
+    network.load_state_dict({key: weights.get(key, expected[key]) for key in expected})
+
+
+def _misfits(expected: Mapping[str, Tensor], found: dict[str, Any]) -> Iterator[str]:
+    for key, tensor in expected.items():
+        value = found.get(key)
+        if value is None and key.endswith(COUNTER):
+            continue
+        if not isinstance(value, Tensor):
+            yield f"it has no {key}"
+        elif value.shape != tensor.shape:
+            yield f"{key} is {_shape(value)} in it and {_shape(tensor)} in the network"
+    yield from (f"it has {key}, which the network has not" for key in found if key not in expected)
+
+
+def _unused(network: nn.Module, key: str) -> bool:
+    """Whether a key is a statistic of an instance norm that tracks none."""
+    parent, _, leaf = key.rpartition(".")
+    if leaf not in ("running_mean", "running_var", "num_batches_tracked"):
+        return False
+    try:
+        return isinstance(network.get_submodule(parent), nn.InstanceNorm2d)
+    except AttributeError:
+        return False
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "one number"
