@@ -17,11 +17,15 @@ import math
 import statistics
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
+import yaml
 from PIL import Image
 
+from gbench.convergence.curves import LOSSES, of_run
+from gbench.convergence.making import windows_of
 from gbench.pix2pix.data import build_loader
 from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.train import Trainer
@@ -104,6 +108,34 @@ def train_all(data: Path, out: Path, seeds: int) -> None:
         dist.destroy_process_group()
 
 
+def table(out: Path) -> dict[str, Any]:
+    """Of each run that has come to its end: natural logarithms of its window means, its image quality, and by what
+    factor the variance of a window's mean exceeds that of as many independent iterations."""
+    found: dict[str, Any] = {}
+    for variant in VARIANTS:
+        for place in sorted(path.parent for path in out.glob(f"{variant}-*/quality.json")):
+            curves = of_run(RunFolder(place))
+            windows = {
+                name: [curves.window(name, *window) for window in windows_of(curves.last_epoch)] for name in LOSSES
+            }
+            half = {name: curves.window(name, curves.last_epoch // 2 + 1, curves.last_epoch) for name in LOSSES}
+            found.setdefault(variant, []).append(
+                {
+                    "log_means": {
+                        name: [round(math.log(one.mean), 4) for one in found_windows if one]
+                        for name, found_windows in windows.items()
+                    },
+                    "quality": json.loads((place / "quality.json").read_text()),
+                    "variance_factor": {
+                        name: round((one.standard_error / one.sd) ** 2 * one.count, 3)
+                        for name, one in half.items()
+                        if one
+                    },
+                }
+            )
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", choices=("train", "table"))
@@ -113,6 +145,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.job == "train":
         train_all(given.data, given.out, given.seeds)
+    else:
+        print(yaml.safe_dump(table(given.out), sort_keys=False, default_flow_style=None, width=120), end="")
 
 
 if __name__ == "__main__":

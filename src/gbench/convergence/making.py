@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from gbench.convergence.curves import LOSSES, Curves
+from gbench.convergence.curves import LOSSES
 from gbench.convergence.reference import LossWindows, Reference, ReferenceRun
+from gbench.convergence.verdict import Subject
 from gbench.errors import UsageError
 from gbench.files import write_atomically
 
 WINDOWS = 20
 DIGITS = 5
-
-
-@dataclass(frozen=True)
-class Trusted:
-    """A run to make a reference from. source: where it is from, in words. quality: mean metrics of its test images."""
-
-    source: str
-    curves: Curves
-    quality: dict[str, float] | None
 
 
 def windows_of(epochs: int) -> list[tuple[int, int]]:
@@ -34,7 +25,9 @@ def windows_of(epochs: int) -> list[tuple[int, int]]:
     return [(int(part[0]), int(part[-1])) for part in parts]
 
 
-def make_reference(model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Trusted]) -> Reference:
+def make_reference(
+    model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Subject], quality_images: int | None = None
+) -> Reference:
     """A reference out of trusted runs of one recipe.
 
     Raises:
@@ -47,14 +40,21 @@ def make_reference(model: str, description: str, recipe: dict[str, Any], trusted
             source=one.source,
             lines=len(one.curves.epochs),
             losses={name: _loss(one, name, windows, epochs) for name in LOSSES},
-            quality=one.quality,
+            quality=dict(one.quality) if one.quality else None,
         )
         for one in trusted
     ]
-    return Reference(model=model, description=description, recipe=recipe, windows=windows, runs=runs)
+    return Reference(
+        model=model,
+        description=description,
+        recipe=recipe,
+        windows=windows,
+        quality_images=quality_images,
+        runs=runs,
+    )
 
 
-def _loss(one: Trusted, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:
+def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:
     found = [one.curves.window(name, *window) for window in [*windows, (epochs, epochs)]]
     if any(window is None for window in found):
         first, last = [*windows, (epochs, epochs)][found.index(None)]

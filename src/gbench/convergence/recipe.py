@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gbench.errors import UsageError
 from gbench.settings.spec import RunSpec
 
 SECTIONS = ("network", "optim", "data")
@@ -19,6 +22,11 @@ class Difference:
     field: str
     run: Any
     reference: Any
+
+    @property
+    def sentence(self) -> str:
+        """It in words."""
+        return f"{self.field} is {self.run}, the reference has {self.reference}"
 
 
 def recipe_of(spec: RunSpec) -> dict[str, Any]:
@@ -40,3 +48,34 @@ def differences(run: dict[str, Any], reference: dict[str, Any]) -> list[Differen
         for field in fields
         if run.get(field) != reference.get(field)
     ]
+
+
+def not_allowed(found: list[Difference], allow: Iterable[str]) -> list[Difference]:
+    """Those that are not among the fields allowed to differ, which may be named in full or by their last part."""
+    allowed = set(allow)
+    return [one for one in found if not allowed & {one.field, one.field.rpartition(".")[2]}]
+
+
+def require_fields(allow: Iterable[str], known: Collection[str]) -> None:
+    """Raises UsageError for a field that no recipe has."""
+    names = {name for field in known for name in (field, field.rpartition(".")[2])}
+    for field in allow:
+        if field not in names:
+            near = difflib.get_close_matches(field, sorted(names), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise UsageError(f"--allow: a recipe has no field {field!r}", hint)
+
+
+def one_recipe(found: Sequence[tuple[str | None, Mapping[str, Any]]]) -> tuple[str, dict[str, Any]]:
+    """The model and recipe that all runs of a reference have. Raises UsageError: none is known, or they differ."""
+    if not found:
+        raise UsageError("a log does not tell its recipe", "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION with it")
+    model, recipe = found[0]
+    for _, other in found[1:]:
+        apart = differences(dict(other), dict(recipe))
+        if apart:
+            raise UsageError(
+                f"the runs have different recipes: {apart[0].field} is {apart[0].run} and {apart[0].reference}",
+                "a reference is made from runs of one recipe",
+            )
+    return str(model), dict(recipe)

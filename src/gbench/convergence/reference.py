@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
+from gbench.convergence.comparison import Figure, allowed, log_mean
 from gbench.convergence.curves import LOSSES
-from gbench.convergence.spread import BETWEEN_RUNS, band_quantile
+from gbench.convergence.spread import WINDOW
 from gbench.errors import UsageError
 from gbench.settings.catalog import first_problem, one_line
 
-Floats = NDArray[np.float64]
+BAND_ERROR = 0.01  # share of true reproductions that leave any band of any loss
 
 
 class Frozen(BaseModel):
@@ -46,7 +45,7 @@ class ReferenceRun(Frozen):
     source: str
     lines: PositiveInt  # losses it was made from, each of one iteration
     losses: dict[str, LossWindows]
-    quality: dict[str, float] | None = None  # mean metrics over the test images: MAE on [-1, 1], PSNR in dB
+    quality: dict[str, float] | None = None  # mean metrics over test images: MAE on [-1, 1], PSNR in dB
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ class Reference(Frozen):
     description: str
     recipe: dict[str, Any]
     windows: list[tuple[PositiveInt, PositiveInt]]  # first and last epoch of each
+    quality_images: PositiveInt | None = None  # first test images, in lexicographic order, it is over; None: all
     runs: list[ReferenceRun] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -88,30 +88,30 @@ class Reference(Frozen):
         """The last epoch of the last window."""
         return self.windows[-1][1]
 
-    @cached_property
-    def means(self) -> dict[str, Floats]:
-        """Window means of each loss, the mean over the runs."""
-        return {name: np.mean([run.losses[name].mean for run in self.runs], axis=0) for name in LOSSES}
+    @property
+    def band_error(self) -> float:
+        """BAND_ERROR for one window of one loss."""
+        return BAND_ERROR / (len(LOSSES) * len(self.windows))
 
-    @cached_property
-    def errors(self) -> dict[str, Floats]:
-        """Standard errors of those means from the lines within the runs; what differs between runs is not in them."""
-        squares = {name: [np.square(run.losses[name].standard_error) for run in self.runs] for name in LOSSES}
-        return {name: np.sqrt(np.sum(squares[name], axis=0)) / len(self.runs) for name in LOSSES}
+    def figures(self, loss: str, window: int) -> list[Figure]:
+        """Each run's mean of a loss over a window (counted from 0)."""
+        losses = [run.losses[loss] for run in self.runs]
+        return [log_mean([one.mean[window]], [one.standard_error[window]]) for one in losses]
 
     def bands(self, loss: str) -> list[Band]:
-        """Where the window means of a run that reproduces this reference lie, all of all losses at once in 99 %.
+        """Where the means of a loss lie in a run that reproduces this reference and has all iterations, so that its
+        own noise is small. A verdict on printed lines alone allows for theirs beside it.
 
         Raises:
             KeyError: no such loss.
         """
-        between = BETWEEN_RUNS[loss].window
-        quantile = band_quantile(len(LOSSES) * len(self.windows))
-        relative = np.hypot(self.errors[loss] / self.means[loss], between * math.sqrt(1 + 1 / len(self.runs)))
-        return [
-            Band(first, last, float(mean * math.exp(-quantile * sd)), float(mean * math.exp(quantile * sd)))
-            for (first, last), mean, sd in zip(self.windows, self.means[loss], relative, strict=True)
-        ]
+        bands = []
+        for number, (first, last) in enumerate(self.windows):
+            figures = self.figures(loss, number)
+            middle = float(np.mean([figure.value for figure in figures]))
+            tolerance, _ = allowed([Figure(middle, 0.0)], figures, WINDOW[loss], self.band_error)
+            bands.append(Band(first, last, math.exp(middle - tolerance), math.exp(middle + tolerance)))
+        return bands
 
 
 def load_reference(path: Path) -> Reference:

@@ -1,0 +1,249 @@
+"""The verdict: do runs reproduce a reference?
+
+    not reproduced  the recipe is another one, or a curve, the last epoch or the image quality lies outside what the
+                    reference allows, to whichever side
+    inconclusive    nothing lies outside, but something that had to be looked at is not there: the run did not get to
+                    its end, or its generator was not evaluated
+    reproduced      all was there and all lies inside
+
+The rule, its error rates and its limits: docs/convergence.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from gbench.convergence.comparison import Comparison, Figure, compare, log_mean
+from gbench.convergence.contrasts import CONTRASTS, Contrast
+from gbench.convergence.curves import LOSSES, Curves
+from gbench.convergence.recipe import Difference, differences, not_allowed
+from gbench.convergence.reference import Reference
+from gbench.convergence.spread import LAST_EPOCH, QUALITY, WINDOW
+
+Word = Literal["reproduced", "not reproduced", "inconclusive"]
+# Shares of true reproductions that each kind of comparison may call different, over all its comparisons together
+# (BAND_ERROR for the bands).
+CONTRAST_ERROR = 0.02
+LAST_EPOCH_ERROR = 0.005
+QUALITY_ERROR = 0.005
+NO_QUALITY = "quality"  # may be allowed to be missing, as a field of the recipe may differ
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run to judge.
+
+    model, recipe: None where nothing tells them, as for a log. quality: mean metrics of its test images, None where it
+    was not evaluated. ended: whether it came to its end.
+    """
+
+    source: str
+    model: str | None
+    curves: Curves
+    recipe: Mapping[str, Any] | None
+    quality: Mapping[str, float] | None
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A loss whose window means leave their band. share: by how much, on average over the windows outside."""
+
+    loss: str
+    share: float
+    low: float  # what the share may be, in the window that lies furthest outside
+    high: float
+    first_epoch: int  # of the first window outside
+    last_epoch: int  # of the last one
+    windows: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found. curves: the verdict on all but the recipe. reasons: the sentences that led to the verdict."""
+
+    verdict: Word
+    curves: Word
+    reasons: list[str]
+    recipe: list[Difference]
+    recipe_known: bool
+    allowed: list[str]
+    departures: list[Departure]
+    comparisons: list[Comparison]  # contrasts, last epoch, image quality
+    missing: list[str]
+    runs: list[str]
+    reference: str
+
+
+def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str] = ()) -> Verdict:
+    """Hold runs of one recipe against a reference.
+
+    Args:
+        allow: fields of the recipe that may differ; NO_QUALITY: the image quality may be missing.
+    """
+    allowed = set(allow)
+    recipe = _recipe(reference, subjects, allowed)
+    broken = [text for subject in subjects for text in _not_finite(subject)]
+    departures: list[Departure] = []
+    comparisons: list[Comparison] = []
+    missing = [text for subject in subjects for text in _missing(reference, subject, NO_QUALITY in allowed)]
+    if not broken:
+        departures = _departures(reference, subjects)
+        comparisons = [
+            *_contrasts(reference, subjects),
+            *_last_epoch(reference, subjects),
+            *_quality(reference, subjects),
+        ]
+    outside = [
+        *broken,
+        *(_said(departure) for departure in departures),
+        *(_said_comparison(one) for one in comparisons if not one.inside),
+    ]
+    curves: Word = "not reproduced" if outside else "inconclusive" if missing else "reproduced"
+    reasons = [f"recipe: {one.sentence}" for one in recipe] + (outside or missing)
+    return Verdict(
+        verdict="not reproduced" if recipe else curves,
+        curves=curves,
+        reasons=reasons,
+        recipe=recipe,
+        recipe_known=all(subject.recipe is not None for subject in subjects),
+        allowed=sorted(allowed),
+        departures=departures,
+        comparisons=comparisons,
+        missing=missing,
+        runs=[subject.source for subject in subjects],
+        reference=reference.description,
+    )
+
+
+def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]) -> list[Difference]:
+    found: dict[str, Difference] = {}
+    for subject in subjects:
+        if subject.recipe is not None:
+            for one in not_allowed(differences(dict(subject.recipe), reference.recipe), allowed):
+                found.setdefault(one.field, one)
+    return list(found.values())
+
+
+def _not_finite(subject: Subject) -> list[str]:
+    curves = subject.curves
+    return [
+        f"{subject.source}: {name} became NaN or infinite in epoch {curves.epochs[np.argmin(np.isfinite(values))]}"
+        for name, values in curves.losses.items()
+        if not np.isfinite(values).all()
+    ]
+
+
+def _missing(reference: Reference, subject: Subject, without_quality: bool) -> list[str]:
+    """What a verdict needs and the run does not have."""
+    said = []
+    epochs = np.unique(subject.curves.epochs)
+    lacking = np.setdiff1d(np.arange(1, reference.epochs + 1), epochs)
+    if len(lacking):
+        said.append(
+            f"{subject.source} is incomplete: no losses of {len(lacking)} of {reference.epochs} epochs, "
+            f"the first of them epoch {lacking[0]}"
+        )
+    elif not subject.ended:
+        said.append(f"{subject.source} is incomplete: it ended before its last step")
+    wanted = {name for run in reference.runs for name in run.quality or ()}
+    absent = sorted(wanted - set(subject.quality or ()))
+    if absent and not without_quality:
+        said.append(f"{subject.source}: image quality ({', '.join(absent)}) was not evaluated")
+    return said
+
+
+def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Departure]:
+    """The losses that leave their bands, in the windows that all runs have."""
+    found = []
+    for loss in LOSSES:
+        outside: list[tuple[int, int, Comparison]] = []
+        for place, (first, last) in enumerate(reference.windows):
+            windows = [subject.curves.window(loss, first, last) for subject in subjects]
+            runs = [log_mean([window.mean], [window.standard_error]) for window in windows if window is not None]
+            if len(runs) < len(subjects):
+                continue
+            comparison = compare(loss, runs, reference.figures(loss, place), WINDOW[loss], reference.band_error)
+            if not comparison.inside:
+                outside.append((first, last, comparison))
+        if outside:
+            furthest = max((comparison for _, _, comparison in outside), key=lambda one: abs(one.z))
+            share = float(np.mean([comparison.share for _, _, comparison in outside]))
+            found.append(
+                Departure(loss, share, furthest.low, furthest.high, outside[0][0], outside[-1][1], len(outside))
+            )
+    return found
+
+
+def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+    """Each contrast, where all runs have all windows."""
+    found = []
+    for contrast in CONTRASTS:
+        runs = [_figure(contrast, subject.curves, reference.windows) for subject in subjects]
+        whole = [run for run in runs if run is not None]
+        if len(whole) < len(subjects):
+            continue
+        references = [
+            contrast.figure(run.losses[contrast.loss].mean, run.losses[contrast.loss].standard_error)
+            for run in reference.runs
+        ]
+        found.append(compare(contrast.name, whole, references, contrast.between, CONTRAST_ERROR / len(CONTRASTS)))
+    return found
+
+
+def _figure(contrast: Contrast, curves: Curves, windows: Sequence[tuple[int, int]]) -> Figure | None:
+    found = [curves.window(contrast.loss, first, last) for first, last in windows]
+    whole = [window for window in found if window is not None]
+    if len(whole) < len(windows):
+        return None
+    return contrast.figure([window.mean for window in whole], [window.standard_error for window in whole])
+
+
+def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+    """Mean losses of the last epoch, the published result, where all runs have it."""
+    found = []
+    for loss in LOSSES:
+        windows = [subject.curves.window(loss, reference.epochs, reference.epochs) for subject in subjects]
+        runs = [log_mean([window.mean], [window.standard_error]) for window in windows if window is not None]
+        if len(runs) < len(subjects):
+            continue
+        references = [
+            log_mean([run.losses[loss].last_epoch], [run.losses[loss].last_epoch_standard_error])
+            for run in reference.runs
+        ]
+        name = f"{loss} of epoch {reference.epochs}"
+        found.append(compare(name, runs, references, LAST_EPOCH[loss], LAST_EPOCH_ERROR / len(LOSSES)))
+    return found
+
+
+def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+    """Mean metrics of the test images, where the reference and all runs have them."""
+    found = []
+    for metric, between in QUALITY.items():
+        values = [run.quality[metric] for run in reference.runs if run.quality and metric in run.quality]
+        own = [subject.quality[metric] for subject in subjects if subject.quality and metric in subject.quality]
+        if values and len(own) == len(subjects):
+            runs, references = ([log_mean([value], [0.0]) for value in group] for group in (own, values))
+            found.append(compare(metric, runs, references, between, QUALITY_ERROR / len(QUALITY)))
+    return found
+
+
+def _said(departure: Departure) -> str:
+    epochs = f"epoch {departure.first_epoch} on" if departure.windows > 1 else f"epoch {departure.first_epoch}"
+    return (
+        f"{departure.loss} leaves its band from {epochs}: {_shift(departure.share)} the reference in "
+        f"{departure.windows} windows up to epoch {departure.last_epoch} "
+        f"(allowed {departure.low:+.0%} to {departure.high:+.0%})"
+    )
+
+
+def _said_comparison(one: Comparison) -> str:
+    return f"{one.name} is {_shift(one.share)} the reference (allowed {one.low:+.1%} to {one.high:+.1%})"
+
+
+def _shift(share: float) -> str:
+    return f"{abs(share):.1%} {'above' if share > 0 else 'below'}"
