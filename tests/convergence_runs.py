@@ -7,15 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from run_folders import write_run
 
-from gbench.convergence.curves import LOSSES, of_lines
-from gbench.convergence.making import make_reference
-from gbench.convergence.recipe import recipe_of
-from gbench.convergence.reference import Reference
-from gbench.convergence.verdict import Subject
+from gbench.convergence.curves import LOSSES
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec
+from run_folders import write_run
 
 EPOCHS, STEPS = 40, 25  # of drawn runs, steps of an epoch
 SETTINGS = ("schedule.epochs=20", "schedule.epochs_decay=20")

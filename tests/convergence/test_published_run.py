@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convergence_runs import published_lines
 from support import Answer
 
+from convergence_runs import published_lines
 from gbench.convergence.curves import LOSSES, of_lines
 from gbench.convergence.making import windows_of
 from gbench.convergence.subjects import find_reference

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from convergence_runs import EPOCHS, SETTINGS, STEPS, convergence_run
 
+from convergence_runs import EPOCHS, SETTINGS, STEPS, convergence_run
 from gbench.convergence.making import make_reference
 from gbench.convergence.recipe import recipe_of
 from gbench.convergence.reference import Reference

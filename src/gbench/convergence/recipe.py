@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +18,17 @@ NO_MATTER = ("data.workers",)  # decides how fast, not what
 
 @dataclass(frozen=True)
 class Difference:
-    """A field in which a run's recipe is not the reference's."""
+    """A field in which a run's recipe is not the reference's. by: who says what it should be, in words."""
 
     field: str
     run: Any
     reference: Any
+    by: str = "the reference has"
 
     @property
     def sentence(self) -> str:
         """It in words."""
-        return f"{self.field} is {self.run}, the reference has {self.reference}"
+        return f"{self.field} is {self.run}, {self.by} {self.reference}"
 
 
 def recipe_of(spec: RunSpec) -> dict[str, Any]:
@@ -48,6 +50,28 @@ def differences(run: dict[str, Any], reference: dict[str, Any]) -> list[Differen
         for field in fields
         if run.get(field) != reference.get(field)
     ]
+
+
+def rate_otherwise(recipe: Mapping[str, Any], learning_rates: Sequence[Sequence[float]] | None) -> Difference | None:
+    """Where the learning rates that a run's optimisers really had are not what its own recipe means.
+
+    Upstream's linear policy (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `models/networks.py`, `get_scheduler`;
+    moved before each epoch): other policies are not looked at.
+
+    Args:
+        learning_rates: of G and of D in each epoch, as environment.json has them; None where nothing tells them.
+    """
+    if learning_rates is None or recipe["optim.lr_policy"] != "linear":
+        return None
+    epochs, decay = recipe["schedule.epochs"], recipe["schedule.epochs_decay"]
+    for epoch, rates in enumerate(learning_rates, 1):
+        meant = recipe["optim.lr"] * max(0.0, 1.0 - max(0, epoch + 1 - epochs) / (decay + 1))
+        for network, rate in zip("GD", rates, strict=True):
+            if not math.isclose(rate, meant, rel_tol=1e-6, abs_tol=1e-12):
+                return Difference(
+                    f"the learning rate of {network}'s optimiser in epoch {epoch}", rate, meant, "its recipe means"
+                )
+    return None
 
 
 def not_allowed(found: list[Difference], allow: Iterable[str]) -> list[Difference]:

@@ -20,7 +20,7 @@ import numpy as np
 from gbench.convergence.comparison import Comparison, Figure, compare, log_mean
 from gbench.convergence.contrasts import CONTRASTS, Contrast
 from gbench.convergence.curves import LOSSES, Curves
-from gbench.convergence.recipe import Difference, differences, not_allowed
+from gbench.convergence.recipe import Difference, differences, not_allowed, rate_otherwise
 from gbench.convergence.reference import Reference
 from gbench.convergence.spread import LAST_EPOCH, QUALITY, WINDOW
 
@@ -38,7 +38,7 @@ class Subject:
     """A run to judge.
 
     model, recipe: None where nothing tells them, as for a log. quality: mean metrics of its test images, None where it
-    was not evaluated. ended: whether it came to its end.
+    was not evaluated. ended: whether it came to its end. learning_rates: that ran, of G and D in each epoch.
     """
 
     source: str
@@ -47,6 +47,7 @@ class Subject:
     recipe: Mapping[str, Any] | None
     quality: Mapping[str, float] | None
     ended: bool
+    learning_rates: Sequence[Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Verdict:
 
 def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str] = ()) -> Verdict:
     """Hold runs of one recipe against a reference.
+
+    A run whose optimisers had other learning rates than its recipe means counts as one of another recipe.
 
     Args:
         allow: fields of the recipe that may differ; NO_QUALITY: the image quality may be missing.
@@ -126,6 +129,9 @@ def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]
         if subject.recipe is not None:
             for one in not_allowed(differences(dict(subject.recipe), reference.recipe), allowed):
                 found.setdefault(one.field, one)
+            ran = rate_otherwise(subject.recipe, subject.learning_rates)
+            if ran is not None:
+                found.setdefault(ran.field, ran)
     return list(found.values())
 
 
