@@ -80,7 +80,7 @@ def train(variant: str, seed: int, data: Path, out: Path) -> None:
 
 
 def quality(trainer: Trainer, data: Path) -> dict[str, float]:
-    """MAE on the [-1, 1] scale and mean PSNR in dB on 8 bits over the test pairs, with dropout and batch statistics on."""
+    """MAE on [-1, 1] and PSNR in dB on 8 bits, means over the test pairs, with dropout and batch statistics on."""
     config = trainer.spec.config.data.model_copy(
         update={"phase": "test", "load_size": CROP_SIZE, "flip": False, "shuffle": False}
     )

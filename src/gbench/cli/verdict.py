@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gbench.convergence.verdict import Subject, Verdict
     from gbench.settings.spec import RunSpec
 
-THIS_RUN = Path()  # of --check without a value
+THIS_RUN = Path("<the run that is made>")  # of --check without a value
 PATH = click.Path(path_type=Path)
 EXIT_CODES = {
     "reproduced": ExitCode.OK,

@@ -38,9 +38,12 @@ def _part(means: Sequence[float], errors: Sequence[float], share: tuple[float, f
     return log_mean(means[first:last], errors[first:last])
 
 
+WHOLE, FIRST_HALF, SECOND_HALF = (0.0, 1.0), (0.0, 0.5), (0.5, 1.0)
 CONTRASTS = (
-    Contrast("G_GAN over the whole run", "G_GAN", 0.03, (0, 1)),
-    Contrast("G_L1 over the whole run", "G_L1", 0.01, (0, 1)),
-    Contrast("D_real over the whole run", "D_real", 0.05, (0, 1)),
-    Contrast("D_fake over the whole run", "D_fake", 0.05, (0, 1)),
+    Contrast("G_GAN over the whole run", "G_GAN", 0.041, WHOLE),
+    Contrast("G_L1 over the whole run", "G_L1", 0.015, WHOLE),
+    Contrast("D_real over the whole run", "D_real", 0.042, WHOLE),
+    Contrast("D_fake over the whole run", "D_fake", 0.047, WHOLE),
+    Contrast("G_GAN, second half to first", "G_GAN", 0.017, SECOND_HALF, FIRST_HALF),
+    Contrast("G_L1, second half to first", "G_L1", 0.010, SECOND_HALF, FIRST_HALF),
 )

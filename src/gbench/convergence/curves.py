@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,24 +44,38 @@ class Curves:
         """The last epoch there is anything of; 0 where there is nothing."""
         return int(self.epochs[-1]) if len(self.epochs) else 0
 
-    def window(self, loss: str, first: int, last: int) -> Window | None:
+    def window(self, loss: str, first: int, last: int, share: float | None = None) -> Window | None:
         """Epochs `first` to `last` of a loss, None where an epoch among them has no value.
 
         Neighbouring iterations depend on each other, and an epoch draws its images without replacement; so where epochs
         have enough values, the standard error of the mean comes from the spread of the epochs' means about their trend.
+
+        Args:
+            share: spread of single losses as a share of their mean, where more than this window tells it.
         """
         inside = (self.epochs >= first) & (self.epochs <= last)
         values, epochs = self.losses[loss][inside], self.epochs[inside]
         counts = np.bincount(epochs - first, minlength=last - first + 1) if len(values) else np.zeros(1)
         if len(values) < 2 or not counts.all():
             return None
-        sd = float(values.std(ddof=1))
-        error = sd / math.sqrt(len(values))
+        mean, sd = float(values.mean()), float(values.std(ddof=1))
+        error = (sd if share is None else share * mean) / math.sqrt(len(values))
         if len(counts) >= 5 and counts.min() >= 20:
             means = np.bincount(epochs - first, weights=values) / counts
             # Differences between neighbours: a trend through the window is no error of its mean.
             error = math.sqrt(float(np.mean(np.diff(means) ** 2)) / 2 / len(counts))
-        return Window(float(values.mean()), sd, error, len(values))
+        return Window(mean, sd, error, len(values))
+
+    def windows(self, loss: str, places: Sequence[tuple[int, int]]) -> list[Window | None]:
+        """A loss over windows of epochs (first and last one).
+
+        Losses of D are skewed: a window of few lines that caught no large one has a mean that is too small, and a
+        spread that is far too small. So the error of few lines' mean comes from the spread in all windows, as a share.
+        """
+        found = [self.window(loss, first, last) for first, last in places]
+        squares = [(one.sd / one.mean) ** 2 for one in found if one is not None and one.mean > 0]
+        share = math.sqrt(sum(squares) / len(squares)) if squares else None
+        return [self.window(loss, first, last, share) for first, last in places]
 
 
 def of_run(folder: RunFolder) -> Curves:

@@ -55,7 +55,7 @@ def make_reference(
 
 
 def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:
-    found = [one.curves.window(name, *window) for window in [*windows, (epochs, epochs)]]
+    found = one.curves.windows(name, [*windows, (epochs, epochs)])
     if any(window is None for window in found):
         first, last = [*windows, (epochs, epochs)][found.index(None)]
         raise UsageError(
@@ -65,14 +65,13 @@ def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) 
     whole = [window for window in found if window is not None]
     if not np.isfinite([window.mean for window in whole]).all():
         raise UsageError(f"{one.source}: {name} became NaN or infinite", "a reference is made from runs that trained")
-    last_window, last_epoch = whole[-2], whole[-1]
+    last_epoch = whole[-1]
     return LossWindows(
         mean=[_short(window.mean) for window in whole[:-1]],
         sd=[_short(window.sd) for window in whole[:-1]],
         standard_error=[_short(window.standard_error) for window in whole[:-1]],
         last_epoch=_short(last_epoch.mean),
-        # The spread of a few lines is hardly known; that of the window around them is.
-        last_epoch_standard_error=_short(last_window.sd / last_epoch.count**0.5),
+        last_epoch_standard_error=_short(last_epoch.standard_error),
     )
 
 

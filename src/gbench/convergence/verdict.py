@@ -168,8 +168,9 @@ def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Depar
     found = []
     for loss in LOSSES:
         outside: list[tuple[int, int, Comparison]] = []
+        curves = [subject.curves.windows(loss, reference.windows) for subject in subjects]
         for place, (first, last) in enumerate(reference.windows):
-            windows = [subject.curves.window(loss, first, last) for subject in subjects]
+            windows = [each[place] for each in curves]
             runs = [log_mean([window.mean], [window.standard_error]) for window in windows if window is not None]
             if len(runs) < len(subjects):
                 continue
@@ -202,7 +203,7 @@ def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Compar
 
 
 def _figure(contrast: Contrast, curves: Curves, windows: Sequence[tuple[int, int]]) -> Figure | None:
-    found = [curves.window(contrast.loss, first, last) for first, last in windows]
+    found = curves.windows(contrast.loss, windows)
     whole = [window for window in found if window is not None]
     if len(whole) < len(windows):
         return None
@@ -213,7 +214,8 @@ def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Compa
     """Mean losses of the last epoch, the published result, where all runs have it."""
     found = []
     for loss in LOSSES:
-        windows = [subject.curves.window(loss, reference.epochs, reference.epochs) for subject in subjects]
+        places = [*reference.windows, (reference.epochs, reference.epochs)]
+        windows = [subject.curves.windows(loss, places)[-1] for subject in subjects]
         runs = [log_mean([window.mean], [window.standard_error]) for window in windows if window is not None]
         if len(runs) < len(subjects):
             continue
