@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gbench.errors import UsageError
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import ModelConfig, RunSpec
 
 SECTIONS = ("network", "optim", "data")
 SCHEDULE = ("epochs", "epochs_decay", "max_steps", "until_ci", "max_time_s", "drop_last")
@@ -33,23 +33,30 @@ class Difference:
 
 def recipe_of(spec: RunSpec) -> dict[str, Any]:
     """The recipe as dotted names and values. Seed, precision, device and machine are no part of it."""
-    config = spec.config.model_dump(mode="json")
-    recipe = {f"{section}.{key}": value for section in SECTIONS for key, value in config[section].items()}
-    recipe.update({f"schedule.{key}": config["schedule"][key] for key in SCHEDULE})
+    recipe = {"batch_size": spec.batch_size, "dataset": spec.dataset, **_settings(spec.config)}
     if spec.config.optim.lr_policy != "step":
         del recipe["optim.lr_decay_iters"]
-    kept = {key: value for key, value in recipe.items() if key not in NO_MATTER}
-    return {"batch_size": spec.batch_size, "dataset": spec.dataset, **kept}
+    return recipe
 
 
-def differences(run: dict[str, Any], reference: dict[str, Any]) -> list[Difference]:
-    """The fields in which two recipes differ, in the reference's order; one that a side lacks is None there."""
+def _settings(config: ModelConfig) -> dict[str, Any]:
+    values = config.model_dump(mode="json")
+    found = {f"{section}.{key}": value for section in SECTIONS for key, value in values[section].items()}
+    found.update({f"schedule.{key}": values["schedule"][key] for key in SCHEDULE})
+    return {key: value for key, value in found.items() if key not in NO_MATTER}
+
+
+def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[Difference]:
+    """The fields in which two recipes differ, in the reference's order.
+
+    A field that one of them lacks has its default there: an older gbench did not know it.
+    """
+    defaults = _settings(ModelConfig())
     fields = [*reference, *(field for field in run if field not in reference)]
-    return [
-        Difference(field, run.get(field), reference.get(field))
-        for field in fields
-        if run.get(field) != reference.get(field)
+    found = [
+        Difference(field, *(recipe.get(field, defaults.get(field)) for recipe in (run, reference))) for field in fields
     ]
+    return [one for one in found if one.run != one.reference]
 
 
 def rate_otherwise(recipe: Mapping[str, Any], learning_rates: Sequence[Sequence[float]] | None) -> Difference | None:
@@ -96,7 +103,7 @@ def one_recipe(found: Sequence[tuple[str | None, Mapping[str, Any]]]) -> tuple[s
         raise UsageError("a log does not tell its recipe", "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION with it")
     model, recipe = found[0]
     for _, other in found[1:]:
-        apart = differences(dict(other), dict(recipe))
+        apart = differences(other, recipe)
         if apart:
             raise UsageError(
                 f"the runs have different recipes: {apart[0].field} is {apart[0].run} and {apart[0].reference}",

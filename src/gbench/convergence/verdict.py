@@ -127,7 +127,7 @@ def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]
     found: dict[str, Difference] = {}
     for subject in subjects:
         if subject.recipe is not None:
-            for one in not_allowed(differences(dict(subject.recipe), reference.recipe), allowed):
+            for one in not_allowed(differences(subject.recipe, reference.recipe), allowed):
                 found.setdefault(one.field, one)
             ran = rate_otherwise(subject.recipe, subject.learning_rates)
             if ran is not None:
