@@ -20,14 +20,9 @@ NEEDED = ("model", "batch_size", "device_count", "precision")
 @click.option(
     "--resume", "resume_dir", type=click.Path(path_type=Path), help="Go on with this run, from its last checkpoint."
 )
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    help="This many runs, with --seed and the seeds after it, and one verdict on them all.",
-)
 @verdict_options
 @run_options
-def converge(resume_dir: Path | None, seeds: int | None, **given: Any) -> None:
+def converge(resume_dir: Path | None, **given: Any) -> None:
     """Train MODEL to its end by its convergence recipe, and write its CNDB record.
 
     The recipe is upstream's: 100 epochs and 100 more with the rate falling to zero. Checkpoints as it goes; SIGTERM and
@@ -53,22 +48,21 @@ def converge(resume_dir: Path | None, seeds: int | None, **given: Any) -> None:
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     asked = Asked.taken_from(given)
-    judged = asked.of_this_run or seeds is not None
     # launch.sh's documentation exports RUN_MODEL_FILE for one kind of run or the other: this command is one kind.
     environ = {name: value for name, value in os.environ.items() if name != "RUN_MODEL_FILE"}
     if asked.of_runs_there:
-        _require_no_run(given, asked, resume_dir, seeds)
+        _require_no_run(given, asked, resume_dir)
         if asked.add_reference:
             spec = resolved_of({**given, "recipe": "convergence"}, environ).spec if given["model"] else None
             verdict.add_reference(asked, spec, as_json)
             return
         click.get_current_context().exit(verdict.check_runs(asked, as_json))
     if resume_dir is not None:
-        if given["model"] is not None or seeds is not None:
+        if given["model"] is not None or asked.seeds is not None:
             raise UsageError("--resume takes all from its run folder", "leave out MODEL, what follows it, and --seeds")
         from gbench.runfolder import RunFolder
 
-        reference = verdict.reference_of(asked, RunFolder(resume_dir).spec()) if judged else None
+        reference = verdict.reference_of(asked, RunFolder(resume_dir).spec()) if asked.judges_own else None
         finished = [resume(resume_dir, os.environ, Terminal(quiet))]
     else:
         missing = next((name for name in NEEDED if given[name] is None), None)
@@ -77,34 +71,38 @@ def converge(resume_dir: Path | None, seeds: int | None, **given: Any) -> None:
         resolved = resolved_of({**given, "recipe": "convergence"}, environ)
         if resolved.spec.recipe == "performance":
             raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")
-        reference = verdict.reference_of(asked, resolved.spec) if judged else None
+        reference = verdict.reference_of(asked, resolved.spec) if asked.judges_own else None
         if dry_run:
             show_plan(resolved, rebuild, as_json)
             return
         finished = []
-        for number in range(seeds or 1):
+        for number in range(asked.seeds or 1):
             new = {"run_id": new_run_id(resolved.spec.model), "seed": resolved.spec.seed + number}
             spec = resolved.spec.model_copy(update=new)
             finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0))
     found = reference and verdict.verdict_on(asked, reference, [one.folder.path for one in finished])
     if as_json:
         runs = [finished_json(one) for one in finished]
-        values = runs[0] if seeds is None else {"runs": runs}
+        values = runs[0] if asked.seeds is None else {"runs": runs}
         print_json({**values, "verdict": verdict.verdict_json(found)} if found else values)
     else:
         for one in finished:
             print_finished(one)
         if found:
             verdict.print_verdict(found)
-    if found and found.verdict != "reproduced":
-        click.get_current_context().exit(verdict.EXIT_CODES[found.verdict])
-    tell_not_stored(finished)
+    try:
+        tell_not_stored(finished)
+    finally:  # its exit code gives way to that of a verdict
+        if found and found.verdict != "reproduced":
+            click.get_current_context().exit(verdict.EXIT_CODES[found.verdict])
 
 
-def _require_no_run(given: dict[str, Any], asked: Asked, resume_dir: Path | None, seeds: int | None) -> None:
+def _require_no_run(given: dict[str, Any], asked: Asked, resume_dir: Path | None) -> None:
     """Raises UsageError where runs that are there are asked about and one to be made is described."""
-    if resume_dir is not None or seeds is not None:
-        raise UsageError("--check RUN and --add-reference start nothing", "leave out --resume and --seeds")
+    if resume_dir is not None or asked.judges_own:
+        raise UsageError(
+            "--check RUN and --add-reference start nothing", "leave out --resume, --seeds and a --check without RUN"
+        )
     if given["model"] is not None and not asked.add_reference:
         raise UsageError(
             f"--check {asked.check[0]} judges a run that is there, and MODEL {given['model']} would make one",

@@ -31,6 +31,7 @@ class Asked:
     """The options below."""
 
     check: tuple[Path, ...]
+    seeds: int | None
     reference: Path | None
     allow: tuple[str, ...]
     evaluation: tuple[Path, ...]
@@ -43,27 +44,33 @@ class Asked:
     def taken_from(cls, given: dict[str, Any]) -> Asked:
         """Take the options out of a command's keywords. Raises UsageError: they contradict each other."""
         asked = cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
+        if asked.check and asked.add_reference:
+            raise UsageError("--check and --add-reference exclude each other", "make the reference first")
         if asked.add_reference and asked.out is None:
             raise UsageError("--add-reference needs --out", "say which file to write: --out my-reference.yaml")
-        if asked.add_reference and asked.check:
-            raise UsageError("--check and --add-reference exclude each other", "make the reference first")
-        subjects = asked.add_reference or asked.check
+        if (asked.out or asked.description or asked.quality_images) and not asked.add_reference:
+            raise UsageError(
+                "--out, --description and --quality-images are of --add-reference", "give it, or leave them out"
+            )
+        if (asked.reference or asked.allow) and not (asked.check or asked.judges_own):
+            raise UsageError("--reference and --allow are of --check and --seeds", "give one of them")
+        subjects = asked.add_reference or (() if asked.judges_own else asked.check)
         if asked.evaluation and len(asked.evaluation) != len(subjects):
             raise UsageError(
-                f"--evaluation is given {len(asked.evaluation)} times for {len(subjects)} runs",
+                f"--evaluation is given {len(asked.evaluation)} times for {len(subjects)} runs that are there",
                 "give one for each run, or none",
             )
         return asked
 
     @property
-    def of_this_run(self) -> bool:
-        """Whether a run is to be made, and judged."""
-        return THIS_RUN in self.check
+    def judges_own(self) -> bool:
+        """Whether what this command runs is judged."""
+        return THIS_RUN in self.check or self.seeds is not None
 
     @property
     def of_runs_there(self) -> bool:
-        """Whether no run is to be made."""
-        return bool(self.add_reference) or (bool(self.check) and not self.of_this_run)
+        """Whether it is about runs that are there, so that none is made."""
+        return bool(self.add_reference or set(self.check) - {THIS_RUN})
 
 
 verdict_options = bundle(
@@ -77,6 +84,11 @@ verdict_options = bundle(
             metavar="[RUN]",
             help="Verdict on a run folder or an upstream log, several times for runs of one set; without RUN: on the "
             "run that this command makes.",
+        ),
+        click.option(
+            "--seeds",
+            type=click.IntRange(min=1),
+            help="This many runs, with --seed and the seeds after it, and one verdict on them all.",
         ),
         click.option("--reference", type=PATH, metavar="FILE", help="Held against; else the model's own reference."),
         click.option(

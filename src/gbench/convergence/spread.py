@@ -8,7 +8,7 @@ reference or under judgement are pooled with it.
 from __future__ import annotations
 
 # What the assumption weighs against runs of one's own, and how well it is known.
-DEGREES_OF_FREEDOM = 4.0
+DEGREES_OF_FREEDOM = 8.0
 
 WINDOW = {"G_GAN": 0.069, "G_L1": 0.017, "D_real": 0.098, "D_fake": 0.099}  # of the mean over a window of epochs
 LAST_EPOCH = WINDOW
