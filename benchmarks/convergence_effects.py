@@ -109,7 +109,8 @@ def train_all(data: Path, out: Path, seeds: int) -> None:
 
 
 def table(out: Path) -> dict[str, Any]:
-    """Of each run that has come to its end: natural logarithms of its window means, its image quality, and by what
+    """Of each run that has come to its end: natural logarithms of its window means and of the
+    spreads of single losses as shares of them, its image quality, and by what
     factor the variance of a window's mean exceeds that of as many independent iterations."""
     found: dict[str, Any] = {}
     for variant in VARIANTS:
@@ -123,6 +124,10 @@ def table(out: Path) -> dict[str, Any]:
                 {
                     "log_means": {
                         name: [round(math.log(one.mean), 4) for one in found_windows if one]
+                        for name, found_windows in windows.items()
+                    },
+                    "log_spreads": {
+                        name: [round(math.log(one.sd / one.mean), 4) for one in found_windows if one]
                         for name, found_windows in windows.items()
                     },
                     "quality": json.loads((place / "quality.json").read_text()),

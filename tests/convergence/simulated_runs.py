@@ -18,8 +18,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from gbench.convergence.contrasts import CONTRASTS
-from gbench.convergence.curves import LOSSES, Curves, Window
+from gbench.convergence.contrasts import CONTRASTS, Contrast
+from gbench.convergence.curves import LOSSES, Curves, Summary, Window
 from gbench.convergence.making import make_reference
 from gbench.convergence.reference import Reference, load_reference
 from gbench.convergence.verdict import Subject, Verdict, judge
@@ -44,7 +44,7 @@ class Drawn(Curves):
         found: Window = self.drawn[loss, first, last]  # type: ignore[attr-defined]
         if share is None:
             return found
-        return replace(found, standard_error=share * found.mean / math.sqrt(found.count))
+        return replace(found, standard_error=max(found.sd, share * found.mean) / math.sqrt(found.count))
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class Simulator:
         return np.array([np.divide(loss.sd, loss.mean) for loss in losses])
 
     def table(self, variant: str) -> Floats:
-        """Log window means and log metrics of the measured runs of a variant, (runs, 4 * 20 + 2)."""
+        """Log window means, log spreads and log metrics of the measured runs of a variant, (runs, 2 * 4 * 20 + 2)."""
         return np.array(
             [
-                [*(value for name in LOSSES for value in run["log_means"][name])]
+                [value for kind in ("log_means", "log_spreads") for name in LOSSES for value in run[kind][name]]
                 + [math.log(run["quality"][metric]) for metric in METRICS]
                 for run in self.measured[variant]
             ]
@@ -106,13 +106,13 @@ class Simulator:
     @cached_property
     def residuals(self) -> Floats:
         """Deviations of measured runs from the mean of their variant, scaled so that a random sum of them has the
-        pooled between-run covariance, (runs, 82)."""
+        pooled between-run covariance, (runs, 162)."""
         groups = [self.table(variant) for variant in ("reference", "lr_doubled")]
         centred = np.concatenate([group - group.mean(axis=0) for group in groups])
         return centred / math.sqrt(sum(len(group) - 1 for group in groups))
 
     def effect(self, variant: str) -> Floats:
-        """What a variant shifts, against the reference's recipe, (82,)."""
+        """What a variant shifts, against the reference's recipe, (162,)."""
         shift: Floats = self.table(variant).mean(axis=0) - self.table("reference").mean(axis=0)
         return shift
 
@@ -120,7 +120,9 @@ class Simulator:
         """A run with its end and its evaluation. lines: printed ones an epoch; None: all iterations are known."""
         between = self.rng.standard_normal(len(self.residuals)) @ self.residuals * self.spread
         shift = self.effect(variant) + between
-        means = np.exp(self.log_means + shift[:-2].reshape(self.log_means.shape))
+        means, shares = np.exp(
+            np.array([self.log_means, np.log(self.share_sd)]) + shift[:-2].reshape(2, *self.log_means.shape)
+        )
         quality = {
             metric: math.log(self.published.runs[0].quality[metric]) + change  # type: ignore[index]
             for metric, change in zip(METRICS, shift[-2:], strict=True)
@@ -131,7 +133,7 @@ class Simulator:
             for place, (first, end) in enumerate([*self.published.windows, (last, last)]):
                 column = min(place, len(self.published.windows) - 1)
                 count = (end - first + 1) * (lines or ITERATIONS)
-                windows[name, first, end] = self.window(means[row, column], self.share_sd[row, column], count)
+                windows[name, first, end] = self.window(means[row, column], shares[row, column], count)
         metrics = {metric: math.exp(value) for metric, value in quality.items()}
         return Subject("drawn", None, Drawn(last, windows), None, metrics, True)
 
@@ -161,21 +163,25 @@ def build(seed: int = 0, spread: float = 1.0) -> Simulator:
     return Simulator(load_reference(PUBLISHED), measured, np.random.default_rng(seed), spread)
 
 
+def contrast_of(contrast: Contrast, values: Floats) -> float:
+    """A contrast of a run's row of `Simulator.table`."""
+    means, shares = np.exp(values[:-2]).reshape(2, len(LOSSES), -1)[:, LOSSES.index(contrast.loss)]
+    return contrast.figure(Summary(list(means), list(means * shares), [0.0] * len(means), [1] * len(means))).value
+
+
 def spreads(simulator: Simulator) -> dict[str, float]:
     """Between-run standard deviations of the measured runs, for `gbench.convergence.spread` and `contrasts`."""
-    residuals = simulator.residuals
-    windows = residuals[:, :-2].reshape(len(residuals), len(LOSSES), -1)
-    found = {
-        f"{name}, a window": float(np.sqrt((windows[:, row] ** 2).sum(axis=0).mean()))
-        for row, name in enumerate(LOSSES)
-    }
+    groups = [simulator.table(variant) for variant in ("reference", "lr_doubled")]
+    free = sum(len(group) - 1 for group in groups)
+
+    def pooled(values: list[Floats]) -> float:
+        squares = sum(((each - each.mean(axis=0)) ** 2).sum(axis=0) for each in values)
+        return math.sqrt(float(np.mean(squares)) / free)
+
+    windows = [group[:, : (group.shape[1] - 2) // 2].reshape(len(group), len(LOSSES), -1) for group in groups]
+    found = {f"{name}, a window": pooled([each[:, row] for each in windows]) for row, name in enumerate(LOSSES)}
     for contrast in CONTRASTS:
-        values = np.exp(simulator.table("reference").mean(axis=0)[:-2].reshape(len(LOSSES), -1))
-        row = LOSSES.index(contrast.loss)
-        none = [0.0] * windows.shape[2]
-        middle = contrast.figure(list(values[row]), none).value
-        apart = [contrast.figure(list(values[row] * np.exp(run[row])), none).value - middle for run in windows]
-        found[contrast.name] = math.sqrt(sum(value**2 for value in apart))
+        found[contrast.name] = pooled([np.array([contrast_of(contrast, run) for run in group]) for group in groups])
     for place, metric in enumerate(METRICS):
-        found[metric] = float(np.sqrt((residuals[:, place - len(METRICS)] ** 2).sum()))
+        found[metric] = pooled([group[:, place - len(METRICS)] for group in groups])
     return found

@@ -11,7 +11,7 @@ from gbench.convergence.contrasts import CONTRASTS
 from gbench.convergence.curves import LOSSES
 from gbench.convergence.spread import LAST_EPOCH, QUALITY, WINDOW
 
-DRAWS = 60
+DRAWS = 40
 
 
 def shares(variant: str, case: Case) -> dict[str, float]:
@@ -19,7 +19,7 @@ def shares(variant: str, case: Case) -> dict[str, float]:
     return {word: count / DRAWS for word, count in found.items()}
 
 
-@pytest.mark.parametrize("case", [Case(), Case(seeds=5), Case(lines=PRINTED), Case(own=5), Case(spread=1.5)], ids=str)
+@pytest.mark.parametrize("case", [Case(), Case(seeds=5), Case(lines=PRINTED), Case(own=5)], ids=str)
 def test_true_reproductions_pass(case: Case) -> None:
     assert shares("reference", case)["reproduced"] >= 0.9  # 95 % and more in the long run: docs/convergence.md
 
@@ -32,7 +32,7 @@ def test_a_wrong_lambda_and_a_dead_discriminator_are_found(variant: str, case: C
 
 def test_a_doubled_learning_rate_is_found_by_sets_of_own_runs() -> None:
     single, sets = (shares("lr_doubled", case)["not reproduced"] for case in (Case(own=5), Case(own=5, seeds=5)))
-    assert sets >= 0.7 and sets > single
+    assert sets >= 0.9 and sets > single
 
 
 def test_the_spreads_assumed_are_the_ones_measured() -> None:

@@ -21,10 +21,14 @@ LEAST = 5e-4  # half the last digit of a printed loss: a mean of zero has no log
 
 @dataclass(frozen=True)
 class Figure:
-    """A logarithm of one run's mean (or a difference of such), and its standard error from the noise within the run."""
+    """A logarithm of one run's mean (or a difference of such), and its standard error from the noise within the run.
+
+    count: of single losses that the error comes from.
+    """
 
     value: float
     standard_error: float
+    count: float
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,17 @@ class Comparison:
         return self.low <= self.share <= self.high
 
 
-def log_mean(means: Sequence[float], errors: Sequence[float]) -> Figure:
-    """The logarithm of the mean of window means with these standard errors."""
+def log_mean(means: Sequence[float], errors: Sequence[float], counts: Sequence[float]) -> Figure:
+    """The logarithm of the mean of window means with these standard errors, from so many losses each."""
     mean = max(float(np.mean(means)), LEAST)
-    return Figure(math.log(mean), math.sqrt(float(np.sum(np.square(errors)))) / len(means) / mean)
+    return Figure(math.log(mean), math.sqrt(float(np.sum(np.square(errors)))) / len(means) / mean, sum(counts))
 
 
 def minus(one: Figure, other: Figure) -> Figure:
     """The difference of two figures of one run from different epochs."""
-    return Figure(one.value - other.value, math.hypot(one.standard_error, other.standard_error))
+    return Figure(
+        one.value - other.value, math.hypot(one.standard_error, other.standard_error), min(one.count, other.count)
+    )
 
 
 def compare(
@@ -80,15 +86,17 @@ def compare(
 def allowed(runs: Sequence[Figure], references: Sequence[Figure], between: float, error: float) -> tuple[float, float]:
     """How far apart the two means may be, and the standard error of their difference."""
     squares, degrees = between**2 * DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM
-    within = 0.0
+    within = uncertain = 0.0
     for group in (runs, references):
         values = np.array([one.value for one in group])
         squares += float(np.sum((values - values.mean()) ** 2))
         degrees += len(group) - 1
-        within += sum(one.standard_error**2 for one in group) / len(group) ** 2
+        for one in group:
+            part = (one.standard_error / len(group)) ** 2
+            within += part
+            uncertain += part**2 / max(one.count - 1, 1)
     across = squares / degrees * (1 / len(runs) + 1 / len(references))
     total = within + across
-    # Satterthwaite (1946): the noise within runs is known well, the spread between them is not.
-    freedom = degrees * (total / across) ** 2
+    freedom = total**2 / (across**2 / degrees + uncertain)  # Satterthwaite (1946)
     standard_error = math.sqrt(total)
-    return t_quantile(1 - error / 2, min(freedom, 1e4)) * standard_error, standard_error
+    return t_quantile(1 - error / 2, min(max(freedom, 1.0), 1e4)) * standard_error, standard_error

@@ -33,6 +33,26 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """A loss in each of several windows: their values side by side."""
+
+    mean: list[float]
+    sd: list[float]
+    standard_error: list[float]
+    count: list[int]
+
+    @classmethod
+    def of(cls, windows: Sequence[Window]) -> Summary:
+        """Put windows side by side."""
+        return cls(
+            [one.mean for one in windows],
+            [one.sd for one in windows],
+            [one.standard_error for one in windows],
+            [one.count for one in windows],
+        )
+
+
+@dataclass(frozen=True)
 class Curves:
     """Losses in the order they came; `epochs[i]` is the epoch, from 1, of `losses[name][i]`."""
 
@@ -59,7 +79,7 @@ class Curves:
         if len(values) < 2 or not counts.all():
             return None
         mean, sd = float(values.mean()), float(values.std(ddof=1))
-        error = (sd if share is None else share * mean) / math.sqrt(len(values))
+        error = max(sd, (share or 0.0) * mean) / math.sqrt(len(values))
         if len(counts) >= 5 and counts.min() >= 20:
             means = np.bincount(epochs - first, weights=values) / counts
             # Differences between neighbours: a trend through the window is no error of its mean.
@@ -70,7 +90,8 @@ class Curves:
         """A loss over windows of epochs (first and last one).
 
         Losses of D are skewed: a window of few lines that caught no large one has a mean that is too small, and a
-        spread that is far too small. So the error of few lines' mean comes from the spread in all windows, as a share.
+        spread that is far too small. So the error of its mean comes from the spread in all windows, as a share, where
+        that is larger.
         """
         found = [self.window(loss, first, last) for first, last in places]
         squares = [(one.sd / one.mean) ** 2 for one in found if one is not None and one.mean > 0]

@@ -70,6 +70,7 @@ def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) 
         mean=[_short(window.mean) for window in whole[:-1]],
         sd=[_short(window.sd) for window in whole[:-1]],
         standard_error=[_short(window.standard_error) for window in whole[:-1]],
+        count=[window.count for window in whole[:-1]],
         last_epoch=_short(last_epoch.mean),
         last_epoch_standard_error=_short(last_epoch.standard_error),
     )

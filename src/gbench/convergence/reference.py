@@ -30,11 +30,13 @@ class Frozen(BaseModel):
 
 
 class LossWindows(Frozen):
-    """One loss of one run, a value a window: its mean, the spread of single losses, the mean's standard error."""
+    """One loss of one run, a value a window: its mean, the spread of single losses, the mean's standard error, and
+    how many losses there are."""
 
     mean: list[float]
     sd: list[float]
     standard_error: list[float]
+    count: list[PositiveInt]
     last_epoch: float  # mean
     last_epoch_standard_error: float
 
@@ -77,7 +79,8 @@ class Reference(Frozen):
                 if name not in run.losses:
                     raise ValueError(f"{run.source} has no {name}")
                 loss = run.losses[name]
-                if not len(loss.mean) == len(loss.sd) == len(loss.standard_error) == len(self.windows):
+                lengths = {len(values) for values in (loss.mean, loss.sd, loss.standard_error, loss.count)}
+                if lengths != {len(self.windows)}:
                     raise ValueError(f"{run.source}: {name} has not one value for each of {len(self.windows)} windows")
                 if not min(loss.mean) > 0:
                     raise ValueError(f"{run.source}: {name} has a mean that is not positive")
@@ -96,7 +99,7 @@ class Reference(Frozen):
     def figures(self, loss: str, window: int) -> list[Figure]:
         """Each run's mean of a loss over a window (counted from 0)."""
         losses = [run.losses[loss] for run in self.runs]
-        return [log_mean([one.mean[window]], [one.standard_error[window]]) for one in losses]
+        return [log_mean([one.mean[window]], [one.standard_error[window]], [one.count[window]]) for one in losses]
 
     def bands(self, loss: str) -> list[Band]:
         """Where the means of a loss lie in a run that reproduces this reference and has all iterations, so that its
@@ -109,7 +112,7 @@ class Reference(Frozen):
         for number, (first, last) in enumerate(self.windows):
             figures = self.figures(loss, number)
             middle = float(np.mean([figure.value for figure in figures]))
-            tolerance, _ = allowed([Figure(middle, 0.0)], figures, WINDOW[loss], self.band_error)
+            tolerance, _ = allowed([Figure(middle, 0.0, 1)], figures, WINDOW[loss], self.band_error)
             bands.append(Band(first, last, math.exp(middle - tolerance), math.exp(middle + tolerance)))
         return bands
 

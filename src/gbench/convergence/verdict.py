@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gbench.convergence.comparison import Comparison, Figure, compare, log_mean
-from gbench.convergence.contrasts import CONTRASTS, Contrast
-from gbench.convergence.curves import LOSSES, Curves
+from gbench.convergence.comparison import Comparison, compare, log_mean
+from gbench.convergence.contrasts import CONTRASTS
+from gbench.convergence.curves import LOSSES, Curves, Summary, Window
 from gbench.convergence.recipe import Difference, differences, not_allowed, rate_otherwise
 from gbench.convergence.reference import Reference
 from gbench.convergence.spread import LAST_EPOCH, QUALITY, WINDOW
@@ -171,7 +171,11 @@ def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Depar
         curves = [subject.curves.windows(loss, reference.windows) for subject in subjects]
         for place, (first, last) in enumerate(reference.windows):
             windows = [each[place] for each in curves]
-            runs = [log_mean([window.mean], [window.standard_error]) for window in windows if window is not None]
+            runs = [
+                log_mean([window.mean], [window.standard_error], [window.count])
+                for window in windows
+                if window is not None
+            ]
             if len(runs) < len(subjects):
                 continue
             comparison = compare(loss, runs, reference.figures(loss, place), WINDOW[loss], reference.band_error)
@@ -187,41 +191,51 @@ def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Depar
 
 
 def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
-    """Each contrast, where all runs have all windows."""
-    found = []
+    """Each contrast that the reference and all runs show."""
+    shown = []
     for contrast in CONTRASTS:
-        runs = [_figure(contrast, subject.curves, reference.windows) for subject in subjects]
-        whole = [run for run in runs if run is not None]
-        if len(whole) < len(subjects):
-            continue
-        references = [
-            contrast.figure(run.losses[contrast.loss].mean, run.losses[contrast.loss].standard_error)
-            for run in reference.runs
-        ]
-        found.append(compare(contrast.name, whole, references, contrast.between, CONTRAST_ERROR / len(CONTRASTS)))
-    return found
+        own = [_summary(subject.curves.windows(contrast.loss, reference.windows)) for subject in subjects]
+        runs = [one for one in own if one is not None and contrast.fits(one)]
+        trusted = [run.losses[contrast.loss] for run in reference.runs]
+        if len(runs) == len(subjects) and all(contrast.fits(one) for one in trusted):
+            shown.append((contrast, runs, trusted))
+    return [
+        compare(
+            contrast.name,
+            [contrast.figure(one) for one in runs],
+            [contrast.figure(one) for one in trusted],
+            contrast.between,
+            CONTRAST_ERROR / len(shown),
+        )
+        for contrast, runs, trusted in shown
+    ]
 
 
-def _figure(contrast: Contrast, curves: Curves, windows: Sequence[tuple[int, int]]) -> Figure | None:
-    found = curves.windows(contrast.loss, windows)
-    whole = [window for window in found if window is not None]
-    if len(whole) < len(windows):
-        return None
-    return contrast.figure([window.mean for window in whole], [window.standard_error for window in whole])
+def _summary(windows: Sequence[Window | None]) -> Summary | None:
+    """The windows of a run that has all of them."""
+    whole = [window for window in windows if window is not None]
+    return Summary.of(whole) if len(whole) == len(windows) else None
 
 
 def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
-    """Mean losses of the last epoch, the published result, where all runs have it."""
+    """Mean losses of the last epoch, the published result, where all runs have it.
+
+    Its own few lines hardly show their spread: the error comes from the windows, and is known as well as the last one's.
+    """
     found = []
     for loss in LOSSES:
         places = [*reference.windows, (reference.epochs, reference.epochs)]
-        windows = [subject.curves.windows(loss, places)[-1] for subject in subjects]
-        runs = [log_mean([window.mean], [window.standard_error]) for window in windows if window is not None]
+        ends = [subject.curves.windows(loss, places)[-2:] for subject in subjects]
+        runs = [
+            log_mean([epoch.mean], [epoch.standard_error], [window.count])
+            for window, epoch in ends
+            if window is not None and epoch is not None
+        ]
         if len(runs) < len(subjects):
             continue
         references = [
-            log_mean([run.losses[loss].last_epoch], [run.losses[loss].last_epoch_standard_error])
-            for run in reference.runs
+            log_mean([one.last_epoch], [one.last_epoch_standard_error], [one.count[-1]])
+            for one in (run.losses[loss] for run in reference.runs)
         ]
         name = f"{loss} of epoch {reference.epochs}"
         found.append(compare(name, runs, references, LAST_EPOCH[loss], LAST_EPOCH_ERROR / len(LOSSES)))
@@ -235,7 +249,7 @@ def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Comparis
         values = [run.quality[metric] for run in reference.runs if run.quality and metric in run.quality]
         own = [subject.quality[metric] for subject in subjects if subject.quality and metric in subject.quality]
         if values and len(own) == len(subjects):
-            runs, references = ([log_mean([value], [0.0]) for value in group] for group in (own, values))
+            runs, references = ([log_mean([value], [0.0], [1]) for value in group] for group in (own, values))
             found.append(compare(metric, runs, references, between, QUALITY_ERROR / len(QUALITY)))
     return found
 
