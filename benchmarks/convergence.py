@@ -2,7 +2,7 @@
 
     python benchmarks/convergence.py [--draws 1000]
 
-About DURATION minutes on one core. A draw is a new reference and new runs held against it, both about the published
+About eight minutes on one core. A draw is a new reference and new runs held against it, both about the published
 run's curves. Nothing is known of how far runs of full size lie apart: spreads and effects are those of the scaled-down
 runs in convergence_effects.yaml, which convergence_effects.py trains.
 """

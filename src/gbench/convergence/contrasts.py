@@ -1,7 +1,7 @@
 """The figures that a whole curve is summed up in: few, so that each may be held against a narrow tolerance.
 
 A window of 40 printed lines knows the mean of G_L1 to 3 %, all 800 lines know it to 0.7 %: what changes a curve a
-little everywhere, as a doubled learning rate does, shows in contrasts over the whole run and in no window.
+little everywhere shows in contrasts over the whole run and in no window.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def _missing(reference: Reference, subject: Subject, without_quality: bool) -> l
         )
     elif not subject.ended:
         said.append(f"{subject.source} is incomplete: it ended before its last step")
-    wanted = {name for run in reference.runs for name in run.quality or ()}
+    wanted = {name for run in reference.runs for name in run.quality or () if name in QUALITY}
     absent = sorted(wanted - set(subject.quality or ()))
     if absent and not without_quality:
         said.append(f"{subject.source}: image quality ({', '.join(absent)}) was not evaluated")
@@ -220,7 +220,8 @@ def _summary(windows: Sequence[Window | None]) -> Summary | None:
 def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
     """Mean losses of the last epoch, the published result, where all runs have it.
 
-    Its own few lines hardly show their spread: the error comes from the windows, and is known as well as the last one's.
+    Its own few lines hardly show their spread: the error comes from the windows, and is known as well as that of the
+    last one.
     """
     found = []
     for loss in LOSSES:
