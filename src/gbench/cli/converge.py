@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gbench.cli.run_options import resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.verdict import Asked, verdict_options
 from gbench.errors import UsageError
 
 NEEDED = ("model", "batch_size", "device_count", "precision")
@@ -19,6 +20,7 @@ NEEDED = ("model", "batch_size", "device_count", "precision")
 @click.option(
     "--resume", "resume_dir", type=click.Path(path_type=Path), help="Go on with this run, from its last checkpoint."
 )
+@verdict_options
 @run_options
 def converge(resume_dir: Path | None, **given: Any) -> None:
     """Train MODEL to its end by its convergence recipe, evaluate it, and write its CNDB record.
@@ -27,35 +29,83 @@ def converge(resume_dir: Path | None, **given: Any) -> None:
     eval` does it. Checkpoints as it goes; SIGTERM and SIGUSR1 save one at once. A run that was ended, by whatever, goes
     on with --resume.
 
+    --check holds a run against a reference: exit code 0 reproduced, 1 not reproduced, 3 inconclusive.
+
     \b
     gbench converge pix2pix_resnet_9blocks 1 1 FP32
     gbench converge pix2pix_resnet_9blocks 1 1 FP32 gpu-convergency --deterministic
     gbench converge --resume results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
+    gbench converge pix2pix_resnet_9blocks 1 1 FP32 --check
+    gbench converge pix2pix_resnet_9blocks 1 1 FP32 --seeds 5
+    gbench converge --check results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c --json
+    gbench converge --check upstream/loss_log.txt --evaluation evaluation.json
+    gbench converge --add-reference results/RUN_1 --add-reference results/RUN_2 --out our-card.yaml
     """
+    from gbench.cli import verdict
     from gbench.cli.output import Terminal, finished_json, print_finished, print_json, tell_not_stored
     from gbench.launch import launch as run
     from gbench.launch import resume
+    from gbench.settings.resolve import new_run_id
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
+    asked = Asked.taken_from(given)
+    # launch.sh's documentation exports RUN_MODEL_FILE for one kind of run or the other: this command is one kind.
+    environ = {name: value for name, value in os.environ.items() if name != "RUN_MODEL_FILE"}
+    if asked.of_runs_there:
+        _require_no_run(given, asked, resume_dir)
+        if asked.add_reference:
+            spec = resolved_of({**given, "recipe": "convergence"}, environ).spec if given["model"] else None
+            verdict.add_reference(asked, spec, as_json)
+            return
+        click.get_current_context().exit(verdict.check_runs(asked, as_json))
     if resume_dir is not None:
-        if given["model"] is not None:
-            raise UsageError("--resume takes all from its run folder", "leave out MODEL and what follows it")
-        finished = resume(resume_dir, os.environ, Terminal(quiet))
+        if given["model"] is not None or asked.seeds is not None:
+            raise UsageError("--resume takes all from its run folder", "leave out MODEL, what follows it, and --seeds")
+        from gbench.runfolder import RunFolder
+
+        reference = verdict.reference_of(asked, RunFolder(resume_dir).spec()) if asked.judges_own else None
+        finished = [resume(resume_dir, os.environ, Terminal(quiet))]
     else:
         missing = next((name for name in NEEDED if given[name] is None), None)
         if missing is not None:
             raise UsageError(f"missing argument {missing.upper()}", "see gbench converge --help")
-        # launch.sh's documentation exports RUN_MODEL_FILE for one kind of run or the other: this command is one kind.
-        environ = {name: value for name, value in os.environ.items() if name != "RUN_MODEL_FILE"}
         resolved = resolved_of({**given, "recipe": "convergence"}, environ)
         if resolved.spec.recipe == "performance":
             raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")
+        reference = verdict.reference_of(asked, resolved.spec) if asked.judges_own else None
         if dry_run:
             show_plan(resolved, rebuild, as_json)
             return
-        finished = run(resolved.spec, os.environ, Terminal(quiet), rebuild)
+        finished = []
+        for number in range(asked.seeds or 1):
+            new = {"run_id": new_run_id(resolved.spec.model), "seed": resolved.spec.seed + number}
+            spec = resolved.spec.model_copy(update=new)
+            finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0))
+    found = reference and verdict.verdict_on(asked, reference, [one.folder.path for one in finished])
     if as_json:
-        print_json(finished_json(finished))
+        runs = [finished_json(one) for one in finished]
+        values = runs[0] if asked.seeds is None else {"runs": runs}
+        print_json({**values, "verdict": verdict.verdict_json(found)} if found else values)
     else:
-        print_finished(finished)
-    tell_not_stored([finished])
+        for one in finished:
+            print_finished(one)
+        if found:
+            verdict.print_verdict(found)
+    try:
+        tell_not_stored(finished)
+    finally:  # its exit code gives way to that of a verdict
+        if found and found.verdict != "reproduced":
+            click.get_current_context().exit(verdict.EXIT_CODES[found.verdict])
+
+
+def _require_no_run(given: dict[str, Any], asked: Asked, resume_dir: Path | None) -> None:
+    """Raises UsageError where runs that are there are asked about and one to be made is described."""
+    if resume_dir is not None or asked.judges_own:
+        raise UsageError(
+            "--check RUN and --add-reference start nothing", "leave out --resume, --seeds and a --check without RUN"
+        )
+    if given["model"] is not None and not asked.add_reference:
+        raise UsageError(
+            f"--check {asked.check[0]} judges a run that is there, and MODEL {given['model']} would make one",
+            "leave out MODEL and what follows it; or write --check last, without RUN, to judge the run that is made",
+        )

@@ -121,6 +121,7 @@ class Trainer:
         self.unread: list[Unread] = []
         self.times: list[StepTime] = []  # of the first of those, where a log line needed them already
         self.epoch_G_L1: list[float] = []
+        self.learning_rates: list[list[float]] = []  # of G and D in each epoch, read back from their optimisers
         self.ended: str | None = None  # why, once it has
         self.stop_asked = False
         self.stopped = False
@@ -151,6 +152,7 @@ class Trainer:
         checkpoint.set_random_state(state["random_states"][self.ranks.rank], self.ranks.device)
         self.step, self.epoch, self.batches = state["step"], state["epoch"], state["batches"]
         self.epoch_G_L1 = state["epoch_G_L1"]
+        self.learning_rates = state["learning_rates"]
         if self.batches == len(self.loader):
             self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
         self.read_at = self.step + 1
@@ -181,6 +183,7 @@ class Trainer:
                 f"go on with gbench converge --resume {self.folder.path}",
             )
         self.facts["ended"] = {"steps": self.step, "because": self.ended}
+        self.facts["learning_rates"] = self.learning_rates
         self.write_environment("precision_at_end")
 
     @contextmanager
@@ -205,6 +208,8 @@ class Trainer:
         if self.batches == 0:
             for scheduler in self.schedulers:
                 start_epoch(scheduler)
+            optimizers = self.model.optimizer_G, self.model.optimizer_D
+            self.learning_rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
         self.loader.set_epoch(self.epoch, skip=self.batches)
         self.clock.ask()
         batches: Iterator[Batch] = iter(self.loader)
@@ -344,6 +349,7 @@ class Trainer:
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "random_states": random_states,
             "epoch_G_L1": self.epoch_G_L1,
+            "learning_rates": self.learning_rates,
         }
         whole, folder = self.batches == len(self.loader), self.folder.checkpoints
         checkpoint.save_run(state, folder, self.epoch, whole, self.schedule.checkpoint_keep)

@@ -1,0 +1,76 @@
+"""The figures that a whole curve is summed up in: few, so that each may be held against a narrow tolerance.
+
+A window of 40 printed lines knows the mean of G_L1 to 3 %, all 800 lines know it to 0.7 %: what changes a curve a
+little everywhere shows in contrasts over the whole run and in no window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from gbench.convergence.comparison import LEAST, Figure, log_mean, minus
+from gbench.convergence.curves import Summary
+from gbench.convergence.reference import LossWindows
+
+ENOUGH = 1000  # losses in a window that show their spread
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The mean of a loss over a part of the run, or how it differs from that over another part; or its spread.
+
+    of: `spread` is that of single losses, as a share of their window's mean.
+    over, against: shares of the run, first and last. between: standard deviation between runs of one recipe
+    (`spread.py`).
+    """
+
+    name: str
+    loss: str
+    between: float
+    over: tuple[float, float]
+    against: tuple[float, float] | None = None
+    of: Literal["mean", "spread"] = "mean"
+
+    def fits(self, loss: LossWindows | Summary) -> bool:
+        """Whether a run with these windows shows the contrast: the spread of few skewed losses comes out too small."""
+        return self.of == "mean" or min(loss.count) >= ENOUGH
+
+    def figure(self, loss: LossWindows | Summary) -> Figure:
+        """The contrast of a run with these windows."""
+        if self.of == "spread":
+            return _spread(loss)
+        whole = _part(loss, self.over)
+        return whole if self.against is None else minus(whole, _part(loss, self.against))
+
+
+def _part(loss: LossWindows | Summary, share: tuple[float, float]) -> Figure:
+    first, last = (round(len(loss.mean) * place) for place in share)
+    last = max(last, first + 1)
+    return log_mean(loss.mean[first:last], loss.standard_error[first:last], loss.count[first:last])
+
+
+def _spread(loss: LossWindows | Summary) -> Figure:
+    """Logarithm of the root mean square of the windows' relative spreads, its error from neighbours' differences."""
+    squares = np.square(loss.sd) / np.maximum(np.square(loss.mean), LEAST**2)
+    mean = max(float(squares.mean()), LEAST**2)
+    if len(squares) < 2:
+        return Figure(math.log(mean) / 2, 1.0, sum(loss.count))
+    error = math.sqrt(float(np.mean(np.diff(squares) ** 2)) / 2 / len(squares))
+    return Figure(math.log(mean) / 2, error / mean / 2, sum(loss.count))
+
+
+WHOLE, FIRST_HALF, SECOND_HALF = (0.0, 1.0), (0.0, 0.5), (0.5, 1.0)
+CONTRASTS = (
+    Contrast("G_GAN over the whole run", "G_GAN", 0.032, WHOLE),
+    Contrast("G_L1 over the whole run", "G_L1", 0.012, WHOLE),
+    Contrast("D_real over the whole run", "D_real", 0.037, WHOLE),
+    Contrast("D_fake over the whole run", "D_fake", 0.039, WHOLE),
+    Contrast("G_GAN, second half to first", "G_GAN", 0.044, SECOND_HALF, FIRST_HALF),
+    Contrast("G_L1, second half to first", "G_L1", 0.011, SECOND_HALF, FIRST_HALF),
+    Contrast("spread of D_real", "D_real", 0.03, WHOLE, of="spread"),
+    Contrast("spread of D_fake", "D_fake", 0.03, WHOLE, of="spread"),
+)

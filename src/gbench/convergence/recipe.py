@@ -1,0 +1,112 @@
+"""The recipe of a run: every setting that decides what its curves should be, and how two recipes differ."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gbench.errors import UsageError
+from gbench.settings.spec import ModelConfig, RunSpec
+
+SECTIONS = ("network", "optim", "data")
+SCHEDULE = ("epochs", "epochs_decay", "max_steps", "until_ci", "max_time_s", "drop_last")
+NO_MATTER = ("data.workers",)  # decides how fast, not what
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field in which a run's recipe is not the reference's. by: who says what it should be, in words."""
+
+    field: str
+    run: Any
+    reference: Any
+    by: str = "the reference has"
+
+    @property
+    def sentence(self) -> str:
+        """It in words."""
+        return f"{self.field} is {self.run}, {self.by} {self.reference}"
+
+
+def recipe_of(spec: RunSpec) -> dict[str, Any]:
+    """The recipe as dotted names and values. Seed, precision, device and machine are no part of it."""
+    recipe = {"batch_size": spec.batch_size, "dataset": spec.dataset, **_settings(spec.config)}
+    if spec.config.optim.lr_policy != "step":
+        del recipe["optim.lr_decay_iters"]
+    return recipe
+
+
+def _settings(config: ModelConfig) -> dict[str, Any]:
+    values = config.model_dump(mode="json")
+    found = {f"{section}.{key}": value for section in SECTIONS for key, value in values[section].items()}
+    found.update({f"schedule.{key}": values["schedule"][key] for key in SCHEDULE})
+    return {key: value for key, value in found.items() if key not in NO_MATTER}
+
+
+def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[Difference]:
+    """The fields in which two recipes differ, in the reference's order.
+
+    A field that one of them lacks has its default there: an older gbench did not know it.
+    """
+    defaults = _settings(ModelConfig())
+    fields = [*reference, *(field for field in run if field not in reference)]
+    found = [
+        Difference(field, *(recipe.get(field, defaults.get(field)) for recipe in (run, reference))) for field in fields
+    ]
+    return [one for one in found if one.run != one.reference]
+
+
+def rate_otherwise(recipe: Mapping[str, Any], learning_rates: Sequence[Sequence[float]] | None) -> Difference | None:
+    """Where the learning rates that a run's optimisers really had are not what its own recipe means.
+
+    Upstream's linear policy (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `models/networks.py`, `get_scheduler`;
+    moved before each epoch): other policies are not looked at.
+
+    Args:
+        learning_rates: of G and of D in each epoch, as environment.json has them; None where nothing tells them.
+    """
+    if learning_rates is None or recipe["optim.lr_policy"] != "linear":
+        return None
+    epochs, decay = recipe["schedule.epochs"], recipe["schedule.epochs_decay"]
+    for epoch, rates in enumerate(learning_rates, 1):
+        meant = recipe["optim.lr"] * max(0.0, 1.0 - max(0, epoch + 1 - epochs) / (decay + 1))
+        for network, rate in zip("GD", rates, strict=True):
+            if not math.isclose(rate, meant, rel_tol=1e-6, abs_tol=1e-12):
+                return Difference(
+                    f"the learning rate of {network}'s optimiser in epoch {epoch}", rate, meant, "its recipe means"
+                )
+    return None
+
+
+def not_allowed(found: list[Difference], allow: Iterable[str]) -> list[Difference]:
+    """Those that are not among the fields allowed to differ, which may be named in full or by their last part."""
+    allowed = set(allow)
+    return [one for one in found if not allowed & {one.field, one.field.rpartition(".")[2]}]
+
+
+def require_fields(allow: Iterable[str], known: Collection[str]) -> None:
+    """Raises UsageError for a field that no recipe has."""
+    names = {name for field in known for name in (field, field.rpartition(".")[2])}
+    for field in allow:
+        if field not in names:
+            near = difflib.get_close_matches(field, sorted(names), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise UsageError(f"--allow: a recipe has no field {field!r}", hint)
+
+
+def one_recipe(found: Sequence[tuple[str | None, Mapping[str, Any]]]) -> tuple[str, dict[str, Any]]:
+    """The model and recipe that all runs of a reference have. Raises UsageError: none is known, or they differ."""
+    if not found:
+        raise UsageError("a log does not tell its recipe", "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION with it")
+    model, recipe = found[0]
+    for _, other in found[1:]:
+        apart = differences(other, recipe)
+        if apart:
+            raise UsageError(
+                f"the runs have different recipes: {apart[0].field} is {apart[0].run} and {apart[0].reference}",
+                "a reference is made from runs of one recipe",
+            )
+    return str(model), dict(recipe)

@@ -1,0 +1,135 @@
+"""A reference: what runs that are trusted have come to, window by window, and by which recipe.
+
+One YAML file each in configs/reference/. It holds window means and their spread, never the log itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from gbench.convergence.comparison import Figure, allowed, log_mean
+from gbench.convergence.curves import LOSSES
+from gbench.convergence.spread import WINDOW
+from gbench.errors import UsageError
+from gbench.settings.catalog import first_problem, one_line
+
+BAND_ERROR = 0.01  # share of true reproductions that leave any band of any loss
+
+
+class Frozen(BaseModel):
+    """Immutable, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LossWindows(Frozen):
+    """One loss of one run, a value a window: its mean, the spread of single losses, the mean's standard error, and
+    how many losses there are."""
+
+    mean: list[float]
+    sd: list[float]
+    standard_error: list[float]
+    count: list[PositiveInt]
+    last_epoch: float  # mean
+    last_epoch_standard_error: float
+
+
+class ReferenceRun(Frozen):
+    """One run that the reference rests on."""
+
+    source: str
+    lines: PositiveInt  # losses it was made from, each of one iteration
+    losses: dict[str, LossWindows]
+    quality: dict[str, float] | None = None  # mean metrics over test images: MAE on [-1, 1], PSNR in dB
+
+
+@dataclass(frozen=True)
+class Band:
+    """Between `low` and `high` lies the mean of a loss over these epochs, in a run that reproduces the reference."""
+
+    first_epoch: int
+    last_epoch: int
+    low: float
+    high: float
+
+
+class Reference(Frozen):
+    """A whole reference file. recipe: dotted names of settings, as `recipe.recipe_of` gives them."""
+
+    version: Literal[1] = 1
+    model: str
+    description: str
+    recipe: dict[str, Any]
+    windows: list[tuple[PositiveInt, PositiveInt]]  # first and last epoch of each
+    quality_images: PositiveInt | None = None  # first test images, in lexicographic order, it is over; None: all
+    runs: list[ReferenceRun] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def whole(self) -> Reference:
+        """Every run has every loss, and every loss a positive mean in every window."""
+        for run in self.runs:
+            for name in LOSSES:
+                if name not in run.losses:
+                    raise ValueError(f"{run.source} has no {name}")
+                loss = run.losses[name]
+                lengths = {len(values) for values in (loss.mean, loss.sd, loss.standard_error, loss.count)}
+                if lengths != {len(self.windows)}:
+                    raise ValueError(f"{run.source}: {name} has not one value for each of {len(self.windows)} windows")
+                if not min(loss.mean) > 0:
+                    raise ValueError(f"{run.source}: {name} has a mean that is not positive")
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch of the last window."""
+        return self.windows[-1][1]
+
+    @property
+    def band_error(self) -> float:
+        """BAND_ERROR for one window of one loss."""
+        return BAND_ERROR / (len(LOSSES) * len(self.windows))
+
+    def figures(self, loss: str, window: int) -> list[Figure]:
+        """Each run's mean of a loss over a window (counted from 0)."""
+        losses = [run.losses[loss] for run in self.runs]
+        return [log_mean([one.mean[window]], [one.standard_error[window]], [one.count[window]]) for one in losses]
+
+    def bands(self, loss: str) -> list[Band]:
+        """Where the means of a loss lie in a run that reproduces this reference and has all iterations, so that its
+        own noise is small. A verdict on printed lines alone allows for theirs beside it.
+
+        Raises:
+            KeyError: no such loss.
+        """
+        bands = []
+        for number, (first, last) in enumerate(self.windows):
+            figures = self.figures(loss, number)
+            middle = float(np.mean([figure.value for figure in figures]))
+            tolerance, _ = allowed([Figure(middle, 0.0, 1)], figures, WINDOW[loss], self.band_error)
+            bands.append(Band(first, last, math.exp(middle - tolerance), math.exp(middle + tolerance)))
+        return bands
+
+
+def load_reference(path: Path) -> Reference:
+    """Read and check a reference file.
+
+    Raises:
+        UsageError: not there, not YAML, or not of the form above.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"reference {path} can't be read ({one_line(error)})", "see configs/reference/") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"reference {path} holds no mapping", "see configs/reference/ for the form")
+    try:
+        return Reference(**values)
+    except (ValidationError, TypeError) as error:
+        raise UsageError(f"reference {path}: {first_problem(error)}", "see configs/reference/ for the form") from error
