@@ -5,6 +5,7 @@
     environment.json     what the worker saw: versions, devices, the precision that ran; rank 0
     steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank
     telemetry.jsonl      devices and host, sampled beside the run; its reader is gbench.measure.telemetry.stream
+    alarms.jsonl         what a convergence run warned of; rank 0; its reader is gbench.alarms
     error.json           the sentence a worker failed with, if it did
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
     result.json          statistics, a pure function of the files above; host, at the end
@@ -95,6 +96,16 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Where the worker keeps its checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def images(self) -> Path:
+        """Where the worker keeps its sample images."""
+        return self.path / "images"
+
+    @property
+    def resume_command(self) -> str:
+        """How to go on with this run."""
+        return f"gbench converge --resume {self.path}"
 
     @contextmanager
     def taken(self) -> Iterator[None]:

@@ -19,13 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gbench.alarms import Alarm, append_alarm, take_back_alarms
 from gbench.errors import RunFailed
 from gbench.measure import environment
 from gbench.measure.clock import clock_for
 from gbench.measure.enough import Enough
+from gbench.measure.estimate import PROBE_STEPS, estimate
 from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision
+from gbench.pix2pix.alarms import Watch
 from gbench.pix2pix.data import Batch, build_loader
+from gbench.pix2pix.images import save_images
 from gbench.pix2pix.logline import loss_line
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks
@@ -107,6 +111,7 @@ class Trainer:
         self.planned_steps = planned_steps(self.schedule, len(self.loader))
         self.facts: dict[str, Any] = {
             "planned_steps": self.planned_steps,
+            "steps_per_epoch": len(self.loader),
             "device": environment.device_name(ranks.device),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "software": environment.software(),
@@ -123,6 +128,10 @@ class Trainer:
         self.ended: str | None = None  # why, once it has
         self.stop_asked = False
         self.stopped = False
+        self.watch = self.make_watch() if spec.recipe == "convergence" else None
+        self.alarm: Alarm | None = None  # the one that ended the run
+        self.shown: tuple[Tensor, Tensor] | None = None  # real_A and real_B of the last batch, where images are wanted
+        self.first_times: list[float] | None = [] if spec.recipe == "convergence" else None  # until the estimate
         self.resumed_after = self.resume()
 
     def measure_peak(self, seconds: float) -> Peak:
@@ -134,6 +143,12 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(device)
         return peak
 
+    def make_watch(self) -> Watch:
+        """What looks out for alarms."""
+        steps = len(self.loader)
+        epochs = None if self.planned_steps is None else self.planned_steps / steps
+        return Watch(self.spec.config.alarms, self.spec.config.optim.gan_mode, steps, epochs)
+
     def resume(self) -> int | None:
         """Take up the run where its last whole checkpoint left it; None where this is the run's beginning.
 
@@ -142,6 +157,8 @@ class Trainer:
         if not self.folder.begun(self.ranks.rank):
             return None
         state = checkpoint.last_whole(self.folder.checkpoints)
+        if self.ranks.is_first:
+            take_back_alarms(self.folder.path, 0 if state is None else state["step"])
         if state is None:
             return 0
         self.model.load_state_dict(state["model"])
@@ -150,6 +167,8 @@ class Trainer:
         checkpoint.set_random_state(state["random_states"][self.ranks.rank], self.ranks.device)
         self.step, self.epoch, self.batches = state["step"], state["epoch"], state["batches"]
         self.epoch_G_L1 = state["epoch_G_L1"]
+        if self.watch is not None and "alarms" in state:
+            self.watch.load_state(state["alarms"])
         if self.batches == len(self.loader):
             self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
         self.read_at = self.step + 1
@@ -159,23 +178,48 @@ class Trainer:
         """Train until all steps are done, what was measured is enough, or someone asks to stop.
 
         Raises:
-            RunFailed: asked to stop; the checkpoint to go on from is saved.
+            RunFailed: asked to stop, by a signal or by an alarm; the checkpoint to go on from is saved.
         """
         with self.stoppable(), StepWriter(self.folder, self.ranks.rank, self.resumed_after) as writer:
             while not (self.ended or self.stopped):
                 self.run_epoch(writer)
-                every = self.schedule.checkpoint_every
-                if every and (self.ended or self.stopped or self.epoch % every == 0):
+                if self.due(self.schedule.images_every):
+                    self.save_images()
+                if self.due(self.schedule.checkpoint_every) and self.is_sound:
                     writer.sync()  # before the checkpoint: a run resumes where its stream has got to
                     self.save()
                 self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
+        if self.alarm is not None:
+            raise self.stopped_by(self.alarm)
         if self.stopped:
             raise RunFailed(
                 f"stopped by SIGTERM after step {self.step}, whose checkpoint is saved",
-                f"go on with gbench converge --resume {self.folder.path}",
+                f"go on with {self.folder.resume_command}",
             )
         self.facts["ended"] = {"steps": self.step, "because": self.ended}
         self.write_environment("precision_at_end")
+
+    def due(self, every: int) -> bool:
+        """Whether what comes every so many epochs (0: never) comes now, after an epoch or at the end of the run."""
+        return every > 0 and (self.ended is not None or self.stopped or self.epoch % every == 0)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the last losses are numbers: weights that are none must not take the place of a good checkpoint."""
+        return self.watch is None or self.watch.finite
+
+    def stopped_by(self, alarm: Alarm) -> RunFailed:
+        """The sentence for a run that an alarm ended."""
+        what = f"stopped by --stop-on {alarm.kind}, {alarm}"
+        if not self.schedule.checkpoint_every:
+            return RunFailed(what, "change what caused it and start anew")
+        if not self.is_sound:
+            return RunFailed(
+                what, f"the checkpoints from before are in {self.folder.checkpoints}; change what caused it"
+            )
+        return RunFailed(
+            f"{what}; its checkpoint is saved", f"change what caused it, or go on with {self.folder.resume_command}"
+        )
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
@@ -216,6 +260,8 @@ class Trainer:
             self.clock.batch_ready()
             losses = self.model.train_step(real_A.to(device, non_blocking=True), real_B.to(device, non_blocking=True))
             self.clock.step_done()
+            if self.schedule.images_every:
+                self.shown = real_A, real_B
             self.step += 1
             self.batches += 1
             images += len(real_A) * self.ranks.world_size
@@ -267,18 +313,49 @@ class Trainer:
         # Rank 0 decides for all at once what its clock has to decide; anyone may have been asked to stop.
         next_in = self.steps_to_next_reading([taken.step_s for taken in times])
         said = [enough is not None, next_in] if self.ranks.is_first else [0, 0]
-        shared = torch.cat([values[-1], values.new_tensor([*said, self.stop_asked])])
+        told = values[-1] if self.watch is None else values.flatten()
+        shared = torch.cat([told, values.new_tensor([*said, self.stop_asked])])
         *means, measured, next_in, stop = self.ranks.mean(shared).tolist()
+        whole = [dict(zip(names, means[at:], strict=False)) for at in range(0, len(means), len(names))]
         self.read_at = self.step + max(1, round(next_in * self.ranks.world_size))
         if measured and not self.ended:
             self.ended = enough or "rank 0 has measured enough"
         self.stopped = stop > 0 and not self.ended
+        if self.watch is not None:
+            self.look_out(self.watch, whole)
+        if self.first_times is not None:
+            self.tell_estimate(self.first_times, [taken.step_s for taken in times])
         if self.ranks.is_first and self.step % self.schedule.print_every == 0:
             last, taken = self.unread[-1], times[-1]
             compute_s = (taken.step_s - taken.data_s - taken.between_s) / self.spec.batch_size
-            losses = dict(zip(names, means, strict=True))
-            print(loss_line(last.epoch, images, compute_s, taken.data_s, losses), flush=True)
+            print(loss_line(last.epoch, images, compute_s, taken.data_s, whole[-1]), flush=True)
         self.unread.clear()
+
+    def look_out(self, watch: Watch, losses: list[dict[str, float]]) -> None:
+        """Say what is wrong with the steps just read, and stop for it where that was asked.
+
+        Every rank decides for itself, and all alike: an all-reduce leaves the same bits everywhere.
+
+        Args:
+            losses: of each of these steps, means over all ranks.
+        """
+        for unread, means in zip(self.unread, losses, strict=True):
+            for alarm in watch.step(unread.step, unread.epoch, means):
+                if self.ranks.is_first:
+                    print(f"warning: {alarm}", flush=True)
+                    append_alarm(self.folder.path, alarm)
+                if alarm.kind in self.spec.config.alarms.stop_on and self.alarm is None:
+                    self.alarm, self.stopped = alarm, True
+
+    def tell_estimate(self, first: list[float], times: list[float]) -> None:
+        """Say how long the run will take, once its first steps are known."""
+        first += times
+        if len(first) < PROBE_STEPS:
+            return
+        self.first_times = None
+        steps = (self.planned_steps or 0) - (self.resumed_after or 0)
+        if self.ranks.is_first and steps > PROBE_STEPS:
+            print(estimate(first, steps, len(self.loader)), flush=True)
 
     def steps_to_next_reading(self, times: list[float]) -> int:
         """How many steps there are in READ_S, or in what is left of --max-time.
@@ -306,6 +383,13 @@ class Trainer:
         if self.ranks.is_first:
             self.folder.write("environment.json", self.facts)
 
+    def save_images(self) -> None:
+        """Write the sample images of this epoch; rank 0's."""
+        if self.ranks.is_first and self.shown is not None:
+            assert self.model.fake_B is not None, "there was a step"
+            real_A, real_B = self.shown
+            save_images(self.folder.images, self.epoch, real_A, self.model.fake_B, real_B)
+
     def save(self) -> None:
         """Write a checkpoint: weights and buffers of rank 0, the random state of every rank."""
         random_states = self.ranks.gather(checkpoint.random_state(self.ranks.device))
@@ -320,6 +404,7 @@ class Trainer:
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "random_states": random_states,
             "epoch_G_L1": self.epoch_G_L1,
+            **({} if self.watch is None else {"alarms": self.watch.state()}),
         }
         whole, folder = self.batches == len(self.loader), self.folder.checkpoints
         checkpoint.save_run(state, folder, self.epoch, whole, self.schedule.checkpoint_keep)

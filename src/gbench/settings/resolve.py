@@ -55,6 +55,7 @@ class Request:
     deterministic: bool = False
     timeout_s: float | None = None
     from_image: str | None = None
+    stop_on: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)  # by variable name: {"CONT": ...}
     results_dir: str = "results"
@@ -204,9 +205,11 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: di
         "max_time_s": request.max_time_s,
     }
     settings += [f"schedule.{key}={value}" for key, value in given.items() if value is not None]
+    if request.stop_on:
+        settings.append(f"alarms.stop_on=[{', '.join(request.stop_on)}]")
     config = override(model_file.config(recipe), settings)
     schedule = {**model_file.schedule, **model_file.recipes[recipe].schedule}
-    for section in ("network", "optim", "data", "schedule", "measure"):
+    for section in ("network", "optim", "data", "schedule", "measure", "alarms"):
         named = set(schedule) if section == "schedule" else getattr(model_file, section).model_fields_set
         for key in type(getattr(config, section)).model_fields:
             origins[f"{section}.{key}"] = "config" if key in named else "default"
@@ -254,6 +257,11 @@ def _check(spec: RunSpec) -> None:
         )
     if schedule.until_ci is not None and schedule.max_steps is None and schedule.max_time_s is None:
         raise UsageError("--until-ci alone might never end", "give --max-time too, e.g. --max-time 10m")
+    stop_on = spec.config.alarms.stop_on
+    if stop_on and spec.recipe != "convergence":
+        raise UsageError("alarms.stop_on is for convergence runs: no other is watched", "use gbench converge")
+    if "collapse" in stop_on and spec.config.optim.gan_mode == "wgangp":
+        raise UsageError("the losses of gan_mode wgangp do not show whether D collapses", "take --stop-on nan,flat")
     data, network = spec.config.data, spec.config.network
     if data.preprocess == "resize_and_crop" and data.crop_size > data.load_size:
         raise UsageError(
