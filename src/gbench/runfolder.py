@@ -66,6 +66,19 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """What one attempt at a run did: the steps that follow step `after`, where an earlier attempt left off."""
+
+    after: int
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """The number of the last step that is done."""
+        return self.after + len(self.steps)
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """The files of one run, by name."""
 
@@ -162,28 +175,32 @@ class RunFolder:
         Raises:
             InfrastructureError: a broken line in the middle, a step that is missing, or another version.
         """
+        return steps_that_count(self.attempts(rank))
+
+    def attempts(self, rank: int) -> list[Attempt]:
+        """All that one rank did, attempt by attempt, with what was done again later. Raises as `steps`."""
         name = f"steps-rank{rank}.jsonl"
         if not (self.path / name).exists():
             return []
         lines = self._text(name).split("\n")[:-1]  # what follows the last newline is not a whole line
-        steps: list[Step] = []
+        attempts: list[Attempt] = []
         for number, line in enumerate(lines, 1):
             if not line:
                 continue
             try:
                 values = json.loads(line)
                 if number == 1 or (isinstance(values, dict) and "resumed_after" in values):
-                    _begin_stream(values, rank, steps)
+                    attempts.append(_begin_attempt(values, rank, attempts[-1].last if attempts else 0))
                     continue
                 step = read_step(values)
-                if step.step != len(steps) + 1:
-                    raise ValueError(f"step {step.step} where step {len(steps) + 1} should be")
-                steps.append(step)
+                if step.step != attempts[-1].last + 1:
+                    raise ValueError(f"step {step.step} where step {attempts[-1].last + 1} should be")
+                attempts[-1].steps.append(step)
             except ValueError as error:
                 if number < len(lines) and lines[number].startswith('{"version"'):
                     continue  # cut off by a crash, after which the run was resumed
                 raise self._broken(f"{name} line {number}", error) from error
-        return steps
+        return attempts
 
     def ranks(self) -> list[list[Step]]:
         """The raw samples of all ranks; a rank that wrote none has an empty list.
@@ -264,14 +281,24 @@ class StepWriter:
             raise cant_write(self._path, error) from error
 
 
-def _begin_stream(values: Any, rank: int, steps: list[Step]) -> None:
-    """Check the first line of a stream, or that of a resumed run, which takes back the steps after its checkpoint."""
+def _begin_attempt(values: Any, rank: int, last: int) -> Attempt:
+    """The first line of a stream, or that of a resumed run, which takes back the steps after its checkpoint. Raises
+    ValueError: it is neither."""
     after = values.pop("resumed_after", 0) if isinstance(values, dict) else 0
     if values != {"version": VERSION, "rank": rank}:
         raise ValueError(f"not a step stream of version {VERSION} and rank {rank}")
-    if not isinstance(after, int) or not 0 <= after <= len(steps):
-        raise ValueError(f"resumed after step {after} of {len(steps)}")
-    del steps[after:]
+    if not isinstance(after, int) or not 0 <= after <= last:
+        raise ValueError(f"resumed after step {after} of {last}")
+    return Attempt(after)
+
+
+def steps_that_count(attempts: Iterable[Attempt]) -> list[Step]:
+    """The steps of a run without those that a later attempt did again."""
+    steps: list[Step] = []
+    for attempt in attempts:
+        del steps[attempt.after :]
+        steps += attempt.steps
+    return steps
 
 
 def read_step(values: Any) -> Step:

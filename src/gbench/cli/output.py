@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gbench.cli.live import Progress
     from gbench.launch import Finished
+    from gbench.measure.job import Job
     from gbench.measure.spread import Repeats
     from gbench.measure.summary import Summary
     from gbench.runfolder import RunFolder
@@ -181,6 +182,8 @@ def summary_lines(summary: Summary) -> list[str]:
         figures["energy"] = f"{summary.joules_per_image:.4g} J an image ({summary.energy.source})"
     if summary.memory:
         figures["memory"] = _memory(summary.memory)
+    if summary.job is not None:
+        figures["whole job"] = _job(summary.job)
     figures["mean losses"] = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
     lines = [f"{name:<14}{text}" for name, text in figures.items()]
     return lines if summary.complete else [*lines, "INCOMPLETE    the run ended before its last step"]
@@ -188,6 +191,20 @@ def summary_lines(summary: Summary) -> list[str]:
 
 def _img_s(value: float | None, what: str, without: str) -> str:
     return without if value is None else f"{value:.4g} img/s {what}"
+
+
+def _job(job: Job) -> str:
+    from gbench.measure.estimate import duration
+
+    epochs = f"{job.epochs:.4g} {'epoch' if job.epochs == 1 else 'epochs'}"
+    parts = [epochs + (f" in {duration(job.wall_s)}" if job.wall_s is not None else "")]
+    if job.attempts > 1:
+        parts[0] += f" over {job.attempts} attempts"
+    again = f" ({duration(job.redone_s)} of it done again)" if job.redone_s else ""
+    parts += [f"{duration(job.training_s)} of it training{again}", f"{job.epochs_per_hour:.4g} epochs/h"]
+    if job.joules is not None:
+        parts.append(f"{job.joules / 3.6e6:.4g} kWh ({job.energy_source})")
+    return ", ".join(parts)
 
 
 def _memory(ranks: list[dict[str, int]]) -> str:
