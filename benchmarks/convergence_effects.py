@@ -1,0 +1,119 @@
+"""What a wrong recipe really does to the loss curves, measured on scaled-down runs of this project's own training.
+
+    python benchmarks/convergence_effects.py train --data data/facades --out runs [--seeds 5]
+    python benchmarks/convergence_effects.py table --out runs
+
+`train` runs each variant with each seed on one core: ResNet-9 with 16 filters, 64 pixels, 40 pairs, batch 1, 30 + 30
+epochs (2,400 steps, about two minutes), then evaluates the generator on 10 other pairs. Variants beyond the first two
+get one seed: their effects are large. What is there already is kept. `table` prints what changes against the
+reference variant, as benchmarks/convergence_effects.yaml holds it for benchmarks/convergence.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from PIL import Image
+
+from gbench.pix2pix.data import build_loader
+from gbench.pix2pix.ranks import Ranks
+from gbench.pix2pix.train import Trainer
+from gbench.runfolder import RunFolder
+from gbench.settings.resolve import Request, resolve
+
+PAIRS, TEST_PAIRS, LOAD_SIZE, CROP_SIZE, FILTERS = 40, 10, 72, 64, 16
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "reference": (),
+    "lr_doubled": ("optim.lr=4e-4",),
+    "lambda_L1_50": ("optim.lambda_L1=50",),
+    "D_not_trained": (),
+}
+
+
+def shrink(data: Path, folder: Path) -> None:
+    """The first pairs of a dataset (its train split, else its test split), small enough to be loaded fast."""
+    split = next(data / name for name in ("train", "test") if (data / name).is_dir())
+    paths = sorted(split.iterdir())[: PAIRS + TEST_PAIRS]
+    for phase, chosen in (("train", paths[:PAIRS]), ("test", paths[PAIRS:])):
+        (folder / phase).mkdir(parents=True)
+        for path in chosen:
+            with Image.open(path) as pair:
+                small = pair.convert("RGB").resize((2 * LOAD_SIZE, LOAD_SIZE), Image.Resampling.BICUBIC)
+            small.save(folder / phase / f"{path.stem}.png")
+
+
+def train(variant: str, seed: int, data: Path, out: Path) -> None:
+    """One run, its folder under OUT/VARIANT-SEED."""
+    settings = (
+        *(f"data.load_size={LOAD_SIZE}", f"data.crop_size={CROP_SIZE}", "data.workers=0"),
+        *(f"network.ngf={FILTERS}", f"network.ndf={FILTERS}"),
+        *("schedule.epochs=30", "schedule.epochs_decay=30", "schedule.checkpoint_every=0", "schedule.print_every=1000"),
+        *("measure.peak_seconds=0", "measure.telemetry_hz=0"),
+        *VARIANTS[variant],
+    )
+    request = Request(
+        *("pix2pix_resnet_9blocks", 1, 1, "FP32", "convergence"),
+        device="cpu",
+        runner="local",
+        seed=seed,
+        settings=settings,
+        results_dir=str(out),
+    )
+    spec = resolve(request, {}).spec.model_copy(update={"run_id": f"{variant}-{seed}"})
+    folder = RunFolder.create(spec)
+    trainer = Trainer(spec, folder, data, Ranks(0, 1, torch.device("cpu")))
+    if variant == "D_not_trained":
+        trainer.schedulers[1].base_lrs = [0.0]
+    trainer.run()
+    (folder.path / "quality.json").write_text(json.dumps(quality(trainer, data)))
+
+
+def quality(trainer: Trainer, data: Path) -> dict[str, float]:
+    """MAE on the [-1, 1] scale and mean PSNR in dB on 8 bits over the test pairs, with dropout and batch statistics on."""
+    config = trainer.spec.config.data.model_copy(
+        update={"phase": "test", "load_size": CROP_SIZE, "flip": False, "shuffle": False}
+    )
+    loader = build_loader(data, config, batch_size=1, rank=0, world_size=1, seed=0, drop_last=False, pin_memory=False)
+    loader.set_epoch(1)
+    errors, ratios = [], []
+    for real_A, real_B, _ in loader:
+        fake_B = trainer.model.forward(real_A)
+        errors.append(float((fake_B - real_B).abs().mean()))
+        fake, real = (((image + 1) * 127.5).round() for image in (fake_B, real_B))
+        ratios.append(10 * math.log10(255**2 / float(((fake - real) ** 2).mean())))
+    return {"MAE": statistics.fmean(errors), "PSNR": statistics.fmean(ratios)}
+
+
+def train_all(data: Path, out: Path, seeds: int) -> None:
+    """Every variant with every seed, a seed at a time."""
+    with tempfile.TemporaryDirectory() as place:
+        small = Path(place)
+        shrink(data, small)
+        dist.init_process_group("gloo", init_method=f"file://{place}/store", rank=0, world_size=1)
+        for seed in range(seeds):
+            for number, variant in enumerate(VARIANTS):
+                if (number < 2 or seed < 1) and not (out / f"{variant}-{seed}").exists():
+                    train(variant, seed, small, out)
+        dist.destroy_process_group()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("job", choices=("train", "table"))
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    given = parser.parse_args()
+    if given.job == "train":
+        train_all(given.data, given.out, given.seeds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The loss curves of a run: from its run folder, or from a log in upstream's format.
+
+(epoch: 200, iters: 100, time: 0.043, data: 0.233) G_GAN: 3.030 G_L1: 16.428 D_real: 0.411 D_fake: 0.096
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gbench.errors import InfrastructureError, UsageError
+from gbench.runfolder import RunFolder
+
+Floats = NDArray[np.float64]
+LOSSES = ("G_GAN", "G_L1", "D_real", "D_fake")
+LINE = re.compile(r"\(epoch: (\d+), iters: \d+, time: [^ ,]+, data: [^ ,)]+\) (.+)")
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one window of epochs holds of one loss. sd: of single losses; standard_error: of the mean."""
+
+    mean: float
+    sd: float
+    standard_error: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Losses in the order they came; `epochs[i]` is the epoch, from 1, of `losses[name][i]`."""
+
+    epochs: NDArray[np.int64]
+    losses: dict[str, Floats]
+
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch there is anything of; 0 where there is nothing."""
+        return int(self.epochs[-1]) if len(self.epochs) else 0
+
+    def window(self, loss: str, first: int, last: int) -> Window | None:
+        """Epochs `first` to `last` of a loss, None where an epoch among them has no value.
+
+        Neighbouring iterations depend on each other, and an epoch draws its images without replacement; so where epochs
+        have enough values, the standard error of the mean comes from the spread of the epochs' means about their trend.
+        """
+        inside = (self.epochs >= first) & (self.epochs <= last)
+        values, epochs = self.losses[loss][inside], self.epochs[inside]
+        counts = np.bincount(epochs - first, minlength=last - first + 1) if len(values) else np.zeros(1)
+        if len(values) < 2 or not counts.all():
+            return None
+        sd = float(values.std(ddof=1))
+        error = sd / math.sqrt(len(values))
+        if len(counts) >= 5 and counts.min() >= 20:
+            means = np.bincount(epochs - first, weights=values) / counts
+            # Differences between neighbours: a trend through the window is no error of its mean.
+            error = math.sqrt(float(np.mean(np.diff(means) ** 2)) / 2 / len(counts))
+        return Window(float(values.mean()), sd, error, len(values))
+
+
+def of_run(folder: RunFolder) -> Curves:
+    """Every iteration of a run, its losses averaged over the ranks as far as all have got.
+
+    Raises:
+        InfrastructureError: no run folder, or a broken one.
+    """
+    ranks = folder.ranks()
+    together = list(zip(*ranks))  # noqa: B905  a run that was killed leaves its ranks at different steps
+    losses = {
+        name: np.array([np.mean([step.losses.get(name, math.nan) for step in steps]) for steps in together])
+        for name in LOSSES
+    }
+    return Curves(np.array([steps[0].epoch for steps in together], dtype=np.int64), losses)
+
+
+def of_log(path: Path) -> Curves:
+    """The printed lines of a training log in upstream's format; other lines are passed over.
+
+    A line of an epoch that lies before one already read begins a later attempt at it: what it does again is replaced.
+
+    Raises:
+        InfrastructureError: it can't be read. UsageError: it holds no such line, or one without a loss.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise InfrastructureError(f"{path} can't be read ({error})", "give a log of a training run") from error
+    return of_lines(lines, str(path))
+
+
+def of_lines(lines: Iterable[str], source: str) -> Curves:
+    """As `of_log`, of lines that came from `source`."""
+    epochs: list[int] = []
+    rows: list[list[float]] = []
+    for number, line in enumerate(lines, 1):
+        match = LINE.search(line)
+        if match is None:
+            continue
+        said = dict(re.findall(r"(\w+): (\S+)", match[2]))
+        try:
+            row = [float(said[name]) for name in LOSSES]
+        except (KeyError, ValueError) as error:
+            raise UsageError(
+                f"{source} line {number} gives no {', '.join(LOSSES)} ({error})", "give a log of a pix2pix training"
+            ) from error
+        while epochs and epochs[-1] > int(match[1]):
+            epochs.pop()
+            rows.pop()
+        epochs.append(int(match[1]))
+        rows.append(row)
+    if not rows:
+        raise UsageError(f"{source} holds no line like (epoch: 1, iters: 100, ...) G_GAN: ...", "give a training log")
+    table = np.array(rows)
+    return Curves(np.array(epochs, dtype=np.int64), {name: table[:, place] for place, name in enumerate(LOSSES)})
