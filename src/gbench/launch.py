@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from gbench import provenance
+from gbench.alarms import read_alarms
 from gbench.cndb import logline, upload
 from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.from_run import record_of
@@ -18,6 +20,9 @@ from gbench.cndb.recordfile import read_record, write_record
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
+from gbench.follow.process import Views, following
+from gbench.measure.estimate import PROBE_STEPS, Estimate, estimate
+from gbench.measure.job import closed
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
@@ -28,6 +33,8 @@ from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Outcome, Runner
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
+
+NO_VIEWS = Views()
 
 
 class Watcher(Protocol):
@@ -63,7 +70,17 @@ def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Run
     return DockerRunner(spec, rebuild=rebuild)
 
 
-def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher) -> Finished:
+@dataclass(frozen=True)
+class Ran:
+    """A run script that ended well, in a folder that is still taken."""
+
+    folder: RunFolder
+    log: RunLog
+    log_path: Path
+    summary: Summary | None
+
+
+def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher, views: Views = NO_VIEWS) -> Finished:
     """Go on with a run that was ended, from its last whole checkpoint.
 
     Raises:
@@ -75,7 +92,7 @@ def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher) -> Finis
         raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
     if not spec.config.schedule.checkpoint_every:
         raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
-    return launch(spec, environ, watcher, resumed=folder)
+    return launch(spec, environ, watcher, resumed=folder, views=views)
 
 
 def launch(
@@ -84,58 +101,118 @@ def launch(
     watcher: Watcher,
     rebuild: bool = False,
     resumed: RunFolder | None = None,
+    views: Views = NO_VIEWS,
 ) -> Finished:
     """Run `spec` and write its record.
 
     Args:
         resumed: the run folder to go on in; None: a new one.
         environ: what a local run inherits, and a database config may refer to. rebuild: build the image anew.
+        views: what a convergence run is shown in.
 
     Raises:
         GbenchError: something the run needs is missing, it failed, or it was stopped. What it wrote is kept.
     """
     with stoppable(None):
         database = spec.database and upload.config_of_run(spec.database, Path(spec.cndb_dir), environ)
-        gpus = find_gpus()
-        require_devices(spec, gpus)
-        spec = locate_dataset(spec)
-        dataset, warnings = _dataset_facts(spec)
-        runner = make_runner(spec, environ, rebuild)
-        folder = resumed or RunFolder.create(spec)
-        log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
-        with folder.taken(), RunLog([folder.log, log_path], watcher.line) as log:
-            watcher.line(f"run folder {folder.path}")
-            for warning in warnings:
-                log.line(f"warning: {warning}")
-            verdict = judge(run_checks(Wanted.of(spec), gpus, CONDITIONS), spec.ignore_check)
-            for check in verdict.warnings:
-                log.line(f"warning: {check.id}: {check.found}")
-            require_fit(verdict)
-            runner.prepare(log.line)
-            facts = _host_facts(spec, gpus, runner, dataset, warnings)
-            facts["checks"] = [asdict(check) for check in verdict.checks]
-            if resumed is not None:
-                facts = {**facts, **_earlier(folder)}
-            folder.write("host.json", facts)
-            outcome: Outcome | None = None
-            try:
-                with watcher.running(folder), stoppable(spec.timeout_s):
-                    outcome = runner.run(folder.path, log.line)
-            finally:
-                ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}
-                with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
-                    folder.write("host.json", {**facts, **ended})
-                    summary = _write_result(folder)
-            _require_success(folder, outcome, log.reason)
+        with _run(spec, environ, watcher, rebuild, resumed, views) as ran:
+            folder, summary = ran.folder, ran.summary
             record = record_of(folder)
             record_path = write_record(record, Path(spec.cndb_dir), spec.run_id)
             if summary is not None:  # a run script of another kind has said its own
-                log.line(logline.format_line(record))
+                ran.log.line(logline.format_line(record))
         from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
 
         report = write_report(folder, folder.path / "report.html")
         stored, not_stored = _upload(record_path, spec, database, watcher) if database else (None, None)
-    return Finished(folder, log_path, record, record_path, report, summary, stored, not_stored)
+    return Finished(folder, ran.log_path, record, record_path, report, summary, stored, not_stored)
+
+
+def probe(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False) -> tuple[Estimate, Path]:
+    """How long `spec` would train, by a run of its first steps alone, which makes no record; and its run folder.
+
+    Raises:
+        GbenchError: as `launch`, or the run would not have so many steps.
+    """
+    schedule = spec.config.schedule
+    few = {"max_steps": PROBE_STEPS, "checkpoint_every": 0, "images_every": 0}
+    short = spec.config.model_copy(
+        update={
+            "schedule": schedule.model_copy(update=few),
+            "measure": spec.config.measure.model_copy(update={"peak_seconds": 0.0, "idle_seconds": 0.0}),
+        }
+    )
+    with (
+        stoppable(None),
+        _run(spec.model_copy(update={"config": short, "database": None}), environ, watcher, rebuild) as ran,
+    ):
+        epoch = (ran.folder.read("environment.json") or {}).get("steps_per_epoch")
+        times = [step.step_s for step in ran.folder.steps(0)]
+    if not epoch or len(times) < PROBE_STEPS:
+        raise RunFailed(f"{ran.folder.path} has not the {PROBE_STEPS} steps of a probe", f"read {ran.folder.log}")
+    steps = schedule.max_steps or (schedule.epochs + schedule.epochs_decay) * epoch
+    found = estimate(times, steps, epoch)
+    assert found is not None
+    return found, ran.folder.path
+
+
+@contextmanager
+def _run(
+    spec: RunSpec,
+    environ: Mapping[str, str],
+    watcher: Watcher,
+    rebuild: bool = False,
+    resumed: RunFolder | None = None,
+    views: Views = NO_VIEWS,
+) -> Iterator[Ran]:
+    """Run `spec` to its good end; the run folder is taken, and the log open, while in here. Raises as `launch`."""
+    gpus = find_gpus()
+    require_devices(spec, gpus)
+    spec = locate_dataset(spec)
+    dataset, warnings = _dataset_facts(spec)
+    runner = make_runner(spec, environ, rebuild)
+    folder = resumed or RunFolder.create(spec)
+    log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
+    with folder.taken(), RunLog([folder.log, log_path], watcher.line) as log:
+        watcher.line(f"run folder {folder.path}")
+        for warning in warnings:
+            log.line(f"warning: {warning}")
+        verdict = judge(run_checks(Wanted.of(spec), gpus, CONDITIONS), spec.ignore_check)
+        for check in verdict.warnings:
+            log.line(f"warning: {check.id}: {check.found}")
+        require_fit(verdict)
+        runner.prepare(log.line)
+        facts = _host_facts(spec, gpus, runner, dataset, warnings)
+        facts["checks"] = [asdict(check) for check in verdict.checks]
+        begun = {"started_utc": facts["started_utc"], "started_s": time.perf_counter(), "wall_s": None}
+        facts["attempts"] = [*(_earlier_attempts(resumed) if resumed else []), begun]
+        if resumed is not None:
+            facts = {**facts, **_earlier(folder)}
+        folder.write("host.json", facts)
+        outcome: Outcome | None = None
+        try:
+            with watcher.running(folder), _shown(folder, spec, views, log) as on_line, stoppable(spec.timeout_s):
+                outcome = runner.run(folder.path, on_line)
+        finally:
+            begun["wall_s"] = time.perf_counter() - begun["started_s"]
+            ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}
+            with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
+                alarms = [str(alarm) for alarm in read_alarms(folder.path)]
+                folder.write("host.json", {**facts, **ended, "warnings": warnings + alarms})
+                summary = _write_result(folder)
+        _require_success(folder, outcome, log.reason)
+        yield Ran(folder, log, log_path, summary)
+
+
+@contextmanager
+def _shown(folder: RunFolder, spec: RunSpec, views: Views, log: RunLog) -> Iterator[Callable[[str], None]]:
+    """Have a convergence run shown while in here; gives what takes its lines. Beside no other run is anything started:
+    it would be in what is measured."""
+    if spec.recipe != "convergence":
+        yield log.line
+        return
+    with following(folder, views, log.line) as on_line:
+        yield on_line
 
 
 def _upload(
@@ -150,6 +227,12 @@ def _upload(
     if warning is not None:
         watcher.line(f"warning: database {config.shown}: {warning}")
     return f"{action} in {config.shown}", None
+
+
+def _earlier_attempts(folder: RunFolder) -> list[dict[str, Any]]:
+    """The attempts at a run so far, each with its end."""
+    ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
+    return closed((folder.read("host.json") or {}).get("attempts", []), ranks)
 
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from gbench.settings.catalog import first_problem
 from gbench.settings.spec import RunSpec
 
 VERSION = 1
+VISUALS = ("real_A", "fake_B", "real_B")  # the sample images of an epoch, in the order in which they are written
 FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
@@ -114,6 +115,10 @@ class RunFolder:
     def images(self) -> Path:
         """Where the worker keeps its sample images."""
         return self.path / "images"
+
+    def image(self, epoch: int, visual: str) -> Path:
+        """The sample image of an epoch, one of VISUALS, under upstream's name."""
+        return self.images / f"epoch{epoch:03d}_{visual}.png"
 
     @property
     def resume_command(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gbench.cli.run_options import resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.view_options import Alarms, view_options, views_of
 from gbench.errors import UsageError
 
 NEEDED = ("model", "batch_size", "device_count", "precision")
@@ -19,27 +20,38 @@ NEEDED = ("model", "batch_size", "device_count", "precision")
 @click.option(
     "--resume", "resume_dir", type=click.Path(path_type=Path), help="Go on with this run, from its last checkpoint."
 )
+@click.option(
+    "--stop-on", type=Alarms(), default=(), help="Alarms that end the run with exit code 1: nan,collapse,flat, or any."
+)
+@click.option("--estimate", is_flag=True, help="Run the first 25 steps alone, and say how long all would take.")
+@view_options
 @run_options
-def converge(resume_dir: Path | None, **given: Any) -> None:
+def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
     """Train MODEL to its end by its convergence recipe, and write its CNDB record.
 
     The recipe is upstream's: 100 epochs and 100 more with the rate falling to zero. Checkpoints as it goes; SIGTERM and
     SIGUSR1 save one at once. A run that was ended, by whatever, goes on with --resume.
 
+    RUN_DIR/losses.svg and images/ show how it goes; what looks wrong (losses that are NaN, a collapsed D, a flat G_L1)
+    is a warning when it happens, and with --stop-on the end.
+
     \b
     gbench converge pix2pix_resnet_9blocks 1 1 FP32
     gbench converge pix2pix_resnet_9blocks 1 1 FP32 gpu-convergency --deterministic
+    gbench converge pix2pix_resnet_9blocks 1 1 FP32 --estimate
+    gbench converge pix2pix_resnet_9blocks 1 1 FP32 --stop-on nan,collapse --visdom
     gbench converge --resume results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
     """
-    from gbench.cli.output import Terminal, finished_json, print_finished, print_json, tell_not_stored
+    from gbench.cli.output import Terminal, finished_json, print_estimate, print_finished, print_json, tell_not_stored
     from gbench.launch import launch as run
-    from gbench.launch import resume
+    from gbench.launch import probe, resume
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
+    views = views_of(given)
     if resume_dir is not None:
-        if given["model"] is not None:
+        if given["model"] is not None or given["stop_on"] or estimate:
             raise UsageError("--resume takes all from its run folder", "leave out MODEL and what follows it")
-        finished = resume(resume_dir, os.environ, Terminal(quiet))
+        finished = resume(resume_dir, os.environ, Terminal(quiet), views)
     else:
         missing = next((name for name in NEEDED if given[name] is None), None)
         if missing is not None:
@@ -52,7 +64,10 @@ def converge(resume_dir: Path | None, **given: Any) -> None:
         if dry_run:
             show_plan(resolved, rebuild, as_json)
             return
-        finished = run(resolved.spec, os.environ, Terminal(quiet), rebuild)
+        if estimate:
+            print_estimate(*probe(resolved.spec, os.environ, Terminal(quiet), rebuild), as_json)
+            return
+        finished = run(resolved.spec, os.environ, Terminal(quiet), rebuild, views=views)
     if as_json:
         print_json(finished_json(finished))
     else:

@@ -7,6 +7,8 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from gbench.cli.live import Progress
     from gbench.launch import Finished
+    from gbench.measure.estimate import Estimate
     from gbench.measure.job import Job
     from gbench.measure.spread import Repeats
     from gbench.measure.summary import Summary
@@ -40,6 +43,8 @@ class Terminal:
             return
         if self._live is None or self._progress is None:
             click.echo(text, err=True)
+        elif text.startswith(("warning: ", "about ")):  # stays on the screen, above the live line
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif (now := self._progress.text()) is not None:
             from rich.text import Text
 
@@ -99,6 +104,8 @@ def finished_json(finished: Finished) -> dict[str, Any]:
 
 def print_finished(finished: Finished) -> None:
     """The result of a launch for a person."""
+    from gbench.alarms import read_alarms
+
     record = finished.record
     click.echo(
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
@@ -110,10 +117,20 @@ def print_finished(finished: Finished) -> None:
     else:
         for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
             click.echo(f"{key:<14}{_text(value)}")
+    for alarm in read_alarms(finished.folder.path):
+        click.echo(f"{'WARNING':<14}{alarm}")
     for name, path in _paths(finished).items():
         click.echo(f"{name:<14}{path}")
     if finished.stored is not None:
         click.echo(f"{'database':<14}{finished.stored}")
+
+
+def print_estimate(estimate: Estimate, run_dir: Path, as_json: bool) -> None:
+    """How long a run would take, and the folder of the probe that tells it."""
+    if as_json:
+        print_json({"estimate": asdict(estimate), "paths": {"run": str(run_dir)}})
+    else:
+        click.echo(f"{estimate}\n{'run':<14}{run_dir}")
 
 
 def tell_not_stored(finished: Sequence[Finished]) -> None:

@@ -15,10 +15,11 @@ from gbench.runfolder import Attempt, RunFolder, steps_that_count
 class Job:
     """Times in seconds. An attempt is the first start, or a resumption.
 
-    epochs: done, and not done again. wall_s: from the start of gbench to its end, over all attempts, the time between
-    them left out; one that was killed ends with its last step; None where a start is not known. training_s: of all
-    steps, by the slowest rank's clock; redone_s: of it, in steps that a later attempt did again. epochs_per_hour: over
-    the steps that count. joules: over the training of all attempts, idle power included, as in `energy`.
+    epochs: done, and not done again. wall_s: from the start of the run script, its image ready, to its end, over all
+    attempts, the time between them left out; one that was killed ends with its last step; None for old run folders.
+    training_s: of all steps, by the slowest rank's clock; redone_s: of it, in steps that a later attempt did again.
+    epochs_per_hour: over the steps that count. joules: over the training of all attempts, idle power included, as in
+    `energy`.
     """
 
     epochs: float

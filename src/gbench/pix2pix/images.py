@@ -5,8 +5,6 @@ Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py, `d
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,11 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from gbench.files import cant_write
+from gbench.runfolder import VISUALS, RunFolder
 
-VISUALS = ("real_A", "fake_B", "real_B")
 
-
-def save_images(folder: Path, epoch: int, real_A: Tensor, fake_B: Tensor, real_B: Tensor) -> None:
+def save_images(folder: RunFolder, epoch: int, real_A: Tensor, fake_B: Tensor, real_B: Tensor) -> None:
     """Write the first pair of a batch, and what G made of it, as `epoch003_fake_B.png` and so on.
 
     Args:
@@ -28,10 +25,10 @@ def save_images(folder: Path, epoch: int, real_A: Tensor, fake_B: Tensor, real_B
         InfrastructureError: the disk refuses one.
     """
     for name, batch in zip(VISUALS, (real_A, fake_B, real_B), strict=True):
-        path = folder / f"epoch{epoch:03d}_{name}.png"
+        path = folder.image(epoch, name)
         part = path.with_name(f".{path.name}")
         try:
-            folder.mkdir(exist_ok=True)
+            folder.images.mkdir(exist_ok=True)
             Image.fromarray(_pixels(batch[0])).save(part, format="PNG")
             part.replace(path)  # whoever looks on never sees half of one
         except OSError as error:

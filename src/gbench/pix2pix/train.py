@@ -388,7 +388,7 @@ class Trainer:
         if self.ranks.is_first and self.shown is not None:
             assert self.model.fake_B is not None, "there was a step"
             real_A, real_B = self.shown
-            save_images(self.folder.images, self.epoch, real_A, self.model.fake_B, real_B)
+            save_images(self.folder, self.epoch, real_A, self.model.fake_B, real_B)
 
     def save(self) -> None:
         """Write a checkpoint: weights and buffers of rank 0, the random state of every rank."""
