@@ -62,7 +62,7 @@ class Scene:
         return max(epochs), [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 
 
-def printed(curves: Curves, every: int, after: int) -> tuple[NDArray[np.int64], dict[str, Floats]]:
+def printed(curves: Curves, every: int, after: int = 0) -> tuple[NDArray[np.int64], dict[str, Floats]]:
     """The steps past `after` of which upstream would print a line, from 1, and their losses."""
     numbers = np.arange((after // every + 1) * every, len(curves.epochs) + 1, every)
     return numbers, {name: values[numbers - 1] for name, values in curves.losses.items()}

@@ -20,6 +20,7 @@ from gbench.runfolder import VISUALS
 
 TIMEOUT_S = 5.0  # for any answer of the server
 RETRY_S = 30.0  # after one that did not come
+POINTS = 2000  # a line has at most so many
 LOSSES, IMAGES = "losses", "images"  # the windows
 
 
@@ -33,12 +34,8 @@ class VisdomView:
     def __init__(self, url: str, scene: Scene, say: Callable[[str], None]) -> None:
         self._url, self._say, self._spec = url, say, scene.spec
         self._client: Any = None
+        self._shown, self._epoch = (0, 0), 0
         self._warned, self._retry_s = False, 0.0
-        self._forget()
-
-    def _forget(self) -> None:
-        """Send everything, next time."""
-        self._sent, self._epoch, self._taken_back = 0, 0, 0
 
     def show(self, scene: Scene) -> None:
         """Send what is new."""
@@ -47,37 +44,29 @@ class VisdomView:
         try:
             if self._client is None:
                 self._client = connect(self._url, self._spec.run_id)
+                self._shown, self._epoch = (0, 0), 0  # a server that comes back may have lost all
             self._losses(scene)
             self._images(scene)
-        except ConnectionError as error:
+        except ConnectionError:
             self._client, self._retry_s = None, time.monotonic() + RETRY_S
-            self._forget()  # a server that comes back may have lost all
             if not self._warned:
-                self._say(f"warning: visdom at {self._url} does not answer ({error}); the run goes on without it")
+                self._say(f"warning: visdom at {self._url} does not answer; the run goes on, and it is tried again")
             self._warned = True
 
     def _losses(self, scene: Scene) -> None:
-        history = scene.history
-        if history.taken_back != self._taken_back:
-            self._sent, self._taken_back = 0, history.taken_back
-        every = self._spec.config.schedule.print_every
-        if history.steps // every == self._sent // every:
+        """Send all losses of the printed lines, as upstream does: the window may be gone, or steps be taken back."""
+        now = (scene.history.steps // self._spec.config.schedule.print_every, scene.history.taken_back)
+        if now == self._shown or not now[0]:
             return
-        if not self._send_losses(scene, self._sent):
-            self._send_losses(scene, 0)  # its window is gone: the server was started anew, or someone closed it
-        self._sent = history.steps
-
-    def _send_losses(self, scene: Scene, after: int) -> bool:
-        """Send the losses past a step, 0: a new window of them. Gives whether there was a window to add to."""
         curves = scene.curves()
-        numbers, losses = printed(curves, self._spec.config.schedule.print_every, after)
+        numbers, losses = printed(curves, self._spec.config.schedule.print_every)
+        stride = -(-len(numbers) // POINTS)
         epochs = curves.epochs[numbers - 1]
         x = epochs + (numbers - (epochs - 1) * scene.steps_per_epoch) / scene.steps_per_epoch
-        answer = self._client.line(
-            X=np.stack([x] * len(losses), 1),
-            Y=np.stack(list(losses.values()), 1),
+        self._client.line(
+            X=np.stack([x[::stride]] * len(losses), 1),
+            Y=np.stack([values[::stride] for values in losses.values()], 1),
             win=LOSSES,
-            update="append" if after else None,
             opts={
                 "title": f"{self._spec.model} loss over time",
                 "legend": list(losses),
@@ -85,7 +74,7 @@ class VisdomView:
                 "ylabel": "loss",
             },
         )
-        return bool(answer == LOSSES)
+        self._shown = now
 
     def _images(self, scene: Scene) -> None:
         newest = scene.images()
@@ -101,14 +90,19 @@ class VisdomView:
         """Nothing is open."""
 
 
-def connect(url: str, environment: str) -> Any:
-    """visdom's own client, with a limit to how long it waits. Raises ConnectionError: no server answers."""
-    sys.modules["torch"] = None  # type: ignore[assignment]  # visdom would load it, only to know tensors by it
-    from visdom import Visdom
+def load() -> Any:
+    """The visdom package, without torch, which it would load only to know tensors by it."""
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    import visdom
 
     logging.getLogger("visdom").setLevel(logging.CRITICAL)
+    return visdom
 
-    class Client(Visdom):  # type: ignore[misc]  # it has no types of its own
+
+def connect(url: str, environment: str) -> Any:
+    """visdom's own client, with a limit to how long it waits. Raises ConnectionError: no server answers."""
+
+    class Client(load().Visdom):  # type: ignore[misc]  # it has no types of its own
         def _handle_post(self, url: str, data: Any = None) -> str:
             answer = self.session.post(url, data={} if data is None else data, timeout=TIMEOUT_S)
             answer.raise_for_status()
