@@ -13,7 +13,7 @@ install: $(INSTALLED)  ## Make .venv with gbench and what its tests need
 
 $(INSTALLED): pyproject.toml build-constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres,tensorboard]'
 	@# visdom (live view) builds from source; when that fails everything else still works
 	@PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[visdom]' \

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from follow_cases import Writer, followed, until
-from gbench.errors import UsageError
+from gbench.errors import InfrastructureError, UsageError
 from gbench.follow.plot import bands_of
 from gbench.follow.process import Views
 from gbench.runfolder import RunFolder
@@ -112,10 +114,9 @@ def test_event_files_are_read_back_by_tensorboard_with_a_resumed_runs_steps_once
     assert (image.step, image.width, image.height) == (8, 2, 4)
 
 
-def test_the_follower_loads_no_torch(make_spec: MakeSpec) -> None:
-    import subprocess
-    import sys
-
+def test_the_follower_loads_no_torch() -> None:
+    pytest.importorskip("visdom")
+    pytest.importorskip("tensorboard")
     code = (
         "import sys, gbench.follow.__main__, gbench.follow.visdom, gbench.follow.tensorboard, gbench.reports.loss_plot"
     )
@@ -142,8 +143,6 @@ def test_what_is_no_url_is_refused_before_the_run(url: str) -> None:
 
 
 def test_a_missing_package_is_named_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gbench.errors import InfrastructureError
-
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InfrastructureError, match=r"--tensorboard needs the package .* pip install 'gbench\[tensorb"):
         Views(tensorboard="").require()
