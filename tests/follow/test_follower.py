@@ -13,7 +13,7 @@ import pytest
 from follow_cases import Writer, followed, until
 from gbench.errors import InfrastructureError, UsageError
 from gbench.follow.plot import bands_of
-from gbench.follow.process import Views
+from gbench.follow.process import Views, require_url
 from gbench.runfolder import RunFolder
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
@@ -139,7 +139,7 @@ def test_the_reference_is_that_of_the_runs_own_recipe() -> None:
 @pytest.mark.parametrize("url", ["localhost:8097", "pix2pix_resnet_9blocks", "http://", "http://host:port"])
 def test_what_is_no_url_is_refused_before_the_run(url: str) -> None:
     with pytest.raises(UsageError, match="is not a URL; write it like --visdom http://localhost:8097"):
-        Views(visdom=url).require()
+        require_url(url)
 
 
 def test_a_missing_package_is_named_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

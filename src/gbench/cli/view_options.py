@@ -32,6 +32,14 @@ class Alarms(click.ParamType[tuple[str, ...]]):
         return names
 
 
+def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from gbench.follow.process import require_url
+
+        require_url(value)
+    return value
+
+
 def view_options(command: Any) -> Any:
     """--visdom and --tensorboard."""
     return bundle(
@@ -41,21 +49,23 @@ def view_options(command: Any) -> Any:
                 is_flag=False,
                 flag_value=VISDOM_URL,
                 metavar="[URL]",
-                help=f"Send losses and images to a visdom server as the run goes. Plain: {VISDOM_URL}.",
+                is_eager=True,  # a plain one before the arguments takes the first of them: that is to be said first
+                callback=_url,
+                help=f"Send losses and images to a visdom server as the run goes. Plain, as the last: {VISDOM_URL}.",
             ),
             click.option(
                 "--tensorboard",
                 is_flag=False,
                 flag_value="",
                 metavar="[DIR]",
-                help="Write event files for TensorBoard to DIR/RUN_ID. Plain: RUN_DIR/tensorboard.",
+                help="Write event files for TensorBoard to DIR/RUN_ID. Plain, as the last: RUN_DIR/tensorboard.",
             ),
         ]
     )(command)
 
 
 def views_of(given: dict[str, Any]) -> Views:
-    """What the options ask for, taken out of `given`. Raises UsageError or InfrastructureError: it can't be had."""
+    """What the options ask for, taken out of `given`. Raises InfrastructureError: it can't be had."""
     from gbench.follow.process import Views
 
     views = Views(given.pop("visdom"), given.pop("tensorboard"))

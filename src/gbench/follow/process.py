@@ -31,22 +31,7 @@ class Views:
     tensorboard: str | None = None
 
     def require(self) -> None:
-        """Check what can be checked before a run.
-
-        Raises:
-            UsageError: not a URL. InfrastructureError: a package is missing.
-        """
-        if self.visdom is not None:
-            try:
-                parts = urlsplit(self.visdom)
-                fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            except ValueError:  # a port that is no number
-                fit = False
-            if not fit:
-                raise UsageError(
-                    f"--visdom {self.visdom!r} is not a URL",
-                    "write it like --visdom http://localhost:8097, or put a plain --visdom after the arguments",
-                )
+        """Check that their packages are there. Raises InfrastructureError."""
         for option, package in ((self.visdom, "visdom"), (self.tensorboard, "tensorboard")):
             if option is not None and importlib.util.find_spec(package) is None:
                 raise InfrastructureError(
@@ -63,6 +48,20 @@ class Views:
             events = Path(self.tensorboard).absolute() / run_dir.name if self.tensorboard else run_dir / "tensorboard"
             argv += ["--tensorboard", str(events)]
         return argv
+
+
+def require_url(url: str) -> None:
+    """Check that a visdom server can be meant. Raises UsageError."""
+    try:
+        parts = urlsplit(url)
+        fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        fit = False
+    if not fit:
+        raise UsageError(
+            f"--visdom {url!r} is not a URL",
+            "write it like --visdom http://localhost:8097, or put a plain --visdom after the arguments",
+        )
 
 
 @contextmanager
