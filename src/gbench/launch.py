@@ -128,32 +128,33 @@ def launch(
     return Finished(folder, ran.log_path, record, record_path, report, summary, stored, not_stored)
 
 
-def probe(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False) -> tuple[Estimate, Path]:
+def probe(
+    spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False, views: Views = NO_VIEWS
+) -> tuple[Estimate, Path]:
     """How long `spec` would train, by a run of its first steps alone, which makes no record; and its run folder.
 
     Raises:
         GbenchError: as `launch`, or the run would not have so many steps.
     """
-    schedule = spec.config.schedule
-    few = {"max_steps": PROBE_STEPS, "checkpoint_every": 0, "images_every": 0}
-    short = spec.config.model_copy(
-        update={
-            "schedule": schedule.model_copy(update=few),
-            "measure": spec.config.measure.model_copy(update={"peak_seconds": 0.0, "idle_seconds": 0.0}),
-        }
-    )
-    with (
-        stoppable(None),
-        _run(spec.model_copy(update={"config": short, "database": None}), environ, watcher, rebuild) as ran,
-    ):
+    with stoppable(None), _run(probe_of(spec), environ, watcher, rebuild, views=views) as ran:
         epoch = (ran.folder.read("environment.json") or {}).get("steps_per_epoch")
         times = [step.step_s for step in ran.folder.steps(0)]
     if not epoch or len(times) < PROBE_STEPS:
         raise RunFailed(f"{ran.folder.path} has not the {PROBE_STEPS} steps of a probe", f"read {ran.folder.log}")
+    schedule = spec.config.schedule
     steps = schedule.max_steps or (schedule.epochs + schedule.epochs_decay) * epoch
     found = estimate(times, steps, epoch)
     assert found is not None
     return found, ran.folder.path
+
+
+def probe_of(spec: RunSpec) -> RunSpec:
+    """The first steps of `spec` alone: nothing is kept of them, nor measured besides."""
+    few = {"max_steps": PROBE_STEPS, "checkpoint_every": 0, "images_every": 0}
+    bare = {"peak_seconds": 0.0, "idle_seconds": 0.0}
+    config = spec.config
+    short = {"schedule": config.schedule.model_copy(update=few), "measure": config.measure.model_copy(update=bare)}
+    return spec.model_copy(update={"config": config.model_copy(update=short), "database": None})
 
 
 @contextmanager

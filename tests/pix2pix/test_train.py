@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.train import Trainer
-from gbench.runfolder import RunFolder, StepWriter
+from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]
@@ -25,12 +25,12 @@ def ranks(tmp_path: Path) -> Iterator[Ranks]:
     dist.destroy_process_group()
 
 
-def test_checkpoints_and_readings_are_no_data_wait(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
-    """Every reading takes 0.1 s more than it does, saving after every epoch of 4 steps 0.3 s."""
+def test_checkpoints_and_log_lines_are_no_data_wait(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
+    """Every log line takes 0.1 s more than it does, saving after every epoch of 4 steps 0.3 s."""
 
     class Slow(Trainer):
-        def read_steps(self, images: int, writer: StepWriter) -> None:
-            super().read_steps(images, writer)
+        def say(self, images: int) -> None:
+            super().say(images)
             time.sleep(0.1)
 
         def save(self) -> None:
@@ -64,6 +64,22 @@ def test_after_one_step_a_run_that_dies_has_left_its_work_and_its_memory(
     assert environment is not None and "ended" not in environment
     assert environment["work_per_image"]["flop"] > 0
     assert environment["memory"][0]["host_rss_bytes"] > 1 << 20
+
+
+def test_whatever_ends_a_run_the_steps_that_it_has_done_are_written_down(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks
+) -> None:
+    class Dies(Trainer):
+        def say(self, images: int) -> None:
+            super().say(images)
+            if self.step == 7:
+                raise KeyboardInterrupt
+
+    spec = make_spec(steps=12)
+    folder = RunFolder.create(spec)
+    with pytest.raises(KeyboardInterrupt):
+        Dies(spec, folder, facades, ranks).run()
+    assert [step.step for step in folder.steps(0)] == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_counting_the_work_leaves_the_runs_random_numbers_as_they_are(

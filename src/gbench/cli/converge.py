@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
     """
     from gbench.cli.output import Terminal, finished_json, print_estimate, print_finished, print_json, tell_not_stored
     from gbench.launch import launch as run
-    from gbench.launch import probe, resume
+    from gbench.launch import probe, probe_of, resume
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     views = views_of(given)
@@ -62,7 +63,9 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         if resolved.spec.recipe == "performance":
             raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")
         if dry_run:
-            show_plan(resolved, rebuild, as_json)
+            show_plan(
+                replace(resolved, spec=probe_of(resolved.spec)) if estimate else resolved, rebuild, as_json, views
+            )
             return
         if estimate:
             print_estimate(*probe(resolved.spec, os.environ, Terminal(quiet), rebuild), as_json)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import signal
 import statistics
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor
 from gbench.alarms import Alarm, append_alarm, take_back_alarms
 from gbench.errors import RunFailed
 from gbench.measure import environment
-from gbench.measure.clock import clock_for
+from gbench.measure.clock import StepTime, clock_for
 from gbench.measure.enough import Enough
 from gbench.measure.estimate import PROBE_STEPS, estimate
 from gbench.measure.peak import Peak, measure_peak
@@ -124,6 +125,7 @@ class Trainer:
         self.step, self.epoch, self.batches = 0, 1, 0  # the epoch to go on in, and its batches that are done
         self.read_at = 1  # the step of the next reading, alike on every rank
         self.unread: list[Unread] = []
+        self.times: list[StepTime] = []  # of the first of those, where a log line needed them already
         self.epoch_G_L1: list[float] = []
         self.ended: str | None = None  # why, once it has
         self.stop_asked = False
@@ -181,14 +183,19 @@ class Trainer:
             RunFailed: asked to stop, by a signal or by an alarm; the checkpoint to go on from is saved.
         """
         with self.stoppable(), StepWriter(self.folder, self.ranks.rank, self.resumed_after) as writer:
-            while not (self.ended or self.stopped):
-                self.run_epoch(writer)
-                if self.due(self.schedule.images_every):
-                    self.save_images()
-                if self.due(self.schedule.checkpoint_every) and self.is_sound:
-                    writer.sync()  # before the checkpoint: a run resumes where its stream has got to
-                    self.save()
-                self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
+            try:
+                while not (self.ended or self.stopped):
+                    self.run_epoch(writer)
+                    if self.due(self.schedule.images_every):
+                        self.save_images()
+                    if self.due(self.schedule.checkpoint_every) and self.is_sound:
+                        writer.sync()  # before the checkpoint: a run resumes where its stream has got to
+                        self.save()
+                    self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
+            except BaseException:
+                with suppress(Exception):  # a broken device or a full disk: why the run ended is what counts
+                    self.write_steps(writer)
+                raise
         if self.alarm is not None:
             raise self.stopped_by(self.alarm)
         if self.stopped:
@@ -223,14 +230,16 @@ class Trainer:
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """SIGTERM is remembered in here for the next reading, where the run keeps checkpoints; else it ends the run."""
+        """SIGTERM is remembered in here for the next reading, where the run keeps checkpoints; else it ends the run by
+        SystemExit, so that its last steps are still written down."""
 
         def on_sigterm(number: int, frame: FrameType | None) -> None:
             self.stop_asked = True
+            if not self.schedule.checkpoint_every:
+                signal.signal(number, signal.SIG_IGN)  # torchrun may send it again: the steps come first
+                sys.exit(128 + number)
 
-        before = signal.getsignal(signal.SIGTERM)
-        if self.schedule.checkpoint_every:
-            signal.signal(signal.SIGTERM, on_sigterm)
+        before = signal.signal(signal.SIGTERM, on_sigterm)
         try:
             yield
         finally:
@@ -268,94 +277,111 @@ class Trainer:
             self.unread.append(Unread(self.step, self.epoch, len(real_A), losses))
             if self.step == self.planned_steps:
                 self.ended = "all steps are done"
-            if self.ended or self.step >= self.read_at or self.step % self.schedule.print_every == 0:
-                self.read_steps(images, writer)
+            says, due = self.step % self.schedule.print_every == 0, self.ended or self.step >= self.read_at
+            if says:
+                self.say(images)
+            if due:
+                self.read_steps(writer)
+            if says or due:
                 self.clock.ask()
             if self.ended or self.stopped:
                 return
         if self.unread and self.schedule.checkpoint_every and self.epoch % self.schedule.checkpoint_every == 0:
-            self.read_steps(images, writer)
+            self.read_steps(writer)
 
-    def read_steps(self, images: int, writer: StepWriter) -> None:
-        """Wait for the device, write down the steps since the last reading, and print upstream's log line.
+    def say(self, images: int) -> None:
+        """Wait for the device, and print upstream's log line, with the losses of the whole batch.
 
-        Every rank must call it at the same step: the line has the losses of the whole batch.
+        Every rank must call it at the same step. No more is done here than the line needs: where lines are frequent,
+        what they cost is part of the figure.
 
         Args:
             images: of this epoch so far, over all devices.
         """
-        times = self.clock.read()
-        values = torch.stack([loss for step in self.unread for loss in step.losses.values()]).view(len(self.unread), -1)
-        rows = values.tolist()  # the one copy from the device since the last reading
-        names, warmup = tuple(self.unread[-1].losses), self.schedule.warmup_steps
-        writer.append(
+        last = self.unread[-1]
+        self.times += self.clock.read()
+        means = self.ranks.mean(torch.stack(list(last.losses.values()))).tolist()
+        if self.ranks.is_first:
+            taken = self.times[-1]
+            compute_s = (taken.step_s - taken.data_s - taken.between_s) / self.spec.batch_size
+            losses = dict(zip(last.losses, means, strict=True))
+            print(loss_line(last.epoch, images, compute_s, taken.data_s, losses), flush=True)
+
+    def write_steps(self, writer: StepWriter) -> list[Step]:
+        """Wait for the device, and write down the steps since the last reading; gives these steps."""
+        unread, self.unread = self.unread, []
+        times, self.times = [*self.times, *self.clock.read()], []
+        if not unread:
+            return []
+        names = tuple(unread[0].losses)
+        values = torch.stack([loss for step in unread for loss in step.losses.values()]).view(len(unread), -1)
+        steps = [
             Step(
-                unread.step,
-                unread.epoch,
-                unread.images,
+                done.step,
+                done.epoch,
+                done.images,
                 **vars(taken),
-                warmup=unread.step <= warmup,
+                warmup=done.step <= self.schedule.warmup_steps,
                 losses=dict(zip(names, row, strict=True)),
             )
-            for unread, taken, row in zip(self.unread, times, rows, strict=True)
-        )
+            # the one copy from the device; a run that is stopped within a step may have a time more
+            for done, taken, row in zip(unread, times, values.tolist(), strict=False)
+        ]
+        writer.append(steps)
+        return steps
+
+    def read_steps(self, writer: StepWriter) -> None:
+        """Wait for the device, write down the steps since the last reading, and see whether the run should end.
+
+        Every rank must call it at the same step.
+        """
+        steps = self.write_steps(writer)
         if self.schedule.checkpoint_every:
-            G_L1 = names.index("G_L1")
-            self.epoch_G_L1 += [
-                row[G_L1] for unread, row in zip(self.unread, rows, strict=True) if unread.epoch == self.epoch
-            ]
+            self.epoch_G_L1 += [step.losses["G_L1"] for step in steps if step.epoch == self.epoch]
         if "precision" not in self.facts:
             self.write_environment("precision")
-        enough = self.enough.reason(
-            (taken.step_s, unread.images * self.ranks.world_size)
-            for unread, taken in zip(self.unread, times, strict=True)
-        )
+        enough = self.enough.reason((step.step_s, step.images * self.ranks.world_size) for step in steps)
         # Rank 0 decides for all at once what its clock has to decide; anyone may have been asked to stop.
-        next_in = self.steps_to_next_reading([taken.step_s for taken in times])
+        next_in = self.steps_to_next_reading([step.step_s for step in steps])
         said = [enough is not None, next_in] if self.ranks.is_first else [0, 0]
-        told = values[-1] if self.watch is None else values.flatten()
-        shared = torch.cat([told, values.new_tensor([*said, self.stop_asked])])
-        *means, measured, next_in, stop = self.ranks.mean(shared).tolist()
-        whole = [dict(zip(names, means[at:], strict=False)) for at in range(0, len(means), len(names))]
+        watched = [] if self.watch is None else [loss for step in steps for loss in step.losses.values()]
+        shared = torch.tensor([*said, self.stop_asked, *watched], dtype=torch.float64, device=self.ranks.device)
+        measured, next_in, stop, *means = self.ranks.mean(shared).tolist()
         self.read_at = self.step + max(1, round(next_in * self.ranks.world_size))
         if measured and not self.ended:
             self.ended = enough or "rank 0 has measured enough"
         self.stopped = stop > 0 and not self.ended
         if self.watch is not None:
-            self.look_out(self.watch, whole)
+            self.look_out(self.watch, steps, means)
         if self.first_times is not None:
-            self.tell_estimate(self.first_times, [taken.step_s for taken in times])
-        if self.ranks.is_first and self.step % self.schedule.print_every == 0:
-            last, taken = self.unread[-1], times[-1]
-            compute_s = (taken.step_s - taken.data_s - taken.between_s) / self.spec.batch_size
-            print(loss_line(last.epoch, images, compute_s, taken.data_s, whole[-1]), flush=True)
-        self.unread.clear()
+            self.tell_estimate(self.first_times, steps)
 
-    def look_out(self, watch: Watch, losses: list[dict[str, float]]) -> None:
+    def look_out(self, watch: Watch, steps: list[Step], means: list[float]) -> None:
         """Say what is wrong with the steps just read, and stop for it where that was asked.
 
         Every rank decides for itself, and all alike: an all-reduce leaves the same bits everywhere.
 
         Args:
-            losses: of each of these steps, means over all ranks.
+            means: the losses of one step after another, over all ranks.
         """
-        for unread, means in zip(self.unread, losses, strict=True):
-            for alarm in watch.step(unread.step, unread.epoch, means):
+        values = iter(means)
+        for step in steps:
+            for alarm in watch.step(step.step, step.epoch, {name: next(values) for name in step.losses}):
                 if self.ranks.is_first:
                     print(f"warning: {alarm}", flush=True)
                     append_alarm(self.folder.path, alarm)
                 if alarm.kind in self.spec.config.alarms.stop_on and self.alarm is None:
                     self.alarm, self.stopped = alarm, True
 
-    def tell_estimate(self, first: list[float], times: list[float]) -> None:
+    def tell_estimate(self, first: list[float], steps: list[Step]) -> None:
         """Say how long the run will take, once its first steps are known."""
-        first += times
+        first += [step.step_s for step in steps]
         if len(first) < PROBE_STEPS:
             return
         self.first_times = None
-        steps = (self.planned_steps or 0) - (self.resumed_after or 0)
-        if self.ranks.is_first and steps > PROBE_STEPS:
-            print(estimate(first, steps, len(self.loader)), flush=True)
+        ahead = (self.planned_steps or 0) - (self.resumed_after or 0)
+        if self.ranks.is_first and ahead > PROBE_STEPS:
+            print(estimate(first, ahead, len(self.loader)), flush=True)
 
     def steps_to_next_reading(self, times: list[float]) -> int:
         """How many steps there are in READ_S, or in what is left of --max-time.
