@@ -63,12 +63,11 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         if resolved.spec.recipe == "performance":
             raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")
         if dry_run:
-            show_plan(
-                replace(resolved, spec=probe_of(resolved.spec)) if estimate else resolved, rebuild, as_json, views
-            )
+            planned = replace(resolved, spec=probe_of(resolved.spec)) if estimate else resolved
+            show_plan(planned, rebuild, as_json, views)
             return
         if estimate:
-            print_estimate(*probe(resolved.spec, os.environ, Terminal(quiet), rebuild), as_json)
+            print_estimate(*probe(resolved.spec, os.environ, Terminal(quiet), rebuild, views), as_json)
             return
         finished = run(resolved.spec, os.environ, Terminal(quiet), rebuild, views=views)
     if as_json:

@@ -370,7 +370,7 @@ class Trainer:
                 if self.ranks.is_first:
                     print(f"warning: {alarm}", flush=True)
                     append_alarm(self.folder.path, alarm)
-                if alarm.kind in self.spec.config.alarms.stop_on and self.alarm is None:
+                if alarm.kind in self.spec.config.alarms.stop_on and not self.ended and self.alarm is None:
                     self.alarm, self.stopped = alarm, True
 
     def tell_estimate(self, first: list[float], steps: list[Step]) -> None:
