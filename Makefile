@@ -30,7 +30,7 @@ bench: install  ## Run the main job here: CPU, no Docker, synthetic facades -> a
 test: install  ## Run the tests (no Docker, no servers)
 	$(BIN)/python -m pytest -m "not system"
 
-system-test: install  ## Run the system tests: the real docker engine, PostgreSQL, a browser (as root; see .ci/run for what they need)
+system-test: install  ## Run the system tests: the real docker engine, PostgreSQL, visdom, a browser (as root; see .ci/run for what they need)
 	$(BIN)/python -m pytest -m system
 
 check: install  ## Lint, format and types

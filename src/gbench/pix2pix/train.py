@@ -20,18 +20,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gbench.alarms import Alarm, append_alarm, take_back_alarms
 from gbench.errors import RunFailed
 from gbench.measure import environment
 from gbench.measure.clock import StepTime, clock_for
 from gbench.measure.enough import Enough
-from gbench.measure.estimate import PROBE_STEPS, estimate
 from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision
-from gbench.pix2pix.alarms import Watch
 from gbench.pix2pix.data import Batch, build_loader
 from gbench.pix2pix.images import save_images
 from gbench.pix2pix.logline import loss_line
+from gbench.pix2pix.lookout import Lookout
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks
 from gbench.pix2pix.ranks import Ranks
@@ -130,10 +128,8 @@ class Trainer:
         self.ended: str | None = None  # why, once it has
         self.stop_asked = False
         self.stopped = False
-        self.watch = self.make_watch() if spec.recipe == "convergence" else None
-        self.alarm: Alarm | None = None  # the one that ended the run
+        self.lookout = self.make_lookout() if spec.recipe == "convergence" else None
         self.shown: tuple[Tensor, Tensor] | None = None  # real_A and real_B of the last batch, where images are wanted
-        self.first_times: list[float] | None = [] if spec.recipe == "convergence" else None  # until the estimate
         self.resumed_after = self.resume()
 
     def measure_peak(self, seconds: float) -> Peak:
@@ -145,11 +141,9 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(device)
         return peak
 
-    def make_watch(self) -> Watch:
-        """What looks out for alarms."""
-        steps = len(self.loader)
-        epochs = None if self.planned_steps is None else self.planned_steps / steps
-        return Watch(self.spec.config.alarms, self.spec.config.optim.gan_mode, steps, epochs)
+    def make_lookout(self) -> Lookout:
+        """Who looks on at a convergence run; what is measured is left alone."""
+        return Lookout(self.spec, self.folder, self.ranks.is_first, len(self.loader), self.planned_steps)
 
     def resume(self) -> int | None:
         """Take up the run where its last whole checkpoint left it; None where this is the run's beginning.
@@ -159,8 +153,8 @@ class Trainer:
         if not self.folder.begun(self.ranks.rank):
             return None
         state = checkpoint.last_whole(self.folder.checkpoints)
-        if self.ranks.is_first:
-            take_back_alarms(self.folder.path, 0 if state is None else state["step"])
+        if self.lookout is not None:
+            self.lookout.resume(state["step"] if state else 0, state.get("alarms") if state else None)
         if state is None:
             return 0
         self.model.load_state_dict(state["model"])
@@ -169,8 +163,6 @@ class Trainer:
         checkpoint.set_random_state(state["random_states"][self.ranks.rank], self.ranks.device)
         self.step, self.epoch, self.batches = state["step"], state["epoch"], state["batches"]
         self.epoch_G_L1 = state["epoch_G_L1"]
-        if self.watch is not None and "alarms" in state:
-            self.watch.load_state(state["alarms"])
         if self.batches == len(self.loader):
             self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
         self.read_at = self.step + 1
@@ -196,11 +188,12 @@ class Trainer:
                 with suppress(Exception):  # a broken device or a full disk: why the run ended is what counts
                     self.write_steps(writer)
                 raise
-        if self.alarm is not None:
-            raise self.stopped_by(self.alarm)
+        if self.lookout is not None and self.lookout.alarm is not None:
+            raise self.lookout.failure(self.lookout.alarm)
         if self.stopped:
+            saved = "whose checkpoint is saved" if self.is_sound else "whose losses are no numbers: it is not saved"
             raise RunFailed(
-                f"stopped by SIGTERM after step {self.step}, whose checkpoint is saved",
+                f"stopped by SIGTERM after step {self.step}, {saved}",
                 f"go on with {self.folder.resume_command}",
             )
         self.facts["ended"] = {"steps": self.step, "because": self.ended}
@@ -212,21 +205,8 @@ class Trainer:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the last losses are numbers: weights that are none must not take the place of a good checkpoint."""
-        return self.watch is None or self.watch.finite
-
-    def stopped_by(self, alarm: Alarm) -> RunFailed:
-        """The sentence for a run that an alarm ended."""
-        what = f"stopped by --stop-on {alarm.kind}, {alarm}"
-        if not self.schedule.checkpoint_every:
-            return RunFailed(what, "change what caused it and start anew")
-        if not self.is_sound:
-            return RunFailed(
-                what, f"the checkpoints from before are in {self.folder.checkpoints}; change what caused it"
-            )
-        return RunFailed(
-            f"{what}; its checkpoint is saved", f"change what caused it, or go on with {self.folder.resume_command}"
-        )
+        """Whether the weights may take a good checkpoint's place."""
+        return self.lookout is None or self.lookout.is_sound
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
@@ -344,44 +324,16 @@ class Trainer:
         # Rank 0 decides for all at once what its clock has to decide; anyone may have been asked to stop.
         next_in = self.steps_to_next_reading([step.step_s for step in steps])
         said = [enough is not None, next_in] if self.ranks.is_first else [0, 0]
-        watched = [] if self.watch is None else [loss for step in steps for loss in step.losses.values()]
+        watched = [] if self.lookout is None else [loss for step in steps for loss in step.losses.values()]
         shared = torch.tensor([*said, self.stop_asked, *watched], dtype=torch.float64, device=self.ranks.device)
         measured, next_in, stop, *means = self.ranks.mean(shared).tolist()
         self.read_at = self.step + max(1, round(next_in * self.ranks.world_size))
         if measured and not self.ended:
             self.ended = enough or "rank 0 has measured enough"
         self.stopped = stop > 0 and not self.ended
-        if self.watch is not None:
-            self.look_out(self.watch, steps, means)
-        if self.first_times is not None:
-            self.tell_estimate(self.first_times, steps)
-
-    def look_out(self, watch: Watch, steps: list[Step], means: list[float]) -> None:
-        """Say what is wrong with the steps just read, and stop for it where that was asked.
-
-        Every rank decides for itself, and all alike: an all-reduce leaves the same bits everywhere.
-
-        Args:
-            means: the losses of one step after another, over all ranks.
-        """
-        values = iter(means)
-        for step in steps:
-            for alarm in watch.step(step.step, step.epoch, {name: next(values) for name in step.losses}):
-                if self.ranks.is_first:
-                    print(f"warning: {alarm}", flush=True)
-                    append_alarm(self.folder.path, alarm)
-                if alarm.kind in self.spec.config.alarms.stop_on and not self.ended and self.alarm is None:
-                    self.alarm, self.stopped = alarm, True
-
-    def tell_estimate(self, first: list[float], steps: list[Step]) -> None:
-        """Say how long the run will take, once its first steps are known."""
-        first += [step.step_s for step in steps]
-        if len(first) < PROBE_STEPS:
-            return
-        self.first_times = None
-        ahead = (self.planned_steps or 0) - (self.resumed_after or 0)
-        if self.ranks.is_first and ahead > PROBE_STEPS:
-            print(estimate(first, ahead, len(self.loader)), flush=True)
+        if self.lookout is not None:
+            self.lookout.take(steps, means, self.ended is not None)
+            self.stopped = self.stopped or self.lookout.alarm is not None
 
     def steps_to_next_reading(self, times: list[float]) -> int:
         """How many steps there are in READ_S, or in what is left of --max-time.
@@ -430,7 +382,7 @@ class Trainer:
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "random_states": random_states,
             "epoch_G_L1": self.epoch_G_L1,
-            **({} if self.watch is None else {"alarms": self.watch.state()}),
+            "alarms": self.lookout and self.lookout.state(),
         }
         whole, folder = self.batches == len(self.loader), self.folder.checkpoints
         checkpoint.save_run(state, folder, self.epoch, whole, self.schedule.checkpoint_keep)
