@@ -13,7 +13,7 @@ install: $(INSTALLED)  ## Make .venv with gbench and what its tests need
 
 $(INSTALLED): pyproject.toml build-constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres,tensorboard]'
 	@# visdom (live view) builds from source; when that fails everything else still works
 	@PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[visdom]' \
@@ -30,7 +30,7 @@ bench: install  ## Run the main job here: CPU, no Docker, synthetic facades -> a
 test: install  ## Run the tests (no Docker, no servers)
 	$(BIN)/python -m pytest -m "not system"
 
-system-test: install  ## Run the system tests: the real docker engine, PostgreSQL, a browser (as root; see .ci/run for what they need)
+system-test: install  ## Run the system tests: the real docker engine, PostgreSQL, visdom, a browser (as root; see .ci/run for what they need)
 	$(BIN)/python -m pytest -m system
 
 check: install  ## Lint, format and types

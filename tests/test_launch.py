@@ -67,6 +67,10 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     assert record.extra["warnings"] == []
     assert set(record.metric_data or {}) == {"G_GAN", "G_L1", "D_real", "D_fake"}
 
+    names = {path.name for path in folder.path.iterdir()}
+    assert not names & {"losses.svg", "images", "alarms.jsonl", "follow.log"}  # what is measured is not watched
+    assert result["job"] is None and "about " not in log.read_text()
+
     assert record_of(folder) == record  # made of the run folder alone, so it can be made again
 
     # existing parsers of upstream's log and of the benchmark log line find their lines

@@ -87,6 +87,14 @@ def test_a_run_killed_at_random_moments_reaches_the_weights_of_one_that_was_not(
     assert [step.losses for step in folder.steps(0)] == [step.losses for step in whole.steps(0)]
     result = folder.read("result.json")
     assert result is not None and result["complete"] is True
+    job = result["job"]
+    assert job["epochs"] == EPOCHS
+    assert 2 <= job["attempts"] <= KILLS + 1
+    assert job["redone_s"] == pytest.approx(job["training_s"] - sum(one.step_s for one in folder.steps(0)), abs=1e-6)
+    assert job["training_s"] == pytest.approx(sum(one.step_s for part in folder.attempts(0) for one in part.steps))
+    host = folder.read("host.json")
+    assert host is not None and job["wall_s"] == pytest.approx(sum(one["wall_s"] for one in host["attempts"]))
+    assert gbench("summary", folder.path, "--json").out == (folder.path / "result.json").read_text()
     record = yaml.safe_load(Path(json.loads(out)["paths"]["record"]).read_text())
     assert 1 <= len(record["extra"]["resumed_utc"]) <= KILLS  # a kill may come before the run has noted its resumption
     assert record["metric_data"] == json.loads(out)["record"]["metric_data"]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gbench import provenance
+from gbench.alarms import read_alarms
 from gbench.cndb import logline, upload
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.recordfile import save, write_record
-from gbench.errors import ExitCode, GbenchError, InfrastructureError, UsageError
+from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
 from gbench.evaluate import conclude, why_not
 from gbench.evaluation import Evaluation, read_final
 from gbench.files import require_writable
+from gbench.follow.process import Views, following
 from gbench.host import (
     Watcher,
     dataset_facts,
@@ -26,6 +30,8 @@ from gbench.host import (
     require_success,
     with_cache_folder,
 )
+from gbench.measure.estimate import PROBE_STEPS, Estimate, estimate
+from gbench.measure.job import closed
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
@@ -35,6 +41,8 @@ from gbench.runlog import RunLog
 from gbench.runners.plan import Outcome
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
+
+NO_VIEWS = Views()
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,19 @@ class Finished:
     not_stored: str | None  # why the database did not take the record, and the command that sends it later
 
 
-def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher) -> Finished:
+@dataclass(frozen=True)
+class Ran:
+    """A run script that ended well, in a folder that is still taken."""
+
+    folder: RunFolder
+    log: RunLog
+    log_path: Path
+    summary: Summary | None
+    facts: dict[str, Any]  # of host.json
+    no_evaluation: str | None  # why a convergence run ends with none
+
+
+def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher, views: Views = NO_VIEWS) -> Finished:
     """Go on with a run that was ended, from its last whole checkpoint, or with its evaluation.
 
     Raises:
@@ -64,7 +84,7 @@ def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher) -> Finis
         raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
     if not spec.config.schedule.checkpoint_every:
         raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
-    return launch(spec, environ, watcher, resumed=folder)
+    return launch(spec, environ, watcher, resumed=folder, views=views)
 
 
 def launch(
@@ -73,67 +93,131 @@ def launch(
     watcher: Watcher,
     rebuild: bool = False,
     resumed: RunFolder | None = None,
+    views: Views = NO_VIEWS,
 ) -> Finished:
     """Run `spec` and write its record.
 
     Args:
         resumed: the run folder to go on in; None: a new one.
         environ: what a local run inherits, and a database config may refer to. rebuild: build the image anew.
+        views: what a convergence run is shown in.
 
     Raises:
         GbenchError: something the run needs is missing, it failed, or it was stopped. What it wrote is kept.
     """
     with stoppable(None):
         database = spec.database and upload.config_of_run(spec.database, Path(spec.cndb_dir), environ)
-        gpus = find_gpus()
-        require_devices(spec, gpus)
-        spec = locate_dataset(spec)
-        dataset, warnings = dataset_facts(spec)
-        spec = with_cache_folder(spec, warnings)
-        no_evaluation = why_not(spec) if spec.recipe == "convergence" else None
-        warnings += [no_evaluation] if no_evaluation else []
-        runner = make_runner(spec, environ, rebuild)
-        require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
-        folder = resumed or RunFolder.create(spec)
-        log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
-        with folder.taken(), RunLog([folder.log, log_path], watcher.line) as log:
-            watcher.line(f"run folder {folder.path}")
-            for warning in warnings:
-                log.line(f"warning: {warning}")
-            verdict = judge(run_checks(Wanted.of(spec), gpus, CONDITIONS), spec.ignore_check)
-            for check in verdict.warnings:
-                log.line(f"warning: {check.id}: {check.found}")
-            require_fit(verdict)
-            runner.prepare(log.line)
-            facts = host_facts(spec, gpus, runner, dataset, warnings)
-            facts["checks"] = [asdict(check) for check in verdict.checks]
-            if resumed is not None:
-                facts = {**facts, **_earlier(folder)}
-            folder.write("host.json", facts)
-            outcome = Outcome(ExitCode.OK) if resumed and trained(resumed) else None
-            try:
-                if outcome is None:
-                    with watcher.running(folder), stoppable(spec.timeout_s):
-                        outcome = runner.run(folder.path, log.line)
-            finally:
-                ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}
-                with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
-                    folder.write("host.json", {**facts, **ended})
-                    summary = _write_result(folder)
-            require_success(folder, outcome, log.reason)
-            if spec.recipe == "convergence" and trained(folder) and not no_evaluation:
-                conclude(folder, environ, facts, log.line)
+        with _run(spec, environ, watcher, rebuild, resumed, views) as ran:
+            folder, summary = ran.folder, ran.summary
+            if spec.recipe == "convergence" and trained(folder) and not ran.no_evaluation:
+                conclude(folder, environ, ran.facts, ran.log.line)
             record = record_of(folder)
             record_path = _write_record(record, spec, folder)
             if summary is not None:  # a run script of another kind has said its own
-                log.line(logline.format_line(record))
+                ran.log.line(logline.format_line(record))
         stored = not_stored = None
         if database:
             stored, not_stored = upload.deliver(record_path, Path(spec.cndb_dir), database, watcher.line)
         from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
 
         report = write_report(folder, folder.path / "report.html")
-    return Finished(folder, log_path, record, record_path, report, summary, read_final(folder), stored, not_stored)
+        evaluation = read_final(folder)
+    return Finished(folder, ran.log_path, record, record_path, report, summary, evaluation, stored, not_stored)
+
+
+def probe(
+    spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False, views: Views = NO_VIEWS
+) -> tuple[Estimate, Path]:
+    """How long `spec` would train, by a run of its first steps alone, which makes no record; and its run folder.
+
+    Raises:
+        GbenchError: as `launch`, or the run would not have so many steps.
+    """
+    with stoppable(None), _run(probe_of(spec), environ, watcher, rebuild, views=views) as ran:
+        epoch = (ran.folder.read("environment.json") or {}).get("steps_per_epoch")
+        times = [step.step_s for step in ran.folder.steps(0)]
+    if not epoch or len(times) < PROBE_STEPS:
+        raise RunFailed(f"{ran.folder.path} has not the {PROBE_STEPS} steps of a probe", f"read {ran.folder.log}")
+    schedule = spec.config.schedule
+    steps = schedule.max_steps or (schedule.epochs + schedule.epochs_decay) * epoch
+    found = estimate(times, steps, epoch)
+    assert found is not None
+    return found, ran.folder.path
+
+
+def probe_of(spec: RunSpec) -> RunSpec:
+    """The first steps of `spec` alone: nothing is kept of them, nor measured besides."""
+    few = {"max_steps": PROBE_STEPS, "checkpoint_every": 0, "images_every": 0}
+    bare = {"peak_seconds": 0.0, "idle_seconds": 0.0}
+    config = spec.config
+    short = {"schedule": config.schedule.model_copy(update=few), "measure": config.measure.model_copy(update=bare)}
+    return spec.model_copy(update={"config": config.model_copy(update=short), "database": None})
+
+
+@contextmanager
+def _run(
+    spec: RunSpec,
+    environ: Mapping[str, str],
+    watcher: Watcher,
+    rebuild: bool = False,
+    resumed: RunFolder | None = None,
+    views: Views = NO_VIEWS,
+) -> Iterator[Ran]:
+    """Run `spec` to its good end; the run folder is taken, and the log open, while in here. Raises as `launch`."""
+    gpus = find_gpus()
+    require_devices(spec, gpus)
+    spec = locate_dataset(spec)
+    dataset, warnings = dataset_facts(spec)
+    spec = with_cache_folder(spec, warnings)
+    no_evaluation = why_not(spec) if spec.recipe == "convergence" else None
+    warnings += [no_evaluation] if no_evaluation else []
+    runner = make_runner(spec, environ, rebuild)
+    require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
+    folder = resumed or RunFolder.create(spec)
+    log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
+    with folder.taken(), RunLog([folder.log, log_path], watcher.line) as log:
+        watcher.line(f"run folder {folder.path}")
+        for warning in warnings:
+            log.line(f"warning: {warning}")
+        verdict = judge(run_checks(Wanted.of(spec), gpus, CONDITIONS), spec.ignore_check)
+        for check in verdict.warnings:
+            log.line(f"warning: {check.id}: {check.found}")
+        require_fit(verdict)
+        runner.prepare(log.line)
+        facts = host_facts(spec, gpus, runner, dataset, warnings)
+        facts["checks"] = [asdict(check) for check in verdict.checks]
+        begun = {"started_utc": facts["started_utc"], "started_s": time.perf_counter(), "wall_s": None}
+        outcome = Outcome(ExitCode.OK) if resumed and trained(resumed) else None
+        facts["attempts"] = _earlier_attempts(resumed) if resumed else []
+        if outcome is None:
+            facts["attempts"].append(begun)
+        if resumed is not None:
+            facts = {**facts, **_earlier(folder)}
+        folder.write("host.json", facts)
+        try:
+            if outcome is None:
+                with watcher.running(folder), _shown(folder, spec, views, log) as on_line, stoppable(spec.timeout_s):
+                    outcome = runner.run(folder.path, on_line)
+        finally:
+            begun["wall_s"] = time.perf_counter() - begun["started_s"]
+            ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}
+            with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
+                alarms = [str(alarm) for alarm in read_alarms(folder.path)]
+                folder.write("host.json", {**facts, **ended, "warnings": warnings + alarms})
+                summary = _write_result(folder)
+        require_success(folder, outcome, log.reason)
+        yield Ran(folder, log, log_path, summary, facts, no_evaluation)
+
+
+@contextmanager
+def _shown(folder: RunFolder, spec: RunSpec, views: Views, log: RunLog) -> Iterator[Callable[[str], None]]:
+    """Have a convergence run shown while in here; gives what takes its lines. Beside no other run is anything started:
+    it would be in what is measured."""
+    if spec.recipe != "convergence":
+        yield log.line
+        return
+    with following(folder, views, log.line) as on_line:
+        yield on_line
 
 
 def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
@@ -148,6 +232,12 @@ def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
 def trained(folder: RunFolder) -> bool:
     """Whether a run's training has come to its end."""
     return "ended" in (folder.read("environment.json") or {})
+
+
+def _earlier_attempts(folder: RunFolder) -> list[dict[str, Any]]:
+    """The attempts at a run so far, each with its end."""
+    ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
+    return closed((folder.read("host.json") or {}).get("attempts", []), ranks)
 
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:

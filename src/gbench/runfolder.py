@@ -5,6 +5,7 @@
     environment.json     what the worker saw: versions, devices, the precision that ran; rank 0
     steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank
     telemetry.jsonl      devices and host, sampled beside the run; its reader is gbench.measure.telemetry.stream
+    alarms.jsonl         what a convergence run warned of; rank 0; its reader is gbench.alarms
     error.json           the sentence a worker failed with, if it did
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
     result.json          statistics, a pure function of the files above; host, at the end
@@ -36,6 +37,7 @@ from gbench.settings.catalog import first_problem
 from gbench.settings.spec import RunSpec
 
 VERSION = 1
+VISUALS = ("real_A", "fake_B", "real_B")  # the sample images of an epoch, in the order in which they are written
 FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
@@ -63,6 +65,19 @@ class Step:
     warmup: bool
     losses: dict[str, Loss] = field(default_factory=dict)
     between_s: FiniteSeconds = 0.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one attempt at a run did: the steps that follow step `after`, where an earlier attempt left off."""
+
+    after: int
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """The number of the last step that is done."""
+        return self.after + len(self.steps)
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,20 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Where the worker keeps its checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def images(self) -> Path:
+        """Where the worker keeps its sample images."""
+        return self.path / "images"
+
+    def image(self, epoch: int, visual: str) -> Path:
+        """The sample image of an epoch, one of VISUALS, under upstream's name."""
+        return self.images / f"epoch{epoch:03d}_{visual}.png"
+
+    @property
+    def resume_command(self) -> str:
+        """How to go on with this run."""
+        return f"gbench converge --resume {self.path}"
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -152,28 +181,32 @@ class RunFolder:
         Raises:
             InfrastructureError: a broken line in the middle, a step that is missing, or another version.
         """
+        return steps_that_count(self.attempts(rank))
+
+    def attempts(self, rank: int) -> list[Attempt]:
+        """All that one rank did, attempt by attempt, with what was done again later. Raises as `steps`."""
         name = f"steps-rank{rank}.jsonl"
         if not (self.path / name).exists():
             return []
         lines = self._text(name).split("\n")[:-1]  # what follows the last newline is not a whole line
-        steps: list[Step] = []
+        attempts: list[Attempt] = []
         for number, line in enumerate(lines, 1):
             if not line:
                 continue
             try:
                 values = json.loads(line)
                 if number == 1 or (isinstance(values, dict) and "resumed_after" in values):
-                    _begin_stream(values, rank, steps)
+                    attempts.append(_begin_attempt(values, rank, attempts[-1].last if attempts else 0))
                     continue
                 step = read_step(values)
-                if step.step != len(steps) + 1:
-                    raise ValueError(f"step {step.step} where step {len(steps) + 1} should be")
-                steps.append(step)
+                if step.step != attempts[-1].last + 1:
+                    raise ValueError(f"step {step.step} where step {attempts[-1].last + 1} should be")
+                attempts[-1].steps.append(step)
             except ValueError as error:
                 if number < len(lines) and lines[number].startswith('{"version"'):
                     continue  # cut off by a crash, after which the run was resumed
                 raise self._broken(f"{name} line {number}", error) from error
-        return steps
+        return attempts
 
     def ranks(self) -> list[list[Step]]:
         """The raw samples of all ranks; a rank that wrote none has an empty list.
@@ -254,14 +287,24 @@ class StepWriter:
             raise cant_write(self._path, error) from error
 
 
-def _begin_stream(values: Any, rank: int, steps: list[Step]) -> None:
-    """Check the first line of a stream, or that of a resumed run, which takes back the steps after its checkpoint."""
+def _begin_attempt(values: Any, rank: int, last: int) -> Attempt:
+    """The first line of a stream, or that of a resumed run, which takes back the steps after its checkpoint. Raises
+    ValueError: it is neither."""
     after = values.pop("resumed_after", 0) if isinstance(values, dict) else 0
     if values != {"version": VERSION, "rank": rank}:
         raise ValueError(f"not a step stream of version {VERSION} and rank {rank}")
-    if not isinstance(after, int) or not 0 <= after <= len(steps):
-        raise ValueError(f"resumed after step {after} of {len(steps)}")
-    del steps[after:]
+    if not isinstance(after, int) or not 0 <= after <= last:
+        raise ValueError(f"resumed after step {after} of {last}")
+    return Attempt(after)
+
+
+def steps_that_count(attempts: Iterable[Attempt]) -> list[Step]:
+    """The steps of a run without those that a later attempt did again."""
+    steps: list[Step] = []
+    for attempt in attempts:
+        del steps[attempt.after :]
+        steps += attempt.steps
+    return steps
 
 
 def read_step(values: Any) -> Step:

@@ -55,6 +55,42 @@ def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec])
     assert (progress.text() or "").startswith("step 2/?  20 img/s")
 
 
+WARNS = """
+import sys
+from pathlib import Path
+from gbench.cli.output import Terminal
+from gbench.runfolder import RunFolder
+terminal = Terminal(quiet=False)
+with terminal.running(RunFolder(Path(sys.argv[1]))):
+    terminal.line("(epoch: 1, iters: 4) [bold]")
+    terminal.line("warning: epoch 1, step 4: G_L1 is flat: [bold]")
+"""
+
+
+def test_a_warning_stays_on_a_terminal_above_the_live_line(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec())
+    screen, terminal = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", WARNS, str(folder.path)], stderr=terminal) as process:
+        os.close(terminal)
+        shown = read_all(screen)
+    assert process.returncode == 0
+    assert b"warning: epoch 1, step 4: G_L1 is flat: [bold]\r\n" in shown
+    assert b"(epoch: 1" not in shown
+
+
+def read_all(screen: int) -> bytes:
+    """All that comes until the other side is closed."""
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(screen, 4096)
+        except OSError:
+            return shown
+        if not chunk:
+            return shown
+        shown += chunk
+
+
 @pytest.mark.slow
 def test_control_codes_reach_a_terminal_and_nothing_else(small_launch: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gbench", "launch", "pix2pix_resnet_6blocks", "2", "1", "FP32", *small_launch]
@@ -69,15 +105,7 @@ def test_control_codes_reach_a_terminal_and_nothing_else(small_launch: list[str]
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "COLUMNS": "120"}
     )
     os.close(terminal)
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(screen, 4096)
-        except OSError:
-            break
-        if not chunk:
-            break
-        shown += chunk
+    shown = read_all(screen)
     assert process.wait() == 0
     assert b"step 4/4  " in shown and b"img/s" in shown
     assert b"(epoch: 1" not in shown

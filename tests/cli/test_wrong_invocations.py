@@ -14,6 +14,7 @@ import gbench.cli
 MODEL = "pix2pix_resnet_9blocks"
 GOOD = ["launch", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", "local"]
 EVAL = ["eval", "{file}", "--model", MODEL, "--device", "cpu", "--runner", "local"]
+CONVERGE = ["converge", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", "local"]
 BRANCH = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix/blob/master/models/networks.py"
 
 # arguments; {data} is a good dataset, {empty} an empty folder, {file} a file -> exit code, parts of the sentence
@@ -73,6 +74,12 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     ([*GOOD, "--datasets-dir", "{data}", "--results", "{file}/results"], 4, ["can't write {file}/results"]),
     ([*GOOD, "--datasets-dir", "{data}", "--cndb-dir", "{file}/cndb"], 4, ["can't write {file}/cndb/records"]),
     (["launch", MODEL, "4", "1", "FP32", "--datasets-dir", "{data}"], 4, ["no GPU was found", "--device cpu"]),
+    ([*CONVERGE, "--visdom", "host:8097"], 2, ["--visdom 'host:8097' is not a URL", "http://localhost:8097"]),
+    (["converge", "--visdom", *CONVERGE[1:]], 2, [f"--visdom '{MODEL}' is not a URL", "after the arguments"]),
+    ([*CONVERGE, "--stop-on", "nan,slow"], 2, ["'slow' is no alarm", "nan, collapse, flat, or any"]),
+    ([*CONVERGE, "--stop-on", "any", "--set", "optim.gan_mode=wgangp"], 2, ["wgangp", "--stop-on nan,flat"]),
+    (["converge", "--resume", "{empty}", "--stop-on", "nan"], 2, ["--resume takes all from its run folder"]),
+    ([*GOOD, "--set", "alarms.stop_on=[nan]"], 2, ["alarms.stop_on is for convergence runs", "gbench converge"]),
     (["summary", "{empty}"], 4, ["{empty} has no spec.json"]),
     (["eval"], 2, ["missing argument 'CHECKPOINT|RUN_DIR'"]),
     (["eval", "{empty}/none"], 4, ["{empty}/none is not there", "give a run folder"]),

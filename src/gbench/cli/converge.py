@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from gbench.cli.run_options import resolved_of, run_arguments, run_options, show_plan
 from gbench.cli.verdict import Asked, verdict_options
+from gbench.cli.view_options import Alarms, view_options, views_of
 from gbench.errors import UsageError
 
 NEEDED = ("model", "batch_size", "device_count", "precision")
@@ -20,9 +22,14 @@ NEEDED = ("model", "batch_size", "device_count", "precision")
 @click.option(
     "--resume", "resume_dir", type=click.Path(path_type=Path), help="Go on with this run, from its last checkpoint."
 )
+@click.option(
+    "--stop-on", type=Alarms(), default=(), help="Alarms that end the run with exit code 1: nan,collapse,flat, or any."
+)
+@click.option("--estimate", is_flag=True, help="Run the first 25 steps alone, and say how long all would take.")
 @verdict_options
+@view_options
 @run_options
-def converge(resume_dir: Path | None, **given: Any) -> None:
+def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
     """Train MODEL to its end by its convergence recipe, evaluate it, and write its CNDB record.
 
     The recipe is upstream's: 100 epochs and 100 more with the rate falling to zero, then the test split, as `gbench
@@ -31,9 +38,14 @@ def converge(resume_dir: Path | None, **given: Any) -> None:
 
     --check holds a run against a reference: exit code 0 reproduced, 1 not reproduced, 3 inconclusive.
 
+    RUN_DIR/losses.svg and images/ show how it goes; what looks wrong (losses that are NaN, a collapsed D, a flat G_L1)
+    is a warning when it happens, and with --stop-on the end.
+
     \b
     gbench converge pix2pix_resnet_9blocks 1 1 FP32
     gbench converge pix2pix_resnet_9blocks 1 1 FP32 gpu-convergency --deterministic
+    gbench converge pix2pix_resnet_9blocks 1 1 FP32 --estimate
+    gbench converge pix2pix_resnet_9blocks 1 1 FP32 --stop-on nan,collapse --visdom
     gbench converge --resume results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
     gbench converge pix2pix_resnet_9blocks 1 1 FP32 --check
     gbench converge pix2pix_resnet_9blocks 1 1 FP32 --seeds 5
@@ -42,12 +54,13 @@ def converge(resume_dir: Path | None, **given: Any) -> None:
     gbench converge --add-reference results/RUN_1 --add-reference results/RUN_2 --out our-card.yaml
     """
     from gbench.cli import verdict
-    from gbench.cli.output import Terminal, finished_json, print_finished, print_json, tell_not_stored
+    from gbench.cli.output import Terminal, finished_json, print_estimate, print_finished, print_json, tell_not_stored
     from gbench.launch import launch as run
-    from gbench.launch import resume
+    from gbench.launch import probe, probe_of, resume
     from gbench.settings.resolve import new_run_id
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
+    views = views_of(given)
     asked = Asked.taken_from(given)
     # launch.sh's documentation exports RUN_MODEL_FILE for one kind of run or the other: this command is one kind.
     environ = {name: value for name, value in os.environ.items() if name != "RUN_MODEL_FILE"}
@@ -59,12 +72,15 @@ def converge(resume_dir: Path | None, **given: Any) -> None:
             return
         click.get_current_context().exit(verdict.check_runs(asked, as_json))
     if resume_dir is not None:
-        if given["model"] is not None or asked.seeds is not None:
-            raise UsageError("--resume takes all from its run folder", "leave out MODEL, what follows it, and --seeds")
+        if given["model"] is not None or asked.seeds is not None or given["stop_on"] or estimate:
+            raise UsageError(
+                "--resume takes all from its run folder",
+                "leave out MODEL and what follows it, --seeds, --stop-on and --estimate",
+            )
         from gbench.runfolder import RunFolder
 
         reference = verdict.reference_of(asked, RunFolder(resume_dir).spec()) if asked.judges_own else None
-        finished = [resume(resume_dir, os.environ, Terminal(quiet))]
+        finished = [resume(resume_dir, os.environ, Terminal(quiet), views)]
     else:
         missing = next((name for name in NEEDED if given[name] is None), None)
         if missing is not None:
@@ -74,13 +90,17 @@ def converge(resume_dir: Path | None, **given: Any) -> None:
             raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")
         reference = verdict.reference_of(asked, resolved.spec) if asked.judges_own else None
         if dry_run:
-            show_plan(resolved, rebuild, as_json)
+            planned = replace(resolved, spec=probe_of(resolved.spec)) if estimate else resolved
+            show_plan(planned, rebuild, as_json, views)
+            return
+        if estimate:
+            print_estimate(*probe(resolved.spec, os.environ, Terminal(quiet), rebuild, views), as_json)
             return
         finished = []
         for number in range(asked.seeds or 1):
             new = {"run_id": new_run_id(resolved.spec.model), "seed": resolved.spec.seed + number}
             spec = resolved.spec.model_copy(update=new)
-            finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0))
+            finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0, views=views))
     found = reference and verdict.verdict_on(asked, reference, [one.folder.path for one in finished])
     if as_json:
         runs = [finished_json(one) for one in finished]

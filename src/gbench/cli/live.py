@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from pathlib import Path
 
+from gbench.follow.stream import StreamReader
 from gbench.measure.bootstrap import throughput_interval
 from gbench.runfolder import RunFolder, Step, read_step
 
@@ -18,9 +17,7 @@ class Progress:
     def __init__(self, folder: RunFolder) -> None:
         self._spec = folder.spec()
         self._folder = folder
-        self._path: Path = folder.path / "steps-rank0.jsonl"
-        self._offset = 0
-        self._rest = b""
+        self._stream = StreamReader(folder.path / "steps-rank0.jsonl")
         self._recent: deque[Step] = deque(maxlen=RECENT)
         self._planned: int | None = None
         self._times: list[float] = []  # of the measured steps, and their images over all devices
@@ -45,18 +42,7 @@ class Progress:
         return "  ".join(parts)
 
     def _follow(self) -> None:
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            new = file.read()
-        self._offset += len(new)
-        *lines, self._rest = (self._rest + new).split(b"\n")
-        for line in lines:
-            try:
-                values = json.loads(line)
-            except ValueError:
-                continue  # cut off by a crash, after which the run was resumed
+        for values in self._stream.new():
             if "step" not in values:
                 continue  # the stream's first line
             step = read_step(values)

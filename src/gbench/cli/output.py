@@ -6,6 +6,8 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from gbench.cli.live import Progress
     from gbench.evaluation import Evaluation
     from gbench.launch import Finished
+    from gbench.measure.estimate import Estimate
+    from gbench.measure.job import Job
     from gbench.measure.spread import Repeats
     from gbench.measure.summary import Summary
     from gbench.runfolder import RunFolder
@@ -39,6 +43,8 @@ class Terminal:
             return
         if self._live is None or self._progress is None:
             click.echo(text, err=True)
+        elif text.startswith(("warning: ", "about ")):  # stays on the screen, above the live line
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif (now := self._progress.text()) is not None:
             from rich.text import Text
 
@@ -105,6 +111,8 @@ def finished_json(finished: Finished) -> dict[str, Any]:
 
 def print_finished(finished: Finished) -> None:
     """The result of a launch for a person."""
+    from gbench.alarms import read_alarms
+
     record = finished.record
     click.echo(
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
@@ -119,10 +127,20 @@ def print_finished(finished: Finished) -> None:
     if finished.evaluation is not None:
         for name, text in evaluation_lines(finished.evaluation):
             click.echo(f"{name:<14}{text}")
+    for alarm in read_alarms(finished.folder.path):
+        click.echo(f"{'WARNING':<14}{alarm}")
     for name, path in _paths(finished).items():
         click.echo(f"{name:<14}{path}")
     if finished.stored is not None:
         click.echo(f"{'database':<14}{finished.stored}")
+
+
+def print_estimate(estimate: Estimate, run_dir: Path, as_json: bool) -> None:
+    """How long a run would take, and the folder of the probe that tells it."""
+    if as_json:
+        print_json({"estimate": asdict(estimate), "paths": {"run": str(run_dir)}})
+    else:
+        click.echo(f"{estimate}\n{'run':<14}{run_dir}")
 
 
 def tell_not_stored(finished: Sequence[Finished]) -> None:
@@ -195,6 +213,8 @@ def summary_lines(summary: Summary) -> list[str]:
         figures["energy"] = f"{summary.joules_per_image:.4g} J an image ({summary.energy.source})"
     if summary.memory:
         figures["memory"] = _memory(summary.memory)
+    if summary.job is not None:
+        figures["whole job"] = _job(summary.job)
     figures["mean losses"] = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
     lines = [f"{name:<14}{text}" for name, text in figures.items()]
     return lines if summary.complete else [*lines, "INCOMPLETE    the run ended before its last step"]
@@ -217,6 +237,20 @@ def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:
 
 def _img_s(value: float | None, what: str, without: str) -> str:
     return without if value is None else f"{value:.4g} img/s {what}"
+
+
+def _job(job: Job) -> str:
+    from gbench.measure.estimate import duration
+
+    epochs = f"{job.epochs:.4g} {'epoch' if job.epochs == 1 else 'epochs'}"
+    parts = [epochs + (f" in {duration(job.wall_s)}" if job.wall_s is not None else "")]
+    if job.attempts > 1:
+        parts[0] += f" over {job.attempts} attempts"
+    again = f" ({duration(job.redone_s)} of it done again)" if job.redone_s else ""
+    parts += [f"{duration(job.training_s)} of it training{again}", f"{job.epochs_per_hour:.4g} epochs/h"]
+    if job.joules is not None:
+        parts.append(f"{job.joules / 3.6e6:.4g} kWh ({job.energy_source})")
+    return ", ".join(parts)
 
 
 def _memory(ranks: list[dict[str, int]]) -> str:

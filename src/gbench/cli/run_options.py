@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from gbench.follow.process import Views
     from gbench.settings.resolve import Resolved
 
 # option -> the variable of launch.sh that it stands for, and its help
@@ -166,8 +167,12 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     return resolve(request, environ)
 
 
-def show_plan(resolved: Resolved, rebuild: bool, as_json: bool) -> None:
-    """What --dry-run says. Raises UsageError, as the run would, where DATABASE names none to upload to."""
+def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | None = None) -> None:
+    """What --dry-run says. Raises UsageError, as the run would, where DATABASE names none to upload to.
+
+    Args:
+        views: what the run would be shown in.
+    """
     from gbench.cli.output import print_plan
     from gbench.cndb.upload import config_of_run
     from gbench.host import locate_dataset, make_runner
@@ -175,4 +180,7 @@ def show_plan(resolved: Resolved, rebuild: bool, as_json: bool) -> None:
     if resolved.spec.database is not None:
         config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
     spec = locate_dataset(resolved.spec, required=False)
-    print_plan(spec, resolved.origins, make_runner(spec, os.environ, rebuild).describe(), as_json)
+    request = make_runner(spec, os.environ, rebuild).describe()
+    if views is not None:
+        request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
+    print_plan(spec, resolved.origins, request, as_json)

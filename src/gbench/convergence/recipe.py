@@ -13,7 +13,7 @@ from gbench.settings.spec import ModelConfig, RunSpec
 
 SECTIONS = ("network", "optim", "data")
 SCHEDULE = ("epochs", "epochs_decay", "max_steps", "until_ci", "max_time_s", "drop_last")
-NO_MATTER = ("data.workers",)  # decides how fast, not what
+NO_MATTER = ("data.workers", "data.source")  # decide how fast, not what
 
 
 @dataclass(frozen=True)

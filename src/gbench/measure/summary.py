@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
 from gbench.measure.bootstrap import Interval, throughput_interval
+from gbench.measure.job import Job, job_of
 from gbench.measure.limits import Limits, limits
 from gbench.measure.spread import Spread, spread
 from gbench.measure.steady import judge_ranks
@@ -20,7 +21,7 @@ from gbench.measure.telemetry.disturbance import Disturbance, disturbance, mark_
 from gbench.measure.telemetry.energy import Energy, energy
 from gbench.measure.telemetry.samples import Telemetry, Window
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
-from gbench.measure.telemetry.stream import read_stream
+from gbench.measure.telemetry.stream import read_attempts
 from gbench.measure.telemetry.summary import TelemetrySummary
 from gbench.measure.telemetry.summary import summarize as summarize_telemetry
 from gbench.runfolder import RunFolder, Step
@@ -52,7 +53,7 @@ class Summary:
 
     step: spread of the slowest rank's step times, step_variance_s2 their sample variance. memory: peaks of each rank
     (those of the first step where a run died). losses: means over the measured steps of all ranks; last_epoch_losses:
-    over those of the last epoch.
+    over those of the last epoch. job: what a convergence run took in all, its first steps and its starts included.
     """
 
     complete: bool
@@ -82,6 +83,7 @@ class Summary:
     telemetry: TelemetrySummary | None
     losses: dict[str, float]
     last_epoch_losses: dict[str, float]
+    job: Job | None = None
 
     @property
     def throughput_is(self) -> str:
@@ -149,8 +151,11 @@ def summarize(
 def summarize_folder(folder: RunFolder) -> Summary | None:
     """`summarize` of a run folder's own streams."""
     environment = folder.read("environment.json") or {}
-    telemetry = read_stream(folder.path / TELEMETRY_NAME)
-    return summarize(folder.ranks(), environment, telemetry, folder.spec().config.schedule.max_warmup_steps)
+    telemetry, spec = read_attempts(folder.path / TELEMETRY_NAME), folder.spec()
+    summary = summarize(folder.ranks(), environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
+    if summary is None or spec.recipe != "convergence":
+        return summary
+    return replace(summary, job=job_of(folder, telemetry))
 
 
 def _rate(steps: Sequence[Step], images: Sequence[int], chosen: Sequence[bool]) -> float | None:

@@ -10,6 +10,7 @@ of the lowest mean G_L1, which `best.json` names.
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def save_run(values: dict[str, Any], folder: Path, epoch: int, whole: bool, keep
 def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: float) -> None:
     """Keep this epoch's generator as the best where its mean G_L1 is the lowest so far. Raises InfrastructureError."""
     best = folder / "best.json"
-    if best.exists() and json.loads(best.read_text(encoding="utf-8"))["G_L1"] <= G_L1:
+    if not math.isfinite(G_L1) or (best.exists() and json.loads(best.read_text(encoding="utf-8"))["G_L1"] <= G_L1):
         return
     save(generator, folder / "best_net_G.pth")
     write_atomically(best, json.dumps({"epoch": epoch, "G_L1": G_L1}) + "\n")

@@ -27,8 +27,10 @@ from gbench.measure.enough import Enough
 from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision
 from gbench.pix2pix.data import Batch
+from gbench.pix2pix.images import save_images
 from gbench.pix2pix.loading import open_loader
 from gbench.pix2pix.logline import loss_line
+from gbench.pix2pix.lookout import Lookout
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks
 from gbench.pix2pix.ranks import Ranks
@@ -106,6 +108,7 @@ class Trainer:
         self.planned_steps = planned_steps(self.schedule, len(self.loader))
         self.facts: dict[str, Any] = {
             "planned_steps": self.planned_steps,
+            "steps_per_epoch": len(self.loader),
             "device": environment.device_name(ranks.device),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "software": environment.software(),
@@ -125,6 +128,8 @@ class Trainer:
         self.ended: str | None = None  # why, once it has
         self.stop_asked = False
         self.stopped = False
+        self.lookout = self.make_lookout() if spec.recipe == "convergence" else None
+        self.shown: tuple[Tensor, Tensor] | None = None  # real_A and real_B of the last batch, where images are wanted
         self.resumed_after = self.resume()
 
     def measure_peak(self, seconds: float) -> Peak:
@@ -136,6 +141,10 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(device)
         return peak
 
+    def make_lookout(self) -> Lookout:
+        """Who looks on at a convergence run; what is measured is left alone."""
+        return Lookout(self.spec, self.folder, self.ranks.is_first, len(self.loader), self.planned_steps)
+
     def resume(self) -> int | None:
         """Take up the run where its last whole checkpoint left it; None where this is the run's beginning.
 
@@ -144,6 +153,8 @@ class Trainer:
         if not self.folder.begun(self.ranks.rank):
             return None
         state = checkpoint.last_whole(self.folder.checkpoints)
+        if self.lookout is not None:
+            self.lookout.resume(state["step"] if state else 0, state.get("alarms") if state else None)
         if state is None:
             return 0
         self.model.load_state_dict(state["model"])
@@ -162,14 +173,15 @@ class Trainer:
         """Train until all steps are done, what was measured is enough, or someone asks to stop.
 
         Raises:
-            RunFailed: asked to stop; the checkpoint to go on from is saved.
+            RunFailed: asked to stop, by a signal or by an alarm; the checkpoint to go on from is saved.
         """
         with self.stoppable(), StepWriter(self.folder, self.ranks.rank, self.resumed_after) as writer:
             try:
                 while not (self.ended or self.stopped):
                     self.run_epoch(writer)
-                    every = self.schedule.checkpoint_every
-                    if every and (self.ended or self.stopped or self.epoch % every == 0):
+                    if self.due(self.schedule.images_every):
+                        self.save_images()
+                    if self.due(self.schedule.checkpoint_every) and self.is_sound:
                         writer.sync()  # before the checkpoint: a run resumes where its stream has got to
                         self.save()
                     self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
@@ -177,14 +189,26 @@ class Trainer:
                 with suppress(Exception):  # a broken device or a full disk: why the run ended is what counts
                     self.write_steps(writer)
                 raise
+        if self.lookout is not None and self.lookout.alarm is not None:
+            raise self.lookout.failure(self.lookout.alarm)
         if self.stopped:
+            saved = "whose checkpoint is saved" if self.is_sound else "whose losses are no numbers: it is not saved"
             raise RunFailed(
-                f"stopped by SIGTERM after step {self.step}, whose checkpoint is saved",
-                f"go on with gbench converge --resume {self.folder.path}",
+                f"stopped by SIGTERM after step {self.step}, {saved}",
+                f"go on with {self.folder.resume_command}",
             )
         self.facts["ended"] = {"steps": self.step, "because": self.ended}
         self.facts["learning_rates"] = self.learning_rates
         self.write_environment("precision_at_end")
+
+    def due(self, every: int) -> bool:
+        """Whether what comes every so many epochs (0: never) comes now, after an epoch or at the end of the run."""
+        return every > 0 and (self.ended is not None or self.stopped or self.epoch % every == 0)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the weights may take a good checkpoint's place."""
+        return self.lookout is None or self.lookout.is_sound
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
@@ -229,6 +253,8 @@ class Trainer:
             self.clock.batch_ready()
             losses = self.model.train_step(real_A.to(device, non_blocking=True), real_B.to(device, non_blocking=True))
             self.clock.step_done()
+            if self.schedule.images_every:
+                self.shown = real_A, real_B
             self.step += 1
             self.batches += 1
             images += len(real_A) * self.ranks.world_size
@@ -302,12 +328,16 @@ class Trainer:
         # Rank 0 decides for all at once what its clock has to decide; anyone may have been asked to stop.
         next_in = self.steps_to_next_reading([step.step_s for step in steps])
         said = [enough is not None, next_in] if self.ranks.is_first else [0, 0]
-        shared = torch.tensor([*said, self.stop_asked], dtype=torch.float64, device=self.ranks.device)
-        measured, next_in, stop = self.ranks.mean(shared).tolist()
+        watched = [] if self.lookout is None else [loss for step in steps for loss in step.losses.values()]
+        shared = torch.tensor([*said, self.stop_asked, *watched], dtype=torch.float64, device=self.ranks.device)
+        measured, next_in, stop, *means = self.ranks.mean(shared).tolist()
         self.read_at = self.step + max(1, round(next_in * self.ranks.world_size))
         if measured and not self.ended:
             self.ended = enough or "rank 0 has measured enough"
         self.stopped = stop > 0 and not self.ended
+        if self.lookout is not None:
+            self.lookout.take(steps, means, self.ended is not None)
+            self.stopped = self.stopped or self.lookout.alarm is not None
 
     def steps_to_next_reading(self, times: list[float]) -> int:
         """How many steps there are in READ_S, or in what is left of --max-time.
@@ -335,6 +365,13 @@ class Trainer:
         if self.ranks.is_first:
             self.folder.write("environment.json", self.facts)
 
+    def save_images(self) -> None:
+        """Write the sample images of this epoch; rank 0's."""
+        if self.ranks.is_first and self.shown is not None:
+            assert self.model.fake_B is not None, "there was a step"
+            real_A, real_B = self.shown
+            save_images(self.folder, self.epoch, real_A, self.model.fake_B, real_B)
+
     def save(self) -> None:
         """Write a checkpoint: weights and buffers of rank 0, the random state of every rank."""
         random_states = self.ranks.gather(checkpoint.random_state(self.ranks.device))
@@ -350,6 +387,7 @@ class Trainer:
             "random_states": random_states,
             "epoch_G_L1": self.epoch_G_L1,
             "learning_rates": self.learning_rates,
+            "alarms": self.lookout and self.lookout.state(),
         }
         whole, folder = self.batches == len(self.loader), self.folder.checkpoints
         checkpoint.save_run(state, folder, self.epoch, whole, self.schedule.checkpoint_keep)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CSS = """
+COLOURS = """
 :root {
   color-scheme: light dark;
   --ink: #17202b; --muted: #566373; --rule: #d5dbe3; --surface: #ffffff; --page: #f3f5f8; --band: #e4e9f0;
@@ -16,6 +16,10 @@ CSS = """
     --warn: #f3c46b; --warn-surface: #2b2415; --bad: #ff9a96; --bad-surface: #331a1c; --good: #4fcfa4;
   }
 }
+"""
+CSS = (
+    COLOURS
+    + """\
 * { box-sizing: border-box; }
 body {
   margin: 0; background: var(--page); color: var(--ink); overflow-wrap: anywhere;
@@ -118,3 +122,4 @@ a { color: var(--series-1); }
   h2 { margin-top: 1.5rem; }
 }
 """
+)

@@ -16,6 +16,8 @@ from typing import Any
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from gbench.reports.style import COLOURS
+
 INK, MUTED, RULE, SURFACE, BAND, WARN = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005", "#fa0006"
 SERIES = ("#fa0011", "#fa0012", "#fa0013", "#fa0014")
 VARIABLES = {
@@ -86,3 +88,9 @@ def to_svg(drawn: Figure, name: str, description: str) -> str:
         f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {view_box[0]} role="img" aria-label="{escape(description)}">'
     )
     return head + text[text.index(">") + 1 :]
+
+
+def standalone(svg: str) -> str:
+    """What `to_svg` gave, as a file of its own: it brings the page's colours along, light and dark."""
+    sheet = f"<style>{COLOURS}svg {{ background: var(--surface); }}</style>"
+    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(">", f">{sheet}", 1) + "\n"

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from gbench.errors import UsageError
 from gbench.settings.spec import (
+    AlarmConfig,
     DataConfig,
     Frozen,
     MeasureConfig,
@@ -44,6 +45,7 @@ class ModelFile(Frozen):
     data: DataConfig = DataConfig()
     schedule: dict[str, Any] = Field(default_factory=dict)
     measure: MeasureConfig = MeasureConfig()
+    alarms: AlarmConfig = AlarmConfig()
     recipes: dict[Recipe, RecipeFile]
 
     def recipe_of(self, run_model_file: str) -> Recipe | None:
@@ -61,6 +63,7 @@ class ModelFile(Frozen):
             data=self.data,
             schedule=schedule,
             measure=self.measure,
+            alarms=self.alarms,
         )
 
 

@@ -55,6 +55,7 @@ class Request:
     deterministic: bool = False
     timeout_s: float | None = None
     from_image: str | None = None
+    stop_on: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     data_source: str | None = None
     cache_dir: str | None = None
@@ -229,9 +230,11 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: di
     }
     settings += [f"schedule.{key}={value}" for key, value in given.items() if value is not None]
     settings += [f"data.source={request.data_source}"] if request.data_source is not None else []
+    if request.stop_on:
+        settings.append(f"alarms.stop_on=[{', '.join(request.stop_on)}]")
     config = override(model_file.config(recipe), settings)
     schedule = {**model_file.schedule, **model_file.recipes[recipe].schedule}
-    for section in ("network", "optim", "data", "schedule", "measure"):
+    for section in ("network", "optim", "data", "schedule", "measure", "alarms"):
         named = set(schedule) if section == "schedule" else getattr(model_file, section).model_fields_set
         for key in type(getattr(config, section)).model_fields:
             origins[f"{section}.{key}"] = "config" if key in named else "default"
@@ -280,6 +283,11 @@ def check_spec(spec: RunSpec) -> None:
         )
     if schedule.until_ci is not None and schedule.max_steps is None and schedule.max_time_s is None:
         raise UsageError("--until-ci alone might never end", "give --max-time too, e.g. --max-time 10m")
+    stop_on = spec.config.alarms.stop_on
+    if stop_on and spec.recipe != "convergence":
+        raise UsageError("alarms.stop_on is for convergence runs: no other is watched", "use gbench converge")
+    if "collapse" in stop_on and spec.config.optim.gan_mode == "wgangp":
+        raise UsageError("the losses of gan_mode wgangp do not show whether D collapses", "take --stop-on nan,flat")
     data, network = spec.config.data, spec.config.network
     if data.source == "synthetic" and spec.recipe == "convergence":
         raise UsageError("--data synthetic is one batch of noise, to which nothing converges", "take another --data")

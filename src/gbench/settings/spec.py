@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 Precision = Literal["FP32", "TF32", "AMP", "BF16"]
 Device = Literal["cuda", "cpu"]
 RunnerName = Literal["docker", "local"]
+AlarmKind = Literal["nan", "collapse", "flat"]
 Recipe = Literal["performance", "convergence", "custom"]
 DataSource = Literal["real", "cached", "resident", "synthetic"]
 
@@ -98,6 +99,7 @@ class ScheduleConfig(Frozen):
     print_every: PositiveInt = 100  # steps between log lines
     checkpoint_every: NonNegativeInt = 0  # epochs between checkpoints; 0 writes none
     checkpoint_keep: PositiveInt = 3  # checkpoints kept, the latest ones; the best generator is kept beside them
+    images_every: NonNegativeInt = 0  # epochs between sample images, as upstream writes them; 0 writes none
 
 
 class MeasureConfig(Frozen):
@@ -106,6 +108,17 @@ class MeasureConfig(Frozen):
     peak_seconds: NonNegativeFloat = 1.5  # before the training, to measure what the device can do; 0: not measured
     telemetry_hz: float = Field(10.0, ge=0, le=100)  # samples a second of devices and host beside the run; 0: none
     idle_seconds: NonNegativeFloat = 3.0  # for which devices whose energy can be read are left idle before the run
+
+
+class AlarmConfig(Frozen):
+    """What a convergence run is watched for, by means over whole epochs (`pix2pix/alarms.py`)."""
+
+    collapse_below: NonNegativeFloat = 0.01  # D has collapsed when the means of D_real and D_fake are both below this
+    collapse_epochs: PositiveInt = 5  # over so many epochs
+    flat_below: float = Field(0.01, ge=0, lt=1)  # G_L1 is flat when it surely fell by less than this share
+    flat_epochs: int = Field(20, ge=4)  # from the first half of so many epochs to the second
+    flat_until: float = Field(0.25, ge=0, le=1)  # within this first share of the run: later on it may level off
+    stop_on: tuple[AlarmKind, ...] = ()  # alarms that end the run
 
 
 class ModelConfig(Frozen):
@@ -117,6 +130,7 @@ class ModelConfig(Frozen):
     data: DataConfig = DataConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     measure: MeasureConfig = MeasureConfig()
+    alarms: AlarmConfig = AlarmConfig()
 
 
 class EvaluationConfig(Frozen):

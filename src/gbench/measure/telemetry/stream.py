@@ -78,11 +78,20 @@ class StreamWriter:
 
 
 def read_stream(path: Path) -> Telemetry:
-    """Read a stream, whole or cut off anywhere; what is broken or absent is named in `missing`. Never raises."""
+    """Read a stream, whole or cut off anywhere; what is broken or absent is named in `missing`. Never raises.
+
+    Of a run that was resumed, what its last attempt sampled.
+    """
+    return read_attempts(path)[-1]
+
+
+def read_attempts(path: Path) -> list[Telemetry]:
+    """What was sampled in every attempt at a run, each as `read_stream` gives the last; at least one. Never raises."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     except OSError as error:
-        return Telemetry(missing=[Missing("telemetry", f"{path.name} can't be read ({error.strerror or error})")])
+        return [Telemetry(missing=[Missing("telemetry", f"{path.name} can't be read ({error.strerror or error})")])]
+    attempts: list[Telemetry] = []
     header, ended = None, None
     samples: list[Sample] = []
     marks: dict[str, float] = {}
@@ -96,6 +105,7 @@ def read_stream(path: Path) -> Telemetry:
             if number == 1:
                 header, missing = _header(kind, values)
             elif kind == "header":
+                attempts.append(Telemetry(header, samples, marks, missing, ended))
                 header, missing = _header(kind, values)
                 samples, marks, ended = [], {}, None
                 missing.append(Missing("telemetry", "what was sampled before the run was resumed does not count"))
@@ -116,7 +126,7 @@ def read_stream(path: Path) -> Telemetry:
                 break
     if not lines:
         missing.append(Missing("telemetry", f"{path.name} is empty"))
-    return Telemetry(header, samples, marks, missing, ended)
+    return [*attempts, Telemetry(header, samples, marks, missing, ended)]
 
 
 def _header(kind: str, values: dict[str, Any]) -> tuple[Header, list[Missing]]:

@@ -1,0 +1,101 @@
+"""The follower of a run; `process.py` starts it, and so can a hand, beside a run or after it:
+
+    python -m gbench.follow --run-dir results/RUN_ID --visdom http://localhost:8097 < /dev/null
+
+Looks at the run folder every second until its standard input ends, and once more then. Prints what a person should
+know, a line each. It writes losses.svg into the run folder, and nothing else that the run reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from gbench.errors import GbenchError
+from gbench.follow.plot import LossPlot
+from gbench.follow.scene import Scene
+from gbench.runfolder import RunFolder
+
+LOOK_EVERY_S = 1.0
+NICENESS = 10  # the run comes first
+
+
+class View(Protocol):
+    """One way to show a run."""
+
+    def show(self, scene: Scene) -> None:
+        """Show what is new."""
+
+    def close(self) -> None:
+        """It has seen the last of it."""
+
+
+class Guarded:
+    """A view that fails alone: it says so once, and shows no more."""
+
+    def __init__(self, name: str, make: Callable[[], View]) -> None:
+        self._name, self._view = name, None
+        self._do(lambda: setattr(self, "_view", make()))
+
+    def show(self, scene: Scene) -> None:
+        """Show what is new, unless it has failed."""
+        if (view := self._view) is not None:
+            self._do(lambda: view.show(scene))
+
+    def close(self) -> None:
+        """Close it, unless it has failed."""
+        if (view := self._view) is not None:
+            self._do(view.close)
+
+    def _do(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self._view = None
+            if not isinstance(error, (GbenchError, OSError)):
+                traceback.print_exc()
+            say(f"warning: {self._name} ends here ({error}); the run goes on without it")
+
+
+def say(text: str) -> None:
+    """A line for the run's log."""
+    print(text, flush=True)
+
+
+def main() -> int:
+    """Follow a run to its end."""
+    parser = argparse.ArgumentParser(prog="python -m gbench.follow", description="Shows a run while it goes on.")
+    parser.add_argument("--run-dir", type=Path, required=True, help="run folder; losses.svg goes there")
+    parser.add_argument("--visdom", metavar="URL", help="send losses and images there")
+    parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="write event files there")
+    arguments = parser.parse_args()
+    os.nice(NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when it ends
+    scene = Scene(RunFolder(arguments.run_dir))
+    views = [Guarded("losses.svg", lambda: LossPlot(scene))]
+    if arguments.visdom:
+        from gbench.follow.visdom import VisdomView
+
+        views.append(Guarded("--visdom", lambda: VisdomView(arguments.visdom, scene, say)))
+    if arguments.tensorboard:
+        from gbench.follow.tensorboard import TensorBoardView
+
+        views.append(Guarded("--tensorboard", lambda: TensorBoardView(arguments.tensorboard, scene)))
+    while not scene.last:
+        scene.look(last=bool(select.select([sys.stdin], [], [], LOOK_EVERY_S)[0]))
+        for view in views if scene.has_begun else ():
+            view.show(scene)
+    for view in views:
+        view.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""A visdom server: losses and sample images, in windows as upstream has them.
+
+Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py, `plot_current_losses` and
+`display_current_results`. Each run has an environment of its own, named by its run id.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from gbench.follow.scene import Scene, printed
+from gbench.runfolder import VISUALS
+
+TIMEOUT_S = 5.0  # for any answer of the server
+RETRY_S = 30.0  # after one that did not come
+POINTS = 2000  # a line has at most so many
+LOSSES, IMAGES = "losses", "images"  # the windows
+
+
+class VisdomView:
+    """Sends what is new. A server that does not answer costs one warning, and is tried again later.
+
+    Args:
+        say: told the warning.
+    """
+
+    def __init__(self, url: str, scene: Scene, say: Callable[[str], None]) -> None:
+        self._url, self._say, self._spec = url, say, scene.spec
+        self._client: Any = None
+        self._shown, self._epoch = (0, 0), 0
+        self._warned, self._retry_s = False, 0.0
+
+    def show(self, scene: Scene) -> None:
+        """Send what is new."""
+        if time.monotonic() < self._retry_s and not scene.last:
+            return
+        try:
+            if self._client is None:
+                self._client = connect(self._url, self._spec.run_id)
+                self._shown, self._epoch = (0, 0), 0  # a server that comes back may have lost all
+            self._losses(scene)
+            self._images(scene)
+        except ConnectionError:
+            self._client, self._retry_s = None, time.monotonic() + RETRY_S
+            if not self._warned:
+                self._say(f"warning: visdom at {self._url} does not answer; the run goes on, and it is tried again")
+            self._warned = True
+
+    def _losses(self, scene: Scene) -> None:
+        """Send all losses of the printed lines, as upstream does: the window may be gone, or steps be taken back."""
+        now = (scene.history.steps // self._spec.config.schedule.print_every, scene.history.taken_back)
+        if now == self._shown or not now[0]:
+            return
+        curves = scene.curves()
+        numbers, losses = printed(curves, self._spec.config.schedule.print_every)
+        stride = -(-len(numbers) // POINTS)
+        epochs = curves.epochs[numbers - 1]
+        x = epochs + (numbers - (epochs - 1) * scene.steps_per_epoch) / scene.steps_per_epoch
+        self._client.line(
+            X=np.stack([x[::stride]] * len(losses), 1),
+            Y=np.stack([values[::stride] for values in losses.values()], 1),
+            win=LOSSES,
+            opts={
+                "title": f"{self._spec.model} loss over time",
+                "legend": list(losses),
+                "xlabel": "epoch",
+                "ylabel": "loss",
+            },
+        )
+        self._shown = now
+
+    def _images(self, scene: Scene) -> None:
+        newest = scene.images()
+        if newest is None or newest[0] == self._epoch:
+            return
+        epoch, images = newest
+        title = f"{self._spec.model} images, epoch {epoch}: {', '.join(VISUALS)}"
+        shown = np.stack([image.transpose(2, 0, 1) for image in images])
+        self._client.images(shown, nrow=len(VISUALS), win=IMAGES, padding=2, opts={"title": title})
+        self._epoch = epoch
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def load() -> Any:
+    """The visdom package, without torch, which it would load only to know tensors by it."""
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    import visdom
+
+    logging.getLogger("visdom").setLevel(logging.CRITICAL)
+    return visdom
+
+
+def connect(url: str, environment: str) -> Any:
+    """visdom's own client, with a limit to how long it waits. Raises ConnectionError: no server answers."""
+
+    class Client(load().Visdom):  # type: ignore[misc]  # it has no types of its own
+        def _handle_post(self, url: str, data: Any = None) -> str:
+            answer = self.session.post(url, data={} if data is None else data, timeout=TIMEOUT_S)
+            answer.raise_for_status()
+            return str(answer.text)
+
+    parts = urlsplit(url)
+    return Client(
+        server=f"{parts.scheme}://{parts.hostname}",
+        port=parts.port or (443 if parts.scheme == "https" else 80),
+        base_url=parts.path.rstrip("/") or "/",
+        env=environment,
+        raise_exceptions=True,
+        use_incoming_socket=False,
+    )

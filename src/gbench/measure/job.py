@@ -1,0 +1,95 @@
+"""What a whole convergence job took, all attempts at it together: a pure function of its run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gbench.measure.telemetry.energy import Source, energy
+from gbench.measure.telemetry.samples import Telemetry, Window
+from gbench.runfolder import Attempt, RunFolder, steps_that_count
+
+
+@dataclass(frozen=True)
+class Job:
+    """Times in seconds. An attempt is the first start, or a resumption.
+
+    epochs: done, and not done again. wall_s: from the start of the run script, its image ready, to its end, over all
+    attempts, the time between them left out; one that was killed ends with its last step; None for old run folders.
+    training_s: of all steps, by the slowest rank's clock; redone_s: of it, in steps that a later attempt did again.
+    epochs_per_hour: over the steps that count. joules: over the training of all attempts, idle power included, as in
+    `energy`.
+    """
+
+    epochs: float
+    attempts: int
+    wall_s: float | None
+    training_s: float
+    redone_s: float
+    epochs_per_hour: float
+    joules: float | None
+    energy_source: Source | None
+
+
+def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
+    """What the job of a run folder took; None where nothing was trained, or its epochs' length is not known.
+
+    Args:
+        telemetry: of every attempt.
+
+    Raises:
+        InfrastructureError: a broken file.
+    """
+    host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
+    steps_per_epoch = environment.get("steps_per_epoch")
+    ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
+    counted = [steps_that_count(rank) for rank in ranks]
+    if not steps_per_epoch or not all(counted):
+        return None
+    training_s = max(sum(step.step_s for attempt in rank for step in attempt.steps) for rank in ranks)
+    counted_s = max(sum(step.step_s for step in steps) for steps in counted)
+    epochs = min(len(steps) for steps in counted) / steps_per_epoch
+    attempts = closed(host.get("attempts", []), ranks)
+    walls: list[float] = [attempt["wall_s"] for attempt in attempts]
+    joules, source = _energy(ranks[0], telemetry)
+    return Job(
+        epochs=epochs,
+        attempts=max(1, len(attempts)),
+        wall_s=sum(walls) if walls else None,
+        training_s=training_s,
+        redone_s=training_s - counted_s,
+        epochs_per_hour=epochs / counted_s * 3600,
+        joules=joules,
+        energy_source=source,
+    )
+
+
+def closed(attempts: list[dict[str, Any]], ranks: Sequence[Sequence[Attempt]]) -> list[dict[str, Any]]:
+    """`attempts` of host.json, the last of which has an end: where gbench was killed, that of the last step it wrote.
+
+    Args:
+        ranks: what every rank did, by attempt.
+    """
+    if not attempts or attempts[-1].get("wall_s") is not None:
+        return attempts
+    started_s = attempts[-1]["started_s"]
+    ends_s = [rank[-1].steps[-1].end_s for rank in ranks if rank and rank[-1].steps]
+    wall_s = max([end_s - started_s for end_s in ends_s if end_s > started_s], default=0.0)
+    return [*attempts[:-1], {**attempts[-1], "wall_s": wall_s}]
+
+
+def _energy(attempts: Sequence[Attempt], telemetry: Sequence[Telemetry]) -> tuple[float | None, Source | None]:
+    """Joules of the training of all attempts, and the source of the last; None where one's are not known."""
+    total, source, left = 0.0, None, iter(telemetry)
+    for attempt in attempts:
+        if not attempt.steps:
+            continue
+        # both streams are of one clock and in one order; an attempt may have left no steps, or no samples
+        used = next(
+            (one for one in (energy(t, Window.of(attempt.steps)) for t in left) if one.joules is not None), None
+        )
+        if used is None or used.joules is None:
+            return None, None
+        total, source = total + used.joules, used.source
+    return total, source

@@ -1,0 +1,60 @@
+"""The losses of a convergence run by epoch, over the bands in which a run that reproduces its reference would lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from gbench.convergence.curves import Curves, Floats
+from gbench.convergence.reference import Band
+from gbench.reports.svg import MUTED, SERIES, figure, standalone, to_svg
+from gbench.reports.text import four
+
+
+def loss_plot(curves: Curves, bands: Mapping[str, Sequence[Band]], epochs: int, title: str) -> str:
+    """An SVG file of every loss: the mean of each whole epoch within the spread of its steps, the bands beneath.
+
+    Args:
+        curves: not empty. bands: by loss; one that has none is drawn without. epochs: that the run sets out to do.
+    """
+    numbers, first = np.unique(curves.epochs, return_index=True)
+    lengths = np.diff(np.append(first, len(curves.epochs)))
+    if len(numbers) > 1 and lengths[-1] < lengths[0]:  # a mean of few steps is no epoch's mean yet
+        numbers, first, lengths = numbers[:-1], first[:-1], lengths[:-1]
+    names, said = list(curves.losses), []
+    with figure(1.6 * math.ceil(len(names) / 2) + 0.5) as drawn:
+        grid = drawn.subplots(math.ceil(len(names) / 2), 2, sharex=True, squeeze=False)
+        for axes, name in zip(grid.flat, names, strict=False):
+            for number, band in enumerate(bands.get(name, ())):
+                edges = (band.first_epoch - 0.5, band.last_epoch + 0.5)
+                label = None if number else "reference"
+                axes.fill_between(edges, band.low, band.high, color=MUTED, alpha=0.3, linewidth=0, label=label)
+            mean, sd = _by_epoch(curves.losses[name][: first[-1] + lengths[-1]], first)
+            axes.fill_between(
+                numbers, mean - sd, mean + sd, color=SERIES[0], alpha=0.2, linewidth=0, label="± sd of its steps"
+            )
+            marker = "o" if len(numbers) == 1 else None
+            axes.plot(numbers, mean, color=SERIES[0], marker=marker, label="mean of an epoch")
+            axes.set_title(name)
+            axes.set_xlim(0.5, max(epochs, int(numbers[-1])) + 0.5)
+            axes.yaxis.set_major_locator(MaxNLocator(4))
+            said.append(f"{name} {four(float(mean[-1]))}")
+        for axes in grid.flat[len(names) :]:
+            axes.set_visible(False)
+        for axes in grid[-1]:
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        drawn.suptitle(title, fontsize=8)
+        drawn.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        described = f"Line plots of the losses by epoch. After epoch {numbers[-1]}: {', '.join(said)}."
+        return standalone(to_svg(drawn, "losses", f"{title}. {described}"))
+
+
+def _by_epoch(values: Floats, first: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the values of each epoch, which begins at these places."""
+    parts = np.split(values, first[1:])
+    return np.array([part.mean() for part in parts]), np.array([part.std() for part in parts])

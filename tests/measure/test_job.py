@@ -1,0 +1,95 @@
+"""What a job took over several attempts, on written run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gbench.measure.job import closed, job_of
+from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
+from gbench.runfolder import RunFolder, Step, StepWriter
+from gbench.settings.spec import RunSpec
+from run_folders import ENVIRONMENT, HOST, fake_losses
+
+WATTS = 200
+
+
+def attempt(folder: RunFolder, rank: int, after: int | None, count: int, start_s: float, step_s: float) -> None:
+    first = after or 0
+    with StepWriter(folder, rank, after) as writer:
+        writer.append(
+            Step(first + n, 1, 2, 0.0, step_s, start_s + n * step_s, 0.0, False, fake_losses(n))
+            for n in range(1, count + 1)
+        )
+
+
+def sampled(start_s: float, end_s: float, watts: float | None = WATTS) -> Telemetry:
+    """A GPU at a steady power, by its counter, which starts anew with every boot."""
+    times = [start_s + 0.5 * n for n in range(int(2 * (end_s - start_s)) + 1)]
+    counters = [None if watts is None else round(watts * (t_s - start_s) * 1000) for t_s in times]
+    samples = [Sample(t_s, 0.0, 0.0, [GpuSample(energy_mj=mj)]) for t_s, mj in zip(times, counters, strict=True)]
+    return Telemetry(Header(2.0, "", gpus=[GpuFacts("0")]), samples)
+
+
+@pytest.fixture
+def folder(make_spec: Callable[..., RunSpec]) -> RunFolder:
+    """Two ranks, the second the slower. 6 steps from 110 s on, killed; after 4 of them on from 210 s to step 10."""
+    folder = RunFolder.create(make_spec(device_count=2))
+    folder.write("environment.json", {**ENVIRONMENT, "steps_per_epoch": 4})
+    for rank, step_s in ((0, 0.9), (1, 1.0)):
+        attempt(folder, rank, None, 6, 110.0, step_s)
+        attempt(folder, rank, 4, 6, 210.0, step_s)
+    return folder
+
+
+def host(folder: RunFolder, *attempts: dict[str, Any]) -> None:
+    folder.write("host.json", {**HOST, "attempts": list(attempts)})
+
+
+def test_all_attempts_are_in_it_and_what_was_done_again_is_named(folder: RunFolder) -> None:
+    host(folder, {"started_s": 100.0, "wall_s": 16.0}, {"started_s": 200.0, "wall_s": 20.0})
+    job = job_of(folder, [sampled(105.0, 120.0), sampled(205.0, 220.0)])
+    assert job is not None
+    assert (job.epochs, job.attempts, job.wall_s) == (2.5, 2, 36.0)
+    assert (job.training_s, job.redone_s) == (pytest.approx(12.0), pytest.approx(2.0))
+    assert job.epochs_per_hour == pytest.approx(2.5 / 10 * 3600)
+    assert job.joules == pytest.approx(WATTS * 2 * 6 * 0.9)  # rank 0's steps say when it trained
+    assert job.energy_source == "nvml counter"
+
+
+def test_an_attempt_that_was_killed_ends_with_its_last_step(folder: RunFolder) -> None:
+    host(folder, {"started_s": 100.0, "wall_s": 16.0}, {"started_s": 200.0, "wall_s": None})
+    job = job_of(folder, [sampled(105.0, 120.0), sampled(205.0, 220.0)])
+    assert job is not None and job.wall_s == 16.0 + 16.0  # the second rank's last step is at 216 s
+    ranks = [folder.attempts(rank) for rank in (0, 1)]
+    assert closed([{"started_s": 300.0, "wall_s": None}], ranks)[0]["wall_s"] == 0.0  # it died before its first step
+    assert closed([], ranks) == []
+
+
+def test_energy_of_which_a_part_is_not_known_is_not_known(folder: RunFolder) -> None:
+    host(folder)
+    for telemetry in (
+        [sampled(105.0, 120.0), sampled(205.0, 220.0, watts=None)],
+        [sampled(105.0, 120.0), sampled(205.0, 212.0)],
+        [sampled(205.0, 220.0)],
+        [Telemetry()],
+    ):
+        job = job_of(folder, telemetry)
+        assert job is not None
+        assert (job.joules, job.energy_source, job.wall_s, job.attempts) == (None, None, None, 1)
+
+
+def test_an_attempt_that_left_samples_but_no_steps_takes_no_others_energy(folder: RunFolder) -> None:
+    host(folder)
+    job = job_of(folder, [sampled(105.0, 120.0), sampled(150.0, 152.0), sampled(205.0, 220.0)])
+    assert job is not None and job.joules == pytest.approx(WATTS * 2 * 6 * 0.9)
+
+
+def test_a_folder_that_lacks_what_it_takes_has_no_job(folder: RunFolder, make_spec: Callable[..., RunSpec]) -> None:
+    folder.write("environment.json", ENVIRONMENT)  # of an older gbench
+    assert job_of(folder, [Telemetry()]) is None
+    empty = RunFolder.create(make_spec())
+    empty.write("environment.json", {**ENVIRONMENT, "steps_per_epoch": 4})
+    assert job_of(empty, [Telemetry()]) is None
