@@ -82,6 +82,27 @@ def test_whatever_ends_a_run_the_steps_that_it_has_done_are_written_down(
     assert [step.step for step in folder.steps(0)] == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_a_run_that_died_after_its_last_checkpoint_comes_to_its_end_when_resumed(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks
+) -> None:
+    class Dies(Trainer):
+        def save(self) -> None:
+            super().save()
+            if self.step == 12:
+                raise KeyboardInterrupt
+
+    spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
+    folder = RunFolder.create(spec)
+    with pytest.raises(KeyboardInterrupt):
+        Dies(spec, folder, facades, ranks).run()
+    resumed = Trainer(spec, folder, facades, ranks)
+    assert resumed.resumed_after == 8  # the epoch before, of 4 steps
+    resumed.run()
+    assert [step.step for step in folder.steps(0)] == list(range(1, 13))
+    environment = folder.read("environment.json")
+    assert environment is not None and environment["ended"] == {"steps": 12, "because": "all steps are done"}
+
+
 def test_counting_the_work_leaves_the_runs_random_numbers_as_they_are(
     make_spec: MakeSpec, facades: Path, ranks: Ranks
 ) -> None:

@@ -148,11 +148,12 @@ class Trainer:
     def resume(self) -> int | None:
         """Take up the run where its last whole checkpoint left it; None where this is the run's beginning.
 
-        A run that was ended before its first checkpoint begins anew, in the same streams.
+        A run that was ended before its first checkpoint begins anew, in the same streams. One that was ended after its
+        last step, before it had written down that it was done, does the steps since the checkpoint before once more.
         """
         if not self.folder.begun(self.ranks.rank):
             return None
-        state = checkpoint.last_whole(self.folder.checkpoints)
+        state = checkpoint.last_whole(self.folder.checkpoints, self.planned_steps)
         if self.lookout is not None:
             self.lookout.resume(state["step"] if state else 0, state.get("alarms") if state else None)
         if state is None:
