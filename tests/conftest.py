@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
-from support import Answer
+from support import SMALL, Answer
 
 from gbench.datasets.synth import synth
 from gbench.settings.resolve import Request, resolve
@@ -23,16 +23,6 @@ from gbench.settings.spec import RunSpec
 pytest.register_assert_rewrite("history_cases", "row_cases", "schema_cases", "store_cases", "stores", "submitters")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-# The same code path as a full-size run, on few and small feature maps.
-SMALL = {
-    "data.load_size": 36,
-    "data.crop_size": 32,
-    "data.workers": 0,
-    "network.ngf": 4,
-    "network.ndf": 4,
-    "schedule.print_every": 1,
-    "measure.peak_seconds": 0,
-}
 LAUNCH_SH_VARIABLES = (
     *("CONT", "DATASETS", "DATASETS_DIR", "CNDB_DIR", "CODE_LINK"),
     *("RUN_MODEL_FILE", "DOCKERFILE", "CONFIG"),

@@ -15,9 +15,8 @@ import psutil
 import pytest
 import torch
 import yaml
-from support import Answer
+from support import SMALL, Answer
 
-from conftest import SMALL
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.evaluation import read_evaluation, read_final
