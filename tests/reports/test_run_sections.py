@@ -103,17 +103,19 @@ def paint(folder: Path, name: str, kinds: tuple[str, ...] = ("real_A", "fake_B",
         Image.new("RGB", (256, 256), "navy").save(folder / f"{name}_{kind}.png")
 
 
-def test_pictures_of_an_evaluation_are_in_the_page(make_spec: MakeSpec) -> None:
+def test_pictures_of_the_evaluation_are_in_the_page(make_spec: MakeSpec) -> None:
     folder = write_run(make_spec())
+    paint(folder.path / "images", "epoch001")  # of the training: the evaluation's go before
+    final = folder.path / "evaluations" / "final"
     for number in range(1, 21):
-        paint(folder.path / "images", str(number))
-    (folder.path / "images" / "gallery.html").write_text("all")
+        paint(final / "images", str(number))
+    (final / "gallery.html").write_text("all")
     page = page_of(folder)
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == 3 * SHOWN
     assert all((picture["src"] or "").startswith("data:image/jpeg;base64,") for picture in pictures)
     assert pictures[0]["alt"] == "sample 1, input image" and pictures[3]["alt"] == "sample 3, input image"
-    assert "images/gallery.html" in page.all("href")
+    assert "evaluations/final/gallery.html" in page.all("href")
     assert f"{SHOWN} of 20 samples" in page.text
     assert (folder.path / "report.html").stat().st_size < 500_000
 
@@ -129,16 +131,20 @@ def test_a_picture_that_is_none_is_left_out(make_spec: MakeSpec) -> None:
     ]
 
 
-def test_the_last_epochs_pictures_are_taken_and_the_gallery_found_from_elsewhere(
+def test_pictures_of_the_training_stand_in_and_the_gallery_is_found_from_elsewhere(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     folder = write_run(make_spec())
-    paint(folder.path / "images" / "epoch-0001", "7", ("fake_B",))
-    paint(folder.path / "images" / "epoch-0002", "9", ("fake_B",))
-    (folder.path / "gallery.html").write_text("all")
+    for epoch in ("epoch001", "epoch002"):
+        paint(folder.path / "images", epoch, ("fake_B",))
+    page = Page(write_report(folder, tmp_path / "page.html").read_text())
+    assert page.all("alt") == ["sample epoch001, generated image", "sample epoch002, generated image"]
+    final = folder.path / "evaluations" / "final"
+    paint(final / "images", "9", ("fake_B",))
+    (final / "gallery.html").write_text("all")
     page = Page(write_report(folder, tmp_path / "page.html").read_text())
     assert page.all("alt") == ["sample 9, generated image"]
-    assert f"results/{folder.path.name}/gallery.html" in page.all("href")
+    assert f"results/{folder.path.name}/evaluations/final/gallery.html" in page.all("href")
 
 
 @pytest.mark.parametrize(("steps", "by"), [(1200, "epoch"), (300, "step")])

@@ -1,4 +1,5 @@
-"""Pictures that an evaluation left in a run's `images/`, as thumbnails inside the page."""
+"""Pictures of a run as thumbnails inside the page: of the evaluation that it ended with, else those that it left as it
+trained."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from PIL import Image
+
+from gbench.evaluation import FINAL
 
 SHOWN = 8  # of what may be hundreds; the gallery has all
 SIDE = 192  # pixels of a thumbnail
@@ -28,16 +31,14 @@ class Pictures:
 
 def pictures(run_dir: Path, page_dir: Path) -> Pictures | None:
     """The pictures of a run, evenly chosen; None where there are none. page_dir: where the page will be."""
-    root = run_dir / "images"
-    folders = sorted({path.parent for path in root.rglob("*_fake_B.png")}, key=lambda path: path.as_posix())
-    if not folders:
+    place = next((place for place in (run_dir / FINAL, run_dir) if any((place / "images").glob("*_fake_B.png"))), None)
+    if place is None:
         return None
-    folder = folders[-1]  # of the last epoch, where there is one for each
+    folder, gallery = place / "images", place / "gallery.html"
     names = sorted((path.name.removesuffix("_fake_B.png") for path in folder.glob("*_fake_B.png")), key=_natural)
     chosen = [names[len(names) * place // min(SHOWN, len(names))] for place in range(min(SHOWN, len(names)))]
     shown = {name: _thumbnails(folder, name) for name in chosen}
-    galleries = [path for place in (folder, root, run_dir) if (path := place / "gallery.html").is_file()]
-    link = quote(Path(os.path.relpath(galleries[0], page_dir)).as_posix()) if galleries else None
+    link = quote(Path(os.path.relpath(gallery, page_dir)).as_posix()) if gallery.is_file() else None
     return Pictures({name: found for name, found in shown.items() if found}, len(names), link)
 
 

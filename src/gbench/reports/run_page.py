@@ -32,7 +32,7 @@ def write_report(folder: RunFolder, path: Path) -> Path:
 
 
 def page(run: Run, seen: Pictures | None) -> str:
-    """The page as HTML text. seen: pictures of an evaluation."""
+    """The page as HTML text. seen: the run's pictures."""
     throughput = figures.headline(run)
     what = f"{run.spec.model}, {run.precision}, {run.devices}"
 
