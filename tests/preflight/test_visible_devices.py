@@ -92,6 +92,8 @@ def test_the_variable_is_kept_where_it_decides_and_reaches_the_run(device: str, 
     resolved = resolve(request, {"CUDA_VISIBLE_DEVICES": "3,1"})
     assert resolved.spec.cuda_visible_devices == kept
     assert resolved.origins.get("cuda_visible_devices") == (kept and "variable CUDA_VISIBLE_DEVICES")
-    variables = script_environment(resolved.spec, Places("/run", "/data", "/configs", "/run.sh", "python"), cores=8)
+    variables = script_environment(
+        resolved.spec, Places("/run", "/data", "/configs", "/run.sh", "python", "/cache"), cores=8
+    )
     assert variables.get("CUDA_VISIBLE_DEVICES") == kept
     assert variables.get("CUDA_DEVICE_ORDER") == ("PCI_BUS_ID" if device == "cuda" else None)
