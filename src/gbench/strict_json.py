@@ -9,13 +9,16 @@ import json
 import math
 from typing import Any
 
+_PLAIN = json.JSONEncoder(allow_nan=False)  # made once: each step of a run is a line of JSON
+
 
 def dumps(value: Any, **options: Any) -> str:
     """`json.dumps`, with null for every float that is not finite."""
+    encoder = json.JSONEncoder(allow_nan=False, **options) if options else _PLAIN
     try:
-        return json.dumps(value, allow_nan=False, **options)
-    except ValueError:  # as good as never, so that it costs a run's every step nothing
-        return json.dumps(_finite(value), allow_nan=False, **options)
+        return encoder.encode(value)
+    except ValueError:  # as good as never, so that looking for it costs a run's steps nothing
+        return encoder.encode(_finite(value))
 
 
 def _finite(value: Any) -> Any:
