@@ -88,3 +88,25 @@ def test_ctrl_c_in_a_launch_leaves_no_container(
     assert [event["Action"] for event in events_of(docker_client, path.name, start)][-1] == "destroy"
     assert len(list(RunFolder(path).steps(0))) >= 1
     assert not (tmp_path / "cndb").exists()
+
+
+def test_a_convergence_run_and_an_evaluation_in_containers(
+    docker_client: docker.DockerClient, in_docker: list[str], gbench: Callable[..., Answer], tmp_path: Path
+) -> None:
+    """The run's own evaluation, and that of its bare weights, which the container sees as a file mounted alone."""
+    short = ["--set", "schedule.epochs=1", "--set", "schedule.epochs_decay=1", "--set", "schedule.checkpoint_every=1"]
+    answer = gbench("converge", *in_docker[1:], *short, "--json", timeout_s=400)
+    assert answer.code == 0, answer.err
+    run = Path(answer.json["paths"]["run"])
+    metrics = answer.json["evaluation"]["metrics"]
+    assert {"MAE", "PSNR", "SSIM"} <= answer.json["record"]["metric_data"].keys()
+    assert (run / "losses.svg").is_file() and (run / "evaluations" / "final" / "gallery.html").is_file()
+    assert {file.stat().st_uid for file in run.rglob("*")} == {os.getuid()}
+
+    weights = tmp_path / "latest_net_G.pth"
+    weights.write_bytes((run / "checkpoints" / "latest_net_G.pth").read_bytes())
+    bare = gbench("eval", weights, "--model", "pix2pix_resnet_9blocks", *in_docker[5:], "--json")
+    assert bare.code == 0, bare.err
+    assert bare.json["evaluation"]["metrics"] == metrics
+    label = {"label": f"{RUN_ID_LABEL}={run.name}"}
+    assert docker_client.containers.list(all=True, filters=label) == []
