@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from simulated import ar1
 
 from gbench.measure.trend import MIN_RUNS, Level, levels
+from simulated import ar1
 
 HISTORIES = 200
 
