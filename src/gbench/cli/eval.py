@@ -42,8 +42,8 @@ FILE = click.Path(path_type=Path)
         click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Share the images."),
         click.option("--runner", help="docker or local. Default: the run's, else docker."),
         click.option("--precision", help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
-        click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1: adds LPIPS."),
-        click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3: adds FID and KID."),
+        click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
+        click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),
         click.option("--out", type=FILE, help="New folder for the results. Default: in RUN_DIR, else in results/."),
         *(
             click.option(option, VARIABLES[option][0].lower(), metavar=VARIABLES[option][0], help=VARIABLES[option][1])

@@ -24,6 +24,9 @@ from gbench.settings.resolve import (
 from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, ModelConfig, RunSpec
 
 PATHS = ("DATASETS_DIR", "DOCKERFILE")
+# what torchvision and torch-fidelity call their weights where they keep them once downloaded
+ALEXNET, INCEPTION = "alexnet-owt-7be5be79.pth", "weights-inception-2015-12-05-6726825d.pth"
+ALEXNET_SIDE = 64  # pixels of the smallest image that it takes, rounded up
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,15 @@ def final_of(run: RunSpec, checkpoint: Path, out: Path, environ: Mapping[str, st
     return spec.model_copy(update={"run_id": f"{run.run_id}-final"})
 
 
+def _weights(given: Path | None, installed: str | None, environ: Mapping[str, str]) -> str | None:
+    """The file given, else the installed one of this name: in torch's folder of what was downloaded (torch.hub)."""
+    if given is not None:
+        return str(given.resolve())
+    home = Path(environ.get("TORCH_HOME") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")).expanduser()
+    path = home / "hub" / "checkpoints" / installed if installed else None
+    return str(path.resolve()) if path and path.is_file() else None
+
+
 def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
     if request.batch > 1 and not request.eval_mode:
         raise UsageError(
@@ -103,16 +115,17 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
     changes = {name: value for name, value in given.items() if value is not None}
     origins |= dict.fromkeys([*changes, *request.options], "option")
     own_id = new_run_id("eval")
+    config = override(run.config, list(request.settings))
+    alexnet = ALEXNET if config.data.crop_size >= ALEXNET_SIDE else None
     evaluation = EvaluationConfig(
         checkpoint=str(request.checkpoint.resolve()),
         epoch=request.epoch,
         run_id=run_id,
         out=str((request.out or request.parent / own_id).resolve()),
         eval_mode=request.eval_mode,
-        lpips_weights=request.lpips_weights and str(request.lpips_weights.resolve()),
-        fid_weights=request.fid_weights and str(request.fid_weights.resolve()),
+        lpips_weights=_weights(request.lpips_weights, alexnet, environ),
+        fid_weights=_weights(request.fid_weights, INCEPTION, environ),
     )
-    config = override(run.config, list(request.settings))
     named = {setting.partition("=")[0] for setting in request.settings}
     data = {
         "phase": "test",
