@@ -139,4 +139,5 @@ def test_an_estimate_is_a_run_of_a_few_steps_that_makes_no_record(
     assert estimate["seconds"] == pytest.approx(408 * estimate["step_s"])
     assert not (tmp_path / "cndb").exists()
     assert not folder.checkpoints.exists()
+    assert "no evaluation" not in answer.err
     assert json.loads((folder.path / "host.json").read_text())["exit_code"] == 0

@@ -107,9 +107,10 @@ def launch(
     """
     with stoppable(None):
         database = spec.database and upload.config_of_run(spec.database, Path(spec.cndb_dir), environ)
-        with _run(spec, environ, watcher, rebuild, resumed, views) as ran:
+        evaluates = spec.recipe == "convergence"
+        with _run(spec, environ, watcher, rebuild, resumed, views, evaluates) as ran:
             folder, summary = ran.folder, ran.summary
-            if spec.recipe == "convergence" and trained(folder) and not ran.no_evaluation:
+            if evaluates and trained(folder) and not ran.no_evaluation:
                 conclude(folder, environ, ran.facts, ran.log.line)
             record = record_of(folder)
             record_path = _write_record(record, spec, folder)
@@ -162,14 +163,19 @@ def _run(
     rebuild: bool = False,
     resumed: RunFolder | None = None,
     views: Views = NO_VIEWS,
+    evaluates: bool = False,
 ) -> Iterator[Ran]:
-    """Run `spec` to its good end; the run folder is taken, and the log open, while in here. Raises as `launch`."""
+    """Run `spec` to its good end; the run folder is taken, and the log open, while in here. Raises as `launch`.
+
+    Args:
+        evaluates: an evaluation is to follow; where it can't, that is warned of before.
+    """
     gpus = find_gpus()
     require_devices(spec, gpus)
     spec = locate_dataset(spec)
     dataset, warnings = dataset_facts(spec)
     spec = with_cache_folder(spec, warnings)
-    no_evaluation = why_not(spec) if spec.recipe == "convergence" else None
+    no_evaluation = why_not(spec) if evaluates else None
     warnings += [no_evaluation] if no_evaluation else []
     runner = make_runner(spec, environ, rebuild)
     require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
