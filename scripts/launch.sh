@@ -8,11 +8,5 @@
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-gbench="$here/../.venv/bin/gbench"
-if [ ! -x "$gbench" ]; then
-  gbench=$(command -v gbench) || {
-    echo "launch.sh: error: gbench is not installed; run 'make install' in $(dirname -- "$here")" >&2
-    exit 4
-  }
-fi
+source "$here/find-gbench.sh"
 exec "$gbench" launch "$@"

@@ -269,3 +269,22 @@ def test_a_launch_uploads_and_a_database_that_is_down_costs_an_exit_code(
 
 def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def test_what_is_overdue_is_listed(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
+    none = gbench("cndb", "submit", *files[:2])
+    assert none.code == 0
+    fresh = gbench("cndb", "list", "--stale")
+    assert (fresh.code, fresh.out) == (0, "nothing is overdue\n")
+    gbench("cndb", "submit", files[2])
+    with closing(sqlite3.connect(tmp_path / "cndb" / "cndb.sqlite")) as database:
+        database.execute("UPDATE train_results SET create_at = datetime('now', '-27 hours') WHERE id < 3")
+        database.commit()
+    late = gbench("cndb", "list", "--stale", "--json")
+    assert late.code == 1
+    assert [one["id"] for one in late.json] == [2]  # the newest of its configuration; the other tool's is not late
+    assert late.err.startswith("overdue: 1, not measured since 20")
+    assert gbench("cndb", "list", "--stale", "28h").code == 0
+    nothing = gbench("cndb", "list", "--stale", "--precision", "TF32")
+    assert nothing.code == 1 and "has no such record since 30d" in nothing.err
+    assert "--stale 'soon' is no moment" in gbench("cndb", "list", "--stale", "soon").err

@@ -135,26 +135,50 @@ def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
 @cndb.command("list")
 @_filters(20)
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV on stdout.")
+@click.option(
+    "--stale",
+    is_flag=False,
+    flag_value="26h",
+    metavar="[AGE]",
+    help="Only what is overdue: configurations measured in the last 30 days (or --since), but not for 26h (or AGE).",
+)
 @_database
 @_json
-def list_(as_csv: bool, as_json: bool, db: str, cndb_dir: Path | None, **filters: Any) -> None:
+def list_(
+    as_csv: bool, stale: str | None, as_json: bool, db: str, cndb_dir: Path | None, limit: int, **filters: Any
+) -> None:
     """The history, newest first.
+
+    With --stale the exit code is 1 where something is overdue, or nothing was measured at all.
 
     \b
     gbench cndb list
     gbench cndb list --model pix2pix_resnet_9blocks --device v100 --precision FP32 --since 30d --limit 0 --csv
+    gbench cndb list --model pix2pix_resnet_9blocks --db gpu-performance --stale
     """
-    from gbench.cli.history import print_csv, print_entries, print_entries_json
+    from gbench.cli.history import moment, print_csv, print_entries, print_entries_json
     from gbench.cndb.database import connect, told
-    from gbench.cndb.history import entries
+    from gbench.cndb.history import entries, overdue
 
     if as_csv and as_json:
         raise UsageError("--csv and --json contradict each other", "give one of them")
-    config, wanted = config_of(db, cndb_dir), _wanted(**filters)
+    since = moment(stale, "--stale") if stale is not None else None
+    if since is not None:
+        limit, filters["since"] = 0, filters["since"] or "30d"
+    config, wanted = config_of(db, cndb_dir), _wanted(**filters, limit=limit)
     with told(config):
         found = entries(connect(config), wanted)
+    if since is not None and not found:
+        raise RecordError(f"{config.shown} has no such record since {filters['since']}", "measure, or ask for others")
+    late = found if since is None else overdue(found, since)
     show = print_entries_json if as_json else print_csv if as_csv else print_entries
-    show(found)
+    if since is not None and not (late or as_json or as_csv):
+        click.echo("nothing is overdue")
+        return
+    show(late)
+    if since is not None and late:
+        click.echo(f"overdue: {len(late)}, not measured since {since:%Y-%m-%d %H:%M} UTC", err=True)
+        click.get_current_context().exit(ExitCode.FAILED)
 
 
 @cndb.command()

@@ -27,7 +27,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name that holds s
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
 
-def moment(text: str) -> datetime:
+def moment(text: str, option: str = "--since") -> datetime:
     """`2026-01-31`, `2026-01-31T12:00`, or so long ago: `30d`, `12h`, `2w`; in UTC where no zone is given.
 
     Raises:
@@ -40,7 +40,7 @@ def moment(text: str) -> datetime:
         then = datetime.fromisoformat(text)
         return then.astimezone(timezone.utc) if then.tzinfo else then.replace(tzinfo=timezone.utc)
     except (ValueError, OverflowError):  # OverflowError: in UTC, before the first year or after the last
-        raise UsageError(f"--since {text!r} is no moment", "write 2026-01-31, or 30d, 12h, 2w ago") from None
+        raise UsageError(f"{option} {text!r} is no moment", "write 2026-01-31, or 30d, 12h, 2w ago") from None
 
 
 def print_entries(entries: list[Entry]) -> None:

@@ -94,6 +94,15 @@ def entries(engine: Engine, wanted: Wanted) -> list[Entry]:
         return [_entry(row) for row in connection.execute(query)]
 
 
+def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
+    """Of each configuration that has no entry since then, the newest one."""
+    newest: dict[tuple[object, ...], Entry] = {}
+    for entry in newest_first:
+        kind = (entry.model, entry.batch_size, entry.dev_num, entry.device, entry.precision, entry.dataset)
+        newest.setdefault(kind, entry)
+    return [entry for entry in newest.values() if entry.stored is None or entry.stored < since]
+
+
 def find(engine: Engine, number: int) -> Found:
     """The record of one row.
 
