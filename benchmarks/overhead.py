@@ -70,10 +70,9 @@ class Switched(Trainer):
 
     on = True
 
-    def say(self, images: int) -> None:
+    def line(self, images: int) -> str:
         """Nothing, when off."""
-        if self.on:
-            super().say(images)
+        return super().line(images) if self.on else ""
 
     def read_steps(self, writer: StepWriter) -> None:
         """Nothing, when off."""

@@ -29,9 +29,9 @@ def test_checkpoints_and_log_lines_are_no_data_wait(make_spec: MakeSpec, facades
     """Every log line takes 0.1 s more than it does, saving after every epoch of 4 steps 0.3 s."""
 
     class Slow(Trainer):
-        def say(self, images: int) -> None:
-            super().say(images)
+        def line(self, images: int) -> str:
             time.sleep(0.1)
+            return super().line(images)
 
         def save(self) -> None:
             super().save()
@@ -70,10 +70,10 @@ def test_whatever_ends_a_run_the_steps_that_it_has_done_are_written_down(
     make_spec: MakeSpec, facades: Path, ranks: Ranks
 ) -> None:
     class Dies(Trainer):
-        def say(self, images: int) -> None:
-            super().say(images)
+        def line(self, images: int) -> str:
             if self.step == 7:
                 raise KeyboardInterrupt
+            return super().line(images)
 
     spec = make_spec(steps=12)
     folder = RunFolder.create(spec)

@@ -263,10 +263,11 @@ class Trainer:
             if self.step == self.planned_steps:
                 self.ended = "all steps are done"
             says, due = self.step % self.schedule.print_every == 0, self.ended or self.step >= self.read_at
-            if says:
-                self.say(images)
+            line = self.line(images) if says else None
             if due:
                 self.read_steps(writer)
+            if line is not None and self.ranks.is_first:  # after the steps: whoever sees it finds them written down
+                print(line, flush=True)
             if says or due:
                 self.clock.ask()
             if self.ended or self.stopped:
@@ -274,8 +275,8 @@ class Trainer:
         if self.unread and self.schedule.checkpoint_every and self.epoch % self.schedule.checkpoint_every == 0:
             self.read_steps(writer)
 
-    def say(self, images: int) -> None:
-        """Wait for the device, and print upstream's log line, with the losses of the whole batch.
+    def line(self, images: int) -> str:
+        """Wait for the device, and give upstream's log line, with the losses of the whole batch.
 
         Every rank must call it at the same step. No more is done here than the line needs: where lines are frequent,
         what they cost is part of the figure.
@@ -286,11 +287,10 @@ class Trainer:
         last = self.unread[-1]
         self.times += self.clock.read()
         means = self.ranks.mean(torch.stack(list(last.losses.values()))).tolist()
-        if self.ranks.is_first:
-            taken = self.times[-1]
-            compute_s = (taken.step_s - taken.data_s - taken.between_s) / self.spec.batch_size
-            losses = dict(zip(last.losses, means, strict=True))
-            print(loss_line(last.epoch, images, compute_s, taken.data_s, losses), flush=True)
+        taken = self.times[-1]
+        compute_s = (taken.step_s - taken.data_s - taken.between_s) / self.spec.batch_size
+        losses = dict(zip(last.losses, means, strict=True))
+        return loss_line(last.epoch, images, compute_s, taken.data_s, losses)
 
     def write_steps(self, writer: StepWriter) -> list[Step]:
         """Wait for the device, and write down the steps since the last reading; gives these steps."""
