@@ -124,6 +124,15 @@ def test_losses_that_are_no_numbers_end_a_run_with_its_good_checkpoints(
 
 
 @pytest.mark.slow
+def test_losses_that_are_no_numbers_fail_a_run_that_goes_to_its_end(
+    gbench: Gbench, arguments: Callable[..., list[object]]
+) -> None:
+    answer = gbench(*arguments(optim__lr=1e30))
+    assert answer.code == 1
+    assert "became NaN or infinite; the run diverged" in answer.err.splitlines()[-1]  # not that it has no checkpoint
+
+
+@pytest.mark.slow
 def test_an_estimate_is_a_run_of_a_few_steps_that_makes_no_record(
     gbench: Gbench, arguments: Callable[..., list[object]], tmp_path: Path
 ) -> None:

@@ -176,6 +176,18 @@ def test_a_run_killed_in_its_evaluation_is_finished_by_resume(
     done = gbench("converge", "--resume", run.path)
     assert (done.code, "has come to its end" in done.err) == (2, True)
 
+    # killed after its evaluation: what is left is the record, with the training's own facts
+    host, record = run.read("host.json"), Path(answer.json["paths"]["record"])
+    assert host is not None and "resumed" not in host and host["ended_utc"] is not None
+    del host["record"]
+    run.write("host.json", host)
+    written = record.read_text()
+    record.unlink()
+    again = gbench("converge", "--resume", run.path, "--json")
+    assert again.code == 0, again.err
+    assert record.read_text() == written
+    assert "evaluating" not in again.err
+
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing_running(run: RunFolder, tmp_path: Path) -> None:

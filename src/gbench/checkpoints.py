@@ -46,7 +46,8 @@ def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tupl
         return saved[-1], None
     wanted = folder / f"epoch-{epoch:04d}.pt"
     if wanted not in saved:
-        kept = ", ".join(path.stem.removeprefix("epoch-").lstrip("0") for path in saved)
+        whole = [path for path in saved if not path.stem.endswith("-part")]
+        kept = ", ".join(path.stem.removeprefix("epoch-").lstrip("0") for path in whole) or "none but the newest"
         raise UsageError(f"{run.path} keeps no checkpoint of epoch {epoch}", f"take one of {kept}")
     return wanted, None
 

@@ -72,8 +72,7 @@ def conclude(run: RunFolder, environ: Mapping[str, str], facts: dict[str, Any], 
     trained = run.spec()
     checkpoint, _ = choose(run)
     spec = locate_dataset(settings.final_of(trained, checkpoint, folder.path, environ))
-    if not (folder.path / "spec.json").exists():
-        folder = RunFolder.create(spec)
+    folder = RunFolder.create(spec, anew=True)
     on_line(f"evaluating {checkpoint.name} on the test split")
     with RunLog([folder.log], on_line) as log:
         runner = make_runner(spec, environ, rebuild=False)

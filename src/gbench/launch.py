@@ -16,7 +16,7 @@ from gbench.cndb import logline, upload
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.recordfile import save, write_record
-from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed, UsageError
+from gbench.errors import GbenchError, InfrastructureError, RunFailed, UsageError
 from gbench.evaluate import conclude, why_not
 from gbench.evaluation import Evaluation, read_final
 from gbench.files import require_writable
@@ -80,9 +80,10 @@ def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher, views: V
     """
     folder = RunFolder(run_dir.absolute())
     spec = folder.spec()
-    if trained(folder) and (spec.recipe != "convergence" or why_not(spec) or read_final(folder)):
-        raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
-    if not spec.config.schedule.checkpoint_every:
+    if trained(folder):
+        if (folder.read("host.json") or {}).get("record"):
+            raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
+    elif not spec.config.schedule.checkpoint_every:
         raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
     return launch(spec, environ, watcher, resumed=folder, views=views)
 
@@ -110,10 +111,12 @@ def launch(
         evaluates = spec.recipe == "convergence"
         with _run(spec, environ, watcher, rebuild, resumed, views, evaluates) as ran:
             folder, summary = ran.folder, ran.summary
+            record = record_of(folder)  # a run that makes none is not evaluated
             if evaluates and trained(folder) and not ran.no_evaluation:
                 conclude(folder, environ, ran.facts, ran.log.line)
-            record = record_of(folder)
+                record = record_of(folder)
             record_path = _write_record(record, spec, folder)
+            folder.write("host.json", {**(folder.read("host.json") or {}), "record": str(record_path)})
             if summary is not None:  # a run script of another kind has said its own
                 ran.log.line(logline.format_line(record))
         stored = not_stored = None
@@ -193,23 +196,28 @@ def _run(
         facts = host_facts(spec, gpus, runner, dataset, warnings)
         facts["checks"] = [asdict(check) for check in verdict.checks]
         begun = {"started_utc": facts["started_utc"], "started_s": time.perf_counter(), "wall_s": None}
-        outcome = Outcome(ExitCode.OK) if resumed and trained(resumed) else None
-        facts["attempts"] = _earlier_attempts(resumed) if resumed else []
-        if outcome is None:
-            facts["attempts"].append(begun)
+        if resumed is not None and trained(resumed):
+            _keep_facts(folder, no_evaluation)
+            yield Ran(folder, log, log_path, _write_result(folder), facts, no_evaluation)
+            return
+        facts["attempts"] = [*(_earlier_attempts(resumed) if resumed else []), begun]
         if resumed is not None:
             facts = {**facts, **_earlier(folder)}
         folder.write("host.json", facts)
+        outcome: Outcome | None = None
+        summary: Summary | None = None
         try:
-            if outcome is None:
-                with watcher.running(folder), _shown(folder, spec, views, log) as on_line, stoppable(spec.timeout_s):
-                    outcome = runner.run(folder.path, on_line)
+            with watcher.running(folder), _shown(folder, spec, views, log) as on_line, stoppable(spec.timeout_s):
+                outcome = runner.run(folder.path, on_line)
         finally:
             begun["wall_s"] = time.perf_counter() - begun["started_s"]
             ended = {"ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code if outcome else None}
-            with contextlib.suppress(GbenchError):  # a full disk must not hide why the run ended
-                alarms = [str(alarm) for alarm in read_alarms(folder.path)]
-                folder.write("host.json", {**facts, **ended, "warnings": warnings + alarms})
+            # a full disk, or a file that is broken, must not hide why the run ended
+            with contextlib.suppress(GbenchError):
+                warnings = warnings + [str(alarm) for alarm in read_alarms(folder.path)]
+            with contextlib.suppress(GbenchError):
+                folder.write("host.json", {**facts, **ended, "warnings": warnings})
+            with contextlib.suppress(GbenchError):
                 summary = _write_result(folder)
         require_success(folder, outcome, log.reason)
         yield Ran(folder, log, log_path, summary, facts, no_evaluation)
@@ -238,6 +246,18 @@ def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
 def trained(folder: RunFolder) -> bool:
     """Whether a run's training has come to its end."""
     return "ended" in (folder.read("environment.json") or {})
+
+
+def _keep_facts(folder: RunFolder, no_evaluation: str | None) -> None:
+    """Leave host.json as the training left it, whose facts stand; but for its end, where gbench was killed just then,
+    and for a warning that is new."""
+    kept = folder.read("host.json") or {}
+    told = kept.get("warnings", [])
+    if "ended_utc" not in kept:
+        kept |= {"attempts": _earlier_attempts(folder), "ended_utc": provenance.utc_now(), "exit_code": 0}
+    if no_evaluation and no_evaluation not in told:
+        told = [*told, no_evaluation]
+    folder.write("host.json", {**kept, "warnings": told})
 
 
 def _earlier_attempts(folder: RunFolder) -> list[dict[str, Any]]:

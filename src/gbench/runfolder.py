@@ -87,8 +87,11 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, spec: RunSpec) -> RunFolder:
+    def create(cls, spec: RunSpec, anew: bool = False) -> RunFolder:
         """Make the spec's run folder and write the spec into it.
+
+        Args:
+            anew: take a folder that is there already, and write its spec anew.
 
         Raises:
             InfrastructureError: it can't be made (also when it is there already).
@@ -96,7 +99,7 @@ class RunFolder:
         folder = cls(spec.run_dir)
         try:
             folder.path.parent.mkdir(parents=True, exist_ok=True)
-            folder.path.mkdir()
+            folder.path.mkdir(exist_ok=anew)
         except OSError as error:
             raise cant_write(folder.path, error) from error
         write_atomically(folder.path / "spec.json", spec.model_dump_json(indent=2) + "\n")

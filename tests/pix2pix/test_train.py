@@ -95,12 +95,15 @@ def test_a_run_that_died_after_its_last_checkpoint_comes_to_its_end_when_resumed
     folder = RunFolder.create(spec)
     with pytest.raises(KeyboardInterrupt):
         Dies(spec, folder, facades, ranks).run()
+    before = [step.end_s for step in folder.steps(0)]
     resumed = Trainer(spec, folder, facades, ranks)
-    assert resumed.resumed_after == 8  # the epoch before, of 4 steps
+    weights = {name: value.clone() for name, value in resumed.model.generator.state_dict().items()}
     resumed.run()
-    assert [step.step for step in folder.steps(0)] == list(range(1, 13))
+    assert [step.end_s for step in folder.steps(0)] == before  # nothing is done twice
+    assert all(value.equal(weights[name]) for name, value in resumed.model.generator.state_dict().items())
     environment = folder.read("environment.json")
     assert environment is not None and environment["ended"] == {"steps": 12, "because": "all steps are done"}
+    assert environment["precision_at_end"]["ran"] == "FP32"
 
 
 def test_counting_the_work_leaves_the_runs_random_numbers_as_they_are(

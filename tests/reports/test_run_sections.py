@@ -110,6 +110,8 @@ def test_pictures_of_the_evaluation_are_in_the_page(make_spec: MakeSpec) -> None
     for number in range(1, 21):
         paint(final / "images", str(number))
     (final / "gallery.html").write_text("all")
+    assert page_of(folder).all("alt") == [f"sample epoch001, {kind} image" for kind in ("input", "generated", "real")]
+    (final / "evaluation.json").touch()  # it came to its end
     page = page_of(folder)
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == 3 * SHOWN
@@ -141,6 +143,7 @@ def test_pictures_of_the_training_stand_in_and_the_gallery_is_found_from_elsewhe
     assert page.all("alt") == ["sample epoch001, generated image", "sample epoch002, generated image"]
     final = folder.path / "evaluations" / "final"
     paint(final / "images", "9", ("fake_B",))
+    (final / "evaluation.json").touch()
     (final / "gallery.html").write_text("all")
     page = Page(write_report(folder, tmp_path / "page.html").read_text())
     assert page.all("alt") == ["sample 9, generated image"]

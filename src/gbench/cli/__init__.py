@@ -79,9 +79,9 @@ def cli() -> None:
     gbench launch pix2pix_resnet_9blocks 32 8 FP32                                  8 GPUs, in the pinned image
     gbench launch pix2pix_resnet_9blocks 4 1 FP32 --device cpu --runner local      this processor, no Docker
 
-    Exit codes: 0 ok; 1 the run or the check failed, or a regression; 2 wrong arguments; 3 inconclusive; 4 Docker, GPU,
-    dataset, disk or database stands in the way; 5 the run ended well, but the database did not take its record; 130
-    stopped by Ctrl-C or a signal.
+    Exit codes: 0 ok; 1 the run or the check failed, a regression, or not reproduced; 2 wrong arguments; 3 inconclusive;
+    4 Docker, GPU, dataset, disk or database stands in the way; 5 the run ended well, but the database did not take its
+    record; 130 stopped by Ctrl-C or a signal.
     """
 
 

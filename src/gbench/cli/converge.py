@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from gbench.cli.run_options import resolved_of, run_arguments, run_options, show_plan
 from gbench.cli.verdict import Asked, verdict_options
 from gbench.cli.view_options import Alarms, view_options, views_of
-from gbench.errors import UsageError
+from gbench.errors import GbenchError, UsageError
 
 NEEDED = ("model", "batch_size", "device_count", "precision")
+SHOWN = ("as_json", "quiet", "visdom", "tensorboard")  # parameters of what is shown
+JUDGED = ("check", "reference", "allow", "evaluation")
+MADE_INTO_REFERENCE = ("add_reference", "out", "description", "quality_images")
+STARTING = ("--dry-run", "--estimate", "--stop-on", "--visdom", "--tensorboard", "--rebuild")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,16 +79,15 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
             return
         click.get_current_context().exit(verdict.check_runs(asked, as_json))
     if resume_dir is not None:
-        if given["model"] is not None or asked.seeds is not None or given["stop_on"] or estimate:
-            raise UsageError(
-                "--resume takes all from its run folder",
-                "leave out MODEL and what follows it, --seeds, --stop-on and --estimate",
-            )
+        if others := _given_beside({"resume_dir", *SHOWN, *JUDGED}):
+            raise UsageError("--resume takes all from its run folder", f"leave out {', '.join(others)}")
         from gbench.runfolder import RunFolder
 
         reference = verdict.reference_of(asked, RunFolder(resume_dir).spec()) if asked.judges_own else None
         finished = [resume(resume_dir, os.environ, Terminal(quiet), views)]
     else:
+        if estimate and asked.seeds is not None:
+            raise UsageError("--estimate is of one run", f"leave out --seeds: {asked.seeds} take so many times as long")
         missing = next((name for name in NEEDED if given[name] is None), None)
         if missing is not None:
             raise UsageError(f"missing argument {missing.upper()}", "see gbench converge --help")
@@ -100,7 +106,13 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         for number in range(asked.seeds or 1):
             new = {"run_id": new_run_id(resolved.spec.model), "seed": resolved.spec.seed + number}
             spec = resolved.spec.model_copy(update=new)
-            finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0, views=views))
+            try:
+                finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0, views=views))
+            except GbenchError:
+                if finished:
+                    whole = " ".join(f"--check {shlex.quote(str(one.folder.path))}" for one in finished)
+                    click.echo(f"the {len(finished)} runs before it are whole: gbench converge {whole}", err=True)
+                raise
     found = reference and verdict.verdict_on(asked, reference, [one.folder.path for one in finished])
     if as_json:
         runs = [finished_json(one) for one in finished]
@@ -129,3 +141,18 @@ def _require_no_run(given: dict[str, Any], asked: Asked, resume_dir: Path | None
             f"--check {asked.check[0]} judges a run that is there, and MODEL {given['model']} would make one",
             "leave out MODEL and what follows it; or write --check last, without RUN, to judge the run that is made",
         )
+    about = "--add-reference" if asked.add_reference else "--check RUN"
+    beside = _given_beside({*JUDGED, *MADE_INTO_REFERENCE, *SHOWN} - {"visdom", "tensorboard"})
+    if others := [one for one in beside if not asked.add_reference or one in STARTING]:
+        raise UsageError(f"{about} starts nothing", f"leave out {', '.join(others)}")
+
+
+def _given_beside(allowed: Collection[str]) -> list[str]:
+    """What the command line gives beside the parameters allowed, as one writes it."""
+    context = click.get_current_context()
+    return [
+        parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
+        for parameter in context.command.params
+        if parameter.name not in allowed
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]

@@ -83,11 +83,8 @@ def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: floa
     write_atomically(best, json.dumps({"epoch": epoch, "G_L1": G_L1}) + "\n")
 
 
-def last_whole(folder: Path, before: int | None = None) -> dict[str, Any] | None:
+def last_whole(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint of a run that can be loaded; None where there is none yet.
-
-    Args:
-        before: take one from before this step alone.
 
     Raises:
         InfrastructureError: there are some, but none can be loaded.
@@ -100,9 +97,7 @@ def last_whole(folder: Path, before: int | None = None) -> dict[str, Any] | None
             problem = problem or error
             continue
         if isinstance(values, dict) and values.get("version") == CHECKPOINT_VERSION:
-            if before is None or values["step"] < before:
-                return values
-            continue
+            return values
         problem = problem or InfrastructureError(
             f"{path} is a checkpoint of another version", "resume with the gbench that wrote it"
         )

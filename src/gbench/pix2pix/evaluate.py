@@ -65,8 +65,10 @@ class Evaluator:
         self.epoch = config.epoch or (values.get("epoch") if "model" in values else None)
         self.generator.to(ranks.device).train(not config.eval_mode)
         self.lpips: Callable[[Levels, Levels], float] | None = None
-        self.not_computed = {"LPIPS": "no weights are installed, nor given by --lpips-weights"}
-        self.not_computed |= dict.fromkeys(SET_METRICS, "no weights are installed, nor given by --fid-weights")
+        self.not_computed = {"LPIPS": "no weights: gbench eval takes --lpips-weights or installed ones"}
+        self.not_computed |= dict.fromkeys(
+            SET_METRICS, "no weights: gbench eval takes --fid-weights, or installed ones"
+        )
         if config.lpips_weights:
             self.lpips = build_lpips(self.files["lpips_weights"], config.lpips_weights)
             del self.not_computed["LPIPS"]

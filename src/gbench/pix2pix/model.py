@@ -114,6 +114,16 @@ class Pix2Pix:
             fake_B: Tensor = self.generator(real_A)
         return fake_B.float()
 
+    @torch.no_grad()
+    def try_out(self, side: int) -> Tensor:
+        """What G makes of an empty image of `side` x `side` pixels, in the precision that runs: changes no weight, no
+        running statistic and no random state."""
+        self.generator.eval()
+        with self._autocast():
+            fake_B: Tensor = self.generator(torch.zeros(1, 3, side, side, device=self.device))
+        self.generator.train()
+        return fake_B
+
     def state_dict(self) -> dict[str, Any]:
         """All that training changes, the networks under upstream's keys whether or not they are wrapped."""
         return {name: part.state_dict() for name, part in self._parts().items()}

@@ -148,12 +148,12 @@ class Trainer:
     def resume(self) -> int | None:
         """Take up the run where its last whole checkpoint left it; None where this is the run's beginning.
 
-        A run that was ended before its first checkpoint begins anew, in the same streams. One that was ended after its
-        last step, before it had written down that it was done, does the steps since the checkpoint before once more.
+        A run that was ended before its first checkpoint begins anew, in the same streams. For one that was ended after
+        its last step, before it had written down that it was done, that alone is left.
         """
         if not self.folder.begun(self.ranks.rank):
             return None
-        state = checkpoint.last_whole(self.folder.checkpoints, self.planned_steps)
+        state = checkpoint.last_whole(self.folder.checkpoints)
         if self.lookout is not None:
             self.lookout.resume(state["step"] if state else 0, state.get("alarms") if state else None)
         if state is None:
@@ -168,6 +168,8 @@ class Trainer:
         if self.batches == len(self.loader):
             self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
         self.read_at = self.step + 1
+        if self.step == self.planned_steps:
+            self.ended = "all steps are done"
         return self.step
 
     def run(self) -> None:
@@ -266,7 +268,9 @@ class Trainer:
             line = self.line(images) if says else None
             if due:
                 self.read_steps(writer)
-            if line is not None and self.ranks.is_first:  # after the steps: whoever sees it finds them written down
+            if (
+                line is not None and self.ranks.is_first
+            ):  # after the steps, where both are due: what shows it reads them
                 print(line, flush=True)
             if says or due:
                 self.clock.ask()
@@ -354,8 +358,10 @@ class Trainer:
 
         Every rank must call it. Raises RunFailed when the precision is not what was asked.
         """
-        assert self.model.fake_B is not None, "called before the first step"
-        found = precision.read_back(self.model.fake_B.dtype)
+        fake_B = self.model.fake_B
+        if fake_B is None:  # resumed after its last step
+            fake_B = self.model.try_out(self.spec.config.data.crop_size)
+        found = precision.read_back(fake_B.dtype)
         if found["ran"] != self.spec.precision:
             raise RunFailed(
                 f"PRECISION {self.spec.precision} was asked, torch reports {found['ran']} ({found})",

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from gbench.evaluation import FINAL
+from gbench.evaluation import FINAL, NAME
 
 SHOWN = 8  # of what may be hundreds; the gallery has all
 SIDE = 192  # pixels of a thumbnail
@@ -31,7 +31,9 @@ class Pictures:
 
 def pictures(run_dir: Path, page_dir: Path) -> Pictures | None:
     """The pictures of a run, evenly chosen; None where there are none. page_dir: where the page will be."""
-    place = next((place for place in (run_dir / FINAL, run_dir) if any((place / "images").glob("*_fake_B.png"))), None)
+    evaluated = (run_dir / FINAL / NAME).is_file()  # to its end
+    places = [run_dir / FINAL, run_dir] if evaluated else [run_dir]
+    place = next((place for place in places if any((place / "images").glob("*_fake_B.png"))), None)
     if place is None:
         return None
     folder, gallery = place / "images", place / "gallery.html"

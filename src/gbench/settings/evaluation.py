@@ -82,10 +82,15 @@ def of_model(model: str, request: EvaluationRequest, environ: Mapping[str, str])
 
 
 def final_of(run: RunSpec, checkpoint: Path, out: Path, environ: Mapping[str, str]) -> RunSpec:
-    """The evaluation that a convergence run ends with: of its last checkpoint, on its own devices."""
+    """The evaluation that a convergence run ends with: of its last checkpoint, on its own devices.
+
+    Of no weights that nobody named: a broken file in torch's folder must not cost a training its record.
+    """
     request = EvaluationRequest(checkpoint, out=out, devices=run.device_count, command_line=run.command_line)
     spec = of_run(run, request, environ).spec
-    return spec.model_copy(update={"run_id": f"{run.run_id}-final"})
+    assert spec.evaluation is not None
+    plain = spec.evaluation.model_copy(update={"lpips_weights": None, "fid_weights": None})
+    return spec.model_copy(update={"run_id": f"{run.run_id}-final", "evaluation": plain})
 
 
 def _weights(given: Path | None, installed: str | None, environ: Mapping[str, str]) -> str | None:
@@ -131,10 +136,9 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
         "phase": "test",
         "load_size": config.data.crop_size,
         "flip": False,
-        "source": "real",
         "max_dataset_size": request.limit,
     }
-    data = {key: value for key, value in data.items() if f"data.{key}" not in named}
+    data = {key: value for key, value in data.items() if f"data.{key}" not in named} | {"source": "real"}
     origins |= {f"data.{key}": "as upstream tests" for key in data} | dict.fromkeys(named, "option")
     if request.limit is not None:
         origins["data.max_dataset_size"] = "option"
