@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from gbench.errors import RunFailed
+from gbench.lossline import loss_line
 from gbench.measure import environment
 from gbench.measure.clock import StepTime, clock_for
 from gbench.measure.enough import Enough
@@ -29,7 +30,6 @@ from gbench.pix2pix import checkpoint, determinism, precision
 from gbench.pix2pix.data import Batch
 from gbench.pix2pix.images import save_images
 from gbench.pix2pix.loading import open_loader
-from gbench.pix2pix.logline import loss_line
 from gbench.pix2pix.lookout import Lookout
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks
@@ -361,13 +361,7 @@ class Trainer:
         fake_B = self.model.fake_B
         if fake_B is None:  # resumed after its last step
             fake_B = self.model.try_out(self.spec.config.data.crop_size)
-        found = precision.read_back(fake_B.dtype)
-        if found["ran"] != self.spec.precision:
-            raise RunFailed(
-                f"PRECISION {self.spec.precision} was asked, torch reports {found['ran']} ({found})",
-                "look for code that changes torch.backends during the run",
-            )
-        self.facts[moment] = found
+        self.facts[moment] = precision.require(self.spec.precision, fake_B.dtype)
         self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
         if self.ranks.is_first:
             self.folder.write("environment.json", self.facts)
