@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from drawn_upstream import DATA_S, STEP_S, draw, git
 from support import Answer
 
+from drawn_upstream import DATA_S, STEP_S, draw, git
 from gbench.paths import project_file
 
 Gbench = Callable[..., Answer]
@@ -44,7 +44,7 @@ def test_upstreams_lines_become_a_record(launch: Callable[..., Answer], tmp_path
     assert 0 < perf["data_share"] < 1 and perf["variance"] >= 0
     assert record["extra"]["recipe"] == "custom"
     assert record["extra"]["precision_flags"]["ran"] == "FP32"
-    assert record["soft_info"]["pytorch_version"]
+    assert record["soft_info"]["pytorch_version"] and record["extra"]["kernel"]
 
     told = json.loads((folder / "upstream.json").read_text())
     assert told["commit"] == commit and told["figures"]["throughput_img_s"] == perf["throughput"]
