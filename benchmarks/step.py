@@ -11,7 +11,6 @@ with --device cuda those of the recipe (256 pixels, 64 filters, batch 32).
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -74,9 +73,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=40, help="pairs of blocks, ours and plain in turn")
     parser.add_argument("--steps", type=int, default=5, help="steps a block")
     parser.add_argument("--batch", type=int, help="images a step; default: 4, with --device cuda 32")
-    parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="of torch; default: all cores"
-    )
+    parser.add_argument("--threads", type=int, default=1, help="of torch; on a busy machine more of them only wait")
     parser.add_argument("--precision", choices=("FP32", "TF32"), default="FP32")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     json_option(parser)
