@@ -17,6 +17,7 @@ from gbench.settings.quantities import VARIABLE_OF
 if TYPE_CHECKING:
     from gbench.follow.process import Views
     from gbench.settings.resolve import Resolved
+    from gbench.settings.spec import RunSpec
 
 # help of the options that stand for a variable of launch.sh
 VARIABLE_HELP = {
@@ -194,6 +195,17 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     return resolve(request, environ)
 
 
+def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]:
+    """What would run: its spec, the dataset found where there is one, and the exact request. Raises as `show_plan`."""
+    from gbench.cndb.upload import config_of_run
+    from gbench.host import locate_dataset, make_runner
+
+    if resolved.spec.database is not None:
+        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
+    spec = locate_dataset(resolved.spec, required=False)
+    return spec, make_runner(spec, os.environ, rebuild).describe()
+
+
 def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | None = None) -> None:
     """What --dry-run says. Raises UsageError, as the run would, where DATABASE names none to upload to.
 
@@ -201,13 +213,8 @@ def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | N
         views: what the run would be shown in.
     """
     from gbench.cli.output import print_plan
-    from gbench.cndb.upload import config_of_run
-    from gbench.host import locate_dataset, make_runner
 
-    if resolved.spec.database is not None:
-        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
-    spec = locate_dataset(resolved.spec, required=False)
-    request = make_runner(spec, os.environ, rebuild).describe()
+    spec, request = planned(resolved, rebuild)
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
     print_plan(spec, resolved.origins, request, as_json)
