@@ -172,11 +172,11 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
     """Both sides as `gbench launch --dry-run` tells them, what differs, and what will end it."""
     from gbench.cli.output import print_json
     from gbench.cli.run_options import planned
-    from gbench.settings.resolve import Resolved
+    from gbench.settings.resolve import all_from
 
     plans = {}
     for side, spec in session.specs.items():
-        spec, request = planned(Resolved(spec, {}), rebuild)
+        spec, request = planned(all_from(spec, "session"), rebuild)
         plans[side] = {"file": session.files[side], "spec": spec.model_dump(mode="json"), "request": request}
     asked = session.asked.model_dump()
     if as_json:
