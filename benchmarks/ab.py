@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from gbench.experiments.ratio import Ratio
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from drawn_sessions import Drift, covered, line, no_drift, one_step, session, warming_up, wave
+from drawn_sessions import Drift, covered, line, naive_session, no_drift, one_step, session, warming_up, wave
 
 UNTIL_CI = 0.01
 MOST_BLOCKS = 60
@@ -39,13 +43,18 @@ def main() -> None:
     print("| runs vary by | " + " | ".join(f"{100 * sd:g} %" for sd in RUN_SDS) + " |")
     print("|" + "---|" * (len(RUN_SDS) + 1))
     for title, phi, drift in CASES:
-        cells = []
-        for sd in RUN_SDS:
-            rng = np.random.default_rng(0)
-            found = [session(sd, phi, drift, UNTIL_CI, MOST_BLOCKS, rng) for _ in range(draws)]
-            share, blocks = np.mean([covered(one) for one in found]), np.mean([one.blocks for one in found])
-            cells.append(f"{100 * share:.1f} ({blocks:.1f})")
+        cells = [cell(partial(session, sd, phi, drift, UNTIL_CI, MOST_BLOCKS), draws) for sd in RUN_SDS]
         print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
+    cells = [cell(partial(naive_session, sd, UNTIL_CI, MOST_BLOCKS), draws) for sd in RUN_SDS]
+    print("| independent runs, Student's 95 % from three blocks on | " + " | ".join(cells) + " |")
+
+
+def cell(one: Callable[[np.random.Generator], Ratio], draws: int) -> str:
+    """Share of sessions that held the truth, and their mean number of blocks."""
+    rng = np.random.default_rng(0)
+    found = [one(rng) for _ in range(draws)]
+    share, blocks = np.mean([covered(ratio) for ratio in found]), np.mean([ratio.blocks for ratio in found])
+    return f"{100 * share:.1f} ({blocks:.1f})"
 
 
 if __name__ == "__main__":

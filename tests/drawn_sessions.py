@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import stdtrit
 
 from gbench.experiments.ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
 from gbench.experiments.session import ORDER
@@ -56,6 +57,17 @@ def session(sd: float, phi: float, drift: Drift, until_ci: float, most_blocks: i
             break
         found = ratio_of(blocks[:count])
     return found
+
+
+def naive_session(sd: float, until_ci: float, most_blocks: int, rng: np.random.Generator) -> Ratio:
+    """Independent runs by what one would do without a thought: Student's 95 % from three blocks on."""
+    logs = math.log(RATIO) + sd * rng.standard_normal(most_blocks)  # of a block, which varies as a run does
+    for count in range(3, most_blocks + 1):
+        mean, error = float(logs[:count].mean()), float(logs[:count].std(ddof=1)) / math.sqrt(count)
+        half_width = float(stdtrit(count - 1, 0.975)) * error
+        if math.exp(half_width) - 1 <= until_ci:
+            break
+    return Ratio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), count)
 
 
 def covered(found: Ratio) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from drawn_sessions import Drift, covered, line, one_step, session, warming_up, wave
+from drawn_sessions import Drift, covered, line, naive_session, one_step, session, warming_up, wave
 from gbench.experiments.ratio import LEAST_BLOCKS, LOOKING_LEVEL, Ratio, block_logs, ratio_of
 
 DRAWS = 1500
@@ -62,13 +62,6 @@ def test_warming_up_does_no_harm_to_a_quiet_machine() -> None:
 
 
 def test_looking_early_and_at_95_percent_would_hold_it_less_often() -> None:
-    """Why LEAST_BLOCKS and LOOKING_LEVEL are what they are: Student's 95 % from three blocks on."""
-    rng, held = np.random.default_rng(0), 0
-    for _ in range(DRAWS):
-        logs = 0.01 * rng.standard_normal(60)
-        for count in range(3, 61):
-            half = stats.t.ppf(0.975, count - 1) * stats.sem(logs[:count])
-            if half <= 0.006:
-                break
-        held += abs(logs[:count].mean()) <= half
-    assert held < 0.925 * DRAWS
+    """Why LEAST_BLOCKS and LOOKING_LEVEL are what they are."""
+    rng = np.random.default_rng(0)
+    assert np.mean([covered(naive_session(0.015, 0.01, 60, rng)) for _ in range(DRAWS)]) < 0.925
