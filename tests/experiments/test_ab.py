@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -121,21 +122,26 @@ def test_a_run_script_that_says_no_figure_of_that_name(gbench: Callable[..., Ans
     assert "does not say energy" in answer.err
 
 
-def test_ctrl_c_tells_what_is_known_and_leaves_nothing_running(write: Write, tmp_path: Path) -> None:
-    a = write("a.yaml", 100, env={"RATE": "100", "HANGS": "5"})
-    b = write("b.yaml", 103)
-    command = [sys.executable, "-m", "gbench", "ab", str(a), str(b)]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+@contextmanager
+def hanging(folder: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A session whose next run hangs; on leaving, it and all that it started must have ended."""
+    command = [sys.executable, "-m", "gbench", "ab", *map(str, arguments)]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            if line == "hangs\n":
-                break
+        assert "hangs\n" in iter(process.stderr.readline, "")
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
+        yield process
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+
+
+def test_ctrl_c_tells_what_is_known_and_leaves_nothing_running(write: Write, tmp_path: Path) -> None:
+    a, b = write("a.yaml", 100, env={"RATE": "100", "HANGS": "5"}), write("b.yaml", 103)
+    with hanging(tmp_path, a, b) as process:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert "INCONCLUSIVE: throughput B/A 1.0300, of one block" in out
     folder = the_session(tmp_path)
     assert err.splitlines()[-1] == (
@@ -144,6 +150,22 @@ def test_ctrl_c_tells_what_is_known_and_leaves_nothing_running(write: Write, tmp
     session = read_session(folder)
     assert [run.side for run in session.runs] == ["A", "B", "B", "A"]
     assert session.ratio is not None and session.ratio.ratio == pytest.approx(1.03)
+
+
+def test_a_session_that_was_killed_goes_on(gbench: Callable[..., Answer], write: Write, tmp_path: Path) -> None:
+    """Killed in the third run, whose partner would have been the fourth: the pair before it stays."""
+    a, b = write("a.yaml", 100), write("b.yaml", 103, env={"RATE": "103", "HANGS": "3"})
+    with hanging(tmp_path, a, b) as process:
+        process.kill()
+    folder = the_session(tmp_path)
+    kept = read_session(folder).runs
+    assert [run.side for run in kept] == ["A", "B"]
+    answer = gbench("ab", "--resume", folder, "--max-blocks", 1, "--json", "-q")
+    assert answer.code == 3, answer.err
+    session = read_session(folder)
+    assert session.runs[:2] == kept
+    assert "".join(run.side for run in session.used) == "ABBA"
+    assert answer.json["ratio"]["ratio"] == pytest.approx(1.03)
 
 
 def test_a_dry_run_starts_nothing(gbench: Callable[..., Answer], write: Write, tmp_path: Path) -> None:

@@ -44,10 +44,11 @@ def test_sides_take_turns(begun: Session) -> None:
 
 @pytest.mark.parametrize(("runs", "kept", "then"), [(0, 0, "A"), (5, 4, "A"), (6, 6, "B"), (7, 6, "B"), (8, 8, "A")])
 def test_a_run_that_lost_its_partner_counts_no_more(begun: Session, runs: int, kept: int, then: str) -> None:
-    session = with_runs(begun, runs).taken_up(ASKED)
+    session = with_runs(begun, runs).taken_up(Path("/moved"), ASKED)
+    assert {spec.results_dir for spec in session.specs.values()} == {"/moved"}
     assert len(session.runs) == runs
     assert ([run.run_id for run in session.used], session.next_side) == ([str(n) for n in range(kept)], then)
-    again = with_runs(session, 1).taken_up(ASKED)  # interrupted once more
+    again = with_runs(session, 1).taken_up(Path("/moved"), ASKED)  # interrupted once more
     assert len(again.used) == kept
     assert len(again.runs) == runs + 1
 

@@ -156,7 +156,7 @@ def _resumed(folder: Path, given: dict[str, Any]) -> Session:
     from gbench.experiments.session import read_session
 
     session = read_session(folder)
-    return session.taken_up(session.asked.model_copy(update=_said(given)))
+    return session.taken_up(folder.absolute(), session.asked.model_copy(update=_said(given)))
 
 
 def _said(given: dict[str, Any]) -> dict[str, Any]:

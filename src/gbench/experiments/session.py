@@ -79,8 +79,8 @@ class Session(Frozen):
         """Seconds of all runs so far."""
         return sum(run.wall_s for run in self.runs)
 
-    def taken_up(self, asked: Asked) -> Session:
-        """The session as it goes on after an interruption.
+    def taken_up(self, folder: Path, asked: Asked) -> Session:
+        """The session as it goes on in its folder, which may have been moved, after an interruption.
 
         A machine may have changed meanwhile. That cancels between pairs, A B and B A, but not within one: a run that is
         alone in its pair counts no more.
@@ -89,7 +89,8 @@ class Session(Frozen):
         if len(self.used) % 2:
             last = max(place for place, run in enumerate(runs) if run.used)
             runs[last] = runs[last].model_copy(update={"used": False})
-        return self.model_copy(update={"runs": tuple(runs), "asked": asked})
+        specs = {side: spec.model_copy(update={"results_dir": str(folder)}) for side, spec in self.specs.items()}
+        return self.model_copy(update={"runs": tuple(runs), "asked": asked, "specs": specs})
 
     def write(self, folder: Path) -> None:
         """Write `ab.json`. Raises InfrastructureError."""
