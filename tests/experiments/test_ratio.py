@@ -50,7 +50,7 @@ def test_too_few_blocks_are_never_enough() -> None:
     [(0.003, 0.0, line), (0.01, 0.5, line), (0.02, 0.5, line), (0.02, 0.5, wave), (0.015, 0.5, one_step)],
 )
 def test_sessions_that_stop_when_narrow_hold_the_truth_in_95_percent(sd: float, phi: float, drift: Drift) -> None:
-    """Claimed: 93 to 97.5 %; of 1500 draws two standard errors (0.65 %) to either side."""
+    """Claimed: 93 to 97 %, rounded; of 1500 draws two standard errors (0.65 %) to either side."""
     rng = np.random.default_rng(0)
     found = [session(sd, phi, drift, 0.01, 60, rng) for _ in range(DRAWS)]
     assert 0.917 <= np.mean([covered(one) for one in found]) <= 0.985
