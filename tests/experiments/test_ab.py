@@ -200,6 +200,7 @@ def test_a_side_that_can_not_run_is_told_before_any_run(
         (["{a}", "{placed}"], ["results: run folders are made", "--results"]),
         (["{a}", "{a}", "--metric", "loss-l1"], ["'loss-l1' is not one of"]),
         (["{a}", "{a}", "--resume", "results"], ["--resume takes all else from its session"]),
+        (["--resume", "results", "--results", "elsewhere"], ["--resume takes all else", "and --results"]),
         (["--resume", "results"], ["ab.json can't be read"]),
     ],
 )

@@ -35,14 +35,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--max-time", "max_time_s", type=Seconds(), help="Begin no block after so much time in runs: 30m, 2h.")
 @click.option("--resume", "resume_dir", type=FILE, metavar="DIR", help="Go on with a session, by its folder.")
 @click.option("--rebuild", is_flag=True, help="Build each side's image anew, once.")
-@click.option(
-    "--results",
-    "results_dir",
-    type=FILE,
-    default="results",
-    show_default=True,
-    help="Where its folder is made.",
-)
+@click.option("--results", "results_dir", type=FILE, help="Where its folder is made.  [default: results]")
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
@@ -50,7 +43,7 @@ def ab(
     a: Path | None,
     b: Path | None,
     resume_dir: Path | None,
-    results_dir: Path,
+    results_dir: Path | None,
     rebuild: bool,
     dry_run: bool,
     as_json: bool,
@@ -87,13 +80,15 @@ def ab(
     from gbench.runners.stopping import stoppable
 
     if resume_dir is not None:
-        if a is not None or given["metric"] is not None:
-            raise UsageError("--resume takes all else from its session", "leave out the spec files and --metric")
+        if a is not None or given["metric"] is not None or results_dir is not None:
+            raise UsageError(
+                "--resume takes all else from its session", "leave out the spec files, --metric and --results"
+            )
         session, folder = _resumed(resume_dir, given), resume_dir
     elif a is None or b is None:
         raise UsageError("two spec files are needed", "give A.yaml and B.yaml, or --resume DIR; see gbench ab --help")
     else:
-        session, folder = _begun(a, b, given, results_dir)
+        session, folder = _begun(a, b, given, results_dir or Path("results"))
     if dry_run:
         _print_plan(session, folder, rebuild, as_json)
         return
