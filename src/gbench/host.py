@@ -94,6 +94,7 @@ def host_facts(
         "where": runner.facts(),
         "hardware": provenance.hardware(visible(gpus, spec.cuda_visible_devices)),
         "dataset": dataset,
+        "run_script_sha256": provenance.file_sha256(Path(spec.run_model_file)),
         "git": provenance.git(),
         "warnings": warnings,
     }

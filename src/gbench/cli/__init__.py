@@ -24,6 +24,8 @@ COMMANDS = {
     "models": "What can be launched, and every value it means.",
     "summary": "The figures of a run folder, recomputed from its raw samples.",
     "compare": "Is NEW slower than BASE by more than noise? What else differs?",
+    "ab": "Two spec files, run in turn, until the ratio of their figures is known to 1 %.",
+    "replay": "A recorded run made again; what can't be reproduced here is said first.",
     "report": "One self-contained HTML page of a run, a record, or a whole history.",
     "cndb": "Records into a database and out of it: submit, import, list, show, export, verify, baseline.",
     "completion": "Shell completion for bash, zsh and fish.",
