@@ -34,6 +34,8 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["launch", MODEL, "4", "1", "TF32", "--device", "cpu"], 2, ["TF32", "--device cpu", "take FP32"]),
     ([*GOOD, "--data", "cache"], 2, ["--data", "'cache' is not one of", "'cached'"]),
     ([*GOOD, "--set", "data.source=disk"], 2, ["data.source", "'real', 'cached'", "'disk'"]),
+    ([*GOOD, "--env", "THREADS"], 2, ["--env", "'THREADS' is not NAME=VALUE"]),
+    ([*GOOD, "--env", "RUN_DIR=/tmp"], 2, ["--env 'RUN_DIR' is set by the run itself", "leave it out"]),
     ([*GOOD, "--cache-limit", "-1"], 2, ["--cache-limit", "-1"]),
     (["converge", *GOOD[1:], "--data", "synthetic"], 2, ["--data synthetic", "take another --data"]),
     (["launch", MODEL, "4", "1", "FP32", "gpu-perf"], 2, ["DATABASE 'gpu-perf'", "gpu-performance", "or false"]),

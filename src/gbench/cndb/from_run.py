@@ -145,6 +145,7 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             "dataset_sha256": host.get("dataset", {}).get("sha256"),
             "dataset_source": host.get("dataset", {}).get("source"),
             "command_line": spec.command_line,
+            **({"env": spec.env} if spec.env else {}),
             "git": host.get("git"),
             "warnings": host.get("warnings", []),
             "checks": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -16,6 +16,7 @@ from typing import TypeVar, get_args
 from gbench.errors import UsageError
 from gbench.paths import project_file
 from gbench.settings.catalog import ModelFile, load_model, override
+from gbench.settings.quantities import problem_of_variable
 from gbench.settings.spec import Device, ModelConfig, Precision, Recipe, RunnerName, RunSpec
 
 # What launch.sh's documentation exports, and the file of this project that has that job now.
@@ -57,6 +58,7 @@ class Request:
     from_image: str | None = None
     stop_on: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
     data_source: str | None = None
     cache_dir: str | None = None
     cache_limit_gib: float = 4.0
@@ -163,6 +165,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         command_line=request.command_line,
         cache_dir=_cache_dir(request, environ, values.origins),
         cache_limit_gib=request.cache_limit_gib,
+        env=dict(request.env),
         cuda_visible_devices=visible,
     )
     check_spec(spec)
@@ -203,16 +206,16 @@ def one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
 ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
 OPTIONS = (
     *("device", "runner", "seed", "deterministic", "timeout_s", "from_image", "results_dir", "logs_dir"),
-    "cache_limit_gib",
+    *("cache_limit_gib", "env"),
 )
 
 
 def _request_origins(request: Request) -> dict[str, str]:
     """Origins of what has no variable: an argument, or an option where its value is not the default."""
-    defaults = {item.name: item.default for item in fields(Request)}
+    silent = Request(request.model, request.batch_size, request.device_count, request.precision)
     origins = dict.fromkeys(ARGUMENTS, "argument")
     for name in OPTIONS:
-        origins[name] = "default" if getattr(request, name) == defaults[name] else "option"
+        origins[name] = "default" if getattr(request, name) == getattr(silent, name) else "option"
     return origins
 
 
@@ -269,6 +272,9 @@ def check_spec(spec: RunSpec) -> None:
             raise UsageError(
                 f"{variable} {path} is not a file", f"mend the path, or leave {variable} out for the project's own"
             )
+    for name, value in spec.env.items():
+        if problem := problem_of_variable(name, value):
+            raise UsageError(f"--env {name!r} {problem}", "give it another one, or leave it out")
     schedule = spec.config.schedule
     if schedule.max_steps is not None and schedule.warmup_steps >= schedule.max_steps:
         raise UsageError(
