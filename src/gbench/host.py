@@ -24,6 +24,7 @@ from gbench.worker_error import read_error
 
 KILLED = 128 + signal.SIGKILL  # exit code of a shell, or a container, whose command was
 
+
 class Watcher(Protocol):
     """Someone who looks on."""
 
@@ -105,7 +106,7 @@ def host_facts(
 
 
 def oom_kills() -> int | None:
-    """Processes that this machine's kernel has killed for want of memory since it started; None where it doesn't say."""
+    """Processes that the kernel of this machine has killed for want of memory so far; None where it doesn't say."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
             if line.startswith("oom_kill "):
@@ -135,8 +136,8 @@ def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_
                 f"take a smaller batch or fewer devices; see {folder.log}",
             )
         raise RunFailed(
-            "a process of the run was killed (SIGKILL), perhaps for want of memory, though the kernel counts no such kill",
-            f"see who ends processes here: a scheduler, systemd-oomd, earlyoom, a person; read {folder.log}",
+            "a process of the run was killed (SIGKILL): perhaps for want of memory, though not by the kernel",
+            f"see who ends processes here, a scheduler, systemd-oomd, earlyoom or a person; read {folder.log}",
         )
     why = f" ({log.reason})" if log.reason else ""
     raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

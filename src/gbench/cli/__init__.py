@@ -23,6 +23,7 @@ COMMANDS = {
     "data": "Prepare, synth, verify, stats: the dataset.",
     "models": "What can be launched, and every value it means.",
     "summary": "The figures of a run folder, recomputed from its raw samples.",
+    "sweep": "A matrix of batch sizes, device counts and precisions: a launch each, and one table.",
     "compare": "Is NEW slower than BASE by more than noise? What else differs?",
     "report": "One self-contained HTML page of a run, a record, or a whole history.",
     "cndb": "Records into a database and out of it: submit, import, list, show, export, verify, baseline.",

@@ -36,15 +36,14 @@ def main() -> int:
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
-        with joined(spec.device, spec.world_size) as ranks:
-            with memory_told(ranks.device, spec.batch_per_device):
-                if spec.evaluation is not None:
-                    from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
+        with joined(spec.device, spec.world_size) as ranks, memory_told(ranks.device, spec.batch_per_device):
+            if spec.evaluation is not None:
+                from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
 
-                    Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
-                else:
-                    with watched(spec.config.measure, folder, ranks):
-                        Trainer(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
+                Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
+            else:
+                with watched(spec.config.measure, folder, ranks):
+                    Trainer(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
     except GbenchError as error:
         print(f"gbench: error: {error}", file=sys.stderr, flush=True)
         with contextlib.suppress(GbenchError):  # no folder or a full disk: then the sentence stands in the log alone
