@@ -162,7 +162,7 @@ def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool, keep: 
         writer.writerows(["" if value is None else value for value in asdict(row).values()] for row in rows)
         return
     table = cells(rows)
-    print_table(table, right=range(WORDS, len(table[0])), give_way={2: 6}, left_out=(1, 9, 8, 6))
+    print_table(table, right=range(WORDS, len(table[0])), give_way={}, left_out=(1, 9, 8, 6))
     for note in notes(state, rows):
         click.echo(note)
     if keep:

@@ -132,7 +132,7 @@ def require_some(places: Sequence[Place], reasons: Sequence[GbenchError | None])
     """Raise the first of the reasons, one a place, where none of the places is without one."""
     first = reasons[0]
     if first is not None and all(reasons):
-        raise type(first)(f"none of the {len(places)} cells can run; {places[0]}: {first.what}", first.hint)
+        raise type(first)(f"none of the cells can run; {places[0]}: {first.what}", first.hint)
 
 
 def images_of(spec: RunSpec) -> int | None:

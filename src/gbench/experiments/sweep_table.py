@@ -23,7 +23,8 @@ WORDS = 3  # the first columns of the table; figures come after
 class Row:
     """A cell and its figures; shares of 1.
 
-    batch_size: total over all devices. throughput: of all devices in `unit`, low and high its 95 % interval.
+    batch_size: total over all devices. data: the source that ran, where something did. throughput: of all devices in
+    `unit`, low and high its 95 % interval. steady: whether step times had settled.
     scaling_efficiency: throughput a device, of that of one device. memory_gib: peak of a rank, on its GPU,
     or without one resident on the host. *_flop_share: model FLOP/s (MFU), of what was measured on the device and of
     what its data sheet promises, both in the run's precision.
@@ -39,6 +40,7 @@ class Row:
     unit: str | None = None
     low: float | None = None
     high: float | None = None
+    steady: bool | None = None
     scaling_efficiency: float | None = None
     memory_gib: float | None = None
     measured_flop_share: float | None = None
@@ -71,10 +73,12 @@ def _row(folder: SweepFolder, cell: Cell) -> Row:
     interval, limits = perf.get("throughput_interval") or {}, perf.get("limits") or {}
     return replace(
         row,
+        data=(record.hyper_params or {}).get("data_source", row.data),
         throughput=None if throughput is None else throughput.value,
         unit=perf.get("throughput_unit"),
         low=interval.get("low"),
         high=interval.get("high"),
+        steady=perf.get("steady_state"),
         memory_gib=None if memory is None else memory.value,
         measured_flop_share=limits.get("measured_flop_share"),
         data_sheet_flop_share=limits.get("data_sheet_flop_share"),
@@ -100,14 +104,14 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
     sheet = _by_data_sheet(rows)
     units = {row.unit for row in rows if row.unit} or {"img/s"}
     headings = ["precision", "data", "state", "devices", "batch", units.pop() if len(units) == 1 else "throughput"]
-    table = [[*headings, "95 % interval", "efficiency", "GiB", "MFU"]]
+    table = [[*headings, "95 %", "scaling", "GiB", "MFU"]]
     for row in rows:
         mfu = row.data_sheet_flop_share if sheet else row.measured_flop_share
         table.append(
             [
                 *(row.precision, row.data, _words(row.state), str(row.device_count), str(row.batch_size)),
                 NOTHING if row.throughput is None else f"{row.throughput:.4g}",
-                NOTHING if row.low is None or row.high is None else f"{row.low:.4g} to {row.high:.4g}",
+                _half_width(row),
                 _share(row.scaling_efficiency),
                 NOTHING if row.memory_gib is None else f"{row.memory_gib:.3g}",
                 _share(mfu),
@@ -125,11 +129,13 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
         memory = "on its device" if sweep.spec.device == "cuda" else "resident on the host"
         shared = ", though all share the cores of one processor" if sweep.spec.device == "cpu" else ""
         said = [
-            f"batch: total over all devices; GiB: peak memory of a rank, {memory}",
-            f"efficiency: {sweep.scaling} scaling, throughput a device against that of 1 device with the same {same}"
-            + shared,
+            f"batch: total over all devices; 95 %: half the interval of the throughput; GiB: peak of a rank, {memory}",
+            f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
             f"MFU: share of a device's peak by {peak}, in the precision of the run",
         ]
+    restless = [str(cell.place) for cell, row in zip(sweep.cells, rows, strict=True) if row.steady is False]
+    if restless:
+        said.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
     alike: dict[tuple[str, str], list[Cell]] = {}
     for cell in sweep.cells:
         if cell.reason is not None:
@@ -170,6 +176,12 @@ def _by_data_sheet(rows: Sequence[Row]) -> bool:
 
 def _words(state: State) -> str:
     return state.replace("_", " ")
+
+
+def _half_width(row: Row) -> str:
+    if row.throughput is None or row.low is None or row.high is None:
+        return NOTHING
+    return f"±{(row.high - row.low) / 2 / row.throughput:.1%}"
 
 
 def _share(value: float | None) -> str:
