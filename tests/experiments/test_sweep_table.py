@@ -11,7 +11,7 @@ import pytest
 
 from gbench.experiments.sweep_file import Attempt, Cell, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Place, Scaling
-from gbench.experiments.sweep_table import as_markdown, cells, notes, rows_of, to_json
+from gbench.experiments.sweep_table import cells, notes, rows_of, to_json, write_page
 from gbench.measure.summary import summarize_folder
 from gbench.settings.spec import RunSpec
 from run_folders import ENVIRONMENT, write_run
@@ -114,11 +114,13 @@ def test_mfu_of_a_card_that_is_not_known(sweep_of: Any) -> None:
 def test_the_page_and_the_json_say_the_same(sweep_of: Any) -> None:
     folder, sweep = sweep_of({(4, 1): 0.1, (4, 2): None})
     rows = rows_of(folder, sweep)
-    page = as_markdown(folder, sweep, rows)
+    write_page(folder, sweep)
+    page = folder.page.read_text()
     assert "| FP32 | real | done | 1 | 4 | 40 | ±0.0% | 100% | 1 | - |" in page
     assert "| FP32 | real | out of memory | 2 | 4 | - | - | - | - | - |" in page
     values = to_json(folder, sweep, rows)
     assert values["scaling"] == "strong"
     assert [cell["throughput"] for cell in values["cells"]] == [pytest.approx(40), None]
     assert [cell["state"] for cell in values["cells"]] == ["done", "out_of_memory"]
+    assert values["common"]["model"] == "pix2pix_resnet_9blocks" and "batch_size" not in values["common"]
     assert values["cells"][0]["run"] == str(folder.path / "run-4-1")

@@ -73,11 +73,12 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
     gbench sweep matrix.yaml --dry-run
     gbench sweep --resume results/20260101T000000Z-sweep-pix2pix_resnet_9blocks-1a2b3c
 
-    Exit code 0: every cell has ended, out of memory too; 1: some failed twice.
+    Exit code 0: every cell has ended, out of memory too; 1: some failed, at their last try too.
     """
     from gbench.cli.output import Terminal, tell_not_stored
     from gbench.experiments.sweep import go_on, plan
     from gbench.experiments.sweep_file import SweepFolder
+    from gbench.experiments.sweep_table import write_page
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     if as_csv and as_json:
@@ -92,7 +93,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
         planned = plan(axes, resolved.spec, stop_at_oom, os.environ, dataset_needed=not dry_run)
         folder = SweepFolder(planned.new_path())
     if dry_run:
-        _show(folder, planned, as_json, as_csv, keep=False)
+        _show(folder, planned, as_json, as_csv)
         return
     if resume_dir is None:
         folder.create(planned)
@@ -103,6 +104,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
             terminal.line(f"not run: {cell.place}: {cell.skipped}")
     went = go_on(folder, os.environ, lambda: Terminal(quiet), rebuild)
     _show(folder, went.sweep, as_json, as_csv)
+    write_page(folder, went.sweep)
     if went.stopped is not None:
         raise type(went.stopped)(went.stopped.what, f"{went.stopped.hint}; `{folder.resume_command}` goes on")
     failed = sum(cell.state == "failed" for cell in went.sweep.cells)
@@ -143,27 +145,23 @@ def _asked(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
     return axes, resolved
 
 
-def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool, keep: bool = True) -> None:
-    """The table on stdout. keep: as a page in the folder, too."""
+def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:
+    """The table, on stdout."""
     from gbench.cli.output import print_json
     from gbench.cli.table import print_table
-    from gbench.experiments.sweep_table import WORDS, Row, as_markdown, cells, notes, rows_of, to_json
-    from gbench.files import write_atomically
+    from gbench.experiments.sweep_table import WORDS, Row, cells, notes, rows_of, to_json
 
     rows = rows_of(folder, state)
-    if keep:
-        write_atomically(folder.page, as_markdown(folder, state, rows))
     if as_json:
         print_json(to_json(folder, state, rows))
-        return
-    if as_csv:
+    elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(field.name for field in fields(Row))
         writer.writerows(["" if value is None else value for value in asdict(row).values()] for row in rows)
-        return
-    table = cells(rows)
-    print_table(table, right=range(WORDS, len(table[0])), give_way={}, left_out=(1, 9, 8, 6))
-    for note in notes(state, rows):
-        click.echo(note)
-    if keep:
-        click.echo(f"{'sweep':<14}{folder.path}\n{'table':<14}{folder.page}")
+    else:
+        table = cells(rows)
+        print_table(table, right=range(WORDS, len(table[0])), give_way={}, left_out=(1, 9, 8, 6))
+        for note in notes(state, rows):
+            click.echo(note)
+        if folder.file.exists():  # not where it is only planned
+            click.echo(f"{'sweep':<14}{folder.path}")

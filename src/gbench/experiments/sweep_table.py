@@ -13,6 +13,7 @@ from gbench.cndb.from_run import record_of
 from gbench.compare.metrics import METRICS, THROUGHPUT
 from gbench.experiments.sweep_file import Cell, State, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Scaling
+from gbench.files import write_atomically
 
 MEMORY = next(metric for metric in METRICS if metric.name == "memory")
 NOTHING = "-"
@@ -146,18 +147,20 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def as_markdown(folder: SweepFolder, sweep: Sweep, rows: Sequence[Row]) -> str:
-    """A page: what was swept, the table, the notes."""
+def write_page(folder: SweepFolder, sweep: Sweep) -> None:
+    """Write what was swept, the table and the notes as a page. Raises GbenchError: as `rows_of`, or the disk."""
+    rows = rows_of(folder, sweep)
     headings, *texts = cells(rows)
     lines = [f"# {folder.path.name}", "", f"    {sweep.spec.command_line}", ""]
     rule = ["---"] * WORDS + ["--:"] * (len(headings) - WORDS)
     lines += ["| " + " | ".join(row) + " |" for row in (headings, rule, *texts)]
     lines += ["", *(f"- {note}" for note in notes(sweep, rows))]
-    return "\n".join(lines) + "\n"
+    write_atomically(folder.page, "\n".join(lines) + "\n")
 
 
 def to_json(folder: SweepFolder, sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
-    """All of it."""
+    """All of it. common: what the specs of all cells have in common."""
+    places = {"run_id", "batch_size", "device_count", "precision"}
     return {
         "sweep": str(folder.path),
         "model": sweep.spec.model,
@@ -165,6 +168,7 @@ def to_json(folder: SweepFolder, sweep: Sweep, rows: Sequence[Row]) -> dict[str,
         "scaling": sweep.scaling,
         "stop_at_oom": sweep.stop_at_oom,
         "cells": [asdict(row) for row in rows],
+        "common": sweep.spec.model_dump(mode="json", exclude=places),
     }
 
 
