@@ -23,6 +23,7 @@ COMMANDS = {
     "data": "Prepare, synth, verify, stats: the dataset.",
     "models": "What can be launched, and every value it means.",
     "summary": "The figures of a run folder, recomputed from its raw samples.",
+    "sweep": "A matrix of batch sizes, device counts and precisions: a launch each, and one table.",
     "compare": "Is NEW slower than BASE by more than noise? What else differs?",
     "ab": "Two spec files, run in turn, until the ratio of their figures is known to 1 %.",
     "replay": "A recorded run made again; what can't be reproduced here is said first.",

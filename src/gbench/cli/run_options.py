@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from gbench.settings import quantities
 from gbench.settings.quantities import VARIABLE_OF
@@ -82,6 +83,12 @@ def _ignore_check(ctx: click.Context, param: click.Parameter, value: str) -> boo
     return found
 
 
+LAST_ARGUMENTS = (
+    click.argument("database", default="false"),
+    click.argument("ignore_check", default="false", callback=_ignore_check),
+)
+
+
 def run_arguments(required: bool) -> Callable[[Any], Any]:
     """launch.sh's six arguments."""
     return bundle(
@@ -90,8 +97,7 @@ def run_arguments(required: bool) -> Callable[[Any], Any]:
             click.argument("batch_size", type=click.IntRange(min=1), required=required),
             click.argument("device_count", type=click.IntRange(min=1), required=required),
             click.argument("precision", required=required),
-            click.argument("database", default="false"),
-            click.argument("ignore_check", default="false", callback=_ignore_check),
+            *LAST_ARGUMENTS,
         ]
     )
 
@@ -160,11 +166,42 @@ def run_options(command: Any) -> Any:
     )(command)
 
 
+def measure_options(command: Any) -> Any:
+    """How long a run that is measured takes."""
+    return bundle(
+        [
+            click.option(
+                "--steps", type=click.IntRange(min=1), help="Optimisation steps to run, in place of the recipe's."
+            ),
+            click.option(
+                "--warmup", type=click.IntRange(min=0), help="Least number of first steps to leave out of statistics."
+            ),
+            click.option(
+                "--until-ci", type=Percent(), help="Run until the 95 % interval is this narrow to either side: 1%."
+            ),
+            click.option(
+                "--max-time", "max_time_s", type=Seconds(), help="Begin no step after this much training: 90s, 10m."
+            ),
+        ]
+    )(command)
+
+
 def variable_option(name: str, more: str = "") -> Callable[[Any], Any]:
     """The option that stands for a variable of launch.sh. more: of its help."""
     variable = VARIABLE_OF[name]
     option = f"--{name.replace('_', '-')}"
     return click.option(option, variable.lower(), metavar=variable, help=VARIABLE_HELP[name] + more)
+
+
+def given_beside(allowed: Collection[str]) -> list[str]:
+    """What the command line gives beside the parameters allowed, as one writes it."""
+    context = click.get_current_context()
+    return [
+        parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
+        for parameter in context.command.params
+        if parameter.name not in allowed
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
 
 
 def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
