@@ -66,18 +66,19 @@ def _ignore_check(ctx: click.Context, param: click.Parameter, value: str) -> boo
     raise click.BadParameter(f"{value!r} is neither false nor ignore_check", ctx, param)
 
 
-def run_arguments(required: bool) -> Callable[[Any], Any]:
-    """launch.sh's six arguments."""
-    return bundle(
-        [
-            click.argument("model", required=required),
-            click.argument("batch_size", type=click.IntRange(min=1), required=required),
-            click.argument("device_count", type=click.IntRange(min=1), required=required),
-            click.argument("precision", required=required),
-            click.argument("database", default="false"),
-            click.argument("ignore_check", default="false", callback=_ignore_check),
-        ]
-    )
+def run_arguments(required: bool, recorded: bool = True) -> Callable[[Any], Any]:
+    """launch.sh's six arguments; the first four for a run that makes no record."""
+    what = [
+        click.argument("model", required=required),
+        click.argument("batch_size", type=click.IntRange(min=1), required=required),
+        click.argument("device_count", type=click.IntRange(min=1), required=required),
+        click.argument("precision", required=required),
+    ]
+    where = [
+        click.argument("database", default="false"),
+        click.argument("ignore_check", default="false", callback=_ignore_check),
+    ]
+    return bundle([*what, *where] if recorded else what)
 
 
 def run_options(command: Any) -> Any:

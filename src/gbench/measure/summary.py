@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
+from gbench.errors import RunFailed
 from gbench.measure.bootstrap import Interval, throughput_interval
 from gbench.measure.job import Job, job_of
 from gbench.measure.limits import Limits, limits
@@ -149,9 +150,12 @@ def summarize(
 
 
 def summarize_folder(folder: RunFolder) -> Summary | None:
-    """`summarize` of a run folder's own streams."""
+    """`summarize` of a run folder's own streams. Raises RunFailed: it was profiled, which takes time itself."""
+    spec = folder.spec()
+    if spec.profile is not None:
+        raise RunFailed(f"{folder.path} is a profile: what it took is no measurement", "measure with gbench launch")
     environment = folder.read("environment.json") or {}
-    telemetry, spec = read_attempts(folder.path / TELEMETRY_NAME), folder.spec()
+    telemetry = read_attempts(folder.path / TELEMETRY_NAME)
     summary = summarize(folder.ranks(), environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
     if summary is None or spec.recipe != "convergence":
         return summary

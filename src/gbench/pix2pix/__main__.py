@@ -2,7 +2,7 @@
 
     torchrun --standalone --nproc-per-node 2 -m gbench.pix2pix --run-dir results/RUN_ID --data-dir data/facades
 
-Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation.
+Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation, or a profile.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NoReturn
 import torch
 
 from gbench.errors import GbenchError, RunFailed
+from gbench.pix2pix.profiled import Profiled
 from gbench.pix2pix.ranks import joined
 from gbench.pix2pix.train import Trainer
 from gbench.pix2pix.watched import watched
@@ -44,7 +45,8 @@ def main() -> int:
                     Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
                 else:
                     with watched(spec.config.measure, folder, ranks):
-                        Trainer(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
+                        kind = Trainer if spec.profile is None else Profiled
+                        kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
             except torch.OutOfMemoryError as error:
                 raise RunFailed(
                     f"{ranks.device} is out of memory with {spec.batch_per_device} images a device",

@@ -151,6 +151,12 @@ class EvaluationConfig(Frozen):
         return {name: path for name, path in files.items() if path is not None}
 
 
+class ProfileConfig(Frozen):
+    """What of a run is profiled: so many steps, after the warm-up of its schedule."""
+
+    steps: PositiveInt
+
+
 class RunSpec(Frozen):
     """Everything that decides what a run does. Paths are the host's."""
 
@@ -159,7 +165,7 @@ class RunSpec(Frozen):
     model: str
     record_name: str  # CNDB's name of the model
     framework: str
-    recipe: Recipe | Literal["evaluation"]
+    recipe: Recipe | Literal["evaluation", "profile"]
     batch_size: PositiveInt  # total over all devices
     device_count: PositiveInt  # devices a node
     nodes: Literal[1] = 1
@@ -190,6 +196,7 @@ class RunSpec(Frozen):
     cache_limit_gib: NonNegativeFloat = 4.0  # what they may take there together
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
     evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
+    profile: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured
 
     @property
     def run_dir(self) -> Path:
