@@ -37,7 +37,7 @@ def main() -> int:
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
-        with joined(spec.device, spec.world_size) as ranks:
+        with joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks:
             try:
                 if spec.evaluation is not None:
                     from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for

@@ -26,6 +26,7 @@ from gbench.measure.clock import StepTime, clock_for
 from gbench.measure.enough import Enough
 from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision
+from gbench.pix2pix.affinity import read_back
 from gbench.pix2pix.data import Batch
 from gbench.pix2pix.images import save_images
 from gbench.pix2pix.loading import open_loader
@@ -113,6 +114,7 @@ class Trainer:
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "software": environment.software(),
             "hardware": environment.hardware(ranks.device),
+            "rank": ranks.gather(ranks.binding and read_back(ranks.binding)),
             "work_per_image": asdict(work),
             "data": data,
         }

@@ -108,6 +108,7 @@ class MeasureConfig(Frozen):
     peak_seconds: NonNegativeFloat = 1.5  # before the training, to measure what the device can do; 0: not measured
     telemetry_hz: float = Field(10.0, ge=0, le=100)  # samples a second of devices and host beside the run; 0: none
     idle_seconds: NonNegativeFloat = 3.0  # for which devices whose energy can be read are left idle before the run
+    pin: bool = True  # each rank on cores of its own; with a GPU, on those of the GPU's NUMA node
 
 
 class AlarmConfig(Frozen):
@@ -195,6 +196,7 @@ class RunSpec(Frozen):
     cache_dir: str = ""  # where decoded pairs are kept from run to run
     cache_limit_gib: NonNegativeFloat = 4.0  # what they may take there together
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
+    omp_num_threads: PositiveInt | None = None  # OMP_NUM_THREADS, where the user has set it: threads of each rank
     evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
     profile: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured
 
