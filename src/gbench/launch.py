@@ -37,6 +37,7 @@ from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
 from gbench.preflight.devices import find_gpus, require_devices
+from gbench.profile import Profile, read_profile
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
 from gbench.runners.plan import Outcome
@@ -149,6 +150,24 @@ def probe(
     found = estimate(times, steps, epoch)
     assert found is not None
     return found, ran.folder.path
+
+
+def profile(
+    spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False
+) -> tuple[Profile, RunFolder]:
+    """Where the time of `spec`, which is a profile's, goes; and its run folder. No record is made.
+
+    Raises:
+        GbenchError: as `launch`, or its run script doesn't start gbench's worker.
+    """
+    with stoppable(None), _run(spec, environ, watcher, rebuild) as ran:
+        found = read_profile(ran.folder)
+    if found is None:
+        raise RunFailed(
+            f"the run left no profile in {ran.folder.path}",
+            f"RUN_MODEL_FILE {spec.run_model_file} must start gbench's worker, as $TORCHRUN does",
+        )
+    return found, ran.folder
 
 
 def probe_of(spec: RunSpec) -> RunSpec:

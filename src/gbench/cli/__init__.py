@@ -18,6 +18,7 @@ COMMANDS = {
     "launch": "One measured run -> one CNDB record.",
     "converge": "The convergence run, from the first epoch to its evaluation; --resume goes on with one.",
     "eval": "A checkpoint on the test split: metrics, images, and a gallery of them.",
+    "profile": "Where the time of a training step goes: operators, data wait, gaps, communication; and a trace.",
     "check": "Is this machine fit: Docker, GPU, disk, dataset?",
     "build": "Build the image, and nothing else.",
     "data": "Prepare, synth, verify, stats: the dataset.",

@@ -89,17 +89,15 @@ LAST_ARGUMENTS = (
 )
 
 
-def run_arguments(required: bool) -> Callable[[Any], Any]:
-    """launch.sh's six arguments."""
-    return bundle(
-        [
-            click.argument("model", required=required),
-            click.argument("batch_size", type=click.IntRange(min=1), required=required),
-            click.argument("device_count", type=click.IntRange(min=1), required=required),
-            click.argument("precision", required=required),
-            *LAST_ARGUMENTS,
-        ]
-    )
+def run_arguments(required: bool, recorded: bool = True) -> Callable[[Any], Any]:
+    """launch.sh's six arguments; the first four for a run that makes no record."""
+    what = [
+        click.argument("model", required=required),
+        click.argument("batch_size", type=click.IntRange(min=1), required=required),
+        click.argument("device_count", type=click.IntRange(min=1), required=required),
+        click.argument("precision", required=required),
+    ]
+    return bundle([*what, *LAST_ARGUMENTS] if recorded else what)
 
 
 def run_options(command: Any) -> Any:

@@ -65,6 +65,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         ended=environment["ended"],
         data=environment.get("data"),
         kernel=environment["hardware"].get("kernel"),
+        rank=environment.get("rank"),
     )
     if "data" in environment:
         values["hyper_params"]["data_source"] = environment["data"]["source"]  # that ran, not that was asked for

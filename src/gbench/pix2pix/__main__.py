@@ -2,7 +2,7 @@
 
     torchrun --standalone --nproc-per-node 2 -m gbench.pix2pix --run-dir results/RUN_ID --data-dir data/facades
 
-Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation.
+Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation, or a profile.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from gbench.errors import GbenchError
 from gbench.pix2pix.memory import memory_told
+from gbench.pix2pix.profiled import Profiled
 from gbench.pix2pix.ranks import joined
 from gbench.pix2pix.train import Trainer
 from gbench.pix2pix.watched import watched
@@ -36,14 +37,18 @@ def main() -> int:
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
-        with joined(spec.device, spec.world_size) as ranks, memory_told(ranks.device, spec.batch_per_device):
+        with (
+            joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks,
+            memory_told(ranks.device, spec.batch_per_device),
+        ):
             if spec.evaluation is not None:
                 from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
 
                 Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
             else:
                 with watched(spec.config.measure, folder, ranks):
-                    Trainer(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
+                    kind = Trainer if spec.profiling is None else Profiled
+                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
     except GbenchError as error:
         print(f"gbench: error: {error}", file=sys.stderr, flush=True)
         with contextlib.suppress(GbenchError):  # no folder or a full disk: then the sentence stands in the log alone

@@ -9,7 +9,7 @@ from typing import Any
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.errors import RunFailed
-from gbench.measure.summary import Summary, summarize
+from gbench.measure.summary import Summary, measured_spec, summarize
 from gbench.measure.telemetry.samples import Telemetry
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.stream import read_stream
@@ -47,8 +47,9 @@ class Run:
 
         Raises:
             InfrastructureError: it is no run folder, or a file of it is broken.
+            RunFailed: it is a profile.
         """
-        spec = folder.spec()
+        spec = measured_spec(folder)
         host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
         ranks = folder.ranks()
         telemetry = read_stream(folder.path / TELEMETRY_NAME)

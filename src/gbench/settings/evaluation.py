@@ -18,6 +18,7 @@ from gbench.settings.resolve import (
     all_from,
     check_spec,
     new_run_id,
+    omp_num_threads,
     one_of,
     resolve,
     visible_devices,
@@ -156,7 +157,8 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
             "evaluation": evaluation,
         }
     )
-    spec = spec.model_copy(update={"cuda_visible_devices": visible_devices(spec.device, spec.runner, environ)})
+    visible, threads = visible_devices(spec.device, spec.runner, environ), omp_num_threads(environ)
+    spec = spec.model_copy(update={"cuda_visible_devices": visible, "omp_num_threads": threads})
     check_spec(spec)
     return Resolved(spec, origins)
 

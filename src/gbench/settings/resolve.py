@@ -142,6 +142,9 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     if visible is not None:
         values.origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     cache_dir, values.origins["cache_dir"] = cache_dir_of(request.cache_dir, environ)
+    of_script = {**environ, **request.env}
+    if "OMP_NUM_THREADS" in of_script:
+        values.origins["omp_num_threads"] = "variable OMP_NUM_THREADS"
     spec = RunSpec(
         run_id=new_run_id(request.model),
         model=request.model,
@@ -176,6 +179,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         cache_limit_gib=request.cache_limit_gib,
         env=dict(request.env),
         cuda_visible_devices=visible,
+        omp_num_threads=omp_num_threads(of_script),
     )
     check_spec(spec)
     return Resolved(spec, {**_request_origins(request), **values.origins})
@@ -184,6 +188,17 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
 def visible_devices(device: str, runner: str, environ: Mapping[str, str]) -> str | None:
     """CUDA_VISIBLE_DEVICES, where it decides which GPUs run; None where it is not set, or is nobody's business."""
     return environ.get("CUDA_VISIBLE_DEVICES") if (device, runner) == ("cuda", "local") else None
+
+
+def omp_num_threads(environ: Mapping[str, str]) -> int | None:
+    """OMP_NUM_THREADS, of a list the first; None where it is not set. Raises UsageError: it is no number of threads."""
+    text = environ.get("OMP_NUM_THREADS")
+    if not text:
+        return None
+    first = text.split(",")[0].strip()
+    if not (first.isdecimal() and int(first)):
+        raise UsageError(f"OMP_NUM_THREADS {text!r} is no number of threads", "unset it, or export OMP_NUM_THREADS=4")
+    return int(first)
 
 
 def cache_dir_of(given: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
