@@ -11,13 +11,14 @@ from typing import NoReturn
 
 from gbench.errors import GbenchError
 from gbench.runfolder import RunFolder
+from gbench.worker_error import write_error
 
 
 def tell(folder: RunFolder, error: GbenchError) -> int:
     """Say an expected failure in one line and leave it to the host as `error.json`; gives its exit code."""
     print(f"gbench: error: {error}", file=sys.stderr, flush=True)
     with contextlib.suppress(GbenchError):  # no folder or a full disk: then the sentence stands in the log alone
-        folder.write("error.json", {"what": error.what, "hint": error.hint})
+        write_error(folder, error)
     return int(error.exit_code)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from drawn_upstream import draw, git
 
+from drawn_upstream import draw, git
 from gbench.errors import InfrastructureError, UsageError
 from gbench.upstream.source import Code, Pinned, find_code
 

@@ -2,7 +2,7 @@
 
     torchrun --standalone --nproc-per-node 2 -m gbench.pix2pix --run-dir results/RUN_ID --data-dir data/facades
 
-Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation.
+Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation, or a profile.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
-from gbench.errors import GbenchError, RunFailed
+from gbench.errors import GbenchError
+from gbench.pix2pix.memory import memory_told
+from gbench.pix2pix.profiled import Profiled
 from gbench.pix2pix.ranks import joined
 from gbench.pix2pix.train import Trainer
 from gbench.pix2pix.watched import watched
@@ -31,20 +31,18 @@ def main() -> int:
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
-        with joined(spec.device, spec.world_size) as ranks:
-            try:
-                if spec.evaluation is not None:
-                    from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
+        with (
+            joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks,
+            memory_told(ranks.device, spec.batch_per_device),
+        ):
+            if spec.evaluation is not None:
+                from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
 
-                    Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
-                else:
-                    with watched(spec.config.measure, folder, ranks):
-                        Trainer(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
-            except torch.OutOfMemoryError as error:
-                raise RunFailed(
-                    f"{ranks.device} is out of memory with {spec.batch_per_device} images a device",
-                    "take a smaller batch or more devices",
-                ) from error
+                Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
+            else:
+                with watched(spec.config.measure, folder, ranks):
+                    kind = Trainer if spec.profiling is None else Profiled
+                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
     except GbenchError as error:
         return tell(folder, error)
     return 0

@@ -19,6 +19,7 @@ import torch
 from gbench.errors import GbenchError
 from gbench.measure import environment
 from gbench.pix2pix import precision
+from gbench.pix2pix.memory import memory_told
 from gbench.runfolder import RunFolder
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
@@ -63,7 +64,8 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     random.seed(spec.seed)  # upstream's crops and flips
     schedule = spec.config.schedule
     assert schedule.max_steps is not None, "require_known"
-    lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps)
+    told = memory_told(device, spec.batch_per_device)
+    lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps, told)
     flags = precision.require(spec.precision, torch.get_default_dtype())
     found = figures(lines, spec.batch_size, schedule.warmup_steps, schedule.max_warmup_steps)
     name = environment.device_name(device)
@@ -76,8 +78,8 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
         "ended": {"steps": len(lines), "because": "all steps are done"},
     }
     folder.write("environment.json", facts)
-    told = {"commit": code.commit, "repository": pinned.repository, "arguments": arguments}
-    folder.write("upstream.json", {**told, "figures": asdict(found), "lines": [asdict(timed) for timed in lines]})
+    ran = {"commit": code.commit, "repository": pinned.repository, "arguments": arguments}
+    folder.write("upstream.json", {**ran, "figures": asdict(found), "lines": [asdict(timed) for timed in lines]})
     if not found.steady_state:
         _say(f"warning: not steady: {found.steady_state_reason}")
     line = benchmark_line(spec, flags["ran"], name, found)
