@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from gbench.errors import GbenchError
+from gbench.files import cant_write
 from gbench.measure import environment
 from gbench.pix2pix import precision
 from gbench.pix2pix.memory import memory_told
@@ -83,8 +84,12 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     if not found.steady_state:
         _say(f"warning: not steady: {found.steady_state_reason}")
     line = benchmark_line(spec, flags["ran"], name, found)
-    with (folder.path / BENCHMARK_LOG_NAME).open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
+    log = folder.path / BENCHMARK_LOG_NAME
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    except OSError as error:
+        raise cant_write(log, error) from error
     print(line, flush=True)
     return found
 
