@@ -66,14 +66,23 @@ def _ignore_check(ctx: click.Context, param: click.Parameter, value: str) -> boo
     raise click.BadParameter(f"{value!r} is neither false nor ignore_check", ctx, param)
 
 
-def run_arguments(required: bool) -> Callable[[Any], Any]:
-    """launch.sh's six arguments."""
+def what_runs(required: bool) -> Callable[[Any], Any]:
+    """The arguments that say what runs on what."""
     return bundle(
         [
             click.argument("model", required=required),
             click.argument("batch_size", type=click.IntRange(min=1), required=required),
             click.argument("device_count", type=click.IntRange(min=1), required=required),
             click.argument("precision", required=required),
+        ]
+    )
+
+
+def run_arguments(required: bool) -> Callable[[Any], Any]:
+    """launch.sh's six arguments."""
+    return bundle(
+        [
+            what_runs(required),
             click.argument("database", default="false"),
             click.argument("ignore_check", default="false", callback=_ignore_check),
         ]
@@ -101,6 +110,12 @@ def run_options(command: Any) -> Any:
                 help="A value of the model's config: network.ngf=16.",
             ),
             click.option(
+                "--profile",
+                metavar="PROFILE",
+                help="reference: upstream's layout and kernels (default); optimized: the switches that gbench tune "
+                "found for this run. With --set speed.KEY=VALUE of your own: custom.",
+            ),
+            click.option(
                 "--data",
                 "data_source",
                 type=click.Choice(DATA_SOURCES),
@@ -108,7 +123,9 @@ def run_options(command: Any) -> Any:
                 "flip in the run; resident: the same on the device; synthetic: one batch of noise, computing alone.",
             ),
             click.option(
-                "--cache-dir", metavar="DIR", help="Where decoded pictures are kept; default: ~/.cache/gbench."
+                "--cache-dir",
+                metavar="DIR",
+                help="Where decoded pictures and tunings are kept; default: ~/.cache/gbench.",
             ),
             click.option(
                 "--cache-limit",
@@ -176,11 +193,17 @@ def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | N
     from gbench.cli.output import print_plan
     from gbench.cndb.upload import config_of_run
     from gbench.host import locate_dataset, make_runner
+    from gbench.preflight.devices import find_gpus
+    from gbench.tuned import with_tuned_switches
 
     if resolved.spec.database is not None:
         config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
-    spec = locate_dataset(resolved.spec, required=False)
+    spec, origins = resolved.spec, resolved.origins
+    if spec.profile == "optimized":
+        spec = with_tuned_switches(spec, find_gpus())
+        origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
+    spec = locate_dataset(spec, required=False)
     request = make_runner(spec, os.environ, rebuild).describe()
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
-    print_plan(spec, resolved.origins, request, as_json)
+    print_plan(spec, origins, request, as_json)

@@ -125,7 +125,8 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             **{f"data_{key}": value for key, value in spec.config.data.model_dump().items()},
             "seed": spec.seed,
             "deterministic": spec.deterministic,
-            "profile": "reference",
+            "profile": spec.profile,
+            **({"speed": spec.config.speed.on} if spec.config.speed.on else {}),
         },
         "code_link": spec.code_link,
         "soft_info": Named(name=image.get("image") or "host", **{k: v for k, v in image.items() if k != "image"}),
@@ -146,6 +147,7 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             "dataset_source": host.get("dataset", {}).get("source"),
             "command_line": spec.command_line,
             "git": host.get("git"),
+            **({"tuned_by": spec.tuned_by.model_dump()} if spec.tuned_by else {}),
             "warnings": host.get("warnings", []),
             "checks": {
                 check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"

@@ -25,6 +25,7 @@ from gbench.measure.telemetry.stream import read_attempts
 from gbench.measure.telemetry.summary import TelemetrySummary
 from gbench.measure.telemetry.summary import summarize as summarize_telemetry
 from gbench.runfolder import RunFolder, Step
+from gbench.settings.speed import describe
 
 THROUGHPUT_IS = {  # by data_source
     "real": "end to end, data loading included",
@@ -53,7 +54,7 @@ class Summary:
 
     step: spread of the slowest rank's step times, step_variance_s2 their sample variance. memory: peaks of each rank
     (those of the first step where a run died). losses: means over the measured steps of all ranks; last_epoch_losses:
-    over those of the last epoch. job: what a convergence run took in all, its first steps and its starts included.
+    over those of the last epoch. profile: with the switches that were on. job: what a convergence run took in all, its first steps and its starts included.
     """
 
     complete: bool
@@ -84,6 +85,7 @@ class Summary:
     losses: dict[str, float]
     last_epoch_losses: dict[str, float]
     job: Job | None = None
+    profile: str = "reference"
 
     @property
     def throughput_is(self) -> str:
@@ -153,7 +155,10 @@ def summarize_folder(folder: RunFolder) -> Summary | None:
     environment = folder.read("environment.json") or {}
     telemetry, spec = read_attempts(folder.path / TELEMETRY_NAME), folder.spec()
     summary = summarize(folder.ranks(), environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
-    if summary is None or spec.recipe != "convergence":
+    if summary is None:
+        return None
+    summary = replace(summary, profile=describe(spec.profile, spec.config.speed.on))
+    if spec.recipe != "convergence":
         return summary
     return replace(summary, job=job_of(folder, telemetry))
 
