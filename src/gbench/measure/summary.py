@@ -54,7 +54,8 @@ class Summary:
 
     step: spread of the slowest rank's step times, step_variance_s2 their sample variance. memory: peaks of each rank
     (those of the first step where a run died). losses: means over the measured steps of all ranks; last_epoch_losses:
-    over those of the last epoch. profile: with the switches that were on. job: what a convergence run took in all, its first steps and its starts included.
+    over those of the last epoch. job: what a convergence run took in all, its first steps and its starts included.
+    profile: with the switches that were on.
     """
 
     complete: bool

@@ -75,8 +75,8 @@ class GraphedStep:
             self._replay = self._begin(real_A, real_B)
         self._real_A.copy_(real_A, non_blocking=True)
         self._real_B.copy_(real_B, non_blocking=True)
-        for group, rate in self._rates:
-            rate.fill_(group["lr"])  # the schedule sets it anew every epoch
+        for optimizer, rate in self._rates:
+            rate.fill_(optimizer.param_groups[0]["lr"])  # the schedule sets it anew every epoch
         self._replay()
         self._model.fake_B = self._fake_B
         return dict(zip(self._names, self._losses.clone().unbind(), strict=True))  # the next replay writes them anew
@@ -84,20 +84,19 @@ class GraphedStep:
     def _begin(self, real_A: Tensor, real_B: Tensor) -> Callable[[], None]:
         self._real_A, self._real_B = real_A.clone(), real_B.clone()
         optimizers = self._model.optimizer_G, self._model.optimizer_D
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self._rates = [(group, torch.tensor(group["lr"], device=real_A.device)) for group in groups]
-        meant = [group["lr"] for group in groups]
-        for optimizer in optimizers:
+        meant = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+        self._rates = [
+            (optimizer, torch.tensor(rate, device=real_A.device))
+            for optimizer, rate in zip(optimizers, meant, strict=True)
+        ]
+        for optimizer, tensor in self._rates:
             optimizer.zero_grad()  # the gradients are to lie in the graph's memory
-        for group, rate in self._rates:
-            group["lr"] = rate
+            optimizer.param_groups[0]["lr"] = tensor
         try:
             self._losses, replay = self._capture.capture(self._step)
         finally:
-            for group, rate in zip(
-                groups, meant, strict=True
-            ):  # outside they stay numbers, for schedule and checkpoint
-                group["lr"] = rate
+            for optimizer, rate in zip(optimizers, meant, strict=True):  # numbers again, for schedule and checkpoint
+                optimizer.param_groups[0]["lr"] = rate
         self._fake_B = self._model.fake_B
         return replay
 

@@ -60,7 +60,7 @@ def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
 
 def adam_options(speed: SpeedConfig) -> dict[str, Any]:
     """What both Adams are to be made with besides rate and betas."""
-    options = {} if speed.adam == "default" else {speed.adam: True}
+    options: dict[str, Any] = {} if speed.adam == "default" else {speed.adam: True}
     return {**options, "capturable": True} if speed.cuda_graph else options
 
 

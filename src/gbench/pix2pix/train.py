@@ -367,13 +367,7 @@ class Trainer:
         fake_B = self.model.fake_B
         if fake_B is None:  # resumed after its last step
             fake_B = self.model.try_out(self.spec.config.data.crop_size)
-        found = precision.read_back(fake_B.dtype)
-        if found["ran"] != self.spec.precision:
-            raise RunFailed(
-                f"PRECISION {self.spec.precision} was asked, torch reports {found['ran']} ({found})",
-                "look for code that changes torch.backends during the run",
-            )
-        self.facts[moment] = found
+        self.facts[moment] = precision.confirmed(self.spec.precision, fake_B.dtype)
         self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
         if self.ranks.is_first:
             self.folder.write("environment.json", self.facts)

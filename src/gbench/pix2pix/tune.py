@@ -52,6 +52,8 @@ class Arm:
         self._step = speed.step_of(self._model, switches)
         self.memory_bytes, self.seconds, self.steps = 0, 0.0, 0
         self.first_s = self._time(SETUP_STEPS)
+        assert self._model.fake_B is not None, "there was a step"
+        precision.confirmed(spec.precision, self._model.fake_B.dtype)
 
     def _time(self, steps: int) -> float:
         """Seconds of so many steps, until the device is done."""
@@ -70,7 +72,7 @@ class Arm:
         memory = environment.memory(self._ranks.device)
         peak = memory.get("allocated_bytes", memory["host_rss_bytes"])
         taken = self._ranks.gather((mine, peak))
-        slowest = max(seconds for seconds, _ in taken)
+        slowest: float = max(seconds for seconds, _ in taken)
         self.memory_bytes = max(self.memory_bytes, *(bytes_ for _, bytes_ in taken))
         self.seconds, self.steps = self.seconds + slowest, self.steps + steps
         return slowest
