@@ -8,11 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pydantic import ValidationError
-
-from gbench.errors import InfrastructureError
 from gbench.runfolder import RunFolder
-from gbench.settings.catalog import first_problem
 from gbench.settings.spec import Frozen, SpeedConfig
 
 NAME = "tuning.json"
@@ -78,13 +74,4 @@ def read_tuning(folder: RunFolder) -> Tuning | None:
     Raises:
         InfrastructureError: it is there but broken, or of another version.
     """
-    values = folder.read(NAME)
-    if values is None:
-        return None
-    del values["version"]
-    try:
-        return Tuning.model_validate(values)
-    except ValidationError as error:
-        raise InfrastructureError(
-            f"{folder.path / NAME} is broken ({first_problem(error)})", "run `gbench tune` again"
-        ) from error
+    return folder.read_as(NAME, Tuning, "run `gbench tune` again")

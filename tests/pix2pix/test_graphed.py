@@ -1,4 +1,4 @@
-"""A captured step on an imagined device: what CUDA keeps at fixed places is kept there, and replayed on the processor."""
+"""A captured step on an imagined device: what CUDA keeps at fixed places is kept there, and replayed here."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from test_model import pairs, small_model
 from torch import Tensor
 
 from gbench.pix2pix.graphed import WARM_UP, GraphedStep
 from gbench.pix2pix.schedule import build_scheduler, start_epoch
-from test_model import pairs, small_model
 
 
 class Imagined:

@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from test_model import pairs
 from torch import Tensor
 
 from gbench.errors import RunFailed
@@ -22,7 +23,6 @@ from gbench.pix2pix.norm import build_norm
 from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.schedule import build_scheduler, start_epoch
 from gbench.settings.spec import SpeedConfig
-from test_model import pairs
 
 STEPS = 30
 # Measured here: rounding stays below 4e-6 over the first steps; then a ReLU somewhere tips over, the networks part, and
@@ -206,5 +206,5 @@ def test_a_tuning_with_another_torch_is_refused(make_spec: Callable[..., Any]) -
         if fits:
             speed.require_tuned_here(tuned)
         else:
-            with pytest.raises(RunFailed, match="tuned with torch 1.0, this is"):
+            with pytest.raises(RunFailed, match=r"tuned with torch 1\.0, this is"):
                 speed.require_tuned_here(tuned)
