@@ -166,35 +166,27 @@ def test_an_overflow_under_gradscaler_skips_the_step_of_every_adam(adam: str) ->
     assert model.scaler.get_scale() == 2.0**59
 
 
-def _rank_losses(rank: int, folder: Path, switches: dict[str, Any]) -> None:
+DDP_SWITCHES = (SpeedConfig(), SpeedConfig(gradient_as_bucket_view=True, static_graph=True))
+
+
+def _rank_losses(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    ranks, config = Ranks(rank, 2, torch.device("cpu")), SpeedConfig(**switches)
-    bare = build(config, dropout=False)
-    model = Pix2Pix(ranks.wrap(bare.generator, config), ranks.wrap(bare.discriminator, config))
-    losses = [list(model.train_step(*pairs(seed=10 * rank + number)).values()) for number in range(6)]
+    ranks, losses = Ranks(rank, 2, torch.device("cpu")), []
+    for switches in DDP_SWITCHES:
+        bare = build(switches, dropout=False)
+        model = Pix2Pix(ranks.wrap(bare.generator, switches), ranks.wrap(bare.discriminator, switches))
+        losses.append([list(model.train_step(*pairs(seed=10 * rank + number)).values()) for number in range(6)])
     torch.save(torch.tensor(losses), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.fixture
-def two_ranks(tmp_path: Path) -> Callable[..., list[Tensor]]:
-    """The losses of both of two ranks over six steps."""
-
-    def run(**switches: Any) -> list[Tensor]:
-        folder = tmp_path / "-".join(["ranks", *switches])
-        folder.mkdir()
-        mp.spawn(_rank_losses, (folder, switches), nprocs=2)
-        return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
-
-    return run
-
-
-def test_ddps_switches_leave_the_losses_of_both_ranks_as_they_are(two_ranks: Callable[..., list[Tensor]]) -> None:
-    plain = two_ranks()
-    assert not torch.equal(*plain)
-    switched = two_ranks(gradient_as_bucket_view=True, static_graph=True)
-    torch.testing.assert_close(switched, plain, rtol=1e-5, atol=1e-7)
+def test_ddps_switches_leave_the_losses_of_both_ranks_as_they_are(tmp_path: Path) -> None:
+    mp.spawn(_rank_losses, (tmp_path,), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert not torch.equal(first, second)
+    for plain, switched in (first, second):
+        torch.testing.assert_close(switched, plain, rtol=1e-5, atol=1e-7)
 
 
 def test_a_tuning_with_another_torch_is_refused(make_spec: Callable[..., Any]) -> None:
