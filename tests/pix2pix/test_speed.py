@@ -95,6 +95,16 @@ def test_channels_last_drops_other_elements_and_changes_nothing_else(name: str) 
     assert ((found - seeds.mean(0)).abs() < 4 * seeds.std(0)).all()
 
 
+@pytest.mark.parametrize("name", ["channels_last", "fused", "together"])
+def test_a_deterministic_run_gives_bitwise_the_same_losses_again(name: str) -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = (curves(SpeedConfig(**SWITCHES[name])) for _ in range(2))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(first, second)
+
+
 def test_with_no_switch_on_the_step_is_the_models_own() -> None:
     model = build(SpeedConfig())
     assert speed.step_of(model, SpeedConfig()) == model.train_step
