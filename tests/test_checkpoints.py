@@ -30,7 +30,7 @@ def run(make_spec: Callable[..., RunSpec]) -> RunFolder:
 def test_the_newest_the_best_or_that_of_an_epoch(run: RunFolder) -> None:
     assert choose(run) == (run.checkpoints / "epoch-0012-part.pt", None)
     assert choose(run, epoch=5) == (run.checkpoints / "epoch-0005.pt", None)
-    with pytest.raises(UsageError, match=r"no checkpoint of epoch 7.*take one of 5, 10, 12-part"):
+    with pytest.raises(UsageError, match=r"no checkpoint of epoch 7.*take one of 5, 10$"):
         choose(run, epoch=7)
     with pytest.raises(UsageError, match=r"no best\.json that can be read"):
         choose(run, best=True)

@@ -47,8 +47,8 @@ class ViewCases:
         result = Result(2, 100.0, 1.0, changes={"tags": ["nightly", "a100"], "code_link": "https://example.com/1"})
         (number,) = stored(engine, [result])
         (found,) = view(engine, "results")
-        assert abs(found.pop("age_days") - 2) < 0.01
-        assert abs(moment(found.pop("stored_at")) - NOW) < timedelta(minutes=10)
+        assert abs(found.pop("age_days") - 2) < 0.1
+        assert abs(moment(found.pop("stored_at")) - NOW) < timedelta(hours=2)  # NOW is when the tests began
         assert moment(found.pop("run_time")) == result.run_time
         assert re.fullmatch("[0-9a-f]{32}", found.pop("md5"))
         assert found.pop("configuration")

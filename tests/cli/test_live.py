@@ -7,6 +7,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,17 @@ def test_the_throughput_carries_its_interval_once_there_are_steps_enough(make_sp
     with StepWriter(folder, 0) as writer:
         writer.append(step(number) for number in range(1, 41))
     assert "  20 img/s +-0.0%  " in (Progress(folder).text() or "")
+
+
+def test_steps_that_a_resumed_run_does_again_count_once(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec())
+    progress = Progress(folder)
+    with StepWriter(folder, 0) as writer:
+        writer.append([step(1), step(2), replace(step(3), step_s=10.0)])
+    assert "step 3/?" in (progress.text() or "")
+    with StepWriter(folder, 0, resumed_after=2) as writer:
+        writer.append([step(3)])
+    assert progress.text() == "step 3/?  20 img/s  data wait 50%  G_L1 33"
 
 
 def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec]) -> None:

@@ -67,6 +67,15 @@ def test_the_published_run_reproduces_itself(gbench: Gbench, shared: Shared, tmp
     assert (answer.code, answer.out.splitlines()[0]) == (0, "verdict       reproduced"), answer.err
 
 
+def test_an_evaluation_in_another_mode_is_refused(
+    gbench: Gbench, shared: Shared, tmp_path: Path, evaluation: Path
+) -> None:
+    evaluation.write_text(json.dumps({**json.loads(evaluation.read_text()), "statistics": "running"}))
+    answer = gbench("converge", "--check", log(tmp_path, published_lines(shared(CSV))), "--evaluation", evaluation)
+    assert answer.code == 2
+    assert f"{evaluation} was made with dropout off and running statistics" in answer.err
+
+
 def test_a_log_without_an_evaluation_is_inconclusive(gbench: Gbench, shared: Shared, tmp_path: Path) -> None:
     path = log(tmp_path, published_lines(shared(CSV)))
     answer = gbench("converge", "--check", path, "--json")

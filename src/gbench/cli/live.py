@@ -20,8 +20,7 @@ class Progress:
         self._stream = StreamReader(folder.path / "steps-rank0.jsonl")
         self._recent: deque[Step] = deque(maxlen=RECENT)
         self._planned: int | None = None
-        self._times: list[float] = []  # of the measured steps, and their images over all devices
-        self._images: list[int] = []
+        self._measured: list[Step] = []
 
     def text(self) -> str | None:
         """The line as of now; None before the first step."""
@@ -32,7 +31,7 @@ class Progress:
         if self._planned is None:
             self._planned = (self._folder.read("environment.json") or {}).get("planned_steps")
         parts = [f"step {last.step}/{self._planned or '?'}"]
-        parts.append(self._throughput() if self._times else "warming up")
+        parts.append(self._throughput() if self._measured else "warming up")
         wall_s = sum(step.step_s for step in self._recent)
         parts.append(f"data wait {sum(step.data_s for step in self._recent) / wall_s:.0%}")
         parts += [f"{name} {value:.3g}" for name, value in last.losses.items()]
@@ -43,15 +42,18 @@ class Progress:
 
     def _follow(self) -> None:
         for values in self._stream.new():
-            if "step" not in values:
-                continue  # the stream's first line
-            step = read_step(values)
-            self._recent.append(step)
-            if not step.warmup:
-                self._times.append(step.step_s)
-                self._images.append(step.images * self._spec.world_size)
+            if "step" in values:
+                step = read_step(values)
+                self._recent.append(step)
+                self._measured += [] if step.warmup else [step]
+            else:  # the stream's first line, or that of a resumed run, which does the steps after it again
+                after = values.get("resumed_after", 0)
+                self._recent = deque((step for step in self._recent if step.step <= after), maxlen=RECENT)
+                self._measured = [step for step in self._measured if step.step <= after]
 
     def _throughput(self) -> str:
-        interval = throughput_interval(self._times, self._images)
+        times = [step.step_s for step in self._measured]
+        images = [step.images * self._spec.world_size for step in self._measured]
+        interval = throughput_interval(times, images)
         width = f" +-{interval.half_width_share:.1%}" if interval else ""
-        return f"{sum(self._images) / sum(self._times):.4g} img/s{width}"
+        return f"{sum(images) / sum(times):.4g} img/s{width}"

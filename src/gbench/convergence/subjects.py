@@ -51,19 +51,27 @@ def read_quality(path: Path, images: int | None) -> dict[str, float]:
 
     Raises:
         InfrastructureError: it can't be read, or is none.
+        UsageError: it was made in another mode than a reference's.
     """
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))["images"]
+        evaluation = json.loads(path.read_text(encoding="utf-8"))
+        listed, statistics_in_use = evaluation["images"], evaluation.get("statistics")
         metrics = [image["metrics"] for image in sorted(listed, key=lambda image: str(image["name"]))]
         if len(metrics) < (images or 1):
             return {}
         chosen = metrics[:images]
         whole = [name for name in chosen[0] if all(one.get(name) is not None for one in chosen)]
-        return {name: statistics.fmean(one[name] for one in chosen) for name in whole}
+        means = {name: statistics.fmean(one[name] for one in chosen) for name in whole}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InfrastructureError(
             f"{path} is no evaluation of images that can be read ({error!r})", "make it with gbench eval"
         ) from error
+    if statistics_in_use == "running":
+        raise UsageError(
+            f"{path} was made with dropout off and running statistics, a reference's quality as upstream's test.py",
+            "evaluate again without --eval-mode",
+        )
+    return means
 
 
 def find_reference(given: Path | None, model: str | None) -> Reference:
