@@ -133,6 +133,8 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     visible = visible_devices(request.device, request.runner, environ)
     if visible is not None:
         values.origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
+    if config.speed.on:
+        values.origins["profile"] = "switches of speed"
     spec = RunSpec(
         run_id=new_run_id(request.model),
         model=request.model,
