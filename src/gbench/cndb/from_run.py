@@ -128,7 +128,8 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             **{f"data_{key}": value for key, value in spec.config.data.model_dump().items()},
             "seed": spec.seed,
             "deterministic": spec.deterministic,
-            "profile": "reference",
+            "profile": spec.profile,
+            **({"speed": spec.config.speed.on} if spec.config.speed.on else {}),
         },
         "code_link": spec.code_link,
         "soft_info": Named(name=image.get("image") or "host", **{k: v for k, v in image.items() if k != "image"}),
@@ -152,6 +153,7 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             "git": host.get("git"),
             "run_script_sha256": host.get("run_script_sha256"),
             "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN),
+            **({"tuned_by": spec.tuned_by.model_dump()} if spec.tuned_by else {}),
             "warnings": host.get("warnings", []),
             "checks": {
                 check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"
