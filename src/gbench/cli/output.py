@@ -119,9 +119,11 @@ def print_finished(finished: Finished) -> None:
     from gbench.alarms import read_alarms
 
     record = finished.record
+    profile = (record.hyper_params or {}).get("profile", "reference")
     click.echo(
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
         f"{record.train_type}  {record.dist_type}  {record.dataset}"
+        + ("" if profile == "reference" else f"  {profile}")
     )
     if finished.summary is not None:
         for line in summary_lines(finished.summary):
@@ -206,6 +208,8 @@ def summary_lines(summary: Summary) -> list[str]:
         )
     if summary.data_source != "real" or summary.data_source_reason is not None:
         figures["data"] = ": ".join(filter(None, (summary.data_source, summary.data_source_reason)))
+    if summary.profile != "reference":
+        figures["profile"] = summary.profile
     if bounds is not None:
         shares = [f"{bounds.tflop_s:.4g} TFLOP/s a device"]
         if bounds.measured_flop_share is not None:

@@ -59,7 +59,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         perf_data=_perf_data(result),
         metric_data={**metrics, **_evaluation(folder, values["extra"])},
     )
-    values["extra"].update(ended=environment["ended"], data=environment.get("data"), rank=environment.get("rank"))
+    values["extra"].update({key: environment.get(key) for key in ("ended", "data", "rank")})
     if "data" in environment:
         values["hyper_params"]["data_source"] = environment["data"]["source"]  # that ran, not that was asked for
     return sealed(checked(values, str(folder.path)))
@@ -131,7 +131,8 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             **{f"data_{key}": value for key, value in spec.config.data.model_dump().items()},
             "seed": spec.seed,
             "deterministic": spec.deterministic,
-            "profile": "reference",
+            "profile": spec.profile,
+            **({"speed": spec.config.speed.on} if spec.config.speed.on else {}),
         },
         "code_link": spec.code_link,
         "soft_info": Named(name=image.get("image") or "host", **{k: v for k, v in image.items() if k != "image"}),
@@ -155,6 +156,7 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             "git": host.get("git"),
             "run_script_sha256": host.get("run_script_sha256"),
             "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN),
+            **({"tuned_by": spec.tuned_by.model_dump()} if spec.tuned_by else {}),
             "warnings": host.get("warnings", []),
             "checks": {
                 check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"

@@ -2,7 +2,8 @@
 
     torchrun --standalone --nproc-per-node 2 -m gbench.pix2pix --run-dir results/RUN_ID --data-dir data/facades
 
-Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation, or a profile.
+Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation, a profile, or
+a tuning.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from gbench.errors import GbenchError
 from gbench.pix2pix.memory import memory_told
 from gbench.pix2pix.profiled import Profiled
 from gbench.pix2pix.ranks import joined
+from gbench.pix2pix.speed import compiler_errors
 from gbench.pix2pix.train import Trainer
 from gbench.pix2pix.watched import watched
 from gbench.runfolder import RunFolder
@@ -39,8 +41,12 @@ def main() -> int:
                 from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
 
                 Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
+            elif spec.tuning is not None:
+                from gbench.pix2pix.tune import Tuner
+
+                Tuner(spec, folder, arguments.data_dir, ranks).run()
             else:
-                with watched(spec.config.measure, folder, ranks):
+                with compiler_errors(), watched(spec.config.measure, folder, ranks):
                     kind = Trainer if spec.profiling is None else Profiled
                     kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
     except GbenchError as error:

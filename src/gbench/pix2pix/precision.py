@@ -54,17 +54,6 @@ def set_precision(precision: Precision, device: torch.device) -> None:
         BACKENDS.cudnn.allow_tf32 = tf32
 
 
-def require(asked: Precision, output_dtype: torch.dtype) -> dict[str, Any]:
-    """What `read_back` gives, where it is what was asked for. Raises RunFailed: it is not."""
-    found = read_back(output_dtype)
-    if found["ran"] != asked:
-        raise RunFailed(
-            f"PRECISION {asked} was asked, torch reports {found['ran']} ({found})",
-            "look for code that changes torch.backends during the run",
-        )
-    return found
-
-
 def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
     """What torch reports now, and the precision that this amounts to (`ran`).
 
@@ -84,6 +73,17 @@ def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
         in_tf32 = set(flags.values())
     output = str(output_dtype).removeprefix("torch.")
     return {"ran": _name(in_tf32, output), "output_dtype": output, **flags}
+
+
+def confirmed(asked: Precision, output_dtype: torch.dtype) -> dict[str, Any]:
+    """`read_back`, where it is what was asked for. Raises RunFailed: it is not."""
+    found = read_back(output_dtype)
+    if found["ran"] != asked:
+        raise RunFailed(
+            f"PRECISION {asked} was asked, torch reports {found['ran']} ({found})",
+            "look for code that changes torch.backends during the run",
+        )
+    return found
 
 
 def _name(in_tf32: set[bool], output: str) -> str:

@@ -67,7 +67,7 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     assert schedule.max_steps is not None, "require_known"
     told = memory_told(device, spec.batch_per_device)
     lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps, told)
-    flags = precision.require(spec.precision, torch.get_default_dtype())
+    flags = precision.confirmed(spec.precision, torch.get_default_dtype())
     found = figures(lines, spec.batch_size, schedule.warmup_steps, schedule.max_warmup_steps)
     name = environment.device_name(device)
     facts = {
