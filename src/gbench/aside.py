@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gbench import provenance
-from gbench.host import Watcher, dataset_facts, host_facts, locate_dataset, make_runner, require_success
+from gbench.host import Watcher, dataset_facts, host_facts, locate_dataset, make_runner, oom_kills, require_success
 from gbench.preflight.devices import Gpus, require_devices
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
 from gbench.runners.plan import Runner
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
+from gbench.worker_error import forget_error
 
 
 def run_aside(spec: RunSpec, gpus: Gpus, environ: Mapping[str, str], watcher: Watcher, rebuild: bool) -> RunFolder:
@@ -42,8 +43,9 @@ def run_aside(spec: RunSpec, gpus: Gpus, environ: Mapping[str, str], watcher: Wa
 
 def carry_out(folder: RunFolder, runner: Runner, facts: dict[str, Any], log: RunLog) -> None:
     """Run the worker in its folder, once more where an attempt was before. Raises GbenchError: it failed."""
-    (folder.path / "error.json").unlink(missing_ok=True)  # of an attempt before
+    forget_error(folder)  # of an attempt before
     folder.write("host.json", facts)
+    kills = oom_kills()
     outcome = runner.run(folder.path, log.line)
-    require_success(folder, outcome, log.reason)
+    require_success(folder, outcome, log, kills)
     folder.write("host.json", {**facts, "ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code})

@@ -15,6 +15,8 @@ from gbench.runfolder import RunFolder
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 
+OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir"}  # of a spec
+
 
 def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record:
     """The record of a finished run: from its benchmark log, else from its samples, else from a line that it printed.
@@ -63,6 +65,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         ended=environment["ended"],
         data=environment.get("data"),
         kernel=environment["hardware"].get("kernel"),
+        rank=environment.get("rank"),
     )
     if "data" in environment:
         values["hyper_params"]["data_source"] = environment["data"]["source"]  # that ran, not that was asked for
@@ -146,8 +149,10 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             "dataset_sha256": host.get("dataset", {}).get("sha256"),
             "dataset_source": host.get("dataset", {}).get("source"),
             "command_line": spec.command_line,
+            **({"env": spec.env} if spec.env else {}),
             "git": host.get("git"),
-            **({"tuned_by": spec.tuned_by.model_dump()} if spec.tuned_by else {}),
+            "run_script_sha256": host.get("run_script_sha256"),
+            "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN),
             "warnings": host.get("warnings", []),
             "checks": {
                 check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
+from gbench.errors import RunFailed
 from gbench.measure.bootstrap import Interval, throughput_interval
 from gbench.measure.job import Job, job_of
 from gbench.measure.limits import Limits, limits
@@ -25,6 +26,7 @@ from gbench.measure.telemetry.stream import read_attempts
 from gbench.measure.telemetry.summary import TelemetrySummary
 from gbench.measure.telemetry.summary import summarize as summarize_telemetry
 from gbench.runfolder import RunFolder, Step
+from gbench.settings.spec import RunSpec
 from gbench.settings.speed import describe
 
 THROUGHPUT_IS = {  # by data_source
@@ -152,9 +154,10 @@ def summarize(
 
 
 def summarize_folder(folder: RunFolder) -> Summary | None:
-    """`summarize` of a run folder's own streams."""
+    """`summarize` of a run folder's own streams. Raises RunFailed: as `measured_spec`."""
+    spec = measured_spec(folder)
     environment = folder.read("environment.json") or {}
-    telemetry, spec = read_attempts(folder.path / TELEMETRY_NAME), folder.spec()
+    telemetry = read_attempts(folder.path / TELEMETRY_NAME)
     summary = summarize(folder.ranks(), environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
     if summary is None:
         return None
@@ -162,6 +165,14 @@ def summarize_folder(folder: RunFolder) -> Summary | None:
     if spec.recipe != "convergence":
         return summary
     return replace(summary, job=job_of(folder, telemetry))
+
+
+def measured_spec(folder: RunFolder) -> RunSpec:
+    """The spec of a run. Raises RunFailed: it was profiled, which takes time itself."""
+    spec = folder.spec()
+    if spec.profiling is not None:
+        raise RunFailed(f"{folder.path} is a profile: what it took is no measurement", "measure with gbench launch")
+    return spec
 
 
 def _rate(steps: Sequence[Step], images: Sequence[int], chosen: Sequence[bool]) -> float | None:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gbench.errors import RunFailed, UsageError
+from gbench.pix2pix.affinity import Binding, bind_rank
 from gbench.settings.spec import Device, SpeedConfig
 
 JOIN_TIMEOUT = timedelta(minutes=10)
@@ -29,11 +30,12 @@ BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of the run."""
+    """This process among those of the run. binding: to cores; None where nobody has bound it."""
 
     rank: int
     world_size: int
     device: torch.device
+    binding: Binding | None = None
 
     @property
     def is_first(self) -> bool:
@@ -72,8 +74,11 @@ class Ranks:
 
 
 @contextmanager
-def joined(device: Device, expected: int) -> Iterator[Ranks]:
+def joined(device: Device, expected: int, pin: bool = False, threads: int | None = None) -> Iterator[Ranks]:
     """Join the process group that torchrun's variables describe; leave it at the end.
+
+    Args:
+        pin, threads: as `bind_rank` has them.
 
     Raises:
         UsageError: not started by torchrun, or with another number of processes than the spec's.
@@ -96,10 +101,12 @@ def joined(device: Device, expected: int) -> Iterator[Ranks]:
     if here.type == "cuda":
         torch.cuda.set_device(here)
     die_with_parent()
+    # before there are threads that compute, talk or load
+    binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
     device_id = here if here.type == "cuda" else None
     dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
     try:
-        yield Ranks(rank, world, here)
+        yield Ranks(rank, world, here, binding)
     finally:
         dist.destroy_process_group()
 

@@ -26,8 +26,9 @@ from gbench.measure.clock import StepTime, clock_for
 from gbench.measure.enough import Enough
 from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision, speed
+from gbench.pix2pix.affinity import read_back
 from gbench.pix2pix.data import Batch
-from gbench.pix2pix.images import save_images
+from gbench.pix2pix.images import ImageWriter
 from gbench.pix2pix.loading import open_loader
 from gbench.pix2pix.logline import loss_line
 from gbench.pix2pix.lookout import Lookout
@@ -119,6 +120,7 @@ class Trainer:
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "software": environment.software(),
             "hardware": environment.hardware(ranks.device),
+            "rank": ranks.gather(ranks.binding and read_back(ranks.binding)),
             "work_per_image": asdict(work),
             "data": data,
         }
@@ -136,6 +138,7 @@ class Trainer:
         self.stopped = False
         self.lookout = self.make_lookout() if spec.recipe == "convergence" else None
         self.shown: tuple[Tensor, Tensor] | None = None  # real_A and real_B of the last batch, where images are wanted
+        self.image_writer = ImageWriter(folder)
         self.resumed_after = self.resume()
 
     def measure_peak(self, seconds: float) -> Peak:
@@ -191,9 +194,11 @@ class Trainer:
                     if self.due(self.schedule.images_every):
                         self.save_images()
                     if self.due(self.schedule.checkpoint_every) and self.is_sound:
-                        writer.sync()  # before the checkpoint: a run resumes where its stream has got to
+                        self.image_writer.wait()  # before the checkpoint: what is resumed has its images
+                        writer.sync()  # and its stream, which goes on from there
                         self.save()
                     self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
+                self.image_writer.wait()
             except BaseException:
                 with suppress(Exception):  # a broken device or a full disk: why the run ended is what counts
                     self.write_steps(writer)
@@ -373,11 +378,11 @@ class Trainer:
             self.folder.write("environment.json", self.facts)
 
     def save_images(self) -> None:
-        """Write the sample images of this epoch; rank 0's."""
+        """Have the sample images of this epoch written; rank 0's."""
         if self.ranks.is_first and self.shown is not None:
             assert self.model.fake_B is not None, "there was a step"
             real_A, real_B = self.shown
-            save_images(self.folder, self.epoch, real_A, self.model.fake_B, real_B)
+            self.image_writer.save(self.epoch, real_A, self.model.fake_B, real_B)
 
     def save(self) -> None:
         """Write a checkpoint: weights and buffers of rank 0, the random state of every rank."""

@@ -106,14 +106,16 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
         "TORCHRUN": shlex.join(torchrun_argv(spec, places)),
         "PYTHONUNBUFFERED": "1",
     }
-    if spec.device == "cpu":
+    if spec.omp_num_threads is not None:
+        variables["OMP_NUM_THREADS"] = str(spec.omp_num_threads)
+    elif spec.device == "cpu":
         # torchrun would set 1, or each process would take all cores: share what there is
         variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
-    else:
+    if spec.device == "cuda":
         variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's: the GPUs that run are those that were checked
     if spec.cuda_visible_devices is not None:
         variables["CUDA_VISIBLE_DEVICES"] = spec.cuda_visible_devices
-    return variables
+    return variables | spec.env  # whose names are none of the run's own, but for OMP_NUM_THREADS
 
 
 def _data_dir(spec: RunSpec, places: Places) -> str:

@@ -109,6 +109,7 @@ class MeasureConfig(Frozen):
     peak_seconds: NonNegativeFloat = 1.5  # before the training, to measure what the device can do; 0: not measured
     telemetry_hz: float = Field(10.0, ge=0, le=100)  # samples a second of devices and host beside the run; 0: none
     idle_seconds: NonNegativeFloat = 3.0  # for which devices whose energy can be read are left idle before the run
+    pin: bool = True  # each rank on cores of its own; with a GPU, on those of the GPU's NUMA node
 
 
 class SpeedConfig(Frozen):
@@ -186,6 +187,12 @@ class TunedBy(Frozen):
     ratio: PositiveFloat | None  # reference's step time over that with the switches; None: nothing paid
 
 
+class ProfileConfig(Frozen):
+    """What of a run is profiled: so many steps, after the warm-up of its schedule."""
+
+    steps: PositiveInt
+
+
 class RunSpec(Frozen):
     """Everything that decides what a run does. Paths are the host's."""
 
@@ -194,7 +201,7 @@ class RunSpec(Frozen):
     model: str
     record_name: str  # CNDB's name of the model
     framework: str
-    recipe: Recipe | Literal["evaluation", "tuning"]
+    recipe: Recipe | Literal["evaluation", "profile", "tuning"]
     batch_size: PositiveInt  # total over all devices
     device_count: PositiveInt  # devices a node
     nodes: Literal[1] = 1
@@ -223,10 +230,13 @@ class RunSpec(Frozen):
     command_line: str
     cache_dir: str = ""  # where decoded pairs are kept from run to run
     cache_limit_gib: NonNegativeFloat = 4.0  # what they may take there together
+    env: dict[str, str] = Field(default_factory=dict)  # variables of the run script beside its own, from --env
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
+    omp_num_threads: PositiveInt | None = None  # OMP_NUM_THREADS, where the user has set it: threads of each rank
     profile: Profile = "reference"  # custom: switches of `speed` that the user chose
     tuned_by: TunedBy | None = None  # where the switches of profile optimized come from
     evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
+    profiling: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured
     tuning: TuningConfig | None = None  # set: no run, but trials of the switches of `speed`
 
     @property
