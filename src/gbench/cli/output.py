@@ -130,7 +130,7 @@ def print_finished(finished: Finished) -> None:
             click.echo(line)
     else:
         for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
-            click.echo(f"{key:<14}{_text(value)}")
+            click.echo(f"{key:<13} {_text(value)}")
     if finished.evaluation is not None:
         for name, text in evaluation_lines(finished.evaluation):
             click.echo(f"{name:<14}{text}")

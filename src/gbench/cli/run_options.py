@@ -89,15 +89,21 @@ LAST_ARGUMENTS = (
 )
 
 
-def run_arguments(required: bool, recorded: bool = True) -> Callable[[Any], Any]:
-    """launch.sh's six arguments; the first four for a run that makes no record."""
-    what = [
-        click.argument("model", required=required),
-        click.argument("batch_size", type=click.IntRange(min=1), required=required),
-        click.argument("device_count", type=click.IntRange(min=1), required=required),
-        click.argument("precision", required=required),
-    ]
-    return bundle([*what, *LAST_ARGUMENTS] if recorded else what)
+def what_runs(required: bool) -> Callable[[Any], Any]:
+    """The arguments that say what runs on what."""
+    return bundle(
+        [
+            click.argument("model", required=required),
+            click.argument("batch_size", type=click.IntRange(min=1), required=required),
+            click.argument("device_count", type=click.IntRange(min=1), required=required),
+            click.argument("precision", required=required),
+        ]
+    )
+
+
+def run_arguments(required: bool) -> Callable[[Any], Any]:
+    """launch.sh's six arguments."""
+    return bundle([what_runs(required), *LAST_ARGUMENTS])
 
 
 def run_options(command: Any) -> Any:
@@ -245,9 +251,9 @@ def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]
     from gbench.preflight.devices import find_gpus
     from gbench.tuned import with_tuned_switches
 
-    if resolved.spec.database is not None:
-        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
     spec = resolved.spec
+    if spec.database is not None:
+        config_of_run(spec.database, Path(spec.cndb_dir), os.environ)
     if spec.profile == "optimized":
         spec = with_tuned_switches(spec, find_gpus())
     spec = locate_dataset(spec, required=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.run_options import Seconds, resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.run_options import Seconds, resolved_of, run_options, show_plan, what_runs
 
 if TYPE_CHECKING:
     from gbench.runfolder import RunFolder
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@run_arguments(required=True, recorded=False)
+@what_runs(required=True)
 @click.option(
     "--max-time", "max_time_s", type=Seconds(), default="2m", show_default=True, help="Of timed steps: 90s, 2m, 1h."
 )

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from gbench.errors import RunFailed
+from gbench.lossline import loss_line
 from gbench.measure import environment
 from gbench.measure.clock import StepTime, clock_for
 from gbench.measure.enough import Enough
@@ -30,7 +31,6 @@ from gbench.pix2pix.affinity import read_back
 from gbench.pix2pix.data import Batch
 from gbench.pix2pix.images import ImageWriter
 from gbench.pix2pix.loading import open_loader
-from gbench.pix2pix.logline import loss_line
 from gbench.pix2pix.lookout import Lookout
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks

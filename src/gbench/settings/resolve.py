@@ -143,12 +143,12 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     visible = visible_devices(request.device, request.runner, environ)
     if visible is not None:
         values.origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
-    if config.speed.on:
-        values.origins["profile"] = "switches of speed"
     cache_dir, values.origins["cache_dir"] = cache_dir_of(request.cache_dir, environ)
     of_script = {**environ, **request.env}
     if "OMP_NUM_THREADS" in of_script:
         values.origins["omp_num_threads"] = "variable OMP_NUM_THREADS"
+    if config.speed.on:
+        values.origins["profile"] = "switches of speed"
     spec = RunSpec(
         run_id=new_run_id(request.model),
         model=request.model,
@@ -183,8 +183,8 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         cache_limit_gib=request.cache_limit_gib,
         env=dict(request.env),
         cuda_visible_devices=visible,
-        profile=profile_of(request.profile, config.speed),
         omp_num_threads=omp_num_threads(of_script),
+        profile=profile_of(request.profile, config.speed),
     )
     check_spec(spec)
     return Resolved(spec, {**_request_origins(request), **values.origins})

@@ -172,6 +172,12 @@ class EvaluationConfig(Frozen):
         return {name: path for name, path in files.items() if path is not None}
 
 
+class ProfileConfig(Frozen):
+    """What of a run is profiled: so many steps, after the warm-up of its schedule."""
+
+    steps: PositiveInt
+
+
 class TuningConfig(Frozen):
     """How `gbench tune` tries the switches."""
 
@@ -185,12 +191,6 @@ class TunedBy(Frozen):
     utc: str
     torch_version: str
     ratio: PositiveFloat | None  # reference's step time over that with the switches; None: nothing paid
-
-
-class ProfileConfig(Frozen):
-    """What of a run is profiled: so many steps, after the warm-up of its schedule."""
-
-    steps: PositiveInt
 
 
 class RunSpec(Frozen):

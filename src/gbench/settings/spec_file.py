@@ -97,8 +97,8 @@ class SpecFile(Frozen):
     timeout: Annotated[float | None, BeforeValidator(_span)] = None
     set: Annotated[dict[str, Any], BeforeValidator(_scalars)] = Field(default_factory=dict)
     env: Annotated[dict[str, str], BeforeValidator(_words)] = Field(default_factory=dict)
-    profile: Literal["reference", "optimized"] | None = None
     data: DataSource | None = None
+    profile: Literal["reference", "optimized"] | None = None
     cache_dir: str | None = None
     cache_limit: NonNegativeFloat = 4.0
     image: str | None = None
