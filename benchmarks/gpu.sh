@@ -73,11 +73,11 @@ launch() { # PROFILE PRECISION DATA
   { echo "gpu.sh: error: no pictures could be drawn ($(tail -n 1 "$out/data.log"))" >&2; exit 4; }
 for precision in FP32 TF32 AMP BF16; do launch reference "$precision" real; done
 for data in cached resident synthetic; do launch reference BF16 "$data"; done
+take "step" "$python" "$root/benchmarks/step.py" --device "$device" "${step[@]}" --json
 for precision in BF16 TF32 AMP FP32; do
   take "tune $precision" "$python" -m gbench tune "$model" "$batch" 1 "$precision" \
     "${where[@]}" "${sizes[@]}" --max-time "${tune_s}s" --json
   launch optimized "$precision" resident
 done
-take "step" "$python" "$root/benchmarks/step.py" --device "$device" "${step[@]}" --json
 echo "$SECONDS s in all" >&2
 exec "$python" "$root/benchmarks/gpu_table.py" "$out"

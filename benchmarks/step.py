@@ -98,7 +98,7 @@ def main() -> None:
                     torch.cuda.synchronize()
                 if number >= 0:
                     times[name].append(1e3 * (time.perf_counter() - start) / arguments.steps)
-        precision.require(spec.precision, torch.float32)
+        precision.confirmed(spec.precision, torch.float32)
     what = f"training step, batch {spec.batch_size}, {side} pixels, {spec.precision}, {arguments.device}"
     row = Row.of(what, "a plain loop of upstream's operations", "ms", times["ours"], times["plain"])
     threads = f"{torch.__version__}, {arguments.threads} threads, {arguments.pairs} pairs of blocks"

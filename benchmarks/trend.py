@@ -22,7 +22,7 @@ from gbench.cndb.database import connect_or_create
 from gbench.measure.trend import levels
 from gbench.reports.history_page import write_history
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "measure"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from simulated import ar1
 
 NOISE = 0.01  # of a run, between runs

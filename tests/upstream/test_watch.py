@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from gbench.errors import RunFailed
+from gbench.errors import OutOfMemory, RunFailed
+from gbench.pix2pix.memory import memory_told
 from gbench.upstream.watch import Timed, run
 
 Run = Callable[..., list[Timed]]
@@ -32,9 +35,9 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.delitem(sys.modules, "beside", raising=False)
     (tmp_path / "beside.py").touch()
 
-    def call(text: str, steps: int = 6) -> list[Timed]:
+    def call(text: str, steps: int = 6, **more: Any) -> list[Timed]:
         (tmp_path / "train.py").write_text(text)
-        return run(tmp_path / "train.py", ["--netG", "unet_128"], steps)
+        return run(tmp_path / "train.py", ["--netG", "unet_128"], steps, **more)
 
     return call
 
@@ -64,6 +67,11 @@ def test_what_it_does_instead_is_one_sentence(train: Run, text: str, sentence: s
     with pytest.raises(RunFailed, match=sentence) as error:
         train(text)
     assert "\n" not in str(error.value)
+
+
+def test_a_device_that_is_out_of_memory_is_told_as_in_our_own_runs(train: Run) -> None:
+    with pytest.raises(OutOfMemory, match="cpu is out of memory with 8 images a device"):
+        train("import torch; raise torch.OutOfMemoryError('no room')", told=memory_told(torch.device("cpu"), 8))
 
 
 def test_a_handler_that_takes_every_error_does_not_hold_it_up(train: Run) -> None:

@@ -17,8 +17,10 @@ from pathlib import Path
 import torch
 
 from gbench.errors import GbenchError
+from gbench.files import cant_write
 from gbench.measure import environment
 from gbench.pix2pix import precision
+from gbench.pix2pix.memory import memory_told
 from gbench.runfolder import RunFolder
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
@@ -63,7 +65,8 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     random.seed(spec.seed)  # upstream's crops and flips
     schedule = spec.config.schedule
     assert schedule.max_steps is not None, "require_known"
-    lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps)
+    told = memory_told(device, spec.batch_per_device)
+    lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps, told)
     flags = precision.confirmed(spec.precision, torch.get_default_dtype())
     found = figures(lines, spec.batch_size, schedule.warmup_steps, schedule.max_warmup_steps)
     name = environment.device_name(device)
@@ -76,13 +79,17 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
         "ended": {"steps": len(lines), "because": "all steps are done"},
     }
     folder.write("environment.json", facts)
-    told = {"commit": code.commit, "repository": pinned.repository, "arguments": arguments}
-    folder.write("upstream.json", {**told, "figures": asdict(found), "lines": [asdict(timed) for timed in lines]})
+    ran = {"commit": code.commit, "repository": pinned.repository, "arguments": arguments}
+    folder.write("upstream.json", {**ran, "figures": asdict(found), "lines": [asdict(timed) for timed in lines]})
     if not found.steady_state:
         _say(f"warning: not steady: {found.steady_state_reason}")
     line = benchmark_line(spec, flags["ran"], name, found)
-    with (folder.path / BENCHMARK_LOG_NAME).open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
+    log = folder.path / BENCHMARK_LOG_NAME
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    except OSError as error:
+        raise cant_write(log, error) from error
     print(line, flush=True)
     return found
 

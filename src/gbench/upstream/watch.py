@@ -8,11 +8,12 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from gbench.errors import RunFailed
+from gbench.errors import GbenchError, RunFailed
 from gbench.lossline import LossLine, read_loss_line
 
 
@@ -50,8 +51,13 @@ class Watch:
         return getattr(self.out, name)
 
 
-def run(train: Path, arguments: Sequence[str], steps: int) -> list[Timed]:
+def run(
+    train: Path, arguments: Sequence[str], steps: int, told: AbstractContextManager[None] | None = None
+) -> list[Timed]:
     """Run `train` in this process as a shell would, until it has printed the lines of `steps` steps.
+
+    Args:
+        told: turns what it raises into sentences that are known.
 
     Raises:
         RunFailed: it failed, or ended before.
@@ -61,13 +67,16 @@ def run(train: Path, arguments: Sequence[str], steps: int) -> list[Timed]:
     sys.path.insert(0, str(train.parent))
     failed = None
     try:
-        with contextlib.redirect_stdout(watch):
+        with contextlib.redirect_stdout(watch), told or contextlib.nullcontext():
             runpy.run_path(str(train), run_name="__main__")
     except AllSteps:
         return watch.lines
     except SystemExit as error:
         if error.code:
             failed = f"exit code {error.code}"
+    except GbenchError:
+        traceback.print_exc()
+        raise
     except Exception as error:
         traceback.print_exc()  # for the log
         failed = " ".join(f"{type(error).__name__}: {error}".split())
