@@ -27,6 +27,7 @@ from gbench.host import (
     host_facts,
     locate_dataset,
     make_runner,
+    oom_kills,
     require_success,
     with_cache_folder,
 )
@@ -36,11 +37,14 @@ from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.preflight.checks import CONDITIONS, Wanted, judge, require_fit, run_checks
 from gbench.preflight.devices import find_gpus, require_devices
+from gbench.profile import Profile, read_profile
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
 from gbench.runners.plan import Outcome
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
+from gbench.tuned import with_tuned_switches
+from gbench.worker_error import forget_error
 
 NO_VIEWS = Views()
 
@@ -149,6 +153,24 @@ def probe(
     return found, ran.folder.path
 
 
+def profile(
+    spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False
+) -> tuple[Profile, RunFolder]:
+    """Where the time of `spec`, which is a profile's, goes; and its run folder. No record is made.
+
+    Raises:
+        GbenchError: as `launch`, or its run script doesn't start gbench's worker.
+    """
+    with stoppable(None), _run(spec, environ, watcher, rebuild) as ran:
+        found = read_profile(ran.folder)
+    if found is None:
+        raise RunFailed(
+            f"the run left no profile in {ran.folder.path}",
+            f"RUN_MODEL_FILE {spec.run_model_file} must start gbench's worker, as $TORCHRUN does",
+        )
+    return found, ran.folder
+
+
 def probe_of(spec: RunSpec) -> RunSpec:
     """The first steps of `spec` alone: nothing is kept of them, nor measured besides."""
     few = {"max_steps": PROBE_STEPS, "checkpoint_every": 0, "images_every": 0}
@@ -175,7 +197,7 @@ def _run(
     """
     gpus = find_gpus()
     require_devices(spec, gpus)
-    spec = locate_dataset(spec)
+    spec = locate_dataset(with_tuned_switches(spec, gpus))
     dataset, warnings = dataset_facts(spec)
     spec = with_cache_folder(spec, warnings)
     no_evaluation = why_not(spec) if evaluates else None
@@ -204,6 +226,7 @@ def _run(
         if resumed is not None:
             facts = {**facts, **_earlier(folder)}
         folder.write("host.json", facts)
+        kills = oom_kills()
         outcome: Outcome | None = None
         summary: Summary | None = None
         try:
@@ -219,7 +242,7 @@ def _run(
                 folder.write("host.json", {**facts, **ended, "warnings": warnings})
             with contextlib.suppress(GbenchError):
                 summary = _write_result(folder)
-        require_success(folder, outcome, log.reason)
+        require_success(folder, outcome, log, kills)
         yield Ran(folder, log, log_path, summary, facts, no_evaluation)
 
 
@@ -268,7 +291,7 @@ def _earlier_attempts(folder: RunFolder) -> list[dict[str, Any]]:
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:
     """What a resumed run keeps of its earlier attempts; their error is no longer the run's."""
-    (folder.path / "error.json").unlink(missing_ok=True)
+    forget_error(folder)
     before = folder.read("host.json") or {}
     resumed = [*before.get("resumed", []), provenance.utc_now()]
     return {"started_utc": before.get("started_utc", resumed[0]), "resumed": resumed}

@@ -14,3 +14,9 @@ def ranges(numbers: Iterable[int]) -> str:
         else:
             runs.append([number])
     return ", ".join("-".join(map(str, run)) for run in runs)
+
+
+def cpu_set(text: str) -> set[int]:
+    """The CPUs of a kernel list: `0-3,8`. Raises ValueError: it is none."""
+    bounds = [part.partition("-") for part in text.strip().split(",") if part]
+    return {cpu for first, _, last in bounds for cpu in range(int(first), int(last or first) + 1)}

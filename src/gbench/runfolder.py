@@ -6,7 +6,7 @@
     steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank
     telemetry.jsonl      devices and host, sampled beside the run; its reader is gbench.measure.telemetry.stream
     alarms.jsonl         what a convergence run warned of; rank 0; its reader is gbench.alarms
-    error.json           the sentence a worker failed with, if it did
+    error.json           the sentence a worker failed with, if it did; its reader is gbench.worker_error
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
     result.json          statistics, a pure function of the files above; host, at the end
     log.txt              everything the run printed
@@ -26,19 +26,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from gbench import strict_json
-from gbench.errors import InfrastructureError, RunFailed
+from gbench.errors import InfrastructureError
 from gbench.files import cant_write, locked, write_all, write_atomically
 from gbench.settings.catalog import first_problem
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import Frozen, RunSpec
 
 VERSION = 1
 VISUALS = ("real_A", "fake_B", "real_B")  # the sample images of an epoch, in the order in which they are written
 FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
+Result = TypeVar("Result", bound=Frozen)
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
@@ -175,6 +176,24 @@ class RunFolder:
             )
         return values
 
+    def read_as(self, name: str, kind: type[Result], again: str) -> Result | None:
+        """Read one of the JSON files that has a class of its own.
+
+        Args:
+            again: what to do about one that is broken.
+
+        Raises:
+            InfrastructureError: as `read`, and for values that the class does not allow.
+        """
+        values = self.read(name)
+        if values is None:
+            return None
+        del values["version"]
+        try:
+            return kind.model_validate(values)
+        except ValidationError as error:
+            raise InfrastructureError(f"{self.path / name} is broken ({first_problem(error)})", again) from error
+
     def steps(self, rank: int) -> list[Step]:
         """The raw samples of one rank; a last line that a crash cut off is left out.
 
@@ -224,12 +243,6 @@ class RunFolder:
                 if step.losses.keys() != names:
                     raise self._broken(f"steps-rank{rank}.jsonl step {step.step}", "other losses than in step 1")
         return ranks
-
-    def raise_worker_error(self) -> None:
-        """Raise the sentence that the worker left, if it left one."""
-        error = self.read("error.json")
-        if error is not None:
-            raise RunFailed(error["what"], error["hint"])
 
     def _broken(self, place: str, why: object) -> InfrastructureError:
         return InfrastructureError(f"{self.path / place} is broken ({why})", "the run can't be used")

@@ -53,6 +53,14 @@ def test_a_second_beside_this_process(tmp_path: Path) -> None:
     assert time.get_clock_info("perf_counter").implementation == "clock_gettime(CLOCK_MONOTONIC)"
 
 
+def test_the_sampler_runs_on_the_cpus_that_it_is_given(tmp_path: Path) -> None:
+    """A rank that is bound to some cores would have it there too."""
+    last = max(os.sched_getaffinity(0))
+    with TelemetryProcess(tmp_path, [os.getpid()], cpus=[last]):
+        (sampler,) = psutil.Process().children()
+        assert sampler.cpu_affinity() == [last]
+
+
 def test_a_gpu_that_is_not_there_is_named_and_idle_takes_no_time(tmp_path: Path) -> None:
     with TelemetryProcess(tmp_path, [os.getpid()], gpus=["GPU-that-nobody-has"]) as telemetry_process:
         started_s = time.perf_counter()

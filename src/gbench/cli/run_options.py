@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from gbench.settings import quantities
 from gbench.settings.quantities import VARIABLE_OF
@@ -82,18 +83,27 @@ def _ignore_check(ctx: click.Context, param: click.Parameter, value: str) -> boo
     return found
 
 
-def run_arguments(required: bool) -> Callable[[Any], Any]:
-    """launch.sh's six arguments."""
+LAST_ARGUMENTS = (
+    click.argument("database", default="false"),
+    click.argument("ignore_check", default="false", callback=_ignore_check),
+)
+
+
+def what_runs(required: bool) -> Callable[[Any], Any]:
+    """The arguments that say what runs on what."""
     return bundle(
         [
             click.argument("model", required=required),
             click.argument("batch_size", type=click.IntRange(min=1), required=required),
             click.argument("device_count", type=click.IntRange(min=1), required=required),
             click.argument("precision", required=required),
-            click.argument("database", default="false"),
-            click.argument("ignore_check", default="false", callback=_ignore_check),
         ]
     )
+
+
+def run_arguments(required: bool) -> Callable[[Any], Any]:
+    """launch.sh's six arguments."""
+    return bundle([what_runs(required), *LAST_ARGUMENTS])
 
 
 def run_options(command: Any) -> Any:
@@ -124,6 +134,12 @@ def run_options(command: Any) -> Any:
                 help="A variable for the run script alone: OMP_NUM_THREADS=4. Its value is written into the record.",
             ),
             click.option(
+                "--profile",
+                metavar="PROFILE",
+                help="reference: upstream's layout and kernels (default); optimized: the switches that gbench tune "
+                "found for this run. With --set speed.KEY=VALUE of your own: custom.",
+            ),
+            click.option(
                 "--data",
                 "data_source",
                 type=click.Choice(DATA_SOURCES),
@@ -131,7 +147,9 @@ def run_options(command: Any) -> Any:
                 "flip in the run; resident: the same on the device; synthetic: one batch of noise, computing alone.",
             ),
             click.option(
-                "--cache-dir", metavar="DIR", help="Where decoded pictures are kept; default: ~/.cache/gbench."
+                "--cache-dir",
+                metavar="DIR",
+                help="Where decoded pictures and tunings are kept; default: ~/.cache/gbench.",
             ),
             click.option(
                 "--cache-limit",
@@ -160,11 +178,42 @@ def run_options(command: Any) -> Any:
     )(command)
 
 
+def measure_options(command: Any) -> Any:
+    """How long a run that is measured takes."""
+    return bundle(
+        [
+            click.option(
+                "--steps", type=click.IntRange(min=1), help="Optimisation steps to run, in place of the recipe's."
+            ),
+            click.option(
+                "--warmup", type=click.IntRange(min=0), help="Least number of first steps to leave out of statistics."
+            ),
+            click.option(
+                "--until-ci", type=Percent(), help="Run until the 95 % interval is this narrow to either side: 1%."
+            ),
+            click.option(
+                "--max-time", "max_time_s", type=Seconds(), help="Begin no step after this much training: 90s, 10m."
+            ),
+        ]
+    )(command)
+
+
 def variable_option(name: str, more: str = "") -> Callable[[Any], Any]:
     """The option that stands for a variable of launch.sh. more: of its help."""
     variable = VARIABLE_OF[name]
     option = f"--{name.replace('_', '-')}"
     return click.option(option, variable.lower(), metavar=variable, help=VARIABLE_HELP[name] + more)
+
+
+def given_beside(allowed: Collection[str]) -> list[str]:
+    """What the command line gives beside the parameters allowed, as one writes it."""
+    context = click.get_current_context()
+    return [
+        parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
+        for parameter in context.command.params
+        if parameter.name not in allowed
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
 
 
 def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
@@ -199,10 +248,15 @@ def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]
     """What would run: its spec, the dataset found where there is one, and the exact request. Raises as `show_plan`."""
     from gbench.cndb.upload import config_of_run
     from gbench.host import locate_dataset, make_runner
+    from gbench.preflight.devices import find_gpus
+    from gbench.tuned import with_tuned_switches
 
-    if resolved.spec.database is not None:
-        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
-    spec = locate_dataset(resolved.spec, required=False)
+    spec = resolved.spec
+    if spec.database is not None:
+        config_of_run(spec.database, Path(spec.cndb_dir), os.environ)
+    if spec.profile == "optimized":
+        spec = with_tuned_switches(spec, find_gpus())
+    spec = locate_dataset(spec, required=False)
     return spec, make_runner(spec, os.environ, rebuild).describe()
 
 
@@ -215,6 +269,9 @@ def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | N
     from gbench.cli.output import print_plan
 
     spec, request = planned(resolved, rebuild)
+    origins = resolved.origins
+    if spec.tuned_by is not None:
+        origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
-    print_plan(spec, resolved.origins, request, as_json)
+    print_plan(spec, origins, request, as_json)

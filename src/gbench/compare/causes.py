@@ -83,5 +83,6 @@ FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("processor", ("hard_info", "cpu"), Influence.HOST, "it decodes the images and launches the work"),
     ("memory of the host", ("hard_info", "mem"), Influence.HOST, "it caches the dataset"),
     ("GPUs of the host", ("hard_info", "dev"), Influence.HOST, "they share power, cooling and links"),
+    ("cores and threads", ("extra", "rank"), Influence.HOST, "what a rank computes with, or what it competes for"),
     ("warnings", ("extra", "warnings"), Influence.HOST, "the run itself said so"),
 )

@@ -131,6 +131,11 @@ class StepClock:
         return times
 
 
+def marks_for(device: torch.device) -> Marks:
+    """How moments are marked on a device."""
+    return CudaMarks(device) if device.type == "cuda" else HostMarks()
+
+
 def clock_for(device: torch.device) -> StepClock:
     """The clock of a device."""
-    return StepClock(CudaMarks(device) if device.type == "cuda" else HostMarks())
+    return StepClock(marks_for(device))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
+from gbench.errors import RunFailed
 from gbench.measure.bootstrap import Interval, throughput_interval
 from gbench.measure.job import Job, job_of
 from gbench.measure.limits import Limits, limits
@@ -25,6 +26,8 @@ from gbench.measure.telemetry.stream import read_attempts
 from gbench.measure.telemetry.summary import TelemetrySummary
 from gbench.measure.telemetry.summary import summarize as summarize_telemetry
 from gbench.runfolder import RunFolder, Step
+from gbench.settings.spec import RunSpec
+from gbench.settings.speed import describe
 
 THROUGHPUT_IS = {  # by data_source
     "real": "end to end, data loading included",
@@ -54,6 +57,7 @@ class Summary:
     step: spread of the slowest rank's step times, step_variance_s2 their sample variance. memory: peaks of each rank
     (those of the first step where a run died). losses: means over the measured steps of all ranks; last_epoch_losses:
     over those of the last epoch. job: what a convergence run took in all, its first steps and its starts included.
+    profile: with the switches that were on.
     """
 
     complete: bool
@@ -84,6 +88,7 @@ class Summary:
     losses: dict[str, float]
     last_epoch_losses: dict[str, float]
     job: Job | None = None
+    profile: str = "reference"
 
     @property
     def throughput_is(self) -> str:
@@ -149,13 +154,25 @@ def summarize(
 
 
 def summarize_folder(folder: RunFolder) -> Summary | None:
-    """`summarize` of a run folder's own streams."""
+    """`summarize` of a run folder's own streams. Raises RunFailed: as `measured_spec`."""
+    spec = measured_spec(folder)
     environment = folder.read("environment.json") or {}
-    telemetry, spec = read_attempts(folder.path / TELEMETRY_NAME), folder.spec()
+    telemetry = read_attempts(folder.path / TELEMETRY_NAME)
     summary = summarize(folder.ranks(), environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
-    if summary is None or spec.recipe != "convergence":
+    if summary is None:
+        return None
+    summary = replace(summary, profile=describe(spec.profile, spec.config.speed.on))
+    if spec.recipe != "convergence":
         return summary
     return replace(summary, job=job_of(folder, telemetry))
+
+
+def measured_spec(folder: RunFolder) -> RunSpec:
+    """The spec of a run. Raises RunFailed: it was profiled, which takes time itself."""
+    spec = folder.spec()
+    if spec.profiling is not None:
+        raise RunFailed(f"{folder.path} is a profile: what it took is no measurement", "measure with gbench launch")
+    return spec
 
 
 def _rate(steps: Sequence[Step], images: Sequence[int], chosen: Sequence[bool]) -> float | None:

@@ -8,6 +8,7 @@ upper bound where a compiler fuses.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,30 @@ class _ByteCounter(TorchDispatchMode):
             tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor))
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return result
+
+
+class _CallCounter(TorchDispatchMode):
+    """Counts the floating-point operations of each call, by FlopCounterMode's own formulas."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        self.calls: dict[str, list[int]] = defaultdict(list)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.calls[func.name().partition(".")[0]].append(formula(*args, **(kwargs or {}), out_val=result))
+        return result
+
+
+def count_calls(call: Callable[[], object]) -> dict[str, list[int]]:
+    """Floating-point operations of every call of each operator that has any, in order, by names like
+    `aten::convolution`; `call` must work on meta tensors alone."""
+    counter = _CallCounter()
+    with counter:
+        call()
+    return dict(counter.calls)
 
 
 def count_work(call: Callable[[], object]) -> Work:

@@ -5,6 +5,9 @@ Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py, `d
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,24 +18,44 @@ from gbench.files import cant_write
 from gbench.runfolder import VISUALS, RunFolder
 
 
-def save_images(folder: RunFolder, epoch: int, real_A: Tensor, fake_B: Tensor, real_B: Tensor) -> None:
-    """Write the first pair of a batch, and what G made of it, as `epoch003_fake_B.png` and so on.
+class ImageWriter:
+    """Writes sample images on a thread of its own, one epoch's at a time, while the training goes on."""
 
-    Args:
-        real_A, fake_B, real_B: (N, 3, H, W) in [-1, 1], on any device.
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder, self._thread = folder, ThreadPoolExecutor(1, "images")
+        self._writing: Future[None] | None = None
 
-    Raises:
-        InfrastructureError: the disk refuses one.
-    """
-    for name, batch in zip(VISUALS, (real_A, fake_B, real_B), strict=True):
+    def save(self, epoch: int, real_A: Tensor, fake_B: Tensor, real_B: Tensor) -> None:
+        """Have the first pair of a batch written, and what G made of it, as `epoch003_fake_B.png` and so on.
+
+        Args:
+            real_A, fake_B, real_B: (N, 3, H, W) in [-1, 1], on any device; copied before this returns.
+
+        Raises:
+            InfrastructureError: as `wait`, of the epoch before.
+        """
+        self.wait()
+        images = {name: _pixels(batch[0]) for name, batch in zip(VISUALS, (real_A, fake_B, real_B), strict=True)}
+        self._writing = self._thread.submit(_write, self._folder, epoch, images)
+
+    def wait(self) -> None:
+        """Wait until all that was handed over is on disk. Raises InfrastructureError: the disk refuses an image."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+
+def _write(folder: RunFolder, epoch: int, images: dict[str, NDArray[np.uint8]]) -> None:
+    for name, pixels in images.items():
         path = folder.image(epoch, name)
         part = path.with_name(f".{path.name}")
         try:
             folder.images.mkdir(exist_ok=True)
-            Image.fromarray(_pixels(batch[0])).save(part, format="PNG")
+            Image.fromarray(pixels).save(part, format="PNG")
             part.replace(path)  # whoever looks on never sees half of one
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
             raise cant_write(path, error) from error
 
 

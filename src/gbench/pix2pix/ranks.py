@@ -18,7 +18,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gbench.errors import RunFailed, UsageError
-from gbench.settings.spec import Device
+from gbench.pix2pix.affinity import Binding, bind_rank
+from gbench.settings.spec import Device, SpeedConfig
 
 JOIN_TIMEOUT = timedelta(minutes=10)
 PR_SET_PDEATHSIG = 1
@@ -29,26 +30,32 @@ BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of the run."""
+    """This process among those of the run. binding: to cores; None where nobody has bound it."""
 
     rank: int
     world_size: int
     device: torch.device
+    binding: Binding | None = None
 
     @property
     def is_first(self) -> bool:
         """Whether this process speaks for all."""
         return self.rank == 0
 
-    def wrap(self, network: nn.Module) -> DistributedDataParallel:
-        """`network` on this rank's device, its gradients averaged over all ranks.
+    def wrap(self, network: nn.Module, speed: SpeedConfig | None = None) -> nn.Module:
+        """`network` on this rank's device, its gradients averaged over all ranks; bare where a CUDA graph of one device
+        is to hold it.
 
         Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
         """
+        if speed is not None and speed.cuda_graph:
+            return network.to(self.device)
         device_ids = [self.device] if self.device.type == "cuda" else None
         parameters = inspect.signature(DistributedDataParallel).parameters
         switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
         options: dict[str, Any] = {switch: False}  # named anew in torch 2.14
+        if speed is not None:
+            options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
         return DistributedDataParallel(network.to(self.device), device_ids=device_ids, **options)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -67,8 +74,11 @@ class Ranks:
 
 
 @contextmanager
-def joined(device: Device, expected: int) -> Iterator[Ranks]:
+def joined(device: Device, expected: int, pin: bool = False, threads: int | None = None) -> Iterator[Ranks]:
     """Join the process group that torchrun's variables describe; leave it at the end.
+
+    Args:
+        pin, threads: as `bind_rank` has them.
 
     Raises:
         UsageError: not started by torchrun, or with another number of processes than the spec's.
@@ -91,10 +101,12 @@ def joined(device: Device, expected: int) -> Iterator[Ranks]:
     if here.type == "cuda":
         torch.cuda.set_device(here)
     die_with_parent()
+    # before there are threads that compute, talk or load
+    binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
     device_id = here if here.type == "cuda" else None
     dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
     try:
-        yield Ranks(rank, world, here)
+        yield Ranks(rank, world, here, binding)
     finally:
         dist.destroy_process_group()
 

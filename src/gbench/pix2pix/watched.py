@@ -29,7 +29,8 @@ def watched(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[
         ranks.gather(None)
         yield
         return
-    with TelemetryProcess(folder.path, pids, gpus, config.telemetry_hz) as telemetry:
+    cpus = None if ranks.binding is None else ranks.binding.allowed  # it need not share rank 0's cores
+    with TelemetryProcess(folder.path, pids, gpus, config.telemetry_hz, cpus) as telemetry:
         telemetry.measure_idle(config.idle_seconds)
         ranks.gather(None)
         yield

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from gbench.measure.peak import ConvShape
-from gbench.measure.work import count_work
+from gbench.measure.work import count_calls, count_work
 from gbench.pix2pix import precision
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks
@@ -29,13 +30,23 @@ def work_per_image(spec: RunSpec) -> WorkPerImage:
     Bytes are not known under autocast, which casts nothing on the meta device that they are counted on.
     Building the networks sets torch's seed.
     """
+    batch = spec.batch_per_device
+    step = count_work(_step_on_meta(spec))
+    in_fp32 = precision.AUTOCAST[spec.precision] is None
+    return WorkPerImage(step.flop // batch, step.bytes // batch if in_fp32 else None)
+
+
+def flop_of_calls(spec: RunSpec) -> dict[str, list[int]]:
+    """Floating-point operations of each convolution of a device's training step, in order, by operator; as above."""
+    return count_calls(_step_on_meta(spec))
+
+
+def _step_on_meta(spec: RunSpec) -> Callable[[], object]:
     batch, side = spec.batch_per_device, spec.config.data.crop_size
     with torch.device("meta"):
         model = Pix2Pix(*build_networks(spec))
         pair = [torch.empty(batch, 3, side, side) for _ in range(2)]
-    step = count_work(lambda: model.train_step(*pair))
-    in_fp32 = precision.AUTOCAST[spec.precision] is None
-    return WorkPerImage(step.flop // batch, step.bytes // batch if in_fp32 else None)
+    return lambda: model.train_step(*pair)
 
 
 def main_convolution(spec: RunSpec) -> ConvShape:

@@ -8,6 +8,7 @@ from gbench.preflight.check import Finding, Look, Unreadable
 from gbench.preflight.gpu import is_idle
 from gbench.preflight.nvml import Card
 from gbench.preflight.tools import output_of
+from gbench.ranges import cpu_set
 
 
 def pcie_link(card: Card, look: Look) -> Finding:
@@ -72,12 +73,6 @@ def _sysfs_name(bus_id: str) -> str:
     """NVML's `00000000:3B:00.0` as sysfs has it: `0000:3b:00.0`."""
     domain, rest = bus_id.split(":", 1)
     return f"{int(domain, 16):04x}:{rest.lower()}"
-
-
-def cpu_set(text: str) -> set[int]:
-    """The CPUs of a kernel list: `0-3,8`."""
-    bounds = [part.partition("-") for part in text.split(",") if part]
-    return {cpu for first, _, last in bounds for cpu in range(int(first), int(last or first) + 1)}
 
 
 def acs(look: Look) -> Finding | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from gbench.preflight.check import Finding, Look, Unreadable
-from gbench.preflight.gpu_links import cpu_set
+from gbench.ranges import cpu_set
 
 LEAST_GIB = 4.0  # a device: a process with CUDA's libraries, and its loaders
 CGROUP = "sys/fs/cgroup"

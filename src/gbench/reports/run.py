@@ -9,13 +9,14 @@ from typing import Any
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.errors import RunFailed
-from gbench.measure.summary import Summary, summarize
+from gbench.measure.summary import Summary, measured_spec, summarize
 from gbench.measure.telemetry.samples import Telemetry
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.stream import read_stream
 from gbench.runfolder import RunFolder, Step
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
+from gbench.worker_error import read_error
 
 Facts = dict[str, Any]
 
@@ -46,8 +47,9 @@ class Run:
 
         Raises:
             InfrastructureError: it is no run folder, or a file of it is broken.
+            RunFailed: it is a profile.
         """
-        spec = folder.spec()
+        spec = measured_spec(folder)
         host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
         ranks = folder.ranks()
         telemetry = read_stream(folder.path / TELEMETRY_NAME)
@@ -111,9 +113,9 @@ def part(values: Facts, key: str) -> Facts:
 
 def _ending(folder: RunFolder, host: Facts) -> list[str]:
     """What is to be said of how the run ended; nothing when it ended well."""
-    error, exit_code = folder.read("error.json"), host.get("exit_code")
+    error, exit_code = read_error(folder), host.get("exit_code")
     if error is not None:
-        return [f"{error.get('what')}; {error.get('hint')}"]
+        return [f"{error.what}; {error.hint}"]
     if "ended_utc" not in host:
         return ["Its end was not seen: it is still running, or was killed together with gbench"]
     if exit_code is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 SPELLINGS = {
     **{word: word.upper() for word in ("cpu", "cuda", "fp32", "gemm", "id", "nccl", "os", "tf32", "uuid")},
+    "cpus": "CPUs",
     "cudnn": "cuDNN",
     "dirty": "uncommitted changes",
     "gbench": "gbench",

@@ -103,13 +103,16 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
         "CODE_LINK": spec.code_link,
         "RUN_DIR": places.run_dir,
         "BENCHMARK_LOG": str(Path(places.run_dir) / BENCHMARK_LOG_NAME),
+        "PYTHON": places.python,
         "TORCHRUN": shlex.join(torchrun_argv(spec, places)),
         "PYTHONUNBUFFERED": "1",
     }
-    if spec.device == "cpu":
+    if spec.omp_num_threads is not None:
+        variables["OMP_NUM_THREADS"] = str(spec.omp_num_threads)
+    elif spec.device == "cpu":
         # torchrun would set 1, or each process would take all cores: share what there is
         variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
-    else:
+    if spec.device == "cuda":
         variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's: the GPUs that run are those that were checked
     if spec.cuda_visible_devices is not None:
         variables["CUDA_VISIBLE_DEVICES"] = spec.cuda_visible_devices

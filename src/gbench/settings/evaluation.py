@@ -18,11 +18,12 @@ from gbench.settings.resolve import (
     all_from,
     check_spec,
     new_run_id,
+    omp_num_threads,
     one_of,
     resolve,
     visible_devices,
 )
-from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, RunSpec
+from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, RunSpec, SpeedConfig
 
 PATHS = ("DATASETS_DIR", "DOCKERFILE")
 # what torchvision and torch-fidelity call their weights where they keep them once downloaded
@@ -149,14 +150,23 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
             "device_count": request.devices,
             "database": None,
             "timeout_s": None,
-            "config": config.model_copy(update={"data": config.data.model_copy(update=data), "alarms": AlarmConfig()}),
+            "config": config.model_copy(
+                update={
+                    "data": config.data.model_copy(update=data),
+                    "speed": SpeedConfig(),
+                    "alarms": AlarmConfig(),
+                }
+            ),
+            "profile": "reference",
+            "tuned_by": None,
             "dataset_subdir": "",
             "run_model_file": str(project_file("scripts/pt-pix2pix.sh")),
             "command_line": request.command_line,
             "evaluation": evaluation,
         }
     )
-    spec = spec.model_copy(update={"cuda_visible_devices": visible_devices(spec.device, spec.runner, environ)})
+    visible, threads = visible_devices(spec.device, spec.runner, environ), omp_num_threads(environ)
+    spec = spec.model_copy(update={"cuda_visible_devices": visible, "omp_num_threads": threads})
     check_spec(spec)
     return Resolved(spec, origins)
 

@@ -8,7 +8,7 @@ of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -18,6 +18,7 @@ RunnerName = Literal["docker", "local"]
 AlarmKind = Literal["nan", "collapse", "flat"]
 Recipe = Literal["performance", "convergence", "custom"]
 DataSource = Literal["real", "cached", "resident", "synthetic"]
+Profile = Literal["reference", "optimized", "custom"]
 
 
 # launch.sh's variables, and the fields of RunSpec that they decide
@@ -108,6 +109,25 @@ class MeasureConfig(Frozen):
     peak_seconds: NonNegativeFloat = 1.5  # before the training, to measure what the device can do; 0: not measured
     telemetry_hz: float = Field(10.0, ge=0, le=100)  # samples a second of devices and host beside the run; 0: none
     idle_seconds: NonNegativeFloat = 3.0  # for which devices whose energy can be read are left idle before the run
+    pin: bool = True  # each rank on cores of its own; with a GPU, on those of the GPU's NUMA node
+
+
+class SpeedConfig(Frozen):
+    """Switches that make a step faster and leave precision and meaning as they are, all off by default: upstream's
+    layout and kernels. What each does, where it can act, and which pay: docs/profiles.md."""
+
+    channels_last: bool = False  # weights and feature maps in memory as NHWC
+    adam: Literal["default", "foreach", "fused"] = "default"  # Adam's implementation; default: torch's own choice
+    compile: Literal["none", "blocks", "networks"] = "none"  # torch.compile of the residual blocks, or of G and D whole
+    cuda_graph: bool = False  # a training step captured once and replayed
+    gradient_as_bucket_view: bool = False  # DistributedDataParallel's; several devices
+    static_graph: bool = False  # likewise
+    threads: PositiveInt | None = None  # of a process on a processor; None: its share of the cores
+
+    @property
+    def on(self) -> dict[str, Any]:
+        """The switches that are on."""
+        return self.model_dump(exclude_defaults=True)
 
 
 class AlarmConfig(Frozen):
@@ -130,6 +150,7 @@ class ModelConfig(Frozen):
     data: DataConfig = DataConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     measure: MeasureConfig = MeasureConfig()
+    speed: SpeedConfig = SpeedConfig()
     alarms: AlarmConfig = AlarmConfig()
 
 
@@ -151,6 +172,27 @@ class EvaluationConfig(Frozen):
         return {name: path for name, path in files.items() if path is not None}
 
 
+class ProfileConfig(Frozen):
+    """What of a run is profiled: so many steps, after the warm-up of its schedule."""
+
+    steps: PositiveInt
+
+
+class TuningConfig(Frozen):
+    """How `gbench tune` tries the switches."""
+
+    max_time_s: PositiveFloat = 120.0  # of timed steps over all trials
+
+
+class TunedBy(Frozen):
+    """The tuning that a run's switches come from. torch_version: which it ran with."""
+
+    run_id: str
+    utc: str
+    torch_version: str
+    ratio: PositiveFloat | None  # reference's step time over that with the switches; None: nothing paid
+
+
 class RunSpec(Frozen):
     """Everything that decides what a run does. Paths are the host's."""
 
@@ -159,7 +201,7 @@ class RunSpec(Frozen):
     model: str
     record_name: str  # CNDB's name of the model
     framework: str
-    recipe: Recipe | Literal["evaluation"]
+    recipe: Recipe | Literal["evaluation", "profile", "tuning"]
     batch_size: PositiveInt  # total over all devices
     device_count: PositiveInt  # devices a node
     nodes: Literal[1] = 1
@@ -190,7 +232,12 @@ class RunSpec(Frozen):
     cache_limit_gib: NonNegativeFloat = 4.0  # what they may take there together
     env: dict[str, str] = Field(default_factory=dict)  # variables of the run script beside its own, from --env
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
+    omp_num_threads: PositiveInt | None = None  # OMP_NUM_THREADS, where the user has set it: threads of each rank
+    profile: Profile = "reference"  # custom: switches of `speed` that the user chose
+    tuned_by: TunedBy | None = None  # where the switches of profile optimized come from
     evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
+    profiling: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured
+    tuning: TuningConfig | None = None  # set: no run, but trials of the switches of `speed`
 
     @property
     def run_dir(self) -> Path:

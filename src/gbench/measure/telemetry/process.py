@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -26,10 +27,18 @@ class TelemetryProcess:
     Args:
         run_dir: gets telemetry.jsonl. pids: every rank on this node; their descendants are found.
         gpus: UUID or NVML index of each rank's GPU, in order of rank; none on CPU. hz: samples a second, 1 to 100.
+        cpus: that it may run on; None: those of this process.
     """
 
-    def __init__(self, run_dir: Path, pids: Sequence[int], gpus: Sequence[str] = (), hz: float = 10.0) -> None:
-        self._path = run_dir / NAME
+    def __init__(
+        self,
+        run_dir: Path,
+        pids: Sequence[int],
+        gpus: Sequence[str] = (),
+        hz: float = 10.0,
+        cpus: Collection[int] | None = None,
+    ) -> None:
+        self._path, self._cpus = run_dir / NAME, cpus
         self._command = [
             *(sys.executable, "-m", "gbench.measure.telemetry", "--run-dir", str(run_dir), "--hz", str(hz)),
             *("--pids", ",".join(map(str, pids)), "--gpus", ",".join(gpus)),
@@ -41,6 +50,8 @@ class TelemetryProcess:
             self._process = subprocess.Popen(
                 self._command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
+            if self._cpus is not None:
+                os.sched_setaffinity(self._process.pid, self._cpus)
         return self
 
     def __exit__(

@@ -1,0 +1,33 @@
+"""The spec of a profile: a performance run of few steps, the last of them under the profiler."""
+
+from __future__ import annotations
+
+from gbench.settings.resolve import Resolved, check_spec
+from gbench.settings.spec import ProfileConfig
+
+
+def profile_of(resolved: Resolved, steps: int) -> Resolved:
+    """The profile of `steps` steps after the warm-up of a run. Raises UsageError."""
+    spec, config = resolved.spec, resolved.spec.config
+    warmup = max(1, config.schedule.warmup_steps)  # the profiler itself needs a step to warm up
+    schedule = {
+        "max_steps": warmup + steps,
+        "warmup_steps": warmup,
+        "max_warmup_steps": None,
+        "until_ci": None,
+        "max_time_s": None,
+        "checkpoint_every": 0,
+        "images_every": 0,
+    }
+    measure = {"peak_seconds": 0.0, "idle_seconds": 0.0}
+    changed = config.model_copy(
+        update={
+            "schedule": config.schedule.model_copy(update=schedule),
+            "measure": config.measure.model_copy(update=measure),
+        }
+    )
+    profile = ProfileConfig(steps=steps)
+    spec = spec.model_copy(update={"recipe": "profile", "config": changed, "profiling": profile})
+    check_spec(spec)
+    names = [*(f"schedule.{key}" for key in schedule), *(f"measure.{key}" for key in measure), "profiling"]
+    return Resolved(spec, {**resolved.origins, **dict.fromkeys(names, "profile")})
