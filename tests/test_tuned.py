@@ -129,14 +129,3 @@ def test_an_optimized_launch_names_profile_and_switches_wherever_its_figure_stan
     assert refused.code == 2
     assert f"profile is reference in BASE, {said} in NEW" in refused.err and "--allow profile" in refused.err
     assert gbench("compare", other, record, "--allow", "profile").code in (0, 1, 3)
-
-
-def test_a_launch_whose_switches_were_tuned_with_another_torch_fails_in_one_sentence(
-    make_spec: MakeSpec, gbench: Callable[..., Answer], small_launch: list[str], tmp_path: Path
-) -> None:
-    cache = str(tmp_path / "cache")
-    remember(make_spec(options={}, cache_dir=cache), Gpus(), found(torch_version="1.0"), UTC)
-    run = ["launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--profile", "optimized"]
-    answer = gbench(*run, "--cache-dir", cache, "-q")
-    assert answer.code == 1
-    assert answer.err.startswith("gbench: error: --profile optimized: the switches were tuned with torch 1.0, this is")

@@ -156,7 +156,6 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             "git": host.get("git"),
             "run_script_sha256": host.get("run_script_sha256"),
             "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN),
-            **({"tuned_by": spec.tuned_by.model_dump()} if spec.tuned_by else {}),
             "warnings": host.get("warnings", []),
             "checks": {
                 check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"
