@@ -25,7 +25,9 @@ def test_other_work_comes_first(make_spec: Callable[..., RunSpec]) -> None:
     assert {one.field for one in found if one.work} == {
         *("batch_size", "precision", "config.data.crop_size", "config.optim.beta1")
     }
-    assert [one.field for one in found if not one.work] == ["config.data.workers", "env.OMP_NUM_THREADS"]
+    assert [one.field for one in found if not one.work] == [
+        *("config.data.workers", "omp_num_threads", "env.OMP_NUM_THREADS")
+    ]
     assert [one.work for one in found] == sorted((one.work for one in found), reverse=True)
     texts = list(map(str, found))
     assert "batch_size: 4 -> 8 (other work)" in texts

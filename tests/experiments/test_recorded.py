@@ -49,6 +49,12 @@ def test_a_run_folder_says_all_itself(make_spec: Callable[..., RunSpec]) -> None
     assert again.folder == folder
 
 
+def test_what_was_no_launch_is_none_to_be_run_again(make_spec: Callable[..., RunSpec]) -> None:
+    profile = make_spec(steps=12).model_copy(update={"recipe": "profile"})
+    with pytest.raises(UsageError, match="its recipe is profile"):
+        read_recorded(str(write_run(profile).path))
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [

@@ -42,7 +42,7 @@ def as_here(make_spec: Callable[..., RunSpec]) -> Callable[..., tuple[Recorded, 
         }
         hardware = {
             "name": machine.os_name(),
-            "cpu": {"name": machine.cpu_name()},
+            "cpu": machine.cpu_facts(),
             "dev": {"Tesla V100-PCIE-32GB": 1} if spec.device == "cuda" else {},
         }
         said = {
@@ -89,6 +89,7 @@ def test_nothing_is_told_where_all_is_alike(as_here: Any, device: str) -> None:
         ({"soft": {"gbench_version": "0.0.1"}}, "gbench", False),
         ({"hard": {"name": "Drawn OS 1"}}, "operating system", False),
         ({"hard": {"cpu": {"name": "Drawn CPU"}}}, "device", True),
+        ({"hard": {"cpu": {"threads": 999}}}, "hardware threads", False),
         ({"hard": {"dev": {"A100": 8}}, "device": "cuda"}, "device", True),
         ({"until_ci": 0.01, "max_time_s": 60.0}, "number of steps", False),
     ],

@@ -26,6 +26,7 @@ from gbench.host import Watcher, dataset_facts, locate_dataset, make_runner
 from gbench.launch import launch
 from gbench.preflight.devices import find_gpus, require_devices
 from gbench.settings.resolve import new_run_id
+from gbench.tuned import with_tuned_switches
 
 SIDES: tuple[Side, Side] = ("A", "B")
 
@@ -97,7 +98,7 @@ def require_possible(session: Session, environ: Mapping[str, str], rebuild: bool
         with of_side(side, session.files[side]):
             spec = session.specs[side]
             require_devices(spec, gpus)
-            dataset_facts(locate_dataset(spec))
+            dataset_facts(locate_dataset(with_tuned_switches(spec, gpus)))
             make_runner(spec, environ, rebuild).describe()
 
 

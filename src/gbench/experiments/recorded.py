@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -13,7 +13,7 @@ from gbench.compare.sides import read_side
 from gbench.errors import UsageError
 from gbench.runfolder import RunFolder
 from gbench.settings.catalog import first_problem
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import Recipe, RunSpec
 
 # Of one run, or of the machine it was on: a record's spec leaves them out, and a replay has its own.
 NOT_SAID = {"run_id": "", "command_line": "", "database": None, "results_dir": "", "logs_dir": "", "cndb_dir": ""}
@@ -52,8 +52,8 @@ def read_recorded(text: str) -> Recorded:
         raise UsageError(f"RECORD {text!r} names {len(runs)} runs", "give one record file or run folder")
     run = runs[0]
     spec = RunFolder(Path(run.source)).spec() if Path(run.source).is_dir() else _spec_of(run.record, run.source)
-    if spec.evaluation is not None:
-        raise UsageError(f"{run.source} is of an evaluation", "make it again with gbench eval")
+    if spec.recipe not in get_args(Recipe):
+        raise UsageError(f"{run.source} is of no launch, its recipe is {spec.recipe}", "give a run that was measured")
     return Recorded(run.source, run.record, spec)
 
 

@@ -67,8 +67,10 @@ def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Unlike]:
         if spec.device_count > len(shown_gpus.devices):
             yield Unlike("device_count", str(spec.device_count), str(len(shown_gpus.devices)))
     else:
-        cpu = hardware.get("cpu")
-        yield from _if_other("device", cpu.get("name") if isinstance(cpu, dict) else None, machine.cpu_name(), True)
+        cpu, here = hardware.get("cpu"), machine.cpu_facts()
+        said = cpu if isinstance(cpu, dict) else {}
+        yield from _if_other("device", said.get("name"), here["name"], refused=True)
+        yield from _if_other("hardware threads", said.get("threads"), here["threads"])
     yield from _if_other("driver", recorded.extra("driver"), gpus.driver or "N/A")
     yield from _if_other("CUDA_VISIBLE_DEVICES", recorded.spec.cuda_visible_devices, spec.cuda_visible_devices)
     yield from _if_other("kernel", recorded.extra("kernel"), platform.release())
