@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -346,6 +347,27 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing_running(small_launch:
     assert len(list(folder.steps(0))) >= 8
     assert not (tmp_path / "cndb").exists()
     assert not _mentions(folder.path)
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_is_told_of(small_launch: list[str], tmp_path: Path) -> None:
+    process = started(small_launch, tmp_path, until="(epoch: 3")
+    folder = the_run(tmp_path)
+    ranks = [found for found in psutil.process_iter(["cmdline"]) if _is_rank(found, folder.path)]
+    assert len(ranks) == 2
+    ranks[1].kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = err.splitlines()[-1]
+    assert last.startswith("gbench: error: a process of the run was killed (SIGKILL): perhaps for want of memory")
+    assert "Traceback" not in err
+    assert not (folder.path / "error.json").exists()
+    assert not _mentions(folder.path)
+
+
+def _is_rank(process: psutil.Process, run_dir: Path) -> bool:
+    command = process.info["cmdline"] or []
+    return "gbench.pix2pix" in command and str(run_dir) in command and "torch.distributed.run" not in command
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def test_the_table_for_a_person(gbench: Gbench, small_launch: list[str]) -> None
 
 def test_a_dry_run_starts_nothing(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
     plan = gbench("profile", MODEL, 4, 1, "FP32", *small_launch, "--steps", 7, "--dry-run", "--json").json
-    assert plan["spec"]["recipe"] == "profile" and plan["spec"]["profile"] == {"steps": 7}
+    assert plan["spec"]["recipe"] == "profile" and plan["spec"]["profiling"] == {"steps": 7}
     schedule = plan["spec"]["config"]["schedule"]
     assert schedule["max_steps"] == schedule["warmup_steps"] + 7
     assert plan["origins"]["schedule.max_steps"] == "profile"

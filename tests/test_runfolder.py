@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gbench.errors import InfrastructureError, RunFailed
+from gbench.errors import InfrastructureError
 from gbench.runfolder import RunFolder, Step, StepWriter
 from gbench.settings.spec import RunSpec
 
@@ -127,10 +127,3 @@ def test_another_version_is_refused(folder: RunFolder) -> None:
 def test_what_is_no_run_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match=r"has no spec\.json"):
         RunFolder(tmp_path).spec()
-
-
-def test_the_workers_sentence_reaches_the_host(folder: RunFolder) -> None:
-    folder.raise_worker_error()
-    folder.write("error.json", {"what": "it broke", "hint": "mend it"})
-    with pytest.raises(RunFailed, match="it broke; mend it"):
-        folder.raise_worker_error()

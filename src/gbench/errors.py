@@ -44,6 +44,10 @@ class RunFailed(GbenchError):
     """The measured run itself ended badly."""
 
 
+class OutOfMemory(RunFailed):
+    """The measured run needed more memory than its device or its host has: it would again."""
+
+
 class RecordError(GbenchError):
     """A record, or a line of a benchmark log, that can't be read."""
 

@@ -12,7 +12,7 @@ from gbench.checkpoints import choose
 from gbench.datasets.layout import phase_images
 from gbench.errors import InfrastructureError
 from gbench.evaluation import Evaluation, final_of, read_evaluation
-from gbench.host import Watcher, dataset_facts, host_facts, locate_dataset, make_runner, require_success
+from gbench.host import Watcher, dataset_facts, host_facts, locate_dataset, make_runner, oom_kills, require_success
 from gbench.preflight.devices import find_gpus, require_devices
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
@@ -20,6 +20,7 @@ from gbench.runners.plan import Runner
 from gbench.runners.stopping import stoppable
 from gbench.settings import evaluation as settings
 from gbench.settings.spec import RunSpec
+from gbench.worker_error import forget_error
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,11 @@ def why_not(spec: RunSpec) -> str | None:
 
 def _carry_out(folder: RunFolder, runner: Runner, facts: dict[str, Any], log: RunLog) -> Evaluated:
     """Run the worker in its folder, and make the gallery of what it leaves there."""
-    (folder.path / "error.json").unlink(missing_ok=True)  # of an attempt before
+    forget_error(folder)  # of an attempt before
     folder.write("host.json", facts)
+    kills = oom_kills()
     outcome = runner.run(folder.path, log.line)
-    require_success(folder, outcome, log.reason)
+    require_success(folder, outcome, log, kills)
     folder.write("host.json", {**facts, "ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code})
     found = read_evaluation(folder)
     if found is None:

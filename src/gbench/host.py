@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,13 +12,17 @@ from typing import Any, Protocol
 from gbench import provenance
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
-from gbench.errors import ExitCode, GbenchError, InfrastructureError, RunFailed
+from gbench.errors import ExitCode, GbenchError, InfrastructureError, OutOfMemory, RunFailed
 from gbench.files import make_folder
 from gbench.preflight.devices import Gpus, visible
 from gbench.runfolder import RunFolder
+from gbench.runlog import RunLog
 from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Outcome, Runner
 from gbench.settings.spec import RunSpec
+from gbench.worker_error import read_error
+
+KILLED = 128 + signal.SIGKILL  # exit code of a shell, or a container, whose command was
 
 
 class Watcher(Protocol):
@@ -94,21 +100,45 @@ def host_facts(
         "where": runner.facts(),
         "hardware": provenance.hardware(visible(gpus, spec.cuda_visible_devices)),
         "dataset": dataset,
+        "run_script_sha256": provenance.file_sha256(Path(spec.run_model_file)),
         "git": provenance.git(),
         "warnings": warnings,
     }
 
 
-def require_success(folder: RunFolder, outcome: Outcome, reason: str | None) -> None:
+def oom_kills() -> int | None:
+    """Processes that the kernel of this machine has killed for want of memory so far; None where it doesn't say."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return None
+
+
+def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_before: int | None) -> None:
     """Raise the sentence for a run script that ended badly.
 
     Args:
-        reason: the first one that it printed.
+        log: of the run. oom_kills_before: `oom_kills` when it began.
+
+    Raises:
+        OutOfMemory: for want of memory, as its worker or the kernel says. RunFailed: for another reason.
     """
     if outcome.exit_code == ExitCode.OK:
         return
-    folder.raise_worker_error()
+    if (error := read_error(folder)) is not None:
+        raise error.to_raise()
     if outcome.out_of_memory:
-        raise RunFailed("the container ran out of memory and was killed", f"take a smaller batch; see {folder.log}")
-    why = f" ({reason})" if reason else ""
+        raise OutOfMemory("the container ran out of memory and was killed", f"take a smaller batch; see {folder.log}")
+    if log.killed or outcome.exit_code == KILLED:
+        if oom_kills_before is not None and (oom_kills() or 0) > oom_kills_before:
+            raise OutOfMemory(
+                "the kernel killed a process of the run for want of memory",
+                f"take a smaller batch or fewer devices; see {folder.log}",
+            )
+        raise RunFailed(
+            "a process of the run was killed (SIGKILL): perhaps for want of memory, though not by the kernel",
+            f"see who ends processes here, a scheduler, systemd-oomd, earlyoom or a person; read {folder.log}",
+        )
+    why = f" ({log.reason})" if log.reason else ""
     raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

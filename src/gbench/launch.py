@@ -27,6 +27,7 @@ from gbench.host import (
     host_facts,
     locate_dataset,
     make_runner,
+    oom_kills,
     require_success,
     with_cache_folder,
 )
@@ -42,6 +43,7 @@ from gbench.runlog import RunLog
 from gbench.runners.plan import Outcome
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
+from gbench.worker_error import forget_error
 
 NO_VIEWS = Views()
 
@@ -223,6 +225,7 @@ def _run(
         if resumed is not None:
             facts = {**facts, **_earlier(folder)}
         folder.write("host.json", facts)
+        kills = oom_kills()
         outcome: Outcome | None = None
         summary: Summary | None = None
         try:
@@ -238,7 +241,7 @@ def _run(
                 folder.write("host.json", {**facts, **ended, "warnings": warnings})
             with contextlib.suppress(GbenchError):
                 summary = _write_result(folder)
-        require_success(folder, outcome, log.reason)
+        require_success(folder, outcome, log, kills)
         yield Ran(folder, log, log_path, summary, facts, no_evaluation)
 
 
@@ -287,7 +290,7 @@ def _earlier_attempts(folder: RunFolder) -> list[dict[str, Any]]:
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:
     """What a resumed run keeps of its earlier attempts; their error is no longer the run's."""
-    (folder.path / "error.json").unlink(missing_ok=True)
+    forget_error(folder)
     before = folder.read("host.json") or {}
     resumed = [*before.get("resumed", []), provenance.utc_now()]
     return {"started_utc": before.get("started_utc", resumed[0]), "resumed": resumed}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from gbench import machine
@@ -25,6 +27,14 @@ def hardware(gpus: Gpus) -> dict[str, Any]:
         "gpus": [gpu.name for gpu in gpus.devices],
         "driver": gpus.driver,
     }
+
+
+def file_sha256(path: Path) -> str | None:
+    """The hash of a small file; None where it can't be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def git() -> dict[str, Any] | None:

@@ -6,7 +6,7 @@
     steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank
     telemetry.jsonl      devices and host, sampled beside the run; its reader is gbench.measure.telemetry.stream
     alarms.jsonl         what a convergence run warned of; rank 0; its reader is gbench.alarms
-    error.json           the sentence a worker failed with, if it did
+    error.json           the sentence a worker failed with, if it did; its reader is gbench.worker_error
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
     result.json          statistics, a pure function of the files above; host, at the end
     log.txt              everything the run printed
@@ -31,7 +31,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from gbench import strict_json
-from gbench.errors import InfrastructureError, RunFailed
+from gbench.errors import InfrastructureError
 from gbench.files import cant_write, locked, write_all, write_atomically
 from gbench.settings.catalog import first_problem
 from gbench.settings.spec import RunSpec
@@ -224,12 +224,6 @@ class RunFolder:
                 if step.losses.keys() != names:
                     raise self._broken(f"steps-rank{rank}.jsonl step {step.step}", "other losses than in step 1")
         return ranks
-
-    def raise_worker_error(self) -> None:
-        """Raise the sentence that the worker left, if it left one."""
-        error = self.read("error.json")
-        if error is not None:
-            raise RunFailed(error["what"], error["hint"])
 
     def _broken(self, place: str, why: object) -> InfrastructureError:
         return InfrastructureError(f"{self.path / place} is broken ({why})", "the run can't be used")

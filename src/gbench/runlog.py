@@ -15,6 +15,8 @@ FAILURE_REPORT = re.compile(r"Traceback \(most recent call last\)|[WE]\d{4} \d\d
 REASON = re.compile(
     r"gbench: error: (.+)|(?:\[rank\d+\]: *)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b: .+)"
 )
+# How torchrun, and torch's loader, tell of a process that was killed.
+KILLED = re.compile(r"Signal 9 \(SIGKILL\) received by PID|exitcode *: -9\b|is killed by signal: Killed")
 
 
 class RunLog:
@@ -28,6 +30,7 @@ class RunLog:
     def __init__(self, paths: list[Path], show: Callable[[str], None]) -> None:
         self._show, self._paths, self._failing, self._broken = show, paths, False, False
         self.reason: str | None = None  # the first reason for a failure that the run printed
+        self.killed = False  # whether it said that a process of its own was
         for path in paths:
             make_folder(path.parent)
         try:
@@ -49,6 +52,7 @@ class RunLog:
         """Keep one line and show it. Raises InfrastructureError, once, when the disk refuses it."""
         if self.reason is None and (found := REASON.match(text)):
             self.reason = found[1] or found[2]
+        self.killed = self.killed or KILLED.search(text) is not None
         if self._broken:
             return
         for path, file in zip(self._paths, self._files, strict=True):

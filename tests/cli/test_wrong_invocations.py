@@ -15,6 +15,9 @@ MODEL = "pix2pix_resnet_9blocks"
 GOOD = ["launch", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", "local"]
 EVAL = ["eval", "{file}", "--model", MODEL, "--device", "cpu", "--runner", "local"]
 CONVERGE = ["converge", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", "local"]
+ONE_DEVICE = ["--device-counts", "1", "--precisions", "FP32"]
+ON_CPU = ["--device", "cpu", "--runner", "local", "--datasets-dir", "{data}"]
+SWEEP = ["sweep", MODEL, "--batch-sizes", "4", *ONE_DEVICE, *ON_CPU]
 BRANCH = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix/blob/master/models/networks.py"
 
 # arguments; {data} is a good dataset, {empty} an empty folder, {file} a file -> exit code, parts of the sentence
@@ -38,10 +41,34 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["profile", MODEL, "5", "2", *GOOD[4:]], 2, ["BATCH_SIZE 5", "take 4 or 6"]),
     ([*GOOD, "--data", "cache"], 2, ["--data", "'cache' is not one of", "'cached'"]),
     ([*GOOD, "--set", "data.source=disk"], 2, ["data.source", "'real', 'cached'", "'disk'"]),
+    ([*GOOD, "--env", "THREADS"], 2, ["--env", "'THREADS' is not NAME=VALUE"]),
+    ([*GOOD, "--env", "RUN_DIR=/tmp"], 2, ["--env 'RUN_DIR' is set by the run itself", "leave it out"]),
     ([*GOOD, "--cache-limit", "-1"], 2, ["--cache-limit", "-1"]),
     (["converge", *GOOD[1:], "--data", "synthetic"], 2, ["--data synthetic", "take another --data"]),
     (["launch", MODEL, "4", "1", "FP32", "gpu-perf"], 2, ["DATABASE 'gpu-perf'", "gpu-performance", "or false"]),
     (["launch", MODEL, "4", "1", "FP32", "postgresql://u:p@h/d"], 2, ["DATABASE is a URI", "YAML file"]),
+    (["sweep"], 2, ["missing argument MODEL or MATRIX.yaml", "gbench sweep --help"]),
+    (["sweep", MODEL, "--batch-sizes", "4", "--precisions", "FP32"], 2, ["missing option --device-counts"]),
+    (["sweep", MODEL, *ONE_DEVICE], 2, ["give --batch-sizes or --per-device-batch-sizes"]),
+    ([*SWEEP, "--per-device-batch-sizes", "4"], 2, ["either totals over all devices, or a device's"]),
+    ([*SWEEP, "--batch-sizes", "4,,8"], 2, ["--batch-sizes", "'4,,8' is not a list of numbers"]),
+    ([*SWEEP, "--device-counts", "0,1"], 2, ["--device-counts", "'0,1' is not a list of numbers"]),
+    ([*SWEEP, "--precisions", "FP32,tf32"], 2, ["--precisions 'tf32'", "did you mean TF32?"]),
+    ([*SWEEP, "--batch-sizes", "3,5", "--device-counts", "2"], 2, ["none of the cells can run", "BATCH_SIZE 3"]),
+    ([*SWEEP, "--precisions", "TF32"], 2, ["none of the cells can run", "TF32 does not exist on --device cpu"]),
+    ([*SWEEP, "--batch-sizes", "32"], 2, ["none of the cells can run", "16 images, fewer than one batch of 32"]),
+    ([*SWEEP, "--datasets-dir", "{empty}"], 4, ["no dataset in {empty}"]),
+    ([*SWEEP, "--warmup", "60"], 2, ["60 warm-up steps leave none"]),
+    (["sweep", MODEL, "gpu-perf", *SWEEP[2:]], 2, ["DATABASE 'gpu-perf'", "gpu-performance"]),
+    ([*SWEEP, "--csv", "--json"], 2, ["--csv and --json contradict"]),
+    (["sweep", "{empty}/m.yaml"], 2, ["{empty}/m.yaml can't be read", "No such file"]),
+    (["sweep", "{empty}/m.yaml", "--steps", "5"], 2, ["leave out --steps"]),
+    (["sweep", "--resume", "{empty}"], 4, ["{empty} has no sweep.json"]),
+    (
+        [*SWEEP, "--resume", "{empty}"],
+        2,
+        ["--resume takes all from its sweep folder", "leave out MATRIX, --batch-sizes"],
+    ),
     (["cndb", "submit"], 2, ["submit needs record files", "--pending"]),
     (["cndb", "submit", "{empty}/none.yaml"], 1, ["{empty}/none.yaml can't be read", "No such file"]),
     (["cndb", "list"], 4, ["there is no database", "cndb.sqlite yet", "gbench cndb submit"]),

@@ -69,6 +69,17 @@ def test_a_launch_in_a_container_is_a_launch(
     assert docker_client.images.get(record["soft_info"]["name"]).id == record["soft_info"]["image_id"]
     assert {file.stat().st_uid for file in path.rglob("*")} == {os.getuid()}
 
+    # the record alone is enough to run it again, in that very image and in no other
+    again = gbench("replay", record_path, "--json", "--results", "again", XDG_CACHE_HOME=str(tmp_path))
+    assert again.code in (ExitCode.OK, ExitCode.FAILED, ExitCode.INCONCLUSIVE), again.err
+    (new_path,) = again.json["new"]
+    assert yaml.safe_load(Path(new_path).read_text())["soft_info"]["image_id"] == record["soft_info"]["image_id"]
+    gone = {**record["soft_info"], "image_id": "sha256:" + "0" * 64}
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({**record, "soft_info": gone}))
+    refused = gbench("replay", tmp_path / "other.yaml", XDG_CACHE_HOME=str(tmp_path))
+    assert refused.code == ExitCode.USAGE
+    assert "not on this machine" in refused.err.splitlines()[-1]
+
 
 def test_ctrl_c_in_a_launch_leaves_no_container(
     docker_client: docker.DockerClient, in_docker: list[str], tmp_path: Path

@@ -166,7 +166,7 @@ def _json_mapping(text: str, flag: str) -> Any:
 
 
 def _yaml_mapping(path: Path, flag: str) -> Any:
-    from gbench.cndb.reading import NO_YAML, line_of, load_yaml, read_text
+    from gbench.reading import NO_YAML, line_of, load_yaml, read_text
 
     try:
         values = load_yaml(read_text(path, f"give {flag} a file with a mapping"))

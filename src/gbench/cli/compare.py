@@ -98,7 +98,7 @@ def compare(
         return
     from gbench.compare.comparison import compare as judge
 
-    history = _history(new_runs[0], [*base_runs, *new_runs], allowed, db, cndb_dir)
+    history = history_of(new_runs[0], [*base_runs, *new_runs], allowed, db, cndb_dir)
     found = judge(base_runs, new_runs, history, threshold, allowed, names, run_sd)
     if markdown:
         write_atomically(markdown, as_markdown(found))
@@ -107,7 +107,7 @@ def compare(
     if as_json:
         print_json(to_json(found))
     else:
-        _print(found)
+        print_comparison(found)
     click.get_current_context().exit(found.exit_code)
 
 
@@ -137,7 +137,9 @@ def _pinned(name: str, cndb_dir: Path | None) -> list[Run]:
     return [Run(record, f"{BASELINE}{name} {record.run_id or number}") for number, record in enumerate(records, 1)]
 
 
-def _history(like: Run, besides: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
+def history_of(
+    like: Run, besides: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None
+) -> list[Run]:
     """Earlier runs, where they are needed and there is a database to ask."""
     from gbench.cli.storing import cndb_folder
     from gbench.cndb.config import EMBEDDED_FILE
@@ -166,7 +168,7 @@ def _earlier(
         raise UsageError(f"database {config.shown}: {error.what}", error.hint) from error
 
 
-def _print(found: Comparison) -> None:
+def print_comparison(found: Comparison) -> None:
     from gbench.cli.table import print_table
     from gbench.compare.written import HEADINGS, cells
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from gbench.cli.run_options import resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.run_options import given_beside, resolved_of, run_arguments, run_options, show_plan
 from gbench.cli.verdict import Asked, verdict_options
 from gbench.cli.view_options import Alarms, view_options, views_of
 from gbench.errors import GbenchError, UsageError
@@ -79,7 +77,7 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
             return
         click.get_current_context().exit(verdict.check_runs(asked, as_json))
     if resume_dir is not None:
-        if others := _given_beside({"resume_dir", *SHOWN, *JUDGED}):
+        if others := given_beside({"resume_dir", *SHOWN, *JUDGED}):
             raise UsageError("--resume takes all from its run folder", f"leave out {', '.join(others)}")
         from gbench.runfolder import RunFolder
 
@@ -142,17 +140,6 @@ def _require_no_run(given: dict[str, Any], asked: Asked, resume_dir: Path | None
             "leave out MODEL and what follows it; or write --check last, without RUN, to judge the run that is made",
         )
     about = "--add-reference" if asked.add_reference else "--check RUN"
-    beside = _given_beside({*JUDGED, *MADE_INTO_REFERENCE, *SHOWN} - {"visdom", "tensorboard"})
+    beside = given_beside({*JUDGED, *MADE_INTO_REFERENCE, *SHOWN} - {"visdom", "tensorboard"})
     if others := [one for one in beside if not asked.add_reference or one in STARTING]:
         raise UsageError(f"{about} starts nothing", f"leave out {', '.join(others)}")
-
-
-def _given_beside(allowed: Collection[str]) -> list[str]:
-    """What the command line gives beside the parameters allowed, as one writes it."""
-    context = click.get_current_context()
-    return [
-        parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
-        for parameter in context.command.params
-        if parameter.name not in allowed
-        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
-    ]

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.run_options import VARIABLES, bundle
+from gbench.cli.run_options import bundle, variable_option
 from gbench.errors import InfrastructureError, UsageError
+from gbench.settings.quantities import VARIABLE_OF
 
 if TYPE_CHECKING:
     from gbench.evaluate import Evaluated
     from gbench.settings.evaluation import EvaluationRequest
     from gbench.settings.resolve import Resolved
 
-OWN_VARIABLES = ("--dataset", "--datasets-dir", "--image", "--dockerfile", "--config")
+OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config")
 FILE = click.Path(path_type=Path)
 
 
@@ -45,10 +46,7 @@ FILE = click.Path(path_type=Path)
         click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
         click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),
         click.option("--out", type=FILE, help="New folder for the results. Default: in RUN_DIR, else in results/."),
-        *(
-            click.option(option, VARIABLES[option][0].lower(), metavar=VARIABLES[option][0], help=VARIABLES[option][1])
-            for option in OWN_VARIABLES
-        ),
+        *(variable_option(name) for name in OWN_VARIABLES),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
         click.option("--rebuild", is_flag=True, help="Build the image anew, without cache."),
         click.option(
@@ -78,7 +76,7 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
     from gbench.settings.evaluation import EvaluationRequest
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
-    options = {VARIABLES[option][0]: given.pop(VARIABLES[option][0].lower()) for option in OWN_VARIABLES}
+    options = {VARIABLE_OF[name]: given.pop(VARIABLE_OF[name].lower()) for name in OWN_VARIABLES}
     for name in ("lpips_weights", "fid_weights"):
         if given[name] is not None and not given[name].is_file():
             raise UsageError(

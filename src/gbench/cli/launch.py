@@ -8,15 +8,12 @@ from typing import Any
 
 import click
 
-from gbench.cli.run_options import Percent, Seconds, resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.run_options import measure_options, resolved_of, run_arguments, run_options, show_plan
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @run_arguments(required=True)
-@click.option("--steps", type=click.IntRange(min=1), help="Optimisation steps to run, in place of the recipe's.")
-@click.option("--warmup", type=click.IntRange(min=0), help="Least number of first steps to leave out of statistics.")
-@click.option("--until-ci", type=Percent(), help="Run until the 95 % interval is this narrow to either side: 1%.")
-@click.option("--max-time", "max_time_s", type=Seconds(), help="Begin no step after this much training: 90s, 10m.")
+@measure_options
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Separate runs, a record each."
 )

@@ -76,10 +76,10 @@ def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], 
     """What a dry run says: every value and its origin, then the exact request."""
     from gbench.settings.spec import VARIABLE_FIELDS
 
-    values = spec.model_dump(mode="json")
     if as_json:
-        print_json({"spec": values, "origins": origins, "request": request})
+        print_json(plan_json(spec, origins, request))
         return
+    values = spec.model_dump(mode="json")
     click.echo("# the resolved spec: value (origin)")
     for variable, value in spec.variables.items():
         click.echo(f"{variable:<28}{value}  ({origins[variable]})")
@@ -93,6 +93,11 @@ def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], 
             click.echo(f"{name:<28}{_text(value)}  ({origins[name]})")
     click.echo("\n# the exact request; nothing was started")
     click.echo(json.dumps(request, indent=2))
+
+
+def plan_json(spec: RunSpec, origins: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:
+    """What a dry run says, as JSON values."""
+    return {"spec": spec.model_dump(mode="json"), "origins": origins, "request": request}
 
 
 def finished_json(finished: Finished) -> dict[str, Any]:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+from gbench.settings import quantities
+from gbench.settings.quantities import VARIABLE_OF
 
 if TYPE_CHECKING:
     from gbench.follow.process import Views
     from gbench.settings.resolve import Resolved
+    from gbench.settings.spec import RunSpec
 
-# option -> the variable of launch.sh that it stands for, and its help
-VARIABLES = {
-    "--image": ("CONT", "Image name; a hash of its sources is added. NAME@sha256:... is taken as it is."),
-    "--dataset": ("DATASETS", "Dataset name, as it is written into the record."),
-    "--datasets-dir": ("DATASETS_DIR", "Dataset folder on this host, mounted read-only at /data."),
-    "--cndb-dir": ("CNDB_DIR", "CNDB folder: records go to records/ below it."),
-    "--code-link": ("CODE_LINK", "Link to the model's code; must hold a commit id."),
-    "--run-model-file": ("RUN_MODEL_FILE", "Run script; the project's two choose performance or convergence."),
-    "--dockerfile": ("DOCKERFILE", "Dockerfile of the image."),
-    "--config": ("CONFIG", "Folder of MODEL.yaml files."),
+# help of the options that stand for a variable of launch.sh
+VARIABLE_HELP = {
+    "image": "Image name; a hash of its sources is added. NAME@sha256:... is taken as it is.",
+    "dataset": "Dataset name, as it is written into the record.",
+    "datasets_dir": "Dataset folder on this host, mounted read-only at /data.",
+    "cndb_dir": "CNDB folder: records go to records/ below it.",
+    "code_link": "Link to the model's code; must hold a commit id.",
+    "run_model_file": "Run script; the project's two choose performance or convergence.",
+    "dockerfile": "Dockerfile of the image.",
+    "config": "Folder of MODEL.yaml files.",
 }
 DATA_SOURCES = ("real", "cached", "resident", "synthetic")  # those of settings.spec, which loads too slowly for help
 
@@ -38,10 +42,10 @@ class Seconds(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
-        if match is None or float(match[1]) == 0:
-            self.fail(f"{value!r} is not a time span like 90s, 15m or 2h", param, ctx)
-        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+        found = quantities.seconds(str(value))
+        if found is None:
+            self.fail(f"{value!r} is not {quantities.SPAN}", param, ctx)
+        return found
 
 
 class Percent(click.ParamType[float]):
@@ -52,18 +56,37 @@ class Percent(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", str(value))
-        if match is None or not 0 < float(match[1]) < 100:
-            self.fail(f"{value!r} is not a percentage like 1%", param, ctx)
-        return float(match[1]) / 100
+        found = quantities.share(str(value))
+        if found is None:
+            self.fail(f"{value!r} is not {quantities.SHARE}", param, ctx)
+        return found
+
+
+class Variable(click.ParamType[tuple[str, str]]):
+    """A variable of the run script: `NAME=VALUE`."""
+
+    name = "variable"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals:
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name, text
 
 
 def _ignore_check(ctx: click.Context, param: click.Parameter, value: str) -> bool:
-    if value.lower() in ("false", "0", "no", ""):
-        return False
-    if value.lower() in ("true", "1", "yes", "ignore_check"):
-        return True
-    raise click.BadParameter(f"{value!r} is neither false nor ignore_check", ctx, param)
+    found = quantities.ignore_check(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is neither false nor ignore_check", ctx, param)
+    return found
+
+
+LAST_ARGUMENTS = (
+    click.argument("database", default="false"),
+    click.argument("ignore_check", default="false", callback=_ignore_check),
+)
 
 
 def run_arguments(required: bool, recorded: bool = True) -> Callable[[Any], Any]:
@@ -74,11 +97,7 @@ def run_arguments(required: bool, recorded: bool = True) -> Callable[[Any], Any]
         click.argument("device_count", type=click.IntRange(min=1), required=required),
         click.argument("precision", required=required),
     ]
-    where = [
-        click.argument("database", default="false"),
-        click.argument("ignore_check", default="false", callback=_ignore_check),
-    ]
-    return bundle([*what, *where] if recorded else what)
+    return bundle([*what, *LAST_ARGUMENTS] if recorded else what)
 
 
 def run_options(command: Any) -> Any:
@@ -102,6 +121,13 @@ def run_options(command: Any) -> Any:
                 help="A value of the model's config: network.ngf=16.",
             ),
             click.option(
+                "--env",
+                type=Variable(),
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="A variable for the run script alone: OMP_NUM_THREADS=4. Its value is written into the record.",
+            ),
+            click.option(
                 "--data",
                 "data_source",
                 type=click.Choice(DATA_SOURCES),
@@ -120,10 +146,7 @@ def run_options(command: Any) -> Any:
                 show_default=True,
                 help="What they may take there together; a larger dataset is read as --data real.",
             ),
-            *(
-                click.option(option, variable.lower(), metavar=variable, help=f"{text} Variable: {variable}.")
-                for option, (variable, text) in VARIABLES.items()
-            ),
+            *(variable_option(name, f" Variable: {variable}.") for name, variable in VARIABLE_OF.items()),
             click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
             click.option("--rebuild", is_flag=True, help="Build the image anew, without cache."),
             click.option(
@@ -139,6 +162,44 @@ def run_options(command: Any) -> Any:
             click.option("-q", "--quiet", is_flag=True, help="No progress, only the result."),
         ]
     )(command)
+
+
+def measure_options(command: Any) -> Any:
+    """How long a run that is measured takes."""
+    return bundle(
+        [
+            click.option(
+                "--steps", type=click.IntRange(min=1), help="Optimisation steps to run, in place of the recipe's."
+            ),
+            click.option(
+                "--warmup", type=click.IntRange(min=0), help="Least number of first steps to leave out of statistics."
+            ),
+            click.option(
+                "--until-ci", type=Percent(), help="Run until the 95 % interval is this narrow to either side: 1%."
+            ),
+            click.option(
+                "--max-time", "max_time_s", type=Seconds(), help="Begin no step after this much training: 90s, 10m."
+            ),
+        ]
+    )(command)
+
+
+def variable_option(name: str, more: str = "") -> Callable[[Any], Any]:
+    """The option that stands for a variable of launch.sh. more: of its help."""
+    variable = VARIABLE_OF[name]
+    option = f"--{name.replace('_', '-')}"
+    return click.option(option, variable.lower(), metavar=variable, help=VARIABLE_HELP[name] + more)
+
+
+def given_beside(allowed: Collection[str]) -> list[str]:
+    """What the command line gives beside the parameters allowed, as one writes it."""
+    context = click.get_current_context()
+    return [
+        parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
+        for parameter in context.command.params
+        if parameter.name not in allowed
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
 
 
 def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
@@ -157,15 +218,27 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     from gbench.settings.resolve import Request, resolve
 
     database = given.pop("database")
-    options = {variable: given.pop(variable.lower()) for variable, _ in VARIABLES.values()}
+    options = {variable: given.pop(variable.lower()) for variable in VARIABLE_OF.values()}
     request = Request(
         database=None if database.lower() == "false" else database,
         timeout_s=given.pop("timeout"),
+        env=dict(given.pop("env")),
         options={variable: value for variable, value in options.items() if value is not None},
         command_line=shlex.join(["gbench", *sys.argv[1:]]),
         **given,
     )
     return resolve(request, environ)
+
+
+def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]:
+    """What would run: its spec, the dataset found where there is one, and the exact request. Raises as `show_plan`."""
+    from gbench.cndb.upload import config_of_run
+    from gbench.host import locate_dataset, make_runner
+
+    if resolved.spec.database is not None:
+        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
+    spec = locate_dataset(resolved.spec, required=False)
+    return spec, make_runner(spec, os.environ, rebuild).describe()
 
 
 def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | None = None) -> None:
@@ -175,13 +248,8 @@ def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | N
         views: what the run would be shown in.
     """
     from gbench.cli.output import print_plan
-    from gbench.cndb.upload import config_of_run
-    from gbench.host import locate_dataset, make_runner
 
-    if resolved.spec.database is not None:
-        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
-    spec = locate_dataset(resolved.spec, required=False)
-    request = make_runner(spec, os.environ, rebuild).describe()
+    spec, request = planned(resolved, rebuild)
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
     print_plan(spec, resolved.origins, request, as_json)

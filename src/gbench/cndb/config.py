@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from gbench.cndb.reading import ENCODING, NO_YAML, UNREADABLE, line_of, load_yaml
 from gbench.errors import UsageError
 from gbench.paths import project_file
+from gbench.reading import ENCODING, NO_YAML, UNREADABLE, line_of, load_yaml
 
 if TYPE_CHECKING:
     from sqlalchemy import URL

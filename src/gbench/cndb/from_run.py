@@ -15,6 +15,8 @@ from gbench.runfolder import RunFolder
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 
+OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir"}  # of a spec
+
 
 def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record:
     """The record of a finished run: from its benchmark log, else from its samples, else from a line that it printed.
@@ -146,7 +148,10 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             "dataset_sha256": host.get("dataset", {}).get("sha256"),
             "dataset_source": host.get("dataset", {}).get("source"),
             "command_line": spec.command_line,
+            **({"env": spec.env} if spec.env else {}),
             "git": host.get("git"),
+            "run_script_sha256": host.get("run_script_sha256"),
+            "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN),
             "warnings": host.get("warnings", []),
             "checks": {
                 check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gbench.cndb import logline
-from gbench.cndb.reading import read_lines
 from gbench.cndb.record import Record, checked
 from gbench.cndb.recordfile import read_record
 from gbench.errors import RecordError
+from gbench.reading import read_lines
 
 RECORD_SUFFIXES = (".yaml", ".yml")
 LOG_HINT = "give a benchmark log, or a record file named .yaml"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import yaml
 
-from gbench.cndb.reading import NO_YAML, line_of, load_yaml, read_text, why_of
 from gbench.cndb.record import Record, checked
 from gbench.errors import RecordError
 from gbench.files import make_folder, write_atomically
+from gbench.reading import NO_YAML, line_of, load_yaml, read_text, why_of
 
 try:
     from yaml import CSafeDumper as SafeDumper

@@ -9,9 +9,10 @@ import sys
 from datetime import date
 from typing import Any
 
+from gbench.reading import DEPTH
+
 # Above it floats are whole numbers, and PostgreSQL's jsonb gives them back without their exponent: as integers.
 WHOLE_FLOATS = 2.0**53
-DEPTH = 100  # of lists and mappings in each other; Python's own readers and writers end at about 1000
 FIGURES = ("throughput", "latency", "variance")  # which the original stores as text with their unit
 MEASURED = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d].*|%.*|)", re.DOTALL)
 

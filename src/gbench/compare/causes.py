@@ -64,6 +64,7 @@ SIGNS: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
 # Facts, by what they can touch
 FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("switches of precision", ("extra", "precision_flags"), Influence.WORK, "they decide the arithmetic"),
+    ("variables given with --env", ("extra", "env"), Influence.SOFTWARE, "they switch what libraries do"),
     ("image id", ("soft_info", "image_id"), Influence.SOFTWARE, "all software but the driver is in it"),
     ("PyTorch", ("soft_info", "pytorch_version"), Influence.SOFTWARE, "kernels, allocator and loader are its own"),
     ("cuDNN", ("soft_info", "cudnn_version"), Influence.SOFTWARE, "it chooses and computes the convolutions"),

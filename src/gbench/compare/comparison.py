@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from gbench.compare.change import change
 from gbench.compare.comparable import require_comparable
 from gbench.compare.explain import Cause, explain
-from gbench.compare.metrics import METRICS, THROUGHPUT, Metric
+from gbench.compare.metrics import METRICS, THROUGHPUT, Metric, metric_named
 from gbench.compare.sides import Run, require_distinct, started
 from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
@@ -141,8 +141,7 @@ def percent(share: float) -> str:
 def _chosen(names: Sequence[str]) -> list[Metric]:
     if not names:
         return list(METRICS)
-    known = {metric.name: metric for metric in METRICS}
-    return [known[name] for name in dict.fromkeys(names)]
+    return [metric_named(name) for name in dict.fromkeys(names)]
 
 
 def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:

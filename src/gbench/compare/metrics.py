@@ -38,6 +38,11 @@ class Metric:
         """How much lower the logarithm of the figure's goodness is when it is worse by `share` of 1."""
         return -math.log(1 - share) if self.higher_is_better else math.log(1 + share)
 
+    def unit_in(self, record: Record) -> str:
+        """The figure's unit; for throughput the one that a record itself says."""
+        said = _at(record.perf_data, "throughput_unit") if self.name == "throughput" else None
+        return said if isinstance(said, str) else self.unit
+
 
 def _figure(value: Any) -> float | None:
     """A number that has a logarithm."""
@@ -100,3 +105,8 @@ METRICS = (
     Metric("energy", "energy an image", "J", False, 0.05, _energy),
     Metric("loss-l1", "loss G_L1", "", False, 0.05, _loss_l1),
 )
+
+
+def metric_named(name: str) -> Metric:
+    """The figure that --metric calls so; the command line knows no other names."""
+    return next(metric for metric in METRICS if metric.name == name)

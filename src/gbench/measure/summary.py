@@ -164,7 +164,7 @@ def summarize_folder(folder: RunFolder) -> Summary | None:
 def measured_spec(folder: RunFolder) -> RunSpec:
     """The spec of a run. Raises RunFailed: it was profiled, which takes time itself."""
     spec = folder.spec()
-    if spec.profile is not None:
+    if spec.profiling is not None:
         raise RunFailed(f"{folder.path} is a profile: what it took is no measurement", "measure with gbench launch")
     return spec
 

@@ -16,14 +16,14 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-import torch
-
-from gbench.errors import GbenchError, RunFailed
+from gbench.errors import GbenchError
+from gbench.pix2pix.memory import memory_told
 from gbench.pix2pix.profiled import Profiled
 from gbench.pix2pix.ranks import joined
 from gbench.pix2pix.train import Trainer
 from gbench.pix2pix.watched import watched
 from gbench.runfolder import RunFolder
+from gbench.worker_error import write_error
 
 
 def main() -> int:
@@ -37,25 +37,22 @@ def main() -> int:
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
-        with joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks:
-            try:
-                if spec.evaluation is not None:
-                    from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
+        with (
+            joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks,
+            memory_told(ranks.device, spec.batch_per_device),
+        ):
+            if spec.evaluation is not None:
+                from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
 
-                    Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
-                else:
-                    with watched(spec.config.measure, folder, ranks):
-                        kind = Trainer if spec.profile is None else Profiled
-                        kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
-            except torch.OutOfMemoryError as error:
-                raise RunFailed(
-                    f"{ranks.device} is out of memory with {spec.batch_per_device} images a device",
-                    "take a smaller batch or more devices",
-                ) from error
+                Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
+            else:
+                with watched(spec.config.measure, folder, ranks):
+                    kind = Trainer if spec.profiling is None else Profiled
+                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
     except GbenchError as error:
         print(f"gbench: error: {error}", file=sys.stderr, flush=True)
         with contextlib.suppress(GbenchError):  # no folder or a full disk: then the sentence stands in the log alone
-            folder.write("error.json", {"what": error.what, "hint": error.hint})
+            write_error(folder, error)
         return int(error.exit_code)
     return 0
 

@@ -90,8 +90,8 @@ class Profiled(Trainer):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        assert self.spec.profile is not None, "the spec of a run that is measured"
-        self.steps, self.warmup = self.spec.profile.steps, self.schedule.warmup_steps
+        assert self.spec.profiling is not None, "the spec of a run that is measured"
+        self.steps, self.warmup = self.spec.profiling.steps, self.schedule.warmup_steps
         self.trace = self.folder.path / contract.trace_name(self.ranks.rank)
         device = self.ranks.device
         self.clock = self.profiled = ProfiledClock(marks_for(device), device, self.warmup, self.steps, self.trace)

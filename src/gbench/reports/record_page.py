@@ -69,7 +69,7 @@ def page(record: Record, name: str) -> str:
                     {
                         "Software": rows(record.soft_info.model_dump() if record.soft_info else {}),
                         "Hardware": rows(record.hard_info.model_dump() if record.hard_info else {}),
-                        "More": [*rows(_known(_without(extra, "warnings", "command_line"))), *_common(record)],
+                        "More": [*rows(_known(_without(extra, "warnings", "command_line", "spec"))), *_common(record)],
                     }
                 )
             if record.hyper_params:

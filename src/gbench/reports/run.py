@@ -16,6 +16,7 @@ from gbench.measure.telemetry.stream import read_stream
 from gbench.runfolder import RunFolder, Step
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
+from gbench.worker_error import read_error
 
 Facts = dict[str, Any]
 
@@ -112,9 +113,9 @@ def part(values: Facts, key: str) -> Facts:
 
 def _ending(folder: RunFolder, host: Facts) -> list[str]:
     """What is to be said of how the run ended; nothing when it ended well."""
-    error, exit_code = folder.read("error.json"), host.get("exit_code")
+    error, exit_code = read_error(folder), host.get("exit_code")
     if error is not None:
-        return [f"{error.get('what')}; {error.get('hint')}"]
+        return [f"{error.what}; {error.hint}"]
     if "ended_utc" not in host:
         return ["Its end was not seen: it is still running, or was killed together with gbench"]
     if exit_code is None:

@@ -118,7 +118,7 @@ def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on
     Raises:
         InfrastructureError: it can't be pulled or built.
     """
-    image = _find(client, plan.name)
+    image = find_image(client, plan.name)
     if plan.pinned:
         if image is None and plan.name.startswith("sha256:"):
             raise InfrastructureError(
@@ -126,7 +126,7 @@ def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on
                 "see docker images --no-trunc; one that is to be pulled is pinned by NAME@sha256:...",
             )
         return image or _pull(client, plan.name, on_line)
-    base = plan.base and _find(client, plan.base)
+    base = plan.base and find_image(client, plan.base)
     stale = base and image and image.labels.get(BASE_LABEL) != base.id
     if image and not stale and not rebuild:
         on_line(f"image {plan.name} is there, built from these very sources")
@@ -182,7 +182,8 @@ def _tar(files: tuple[ContextFile, ...]) -> io.BytesIO:
     return buffer
 
 
-def _find(client: docker.DockerClient, name: str) -> Image | None:
+def find_image(client: docker.DockerClient, name: str) -> Image | None:
+    """The image of a name, an id or a digest, if this machine has it. Raises InfrastructureError."""
     import docker.errors
 
     with engine_errors(f"look for the image {name}"):

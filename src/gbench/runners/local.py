@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,7 +54,7 @@ class LocalRunner:
         """Run the script to its end; see `Runner.run`."""
         request = self.request(run_dir)
         # The supervisor goes on holding it: after a gbench that was killed, a resumed run waits until all has ended.
-        with locked(run_dir / ".processes.lock", ENDING_S, f"run folder {run_dir}") as lock:
+        with _ended(run_dir) as lock:
             process = self._start(request, lock)
         assert process.stdin and process.stdout
         try:
@@ -84,6 +85,22 @@ class LocalRunner:
             )
         except OSError as error:
             raise InfrastructureError(f"the run could not be started ({error})", "look at RUN_MODEL_FILE") from error
+
+
+def wait_for_end(run_dir: Path) -> None:
+    """Wait until a run whose gbench was killed has left no process; a folder that was never made has none.
+
+    Raises:
+        InfrastructureError: they still run after ENDING_S.
+    """
+    if run_dir.is_dir():
+        with _ended(run_dir):
+            pass
+
+
+def _ended(run_dir: Path) -> AbstractContextManager[int]:
+    """Hold what a supervisor holds until the last process of its run has ended."""
+    return locked(run_dir / ".processes.lock", ENDING_S, f"run folder {run_dir}")
 
 
 def _relay(output: IO[str], on_line: Callable[[str], None]) -> None:

@@ -115,7 +115,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
         variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's: the GPUs that run are those that were checked
     if spec.cuda_visible_devices is not None:
         variables["CUDA_VISIBLE_DEVICES"] = spec.cuda_visible_devices
-    return variables
+    return variables | spec.env  # whose names are none of the run's own, but for OMP_NUM_THREADS
 
 
 def _data_dir(spec: RunSpec, places: Places) -> str:

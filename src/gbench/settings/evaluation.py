@@ -15,6 +15,7 @@ from gbench.settings.resolve import (
     RUNNERS,
     Request,
     Resolved,
+    all_from,
     check_spec,
     new_run_id,
     omp_num_threads,
@@ -22,7 +23,7 @@ from gbench.settings.resolve import (
     resolve,
     visible_devices,
 )
-from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, ModelConfig, RunSpec
+from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, RunSpec
 
 PATHS = ("DATASETS_DIR", "DOCKERFILE")
 # what torchvision and torch-fidelity call their weights where they keep them once downloaded
@@ -60,10 +61,7 @@ class EvaluationRequest:
 
 def of_run(run: RunSpec, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
     """The evaluation of a run's checkpoint, by the run's own settings. Raises UsageError."""
-    names = [*VARIABLE_FIELDS, *RunSpec.model_fields]
-    for section in ModelConfig.model_fields:
-        names += [f"{section}.{key}" for key in getattr(type(getattr(run.config, section)), "model_fields", ())]
-    return _evaluation(Resolved(run, dict.fromkeys(names, "run")), run.run_id, request, environ)
+    return _evaluation(all_from(run, "run"), run.run_id, request, environ)
 
 
 def of_model(model: str, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:

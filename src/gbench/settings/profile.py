@@ -27,7 +27,7 @@ def profile_of(resolved: Resolved, steps: int) -> Resolved:
         }
     )
     profile = ProfileConfig(steps=steps)
-    spec = spec.model_copy(update={"recipe": "profile", "config": changed, "profile": profile})
+    spec = spec.model_copy(update={"recipe": "profile", "config": changed, "profiling": profile})
     check_spec(spec)
-    names = [*(f"schedule.{key}" for key in schedule), *(f"measure.{key}" for key in measure), "profile"]
+    names = [*(f"schedule.{key}" for key in schedule), *(f"measure.{key}" for key in measure), "profiling"]
     return Resolved(spec, {**resolved.origins, **dict.fromkeys(names, "profile")})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -16,7 +16,8 @@ from typing import TypeVar, get_args
 from gbench.errors import UsageError
 from gbench.paths import project_file
 from gbench.settings.catalog import ModelFile, load_model, override
-from gbench.settings.spec import Device, ModelConfig, Precision, Recipe, RunnerName, RunSpec
+from gbench.settings.quantities import problem_of_variable
+from gbench.settings.spec import VARIABLE_FIELDS, Device, ModelConfig, Precision, Recipe, RunnerName, RunSpec
 
 # What launch.sh's documentation exports, and the file of this project that has that job now.
 LAUNCH_SH_FILES = {
@@ -57,6 +58,7 @@ class Request:
     from_image: str | None = None
     stop_on: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
     data_source: str | None = None
     cache_dir: str | None = None
     cache_limit_gib: float = 4.0
@@ -72,6 +74,14 @@ class Resolved:
 
     spec: RunSpec
     origins: dict[str, str]
+
+
+def all_from(spec: RunSpec, origin: str) -> Resolved:
+    """A spec all of whose values come from one place: a run, a record, a session."""
+    names = [*VARIABLE_FIELDS, *RunSpec.model_fields]
+    for section in ModelConfig.model_fields:
+        names += [f"{section}.{key}" for key in getattr(type(getattr(spec.config, section)), "model_fields", ())]
+    return Resolved(spec, dict.fromkeys(names, origin))
 
 
 def new_run_id(model: str, now: datetime | None = None) -> str:
@@ -131,7 +141,9 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     visible = visible_devices(request.device, request.runner, environ)
     if visible is not None:
         values.origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
-    if "OMP_NUM_THREADS" in environ:
+    cache_dir, values.origins["cache_dir"] = cache_dir_of(request.cache_dir, environ)
+    of_script = {**environ, **request.env}
+    if "OMP_NUM_THREADS" in of_script:
         values.origins["omp_num_threads"] = "variable OMP_NUM_THREADS"
     spec = RunSpec(
         run_id=new_run_id(request.model),
@@ -163,10 +175,11 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         results_dir=str(Path(request.results_dir).expanduser().resolve()),
         logs_dir=str(Path(request.logs_dir).expanduser().resolve()),
         command_line=request.command_line,
-        cache_dir=_cache_dir(request, environ, values.origins),
+        cache_dir=cache_dir,
         cache_limit_gib=request.cache_limit_gib,
+        env=dict(request.env),
         cuda_visible_devices=visible,
-        omp_num_threads=omp_num_threads(environ),
+        omp_num_threads=omp_num_threads(of_script),
     )
     check_spec(spec)
     return Resolved(spec, {**_request_origins(request), **values.origins})
@@ -188,15 +201,15 @@ def omp_num_threads(environ: Mapping[str, str]) -> int | None:
     return int(first)
 
 
-def _cache_dir(request: Request, environ: Mapping[str, str], origins: dict[str, str]) -> str:
-    """Where decoded pairs are kept: --cache-dir, else below the user's folder for caches."""
-    if request.cache_dir is not None:
-        chosen, origins["cache_dir"] = Path(request.cache_dir), "option"
+def cache_dir_of(given: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where decoded pairs are kept, --cache-dir, else below the user's folder for caches; and the origin of that."""
+    if given is not None:
+        chosen, origin = Path(given), "option"
     elif environ.get("XDG_CACHE_HOME"):
-        chosen, origins["cache_dir"] = Path(environ["XDG_CACHE_HOME"], "gbench"), "variable XDG_CACHE_HOME"
+        chosen, origin = Path(environ["XDG_CACHE_HOME"], "gbench"), "variable XDG_CACHE_HOME"
     else:
-        chosen, origins["cache_dir"] = Path("~/.cache/gbench"), "default"
-    return str(chosen.expanduser().resolve())
+        chosen, origin = Path("~/.cache/gbench"), "default"
+    return str(chosen.expanduser().resolve()), origin
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:
@@ -217,16 +230,16 @@ def one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
 ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
 OPTIONS = (
     *("device", "runner", "seed", "deterministic", "timeout_s", "from_image", "results_dir", "logs_dir"),
-    "cache_limit_gib",
+    *("cache_limit_gib", "env"),
 )
 
 
 def _request_origins(request: Request) -> dict[str, str]:
     """Origins of what has no variable: an argument, or an option where its value is not the default."""
-    defaults = {item.name: item.default for item in fields(Request)}
+    silent = Request(request.model, request.batch_size, request.device_count, request.precision)
     origins = dict.fromkeys(ARGUMENTS, "argument")
     for name in OPTIONS:
-        origins[name] = "default" if getattr(request, name) == defaults[name] else "option"
+        origins[name] = "default" if getattr(request, name) == getattr(silent, name) else "option"
     return origins
 
 
@@ -283,6 +296,9 @@ def check_spec(spec: RunSpec) -> None:
             raise UsageError(
                 f"{variable} {path} is not a file", f"mend the path, or leave {variable} out for the project's own"
             )
+    for name, value in spec.env.items():
+        if problem := problem_of_variable(name, value):
+            raise UsageError(f"--env {name!r} {problem}", "give it another one, or leave it out")
     schedule = spec.config.schedule
     if schedule.max_steps is not None and schedule.warmup_steps >= schedule.max_steps:
         raise UsageError(

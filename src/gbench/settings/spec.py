@@ -195,10 +195,11 @@ class RunSpec(Frozen):
     command_line: str
     cache_dir: str = ""  # where decoded pairs are kept from run to run
     cache_limit_gib: NonNegativeFloat = 4.0  # what they may take there together
+    env: dict[str, str] = Field(default_factory=dict)  # variables of the run script beside its own, from --env
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
     omp_num_threads: PositiveInt | None = None  # OMP_NUM_THREADS, where the user has set it: threads of each rank
     evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
-    profile: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured
+    profiling: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured
 
     @property
     def run_dir(self) -> Path:

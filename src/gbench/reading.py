@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from gbench.cndb.values import DEPTH
 from gbench.errors import RecordError
 
 try:
@@ -16,6 +15,7 @@ try:
 except ImportError:  # PyYAML built without libyaml: the same, slower
     from yaml import SafeLoader  # type: ignore[assignment]
 
+DEPTH = 100  # of lists and mappings in each other; Python's own readers and writers end at about 1000
 ENCODING = "utf-8-sig"  # Windows' editors put a mark before the text
 UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its marks, as bytes that are not UTF-8
 MOST_VALUES = 1_000_000  # a record of 8 GPUs has about a thousand
@@ -70,6 +70,12 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, Loader=SafeLoader)
 
 
+def repeated_key(text: str) -> str | None:
+    """The first key, dotted, that a mapping in YAML text gives twice: YAML would take the last. For what `load_yaml`
+    has read; raises as it does."""
+    return _repeated(yaml.compose(text, Loader=SafeLoader))
+
+
 def line_of(error: Exception) -> str:
     """` line 3`, where YAML's error stands there."""
     mark = getattr(error, "problem_mark", None)
@@ -107,3 +113,15 @@ def _look_before_loading(text: str) -> None:
             raise yaml.YAMLError(f"it nests more than {DEPTH} deep")
         if values > MOST_VALUES:
             raise yaml.YAMLError(f"it holds more than {MOST_VALUES:,} values, aliases written out")
+
+
+def _repeated(node: Any) -> str | None:
+    seen: set[str] = set()
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        name = str(key.value)
+        if name in seen and name != "<<":
+            return name
+        seen.add(name)
+        if inner := _repeated(value):
+            return f"{name}.{inner}"
+    return None

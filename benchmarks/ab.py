@@ -1,0 +1,61 @@
+"""How often the 95 % interval of `gbench ab` holds the true ratio, on simulated sessions that stop when it is narrow.
+
+    python benchmarks/ab.py [--draws 4000]
+
+Some minutes on one core. The table of docs/ab.md is this output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gbench.experiments.ratio import Ratio
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from drawn_sessions import Drift, covered, line, naive_session, no_drift, one_step, session, warming_up, wave
+
+UNTIL_CI = 0.01
+MOST_BLOCKS = 60
+RUN_SDS = (0.001, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03)
+CASES: tuple[tuple[str, float, Drift], ...] = (
+    ("independent runs", 0.0, no_drift),
+    ("drift of 0.5 % a run", 0.0, line),
+    ("the same, phi 0.5", 0.5, line),
+    ("the same, phi 0.9", 0.9, line),
+    ("the same, phi -0.3", -0.3, line),
+    ("warming up, phi 0.5", 0.5, warming_up),
+    ("a wave of 24 runs, phi 0.5", 0.5, wave),
+    ("one step of 2 %, phi 0.5", 0.5, one_step),
+)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=4000, help="sessions a cell")
+    draws = parser.parse_args().draws
+    print("| runs vary by | " + " | ".join(f"{100 * sd:g} %" for sd in RUN_SDS) + " |")
+    print("|" + "---|" * (len(RUN_SDS) + 1))
+    for title, phi, drift in CASES:
+        cells = [cell(partial(session, sd, phi, drift, UNTIL_CI, MOST_BLOCKS), draws) for sd in RUN_SDS]
+        print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
+    cells = [cell(partial(naive_session, sd, UNTIL_CI, MOST_BLOCKS), draws) for sd in RUN_SDS]
+    print("| independent runs, Student's 95 % from three blocks on | " + " | ".join(cells) + " |")
+
+
+def cell(one: Callable[[np.random.Generator], Ratio], draws: int) -> str:
+    """Share of sessions that held the truth, and their mean number of blocks."""
+    rng = np.random.default_rng(0)
+    found = [one(rng) for _ in range(draws)]
+    share, blocks = np.mean([covered(ratio) for ratio in found]), np.mean([ratio.blocks for ratio in found])
+    return f"{100 * share:.1f} ({blocks:.1f})"
+
+
+if __name__ == "__main__":
+    main()

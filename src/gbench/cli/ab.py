@@ -1,0 +1,229 @@
+"""`gbench ab`: two spec files, run in turn until the ratio of their figures is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gbench.cli.run_options import Percent, Seconds
+from gbench.errors import GbenchError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from gbench.experiments.ab import Found
+    from gbench.experiments.session import Session
+    from gbench.settings.spec import RunSpec
+
+METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy")  # those of compare/metrics.py that any run may have
+UNTIL_CI, MAX_BLOCKS = 0.01, 20
+TOLD_CAUSES = 5
+FILE = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("a", type=FILE, required=False, metavar="A.yaml")
+@click.argument("b", type=FILE, required=False, metavar="B.yaml")
+@click.option("--metric", type=click.Choice(METRIC_NAMES), help="The figure.  [default: throughput, end to end]")
+@click.option("--until-ci", type=Percent(), help="End when the interval is this narrow to either side.  [default: 1%]")
+@click.option("--max-blocks", type=click.IntRange(min=1), help="End after so many blocks of four runs.  [default: 20]")
+@click.option("--max-time", "max_time_s", type=Seconds(), help="Begin no block after so much time in runs: 30m, 2h.")
+@click.option("--resume", "resume_dir", type=FILE, metavar="DIR", help="Go on with a session, by its folder.")
+@click.option("--rebuild", is_flag=True, help="Build each side's image anew, once.")
+@click.option("--results", "results_dir", type=FILE, help="Where its folder is made.  [default: results]")
+@click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
+def ab(
+    a: Path | None,
+    b: Path | None,
+    resume_dir: Path | None,
+    results_dir: Path | None,
+    rebuild: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Run two specs in turn, A B B A and again, and tell the ratio of their figures with its 95 % interval.
+
+    Drift of the machine cancels within a block. It ends when the interval is as narrow as --until-ci, after 4 blocks at
+    least, or when the blocks or the time are used up. A spec file says what `gbench launch` is told, as YAML:
+
+    \b
+      model: pix2pix_resnet_9blocks
+      batch_size: 32
+      device_count: 1
+      precision: FP32
+      steps: 200
+      set: {data.workers: 8}
+      env: {NCCL_ALGO: Ring}
+
+    \b
+    gbench ab before.yaml after.yaml
+    gbench ab fp32.yaml tf32.yaml --until-ci 0.5% --max-time 2h
+    gbench ab a.yaml b.yaml --metric memory --json
+    gbench ab --resume results/20260101T000000Z-ab-1a2b3c --max-blocks 40
+
+    Each run is a launch with its own record; no database takes them. Exit code 0: the interval is that narrow; 1: a run
+    failed; 3: inconclusive, it is not.
+    """
+    from gbench.cli.output import Terminal
+    from gbench.experiments.ab import require_possible, run_session
+    from gbench.experiments.session import read_session
+    from gbench.files import locked, make_folder
+    from gbench.runners.stopping import stoppable
+
+    if resume_dir is not None:
+        if a is not None or given["metric"] is not None or results_dir is not None:
+            raise UsageError(
+                "--resume takes all else from its session", "leave out the spec files, --metric and --results"
+            )
+        session, folder = _resumed(resume_dir, given), resume_dir
+    elif a is None or b is None:
+        raise UsageError("two spec files are needed", "give A.yaml and B.yaml, or --resume DIR; see gbench ab --help")
+    else:
+        session, folder = _begun(a, b, given, results_dir or Path("results"))
+    if dry_run:
+        _print_plan(session, folder, rebuild, as_json)
+        return
+    watcher = Terminal(quiet)
+    for text in _differences(session):
+        watcher.line(text)
+    require_possible(session, os.environ, rebuild)
+    make_folder(folder)
+    with locked(folder / ".lock", 0, f"session {folder}"), stoppable(None):
+        if resume_dir is not None:
+            session = _resumed(folder, given)  # it may have gone on until a moment ago
+        session.write(folder)
+        try:
+            session = run_session(session, folder, os.environ, watcher, rebuild)
+        except GbenchError as error:
+            _print(read_session(folder), folder, as_json)
+            hint = "what was measured is kept" if isinstance(error, Interrupted) else error.hint
+            raise type(error)(error.what, f"{hint}; gbench ab --resume {shlex.quote(str(folder))} goes on") from error
+    click.get_current_context().exit(_print(session, folder, as_json).exit_code)
+
+
+def _begun(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[Session, Path]:
+    """A new session of two spec files, and the folder that it will have."""
+    from gbench import provenance
+    from gbench.experiments.differing import spec_differences
+    from gbench.experiments.session import Asked, Session, new_session_id
+
+    session_id = new_session_id()
+    folder = (results_dir / session_id).absolute()
+    asked = {"metric": "throughput", "until_ci": UNTIL_CI, "max_blocks": MAX_BLOCKS, "max_time_s": None}
+    one, other = (_resolved(path, folder) for path in (a, b))
+    session = Session(
+        session_id=session_id,
+        started_utc=provenance.utc_now(),
+        command_line=one.command_line,
+        asked=Asked(**{**asked, **_said(given)}),
+        files={"A": str(a), "B": str(b)},
+        specs={"A": one, "B": other},
+        differences=tuple(map(str, spec_differences(one, other))),
+    )
+    return session, folder
+
+
+def _resolved(path: Path, folder: Path) -> RunSpec:
+    """The spec of a file, its run folders in that of the session."""
+    from gbench.settings.spec_file import read_mapping, request_of, resolve_file
+
+    values = read_mapping(path)
+    if values.get("database", False) is not False:
+        raise UsageError(f"{path}: database: no database takes runs of gbench ab", "leave it out")
+    if "results" in values:
+        raise UsageError(f"{path}: results: run folders are made in that of the session", "give gbench ab --results")
+    request = request_of(values, str(path), shlex.join(["gbench", *sys.argv[1:]]))
+    spec = resolve_file(request, str(path), os.environ).spec
+    return spec.model_copy(update={"results_dir": str(folder)})
+
+
+def _resumed(folder: Path, given: dict[str, Any]) -> Session:
+    """A session as it goes on, with what is asked anew."""
+    from gbench.experiments.session import read_session
+
+    session = read_session(folder)
+    return session.taken_up(folder.absolute(), session.asked.model_copy(update=_said(given)))
+
+
+def _said(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _differences(session: Session) -> list[str]:
+    same = ["A and B do not differ: what is measured is how well this machine tells 1 from noise"]
+    return [f"A -> B          {text}" for text in session.differences] or same
+
+
+def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) -> None:
+    """Both sides as `gbench launch --dry-run` tells them, what differs, and what will end it."""
+    from gbench.cli.output import print_json
+    from gbench.cli.run_options import planned
+    from gbench.settings.resolve import all_from
+
+    plans = {}
+    for side, spec in session.specs.items():
+        spec, request = planned(all_from(spec, "session"), rebuild)
+        plans[side] = {"file": session.files[side], "spec": spec.model_dump(mode="json"), "request": request}
+    asked = session.asked.model_dump()
+    if as_json:
+        print_json({"sides": plans, "differences": session.differences, "asked": asked, "session": str(folder)})
+        return
+    for side, plan in plans.items():
+        click.echo(f"# {side}, {plan['file']}: the exact request; nothing was started")
+        click.echo(json.dumps(plan["request"], indent=2))
+    click.echo("# what differs")
+    for text in _differences(session):
+        click.echo(text)
+    click.echo("# runs A B B A in blocks, until")
+    for name, value in asked.items():
+        click.echo(f"{name:<14}{'-' if value is None else value}")
+    click.echo(f"{'next run':<14}{session.next_side} of block {session.blocks + 1}, in {folder}")
+
+
+def _print(session: Session, folder: Path, as_json: bool) -> Found:
+    """What a session has come to."""
+    from gbench.cli.output import print_json
+    from gbench.compare.written import cause_json
+    from gbench.experiments.ab import found_in
+
+    found = found_in(session)
+    if as_json:
+        ratio = found.ratio and {**asdict(found.ratio), "half_width": found.ratio.half_width}
+        print_json(
+            {
+                "sentence": found.sentence,
+                "exit_code": int(found.exit_code),
+                "metric": found.metric.name,
+                "ratio": ratio,
+                "reached": found.reached,
+                "asked": session.asked.model_dump(),
+                "sides": {
+                    side: {"file": session.files[side], "median": found.medians.get(side), "unit": found.units[side]}
+                    for side in session.files
+                },
+                "differences": session.differences,
+                "differences_of_records": [cause_json(cause) for cause in found.causes],
+                "runs": [run.model_dump() for run in session.runs],
+                "session": str(folder),
+            }
+        )
+        return found
+    for side, value in found.medians.items():
+        runs = f"{found.runs[side]} {'run' if found.runs[side] == 1 else 'runs'}"
+        click.echo(f"{side:<16}{value:.4g} {found.units[side]}, median of {runs}; {session.files[side]}")
+    for text in _differences(session):
+        click.echo(text)
+    for cause in found.causes[:TOLD_CAUSES]:
+        click.echo(f"in the records  {cause.text}")
+    click.echo(f"{'session':<16}{folder}")
+    click.echo(found.sentence)
+    return found

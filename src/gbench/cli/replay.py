@@ -1,0 +1,130 @@
+"""`gbench replay`: a recorded run, made again and compared."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gbench.cli.run_options import Percent, variable_option
+
+if TYPE_CHECKING:
+    from gbench.experiments.replay import Replay
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("record", metavar="RECORD")
+@click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="This may differ here. Repeatable.")
+@variable_option("datasets_dir", " Variable: DATASETS_DIR.  [default: the recorded one, else data]")
+@variable_option("cndb_dir", " Variable: CNDB_DIR.  [default: cndb]")
+@variable_option("run_model_file", "  [default: the recorded one]")
+@click.option("--runner", help="docker or local.  [default: the recorded one]")
+@click.option("--rebuild", is_flag=True, help="Build the present image, in place of the recorded one.")
+@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Separate runs.")
+@click.option("--threshold", type=Percent(), default="3%", show_default=True, help="As of gbench compare.")
+@click.option("--run-sd", type=Percent(), help="As of gbench compare.")
+@click.option("--results", "results_dir", default="results", show_default=True, help="Where run folders are made.")
+@click.option("--logs", "logs_dir", default="logs", show_default=True, help="Where logs are kept beside them.")
+@click.option("--dry-run", is_flag=True, help="Print what can't be reproduced here, and what would run.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
+def replay(
+    record: str,
+    allowed: Sequence[str],
+    datasets_dir: str | None,
+    cndb_dir: str | None,
+    run_model_file: str | None,
+    runner: str | None,
+    rebuild: bool,
+    repeats: int,
+    threshold: float,
+    run_sd: float | None,
+    results_dir: str,
+    logs_dir: str,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Make the run of RECORD, a record file or a run folder, again: same seed, settings and image; then compare.
+
+    It says first what can't be reproduced here: image, device, dataset, driver, versions, code. What would make the
+    comparison meaningless is refused, unless --allow names it. Nothing is uploaded.
+
+    \b
+    gbench replay cndb/records/RECORD.yaml --dry-run
+    gbench replay results/RUN_ID --repeats 3
+    gbench replay RECORD.yaml --datasets-dir /data --allow device
+    gbench replay RECORD.yaml --runner local --allow image
+
+    Exit codes are those of gbench compare, RECORD being BASE: 0 no regression, 1 a regression or a failed run, 2 not of
+    the same thing, 3 inconclusive.
+    """
+    from gbench.cli.compare import history_of, print_comparison
+    from gbench.cli.output import Terminal, print_json
+    from gbench.compare.comparison import compare
+    from gbench.compare.sides import Run
+    from gbench.compare.written import as_json as to_json
+    from gbench.experiments.recorded import read_recorded
+    from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
+    from gbench.launch import launch
+    from gbench.settings.resolve import new_run_id
+
+    command_line = shlex.join(["gbench", *sys.argv[1:]])
+    redirect = Redirect(datasets_dir, cndb_dir, run_model_file, runner, results_dir, logs_dir, command_line)
+    planned = plan(read_recorded(record), redirect, os.environ, rebuild, allowed)
+    if dry_run:
+        _print_plan(planned, allowed, rebuild, as_json)
+        return
+    watcher = Terminal(quiet)
+    for one in planned.unlike:
+        watcher.line(f"not reproduced: {one}")
+    require_meaningful(planned, allowed)
+    finished = []
+    for number in range(repeats):
+        spec = planned.spec.model_copy(update={"run_id": new_run_id(planned.spec.model)})
+        finished.append(launch(spec, os.environ, watcher, rebuild and number == 0))
+    base = [Run(planned.recorded.record, planned.recorded.source)]
+    new = [Run(one.record, str(one.record_path)) for one in finished]
+    fields = planned.comparable(allowed)
+    history = history_of(new[0], [*base, *new], fields, None, Path(planned.spec.cndb_dir))
+    found = compare(base, new, history, threshold, fields, run_sd=run_sd)
+    then = planned.recorded.folder
+    losses = losses_said(then, finished[0].folder) if then else None
+    if as_json:
+        unlike = [one.__dict__ for one in planned.unlike]
+        runs = [str(one.folder.path) for one in finished]
+        print_json({**to_json(found), "not_reproduced": unlike, "losses": losses, "runs": runs})
+    else:
+        for one in planned.unlike:
+            click.echo(f"not reproduced: {one}")
+        for run in finished:
+            click.echo(f"run           {run.folder.path}")
+        if losses:
+            click.echo(losses)
+        print_comparison(found)
+    click.get_current_context().exit(found.exit_code)
+
+
+def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:
+    """What can't be reproduced, and what would run."""
+    from gbench.cli.output import plan_json, print_json, print_plan
+    from gbench.cli.run_options import planned as requested
+
+    resolved = planned.resolved
+    spec, request = requested(resolved, rebuild)
+    refused = planned.refused(allowed)
+    if as_json:
+        unlike = [{**one.__dict__, "refused": one in refused} for one in planned.unlike]
+        print_json({"not_reproduced": unlike, **plan_json(spec, resolved.origins, request)})
+        return
+    for one in planned.unlike:
+        click.echo(f"not reproduced: {one}" + (f"; refused without --allow {one.field}" if one in refused else ""))
+    if not planned.unlike:
+        click.echo("nothing is known that could not be reproduced here")
+    click.echo()
+    print_plan(spec, resolved.origins, request, as_json=False)

@@ -1,0 +1,167 @@
+"""`gbench sweep`: a matrix of batch sizes, device counts and precisions in one go, and one table."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gbench.cli.run_options import LAST_ARGUMENTS, bundle, given_beside, measure_options, resolved_of, run_options
+from gbench.errors import RunFailed, UsageError
+
+if TYPE_CHECKING:
+    from gbench.experiments.sweep_file import Sweep, SweepFolder
+    from gbench.experiments.sweep_matrix import Axes
+    from gbench.settings.resolve import Resolved
+
+SHOWN = {"as_json", "as_csv", "quiet", "dry_run"}  # parameters of what is shown
+
+
+class Counts(click.ParamType[list[int]]):
+    """Numbers from 1 on: `1,2,4`."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        if isinstance(value, list):
+            return value
+        parts = str(value).split(",")
+        if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} is not a list of numbers from 1 on, like 1,2,4", param, ctx)
+        return [int(part) for part in parts]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@bundle(
+    [
+        click.argument("matrix", required=False, metavar="[MODEL|MATRIX.yaml]"),
+        *LAST_ARGUMENTS,
+        click.option("--batch-sizes", type=Counts(), metavar="1,2,4", help="Total over all devices, as launch's."),
+        click.option(
+            "--per-device-batch-sizes", type=Counts(), metavar="1,2,4", help="A device's, in place of the total."
+        ),
+        click.option("--device-counts", type=Counts(), metavar="1,2,4", help="Devices of a run."),
+        click.option("--precisions", metavar="FP32,TF32", help="Of FP32, TF32, AMP and BF16."),
+        click.option("--stop-at-oom", is_flag=True, help="Try no larger batch where one was out of memory."),
+        click.option(
+            "--resume", "resume_dir", type=click.Path(path_type=Path), metavar="DIR", help="Go on with a sweep."
+        ),
+        click.option("--csv", "as_csv", is_flag=True, help="The table as CSV on stdout."),
+    ]
+)
+@measure_options
+@run_options
+def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv: bool, **given: Any) -> None:
+    """Launch MODEL once for every combination of batch size, device count and precision, and end in one table.
+
+    Its columns: throughput with its 95 % interval, scaling efficiency against 1 device, memory, MFU. --batch-sizes are
+    totals over all devices (strong scaling), --per-device-batch-sizes a device's (weak scaling). MATRIX.yaml is a spec
+    file in which batch_size or per_device_batch_size, device_count, precision and data may be lists.
+
+    A cell that can't run here is named and skipped. Out of memory is a result. A cell that fails is run once more after
+    all others; --resume runs what has not ended: what was interrupted, what was never begun, and what failed once more.
+
+    \b
+    gbench sweep pix2pix_resnet_9blocks --batch-sizes 8,16,32 --device-counts 1,2,4,8 --precisions FP32,TF32
+    gbench sweep pix2pix_resnet_9blocks gpu-performance --per-device-batch-sizes 4 --device-counts 1,2 --precisions AMP
+    gbench sweep matrix.yaml --dry-run
+    gbench sweep --resume results/20260101T000000Z-sweep-pix2pix_resnet_9blocks-1a2b3c
+
+    Exit code 0: every cell has ended, out of memory too; 1: some failed, at their last try too.
+    """
+    from gbench.cli.output import Terminal, tell_not_stored
+    from gbench.experiments.sweep import go_on, plan
+    from gbench.experiments.sweep_file import SweepFolder
+    from gbench.experiments.sweep_table import write_page
+
+    rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
+    if as_csv and as_json:
+        raise UsageError("--csv and --json contradict each other", "give one of them")
+    if resume_dir is not None:
+        if others := given_beside({"resume_dir", *SHOWN}):
+            raise UsageError("--resume takes all from its sweep folder", f"leave out {', '.join(others)}")
+        folder = SweepFolder(resume_dir.absolute())
+        planned = folder.read()
+    else:
+        axes, resolved = _asked(matrix, given)
+        planned = plan(axes, resolved.spec, stop_at_oom, os.environ, dataset_needed=not dry_run)
+        folder = SweepFolder(planned.new_path())
+    if dry_run:
+        _show(folder, planned, as_json, as_csv)
+        return
+    if resume_dir is None:
+        folder.create(planned)
+    terminal = Terminal(quiet)
+    terminal.line(f"sweep folder {folder.path}")
+    for cell in planned.cells:
+        if cell.skipped:
+            terminal.line(f"not run: {cell.place}: {cell.skipped}")
+    went = go_on(folder, os.environ, lambda: Terminal(quiet), rebuild)
+    _show(folder, went.sweep, as_json, as_csv)
+    write_page(folder, went.sweep)
+    if went.stopped is not None:
+        raise type(went.stopped)(went.stopped.what, f"{went.stopped.hint}; `{folder.resume_command}` goes on")
+    failed = sum(cell.state == "failed" for cell in went.sweep.cells)
+    try:
+        tell_not_stored(went.finished)
+    finally:  # its exit code gives way to that of a failure
+        if failed:
+            raise RunFailed(
+                f"{failed} of {len(went.sweep.cells)} cells failed", f"`{folder.resume_command}` runs them once more"
+            )
+
+
+def _asked(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
+    """What the command line, or its file, means. Raises UsageError."""
+    from gbench.experiments.sweep_matrix import SOMEWHERE, Axes, read_matrix
+    from gbench.settings.resolve import PRECISIONS, one_of
+
+    if matrix is None:
+        raise UsageError("missing argument MODEL or MATRIX.yaml", "see gbench sweep --help")
+    if matrix.endswith((".yaml", ".yml")):
+        if others := given_beside({"matrix", "stop_at_oom", "rebuild", *SHOWN}):
+            raise UsageError(f"all that {matrix} can say is said there", f"leave out {', '.join(others)}")
+        return read_matrix(Path(matrix), os.environ, shlex.join(["gbench", *sys.argv[1:]]))
+    total, each, counts, precisions = (
+        given.pop(name) for name in ("batch_sizes", "per_device_batch_sizes", "device_counts", "precisions")
+    )
+    if (total is None) == (each is None):
+        raise UsageError(
+            "batch sizes are either totals over all devices, or a device's",
+            "give --batch-sizes or --per-device-batch-sizes",
+        )
+    for name, value in (("--device-counts", counts), ("--precisions", precisions)):
+        if value is None:
+            raise UsageError(f"missing option {name}", "see gbench sweep --help")
+    resolved = resolved_of({"model": matrix, **given, **SOMEWHERE}, os.environ)
+    named = [one_of("--precisions", part.strip(), PRECISIONS) for part in precisions.split(",")]
+    axes = Axes(batch_size=total, per_device_batch_size=each, device_count=counts, precision=named)
+    return axes, resolved
+
+
+def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:
+    """The table, on stdout."""
+    from gbench.cli.output import print_json
+    from gbench.cli.table import print_table
+    from gbench.experiments.sweep_table import WORDS, Row, cells, notes, rows_of, to_json
+
+    rows = rows_of(folder, state)
+    if as_json:
+        print_json(to_json(folder, state, rows))
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(field.name for field in fields(Row))
+        writer.writerows(["" if value is None else value for value in asdict(row).values()] for row in rows)
+    else:
+        table = cells(rows)
+        print_table(table, right=range(WORDS, len(table[0])), give_way={}, left_out=(1, 9, 8, 6))
+        for note in notes(state, rows):
+            click.echo(note)
+        if folder.file.exists():  # not where it is only planned
+            click.echo(f"{'sweep':<14}{folder.path}")

@@ -1,0 +1,214 @@
+"""Two specs in turn, A B B A, until the ratio of their figures is known well enough.
+
+Each run is a launch of its own, with its run folder and its record; nothing goes into a database. Figures are read from
+the records, so that a run script which measures for itself is compared like any other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from gbench.cndb.record import Record
+from gbench.cndb.recordfile import read_record
+from gbench.compare.causes import Influence
+from gbench.compare.comparison import percent
+from gbench.compare.explain import Cause, explain
+from gbench.compare.metrics import Metric, metric_named
+from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
+from gbench.experiments.ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
+from gbench.experiments.session import ORDER, Asked, Session, SessionRun, Side
+from gbench.host import Watcher, dataset_facts, locate_dataset, make_runner
+from gbench.launch import launch
+from gbench.preflight.devices import find_gpus, require_devices
+from gbench.settings.resolve import new_run_id
+
+SIDES: tuple[Side, Side] = ("A", "B")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a session has come to.
+
+    ratio: B over A; None before the first whole block. medians: of each side's runs, of those that have any. causes:
+    what differs in the records: other work; and where the ratio is not 1, measured influences and software. What is
+    around the runs is alike, since they were made in turn.
+    """
+
+    metric: Metric
+    asked: Asked
+    ratio: Ratio | None
+    medians: dict[Side, float]
+    runs: dict[Side, int]
+    units: dict[Side, str]
+    causes: list[Cause]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the interval is as narrow as it was to be."""
+        return self.ratio is not None and self.ratio.reached(self.asked.until_ci)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 reached, 3 not."""
+        return ExitCode.OK if self.reached else ExitCode.INCONCLUSIVE
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence that can be quoted alone."""
+        if self.ratio is None:
+            return "NOTHING KNOWN YET: no block of four runs is whole"
+        ratio, figure = self.ratio, f"{self.metric.title} B/A {self.ratio.ratio:.4f}"
+        if ratio.half_width is None:
+            return f"INCONCLUSIVE: {figure}, of one block, which gives no interval"
+        said = (
+            f"{_said(self.metric, ratio)}: {figure} (95 % interval {ratio.low:.4f} to {ratio.high:.4f}), "
+            f"{ratio.blocks} blocks of A B B A"
+        )
+        if self.reached:
+            return said
+        short = f"+-{percent(ratio.half_width)} where +-{percent(self.asked.until_ci)} was asked for"
+        return f"INCONCLUSIVE, {short}: {said}; --resume with a higher --max-blocks or --max-time goes on"
+
+
+def _said(metric: Metric, ratio: Ratio) -> str:
+    """Faster, slower, or neither."""
+    if not ratio.differs:
+        return "NO DIFFERENCE told apart from noise"
+    better = (ratio.ratio > 1) == metric.higher_is_better
+    if metric.name == "throughput":
+        return f"B is {'FASTER' if better else 'SLOWER'} than A by {percent(abs(ratio.ratio - 1))}"
+    word = "higher" if ratio.ratio > 1 else "lower"
+    return f"B is {'BETTER' if better else 'WORSE'}, {percent(abs(ratio.ratio - 1))} {word} than A"
+
+
+def require_possible(session: Session, environ: Mapping[str, str], rebuild: bool) -> None:
+    """Find out before the first run what either side lacks.
+
+    Raises:
+        GbenchError: a device, the dataset or a sensible image; says of which side.
+    """
+    gpus = find_gpus()
+    for side in SIDES:
+        with of_side(side, session.files[side]):
+            spec = session.specs[side]
+            require_devices(spec, gpus)
+            dataset_facts(locate_dataset(spec))
+            make_runner(spec, environ, rebuild).describe()
+
+
+def run_session(
+    session: Session, folder: Path, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False
+) -> Session:
+    """Run what a session still lacks, and give it as it is then.
+
+    Args:
+        folder: the session's; ab.json is written there after each run.
+
+    Raises:
+        GbenchError: a run failed, or someone stopped it. What was measured is in ab.json.
+    """
+    metric = metric_named(session.asked.metric)
+    while not ended(session):
+        begun, side = time.monotonic(), session.next_side
+        spec = session.specs[side]
+        spec = spec.model_copy(update={"run_id": new_run_id(spec.model)})
+        place = len(session.used) % len(ORDER) + 1
+        watcher.line(f"block {session.blocks + 1}, run {place} of {len(ORDER)}: {side}, {session.files[side]}")
+        first = all(run.side != side for run in session.runs)
+        with of_side(side, session.files[side]):
+            finished = launch(spec, environ, watcher, rebuild and first)
+            figure = _figure(finished.record, metric, finished.record_path)
+        run = SessionRun(
+            side=side,
+            run_id=spec.run_id,
+            run_dir=str(finished.folder.path),
+            record=str(finished.record_path),
+            figure=figure,
+            wall_s=time.monotonic() - begun,
+        )
+        session = session.model_copy(update={"runs": (*session.runs, run)})
+        ratio = _ratio(session)
+        session = session.model_copy(update={"ratio": ratio})
+        session.write(folder)
+        if ratio is not None and place == len(ORDER):
+            watcher.line(_so_far(ratio, session.asked.until_ci))
+    return session
+
+
+def ended(session: Session) -> bool:
+    """Whether no further run is to be made: the interval is narrow, or the blocks or the time are used up.
+
+    A block that was begun is brought to its end.
+    """
+    if len(session.used) % len(ORDER):
+        return False
+    asked, ratio = session.asked, _ratio(session)
+    narrow = ratio is not None and ratio.reached(asked.until_ci)
+    late = asked.max_time_s is not None and session.wall_s >= asked.max_time_s
+    return narrow or late or session.blocks >= asked.max_blocks
+
+
+def found_in(session: Session) -> Found:
+    """What a session's runs say so far.
+
+    Raises:
+        UsageError: one of its records is no longer there.
+    """
+    runs = {side: [run for run in session.used if run.side == side] for side in SIDES}
+    records = {side: [_record(run) for run in runs[side]] for side in SIDES}
+    metric, ratio = metric_named(session.asked.metric), _ratio(session)
+    causes = explain(records["A"], records["B"]) if all(records.values()) else []
+    told = Influence.SOFTWARE if ratio is not None and ratio.differs else Influence.WORK
+    return Found(
+        metric=metric,
+        asked=session.asked,
+        ratio=ratio,
+        medians={side: median(run.figure for run in runs[side]) for side in SIDES if runs[side]},
+        runs={side: len(runs[side]) for side in SIDES},
+        units={side: " | ".join(sorted({metric.unit_in(record) for record in records[side]})) for side in SIDES},
+        causes=[cause for cause in causes if cause.influence <= told],
+    )
+
+
+@contextmanager
+def of_side(side: Side, file: str) -> Iterator[None]:
+    """Say of an expected failure in here which side it is of; to be stopped is of neither."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except GbenchError as error:
+        raise type(error)(f"{side} ({file}): {error.what}", error.hint) from error
+
+
+def _ratio(session: Session) -> Ratio | None:
+    logs = block_logs([run.figure for run in session.used])
+    return ratio_of(logs) if logs else None
+
+
+def _figure(record: Record, metric: Metric, where: Path) -> float:
+    reading = metric.read(record)
+    if reading is None:
+        raise RunFailed(f"the record {where} does not say {metric.name}", "begin a session with another --metric")
+    return reading.value
+
+
+def _record(run: SessionRun) -> Record:
+    try:
+        return read_record(Path(run.record))
+    except RecordError as error:
+        raise UsageError(error.what, "a session is told by its records: put it back, or begin a new session") from error
+
+
+def _so_far(ratio: Ratio, until_ci: float) -> str:
+    """A line of progress after a block."""
+    said = f"after {ratio.blocks} {'block' if ratio.blocks == 1 else 'blocks'}: B/A {ratio.ratio:.4f}"
+    if ratio.half_width is None:
+        return said
+    least = "" if ratio.blocks >= LEAST_BLOCKS else f", and {LEAST_BLOCKS} blocks at least"
+    return f"{said} +-{percent(ratio.half_width)}; wanted +-{percent(until_ci)}{least}"

@@ -1,0 +1,199 @@
+"""A recorded run, made again: with what is this machine's own in place of what was the other's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gbench import provenance
+from gbench.compare.comparable import IMAGE, fields
+from gbench.errors import GbenchError, UsageError
+from gbench.experiments.recorded import Recorded
+from gbench.experiments.reproducible import Unlike, unlike
+from gbench.paths import project_file
+from gbench.preflight.devices import find_gpus
+from gbench.runfolder import RunFolder
+from gbench.settings.resolve import (
+    DEFAULT_CNDB_DIR,
+    DEFAULT_DATASETS_DIR,
+    RUNNERS,
+    Resolved,
+    all_from,
+    cache_dir_of,
+    check_spec,
+    new_run_id,
+    one_of,
+    visible_devices,
+)
+from gbench.settings.spec import VARIABLE_FIELDS, RunSpec
+
+OF_THIS_MACHINE = (
+    *("run_id", "runner", "database", "image", "from_image", "dockerfile", "datasets_dir", "cndb_dir"),
+    *("run_model_file", "config_dir", "results_dir", "logs_dir", "cache_dir", "command_line", "cuda_visible_devices"),
+)
+RUN_SCRIPT = "run_script"  # may be allowed to differ, and is no field of a comparison
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """What the command line says of this machine; None where it says nothing."""
+
+    datasets_dir: str | None = None
+    cndb_dir: str | None = None
+    run_model_file: str | None = None
+    runner: str | None = None
+    results_dir: str = "results"
+    logs_dir: str = "logs"
+    command_line: str = ""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The run to be made, and what is known to be otherwise than in the record.
+
+    image_may_differ: in name, where the recorded image runs by its id; or since --rebuild asks for another one.
+    """
+
+    recorded: Recorded
+    spec: RunSpec
+    unlike: list[Unlike]
+    image_may_differ: bool
+
+    @property
+    def resolved(self) -> Resolved:
+        """The spec, and what of it is the record's."""
+        resolved, then = all_from(self.spec, "record"), self.recorded.spec
+        here = [name for name in OF_THIS_MACHINE if getattr(self.spec, name) != getattr(then, name)]
+        here += [variable for variable, field in VARIABLE_FIELDS.items() if field in here]
+        return Resolved(self.spec, resolved.origins | dict.fromkeys(here, "this machine"))
+
+    def refused(self, allowed: Collection[str]) -> list[Unlike]:
+        """What would make the comparison meaningless."""
+        return [one for one in self.unlike if one.refused and one.field not in allowed]
+
+    def comparable(self, allowed: Collection[str]) -> list[str]:
+        """The fields in which the records may differ."""
+        return [*(name for name in allowed if name != RUN_SCRIPT), *([IMAGE] if self.image_may_differ else [])]
+
+
+def plan(
+    recorded: Recorded, redirect: Redirect, environ: Mapping[str, str], rebuild: bool, allowed: Collection[str]
+) -> Replay:
+    """Decide on the run, and look at what this machine has for it. Starts nothing.
+
+    Args:
+        rebuild: build the present image in place of the recorded one. allowed: fields that may differ.
+
+    Raises:
+        UsageError: there is no such field, no run script here, or a value that can't be.
+    """
+    known = {*fields(recorded.record), "hyper_params", RUN_SCRIPT}
+    if strange := [name for name in allowed if name not in known]:
+        raise UsageError(f"--allow {strange[0]!r} is no field of the record", f"take of {', '.join(sorted(known))}")
+    spec = _here(recorded, redirect, environ)
+    gpus = find_gpus()
+    found = unlike(recorded, spec, gpus)
+    image: Unlike | None = None
+    if recorded.spec.runner != spec.runner:
+        image = Unlike(IMAGE, _image_name(recorded), f"runner {spec.runner}", refused=True)
+    elif spec.runner == "docker" and rebuild:
+        image = Unlike(IMAGE, _image_name(recorded), "built from the present sources")
+    elif spec.runner == "docker":
+        here, why = _image_here(recorded)
+        if here is not None:
+            spec = spec.model_copy(update={"image": here, "from_image": None})
+        else:
+            image = Unlike(IMAGE, _image_name(recorded), why, refused=True)
+    check_spec(spec)
+    image_may_differ = spec.runner == "docker" and (rebuild or image is None)
+    return Replay(recorded, spec, [*([image] if image else []), *found], image_may_differ)
+
+
+def require_meaningful(replay: Replay, allowed: Collection[str]) -> None:
+    """Raises UsageError: the comparison that is to follow would mean nothing."""
+    if refused := replay.refused(allowed):
+        options = " ".join(f"--allow {one.field}" for one in refused)
+        image = ", or --rebuild for an image of the present sources" if refused[0].field == IMAGE else ""
+        raise UsageError(
+            f"the run would not be of the same thing as {replay.recorded.source}: {'; '.join(map(str, refused))}",
+            f"if that is meant, give {options}{image}",
+        )
+
+
+def losses_said(then: RunFolder, here: RunFolder) -> str | None:
+    """From which step on the losses of two runs differ, by rank 0; None where one has no steps."""
+    both = then.steps(0), here.steps(0)
+    count = min(map(len, both))
+    if not count:
+        return None
+    for one, other in zip(*both, strict=False):
+        if one.losses != other.losses:
+            return f"losses differ from step {one.step} on"
+    return f"losses of {count} steps equal to the last digit"
+
+
+def _here(recorded: Recorded, redirect: Redirect, environ: Mapping[str, str]) -> RunSpec:
+    """The recorded spec with this machine's paths."""
+    then = recorded.spec
+    runner = one_of("--runner", redirect.runner, RUNNERS) if redirect.runner else then.runner
+    datasets = redirect.datasets_dir or environ.get("DATASETS_DIR")
+    if not datasets:
+        datasets = then.datasets_dir if Path(then.datasets_dir).is_dir() else DEFAULT_DATASETS_DIR
+    there = Path(then.dockerfile).is_file(), Path(then.config_dir).is_dir()
+    return then.model_copy(
+        update={
+            "run_id": new_run_id(then.model),
+            "runner": runner,
+            "database": None,
+            "datasets_dir": _absolute(datasets),
+            "dataset_subdir": "",
+            "cndb_dir": _absolute(redirect.cndb_dir or environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR),
+            "run_model_file": _run_script(recorded, redirect.run_model_file),
+            "dockerfile": then.dockerfile if there[0] else str(project_file("Dockerfile")),
+            "config_dir": then.config_dir if there[1] else str(project_file("configs")),
+            "results_dir": _absolute(redirect.results_dir),
+            "logs_dir": _absolute(redirect.logs_dir),
+            "cache_dir": cache_dir_of(None, environ)[0],
+            "command_line": redirect.command_line,
+            "cuda_visible_devices": visible_devices(then.device, runner, environ),
+        }
+    )
+
+
+def _run_script(recorded: Recorded, given: str | None) -> str:
+    """The run script: the one given; else the recorded one or the project's of that name, what is unchanged first."""
+    then, sha256 = Path(recorded.spec.run_model_file), recorded.extra("run_script_sha256")
+    own = project_file(f"scripts/{then.name}")
+    places = [Path(given).expanduser().resolve()] if given else [path for path in (then, own) if path.is_file()]
+    if not places:
+        raise UsageError(f"the run script {then} is not here", "give it with --run-model-file")
+    return str(next((path for path in places if provenance.file_sha256(path) == sha256), places[0]))
+
+
+def _image_here(recorded: Recorded) -> tuple[str | None, str]:
+    """The id of the recorded image where this machine has it; else why not."""
+    from gbench.runners.engine import connect
+    from gbench.runners.image import find_image
+
+    said = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
+    names = [name for name in (said.get("image_id"), *(said.get("image_digests") or [])) if isinstance(name, str)]
+    if not names:
+        return None, "which one is not known: the record holds no id of it"
+    try:
+        client = connect()
+        image = next((image for name in names if (image := find_image(client, name)) is not None), None)
+    except GbenchError as error:
+        return None, f"not known ({error.what})"
+    pull = f"; docker pull {names[1]} may fetch it" if len(names) > 1 else ""
+    return (str(image.id), "") if image is not None else (None, f"not on this machine{pull}")
+
+
+def _image_name(recorded: Recorded) -> str:
+    said: dict[str, Any] = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
+    return " ".join(str(part) for part in (said.get("name"), said.get("image_id")) if part) or "not said"
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())

@@ -1,0 +1,133 @@
+"""A sweep: every cell of a matrix as a launch of its own, one after the other, and on from where it was stopped."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gbench.cndb import upload
+from gbench.errors import GbenchError, Interrupted, OutOfMemory
+from gbench.experiments.sweep_file import ENDED, Attempt, Cell, Sweep, SweepFolder
+from gbench.experiments.sweep_matrix import Axes, images_of, require_some, why_not
+from gbench.host import Watcher, locate_dataset
+from gbench.launch import Finished, launch
+from gbench.preflight.devices import find_gpus
+from gbench.runners.local import wait_for_end
+from gbench.runners.stopping import stoppable
+from gbench.settings.resolve import new_run_id
+from gbench.settings.spec import RunSpec
+
+
+@dataclass
+class Went:
+    """How a session of a sweep went. finished: runs that ended well; stopped: what ended it before its last cell."""
+
+    sweep: Sweep
+    finished: list[Finished] = field(default_factory=list)
+    stopped: GbenchError | None = None
+
+
+def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str], dataset_needed: bool) -> Sweep:
+    """The cells of a sweep, those that can't run here skipped. Starts nothing and writes nothing.
+
+    Args:
+        base: what all cells have in common. dataset_needed: it must be there.
+
+    Raises:
+        GbenchError: what stands in the way of all cells.
+    """
+    if base.database is not None:
+        upload.config_of_run(base.database, Path(base.cndb_dir), environ)
+    base = locate_dataset(base, required=dataset_needed)
+    places = axes.places(base.config.data.source)
+    gpus, images = find_gpus(), images_of(base)
+    reasons = [why_not(place, base, gpus, images) for place in places]
+    require_some(places, reasons)
+    cells = [
+        Cell(place=place, skipped=None if reason is None else reason.what)
+        for place, reason in zip(places, reasons, strict=True)
+    ]
+    return Sweep(scaling=axes.scaling, stop_at_oom=stop_at_oom, spec=base, cells=cells)
+
+
+def go_on(
+    folder: SweepFolder, environ: Mapping[str, str], new_watcher: Callable[[], Watcher], rebuild: bool = False
+) -> Went:
+    """Run every cell that has not ended; one that fails is run once more, after all others.
+
+    A cell that had failed before this session is run once. What ends the sweep before its last cell (someone asks to
+    stop; something that every other cell would miss too) is in the result.
+
+    Args:
+        new_watcher: gives someone to look on at the next run. rebuild: build the image anew, before the first.
+
+    Raises:
+        InfrastructureError: the folder is no sweep's, is in use, or can't be written.
+    """
+    with folder.taken(), stoppable(None):
+        went = Went(folder.read())
+        todo = deque(cell for cell in went.sweep.cells if cell.state not in ENDED)
+        try:
+            for cell in todo:
+                if cell.state == "running":
+                    wait_for_end(folder.run(cell.attempts[-1]).path)
+            while todo:
+                cell = todo.popleft()
+                had_failed = cell.state == "failed"
+                if not _skipped_for_memory(cell, went.sweep):
+                    watcher = new_watcher()
+                    watcher.line(f"cell {went.sweep.cells.index(cell) + 1} of {len(went.sweep.cells)}: {cell.place}")
+                    _attempt(cell, went, folder, environ, watcher, rebuild and not went.finished)
+                folder.write(went.sweep)
+                if cell.state == "failed" and not had_failed:
+                    todo.append(cell)
+        except GbenchError as error:
+            went.stopped = error
+            folder.write(went.sweep)
+    return went
+
+
+def _attempt(
+    cell: Cell, went: Went, folder: SweepFolder, environ: Mapping[str, str], watcher: Watcher, rebuild: bool
+) -> None:
+    """Run a cell, and note what became of it.
+
+    Raises:
+        GbenchError: someone asked to stop, or the run did not begin: no other cell's would.
+    """
+    base = went.sweep.spec
+    run_id = new_run_id(base.model)
+    spec = cell.place.spec(base).model_copy(update={"run_id": run_id, "results_dir": str(folder.path)})
+    cell.attempts.append(attempt := Attempt(run=run_id))
+    try:
+        folder.write(went.sweep)
+        finished = launch(spec, environ, watcher, rebuild)
+        attempt.state, attempt.record = "done", str(finished.record_path)
+        went.finished.append(finished)
+    except Interrupted:
+        raise
+    except GbenchError as error:
+        attempt.state, attempt.reason = "out_of_memory" if isinstance(error, OutOfMemory) else "failed", str(error)
+        if folder.run(attempt).read("host.json") is None:  # written when all is there that a run needs
+            raise
+        watcher.line(f"{attempt.state.replace('_', ' ')}: {error}")
+    finally:
+        if attempt.state == "running":
+            attempt.state = "interrupted"
+
+
+def _skipped_for_memory(cell: Cell, sweep: Sweep) -> bool:
+    """Whether a cell is left out because a smaller batch was out of memory already; notes it."""
+    place = cell.place
+    too_large = [
+        other.place.batch_size
+        for other in sweep.cells
+        if other.state == "out_of_memory"
+        and other.place.batch_size < place.batch_size
+        and other.place.model_copy(update={"batch_size": place.batch_size}) == place
+    ]
+    if sweep.stop_at_oom and too_large:
+        cell.skipped = f"batch {min(too_large)} was out of memory already"
+    return cell.skipped is not None

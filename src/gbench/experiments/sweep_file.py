@@ -1,0 +1,144 @@
+"""The sweep folder: `sweep.json`, which says how far each cell has got, and below it the run folders of all cells.
+
+results/<utc>-sweep-<model>-<id>/
+    sweep.json    written anew, whole, whenever a cell begins or ends; its reader is here
+    sweep.md      the table, once the sweep has ended or was stopped
+    .lock         held while the sweep goes on
+    <utc>-<model>-<id>/    a run folder for each attempt at a cell
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gbench.errors import InfrastructureError
+from gbench.experiments.sweep_matrix import Place, Scaling
+from gbench.files import cant_write, locked, write_atomically
+from gbench.runfolder import RunFolder
+from gbench.settings.catalog import first_problem
+from gbench.settings.resolve import new_run_id
+from gbench.settings.spec import RunSpec
+
+State = Literal["waiting", "running", "interrupted", "failed", "done", "out_of_memory", "skipped"]
+ENDED: tuple[State, ...] = ("done", "out_of_memory", "skipped")  # what is not run again
+
+
+class Attempt(BaseModel):
+    """One run of a cell. run: name of its run folder. state: `running` also where gbench was killed meanwhile."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: str
+    state: Literal["running", "interrupted", "failed", "done", "out_of_memory"] = "running"
+    reason: str | None = None  # why it was not done
+    record: str | None = None  # the record's file
+
+
+class Cell(BaseModel):
+    """A place of the matrix, and what became of it. skipped: why it is not run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    place: Place
+    skipped: str | None = None
+    attempts: list[Attempt] = Field(default_factory=list)
+
+    @property
+    def state(self) -> State:
+        """How far it has got."""
+        if self.skipped is not None:
+            return "skipped"
+        return self.attempts[-1].state if self.attempts else "waiting"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was skipped, or not done."""
+        return self.skipped or (self.attempts[-1].reason if self.attempts else None)
+
+
+class Sweep(BaseModel):
+    """What sweep.json says. spec: what all cells have in common, in a place of no meaning."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    scaling: Scaling
+    stop_at_oom: bool
+    spec: RunSpec
+    cells: list[Cell]
+
+    def new_path(self) -> Path:
+        """A folder for it that is not there yet, beside the run folders."""
+        return Path(self.spec.results_dir) / new_run_id(f"sweep-{self.spec.model}")
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The files of one sweep, by name."""
+
+    path: Path
+
+    def create(self, sweep: Sweep) -> None:
+        """Make the folder, and write the sweep into it.
+
+        Raises:
+            InfrastructureError: it can't be made (also when it is there already).
+        """
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise cant_write(self.path, error) from error
+        self.write(sweep)
+
+    @property
+    def file(self) -> Path:
+        """Where the state of the sweep is."""
+        return self.path / "sweep.json"
+
+    @property
+    def page(self) -> Path:
+        """Where its table is."""
+        return self.path / "sweep.md"
+
+    @property
+    def resume_command(self) -> str:
+        """How to go on with this sweep."""
+        return f"gbench sweep --resume {self.path}"
+
+    def run(self, attempt: Attempt) -> RunFolder:
+        """The run folder of an attempt."""
+        return RunFolder(self.path / attempt.run)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """This process alone goes on with the sweep. Raises InfrastructureError where another one does."""
+        with locked(self.path / ".lock", 0, f"sweep folder {self.path}"):
+            yield
+
+    def write(self, sweep: Sweep) -> None:
+        """Write how far the sweep has got. Raises InfrastructureError: the disk refuses it."""
+        write_atomically(self.file, sweep.model_dump_json(indent=2) + "\n")
+
+    def read(self) -> Sweep:
+        """How far the sweep has got.
+
+        Raises:
+            InfrastructureError: no sweep folder, a broken file, or one of another version.
+        """
+        try:
+            return Sweep.model_validate_json(self.file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InfrastructureError(f"{self.path} has no sweep.json", "give the folder of a gbench sweep") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise InfrastructureError(f"{self.file} can't be read ({error})", "start the sweep anew") from error
+        except ValidationError as error:
+            raise InfrastructureError(
+                f"{self.file} is not a sweep that this gbench reads ({first_problem(error):.200})",
+                "use the gbench version that wrote it, or start the sweep anew",
+            ) from error

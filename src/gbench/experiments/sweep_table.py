@@ -1,0 +1,192 @@
+"""The one table of a sweep: speed, scaling efficiency, memory and MFU of every cell, for people and for programs.
+
+Figures are those of each cell's record, made of its run folder. What is not known is None, shown as "-".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from gbench.cndb.from_run import record_of
+from gbench.compare.metrics import METRICS, THROUGHPUT
+from gbench.experiments.sweep_file import Cell, State, Sweep, SweepFolder
+from gbench.experiments.sweep_matrix import Scaling
+from gbench.files import write_atomically
+
+MEMORY = next(metric for metric in METRICS if metric.name == "memory")
+NOTHING = "-"
+WORDS = 3  # the first columns of the table; figures come after
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell and its figures; shares of 1.
+
+    batch_size: total over all devices. data: the source that ran, where something did. throughput: of all devices in
+    `unit`, low and high its 95 % interval. steady: whether step times had settled.
+    scaling_efficiency: throughput a device, of that of one device. memory_gib: peak of a rank, on its GPU,
+    or without one resident on the host. *_flop_share: model FLOP/s (MFU), of what was measured on the device and of
+    what its data sheet promises, both in the run's precision.
+    """
+
+    precision: str
+    device_count: int
+    batch_size: int
+    data: str
+    state: State
+    attempts: int
+    throughput: float | None = None
+    unit: str | None = None
+    low: float | None = None
+    high: float | None = None
+    steady: bool | None = None
+    scaling_efficiency: float | None = None
+    memory_gib: float | None = None
+    measured_flop_share: float | None = None
+    data_sheet_flop_share: float | None = None
+    reason: str | None = None
+    run: str | None = None
+    record: str | None = None
+
+
+def rows_of(folder: SweepFolder, sweep: Sweep) -> list[Row]:
+    """A row for each cell, in the order of the sweep.
+
+    Raises:
+        GbenchError: the run folder of a cell that is done is no more, or broken.
+    """
+    rows = [_row(folder, cell) for cell in sweep.cells]
+    return [replace(row, scaling_efficiency=_efficiency(row, rows, sweep.scaling)) for row in rows]
+
+
+def _row(folder: SweepFolder, cell: Cell) -> Row:
+    row = Row(**cell.place.model_dump(), state=cell.state, attempts=len(cell.attempts), reason=cell.reason)
+    if not cell.attempts:
+        return row
+    last = cell.attempts[-1]
+    row = replace(row, run=str(folder.run(last).path), record=last.record)
+    if last.state != "done":
+        return row
+    record = record_of(folder.run(last))
+    perf, throughput, memory = record.perf_data or {}, THROUGHPUT.read(record), MEMORY.read(record)
+    interval, limits = perf.get("throughput_interval") or {}, perf.get("limits") or {}
+    return replace(
+        row,
+        data=(record.hyper_params or {}).get("data_source", row.data),
+        throughput=None if throughput is None else throughput.value,
+        unit=perf.get("throughput_unit"),
+        low=interval.get("low"),
+        high=interval.get("high"),
+        steady=perf.get("steady_state"),
+        memory_gib=None if memory is None else memory.value,
+        measured_flop_share=limits.get("measured_flop_share"),
+        data_sheet_flop_share=limits.get("data_sheet_flop_share"),
+    )
+
+
+def _efficiency(row: Row, rows: Sequence[Row], scaling: Scaling) -> float | None:
+    """Throughput a device over that of one device at the same total batch (strong) or batch a device (weak)."""
+    batch = row.batch_size if scaling == "strong" else row.batch_size // row.device_count
+    alone = next(
+        (
+            one.throughput
+            for one in rows
+            if (one.device_count, one.batch_size, one.precision, one.data) == (1, batch, row.precision, row.data)
+        ),
+        None,
+    )
+    return row.throughput / row.device_count / alone if row.throughput and alone else None
+
+
+def cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Headings, and each row as text: WORDS columns of words, then figures."""
+    sheet = _by_data_sheet(rows)
+    units = {row.unit for row in rows if row.unit} or {"img/s"}
+    headings = ["precision", "data", "state", "devices", "batch", units.pop() if len(units) == 1 else "throughput"]
+    table = [[*headings, "95 %", "scaling", "GiB", "MFU"]]
+    for row in rows:
+        mfu = row.data_sheet_flop_share if sheet else row.measured_flop_share
+        table.append(
+            [
+                *(row.precision, row.data, _words(row.state), str(row.device_count), str(row.batch_size)),
+                NOTHING if row.throughput is None else f"{row.throughput:.4g}",
+                _half_width(row),
+                _share(row.scaling_efficiency),
+                NOTHING if row.memory_gib is None else f"{row.memory_gib:.3g}",
+                _share(mfu),
+            ]
+        )
+    return table
+
+
+def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
+    """What the figures are, and why others are not there."""
+    said = []
+    if any(row.throughput for row in rows):
+        same = "total batch" if sweep.scaling == "strong" else "batch a device"
+        peak = "its data sheet" if _by_data_sheet(rows) else "what it was measured to do"
+        memory = "on its device" if sweep.spec.device == "cuda" else "resident on the host"
+        shared = ", though all share the cores of one processor" if sweep.spec.device == "cpu" else ""
+        said = [
+            f"batch: total over all devices; 95 %: half the interval of the throughput; GiB: peak of a rank, {memory}",
+            f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
+            f"MFU: share of a device's peak by {peak}, in the precision of the run",
+        ]
+    restless = [str(cell.place) for cell, row in zip(sweep.cells, rows, strict=True) if row.steady is False]
+    if restless:
+        said.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
+    alike: dict[tuple[str, str], list[Cell]] = {}
+    for cell in sweep.cells:
+        if cell.reason is not None:
+            alike.setdefault((_words(cell.state), cell.reason), []).append(cell)
+    for (state, reason), told in alike.items():
+        more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+        said.append(f"{told[0].place}{more}: {state}: {reason}")
+    return said
+
+
+def write_page(folder: SweepFolder, sweep: Sweep) -> None:
+    """Write what was swept, the table and the notes as a page. Raises GbenchError: as `rows_of`, or the disk."""
+    rows = rows_of(folder, sweep)
+    headings, *texts = cells(rows)
+    lines = [f"# {folder.path.name}", "", f"    {sweep.spec.command_line}", ""]
+    rule = ["---"] * WORDS + ["--:"] * (len(headings) - WORDS)
+    lines += ["| " + " | ".join(row) + " |" for row in (headings, rule, *texts)]
+    lines += ["", *(f"- {note}" for note in notes(sweep, rows))]
+    write_atomically(folder.page, "\n".join(lines) + "\n")
+
+
+def to_json(folder: SweepFolder, sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
+    """All of it. common: what the specs of all cells have in common."""
+    places = {"run_id", "batch_size", "device_count", "precision"}
+    return {
+        "sweep": str(folder.path),
+        "model": sweep.spec.model,
+        "device": sweep.spec.device,
+        "scaling": sweep.scaling,
+        "stop_at_oom": sweep.stop_at_oom,
+        "cells": [asdict(row) for row in rows],
+        "common": sweep.spec.model_dump(mode="json", exclude=places),
+    }
+
+
+def _by_data_sheet(rows: Sequence[Row]) -> bool:
+    """Whether a data sheet says the peak of all that was measured."""
+    measured = [row for row in rows if row.throughput is not None]
+    return bool(measured) and all(row.data_sheet_flop_share is not None for row in measured)
+
+
+def _words(state: State) -> str:
+    return state.replace("_", " ")
+
+
+def _half_width(row: Row) -> str:
+    if row.throughput is None or row.low is None or row.high is None:
+        return NOTHING
+    return f"±{(row.high - row.low) / 2 / row.throughput:.1%}"
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0%}"

@@ -1,0 +1,63 @@
+"""Quantities as a person writes them, on a command line or in a spec file; and variables of a run script.
+
+Imports nothing of weight: `gbench --help` loads this.
+"""
+
+from __future__ import annotations
+
+import re
+
+SPAN = "a time span like 90s, 15m or 2h"
+SHARE = "a percentage like 1%"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# launch.sh's variables by the option, or key of a spec file, that stands for them
+VARIABLE_OF = {
+    "image": "CONT",
+    "dataset": "DATASETS",
+    "datasets_dir": "DATASETS_DIR",
+    "cndb_dir": "CNDB_DIR",
+    "code_link": "CODE_LINK",
+    "run_model_file": "RUN_MODEL_FILE",
+    "dockerfile": "DOCKERFILE",
+    "config": "CONFIG",
+}
+# What gbench tells the run script, or the container, itself: a run with others would not be the one that is recorded.
+# OMP_NUM_THREADS, which it sets too where nothing does, is for the user to set.
+RUNS_OWN = frozenset(
+    [
+        *("MODEL", "BATCH_SIZE", "DEVICE_COUNT", "PRECISION", "NODES", "DEVICE", "DATASETS", "DATASETS_DIR"),
+        *("DATA_DIR", "CONFIG", "CODE_LINK", "RUN_DIR", "BENCHMARK_LOG", "TORCHRUN", "PYTHONUNBUFFERED"),
+        *("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "HOME", "USER", "LOGNAME"),
+    ]
+)
+
+
+def seconds(text: str) -> float | None:
+    """Seconds of SPAN: `90`, `90s`, `15m`, `2h`; None where it is none, or none at all."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or float(match[1]) == 0:
+        return None
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def share(text: str) -> float | None:
+    """A share of 1 from SHARE: `1%`, `0.5 %`; None where it is none, or not between 0 and 100."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text)
+    return float(match[1]) / 100 if match and 0 < float(match[1]) < 100 else None
+
+
+def ignore_check(text: str) -> bool | None:
+    """launch.sh's sixth argument; None where it is neither."""
+    if text.lower() in ("false", "0", "no", ""):
+        return False
+    return True if text.lower() in ("true", "1", "yes", "ignore_check") else None
+
+
+def problem_of_variable(name: str, value: str) -> str | None:
+    """Why a run script can't be given this variable, after its name; None where it can."""
+    if not VARIABLE.fullmatch(name):
+        return "is no name of a variable"
+    if name in RUNS_OWN:
+        return "is set by the run itself"
+    return "holds a NUL" if "\0" in value else None

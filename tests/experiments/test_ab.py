@@ -1,0 +1,219 @@
+"""`gbench ab` as a user runs it, on a run script that is done in a moment and says what it is told to say."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from support import Answer
+
+from gbench.cndb.recordfile import read_record
+from gbench.experiments.session import read_session
+
+# RATE: what it measures. At run number FAILS of a session it fails, at HANGS it never ends.
+SCRIPT = """
+number=$(ls -d "$(dirname "$RUN_DIR")"/*pix2pix* | wc -l)
+[ "$number" = "${FAILS:-}" ] && exit 9
+[ "$number" = "${HANGS:-}" ] && echo hangs && sleep 1000
+echo "network:mine, batch size:$BATCH_SIZE, device count:$DEVICE_COUNT, dpf mode:Single, precision:$PRECISION, \
+throughput:$RATE samples/s, device:Card X, dataset:$DATASETS" >> "$BENCHMARK_LOG"
+"""
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(facades: Path, tmp_path: Path) -> Write:
+    """Writes a spec file of a run that measures `rate`."""
+    script = tmp_path / "mine.sh"
+    script.write_text(SCRIPT)
+
+    def write(name: str, rate: float, **more: object) -> Path:
+        values = {
+            "model": "pix2pix_resnet_9blocks",
+            "batch_size": 4,
+            "device_count": 1,
+            "precision": "FP32",
+            "device": "cpu",
+            "runner": "local",
+            "datasets_dir": str(facades),
+            "dataset": "synthetic",
+            "run_model_file": str(script),
+            "env": {"RATE": str(rate)},
+        }
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump({**values, **more}))
+        return path
+
+    return write
+
+
+def the_session(tmp_path: Path) -> Path:
+    (folder,) = (tmp_path / "results").iterdir()
+    return folder
+
+
+def test_the_ratio_of_two_specs(gbench: Callable[..., Answer], write: Write, tmp_path: Path) -> None:
+    a, b = write("a.yaml", 100), write("b.yaml", 105, batch_size=8)
+    answer = gbench("ab", a, b, "--json")
+    assert answer.code == 0, answer.err
+    said = answer.json
+    assert said["ratio"]["ratio"] == pytest.approx(1.05)
+    assert 1.049 < said["ratio"]["low"] < 1.05 < said["ratio"]["high"] < 1.051
+    assert said["reached"] and said["sentence"].startswith("B is FASTER than A by 5%: throughput B/A 1.0500")
+    assert (said["sides"]["A"]["median"], said["sides"]["B"]["median"], said["sides"]["A"]["unit"]) == (
+        *(100, 105),
+        "samples/s",
+    )
+    assert "batch_size: 4 -> 8 (other work)" in said["differences"]
+    assert {"batch_size", "variables given with --env"} <= {one["field"] for one in said["differences_of_records"]}
+    assert "A -> B          batch_size: 4 -> 8 (other work)" in answer.err
+
+    session = read_session(the_session(tmp_path))
+    assert "".join(run.side for run in session.runs) == "ABBA" * 4
+    assert said["session"] == str(the_session(tmp_path))
+    for run in session.runs:
+        record = read_record(Path(run.record))
+        assert record.run_id == run.run_id == Path(run.run_dir).name
+        assert (record.perf_data or {})["throughput"] == run.figure
+        assert (record.extra or {})["env"] == {"RATE": {"A": "100", "B": "105"}[run.side]}
+    assert not list((tmp_path / "cndb").glob("*.sqlite"))
+
+
+def test_blocks_used_up_are_inconclusive_and_resume_goes_on(
+    gbench: Callable[..., Answer], write: Write, tmp_path: Path
+) -> None:
+    a, b = write("a.yaml", 100), write("b.yaml", 100)
+    answer = gbench("ab", a, b, "--max-blocks", 1, "-q")
+    assert answer.code == 3
+    assert answer.out.splitlines()[-1].startswith("INCONCLUSIVE: throughput B/A 1.0000, of one block")
+    assert "A and B do not differ" in answer.out
+    assert answer.err == ""
+    b.unlink()  # the session has it
+    again = gbench("ab", "--resume", the_session(tmp_path), "--max-blocks", 2, "--json")
+    assert again.code == 3
+    assert again.json["sentence"].startswith("INCONCLUSIVE, +-")
+    assert "NO DIFFERENCE told apart from noise" in again.json["sentence"]
+    assert len(again.json["runs"]) == 8
+
+
+def test_a_run_that_fails_ends_the_session_and_says_whose(
+    gbench: Callable[..., Answer], write: Write, tmp_path: Path
+) -> None:
+    a, b = write("a.yaml", 100), write("b.yaml", 100, env={"RATE": "100", "FAILS": "2"})
+    answer = gbench("ab", a, b)
+    assert answer.code == 1
+    last = answer.err.splitlines()[-1]
+    assert last.startswith(f"gbench: error: B ({b}): the run script ended with exit code 9")
+    assert f"gbench ab --resume {the_session(tmp_path)} goes on" in last
+    assert "NOTHING KNOWN YET" in answer.out
+    assert [run.side for run in read_session(the_session(tmp_path)).runs] == ["A"]
+
+
+def test_a_run_script_that_says_no_figure_of_that_name(gbench: Callable[..., Answer], write: Write) -> None:
+    answer = gbench("ab", write("a.yaml", 100), write("b.yaml", 100), "--metric", "energy", "-q")
+    assert answer.code == 1
+    assert "does not say energy" in answer.err
+
+
+@contextmanager
+def hanging(folder: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A session whose next run hangs; on leaving, it and all that it started must have ended."""
+    command = [sys.executable, "-m", "gbench", "ab", *map(str, arguments)]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "hangs\n" in iter(process.stderr.readline, "")
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children
+        yield process
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+
+
+def test_ctrl_c_tells_what_is_known_and_leaves_nothing_running(write: Write, tmp_path: Path) -> None:
+    a, b = write("a.yaml", 100, env={"RATE": "100", "HANGS": "5"}), write("b.yaml", 103)
+    with hanging(tmp_path, a, b) as process:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "INCONCLUSIVE: throughput B/A 1.0300, of one block" in out
+    folder = the_session(tmp_path)
+    assert err.splitlines()[-1] == (
+        f"gbench: error: stopped by Ctrl-C; what was measured is kept; gbench ab --resume {folder} goes on"
+    )
+    session = read_session(folder)
+    assert [run.side for run in session.runs] == ["A", "B", "B", "A"]
+    assert session.ratio is not None and session.ratio.ratio == pytest.approx(1.03)
+
+
+def test_a_session_that_was_killed_goes_on(gbench: Callable[..., Answer], write: Write, tmp_path: Path) -> None:
+    """Killed in the third run, whose partner would have been the fourth: the pair before it stays."""
+    a, b = write("a.yaml", 100), write("b.yaml", 103, env={"RATE": "103", "HANGS": "3"})
+    with hanging(tmp_path, a, b) as process:
+        process.kill()
+    folder = the_session(tmp_path)
+    kept = read_session(folder).runs
+    assert [run.side for run in kept] == ["A", "B"]
+    answer = gbench("ab", "--resume", folder, "--max-blocks", 1, "--json", "-q")
+    assert answer.code == 3, answer.err
+    session = read_session(folder)
+    assert session.runs[:2] == kept
+    assert "".join(run.side for run in session.used) == "ABBA"
+    assert answer.json["ratio"]["ratio"] == pytest.approx(1.03)
+
+
+def test_a_dry_run_starts_nothing(gbench: Callable[..., Answer], write: Write, tmp_path: Path) -> None:
+    a, b = write("a.yaml", 100), write("b.yaml", 100, precision="BF16")
+    said = gbench("ab", a, b, "--dry-run", "--json").json
+    assert said["differences"] == ["precision: FP32 -> BF16 (other work)"]
+    assert said["sides"]["B"]["request"]["environment"]["PRECISION"] == "BF16"
+    assert said["asked"] == {"metric": "throughput", "until_ci": 0.01, "max_blocks": 20, "max_time_s": None}
+    text = gbench("ab", a, b, "--dry-run", "--until-ci", "2%")
+    assert text.code == 0
+    assert "precision: FP32 -> BF16 (other work)" in text.out
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_side_that_can_not_run_is_told_before_any_run(
+    gbench: Callable[..., Answer], write: Write, tmp_path: Path
+) -> None:
+    a, b = write("a.yaml", 100), write("b.yaml", 100, datasets_dir="nowhere")
+    answer = gbench("ab", a, b)
+    assert answer.code == 4
+    assert f"error: B ({b}): DATASETS_DIR" in answer.err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([], ["two spec files are needed"]),
+        (["{a}"], ["two spec files are needed"]),
+        (["{a}", "{none}"], ["none.yaml can't be read"]),
+        (["{a}", "{stored}"], ["database: no database takes runs of gbench ab"]),
+        (["{a}", "{placed}"], ["results: run folders are made", "--results"]),
+        (["{a}", "{a}", "--metric", "loss-l1"], ["'loss-l1' is not one of"]),
+        (["{a}", "{a}", "--resume", "results"], ["--resume takes all else from its session"]),
+        (["--resume", "results", "--results", "elsewhere"], ["--resume takes all else", "and --results"]),
+        (["--resume", "results"], ["ab.json can't be read"]),
+    ],
+)
+def test_what_is_answered_with_one_sentence(
+    gbench: Callable[..., Answer], write: Write, tmp_path: Path, arguments: list[str], parts: list[str]
+) -> None:
+    files = {
+        "a": write("a.yaml", 100),
+        "none": tmp_path / "none.yaml",
+        "stored": write("stored.yaml", 100, database="gpu-performance"),
+        "placed": write("placed.yaml", 100, results="elsewhere"),
+    }
+    answer = gbench("ab", *(text.format(**files) for text in arguments))
+    assert answer.code == 2
+    assert all(part in answer.err for part in parts), answer.err
+    assert answer.err.count("\n") == 1

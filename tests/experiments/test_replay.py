@@ -1,0 +1,182 @@
+"""`gbench replay`: what can't be reproduced is said first, the run is made again, and compared."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import Answer
+
+from drawn_records import PLAIN
+from gbench.cndb.record import checked
+from gbench.errors import InfrastructureError, UsageError
+from gbench.experiments.recorded import Recorded
+from gbench.experiments.replay import Redirect, plan, require_meaningful
+from gbench.runners import engine
+from gbench.settings.spec import RunSpec
+
+SCRIPT = """
+echo "network:mine, batch size:$BATCH_SIZE, device count:$DEVICE_COUNT, dpf mode:Single, precision:$PRECISION, \
+throughput:${RATE:-100} samples/s, device:Card X, dataset:$DATASETS" >> "$BENCHMARK_LOG"
+"""
+IMAGE_ID = "sha256:" + "ab" * 32
+
+
+@pytest.fixture
+def recorded(gbench: Callable[..., Answer], facades: Path, tmp_path: Path) -> Path:
+    """The record of a run by a run script of one's own."""
+    (tmp_path / "mine.sh").write_text(SCRIPT)
+    shutil.copytree(facades, tmp_path / "here")
+    arguments = ["--device", "cpu", "--runner", "local", "--datasets-dir", "here", "--dataset", "synthetic", "-q"]
+    arguments += ["--run-model-file", "mine.sh", "--env", "RATE=100", "--seed", "5", "--steps", "27"]
+    answer = gbench("launch", "pix2pix_resnet_9blocks", 8, 1, "FP32", *arguments)
+    assert answer.code == 0, answer.err
+    (path,) = (tmp_path / "cndb" / "records").iterdir()
+    return path
+
+
+def fields(said: Any) -> dict[str, Any]:
+    return {one["field"]: one for one in said["not_reproduced"]}
+
+
+def test_a_record_is_run_again_as_it_was(gbench: Callable[..., Answer], recorded: Path, tmp_path: Path) -> None:
+    dry = gbench("replay", recorded, "--dry-run", "--json").json
+    assert not {"dataset_sha256", "run_script", "device", "runner"} & fields(dry).keys()
+    assert (dry["spec"]["seed"], dry["spec"]["config"]["schedule"]["max_steps"]) == (5, 27)
+    assert dry["spec"]["env"] == {"RATE": "100"} == {"RATE": dry["request"]["environment"]["RATE"]}
+    assert dry["origins"]["results_dir"] == "this machine"
+    assert len(list((tmp_path / "results").iterdir())) == 1
+
+    answer = gbench("replay", recorded, "--json", "--results", "again", "--run-sd", "0.1%")
+    assert answer.code == 0, answer.err
+    assert answer.json["verdict"] == "no regression"
+    assert answer.json["figures"][0]["new"] == pytest.approx(100)
+    assert answer.json["base"] == [str(recorded)]
+    assert answer.json["runs"] == [str(path) for path in (tmp_path / "again").iterdir()]
+    new = yaml.safe_load(Path(answer.json["new"][0]).read_text())
+    assert new["extra"]["command_line"].startswith("gbench replay")
+
+
+def test_what_would_make_the_comparison_meaningless_is_refused(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
+) -> None:
+    """Another dataset, another script; each is said, refused, and allowed by its name."""
+    shutil.rmtree(tmp_path / "here" / "val")
+    (tmp_path / "here" / "manifest.json").unlink()
+    with (tmp_path / "mine.sh").open("a") as script:
+        script.write("true\n")
+    dry = gbench("replay", recorded, "--dry-run")
+    assert dry.code == 0
+    lines = dry.out.splitlines()
+    assert lines[0].startswith("not reproduced: dataset_sha256: ")
+    assert lines[0].endswith("refused without --allow dataset_sha256")
+    assert any(line.startswith("not reproduced: run_script: ") for line in lines)
+    refused = gbench("replay", recorded)
+    assert refused.code == 2
+    last = refused.err.splitlines()[-1]
+    assert f"the run would not be of the same thing as {recorded}: dataset_sha256: " in last
+    assert last.endswith("if that is meant, give --allow dataset_sha256 --allow run_script")
+    assert len(list((tmp_path / "results").iterdir())) == 1
+    allowed = gbench("replay", recorded, "--allow", "dataset_sha256", "--allow", "run_script", "--run-sd", "0.1%")
+    assert allowed.code == 0, allowed.err
+    assert "note: allowed to differ: dataset_sha256: " in allowed.out
+    assert "not reproduced: run_script: " in allowed.out
+
+
+def test_what_is_the_other_machines_is_redirected(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "here").rename(tmp_path / "moved")
+    (tmp_path / "mine.sh").rename(tmp_path / "my.sh")
+    missing = gbench("replay", recorded, "--dry-run")
+    assert missing.code == 2
+    assert "run script" in missing.err and "give it with --run-model-file" in missing.err
+    there = gbench("replay", recorded, "--run-model-file", "my.sh", "--dry-run", "--json").json
+    assert fields(there)["dataset_sha256"]["here"].startswith("none to be had (DATASETS_DIR is ")
+    moved = gbench(
+        *("replay", recorded, "--run-model-file", "my.sh", "--datasets-dir", "moved", "--dry-run", "--json")
+    ).json
+    assert not {"dataset_sha256", "run_script"} & fields(moved).keys()
+    assert moved["spec"]["datasets_dir"] == str(tmp_path / "moved")
+
+
+def test_wrong_words(gbench: Callable[..., Answer], recorded: Path) -> None:
+    field = gbench("replay", recorded, "--allow", "colour")
+    assert (field.code, "--allow 'colour' is no field of the record" in field.err) == (2, True)
+    runner = gbench("replay", recorded, "--runner", "podman")
+    assert (runner.code, "--runner 'podman'" in runner.err) == (2, True)
+
+
+def test_a_deterministic_run_has_the_same_losses_again(
+    gbench: Callable[..., Answer], small_launch: list[str], tmp_path: Path
+) -> None:
+    arguments = [*small_launch, "--steps", 6, "--warmup", 2, "--deterministic", "-q"]
+    assert gbench("launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *arguments).code == 0
+    (run,) = (tmp_path / "results").iterdir()
+    answer = gbench("replay", run, "--json")
+    assert answer.code in (0, 1, 3), answer.err  # of the speed of six steps nothing is asked
+    assert answer.json["losses"] == "losses of 6 steps equal to the last digit"
+    text = gbench("replay", run, "--dry-run")
+    assert text.code == 0 and "# the exact request; nothing was started" in text.out
+
+
+class Engine:
+    """A Docker engine that has some images."""
+
+    def __init__(self, *ids: str) -> None:
+        self.images, self.ids = self, ids
+
+    def get(self, name: str) -> Any:
+        import docker.errors
+
+        if name not in self.ids:
+            raise docker.errors.ImageNotFound(name)
+        return type("Image", (), {"id": IMAGE_ID})()
+
+
+@pytest.fixture
+def in_a_container(make_spec: Callable[..., RunSpec]) -> Recorded:
+    spec = make_spec(runner="docker")
+    soft = {"name": "gbench:pix2pix-0123", "image_id": IMAGE_ID, "image_digests": ["registry.example/gbench@sha256:cd"]}
+    record = checked({**PLAIN, "soft_info": soft, "hard_info": None, "extra": {"run_id": "R1"}}, "a drawn record")
+    return Recorded("record.yaml", record, spec)
+
+
+@pytest.mark.parametrize("name", [IMAGE_ID, "registry.example/gbench@sha256:cd"])
+def test_the_recorded_image_is_what_runs(in_a_container: Recorded, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(engine, "connect", lambda: Engine(name))
+    replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
+    assert (replay.spec.image, replay.image_may_differ) == (IMAGE_ID, True)
+    require_meaningful(replay, ())
+    assert replay.comparable(["run_script"]) == ["image"]
+
+
+def test_an_image_that_is_not_here_is_refused_or_built(
+    in_a_container: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "connect", Engine)
+    replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
+    assert replay.unlike[0].field == "image"
+    assert "docker pull registry.example/gbench@sha256:cd may fetch it" in str(replay.unlike[0])
+    with pytest.raises(UsageError, match="--allow image, or --rebuild for an image of the present sources"):
+        require_meaningful(replay, ())
+    require_meaningful(replay, ["image"])
+    assert replay.spec.image == in_a_container.spec.image
+    rebuilt = plan(in_a_container, Redirect(), {}, rebuild=True, allowed=())
+    require_meaningful(rebuilt, ())
+    assert rebuilt.comparable([]) == ["image"]
+
+
+def test_without_docker_the_image_is_not_known(in_a_container: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise InfrastructureError("Docker can't be used", "start it")
+
+    monkeypatch.setattr(engine, "connect", none)
+    replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
+    assert replay.unlike[0].here == "not known (Docker can't be used)"
+    local = plan(in_a_container, Redirect(runner="local"), {}, rebuild=False, allowed=())
+    assert [one.field for one in local.unlike if one.refused] == ["image"]

@@ -1,0 +1,69 @@
+"""A session's file: what it holds, whose turn it is, and how it is taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gbench.errors import UsageError
+from gbench.experiments.session import NAME, Asked, Session, SessionRun, read_session
+from gbench.settings.spec import RunSpec
+
+ASKED = Asked(metric="throughput", until_ci=0.01, max_blocks=20, max_time_s=None)
+
+
+@pytest.fixture
+def begun(make_spec: Callable[..., RunSpec]) -> Session:
+    return Session(
+        session_id="20260101T000000Z-ab-1a2b3c",
+        started_utc="2026-01-01T00:00:00.000+00:00",
+        command_line="gbench ab a.yaml b.yaml",
+        asked=ASKED,
+        files={"A": "a.yaml", "B": "b.yaml"},
+        specs={"A": make_spec(), "B": make_spec(env={"A": "x"})},
+        differences=("env.A: - -> x",),
+    )
+
+
+def with_runs(session: Session, count: int) -> Session:
+    for number in range(count):
+        run = SessionRun(
+            side=session.next_side, run_id=str(number), run_dir="r", record="r", figure=100.0 + number, wall_s=2.0
+        )
+        session = session.model_copy(update={"runs": (*session.runs, run)})
+    return session
+
+
+def test_sides_take_turns(begun: Session) -> None:
+    session = with_runs(begun, 9)
+    assert "".join(run.side for run in session.runs) == "ABBAABBAA"
+    assert (session.blocks, session.wall_s) == (2, 18.0)
+
+
+@pytest.mark.parametrize(("runs", "kept", "then"), [(0, 0, "A"), (5, 4, "A"), (6, 6, "B"), (7, 6, "B"), (8, 8, "A")])
+def test_a_run_that_lost_its_partner_counts_no_more(begun: Session, runs: int, kept: int, then: str) -> None:
+    session = with_runs(begun, runs).taken_up(Path("/moved"), ASKED)
+    assert {spec.results_dir for spec in session.specs.values()} == {"/moved"}
+    assert len(session.runs) == runs
+    assert ([run.run_id for run in session.used], session.next_side) == ([str(n) for n in range(kept)], then)
+    again = with_runs(session, 1).taken_up(Path("/moved"), ASKED)  # interrupted once more
+    assert len(again.used) == kept
+    assert len(again.runs) == runs + 1
+
+
+def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None:
+    session = with_runs(begun, 5)
+    session.write(tmp_path / "session")
+    assert read_session(tmp_path / "session") == session
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "can't be read"), ("{", "is broken"), ('{"version": 1}', "is broken")]
+)
+def test_a_folder_of_no_session(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / NAME).write_text(text)
+    with pytest.raises(UsageError, match=said):
+        read_session(tmp_path)

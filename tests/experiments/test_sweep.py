@@ -1,0 +1,237 @@
+"""`gbench sweep` as a user runs it: real processes; training where figures count, a run script of its own elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import Answer
+
+from gbench.datasets.synth import synth
+from gbench.experiments.sweep_file import Sweep, SweepFolder
+from gbench.runfolder import RunFolder
+from gbench.worker_error import read_error
+
+Gbench = Callable[..., Answer]
+MODEL = "pix2pix_resnet_9blocks"
+# A run script that reports 10 img/s a device. What a test puts before its last line decides how it fails; it holds
+# `busy` while it runs, and takes a second to let go when it is ended: two at once would be seen.
+SCRIPT = """
+exec > /dev/null 2>&1  # where gbench is killed there is nobody to read it: a shell that still writes dies of that
+trap 'sleep 1; rmdir {here}/busy; exit 1' TERM
+mkdir {here}/busy || exit 7
+tries() {{ echo >> {here}/tries-$BATCH_SIZE; wc -l < {here}/tries-$BATCH_SIZE; }}
+{how} || {{ rmdir {here}/busy; exit 9; }}
+echo "network:mine, batch size:$BATCH_SIZE, device count:$DEVICE_COUNT, dpf mode:DP, precision:$PRECISION, \
+throughput:$((10 * DEVICE_COUNT)) img/s, device:Card X, dataset:$DATASETS" >> "$BENCHMARK_LOG"
+rmdir {here}/busy
+"""
+
+
+def the_sweep(base: Path) -> SweepFolder:
+    (path,) = (base / "results").glob("*-sweep-*")
+    return SweepFolder(path)
+
+
+def states(sweep: Sweep) -> list[tuple[str, int]]:
+    return [(cell.state, len(cell.attempts)) for cell in sweep.cells]
+
+
+@pytest.fixture
+def scripted(facades: Path, tmp_path: Path) -> Callable[..., list[object]]:
+    """The command line of a sweep over batch sizes, and the run script that it calls."""
+
+    def make(how: str, sizes: str = "1,2,3") -> list[object]:
+        script = tmp_path / "mine.sh"
+        script.write_text(SCRIPT.format(here=tmp_path, how=how))
+        matrix = ["--batch-sizes", sizes, "--device-counts", 1, "--precisions", "FP32"]
+        where = ["--device", "cpu", "--runner", "local", "--datasets-dir", facades, "--run-model-file", script]
+        return ["sweep", MODEL, *matrix, *where]
+
+    return make
+
+
+def begin(tmp_path: Path, arguments: list[object]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gbench", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not there():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_sweep_is_a_launch_a_cell_and_one_table(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
+    matrix = ["--batch-sizes", 2, "--device-counts", "1,2", "--precisions", "FP32,TF32"]
+    short = ["--set", "measure.peak_seconds=0.05", "--steps", 30, "--warmup", 2]
+    answer = gbench("sweep", MODEL, *matrix, *small_launch, *short, "--json")
+    assert answer.code == 0, answer.err
+    one, two, *others = answer.json["cells"]
+    assert [(cell["device_count"], cell["state"]) for cell in (one, two)] == [(1, "done"), (2, "done")]
+    assert {cell["state"] for cell in others} == {"skipped"}
+    assert "not run: TF32, 1 device, batch 2: PRECISION TF32 does not exist on --device cpu" in answer.err
+    assert two["scaling_efficiency"] == pytest.approx(two["throughput"] / 2 / one["throughput"])
+    for cell in (one, two):
+        record = yaml.safe_load(Path(cell["record"]).read_text())
+        result = RunFolder(Path(cell["run"])).read("result.json")
+        assert result is not None
+        assert record["perf_data"]["throughput"] == result["throughput_img_s"] == cell["throughput"]
+        assert cell["low"] <= cell["throughput"] <= cell["high"]
+        assert cell["memory_gib"] > 0.1
+        assert cell["measured_flop_share"] > 0 and cell["data_sheet_flop_share"] is None
+        assert (record["dev_num"], record["extra"]["batch_size_per_device"]) == (
+            cell["device_count"],
+            2 // record["dev_num"],
+        )
+    folder = the_sweep(tmp_path)
+    assert Path(one["run"]).parent == folder.path
+    before = folder.file.read_bytes()
+
+    again = gbench("sweep", "--resume", folder.path, "--csv")
+    assert again.code == 0, again.err
+    rows = list(csv.DictReader(again.out.splitlines()))
+    assert [row["throughput"] for row in rows] == [str(one["throughput"]), str(two["throughput"]), "", ""]
+    assert folder.file.read_bytes() == before  # nothing was run again
+    table = gbench("sweep", "--resume", folder.path, COLUMNS="60")
+    assert max(len(line) for line in table.out.splitlines()[:5]) <= 60
+    assert f"{one['throughput']:.4g}" in table.out
+    assert f"{one['throughput']:.4g}" in folder.page.read_text()
+
+
+@pytest.mark.slow
+def test_out_of_memory_is_a_result(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
+    """Under a real limit on the address space: 2 GiB above what torch itself takes."""
+    synth(tmp_path / "data", {"train": 64}, size=40)
+    peak = "import torch; print(*(line for line in open('/proc/self/status') if line.startswith('VmPeak')))"
+    said = subprocess.run([sys.executable, "-c", peak], capture_output=True, text=True, check=True).stdout
+    script = tmp_path / "pt-pix2pix.sh"  # of the project's own name, so that it is a run as any other
+    script.write_text(f'ulimit -v {int(said.split()[1]) + (2 << 20)}\neval "exec $TORCHRUN"\n')
+    large = {"data.load_size": 144, "data.crop_size": 128, "network.ngf": 32, "network.ndf": 32}
+    settings = [text for key, value in large.items() for text in ("--set", f"{key}={value}")]
+    where = ["--datasets-dir", tmp_path / "data", "--run-model-file", script, "--data", "synthetic"]
+    matrix = ["--batch-sizes", "1,48,64", "--device-counts", 1, "--precisions", "FP32", "--stop-at-oom"]
+    answer = gbench("sweep", MODEL, *matrix, *small_launch, *settings, *where, "--steps", 3, "--warmup", 1)
+    assert answer.code == 0, answer.err
+    folder = the_sweep(tmp_path)
+    sweep = folder.read()
+    assert states(sweep) == [("done", 1), ("out_of_memory", 1), ("skipped", 0)]
+    left = read_error(folder.run(sweep.cells[1].attempts[0]))
+    assert left is not None
+    assert (left.kind, left.what) == ("out_of_memory", "the host is out of memory with 48 images a device")
+    assert "FP32, 1 device, batch 48, synthetic data: out of memory: the host is out of memory" in answer.out
+    assert "batch 64, synthetic data: skipped: batch 48 was out of memory already" in answer.out
+
+
+def test_a_cell_that_fails_is_run_once_more_after_all_others_and_at_each_resumption(
+    gbench: Gbench, scripted: Any, tmp_path: Path
+) -> None:
+    """Batch 1 never works, batch 2 at the second try."""
+    answer = gbench(*scripted('[ "$BATCH_SIZE" != 1 ] && { [ "$BATCH_SIZE" != 2 ] || [ "$(tries)" = 2 ]; }'))
+    assert answer.code == 1
+    folder = the_sweep(tmp_path)
+    assert states(folder.read()) == [("failed", 2), ("done", 2), ("done", 1)]
+    told = [line.split(":")[0] for line in answer.err.splitlines() if line.startswith("cell ")]
+    assert told == [f"cell {number} of 3" for number in (1, 2, 3, 1, 2)]
+    assert "batch 1: failed: the run script ended with exit code 9" in answer.out
+    assert answer.err.splitlines()[-1] == (
+        f"gbench: error: 1 of 3 cells failed; `gbench sweep --resume {folder.path}` runs them once more"
+    )
+    scripted("[ 1 = 2 ]")
+    assert gbench("sweep", "--resume", folder.path).code == 1
+    assert states(folder.read()) == [("failed", 3), ("done", 2), ("done", 1)]
+    scripted("true")
+    assert gbench("sweep", "--resume", folder.path).code == 0
+    assert states(folder.read()) == [("done", 4), ("done", 2), ("done", 1)]
+
+
+def test_what_all_cells_would_miss_ends_the_sweep(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = gbench(*scripted("true"), "--cndb-dir", tmp_path / "file")
+    assert answer.code == 4
+    folder = the_sweep(tmp_path)
+    assert states(folder.read()) == [("failed", 1), ("waiting", 0), ("waiting", 0)]
+    last = answer.err.splitlines()[-1]
+    assert f"can't write {tmp_path}/file/records" in last and f"`gbench sweep --resume {folder.path}` goes on" in last
+
+
+def test_ctrl_c_shows_what_is_known_and_how_to_go_on(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
+    process = begin(tmp_path, scripted('[ "$BATCH_SIZE" = 1 ] || [ "$(tries)" -gt 1 ] || sleep 600', "1,2"))
+    wait_for((tmp_path / "tries-2").exists, process)
+    folder = the_sweep(tmp_path)
+    second = gbench("sweep", "--resume", folder.path)
+    assert (second.code, second.out) == (4, "")
+    assert f"sweep folder {folder.path} is in use by another process" in second.err
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == (
+        "gbench: error: stopped by Ctrl-C; what the run had written is kept; "
+        f"`gbench sweep --resume {folder.path}` goes on"
+    )
+    assert " done " in out and " interrupted " in out
+    assert states(folder.read()) == [("done", 1), ("interrupted", 1)]
+    assert not (tmp_path / "busy").exists()
+    answer = gbench("sweep", "--resume", folder.path, "--json")
+    assert answer.code == 0, answer.err
+    assert [cell["attempts"] for cell in answer.json["cells"]] == [1, 2]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_at_any_moment_goes_on(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
+    """Killed in the middle of a run, and then at random; a run that is finished is never made again."""
+    process = begin(tmp_path, scripted('[ "$BATCH_SIZE" != 2 ] || [ "$(tries)" -gt 1 ] || sleep 600', "1,2,3,4"))
+    wait_for((tmp_path / "tries-2").exists, process)
+    moments = random.Random(2)
+    time.sleep(0.2)  # it sleeps by now
+    done: dict[int, str] = {}
+    for _ in range(4):
+        process.kill()
+        process.communicate()
+        folder = the_sweep(tmp_path)
+        for number, cell in enumerate(folder.read().cells):
+            if cell.state == "done":
+                assert done.setdefault(number, cell.attempts[-1].run) == cell.attempts[-1].run
+        process = begin(tmp_path, ["sweep", "--resume", folder.path, "--json"])
+        time.sleep(moments.uniform(0.5, 3.0))
+    assert 0 in done
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    cells = json.loads(out)["cells"]
+    assert [cell["state"] for cell in cells] == ["done"] * 4
+    tries = [attempt.state for cell in the_sweep(tmp_path).read().cells for attempt in cell.attempts]
+    assert set(tries) == {"done", "running"}  # one that failed would tell of two at once
+    for number, run in done.items():
+        assert cells[number]["run"] == str(folder.path / run)
+    assert not (tmp_path / "busy").exists()
+
+
+def test_a_dry_run_lists_the_cells_and_starts_nothing(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
+    arguments = scripted("true")
+    before = set(tmp_path.iterdir())
+    answer = gbench(*arguments, "--dry-run")
+    assert answer.code == 0, answer.err
+    assert [line.split()[2:5] for line in answer.out.splitlines()[1:4]] == [["waiting", "1", n] for n in "123"]
+    assert [cell["state"] for cell in gbench(*arguments, "--dry-run", "--json").json["cells"]] == ["waiting"] * 3
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path) -> None:
+    answer = gbench("sweep", "--resume", tmp_path)
+    assert (answer.code, f"{tmp_path} has no sweep.json; give the folder of a gbench sweep" in answer.err) == (4, True)
+    (tmp_path / "sweep.json").write_text('{"version": 2}')
+    answer = gbench("sweep", "--resume", tmp_path)
+    assert (answer.code, "is not a sweep that this gbench reads" in answer.err) == (4, True)
