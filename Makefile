@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install bench test system-test check format schema clean
+.PHONY: help install bench benchmarks test system-test check format schema clean
 
 help:  ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ bench: install  ## Run the main job here: CPU, no Docker, synthetic facades -> a
 	$(BIN)/gbench launch pix2pix_resnet_9blocks 4 1 FP32 gpu-demo --device cpu --runner local \
 	  --datasets-dir data --dataset synthetic --steps 120 --warmup 20 \
 	  --set data.load_size=72 --set data.crop_size=64 --set network.ngf=16 --set network.ndf=16 --set data.workers=0
+
+benchmarks: install  ## Measure gbench itself against references, side by side: one table, in about eight minutes
+	$(BIN)/python benchmarks/table.py
 
 test: install  ## Run the tests (no Docker, no servers)
 	$(BIN)/python -m pytest -m "not system"

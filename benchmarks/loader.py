@@ -23,7 +23,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,10 @@ import numpy as np
 import PIL
 import torch
 from medians import Median
+from rows import Row, json_option, machine
 
 from gbench.datasets.manifest import dataset_hash
 from gbench.datasets.synth import synth
-from gbench.machine import cpu_name
 from gbench.pix2pix.data import AlignedDataset, Loader, PairLoader, Share
 from gbench.pix2pix.fast_data import CachedLoader, ResidentLoader, crop_and_flip
 from gbench.pix2pix.pair_cache import CacheFolder, Levels, identity_of, map_pairs, prepare
@@ -114,12 +113,16 @@ def measure(arguments: argparse.Namespace, root: Path, cache_dir: Path) -> dict[
         if "plain" not in name
     }
     return {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "processor": cpu_name(),
+        "machine": machine(),
         "device": arguments.device,
         "versions": {"torch": torch.__version__, "pillow": PIL.__version__},
         "dataset": {"pairs": len(dataset), "files": dataset.paths[0].suffix, "drawn": arguments.dataset is None},
         "rounds": arguments.rounds,
+        "rows": [
+            Row.of(f"{name}, a core", "decoded in the run", "img/s", values, plain).values()
+            for name, values in rates.items()
+            if (plain := rates[f"{name.split()[0]} plain"]) is not values
+        ],
         "images_s": {name: Median.of(values)._asdict() for name, values in rates.items()},
         "ratio_to_plain": {name: Median.of(values)._asdict() for name, values in ratios.items()},
         "cache": {
@@ -134,8 +137,8 @@ def measure(arguments: argparse.Namespace, root: Path, cache_dir: Path) -> dict[
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """The figures for a person."""
     data, cache = found["dataset"], found["cache"]
-    drawn = "drawn " if data["drawn"] else ""
-    yield f"{data['pairs']} {drawn}pairs ({data['files']}), {found['rounds']} rounds, one core of {found['processor']}"
+    drawn, processor_name = "drawn " if data["drawn"] else "", found["machine"]["processor"]
+    yield f"{data['pairs']} {drawn}pairs ({data['files']}), {found['rounds']} rounds, one core of {processor_name}"
     for name, taken in found["images_s"].items():
         ratio = found["ratio_to_plain"].get(name)
         beside = f"  {ratio['value']:.1f} x plain ({ratio['low']:.1f} to {ratio['high']:.1f})" if ratio else ""
@@ -153,16 +156,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40, help="blocks of each way")
     parser.add_argument("--dataset", type=Path, help="a folder in the aligned layout; default: pairs drawn for this")
+    parser.add_argument("--drawn", type=int, default=400, help="pairs to draw without --dataset")
     parser.add_argument("--phase", choices=("train", "val", "test"), default="train")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--json", action="store_true", help="one JSON object in place of the lines")
+    json_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.dataset
         if root is None:
             root = Path(folder, "drawn")
-            synth(root, {"train": 400}, size=256)
+            synth(root, {"train": arguments.drawn}, size=256)
         cache_dir = Path(folder, "cache")
         cache_dir.mkdir()
         found = measure(arguments, root, cache_dir)

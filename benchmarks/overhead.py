@@ -1,6 +1,6 @@
 """What measuring costs: the real training loop with its instrumentation on and off, block by block in turn.
 
-    python benchmarks/overhead.py [--pairs 200] [--steps 40] [--device cuda]
+    python benchmarks/overhead.py [--pairs 200] [--steps 40] [--device cuda] [--json]
 
 On is all that a run does to measure itself: the marks of the clock, a log line every 10th step as the recipe has it, a
 reading at the end of each block (losses fetched, rows written, all that a run decides then; a run of such steps has one
@@ -15,26 +15,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import socket
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import torch
 from medians import Median
+from one_rank import alone
+from rows import Row, json_option, report
 
 from gbench.datasets.synth import synth
 from gbench.measure.clock import HostMarks, StepClock, clock_for
 from gbench.measure.telemetry.process import TelemetryProcess
-from gbench.pix2pix.ranks import Ranks, joined
+from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.train import Trainer
 from gbench.runfolder import RunFolder, StepWriter
 from gbench.settings.resolve import Request, resolve
-from gbench.settings.spec import Device, RunSpec
+from gbench.settings.spec import RunSpec
 
 # Some 10 ms a step on one thread of a processor; a GPU takes nine blocks as the recipe has them.
 SMALL = (
@@ -117,17 +118,6 @@ def the_spec(arguments: argparse.Namespace, folder: Path) -> RunSpec:
     return resolve(request, {}).spec
 
 
-@contextlib.contextmanager
-def alone(device: Device) -> Iterator[Ranks]:
-    """This process as the only one of a run."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    os.environ.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    with joined(device, 1) as ranks:
-        yield ranks
-
-
 def compare(arguments: argparse.Namespace, ranks: Ranks, base: Path) -> list[dict[bool, Seconds]]:
     """What a step takes with instrumentation on (True) and off, in every pair of blocks."""
     size = 40 if arguments.device == "cpu" else 286
@@ -163,6 +153,16 @@ def cost(on_s: Sequence[float], off_s: Sequence[float]) -> str:
     )
 
 
+def found_in(pairs: list[dict[bool, Seconds]], steps: int) -> tuple[list[Row], list[str]]:
+    """The figures as rows and in words. steps: of a block."""
+    rows, lines = [], [f"{len(pairs)} pairs of blocks of {steps} steps; measuring costs"]
+    for name in Seconds._fields:
+        on, off = ([1e3 * getattr(pair[state], name) for pair in pairs] for state in (True, False))
+        rows.append(Row.of(f"a measured step, {name} time", "the same step, not measured", "ms", on, off))
+        lines.append(f"{name + ' time':<16}{cost([value / 1e3 for value in on], [value / 1e3 for value in off])}")
+    return rows, lines
+
+
 def main() -> None:
     """Alternate the two loops and print what the difference is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -170,13 +170,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="steps a block, a multiple of 10")
     parser.add_argument("--batch", type=int, default=1, help="images a step")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    json_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as many as keep the sampler off the loop's processor
     with tempfile.TemporaryDirectory() as folder, alone(arguments.device) as ranks:
         pairs = compare(arguments, ranks, Path(folder))
-    print(f"{len(pairs)} pairs of blocks of {arguments.steps} steps; measuring costs")
-    print("wall time       ", cost([pair[True].wall for pair in pairs], [pair[False].wall for pair in pairs]))
-    print("processor time  ", cost([pair[True].processor for pair in pairs], [pair[False].processor for pair in pairs]))
+    report(*found_in(pairs, arguments.steps), arguments.json)
 
 
 if __name__ == "__main__":

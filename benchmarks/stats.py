@@ -1,6 +1,7 @@
 """How far the statistics of a run can be trusted, on simulated runs with known truth, and what they cost.
 
     python benchmarks/stats.py [--coverage] [--until-ci] [--steady] [--speed] [--draws 1000]
+    python benchmarks/stats.py --scipy 5 [--json]
 
 Without a choice all four are shown, in about four minutes on one core. The tables of docs/statistics.md are this
 output; its coverage table was drawn 4,000 times (--coverage --draws 4000).
@@ -15,8 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from rows import Row, json_option, report
+from scipy.stats import bootstrap
 
-from gbench.measure.bootstrap import next_check, precise_enough, throughput_interval
+from gbench.measure.bootstrap import RESAMPLES, next_check, precise_enough, throughput_interval
 from gbench.measure.spread import spread, t_quantile
 from gbench.measure.steady import find_steady_state
 
@@ -25,6 +28,7 @@ from simulated import Floats, ar1, lognormal, pauses, slow_wave
 
 Series = Callable[[int, int, float, float, np.random.Generator], Floats]
 LENGTHS = (20, 50, 100, 200, 500, 2000)
+LONG, SCIPY_RESAMPLES = 1_000_000, 100
 
 
 def covers(series: Sequence[Floats] | Floats) -> float:
@@ -145,13 +149,39 @@ def speed() -> None:
         print(f"| {steps:,} |" + "".join(f" {cell:.4f} |" for cell in cells), flush=True)
 
 
+def beside_scipy(rounds: int, as_json: bool) -> None:
+    """The interval of a million steps beside scipy.stats.bootstrap, which takes steps for independent."""
+    step_s = ar1(1, LONG, 0.6, 0.05, np.random.default_rng(0))[0]
+    rng = np.random.default_rng(1)
+
+    def of_scipy() -> object:
+        return bootstrap((step_s,), np.mean, n_resamples=SCIPY_RESAMPLES, batch=1, method="percentile", rng=rng)
+
+    times: dict[Callable[[], object], list[float]] = {lambda: throughput_interval(step_s, 8): [], of_scipy: []}
+    for _ in range(rounds):
+        for way, taken in times.items():
+            start = time.perf_counter()
+            way()
+            taken.append(time.perf_counter() - start)
+    what = f"95 % interval of {LONG:,} steps, {RESAMPLES:,} resamples of blocks"
+    against = f"scipy.stats.bootstrap of the mean, {SCIPY_RESAMPLES} resamples of single steps"
+    report([Row.of(what, against, "s", *times.values(), goal=1.0)], [], as_json)
+
+
 def main() -> None:
     """Show what was chosen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("coverage", "until-ci", "steady", "speed"):
         parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--scipy", type=int, metavar="ROUNDS", help="alone: the interval beside scipy's, so many times")
     parser.add_argument("--draws", type=int, default=1000)
+    json_option(parser)
     chosen = parser.parse_args()
+    if chosen.json and not chosen.scipy:
+        parser.error("--json is for --scipy")
+    if chosen.scipy:
+        beside_scipy(chosen.scipy, chosen.json)
+        return
     everything = not (chosen.coverage or chosen.until_ci or chosen.steady or chosen.speed)
     if chosen.coverage or everything:
         coverage(chosen.draws)

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from history import fill
 
+from cndb import fill
 from gbench.cndb.config import embedded
 from gbench.cndb.database import connect_or_create
 from gbench.measure.trend import levels

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from gbench import provenance
+from gbench.aside import carry_out, run_aside
 from gbench.checkpoints import choose
 from gbench.datasets.layout import phase_images
 from gbench.errors import InfrastructureError
 from gbench.evaluation import Evaluation, final_of, read_evaluation
-from gbench.host import Watcher, dataset_facts, host_facts, locate_dataset, make_runner, oom_kills, require_success
-from gbench.preflight.devices import find_gpus, require_devices
+from gbench.host import Watcher, locate_dataset, make_runner
+from gbench.preflight.devices import find_gpus
 from gbench.runfolder import RunFolder
 from gbench.runlog import RunLog
-from gbench.runners.plan import Runner
 from gbench.runners.stopping import stoppable
 from gbench.settings import evaluation as settings
 from gbench.settings.spec import RunSpec
-from gbench.worker_error import forget_error
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,7 @@ def evaluate(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuil
         GbenchError: something it needs is missing, it failed, or it was stopped. What it wrote is kept.
     """
     with stoppable(None):
-        gpus = find_gpus()
-        require_devices(spec, gpus)
-        spec = locate_dataset(spec)
-        dataset, warnings = dataset_facts(spec)
-        runner = make_runner(spec, environ, rebuild)
-        folder = RunFolder.create(spec)
-        with folder.taken(), RunLog([folder.log], watcher.line) as log:
-            watcher.line(f"evaluation folder {folder.path}")
-            for warning in warnings:
-                log.line(f"warning: {warning}")
-            runner.prepare(log.line)
-            facts = host_facts(spec, gpus, runner, dataset, warnings)
-            with watcher.running(folder):
-                return _carry_out(folder, runner, facts, log)
+        return _evaluated(run_aside(spec, find_gpus(), environ, watcher, rebuild))
 
 
 def conclude(run: RunFolder, environ: Mapping[str, str], facts: dict[str, Any], on_line: Callable[[str], None]) -> None:
@@ -78,7 +64,8 @@ def conclude(run: RunFolder, environ: Mapping[str, str], facts: dict[str, Any], 
     with RunLog([folder.log], on_line) as log:
         runner = make_runner(spec, environ, rebuild=False)
         runner.prepare(log.line)
-        _carry_out(folder, runner, {**facts, "started_utc": provenance.utc_now()}, log)
+        carry_out(folder, runner, {**facts, "started_utc": provenance.utc_now()}, log)
+    _evaluated(folder)
 
 
 def why_not(spec: RunSpec) -> str | None:
@@ -92,14 +79,8 @@ def why_not(spec: RunSpec) -> str | None:
     return None
 
 
-def _carry_out(folder: RunFolder, runner: Runner, facts: dict[str, Any], log: RunLog) -> Evaluated:
-    """Run the worker in its folder, and make the gallery of what it leaves there."""
-    forget_error(folder)  # of an attempt before
-    folder.write("host.json", facts)
-    kills = oom_kills()
-    outcome = runner.run(folder.path, log.line)
-    require_success(folder, outcome, log, kills)
-    folder.write("host.json", {**facts, "ended_utc": provenance.utc_now(), "exit_code": outcome.exit_code})
+def _evaluated(folder: RunFolder) -> Evaluated:
+    """What an evaluation left in its folder, and the gallery made of it."""
     found = read_evaluation(folder)
     if found is None:
         raise InfrastructureError(f"the evaluation left no result in {folder.path}", f"read {folder.log}")

@@ -15,11 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
-from gbench.errors import InfrastructureError
 from gbench.runfolder import RunFolder
-from gbench.settings.catalog import first_problem
 from gbench.settings.spec import DataConfig, Frozen, NetworkConfig
 
 NAME = "evaluation.json"
@@ -133,16 +129,7 @@ def read_evaluation(folder: RunFolder) -> Evaluation | None:
     Raises:
         InfrastructureError: it is there but broken, or of another version.
     """
-    values = folder.read(NAME)
-    if values is None:
-        return None
-    del values["version"]
-    try:
-        return Evaluation.model_validate(values)
-    except ValidationError as error:
-        raise InfrastructureError(
-            f"{folder.path / NAME} is broken ({first_problem(error)})", "evaluate the checkpoint again"
-        ) from error
+    return folder.read_as(NAME, Evaluation, "evaluate the checkpoint again")
 
 
 def final_of(run: RunFolder) -> RunFolder:

@@ -43,6 +43,7 @@ from gbench.runlog import RunLog
 from gbench.runners.plan import Outcome
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
+from gbench.tuned import with_tuned_switches
 from gbench.worker_error import forget_error
 
 NO_VIEWS = Views()
@@ -196,7 +197,7 @@ def _run(
     """
     gpus = find_gpus()
     require_devices(spec, gpus)
-    spec = locate_dataset(spec)
+    spec = locate_dataset(with_tuned_switches(spec, gpus))
     dataset, warnings = dataset_facts(spec)
     spec = with_cache_folder(spec, warnings)
     no_evaluation = why_not(spec) if evaluates else None

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -34,11 +34,12 @@ from gbench import strict_json
 from gbench.errors import InfrastructureError
 from gbench.files import cant_write, locked, write_all, write_atomically
 from gbench.settings.catalog import first_problem
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import Frozen, RunSpec
 
 VERSION = 1
 VISUALS = ("real_A", "fake_B", "real_B")  # the sample images of an epoch, in the order in which they are written
 FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
+Result = TypeVar("Result", bound=Frozen)
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
@@ -174,6 +175,24 @@ class RunFolder:
                 f"{self.path / name} is not of version {VERSION}", "use the gbench version that wrote it"
             )
         return values
+
+    def read_as(self, name: str, kind: type[Result], again: str) -> Result | None:
+        """Read one of the JSON files that has a class of its own.
+
+        Args:
+            again: what to do about one that is broken.
+
+        Raises:
+            InfrastructureError: as `read`, and for values that the class does not allow.
+        """
+        values = self.read(name)
+        if values is None:
+            return None
+        del values["version"]
+        try:
+            return kind.model_validate(values)
+        except ValidationError as error:
+            raise InfrastructureError(f"{self.path / name} is broken ({first_problem(error)})", again) from error
 
     def steps(self, rank: int) -> list[Step]:
         """The raw samples of one rank; a last line that a crash cut off is left out.

@@ -11,6 +11,7 @@ from gbench.compare.comparable import configuration, require_comparable
 from gbench.errors import UsageError
 
 EXTRA = {"recipe": "performance", "dataset_sha256": "c0ffee", "batch_size_per_device": 16}
+SETTINGS = {"lr": 0.0002, "netG": "resnet_9blocks"}
 
 
 @pytest.mark.parametrize(
@@ -28,13 +29,19 @@ EXTRA = {"recipe": "performance", "dataset_sha256": "c0ffee", "batch_size_per_de
         ("image", {"soft_info": {"name": "drawn:2"}}, "image is drawn:1 in BASE, drawn:2 in NEW"),
         ("recipe", {"extra": {**EXTRA, "recipe": "convergence"}}, "recipe is performance in BASE, convergence in NEW"),
         ("hyper_params.lr", {"hyper_params": {"lr": 0.1, "netG": "resnet_9blocks"}}, "hyper_params.lr is 0.0002"),
+        (
+            "profile",
+            {"hyper_params": {**SETTINGS, "profile": "optimized", "speed": {"adam": "fused"}}},
+            "profile is reference in BASE, optimized: adam=fused in NEW",
+        ),
         ("hyper_params.netG", {"hyper_params": {"lr": 0.0002}}, "resnet_9blocks in BASE, not said in NEW"),
     ],
 )
 def test_each_deciding_field_is_refused_by_name_and_may_be_allowed(
     field: str, changes: dict[str, Any], said: str
 ) -> None:
-    base, new = drawn(extra=EXTRA), drawn(**{"extra": EXTRA, **changes})
+    profile = {"hyper_params": {**SETTINGS, "profile": "reference"}} if field == "profile" else {}
+    base, new = drawn(extra=EXTRA, **profile), drawn(**{"extra": EXTRA, **changes})
     with pytest.raises(UsageError) as caught:
         require_comparable([base], [new], ())
     assert said in caught.value.what

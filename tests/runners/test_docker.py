@@ -66,6 +66,7 @@ def test_the_whole_request_for_gpus(tmp_path: Path) -> None:
     }
     assert environment["RUN_DIR"] == "/gbench/run"
     assert environment["DATA_DIR"] == "/data"
+    assert environment["PYTHON"] == "python3"
     assert (environment["HOME"], environment["USER"], environment["LOGNAME"]) == ("/tmp", "gbench", "gbench")
     assert "OMP_NUM_THREADS" not in environment
     assert not [value for value in environment.values() if str(tmp_path) in value], "a path of the host"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import pytest
 import yaml
 from support import Answer
 
+from drawn_upstream import draw
 from gbench.errors import ExitCode
+from gbench.paths import project_file
 from gbench.runfolder import RunFolder
 from gbench.runners.containers import RUN_ID_LABEL
 
@@ -122,3 +125,24 @@ def test_a_convergence_run_and_an_evaluation_in_containers(
     assert bare.json["evaluation"]["metrics"] == metrics
     label = {"label": f"{RUN_ID_LABEL}={run.name}"}
     assert docker_client.containers.list(all=True, filters=label) == []
+
+
+def test_upstreams_own_code_in_a_container_comes_from_beside_the_dataset(
+    docker_client: docker.DockerClient,
+    in_docker: list[str],
+    gbench: Callable[..., Answer],
+    facades: Path,
+    tmp_path: Path,
+) -> None:
+    """Which is mounted read-only; the image has no git."""
+    data = tmp_path / "data"
+    shutil.copytree(facades, data / "synthetic")
+    commit = draw(data / "pix2pix")
+    script = project_file("scripts/pt-pix2pix-upstream.sh")
+    arguments = ["launch", "pix2pix_resnet_9blocks", "4", "1", *in_docker[4:], "--datasets-dir", data, "--json"]
+    link = f"https://example.org/pix2pix/blob/{commit}/train.py"
+    answer = gbench(*arguments, "--run-model-file", script, "--code-link", link, "--steps", 6, "--warmup", 2)
+    assert answer.code == 0, answer.err
+    record = answer.json["record"]
+    assert record["perf_data"]["throughput"] > 0 and record["extra"]["precision_flags"]["ran"] == "FP32"
+    assert record["soft_info"]["image_id"] and record["soft_info"]["pytorch_version"]

@@ -30,6 +30,7 @@ COMMANDS = {
     "replay": "A recorded run made again; what can't be reproduced here is said first.",
     "report": "One self-contained HTML page of a run, a record, or a whole history.",
     "cndb": "Records into a database and out of it: submit, import, list, show, export, verify, baseline.",
+    "tune": "Which speed-ups pay here? Try the switches by turns, and remember those that do.",
     "completion": "Shell completion for bash, zsh and fish.",
 }
 

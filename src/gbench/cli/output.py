@@ -119,16 +119,18 @@ def print_finished(finished: Finished) -> None:
     from gbench.alarms import read_alarms
 
     record = finished.record
+    profile = (record.hyper_params or {}).get("profile", "reference")
     click.echo(
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
         f"{record.train_type}  {record.dist_type}  {record.dataset}"
+        + ("" if profile == "reference" else f"  {profile}")
     )
     if finished.summary is not None:
         for line in summary_lines(finished.summary):
             click.echo(line)
     else:
         for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
-            click.echo(f"{key:<14}{_text(value)}")
+            click.echo(f"{key:<13} {_text(value)}")
     if finished.evaluation is not None:
         for name, text in evaluation_lines(finished.evaluation):
             click.echo(f"{name:<14}{text}")
@@ -206,6 +208,8 @@ def summary_lines(summary: Summary) -> list[str]:
         )
     if summary.data_source != "real" or summary.data_source_reason is not None:
         figures["data"] = ": ".join(filter(None, (summary.data_source, summary.data_source_reason)))
+    if summary.profile != "reference":
+        figures["profile"] = summary.profile
     if bounds is not None:
         shares = [f"{bounds.tflop_s:.4g} TFLOP/s a device"]
         if bounds.measured_flop_share is not None:

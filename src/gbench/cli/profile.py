@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.run_options import resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.run_options import resolved_of, run_options, show_plan, what_runs
 
 if TYPE_CHECKING:
     from gbench.profile import Profile
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@run_arguments(required=True, recorded=False)
+@what_runs(required=True)
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Steps to profile.")
 @click.option("--warmup", type=click.IntRange(min=1), help="Steps before them; default: the recipe's warm-up.")
 @click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Operators to list.")

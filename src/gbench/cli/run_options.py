@@ -89,15 +89,21 @@ LAST_ARGUMENTS = (
 )
 
 
-def run_arguments(required: bool, recorded: bool = True) -> Callable[[Any], Any]:
-    """launch.sh's six arguments; the first four for a run that makes no record."""
-    what = [
-        click.argument("model", required=required),
-        click.argument("batch_size", type=click.IntRange(min=1), required=required),
-        click.argument("device_count", type=click.IntRange(min=1), required=required),
-        click.argument("precision", required=required),
-    ]
-    return bundle([*what, *LAST_ARGUMENTS] if recorded else what)
+def what_runs(required: bool) -> Callable[[Any], Any]:
+    """The arguments that say what runs on what."""
+    return bundle(
+        [
+            click.argument("model", required=required),
+            click.argument("batch_size", type=click.IntRange(min=1), required=required),
+            click.argument("device_count", type=click.IntRange(min=1), required=required),
+            click.argument("precision", required=required),
+        ]
+    )
+
+
+def run_arguments(required: bool) -> Callable[[Any], Any]:
+    """launch.sh's six arguments."""
+    return bundle([what_runs(required), *LAST_ARGUMENTS])
 
 
 def run_options(command: Any) -> Any:
@@ -128,6 +134,12 @@ def run_options(command: Any) -> Any:
                 help="A variable for the run script alone: OMP_NUM_THREADS=4. Its value is written into the record.",
             ),
             click.option(
+                "--profile",
+                metavar="PROFILE",
+                help="reference: upstream's layout and kernels (default); optimized: the switches that gbench tune "
+                "found for this run. With --set speed.KEY=VALUE of your own: custom.",
+            ),
+            click.option(
                 "--data",
                 "data_source",
                 type=click.Choice(DATA_SOURCES),
@@ -135,7 +147,9 @@ def run_options(command: Any) -> Any:
                 "flip in the run; resident: the same on the device; synthetic: one batch of noise, computing alone.",
             ),
             click.option(
-                "--cache-dir", metavar="DIR", help="Where decoded pictures are kept; default: ~/.cache/gbench."
+                "--cache-dir",
+                metavar="DIR",
+                help="Where decoded pictures and tunings are kept; default: ~/.cache/gbench.",
             ),
             click.option(
                 "--cache-limit",
@@ -234,10 +248,15 @@ def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]
     """What would run: its spec, the dataset found where there is one, and the exact request. Raises as `show_plan`."""
     from gbench.cndb.upload import config_of_run
     from gbench.host import locate_dataset, make_runner
+    from gbench.preflight.devices import find_gpus
+    from gbench.tuned import with_tuned_switches
 
-    if resolved.spec.database is not None:
-        config_of_run(resolved.spec.database, Path(resolved.spec.cndb_dir), os.environ)
-    spec = locate_dataset(resolved.spec, required=False)
+    spec = resolved.spec
+    if spec.database is not None:
+        config_of_run(spec.database, Path(spec.cndb_dir), os.environ)
+    if spec.profile == "optimized":
+        spec = with_tuned_switches(spec, find_gpus())
+    spec = locate_dataset(spec, required=False)
     return spec, make_runner(spec, os.environ, rebuild).describe()
 
 
@@ -250,6 +269,9 @@ def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | N
     from gbench.cli.output import print_plan
 
     spec, request = planned(resolved, rebuild)
+    origins = resolved.origins
+    if spec.tuned_by is not None:
+        origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
-    print_plan(spec, resolved.origins, request, as_json)
+    print_plan(spec, origins, request, as_json)

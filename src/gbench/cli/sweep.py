@@ -119,7 +119,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
 
 def _asked(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
     """What the command line, or its file, means. Raises UsageError."""
-    from gbench.experiments.sweep_matrix import SOMEWHERE, Axes, read_matrix
+    from gbench.experiments.sweep_matrix import Axes, common_to, read_matrix
     from gbench.settings.resolve import PRECISIONS, one_of
 
     if matrix is None:
@@ -139,10 +139,9 @@ def _asked(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
     for name, value in (("--device-counts", counts), ("--precisions", precisions)):
         if value is None:
             raise UsageError(f"missing option {name}", "see gbench sweep --help")
-    resolved = resolved_of({"model": matrix, **given, **SOMEWHERE}, os.environ)
     named = [one_of("--precisions", part.strip(), PRECISIONS) for part in precisions.split(",")]
     axes = Axes(batch_size=total, per_device_batch_size=each, device_count=counts, precision=named)
-    return axes, resolved
+    return axes, common_to(axes, lambda place: resolved_of({"model": matrix, **given, **place}, os.environ))
 
 
 def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:

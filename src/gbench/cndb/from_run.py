@@ -40,6 +40,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         except ValueError as error:
             raise RunFailed(f"benchmark log line {line!r}: {error}", "mend the run script") from error
         values.update(said, extra={**values["extra"], **said.get("extra", {})})
+        _add_worker_facts(values, environment or {})
         return sealed(checked(values, str(folder.path)))
     if environment is None or result is None:
         raise RunFailed(
@@ -50,26 +51,28 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
     lost = [name for name, mean in losses.items() if mean is None]
     if lost:
         raise RunFailed(f"the losses {', '.join(lost)} became NaN or infinite", f"the run diverged; read {folder.log}")
-    software = environment["software"]
+    _add_worker_facts(values, environment)
     metrics = _last_epoch(folder, spec, losses) if spec.recipe == "convergence" else losses
     values.update(
         dev=environment["device"],
         train_type=environment["precision_at_end"]["ran"],
         perf_data=_perf_data(result),
         metric_data={**metrics, **_evaluation(folder, values["extra"])},
-        soft_info=Named(**{**values["soft_info"].model_dump(), **software}),
     )
-    values["extra"].update(
-        precision_flags=environment["precision_at_end"],
-        gpus=environment["hardware"].get("gpus"),
-        ended=environment["ended"],
-        data=environment.get("data"),
-        kernel=environment["hardware"].get("kernel"),
-        rank=environment.get("rank"),
-    )
+    values["extra"].update({key: environment.get(key) for key in ("ended", "data", "rank")})
     if "data" in environment:
         values["hyper_params"]["data_source"] = environment["data"]["source"]  # that ran, not that was asked for
     return sealed(checked(values, str(folder.path)))
+
+
+def _add_worker_facts(values: dict[str, Any], environment: dict[str, Any]) -> None:
+    """What the worker wrote down of what it saw: versions, the switches of precision in the end, devices, kernel."""
+    if "software" in environment:
+        values["soft_info"] = Named(**{**values["soft_info"].model_dump(), **environment["software"]})
+    if "precision_at_end" in environment:
+        values["extra"]["precision_flags"] = environment["precision_at_end"]
+    if "hardware" in environment:
+        values["extra"].update({key: environment["hardware"].get(key) for key in ("gpus", "kernel")})
 
 
 def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +131,8 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             **{f"data_{key}": value for key, value in spec.config.data.model_dump().items()},
             "seed": spec.seed,
             "deterministic": spec.deterministic,
-            "profile": "reference",
+            "profile": spec.profile,
+            **({"speed": spec.config.speed.on} if spec.config.speed.on else {}),
         },
         "code_link": spec.code_link,
         "soft_info": Named(name=image.get("image") or "host", **{k: v for k, v in image.items() if k != "image"}),

@@ -8,10 +8,11 @@ from typing import Any
 
 from gbench.cndb.record import Record
 from gbench.errors import UsageError
+from gbench.settings.speed import describe
 
 NOT_SAID = "not said"
 IMAGE = "image"  # what a history is there to compare; the rest makes a configuration
-NO_SETTING = ("seed",)  # of hyper_params: repeats may differ in it
+NO_SETTING = ("seed", "profile", "speed")  # of hyper_params: repeats may differ in the seed; the rest is one field
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Difference:
 
 def fields(record: Record) -> dict[str, str]:
     """Everything that decides what a run did, by its name for `--allow`."""
-    extra, perf = record.extra or {}, record.perf_data or {}
+    extra, perf, settings = record.extra or {}, record.perf_data or {}, record.hyper_params or {}
+    profile = describe(settings["profile"], settings.get("speed") or {}) if "profile" in settings else None
     said = {
         "model": record.model,
         "framework": record.framework,
@@ -39,9 +41,10 @@ def fields(record: Record) -> dict[str, str]:
         "evaluation": None if record.eval_type == "-" else record.eval_type,
         "distribution": record.dist_type,
         "recipe": extra.get("recipe"),
+        "profile": profile,
         "throughput_unit": perf.get("throughput_unit"),
         IMAGE: record.soft_info.name if record.soft_info else None,
-        **{f"hyper_params.{key}": v for key, v in (record.hyper_params or {}).items() if key not in NO_SETTING},
+        **{f"hyper_params.{key}": v for key, v in settings.items() if key not in NO_SETTING},
     }
     return {field: shown(value) for field, value in said.items()}
 

@@ -1,12 +1,8 @@
-"""The loss curves of a run: from its run folder, or from a log in upstream's format.
-
-(epoch: 200, iters: 100, time: 0.043, data: 0.233) G_GAN: 3.030 G_L1: 16.428 D_real: 0.411 D_fake: 0.096
-"""
+"""The loss curves of a run: from its run folder, or from a log in upstream's format (gbench.lossline)."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbench.errors import InfrastructureError, UsageError
+from gbench.lossline import read_loss_line
 from gbench.runfolder import RunFolder
 
 Floats = NDArray[np.float64]
 LOSSES = ("G_GAN", "G_L1", "D_real", "D_fake")
-LINE = re.compile(r"\(epoch: (\d+), iters: \d+, time: [^ ,]+, data: [^ ,)]+\) (.+)")
 
 
 @dataclass(frozen=True)
@@ -134,20 +130,19 @@ def of_lines(lines: Iterable[str], source: str) -> Curves:
     epochs: list[int] = []
     rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
-        match = LINE.search(line)
-        if match is None:
-            continue
-        said = dict(re.findall(r"(\w+): (\S+)", match[2]))
         try:
-            row = [float(said[name]) for name in LOSSES]
+            said = read_loss_line(line)
+            if said is None:
+                continue
+            row = [said.losses[name] for name in LOSSES]
         except (KeyError, ValueError) as error:
             raise UsageError(
                 f"{source} line {number} gives no {', '.join(LOSSES)} ({error})", "give a log of a pix2pix training"
             ) from error
-        while epochs and epochs[-1] > int(match[1]):
+        while epochs and epochs[-1] > said.epoch:
             epochs.pop()
             rows.pop()
-        epochs.append(int(match[1]))
+        epochs.append(said.epoch)
         rows.append(row)
     if not rows:
         raise UsageError(f"{source} holds no line like (epoch: 1, iters: 100, ...) G_GAN: ...", "give a training log")

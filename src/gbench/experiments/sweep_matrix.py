@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,9 +15,9 @@ from gbench.settings.catalog import first_problem
 from gbench.settings.resolve import Resolved, check_spec
 from gbench.settings.spec import DataSource, Precision, RunSpec
 from gbench.settings.spec_file import read_mapping, request_of, resolve_file
+from gbench.tuned import with_tuned_switches
 
 Scaling = Literal["strong", "weak"]  # more devices share one total batch; or each has a batch of its own
-SOMEWHERE = {"batch_size": 1, "device_count": 1, "precision": "FP32"}  # a place in which all other settings are read
 HINT = "docs/sweep.md shows a whole one"
 
 
@@ -105,7 +105,32 @@ def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tu
         raise UsageError(f"{path}: {first_problem(error)}", HINT) from error
     if (axes.batch_size is None) == (axes.per_device_batch_size is None):
         raise UsageError(f"{path} must say either batch_size, the total, or per_device_batch_size", HINT)
-    return axes, resolve_file(request_of({**values, **SOMEWHERE}, str(path), command_line), str(path), environ)
+
+    def read(place: dict[str, Any]) -> Resolved:
+        return resolve_file(request_of({**values, **place}, str(path), command_line), str(path), environ)
+
+    return axes, common_to(axes, read)
+
+
+def common_to(axes: Axes, read: Callable[[dict[str, Any]], Resolved]) -> Resolved:
+    """What all cells have in common: all other settings, as they are read beside a place in which they can stand.
+
+    Some need several devices, and some are for one alone; a cell without them is skipped, see `why_not`.
+
+    Args:
+        read: reads them beside batch_size, device_count and precision. Raises UsageError.
+
+    Raises:
+        UsageError: as `read`, beside one device and beside the most.
+    """
+    problem = None
+    for count in (1, max(axes.device_count)):
+        try:
+            return read({"batch_size": count, "device_count": count, "precision": "FP32"})
+        except UsageError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
 
 
 def why_not(place: Place, base: RunSpec, gpus: Gpus, images: int | None) -> GbenchError | None:
@@ -118,6 +143,7 @@ def why_not(place: Place, base: RunSpec, gpus: Gpus, images: int | None) -> Gben
     try:
         check_spec(spec)
         require_devices(spec, gpus)
+        with_tuned_switches(spec, gpus)
     except GbenchError as error:
         return error
     if images is not None and spec.config.schedule.drop_last and images < spec.batch_size:

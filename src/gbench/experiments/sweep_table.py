@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gbench.cndb.from_run import record_of
-from gbench.compare.metrics import METRICS, THROUGHPUT
+from gbench.compare.metrics import THROUGHPUT, metric_named
 from gbench.experiments.sweep_file import Cell, State, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Scaling
 from gbench.files import write_atomically
 
-MEMORY = next(metric for metric in METRICS if metric.name == "memory")
+MEMORY = metric_named("memory")
 NOTHING = "-"
 WORDS = 3  # the first columns of the table; figures come after
 
@@ -76,7 +76,7 @@ def _row(folder: SweepFolder, cell: Cell) -> Row:
         row,
         data=(record.hyper_params or {}).get("data_source", row.data),
         throughput=None if throughput is None else throughput.value,
-        unit=perf.get("throughput_unit"),
+        unit=THROUGHPUT.unit_in(record),
         low=interval.get("low"),
         high=interval.get("high"),
         steady=perf.get("steady_state"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import platform
 import resource
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -67,6 +69,14 @@ def memory(device: torch.device) -> dict[str, int]:
         values["allocated_bytes"] = torch.cuda.max_memory_allocated(device)
         values["reserved_bytes"] = torch.cuda.max_memory_reserved(device)
     return values
+
+
+def reset_memory_peaks(device: torch.device) -> None:
+    """Have `memory` give the peaks from here on. On the host where the kernel lets a process (Linux, proc(5))."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _gpu(index: int) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from gbench.measure.telemetry.summary import TelemetrySummary
 from gbench.measure.telemetry.summary import summarize as summarize_telemetry
 from gbench.runfolder import RunFolder, Step
 from gbench.settings.spec import RunSpec
+from gbench.settings.speed import describe
 
 THROUGHPUT_IS = {  # by data_source
     "real": "end to end, data loading included",
@@ -56,6 +57,7 @@ class Summary:
     step: spread of the slowest rank's step times, step_variance_s2 their sample variance. memory: peaks of each rank
     (those of the first step where a run died). losses: means over the measured steps of all ranks; last_epoch_losses:
     over those of the last epoch. job: what a convergence run took in all, its first steps and its starts included.
+    profile: with the switches that were on.
     """
 
     complete: bool
@@ -86,6 +88,7 @@ class Summary:
     losses: dict[str, float]
     last_epoch_losses: dict[str, float]
     job: Job | None = None
+    profile: str = "reference"
 
     @property
     def throughput_is(self) -> str:
@@ -156,7 +159,10 @@ def summarize_folder(folder: RunFolder) -> Summary | None:
     environment = folder.read("environment.json") or {}
     telemetry = read_attempts(folder.path / TELEMETRY_NAME)
     summary = summarize(folder.ranks(), environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
-    if summary is None or spec.recipe != "convergence":
+    if summary is None:
+        return None
+    summary = replace(summary, profile=describe(spec.profile, spec.config.speed.on))
+    if spec.recipe != "convergence":
         return summary
     return replace(summary, job=job_of(folder, telemetry))
 

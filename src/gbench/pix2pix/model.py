@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gbench.pix2pix.losses import build_gan_loss
+from gbench.pix2pix.speed import as_own
 
 
 def unwrap(net: nn.Module) -> nn.Module:
@@ -38,7 +39,7 @@ class Pix2Pix:
             norm's buffers, which torch (from 2.6 on) may refuse.
         gan_mode: vanilla, lsgan or wgangp.
         lambda_L1: weight of the L1 loss.
-        lr, betas: of both Adams.
+        lr, betas: of both Adams. adam: what else they are made with, `{"fused": True}`; None: torch's own choice.
         autocast_dtype: None runs in the weights' own precision; torch.bfloat16 runs the forward passes under autocast;
             torch.float16 does so with a GradScaler (one for both optimisers, updated once a step). Losses are float32.
 
@@ -61,13 +62,16 @@ class Pix2Pix:
         betas: tuple[float, float] = (0.5, 0.999),
         *,
         autocast_dtype: torch.dtype | None = None,
+        adam: Mapping[str, Any] | None = None,
     ) -> None:
         self.generator, self.discriminator = unwrap(generator), unwrap(discriminator)
         self._trained_G, self._trained_D = generator, discriminator
         self.gan_loss = build_gan_loss(gan_mode)
         self.lambda_L1 = lambda_L1
-        self.optimizer_G = torch.optim.Adam(self.generator.parameters(), lr=lr, betas=betas)
-        self.optimizer_D = torch.optim.Adam(self.discriminator.parameters(), lr=lr, betas=betas)
+        self.optimizer_G, self.optimizer_D = (
+            torch.optim.Adam(net.parameters(), lr=lr, betas=betas, **(adam or {}))
+            for net in (self.generator, self.discriminator)
+        )
         self.device = next(self.generator.parameters()).device
         self.autocast_dtype = autocast_dtype
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=autocast_dtype is torch.float16)
@@ -131,7 +135,8 @@ class Pix2Pix:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` gave. Raises KeyError or RuntimeError where it is another model's."""
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            own = as_own(part, state[name]) if isinstance(part, torch.optim.Optimizer) else state[name]
+            part.load_state_dict(own)
 
     def _parts(self) -> dict[str, Any]:
         return {

@@ -75,6 +75,17 @@ def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
     return {"ran": _name(in_tf32, output), "output_dtype": output, **flags}
 
 
+def confirmed(asked: Precision, output_dtype: torch.dtype) -> dict[str, Any]:
+    """`read_back`, where it is what was asked for. Raises RunFailed: it is not."""
+    found = read_back(output_dtype)
+    if found["ran"] != asked:
+        raise RunFailed(
+            f"PRECISION {asked} was asked, torch reports {found['ran']} ({found})",
+            "look for code that changes torch.backends during the run",
+        )
+    return found
+
+
 def _name(in_tf32: set[bool], output: str) -> str:
     if len(in_tf32) > 1:
         return "mixed FP32/TF32"

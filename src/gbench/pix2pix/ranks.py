@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gbench.errors import RunFailed, UsageError
 from gbench.pix2pix.affinity import Binding, bind_rank
-from gbench.settings.spec import Device
+from gbench.settings.spec import Device, SpeedConfig
 
 JOIN_TIMEOUT = timedelta(minutes=10)
 PR_SET_PDEATHSIG = 1
@@ -42,15 +42,20 @@ class Ranks:
         """Whether this process speaks for all."""
         return self.rank == 0
 
-    def wrap(self, network: nn.Module) -> DistributedDataParallel:
-        """`network` on this rank's device, its gradients averaged over all ranks.
+    def wrap(self, network: nn.Module, speed: SpeedConfig | None = None) -> nn.Module:
+        """`network` on this rank's device, its gradients averaged over all ranks; bare where a CUDA graph of one device
+        is to hold it.
 
         Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
         """
+        if speed is not None and speed.cuda_graph:
+            return network.to(self.device)
         device_ids = [self.device] if self.device.type == "cuda" else None
         parameters = inspect.signature(DistributedDataParallel).parameters
         switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
         options: dict[str, Any] = {switch: False}  # named anew in torch 2.14
+        if speed is not None:
+            options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
         return DistributedDataParallel(network.to(self.device), device_ids=device_ids, **options)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 
 from gbench.errors import RunFailed
+from gbench.lossline import loss_line
 from gbench.measure import environment
 from gbench.measure.clock import StepTime, clock_for
 from gbench.measure.enough import Enough
 from gbench.measure.peak import Peak, measure_peak
-from gbench.pix2pix import checkpoint, determinism, precision
+from gbench.pix2pix import checkpoint, determinism, precision, speed
 from gbench.pix2pix.affinity import read_back
 from gbench.pix2pix.data import Batch
 from gbench.pix2pix.images import ImageWriter
 from gbench.pix2pix.loading import open_loader
-from gbench.pix2pix.logline import loss_line
 from gbench.pix2pix.lookout import Lookout
 from gbench.pix2pix.model import Pix2Pix
 from gbench.pix2pix.networks import build_networks
@@ -43,17 +43,18 @@ from gbench.settings.spec import RunSpec, ScheduleConfig
 
 def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
     """The model on this rank's device: weights alike on every rank, dropout each rank's own."""
-    optim = spec.config.optim
-    generator, discriminator = build_networks(spec)
+    optim, switches = spec.config.optim, spec.config.speed
+    generator, discriminator = (speed.prepare(network, switches) for network in build_networks(spec))
     determinism.seed_noise(spec.seed, ranks.rank)
     return Pix2Pix(
-        ranks.wrap(generator),
-        ranks.wrap(discriminator),
+        ranks.wrap(generator, switches),
+        ranks.wrap(discriminator, switches),
         optim.gan_mode,
         optim.lambda_L1,
         optim.lr,
         (optim.beta1, optim.beta2),
         autocast_dtype=precision.AUTOCAST[spec.precision],
+        adam=speed.adam_options(switches),
     )
 
 
@@ -95,12 +96,15 @@ class Trainer:
     ) -> None:
         self.spec, self.folder, self.ranks = spec, folder, ranks
         optim, self.schedule = spec.config.optim, spec.config.schedule
+        speed.require_tuned_here(spec)
+        speed.set_threads(spec.config.speed)
         determinism.choose_kernels(spec.deterministic, spec.config.data.preprocess != "scale_width")
         precision.set_precision(spec.precision, ranks.device)
         dataset_sha256 = (folder.read("host.json") or {}).get("dataset", {}).get("sha256")
         self.loader, data = open_loader(spec, data_dir, cache_dir or Path(spec.cache_dir), dataset_sha256, ranks)
         work = work_per_image(spec)  # before the model, whose seeds must be the last ones set
         self.model = build_model(spec, ranks)
+        self.train_step = speed.step_of(self.model, spec.config.speed)
         epochs, decay = self.schedule.epochs, self.schedule.epochs_decay
         self.schedulers = [
             build_scheduler(optimizer, optim.lr_policy, epochs, decay, optim.lr_decay_iters)
@@ -111,6 +115,8 @@ class Trainer:
             "planned_steps": self.planned_steps,
             "steps_per_epoch": len(self.loader),
             "device": environment.device_name(ranks.device),
+            "profile": spec.profile,
+            "speed": spec.config.speed.on,
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "software": environment.software(),
             "hardware": environment.hardware(ranks.device),
@@ -259,7 +265,7 @@ class Trainer:
         device = self.ranks.device
         for real_A, real_B, _ in batches:
             self.clock.batch_ready()
-            losses = self.model.train_step(real_A.to(device, non_blocking=True), real_B.to(device, non_blocking=True))
+            losses = self.train_step(real_A.to(device, non_blocking=True), real_B.to(device, non_blocking=True))
             self.clock.step_done()
             if self.schedule.images_every:
                 self.shown = real_A, real_B
@@ -366,13 +372,7 @@ class Trainer:
         fake_B = self.model.fake_B
         if fake_B is None:  # resumed after its last step
             fake_B = self.model.try_out(self.spec.config.data.crop_size)
-        found = precision.read_back(fake_B.dtype)
-        if found["ran"] != self.spec.precision:
-            raise RunFailed(
-                f"PRECISION {self.spec.precision} was asked, torch reports {found['ran']} ({found})",
-                "look for code that changes torch.backends during the run",
-            )
-        self.facts[moment] = found
+        self.facts[moment] = precision.confirmed(self.spec.precision, fake_B.dtype)
         self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
         if self.ranks.is_first:
             self.folder.write("environment.json", self.facts)

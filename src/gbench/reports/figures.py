@@ -12,8 +12,9 @@ from gbench.measure.summary import Summary
 from gbench.measure.telemetry.summary import Spread, TelemetrySummary
 from gbench.reports.plots import Throughput
 from gbench.reports.run import Run
-from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds
+from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
 from gbench.runfolder import Step
+from gbench.settings.speed import describe
 
 RANK_COLUMNS = ("rank", "steps", "mean", "median", "p95", "slowest", "data wait")
 GPU_COLUMNS = (
@@ -76,6 +77,10 @@ def measured_on(run: Run) -> Iterator[tuple[str, str]]:
     yield "Batch", f"{run.spec.batch_size} in all, {run.spec.batch_per_device} a device"
     yield "Devices", run.devices
     yield "Precision", run.precision
+    yield "Profile", describe(run.spec.profile, run.spec.config.speed.on)
+    if run.spec.tuned_by is not None and run.spec.tuned_by.ratio is not None:
+        by = run.spec.tuned_by
+        yield "Tuned", f"{by.ratio:.3f} times as fast as the reference in {by.run_id}, {utc(by.utc)}"
     if run.summary is not None:
         deviation_s = run.summary.step_variance_s2**0.5
         yield "Step", f"{seconds(run.summary.step.median_s)} median, {seconds(deviation_s)} standard deviation"

@@ -103,6 +103,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
         "CODE_LINK": spec.code_link,
         "RUN_DIR": places.run_dir,
         "BENCHMARK_LOG": str(Path(places.run_dir) / BENCHMARK_LOG_NAME),
+        "PYTHON": places.python,
         "TORCHRUN": shlex.join(torchrun_argv(spec, places)),
         "PYTHONUNBUFFERED": "1",
     }

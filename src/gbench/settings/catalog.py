@@ -20,6 +20,7 @@ from gbench.settings.spec import (
     OptimConfig,
     Recipe,
     ScheduleConfig,
+    SpeedConfig,
 )
 
 
@@ -45,6 +46,7 @@ class ModelFile(Frozen):
     data: DataConfig = DataConfig()
     schedule: dict[str, Any] = Field(default_factory=dict)
     measure: MeasureConfig = MeasureConfig()
+    speed: SpeedConfig = SpeedConfig()
     alarms: AlarmConfig = AlarmConfig()
     recipes: dict[Recipe, RecipeFile]
 
@@ -63,6 +65,7 @@ class ModelFile(Frozen):
             data=self.data,
             schedule=schedule,
             measure=self.measure,
+            speed=self.speed,
             alarms=self.alarms,
         )
 

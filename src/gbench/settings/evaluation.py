@@ -23,7 +23,7 @@ from gbench.settings.resolve import (
     resolve,
     visible_devices,
 )
-from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, RunSpec
+from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, RunSpec, SpeedConfig
 
 PATHS = ("DATASETS_DIR", "DOCKERFILE")
 # what torchvision and torch-fidelity call their weights where they keep them once downloaded
@@ -150,7 +150,15 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
             "device_count": request.devices,
             "database": None,
             "timeout_s": None,
-            "config": config.model_copy(update={"data": config.data.model_copy(update=data), "alarms": AlarmConfig()}),
+            "config": config.model_copy(
+                update={
+                    "data": config.data.model_copy(update=data),
+                    "speed": SpeedConfig(),
+                    "alarms": AlarmConfig(),
+                }
+            ),
+            "profile": "reference",
+            "tuned_by": None,
             "dataset_subdir": "",
             "run_model_file": str(project_file("scripts/pt-pix2pix.sh")),
             "command_line": request.command_line,

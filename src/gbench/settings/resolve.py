@@ -18,6 +18,7 @@ from gbench.paths import project_file
 from gbench.settings.catalog import ModelFile, load_model, override
 from gbench.settings.quantities import problem_of_variable
 from gbench.settings.spec import VARIABLE_FIELDS, Device, ModelConfig, Precision, Recipe, RunnerName, RunSpec
+from gbench.settings.speed import check_speed, profile_of
 
 # What launch.sh's documentation exports, and the file of this project that has that job now.
 LAUNCH_SH_FILES = {
@@ -60,6 +61,7 @@ class Request:
     settings: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     data_source: str | None = None
+    profile: str | None = None
     cache_dir: str | None = None
     cache_limit_gib: float = 4.0
     options: Mapping[str, str] = field(default_factory=dict)  # by variable name: {"CONT": ...}
@@ -145,6 +147,8 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     of_script = {**environ, **request.env}
     if "OMP_NUM_THREADS" in of_script:
         values.origins["omp_num_threads"] = "variable OMP_NUM_THREADS"
+    if config.speed.on:
+        values.origins["profile"] = "switches of speed"
     spec = RunSpec(
         run_id=new_run_id(request.model),
         model=request.model,
@@ -180,6 +184,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         env=dict(request.env),
         cuda_visible_devices=visible,
         omp_num_threads=omp_num_threads(of_script),
+        profile=profile_of(request.profile, config.speed),
     )
     check_spec(spec)
     return Resolved(spec, {**_request_origins(request), **values.origins})
@@ -230,7 +235,7 @@ def one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
 ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
 OPTIONS = (
     *("device", "runner", "seed", "deterministic", "timeout_s", "from_image", "results_dir", "logs_dir"),
-    *("cache_limit_gib", "env"),
+    *("cache_limit_gib", "env", "profile"),
 )
 
 
@@ -261,7 +266,7 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe, origins: di
         settings.append(f"alarms.stop_on=[{', '.join(request.stop_on)}]")
     config = override(model_file.config(recipe), settings)
     schedule = {**model_file.schedule, **model_file.recipes[recipe].schedule}
-    for section in ("network", "optim", "data", "schedule", "measure", "alarms"):
+    for section in ("network", "optim", "data", "schedule", "measure", "speed", "alarms"):
         named = set(schedule) if section == "schedule" else getattr(model_file, section).model_fields_set
         for key in type(getattr(config, section)).model_fields:
             origins[f"{section}.{key}"] = "config" if key in named else "default"
@@ -282,6 +287,7 @@ def check_spec(spec: RunSpec) -> None:
             f"BATCH_SIZE {spec.batch_size}, the total over all devices, can't be divided evenly over {spec.world_size}",
             f"take {choices}",
         )
+    check_speed(spec)
     if spec.precision == "TF32" and spec.device == "cpu":
         raise UsageError(
             "PRECISION TF32 does not exist on --device cpu", "take FP32, or a GPU of compute capability 8.0 or more"

@@ -8,7 +8,7 @@ of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -18,6 +18,7 @@ RunnerName = Literal["docker", "local"]
 AlarmKind = Literal["nan", "collapse", "flat"]
 Recipe = Literal["performance", "convergence", "custom"]
 DataSource = Literal["real", "cached", "resident", "synthetic"]
+Profile = Literal["reference", "optimized", "custom"]
 
 
 # launch.sh's variables, and the fields of RunSpec that they decide
@@ -111,6 +112,24 @@ class MeasureConfig(Frozen):
     pin: bool = True  # each rank on cores of its own; with a GPU, on those of the GPU's NUMA node
 
 
+class SpeedConfig(Frozen):
+    """Switches that make a step faster and leave precision and meaning as they are, all off by default: upstream's
+    layout and kernels. What each does, where it can act, and which pay: docs/profiles.md."""
+
+    channels_last: bool = False  # weights and feature maps in memory as NHWC
+    adam: Literal["default", "foreach", "fused"] = "default"  # Adam's implementation; default: torch's own choice
+    compile: Literal["none", "blocks", "networks"] = "none"  # torch.compile of the residual blocks, or of G and D whole
+    cuda_graph: bool = False  # a training step captured once and replayed
+    gradient_as_bucket_view: bool = False  # DistributedDataParallel's; several devices
+    static_graph: bool = False  # likewise
+    threads: PositiveInt | None = None  # of a process on a processor; None: its share of the cores
+
+    @property
+    def on(self) -> dict[str, Any]:
+        """The switches that are on."""
+        return self.model_dump(exclude_defaults=True)
+
+
 class AlarmConfig(Frozen):
     """What a convergence run is watched for, by means over whole epochs (`pix2pix/alarms.py`)."""
 
@@ -131,6 +150,7 @@ class ModelConfig(Frozen):
     data: DataConfig = DataConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     measure: MeasureConfig = MeasureConfig()
+    speed: SpeedConfig = SpeedConfig()
     alarms: AlarmConfig = AlarmConfig()
 
 
@@ -158,6 +178,21 @@ class ProfileConfig(Frozen):
     steps: PositiveInt
 
 
+class TuningConfig(Frozen):
+    """How `gbench tune` tries the switches."""
+
+    max_time_s: PositiveFloat = 120.0  # of timed steps over all trials
+
+
+class TunedBy(Frozen):
+    """The tuning that a run's switches come from. torch_version: which it ran with."""
+
+    run_id: str
+    utc: str
+    torch_version: str
+    ratio: PositiveFloat | None  # reference's step time over that with the switches; None: nothing paid
+
+
 class RunSpec(Frozen):
     """Everything that decides what a run does. Paths are the host's."""
 
@@ -166,7 +201,7 @@ class RunSpec(Frozen):
     model: str
     record_name: str  # CNDB's name of the model
     framework: str
-    recipe: Recipe | Literal["evaluation", "profile"]
+    recipe: Recipe | Literal["evaluation", "profile", "tuning"]
     batch_size: PositiveInt  # total over all devices
     device_count: PositiveInt  # devices a node
     nodes: Literal[1] = 1
@@ -198,8 +233,11 @@ class RunSpec(Frozen):
     env: dict[str, str] = Field(default_factory=dict)  # variables of the run script beside its own, from --env
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
     omp_num_threads: PositiveInt | None = None  # OMP_NUM_THREADS, where the user has set it: threads of each rank
+    profile: Profile = "reference"  # custom: switches of `speed` that the user chose
+    tuned_by: TunedBy | None = None  # where the switches of profile optimized come from
     evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
     profiling: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured
+    tuning: TuningConfig | None = None  # set: no run, but trials of the switches of `speed`
 
     @property
     def run_dir(self) -> Path:

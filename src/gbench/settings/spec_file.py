@@ -17,7 +17,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
@@ -98,6 +98,7 @@ class SpecFile(Frozen):
     set: Annotated[dict[str, Any], BeforeValidator(_scalars)] = Field(default_factory=dict)
     env: Annotated[dict[str, str], BeforeValidator(_words)] = Field(default_factory=dict)
     data: DataSource | None = None
+    profile: Literal["reference", "optimized"] | None = None
     cache_dir: str | None = None
     cache_limit: NonNegativeFloat = 4.0
     image: str | None = None
@@ -134,6 +135,7 @@ class SpecFile(Frozen):
             settings=tuple(f"{key}={_yaml(value)}" for key, value in self.set.items()),
             env=self.env,
             data_source=self.data,
+            profile=self.profile,
             cache_dir=self.cache_dir,
             cache_limit_gib=self.cache_limit,
             options={

@@ -1,0 +1,89 @@
+"""What a benchmark found as rows of one form: ours, a reference measured beside it in the same run, and their ratio."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from medians import Median
+
+from gbench.machine import cpu_name
+
+
+class Row(NamedTuple):
+    """One comparison. ours, reference: in `unit`; ratio: ours / reference, taken within rounds. goal: what ours is to
+    stay below, in the same unit; None: it has none."""
+
+    what: str
+    against: str
+    unit: str
+    ours: Median
+    reference: Median
+    ratio: Median
+    goal: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        what: str,
+        against: str,
+        unit: str,
+        ours: Sequence[float],
+        reference: Sequence[float],
+        goal: float | None = None,
+    ) -> Row:
+        """Of measurements that belong together in pairs, one of each a round."""
+        ratios = [one / other for one, other in zip(ours, reference, strict=True)]
+        return cls(what, against, unit, Median.of(ours), Median.of(reference), Median.of(ratios), goal)
+
+    def line(self) -> str:
+        """For a person."""
+        goal = (
+            "" if self.goal is None else f"; goal {self.goal:g}: {'met' if self.ours.value < self.goal else 'MISSED'}"
+        )
+        return (
+            f"{self.what}: {self.ours.value:.4g} {self.unit}; {self.against}: {self.reference.value:.4g} {self.unit}; "
+            f"{self.ratio.value:.3g} times ({self.ratio.low:.3g} to {self.ratio.high:.3g}){goal}"
+        )
+
+    def values(self) -> dict[str, Any]:
+        """For a machine."""
+        nested = {key: value._asdict() for key, value in self._asdict().items() if isinstance(value, Median)}
+        return {**self._asdict(), **nested}
+
+
+def machine() -> dict[str, Any]:
+    """Where and when; load_1m tells how quiet it was."""
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "processor": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "load_1m": round(os.getloadavg()[0], 2),
+    }
+
+
+def json_option(parser: argparse.ArgumentParser) -> None:
+    """--json, alike in all benchmarks."""
+    parser.add_argument("--json", action="store_true", help="one JSON object in place of the lines")
+
+
+def report(rows: Iterable[Row], more: Iterable[str], as_json: bool, **values: Any) -> None:
+    """Print rows, then `more` lines; or all of it, and further `values`, as one JSON object."""
+    found = list(rows)
+    if as_json:
+        print(json.dumps({"machine": machine(), "rows": [row.values() for row in found], **values}, indent=2))
+    else:
+        print(*_lines(found, more), sep="\n")
+
+
+def _lines(rows: Sequence[Row], more: Iterable[str]) -> Iterator[str]:
+    here = machine()
+    yield f"{here['processor']}, {here['cores']} cores, {here['date']}, load {here['load_1m']}"
+    yield from (row.line() for row in rows)
+    yield from more

@@ -1,0 +1,130 @@
+"""What it takes to begin: `gbench --help`, and `gbench launch` to its first training step.
+
+    python benchmarks/startup.py [--rounds 7] [--json]
+
+A launch is measured from the start of its process to the start of the first step by the step's own clock: on this
+host, `--runner local`, on a processor, networks and pictures tiny, no peak measured and no idle time. An image's start
+comes on top. Its reference is plain.py, a script of a few lines under the same torchrun; beside both, where the time
+goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from medians import Median
+from rows import Row, json_option, report
+
+from gbench.datasets.synth import synth
+
+HELP_GOAL_S, LAUNCH_GOAL_S = 0.15, 3.0
+PLAIN = Path(__file__).with_name("plain.py")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1")
+TINY = {
+    "data.load_size": 36,
+    "data.crop_size": 32,
+    "data.workers": 0,
+    "network.ngf": 4,
+    "network.ndf": 4,
+    "measure.peak_seconds": 0,
+    "measure.idle_seconds": 0,
+}
+PARTS = {  # each a process of its own, to its end
+    "an empty Python": (sys.executable, "-c", "pass"),
+    "import torch": (sys.executable, "-c", "import torch"),
+    "import torch, and an Adam": (
+        *(sys.executable, "-c"),
+        "import torch; torch.optim.Adam([torch.zeros(1, requires_grad=True)])",
+    ),
+    "the worker's imports": (sys.executable, "-c", "import gbench.pix2pix.__main__"),
+    "the host's imports": (sys.executable, "-c", "import gbench.cli.launch, gbench.cli.output, gbench.launch"),
+    "torchrun of nothing": (*TORCHRUN, "--no-python", "true"),
+}
+
+
+def seconds(command: tuple[str, ...]) -> float:
+    """Of a process, to its end."""
+    start = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.monotonic() - start
+
+
+def launch(data: Path, folder: Path) -> tuple[float, float]:
+    """Seconds of a launch to its run folder, and to its first step."""
+    settings = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
+    where = ["--device", "cpu", "--runner", "local", "--datasets-dir", str(data), "--dataset", "synthetic"]
+    command = [
+        sys.executable,
+        "-m",
+        "gbench",
+        "launch",
+        "pix2pix_resnet_6blocks",
+        "4",
+        "1",
+        "FP32",
+        "false",
+        "ignore_check",
+    ]
+    start, start_utc = time.monotonic(), time.time()
+    done = subprocess.run(
+        [*command, *where, *settings, "--steps", "2", "--warmup", "1", "--json"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    run = Path(json.loads(done.stdout)["paths"]["run"])
+    first = json.loads((run / "steps-rank0.jsonl").read_text().splitlines()[1])
+    return (run / "spec.json").stat().st_mtime - start_utc, first["end_s"] - first["step_s"] - start
+
+
+def plain() -> float:
+    """Seconds of a plain script under torchrun to its first step."""
+    start = time.monotonic()
+    done = subprocess.run([*TORCHRUN, str(PLAIN)], check=True, capture_output=True, text=True)
+    (began,) = (line for line in done.stdout.splitlines() if line.startswith("began "))
+    return float(began.split()[1]) - start
+
+
+def lines(parts: dict[str, Median]) -> Iterator[str]:
+    """Where the time goes, for a person."""
+    yield "where the time goes, seconds (95 % interval):"
+    for name, taken in parts.items():
+        yield f"  {name:<34}{taken.value:.2f} ({taken.low:.2f} to {taken.high:.2f})"
+
+
+def main() -> None:
+    """Measure in turn, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    json_option(parser)
+    arguments = parser.parse_args()
+    taken: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        synth(folder / "data", {"train": 4}, size=36)
+        for number in range(-1 if arguments.rounds > 1 else 0, arguments.rounds):  # one to fill the page cache
+            found = {name: seconds(command) for name, command in PARTS.items()}
+            found["gbench --help"] = seconds((sys.executable, "-m", "gbench", "--help"))
+            found["launch: to its run folder"], found["launch: to the first step"] = launch(folder / "data", folder)
+            found["plain script: to the first step"] = plain()
+            for what, one in found.items() if number >= 0 else ():
+                taken.setdefault(what, []).append(one)
+    first = taken["launch: to the first step"], taken["plain script: to the first step"]
+    rows = [
+        Row.of("gbench --help", "python -c pass", "s", taken["gbench --help"], taken["an empty Python"], HELP_GOAL_S),
+        Row.of("gbench launch, to the first step", "torchrun of a plain script", "s", *first, LAUNCH_GOAL_S),
+    ]
+    parts = {what: Median.of(times) for what, times in taken.items()}
+    report(rows, lines(parts), arguments.json, parts_s={what: one._asdict() for what, one in parts.items()})
+
+
+if __name__ == "__main__":
+    main()

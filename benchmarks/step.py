@@ -1,0 +1,109 @@
+"""Our training step against a plain loop of upstream's operations, block by block in turn.
+
+    python benchmarks/step.py [--pairs 40] [--steps 5] [--precision TF32] [--device cuda] [--json]
+
+Ours is what a run calls: networks in DistributedDataParallel, `Pix2Pix.train_step`. Plain is plain.py. Both have the
+same networks, weights, batch, precision and threads; that they compute the same losses is checked first. Batches lie on
+the device: loading is loader.py's. On a processor the sizes are those of `make bench` (64 pixels, 16 filters, batch 4);
+with --device cuda those of the recipe (256 pixels, 64 filters, batch 32).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+
+import torch
+from one_rank import alone
+from plain import PlainStep
+from rows import Row, json_option, report
+from torch import Tensor
+
+from gbench.pix2pix import determinism, precision
+from gbench.pix2pix.networks import build_networks
+from gbench.pix2pix.ranks import Ranks
+from gbench.pix2pix.train import build_model
+from gbench.settings.resolve import Request, resolve
+from gbench.settings.spec import RunSpec
+
+SMALL = ("data.load_size=72", "data.crop_size=64", "network.ngf=16", "network.ndf=16")
+Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
+
+
+def the_spec(arguments: argparse.Namespace, folder: str) -> RunSpec:
+    """The recipe, on a processor made small."""
+    request = Request(
+        model="pix2pix_resnet_9blocks",
+        batch_size=arguments.batch or (4 if arguments.device == "cpu" else 32),
+        device_count=1,
+        precision=arguments.precision,
+        device=arguments.device,
+        runner="local",
+        settings=SMALL if arguments.device == "cpu" else (),
+        options={"DATASETS_DIR": folder},
+    )
+    return resolve(request, {}).spec
+
+
+def both(spec: RunSpec, ranks: Ranks) -> dict[str, Step]:
+    """The two ways of a step."""
+    optim = spec.config.optim
+    ours = build_model(spec, ranks)
+    generator, discriminator = (network.to(ranks.device) for network in build_networks(spec))
+    return {"ours": ours.train_step, "plain": PlainStep(generator, discriminator, optim.lambda_L1, optim.lr)}
+
+
+def require_alike(ways: dict[str, Step], pair: tuple[Tensor, Tensor], seed: int) -> None:
+    """The losses of the first three steps. Raises AssertionError: they differ."""
+    losses = []
+    for step in ways.values():
+        determinism.seed_noise(seed, 0)
+        found = [step(*pair) for _ in range(3)]
+        losses.append([{name: float(value.detach()) for name, value in each.items()} for each in found])
+    for ours, plain in zip(*losses, strict=True):
+        for name in plain:
+            torch.testing.assert_close(ours[name], plain[name], rtol=1e-2, atol=1e-3)
+
+
+def main() -> None:
+    """Alternate the two and print their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=40, help="pairs of blocks, ours and plain in turn")
+    parser.add_argument("--steps", type=int, default=5, help="steps a block")
+    parser.add_argument("--batch", type=int, help="images a step; default: 4, with --device cuda 32")
+    parser.add_argument("--threads", type=int, default=1, help="of torch; on a busy machine more of them only wait")
+    parser.add_argument("--precision", choices=("FP32", "TF32"), default="FP32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    json_option(parser)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as folder, alone(arguments.device) as ranks:
+        spec = the_spec(arguments, folder)
+        determinism.choose_kernels(deterministic=False, one_size=True)
+        precision.set_precision(spec.precision, ranks.device)
+        side = spec.config.data.crop_size
+        shape = (spec.batch_size, 3, side, side)
+        pair = tuple(torch.rand(shape, device=ranks.device) * 2 - 1 for _ in range(2))
+        ways = both(spec, ranks)
+        require_alike(ways, pair, spec.seed)
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(-2, arguments.pairs):  # two to warm up
+            for name in list(ways) if number % 2 else list(ways)[::-1]:
+                start = time.perf_counter()
+                for _ in range(arguments.steps):
+                    ways[name](*pair)
+                if ranks.device.type == "cuda":
+                    torch.cuda.synchronize()
+                if number >= 0:
+                    times[name].append(1e3 * (time.perf_counter() - start) / arguments.steps)
+        precision.require(spec.precision, torch.float32)
+    what = f"training step, batch {spec.batch_size}, {side} pixels, {spec.precision}, {arguments.device}"
+    row = Row.of(what, "a plain loop of upstream's operations", "ms", times["ours"], times["plain"])
+    threads = f"{torch.__version__}, {arguments.threads} threads, {arguments.pairs} pairs of blocks"
+    report([row], [f"torch {threads}"], arguments.json, torch=torch.__version__, threads=arguments.threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""One table of all comparisons that are measured side by side, each by its own script; what `make benchmarks` prints.
+
+    python benchmarks/table.py [--smallest] [--only step.py] [--json]
+
+Some eight minutes on two cores. A script that fails is a row that says why, and makes the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rows import json_option, machine
+
+HERE = Path(__file__).parent
+# script -> arguments of the table, and those of the smallest run, which shows that it works and nothing else
+SCRIPTS = {
+    "step.py": (("--pairs", "40"), ("--pairs", "1", "--steps", "1")),
+    "startup.py": (("--rounds", "5"), ("--rounds", "1")),
+    "loader.py": (("--rounds", "15"), ("--rounds", "1", "--drawn", "16")),
+    "overhead.py": (("--pairs", "100"), ("--pairs", "1", "--steps", "10")),
+    "stats.py": (("--scipy", "5"), ("--scipy", "1")),
+    "cndb.py": (("--quick",), ("--quick", "--records", "300", "--rounds", "1")),
+}
+
+
+def found_by(script: str, arguments: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows of one script; of one that failed, a row with the last line that it said."""
+    print(f"{script} {' '.join(arguments)}", file=sys.stderr, flush=True)
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *arguments, "--json"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        return [{"script": script, "failed": f"exit code {done.returncode}: {said[-1]}"}]
+    return [{"script": script, **row} for row in json.loads(done.stdout)["rows"]]
+
+
+def table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """As Markdown."""
+    yield "| what | ours | beside it | ours / that (95 % interval) | by |\n|---|---|---|---|---|"
+    for row in rows:
+        if "failed" in row:
+            yield f"| {row['script']} | failed: {row['failed']} | | | `{row['script']}` |"
+            continue
+        ours, other, ratio, unit = row["ours"]["value"], row["reference"]["value"], row["ratio"], row["unit"]
+        goal = "" if row["goal"] is None else f"; goal {row['goal']:g} {'met' if ours < row['goal'] else 'MISSED'}"
+        yield (
+            f"| {row['what']} | {shown(ours)} {unit}{goal} | {shown(other)} {unit}: {row['against']} "
+            f"| {ratio['value']:.3g} ({ratio['low']:.3g} to {ratio['high']:.3g}) | `{row['script']}` |"
+        )
+
+
+def shown(value: float) -> str:
+    """To four digits, and never as a power of ten."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def main() -> int:
+    """Run the scripts one after the other, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smallest", action="store_true", help="see that all of it works: no figure of this is one")
+    parser.add_argument("--only", choices=list(SCRIPTS), help="one script")
+    json_option(parser)
+    arguments = parser.parse_args()
+    here = {**machine(), "torch": torch.__version__}
+    chosen = {name: given for name, given in SCRIPTS.items() if arguments.only in (None, name)}
+    rows = [row for name, given in chosen.items() for row in found_by(name, given[arguments.smallest])]
+    if arguments.json:
+        print(json.dumps({"machine": here, "smallest": arguments.smallest, "rows": rows}, indent=2))
+    else:
+        print(f"{here['cores']} cores of {here['processor']}, torch {here['torch']}, {here['date']};", end=" ")
+        print(f"load when it began {here['load_1m']}\n", *table(rows), sep="\n")
+    return int(any("failed" in row for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""`gbench tune`: which switches make a step faster here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gbench.cli.run_options import Seconds, resolved_of, run_options, show_plan, what_runs
+
+if TYPE_CHECKING:
+    from gbench.runfolder import RunFolder
+    from gbench.tune import Tuned
+    from gbench.tuning import Trial
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@what_runs(required=True)
+@click.option(
+    "--max-time", "max_time_s", type=Seconds(), default="2m", show_default=True, help="Of timed steps: 90s, 2m, 1h."
+)
+@run_options
+def tune(max_time_s: float, **given: Any) -> None:
+    """Try each switch of `speed` against none, by turns, and remember those that pay for --profile optimized.
+
+    channels_last, Adam fused or foreach, torch.compile, CUDA graphs, DDP's bucket views and static graph, threads: each
+    is tried where it can act, on top of those that were kept before it, on one batch of noise. It is kept when its 95 %
+    interval lies above 1 by more than 1 %. The time to compile is told, and no part of the ratio; at least four rounds
+    of each are run, whatever --max-time says. The precision is never touched.
+
+    \b
+    gbench tune pix2pix_resnet_9blocks 32 8 FP32
+    gbench launch pix2pix_resnet_9blocks 32 8 FP32 --profile optimized
+    gbench tune pix2pix_resnet_9blocks 1 1 FP32 --device cpu --runner local --max-time 10m
+    gbench tune pix2pix_unet_256 16 1 BF16 --dry-run
+    """
+    from gbench.cli.output import Terminal, print_json
+    from gbench.settings.tuning import of_run
+    from gbench.tune import tune as run
+
+    rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
+    resolved = of_run(resolved_of({**given, "database": "false"}, os.environ), max_time_s)
+    if dry_run:
+        show_plan(resolved, rebuild, as_json)
+        return
+
+    class Lines(Terminal):
+        """A tuning's lines are all worth keeping."""
+
+        @contextmanager
+        def running(self, folder: RunFolder) -> Iterator[None]:
+            yield
+
+    done = run(resolved.spec, os.environ, Lines(quiet), rebuild)
+    if as_json:
+        paths = {"run": str(done.folder.path), "remembered": str(done.remembered)}
+        print_json({"tuning": done.tuning.model_dump(), "paths": paths})
+    else:
+        _print(done, resolved.spec.model)
+
+
+# there are no pictures to read, and no profile to take
+tune.params = [one for one in tune.params if one.name not in ("data_source", "cache_limit_gib", "profile")]
+
+
+def _print(done: Tuned, model: str) -> None:
+    """The result for a person."""
+    from gbench.cli.table import print_table
+    from gbench.settings.speed import written
+
+    found = done.tuning
+    batch = found.batch_size_per_device * found.device_count
+    devices = f"{found.device_count} x {found.device}"
+    click.echo(f"{model}  batch {batch} on {devices}  {found.precision}  torch {found.torch_version}")
+    rows = [["switch", "times as fast", "95 % interval", "set up", "pays after", "memory", "verdict"]]
+    rows += [_row(written(trial.change, prefix=""), trial) for trial in found.trials]
+    if found.overall is not None:
+        rows.append(_row("all that was kept", found.overall))
+    print_table(rows, right=(1, 3, 4, 5), give_way={6: 30})
+    click.echo(f"{'optimized':<14}{written(found.speed.on, prefix='') or 'no switch pays here'}")
+    click.echo(f"{'run':<14}{done.folder.path}\n{'remembered':<14}{done.remembered}")
+
+
+def _row(name: str, trial: Trial) -> list[str]:
+    if trial.ratio is None or trial.base is None or trial.changed is None:
+        return [name, "-", "-", "-", "-", "-", trial.why]
+    after = trial.pays_after_steps
+    return [
+        name,
+        f"{trial.ratio:.3f}",
+        f"{trial.low:.3f} to {trial.high:.3f}",
+        f"{trial.changed.setup_s:.1f} s",
+        "-" if after is None else f"{after} steps",
+        f"{trial.changed.memory_bytes / 2**30:.2f} GiB",
+        trial.why.rpartition(": ")[2],
+    ]

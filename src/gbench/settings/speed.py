@@ -1,0 +1,87 @@
+"""Profiles: by whose word which switches of `speed` are on, and where a switch can't act (docs/profiles.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from gbench.errors import UsageError
+from gbench.settings.spec import Profile, RunSpec, SpeedConfig
+
+# What `gbench tune` tries, in this order: each on top of what was kept of those before it. Threads are tried where the
+# worker finds that there are fewer cores than it has threads.
+CANDIDATES: tuple[dict[str, Any], ...] = (
+    {"channels_last": True},
+    {"adam": "fused"},
+    {"adam": "foreach"},
+    {"compile": "blocks"},
+    {"compile": "networks"},
+    {"gradient_as_bucket_view": True},
+    {"static_graph": True},
+    {"cuda_graph": True},
+)
+
+
+def profile_of(asked: str | None, speed: SpeedConfig) -> Profile:
+    """The profile of a run whose `speed` is this before any tuning has its say.
+
+    Raises:
+        UsageError: it is not known, or switches were chosen beside it.
+    """
+    choices = [name for name in get_args(Profile) if name != "custom"]
+    if asked is None:
+        return "custom" if speed.on else "reference"
+    if asked not in choices:
+        raise UsageError(f"--profile {asked!r} is not known", f"choose one of {', '.join(choices)}")
+    if speed.on:
+        raise UsageError(
+            f"--profile {asked} decides the switches by itself, and {written(speed.on)} is given beside it",
+            "leave one of the two out; switches that you choose make the profile custom",
+        )
+    return "optimized" if asked == "optimized" else "reference"
+
+
+def describe(profile: str, switches: Mapping[str, Any]) -> str:
+    """A profile and its switches in one line: `optimized: adam=fused channels_last=true`."""
+    if profile == "reference":
+        return profile
+    return f"{profile}: {written(switches, prefix='') or 'no switch is on'}"
+
+
+def written(switches: Mapping[str, Any], prefix: str = "speed.") -> str:
+    """Switches as `--set` takes them, in order of name."""
+    return " ".join(f"{prefix}{key}={setting(value)}" for key, value in sorted(switches.items()))
+
+
+def setting(value: Any) -> str:
+    """A value of the config as `--set` takes it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_speed(spec: RunSpec) -> None:
+    """Raises UsageError: a switch is on that can't act in this run."""
+    if (why := why_not(spec, spec.config.speed)) is not None:
+        raise UsageError(*why)
+
+
+def why_not(spec: RunSpec, speed: SpeedConfig) -> tuple[str, str] | None:
+    """Why these switches can't act in a run: what is wrong and what to do; None where they can."""
+    if speed.threads is not None and spec.device != "cpu":
+        return "speed.threads is for --device cpu: a GPU has none to set", "leave it out"
+    if speed.compile == "blocks" and not spec.config.network.netG.startswith("resnet"):
+        netG = spec.config.network.netG
+        return f"speed.compile=blocks is for residual blocks, {netG} has none", "take speed.compile=networks"
+    for switch in ("gradient_as_bucket_view", "static_graph"):
+        if getattr(speed, switch) and spec.world_size == 1:
+            return f"speed.{switch} is for the exchange of gradients, one device has none", "leave it out"
+    if speed.cuda_graph:
+        if spec.device != "cuda":
+            return f"speed.cuda_graph needs a GPU, --device {spec.device} has no CUDA graphs", "leave it out"
+        if spec.world_size > 1:
+            return "speed.cuda_graph is for one device: the exchange of gradients is not captured", "leave it out"
+        if spec.precision == "AMP":
+            return (
+                "speed.cuda_graph can't capture AMP's GradScaler, which waits for the device",
+                "take BF16, or leave it out",
+            )
+    return None

@@ -1,0 +1,109 @@
+"""Upstream's own training as the run of a spec:
+
+    python -m gbench.upstream --run-dir results/RUN_ID --data-dir data/facades
+
+Sets the precision and the seed, which upstream does not, runs its train.py as it is, reads the precision back, and
+appends the benchmark log line. upstream.json in the run folder holds the commit, the arguments and every line's time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from gbench.errors import GbenchError
+from gbench.measure import environment
+from gbench.pix2pix import precision
+from gbench.runfolder import RunFolder
+from gbench.runners.plan import BENCHMARK_LOG_NAME
+from gbench.settings.spec import RunSpec
+from gbench.upstream import command, watch
+from gbench.upstream.figures import Figures, figures
+from gbench.upstream.source import Pinned, find_code
+from gbench.worker import leave, tell
+
+
+def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
+    """The benchmark log line. ran: the precision that torch reports."""
+    fields = {
+        "network": spec.record_name,
+        "batch size": spec.batch_size,
+        "device count": spec.device_count,
+        "dpf mode": "DP" if spec.device_count > 1 else "Single",  # nn.DataParallel, in one process
+        "precision": ran,
+        "throughput": f"{found.throughput_img_s} img/s",
+        "time_avg": f"{found.step_mean_s} s/step",
+        "time_var": f"{found.step_variance_s2} s^2",
+        "without_data_img_s": found.without_data_img_s,
+        "legacy_img_s": found.legacy_img_s,
+        "data_share": found.data_share,
+        "device": device.replace(",", " "),
+        "dataset": spec.dataset,
+    }
+    return ", ".join(f"{key}:{value}" for key, value in fields.items() if value is not None)
+
+
+def run(folder: RunFolder, data_dir: Path) -> Figures:
+    """Run the spec by upstream's train.py. Raises GbenchError: it can't be, it failed, or it changed the precision."""
+    spec = folder.spec()
+    command.require_known(spec)
+    device = torch.device(spec.device)
+    pinned = Pinned.of(spec.code_link)
+    datasets_dir = Path(os.environ.get("DATASETS_DIR", spec.datasets_dir))  # as this process sees it
+    code = find_code(pinned, os.environ.get("UPSTREAM_DIR"), datasets_dir, folder.path, _say)
+    arguments = command.arguments(spec, data_dir, folder.path)
+    _say(f"{code.folder} is at {code.commit}, without changes; python train.py {' '.join(arguments)}")
+    precision.set_precision(spec.precision, device)
+    torch.manual_seed(spec.seed)
+    random.seed(spec.seed)  # upstream's crops and flips
+    schedule = spec.config.schedule
+    assert schedule.max_steps is not None, "require_known"
+    lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps)
+    flags = precision.confirmed(spec.precision, torch.get_default_dtype())
+    found = figures(lines, spec.batch_size, schedule.warmup_steps, schedule.max_warmup_steps)
+    name = environment.device_name(device)
+    facts = {
+        "device": name,
+        "software": environment.software(),
+        "hardware": environment.hardware(device),
+        "precision_at_end": flags,
+        "memory": [environment.memory(device)],
+        "ended": {"steps": len(lines), "because": "all steps are done"},
+    }
+    folder.write("environment.json", facts)
+    told = {"commit": code.commit, "repository": pinned.repository, "arguments": arguments}
+    folder.write("upstream.json", {**told, "figures": asdict(found), "lines": [asdict(timed) for timed in lines]})
+    if not found.steady_state:
+        _say(f"warning: not steady: {found.steady_state_reason}")
+    line = benchmark_line(spec, flags["ran"], name, found)
+    with (folder.path / BENCHMARK_LOG_NAME).open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    print(line, flush=True)
+    return found
+
+
+def _say(text: str) -> None:
+    print(f"gbench: {text}", flush=True)
+
+
+def main() -> int:
+    """Run; an expected failure is left as `error.json` and said in one line."""
+    parser = argparse.ArgumentParser(prog="python -m gbench.upstream", description="A run by upstream's own train.py.")
+    parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
+    parser.add_argument("--data-dir", type=Path, required=True, help="dataset folder, with train/ below it")
+    given = parser.parse_args()
+    folder = RunFolder(given.run_dir)
+    try:
+        run(folder, given.data_dir)
+    except GbenchError as error:
+        return tell(folder, error)
+    return 0
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,129 @@
+"""Upstream's code: found or fetched, and held against the commit that CODE_LINK names.
+
+Git is spoken through dulwich: a container of the project's image has no git.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dulwich import porcelain
+from dulwich.client import HTTPUnauthorized
+from dulwich.errors import GitProtocolError, NotGitRepository
+from dulwich.objectspec import parse_commit
+from dulwich.repo import Repo
+from urllib3.exceptions import HTTPError
+
+from gbench.errors import InfrastructureError, UsageError
+
+# https://HOST/OWNER/NAME/blob/COMMIT/FILE, as GitHub has it; GitLab puts /-/ before blob; file:///FOLDER/tree/COMMIT
+CODE_LINK = re.compile(r"(?P<repository>.+?)/(?:-/)?(?:blob|tree|commit)/(?P<commit>[0-9a-f]{7,40})(?:/.*)?")
+NETWORK_TIMEOUT_S = 30.0
+SHOWN = 3  # changed files that are named
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A repository at a commit, which may be abbreviated."""
+
+    repository: str
+    commit: str
+
+    @classmethod
+    def of(cls, code_link: str) -> Pinned:
+        """What CODE_LINK names. Raises UsageError: no repository can be told from it."""
+        match = CODE_LINK.fullmatch(code_link)
+        if match is None:
+            raise UsageError(
+                f"CODE_LINK {code_link!r} names no repository to clone",
+                "give a link of the form https://HOST/OWNER/NAME/blob/COMMIT/FILE, or file:///FOLDER/tree/COMMIT",
+            )
+        return cls(match["repository"], match["commit"])
+
+    @property
+    def name(self) -> str:
+        """What a clone of it is called."""
+        return self.repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
+
+
+@dataclass(frozen=True)
+class Code:
+    """A checkout that was found to be what it should be. commit: whole."""
+
+    folder: Path
+    commit: str
+
+
+def find_code(
+    pinned: Pinned, upstream_dir: str | None, datasets_dir: Path, run_dir: Path, say: Callable[[str], None]
+) -> Code:
+    """Upstream's code: the clone that UPSTREAM_DIR names, else the one in DATASETS_DIR, else a new one in `run_dir`.
+
+    Raises:
+        UsageError: a clone is not at the commit, or has changes.
+        InfrastructureError: there is none, and none could be made; or it is not upstream's.
+    """
+    beside = datasets_dir / pinned.name
+    if upstream_dir:
+        folder, named = Path(upstream_dir), "UPSTREAM_DIR"
+    elif beside.is_dir():
+        folder, named = beside, "the clone in DATASETS_DIR,"
+    else:
+        folder, named = run_dir / "upstream", "the new clone"
+        say(f"cloning {pinned.repository} at {pinned.commit}")
+        _clone(pinned, folder)
+    return _checked(folder, pinned, f"{named} {folder}")
+
+
+def _clone(pinned: Pinned, folder: Path) -> None:
+    socket.setdefaulttimeout(NETWORK_TIMEOUT_S)  # of every read and write, not of the whole
+    try:
+        with porcelain.clone(pinned.repository, str(folder), checkout=False, errstream=io.BytesIO()) as repo:
+            commit = parse_commit(repo, pinned.commit)
+            porcelain.reset(repo, "hard", commit)
+    except KeyError as error:
+        raise UsageError(f"{pinned.repository} has no commit {pinned.commit}", "mend CODE_LINK") from error
+    except (OSError, ValueError, HTTPError, HTTPUnauthorized, GitProtocolError, NotGitRepository) as error:
+        raise InfrastructureError(
+            f"{pinned.repository} can't be cloned ({' '.join(str(error).split())})",
+            f"clone it elsewhere, and name the clone in UPSTREAM_DIR or put it into DATASETS_DIR as {pinned.name}",
+        ) from error
+    finally:
+        socket.setdefaulttimeout(None)
+
+
+def _checked(folder: Path, pinned: Pinned, which: str) -> Code:
+    try:
+        repo = Repo(str(folder))
+    except NotGitRepository as error:
+        raise InfrastructureError(
+            f"{which} is no git repository", f"clone {pinned.repository} there, its history included"
+        ) from error
+    with repo:
+        try:
+            head = repo.head().decode()
+        except KeyError:
+            head = "no commit"
+        if not head.startswith(pinned.commit):
+            raise UsageError(
+                f"{which} is at {head}, CODE_LINK names {pinned.commit}",
+                f"git -C {folder} checkout {pinned.commit}, or mend CODE_LINK",
+            )
+        # git itself may not lock the index of a clone that is mounted read-only
+        status = porcelain.status(repo, optional_locks=False)
+        paths = [*(path for paths in status.staged.values() for path in paths), *status.unstaged, *status.untracked]
+        changed = sorted({path.decode() if isinstance(path, bytes) else str(path) for path in paths})
+    if changed:
+        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+        raise UsageError(
+            f"{which} has changes ({', '.join(changed[:SHOWN])}{more})",
+            f"git -C {folder} stash --include-untracked, or take a clone without them",
+        )
+    if not (folder / "train.py").is_file():
+        raise InfrastructureError(f"{which} has no train.py", "give a clone of pytorch-CycleGAN-and-pix2pix")
+    return Code(folder, head)

@@ -1,0 +1,146 @@
+"""What a tuning keeps, on imagined step times, and one with real models."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from gbench import tuning
+from gbench.errors import RunFailed
+from gbench.pix2pix import tune
+from gbench.pix2pix.ranks import Ranks
+from gbench.runfolder import RunFolder
+from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
+from gbench.tuning import Tuning, read_tuning
+
+MakeSpec = Callable[..., RunSpec]
+
+
+@pytest.fixture
+def ranks(tmp_path: Path) -> Iterator[Ranks]:
+    dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    yield Ranks(0, 1, torch.device("cpu"))
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def tuned(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> Callable[[], Tuning]:
+    """A tuning in this process."""
+
+    def run() -> Tuning:
+        spec = make_spec(data_source="synthetic")
+        spec = spec.model_copy(update={"tuning": TuningConfig(max_time_s=1.0)})
+        folder = RunFolder.create(spec)
+        tune.Tuner(spec, folder, facades, ranks).run()
+        found = read_tuning(folder)
+        assert found is not None
+        return found
+
+    return run
+
+
+class Imagined:
+    """An arm whose steps take as long as a machine is imagined to take, with 1 % of noise and a slow drift."""
+
+    WORTH: ClassVar = {"channels_last": 0.8, "fused": 1.25, "foreach": 1.1, "blocks": 1.005, "networks": 1.3}
+    FAILS: tuple[str, ...] = ()
+    blocks = 0
+    noise = random.Random(1)
+
+    def __init__(self, spec: RunSpec, ranks: Ranks, switches: SpeedConfig, *others: Any) -> None:
+        self.switches = switches
+        on = [name if value is True else str(value) for name, value in switches.on.items()]
+        if any(name in self.FAILS for name in on):
+            raise RunFailed("no compiler", "install one")
+        self.step_s = 0.5
+        for name in on:
+            self.step_s /= self.WORTH[name]
+
+    def block(self, steps: int) -> float:
+        Imagined.blocks += 1
+        return steps * self.step_s * (1 + 0.01 * self.noise.gauss(0, 1)) * (1 + 0.001 * self.blocks)
+
+    def found(self) -> tuning.Arm:
+        return tuning.Arm(switches=self.switches.on, step_s=self.step_s, setup_s=2.0, memory_bytes=1)
+
+
+def verdicts(found: Tuning) -> dict[str, tuple[bool, str]]:
+    return {"".join(map(str, one.change.values())): (one.kept, one.why.rpartition(": ")[2]) for one in found.trials}
+
+
+def test_what_pays_is_kept_and_the_next_is_tried_on_top_of_it(
+    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "Arm", Imagined)
+    found = tuned()
+    assert verdicts(found) == {
+        "True": (False, "slower"),
+        "fused": (True, "kept"),
+        "foreach": (False, "adam=fused is kept"),
+        "blocks": (False, "not surely faster by 1%"),
+        "networks": (True, "kept"),
+    }
+    last = found.trials[-1]
+    assert last.base is not None and last.base.switches == {"adam": "fused"}
+    assert last.changed is not None and last.changed.switches == {"adam": "fused", "compile": "networks"}
+    assert last.low is not None and last.high is not None and last.low < 1.3 < last.high
+    assert found.overall is not None and found.overall.ratio == pytest.approx(1.25 * 1.3, rel=0.02)
+    assert found.speed == SpeedConfig(adam="fused", compile="networks")
+
+
+def test_a_switch_that_fails_is_a_result_and_ends_nothing(
+    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Imagined, "FAILS", ("blocks", "networks"))
+    monkeypatch.setattr(tune, "Arm", Imagined)
+    found = tuned()
+    assert [one.why for one in found.trials[-2:]] == ["failed: no compiler"] * 2
+    assert found.speed == SpeedConfig(adam="fused")
+
+
+def test_what_does_not_pay_when_all_is_measured_anew_is_not_kept(
+    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial can be lucky: here fused is faster once and then never again."""
+
+    class Lucky(Imagined):
+        made = 0
+
+        def __init__(self, spec: RunSpec, ranks: Ranks, switches: SpeedConfig, *others: Any) -> None:
+            super().__init__(spec, ranks, switches)
+            self.step_s = 0.5
+            if switches.adam == "fused":
+                Lucky.made += 1
+                self.step_s = 0.4 if Lucky.made == 1 else 0.5
+
+    monkeypatch.setattr(tune, "Arm", Lucky)
+    found = tuned()
+    assert verdicts(found)["fused"][0] and found.overall is not None and not found.overall.kept
+    assert found.speed == SpeedConfig()
+
+
+def test_after_how_many_steps_a_switch_has_paid() -> None:
+    arms = [tuning.Arm(switches={}, step_s=s, setup_s=setup, memory_bytes=1) for s, setup in ((1.0, 1.0), (0.8, 40.9))]
+    values = {"change": {"compile": "blocks"}, "why": "", "ratio": 1.25, "base": arms[0], "changed": arms[1]}
+    assert tuning.Trial(kept=True, **values).pays_after_steps == 200
+    assert tuning.Trial(kept=False, **values).pays_after_steps is None
+
+
+def test_real_models_take_turns(tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "BLOCK_S", 0.01)
+    monkeypatch.setattr(tune, "CANDIDATES", ({"channels_last": True}, {"adam": "fused"}))
+    found = tuned()
+    assert [one.change for one in found.trials] == [{"channels_last": True}, {"adam": "fused"}]
+    for trial in found.trials:
+        assert trial.rounds >= tune.MIN_ROUNDS and trial.ratio is not None
+        assert trial.base is not None and trial.changed is not None
+        assert trial.changed.switches == {**trial.base.switches, **trial.change}
+        assert min(trial.base.step_s, trial.changed.step_s) > 0
+        assert min(trial.base.memory_bytes, trial.changed.memory_bytes) > 1 << 20
+    assert found.torch_version == torch.__version__

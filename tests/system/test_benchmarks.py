@@ -1,0 +1,75 @@
+"""The benchmarks in their smallest form: that all of them run and say what they compare. None of their times counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def gpu(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """gpu.sh, in this Python."""
+    command, environ = ["bash", str(BENCHMARKS / "gpu.sh"), *arguments], {**os.environ, "PYTHON": sys.executable}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
+
+
+def test_the_table_has_a_row_for_every_comparison() -> None:
+    command = [sys.executable, str(BENCHMARKS / "table.py"), "--smallest", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    rows = {row["what"]: row for row in found["rows"]}
+    assert {row["script"] for row in found["rows"]} == {
+        *("step.py", "startup.py", "loader.py", "overhead.py", "stats.py", "cndb.py")
+    }
+    for row in rows.values():
+        assert row["ours"]["value"] > 0 and row["reference"]["value"] > 0 and row["against"]
+        assert row["ratio"]["low"] <= row["ratio"]["value"] <= row["ratio"]["high"]
+    assert {"submit, SQLite of 300", "submit, PostgreSQL of 300"} <= set(rows)
+    assert rows["gbench --help"]["goal"] == 0.15
+
+
+def test_a_benchmark_that_fails_is_a_row_and_an_exit_code(tmp_path: Path) -> None:
+    script = "import sys, table; table.SCRIPTS = {'x.py': ((), ())}; table.HERE = table.Path(sys.argv.pop())\n"
+    (tmp_path / "x.py").write_text("raise SystemExit('the disk is full')")
+    command = [sys.executable, "-c", f"{script}sys.exit(table.main())", str(tmp_path)]
+    done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert "| x.py | failed: exit code 1: the disk is full |" in done.stdout
+
+
+def test_the_gpu_script_on_a_processor_tells_what_a_processor_can_not_do(tmp_path: Path) -> None:
+    done = gpu("--device", "cpu", "--out", str(tmp_path / "out"), "--only", "*32 real")
+    assert done.returncode == 0, done.stdout + done.stderr
+    title, fp32, tf32 = (line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| "))
+    assert title[:2] == ["| run", "img/s"]
+    assert fp32[0] == "| reference FP32 real" and float(fp32[1]) > 0
+    assert tf32[0] == "| reference TF32 real" and "TF32 does not exist on --device cpu" in tf32[1]
+    table = [sys.executable, str(BENCHMARKS / "gpu_table.py"), str(tmp_path / "out"), "--json"]
+    rows = json.loads(subprocess.run(table, check=True, capture_output=True, text=True).stdout)["rows"]
+    assert (rows[0]["precision"], rows[0]["data"]) == ("FP32", "real") and rows[0]["data_share"] >= 0
+    assert rows[0]["measured_share"] > 0 and rows[0]["memory_gib"] > 0
+    assert set(rows[1]) == {"run", "failed"}
+
+
+def test_what_the_gpu_scripts_budget_has_no_time_for_is_a_row_too(tmp_path: Path) -> None:
+    done = gpu("--device", "cpu", "--out", str(tmp_path / "out"), "--budget", "0")
+    assert done.returncode == 1  # no run ended well
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert len(lines) > 10
+    assert all("not run: the budget of 0 s was used up" in line for line in lines[1:])
+
+
+@pytest.mark.parametrize("arguments", [("--device", "tpu"), ("--budget", "long"), ("--out",), ("--fast",)])
+def test_wrong_arguments_of_the_gpu_script_are_one_sentence(arguments: tuple[str, ...]) -> None:
+    done = gpu(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("gpu.sh: error: ") and len(done.stderr.splitlines()) == 1

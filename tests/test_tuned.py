@@ -1,0 +1,131 @@
+"""What a tuning found, remembered and given to runs of profile optimized."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import Answer
+
+from gbench.errors import InfrastructureError, UsageError
+from gbench.preflight.devices import Gpu, Gpus
+from gbench.runfolder import RunFolder
+from gbench.settings.spec import RunSpec, SpeedConfig
+from gbench.tuned import remember, with_tuned_switches
+from gbench.tuning import Arm, Trial, Tuning
+
+MakeSpec = Callable[..., RunSpec]
+UTC = "2026-01-01T00:00:00.000+00:00"
+SWITCHES = SpeedConfig(channels_last=True, adam="fused")
+
+
+def found(speed: SpeedConfig = SWITCHES, torch_version: str = torch.__version__) -> Tuning:
+    arms = [Arm(switches=on, step_s=1.0, setup_s=0.0, memory_bytes=1) for on in ({}, speed.on)]
+    overall = Trial(
+        change=speed.on, kept=True, why="kept", ratio=1.25, low=1.2, high=1.3, base=arms[0], changed=arms[1]
+    )
+    return Tuning(
+        device="CPU",
+        device_count=1,
+        batch_size_per_device=4,
+        precision="FP32",
+        torch_version=torch_version,
+        threads=1,
+        trials=[],
+        overall=overall if speed.on else None,
+        speed=speed,
+        wall_s=1.0,
+    )
+
+
+def test_a_run_of_profile_optimized_takes_what_was_remembered_and_no_other_does(make_spec: MakeSpec) -> None:
+    remember(make_spec(seed=7), Gpus(), found(), UTC)
+    optimized = with_tuned_switches(make_spec(profile="optimized", steps=9), Gpus())
+    assert optimized.config.speed == SWITCHES
+    assert optimized.tuned_by is not None and optimized.tuned_by.ratio == 1.25
+    assert with_tuned_switches(optimized, Gpus()) == optimized  # a run that is resumed keeps what it had
+    assert with_tuned_switches(make_spec(), Gpus()).config.speed == SpeedConfig()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_size": 2},
+        {"precision": "BF16"},
+        {"device_count": 2, "batch_size": 8},
+        {"deterministic": True},
+        {"settings": ("network.ngf=8",)},
+        {"settings": ("data.crop_size=36",)},
+        {"runner": "docker"},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_another_run_has_none(make_spec: MakeSpec, changes: dict[str, Any]) -> None:
+    remember(make_spec(), Gpus(), found(), UTC)
+    with pytest.raises(UsageError, match=r"no tuning is remembered .* run `gbench tune pix2pix_resnet_9blocks "):
+        with_tuned_switches(make_spec(profile="optimized", **changes), Gpus())
+
+
+def test_a_tuning_holds_for_one_kind_of_gpu_and_one_base_image(make_spec: MakeSpec) -> None:
+    cards = [Gpus((Gpu(0, name, f"GPU-{name}", (8, 0)),), "570") for name in ("A", "B")]
+    spec = make_spec(device="cuda", runner="docker", profile="optimized")
+    remember(spec, cards[0], found(), UTC)
+    assert with_tuned_switches(spec, cards[0]).config.speed == SWITCHES
+    for run, gpus in (
+        (spec, cards[1]),
+        (make_spec(device="cuda", runner="docker", profile="optimized", from_image="o:1"), cards[0]),
+    ):
+        with pytest.raises(UsageError, match="no tuning is remembered"):
+            with_tuned_switches(run, gpus)
+
+
+def test_where_nothing_paid_no_switch_is_on_and_the_profile_says_so(make_spec: MakeSpec) -> None:
+    remember(make_spec(), Gpus(), found(SpeedConfig()), UTC)
+    spec = with_tuned_switches(make_spec(profile="optimized"), Gpus())
+    assert spec.config.speed == SpeedConfig()
+    assert spec.tuned_by is not None and spec.tuned_by.ratio is None
+
+
+def test_the_latest_tuning_counts_and_a_broken_one_is_one_sentence(make_spec: MakeSpec) -> None:
+    remember(make_spec(), Gpus(), found(SpeedConfig(adam="foreach")), UTC)
+    path = remember(make_spec(), Gpus(), found(), UTC)
+    assert with_tuned_switches(make_spec(profile="optimized"), Gpus()).config.speed == SWITCHES
+    values = json.loads(path.read_text())
+    values["speed"]["adam"] = "quick"
+    path.write_text(json.dumps(values))
+    with pytest.raises(InfrastructureError, match=r"speed.adam.*not 'quick'.*gbench tune .* again"):
+        with_tuned_switches(make_spec(profile="optimized"), Gpus())
+
+
+def test_an_optimized_launch_names_profile_and_switches_wherever_its_figure_stands(
+    make_spec: MakeSpec, gbench: Callable[..., Answer], small_launch: list[str], tmp_path: Path
+) -> None:
+    cache = str(tmp_path / "cache")
+    remember(make_spec(options={}, cache_dir=cache), Gpus(), found(), UTC)
+    run = ["launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--steps", 12, "--warmup", 2]
+    run += ["--profile", "optimized", "--cache-dir", cache]
+    plan = gbench(*run, "--dry-run")
+    assert "speed.adam                  fused  (tuned)" in plan.out
+    answer = gbench(*run)
+    assert answer.code == 0, answer.err
+    assert answer.out.splitlines()[0].endswith("  synthetic  optimized")
+    said = "optimized: adam=fused channels_last=true"
+    assert f"profile       {said}" in answer.out
+    (path,) = (tmp_path / "results").iterdir()
+    folder = RunFolder(path)
+    assert said in (path / "report.html").read_text() and "1.250 times as fast" in (path / "report.html").read_text()
+    environment = folder.read("environment.json")
+    assert environment is not None and environment["speed"] == {"channels_last": True, "adam": "fused"}
+    assert environment["precision_at_end"]["ran"] == "FP32"
+    (record,) = (tmp_path / "cndb" / "records").iterdir()
+    plain = gbench(*run[:-4])
+    assert plain.code == 0 and "profile" not in plain.out
+    (other,) = (one for one in (tmp_path / "cndb" / "records").iterdir() if one != record)
+    refused = gbench("compare", other, record)
+    assert refused.code == 2
+    assert f"profile is reference in BASE, {said} in NEW" in refused.err and "--allow profile" in refused.err
+    assert gbench("compare", other, record, "--allow", "profile").code in (0, 1, 3)

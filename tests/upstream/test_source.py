@@ -1,0 +1,123 @@
+"""Where upstream's code comes from, and that it is what CODE_LINK names; the repositories are git's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drawn_upstream import draw, git
+from gbench.errors import InfrastructureError, UsageError
+from gbench.upstream.source import Code, Pinned, find_code
+
+Find = Callable[..., Code]
+HOST = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
+COMMIT = "003efc4c8819de47ff11b5a0af7ba09aee7f5fc1"
+
+
+@pytest.fixture
+def find(tmp_path: Path) -> Find:
+    def call(pinned: Pinned, upstream_dir: Path | None = None, datasets_dir: Path | None = None) -> Code:
+        given = str(upstream_dir) if upstream_dir else None
+        return find_code(pinned, given, datasets_dir or tmp_path / "data", tmp_path / "run", lambda text: None)
+
+    (tmp_path / "run").mkdir()
+    return call
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Named as upstream's."""
+    draw(tmp_path / "elsewhere" / "pytorch-CycleGAN-and-pix2pix")
+    return tmp_path / "elsewhere" / "pytorch-CycleGAN-and-pix2pix"
+
+
+@pytest.mark.parametrize(
+    ("link", "repository"),
+    [
+        (f"{HOST}/blob/{COMMIT}/models/networks.py", HOST),
+        (f"{HOST}/tree/{COMMIT}", HOST),
+        (f"{HOST}/commit/{COMMIT}", HOST),
+        (f"https://example.org/group/pix2pix.git/-/blob/{COMMIT}/train.py", "https://example.org/group/pix2pix.git"),
+        (f"file:///srv/blob/pix2pix/tree/{COMMIT}", "file:///srv/blob/pix2pix"),
+    ],
+)
+def test_a_code_link_names_a_repository_and_a_commit(link: str, repository: str) -> None:
+    assert Pinned.of(link) == Pinned(repository, COMMIT)
+
+
+def test_a_code_link_without_a_repository_is_refused() -> None:
+    with pytest.raises(UsageError, match="names no repository to clone"):
+        Pinned.of(f"https://example.org/{COMMIT}.tar.gz")
+
+
+def test_a_clone_is_taken_where_it_is_and_left_as_it_is(find: Find, clone: Path) -> None:
+    head = git(clone, "rev-parse", "HEAD")
+    before = sorted((path, path.stat().st_mtime_ns) for path in clone.rglob("*"))
+    assert find(Pinned(HOST, head[:8]), clone) == Code(clone, head)
+    assert sorted((path, path.stat().st_mtime_ns) for path in clone.rglob("*")) == before
+
+
+def test_without_upstream_dir_the_clone_beside_the_dataset_is_taken(find: Find, clone: Path) -> None:
+    head = git(clone, "rev-parse", "HEAD")
+    assert find(Pinned(HOST, head), datasets_dir=clone.parent).folder == clone
+
+
+def test_without_any_clone_one_is_made_at_the_commit(find: Find, clone: Path, tmp_path: Path) -> None:
+    first = git(clone, "rev-parse", "HEAD")
+    (clone / "later.py").touch()
+    git(clone, "add", ".")
+    git(clone, "commit", "--quiet", "--message", "later")
+    found = find(Pinned(clone.as_uri(), first))
+    assert found == Code(tmp_path / "run" / "upstream", first)
+    assert (found.folder / "train.py").is_file() and not (found.folder / "later.py").exists()
+
+
+def test_another_commit_is_refused(find: Find, clone: Path) -> None:
+    with pytest.raises(UsageError, match=f"is at {git(clone, 'rev-parse', 'HEAD')}, CODE_LINK names {COMMIT}"):
+        find(Pinned(HOST, COMMIT), clone)
+
+
+@pytest.mark.parametrize("how", ["changed", "staged", "new"])
+def test_a_clone_with_changes_is_refused(find: Find, clone: Path, how: str) -> None:
+    head = git(clone, "rev-parse", "HEAD")
+    (clone / ("torch.py" if how == "new" else "train.py")).write_text("x = 1\n")
+    if how == "staged":
+        git(clone, "add", ".")
+    with pytest.raises(UsageError, match=r"has changes \((train|torch)\.py\)"):
+        find(Pinned(HOST, head), clone)
+
+
+def test_what_gitignore_names_is_no_change(find: Find, clone: Path) -> None:
+    (clone / ".gitignore").write_text("datasets/\n")
+    git(clone, "add", ".")
+    git(clone, "commit", "--quiet", "--message", "ignore")
+    (clone / "datasets").mkdir()
+    (clone / "datasets" / "1.jpg").touch()
+    assert find(Pinned(HOST, git(clone, "rev-parse", "HEAD")), clone).folder == clone
+
+
+def test_a_folder_that_is_no_clone_is_refused(find: Find, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InfrastructureError, match=f"UPSTREAM_DIR {folder} is no git repository"):
+            find(Pinned(HOST, COMMIT), folder)
+
+
+def test_a_clone_of_something_else_is_refused(find: Find, clone: Path) -> None:
+    git(clone, "mv", "train.py", "learn.py")
+    git(clone, "commit", "--quiet", "--message", "moved")
+    with pytest.raises(InfrastructureError, match=r"has no train\.py"):
+        find(Pinned(HOST, git(clone, "rev-parse", "HEAD")), clone)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/pix2pix", "file:///nowhere/pix2pix"])
+def test_a_repository_that_can_not_be_reached_is_one_sentence(find: Find, url: str) -> None:
+    with pytest.raises(InfrastructureError, match=f"^{url} can't be cloned .*name the clone in UPSTREAM_DIR") as error:
+        find(Pinned(url, COMMIT))
+    assert "\n" not in str(error.value)
+
+
+def test_a_commit_that_the_repository_does_not_have_is_refused(find: Find, clone: Path) -> None:
+    with pytest.raises(UsageError, match=f"has no commit {COMMIT}; mend CODE_LINK"):
+        find(Pinned(clone.as_uri(), COMMIT))

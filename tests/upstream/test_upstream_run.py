@@ -1,0 +1,71 @@
+"""`gbench launch` with scripts/pt-pix2pix-upstream.sh, on a drawn repository that speaks upstream's command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Answer
+
+from drawn_upstream import DATA_S, STEP_S, draw, git
+from gbench.paths import project_file
+
+Gbench = Callable[..., Answer]
+HOST = "https://example.org/pix2pix"
+
+
+@pytest.fixture
+def launch(gbench: Gbench, small_launch: list[str]) -> Callable[..., Answer]:
+    script = project_file("scripts/pt-pix2pix-upstream.sh")
+
+    def run(code_link: str, *more: object, **variables: str) -> Answer:
+        given = [*small_launch, "--run-model-file", script, "--code-link", code_link, "--steps", 9, "--warmup", 2]
+        return gbench("launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *given, *more, **variables)
+
+    return run
+
+
+def test_upstreams_lines_become_a_record(launch: Callable[..., Answer], tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    commit = draw(clone)
+    answer = launch(f"{HOST}/blob/{commit}/train.py", "--json", UPSTREAM_DIR=str(clone))
+    assert answer.code == 0, answer.err
+    record, folder = answer.json["record"], Path(answer.json["paths"]["run"])
+    assert (record["model"], record["batch_size"], record["dev_num"]) == ("pix2pix-resnet_9blocks", 4, 1)
+    assert (record["train_type"], record["dist_type"], record["dataset"]) == ("FP32", "Single", "synthetic")
+    perf = record["perf_data"]
+    # a sleep is never too short
+    assert 0 < perf["throughput"] <= 4 / (STEP_S + DATA_S)
+    assert perf["throughput"] < perf["throughput_without_data_img_s"]
+    assert 0 < perf["throughput_legacy_img_s"] <= 4 / (STEP_S - 4 * 0.0005)  # rounded to a millisecond an image
+    assert perf["latency"] == pytest.approx(4 / perf["throughput"]) and perf["latency_unit"] == "s/step"
+    assert 0 < perf["data_share"] < 1 and perf["variance"] >= 0
+    assert record["extra"]["recipe"] == "custom"
+    assert record["extra"]["precision_flags"]["ran"] == "FP32"
+    assert record["soft_info"]["pytorch_version"] and record["extra"]["kernel"]
+
+    told = json.loads((folder / "upstream.json").read_text())
+    assert told["commit"] == commit and told["figures"]["throughput_img_s"] == perf["throughput"]
+    assert [timed["line"]["iters"] for timed in told["lines"]] == [4, 8, 12, 16, 4, 8, 12, 16, 4]  # 16 images
+    assert (folder / "log.txt").read_text().count("(epoch: ") == 9  # ended there, and not after three whole epochs
+    assert git(clone, "status", "--porcelain", "--ignored") == ""  # nothing is written where the code is
+
+
+@pytest.mark.parametrize(
+    ("train", "more", "sentence"),
+    [
+        ("raise ValueError('no\\nluck')", "pass", "train.py failed (ValueError: no luck)"),
+        (None, "torch.backends.cudnn.allow_tf32 = True", "PRECISION FP32 was asked, torch reports mixed FP32/TF32"),
+    ],
+)
+def test_a_run_that_goes_wrong_is_one_sentence_and_no_record(
+    launch: Callable[..., Answer], tmp_path: Path, train: str | None, more: str, sentence: str
+) -> None:
+    commit = draw(tmp_path / "clone", train, more)
+    answer = launch(f"{HOST}/blob/{commit}/train.py", UPSTREAM_DIR=str(tmp_path / "clone"))
+    assert answer.code == 1, answer.err
+    assert sentence in answer.err.splitlines()[-1]
+    assert answer.err.count("gbench: error: ") == 1 and "Traceback" not in answer.err
+    assert not (tmp_path / "cndb").exists()

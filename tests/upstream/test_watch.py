@@ -1,0 +1,71 @@
+"""A train.py run in this process until its last step's line, and what it may do instead."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from gbench.errors import RunFailed
+from gbench.upstream.watch import Timed, run
+
+Run = Callable[..., list[Timed]]
+LINE = "(epoch: {epoch}, iters: {iters}, time: 0.001, data: 0.002) G_GAN: 0.700 G_L1: 40.000 "
+PRINTS_TWELVE = f"""
+import sys
+import beside
+for epoch in range(1, 4):
+    for iters in range(1, 5):
+        print("{LINE}".format(epoch=epoch, iters=iters))
+    print("end of epoch", epoch, *sys.argv[1:])
+raise ValueError("nobody gets here")
+"""
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in ("argv", "path", "dont_write_bytecode"):
+        monkeypatch.setattr(sys, name, getattr(sys, name) if name == "dont_write_bytecode" else [*getattr(sys, name)])
+    monkeypatch.delitem(sys.modules, "beside", raising=False)
+    (tmp_path / "beside.py").touch()
+
+    def call(text: str, steps: int = 6) -> list[Timed]:
+        (tmp_path / "train.py").write_text(text)
+        return run(tmp_path / "train.py", ["--netG", "unet_128"], steps)
+
+    return call
+
+
+def test_it_is_ended_at_the_last_steps_line_which_is_printed_whole(
+    train: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = train(PRINTS_TWELVE)
+    assert [(timed.line.epoch, timed.line.iters) for timed in lines] == [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2)]
+    assert all(before.end_s < after.end_s for before, after in pairwise(lines))
+    assert lines[0].line.losses == {"G_GAN": 0.7, "G_L1": 40.0}
+    out = capsys.readouterr().out
+    assert out.splitlines()[4] == "end of epoch 1 --netG unet_128"
+    assert out.endswith(LINE.format(epoch=2, iters=2) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("raise ValueError('no\\nluck')", r"train\.py failed \(ValueError: no luck\)"),
+        ("import sys; sys.exit(3)", r"train\.py failed \(exit code 3\)"),
+        ("print('epoch 1')", r"ended with no log line like \(epoch: 1, iters: 32"),
+        (f"print({LINE.format(epoch=1, iters=1)!r}); raise SystemExit", "ended with 1 of the 6 log lines"),
+    ],
+)
+def test_what_it_does_instead_is_one_sentence(train: Run, text: str, sentence: str) -> None:
+    with pytest.raises(RunFailed, match=sentence) as error:
+        train(text)
+    assert "\n" not in str(error.value)
+
+
+def test_a_handler_that_takes_every_error_does_not_hold_it_up(train: Run) -> None:
+    handler = "try:\n    print({0!r})\nexcept Exception:\n    raise SystemExit(9)\n"
+    assert len(train(handler.format(LINE.format(epoch=1, iters=1)), steps=1)) == 1
