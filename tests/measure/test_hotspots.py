@@ -83,6 +83,9 @@ def test_operations_go_to_the_implementation_that_took_the_time_or_nowhere() -> 
     found = read(CPU, aten__convolution=[600], aten__convolution_backward=[1200])
     flop = {name: total.flop for name, total in found.operators.items() if total.flop}
     assert flop == {"aten::mkldnn_convolution": 600, "aten::convolution_backward": 1200}
+    laid_out = [row("aten::copy_", 53, 20), *CPU]  # takes most of the call, and calculates nothing
+    moved = read(laid_out, aten__convolution_backward=[1200]).operators
+    assert (moved["aten::copy_"].flop, moved["aten::convolution_backward"].flop) == (0, 1200)
     uncertain = read(CPU, aten__convolution=[600, 600])  # the trace holds one call
     assert {total.flop for total in uncertain.operators.values()} == {None}
 

@@ -20,6 +20,7 @@ COMPUTING = REGION + "computing"  # from a batch at hand until the step's work i
 OPTIMIZER = "Optimizer.step#"  # as torch.optim names its own regions
 BACKWARD = "autograd::engine::evaluate_function"
 STEP = "ProfilerStep#"  # as torch.profiler names its steps
+MOVES = ("aten::copy_", "aten::empty", "aten::fill_", "aten::zero_")  # in a convolution's call, but no arithmetic
 COMMUNICATION = ("c10d::", "gloo:", "nccl")
 
 
@@ -198,7 +199,8 @@ def _charge_flop(
         if len(calls) != len(counts) * steps:
             return
         for number, call in enumerate(calls):
-            if spent.get(call):
-                totals[max(spent[call], key=lambda name: spent[call][name])] += counts[number % len(counts)]
+            takers = {name: seconds for name, seconds in spent[call].items() if name not in MOVES}
+            if spent[call]:
+                totals[max(takers, key=lambda name: takers[name], default=counted_name)] += counts[number % len(counts)]
     for name, total in operators.items():
         total.flop = totals.get(name, 0)

@@ -160,7 +160,10 @@ class Profiled(Trainer):
 
 
 def mark_region(module: nn.Module, name: str) -> None:
-    """Have traces show when `module` runs forward, as a region of this name."""
+    """Have traces show when `module` runs forward, as a region of this name; not of one that is compiled as a whole,
+    whose compiler would take the marks for part of it."""
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        return
     running: list[record_function] = []
 
     def begin(*_: Any) -> None:
