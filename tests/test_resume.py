@@ -107,16 +107,18 @@ def test_a_run_killed_at_random_moments_reaches_the_weights_of_one_that_was_not(
 def test_a_request_to_stop_saves_at_once_and_the_run_goes_on_from_there(
     gbench: Gbench, arguments: list[object], tmp_path: Path, number: signal.Signals
 ) -> None:
-    epochs = ["--set", "schedule.checkpoint_every=1000", "--set", "data.workers=1"]  # none falls due by itself
-    process = begin(tmp_path, *arguments, *epochs)
-    until_step(process, tmp_path, 10)
+    # No checkpoint falls due by itself, and the run lasts longer than the 2 s until a request is seen.
+    epochs, longer = 100, {"checkpoint_every": 1000, "epochs": 50, "epochs_decay": 50}
+    settings = [part for key, value in longer.items() for part in ("--set", f"schedule.{key}={value}")]
+    process = begin(tmp_path, *arguments, *settings, "--set", "data.workers=1")
+    until_step(process, tmp_path, 1)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     folder = the_run(tmp_path)
     (saved,) = folder.checkpoints.glob("epoch-*.pt")
     step = torch.load(saved, weights_only=True)["step"]
-    assert step == len(folder.steps(0)) >= 10
+    assert step == len(folder.steps(0)) < 4 * epochs
     assert f"stopped by SIGTERM after step {step}, whose checkpoint is saved" in folder.log.read_text()
     partial = summarize_folder(folder)
     assert partial is not None and partial.complete is False
@@ -124,8 +126,8 @@ def test_a_request_to_stop_saves_at_once_and_the_run_goes_on_from_there(
     answer = gbench("converge", "--resume", folder.path, "--json")
     assert answer.code == 0, answer.err
     steps = folder.steps(0)
-    assert [one.step for one in steps] == list(range(1, 4 * EPOCHS + 1))
-    assert [one.epoch for one in steps] == [1 + n // 4 for n in range(4 * EPOCHS)]
+    assert [one.step for one in steps] == list(range(1, 4 * epochs + 1))
+    assert [one.epoch for one in steps] == [1 + n // 4 for n in range(4 * epochs)]
 
 
 @pytest.mark.slow
