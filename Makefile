@@ -27,7 +27,7 @@ bench: install  ## Run the main job here: CPU, no Docker, synthetic facades -> a
 	  --datasets-dir data --dataset synthetic --steps 120 --warmup 20 \
 	  --set data.load_size=72 --set data.crop_size=64 --set network.ngf=16 --set network.ndf=16 --set data.workers=0
 
-benchmarks: install  ## Measure gbench itself against references, side by side: one table, in about eight minutes
+benchmarks: install  ## Measure gbench itself against references, side by side: one table, in about five minutes
 	$(BIN)/python benchmarks/table.py
 
 test: install  ## Run the tests (no Docker, no servers)

@@ -2,7 +2,7 @@
 
     python benchmarks/table.py [--smallest] [--only step.py] [--json]
 
-Some eight minutes on two cores. A script that fails is a row that says why, and makes the exit code 1.
+Some five minutes on two quiet cores. A script that fails is a row that says why, and makes the exit code 1.
 """
 
 from __future__ import annotations
