@@ -108,7 +108,7 @@ def test_a_request_to_stop_saves_at_once_and_the_run_goes_on_from_there(
     gbench: Gbench, arguments: list[object], tmp_path: Path, number: signal.Signals
 ) -> None:
     # No checkpoint falls due by itself, and the run lasts longer than the 2 s until a request is seen.
-    epochs, longer = 100, {"checkpoint_every": 1000, "epochs": 50, "epochs_decay": 50}
+    epochs, longer = 60, {"checkpoint_every": 1000, "epochs": 30, "epochs_decay": 30}
     settings = [part for key, value in longer.items() for part in ("--set", f"schedule.{key}={value}")]
     process = begin(tmp_path, *arguments, *settings, "--set", "data.workers=1")
     until_step(process, tmp_path, 1)

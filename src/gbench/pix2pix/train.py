@@ -58,6 +58,7 @@ def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
     )
 
 
+MOST_AHEAD = 10  # steps to the next reading for each since the last one: a single step says little of those to come
 READ_S = 2.0  # at least so often the steps are read: a crash costs no more, and a request to stop waits no longer
 
 
@@ -362,7 +363,8 @@ class Trainer:
             times: seconds of the last steps.
         """
         left_s = self.enough.left_s()
-        return max(1, int((READ_S if left_s is None else min(READ_S, left_s)) / statistics.fmean(times)))
+        within = int((READ_S if left_s is None else min(READ_S, left_s)) / statistics.fmean(times))
+        return max(1, min(within, MOST_AHEAD * len(times)))
 
     def write_environment(self, moment: str) -> None:
         """Write down all facts, with the peaks of memory so far and the precision read back under `moment`.
