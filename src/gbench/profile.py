@@ -12,11 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
-from gbench.errors import InfrastructureError
 from gbench.runfolder import RunFolder
-from gbench.settings.catalog import first_problem
 from gbench.settings.spec import Frozen
 
 NAME = "profile.json"
@@ -94,13 +90,4 @@ def read_profile(folder: RunFolder) -> Profile | None:
     Raises:
         InfrastructureError: it is there but broken, or of another version.
     """
-    values = folder.read(NAME)
-    if values is None:
-        return None
-    del values["version"]
-    try:
-        return Profile.model_validate(values)
-    except ValidationError as error:
-        raise InfrastructureError(
-            f"{folder.path / NAME} is broken ({first_problem(error)})", "profile again"
-        ) from error
+    return folder.read_as(NAME, Profile, "profile again")

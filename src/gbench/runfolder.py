@@ -28,18 +28,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from gbench import strict_json
 from gbench.errors import InfrastructureError
 from gbench.files import cant_write, locked, write_all, write_atomically
 from gbench.settings.catalog import first_problem
-from gbench.settings.spec import Frozen, RunSpec
+from gbench.settings.spec import RunSpec
 
 VERSION = 1
 VISUALS = ("real_A", "fake_B", "real_B")  # the sample images of an epoch, in the order in which they are written
 FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
-Result = TypeVar("Result", bound=Frozen)
+Result = TypeVar("Result", bound=BaseModel)
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 

@@ -7,11 +7,10 @@ A folder of an earlier gbench has no `kind`: then it is `failed`.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from gbench.errors import GbenchError, InfrastructureError, OutOfMemory, RunFailed
+from gbench.errors import GbenchError, OutOfMemory, RunFailed
 from gbench.runfolder import RunFolder
-from gbench.settings.catalog import first_problem
 
 NAME = "error.json"
 OUT_OF_MEMORY, FAILED = "out_of_memory", "failed"
@@ -43,15 +42,7 @@ def read_error(folder: RunFolder) -> WorkerError | None:
     Raises:
         InfrastructureError: it is there but broken, or of another version.
     """
-    values = folder.read(NAME)
-    if values is None:
-        return None
-    try:
-        return WorkerError.model_validate(values)
-    except ValidationError as error:
-        raise InfrastructureError(
-            f"{folder.path / NAME} is broken ({first_problem(error)})", f"read {folder.log}"
-        ) from error
+    return folder.read_as(NAME, WorkerError, f"read {folder.log}")
 
 
 def forget_error(folder: RunFolder) -> None:

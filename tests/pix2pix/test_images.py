@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from PIL import Image
 
 from gbench.errors import InfrastructureError
@@ -17,13 +16,6 @@ from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.train import Trainer
 from gbench.runfolder import VISUALS, RunFolder
 from gbench.settings.spec import RunSpec
-
-
-@pytest.fixture
-def ranks(tmp_path: Path) -> Iterator[Ranks]:
-    dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    yield Ranks(0, 1, torch.device("cpu"))
-    dist.destroy_process_group()
 
 
 def test_what_is_written_is_what_was_handed_over_whatever_becomes_of_it(tmp_path: Path) -> None:

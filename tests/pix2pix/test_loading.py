@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from gbench.datasets.manifest import dataset_hash
 from gbench.errors import InfrastructureError
@@ -18,13 +17,6 @@ from gbench.pix2pix.ranks import Ranks
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]
-
-
-@pytest.fixture
-def ranks(tmp_path: Path) -> Iterator[Ranks]:
-    dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    yield Ranks(0, 1, torch.device("cpu"))
-    dist.destroy_process_group()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Nothing of the loop is replaced: its clock, which it calls at the end of every s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,13 +38,6 @@ TINY = (
 )
 # The steps since a reading are kept until the next one: after some readings the most that this takes has been taken.
 READINGS, GROWTH_BYTES = 6, 1 << 20
-
-
-@pytest.fixture
-def ranks(tmp_path: Path) -> Iterator[Ranks]:
-    dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    yield Ranks(0, 1, torch.device("cpu"))
-    dist.destroy_process_group()
 
 
 class Clock(StepClock):

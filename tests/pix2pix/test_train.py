@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.train import Trainer
@@ -16,13 +15,6 @@ from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]
-
-
-@pytest.fixture
-def ranks(tmp_path: Path) -> Iterator[Ranks]:
-    dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    yield Ranks(0, 1, torch.device("cpu"))
-    dist.destroy_process_group()
 
 
 def test_checkpoints_and_log_lines_are_no_data_wait(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:

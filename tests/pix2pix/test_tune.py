@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from gbench import tuning
 from gbench.errors import RunFailed
@@ -20,13 +19,6 @@ from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
 from gbench.tuning import Tuning, read_tuning
 
 MakeSpec = Callable[..., RunSpec]
-
-
-@pytest.fixture
-def ranks(tmp_path: Path) -> Iterator[Ranks]:
-    dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    yield Ranks(0, 1, torch.device("cpu"))
-    dist.destroy_process_group()
 
 
 @pytest.fixture
