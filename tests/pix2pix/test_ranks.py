@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 import torch.distributed as dist
 from torch.testing._internal.distributed import fake_pg  # registers the backend `fake`, which moves nothing
 
-from gbench.pix2pix.ranks import BACKENDS, Ranks
+from gbench.pix2pix.ranks import BACKENDS, Ranks, joined
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A host of two V100s, of which this process is to take the second; what it does with NCCL is noted in `nccl`."""
+    host: dict[str, Any] = {"capability": (7, 0), "code": ["sm_70", "sm_80", "sm_90", "compute_90"], "nccl": []}
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    cuda = {
+        "device_count": lambda: 2,
+        "set_device": lambda device: host.setdefault("taken", device),
+        "get_device_capability": lambda device: host["capability"],
+        "get_device_name": lambda device: "Tesla V100-SXM2-16GB",
+        "get_arch_list": lambda: host["code"],
+    }
+    for name, function in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    monkeypatch.setattr("gbench.pix2pix.ranks.die_with_parent", lambda: None)
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, device_id, **__: host["nccl"].append(str(device_id)))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: host["nccl"].append("destroyed"))
+    return host
+
+
+def test_ranks_on_gpus_leave_nccl_together_at_a_good_end(gpus: dict[str, Any]) -> None:
+    with joined("cuda", 2) as ranks:
+        assert (ranks.device, gpus["taken"]) == (torch.device("cuda", 1),) * 2
+    assert gpus["nccl"] == ["cuda:1", "destroyed"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("out of memory"), SystemExit(143)])
+def test_a_rank_that_fails_alone_does_not_wait_in_nccl_for_the_others(
+    gpus: dict[str, Any], failure: BaseException
+) -> None:
+    with pytest.raises(type(failure)), joined("cuda", 2):
+        raise failure
+    assert gpus["nccl"] == ["cuda:1"]
 
 
 def test_objects_are_gathered_without_the_gpus_which_must_be_idle_meanwhile() -> None:

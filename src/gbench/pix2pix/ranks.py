@@ -75,7 +75,7 @@ class Ranks:
 
 @contextmanager
 def joined(device: Device, expected: int, pin: bool = False, threads: int | None = None) -> Iterator[Ranks]:
-    """Join the process group that torchrun's variables describe; leave it at the end.
+    """Join the process group that torchrun's variables describe; leave it at a good end.
 
     Args:
         pin, threads: as `bind_rank` has them.
@@ -107,8 +107,12 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
     dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
     try:
         yield Ranks(rank, world, here, binding)
-    finally:
-        dist.destroy_process_group()
+    except BaseException:
+        # NCCL would wait in there for all ranks to come, and these wait for the one that failed: its process ends it
+        if here.type != "cuda":
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
 
 
 def die_with_parent() -> None:
