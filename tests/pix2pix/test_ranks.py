@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 from torch.testing._internal.distributed import fake_pg  # registers the backend `fake`, which moves nothing
 
-from gbench.pix2pix.ranks import BACKENDS, Ranks, joined
+from gbench.errors import RunFailed
+from gbench.pix2pix.ranks import BACKENDS, Ranks, joined, runs_on
 
 
 @pytest.fixture
@@ -57,3 +58,43 @@ def test_objects_are_gathered_without_the_gpus_which_must_be_idle_meanwhile() ->
         assert Ranks(0, 1, torch.device("cuda", 0)).gather({"pid": 4711}) == [{"pid": 4711}]
     finally:
         dist.destroy_process_group()
+
+
+def test_a_gpu_that_this_torch_has_no_code_for_is_told_before_its_first_kernel(gpus: dict[str, Any]) -> None:
+    gpus["code"] = ["sm_75", "sm_80", "sm_86", "sm_90", "compute_120"]  # torch's own builds for CUDA 13
+    said = r"no code for Tesla V100-SXM2-16GB, of compute capability 7\.0: .*sm_75"
+    with pytest.raises(RunFailed, match=said), joined("cuda", 2):
+        pytest.fail("joined")
+    assert gpus["nccl"] == []
+
+
+def test_what_cuda_says_where_it_does_not_start_is_one_sentence(
+    gpus: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(device: torch.device) -> None:
+        raise RuntimeError("Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized\nmore")
+
+    monkeypatch.setattr(torch.cuda, "set_device", fail)
+    with pytest.raises(RunFailed) as failed, joined("cuda", 2):
+        pytest.fail("joined")
+    assert str(failed.value) == (
+        "--device cuda: CUDA does not start on GPU 1 (Unexpected error from cudaGetDeviceCount(). Error 802: system "
+        "not yet initialized); look at `nvidia-smi` and `gbench check`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("capability", "code", "runs"),
+    [
+        ((8, 0), "sm_80", True),
+        ((8, 9), "sm_86", True),
+        ((8, 0), "sm_86", False),
+        ((9, 0), "sm_80", False),
+        ((9, 0), "sm_90a", True),
+        ((12, 0), "compute_90", True),
+        ((7, 0), "compute_90", False),
+        ((10, 3), "sm_100", True),
+    ],
+)
+def test_which_code_runs_where(capability: tuple[int, int], code: str, runs: bool) -> None:
+    assert runs_on(capability, code) is runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
 
     Raises:
         UsageError: not started by torchrun, or with another number of processes than the spec's.
-        RunFailed: fewer GPUs than processes.
+        RunFailed: fewer GPUs than processes, or this process's can't be used.
     """
     try:
         rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
@@ -99,7 +100,7 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
         )
     here = torch.device("cuda", local) if device == "cuda" else torch.device("cpu")
     if here.type == "cuda":
-        torch.cuda.set_device(here)
+        take(here)
     die_with_parent()
     # before there are threads that compute, talk or load
     binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
@@ -113,6 +114,36 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
             dist.destroy_process_group()
         raise
     dist.destroy_process_group()
+
+
+def take(gpu: torch.device) -> None:
+    """Make a GPU this process's own. Raises RunFailed: CUDA does not start on it, or this torch has no code for it."""
+    try:
+        torch.cuda.set_device(gpu)
+        capability = torch.cuda.get_device_capability(gpu)
+    except RuntimeError as error:
+        first = str(error).strip().partition("\n")[0]
+        raise RunFailed(
+            f"--device cuda: CUDA does not start on GPU {gpu.index} ({first})",
+            "look at `nvidia-smi` and `gbench check`",
+        ) from error
+    code = torch.cuda.get_arch_list()
+    if code and not any(runs_on(capability, one) for one in code):
+        raise RunFailed(
+            f"torch {torch.__version__} has no code for {torch.cuda.get_device_name(gpu)}, of compute capability "
+            f"{capability[0]}.{capability[1]}: it is built for {', '.join(code)}",
+            "install a torch that is (for a V100 one of CUDA 12.6), or run in the project's image: --runner docker",
+        )
+
+
+def runs_on(capability: tuple[int, int], code: str) -> bool:
+    """Whether a GPU runs code of a name as nvcc has it: `sm_86` on its own generation from 8.6 on, `compute_90`
+    translated on all from 9.0 on."""
+    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", code)
+    if found is None:
+        return True  # of a compiler that names it otherwise: nothing is known against it
+    made_for = int(found[2]), int(found[3])
+    return made_for <= capability and (found[1] == "compute" or made_for[0] == capability[0])
 
 
 def die_with_parent() -> None:
