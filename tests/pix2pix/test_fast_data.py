@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -184,3 +185,18 @@ def test_synthetic_is_one_batch_of_noise_of_the_real_ones_form(make_loader: Make
     resumed = make_loader("synthetic", preprocess=preprocess)
     resumed.set_epoch(1, skip=10)
     assert [len(batch.paths) for batch in resumed] == [8, 8, 4]
+
+
+def test_the_thread_that_copies_works_on_the_ranks_own_gpu(
+    make_loader: MakeLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[str, torch.device]] = []
+    monkeypatch.setattr(
+        torch.cuda, "set_device", lambda device: taken.append((threading.current_thread().name, device))
+    )
+    loader = make_loader("cached")
+    list(loader)
+    assert taken == []  # no GPU is asked for on a processor
+    loader.device = torch.device("cuda", 1)  # type: ignore[attr-defined]
+    list(loader)
+    assert taken == [("gbench-data_0", torch.device("cuda", 1))]

@@ -6,8 +6,9 @@ Cached and resident give the tensors of PairLoader bit for bit. Their batches, a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import cycle
 
 import numpy as np
@@ -63,7 +64,7 @@ class CachedLoader(_Drawing):
                 stage = next(stages)
                 ahead.append((keys, stage, thread.submit(self._fill, stage, keys)))
 
-        with ThreadPoolExecutor(1, "gbench-data") as thread:
+        with ThreadPoolExecutor(1, "gbench-data", begins_on(self.device)) as thread:
             begin_next()
             while ahead:
                 keys, stage, filled = ahead.popleft()
@@ -75,6 +76,11 @@ class CachedLoader(_Drawing):
         for key, out in zip(keys, stage.free()):  # noqa: B905 -- the last batch may be a part
             crop_and_flip(self._levels[key[1]], self._draw(key), out)
         stage.send(len(keys))
+
+
+def begins_on(device: torch.device) -> Callable[[], None] | None:
+    """What a thread that copies to a device does first: it begins on GPU 0, of which every rank's would take memory."""
+    return partial(torch.cuda.set_device, device) if device.type == "cuda" else None
 
 
 def crop_and_flip(levels: Levels, drawn: Draw, out: Levels) -> None:
@@ -137,7 +143,9 @@ class ResidentLoader(_Drawing):
     def __iter__(self) -> Iterator[Batch]:
         batches = list(self.keys())
         numbers = [(index, *self._draw((epoch, index))) for keys in batches for epoch, index in keys]
-        drawn = torch.tensor(numbers, dtype=torch.int64).view(len(numbers), 4).to(self.device, non_blocking=True)
+        # from page-locked memory: else the copy would wait until the GPU has done all steps that it was handed
+        drawn = torch.tensor(numbers, dtype=torch.int64, pin_memory=self.device.type == "cuda").view(len(numbers), 4)
+        drawn = drawn.to(self.device, non_blocking=True)
         for keys, numbers_of_batch in zip(batches, drawn.split([len(keys) for keys in batches]), strict=True):
             yield self._batch(keys, self._cropped(*numbers_of_batch.unbind(1)))
 
