@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
+import pytest
 import torch
 from test_model import pairs, small_model
 from torch import Tensor
 
-from gbench.pix2pix.graphed import WARM_UP, GraphedStep
+from gbench.pix2pix.graphed import WARM_UP, CudaCapture, GraphedStep
 from gbench.pix2pix.schedule import build_scheduler, start_epoch
 
 
@@ -80,3 +82,35 @@ def test_outside_a_capture_the_rate_is_a_number_for_schedules_and_checkpoints() 
     for number in range(WARM_UP + 2):
         step(*pairs(seed=number))
     assert type(model.optimizer_G.state_dict()["param_groups"][0]["lr"]) is float
+
+
+def test_a_run_that_begins_with_an_odd_batch_captures_the_whole_ones() -> None:
+    model = small_model()
+    device = Imagined(model)
+    step = GraphedStep(model, device)
+    for number, size in enumerate((1, 2, 2, 2, 2, 1, 2)):
+        step(*pairs(size, seed=number))
+    assert (device.beside_steps, device.replays) == (1 + WARM_UP, 2)
+
+
+def test_all_steps_of_the_warm_up_share_the_memory_of_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's allocator keeps a stream's freed memory for that stream: with three, three times a step's."""
+    order: list[str] = []
+
+    class Stream:
+        def __init__(self, name: str = "side") -> None:
+            self.name = name
+            order.append(f"made {name}")
+
+        def wait_stream(self, other: Stream) -> None:
+            order.append(f"{self.name} waits for {other.name}")
+
+    main = Stream("main")
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: main)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext(order.append(f"on {stream.name}")))
+    capture = CudaCapture()
+    for _ in range(WARM_UP):
+        capture.beside(lambda: order.append("step"))
+    turn = ["side waits for main", "on side", "step", "main waits for side"]
+    assert order == ["made main", "made side", *turn * WARM_UP]

@@ -31,8 +31,11 @@ class Capture(Protocol):
 class CudaCapture:
     """A CUDA graph of the current device."""
 
+    def __init__(self) -> None:
+        self._side = torch.cuda.Stream()  # one for all steps: torch keeps what memory a stream has had for that stream
+
     def beside(self, step: Callable[[], Any]) -> Any:
-        main, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        main, side = torch.cuda.current_stream(), self._side
         side.wait_stream(main)
         with torch.cuda.stream(side):
             result = step()
@@ -48,7 +51,8 @@ class CudaCapture:
 
 
 class GraphedStep:
-    """`model.train_step` for batches of one size; another size, an epoch's last batch, runs as it does without graphs.
+    """`model.train_step` for batches of one size, the largest; a smaller one, an epoch's last batch, runs as it does
+    without graphs.
 
     Every batch is trained on once: the first ones are the warm-up, the one after them is the first replay.
 
@@ -64,7 +68,8 @@ class GraphedStep:
         self._replay: Callable[[], None] | None = None
 
     def __call__(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
-        self._shape = self._shape or real_A.shape
+        if self._shape is None or len(real_A) > self._shape[0]:  # a run may be resumed at an epoch's last batch
+            self._shape, self._warmed_up, self._replay = real_A.shape, 0, None
         if real_A.shape != self._shape:
             return self._model.train_step(real_A, real_B)
         if self._warmed_up < WARM_UP:
