@@ -18,8 +18,8 @@ LEAST_GAIN = 0.01  # a switch is kept whose interval lies wholly above 1 by more
 class Arm(Frozen):
     """One of two that took turns.
 
-    memory_bytes: at the peak in its blocks, the other's weights included, of the worst rank: on a GPU what torch had
-    allocated, on a processor what the process had resident.
+    memory_bytes: at the peak in its blocks and in the steps just before, in which a graph is captured, the other's
+    weights included, of the worst rank: on a GPU what torch had allocated, on a processor what was resident.
     """
 
     switches: dict[str, Any]

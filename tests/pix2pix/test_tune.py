@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -122,6 +123,25 @@ def test_after_how_many_steps_a_switch_has_paid() -> None:
     values = {"change": {"compile": "blocks"}, "why": "", "ratio": 1.25, "base": arms[0], "changed": arms[1]}
     assert tuning.Trial(kept=True, **values).pays_after_steps == 200
     assert tuning.Trial(kept=False, **values).pays_after_steps is None
+
+
+def test_memory_that_a_graph_takes_when_it_is_captured_counts_though_its_replays_take_none(
+    make_spec: MakeSpec, ranks: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a GPU: kernels are chosen in the first step, the graph is captured in that after the warm-up."""
+    takes, peak, steps = {1: 5000, tune.WARM_UP + 1: 700}, [0], [0]
+
+    def step(*batch: torch.Tensor) -> None:
+        steps[0] += 1
+        peak[0] = max(peak[0], takes.get(steps[0], 40))
+
+    monkeypatch.setattr(tune.speed, "step_of", lambda model, switches: step)
+    monkeypatch.setattr(tune, "build_model", lambda spec, ranks: SimpleNamespace(fake_B=torch.zeros(1)))
+    monkeypatch.setattr(tune.environment, "reset_memory_peaks", lambda device: peak.__setitem__(0, 0))
+    monkeypatch.setattr(tune.environment, "memory", lambda device: {"host_rss_bytes": 9, "allocated_bytes": peak[0]})
+    arm = tune.Arm(make_spec(), ranks, SpeedConfig(), [], threads=1)
+    arm.block(3)
+    assert arm.found().memory_bytes == 700
 
 
 def test_real_models_take_turns(tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch) -> None:
