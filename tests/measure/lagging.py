@@ -7,9 +7,13 @@ class LaggingDevice:
     """A stream that does its work later than the host hands it over, as a GPU does.
 
     `work(seconds)` queues work; a mark passes when all work queued before it is done.
+
+    Args:
+        rate: seconds of the device's clock in one of the host's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rate: float = 1.0) -> None:
+        self.rate = rate
         self.host_s = 0.0
         self.free_s = 0.0  # when the device will have done all it was given
         self.waits = 0
@@ -20,12 +24,13 @@ class LaggingDevice:
     def mark(self) -> float:
         return max(self.free_s, self.host_s)
 
-    def wait(self, mark: float) -> None:
+    def wait(self, mark: float) -> bool:
         self.waits += 1
-        self.host_s = max(self.host_s, mark)
+        passed, self.host_s = mark <= self.host_s, max(self.host_s, mark)
+        return not passed
 
     def between(self, first: float, second: float) -> float:
-        return second - first
+        return (second - first) * self.rate
 
     def now(self) -> float:
         return self.host_s

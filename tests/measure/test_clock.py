@@ -91,3 +91,18 @@ def test_what_the_loop_does_while_the_device_is_busy_costs_the_step_nothing() ->
     assert time.between_s == 0.0
     assert time.data_s == pytest.approx(0.02)  # asked for at 0.03, at hand at 0.12, the device idle from 0.1 on
     assert time.step_s == pytest.approx(0.12)
+
+
+@pytest.mark.parametrize("rate", [1 - 5e-5, 1 + 5e-5])
+def test_a_device_whose_clock_drifts_is_held_against_the_hosts_at_every_reading(rate: float) -> None:
+    """Over an hour 50 ppm are 0.18 s: longer than a step, and what telemetry is laid beside steps by."""
+    device = LaggingDevice(rate)
+    clock = StepClock(device, device.now)
+    clock.start()
+    for _ in range(1800):
+        run(device, clock, steps=20, load_s=0.0, compute_s=0.1)
+        times = clock.read()
+    assert device.host_s == pytest.approx(3600)
+    assert [time.step_s for time in times] == pytest.approx([0.1] * 20, rel=1e-4)
+    assert times[-1].end_s == pytest.approx(device.host_s, abs=1e-3)
+    assert [time.ahead_s for time in times] == pytest.approx([0.1 * n for n in range(1, 21)], abs=1e-3)

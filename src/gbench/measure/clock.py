@@ -37,8 +37,8 @@ class Marks(Protocol):
     def mark(self) -> Any:
         """Mark this moment; never waits."""
 
-    def wait(self, mark: Any) -> None:
-        """Wait until a mark has passed."""
+    def wait(self, mark: Any) -> bool:
+        """Wait until a mark has passed; false where it had passed before."""
 
     def between(self, first: Any, second: Any) -> float:
         """Seconds from one mark to a later one; both have passed."""
@@ -53,8 +53,9 @@ class HostMarks:
     def mark(self) -> float:
         return self._now()
 
-    def wait(self, mark: float) -> None:
+    def wait(self, mark: float) -> bool:
         """Has passed when it was made."""
+        return False
 
     def between(self, first: float, second: float) -> float:
         return second - first
@@ -71,8 +72,10 @@ class CudaMarks:
         event.record(torch.cuda.current_stream(self._device))
         return event
 
-    def wait(self, mark: torch.cuda.Event) -> None:
+    def wait(self, mark: torch.cuda.Event) -> bool:
+        passed: bool = mark.query()
         mark.synchronize()
+        return not passed
 
     def between(self, first: torch.cuda.Event, second: torch.cuda.Event) -> float:
         milliseconds: float = first.elapsed_time(second)
@@ -118,7 +121,9 @@ class StepClock:
         """Wait for the last step to end, and give the times of all steps since the last reading."""
         if not self._ends:
             return []
-        self._marks.wait(self._ends[-1][2])
+        last = self._ends[-1][2]
+        if self._marks.wait(last):  # it ends now: a GPU's clock drifts from the host's, up to some ms a minute
+            self._last_end_s = self._now() - self._marks.between(self._last_end, last)
         times = []
         for asked, ready, end, handed_s in self._ends:
             step_s = self._marks.between(self._last_end, end)
