@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
-from torch.profiler import profile
+from torch.profiler import profile, record_function
 
+from gbench.errors import InfrastructureError
+from gbench.measure.hotspots import COMPUTING
 from gbench.measure.trace import load
-from gbench.pix2pix.profiled import mark_region
+from gbench.pix2pix.profiled import mark_region, whole_trace
 
 
 def regions(network: nn.Module, tmp_path: Path) -> int:
@@ -26,3 +29,15 @@ def test_a_network_is_marked_unless_it_is_compiled_as_a_whole(tmp_path: Path) ->
         mark_region(network, "generator")
     assert regions(plain, tmp_path) == 1
     assert regions(compiled, tmp_path) == 0
+
+
+def test_a_trace_without_steps_or_without_kernels_is_no_profile(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json.gz"
+    with profile() as profiler, record_function(COMPUTING):
+        torch.ones(2).add(1)
+    profiler.export_chrome_trace(str(path))
+    assert any(event.name == "aten::add" for event in whole_trace(path, steps=1, on_gpu=False))
+    with pytest.raises(InfrastructureError, match="does not hold the 2 profiled steps"):
+        whole_trace(path, steps=2, on_gpu=False)
+    with pytest.raises(InfrastructureError, match="holds no kernel"):
+        whole_trace(path, steps=1, on_gpu=True)

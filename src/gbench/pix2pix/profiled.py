@@ -20,7 +20,7 @@ from gbench.errors import InfrastructureError
 from gbench.files import cant_write
 from gbench.measure.clock import Marks, StepClock, marks_for
 from gbench.measure.hotspots import COMPUTING, REGION, read_trace
-from gbench.measure.trace import load
+from gbench.measure.trace import ON_DEVICE, Event, load
 from gbench.pix2pix.train import Trainer
 from gbench.pix2pix.work import flop_of_calls
 from gbench.profile import Operator, Profile, StepPart
@@ -115,10 +115,7 @@ class Profiled(Trainer):
         steps, before = all_steps[self.warmup :], all_steps[1 : self.warmup - 1]
         waited_s = sum(step.data_s + step.between_s for step in steps)
         flop, on_gpu = flop_of_calls(spec), self.ranks.device.type == "cuda"
-        events = load(self.trace)
-        if sum(event.name == COMPUTING and event.kind == "user_annotation" for event in events) != count:
-            raise InfrastructureError(f"{self.trace} does not hold the {count} profiled steps", "profile again")
-        read = read_trace(events, on_gpu, waited_s, flop)
+        read = read_trace(whole_trace(self.trace, count, on_gpu), on_gpu, waited_s, flop)
         by_time = sorted(read.operators.items(), key=lambda item: -item[1].seconds)
         parts = sorted(read.parts.items(), key=lambda item: -(item[1].operators_s + item[1].gaps_s))
         return Profile(
@@ -157,6 +154,19 @@ class Profiled(Trainer):
             traces=[contract.trace_name(rank) for rank in range(self.ranks.world_size)],
             software=self.facts["software"],
         )
+
+
+def whole_trace(path: Path, steps: int, on_gpu: bool) -> list[Event]:
+    """The events of a trace. Raises InfrastructureError: it lacks steps, or on a GPU all of its kernels."""
+    events = load(path)
+    if sum(event.name == COMPUTING and event.kind == "user_annotation" for event in events) != steps:
+        raise InfrastructureError(f"{path} does not hold the {steps} profiled steps", "profile again")
+    if on_gpu and not any(event.kind in ON_DEVICE for event in events):
+        raise InfrastructureError(
+            f"{path} holds no kernel: NVIDIA's tracing library (CUPTI) gave torch.profiler nothing",
+            "end other profilers of this GPU (nsys, ncu, DCGM), and see that the driver is as new as torch's CUDA",
+        )
+    return events
 
 
 def mark_region(module: nn.Module, name: str) -> None:
