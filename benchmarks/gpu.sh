@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a GPU has to confirm, in eight minutes on one: every precision, every source of data with its wait, the optimized
-# profile, the measured peak, energy; and our step beside a plain one. Prints one table, made of the records.
+# profile (of BF16, or of AMP where the GPU has no BF16; of all precisions with --budget 1800), the measured peak,
+# energy; and our step beside a plain one. Prints one table, made of the records.
 #
 #   bash benchmarks/gpu.sh [--device cpu] [--out DIR] [--budget SECONDS] [--only 'reference *']
 #
@@ -18,7 +19,7 @@ while (($#)); do
       declare "${1#--}=$2"
       shift
       ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "gpu.sh: error: there is no option $1; see --help" >&2; exit 2 ;;
   esac
   shift
@@ -32,8 +33,8 @@ export PYTHONPATH=$root/src${PYTHONPATH:+:$PYTHONPATH}
 mkdir -p "$out"
 out=$(cd -- "$out" && pwd)
 
-model=pix2pix_resnet_9blocks batch=32 pictures=(--train 400 --size 256) tune_s=60
-few=(--max-time 12s) step=(--pairs 8 --steps 2) sizes=()
+model=pix2pix_resnet_9blocks batch=32 pictures=(--train 400 --size 256) tune_s=30
+few=(--max-time 10s) step=(--pairs 8 --steps 1) sizes=()
 if [[ $device == cpu ]]; then
   batch=4 pictures=(--train 8 --size 40) tune_s=10 step=(--pairs 2 --steps 1)
   few=(--steps 4 --warmup 1)
@@ -45,12 +46,13 @@ fi
 where=(--device "$device" --runner local --datasets-dir "$out/data" --dataset synthetic --cache-dir "$out/cache"
   --results "$out/results" --logs "$out/logs" --cndb-dir "$out/cndb")
 
-number=0
+trap 'echo "gpu.sh: stopped; what ended is in $out" >&2; exit 130' INT
+number=0 ended=
 # Runs a command, if there is time, under a name: its JSON, its last words and its exit code go to files of that name.
 take() {
   local file code=0
   # shellcheck disable=SC2053  # a pattern, by intent
-  if [[ $1 != $only ]]; then return; fi
+  if [[ $1 != $only ]]; then ended= && return; fi
   number=$((number + 1))
   file=$out/$(printf %02d "$number")-$1
   if ((SECONDS >= budget)); then
@@ -58,8 +60,9 @@ take() {
     code=skipped
   else
     echo "$((SECONDS)) s: $1" >&2
-    timeout --signal=INT --kill-after=30 $((budget - SECONDS + 30)) "${@:2}" >"$file.json" 2>"$file.log" || code=$?
+    timeout --foreground --signal=INT --kill-after=30 $((budget - SECONDS + 30)) "${@:2}" >"$file.json" 2>"$file.log" || code=$?
   fi
+  ended=$code
   echo "$code" >"$file.code"
 }
 launch() { # PROFILE PRECISION DATA
@@ -71,8 +74,12 @@ launch() { # PROFILE PRECISION DATA
 
 "$python" -m gbench data synth --out "$out/data/synthetic" "${pictures[@]}" --val 1 --test 1 >"$out/data.log" 2>&1 ||
   { echo "gpu.sh: error: no pictures could be drawn ($(tail -n 1 "$out/data.log"))" >&2; exit 4; }
-for precision in FP32 TF32 AMP BF16; do launch reference "$precision" real; done
-for data in cached resident synthetic; do launch reference BF16 "$data"; done
+fast=BF16
+for precision in FP32 TF32 AMP BF16; do
+  launch reference "$precision" real
+  if [[ $ended == 0 ]]; then fast=$precision; fi # the last one that this GPU can do: AMP on a V100
+done
+for data in cached resident synthetic; do launch reference "$fast" "$data"; done
 take "step" "$python" "$root/benchmarks/step.py" --device "$device" "${step[@]}" --json
 for precision in BF16 TF32 AMP FP32; do
   take "tune $precision" "$python" -m gbench tune "$model" "$batch" 1 "$precision" \

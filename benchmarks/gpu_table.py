@@ -33,12 +33,18 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
     """A row a run, in the order they ran: name, and its figures or why it has none."""
     for path in sorted(folder.glob("*.code")):
         name, code = path.stem.partition("-")[2], path.read_text().strip()
+        if code == "124":
+            yield {"run": name, "failed": "ended: the budget was used up while it ran"}
+            continue
         if code != "0":
             said = [line for line in path.with_suffix(".log").read_text(errors="replace").splitlines() if line.strip()]
             yield {"run": name, "failed": said[-1] if said else f"exit code {code}"}
             continue
-        found = json.loads(path.with_suffix(".json").read_text())
-        yield {"run": name, **(figures(found) if "record" in found else {"said": found})}
+        try:
+            found = json.loads(path.with_suffix(".json").read_text())
+            yield {"run": name, **(figures(found) if "record" in found else {"said": found})}
+        except (ValueError, KeyError) as error:  # one broken answer costs the table one row
+            yield {"run": name, "failed": f"{path.with_suffix('.json').name} is no answer of gbench ({error!r})"}
 
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:

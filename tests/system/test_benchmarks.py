@@ -15,9 +15,9 @@ pytestmark = pytest.mark.system
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-def gpu(*arguments: str) -> subprocess.CompletedProcess[str]:
+def gpu(*arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     """gpu.sh, in this Python."""
-    command, environ = ["bash", str(BENCHMARKS / "gpu.sh"), *arguments], {**os.environ, "PYTHON": sys.executable}
+    command, environ = ["bash", str(BENCHMARKS / "gpu.sh"), *arguments], {**os.environ, "PYTHON": python}
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
 
 
@@ -66,6 +66,38 @@ def test_what_the_gpu_scripts_budget_has_no_time_for_is_a_row_too(tmp_path: Path
     lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
     assert len(lines) > 10
     assert all("not run: the budget of 0 s was used up" in line for line in lines[1:])
+
+
+# gbench on a card that has no TF32 and no BF16, whose tunings take too long, and where one answer is cut off.
+V100 = f"""#!/usr/bin/env bash
+case "$*" in
+  *gpu_table.py*) exec {sys.executable} "$@" ;;
+  *"data synth "* | *step.py*) exit ;;
+  *" TF32 "* | *" BF16 "*) echo "gbench: error: PRECISION needs compute capability 8.0" >&2; exit 2 ;;
+  *" tune "*) exit 124 ;;
+  *"--data resident"*) echo '{{"record": ' ;;
+  *) cat <<'RECORD'
+{{"record": {{"dev": "V100-SXM2-16GB", "train_type": "AMP", "hyper_params": null, "perf_data": {{"data_source": "real",
+ "throughput": 20.0, "count": 9, "steady_state": true, "data_share": 0.0, "throughput_without_data_img_s": 20.0}}}}}}
+RECORD
+esac
+"""
+
+
+def test_a_card_that_lacks_a_precision_gets_its_loaders_measured_in_one_that_it_has(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(V100)
+    python.chmod(0o755)
+    done = gpu("--out", str(tmp_path / "out"), python=str(python))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = dict(line.strip("| ").split(" | ")[:2] for line in done.stdout.splitlines() if line.startswith("| "))
+    assert {"reference FP32 real", "reference AMP real", "reference AMP cached"} <= {
+        name for name, first in rows.items() if first == "20"
+    }
+    assert "compute capability 8.0" in rows["reference BF16 real"]
+    assert "is no answer of gbench" in rows["reference AMP resident"]
+    assert rows["tune AMP"] == "ended: the budget was used up while it ran"
+    assert not {name for name in rows if name.startswith("reference BF16") and not name.endswith("real")}
 
 
 @pytest.mark.parametrize("arguments", [("--device", "tpu"), ("--budget", "long"), ("--out",), ("--fast",)])
