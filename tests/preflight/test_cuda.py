@@ -63,6 +63,29 @@ def test_a_torch_without_cuda_is_an_error(
     assert (check.severity, check.found) == ("error", "the local torch is built without CUDA")
 
 
+@pytest.mark.parametrize(
+    ("cuda", "capability", "severity"),
+    [("13.0", (7, 0), "error"), ("13.0", (7, 5), "ok"), ("12.6", (7, 0), "ok")],
+)
+def test_cuda_13_has_no_code_for_a_v100(
+    check_one: Callable[..., Check],
+    nvml: Callable[..., ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cuda: str,
+    capability: tuple[int, int],
+    severity: str,
+) -> None:
+    nvml({"CudaComputeCapability": capability, "Name": "Tesla V100-SXM2-16GB"}, cuda=13000)
+    (tmp_path / "version.py").write_text(f"cuda: Optional[str] = '{cuda}'\n")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    check = check_one("gpu-cuda", runner="local")
+    assert check.severity == severity
+    if severity == "error":
+        assert check.found == "CUDA 13.0 of the local torch has no code for GPU 0 (Tesla V100-SXM2-16GB)"
+        assert "CUDA 12.6" in check.mend
+
+
 def test_the_installed_torch_tells(check_one: Callable[..., Check], nvml: Callable[..., ModuleType]) -> None:
     nvml({}, cuda=99000)
     check = check_one("gpu-cuda", runner="local")

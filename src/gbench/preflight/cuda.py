@@ -1,8 +1,9 @@
-"""Can the driver run the CUDA of the image, or of the local torch?
+"""Can the driver, and can the GPUs, run the CUDA of the image, or of the local torch?
 
 NVIDIA's rule (CUDA Compatibility guide): a driver runs every CUDA up to its own version and, from CUDA 11 on, the later
 minor versions of its own major version too, without what those ask of a newer driver. A later major version needs the
-forward-compatibility libraries, which images may bring and data-centre GPUs accept.
+forward-compatibility libraries, which images may bring and data-centre GPUs accept. From CUDA 13 on no code is made for
+GPUs before Turing (its release notes).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from gbench.runners.image import plan_image
 from gbench.settings.spec import RunSpec
 
 FIRST_MAJOR_WITH_MINOR_COMPATIBILITY = 11
+FIRST_MAJOR_WITHOUT_VOLTA, TURING = 13, (7, 5)
+OLDER_CUDA = "take an image of CUDA 12.6 (the Dockerfile's own is), or install a torch that is built with it"
 IN_A_NAME = re.compile(r"\bcu(?:da)?-?(\d{2})\.?(\d)")  # pytorch:2.7.1-cuda12.6-cudnn9, torch:cu126
 
 
@@ -41,6 +44,10 @@ def driver_cuda(look: Look) -> Finding | None:
     wanted = local_cuda() if look.wanted.runner == "local" else image_cuda(spec)
     if wanted is None:
         return Finding("error", "the local torch is built without CUDA", "install a torch that is built with CUDA")
+    too_old = [card.gpu for card in look.cards if card.used and card.gpu.compute_capability < TURING]
+    if wanted.version[0] >= FIRST_MAJOR_WITHOUT_VOLTA and too_old:
+        gpus = ", ".join(f"GPU {gpu.index} ({gpu.name})" for gpu in too_old)
+        return Finding("error", f"CUDA {_text(wanted.version)} of {wanted.source} has no code for {gpus}", OLDER_CUDA)
     return compare(wanted, driver)
 
 
