@@ -129,9 +129,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "gpu-cuda",
-        "the driver can run the CUDA of the image, or of the local torch, and that has code for the run's GPUs (CUDA 13 "
-        "none for a V100), else error; by forward-compatibility libraries warning; by minor-version compatibility for "
-        "information",
+        "the driver can run the CUDA of the image, or of the local torch, and that has code for the run's GPUs "
+        "(CUDA 13 none for a V100), else error; by forward-compatibility libraries warning; by minor-version "
+        "compatibility for information",
         "otherwise CUDA does not start",
         "install a later driver, or take an image of an earlier CUDA: --from-image",
         cuda.driver_cuda,
