@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
+import pynvml
 import pytest
 import torch
 from support import Answer
 
-from gbench.pix2pix.affinity import Binding, bind_rank, near_gpu, own_share
+from gbench.pix2pix.affinity import Binding, bind_rank, bus_id_of, near_gpu, own_share
 from gbench.ranges import cpu_set, ranges
 from gbench.runfolder import RunFolder
 
@@ -82,10 +84,47 @@ def test_a_rank_with_a_gpu_is_bound_beside_it(tmp_path: Path) -> None:
     assert sorted(near_gpu(frozenset({3, 4, 5}), GPU, root).cpus) == [4, 5]
 
 
+class Driver(ModuleType):
+    """NVML of a driver that knows one GPU."""
+
+    open = 0
+
+    def nvmlInit(self) -> None:
+        self.open += 1
+
+    def nvmlShutdown(self) -> None:
+        self.open -= 1
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        if uuid != "GPU-5a51":
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return uuid
+
+    def nvmlDeviceGetPciInfo(self, handle: str) -> SimpleNamespace:
+        return SimpleNamespace(domain=0, bus=0x3B, device=0, busId="00000000:3B:00.0")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"pci_domain_id": 0x10000, "pci_bus_id": 0x3B, "pci_device_id": 0, "uuid": "5a51"}, "10000:3b:00.0"),
+        ({"uuid": "5a51"}, GPU),  # an older torch
+        ({"uuid": "other"}, None),
+        ({}, None),
+    ],
+)
+def test_where_a_gpu_is_on_pci(monkeypatch: pytest.MonkeyPatch, told: dict[str, object], expected: str | None) -> None:
+    driver = Driver("pynvml")
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(**told))
+    assert bus_id_of(torch.device("cuda", 1)) == expected
+    assert driver.open == 0
+
+
 @pytest.mark.parametrize(
     ("gpu_node", "bus_id", "allowed", "why_not"),
     [
-        (1, None, {0, 4}, "torch does not tell where the GPU is on PCI"),
+        (1, None, {0, 4}, "neither torch nor NVML tells where the GPU is on PCI"),
         (1, "0000:5e:00.0", {0, 4}, "the kernel does not tell the NUMA node of GPU 0000:5e:00.0"),
         (-1, GPU, {0, 4}, f"the kernel does not tell the NUMA node of GPU {GPU}"),
         (1, GPU, {0, 1}, f"none of CPUs 4-7, 12-15, those beside GPU {GPU}, may be used"),

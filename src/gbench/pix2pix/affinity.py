@@ -77,14 +77,14 @@ def near_gpu(allowed: frozenset[int], bus_id: str | None, root: Path = ROOT) -> 
     """Of the cores that a process may use, those of its GPU's NUMA node.
 
     Args:
-        bus_id: of the GPU on PCI, as /sys has it: `0000:3b:00.0`; None where torch does not tell. root: where /sys is.
+        bus_id: of the GPU on PCI, as /sys has it: `0000:3b:00.0`; None where it is not told. root: where /sys is.
     """
 
     def left(why_not: str) -> Binding:
         return Binding(allowed, allowed, why_not=why_not)
 
     if bus_id is None:
-        return left("torch does not tell where the GPU is on PCI")
+        return left("neither torch nor NVML tells where the GPU is on PCI")
     device = root / "sys/bus/pci/devices" / bus_id
     try:
         node, near = int((device / "numa_node").read_text()), cpu_set((device / "local_cpulist").read_text())
@@ -108,12 +108,29 @@ def read_back(binding: Binding) -> dict[str, Any]:
 
 
 def bus_id_of(device: torch.device) -> str | None:
-    """A GPU's place on PCI as /sys has it; None where this torch does not tell."""
+    """A GPU's place on PCI as /sys has it, by torch or, where that does not tell, by NVML; None where neither does."""
     found: Any = torch.cuda.get_device_properties(device)
     try:
-        return f"{found.pci_domain_id:04x}:{found.pci_bus_id:02x}:{found.pci_device_id:02x}.0"
+        return _on_pci(found.pci_domain_id, found.pci_bus_id, found.pci_device_id)
     except AttributeError:
-        return None
+        return _by_nvml(f"GPU-{getattr(found, 'uuid', None)}")
+
+
+def _on_pci(domain: int, bus: int, device: int) -> str:
+    return f"{domain:04x}:{bus:02x}:{device:02x}.0"
+
+
+def _by_nvml(uuid: str) -> str | None:
+    with suppress(Exception):  # no such package, driver or GPU: the rank is left where it is
+        import pynvml
+
+        pynvml.nvmlInit()
+        try:
+            found = pynvml.nvmlDeviceGetPciInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid))
+        finally:
+            pynvml.nvmlShutdown()
+        return _on_pci(found.domain, found.bus, found.device)
+    return None
 
 
 def _physical_cores(cpus: Iterable[int], root: Path) -> list[list[int]]:
