@@ -99,8 +99,10 @@ def lines(found: list[dict[str, Any]]) -> Iterator[str]:
         elif "said" not in row:
             yield f"| {row['run']} |" + "".join(f" {cell(key, row)} |" for key in COLUMNS.values())
     for row in found:
-        for trial in row.get("said", {}).get("tuning", {}).get("trials", []):
-            yield f"\n{row['run']}: {trial['change']}: {trial['why']}" + ("; kept" if trial["kept"] else "")
+        tuning = row.get("said", {}).get("tuning", {})
+        for trial in [*tuning.get("trials", []), tuning.get("overall")]:
+            if trial is not None:  # overall: all that was kept against none, where something was
+                yield f"\n{row['run']}: {trial['change']}: {trial['why']}"
         for one in row.get("said", {}).get("rows", []):
             value, low, high = (f"{one['ratio'][key]:.3g}" for key in ("value", "low", "high"))
             yield f"\n{one['what']}: {value} times {one['against']} ({low} to {high})"
