@@ -97,6 +97,27 @@ def test_a_switch_that_fails_is_a_result_and_ends_nothing(
     assert found.speed == SpeedConfig(adam="fused")
 
 
+def test_two_that_do_not_fit_beside_each_other_cost_a_tuning_one_line(
+    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a captured graph on a GPU, whose memory stays taken while the other one has its turn."""
+
+    class Large(Imagined):
+        taken = False
+
+        def block(self, steps: int) -> float:
+            Large.taken = Large.taken or self.switches.compile == "blocks"
+            if Large.taken and self.switches.compile == "none":
+                Large.taken = False
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 128.00 MiB.")
+            return super().block(steps)
+
+    monkeypatch.setattr(tune, "Arm", Large)
+    found = tuned()
+    assert found.trials[3].why == "failed: cpu is out of memory"
+    assert found.speed == SpeedConfig(adam="fused", compile="networks")
+
+
 def test_what_does_not_pay_when_all_is_measured_anew_is_not_kept(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from gbench.pix2pix import determinism, precision, speed
 from gbench.pix2pix.build import build_model
 from gbench.pix2pix.graphed import WARM_UP
 from gbench.pix2pix.loading import open_loader
+from gbench.pix2pix.memory import out_of_memory
 from gbench.pix2pix.ranks import Ranks
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec, SpeedConfig
@@ -161,13 +162,22 @@ class Tuner:
         try:
             with speed.compiler_errors():
                 changed = Arm(self.spec, self.ranks, wanted, self.batch, self.threads)
-        except (GbenchError, RuntimeError) as error:  # out of memory is a RuntimeError too
-            failure = error.what if isinstance(error, GbenchError) else str(error).strip().partition("\n")[0]
+        except (GbenchError, RuntimeError) as error:
+            failure = self.told(error)
         failures = [one for one in self.ranks.gather(failure) if one is not None]
         if failures or changed is None:
             self.forget()
             return Trial(change=change, kept=False, why=f"failed: {failures[0]}")
-        found, steps = self.take_turns(base, changed, seconds)
+        try:
+            found, steps = self.take_turns(base, changed, seconds)
+        except RuntimeError as error:  # a captured graph keeps its memory while the other one needs as much
+            if self.ranks.world_size > 1:
+                raise  # the other ranks wait within the step
+            failure = self.told(error)
+        if failure is not None:
+            del base, changed
+            self.forget()
+            return Trial(change=change, kept=False, why=f"failed: {failure}")
         trial = Trial(
             change=change,
             kept=found.low > 1 + LEAST_GAIN,
@@ -183,6 +193,13 @@ class Tuner:
         del base, changed
         self.forget()
         return trial
+
+    def told(self, error: Exception) -> str:
+        """What failed, in a line."""
+        place = out_of_memory(error, self.ranks.device)
+        if place is not None:
+            return f"{place} is out of memory"
+        return error.what if isinstance(error, GbenchError) else str(error).strip().partition("\n")[0]
 
     def take_turns(self, base: Arm, changed: Arm, seconds: float) -> tuple[Ratio, int]:
         """Rounds of blocks until the time is over, or the change has clearly lost."""
