@@ -10,10 +10,13 @@ class LaggingDevice:
 
     Args:
         rate: seconds of the device's clock in one of the host's.
+
+    Attributes:
+        wakes_late_s: how long after a mark a host that waited for it goes on.
     """
 
     def __init__(self, rate: float = 1.0) -> None:
-        self.rate = rate
+        self.rate, self.wakes_late_s = rate, 0.0
         self.host_s = 0.0
         self.free_s = 0.0  # when the device will have done all it was given
         self.waits = 0
@@ -26,8 +29,10 @@ class LaggingDevice:
 
     def wait(self, mark: float) -> bool:
         self.waits += 1
-        passed, self.host_s = mark <= self.host_s, max(self.host_s, mark)
-        return not passed
+        if mark <= self.host_s:
+            return False
+        self.host_s = mark + self.wakes_late_s
+        return True
 
     def between(self, first: float, second: float) -> float:
         return (second - first) * self.rate

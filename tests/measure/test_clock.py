@@ -106,3 +106,15 @@ def test_a_device_whose_clock_drifts_is_held_against_the_hosts_at_every_reading(
     assert [time.step_s for time in times] == pytest.approx([0.1] * 20, rel=1e-4)
     assert times[-1].end_s == pytest.approx(device.host_s, abs=1e-3)
     assert [time.ahead_s for time in times] == pytest.approx([0.1 * n for n in range(1, 21)], abs=1e-3)
+
+
+def test_a_host_that_wakes_up_late_does_not_make_steps_end_later() -> None:
+    device = LaggingDevice()
+    clock = StepClock(device, device.now)
+    clock.start()
+    for late_s in (0.0, 0.005, 0.0, 0.005):
+        device.wakes_late_s = late_s
+        run(device, clock, steps=20, load_s=0.0, compute_s=0.1)
+        ended_s = device.free_s
+        times = clock.read()
+        assert times[-1].end_s == pytest.approx(ended_s, abs=1e-3)

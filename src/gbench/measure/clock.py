@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import torch
 
+DRIFT = 2e-4  # more than a GPU's clock drifts from the host's, which is up to some ms a minute
+
 
 @dataclass(frozen=True)
 class StepTime:
@@ -122,8 +124,11 @@ class StepClock:
         if not self._ends:
             return []
         last = self._ends[-1][2]
-        if self._marks.wait(last):  # it ends now: a GPU's clock drifts from the host's, up to some ms a minute
-            self._last_end_s = self._now() - self._marks.between(self._last_end, last)
+        if self._marks.wait(
+            last
+        ):  # then it ends now by the host's clock, or just before, where this thread woke up late
+            took_s = self._marks.between(self._last_end, last)
+            self._last_end_s = min(self._now() - took_s, self._last_end_s + DRIFT * took_s)
         times = []
         for asked, ready, end, handed_s in self._ends:
             step_s = self._marks.between(self._last_end, end)
