@@ -34,7 +34,7 @@ mkdir -p "$out"
 out=$(cd -- "$out" && pwd)
 
 model=pix2pix_resnet_9blocks batch=32 pictures=(--train 400 --size 256) tune_s=30
-few=(--steps 2000 --max-time 10s) step=(--pairs 8 --steps 1) sizes=()
+few=(--steps 120 --warmup 3 --max-time 20s) step=(--pairs 8 --steps 1) sizes=()
 if [[ $device == cpu ]]; then
   batch=4 pictures=(--train 8 --size 40) tune_s=10 step=(--pairs 2 --steps 1)
   few=(--steps 4 --warmup 1)
