@@ -104,6 +104,13 @@ def test_a_run_that_left_nothing_makes_no_record(make_spec: Callable[..., RunSpe
         record_of(RunFolder.create(make_spec()))
 
 
+def test_a_run_whose_time_was_over_within_its_warm_up_says_so(make_spec: Callable[..., RunSpec]) -> None:
+    folder = write_run(make_spec(), steps=4, planned_steps=4, warmup=10)
+    assert summarize_folder(folder) is None
+    with pytest.raises(RunFailed, match=r"no measured step: the warm-up took all of its 4; .* --warmup"):
+        record_of(folder)
+
+
 def test_a_convergence_run_gives_the_means_of_the_last_epochs_printed_lines_and_of_all_its_iterations(
     make_spec: Callable[..., RunSpec],
 ) -> None:

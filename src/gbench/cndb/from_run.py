@@ -43,6 +43,12 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         _add_worker_facts(values, environment or {})
         return sealed(checked(values, str(folder.path)))
     if environment is None or result is None:
+        steps = folder.steps(0)
+        if steps and all(step.warmup for step in steps):
+            raise RunFailed(
+                f"the run left no measured step: the warm-up took all of its {len(steps)}",
+                "give it more by --max-time or --steps, or fewer to the warm-up by --warmup",
+            )
         raise RunFailed(
             "the run left neither measured steps nor a benchmark log line",
             f"read {folder.log}; a run script of your own must append its line to $BENCHMARK_LOG",
