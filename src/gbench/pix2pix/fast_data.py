@@ -143,7 +143,7 @@ class ResidentLoader(_Drawing):
     def __iter__(self) -> Iterator[Batch]:
         batches = list(self.keys())
         numbers = [(index, *self._draw((epoch, index))) for keys in batches for epoch, index in keys]
-        # from page-locked memory: else the copy would wait until the GPU has done all steps that it was handed
+        # from page-locked memory: from other memory the driver may first wait for all steps that the GPU was handed
         drawn = torch.tensor(numbers, dtype=torch.int64, pin_memory=self.device.type == "cuda").view(len(numbers), 4)
         drawn = drawn.to(self.device, non_blocking=True)
         for keys, numbers_of_batch in zip(batches, drawn.split([len(keys) for keys in batches]), strict=True):
