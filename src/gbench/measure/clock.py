@@ -124,9 +124,8 @@ class StepClock:
         if not self._ends:
             return []
         last = self._ends[-1][2]
-        if self._marks.wait(
-            last
-        ):  # then it ends now by the host's clock, or just before, where this thread woke up late
+        if self._marks.wait(last):
+            # it ends now by the host's clock, or just before, where this thread woke up late
             took_s = self._marks.between(self._last_end, last)
             self._last_end_s = min(self._now() - took_s, self._last_end_s + DRIFT * took_s)
         times = []
