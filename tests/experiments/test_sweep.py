@@ -17,9 +17,14 @@ import pytest
 import yaml
 from support import Answer
 
+from gbench.cli.output import Terminal
 from gbench.datasets.synth import synth
+from gbench.errors import RunFailed
+from gbench.experiments.sweep import go_on, plan
 from gbench.experiments.sweep_file import Sweep, SweepFolder
+from gbench.experiments.sweep_matrix import Axes
 from gbench.runfolder import RunFolder
+from gbench.settings.spec import RunSpec
 from gbench.worker_error import read_error
 
 Gbench = Callable[..., Answer]
@@ -219,6 +224,63 @@ def test_a_sweep_that_is_killed_at_any_moment_goes_on(gbench: Gbench, scripted: 
     assert not (tmp_path / "busy").exists()
 
 
+def test_a_run_that_has_its_record_is_done_though_gbench_was_killed_before_it_noted_that(
+    gbench: Gbench, scripted: Any, tmp_path: Path
+) -> None:
+    """As SIGKILL leaves it after the record: neither sent, nor on a page, nor noted."""
+    model, *others = scripted("true", "1,2")[1:]
+    assert gbench("sweep", model, "embedded", *others).code == 0
+    folder = the_sweep(tmp_path)
+    sweep = folder.read()
+    killed = sweep.cells[1].attempts[0]
+    record, killed.state, killed.record = killed.record, "running", None
+    folder.write(sweep)
+    page = folder.run(killed).path / "report.html"
+    page.unlink()
+    (tmp_path / "cndb" / "cndb.sqlite").unlink()
+    answer = gbench("sweep", "--resume", folder.path, "--json")
+    assert answer.code == 0, answer.err
+    assert [(cell["state"], cell["attempts"]) for cell in answer.json["cells"]] == [("done", 1)] * 2
+    assert answer.json["cells"][1]["record"] == record
+    assert f"done already: FP32, 1 device, batch 2: {record}" in answer.err
+    assert page.exists()
+    assert [one["batch_size"] for one in gbench("cndb", "list", "--json").json] == [2]
+
+
+def test_a_page_that_cant_be_written_ends_the_sweep_and_no_run_is_lost(
+    gbench: Gbench, scripted: Any, tmp_path: Path
+) -> None:
+    answer = gbench(*scripted('[ "$BATCH_SIZE" != 1 ] || mkdir report.html', "1,2"))
+    assert answer.code == 4
+    folder = the_sweep(tmp_path)
+    assert states(folder.read()) == [("failed", 1), ("waiting", 0)]
+    assert f"`gbench sweep --resume {folder.path}` goes on" in answer.err.splitlines()[-1]
+    (folder.run(folder.read().cells[0].attempts[0]).path / "report.html").rmdir()
+    answer = gbench("sweep", "--resume", folder.path, "--json")
+    assert answer.code == 0, answer.err
+    assert [(cell["state"], cell["attempts"]) for cell in answer.json["cells"]] == [("done", 1)] * 2
+    assert len(list((tmp_path / "cndb" / "records").iterdir())) == 2
+
+
+def test_a_disk_that_takes_nothing_more_hides_neither_the_table_nor_how_to_go_on(
+    gbench: Gbench, scripted: Any, tmp_path: Path
+) -> None:
+    """A full disk, for the sweep's own files: folders stand in their places."""
+    answer = gbench(
+        *scripted('[ "$BATCH_SIZE" = 1 ] || { mv ../sweep.json ../kept; mkdir ../sweep.json ../sweep.md; }')
+    )
+    assert answer.code == 4
+    folder = the_sweep(tmp_path)
+    assert [line.split()[2] for line in answer.out.splitlines()[1:4]] == ["done", "done", "waiting"]
+    last = answer.err.splitlines()[-1]
+    assert f"can't write {folder.file}" in last and f"`gbench sweep --resume {folder.path}` goes on" in last
+    folder.file.rmdir(), folder.page.rmdir()
+    (folder.path / "kept").rename(folder.file)
+    scripted("true")
+    assert gbench("sweep", "--resume", folder.path).code == 0
+    assert states(folder.read()) == [("done", 1)] * 3
+
+
 def test_a_dry_run_lists_the_cells_and_starts_nothing(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
     arguments = scripted("true")
     before = set(tmp_path.iterdir())
@@ -235,3 +297,23 @@ def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path) -> None
     (tmp_path / "sweep.json").write_text('{"version": 2}')
     answer = gbench("sweep", "--resume", tmp_path)
     assert (answer.code, "is not a sweep that this gbench reads" in answer.err) == (4, True)
+
+
+def test_an_image_is_built_anew_once_though_the_first_cell_fails(
+    make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What launch is asked to do, for images are Docker's."""
+    asked = []
+
+    def failing(spec: RunSpec, environ: object, watcher: object, rebuild: bool) -> None:
+        RunFolder.create(spec).write("host.json", {})
+        asked.append(rebuild)
+        raise RunFailed("it failed", "mend it")
+
+    monkeypatch.setattr("gbench.experiments.sweep.launch", failing)
+    axes = Axes(batch_size=[1, 2], device_count=[1], precision=["FP32"])
+    sweep = plan(axes, make_spec(), False, {}, dataset_needed=False)
+    folder = SweepFolder(tmp_path / "sweep")
+    folder.create(sweep)
+    assert go_on(folder, {}, lambda: Terminal(quiet=True), rebuild=True).stopped is None
+    assert asked == [True, False, False, False]

@@ -115,6 +115,15 @@ class SweepFolder:
         """The run folder of an attempt."""
         return RunFolder(self.path / attempt.run)
 
+    def record_of(self, attempt: Attempt) -> Path | None:
+        """The record that the run of an attempt came to, whatever `state` says of it; None where none is there.
+
+        Raises:
+            InfrastructureError: the run's host.json is broken.
+        """
+        said = (self.run(attempt).read("host.json") or {}).get("record")
+        return Path(said) if isinstance(said, str) and Path(said).is_file() else None
+
     @contextmanager
     def taken(self) -> Iterator[None]:
         """This process alone goes on with the sweep. Raises InfrastructureError where another one does."""
