@@ -291,12 +291,24 @@ def test_a_dry_run_lists_the_cells_and_starts_nothing(gbench: Gbench, scripted: 
     assert set(tmp_path.iterdir()) == before
 
 
-def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "{folder} has no sweep.json; give the folder of a gbench sweep"),
+        (
+            b'{"version": 2}',
+            "{folder}/sweep.json is not a sweep that this gbench reads (version: input should be 1, not 2)",
+        ),
+        (b'{"version": 1, "cells"', "reads (invalid JSON: EOF while parsing an object at line 1 column 22); use the"),
+        (b"\xff\xfe", "{folder}/sweep.json can't be read (it is not UTF-8 text); start the sweep anew"),
+    ],
+)
+def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path, content: bytes | None, sentence: str) -> None:
+    if content is not None:
+        (tmp_path / "sweep.json").write_bytes(content)
     answer = gbench("sweep", "--resume", tmp_path)
-    assert (answer.code, f"{tmp_path} has no sweep.json; give the folder of a gbench sweep" in answer.err) == (4, True)
-    (tmp_path / "sweep.json").write_text('{"version": 2}')
-    answer = gbench("sweep", "--resume", tmp_path)
-    assert (answer.code, "is not a sweep that this gbench reads" in answer.err) == (4, True)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (4, "", 1)
+    assert sentence.format(folder=tmp_path) in answer.err
 
 
 def test_an_image_is_built_anew_once_though_the_first_cell_fails(

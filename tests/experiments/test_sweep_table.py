@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_a_figure_that_is_missing_is_a_dash_and_never_a_zero(sweep_of: Any) -> N
     said = notes(sweep, rows)
     assert said[-1] == "FP32, 1 device, batch 4: out of memory: the host is out of memory; take less"
     assert not any(note.startswith("NOT STEADY") for note in said)
+
+
+def test_a_run_folder_that_is_no_more_costs_its_own_row_alone(sweep_of: Any) -> None:
+    folder, sweep = sweep_of({(4, 1): 0.1, (8, 1): 0.1, (8, 2): 0.1})
+    shutil.rmtree(folder.path / "run-4-1")
+    (folder.path / "run-8-2" / "result.json").write_text("{")
+    rows = rows_of(folder, sweep)
+    assert [row.throughput for row in rows] == [None, pytest.approx(80), None]
+    gone, broken = notes(sweep, rows)[-2:]
+    assert gone == f"FP32, 1 device, batch 4: done: no figures: {folder.path}/run-4-1 has no spec.json"
+    assert broken.startswith(f"FP32, 2 devices, batch 8: done: no figures: {folder.path}/run-8-2/result.json is broken")
 
 
 def test_cells_that_were_not_steady_are_named(sweep_of: Any) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gbench.errors import InfrastructureError
 from gbench.experiments.sweep_matrix import Place, Scaling
 from gbench.files import cant_write, locked, write_atomically
+from gbench.reading import cant_read
 from gbench.runfolder import RunFolder
 from gbench.settings.catalog import first_problem
 from gbench.settings.resolve import new_run_id
@@ -142,12 +143,13 @@ class SweepFolder:
         """
         try:
             return Sweep.model_validate_json(self.file.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise InfrastructureError(f"{self.path} has no sweep.json", "give the folder of a gbench sweep") from error
         except (OSError, UnicodeDecodeError) as error:
-            raise InfrastructureError(f"{self.file} can't be read ({error})", "start the sweep anew") from error
+            why = cant_read(self.file, error, "start the sweep anew")
+            raise InfrastructureError(why.what, why.hint) from error
         except ValidationError as error:
             raise InfrastructureError(
-                f"{self.file} is not a sweep that this gbench reads ({first_problem(error):.200})",
+                f"{self.file} is not a sweep that this gbench reads ({first_problem(error)})",
                 "use the gbench version that wrote it, or start the sweep anew",
             ) from error

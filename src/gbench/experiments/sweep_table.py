@@ -11,6 +11,7 @@ from typing import Any
 
 from gbench.cndb.from_run import record_of
 from gbench.compare.metrics import THROUGHPUT, metric_named
+from gbench.errors import GbenchError
 from gbench.experiments.sweep_file import Cell, State, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Scaling
 from gbench.files import write_atomically
@@ -57,11 +58,7 @@ class Row:
 
 
 def rows_of(folder: SweepFolder, sweep: Sweep) -> list[Row]:
-    """A row for each cell, in the order of the sweep.
-
-    Raises:
-        GbenchError: the run folder of a cell that is done is no more, or broken.
-    """
+    """A row for each cell, in the order of the sweep. One whose run folder is no more, or broken, has no figures."""
     rows = [_row(folder, cell) for cell in sweep.cells]
     ones = [row for row in rows if row.device_count == 1]
     alone = {_alike(row): row.throughput for row in reversed(ones)}  # of several with the same data the first
@@ -87,7 +84,10 @@ def _row(folder: SweepFolder, cell: Cell) -> Row:
     row = replace(row, run=str(folder.run(last).path), record=last.record)
     if last.state != "done":
         return row
-    record = record_of(folder.run(last))
+    try:
+        record = record_of(folder.run(last))
+    except GbenchError as error:  # the other cells are still worth their table
+        return replace(row, reason=f"no figures: {error.what}")
     perf, throughput, memory = record.perf_data or {}, THROUGHPUT.read(record), MEMORY.read(record)
     interval, limits = perf.get("throughput_interval") or {}, perf.get("limits") or {}
     tflop_s, own_share = limits.get("tflop_s"), limits.get("measured_flop_share")
@@ -163,9 +163,9 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
     if restless:
         said.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
     alike: dict[tuple[str, str], list[Cell]] = {}
-    for cell in sweep.cells:
-        if cell.reason is not None:
-            alike.setdefault((_words(cell.state), cell.reason), []).append(cell)
+    for cell, row in zip(sweep.cells, rows, strict=True):
+        if row.reason is not None:
+            alike.setdefault((_words(row.state), row.reason), []).append(cell)
     for (state, reason), told in alike.items():
         more = f" and {len(told) - 1} more" if len(told) > 1 else ""
         said.append(f"{told[0].place}{more}: {state}: {reason}")
@@ -173,7 +173,7 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
 
 
 def write_page(folder: SweepFolder, sweep: Sweep) -> None:
-    """Write what was swept, the table and the notes as a page. Raises GbenchError: as `rows_of`, or the disk."""
+    """Write what was swept, the table and the notes as a page. Raises InfrastructureError: the disk refuses it."""
     rows = rows_of(folder, sweep)
     headings, *texts = cells(rows)
     lines = [f"# {folder.path.name}", "", f"    {sweep.spec.command_line}", ""]
