@@ -27,7 +27,9 @@ class Difference:
 def fields(record: Record) -> dict[str, str]:
     """Everything that decides what a run did, by its name for `--allow`."""
     extra, perf, settings = record.extra or {}, record.perf_data or {}, record.hyper_params or {}
-    profile = describe(settings["profile"], settings.get("speed") or {}) if "profile" in settings else None
+    profile, switches = settings.get("profile"), settings.get("speed") or {}
+    if isinstance(profile, str) and isinstance(switches, dict):  # else told as it stands
+        profile = describe(profile, switches)
     said = {
         "model": record.model,
         "framework": record.framework,
