@@ -87,6 +87,13 @@ def require_comparable(base: list[Record], new: list[Record], allowed: Collectio
     return [f"{one.field}: {one.base} -> {one.new}" for one in found]
 
 
+def require_alike(records: list[Record]) -> None:
+    """Refuse runs of different things as one baseline. Raises UsageError: names the fields that they differ in."""
+    if found := differences(records, []):
+        said = "; ".join(f"{one.field} is {one.base}" for one in found)
+        raise UsageError(f"the runs are not of one thing: {said}", "pin runs that agree in all of these")
+
+
 def _in(field: str, names: Collection[str]) -> bool:
     return field in names or field.partition(".")[0] in names
 
