@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import signal
 import subprocess
@@ -279,6 +280,16 @@ def test_a_disk_that_takes_nothing_more_hides_neither_the_table_nor_how_to_go_on
     scripted("true")
     assert gbench("sweep", "--resume", folder.path).code == 0
     assert states(folder.read()) == [("done", 1)] * 3
+
+
+def test_the_page_is_written_though_nobody_reads_the_table(scripted: Any, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "gbench", *map(str, scripted("true", "1"))]
+    done = subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "| FP32 | real | done | 1 | 1 | 10 |" in the_sweep(tmp_path).page.read_text()
 
 
 def test_a_dry_run_lists_the_cells_and_starts_nothing(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:

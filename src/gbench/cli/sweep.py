@@ -104,9 +104,13 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
         if cell.skipped:
             terminal.line(f"not run: {cell.place}: {cell.skipped}")
     went = go_on(folder, os.environ, lambda: Terminal(quiet), rebuild)
-    _show(folder, went.sweep, as_json, as_csv)
-    with suppress(InfrastructureError) if went.stopped else nullcontext():  # a full disk; how to go on is more worth
-        write_page(folder, went.sweep)
+    try:
+        _show(folder, went.sweep, as_json, as_csv)
+    finally:  # also where stdout is a pipe that nobody reads any more
+        with (
+            suppress(InfrastructureError) if went.stopped else nullcontext()
+        ):  # a full disk; how to go on is more worth
+            write_page(folder, went.sweep)
     if went.stopped is not None:
         raise type(went.stopped)(went.stopped.what, f"{went.stopped.hint}; `{folder.resume_command}` goes on")
     failed = sum(cell.state == "failed" for cell in went.sweep.cells)
