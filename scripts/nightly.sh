@@ -17,8 +17,10 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 source "$here/find-gbench.sh"
 nights=${NIGHTLY_DIR:-nightly}
 out=$nights/$(date -u +%Y%m%dT%H%M%SZ)
-mkdir -p "$nights"
-mkdir "$out" # not -p: a folder that is there is another night's
+if ! mkdir -p "$nights" || ! mkdir "$out"; then # not -p: a folder that is there is another night's
+  echo "nightly: error: can't make $out; free space there, begin it later, or take another NIGHTLY_DIR" >&2
+  exit 4
+fi
 
 # $1 what the night came to, $2 its exit code, $3 its page: also on the CI's own where there is one.
 finish() {
