@@ -22,7 +22,7 @@ from gbench.cli.output import Terminal
 from gbench.datasets.synth import synth
 from gbench.errors import RunFailed
 from gbench.experiments.sweep import go_on, plan
-from gbench.experiments.sweep_file import Sweep, SweepFolder
+from gbench.experiments.sweep_file import Attempt, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Axes
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec
@@ -246,6 +246,18 @@ def test_a_run_that_has_its_record_is_done_though_gbench_was_killed_before_it_no
     assert f"done already: FP32, 1 device, batch 2: {record}" in answer.err
     assert page.exists()
     assert [one["batch_size"] for one in gbench("cndb", "list", "--json").json] == [2]
+
+
+def test_a_record_that_is_not_to_be_had_makes_no_cell_done(tmp_path: Path) -> None:
+    folder, attempt = SweepFolder(tmp_path), Attempt(run="run")
+    assert folder.record_of(attempt) is None
+    (tmp_path / "run").mkdir()
+    folder.run(attempt).write("host.json", {"record": str(tmp_path / "record.yaml")})
+    assert folder.record_of(attempt) is None
+    (tmp_path / "record.yaml").touch()
+    assert folder.record_of(attempt) == tmp_path / "record.yaml"
+    (tmp_path / "run" / "host.json").write_text("{")
+    assert folder.record_of(attempt) is None
 
 
 def test_a_page_that_cant_be_written_ends_the_sweep_and_no_run_is_lost(

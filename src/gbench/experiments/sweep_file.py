@@ -10,7 +10,7 @@ results/<utc>-sweep-<model>-<id>/
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -117,13 +117,12 @@ class SweepFolder:
         return RunFolder(self.path / attempt.run)
 
     def record_of(self, attempt: Attempt) -> Path | None:
-        """The record that the run of an attempt came to, whatever `state` says of it; None where none is there.
-
-        Raises:
-            InfrastructureError: the run's host.json is broken.
-        """
-        said = (self.run(attempt).read("host.json") or {}).get("record")
-        return Path(said) if isinstance(said, str) and Path(said).is_file() else None
+        """The record that the run of an attempt came to, whatever `state` says of it; None where none is to be had."""
+        with suppress(InfrastructureError):  # host.json is broken: as a run without a record, it is made anew
+            said = (self.run(attempt).read("host.json") or {}).get("record")
+            if isinstance(said, str) and Path(said).is_file():
+                return Path(said)
+        return None
 
     @contextmanager
     def taken(self) -> Iterator[None]:
