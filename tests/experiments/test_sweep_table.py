@@ -123,10 +123,10 @@ def test_mfu_of_a_card_that_is_not_known(sweep_of: Any) -> None:
     rows = rows_of(folder, sweep)
     assert [row.data_sheet_flop_share for row in rows] == [None, None]
     assert [text[-1] for text in cells(rows)[1:]] == ["40%", "20%"]
-    said = (
-        "MFU: share of the best peak that a cell of this sweep measured on as many devices, in the precision of the run"
-    )
-    assert said in notes(sweep, rows)
+    assert (
+        "MFU: share of the best peak that a cell of this sweep measured on as many devices, in the precision of the "
+        "run; a record has that of its own run's"
+    ) in notes(sweep, rows)
 
 
 def test_mfu_is_of_the_best_peak_of_a_device_whichever_cell_measured_it(sweep_of: Any) -> None:

@@ -150,14 +150,16 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
     said = []
     if any(row.throughput for row in rows):
         same = "total batch" if sweep.scaling == "strong" else "batch a device"
-        measured = "the best peak that a cell of this sweep measured on as many devices"
-        peak = "a device's peak by its data sheet" if _by_data_sheet(rows) else measured
+        peak, own = "a device's peak by its data sheet", ""
+        if not _by_data_sheet(rows):
+            peak = "the best peak that a cell of this sweep measured on as many devices"
+            own = "; a record has that of its own run's"
         memory = "on its device" if sweep.spec.device == "cuda" else "resident on the host"
         shared = ", though all share the cores of one processor" if sweep.spec.device == "cpu" else ""
         said = [
             f"batch: total over all devices; 95 %: half the interval of the throughput; GiB: peak of a rank, {memory}",
             f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
-            f"MFU: share of {peak}, in the precision of the run",
+            f"MFU: share of {peak}, in the precision of the run{own}",
         ]
     restless = [str(cell.place) for cell, row in zip(sweep.cells, rows, strict=True) if row.steady is False]
     if restless:
