@@ -9,44 +9,61 @@
 # NIGHTLY_COMPARE   further options of gbench compare (default: --allow image, since every source file is in an image's tag)
 #
 # Exit code 0: no regression, or inconclusive, which the summary says; 1: a regression, and nothing else; 2: no baseline, not
-# comparable, or wrong arguments; 4: the runs failed, or something stands in their way. docs/nightly.md
-set -euo pipefail
+# comparable, or wrong arguments; 4: the runs failed, or something stands in their way; 130: stopped. docs/nightly.md
+set -Eeuo pipefail
+trap 'exit 4' ERR # whatever else fails here, a full disk say, is no regression
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 source "$here/find-gbench.sh"
-out=${NIGHTLY_DIR:-nightly}/$(date -u +%Y%m%dT%H%M%SZ)
-mkdir -p "$out"
+nights=${NIGHTLY_DIR:-nightly}
+out=$nights/$(date -u +%Y%m%dT%H%M%SZ)
+if ! mkdir -p "$nights" || ! mkdir "$out"; then # not -p: a folder that is there is another night's
+  echo "nightly: error: can't make $out; free space there, begin it later, or take another NIGHTLY_DIR" >&2
+  exit 4
+fi
 
-# What the night came to: on the CI's page where there is one.
+# $1 what the night came to, $2 its exit code, $3 its page: also on the CI's own where there is one.
 finish() {
-  if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then cat "$out/summary.md" >>"$GITHUB_STEP_SUMMARY"; fi
-  echo "nightly: $2; $out" >&2
-  exit "$1"
+  if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then printf '%s\n' "$3" >>"$GITHUB_STEP_SUMMARY" || true; fi
+  echo "nightly: $1; $out" >&2
+  exit "$2"
+}
+
+# $1 what did not come to pass, $2 gbench's exit code, $3 the log whose last line says why: on both pages, if the disk takes them.
+give_up() {
+  local why escaped page code
+  case $2 in
+    2 | 130) code=$2 ;; # wrong arguments, stopped
+    *) code=4 ;;        # 1 too: a run that failed is no regression
+  esac
+  why=$(tail -n 1 "$out/$3" 2>/dev/null | tr -d '\000-\010\013\014\016-\037') || true
+  why=${why:-nothing was said: see whether the disk is full}
+  escaped=$(sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/"/\&quot;/g' <<<"$why")
+  page=$(printf '# Nightly: %s\n\n    %s' "$1" "$why")
+  printf '%s\n' "$page" >"$out/summary.md" || true
+  printf '<testsuite name="gbench nightly" tests="1" errors="1"><testcase name="%s"><error message="%s"/></testcase>%s\n' \
+    "${3%.log}" "$escaped" "</testsuite>" >"$out/junit.xml" || true
+  finish "$1: $why" "$code" "$page"
 }
 
 code=0
 "$gbench" launch "$@" --repeats "${NIGHTLY_RUNS:-3}" --results "$out/runs" --logs "$out/logs" \
   >"$out/launch.txt" 2>"$out/launch.log" || code=$?
 if [ "$code" -ne 0 ] && [ "$code" -ne 5 ]; then # 5: measured, but the database did not take the record
-  why=$(tail -n 1 "$out/launch.log")
-  escaped=$(sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/"/\&quot;/g' <<<"$why")
-  printf '# Nightly: not measured\n\n    %s\n' "$why" >"$out/summary.md"
-  printf '<testsuite name="gbench nightly" tests="1" errors="1"><testcase name="launch"><error message="%s"/></testcase></testsuite>\n' \
-    "$escaped" >"$out/junit.xml"
-  if [ "$code" -eq 1 ]; then code=4; fi # a run that failed is no regression
-  finish "$code" "not measured: $why"
+  give_up "not measured" "$code" launch.log
 fi
 
 verdict=0
 read -ra options <<<"${NIGHTLY_COMPARE:---allow image}"
 "$gbench" compare "baseline:${NIGHTLY_BASELINE:-nightly}" "$out/runs" "${options[@]}" \
   --markdown "$out/summary.md" --junit "$out/junit.xml" >"$out/compare.txt" 2>"$out/compare.log" || verdict=$?
-cat "$out/compare.txt" "$out/compare.log"
+cat "$out/compare.txt" "$out/compare.log" || true
 if [ "$code" -eq 5 ]; then tail -n 1 "$out/launch.log" >&2; fi
 case $verdict in
-  0) finish 0 "no regression" ;;
-  1) if [ -s "$out/junit.xml" ]; then finish 1 "regression"; fi ;; # else gbench itself failed
-  3) finish 0 "inconclusive" ;;
+  0) told="no regression" ;;
+  1) told=regression ;;
+  3) told=inconclusive ;;
+  *) give_up "not compared" "$verdict" compare.log ;;
 esac
-printf '# Nightly: not compared\n\n    %s\n' "$(tail -n 1 "$out/compare.log")" >"$out/summary.md"
-finish "$((verdict == 1 ? 4 : verdict))" "not compared"
+if [ ! -s "$out/junit.xml" ]; then give_up "not compared" 4 compare.log; fi # gbench itself failed, with exit code 1
+finish "$told" "$((verdict == 3 ? 0 : verdict))" "$(cat "$out/summary.md")"

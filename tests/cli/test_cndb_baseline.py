@@ -60,7 +60,10 @@ def test_a_refresh_keeps_who_pinned_what_before(gbench: Gbench, tmp_path: Path) 
         (("cndb", "baseline", "set", "new", "runs"), "missing option '--reason'"),
         (("cndb", "baseline", "set", "new", "runs", "--reason", " "), "--reason is empty"),
         (("cndb", "baseline", "set", "../new", "runs", "--reason", "x"), "can't name a baseline"),
-        (("cndb", "baseline", "set", "new", "runs,tf32.yaml", "--reason", "x"), "precision is FP32 | TF32"),
+        (
+            ("cndb", "baseline", "set", "new", "runs,tf32.yaml", "--reason", "x"),
+            "the runs are not of one thing: precision is FP32 | TF32; pin runs",
+        ),
         (("cndb", "baseline", "set", "new", "nowhere", "--reason", "x"), "RUNS 'nowhere' is no record"),
         (("compare", "baseline:none", "slow.yaml"), "there is no baseline none"),
         (("compare", "baseline:there", "tf32.yaml"), "precision is FP32 in BASE, TF32 in NEW"),
@@ -78,9 +81,29 @@ def test_wrong_baselines_are_refused_and_change_nothing(
     assert list(path.parent.iterdir()) == [path] and path.read_text() == before
 
 
-def test_a_file_that_is_no_baseline_is_named(gbench: Gbench, tmp_path: Path) -> None:
-    (tmp_path / "cndb" / "baselines").mkdir(parents=True)
-    (tmp_path / "cndb" / "baselines" / "b.yaml").write_text("records: []\n")
-    answer = gbench("compare", "baseline:b", "slow.yaml")
-    assert answer.code == 4
-    assert "b.yaml is no baseline" in answer.err and answer.err.count("\n") == 1
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "input should be a valid dictionary or instance of Baseline, not None"),
+        (b"records: []\n", "pins: field required"),
+        (b"version: 2\npins: []\nrecords: []\n", "version: input should be 1, not 2"),
+        (b"pins: [\n", "did not find expected node content"),
+        (b"\xff\x00", "it is not UTF-8 text"),
+    ],
+)
+def test_a_file_that_is_no_baseline_is_named_with_a_way_out(
+    gbench: Gbench, tmp_path: Path, content: bytes, why: str
+) -> None:
+    path = tmp_path / "cndb" / "baselines" / "b.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    for command in (
+        ("compare", "baseline:b", "slow.yaml"),
+        ("cndb", "baseline", "refresh", "b", "runs", "--reason", "x"),
+    ):
+        answer = gbench(*command)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (4, "", 1)
+        assert "cndb/baselines/b.yaml " in answer.err and f"({why})" in answer.err
+        assert answer.err.endswith("; restore it from version control, or remove it and set it anew\n")
+    path.unlink()
+    assert gbench("cndb", "baseline", "set", "b", "runs", "--reason", "x").code == 0

@@ -288,3 +288,4 @@ def test_what_is_overdue_is_listed(gbench: Gbench, files: list[str], tmp_path: P
     nothing = gbench("cndb", "list", "--stale", "--precision", "TF32")
     assert nothing.code == 1 and "has no such record since 30d" in nothing.err
     assert "--stale 'soon' is no moment" in gbench("cndb", "list", "--stale", "soon").err
+    assert "--limit and --stale contradict" in gbench("cndb", "list", "--stale", "--limit", 5).err

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
+
 from drawn_records import drawn
 from gbench.compare.comparison import Comparison, compare
 from gbench.compare.sides import Run
 from gbench.compare.written import as_junit, as_markdown
+from gbench.errors import UsageError
 
 
 def runs(
@@ -57,6 +60,17 @@ def test_a_figure_that_not_every_run_says_is_left_out_and_told() -> None:
     found = on(base, runs("b", 100.0, 101.0))
     assert [one.metric.name for one in found.judged] == ["throughput"]
     assert "energy an image is not judged: not every run says it" in found.notes
+
+
+@pytest.mark.parametrize("lost", [0.0, -1.0, None])
+def test_a_headline_that_is_lost_in_some_runs_is_no_pass_by_another_figure(lost: Any) -> None:
+    steps = {"step": {"p95_s": 0.1}}
+    base, new = runs("a", 100.0, 101.0, perf=steps), runs("b", 100.0, lost, perf=steps)
+    with pytest.raises(UsageError, match=r"b 1 says no throughput above 0, others do; .*--metric latency-p95"):
+        on(base, new)
+    assert [one.metric.name for one in compare(base, new, [], 0.03, names=["latency-p95"]).judged] == ["latency-p95"]
+    nowhere = on(runs("a", lost, perf=steps), runs("b", lost, perf=steps))
+    assert [one.metric.name for one in nowhere.judged] == ["latency-p95"]
 
 
 def test_noise_without_bounds_is_inconclusive_and_has_no_absurd_number() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from drawn_records import drawn
-from gbench.cndb.record import Record
+from gbench.cndb.record import Record, checked
 from gbench.compare.causes import Influence
 from gbench.compare.explain import explain
+from gbench.errors import RecordError
 
 
 def gpu(mhz: float, **more: Any) -> dict[str, Any]:
@@ -96,3 +100,31 @@ def test_several_runs_are_told_by_means_and_by_all_that_they_say() -> None:
     wait, driver = explain(base, new)
     assert (wait.base, wait.new) == ("5.0%", "10.0%")
     assert (driver.base, driver.new) == ("550", "550 | 560")
+
+
+def test_whatever_a_record_has_in_a_values_place_is_told_and_no_error() -> None:
+    held = {"marked_share": 0.4, "share_by_reason": {"gpu 0: sw_power_cap": 0.4}}
+    plain = run(
+        perf={"disturbance": held, "throughput_clean_img_s": 101.0},
+        hyper_params={"profile": "custom", "speed": {"adam": "fused"}},
+        extra={"checks": {"cpu-governor": "powersave"}, "driver": "550", "git": {"commit": "a"}},
+    )
+    values = plain.model_dump()
+    parts = ["perf_data", "hyper_params", "extra"]
+    for *above, last in [path for part in parts for path in paths_of(values[part], (part,))]:
+        for other in (5, "text", [1, "a", None], {"a": 1, 2: "b"}, None):
+            changed = copy.deepcopy(values)
+            place = changed
+            for key in above:
+                place = place[key]
+            place[last] = other
+            with suppress(RecordError):  # what no record may have
+                told = explain([plain], [checked(changed, "a record")])
+                assert all(cause.text for cause in told)
+
+
+def paths_of(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from paths_of(one, (*path, key))

@@ -91,6 +91,15 @@ def test_what_is_no_record_or_no_whole_run_is_a_wrong_argument_and_no_regression
         read_side(str(killed.path), "NEW")
 
 
+def test_a_run_folder_whose_samples_are_gone_has_no_figures(make_spec: Callable[..., RunSpec]) -> None:
+    folder = write_run(make_spec())
+    folder.write("result.json", {"throughput_img_s": 1e9})
+    assert read_side(str(folder.path), "NEW")[0].record.perf_data["throughput"] < 1e6  # type: ignore[index]
+    (folder.path / "steps-rank0.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"NEW: the raw samples of .* are gone, .*; give its record"):
+        read_side(str(folder.path), "NEW")
+
+
 def test_a_run_counts_once(records: Path, tmp_path: Path) -> None:
     base = read_side(str(records), "BASE")
     save(record(run_id="r1"), tmp_path / "copy.yaml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import signal
 import subprocess
@@ -17,9 +18,14 @@ import pytest
 import yaml
 from support import Answer
 
+from gbench.cli.output import Terminal
 from gbench.datasets.synth import synth
-from gbench.experiments.sweep_file import Sweep, SweepFolder
+from gbench.errors import RunFailed
+from gbench.experiments.sweep import go_on, plan
+from gbench.experiments.sweep_file import Attempt, Sweep, SweepFolder
+from gbench.experiments.sweep_matrix import Axes
 from gbench.runfolder import RunFolder
+from gbench.settings.spec import RunSpec
 from gbench.worker_error import read_error
 
 Gbench = Callable[..., Answer]
@@ -219,6 +225,85 @@ def test_a_sweep_that_is_killed_at_any_moment_goes_on(gbench: Gbench, scripted: 
     assert not (tmp_path / "busy").exists()
 
 
+def test_a_run_that_has_its_record_is_done_though_gbench_was_killed_before_it_noted_that(
+    gbench: Gbench, scripted: Any, tmp_path: Path
+) -> None:
+    """As SIGKILL leaves it after the record: neither sent, nor on a page, nor noted."""
+    model, *others = scripted("true", "1,2")[1:]
+    assert gbench("sweep", model, "embedded", *others).code == 0
+    folder = the_sweep(tmp_path)
+    sweep = folder.read()
+    killed = sweep.cells[1].attempts[0]
+    record, killed.state, killed.record = killed.record, "running", None
+    folder.write(sweep)
+    page = folder.run(killed).path / "report.html"
+    page.unlink()
+    (tmp_path / "cndb" / "cndb.sqlite").unlink()
+    answer = gbench("sweep", "--resume", folder.path, "--json")
+    assert answer.code == 0, answer.err
+    assert [(cell["state"], cell["attempts"]) for cell in answer.json["cells"]] == [("done", 1)] * 2
+    assert answer.json["cells"][1]["record"] == record
+    assert f"done already: FP32, 1 device, batch 2: {record}" in answer.err
+    assert page.exists()
+    assert [one["batch_size"] for one in gbench("cndb", "list", "--json").json] == [2]
+
+
+def test_a_record_that_is_not_to_be_had_makes_no_cell_done(tmp_path: Path) -> None:
+    folder, attempt = SweepFolder(tmp_path), Attempt(run="run")
+    assert folder.record_of(attempt) is None
+    (tmp_path / "run").mkdir()
+    folder.run(attempt).write("host.json", {"record": str(tmp_path / "record.yaml")})
+    assert folder.record_of(attempt) is None
+    (tmp_path / "record.yaml").touch()
+    assert folder.record_of(attempt) == tmp_path / "record.yaml"
+    (tmp_path / "run" / "host.json").write_text("{")
+    assert folder.record_of(attempt) is None
+
+
+def test_a_page_that_cant_be_written_ends_the_sweep_and_no_run_is_lost(
+    gbench: Gbench, scripted: Any, tmp_path: Path
+) -> None:
+    answer = gbench(*scripted('[ "$BATCH_SIZE" != 1 ] || mkdir report.html', "1,2"))
+    assert answer.code == 4
+    folder = the_sweep(tmp_path)
+    assert states(folder.read()) == [("failed", 1), ("waiting", 0)]
+    assert f"`gbench sweep --resume {folder.path}` goes on" in answer.err.splitlines()[-1]
+    (folder.run(folder.read().cells[0].attempts[0]).path / "report.html").rmdir()
+    answer = gbench("sweep", "--resume", folder.path, "--json")
+    assert answer.code == 0, answer.err
+    assert [(cell["state"], cell["attempts"]) for cell in answer.json["cells"]] == [("done", 1)] * 2
+    assert len(list((tmp_path / "cndb" / "records").iterdir())) == 2
+
+
+def test_a_disk_that_takes_nothing_more_hides_neither_the_table_nor_how_to_go_on(
+    gbench: Gbench, scripted: Any, tmp_path: Path
+) -> None:
+    """A full disk, for the sweep's own files: folders stand in their places."""
+    answer = gbench(
+        *scripted('[ "$BATCH_SIZE" = 1 ] || { mv ../sweep.json ../kept; mkdir ../sweep.json ../sweep.md; }')
+    )
+    assert answer.code == 4
+    folder = the_sweep(tmp_path)
+    assert [line.split()[2] for line in answer.out.splitlines()[1:4]] == ["done", "done", "waiting"]
+    last = answer.err.splitlines()[-1]
+    assert f"can't write {folder.file}" in last and f"`gbench sweep --resume {folder.path}` goes on" in last
+    folder.file.rmdir(), folder.page.rmdir()
+    (folder.path / "kept").rename(folder.file)
+    scripted("true")
+    assert gbench("sweep", "--resume", folder.path).code == 0
+    assert states(folder.read()) == [("done", 1)] * 3
+
+
+def test_the_page_is_written_though_nobody_reads_the_table(scripted: Any, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "gbench", *map(str, scripted("true", "1"))]
+    done = subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "| FP32 | real | done | 1 | 1 | 10 |" in the_sweep(tmp_path).page.read_text()
+
+
 def test_a_dry_run_lists_the_cells_and_starts_nothing(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
     arguments = scripted("true")
     before = set(tmp_path.iterdir())
@@ -229,9 +314,41 @@ def test_a_dry_run_lists_the_cells_and_starts_nothing(gbench: Gbench, scripted: 
     assert set(tmp_path.iterdir()) == before
 
 
-def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "{folder} has no sweep.json; give the folder of a gbench sweep"),
+        (
+            b'{"version": 2}',
+            "{folder}/sweep.json is not a sweep that this gbench reads (version: input should be 1, not 2)",
+        ),
+        (b'{"version": 1, "cells"', "reads (invalid JSON: EOF while parsing an object at line 1 column 22); use the"),
+        (b"\xff\xfe", "{folder}/sweep.json can't be read (it is not UTF-8 text); start the sweep anew"),
+    ],
+)
+def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path, content: bytes | None, sentence: str) -> None:
+    if content is not None:
+        (tmp_path / "sweep.json").write_bytes(content)
     answer = gbench("sweep", "--resume", tmp_path)
-    assert (answer.code, f"{tmp_path} has no sweep.json; give the folder of a gbench sweep" in answer.err) == (4, True)
-    (tmp_path / "sweep.json").write_text('{"version": 2}')
-    answer = gbench("sweep", "--resume", tmp_path)
-    assert (answer.code, "is not a sweep that this gbench reads" in answer.err) == (4, True)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (4, "", 1)
+    assert sentence.format(folder=tmp_path) in answer.err
+
+
+def test_an_image_is_built_anew_once_though_the_first_cell_fails(
+    make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What launch is asked to do, for images are Docker's."""
+    asked = []
+
+    def failing(spec: RunSpec, environ: object, watcher: object, rebuild: bool) -> None:
+        RunFolder.create(spec).write("host.json", {})
+        asked.append(rebuild)
+        raise RunFailed("it failed", "mend it")
+
+    monkeypatch.setattr("gbench.experiments.sweep.launch", failing)
+    axes = Axes(batch_size=[1, 2], device_count=[1], precision=["FP32"])
+    sweep = plan(axes, make_spec(), False, {}, dataset_needed=False)
+    folder = SweepFolder(tmp_path / "sweep")
+    folder.create(sweep)
+    assert go_on(folder, {}, lambda: Terminal(quiet=True), rebuild=True).stopped is None
+    assert asked == [True, False, False, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gbench.cndb.from_run import record_of
 from gbench.experiments.sweep_file import Attempt, Cell, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Place, Scaling
 from gbench.experiments.sweep_table import cells, notes, rows_of, to_json, write_page
@@ -41,6 +43,8 @@ def sweep_of(make_spec: MakeSpec, tmp_path: Path) -> Callable[..., tuple[SweepFo
                 spec = place.spec(base).model_copy(update={"run_id": run, "results_dir": str(folder.path)})
                 written = write_run(spec, steps, steps, step_s=lambda step, step_s=step_s: step_s)  # type: ignore[misc]
                 facts = {"memory": MEMORY[:devices], "work_per_image": WORK, "peak": None, **environment}
+                if callable(peak := facts["peak"]):
+                    facts["peak"] = peak((batch, devices))
                 written.write("environment.json", {**(written.read("environment.json") or {}), **facts})
                 summary = summarize_folder(written)
                 assert summary is not None
@@ -88,6 +92,17 @@ def test_a_figure_that_is_missing_is_a_dash_and_never_a_zero(sweep_of: Any) -> N
     assert not any(note.startswith("NOT STEADY") for note in said)
 
 
+def test_a_run_folder_that_is_no_more_costs_its_own_row_alone(sweep_of: Any) -> None:
+    folder, sweep = sweep_of({(4, 1): 0.1, (8, 1): 0.1, (8, 2): 0.1})
+    shutil.rmtree(folder.path / "run-4-1")
+    (folder.path / "run-8-2" / "result.json").write_text("{")
+    rows = rows_of(folder, sweep)
+    assert [row.throughput for row in rows] == [None, pytest.approx(80), None]
+    gone, broken = notes(sweep, rows)[-2:]
+    assert gone == f"FP32, 1 device, batch 4: done: no figures: {folder.path}/run-4-1 has no spec.json"
+    assert broken.startswith(f"FP32, 2 devices, batch 8: done: no figures: {folder.path}/run-8-2/result.json is broken")
+
+
 def test_cells_that_were_not_steady_are_named(sweep_of: Any) -> None:
     folder, sweep = sweep_of({(8, 1): 0.2, (4, 2): 0.08}, steps=12)
     rows = rows_of(folder, sweep)
@@ -108,7 +123,23 @@ def test_mfu_of_a_card_that_is_not_known(sweep_of: Any) -> None:
     rows = rows_of(folder, sweep)
     assert [row.data_sheet_flop_share for row in rows] == [None, None]
     assert [text[-1] for text in cells(rows)[1:]] == ["40%", "20%"]
-    assert "MFU: share of a device's peak by what it was measured to do" in "\n".join(notes(sweep, rows))
+    assert (
+        "MFU: share of the best peak that a cell of this sweep measured on as many devices, in the precision of the "
+        "run; a record has that of its own run's"
+    ) in notes(sweep, rows)
+
+
+def test_mfu_is_of_the_best_peak_of_a_device_whichever_cell_measured_it(sweep_of: Any) -> None:
+    """Each run measures with a convolution of its own batch: by its own peak the slower cell would look the better."""
+    peaks = {(1, 1): 0.05, (2, 1): 0.1, (2, 2): 0.04}
+    steps = {(1, 1): 0.05, (2, 1): 0.08, (2, 2): 0.1}  # 20, 25 and 20 img/s: 0.02, 0.025 and 0.01 TFLOP/s a device
+    folder, sweep = sweep_of(steps, peak=lambda place: {**PEAK, "gemm_tflop_s": 0.001, "conv_tflop_s": peaks[place]})
+    rows = rows_of(folder, sweep)
+    assert [row.peak_tflop_s for row in rows] == pytest.approx([0.05, 0.1, 0.04])
+    assert [row.measured_flop_share for row in rows] == pytest.approx([0.2, 0.25, 0.25])  # two devices: by their own
+    assert [text[-1] for text in cells(rows)[1:]] == ["20%", "25%", "25%"]
+    limits = (record_of(folder.run(sweep.cells[0].attempts[0])).perf_data or {})["limits"]
+    assert limits["measured_flop_share"] == pytest.approx(0.4)  # a record's is of its own run
 
 
 def test_the_page_and_the_json_say_the_same(sweep_of: Any) -> None:

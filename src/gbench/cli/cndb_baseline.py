@@ -81,13 +81,13 @@ def _baselines(cndb_dir: Path | None) -> Baselines:
 
 
 def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, anew: bool) -> None:
-    from gbench.compare.comparable import require_comparable
+    from gbench.compare.comparable import require_alike
     from gbench.compare.sides import read_side, require_distinct
 
     found = read_side(runs, "RUNS")
     records = [run.record for run in found]
     require_distinct(found, [])
-    require_comparable(records, records, ())
+    require_alike(records)
     baselines = _baselines(cndb_dir)
     baselines.pin(name, records, reason, anew)
     click.echo(f"baseline {name}: {len(found)} runs in {baselines.path(name)}")

@@ -123,7 +123,7 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         if found:
             verdict.print_verdict(found)
     try:
-        tell_not_stored(finished)
+        tell_not_stored([one.not_stored for one in finished])
     finally:  # its exit code gives way to that of a verdict
         if found and found.verdict != "reproduced":
             click.get_current_context().exit(verdict.EXIT_CODES[found.verdict])

@@ -58,4 +58,4 @@ def launch(**given: Any) -> None:
         print_json({"runs": runs, "repeats": together and asdict(together)} if repeats > 1 else runs[0])
     elif together is not None:
         click.echo(repeats_line(together, resolved.spec.batch_size))
-    tell_not_stored(finished)
+    tell_not_stored([one.not_stored for one in finished])

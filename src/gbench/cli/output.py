@@ -158,11 +158,15 @@ def print_estimate(estimate: Estimate, run_dir: Path, as_json: bool) -> None:
         click.echo(f"{estimate}\n{'run':<14}{run_dir}")
 
 
-def tell_not_stored(finished: Sequence[Finished]) -> None:
-    """Warn of records that a database did not take, and end with the exit code for that."""
-    waiting = [one for one in finished if one.not_stored is not None]
+def tell_not_stored(not_stored: Sequence[str | None]) -> None:
+    """Warn of records that a database did not take, and end with the exit code for that.
+
+    Args:
+        not_stored: of each record why, and the command that sends it later; None: it was taken, or none was asked to.
+    """
+    waiting = [why for why in not_stored if why is not None]
     if waiting:
-        click.echo(f"gbench: warning: not uploaded: {waiting[-1].not_stored}", err=True)
+        click.echo(f"gbench: warning: not uploaded: {waiting[-1]}", err=True)
         click.get_current_context().exit(ExitCode.NOT_UPLOADED)
 
 

@@ -6,6 +6,7 @@ import csv
 import os
 import shlex
 import sys
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.run_options import LAST_ARGUMENTS, bundle, given_beside, measure_options, resolved_of, run_options
-from gbench.errors import RunFailed, UsageError
+from gbench.errors import InfrastructureError, RunFailed, UsageError
 
 if TYPE_CHECKING:
     from gbench.experiments.sweep_file import Sweep, SweepFolder
@@ -103,13 +104,18 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
         if cell.skipped:
             terminal.line(f"not run: {cell.place}: {cell.skipped}")
     went = go_on(folder, os.environ, lambda: Terminal(quiet), rebuild)
-    _show(folder, went.sweep, as_json, as_csv)
-    write_page(folder, went.sweep)
+    try:
+        _show(folder, went.sweep, as_json, as_csv)
+    finally:  # also where stdout is a pipe that nobody reads any more
+        with (
+            suppress(InfrastructureError) if went.stopped else nullcontext()
+        ):  # a full disk; how to go on is more worth
+            write_page(folder, went.sweep)
     if went.stopped is not None:
         raise type(went.stopped)(went.stopped.what, f"{went.stopped.hint}; `{folder.resume_command}` goes on")
     failed = sum(cell.state == "failed" for cell in went.sweep.cells)
     try:
-        tell_not_stored(went.finished)
+        tell_not_stored(went.not_stored)
     finally:  # its exit code gives way to that of a failure
         if failed:
             raise RunFailed(

@@ -11,15 +11,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbench.cndb.record import Record
-from gbench.errors import InfrastructureError, UsageError
+from gbench.errors import InfrastructureError, RecordError, UsageError
 from gbench.files import make_folder, write_atomically
 from gbench.provenance import utc_now
+from gbench.reading import NO_YAML, load_yaml, read_text, why_of
+from gbench.settings.catalog import first_problem
 
 FOLDER = "baselines"  # below CNDB_DIR
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -41,7 +43,7 @@ class Baseline(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: int = 1
+    version: Literal[1] = 1
     pins: list[Pin] = Field(min_length=1)
     records: list[Record] = Field(min_length=1)
 
@@ -60,7 +62,7 @@ class Baselines:
 
     def names(self) -> list[str]:
         """All there are."""
-        return sorted(path.stem for path in (self.cndb_dir / FOLDER).glob("*.yaml"))
+        return sorted(path.stem for path in (self.cndb_dir / FOLDER).glob("*.yaml") if path.is_file())
 
     def read(self, name: str) -> Baseline:
         """One of them.
@@ -72,11 +74,14 @@ class Baselines:
         if not path.is_file():
             known = f"there are {', '.join(self.names())}" if self.names() else "gbench cndb baseline set makes one"
             raise UsageError(f"there is no baseline {name} in {path.parent}", known)
+        again = "restore it from version control, or remove it and set it anew"
         try:
-            return Baseline.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).partition("\n")[0]
-            raise InfrastructureError(f"{path} is no baseline ({why})", "set it anew") from error
+            return Baseline.model_validate(load_yaml(read_text(path, again)))
+        except RecordError as error:
+            raise InfrastructureError(error.what, again) from error
+        except NO_YAML as error:
+            why = first_problem(error) if isinstance(error, ValidationError) else why_of(error)
+            raise InfrastructureError(f"{path} is no baseline that this gbench reads ({why})", again) from error
 
     def pin(self, name: str, records: Sequence[Record], reason: str, anew: bool) -> Baseline:
         """Write a baseline.

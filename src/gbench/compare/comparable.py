@@ -27,7 +27,9 @@ class Difference:
 def fields(record: Record) -> dict[str, str]:
     """Everything that decides what a run did, by its name for `--allow`."""
     extra, perf, settings = record.extra or {}, record.perf_data or {}, record.hyper_params or {}
-    profile = describe(settings["profile"], settings.get("speed") or {}) if "profile" in settings else None
+    profile, switches = settings.get("profile"), settings.get("speed") or {}
+    if isinstance(profile, str) and isinstance(switches, dict):  # else told as it stands
+        profile = describe(profile, switches)
     said = {
         "model": record.model,
         "framework": record.framework,
@@ -83,6 +85,13 @@ def require_comparable(base: list[Record], new: list[Record], allowed: Collectio
         options = " ".join(f"--allow {one.field}" for one in refused)
         raise UsageError(f"BASE and NEW are not of the same thing: {said}", f"if that is meant, give {options}")
     return [f"{one.field}: {one.base} -> {one.new}" for one in found]
+
+
+def require_alike(records: list[Record]) -> None:
+    """Refuse runs of different things as one baseline. Raises UsageError: names the fields that they differ in."""
+    if found := differences(records, []):
+        said = "; ".join(f"{one.field} is {one.base}" for one in found)
+        raise UsageError(f"the runs are not of one thing: {said}", "pin runs that agree in all of these")
 
 
 def _in(field: str, names: Collection[str]) -> bool:

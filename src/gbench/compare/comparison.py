@@ -96,6 +96,12 @@ def compare(
         if [len(side) for side in known] != [len(base), len(new)]:
             if names:
                 raise UsageError(f"not every run says {metric.name}", "leave it out of --metric")
+            if any(known) and metric is THROUGHPUT:  # a headline that is lost must not make the next figure one
+                without = next(run for run in (*base, *new) if metric.read(run.record) is None)
+                raise UsageError(
+                    f"{without.source} says no throughput above 0, others do",
+                    "mend it, or judge other figures alone: --metric latency-p95",
+                )
             if any(known):
                 notes.append(f"{metric.title} is not judged: not every run says it")
             continue

@@ -67,7 +67,7 @@ def _throttled(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]
         return
     both = _formatted(marked[0] or 0.0, marked[1] or 0.0, ".1%")
     reasons = sorted(
-        {name for record in new for name in _at(record, "perf_data", "disturbance", "share_by_reason") or {}}
+        {str(name) for record in new for name in _items(_at(record, "perf_data", "disturbance", "share_by_reason"))}
     )
     why = f"the GPU was held back: {', '.join(reasons)}" if reasons else "the GPU was held back less"
     share = cost[1] / cost[0] - 1 if cost[0] and cost[1] else None
@@ -90,7 +90,7 @@ def _others(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
                 str(name).partition(" ")[2]
                 for record in side
                 for gpu in _gpus(record)
-                for name in gpu.get("foreign") or []
+                for name in _items(gpu.get("foreign"))
             }
         )
         for side in (base, new)
@@ -167,6 +167,11 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return NOT_SAID if value is None else str(value)
+
+
+def _items(value: Any) -> list[Any]:
+    """Of a list, or the keys of a mapping; a record may have anything in their place."""
+    return list(value) if isinstance(value, list | dict) else []
 
 
 def _gpus(record: Record) -> list[dict[str, Any]]:

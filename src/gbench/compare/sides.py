@@ -87,4 +87,8 @@ def _read(path: Path) -> Run:
     summary = summarize_folder(folder)
     if summary is not None and "precision_at_end" not in (folder.read("environment.json") or {}):
         raise RunFailed(f"the run {path} did not come to its end", "compare runs that did")
+    if summary is None and folder.read("result.json") is not None:  # which is made of them
+        raise RunFailed(
+            f"the raw samples of {path} are gone, so that nothing bears its result.json out", "give its record"
+        )
     return Run(record_of(folder, asdict(summary) if summary else None), str(path))

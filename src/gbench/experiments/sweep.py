@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gbench.cndb import upload
-from gbench.errors import GbenchError, Interrupted, OutOfMemory
+from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMemory
 from gbench.experiments.sweep_file import ENDED, Attempt, Cell, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Axes, images_of, require_some, why_not
 from gbench.host import Watcher, locate_dataset
-from gbench.launch import Finished, launch
+from gbench.launch import launch
 from gbench.preflight.devices import find_gpus
 from gbench.runners.local import wait_for_end
 from gbench.runners.stopping import stoppable
@@ -22,10 +23,14 @@ from gbench.settings.spec import RunSpec
 
 @dataclass
 class Went:
-    """How a session of a sweep went. finished: runs that ended well; stopped: what ended it before its last cell."""
+    """How a session of a sweep went.
+
+    not_stored: of each record that the database did not take, why, and how to send it later. stopped: what ended it
+    before its last cell.
+    """
 
     sweep: Sweep
-    finished: list[Finished] = field(default_factory=list)
+    not_stored: list[str] = field(default_factory=list)
     stopped: GbenchError | None = None
 
 
@@ -57,8 +62,9 @@ def go_on(
 ) -> Went:
     """Run every cell that has not ended; one that fails is run once more, after all others.
 
-    A cell that had failed before this session is run once. What ends the sweep before its last cell (someone asks to
-    stop; something that every other cell would miss too) is in the result.
+    A cell that had failed before this session is run once. One whose run has its record is done, whatever ended gbench
+    before it could note that. What ends the sweep before its last cell (someone asks to stop; something that every
+    other cell would miss too) is in the result.
 
     Args:
         new_watcher: gives someone to look on at the next run. rebuild: build the image anew, before the first.
@@ -68,25 +74,53 @@ def go_on(
     """
     with folder.taken(), stoppable(None):
         went = Went(folder.read())
-        todo = deque(cell for cell in went.sweep.cells if cell.state not in ENDED)
         try:
-            for cell in todo:
+            for cell in went.sweep.cells:
                 if cell.state == "running":
                     wait_for_end(folder.run(cell.attempts[-1]).path)
+                if cell.state in ("running", "interrupted", "failed"):
+                    _conclude(cell, went, folder, environ, new_watcher().line)
+            todo = deque(cell for cell in went.sweep.cells if cell.state not in ENDED)
             while todo:
                 cell = todo.popleft()
                 had_failed = cell.state == "failed"
                 if not _skipped_for_memory(cell, went.sweep):
                     watcher = new_watcher()
                     watcher.line(f"cell {went.sweep.cells.index(cell) + 1} of {len(went.sweep.cells)}: {cell.place}")
-                    _attempt(cell, went, folder, environ, watcher, rebuild and not went.finished)
+                    _attempt(cell, went, folder, environ, watcher, rebuild)
+                    rebuild = False
                 folder.write(went.sweep)
                 if cell.state == "failed" and not had_failed:
                     todo.append(cell)
         except GbenchError as error:
             went.stopped = error
-            folder.write(went.sweep)
+            with suppress(InfrastructureError):  # a full disk must not hide what is known
+                folder.write(went.sweep)
     return went
+
+
+def _conclude(
+    cell: Cell, went: Went, folder: SweepFolder, environ: Mapping[str, str], tell: Callable[[str], None]
+) -> None:
+    """Take a cell for done whose last run came to its record, and do what may have been left: its upload and its page.
+
+    Raises:
+        GbenchError: someone asked to stop, or something is still in the way.
+    """
+    attempt, base = cell.attempts[-1], went.sweep.spec
+    record_path = folder.record_of(attempt)
+    if record_path is None:
+        return
+    if base.database is not None:  # which knows a record that it has by its run
+        database = upload.config_of_run(base.database, Path(base.cndb_dir), environ)
+        _, not_stored = upload.deliver(record_path, Path(base.cndb_dir), database, tell)
+        went.not_stored += [not_stored] if not_stored else []
+    from gbench.reports.run_page import write_report  # loads matplotlib
+
+    write_report(folder.run(attempt), folder.run(attempt).path / "report.html")
+    attempt.state, attempt.reason, attempt.record = "done", None, str(record_path)
+    folder.write(went.sweep)
+    tell(f"done already: {cell.place}: {record_path}")
 
 
 def _attempt(
@@ -95,7 +129,8 @@ def _attempt(
     """Run a cell, and note what became of it.
 
     Raises:
-        GbenchError: someone asked to stop, or the run did not begin: no other cell's would.
+        GbenchError: someone asked to stop; the run did not begin, as no other cell's would; or it has its record, but
+            what comes after that could not be written.
     """
     base = went.sweep.spec
     run_id = new_run_id(base.model)
@@ -105,12 +140,13 @@ def _attempt(
         folder.write(went.sweep)
         finished = launch(spec, environ, watcher, rebuild)
         attempt.state, attempt.record = "done", str(finished.record_path)
-        went.finished.append(finished)
+        went.not_stored += [finished.not_stored] if finished.not_stored else []
     except Interrupted:
         raise
     except GbenchError as error:
         attempt.state, attempt.reason = "out_of_memory" if isinstance(error, OutOfMemory) else "failed", str(error)
-        if folder.run(attempt).read("host.json") is None:  # written when all is there that a run needs
+        # host.json is written when all is there that a run needs
+        if folder.run(attempt).read("host.json") is None or folder.record_of(attempt) is not None:
             raise
         watcher.line(f"{attempt.state.replace('_', ' ')}: {error}")
     finally:

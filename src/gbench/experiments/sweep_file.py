@@ -10,7 +10,7 @@ results/<utc>-sweep-<model>-<id>/
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gbench.errors import InfrastructureError
 from gbench.experiments.sweep_matrix import Place, Scaling
 from gbench.files import cant_write, locked, write_atomically
+from gbench.reading import cant_read
 from gbench.runfolder import RunFolder
 from gbench.settings.catalog import first_problem
 from gbench.settings.resolve import new_run_id
@@ -115,6 +116,14 @@ class SweepFolder:
         """The run folder of an attempt."""
         return RunFolder(self.path / attempt.run)
 
+    def record_of(self, attempt: Attempt) -> Path | None:
+        """The record that the run of an attempt came to, whatever `state` says of it; None where none is to be had."""
+        with suppress(InfrastructureError):  # host.json is broken: as a run without a record, it is made anew
+            said = (self.run(attempt).read("host.json") or {}).get("record")
+            if isinstance(said, str) and Path(said).is_file():
+                return Path(said)
+        return None
+
     @contextmanager
     def taken(self) -> Iterator[None]:
         """This process alone goes on with the sweep. Raises InfrastructureError where another one does."""
@@ -133,12 +142,13 @@ class SweepFolder:
         """
         try:
             return Sweep.model_validate_json(self.file.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise InfrastructureError(f"{self.path} has no sweep.json", "give the folder of a gbench sweep") from error
         except (OSError, UnicodeDecodeError) as error:
-            raise InfrastructureError(f"{self.file} can't be read ({error})", "start the sweep anew") from error
+            why = cant_read(self.file, error, "start the sweep anew")
+            raise InfrastructureError(why.what, why.hint) from error
         except ValidationError as error:
             raise InfrastructureError(
-                f"{self.file} is not a sweep that this gbench reads ({first_problem(error):.200})",
+                f"{self.file} is not a sweep that this gbench reads ({first_problem(error)})",
                 "use the gbench version that wrote it, or start the sweep anew",
             ) from error

@@ -94,7 +94,7 @@ def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tu
     Raises:
         UsageError: it is no such file; a value is missing, of another type, not allowed, or contradicts another.
     """
-    values = read_mapping(path, beside=Axes.model_fields)
+    values = read_mapping(path, Axes.model_fields, HINT)
     given = {key: values.pop(key) for key in Axes.model_fields if key in values}
     try:
         axes = Axes.model_validate(given)
@@ -107,7 +107,7 @@ def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tu
         raise UsageError(f"{path} must say either batch_size, the total, or per_device_batch_size", HINT)
 
     def read(place: dict[str, Any]) -> Resolved:
-        return resolve_file(request_of({**values, **place}, str(path), command_line), str(path), environ)
+        return resolve_file(request_of({**values, **place}, str(path), command_line, HINT), str(path), environ)
 
     return axes, common_to(axes, read)
 

@@ -5,12 +5,13 @@ Figures are those of each cell's record, made of its run folder. What is not kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gbench.cndb.from_run import record_of
 from gbench.compare.metrics import THROUGHPUT, metric_named
+from gbench.errors import GbenchError
 from gbench.experiments.sweep_file import Cell, State, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Scaling
 from gbench.files import write_atomically
@@ -27,8 +28,10 @@ class Row:
     batch_size: total over all devices. data: the source that ran, where something did. throughput: of all devices in
     `unit`, low and high its 95 % interval. steady: whether step times had settled.
     scaling_efficiency: throughput a device, of that of one device. memory_gib: peak of a rank, on its GPU,
-    or without one resident on the host. *_flop_share: model FLOP/s (MFU), of what was measured on the device and of
-    what its data sheet promises, both in the run's precision.
+    or without one resident on the host. device_name: the card, or the processor. tflop_s: model FLOP/s of one device,
+    10^12 a second; peak_tflop_s: what its own run measured the device to do. *_flop_share: tflop_s (MFU), of the best
+    peak that any cell measured on such devices, as many of them, and of what their data sheet promises, both in the
+    run's precision.
     """
 
     precision: str
@@ -44,6 +47,9 @@ class Row:
     steady: bool | None = None
     scaling_efficiency: float | None = None
     memory_gib: float | None = None
+    device_name: str | None = None
+    tflop_s: float | None = None
+    peak_tflop_s: float | None = None
     measured_flop_share: float | None = None
     data_sheet_flop_share: float | None = None
     reason: str | None = None
@@ -52,13 +58,22 @@ class Row:
 
 
 def rows_of(folder: SweepFolder, sweep: Sweep) -> list[Row]:
-    """A row for each cell, in the order of the sweep.
-
-    Raises:
-        GbenchError: the run folder of a cell that is done is no more, or broken.
-    """
+    """A row for each cell, in the order of the sweep. One whose run folder is no more, or broken, has no figures."""
     rows = [_row(folder, cell) for cell in sweep.cells]
-    return [replace(row, scaling_efficiency=_efficiency(row, rows, sweep.scaling)) for row in rows]
+    ones = [row for row in rows if row.device_count == 1]
+    alone = {_alike(row): row.throughput for row in reversed(ones)}  # of several with the same data the first
+    peaks: dict[Hashable, float] = {}
+    for row in rows:
+        if row.peak_tflop_s is not None:
+            peaks[_kind(row)] = max(row.peak_tflop_s, peaks.get(_kind(row), 0.0))
+    return [
+        replace(
+            row,
+            scaling_efficiency=_efficiency(row, alone, sweep.scaling),
+            measured_flop_share=row.tflop_s / peaks[_kind(row)] if row.tflop_s and _kind(row) in peaks else None,
+        )
+        for row in rows
+    ]
 
 
 def _row(folder: SweepFolder, cell: Cell) -> Row:
@@ -69,9 +84,13 @@ def _row(folder: SweepFolder, cell: Cell) -> Row:
     row = replace(row, run=str(folder.run(last).path), record=last.record)
     if last.state != "done":
         return row
-    record = record_of(folder.run(last))
+    try:
+        record = record_of(folder.run(last))
+    except GbenchError as error:  # the other cells are still worth their table
+        return replace(row, reason=f"no figures: {error.what}")
     perf, throughput, memory = record.perf_data or {}, THROUGHPUT.read(record), MEMORY.read(record)
     interval, limits = perf.get("throughput_interval") or {}, perf.get("limits") or {}
+    tflop_s, own_share = limits.get("tflop_s"), limits.get("measured_flop_share")
     return replace(
         row,
         data=(record.hyper_params or {}).get("data_source", row.data),
@@ -81,23 +100,28 @@ def _row(folder: SweepFolder, cell: Cell) -> Row:
         high=interval.get("high"),
         steady=perf.get("steady_state"),
         memory_gib=None if memory is None else memory.value,
-        measured_flop_share=limits.get("measured_flop_share"),
+        device_name=record.dev,
+        tflop_s=tflop_s,
+        peak_tflop_s=tflop_s / own_share if tflop_s and own_share else None,
         data_sheet_flop_share=limits.get("data_sheet_flop_share"),
     )
 
 
-def _efficiency(row: Row, rows: Sequence[Row], scaling: Scaling) -> float | None:
+def _efficiency(row: Row, alone: Mapping[Hashable, float | None], scaling: Scaling) -> float | None:
     """Throughput a device over that of one device at the same total batch (strong) or batch a device (weak)."""
     batch = row.batch_size if scaling == "strong" else row.batch_size // row.device_count
-    alone = next(
-        (
-            one.throughput
-            for one in rows
-            if (one.device_count, one.batch_size, one.precision, one.data) == (1, batch, row.precision, row.data)
-        ),
-        None,
-    )
-    return row.throughput / row.device_count / alone if row.throughput and alone else None
+    one = alone.get(_alike(replace(row, batch_size=batch)))
+    return row.throughput / row.device_count / one if row.throughput and one else None
+
+
+def _alike(row: Row) -> Hashable:
+    """What cells have in common that differ in the number of devices alone."""
+    return row.batch_size, row.precision, row.data
+
+
+def _kind(row: Row) -> Hashable:
+    """What a peak is of; the number of devices too, for those that compute at once may share power, cores or memory."""
+    return row.device_name, row.precision, row.device_count
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:
@@ -126,21 +150,24 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
     said = []
     if any(row.throughput for row in rows):
         same = "total batch" if sweep.scaling == "strong" else "batch a device"
-        peak = "its data sheet" if _by_data_sheet(rows) else "what it was measured to do"
+        peak, own = "a device's peak by its data sheet", ""
+        if not _by_data_sheet(rows):
+            peak = "the best peak that a cell of this sweep measured on as many devices"
+            own = "; a record has that of its own run's"
         memory = "on its device" if sweep.spec.device == "cuda" else "resident on the host"
         shared = ", though all share the cores of one processor" if sweep.spec.device == "cpu" else ""
         said = [
             f"batch: total over all devices; 95 %: half the interval of the throughput; GiB: peak of a rank, {memory}",
             f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
-            f"MFU: share of a device's peak by {peak}, in the precision of the run",
+            f"MFU: share of {peak}, in the precision of the run{own}",
         ]
     restless = [str(cell.place) for cell, row in zip(sweep.cells, rows, strict=True) if row.steady is False]
     if restless:
         said.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
     alike: dict[tuple[str, str], list[Cell]] = {}
-    for cell in sweep.cells:
-        if cell.reason is not None:
-            alike.setdefault((_words(cell.state), cell.reason), []).append(cell)
+    for cell, row in zip(sweep.cells, rows, strict=True):
+        if row.reason is not None:
+            alike.setdefault((_words(row.state), row.reason), []).append(cell)
     for (state, reason), told in alike.items():
         more = f" and {len(told) - 1} more" if len(told) > 1 else ""
         said.append(f"{told[0].place}{more}: {state}: {reason}")
@@ -148,7 +175,7 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
 
 
 def write_page(folder: SweepFolder, sweep: Sweep) -> None:
-    """Write what was swept, the table and the notes as a page. Raises GbenchError: as `rows_of`, or the disk."""
+    """Write what was swept, the table and the notes as a page. Raises InfrastructureError: the disk refuses it."""
     rows = rows_of(folder, sweep)
     headings, *texts = cells(rows)
     lines = [f"# {folder.path.name}", "", f"    {sweep.spec.command_line}", ""]

@@ -23,6 +23,8 @@ from gbench.settings.spec import (
     SpeedConfig,
 )
 
+UNTOLD = ("missing", "extra_forbidden", "too_short", "json_invalid")  # problems of which the value says no more
+
 
 class RecipeFile(Frozen):
     """One entry of `recipes`: a run script, and the schedule it means."""
@@ -146,8 +148,8 @@ def first_problem(error: ValidationError | TypeError) -> str:
         return one_line(error)
     problem = error.errors()[0]
     field = ".".join(str(part) for part in problem["loc"])
-    value = "" if problem["type"] in ("missing", "extra_forbidden") else f", not {problem['input']!r}"
-    return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}{value}"
+    value = "" if problem["type"] in UNTOLD else f", not {problem['input']!r}"
+    return f"{field}{': ' if field else ''}{problem['msg'][0].lower()}{problem['msg'][1:]}{value}"
 
 
 def one_line(error: BaseException) -> str:

@@ -162,11 +162,11 @@ def read_spec_file(path: Path, command_line: str = "") -> Request:
     return request_of(read_mapping(path), str(path), command_line)
 
 
-def read_mapping(path: Path, beside: Collection[str] = ()) -> dict[str, Any]:
+def read_mapping(path: Path, beside: Collection[str] = (), hint: str = HINT) -> dict[str, Any]:
     """The keys and values of a spec file, or of a file that has other keys too; values are not looked at yet.
 
     Args:
-        beside: keys that the file may have beside those of a spec file.
+        beside: keys that the file may have beside those of a spec file. hint: what shows such a file.
 
     Raises:
         UsageError: it is not there, no file, too large, no YAML mapping, or a key is unknown or given twice.
@@ -174,7 +174,7 @@ def read_mapping(path: Path, beside: Collection[str] = ()) -> dict[str, Any]:
     try:
         if path.is_file() and path.stat().st_size > MOST_BYTES:
             raise UsageError(f"{path} is larger than {MOST_BYTES >> 20} MiB", "a spec file has some ten lines")
-        text = read_text(path, HINT)
+        text = read_text(path, hint)
         values = load_yaml(text)
         repeated = repeated_key(text)
     except RecordError as error:
@@ -182,7 +182,7 @@ def read_mapping(path: Path, beside: Collection[str] = ()) -> dict[str, Any]:
     except NO_YAML as error:
         raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "mend the file") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path} is not a mapping of keys to values", HINT)
+        raise UsageError(f"{path} is not a mapping of keys to values", hint)
     if repeated:
         raise UsageError(f"{path}: {repeated} is there twice", "leave one of the two out")
     require_known(values, str(path), beside)
@@ -198,7 +198,7 @@ def require_known(values: Mapping[Any, Any], where: str, beside: Collection[str]
     Raises:
         UsageError: there is one; names the nearest that is known.
     """
-    known = [*KEYS, *beside]
+    known = list(dict.fromkeys([*KEYS, *beside]))
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(str(key).replace("-", "_"), known, n=1)
@@ -216,11 +216,11 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def request_of(values: Mapping[str, Any], where: str, command_line: str = "") -> Request:
+def request_of(values: Mapping[str, Any], where: str, command_line: str = "", hint: str = HINT) -> Request:
     """The run that keys and values of a spec file describe.
 
     Args:
-        where: the file, or the place in it, for the sentence.
+        where: the file, or the place in it, for the sentence. hint: what shows such a file.
 
     Raises:
         UsageError: a key is unknown or missing, or its value has another type than it must have.
@@ -231,7 +231,7 @@ def request_of(values: Mapping[str, Any], where: str, command_line: str = "") ->
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "missing":
-            raise UsageError(f"{where} does not say {first['loc'][0]}", HINT) from error
+            raise UsageError(f"{where} does not say {first['loc'][0]}", hint) from error
         raise UsageError(f"{where}: {first_problem(error)}", "mend the file") from error
 
 
