@@ -92,6 +92,7 @@ def test_what_a_file_leaves_out_is_as_on_the_command_line(write: Any) -> None:
         (LEAST + "set: [network.ngf=3]\n", ["set", "valid dictionary"]),
         (LEAST + "env: {A: no}\n", ["env.A", "valid string", "not False"]),
         (LEAST + "env: {A: 1.10}\n", ["env.A", "valid string", "not 1.1"]),
+        (LEAST + 'datasets_dir: "a\\0b"\n', ["datasets_dir: input should hold no NUL"]),
         (BOMB, ["is not YAML", "more than 1,000,000 values"]),
         (LEAST + "set: &a {network.ngf: {x: *a}}\n", ["is not YAML"]),
         (LEAST + "big: " + "x" * (1 << 20), ["is larger than 1 MiB"]),

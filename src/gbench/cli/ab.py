@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gbench.experiments.session import Session
     from gbench.settings.spec import RunSpec
 
-METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy")  # those of compare/metrics.py that any run may have
+METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy")  # session.MetricName, which loads too slowly for help
 UNTIL_CI, MAX_BLOCKS = 0.01, 20
 TOLD_CAUSES = 5
 FILE = click.Path(path_type=Path)

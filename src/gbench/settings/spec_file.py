@@ -20,7 +20,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from gbench.errors import RecordError, UsageError
@@ -112,6 +121,14 @@ class SpecFile(Frozen):
     from_image: str | None = None
     results: str = "results"
     logs: str = "logs"
+
+    @field_validator("*")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        """YAML can say what no command line and no path can."""
+        if isinstance(value, str) and "\0" in value:
+            raise PydanticCustomError("nul", "input should hold no NUL")
+        return value
 
     def request(self, command_line: str) -> Request:
         """The same as the command line's."""
