@@ -12,6 +12,7 @@ from gbench.cndb.record import Record
 from gbench.cndb.recordfile import read_record
 from gbench.errors import RecordError, RunFailed, UsageError
 from gbench.measure.summary import summarize_folder
+from gbench.paths import expanded
 from gbench.runfolder import RunFolder
 
 SPEC = "spec.json"  # what makes a folder a run folder
@@ -61,7 +62,7 @@ def started(record: Record) -> str | None:
 
 
 def _paths(part: str, name: str) -> Iterator[Path]:
-    path, found = Path(part).expanduser(), list[Path]()
+    path, found = expanded(part), list[Path]()
     if path.is_file() or (path / SPEC).is_file():
         yield path
         return
