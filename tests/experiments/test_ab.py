@@ -180,13 +180,22 @@ def test_a_dry_run_starts_nothing(gbench: Callable[..., Answer], write: Write, t
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"datasets_dir": "nowhere"}, "DATASETS_DIR"),
+        ({"runner": "docker"}, "Docker can't be used"),
+        ({"cndb_dir": "b.yaml"}, "can't write {}/b.yaml/records (Not a directory)"),
+        ({"logs": "b.yaml/logs"}, "can't write {}/b.yaml/logs (Not a directory)"),
+    ],
+)
 def test_a_side_that_can_not_run_is_told_before_any_run(
-    gbench: Callable[..., Answer], write: Write, tmp_path: Path
+    gbench: Callable[..., Answer], write: Write, tmp_path: Path, changes: dict[str, str], said: str
 ) -> None:
-    a, b = write("a.yaml", 100), write("b.yaml", 100, datasets_dir="nowhere")
-    answer = gbench("ab", a, b)
+    a, b = write("a.yaml", 100), write("b.yaml", 100, **changes)
+    answer = gbench("ab", a, b, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert answer.code == 4
-    assert f"error: B ({b}): DATASETS_DIR" in answer.err
+    assert f"error: B ({b}): {said.format(tmp_path)}" in answer.err
     assert not (tmp_path / "results").exists()
 
 

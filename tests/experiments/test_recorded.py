@@ -80,8 +80,9 @@ def test_one_run_is_asked_for(tmp_path: Path) -> None:
         save(of_run(name), tmp_path / f"{name}.yaml")
     with pytest.raises(UsageError, match="names 2 runs"):
         read_recorded(str(tmp_path))
-    with pytest.raises(UsageError, match="is no record, run folder"):
-        read_recorded(str(tmp_path / "none.yaml"))
+    for nothing in (str(tmp_path / "none.yaml"), "", "last:5", "x" * 300):
+        with pytest.raises(UsageError, match="is no record file or run folder; give one; `gbench cndb export` makes"):
+            read_recorded(nothing)
 
 
 def test_an_original_record_of_the_shared_ones(shared: Callable[[str], Path]) -> None:

@@ -104,6 +104,19 @@ def test_what_is_the_other_machines_is_redirected(
     assert moved["spec"]["datasets_dir"] == str(tmp_path / "moved")
 
 
+def test_what_is_not_here_at_all_is_told_as_such_and_not_as_a_difference_to_be_allowed(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "here").rename(tmp_path / "moved")
+    gone = gbench("replay", recorded)
+    assert (gone.code, gone.err.splitlines()[0].startswith("not reproduced: dataset_sha256: ")) == (4, True)
+    assert "error: DATASETS_DIR is " in gone.err and "--allow" not in gone.err
+    variables = {"DATASETS_DIR": "moved", "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    docker = gbench("replay", recorded, "--runner", "docker", **variables)
+    assert (docker.code, "error: Docker can't be used" in docker.err) == (4, True), docker.err
+    assert len(list((tmp_path / "results").iterdir())) == 1
+
+
 def test_wrong_words(gbench: Callable[..., Answer], recorded: Path) -> None:
     field = gbench("replay", recorded, "--allow", "colour")
     assert (field.code, "--allow 'colour' is no field of the record" in field.err) == (2, True)
@@ -178,5 +191,7 @@ def test_without_docker_the_image_is_not_known(in_a_container: Recorded, monkeyp
     monkeypatch.setattr(engine, "connect", none)
     replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
     assert replay.unlike[0].here == "not known (Docker can't be used)"
-    local = plan(in_a_container, Redirect(runner="local"), {}, rebuild=False, allowed=())
+    local = plan(in_a_container, Redirect(runner="local"), {}, rebuild=True, allowed=())
     assert [one.field for one in local.unlike if one.refused] == ["image"]
+    with pytest.raises(UsageError, match="give --allow image$"):  # that --rebuild would mend nothing
+        require_meaningful(local, ())

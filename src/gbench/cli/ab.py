@@ -74,7 +74,7 @@ def ab(
     failed; 3: inconclusive, it is not.
     """
     from gbench.cli.output import Terminal
-    from gbench.experiments.ab import require_possible, run_session
+    from gbench.experiments.ab import require_both_possible, run_session
     from gbench.experiments.session import read_session
     from gbench.files import locked, make_folder
     from gbench.runners.stopping import stoppable
@@ -95,7 +95,7 @@ def ab(
     watcher = Terminal(quiet)
     for text in _differences(session):
         watcher.line(text)
-    require_possible(session, os.environ, rebuild)
+    require_both_possible(session, os.environ, rebuild)
     make_folder(folder)
     with locked(folder / ".lock", 0, f"session {folder}"), stoppable(None):
         if resume_dir is not None:

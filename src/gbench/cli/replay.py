@@ -62,13 +62,14 @@ def replay(
     gbench replay RECORD.yaml --runner local --allow image
 
     Exit codes are those of gbench compare, RECORD being BASE: 0 no regression, 1 a regression or a failed run, 2 not of
-    the same thing, 3 inconclusive.
+    the same thing, 3 inconclusive; and 4 where Docker, device, dataset or disk stands in the way.
     """
     from gbench.cli.compare import history_of, print_comparison
     from gbench.cli.output import Terminal, print_json
     from gbench.compare.comparison import compare
     from gbench.compare.sides import Run
     from gbench.compare.written import as_json as to_json
+    from gbench.experiments.possible import require_possible
     from gbench.experiments.recorded import read_recorded
     from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
     from gbench.launch import launch
@@ -83,6 +84,7 @@ def replay(
     watcher = Terminal(quiet)
     for one in planned.unlike:
         watcher.line(f"not reproduced: {one}")
+    require_possible(planned.spec, os.environ, rebuild)  # what is missing can't be allowed to differ
     require_meaningful(planned, allowed)
     finished = []
     for number in range(repeats):

@@ -20,13 +20,12 @@ from gbench.compare.comparison import percent
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import Metric, metric_named
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
+from gbench.experiments.possible import require_possible
 from gbench.experiments.ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
 from gbench.experiments.session import ORDER, Asked, Session, SessionRun, Side
-from gbench.host import Watcher, dataset_facts, locate_dataset, make_runner
+from gbench.host import Watcher
 from gbench.launch import launch
-from gbench.preflight.devices import find_gpus, require_devices
 from gbench.settings.resolve import new_run_id
-from gbench.tuned import with_tuned_switches
 
 SIDES: tuple[Side, Side] = ("A", "B")
 
@@ -87,19 +86,15 @@ def _said(metric: Metric, ratio: Ratio) -> str:
     return f"B is {'BETTER' if better else 'WORSE'}, {percent(abs(ratio.ratio - 1))} {word} than A"
 
 
-def require_possible(session: Session, environ: Mapping[str, str], rebuild: bool) -> None:
+def require_both_possible(session: Session, environ: Mapping[str, str], rebuild: bool) -> None:
     """Find out before the first run what either side lacks.
 
     Raises:
-        GbenchError: a device, the dataset or a sensible image; says of which side.
+        GbenchError: as `require_possible`; says of which side.
     """
-    gpus = find_gpus()
     for side in SIDES:
         with of_side(side, session.files[side]):
-            spec = session.specs[side]
-            require_devices(spec, gpus)
-            dataset_facts(locate_dataset(with_tuned_switches(spec, gpus)))
-            make_runner(spec, environ, rebuild).describe()
+            require_possible(session.specs[side], environ, rebuild)
 
 
 def run_session(

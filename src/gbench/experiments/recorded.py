@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from gbench.cndb.record import Record
 from gbench.compare.sides import read_side
 from gbench.errors import UsageError
+from gbench.paths import expanded
 from gbench.runfolder import RunFolder
 from gbench.settings.catalog import first_problem
 from gbench.settings.spec import Recipe, RunSpec
@@ -47,6 +49,14 @@ def read_recorded(text: str) -> Recorded:
     Raises:
         UsageError: it is none, not one, or its record does not hold what a run is made from.
     """
+    there = False
+    with suppress(OSError):  # a name that is too long, a folder that is not to be looked into
+        there = bool(text) and expanded(text).exists()
+    if not there:
+        raise UsageError(
+            f"RECORD {text!r} is no record file or run folder",
+            "give one; `gbench cndb export` makes files of the records of a database",
+        )
     runs = read_side(text, "RECORD")
     if len(runs) != 1:
         raise UsageError(f"RECORD {text!r} names {len(runs)} runs", "give one record file or run folder")

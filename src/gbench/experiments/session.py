@@ -21,7 +21,9 @@ from gbench.settings.spec import Frozen, RunSpec
 
 NAME = "ab.json"
 Side = Literal["A", "B"]
-MetricName = Literal["throughput", "latency-p95", "memory", "energy"]  # of compare/metrics.py those that any run may have
+MetricName = Literal[
+    "throughput", "latency-p95", "memory", "energy"
+]  # of compare/metrics.py those that any run may have
 ORDER: tuple[Side, ...] = ("A", "B", "B", "A")
 
 
