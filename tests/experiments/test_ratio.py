@@ -39,6 +39,15 @@ def test_one_block_has_no_interval_and_equal_ones_no_certainty() -> None:
     assert equal.reached(0.001)
 
 
+@pytest.mark.parametrize("figures", [[1e-300, 1e300, 1e300, 1e-300] * 2, [1e300, 1e-300, 1e-300, 1e300, 1, 1, 1, 1]])
+def test_figures_that_are_absurd_have_a_ratio_all_the_same(figures: list[float]) -> None:
+    logs = block_logs(figures)
+    for found in (ratio_of(logs[:1]), ratio_of(logs)):
+        assert all(0 < end < math.inf for end in (found.ratio, found.low or 1, found.high or 1))
+        assert found.half_width is None or 0 < found.half_width < math.inf
+        assert not found.reached(0.5)
+
+
 def test_too_few_blocks_are_never_enough() -> None:
     assert not ratio_of([0.01] * (LEAST_BLOCKS - 1)).reached(0.5)
     assert ratio_of([0.01] * LEAST_BLOCKS).reached(0.5)

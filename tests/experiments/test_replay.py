@@ -193,5 +193,5 @@ def test_without_docker_the_image_is_not_known(in_a_container: Recorded, monkeyp
     assert replay.unlike[0].here == "not known (Docker can't be used)"
     local = plan(in_a_container, Redirect(runner="local"), {}, rebuild=True, allowed=())
     assert [one.field for one in local.unlike if one.refused] == ["image"]
-    with pytest.raises(UsageError, match="give --allow image$"):  # that --rebuild would mend nothing
+    with pytest.raises(UsageError, match=r"give --allow image$"):  # that --rebuild would mend nothing
         require_meaningful(local, ())
