@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from drawn_sessions import Drift, covered, line, naive_session, one_step, session, warming_up, wave
+from drawn_sessions import Drift, cold_start, covered, line, naive_session, one_step, session, warming_up, wave
 from gbench.experiments.ratio import LEAST_BLOCKS, LOOKING_LEVEL, Ratio, block_logs, ratio_of
 
 DRAWS = 1500
@@ -22,6 +22,12 @@ def test_a_block_is_b_over_a() -> None:
 def test_a_drift_that_is_linear_cancels() -> None:
     drifting = [100 * math.exp(0.1 * run) * (1.02 if run % 4 in (1, 2) else 1) for run in range(12)]
     assert block_logs(drifting) == pytest.approx([math.log(1.02)] * 3)
+
+
+def test_the_curve_of_a_drift_does_not_cancel() -> None:
+    """What docs/ab.md says of a machine that warms up by 10 %."""
+    warming = np.exp(cold_start(np.arange(16.0), np.random.default_rng(0)))
+    assert ratio_of(block_logs(list(warming))).ratio == pytest.approx(0.999, abs=1e-4)
 
 
 def test_the_interval_is_students() -> None:
