@@ -18,7 +18,18 @@ import numpy as np
 from gbench.experiments.ratio import Ratio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from drawn_sessions import Drift, cold_start, covered, line, naive_session, no_drift, one_step, session, warming_up, wave
+from drawn_sessions import (
+    Drift,
+    cold_start,
+    covered,
+    line,
+    naive_session,
+    no_drift,
+    one_step,
+    session,
+    warming_up,
+    wave,
+)
 
 UNTIL_CI = 0.01
 MOST_BLOCKS = 60

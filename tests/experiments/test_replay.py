@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_a_record_is_run_again_as_it_was(gbench: Callable[..., Answer], recorded
     assert answer.json["runs"] == [str(path) for path in (tmp_path / "again").iterdir()]
     new = yaml.safe_load(Path(answer.json["new"][0]).read_text())
     assert new["extra"]["command_line"].startswith("gbench replay")
+
+
+def test_of_several_runs_those_that_ended_before_one_failed_can_be_compared(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "mine.sh"
+    script.write_text('[ "$(ls "$(dirname "$RUN_DIR")" | wc -l)" = 2 ] && exit 9\n' + SCRIPT)
+    answer = gbench("replay", recorded, "--results", "again", "--repeats", 3, "--allow", "run_script", "-q")
+    assert answer.code == 1
+    said, _, command = answer.err.strip().partition("; one run before it ended well: ")
+    assert "the run script ended with exit code 9" in said
+    assert gbench(*shlex.split(command)[1:], "--run-sd", "0.1%").code == 0
 
 
 def test_what_would_make_the_comparison_meaningless_is_refused(

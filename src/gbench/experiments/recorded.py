@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -12,11 +11,11 @@ from pydantic import ValidationError
 from gbench.cndb.record import Record
 from gbench.compare.sides import read_side
 from gbench.errors import UsageError
-from gbench.paths import expanded
 from gbench.runfolder import RunFolder
 from gbench.settings.catalog import first_problem
 from gbench.settings.spec import Recipe, RunSpec
 
+FORMS = "give one record file or run folder; `gbench cndb export` makes files of the records of a database"
 # Of one run, or of the machine it was on: a record's spec leaves them out, and a replay has its own.
 NOT_SAID = {"run_id": "", "command_line": "", "database": None, "results_dir": "", "logs_dir": "", "cndb_dir": ""}
 
@@ -49,17 +48,9 @@ def read_recorded(text: str) -> Recorded:
     Raises:
         UsageError: it is none, not one, or its record does not hold what a run is made from.
     """
-    there = False
-    with suppress(OSError):  # a name that is too long, a folder that is not to be looked into
-        there = bool(text) and expanded(text).exists()
-    if not there:
-        raise UsageError(
-            f"RECORD {text!r} is no record file or run folder",
-            "give one; `gbench cndb export` makes files of the records of a database",
-        )
-    runs = read_side(text, "RECORD")
+    runs = read_side(text, "RECORD", FORMS)
     if len(runs) != 1:
-        raise UsageError(f"RECORD {text!r} names {len(runs)} runs", "give one record file or run folder")
+        raise UsageError(f"RECORD {text!r} names {len(runs)} runs", FORMS)
     run = runs[0]
     spec = RunFolder(Path(run.source)).spec() if Path(run.source).is_dir() else _spec_of(run.record, run.source)
     if spec.recipe not in get_args(Recipe):
