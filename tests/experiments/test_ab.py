@@ -19,7 +19,7 @@ from support import Answer
 from gbench.cli.output import Terminal
 from gbench.cndb.recordfile import read_record
 from gbench.errors import InfrastructureError, UsageError
-from gbench.experiments.ab import run_session
+from gbench.experiments.ab import found_in, run_session
 from gbench.experiments.session import read_session
 from gbench.files import locked
 from gbench.runners import local
@@ -150,12 +150,17 @@ def test_a_run_script_that_says_no_figure_of_that_name(gbench: Callable[..., Ans
     assert "says no energy above 0; mend the run script, or begin a session with another --metric" in answer.err
 
 
-def test_a_session_without_its_records_or_with_a_run_still_ending_does_not_go_on(
+def test_a_session_is_told_by_its_records_and_goes_on_after_its_last_process(
     gbench: Callable[..., Answer], write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert gbench("ab", write("a.yaml", 100), write("b.yaml", 100), "--max-blocks", 1, "-q").code == 3
+    a, b = write("a.yaml", 100), write("b.yaml", 100, env={"RATE": "100", "OTHER": "x"})
+    assert gbench("ab", a, b, "--max-blocks", 1, "-q").code == 3
     folder = the_session(tmp_path)
     session = read_session(folder)
+    unused = session.runs[0].model_copy(update={"figure": 900.0, "used": False})
+    found = found_in(session.model_copy(update={"runs": (*session.runs, unused)}))
+    assert (found.medians, found.runs) == ({"A": 100, "B": 100}, {"A": 2, "B": 2})
+    assert found.causes == []  # software is told of where there is something to explain
     more = session.model_copy(update={"asked": session.asked.model_copy(update={"max_blocks": 2})})
     shutil.copytree(session.runs[0].run_dir, folder / "lost")
     monkeypatch.setattr(local, "ENDING_S", 0.0)

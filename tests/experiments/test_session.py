@@ -11,6 +11,7 @@ import pytest
 from gbench.cli.ab import METRIC_NAMES
 from gbench.compare.metrics import metric_named
 from gbench.errors import UsageError
+from gbench.experiments.ab import ended
 from gbench.experiments.session import NAME, Asked, MetricName, Session, SessionRun, read_session
 from gbench.settings.spec import RunSpec
 
@@ -54,6 +55,26 @@ def test_a_run_that_lost_its_partner_counts_no_more(begun: Session, runs: int, k
     again = with_runs(session, 1).taken_up(Path("/moved"), ASKED)  # interrupted once more
     assert len(again.used) == kept
     assert len(again.runs) == runs + 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "runs", "over"),
+    [
+        ({}, 0, False),
+        ({}, 12, False),
+        ({}, 16, True),  # as narrow as asked for
+        ({"until_ci": 1e-6}, 16, False),
+        ({"until_ci": 1e-6, "max_blocks": 4}, 16, True),
+        ({"until_ci": 1e-6, "max_blocks": 4}, 15, False),
+        ({"max_blocks": 1}, 5, False),  # a block that was begun is brought to its end
+        ({"max_time_s": 7.0}, 3, False),
+        ({"max_time_s": 7.0}, 4, True),  # of 2 s each
+        ({"max_time_s": 9.0}, 4, False),
+    ],
+)
+def test_when_no_further_run_is_made(begun: Session, changes: dict[str, float], runs: int, over: bool) -> None:
+    asked = ASKED.model_copy(update=changes)
+    assert ended(with_runs(begun.model_copy(update={"asked": asked}), runs)) is over
 
 
 def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None:
