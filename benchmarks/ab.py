@@ -18,7 +18,18 @@ import numpy as np
 from gbench.experiments.ratio import Ratio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from drawn_sessions import Drift, covered, line, naive_session, no_drift, one_step, session, warming_up, wave
+from drawn_sessions import (
+    Drift,
+    cold_start,
+    covered,
+    line,
+    naive_session,
+    no_drift,
+    one_step,
+    session,
+    warming_up,
+    wave,
+)
 
 UNTIL_CI = 0.01
 MOST_BLOCKS = 60
@@ -29,7 +40,8 @@ CASES: tuple[tuple[str, float, Drift], ...] = (
     ("the same, phi 0.5", 0.5, line),
     ("the same, phi 0.9", 0.9, line),
     ("the same, phi -0.3", -0.3, line),
-    ("warming up, phi 0.5", 0.5, warming_up),
+    ("warming up by 3 %, phi 0.5", 0.5, warming_up),
+    ("warming up by 10 %, phi 0.5", 0.5, cold_start),
     ("a wave of 24 runs, phi 0.5", 0.5, wave),
     ("one step of 2 %, phi 0.5", 0.5, one_step),
 )

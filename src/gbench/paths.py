@@ -1,8 +1,11 @@
-"""Where the project's own files lie: in a checkout beside `src/`, in an installed wheel under `gbench/assets/`."""
+"""Where files lie: the project's own in a checkout beside `src/`, in an installed wheel under `gbench/assets/`; and the
+user's, as they are written."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from gbench.errors import UsageError
 
 
 def package_dir() -> Path:
@@ -22,3 +25,13 @@ def checkout_dir() -> Path | None:
     """The git checkout this package runs from, or None when it is installed."""
     root = project_file("pyproject.toml").parent
     return root if (root / ".git").exists() else None
+
+
+def expanded(path: str | Path) -> Path:
+    """A path of which `~` and `~user` are written out. Raises UsageError: there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{path}: nobody here has that home folder", "mend the name, or write ./~ for a file"
+        ) from error

@@ -19,6 +19,7 @@ DEPTH = 100  # of lists and mappings in each other; Python's own readers and wri
 ENCODING = "utf-8-sig"  # Windows' editors put a mark before the text
 UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its marks, as bytes that are not UTF-8
 MOST_VALUES = 1_000_000  # a record of 8 GPUs has about a thousand
+WHOLE_NUMBER = "tag:yaml.org,2002:int"
 UNREADABLE = (OSError, UnicodeDecodeError)
 NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # ValueError: no such day as 2026-02-30
 
@@ -76,6 +77,12 @@ def repeated_key(text: str) -> str | None:
     return _repeated(yaml.compose(text, Loader=SafeLoader))
 
 
+def whole_numbers(text: str) -> Iterator[tuple[str, str]]:
+    """The whole numbers in the mappings of YAML text: dotted key, and the number as it is written. For what `load_yaml`
+    has read; raises as it does."""
+    return _whole_numbers(yaml.compose(text, Loader=SafeLoader), "")
+
+
 def line_of(error: Exception) -> str:
     """` line 3`, where YAML's error stands there."""
     mark = getattr(error, "problem_mark", None)
@@ -125,3 +132,10 @@ def _repeated(node: Any) -> str | None:
         if inner := _repeated(value):
             return f"{name}.{inner}"
     return None
+
+
+def _whole_numbers(node: Any, before: str) -> Iterator[tuple[str, str]]:
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if value.tag == WHOLE_NUMBER:
+            yield f"{before}{key.value}", value.value
+        yield from _whole_numbers(value, f"{before}{key.value}.")

@@ -150,7 +150,7 @@ class RunFolder:
             return RunSpec.model_validate_json(self._text("spec.json"))
         except ValidationError as error:
             raise InfrastructureError(
-                f"{self.path / 'spec.json'} is not a spec that this gbench reads ({error.error_count()} problems)",
+                f"{self.path / 'spec.json'} is not a spec that this gbench reads ({first_problem(error)})",
                 "use the gbench version that wrote it",
             ) from error
 

@@ -41,6 +41,13 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["profile", MODEL, "5", "2", *GOOD[4:]], 2, ["BATCH_SIZE 5", "take 4 or 6"]),
     ([*GOOD, "--data", "cache"], 2, ["--data", "'cache' is not one of", "'cached'"]),
     ([*GOOD, "--set", "data.source=disk"], 2, ["data.source", "'real', 'cached'", "'disk'"]),
+    ([*GOOD, "--datasets-dir", "~nobody-here/data"], 2, ["~nobody-here/data: nobody here has that home folder"]),
+    (
+        ["compare", "~nobody-here/a.yaml", "~nobody-here/a.yaml"],
+        2,
+        ["~nobody-here/a.yaml: nobody here has that home folder"],
+    ),
+    (["replay", "~nobody-here/a.yaml"], 2, ["~nobody-here/a.yaml: nobody here has that home folder"]),
     ([*GOOD, "--env", "THREADS"], 2, ["--env", "'THREADS' is not NAME=VALUE"]),
     ([*GOOD, "--env", "RUN_DIR=/tmp"], 2, ["--env 'RUN_DIR' is set by the run itself", "leave it out"]),
     ([*GOOD, "--profile", "fast"], 2, ["--profile 'fast'", "reference, optimized"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +16,21 @@ import pytest
 import yaml
 from support import Answer
 
+from gbench.cli.output import Terminal
 from gbench.cndb.recordfile import read_record
+from gbench.errors import InfrastructureError, UsageError
+from gbench.experiments.ab import found_in, run_session
 from gbench.experiments.session import read_session
+from gbench.files import locked
+from gbench.runners import local
 
-# RATE: what it measures. At run number FAILS of a session it fails, at HANGS it never ends.
+# RATE: what it measures, in UNIT. At run number FAILS of a session it fails, at HANGS it never ends.
 SCRIPT = """
 number=$(ls -d "$(dirname "$RUN_DIR")"/*pix2pix* | wc -l)
 [ "$number" = "${FAILS:-}" ] && exit 9
 [ "$number" = "${HANGS:-}" ] && echo hangs && sleep 1000
 echo "network:mine, batch size:$BATCH_SIZE, device count:$DEVICE_COUNT, dpf mode:Single, precision:$PRECISION, \
-throughput:$RATE samples/s, device:Card X, dataset:$DATASETS" >> "$BENCHMARK_LOG"
+throughput:$RATE ${UNIT:-samples/s}, device:Card X, dataset:$DATASETS" >> "$BENCHMARK_LOG"
 """
 Write = Callable[..., Path]
 
@@ -67,6 +74,7 @@ def test_the_ratio_of_two_specs(gbench: Callable[..., Answer], write: Write, tmp
     assert said["ratio"]["ratio"] == pytest.approx(1.05)
     assert 1.049 < said["ratio"]["low"] < 1.05 < said["ratio"]["high"] < 1.051
     assert said["reached"] and said["sentence"].startswith("B is FASTER than A by 5%: throughput B/A 1.0500")
+    assert (said["exit_code"], said["error"]) == (0, None)
     assert (said["sides"]["A"]["median"], said["sides"]["B"]["median"], said["sides"]["A"]["unit"]) == (
         *(100, 105),
         "samples/s",
@@ -94,13 +102,19 @@ def test_blocks_used_up_are_inconclusive_and_resume_goes_on(
     assert answer.code == 3
     assert answer.out.splitlines()[-1].startswith("INCONCLUSIVE: throughput B/A 1.0000, of one block")
     assert "A and B do not differ" in answer.out
+    assert f"to go on        gbench ab --resume {the_session(tmp_path)}, with more --max-blocks" in answer.out
     assert answer.err == ""
+    dry = gbench("ab", "--resume", the_session(tmp_path), "--dry-run")
+    assert dry.out.splitlines()[-1].startswith("next run      none")
     b.unlink()  # the session has it
     again = gbench("ab", "--resume", the_session(tmp_path), "--max-blocks", 2, "--json")
     assert again.code == 3
-    assert again.json["sentence"].startswith("INCONCLUSIVE, +-")
-    assert "NO DIFFERENCE told apart from noise" in again.json["sentence"]
+    assert again.json["sentence"].startswith(
+        "INCONCLUSIVE, 4 blocks at least are needed: NO DIFFERENCE told apart from noise"
+    )
     assert len(again.json["runs"]) == 8
+    narrower = gbench("ab", "--resume", the_session(tmp_path), "--max-blocks", 2, "--until-ci", "0.01%", "--json")
+    assert narrower.json["sentence"].startswith("INCONCLUSIVE, +-0.129% where +-0.01% was asked for: ")
 
 
 def test_a_run_that_fails_ends_the_session_and_says_whose(
@@ -116,10 +130,47 @@ def test_a_run_that_fails_ends_the_session_and_says_whose(
     assert [run.side for run in read_session(the_session(tmp_path)).runs] == ["A"]
 
 
+def test_the_json_of_a_session_that_failed_says_so(gbench: Callable[..., Answer], write: Write) -> None:
+    answer = gbench("ab", write("a.yaml", 100, env={"RATE": "100", "FAILS": "1"}), write("b.yaml", 100), "--json", "-q")
+    assert (answer.code, answer.json["exit_code"]) == (1, 1)
+    assert "the run script ended with exit code 9" in answer.json["error"]
+
+
+def test_figures_of_two_units_have_no_ratio(gbench: Callable[..., Answer], write: Write, tmp_path: Path) -> None:
+    a, b = write("a.yaml", 100), write("b.yaml", 100, env={"RATE": "100", "UNIT": "tokens/s"})
+    answer = gbench("ab", a, b, "-q")
+    assert answer.code == 1
+    assert f"B ({b}): its throughput is in tokens/s, that of the first run in samples/s" in answer.err
+    assert len(read_session(the_session(tmp_path)).runs) == 1
+
+
 def test_a_run_script_that_says_no_figure_of_that_name(gbench: Callable[..., Answer], write: Write) -> None:
     answer = gbench("ab", write("a.yaml", 100), write("b.yaml", 100), "--metric", "energy", "-q")
     assert answer.code == 1
-    assert "does not say energy" in answer.err
+    assert "says no energy above 0; mend the run script, or begin a session with another --metric" in answer.err
+
+
+def test_a_session_is_told_by_its_records_and_goes_on_after_its_last_process(
+    gbench: Callable[..., Answer], write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = write("a.yaml", 100), write("b.yaml", 100, env={"RATE": "100", "OTHER": "x"})
+    assert gbench("ab", a, b, "--max-blocks", 1, "-q").code == 3
+    folder = the_session(tmp_path)
+    session = read_session(folder)
+    unused = session.runs[0].model_copy(update={"figure": 900.0, "used": False})
+    found = found_in(session.model_copy(update={"runs": (*session.runs, unused)}))
+    assert (found.medians, found.runs) == ({"A": 100, "B": 100}, {"A": 2, "B": 2})
+    assert found.causes == []  # software is told of where there is something to explain
+    more = session.model_copy(update={"asked": session.asked.model_copy(update={"max_blocks": 2})})
+    shutil.copytree(session.runs[0].run_dir, folder / "lost")
+    monkeypatch.setattr(local, "ENDING_S", 0.0)
+    lock = locked(folder / "lost" / ".processes.lock", 0, "the run of a gbench that was killed")
+    with lock, pytest.raises(InfrastructureError, match="lost is in use by another process"):
+        run_session(more, folder, os.environ, Terminal(quiet=True))
+    Path(session.runs[0].record).unlink()
+    with pytest.raises(UsageError, match="a session is told by its records: put it back"):
+        run_session(more, folder, os.environ, Terminal(quiet=True))
+    assert len(read_session(folder).runs) == 4
 
 
 @contextmanager
@@ -180,13 +231,22 @@ def test_a_dry_run_starts_nothing(gbench: Callable[..., Answer], write: Write, t
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"datasets_dir": "nowhere"}, "DATASETS_DIR"),
+        ({"runner": "docker"}, "Docker can't be used"),
+        ({"cndb_dir": "b.yaml"}, "can't write {}/b.yaml/records (Not a directory)"),
+        ({"logs": "b.yaml/logs"}, "can't write {}/b.yaml/logs (Not a directory)"),
+    ],
+)
 def test_a_side_that_can_not_run_is_told_before_any_run(
-    gbench: Callable[..., Answer], write: Write, tmp_path: Path
+    gbench: Callable[..., Answer], write: Write, tmp_path: Path, changes: dict[str, str], said: str
 ) -> None:
-    a, b = write("a.yaml", 100), write("b.yaml", 100, datasets_dir="nowhere")
-    answer = gbench("ab", a, b)
+    a, b = write("a.yaml", 100), write("b.yaml", 100, **changes)
+    answer = gbench("ab", a, b, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert answer.code == 4
-    assert f"error: B ({b}): DATASETS_DIR" in answer.err
+    assert f"error: B ({b}): {said.format(tmp_path)}" in answer.err
     assert not (tmp_path / "results").exists()
 
 
@@ -200,7 +260,9 @@ def test_a_side_that_can_not_run_is_told_before_any_run(
         (["{a}", "{placed}"], ["results: run folders are made", "--results"]),
         (["{a}", "{a}", "--metric", "loss-l1"], ["'loss-l1' is not one of"]),
         (["{a}", "{a}", "--resume", "results"], ["--resume takes all else from its session"]),
-        (["--resume", "results", "--results", "elsewhere"], ["--resume takes all else", "and --results"]),
+        (["--resume", "results", "--results", "elsewhere"], ["--resume takes all else", "--results and --rebuild"]),
+        (["--resume", "results", "--rebuild"], ["--resume takes all else", "--results and --rebuild"]),
+        (["{a}", "{tuned}", "--dry-run"], ["error: B ({tuned}): --profile optimized: no tuning is remembered"]),
         (["--resume", "results"], ["ab.json can't be read"]),
     ],
 )
@@ -211,9 +273,10 @@ def test_what_is_answered_with_one_sentence(
         "a": write("a.yaml", 100),
         "none": tmp_path / "none.yaml",
         "stored": write("stored.yaml", 100, database="gpu-performance"),
+        "tuned": write("tuned.yaml", 100, profile="optimized", cache_dir=str(tmp_path)),
         "placed": write("placed.yaml", 100, results="elsewhere"),
     }
     answer = gbench("ab", *(text.format(**files) for text in arguments))
     assert answer.code == 2
-    assert all(part in answer.err for part in parts), answer.err
+    assert all(part.format(**files) in answer.err for part in parts), answer.err
     assert answer.err.count("\n") == 1

@@ -13,7 +13,7 @@ import yaml
 from drawn_records import PLAIN, of_run
 from gbench.cndb.from_run import OF_ONE_RUN, record_of
 from gbench.cndb.recordfile import save
-from gbench.errors import UsageError
+from gbench.errors import InfrastructureError, UsageError
 from gbench.experiments.recorded import read_recorded
 from gbench.measure.summary import summarize_folder
 from gbench.settings.spec import RunSpec
@@ -49,6 +49,15 @@ def test_a_run_folder_says_all_itself(make_spec: Callable[..., RunSpec]) -> None
     assert again.folder == folder
 
 
+def test_a_run_folder_whose_spec_is_broken(make_spec: Callable[..., RunSpec]) -> None:
+    folder = write_run(make_spec(steps=12))
+    for broken in ('{"spec_version": 1', (folder.path / "spec.json").read_text().replace('"FP32"', '"FP8"')):
+        (folder.path / "spec.json").write_text(broken)
+        with pytest.raises(InfrastructureError, match=r"that this gbench reads \((invalid JSON|precision): ") as caught:
+            read_recorded(str(folder.path))
+        assert len(str(caught.value)) < 400
+
+
 def test_what_was_no_launch_is_none_to_be_run_again(make_spec: Callable[..., RunSpec]) -> None:
     profile = make_spec(steps=12).model_copy(update={"recipe": "profile"})
     with pytest.raises(UsageError, match="its recipe is profile"):
@@ -80,8 +89,9 @@ def test_one_run_is_asked_for(tmp_path: Path) -> None:
         save(of_run(name), tmp_path / f"{name}.yaml")
     with pytest.raises(UsageError, match="names 2 runs"):
         read_recorded(str(tmp_path))
-    with pytest.raises(UsageError, match="is no record, run folder"):
-        read_recorded(str(tmp_path / "none.yaml"))
+    for nothing in (str(tmp_path / "none.yaml"), "", "last:5", "x" * 300):
+        with pytest.raises(UsageError, match=r"RECORD .*; give one record file or run folder; `gbench cndb export`"):
+            read_recorded(nothing)
 
 
 def test_an_original_record_of_the_shared_ones(shared: Callable[[str], Path]) -> None:

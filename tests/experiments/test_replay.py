@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,18 @@ def test_a_record_is_run_again_as_it_was(gbench: Callable[..., Answer], recorded
     assert new["extra"]["command_line"].startswith("gbench replay")
 
 
+def test_of_several_runs_those_that_ended_before_one_failed_can_be_compared(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "mine.sh"
+    script.write_text('[ "$(ls "$(dirname "$RUN_DIR")" | wc -l)" = 2 ] && exit 9\n' + SCRIPT)
+    answer = gbench("replay", recorded, "--results", "again", "--repeats", 3, "--allow", "run_script", "-q")
+    assert answer.code == 1
+    said, _, command = answer.err.strip().partition("; one run before it ended well: ")
+    assert "the run script ended with exit code 9" in said
+    assert gbench(*shlex.split(command)[1:], "--run-sd", "0.1%").code == 0
+
+
 def test_what_would_make_the_comparison_meaningless_is_refused(
     gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +115,19 @@ def test_what_is_the_other_machines_is_redirected(
     ).json
     assert not {"dataset_sha256", "run_script"} & fields(moved).keys()
     assert moved["spec"]["datasets_dir"] == str(tmp_path / "moved")
+
+
+def test_what_is_not_here_at_all_is_told_as_such_and_not_as_a_difference_to_be_allowed(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "here").rename(tmp_path / "moved")
+    gone = gbench("replay", recorded)
+    assert (gone.code, gone.err.splitlines()[0].startswith("not reproduced: dataset_sha256: ")) == (4, True)
+    assert "error: DATASETS_DIR is " in gone.err and "--allow" not in gone.err
+    variables = {"DATASETS_DIR": "moved", "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    docker = gbench("replay", recorded, "--runner", "docker", **variables)
+    assert (docker.code, "error: Docker can't be used" in docker.err) == (4, True), docker.err
+    assert len(list((tmp_path / "results").iterdir())) == 1
 
 
 def test_wrong_words(gbench: Callable[..., Answer], recorded: Path) -> None:
@@ -178,5 +204,7 @@ def test_without_docker_the_image_is_not_known(in_a_container: Recorded, monkeyp
     monkeypatch.setattr(engine, "connect", none)
     replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
     assert replay.unlike[0].here == "not known (Docker can't be used)"
-    local = plan(in_a_container, Redirect(runner="local"), {}, rebuild=False, allowed=())
+    local = plan(in_a_container, Redirect(runner="local"), {}, rebuild=True, allowed=())
     assert [one.field for one in local.unlike if one.refused] == ["image"]
+    with pytest.raises(UsageError, match=r"give --allow image$"):  # that --rebuild would mend nothing
+        require_meaningful(local, ())

@@ -101,6 +101,14 @@ def test_each_thing_is_told(as_here: Any, changes: dict[str, Any], field: str, r
     assert found[field].then != found[field].here
 
 
+@pytest.mark.parametrize(
+    ("times", "said"), [(["t"], "resumed once"), (["t", "u"], "resumed 2 times"), ([], None), (3, None), (None, None)]
+)
+def test_how_often_a_run_was_resumed(as_here: Any, times: Any, said: str | None) -> None:
+    found = told(*as_here(extra={"resumed_utc": times})).get("attempts")
+    assert (found and found.then) == said
+
+
 def test_changes_that_no_commit_holds_are_told(as_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     git = {"commit": "0123", "dirty": True}
     monkeypatch.setattr(provenance, "git", lambda: {"commit": "0123", "dirty": False})

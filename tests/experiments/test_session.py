@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from gbench.cli.ab import METRIC_NAMES
+from gbench.compare.metrics import metric_named
 from gbench.errors import UsageError
-from gbench.experiments.session import NAME, Asked, Session, SessionRun, read_session
+from gbench.experiments.ab import ended
+from gbench.experiments.session import NAME, Asked, MetricName, Session, SessionRun, read_session
 from gbench.settings.spec import RunSpec
 
 ASKED = Asked(metric="throughput", until_ci=0.01, max_blocks=20, max_time_s=None)
@@ -53,6 +57,26 @@ def test_a_run_that_lost_its_partner_counts_no_more(begun: Session, runs: int, k
     assert len(again.runs) == runs + 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "runs", "over"),
+    [
+        ({}, 0, False),
+        ({}, 12, False),
+        ({}, 16, True),  # as narrow as asked for
+        ({"until_ci": 1e-6}, 16, False),
+        ({"until_ci": 1e-6, "max_blocks": 4}, 16, True),
+        ({"until_ci": 1e-6, "max_blocks": 4}, 15, False),
+        ({"max_blocks": 1}, 5, False),  # a block that was begun is brought to its end
+        ({"max_time_s": 7.0}, 3, False),
+        ({"max_time_s": 7.0}, 4, True),  # of 2 s each
+        ({"max_time_s": 9.0}, 4, False),
+    ],
+)
+def test_when_no_further_run_is_made(begun: Session, changes: dict[str, float], runs: int, over: bool) -> None:
+    asked = ASKED.model_copy(update=changes)
+    assert ended(with_runs(begun.model_copy(update={"asked": asked}), runs)) is over
+
+
 def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None:
     session = with_runs(begun, 5)
     session.write(tmp_path / "session")
@@ -60,10 +84,41 @@ def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(None, "can't be read"), ("{", "is broken"), ('{"version": 1}', "is broken")]
+    ("text", "said"),
+    [
+        (None, r"can't be read \(No such file or directory\); give the folder of a session"),
+        (b"\xff", "it is not UTF-8 text"),
+        (b'{"version": 1', "is broken: invalid JSON: EOF while parsing an object at line 1 column 13; begin a new"),
+        (b'{"version": 1}', "is broken: session_id: field required"),
+    ],
 )
-def test_a_folder_of_no_session(tmp_path: Path, text: str | None, said: str) -> None:
+def test_a_folder_of_no_session(tmp_path: Path, text: bytes | None, said: str) -> None:
     if text is not None:
-        (tmp_path / NAME).write_text(text)
+        (tmp_path / NAME).write_bytes(text)
     with pytest.raises(UsageError, match=said):
         read_session(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        ('"figure": 100.0', '"figure": 0.0', "figure: input should be greater than 0, not 0.0"),
+        ('"figure": 100.0', '"figure": NaN', "figure: input should be a finite number"),
+        ('"metric": "throughput"', '"metric": "speed"', "metric: input should be 'throughput', 'latency-p95'"),
+        ('"A": "a.yaml",', "", "files: dictionary should have at least 2 items"),
+        ('"version": 1', '"version": 2', "version: input should be 1, not 2"),
+    ],
+)
+def test_what_no_session_can_say_is_refused(begun: Session, tmp_path: Path, then: str, now: str, said: str) -> None:
+    with_runs(begun, 4).write(tmp_path)
+    text = (tmp_path / NAME).read_text()
+    assert then in text
+    (tmp_path / NAME).write_text(text.replace(then, now, 1))
+    with pytest.raises(UsageError, match=f"ab.json is broken: .*{said}") as caught:
+        read_session(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_line_offers_what_a_session_can_measure() -> None:
+    assert get_args(MetricName) == METRIC_NAMES
+    assert {metric_named(name).name for name in METRIC_NAMES} == set(METRIC_NAMES)

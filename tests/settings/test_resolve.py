@@ -121,7 +121,9 @@ def test_every_model_of_the_project_is_its_own_generator(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("network: [", "can't be read"),
+        ("network: [", "is not YAML"),
+        ("description: 2026-02-30", "is not YAML (day is out of range for month)"),
+        ("description: " + "[" * 200 + "]" * 200, "is not YAML (it nests more than 100 deep)"),
         ("- a list", "holds no mapping"),
         ("{}", "record_name: field required"),
         ("record_name: x\ncode_link: y\nrecipes: {}\nngf: 3", "ngf: extra inputs are not permitted"),
@@ -135,6 +137,21 @@ def test_a_broken_config_is_named_with_its_field(tmp_path: Path, text: str, sent
         load_model("broken", tmp_path)
     assert sentence in str(error.value)
     assert str(tmp_path / "broken.yaml") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("network.ngf=[", "--set network.ngf: '[' is not YAML"),
+        ("network.ngf=2026-02-30", "is not YAML (day is out of range for month)"),
+        ("network.netG=" + "x" * 1000, f"not '{'x' * 99}...;"),
+    ],
+)
+def test_a_setting_that_cant_be_meant_is_one_short_sentence(setting: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as error:
+        ask(settings=(setting,))
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_run_ids_sort_by_time_and_never_collide() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gbench.experiments.session import Session
     from gbench.settings.spec import RunSpec
 
-METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy")  # those of compare/metrics.py that any run may have
+METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy")  # session.MetricName, which loads too slowly for help
 UNTIL_CI, MAX_BLOCKS = 0.01, 20
 TOLD_CAUSES = 5
 FILE = click.Path(path_type=Path)
@@ -74,15 +74,16 @@ def ab(
     failed; 3: inconclusive, it is not.
     """
     from gbench.cli.output import Terminal
-    from gbench.experiments.ab import require_possible, run_session
+    from gbench.experiments.ab import require_both_possible, run_session
     from gbench.experiments.session import read_session
     from gbench.files import locked, make_folder
     from gbench.runners.stopping import stoppable
 
     if resume_dir is not None:
-        if a is not None or given["metric"] is not None or results_dir is not None:
+        if a is not None or given["metric"] is not None or results_dir is not None or rebuild:
             raise UsageError(
-                "--resume takes all else from its session", "leave out the spec files, --metric and --results"
+                "--resume takes all else from its session",
+                "leave out the spec files, --metric, --results and --rebuild",
             )
         session, folder = _resumed(resume_dir, given), resume_dir
     elif a is None or b is None:
@@ -95,7 +96,7 @@ def ab(
     watcher = Terminal(quiet)
     for text in _differences(session):
         watcher.line(text)
-    require_possible(session, os.environ, rebuild)
+    require_both_possible(session, os.environ, rebuild)
     make_folder(folder)
     with locked(folder / ".lock", 0, f"session {folder}"), stoppable(None):
         if resume_dir is not None:
@@ -104,7 +105,7 @@ def ab(
         try:
             session = run_session(session, folder, os.environ, watcher, rebuild)
         except GbenchError as error:
-            _print(read_session(folder), folder, as_json)
+            _print(read_session(folder), folder, as_json, error)
             hint = "what was measured is kept" if isinstance(error, Interrupted) else error.hint
             raise type(error)(error.what, f"{hint}; gbench ab --resume {shlex.quote(str(folder))} goes on") from error
     click.get_current_context().exit(_print(session, folder, as_json).exit_code)
@@ -167,15 +168,19 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
     """Both sides as `gbench launch --dry-run` tells them, what differs, and what will end it."""
     from gbench.cli.output import print_json
     from gbench.cli.run_options import planned
+    from gbench.experiments.ab import ended, of_side
     from gbench.settings.resolve import all_from
 
     plans = {}
     for side, spec in session.specs.items():
-        spec, request = planned(all_from(spec, "session"), rebuild)
+        with of_side(side, session.files[side]):
+            spec, request = planned(all_from(spec, "session"), rebuild)
         plans[side] = {"file": session.files[side], "spec": spec.model_dump(mode="json"), "request": request}
     asked = session.asked.model_dump()
+    next_run = None if ended(session) else {"side": session.next_side, "block": session.blocks + 1}
     if as_json:
-        print_json({"sides": plans, "differences": session.differences, "asked": asked, "session": str(folder)})
+        said = {"differences": session.differences, "asked": asked, "next_run": next_run, "session": str(folder)}
+        print_json({"sides": plans, **said})
         return
     for side, plan in plans.items():
         click.echo(f"# {side}, {plan['file']}: the exact request; nothing was started")
@@ -186,11 +191,12 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
     click.echo("# runs A B B A in blocks, until")
     for name, value in asked.items():
         click.echo(f"{name:<14}{'-' if value is None else value}")
-    click.echo(f"{'next run':<14}{session.next_side} of block {session.blocks + 1}, in {folder}")
+    place = f"{next_run['side']} of block {next_run['block']}" if next_run else "none: this is reached"
+    click.echo(f"{'next run':<14}{place}, in {folder}")
 
 
-def _print(session: Session, folder: Path, as_json: bool) -> Found:
-    """What a session has come to."""
+def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | None = None) -> Found:
+    """What a session has come to. error: what ended it."""
     from gbench.cli.output import print_json
     from gbench.compare.written import cause_json
     from gbench.experiments.ab import found_in
@@ -201,7 +207,8 @@ def _print(session: Session, folder: Path, as_json: bool) -> Found:
         print_json(
             {
                 "sentence": found.sentence,
-                "exit_code": int(found.exit_code),
+                "exit_code": int(found.exit_code if error is None else error.exit_code),
+                "error": None if error is None else str(error),
                 "metric": found.metric.name,
                 "ratio": ratio,
                 "reached": found.reached,
@@ -225,5 +232,9 @@ def _print(session: Session, folder: Path, as_json: bool) -> Found:
     for cause in found.causes[:TOLD_CAUSES]:
         click.echo(f"in the records  {cause.text}")
     click.echo(f"{'session':<16}{folder}")
+    if error is None and not found.reached:
+        click.echo(
+            f"{'to go on':<16}gbench ab --resume {shlex.quote(str(folder))}, with more --max-blocks or --max-time"
+        )
     click.echo(found.sentence)
     return found

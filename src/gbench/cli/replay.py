@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gbench.cli.run_options import Percent, variable_option
+from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
     from gbench.experiments.replay import Replay
+    from gbench.launch import Finished
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,16 +64,18 @@ def replay(
     gbench replay RECORD.yaml --runner local --allow image
 
     Exit codes are those of gbench compare, RECORD being BASE: 0 no regression, 1 a regression or a failed run, 2 not of
-    the same thing, 3 inconclusive.
+    the same thing, 3 inconclusive; and 4 where Docker, device, dataset or disk stands in the way.
     """
     from gbench.cli.compare import history_of, print_comparison
     from gbench.cli.output import Terminal, print_json
     from gbench.compare.comparison import compare
     from gbench.compare.sides import Run
     from gbench.compare.written import as_json as to_json
+    from gbench.experiments.possible import require_possible
     from gbench.experiments.recorded import read_recorded
     from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
     from gbench.launch import launch
+    from gbench.runners.stopping import stoppable
     from gbench.settings.resolve import new_run_id
 
     command_line = shlex.join(["gbench", *sys.argv[1:]])
@@ -83,11 +87,16 @@ def replay(
     watcher = Terminal(quiet)
     for one in planned.unlike:
         watcher.line(f"not reproduced: {one}")
+    require_possible(planned.spec, os.environ, rebuild)  # what is missing can't be allowed to differ
     require_meaningful(planned, allowed)
-    finished = []
-    for number in range(repeats):
-        spec = planned.spec.model_copy(update={"run_id": new_run_id(planned.spec.model)})
-        finished.append(launch(spec, os.environ, watcher, rebuild and number == 0))
+    finished: list[Finished] = []
+    with stoppable(None):
+        for number in range(repeats):
+            spec = planned.spec.model_copy(update={"run_id": new_run_id(planned.spec.model)})
+            try:
+                finished.append(launch(spec, os.environ, watcher, rebuild and number == 0))
+            except GbenchError as error:
+                raise type(error)(error.what, error.hint + _said_of(finished, record)) from error
     base = [Run(planned.recorded.record, planned.recorded.source)]
     new = [Run(one.record, str(one.record_path)) for one in finished]
     fields = planned.comparable(allowed)
@@ -108,6 +117,15 @@ def replay(
             click.echo(losses)
         print_comparison(found)
     click.get_current_context().exit(found.exit_code)
+
+
+def _said_of(finished: Sequence[Finished], record: str) -> str:
+    """What of several runs ended well before one that did not, and the command that compares them."""
+    if not finished:
+        return ""
+    ended = "one run" if len(finished) == 1 else f"{len(finished)} runs"
+    files = ",".join(str(one.record_path) for one in finished)
+    return f"; {ended} before it ended well: {shlex.join(['gbench', 'compare', record, files])}"
 
 
 def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
+from gbench.paths import expanded
 
 if TYPE_CHECKING:
     from gbench.cndb.config import DatabaseConfig
@@ -24,7 +25,7 @@ def cndb_folder(given: Path | None = None) -> Path:
     """The CNDB folder: the one given, else the variable's, else the default."""
     from gbench.settings.resolve import DEFAULT_CNDB_DIR
 
-    return (given or Path(os.environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR)).expanduser()
+    return expanded(given or os.environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR)
 
 
 def config_of(db: str, cndb_dir: Path | None) -> DatabaseConfig:

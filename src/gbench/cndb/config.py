@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from gbench.errors import UsageError
-from gbench.paths import project_file
+from gbench.paths import expanded, project_file
 from gbench.reading import ENCODING, NO_YAML, UNREADABLE, line_of, load_yaml
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
     Raises:
         UsageError: no such name or file, or a file that says no database.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name == EMBEDDED_NAME:
         return embedded(cndb_dir)
     if name in NAMES:

@@ -12,9 +12,11 @@ from gbench.cndb.record import Record
 from gbench.cndb.recordfile import read_record
 from gbench.errors import RecordError, RunFailed, UsageError
 from gbench.measure.summary import summarize_folder
+from gbench.paths import expanded
 from gbench.runfolder import RunFolder
 
 SPEC = "spec.json"  # what makes a folder a run folder
+FORMS = "give a record file, a run folder, last:5 or baseline:NAME, several joined by commas"
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,11 @@ class Run:
     source: str
 
 
-def read_side(text: str, name: str) -> list[Run]:
+def read_side(text: str, name: str, forms: str = FORMS) -> list[Run]:
     """The runs that one side names, several parts joined by commas.
 
     Args:
-        name: of the side, BASE or NEW.
+        name: of the side, BASE or NEW. forms: what to give where nothing is there.
 
     Raises:
         UsageError: nothing is there, or it is no record of a run that came to its end. Exit code 1 would mean a
@@ -39,7 +41,9 @@ def read_side(text: str, name: str) -> list[Run]:
     with suppress(OSError):  # a list that is too long for a name
         parts = [text] if Path(text).exists() else parts
     try:
-        return [_read(path) for part in parts for path in _paths(part, name)]
+        return [_read(path) for part in parts for path in _paths(part, name, forms)]
+    except OSError as error:  # a name that is too long, a folder that is not to be looked into
+        raise UsageError(f"{name} {text!r} can't be read ({error.strerror})", forms) from error
     except (RecordError, RunFailed) as error:
         raise UsageError(f"{name}: {error.what}", error.hint) from error
 
@@ -60,8 +64,8 @@ def started(record: Record) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _paths(part: str, name: str) -> Iterator[Path]:
-    path, found = Path(part).expanduser(), list[Path]()
+def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
+    path, found = expanded(part), list[Path]()
     if path.is_file() or (path / SPEC).is_file():
         yield path
         return
@@ -74,7 +78,7 @@ def _paths(part: str, name: str) -> Iterator[Path]:
     if not found:
         raise UsageError(
             f"{name} {part!r} is no record, run folder, or folder or pattern of them",
-            "give a record file, a run folder, last:5 or baseline:NAME, several joined by commas",
+            forms,
         )
     yield from found
 

@@ -19,14 +19,15 @@ from gbench.compare.causes import Influence
 from gbench.compare.comparison import percent
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import Metric, metric_named
+from gbench.compare.sides import SPEC
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
+from gbench.experiments.possible import require_possible
 from gbench.experiments.ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
 from gbench.experiments.session import ORDER, Asked, Session, SessionRun, Side
-from gbench.host import Watcher, dataset_facts, locate_dataset, make_runner
+from gbench.host import Watcher
 from gbench.launch import launch
-from gbench.preflight.devices import find_gpus, require_devices
+from gbench.runners.local import wait_for_end
 from gbench.settings.resolve import new_run_id
-from gbench.tuned import with_tuned_switches
 
 SIDES: tuple[Side, Side] = ("A", "B")
 
@@ -63,17 +64,26 @@ class Found:
         """The result in one sentence that can be quoted alone."""
         if self.ratio is None:
             return "NOTHING KNOWN YET: no block of four runs is whole"
-        ratio, figure = self.ratio, f"{self.metric.title} B/A {self.ratio.ratio:.4f}"
-        if ratio.half_width is None:
+        ratio, figure = self.ratio, f"{self.metric.title} B/A {_times(self.ratio.ratio)}"
+        low, high = ratio.low, ratio.high
+        if low is None or high is None or ratio.half_width is None:
             return f"INCONCLUSIVE: {figure}, of one block, which gives no interval"
         said = (
-            f"{_said(self.metric, ratio)}: {figure} (95 % interval {ratio.low:.4f} to {ratio.high:.4f}), "
+            f"{_said(self.metric, ratio)}: {figure} (95 % interval {_times(low)} to {_times(high)}), "
             f"{ratio.blocks} blocks of A B B A"
         )
         if self.reached:
             return said
-        short = f"+-{percent(ratio.half_width)} where +-{percent(self.asked.until_ci)} was asked for"
-        return f"INCONCLUSIVE, {short}: {said}; --resume with a higher --max-blocks or --max-time goes on"
+        if ratio.half_width <= self.asked.until_ci:
+            return f"INCONCLUSIVE, {LEAST_BLOCKS} blocks at least are needed: {said}"
+        return (
+            f"INCONCLUSIVE, +-{percent(ratio.half_width)} where +-{percent(self.asked.until_ci)} was asked for: {said}"
+        )
+
+
+def _times(ratio: float) -> str:
+    """`1.0300`; what is far from 1 by its digits."""
+    return f"{ratio:.4f}" if 0.01 <= ratio < 100 else f"{ratio:.4g}"
 
 
 def _said(metric: Metric, ratio: Ratio) -> str:
@@ -87,19 +97,15 @@ def _said(metric: Metric, ratio: Ratio) -> str:
     return f"B is {'BETTER' if better else 'WORSE'}, {percent(abs(ratio.ratio - 1))} {word} than A"
 
 
-def require_possible(session: Session, environ: Mapping[str, str], rebuild: bool) -> None:
+def require_both_possible(session: Session, environ: Mapping[str, str], rebuild: bool) -> None:
     """Find out before the first run what either side lacks.
 
     Raises:
-        GbenchError: a device, the dataset or a sensible image; says of which side.
+        GbenchError: as `require_possible`; says of which side.
     """
-    gpus = find_gpus()
     for side in SIDES:
         with of_side(side, session.files[side]):
-            spec = session.specs[side]
-            require_devices(spec, gpus)
-            dataset_facts(locate_dataset(with_tuned_switches(spec, gpus)))
-            make_runner(spec, environ, rebuild).describe()
+            require_possible(session.specs[side], environ, rebuild)
 
 
 def run_session(
@@ -111,9 +117,14 @@ def run_session(
         folder: the session's; ab.json is written there after each run.
 
     Raises:
-        GbenchError: a run failed, or someone stopped it. What was measured is in ab.json.
+        GbenchError: a run failed, or someone stopped it; a record of an earlier run is not there. What was measured is
+            in ab.json.
     """
     metric = metric_named(session.asked.metric)
+    for run in session.used:
+        _record(run)  # what the session can't be told by at its end is better known now
+    for path in _lost(session, folder):
+        wait_for_end(path)
     while not ended(session):
         begun, side = time.monotonic(), session.next_side
         spec = session.specs[side]
@@ -124,6 +135,7 @@ def run_session(
         with of_side(side, session.files[side]):
             finished = launch(spec, environ, watcher, rebuild and first)
             figure = _figure(finished.record, metric, finished.record_path)
+            _require_one_unit(session, finished.record, metric)
         run = SessionRun(
             side=side,
             run_id=spec.run_id,
@@ -192,10 +204,31 @@ def _ratio(session: Session) -> Ratio | None:
     return ratio_of(logs) if logs else None
 
 
+def _lost(session: Session, folder: Path) -> list[Path]:
+    """Run folders of runs that came to no end: gbench was killed, and what it had started may still be ending."""
+    known = {run.run_id for run in session.runs}
+    return [spec.parent for spec in sorted(folder.glob(f"*/{SPEC}")) if spec.parent.name not in known]
+
+
+def _require_one_unit(session: Session, record: Record, metric: Metric) -> None:
+    """Raises RunFailed: a run script says its figure in another unit than the first run's did."""
+    if not session.runs:
+        return
+    first, here = (metric.unit_in(one) for one in (_record(session.runs[0]), record))
+    if first != here:
+        raise RunFailed(
+            f"its {metric.title} is in {here}, that of the first run in {first}: their ratio means nothing",
+            "have both run scripts say one unit",
+        )
+
+
 def _figure(record: Record, metric: Metric, where: Path) -> float:
     reading = metric.read(record)
     if reading is None:
-        raise RunFailed(f"the record {where} does not say {metric.name}", "begin a session with another --metric")
+        raise RunFailed(
+            f"the record {where} says no {metric.name} above 0",
+            "mend the run script, or begin a session with another --metric",
+        )
     return reading.value
 
 
@@ -208,7 +241,7 @@ def _record(run: SessionRun) -> Record:
 
 def _so_far(ratio: Ratio, until_ci: float) -> str:
     """A line of progress after a block."""
-    said = f"after {ratio.blocks} {'block' if ratio.blocks == 1 else 'blocks'}: B/A {ratio.ratio:.4f}"
+    said = f"after {ratio.blocks} {'block' if ratio.blocks == 1 else 'blocks'}: B/A {_times(ratio.ratio)}"
     if ratio.half_width is None:
         return said
     least = "" if ratio.blocks >= LEAST_BLOCKS else f", and {LEAST_BLOCKS} blocks at least"

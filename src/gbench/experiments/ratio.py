@@ -23,6 +23,7 @@ from gbench.compare.change import RESOLUTION
 BLOCK = 4  # runs, A B B A
 LEAST_BLOCKS = 4
 LOOKING_LEVEL = 0.965
+MOST_LOG = 150.0  # of a ratio, and of its interval's half-width, 1e65: far beyond it is no number any more
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ def block_logs(figures: Sequence[float]) -> list[float]:
 
 def ratio_of(logs: Sequence[float]) -> Ratio:
     """The ratio from at least one block's logarithm."""
-    count, mean = len(logs), float(np.mean(logs))
+    count, mean = len(logs), min(max(float(np.mean(logs)), -MOST_LOG), MOST_LOG)
     if count < 2:
         return Ratio(math.exp(mean), None, None, count)
     # Figures that agree to the last digit, such as a peak of memory, are not known to more than RESOLUTION.
     error = max(float(np.std(logs, ddof=1)), RESOLUTION) / math.sqrt(count)
-    half_width = float(stdtrit(count - 1, (1 + LOOKING_LEVEL) / 2)) * error
+    half_width = min(float(stdtrit(count - 1, (1 + LOOKING_LEVEL) / 2)) * error, MOST_LOG)
     return Ratio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), count)

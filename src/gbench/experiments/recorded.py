@@ -15,6 +15,7 @@ from gbench.runfolder import RunFolder
 from gbench.settings.catalog import first_problem
 from gbench.settings.spec import Recipe, RunSpec
 
+FORMS = "give one record file or run folder; `gbench cndb export` makes files of the records of a database"
 # Of one run, or of the machine it was on: a record's spec leaves them out, and a replay has its own.
 NOT_SAID = {"run_id": "", "command_line": "", "database": None, "results_dir": "", "logs_dir": "", "cndb_dir": ""}
 
@@ -47,9 +48,9 @@ def read_recorded(text: str) -> Recorded:
     Raises:
         UsageError: it is none, not one, or its record does not hold what a run is made from.
     """
-    runs = read_side(text, "RECORD")
+    runs = read_side(text, "RECORD", FORMS)
     if len(runs) != 1:
-        raise UsageError(f"RECORD {text!r} names {len(runs)} runs", "give one record file or run folder")
+        raise UsageError(f"RECORD {text!r} names {len(runs)} runs", FORMS)
     run = runs[0]
     spec = RunFolder(Path(run.source)).spec() if Path(run.source).is_dir() else _spec_of(run.record, run.source)
     if spec.recipe not in get_args(Recipe):

@@ -12,7 +12,7 @@ from gbench.compare.comparable import IMAGE, fields
 from gbench.errors import GbenchError, UsageError
 from gbench.experiments.recorded import Recorded
 from gbench.experiments.reproducible import Unlike, unlike
-from gbench.paths import project_file
+from gbench.paths import expanded, project_file
 from gbench.preflight.devices import find_gpus
 from gbench.runfolder import RunFolder
 from gbench.settings.resolve import (
@@ -115,7 +115,9 @@ def require_meaningful(replay: Replay, allowed: Collection[str]) -> None:
     """Raises UsageError: the comparison that is to follow would mean nothing."""
     if refused := replay.refused(allowed):
         options = " ".join(f"--allow {one.field}" for one in refused)
-        image = ", or --rebuild for an image of the present sources" if refused[0].field == IMAGE else ""
+        same_runner = replay.spec.runner == replay.recorded.spec.runner
+        anew = same_runner and any(one.field == IMAGE for one in refused)
+        image = ", or --rebuild for an image of the present sources" if anew else ""
         raise UsageError(
             f"the run would not be of the same thing as {replay.recorded.source}: {'; '.join(map(str, refused))}",
             f"if that is meant, give {options}{image}",
@@ -166,7 +168,7 @@ def _run_script(recorded: Recorded, given: str | None) -> str:
     """The run script: the one given; else the recorded one or the project's of that name, what is unchanged first."""
     then, sha256 = Path(recorded.spec.run_model_file), recorded.extra("run_script_sha256")
     own = project_file(f"scripts/{then.name}")
-    places = [Path(given).expanduser().resolve()] if given else [path for path in (then, own) if path.is_file()]
+    places = [expanded(given).resolve()] if given else [path for path in (then, own) if path.is_file()]
     if not places:
         raise UsageError(f"the run script {then} is not here", "give it with --run-model-file")
     return str(next((path for path in places if provenance.file_sha256(path) == sha256), places[0]))
@@ -196,4 +198,4 @@ def _image_name(recorded: Recorded) -> str:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().resolve())
+    return str(expanded(path).resolve())

@@ -98,8 +98,9 @@ def _end(recorded: Recorded) -> Iterator[Unlike]:
     schedule, count = recorded.spec.config.schedule, (recorded.record.perf_data or {}).get("count")
     if schedule.until_ci is not None or schedule.max_time_s is not None:
         yield Unlike("number of steps", shown(count), "whenever --until-ci or --max-time ends it")
-    if times := recorded.extra("resumed_utc"):
-        yield Unlike("attempts", f"resumed {len(times)} times", "one, without interruption")
+    if isinstance(times := recorded.extra("resumed_utc"), list) and times:
+        resumed = "once" if len(times) == 1 else f"{len(times)} times"
+        yield Unlike("attempts", f"resumed {resumed}", "one, without interruption")
 
 
 def _if_other(field: str, then: Any, here: Any, refused: bool = False) -> Iterator[Unlike]:

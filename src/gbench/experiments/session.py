@@ -9,24 +9,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
-from gbench.errors import UsageError
+from gbench.errors import RecordError, UsageError
 from gbench.experiments.ratio import Ratio
 from gbench.files import make_folder, write_atomically
+from gbench.reading import read_text
 from gbench.settings.catalog import first_problem
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import Frozen, RunSpec
 
 NAME = "ab.json"
 Side = Literal["A", "B"]
+MetricName = Literal[
+    "throughput", "latency-p95", "memory", "energy"
+]  # of compare/metrics.py those that any run may have
 ORDER: tuple[Side, ...] = ("A", "B", "B", "A")
 
 
 class Asked(Frozen):
     """What ends a session. until_ci: half-width of the ratio's 95 % interval, a share of 1; max_time_s: of its runs."""
 
-    metric: str
+    metric: MetricName
     until_ci: float = Field(gt=0, lt=1)
     max_blocks: PositiveInt
     max_time_s: PositiveFloat | None
@@ -40,8 +44,8 @@ class SessionRun(Frozen):
     run_id: str
     run_dir: str
     record: str
-    figure: float
-    wall_s: float
+    figure: float = Field(gt=0, allow_inf_nan=False)  # it has a logarithm
+    wall_s: NonNegativeFloat
     used: bool = True
 
 
@@ -53,8 +57,8 @@ class Session(Frozen):
     started_utc: str
     command_line: str
     asked: Asked
-    files: dict[Side, str]
-    specs: dict[Side, RunSpec]
+    files: dict[Side, str] = Field(min_length=2)
+    specs: dict[Side, RunSpec] = Field(min_length=2)
     differences: tuple[str, ...]
     runs: tuple[SessionRun, ...] = ()
     ratio: Ratio | None = None  # of the blocks that are whole, for readers of the file
@@ -107,8 +111,8 @@ def read_session(folder: Path) -> Session:
     """The session of a folder. Raises UsageError: there is none, or it is broken."""
     path = folder / NAME
     try:
-        return Session.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read", "give the folder of a session of gbench ab") from error
+        return Session.model_validate_json(read_text(path, "give the folder of a session of gbench ab"))
+    except RecordError as error:
+        raise UsageError(error.what, error.hint) from error
     except ValidationError as error:
         raise UsageError(f"{path} is broken: {first_problem(error)}", "begin a new session") from error

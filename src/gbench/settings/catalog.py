@@ -6,10 +6,10 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 
-from gbench.errors import UsageError
+from gbench.errors import RecordError, UsageError
+from gbench.reading import NO_YAML, line_of, load_yaml, read_text, why_of
 from gbench.settings.spec import (
     AlarmConfig,
     DataConfig,
@@ -24,6 +24,7 @@ from gbench.settings.spec import (
 )
 
 UNTOLD = ("missing", "extra_forbidden", "too_short", "json_invalid")  # problems of which the value says no more
+MOST_SHOWN = 100  # characters of a value that is wrong
 
 
 class RecipeFile(Frozen):
@@ -92,9 +93,11 @@ def load_model(model: str, config_dir: Path) -> ModelFile:
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
         raise UsageError(f"MODEL {model!r} is not in {config_dir}", f"{hint} `gbench models` lists them")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} can't be read ({one_line(error)})", "mend the file") from error
+        values = load_yaml(read_text(path, "mend the file"))
+    except RecordError as error:
+        raise UsageError(error.what, error.hint) from error
+    except NO_YAML as error:
+        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "mend the file") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no mapping", "see the project's configs/ for the form")
     try:
@@ -131,10 +134,11 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
             hint = f"did you mean {near[0]}?" if near else "`gbench models MODEL` lists the keys"
             raise UsageError(f"--set: there is no setting {key!r}", hint)
         try:
-            place[leaf] = yaml.safe_load(text)
+            place[leaf] = load_yaml(text)
+        except NO_YAML as error:
+            raise UsageError(f"--set {key}: {text!r} is not YAML ({why_of(error)})", "quote it") from error
+        try:
             ModelConfig(**values)
-        except yaml.YAMLError as error:
-            raise UsageError(f"--set {key}: {text!r} is not YAML", "quote it") from error
         except ValidationError as error:
             raise UsageError(
                 f"--set {first_problem(error)}", "`gbench models MODEL` shows the values in use"
@@ -147,9 +151,17 @@ def first_problem(error: ValidationError | TypeError) -> str:
     if isinstance(error, TypeError):
         return one_line(error)
     problem = error.errors()[0]
+    if problem["type"] == "json_invalid":  # whose input is the whole text
+        return f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
     field = ".".join(str(part) for part in problem["loc"])
-    value = "" if problem["type"] in UNTOLD else f", not {problem['input']!r}"
+    value = "" if problem["type"] in UNTOLD else f", not {_short(problem['input'])}"
     return f"{field}{': ' if field else ''}{problem['msg'][0].lower()}{problem['msg'][1:]}{value}"
+
+
+def _short(value: Any) -> str:
+    """A value, of which a long one's beginning is enough to find it by."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def one_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gbench.errors import UsageError
-from gbench.paths import project_file
+from gbench.paths import expanded, project_file
 from gbench.settings.catalog import override
 from gbench.settings.resolve import (
     DEVICES,
@@ -172,4 +172,4 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
 
 
 def _absolute(variable: str, value: str) -> str:
-    return str(Path(value).expanduser().resolve()) if variable in PATHS else value
+    return str(expanded(value).resolve()) if variable in PATHS else value

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from gbench.errors import UsageError
-from gbench.paths import project_file
+from gbench.paths import expanded, project_file
 from gbench.settings.catalog import ModelFile, load_model, override
 from gbench.settings.quantities import problem_of_variable
 from gbench.settings.spec import VARIABLE_FIELDS, Device, ModelConfig, Precision, Recipe, RunnerName, RunSpec
@@ -117,7 +117,7 @@ class _Values:
         text = self.get(variable, config, default)
         if self.origins[variable] in ("config", "default"):
             return project_file(text)
-        path = Path(text).expanduser()
+        path = expanded(text)
         successor = LAUNCH_SH_FILES.get(path.as_posix().removeprefix("./"))
         if successor and not path.exists():
             self.origins[variable] += f": launch.sh's {text}, here {successor}"
@@ -170,14 +170,14 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         dockerfile=str(values.path("DOCKERFILE", model_file.dockerfile, "")),
         from_image=request.from_image,
         dataset=values.get("DATASETS", model_file.dataset, ""),
-        datasets_dir=str(Path(values.get("DATASETS_DIR", None, DEFAULT_DATASETS_DIR)).expanduser().resolve()),
+        datasets_dir=str(expanded(values.get("DATASETS_DIR", None, DEFAULT_DATASETS_DIR)).resolve()),
         dataset_subdir="",
-        cndb_dir=str(Path(values.get("CNDB_DIR", None, DEFAULT_CNDB_DIR)).expanduser().resolve()),
+        cndb_dir=str(expanded(values.get("CNDB_DIR", None, DEFAULT_CNDB_DIR)).resolve()),
         code_link=code_link,
         run_model_file=str(run_script),
         config_dir=str(config_dir),
-        results_dir=str(Path(request.results_dir).expanduser().resolve()),
-        logs_dir=str(Path(request.logs_dir).expanduser().resolve()),
+        results_dir=str(expanded(request.results_dir).resolve()),
+        logs_dir=str(expanded(request.logs_dir).resolve()),
         command_line=request.command_line,
         cache_dir=cache_dir,
         cache_limit_gib=request.cache_limit_gib,
@@ -214,7 +214,7 @@ def cache_dir_of(given: str | None, environ: Mapping[str, str]) -> tuple[str, st
         chosen, origin = Path(environ["XDG_CACHE_HOME"], "gbench"), "variable XDG_CACHE_HOME"
     else:
         chosen, origin = Path("~/.cache/gbench"), "default"
-    return str(chosen.expanduser().resolve()), origin
+    return str(expanded(chosen).resolve()), origin
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:

@@ -15,16 +15,26 @@ the variable, then configs/MODEL.yaml, then the default. Relative paths are thos
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from gbench.errors import RecordError, UsageError
-from gbench.reading import NO_YAML, line_of, load_yaml, read_text, repeated_key, why_of
+from gbench.reading import NO_YAML, line_of, load_yaml, read_text, repeated_key, whole_numbers, why_of
 from gbench.settings import quantities
 from gbench.settings.catalog import first_problem
 from gbench.settings.quantities import SHARE, SPAN, VARIABLE_OF
@@ -33,6 +43,7 @@ from gbench.settings.spec import DataSource, Device, Frozen, Precision, RunnerNa
 
 MOST_BYTES = 1 << 20
 BY_KEY = ("set", "env")  # mappings that one laid over another adds to
+PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 HINT = "docs/ab.md shows a whole one"
 
 
@@ -113,6 +124,14 @@ class SpecFile(Frozen):
     results: str = "results"
     logs: str = "logs"
 
+    @field_validator("*")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        """YAML can say what no command line and no path can."""
+        if isinstance(value, str) and "\0" in value:
+            raise PydanticCustomError("nul", "input should hold no NUL")
+        return value
+
     def request(self, command_line: str) -> Request:
         """The same as the command line's."""
         return Request(
@@ -169,7 +188,8 @@ def read_mapping(path: Path, beside: Collection[str] = (), hint: str = HINT) -> 
         beside: keys that the file may have beside those of a spec file. hint: what shows such a file.
 
     Raises:
-        UsageError: it is not there, no file, too large, no YAML mapping, or a key is unknown or given twice.
+        UsageError: it is not there, no file, too large, no YAML mapping, a key is unknown or given twice, or a number
+            is another one to YAML.
     """
     try:
         if path.is_file() and path.stat().st_size > MOST_BYTES:
@@ -177,6 +197,7 @@ def read_mapping(path: Path, beside: Collection[str] = (), hint: str = HINT) -> 
         text = read_text(path, hint)
         values = load_yaml(text)
         repeated = repeated_key(text)
+        odd = next((one for one in whole_numbers(text) if _is_odd(*one)), None)
     except RecordError as error:
         raise UsageError(error.what, error.hint) from error
     except NO_YAML as error:
@@ -185,8 +206,15 @@ def read_mapping(path: Path, beside: Collection[str] = (), hint: str = HINT) -> 
         raise UsageError(f"{path} is not a mapping of keys to values", hint)
     if repeated:
         raise UsageError(f"{path}: {repeated} is there twice", "leave one of the two out")
+    if odd:
+        raise UsageError(f"{path}: {odd[0]}: {odd[1]} is another number to YAML", "write it plainly, or text in quotes")
     require_known(values, str(path), beside)
     return values
+
+
+def _is_odd(key: str, number: str) -> bool:
+    """Whether YAML has another number than who wrote 0123, 1_000 or 12:30. What `set` holds is YAML, as --set."""
+    return not key.startswith("set.") and not PLAIN_NUMBER.fullmatch(number)
 
 
 def require_known(values: Mapping[Any, Any], where: str, beside: Collection[str] = ()) -> None:
