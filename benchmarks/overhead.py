@@ -83,14 +83,14 @@ class Switched(Trainer):
 
     def block(self, on: bool, writer: StepWriter, sampler: psutil.Process) -> Seconds:
         """What a step takes, over one epoch."""
-        self.on, self.clock = on, clock_for(self.ranks.device) if on else NoClock()
+        self.on, self.unread.clock = on, clock_for(self.ranks.device) if on else NoClock()
         if on:
             sampler.resume()
         else:
             sampler.suspend()
         before, self.batches = self.step, 0
         self.read_at = self.step + len(self.loader)
-        self.clock.start()
+        self.unread.clock.start()
         start_s, processor_s = time.perf_counter(), time.process_time()
         self.run_epoch(writer)
         if self.ranks.device.type == "cuda":

@@ -22,9 +22,9 @@ from rows import Row, json_option, report
 from torch import Tensor
 
 from gbench.pix2pix import determinism, precision
+from gbench.pix2pix.build import build_model
 from gbench.pix2pix.networks import build_networks
 from gbench.pix2pix.ranks import Ranks
-from gbench.pix2pix.train import build_model
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
 

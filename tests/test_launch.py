@@ -443,3 +443,10 @@ def test_a_dry_run_shows_the_exact_command_and_starts_nothing(
     assert plan["spec"]["config"]["network"]["ngf"] == 4
     assert plan["origins"]["network.ngf"] == "option"
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_dry_run_of_several_runs_says_how_many(gbench: Gbench, small_launch: list[str]) -> None:
+    run = ["launch", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, "--seed", "7", "--dry-run"]
+    assert gbench(*run, "--json", "--repeats", 3).json["seeds"] == [7, 7, 7]
+    assert gbench(*run, "--repeats", 2).out.startswith("# 2 runs, one after the other, with seeds 7, 7; the first:")
+    assert "seeds" not in gbench(*run, "--json").json

@@ -20,7 +20,6 @@ from gbench.settings.spec import DataConfig, Frozen, NetworkConfig
 
 NAME = "evaluation.json"
 FINAL = Path("evaluations") / "final"  # below a convergence run's folder: the evaluation that it ends with
-KINDS = ("real_A", "fake_B", "real_B")  # what is shown of each pair, by upstream's labels
 
 
 class Metric(NamedTuple):

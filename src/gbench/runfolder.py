@@ -37,7 +37,7 @@ from gbench.settings.catalog import first_problem
 from gbench.settings.spec import RunSpec
 
 VERSION = 1
-VISUALS = ("real_A", "fake_B", "real_B")  # the sample images of an epoch, in the order in which they are written
+VISUALS = ("real_A", "fake_B", "real_B")  # the images of a pair by upstream's labels, in the order shown
 FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
 Result = TypeVar("Result", bound=BaseModel)
 Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]

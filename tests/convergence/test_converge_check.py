@@ -109,7 +109,9 @@ def test_seeds_are_trained_and_judged_together(gbench: Gbench, small_launch: lis
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["learning_rates"] == [[pytest.approx(1e-4)] * 2, [0.0, 0.0]]
     assert gbench("converge", "--add-reference", folder, "--out", "own.yaml").code == 0
-    answer = gbench(*run, "--seed", 1, "--seeds", 2, "--reference", "own.yaml")
+    several = (*run, "--seed", 1, "--seeds", 2, "--reference", "own.yaml")
+    assert gbench(*several, "--dry-run").json["seeds"] == [1, 2]
+    answer = gbench(*several)
     seeds = [json.loads((Path(one["paths"]["run"]) / "spec.json").read_text())["seed"] for one in answer.json["runs"]]
     assert seeds == [1, 2]
     assert answer.json["verdict"]["runs"] == [one["paths"]["run"] for one in answer.json["runs"]]

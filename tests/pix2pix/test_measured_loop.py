@@ -101,7 +101,7 @@ def waits(trainer: Watched, tmp_path: Path) -> set[int]:
         regions[-1].__exit__(None, None, None)
         begin()
 
-    trainer.clock = Clock(trainer.ranks.device, begin, end)
+    trainer.unread.clock = Clock(trainer.ranks.device, begin, end)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         trainer.run()
         regions[-1].__exit__(None, None, None)
@@ -122,7 +122,7 @@ def writes(trainer: Watched) -> set[int]:
         values = dict(line.split(": ") for line in THREAD_IO.read_text().splitlines())
         counts.append(int(values["syscw"]))
 
-    trainer.clock = Clock(trainer.ranks.device, count, count)
+    trainer.unread.clock = Clock(trainer.ranks.device, count, count)
     trainer.run()
     assert any(counts[step + 1] > counts[step] for step in trainer.busy_after if step + 1 < len(counts))  # it can see
     return {
@@ -178,7 +178,7 @@ def test_between_readings_nothing_waits_for_the_gpu(make_spec: MakeSpec, facades
     def run(fault: Fault | None = None) -> None:
         spec = make_spec(device="cuda", steps=20, settings=(NOT_A_LINE,))
         trainer = Unguarded(spec, facades, ranks, fault)
-        clock = trainer.clock = Clock(ranks.device, lambda: None, lambda step: None)
+        clock = trainer.unread.clock = Clock(ranks.device, lambda: None, lambda step: None)
         ready = clock.batch_ready
         clock.batch_ready = lambda: (guard(), ready())[1]  # type: ignore[method-assign]
         try:
@@ -209,7 +209,7 @@ def growth(spec: RunSpec, data_dir: Path, leaks: bool) -> tuple[int, int]:
     dist.init_process_group("gloo", f"file://{spec.results_dir}-{spec.run_id}", rank=0, world_size=1)
     ranks = Ranks(0, 1, torch.device("cpu"))
     trainer = Watched(spec, data_dir, ranks, (lambda losses: kept.append(torch.zeros(2048))) if leaks else None)
-    trainer.clock = Clock(ranks.device, lambda: None, weigh)
+    trainer.unread.clock = Clock(ranks.device, lambda: None, weigh)
     trainer.run()
     (first, before), (last, after) = sizes
     return after - before, last - first

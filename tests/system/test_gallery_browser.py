@@ -11,8 +11,8 @@ from browser import Browser
 from PIL import Image
 
 from evaluations import evaluation_of
-from gbench.evaluation import KINDS
 from gbench.reports.gallery import write_gallery
+from gbench.runfolder import VISUALS
 
 pytestmark = pytest.mark.system
 
@@ -37,7 +37,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def url(tmp_path: Path) -> str:
     (tmp_path / "images").mkdir()
     for name in FIGURES:
-        for kind in KINDS:
+        for kind in VISUALS:
             Image.fromarray(np.full((16, 16, 3), 128, np.uint8)).save(tmp_path / "images" / f"{name}_{kind}.png")
     return write_gallery(evaluation_of(FIGURES), tmp_path / "gallery.html").as_uri()
 

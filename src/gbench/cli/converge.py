@@ -95,7 +95,8 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         reference = verdict.reference_of(asked, resolved.spec) if asked.judges_own else None
         if dry_run:
             planned = replace(resolved, spec=probe_of(resolved.spec)) if estimate else resolved
-            show_plan(planned, rebuild, as_json, views)
+            first = resolved.spec.seed
+            show_plan(planned, rebuild, as_json, views, [first + number for number in range(asked.seeds or 0)])
             return
         if estimate:
             print_estimate(*probe(resolved.spec, os.environ, Terminal(quiet), rebuild, views), as_json)

@@ -44,7 +44,7 @@ def launch(**given: Any) -> None:
     )
     resolved = resolved_of(given, os.environ)
     if dry_run:
-        show_plan(resolved, rebuild, as_json)
+        show_plan(resolved, rebuild, as_json, seeds=[resolved.spec.seed] * repeats if repeats > 1 else ())
         return
     finished = []
     for number in range(repeats):

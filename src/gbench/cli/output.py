@@ -72,13 +72,21 @@ def print_json(values: Any) -> None:
     click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
 
 
-def print_plan(spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool) -> None:
-    """What a dry run says: every value and its origin, then the exact request."""
+def print_plan(
+    spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool, seeds: Sequence[int] = ()
+) -> None:
+    """What a dry run says: every value and its origin, then the exact request; of several runs, those of the first.
+
+    Args:
+        seeds: of all runs, where there are several.
+    """
     from gbench.settings.spec import VARIABLE_FIELDS
 
     if as_json:
-        print_json(plan_json(spec, origins, request))
+        print_json({**plan_json(spec, origins, request), **({"seeds": list(seeds)} if seeds else {})})
         return
+    if seeds:
+        click.echo(f"# {len(seeds)} runs, one after the other, with seeds {', '.join(map(str, seeds))}; the first:")
     values = spec.model_dump(mode="json")
     click.echo("# the resolved spec: value (origin)")
     for variable, value in spec.variables.items():

@@ -260,11 +260,13 @@ def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]
     return spec, make_runner(spec, os.environ, rebuild).describe()
 
 
-def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | None = None) -> None:
+def show_plan(
+    resolved: Resolved, rebuild: bool, as_json: bool, views: Views | None = None, seeds: Sequence[int] = ()
+) -> None:
     """What --dry-run says. Raises UsageError, as the run would, where DATABASE names none to upload to.
 
     Args:
-        views: what the run would be shown in.
+        views: what the run would be shown in. seeds: of the runs, one after the other, where there are several.
     """
     from gbench.cli.output import print_plan
 
@@ -274,4 +276,4 @@ def show_plan(resolved: Resolved, rebuild: bool, as_json: bool, views: Views | N
         origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
-    print_plan(spec, origins, request, as_json)
+    print_plan(spec, origins, request, as_json, seeds)

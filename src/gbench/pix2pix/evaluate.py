@@ -30,7 +30,7 @@ from gbench.pix2pix.networks import build_networks
 from gbench.pix2pix.perceptual import build_lpips, set_distances
 from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.weights import generator_weights, load_generator
-from gbench.runfolder import RunFolder
+from gbench.runfolder import VISUALS, RunFolder
 from gbench.settings.spec import RunSpec
 
 SAY_S = 1.0  # between lines of progress
@@ -117,7 +117,7 @@ class Evaluator:
                     "its training diverged: take an earlier checkpoint",
                 )
             three = map(to_levels, (real_A[place], fake_B[place], real_B[place]))
-            shown = dict(zip(evaluation.KINDS, three, strict=True))
+            shown = dict(zip(VISUALS, three, strict=True))
             for kind, levels in shown.items():
                 save_png(levels, self.images_dir / f"{name}_{kind}.png")
             metrics = image_metrics(fake_B[place], real_B[place])

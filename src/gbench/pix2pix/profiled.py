@@ -94,7 +94,9 @@ class Profiled(Trainer):
         self.steps, self.warmup = self.spec.profiling.steps, self.schedule.warmup_steps
         self.trace = self.folder.path / contract.trace_name(self.ranks.rank)
         device = self.ranks.device
-        self.clock = self.profiled = ProfiledClock(marks_for(device), device, self.warmup, self.steps, self.trace)
+        self.unread.clock = self.profiled = ProfiledClock(
+            marks_for(device), device, self.warmup, self.steps, self.trace
+        )
         mark_region(self.model.generator, "generator")
         mark_region(self.model.discriminator, "discriminator")
 

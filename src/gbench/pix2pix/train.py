@@ -11,7 +11,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -21,55 +21,26 @@ import torch
 from torch import Tensor
 
 from gbench.errors import RunFailed
-from gbench.lossline import loss_line
 from gbench.measure import environment
-from gbench.measure.clock import StepTime, clock_for
+from gbench.measure.clock import clock_for
 from gbench.measure.enough import Enough
 from gbench.measure.peak import Peak, measure_peak
 from gbench.pix2pix import checkpoint, determinism, precision, speed
 from gbench.pix2pix.affinity import read_back
+from gbench.pix2pix.build import build_model
 from gbench.pix2pix.data import Batch
 from gbench.pix2pix.images import ImageWriter
 from gbench.pix2pix.loading import open_loader
 from gbench.pix2pix.lookout import Lookout
-from gbench.pix2pix.model import Pix2Pix
-from gbench.pix2pix.networks import build_networks
 from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.schedule import build_scheduler, start_epoch
+from gbench.pix2pix.unread import Unread
 from gbench.pix2pix.work import main_convolution, work_per_image
 from gbench.runfolder import RunFolder, Step, StepWriter
 from gbench.settings.spec import RunSpec, ScheduleConfig
 
-
-def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
-    """The model on this rank's device: weights alike on every rank, dropout each rank's own."""
-    optim, switches = spec.config.optim, spec.config.speed
-    generator, discriminator = (speed.prepare(network, switches) for network in build_networks(spec))
-    determinism.seed_noise(spec.seed, ranks.rank)
-    return Pix2Pix(
-        ranks.wrap(generator, switches),
-        ranks.wrap(discriminator, switches),
-        optim.gan_mode,
-        optim.lambda_L1,
-        optim.lr,
-        (optim.beta1, optim.beta2),
-        autocast_dtype=precision.AUTOCAST[spec.precision],
-        adam=speed.adam_options(switches),
-    )
-
-
 MOST_AHEAD = 10  # steps to the next reading for each since the last one: a single step says little of those to come
 READ_S = 2.0  # at least so often the steps are read: a crash costs no more, and a request to stop waits no longer
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A step whose time and losses are still on the device. images: of this rank."""
-
-    step: int
-    epoch: int
-    images: int
-    losses: dict[str, Tensor]
 
 
 def planned_steps(schedule: ScheduleConfig, steps_per_epoch: int) -> int | None:
@@ -127,11 +98,9 @@ class Trainer:
         }
         if spec.config.measure.peak_seconds:
             self.facts["peak"] = asdict(self.measure_peak(spec.config.measure.peak_seconds))
-        self.clock = clock_for(ranks.device)
+        self.unread = Unread(clock_for(ranks.device), spec, ranks)
         self.step, self.epoch, self.batches = 0, 1, 0  # the epoch to go on in, and its batches that are done
         self.read_at = 1  # the step of the next reading, alike on every rank
-        self.unread: list[Unread] = []
-        self.times: list[StepTime] = []  # of the first of those, where a log line needed them already
         self.epoch_G_L1: list[float] = []
         self.learning_rates: list[list[float]] = []  # of G and D in each epoch, read back from their optimisers
         self.ended: str | None = None  # why, once it has
@@ -250,11 +219,11 @@ class Trainer:
             optimizers = self.model.optimizer_G, self.model.optimizer_D
             self.learning_rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
         self.loader.set_epoch(self.epoch, skip=self.batches)
-        self.clock.ask()
+        self.unread.clock.ask()
         batches: Iterator[Batch] = iter(self.loader)
         if self.step == (self.resumed_after or 0):
             batches = chain([next(batches)], batches)  # the clock starts with the first batch at hand
-            self.clock.start()
+            self.unread.clock.start()
             self.enough = Enough(
                 self.schedule.until_ci,
                 self.schedule.max_time_s,
@@ -265,69 +234,37 @@ class Trainer:
         images = self.batches * self.spec.batch_size
         device = self.ranks.device
         for real_A, real_B, _ in batches:
-            self.clock.batch_ready()
+            self.unread.clock.batch_ready()
             losses = self.train_step(real_A.to(device, non_blocking=True), real_B.to(device, non_blocking=True))
-            self.clock.step_done()
+            self.unread.clock.step_done()
             if self.schedule.images_every:
                 self.shown = real_A, real_B
             self.step += 1
             self.batches += 1
             images += len(real_A) * self.ranks.world_size
-            self.unread.append(Unread(self.step, self.epoch, len(real_A), losses))
+            self.unread.add(self.step, self.epoch, len(real_A), losses)
             if self.step == self.planned_steps:
                 self.ended = "all steps are done"
             says, due = self.step % self.schedule.print_every == 0, self.ended or self.step >= self.read_at
             line = self.line(images) if says else None
             if due:
                 self.read_steps(writer)
-            if (
-                line is not None and self.ranks.is_first
-            ):  # after the steps, where both are due: what shows it reads them
-                print(line, flush=True)
+            if line is not None and self.ranks.is_first:
+                print(line, flush=True)  # after the steps, where both are due: what shows it reads them
             if says or due:
-                self.clock.ask()
+                self.unread.clock.ask()
             if self.ended or self.stopped:
                 return
         if self.unread and self.schedule.checkpoint_every and self.epoch % self.schedule.checkpoint_every == 0:
             self.read_steps(writer)
 
     def line(self, images: int) -> str:
-        """Wait for the device, and give upstream's log line, with the losses of the whole batch.
-
-        Every rank must call it at the same step. No more is done here than the line needs: where lines are frequent,
-        what they cost is part of the figure.
-
-        Args:
-            images: of this epoch so far, over all devices.
-        """
-        last = self.unread[-1]
-        self.times += self.clock.read()
-        means = self.ranks.mean(torch.stack(list(last.losses.values()))).tolist()
-        taken = self.times[-1]
-        compute_s = (taken.step_s - taken.data_s - taken.between_s) / self.spec.batch_size
-        losses = dict(zip(last.losses, means, strict=True))
-        return loss_line(last.epoch, images, compute_s, taken.data_s, losses)
+        """The log line of this step; see `Unread.line`."""
+        return self.unread.line(images)
 
     def write_steps(self, writer: StepWriter) -> list[Step]:
         """Wait for the device, and write down the steps since the last reading; gives these steps."""
-        unread, self.unread = self.unread, []
-        times, self.times = [*self.times, *self.clock.read()], []
-        if not unread:
-            return []
-        names = tuple(unread[0].losses)
-        values = torch.stack([loss for step in unread for loss in step.losses.values()]).view(len(unread), -1)
-        steps = [
-            Step(
-                done.step,
-                done.epoch,
-                done.images,
-                **vars(taken),
-                warmup=done.step <= self.schedule.warmup_steps,
-                losses=dict(zip(names, row, strict=True)),
-            )
-            # the one copy from the device; a run that is stopped within a step may have a time more
-            for done, taken, row in zip(unread, times, values.tolist(), strict=False)
-        ]
+        steps = self.unread.read()
         writer.append(steps)
         return steps
 

@@ -21,10 +21,10 @@ from gbench.errors import GbenchError
 from gbench.measure import environment
 from gbench.measure.ratio import Ratio, ratio_of
 from gbench.pix2pix import determinism, precision, speed
+from gbench.pix2pix.build import build_model
 from gbench.pix2pix.graphed import WARM_UP
 from gbench.pix2pix.loading import open_loader
 from gbench.pix2pix.ranks import Ranks
-from gbench.pix2pix.train import build_model
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec, SpeedConfig
 from gbench.settings.speed import CANDIDATES, why_not, written

@@ -17,10 +17,11 @@ from dominate import document
 from dominate import tags as t
 from dominate.util import raw
 
-from gbench.evaluation import KINDS, METRICS, SET_METRICS, Evaluation, Image, Metric
+from gbench.evaluation import METRICS, SET_METRICS, Evaluation, Image, Metric
 from gbench.files import write_atomically
 from gbench.reports.style import CSS
 from gbench.reports.text import count, four, plain
+from gbench.runfolder import VISUALS
 
 SCRIPT = Path(__file__).with_name("gallery.js").read_text(encoding="utf-8")
 STYLE = CSS + Path(__file__).with_name("gallery.css").read_text(encoding="utf-8")
@@ -179,7 +180,7 @@ def _pair(found: Evaluation, place: int, rank: str) -> None:
                 for name, value in image.metrics.items():
                     t.div(t.dt(name), t.dd(_figure(value, METRICS[name].unit)))
         with t.div(cls="three"):
-            for kind, alt in zip(KINDS, _alternatives(image), strict=True):
+            for kind, alt in zip(VISUALS, _alternatives(image), strict=True):
                 source = quote(f"images/{image.name}_{kind}.png")
                 with t.figure():
                     t.a(t.img(src=source, alt=alt, loading="lazy", width=1, height=1), href=source)

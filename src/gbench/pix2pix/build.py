@@ -1,0 +1,26 @@
+"""The model of a run, as its spec has it."""
+
+from __future__ import annotations
+
+from gbench.pix2pix import determinism, precision, speed
+from gbench.pix2pix.model import Pix2Pix
+from gbench.pix2pix.networks import build_networks
+from gbench.pix2pix.ranks import Ranks
+from gbench.settings.spec import RunSpec
+
+
+def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
+    """The model on this rank's device: weights alike on every rank, dropout each rank's own."""
+    optim, switches = spec.config.optim, spec.config.speed
+    generator, discriminator = (speed.prepare(network, switches) for network in build_networks(spec))
+    determinism.seed_noise(spec.seed, ranks.rank)
+    return Pix2Pix(
+        ranks.wrap(generator, switches),
+        ranks.wrap(discriminator, switches),
+        optim.gan_mode,
+        optim.lambda_L1,
+        optim.lr,
+        (optim.beta1, optim.beta2),
+        autocast_dtype=precision.AUTOCAST[spec.precision],
+        adam=speed.adam_options(switches),
+    )
