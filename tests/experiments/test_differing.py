@@ -19,14 +19,14 @@ def test_other_work_comes_first(make_spec: Callable[..., RunSpec]) -> None:
         batch_size=8,
         precision="BF16",
         env={"OMP_NUM_THREADS": "2"},
-        settings=("data.workers=1", "data.crop_size=36", "optim.beta1=0.9"),
-    )
+        settings=("data.workers=1", "data.source=cached", "data.crop_size=36", "optim.beta1=0.9"),
+    ).model_copy(update={"datasets_dir": "/elsewhere"})
     found = spec_differences(make_spec(), other)
     assert {one.field for one in found if one.work} == {
         *("batch_size", "precision", "config.data.crop_size", "config.optim.beta1")
     }
     assert [one.field for one in found if not one.work] == [
-        *("config.data.workers", "omp_num_threads", "env.OMP_NUM_THREADS")
+        *("config.data.workers", "config.data.source", "datasets_dir", "omp_num_threads", "env.OMP_NUM_THREADS")
     ]
     assert [one.work for one in found] == sorted((one.work for one in found), reverse=True)
     texts = list(map(str, found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import shutil
 from collections.abc import Callable
@@ -13,12 +14,16 @@ import yaml
 from support import Answer
 
 from drawn_records import PLAIN
+from gbench import provenance
 from gbench.cndb.record import checked
 from gbench.errors import InfrastructureError, UsageError
 from gbench.experiments.recorded import Recorded
-from gbench.experiments.replay import Redirect, plan, require_meaningful
+from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
+from gbench.paths import project_file
+from gbench.runfolder import RunFolder
 from gbench.runners import engine
 from gbench.settings.spec import RunSpec
+from run_folders import write_run
 
 SCRIPT = """
 echo "network:mine, batch size:$BATCH_SIZE, device count:$DEVICE_COUNT, dpf mode:Single, precision:$PRECISION, \
@@ -150,6 +155,71 @@ def test_a_deterministic_run_has_the_same_losses_again(
     assert text.code == 0 and "# the exact request; nothing was started" in text.out
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({}, "losses of 12 steps equal to the last digit"),
+        ({5: 2.0000000000000004}, "losses differ from step 5 on"),
+        ({12: math.nan}, "losses differ from step 12 on"),
+    ],
+)
+def test_from_which_step_on_losses_differ(make_spec: Callable[..., RunSpec], other: Any, said: str) -> None:
+    """One that diverged in step 3 has the same NaN again."""
+
+    def folder(losses: dict[int, float]) -> RunFolder:
+        return write_run(make_spec(), losses=lambda step: {"G_L1": losses.get(step, math.nan if step == 3 else 2.0)})
+
+    assert losses_said(folder({}), folder(other)) == said
+
+
+def test_without_steps_there_is_nothing_to_say(make_spec: Callable[..., RunSpec]) -> None:
+    assert losses_said(write_run(make_spec()), write_run(make_spec(), steps=0)) is None
+
+
+def test_what_of_the_other_machine_is_not_here_is_the_projects_own(
+    make_spec: Callable[..., RunSpec], tmp_path: Path
+) -> None:
+    gone = {"run_model_file": "/gone/pt-pix2pix.sh", "dockerfile": "/gone/Dockerfile", "config_dir": "/gone/configs"}
+    spec = make_spec().model_copy(update={**gone, "dataset_subdir": "elsewhere"})
+    environ = {"CNDB_DIR": str(tmp_path / "mine"), "CUDA_VISIBLE_DEVICES": "1"}
+    replay = plan(recorded_with(spec), Redirect(), environ, rebuild=False, allowed=())
+    here = replay.spec
+    own = [str(project_file(name)) for name in ("scripts/pt-pix2pix.sh", "Dockerfile", "configs")]
+    assert [here.run_model_file, here.dockerfile, here.config_dir] == own
+    assert (here.cndb_dir, here.dataset_subdir, here.cuda_visible_devices) == (str(tmp_path / "mine"), "", None)
+    origins = replay.resolved.origins
+    assert {origins[name] for name in ("RUN_MODEL_FILE", "DOCKERFILE", "CONFIG", "CNDB_DIR")} == {"this machine"}
+    assert {origins[name] for name in ("seed", "network.ngf", "DATASETS")} == {"record"}
+    cuda = recorded_with(spec.model_copy(update={"device": "cuda"}))
+    assert plan(cuda, Redirect(), environ, rebuild=False, allowed=()).spec.cuda_visible_devices == "1"
+
+
+def test_the_run_script_is_the_one_that_was_recorded(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
+    """That of the recorded path where it is unchanged; else the project's of that name, if that is it."""
+    own, there = project_file("scripts/pt-pix2pix.sh"), tmp_path / "pt-pix2pix.sh"
+    spec = make_spec().model_copy(update={"run_model_file": str(there)})
+    for text, sha256, chosen in (
+        (own.read_text(), provenance.file_sha256(own), there),
+        ("changed", provenance.file_sha256(own), own),
+        ("changed", "c0ffee", there),
+    ):
+        there.write_text(text)
+        recorded = recorded_with(spec, run_script_sha256=sha256)
+        assert plan(recorded, Redirect(), {}, rebuild=False, allowed=()).spec.run_model_file == str(chosen)
+
+
+def test_a_record_that_contradicts_itself_is_refused(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec().model_copy(update={"batch_size": 5, "device_count": 2})
+    with pytest.raises(UsageError, match="BATCH_SIZE 5"):
+        plan(recorded_with(spec), Redirect(), {}, rebuild=False, allowed=())
+
+
+def recorded_with(spec: RunSpec, **extra: Any) -> Recorded:
+    """A drawn record of a run by `spec`."""
+    values = {**PLAIN, "soft_info": None, "hard_info": None, "extra": {"run_id": "R1", **extra}}
+    return Recorded("record.yaml", checked(values, "a drawn record"), spec)
+
+
 class Engine:
     """A Docker engine that has some images."""
 
@@ -166,7 +236,7 @@ class Engine:
 
 @pytest.fixture
 def in_a_container(make_spec: Callable[..., RunSpec]) -> Recorded:
-    spec = make_spec(runner="docker")
+    spec = make_spec(runner="docker", from_image="registry.example/base:1")
     soft = {"name": "gbench:pix2pix-0123", "image_id": IMAGE_ID, "image_digests": ["registry.example/gbench@sha256:cd"]}
     record = checked({**PLAIN, "soft_info": soft, "hard_info": None, "extra": {"run_id": "R1"}}, "a drawn record")
     return Recorded("record.yaml", record, spec)
@@ -176,7 +246,7 @@ def in_a_container(make_spec: Callable[..., RunSpec]) -> Recorded:
 def test_the_recorded_image_is_what_runs(in_a_container: Recorded, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(engine, "connect", lambda: Engine(name))
     replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
-    assert (replay.spec.image, replay.image_may_differ) == (IMAGE_ID, True)
+    assert (replay.spec.image, replay.spec.from_image, replay.image_may_differ) == (IMAGE_ID, None, True)
     require_meaningful(replay, ())
     assert replay.comparable(["run_script"]) == ["image"]
 

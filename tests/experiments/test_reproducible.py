@@ -92,6 +92,7 @@ def test_nothing_is_told_where_all_is_alike(as_here: Any, device: str) -> None:
         ({"hard": {"cpu": {"threads": 999}}}, "hardware threads", False),
         ({"hard": {"dev": {"A100": 8}}, "device": "cuda"}, "device", True),
         ({"until_ci": 0.01, "max_time_s": 60.0}, "number of steps", False),
+        ({"max_time_s": 60.0}, "number of steps", False),
     ],
 )
 def test_each_thing_is_told(as_here: Any, changes: dict[str, Any], field: str, refused: bool) -> None:
@@ -128,6 +129,19 @@ def test_fewer_cards_and_none(as_here: Any) -> None:
 
 def test_a_local_run_on_other_versions_but_in_an_image_on_its_own(as_here: Any) -> None:
     assert told(*as_here(soft={"pytorch_version": "1.0"}, runner="docker")) == {}
+
+
+def test_another_runner_and_other_cards_shown(as_here: Any) -> None:
+    recorded, spec = as_here(device="cuda")
+    spec = spec.model_copy(update={"cuda_visible_devices": "0"})
+    shown = Recorded(recorded.source, recorded.record, spec.model_copy(update={"cuda_visible_devices": "1"}))
+    assert list(told(shown, spec)) == ["CUDA_VISIBLE_DEVICES"]
+    assert list(told(recorded, spec.model_copy(update={"runner": "docker"}))) == ["runner"]
+
+
+def test_what_would_be_refused_comes_first(as_here: Any) -> None:
+    found = told(*as_here(extra={"run_script_sha256": "c0ffee"}, hard={"cpu": {"name": "Drawn CPU"}}))
+    assert list(found) == ["device", "run_script"]
 
 
 def test_an_own_run_script_is_the_work(as_here: Any) -> None:
