@@ -110,6 +110,16 @@ def test_cells_that_were_not_steady_are_named(sweep_of: Any) -> None:
     assert "NOT STEADY, give more --steps: FP32, 1 device, batch 8; FP32, 2 devices, batch 4" in notes(sweep, rows)
 
 
+def test_cells_that_ran_on_other_data_are_named(sweep_of: Any) -> None:
+    folder, sweep = sweep_of({(4, 1): 0.1}, data={"source": "real", "because": "the cache is full"})
+    sweep.cells[0].place.data = "cached"
+    rows = rows_of(folder, sweep)
+    assert cells(rows)[1][1] == "real"
+    assert "NOT READ AS ASKED FOR, the log says why: FP32, 1 device, batch 4, cached data: real" in notes(sweep, rows)
+    sweep.cells[0].place.data = "real"
+    assert not any(note.startswith("NOT READ") for note in notes(sweep, rows))
+
+
 def test_mfu_is_of_the_data_sheet_where_all_have_one_and_else_of_what_was_measured(sweep_of: Any) -> None:
     folder, sweep = sweep_of({(4, 1): 0.1}, peak=PEAK, device="V100-PCIE-32GB")
     (row,) = rows = rows_of(folder, sweep)

@@ -161,6 +161,11 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
             f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
             f"MFU: share of {peak}, in the precision of the run{own}",
         ]
+    others = [
+        f"{cell.place}: {row.data}" for cell, row in zip(sweep.cells, rows, strict=True) if row.data != cell.place.data
+    ]
+    if others:
+        said.append(f"NOT READ AS ASKED FOR, the log says why: {'; '.join(others)}")
     restless = [str(cell.place) for cell, row in zip(sweep.cells, rows, strict=True) if row.steady is False]
     if restless:
         said.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
