@@ -61,6 +61,12 @@ def test_a_switch_that_cant_act_is_refused(
             make_spec(settings=settings, **changes)
 
 
+@pytest.mark.parametrize("threads", ["0", "1000000000"])
+def test_a_number_of_threads_that_no_machine_has_is_refused(make_spec: MakeSpec, threads: str) -> None:
+    with pytest.raises(UsageError, match=f"--set speed.threads: .*, not {threads}"):
+        make_spec(settings=(f"speed.threads={threads}",))
+
+
 def test_every_switch_but_threads_is_a_candidate_somewhere(make_spec: MakeSpec) -> None:
     on_gpus = [make_spec(device="cuda", device_count=count) for count in (1, 2)]
     tried = {key for spec in on_gpus for one in CANDIDATES if why_not(spec, SpeedConfig(**one)) is None for key in one}

@@ -141,10 +141,12 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
 
 
 def first_problem(error: ValidationError | TypeError) -> str:
-    """The first complaint of a validation, as `field: what is wrong with the value`."""
+    """The first complaint of a validation, as `field: what is wrong with the value`; of a text that is no JSON, that."""
     if isinstance(error, TypeError):
         return one_line(error)
     problem = error.errors()[0]
+    if problem["type"] == "json_invalid":
+        return f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
     field = ".".join(str(part) for part in problem["loc"])
     value = "" if problem["type"] in ("missing", "extra_forbidden") else f", not {problem['input']!r}"
     return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}{value}"
