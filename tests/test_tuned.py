@@ -103,7 +103,10 @@ def test_the_latest_tuning_counts(make_spec: MakeSpec) -> None:
     [
         ({"speed": {"adam": "quick"}}, r"can't be read \(speed.adam.*not 'quick'\)"),
         ({"version": 2}, r"can't be read \(version: .*not 2\)"),
-        ({"speed": {"cuda_graph": True}}, r"not what a tuning for this run has left \(speed.cuda_graph needs a GPU, .*\)"),
+        (
+            {"speed": {"cuda_graph": True}},
+            r"not what a tuning for this run has left \(speed.cuda_graph needs a GPU, .*\)",
+        ),
         ({"key": {}}, r"not what a tuning for this run has left \(its key is another one\)"),
         (None, r"can't be read \(invalid JSON: .*\)"),
     ],

@@ -168,8 +168,12 @@ def test_a_switch_that_fails_on_one_rank_alone_ends_the_tuning_with_that_ranks_s
     spec = make_spec(data_source="synthetic", device_count=2)
     spec = spec.model_copy(update={"tuning": TuningConfig(max_time_s=1.0)})
     RunFolder.create(spec)
-    with pytest.raises(mp.ProcessRaisedException, match="(?s)Process 0 .*closed by peer"):  # what it waited for has gone
+    with pytest.raises(
+        mp.ProcessRaisedException, match=r"(?s)Process 0 .*closed by peer"
+    ):  # nobody is left to wait for
         mp.spawn(_tune_as, (spec, facades), nprocs=2)
     (said,) = spec.run_dir.glob("rank*.txt")
     assert said.name == "rank1.txt"
-    assert said.read_text().startswith("speed.channels_last=true failed on rank 1 and not on all: no room on its disk; ")
+    assert said.read_text().startswith(
+        "speed.channels_last=true failed on rank 1 and not on all: no room on its disk; "
+    )

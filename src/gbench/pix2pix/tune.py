@@ -102,7 +102,9 @@ class Tuner:
         self.batch = [real_A, real_B]
         self.threads = torch.get_num_threads()
         # for what ranks say of a switch: not that of the gradients, which the others may be exchanging
-        self.apart = dist.new_group(backend="gloo", timeout=timedelta(seconds=ALONE_S))
+        apart = dist.new_group(backend="gloo", timeout=timedelta(seconds=ALONE_S))
+        assert isinstance(apart, dist.ProcessGroup), "all ranks are in it"
+        self.apart = apart
 
     def candidates(self) -> list[dict[str, Any]]:
         """The changes to try here, in order."""

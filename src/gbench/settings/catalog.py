@@ -141,7 +141,7 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
 
 
 def first_problem(error: ValidationError | TypeError) -> str:
-    """The first complaint of a validation, as `field: what is wrong with the value`; of a text that is no JSON, that."""
+    """The first complaint of a validation, as `field: what is wrong with the value`, or that a text is no JSON."""
     if isinstance(error, TypeError):
         return one_line(error)
     problem = error.errors()[0]

@@ -37,7 +37,8 @@ def require_known(spec: RunSpec) -> None:
             raise UsageError(f"{what}: upstream's train.py has no such mode", f"take {instead}")
     if config.schedule.max_steps is None or config.schedule.max_steps < FEWEST_STEPS:
         raise UsageError(
-            f"upstream's train.py needs a number of steps here, at least {FEWEST_STEPS}", "give --steps, e.g. --steps 60"
+            f"upstream's train.py needs a number of steps here, at least {FEWEST_STEPS}",
+            "give --steps, e.g. --steps 60",
         )
 
 

@@ -95,7 +95,8 @@ def _with_times(lines: list[Timed]) -> list[Timed]:
         line = timed.line
         if not all(math.isfinite(one) and one >= 0 for one in (line.compute_s, line.data_s)):
             raise RunFailed(
-                f"the log line of step {number} says time: {line.compute_s:g}, data: {line.data_s:g}, which no step takes",
+                f"the log line of step {number} says time: {line.compute_s:g}, data: {line.data_s:g}, "
+                "which no step takes",
                 "see whether this machine's clock is being set, and run again",
             )
     return lines
