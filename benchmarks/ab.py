@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from command import at_least_one, run
 
 from gbench.experiments.ratio import Ratio
 
@@ -50,7 +51,7 @@ CASES: tuple[tuple[str, float, Drift], ...] = (
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=4000, help="sessions a cell")
+    parser.add_argument("--draws", type=at_least_one, default=4000, help="sessions a cell")
     draws = parser.parse_args().draws
     print("| runs vary by | " + " | ".join(f"{100 * sd:g} %" for sd in RUN_SDS) + " |")
     print("|" + "---|" * (len(RUN_SDS) + 1))
@@ -70,4 +71,4 @@ def cell(one: Callable[[np.random.Generator], Ratio], draws: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -27,6 +27,7 @@ from itertools import islice
 from pathlib import Path
 
 from cndb_rows import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn
+from command import at_least_one, run
 from rows import Row, json_option, report
 from sqlalchemy import Engine, delete, func, insert, select, text
 
@@ -208,9 +209,9 @@ def databases(uri: str | None, folder: Path) -> Iterator[dict[str, DatabaseConfi
 def main() -> None:
     """Fill the databases, and print what submitting and the queries took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3, help="of each query; the median is shown")
-    parser.add_argument("--rounds", type=int, default=10, help=f"of {A_ROUND} records submitted, and of lists")
+    parser.add_argument("--records", type=at_least_one, default=100_000)
+    parser.add_argument("--repeats", type=at_least_one, default=3, help="of each query; the median is shown")
+    parser.add_argument("--rounds", type=at_least_one, default=10, help=f"of {A_ROUND} records submitted, and of lists")
     parser.add_argument("--quick", action="store_true", help="submitting and the list of the newest alone")
     parser.add_argument("--uri", help="an empty PostgreSQL database to use, in place of a server of our own")
     json_option(parser)
@@ -236,4 +237,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from command import at_least_one, run
 from scipy.special import stdtr
 
 from gbench.compare.change import change
@@ -171,7 +172,7 @@ def main() -> None:
     parts = {"verdicts": verdicts, "more": more, "figures": figures}
     for name in parts:
         parser.add_argument(f"--{name}", action="store_true")
-    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--draws", type=at_least_one, default=2000)
     chosen = parser.parse_args()
     for name, show in parts.items():
         if getattr(chosen, name) or not any(getattr(chosen, other) for other in parts):
@@ -179,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

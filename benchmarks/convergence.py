@@ -15,6 +15,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from command import at_least_one, run
+
 from gbench.convergence.contrasts import CONTRASTS
 from gbench.convergence.verdict import Verdict
 
@@ -67,7 +69,7 @@ def shifts(simulator: Simulator) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--draws", type=at_least_one, default=1000)
     draws = parser.parse_args().draws
     shifts(build())
     kinds = ("bands", "contrasts", "last epoch", "quality")
@@ -85,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -44,7 +44,7 @@ if [[ $device == cpu ]]; then
   done
 fi
 where=(--device "$device" --runner local --datasets-dir "$out/data" --dataset synthetic --cache-dir "$out/cache"
-  --results "$out/results" --logs "$out/logs" --cndb-dir "$out/cndb")
+  --results "$out/results")
 
 trap 'echo "gpu.sh: stopped; what ended is in $out" >&2; exit 130' INT
 number=0 ended=
@@ -69,7 +69,7 @@ launch() { # PROFILE PRECISION DATA
   local profile=()
   if [[ $1 != reference ]]; then profile=(--profile "$1"); fi
   take "$1 $2 $3" "$python" -m gbench launch "$model" "$batch" 1 "$2" false ignore_check \
-    "${where[@]}" "${sizes[@]}" "${few[@]}" "${profile[@]}" --data "$3" --json
+    "${where[@]}" --logs "$out/logs" --cndb-dir "$out/cndb" "${sizes[@]}" "${few[@]}" "${profile[@]}" --data "$3" --json
 }
 
 "$python" -m gbench data synth --out "$out/data/synthetic" "${pictures[@]}" --val 1 --test 1 >"$out/data.log" 2>&1 ||

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
+from command import at_least_one, run
 from medians import Median
 from rows import Row, json_option, machine
 
@@ -154,9 +155,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=40, help="blocks of each way")
+    parser.add_argument("--rounds", type=at_least_one, default=40, help="blocks of each way")
     parser.add_argument("--dataset", type=Path, help="a folder in the aligned layout; default: pairs drawn for this")
-    parser.add_argument("--drawn", type=int, default=400, help="pairs to draw without --dataset")
+    parser.add_argument("--drawn", type=at_least_one, default=400, help="pairs to draw without --dataset")
     parser.add_argument("--phase", choices=("train", "val", "test"), default="train")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     json_option(parser)
@@ -177,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import psutil
 import torch
+from command import at_least_one, run
 from medians import Median
 from one_rank import alone
 from rows import Row, json_option, report
@@ -166,9 +167,9 @@ def found_in(pairs: list[dict[bool, Seconds]], steps: int) -> tuple[list[Row], l
 def main() -> None:
     """Alternate the two loops and print what the difference is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=200, help="pairs of blocks, on and off in turn")
-    parser.add_argument("--steps", type=int, default=40, help="steps a block, a multiple of 10")
-    parser.add_argument("--batch", type=int, default=1, help="images a step")
+    parser.add_argument("--pairs", type=at_least_one, default=200, help="pairs of blocks, on and off in turn")
+    parser.add_argument("--steps", type=at_least_one, default=40, help="steps a block, a multiple of 10")
+    parser.add_argument("--batch", type=at_least_one, default=1, help="images a step")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     json_option(parser)
     arguments = parser.parse_args()
@@ -179,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,6 +14,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from command import at_least_one, run
 from medians import Median
 
 from gbench.cli.output import Terminal
@@ -56,11 +57,11 @@ def throughput(arguments: argparse.Namespace, base: Path, processes: int, pin: b
 def main() -> None:
     """Launch them in turn and print how they compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10, help="launches of each kind")
-    parser.add_argument("--steps", type=int, default=60, help="steps a launch, a sixth of them warm-up")
-    parser.add_argument("--batch", type=int, default=2 * CORES, help="images a step, over all processes")
-    parser.add_argument("--side", type=int, default=64, help="pixels of an image")
-    parser.add_argument("--filters", type=int, default=16, help="ngf and ndf")
+    parser.add_argument("--rounds", type=at_least_one, default=10, help="launches of each kind")
+    parser.add_argument("--steps", type=at_least_one, default=60, help="steps a launch, a sixth of them warm-up")
+    parser.add_argument("--batch", type=at_least_one, default=2 * CORES, help="images a step, over all processes")
+    parser.add_argument("--side", type=at_least_one, default=64, help="pixels of an image")
+    parser.add_argument("--filters", type=at_least_one, default=16, help="ngf and ndf")
     arguments = parser.parse_args()
     if CORES < 2:
         parser.error("needs two CPUs or more")
@@ -80,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from command import at_least_one, run
 from rows import Row, json_option, report
 from scipy.stats import bootstrap
 
@@ -173,8 +174,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("coverage", "until-ci", "steady", "speed"):
         parser.add_argument(f"--{name}", action="store_true")
-    parser.add_argument("--scipy", type=int, metavar="ROUNDS", help="alone: the interval beside scipy's, so many times")
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument(
+        "--scipy", type=at_least_one, metavar="ROUNDS", help="alone: the interval beside scipy's, so many times"
+    )
+    parser.add_argument("--draws", type=at_least_one, default=1000)
     json_option(parser)
     chosen = parser.parse_args()
     if chosen.json and not chosen.scipy:
@@ -194,4 +197,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from command import at_least_one, run
 from one_rank import alone
 from plain import PlainStep
 from rows import Row, json_option, report
@@ -70,10 +71,10 @@ def require_alike(ways: dict[str, Step], pair: tuple[Tensor, Tensor], seed: int)
 def main() -> None:
     """Alternate the two and print their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=40, help="pairs of blocks, ours and plain in turn")
-    parser.add_argument("--steps", type=int, default=5, help="steps a block")
-    parser.add_argument("--batch", type=int, help="images a step; default: 4, with --device cuda 32")
-    parser.add_argument("--threads", type=int, default=1, help="of torch; on a busy machine more of them only wait")
+    parser.add_argument("--pairs", type=at_least_one, default=40, help="pairs of blocks, ours and plain in turn")
+    parser.add_argument("--steps", type=at_least_one, default=5, help="steps a block")
+    parser.add_argument("--batch", type=at_least_one, help="images a step; default: 4, with --device cuda 32")
+    parser.add_argument("--threads", type=at_least_one, default=1, help="of torch; more only wait on a busy machine")
     parser.add_argument("--precision", choices=("FP32", "TF32"), default="FP32")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     json_option(parser)
@@ -106,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from command import at_least_one, run
 
 from cndb import fill
 from gbench.cndb.config import embedded
@@ -77,12 +78,12 @@ def pages(counts: list[int]) -> None:
 def main() -> None:
     """Both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--records", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--draws", type=at_least_one, default=1000)
+    parser.add_argument("--records", type=at_least_one, nargs="*", default=[1_000, 10_000, 100_000])
     chosen = parser.parse_args()
     changes(chosen.draws)
     pages(chosen.records)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

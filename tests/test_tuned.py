@@ -11,12 +11,14 @@ import pytest
 import torch
 from support import Answer
 
+from gbench.cli.output import Terminal
 from gbench.errors import InfrastructureError, UsageError
 from gbench.preflight.devices import Gpu, Gpus
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec, SpeedConfig
-from gbench.tuned import remember, with_tuned_switches
-from gbench.tuning import Arm, Trial, Tuning
+from gbench.tune import tune
+from gbench.tuned import key_of, place_of, remember, with_tuned_switches
+from gbench.tuning import NAME, Arm, Trial, Tuning, read_tuning
 
 MakeSpec = Callable[..., RunSpec]
 UTC = "2026-01-01T00:00:00.000+00:00"
@@ -90,15 +92,51 @@ def test_where_nothing_paid_no_switch_is_on_and_the_profile_says_so(make_spec: M
     assert spec.tuned_by is not None and spec.tuned_by.ratio is None
 
 
-def test_the_latest_tuning_counts_and_a_broken_one_is_one_sentence(make_spec: MakeSpec) -> None:
+def test_the_latest_tuning_counts(make_spec: MakeSpec) -> None:
     remember(make_spec(), Gpus(), found(SpeedConfig(adam="foreach")), UTC)
-    path = remember(make_spec(), Gpus(), found(), UTC)
+    remember(make_spec(), Gpus(), found(), UTC)
     assert with_tuned_switches(make_spec(profile="optimized"), Gpus()).config.speed == SWITCHES
-    values = json.loads(path.read_text())
-    values["speed"]["adam"] = "quick"
-    path.write_text(json.dumps(values))
-    with pytest.raises(InfrastructureError, match=r"speed.adam.*not 'quick'.*gbench tune .* again"):
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"speed": {"adam": "quick"}}, r"can't be read \(speed.adam.*not 'quick'\)"),
+        ({"version": 2}, r"can't be read \(version: .*not 2\)"),
+        (
+            {"speed": {"cuda_graph": True}},
+            r"not what a tuning for this run has left \(speed.cuda_graph needs a GPU, .*\)",
+        ),
+        ({"key": {}}, r"not what a tuning for this run has left \(its key is another one\)"),
+        (None, r"can't be read \(invalid JSON: .*\)"),
+    ],
+)
+def test_one_that_is_broken_or_not_of_this_run_is_one_sentence(
+    make_spec: MakeSpec, changes: dict[str, Any] | None, said: str
+) -> None:
+    path = remember(make_spec(), Gpus(), found(), UTC)
+    path.write_text("{\n" if changes is None else json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(InfrastructureError, match=rf"{path} .*{said}; run `gbench tune .* again") as error:
         with_tuned_switches(make_spec(profile="optimized"), Gpus())
+    assert "\n" not in str(error.value)
+
+
+def test_what_was_found_is_not_lost_where_it_cant_be_remembered(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec()
+
+    def tuned(spec: RunSpec, *others: Any) -> RunFolder:
+        folder = RunFolder.create(spec)
+        folder.write(NAME, found().model_dump())
+        return folder
+
+    monkeypatch.setattr("gbench.tune.run_aside", tuned)
+    place_of(spec, key_of(spec, Gpus())).mkdir(parents=True)  # what is written can't take its place
+    kept = spec.run_dir / NAME
+    with pytest.raises(InfrastructureError, match=rf"^can't write .*\.json \(Is a directory\); .* is kept in {kept}, "):
+        tune(spec, {}, Terminal(quiet=True))
+    assert read_tuning(RunFolder(spec.run_dir)) == found()
 
 
 def test_an_optimized_launch_names_profile_and_switches_wherever_its_figure_stands(

@@ -16,7 +16,7 @@ from gbench.runfolder import RunFolder
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
 from gbench.tuned import remember
-from gbench.tuning import Tuning, read_tuning
+from gbench.tuning import NAME, Tuning, read_tuning
 
 
 @dataclass(frozen=True)
@@ -45,4 +45,11 @@ def tune(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: b
         found = read_tuning(folder)
         if found is None:
             raise InfrastructureError(f"the tuning left no result in {folder.path}", f"read {folder.log}")
-        return Tuned(folder, found, remember(spec, gpus, found, provenance.utc_now()))
+        try:
+            return Tuned(folder, found, remember(spec, gpus, found, provenance.utc_now()))
+        except InfrastructureError as error:
+            raise InfrastructureError(
+                error.what,
+                f"what was found is kept in {folder.path / NAME}, which --profile optimized does not read: "
+                "free space there, or take another --cache-dir, and tune again",
+            ) from error

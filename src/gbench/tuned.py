@@ -10,7 +10,7 @@ import hashlib
 import json
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -21,18 +21,16 @@ from gbench.preflight.devices import Gpus, visible
 from gbench.runfolder import to_json
 from gbench.runners.image import plan_image
 from gbench.settings.catalog import first_problem
-from gbench.settings.resolve import check_spec
 from gbench.settings.spec import Frozen, RunSpec, SpeedConfig, TunedBy
+from gbench.settings.speed import why_not
 from gbench.settings.tuning import SIZES, tune_command
 from gbench.tuning import Tuning
-
-VERSION = 1
 
 
 class Remembered(Frozen):
     """A file of `tuned/`. key: what it holds for."""
 
-    version: int
+    version: Literal[1] = 1
     key: dict[str, Any]
     speed: SpeedConfig
     tuned_by: TunedBy
@@ -75,7 +73,7 @@ def remember(spec: RunSpec, gpus: Gpus, found: Tuning, utc: str) -> Path:
     make_folder(path.parent)
     ratio = found.overall.ratio if found.overall is not None and found.overall.kept else None
     by = TunedBy(run_id=spec.run_id, utc=utc, torch_version=found.torch_version, ratio=ratio)
-    values = Remembered(version=VERSION, key=key, speed=found.speed, tuned_by=by)
+    values = Remembered(key=key, speed=found.speed, tuned_by=by)
     write_atomically(path, to_json(values.model_dump()))
     return path
 
@@ -85,11 +83,12 @@ def with_tuned_switches(spec: RunSpec, gpus: Gpus) -> RunSpec:
 
     Raises:
         UsageError: nothing is remembered for it.
-        InfrastructureError: what is remembered can't be read.
+        InfrastructureError: what is remembered can't be read, or is not of this run.
     """
     if spec.profile != "optimized" or spec.tuned_by is not None:
         return spec
-    path = place_of(spec, key_of(spec, gpus))
+    key = key_of(spec, gpus)
+    path = place_of(spec, key)
     again = f"run `{tune_command(spec)}`"
     try:
         remembered = Remembered.model_validate_json(path.read_text(encoding="utf-8"))
@@ -99,9 +98,11 @@ def with_tuned_switches(spec: RunSpec, gpus: Gpus) -> RunSpec:
             f"{again} first",
         ) from error
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        why = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        why = first_problem(error) if isinstance(error, ValidationError) else getattr(error, "strerror", None) or error
         raise InfrastructureError(f"{path} can't be read ({why})", f"{again} again") from error
+    cant_act = why_not(spec, remembered.speed)
+    if remembered.key != key or cant_act is not None:
+        why = cant_act[0] if cant_act is not None else "its key is another one"
+        raise InfrastructureError(f"{path} is not what a tuning for this run has left ({why})", f"{again} again")
     config = spec.config.model_copy(update={"speed": remembered.speed})
-    spec = spec.model_copy(update={"config": config, "tuned_by": remembered.tuned_by})
-    check_spec(spec)
-    return spec
+    return spec.model_copy(update={"config": config, "tuned_by": remembered.tuned_by})

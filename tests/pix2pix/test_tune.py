@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from gbench import tuning
 from gbench.errors import RunFailed
@@ -20,6 +23,7 @@ from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
 from gbench.tuning import Tuning, read_tuning
 
 MakeSpec = Callable[..., RunSpec]
+PATIENCE_S = 3.0  # of a rank that failed alone
 
 
 @pytest.fixture
@@ -177,3 +181,40 @@ def test_real_models_take_turns(tuned: Callable[[], Tuning], monkeypatch: pytest
         assert min(trial.base.step_s, trial.changed.step_s) > 0
         assert min(trial.base.memory_bytes, trial.changed.memory_bytes) > 1 << 20
     assert found.torch_version == torch.__version__
+
+
+class FailsOnOneRank(tune.Arm):
+    def __init__(self, spec: RunSpec, ranks: Ranks, switches: SpeedConfig, *others: Any) -> None:
+        if switches.on and ranks.rank == 1:
+            raise RunFailed("no room on its disk", "make some")
+        super().__init__(spec, ranks, switches, *others)
+
+
+def _tune_as(rank: int, spec: RunSpec, facades: Path) -> None:
+    torch.set_num_threads(1)
+    folder = RunFolder(spec.run_dir)
+    # a rank that waits for gradients in vain ends long after the other has spoken
+    timeout = timedelta(seconds=60)
+    dist.init_process_group("gloo", f"file://{folder.path}/rendezvous", rank=rank, world_size=2, timeout=timeout)
+    tune.Arm, tune.ALONE_S = FailsOnOneRank, PATIENCE_S  # type: ignore[misc]
+    try:
+        tune.Tuner(spec, folder, facades, Ranks(rank, 2, torch.device("cpu"))).run()
+    except RunFailed as error:
+        (folder.path / f"rank{rank}.txt").write_text(str(error))
+
+
+def test_a_switch_that_fails_on_one_rank_alone_ends_the_tuning_with_that_ranks_sentence(
+    make_spec: MakeSpec, facades: Path
+) -> None:
+    spec = make_spec(data_source="synthetic", device_count=2)
+    spec = spec.model_copy(update={"tuning": TuningConfig(max_time_s=1.0)})
+    RunFolder.create(spec)
+    with pytest.raises(
+        mp.ProcessRaisedException, match=r"(?s)Process 0 .*closed by peer"
+    ):  # nobody is left to wait for
+        mp.spawn(_tune_as, (spec, facades), nprocs=2)
+    (said,) = spec.run_dir.glob("rank*.txt")
+    assert said.name == "rank1.txt"
+    assert said.read_text().startswith(
+        "speed.channels_last=true failed on rank 1 and not on all: no room on its disk; "
+    )

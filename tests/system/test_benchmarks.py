@@ -105,3 +105,23 @@ def test_wrong_arguments_of_the_gpu_script_are_one_sentence(arguments: tuple[str
     done = gpu(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("gpu.sh: error: ") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "code", "said"),
+    [
+        ("step.py", ("--pairs", "0"), 2, "'0' is no whole number of 1 or more"),
+        ("step.py", ("--precision", "TF32"), 2, "TF32 does not exist on --device cpu"),
+        ("scaling.py", ("--rounds", "-1"), 2, "'-1' is no whole number of 1 or more"),
+        ("loader.py", ("--dataset", "/nonexistent"), 4, "no dataset in /nonexistent"),
+        ("loader.py", ("--drawn", "4"), 2, "fewer than one batch"),
+    ],
+)
+def test_wrong_arguments_of_a_benchmark_are_one_sentence(
+    script: str, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"{script}: error: ") and said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

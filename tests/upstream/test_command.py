@@ -23,10 +23,10 @@ def words_of(spec: RunSpec, facades: Path, tmp_path: Path) -> tuple[dict[str, st
 
 
 def test_the_batch_the_cards_and_the_network_are_the_specs(make_spec: MakeSpec, facades: Path, tmp_path: Path) -> None:
-    spec = make_spec(batch_size=6, device_count=2, device="cuda", steps=5)
+    spec = make_spec(batch_size=6, device_count=2, device="cuda", steps=5, settings=("data.workers=3",))
     values, flags = words_of(spec, facades, tmp_path)
     assert (values["model"], values["netG"], values["direction"]) == ("pix2pix", "resnet_9blocks", "BtoA")
-    assert (values["batch_size"], values["gpu_ids"], values["num_threads"]) == ("6", "0,1", "0")
+    assert (values["batch_size"], values["gpu_ids"], values["num_threads"]) == ("6", "0,1", "6")
     assert (values["load_size"], values["crop_size"], values["ngf"], values["norm"]) == ("36", "32", "4", "batch")
     assert (values["lr"], values["beta1"], values["lambda_L1"]) == ("0.0002", "0.5", "100.0")
     assert values["print_freq"] == "6"  # images
@@ -53,12 +53,15 @@ def test_a_dataset_below_one_batch_is_refused(make_spec: MakeSpec, facades: Path
         ({"precision": "AMP"}, "PRECISION AMP: upstream's train.py has no such mode; take FP32 or TF32"),
         ({"precision": "BF16"}, "PRECISION BF16"),
         ({"deterministic": True}, "--deterministic"),
+        ({"settings": ("speed.channels_last=true",)}, "speed.channels_last=true: upstream's train.py has no such mode"),
+        ({"profile": "optimized"}, "--profile optimized: upstream's train.py has no such mode"),
         ({"data_source": "cached"}, "--data cached"),
         ({"until_ci": 0.01}, "--until-ci"),
         ({"max_time_s": 10.0}, "--max-time"),
         ({"settings": ("optim.beta2=0.9",)}, "optim.beta2 0.9"),
         ({"device_count": 2}, "several processes on a processor"),
         ({"settings": ("schedule.max_steps=null",), "steps": None}, "give --steps"),
+        ({"steps": 1, "warmup": 0}, "a number of steps here, at least 2; give --steps"),
     ],
 )
 def test_what_upstream_can_not_do_is_refused(make_spec: MakeSpec, changes: dict[str, Any], what: str) -> None:

@@ -104,6 +104,23 @@ def test_a_folder_that_is_no_clone_is_refused(find: Find, tmp_path: Path) -> Non
             find(Pinned(HOST, COMMIT), folder)
 
 
+@pytest.mark.parametrize(("file", "text"), [("index", "DIRC\0\0\0\2\0\0\0\1cut off"), ("config", "no section\n")])
+def test_a_clone_that_is_broken_is_one_sentence(find: Find, clone: Path, file: str, text: str) -> None:
+    head = git(clone, "rev-parse", "HEAD")
+    (clone / ".git" / file).write_text(text)
+    with pytest.raises(InfrastructureError, match=f"UPSTREAM_DIR {clone} is a broken clone, or can't be read") as error:
+        find(Pinned(HOST, head), clone)
+    assert "\n" not in str(error.value)
+
+
+def test_a_relative_upstream_dir_is_told_with_the_folder_that_it_is_looked_for_in(
+    find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InfrastructureError, match=f"UPSTREAM_DIR {tmp_path}/here is no git repository"):
+        find(Pinned(HOST, COMMIT), Path("here"))
+
+
 def test_a_clone_of_something_else_is_refused(find: Find, clone: Path) -> None:
     git(clone, "mv", "train.py", "learn.py")
     git(clone, "commit", "--quiet", "--message", "moved")

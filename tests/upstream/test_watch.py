@@ -59,6 +59,11 @@ def test_it_is_ended_at_the_last_steps_line_which_is_printed_whole(
     [
         ("raise ValueError('no\\nluck')", r"train\.py failed \(ValueError: no luck\)"),
         ("import sys; sys.exit(3)", r"train\.py failed \(exit code 3\)"),
+        ("import sys; sys.exit('no\\nvisdom')", r"train\.py failed \(exit code no visdom\)"),
+        *(
+            (f"for _ in range(6): print('(epoch: 1, iters: 1, {times}) G_GAN: 0.7')", f"step 1 says {times}, which no")
+            for times in ("time: nan, data: 0.002", "time: 0.001, data: inf", "time: -0.001, data: 0")
+        ),
         ("print('epoch 1')", r"ended with no log line like \(epoch: 1, iters: 32"),
         (f"print({LINE.format(epoch=1, iters=1)!r}); raise SystemExit", "ended with 1 of the 6 log lines"),
     ],

@@ -34,10 +34,10 @@ def profile(steps: int, top: int, **given: Any) -> None:
     """
     from gbench.cli.output import Terminal, print_json
     from gbench.launch import profile as run
-    from gbench.settings.profile import profile_of
+    from gbench.settings.profile import of_run
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
-    resolved = profile_of(resolved_of({**given, "database": "false", "ignore_check": True}, os.environ), steps)
+    resolved = of_run(resolved_of({**given, "database": "false", "ignore_check": True}, os.environ), steps)
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return

@@ -137,7 +137,7 @@ def run_options(command: Any) -> Any:
                 "--profile",
                 metavar="PROFILE",
                 help="reference: upstream's layout and kernels (default); optimized: the switches that gbench tune "
-                "found for this run. With --set speed.KEY=VALUE of your own: custom.",
+                "found for this run; custom: those that you give with --set speed.KEY=VALUE.",
             ),
             click.option(
                 "--data",
@@ -232,7 +232,9 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     from gbench.settings.resolve import Request, resolve
 
     database = given.pop("database")
-    options = {variable: given.pop(variable.lower()) for variable in VARIABLE_OF.values()}
+    options = {
+        variable: given.pop(variable.lower(), None) for variable in VARIABLE_OF.values()
+    }  # a command may lack one
     request = Request(
         database=None if database.lower() == "false" else database,
         timeout_s=given.pop("timeout"),

@@ -62,8 +62,9 @@ def tune(max_time_s: float, **given: Any) -> None:
         _print(done, resolved.spec.model)
 
 
-# there are no pictures to read, and no profile to take
-tune.params = [one for one in tune.params if one.name not in ("data_source", "cache_limit_gib", "profile")]
+# there are no pictures to read, no profile to take, no script but the worker's, no record and no log beside the folder
+NOT_OF_A_TUNING = ("data_source", "cache_limit_gib", "profile", "run_model_file", "cndb_dir", "logs_dir")
+tune.params = [one for one in tune.params if one.name not in NOT_OF_A_TUNING]
 
 
 def _print(done: Tuned, model: str) -> None:

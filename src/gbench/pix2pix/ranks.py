@@ -67,10 +67,14 @@ class Ranks:
             values /= self.world_size
         return values
 
-    def gather(self, value: Any) -> list[Any]:
-        """`value` of every rank, in order of rank; every rank must call it. GPUs are not touched."""
+    def gather(self, value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
+        """`value` of every rank, in order of rank; every rank must call it. GPUs are not touched.
+
+        Args:
+            group: of all ranks, where it is not to be the one that everything else goes by.
+        """
         values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group)
         return values
 
 

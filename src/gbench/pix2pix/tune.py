@@ -10,14 +10,16 @@ import gc
 import math
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+import torch.distributed as dist
 
 from gbench import tuning
-from gbench.errors import GbenchError
+from gbench.errors import GbenchError, RunFailed
 from gbench.measure import environment
 from gbench.measure.ratio import Ratio, ratio_of
 from gbench.pix2pix import determinism, precision, speed
@@ -34,6 +36,7 @@ from gbench.tuning import LEAST_GAIN, Trial, Tuning
 SETUP_STEPS = WARM_UP + 2  # before the clock counts: kernels are chosen, compiled, captured
 BLOCK_S = 0.25  # the least that a block takes
 MIN_ROUNDS = 4
+ALONE_S = 30.0  # a rank whose switch fails waits no longer to hear from the others
 
 
 class Arm:
@@ -104,6 +107,10 @@ class Tuner:
         real_A, real_B, _ = next(iter(loader))
         self.batch = [real_A, real_B]
         self.threads = torch.get_num_threads()
+        # for what ranks say of a switch: not that of the gradients, which the others may be exchanging
+        apart = dist.new_group(backend="gloo", timeout=timedelta(seconds=ALONE_S))
+        assert isinstance(apart, dist.ProcessGroup), "all ranks are in it"
+        self.apart = apart
 
     def candidates(self) -> list[dict[str, Any]]:
         """The changes to try here, in order."""
@@ -164,8 +171,9 @@ class Tuner:
                 changed = Arm(self.spec, self.ranks, wanted, self.batch, self.threads)
         except (GbenchError, RuntimeError) as error:
             failure = self.told(error)
-        failures = [one for one in self.ranks.gather(failure) if one is not None]
+        failures = self.failures(change, failure)
         if failures or changed is None:
+            del base, changed
             self.forget()
             return Trial(change=change, kept=False, why=f"failed: {failures[0]}")
         try:
@@ -200,6 +208,25 @@ class Tuner:
         if place is not None:
             return f"{place} is out of memory"
         return error.what if isinstance(error, GbenchError) else str(error).strip().partition("\n")[0]
+
+    def failures(self, change: dict[str, Any], failure: str | None) -> list[str]:
+        """What went wrong with a change on any rank, alike on all.
+
+        Raises:
+            RunFailed: on this rank alone. The others wait for its gradients, and are ended with it.
+            RuntimeError: another rank has ended, and has said why.
+        """
+        asked = time.monotonic()
+        try:
+            told = self.ranks.gather(failure, self.apart)
+        except RuntimeError as error:
+            if failure is None or time.monotonic() - asked < ALONE_S:
+                raise
+            raise RunFailed(
+                f"{written(change)} failed on rank {self.ranks.rank} and not on all: {failure}",
+                "see what that process, or its device, lacks beside the others",
+            ) from error
+        return [one for one in told if one is not None]
 
     def take_turns(self, base: Arm, changed: Arm, seconds: float) -> tuple[Ratio, int]:
         """Rounds of blocks until the time is over, or the change has clearly lost."""

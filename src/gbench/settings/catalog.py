@@ -147,12 +147,10 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
 
 
 def first_problem(error: ValidationError | TypeError) -> str:
-    """The first complaint of a validation, as `field: what is wrong with the value`."""
+    """The first complaint of a validation, as `field: what is wrong with the value`, or that a text is no JSON."""
     if isinstance(error, TypeError):
         return one_line(error)
     problem = error.errors()[0]
-    if problem["type"] == "json_invalid":  # whose input is the whole text
-        return f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
     field = ".".join(str(part) for part in problem["loc"])
     value = "" if problem["type"] in UNTOLD else f", not {_short(problem['input'])}"
     return f"{field}{': ' if field else ''}{problem['msg'][0].lower()}{problem['msg'][1:]}{value}"

@@ -6,7 +6,7 @@ from gbench.settings.resolve import Resolved, check_spec
 from gbench.settings.spec import ProfileConfig
 
 
-def profile_of(resolved: Resolved, steps: int) -> Resolved:
+def of_run(resolved: Resolved, steps: int) -> Resolved:
     """The profile of `steps` steps after the warm-up of a run. Raises UsageError."""
     spec, config = resolved.spec, resolved.spec.config
     warmup = max(1, config.schedule.warmup_steps)  # the profiler itself needs a step to warm up

@@ -122,7 +122,7 @@ class SpeedConfig(Frozen):
     cuda_graph: bool = False  # a training step captured once and replayed
     gradient_as_bucket_view: bool = False  # DistributedDataParallel's; several devices
     static_graph: bool = False  # likewise
-    threads: PositiveInt | None = None  # of a process on a processor; None: its share of the cores
+    threads: int | None = Field(None, ge=1, le=1024)  # of a process on a processor; None: its share of the cores
 
     @property
     def on(self) -> dict[str, Any]:

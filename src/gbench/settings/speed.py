@@ -26,19 +26,20 @@ def profile_of(asked: str | None, speed: SpeedConfig) -> Profile:
     """The profile of a run whose `speed` is this before any tuning has its say.
 
     Raises:
-        UsageError: it is not known, or switches were chosen beside it.
+        UsageError: it is not known, or is not what the switches are.
     """
-    choices = [name for name in get_args(Profile) if name != "custom"]
-    if asked is None:
-        return "custom" if speed.on else "reference"
-    if asked not in choices:
-        raise UsageError(f"--profile {asked!r} is not known", f"choose one of {', '.join(choices)}")
-    if speed.on:
+    if asked is not None and asked not in get_args(Profile):
+        raise UsageError(f"--profile {asked!r} is not known", f"choose one of {', '.join(get_args(Profile))}")
+    if asked == "custom" and not speed.on:
+        raise UsageError(
+            "--profile custom is for switches of your own, and none is given", "add one: --set speed.channels_last=true"
+        )
+    if asked in ("reference", "optimized") and speed.on:
         raise UsageError(
             f"--profile {asked} decides the switches by itself, and {written(speed.on)} is given beside it",
             "leave one of the two out; switches that you choose make the profile custom",
         )
-    return "optimized" if asked == "optimized" else "reference"
+    return "custom" if speed.on else "optimized" if asked == "optimized" else "reference"
 
 
 def describe(profile: str, switches: Mapping[str, Any]) -> str:

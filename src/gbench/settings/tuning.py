@@ -36,7 +36,9 @@ def of_run(run: Resolved, max_time_s: float) -> Resolved:
             "tuning": TuningConfig(max_time_s=max_time_s),
         }
     )
-    return replace(run, spec=spec, origins={**run.origins, "data.source": "gbench tune"})
+    return replace(
+        run, spec=spec, origins={**run.origins, **dict.fromkeys(("data.source", "RUN_MODEL_FILE"), "gbench tune")}
+    )
 
 
 def tune_command(spec: RunSpec) -> str:

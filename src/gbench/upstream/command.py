@@ -7,21 +7,25 @@ from pathlib import Path
 from gbench.datasets.layout import phase_images
 from gbench.errors import UsageError
 from gbench.settings.spec import RunSpec
+from gbench.settings.speed import written
 
 NEVER = str(2**31 - 1)  # steps or epochs between what a measured run does not do
 # settings that upstream's options call the same
 OF_NETWORK = ("netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "init_type", "init_gain")
 OF_OPTIM = ("gan_mode", "lambda_L1", "lr", "beta1", "lr_policy", "lr_decay_iters")
 OF_DATA = ("phase", "direction", "preprocess", "load_size", "crop_size")
+FEWEST_STEPS = 2  # the first line of a run tells no step's time: nothing says when it began
 UPSTREAM_BETA2 = 0.999  # a constant of models/pix2pix_model.py
 
 
 def require_known(spec: RunSpec) -> None:
     """Refuse what upstream can't do. Raises UsageError: the first such thing."""
     config = spec.config
+    optimized = f"--profile {spec.profile}" if spec.profile == "optimized" else written(config.speed.on)
     cases = (
         (spec.precision in ("AMP", "BF16"), f"PRECISION {spec.precision}", "FP32 or TF32"),
         (spec.deterministic, "--deterministic", "a run without it"),
+        (spec.profile != "reference", optimized, "a run without it, of profile reference"),
         (config.data.source != "real", f"--data {config.data.source}", "--data real"),
         (config.schedule.until_ci is not None, "--until-ci", "--steps"),
         (config.schedule.max_time_s is not None, "--max-time", "--steps"),
@@ -31,8 +35,11 @@ def require_known(spec: RunSpec) -> None:
     for asked, what, instead in cases:
         if asked:
             raise UsageError(f"{what}: upstream's train.py has no such mode", f"take {instead}")
-    if config.schedule.max_steps is None:
-        raise UsageError("upstream's train.py needs a number of steps here", "give --steps, e.g. --steps 60")
+    if config.schedule.max_steps is None or config.schedule.max_steps < FEWEST_STEPS:
+        raise UsageError(
+            f"upstream's train.py needs a number of steps here, at least {FEWEST_STEPS}",
+            "give --steps, e.g. --steps 60",
+        )
 
 
 def arguments(spec: RunSpec, data_dir: Path, run_dir: Path) -> list[str]:
@@ -61,7 +68,7 @@ def arguments(spec: RunSpec, data_dir: Path, run_dir: Path) -> list[str]:
         "gpu_ids": "-1" if spec.device == "cpu" else ",".join(map(str, range(spec.device_count))),
         "batch_size": spec.batch_size,
         "max_dataset_size": batches * spec.batch_size,  # whole batches: every step does the same work, as in our recipe
-        "num_threads": data.workers,
+        "num_threads": data.workers * spec.device_count,  # ours are a rank's, upstream has one process
         "n_epochs": -(-schedule.max_steps // batches),
         "n_epochs_decay": 0,
         "print_freq": spec.batch_size,  # images: after every step

@@ -19,7 +19,7 @@ from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
 
-from gbench.errors import InfrastructureError, UsageError
+from gbench.errors import GbenchError, InfrastructureError, UsageError
 
 # https://HOST/OWNER/NAME/blob/COMMIT/FILE, as GitHub has it; GitLab puts /-/ before blob; file:///FOLDER/tree/COMMIT
 CODE_LINK = re.compile(r"(?P<repository>.+?)/(?:-/)?(?:blob|tree|commit)/(?P<commit>[0-9a-f]{7,40})(?:/.*)?")
@@ -70,7 +70,7 @@ def find_code(
     """
     beside = datasets_dir / pinned.name
     if upstream_dir:
-        folder, named = Path(upstream_dir), "UPSTREAM_DIR"
+        folder, named = Path(upstream_dir).absolute(), "UPSTREAM_DIR"  # this process is in the run folder
     elif beside.is_dir():
         folder, named = beside, "the clone in DATASETS_DIR,"
     else:
@@ -98,13 +98,21 @@ def _clone(pinned: Pinned, folder: Path) -> None:
 
 
 def _checked(folder: Path, pinned: Pinned, which: str) -> Code:
+    again = f"clone {pinned.repository} there, its history included"
     try:
-        repo = Repo(str(folder))
+        return _as_pinned(folder, pinned, which)
+    except GbenchError:
+        raise
     except NotGitRepository as error:
-        raise InfrastructureError(
-            f"{which} is no git repository", f"clone {pinned.repository} there, its history included"
-        ) from error
-    with repo:
+        raise InfrastructureError(f"{which} is no git repository", again) from error
+    except Exception as error:  # dulwich lets out what its readers raise of a broken file: they have no class in common
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InfrastructureError(f"{which} is a broken clone, or can't be read ({why})", again) from error
+
+
+def _as_pinned(folder: Path, pinned: Pinned, which: str) -> Code:
+    """The clone, held against the commit. Raises as `find_code`, and for a broken one what dulwich does."""
+    with Repo(str(folder)) as repo:
         try:
             head = repo.head().decode()
         except KeyError:

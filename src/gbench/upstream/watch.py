@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import runpy
 import sys
 import time
@@ -60,7 +61,7 @@ def run(
         told: turns what it raises into sentences that are known.
 
     Raises:
-        RunFailed: it failed, or ended before.
+        RunFailed: it failed, ended before, or printed times that no step can take.
     """
     watch = Watch(sys.stdout, steps)
     sys.argv, sys.dont_write_bytecode = [str(train), *arguments], True
@@ -70,10 +71,10 @@ def run(
         with contextlib.redirect_stdout(watch), told or contextlib.nullcontext():
             runpy.run_path(str(train), run_name="__main__")
     except AllSteps:
-        return watch.lines
+        return _with_times(watch.lines)
     except SystemExit as error:
         if error.code:
-            failed = f"exit code {error.code}"
+            failed = f"exit code {' '.join(str(error.code).split())}"
     except GbenchError:
         traceback.print_exc()
         raise
@@ -87,3 +88,15 @@ def run(
         f"{train} ended with {said} like (epoch: 1, iters: 32, time: 0.043, data: 0.233) G_GAN: ...",
         "give a clone of pytorch-CycleGAN-and-pix2pix at the commit of the model's CODE_LINK",
     )
+
+
+def _with_times(lines: list[Timed]) -> list[Timed]:
+    for number, timed in enumerate(lines, 1):
+        line = timed.line
+        if not all(math.isfinite(one) and one >= 0 for one in (line.compute_s, line.data_s)):
+            raise RunFailed(
+                f"the log line of step {number} says time: {line.compute_s:g}, data: {line.data_s:g}, "
+                "which no step takes",
+                "see whether this machine's clock is being set, and run again",
+            )
+    return lines
