@@ -65,5 +65,5 @@ case $verdict in
   3) told=inconclusive ;;
   *) give_up "not compared" "$verdict" compare.log ;;
 esac
-if [ ! -s "$out/junit.xml" ]; then give_up "not compared" 4 compare.log; fi # gbench itself failed, with exit code 1
+if [ ! -s "$out/junit.xml" ]; then give_up "not compared" 4 compare.log; fi # killed, or the disk is full
 finish "$told" "$((verdict == 3 ? 0 : verdict))" "$(cat "$out/summary.md")"

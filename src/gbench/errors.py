@@ -1,7 +1,7 @@
 """The one family of expected errors, and the exit codes.
 
-An expected error is answered with one sentence (what, where; what to do) and an exit code. Anything else is a bug and
-keeps its traceback.
+An expected error is answered with one sentence (what, where; what to do) and an exit code. Anything else is a bug,
+keeps its traceback, and has an exit code of its own: a nightly must not take it for a regression.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ class ExitCode(IntEnum):
     INCONCLUSIVE = 3  # ran, but the evidence decides nothing
     INFRASTRUCTURE = 4  # Docker, the dataset, the disk or the device stands in the way
     NOT_UPLOADED = 5  # the run ended well and its record is on disk, but the database did not take it
+    BUG = 70  # gbench itself failed (EX_SOFTWARE of sysexits.h): never what is told of a run
     INTERRUPTED = 130  # Ctrl-C or SIGTERM
+    NO_READER = 141  # stdout is a pipe whose reader has gone, as a shell has it of SIGPIPE
 
 
 class GbenchError(Exception):

@@ -6,7 +6,7 @@ import errno
 import importlib
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -48,6 +48,12 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # of which click would make exit code 1, a regression's
+            _without_reader()
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -86,8 +92,19 @@ def cli() -> None:
 
     Exit codes: 0 ok; 1 the run or the check failed, a regression, or not reproduced; 2 wrong arguments; 3 inconclusive;
     4 Docker, GPU, dataset, disk or database stands in the way; 5 the run ended well, but the database did not take its
-    record; 130 stopped by Ctrl-C or a signal.
+    record; 70 a bug of gbench; 130 stopped by Ctrl-C or a signal.
     """
+
+
+def _without_reader() -> NoReturn:
+    """The reader of our output has gone: nobody is left to be told."""
+    _drop_stdout()
+    sys.exit(ExitCode.NO_READER)
+
+
+def _drop_stdout() -> None:
+    """Have what is still buffered go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> None:
@@ -112,11 +129,14 @@ def main() -> None:
         click.echo("gbench: error: stopped by Ctrl-C; nothing was left running", err=True)
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nobody is left to be told
-        sys.exit(ExitCode.FAILED)
-    except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
-            raise
-        click.echo("gbench: error: can't write to stdout (No space left on device); free space there", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
-        sys.exit(ExitCode.INFRASTRUCTURE)
+        _without_reader()
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            click.echo("gbench: error: can't write to stdout (No space left on device); free space there", err=True)
+            _drop_stdout()
+            sys.exit(ExitCode.INFRASTRUCTURE)
+        import traceback
+
+        traceback.print_exc()
+        click.echo(f"gbench: error: a bug of gbench {__version__}; please report it with the lines above", err=True)
+        sys.exit(ExitCode.BUG)
