@@ -106,6 +106,11 @@ def test_blocks_used_up_are_inconclusive_and_resume_goes_on(
     assert answer.err == ""
     dry = gbench("ab", "--resume", the_session(tmp_path), "--dry-run")
     assert dry.out.splitlines()[-1].startswith("next run      none")
+    (tmp_path / "logs").rename(tmp_path / "kept")
+    (tmp_path / "logs").write_text("where no log can be written; nor is any to be")
+    told = gbench("ab", "--resume", the_session(tmp_path), "-q")
+    assert (told.code, told.out.splitlines()[-1]) == (3, answer.out.splitlines()[-1]), told.err
+    (tmp_path / "logs").unlink()
     b.unlink()  # the session has it
     again = gbench("ab", "--resume", the_session(tmp_path), "--max-blocks", 2, "--json")
     assert again.code == 3

@@ -71,10 +71,10 @@ def ab(
     gbench ab --resume results/20260101T000000Z-ab-1a2b3c --max-blocks 40
 
     Each run is a launch with its own record; no database takes them. Exit code 0: the interval is that narrow; 1: a run
-    failed; 3: inconclusive, it is not.
+    failed; 3: inconclusive, it is not; 4: Docker, device, dataset or disk stands in the way of a side.
     """
     from gbench.cli.output import Terminal
-    from gbench.experiments.ab import require_both_possible, run_session
+    from gbench.experiments.ab import ended, require_both_possible, run_session
     from gbench.experiments.session import read_session
     from gbench.files import locked, make_folder
     from gbench.runners.stopping import stoppable
@@ -96,7 +96,8 @@ def ab(
     watcher = Terminal(quiet)
     for text in _differences(session):
         watcher.line(text)
-    require_both_possible(session, os.environ, rebuild)
+    if not ended(session):
+        require_both_possible(session, os.environ, rebuild)
     make_folder(folder)
     with locked(folder / ".lock", 0, f"session {folder}"), stoppable(None):
         if resume_dir is not None:
