@@ -1,15 +1,17 @@
-"""What the profiler's marks do to a network."""
+"""What the profiler's marks do to a network, and where its trace goes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 from torch.profiler import profile
 
+from gbench.measure.clock import marks_for
 from gbench.measure.trace import load
-from gbench.pix2pix.profiled import mark_region
+from gbench.pix2pix.profiled import ProfiledClock, mark_region
 
 
 def regions(network: nn.Module, tmp_path: Path) -> int:
@@ -26,3 +28,21 @@ def test_a_network_is_marked_unless_it_is_compiled_as_a_whole(tmp_path: Path) ->
         mark_region(network, "generator")
     assert regions(plain, tmp_path) == 1
     assert regions(compiled, tmp_path) == 0
+
+
+def test_a_trace_needs_no_room_elsewhere_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    device, folder = torch.device("cpu"), tmp_path / "run"
+    folder.mkdir()
+    clock = ProfiledClock(marks_for(device), device, warmup=1, steps=1, trace=folder / "trace-rank0.json.gz")
+    clock.start()
+    for _ in range(2):
+        clock.ask()
+        clock.batch_ready()
+        torch.ones(2) + 1
+        clock.step_done()
+    clock.close()
+    assert [path.name for path in folder.iterdir()] == ["trace-rank0.json.gz"]
+    assert any(event.name == "aten::add" for event in load(folder / "trace-rank0.json.gz"))
