@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gbench.settings.speed import written
+
 COLUMNS = {
     "img/s": "img_s",
     "95 % interval": "interval",
@@ -94,7 +96,7 @@ def lines(found: list[dict[str, Any]]) -> Iterator[str]:
             yield f"| {row['run']} |" + "".join(f" {cell(key, row)} |" for key in COLUMNS.values())
     for row in found:
         for trial in row.get("said", {}).get("tuning", {}).get("trials", []):
-            yield f"\n{row['run']}: {trial['change']}: {trial['why']}" + ("; kept" if trial["kept"] else "")
+            yield f"\n{row['run']}: {written(trial['change'], prefix='')}: {trial['why']}"
         for one in row.get("said", {}).get("rows", []):
             value, low, high = (f"{one['ratio'][key]:.3g}" for key in ("value", "low", "high"))
             yield f"\n{one['what']}: {value} times {one['against']} ({low} to {high})"

@@ -68,6 +68,15 @@ def test_what_the_gpu_scripts_budget_has_no_time_for_is_a_row_too(tmp_path: Path
     assert all("not run: the budget of 0 s was used up" in line for line in lines[1:])
 
 
+def test_the_gpu_scripts_table_tells_what_a_tuning_tried(tmp_path: Path) -> None:
+    trial = {"change": {"channels_last": True}, "kept": True, "why": "1.100 times as fast (1.050 to 1.150): kept"}
+    for end, text in (("code", "0"), ("json", json.dumps({"tuning": {"trials": [trial]}}))):
+        (tmp_path / f"01-tune FP32.{end}").write_text(text)
+    table = [sys.executable, str(BENCHMARKS / "gpu_table.py"), str(tmp_path)]
+    done = subprocess.run(table, capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines()[-1] == f"tune FP32: channels_last=true: {trial['why']}"
+
+
 @pytest.mark.parametrize("arguments", [("--device", "tpu"), ("--budget", "long"), ("--out",), ("--fast",)])
 def test_wrong_arguments_of_the_gpu_script_are_one_sentence(arguments: tuple[str, ...]) -> None:
     done = gpu(*arguments)
