@@ -26,6 +26,7 @@ from gbench.measure.trace import load
 from gbench.pix2pix.train import Trainer
 from gbench.pix2pix.work import flop_of_calls
 from gbench.profile import Operator, Profile, StepPart
+from gbench.settings.speed import describe
 
 GZIP_LEVEL = 6
 FEWEST_BARE_STEPS = 3  # before the profiler starts, without the first one, which chooses kernels
@@ -169,6 +170,7 @@ class Profiled(Trainer):
             ],
             traces=[contract.trace_name(rank) for rank in range(self.ranks.world_size)],
             software=self.facts["software"],
+            profile=describe(spec.profile, spec.config.speed.on),
         )
 
 
