@@ -22,7 +22,7 @@ def test_a_run_whose_time_is_up_is_told_what_to_do() -> None:
 def test_every_stop_ends_it_once_and_the_next_one_does_not_disturb_the_cleaning_up(stop: signal.Signals) -> None:
     before = signal.getsignal(stop)
     with stoppable(None):
-        with pytest.raises(Interrupted, match="^stopped by "):
+        with pytest.raises(Interrupted, match=r"^stopped by "):
             signal.raise_signal(stop)
         signal.raise_signal(stop)
     assert signal.getsignal(stop) is before
