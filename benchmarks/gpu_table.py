@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gbench.settings.speed import written
+
 COLUMNS = {
     "img/s": "img_s",
     "95 % interval": "interval",
@@ -102,7 +104,7 @@ def lines(found: list[dict[str, Any]]) -> Iterator[str]:
         tuning = row.get("said", {}).get("tuning", {})
         for trial in [*tuning.get("trials", []), tuning.get("overall")]:
             if trial is not None:  # overall: all that was kept against none, where something was
-                yield f"\n{row['run']}: {trial['change']}: {trial['why']}"
+                yield f"\n{row['run']}: {written(trial['change'], prefix='')}: {trial['why']}"
         for one in row.get("said", {}).get("rows", []):
             value, low, high = (f"{one['ratio'][key]:.3g}" for key in ("value", "low", "high"))
             yield f"\n{one['what']}: {value} times {one['against']} ({low} to {high})"

@@ -88,9 +88,11 @@ def test_two_ranks_are_both_profiled_and_their_communication_is_told(gbench: Gbe
 
 
 def test_the_table_for_a_person(gbench: Gbench, small_launch: list[str]) -> None:
-    answer = gbench("profile", MODEL, 4, 1, "FP32", *small_launch, "--warmup", 1, "--steps", 1, "--top", 3, "-q")
+    few = ["--warmup", 1, "--steps", 1, "--top", 3, "-q", "--set", "speed.channels_last=true"]
+    answer = gbench("profile", MODEL, 4, 1, "FP32", *small_launch, *few)
     assert answer.code == 0 and answer.err == "", answer.err
     head, table = answer.out.split("\n\n")
+    assert "speed         custom: channels_last=true" in head.splitlines()
     assert "under the profiler; no measurement" in head and "the training thread is outside any operator" in head
     assert len(table.splitlines()) == 5 and table.splitlines()[-1].split()[1] == "others"
     assert table.splitlines()[0].split() == ["operator", "self", "s", "share", "calls", "FLOP", "TFLOP/s"]

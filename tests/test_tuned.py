@@ -12,10 +12,12 @@ import torch
 from support import Answer
 
 from gbench.cli.output import Terminal
-from gbench.errors import InfrastructureError, UsageError
+from gbench.errors import InfrastructureError, RunFailed, UsageError
+from gbench.measure.summary import summarize_folder
 from gbench.preflight.devices import Gpu, Gpus
+from gbench.reports.run import Run
 from gbench.runfolder import RunFolder
-from gbench.settings.spec import RunSpec, SpeedConfig
+from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
 from gbench.tune import tune
 from gbench.tuned import key_of, place_of, remember, with_tuned_switches
 from gbench.tuning import NAME, Arm, Trial, Tuning, read_tuning
@@ -137,6 +139,13 @@ def test_what_was_found_is_not_lost_where_it_cant_be_remembered(
     with pytest.raises(InfrastructureError, match=rf"^can't write .*\.json \(Is a directory\); .* is kept in {kept}, "):
         tune(spec, {}, Terminal(quiet=True))
     assert read_tuning(RunFolder(spec.run_dir)) == found()
+
+
+def test_a_tunings_folder_is_no_run_to_be_read(make_spec: MakeSpec) -> None:
+    folder = RunFolder.create(make_spec().model_copy(update={"tuning": TuningConfig()}))
+    for read in (summarize_folder, Run.read):
+        with pytest.raises(RunFailed, match=f"{folder.path} is a tuning: its trials are no run"):
+            read(folder)
 
 
 def test_an_optimized_launch_names_profile_and_switches_wherever_its_figure_stands(

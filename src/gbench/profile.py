@@ -51,7 +51,8 @@ class Profile(Frozen):
     lines; one operator or more at work; waiting for communication that nothing hides; none of these (the GPU idles
     between kernels, or the training thread is outside any operator). bare_step_s: median of the steps before, without
     the profiler; null where they were too few. communication_s: all communication, hidden or not. overlapped_s: what of
-    the operators' self times ran beside others. flop: operations of a step on one device.
+    the operators' self times ran beside others. flop: operations of a step on one device. profile: by whose word which
+    switches of `speed` were on, as in result.json.
     """
 
     model: str
@@ -77,6 +78,7 @@ class Profile(Frozen):
     operators: list[Operator]
     traces: list[str]
     software: dict[str, Any]
+    profile: str = "reference"
 
     @property
     def optimizer_s(self) -> float:

@@ -1,4 +1,4 @@
-"""What the profiler's marks do to a network."""
+"""What the profiler's marks do to a network, and where its trace goes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import nn
 from torch.profiler import profile, record_function
 
 from gbench.errors import InfrastructureError
+from gbench.measure.clock import marks_for
 from gbench.measure.hotspots import COMPUTING
 from gbench.measure.trace import load
-from gbench.pix2pix.profiled import mark_region, whole_trace
+from gbench.pix2pix.profiled import ProfiledClock, mark_region, whole_trace
 
 
 def regions(network: nn.Module, tmp_path: Path) -> int:
@@ -41,3 +42,21 @@ def test_a_trace_without_steps_or_without_kernels_is_no_profile(tmp_path: Path) 
         whole_trace(path, steps=2, on_gpu=False)
     with pytest.raises(InfrastructureError, match="holds no kernel"):
         whole_trace(path, steps=1, on_gpu=True)
+
+
+def test_a_trace_needs_no_room_elsewhere_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    device, folder = torch.device("cpu"), tmp_path / "run"
+    folder.mkdir()
+    clock = ProfiledClock(marks_for(device), device, warmup=1, steps=1, trace=folder / "trace-rank0.json.gz")
+    clock.start()
+    for _ in range(2):
+        clock.ask()
+        clock.batch_ready()
+        torch.ones(2) + 1
+        clock.step_done()
+    clock.close()
+    assert [path.name for path in folder.iterdir()] == ["trace-rank0.json.gz"]
+    assert any(event.name == "aten::add" for event in load(folder / "trace-rank0.json.gz"))

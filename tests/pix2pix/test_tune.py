@@ -122,6 +122,23 @@ def test_two_that_do_not_fit_beside_each_other_cost_a_tuning_one_line(
     assert found.speed == SpeedConfig(adam="fused", compile="networks")
 
 
+def test_a_step_that_takes_long_for_once_does_not_make_the_blocks_short(
+    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowOnce(Imagined):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.step_s /= 50
+            self.late_s = 1.0
+
+        def block(self, steps: int) -> float:
+            late_s, self.late_s = self.late_s, 0.0
+            return super().block(steps) + late_s
+
+    monkeypatch.setattr(tune, "Arm", SlowOnce)
+    assert all(one.steps_per_block > 15 for one in tuned().trials if one.ratio is not None)  # a step is 0.01 s or less
+
+
 def test_what_does_not_pay_when_all_is_measured_anew_is_not_kept(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,15 @@ def test_a_card_that_lacks_a_precision_gets_its_loaders_measured_in_one_that_it_
     assert not {name for name in rows if name.startswith("reference BF16") and not name.endswith("real")}
 
 
+def test_the_gpu_scripts_table_tells_what_a_tuning_tried(tmp_path: Path) -> None:
+    trial = {"change": {"channels_last": True}, "kept": True, "why": "1.100 times as fast (1.050 to 1.150): kept"}
+    for end, text in (("code", "0"), ("json", json.dumps({"tuning": {"trials": [trial]}}))):
+        (tmp_path / f"01-tune FP32.{end}").write_text(text)
+    table = [sys.executable, str(BENCHMARKS / "gpu_table.py"), str(tmp_path)]
+    done = subprocess.run(table, capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines()[-1] == f"tune FP32: channels_last=true: {trial['why']}"
+
+
 @pytest.mark.parametrize("arguments", [("--device", "tpu"), ("--budget", "long"), ("--out",), ("--fast",)])
 def test_wrong_arguments_of_the_gpu_script_are_one_sentence(arguments: tuple[str, ...]) -> None:
     done = gpu(*arguments)

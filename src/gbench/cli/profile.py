@@ -68,6 +68,7 @@ def _lines(found: Profile) -> list[tuple[str, str]]:
     where = "the GPU idles between kernels" if found.on_gpu else "the training thread is outside any operator"
     lines = [
         (found.model, f"  batch {found.batch_size} on {found.device_count} x {found.device}  {found.precision}"),
+        *([("speed", found.profile)] if found.profile != "reference" else []),
         ("step", f"{found.step_s:.4g} s, mean of {found.steps} under the profiler{bare}; no measurement"),
         ("operators", share(found.operators_s)),
         ("communication", f"{share(found.exposed_s)} that nothing hides; {share(found.communication_s)} in all"),

@@ -168,10 +168,14 @@ def summarize_folder(folder: RunFolder) -> Summary | None:
 
 
 def measured_spec(folder: RunFolder) -> RunSpec:
-    """The spec of a run. Raises RunFailed: it was profiled, which takes time itself."""
+    """The spec of a run. Raises RunFailed: it was profiled, which takes time itself, or is a tuning."""
     spec = folder.spec()
     if spec.profiling is not None:
         raise RunFailed(f"{folder.path} is a profile: what it took is no measurement", "measure with gbench launch")
+    if spec.tuning is not None:
+        raise RunFailed(
+            f"{folder.path} is a tuning: its trials are no run", "read its tuning.json, or measure with gbench launch"
+        )
     return spec
 
 

@@ -64,7 +64,7 @@ def load(path: Path) -> list[Event]:
             return events_of(json.load(file)["traceEvents"])
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise InfrastructureError(
-            f"{path} is no whole trace ({error})", "look at the space left there and in /tmp, and profile again"
+            f"{path} is no whole trace ({error})", "look at the space left there, and profile again"
         ) from error
 
 

@@ -5,7 +5,9 @@ Every rank is profiled, since one that is slowed down alone would have the other
 
 from __future__ import annotations
 
+import gzip
 import os
+import shutil
 import statistics
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +26,9 @@ from gbench.measure.trace import ON_DEVICE, Event, load
 from gbench.pix2pix.train import Trainer
 from gbench.pix2pix.work import flop_of_calls
 from gbench.profile import Operator, Profile, StepPart
+from gbench.settings.speed import describe
 
+GZIP_LEVEL = 6
 FEWEST_BARE_STEPS = 3  # before the profiler starts, without the first one, which chooses kernels
 
 
@@ -79,10 +83,18 @@ class ProfiledClock(StepClock):
             self._profiler.stop()
 
     def _save(self, profiler: Any) -> None:
+        plain = self._trace.with_suffix("")  # torch itself would have it in /tmp first, and leave it on a full disk
         try:
-            profiler.export_chrome_trace(str(self._trace))
+            profiler.export_chrome_trace(str(plain))
+            if not plain.is_file():  # nor does it say why
+                raise InfrastructureError(f"torch.profiler could not write {plain}", "look at the space left there")
+            with plain.open("rb") as text, gzip.open(self._trace, "wb", GZIP_LEVEL) as packed:
+                shutil.copyfileobj(text, packed)
         except OSError as error:
             raise cant_write(self._trace, error) from error
+        finally:
+            for left in (plain, plain.with_name(f"{plain.name}.tmp")):  # the latter is Kineto's, where it could not end
+                left.unlink(missing_ok=True)
 
 
 class Profiled(Trainer):
@@ -155,6 +167,7 @@ class Profiled(Trainer):
             ],
             traces=[contract.trace_name(rank) for rank in range(self.ranks.world_size)],
             software=self.facts["software"],
+            profile=describe(spec.profile, spec.config.speed.on),
         )
 
 

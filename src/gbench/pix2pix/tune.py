@@ -230,8 +230,7 @@ class Tuner:
 
     def take_turns(self, base: Arm, changed: Arm, seconds: float) -> tuple[Ratio, int]:
         """Rounds of blocks until the time is over, or the change has clearly lost."""
-        once = base.block(1)
-        steps = max(1, math.ceil(BLOCK_S / once))
+        steps = math.ceil(BLOCK_S / min(base.block(1) for _ in range(3)))  # a single step says little of those to come
         rounds: list[tuple[float, float]] = []
         spent = 0.0
         while True:

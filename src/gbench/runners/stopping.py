@@ -35,7 +35,7 @@ def stoppable(timeout_s: float | None) -> Iterator[None]:
 
     def on_timeout(number: int, frame: FrameType | None) -> None:
         ignore_the_rest()
-        raise RunFailed(f"the run was not done after --timeout {timeout_s:g}s", "give it longer, or fewer --steps")
+        raise RunFailed(f"the run was not done after --timeout {timeout_s:g}s", "give it longer, or less to do")
 
     before = {number: signal.signal(number, on_stop) for number in STOPS}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_timeout)

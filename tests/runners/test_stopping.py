@@ -1,0 +1,28 @@
+"""What ends a run from outside, as an exception in here."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from gbench.errors import Interrupted, RunFailed
+from gbench.runners.stopping import STOPS, stoppable
+
+
+def test_a_run_whose_time_is_up_is_told_what_to_do() -> None:
+    sentence = r"^the run was not done after --timeout 0\.05s; give it longer, or less to do$"
+    with pytest.raises(RunFailed, match=sentence), stoppable(0.05):
+        time.sleep(30)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_every_stop_ends_it_once_and_the_next_one_does_not_disturb_the_cleaning_up(stop: signal.Signals) -> None:
+    before = signal.getsignal(stop)
+    with stoppable(None):
+        with pytest.raises(Interrupted, match=r"^stopped by "):
+            signal.raise_signal(stop)
+        signal.raise_signal(stop)
+    assert signal.getsignal(stop) is before
