@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from command import at_least_one, run
 from medians import Median
 from rows import Row, json_option, report
 
@@ -80,9 +81,9 @@ def launch(data: Path, folder: Path) -> tuple[float, float]:
         capture_output=True,
         text=True,
     )
-    run = Path(json.loads(done.stdout)["paths"]["run"])
-    first = json.loads((run / "steps-rank0.jsonl").read_text().splitlines()[1])
-    return (run / "spec.json").stat().st_mtime - start_utc, first["end_s"] - first["step_s"] - start
+    made = Path(json.loads(done.stdout)["paths"]["run"])
+    first = json.loads((made / "steps-rank0.jsonl").read_text().splitlines()[1])
+    return (made / "spec.json").stat().st_mtime - start_utc, first["end_s"] - first["step_s"] - start
 
 
 def plain() -> float:
@@ -103,7 +104,7 @@ def lines(parts: dict[str, Median]) -> Iterator[str]:
 def main() -> None:
     """Measure in turn, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=at_least_one, default=7)
     json_option(parser)
     arguments = parser.parse_args()
     taken: dict[str, list[float]] = {}
@@ -127,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -37,6 +37,7 @@ def trace_names(path: Path) -> Counter[str]:
 def test_a_profile_lays_out_the_whole_step_and_makes_no_record(
     gbench: Gbench, small_launch: list[str], tmp_path: Path
 ) -> None:
+    (tmp_path / "cndb").touch()  # where a record's folder would be
     answer = gbench("profile", MODEL, 4, 1, "FP32", *small_launch, "--warmup", 6, "--steps", 3, "--json")
     found, folder = the_profile(answer)
     assert (found.steps, found.warmup_steps, found.device_count, found.on_gpu) == (3, 6, 1, False)
@@ -67,7 +68,7 @@ def test_a_profile_lays_out_the_whole_step_and_makes_no_record(
     ]
     assert seen["gbench: generator"] == 3 and seen["gbench: discriminator"] == 9  # D runs three times a step
 
-    assert not (tmp_path / "cndb").exists() and not (folder.path / "result.json").exists()
+    assert (tmp_path / "cndb").read_text() == "" and not (folder.path / "result.json").exists()
     no_measurement = "is a profile: what it took is no measurement"
     refused = gbench("compare", folder.path, folder.path)
     assert (refused.code, no_measurement in refused.err) == (2, True)

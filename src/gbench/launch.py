@@ -112,6 +112,7 @@ def launch(
     """
     with stoppable(None):
         database = spec.database and upload.config_of_run(spec.database, Path(spec.cndb_dir), environ)
+        require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
         evaluates = spec.recipe == "convergence"
         with _run(spec, environ, watcher, rebuild, resumed, views, evaluates) as ran:
             folder, summary = ran.folder, ran.summary
@@ -203,7 +204,6 @@ def _run(
     no_evaluation = why_not(spec) if evaluates else None
     warnings += [no_evaluation] if no_evaluation else []
     runner = make_runner(spec, environ, rebuild)
-    require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
     folder = resumed or RunFolder.create(spec)
     log_path = Path(spec.logs_dir) / f"{spec.run_id}.log"
     with folder.taken(), RunLog([folder.log, log_path], watcher.line) as log:

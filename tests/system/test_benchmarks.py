@@ -121,6 +121,7 @@ def test_wrong_arguments_of_the_gpu_script_are_one_sentence(arguments: tuple[str
     [
         ("step.py", ("--pairs", "0"), 2, "'0' is no whole number of 1 or more"),
         ("step.py", ("--precision", "TF32"), 2, "TF32 does not exist on --device cpu"),
+        ("startup.py", ("--rounds", "0"), 2, "'0' is no whole number of 1 or more"),
         ("scaling.py", ("--rounds", "-1"), 2, "'-1' is no whole number of 1 or more"),
         ("loader.py", ("--dataset", "/nonexistent"), 4, "no dataset in /nonexistent"),
         ("loader.py", ("--drawn", "4"), 2, "fewer than one batch"),
