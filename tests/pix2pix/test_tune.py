@@ -21,6 +21,7 @@ from gbench.pix2pix.ranks import Ranks
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
 from gbench.tuning import Tuning, read_tuning
+from gbench.worker import leave
 
 MakeSpec = Callable[..., RunSpec]
 PATIENCE_S = 3.0  # of a rank that failed alone
@@ -218,6 +219,7 @@ def _tune_as(rank: int, spec: RunSpec, facades: Path) -> None:
         tune.Tuner(spec, folder, facades, Ranks(rank, 2, torch.device("cpu"))).run()
     except RunFailed as error:
         (folder.path / f"rank{rank}.txt").write_text(str(error))
+        leave(0)
 
 
 def test_a_switch_that_fails_on_one_rank_alone_ends_the_tuning_with_that_ranks_sentence(
