@@ -135,7 +135,7 @@ def test_mfu_of_a_card_that_is_not_known(sweep_of: Any) -> None:
     assert [text[-1] for text in cells(rows)[1:]] == ["40%", "20%"]
     assert (
         "MFU: share of the best peak that a cell of this sweep measured on as many devices, in the precision of the "
-        "run; a record has that of its own run's"
+        "run; a cell's record has the share of its own run's"
     ) in notes(sweep, rows)
 
 

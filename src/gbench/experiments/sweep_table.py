@@ -153,7 +153,7 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
         peak, own = "a device's peak by its data sheet", ""
         if not _by_data_sheet(rows):
             peak = "the best peak that a cell of this sweep measured on as many devices"
-            own = "; a record has that of its own run's"
+            own = "; a cell's record has the share of its own run's"
         memory = "on its device" if sweep.spec.device == "cuda" else "resident on the host"
         shared = ", though all share the cores of one processor" if sweep.spec.device == "cpu" else ""
         said = [
