@@ -139,7 +139,7 @@ def test_run_folder_checkpoint_and_bare_state_dict_are_one(gbench: Gbench, run: 
     assert len(list((run.path / "evaluations").iterdir())) == 2
 
     wrong = gbench("eval", away / "latest_net_G.pth", "--model", "pix2pix_resnet_9blocks", *here, "--limit", 1)
-    assert wrong.code == 1
+    assert wrong.code == 2
     (line,) = [line for line in wrong.err.splitlines() if "error" in line]
     assert f"{away / 'latest_net_G.pth'} does not fit resnet_9blocks: model.1.weight is 4x3x7x7" in line
 

@@ -301,7 +301,7 @@ def test_a_broken_image_is_one_sentence_and_no_traceback(
     for path in (broken / "train").iterdir():
         path.write_bytes(b"not an image")
     answer = gbench("launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--datasets-dir", broken)
-    assert answer.code == 1
+    assert answer.code == 4
     assert answer.err.splitlines()[-1].startswith("gbench: error: ")
     assert "can't be decoded" in answer.err.splitlines()[-1]
     assert "Traceback" not in answer.err

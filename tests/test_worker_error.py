@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from gbench.errors import GbenchError, InfrastructureError, OutOfMemory, RunFailed, UsageError
+from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMemory, RunFailed, UsageError
 from gbench.pix2pix.memory import memory_told, out_of_memory
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec
@@ -27,11 +27,13 @@ def folder(make_spec: Callable[..., RunSpec]) -> RunFolder:
     [
         (OutOfMemory("it is full", "take less"), "out_of_memory", OutOfMemory),
         (RunFailed("it is full", "take less"), "failed", RunFailed),
-        (UsageError("it is full", "take less"), "failed", RunFailed),
+        (UsageError("it is full", "take less"), "usage", UsageError),
+        (InfrastructureError("it is full", "take less"), "infrastructure", InfrastructureError),
+        (Interrupted("it is full", "take less"), "failed", RunFailed),
     ],
 )
 def test_a_workers_sentence_reaches_the_host(
-    folder: RunFolder, left: GbenchError, kind: str, raised: type[RunFailed]
+    folder: RunFolder, left: GbenchError, kind: str, raised: type[GbenchError]
 ) -> None:
     assert read_error(folder) is None
     write_error(folder, left)

@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1  # the run, or what was checked, failed
-    USAGE = 2  # the command line, a variable or a config is wrong; nothing was started
+    USAGE = 2  # the command line, a variable or a config is wrong; nothing was measured
     INCONCLUSIVE = 3  # ran, but the evidence decides nothing
     INFRASTRUCTURE = 4  # Docker, the dataset, the disk or the device stands in the way
     NOT_UPLOADED = 5  # the run ended well and its record is on disk, but the database did not take it

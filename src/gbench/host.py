@@ -122,7 +122,8 @@ def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_
         log: of the run. oom_kills_before: `oom_kills` when it began.
 
     Raises:
-        OutOfMemory: for want of memory, as its worker or the kernel says. RunFailed: for another reason.
+        OutOfMemory: for want of memory, as its worker or the kernel says.
+        UsageError, InfrastructureError: as its worker says. RunFailed: for another reason.
     """
     if outcome.exit_code == ExitCode.OK:
         return

@@ -2,22 +2,30 @@
 
     {"version": 1, "kind": "out_of_memory", "what": "cpu is out of memory ...", "hint": "take a smaller batch ..."}
 
-A folder of an earlier gbench has no `kind`: then it is `failed`.
+`kind` is what a program may act on: `out_of_memory`, `usage` (the spec can't be meant with this dataset or script),
+`infrastructure` (dataset, disk or network stands in the way) or `failed`; it gives the host's exit code. A folder of an
+earlier gbench has none, and a kind that is not known is a failure.
 """
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from gbench.errors import GbenchError, OutOfMemory, RunFailed
+from gbench.errors import GbenchError, InfrastructureError, OutOfMemory, RunFailed, UsageError
 from gbench.runfolder import RunFolder
 
 NAME = "error.json"
-OUT_OF_MEMORY, FAILED = "out_of_memory", "failed"
+FAILED = "failed"
+KINDS: dict[str, type[GbenchError]] = {
+    "out_of_memory": OutOfMemory,
+    "usage": UsageError,
+    "infrastructure": InfrastructureError,
+    FAILED: RunFailed,
+}
 
 
 class WorkerError(BaseModel):
-    """Why a rank failed, and what to do. kind: what a program may act on; one that it does not know is a failure."""
+    """Why a rank failed, and what to do."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,14 +33,14 @@ class WorkerError(BaseModel):
     what: str
     hint: str
 
-    def to_raise(self) -> RunFailed:
+    def to_raise(self) -> GbenchError:
         """The error that the host raises for it."""
-        return (OutOfMemory if self.kind == OUT_OF_MEMORY else RunFailed)(self.what, self.hint)
+        return KINDS.get(self.kind, RunFailed)(self.what, self.hint)
 
 
 def write_error(folder: RunFolder, error: GbenchError) -> None:
     """Leave an error for the host. Raises InfrastructureError: the disk refuses it."""
-    kind = OUT_OF_MEMORY if isinstance(error, OutOfMemory) else FAILED
+    kind = next((kind for kind, of_it in KINDS.items() if isinstance(error, of_it)), FAILED)
     folder.write(NAME, WorkerError(kind=kind, what=error.what, hint=error.hint).model_dump())
 
 
