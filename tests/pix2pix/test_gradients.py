@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from gbench.pix2pix import Pix2Pix, build_discriminator, build_generator
 from gbench.pix2pix.ranks import Ranks
+from spawned_ranks import spawn_ranks
 
 WORLD = 2
 BATCH = 4
@@ -52,7 +52,7 @@ def train(rank: int, folder: Path, norm: str, dropout: bool, steps: int) -> None
 
 
 def train_on_two(folder: Path, norm: str, dropout: bool, steps: int) -> list[dict[str, dict[str, Tensor]]]:
-    mp.spawn(train, (folder, norm, dropout, steps), nprocs=WORLD)
+    spawn_ranks(train, (folder, norm, dropout, steps), WORLD)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from test_model import pairs
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from gbench.pix2pix.norm import build_norm
 from gbench.pix2pix.ranks import Ranks
 from gbench.pix2pix.schedule import build_scheduler, start_epoch
 from gbench.settings.spec import SpeedConfig
+from spawned_ranks import spawn_ranks
 
 STEPS = 30
 # Measured here: rounding stays below 4e-6 over the first steps; then a ReLU somewhere tips over, the networks part, and
@@ -192,7 +192,7 @@ def _rank_losses(rank: int, folder: Path) -> None:
 
 
 def test_ddps_switches_leave_the_losses_of_both_ranks_as_they_are(tmp_path: Path) -> None:
-    mp.spawn(_rank_losses, (tmp_path,), nprocs=2)
+    spawn_ranks(_rank_losses, (tmp_path,), 2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert not torch.equal(first, second)
     for plain, switched in (first, second):

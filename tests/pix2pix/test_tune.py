@@ -21,7 +21,7 @@ from gbench.pix2pix.ranks import Ranks
 from gbench.runfolder import RunFolder
 from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
 from gbench.tuning import Tuning, read_tuning
-from gbench.worker import leave
+from spawned_ranks import spawn_ranks
 
 MakeSpec = Callable[..., RunSpec]
 PATIENCE_S = 3.0  # of a rank that failed alone
@@ -219,7 +219,6 @@ def _tune_as(rank: int, spec: RunSpec, facades: Path) -> None:
         tune.Tuner(spec, folder, facades, Ranks(rank, 2, torch.device("cpu"))).run()
     except RunFailed as error:
         (folder.path / f"rank{rank}.txt").write_text(str(error))
-        leave(0)
 
 
 def test_a_switch_that_fails_on_one_rank_alone_ends_the_tuning_with_that_ranks_sentence(
@@ -231,7 +230,7 @@ def test_a_switch_that_fails_on_one_rank_alone_ends_the_tuning_with_that_ranks_s
     with pytest.raises(
         mp.ProcessRaisedException, match=r"(?s)Process 0 .*closed by peer"
     ):  # nobody is left to wait for
-        mp.spawn(_tune_as, (spec, facades), nprocs=2)
+        spawn_ranks(_tune_as, (spec, facades), 2)
     (said,) = spec.run_dir.glob("rank*.txt")
     assert said.name == "rank1.txt"
     assert said.read_text().startswith(
