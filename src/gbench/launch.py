@@ -13,6 +13,7 @@ from typing import Any
 from gbench import provenance
 from gbench.alarms import read_alarms
 from gbench.cndb import logline, upload
+from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.recordfile import save, write_record
@@ -111,7 +112,7 @@ def launch(
         GbenchError: something the run needs is missing, it failed, or it was stopped. What it wrote is kept.
     """
     with stoppable(None):
-        database = spec.database and upload.config_of_run(spec.database, Path(spec.cndb_dir), environ)
+        database = upload.config_of_run(spec.database, Path(spec.cndb_dir), environ) if spec.database else None
         require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
         evaluates = spec.recipe == "convergence"
         with _run(spec, environ, watcher, rebuild, resumed, views, evaluates) as ran:
@@ -124,14 +125,32 @@ def launch(
             folder.write("host.json", {**(folder.read("host.json") or {}), "record": str(record_path)})
             if summary is not None:  # a run script of another kind has said its own
                 ran.log.line(logline.format_line(record))
-        stored = not_stored = None
-        if database:
-            stored, not_stored = upload.deliver(record_path, Path(spec.cndb_dir), database, watcher.line)
-        from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
-
-        report = write_report(folder, folder.path / "report.html")
+        stored, not_stored, report = publish(folder, record_path, Path(spec.cndb_dir), database, watcher.line)
         evaluation = read_final(folder)
     return Finished(folder, ran.log_path, record, record_path, report, summary, evaluation, stored, not_stored)
+
+
+def publish(
+    folder: RunFolder,
+    record_path: Path,
+    cndb_dir: Path,
+    database: DatabaseConfig | None,
+    on_line: Callable[[str], None],
+) -> tuple[str | None, str | None, Path]:
+    """Do what comes after a record: upload it, where there is a database for it, and write the run's page.
+
+    Returns:
+        What the database did with it, or why it did not take it, as `upload.deliver`; and the page.
+
+    Raises:
+        GbenchError: someone asked to stop, or the disk refuses the page.
+    """
+    stored = not_stored = None
+    if database:
+        stored, not_stored = upload.deliver(record_path, cndb_dir, database, on_line)
+    from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
+
+    return stored, not_stored, write_report(folder, folder.path / "report.html")
 
 
 def probe(

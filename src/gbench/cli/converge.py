@@ -93,17 +93,17 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         if resolved.spec.recipe == "performance":
             raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")
         reference = verdict.reference_of(asked, resolved.spec) if asked.judges_own else None
+        seeds = [resolved.spec.seed + number for number in range(asked.seeds or 1)]
         if dry_run:
             planned = replace(resolved, spec=probe_of(resolved.spec)) if estimate else resolved
-            first = resolved.spec.seed
-            show_plan(planned, rebuild, as_json, views, [first + number for number in range(asked.seeds or 0)])
+            show_plan(planned, rebuild, as_json, views, seeds if asked.seeds is not None else ())
             return
         if estimate:
             print_estimate(*probe(resolved.spec, os.environ, Terminal(quiet), rebuild, views), as_json)
             return
         finished = []
-        for number in range(asked.seeds or 1):
-            new = {"run_id": new_run_id(resolved.spec.model), "seed": resolved.spec.seed + number}
+        for number, seed in enumerate(seeds):
+            new = {"run_id": new_run_id(resolved.spec.model), "seed": seed}
             spec = resolved.spec.model_copy(update=new)
             try:
                 finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0, views=views))

@@ -232,9 +232,8 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     from gbench.settings.resolve import Request, resolve
 
     database = given.pop("database")
-    options = {
-        variable: given.pop(variable.lower(), None) for variable in VARIABLE_OF.values()
-    }  # a command may lack one
+    # a command may lack one
+    options = {variable: given.pop(variable.lower(), None) for variable in VARIABLE_OF.values()}
     request = Request(
         database=None if database.lower() == "false" else database,
         timeout_s=given.pop("timeout"),

@@ -107,9 +107,8 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
     try:
         _show(folder, went.sweep, as_json, as_csv)
     finally:  # also where stdout is a pipe that nobody reads any more
-        with (
-            suppress(InfrastructureError) if went.stopped else nullcontext()
-        ):  # a full disk; how to go on is more worth
+        # of a sweep that was stopped, by a full disk maybe, how to go on is worth more than its page
+        with suppress(InfrastructureError) if went.stopped else nullcontext():
             write_page(folder, went.sweep)
     if went.stopped is not None:
         raise type(went.stopped)(went.stopped.what, f"{went.stopped.hint}; `{folder.resume_command}` goes on")

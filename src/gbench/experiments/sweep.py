@@ -13,7 +13,7 @@ from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMe
 from gbench.experiments.sweep_file import ENDED, Attempt, Cell, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Axes, images_of, require_some, why_not
 from gbench.host import Watcher, locate_dataset
-from gbench.launch import launch
+from gbench.launch import launch, publish
 from gbench.preflight.devices import find_gpus
 from gbench.runners.local import wait_for_end
 from gbench.runners.stopping import stoppable
@@ -111,13 +111,11 @@ def _conclude(
     record_path = folder.record_of(attempt)
     if record_path is None:
         return
-    if base.database is not None:  # which knows a record that it has by its run
-        database = upload.config_of_run(base.database, Path(base.cndb_dir), environ)
-        _, not_stored = upload.deliver(record_path, Path(base.cndb_dir), database, tell)
-        went.not_stored += [not_stored] if not_stored else []
-    from gbench.reports.run_page import write_report  # loads matplotlib
-
-    write_report(folder.run(attempt), folder.run(attempt).path / "report.html")
+    cndb_dir = Path(base.cndb_dir)
+    # a database knows by its run a record that it has
+    database = upload.config_of_run(base.database, cndb_dir, environ) if base.database else None
+    _, not_stored, _ = publish(folder.run(attempt), record_path, cndb_dir, database, tell)
+    went.not_stored += [not_stored] if not_stored else []
     attempt.state, attempt.reason, attempt.record = "done", None, str(record_path)
     folder.write(went.sweep)
     tell(f"done already: {cell.place}: {record_path}")

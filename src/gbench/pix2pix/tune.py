@@ -172,20 +172,17 @@ class Tuner:
         except (GbenchError, RuntimeError) as error:
             failure = self.told(error)
         failures = self.failures(change, failure)
+        if not failures and changed is not None:
+            try:
+                found, steps = self.take_turns(base, changed, seconds)
+            except RuntimeError as error:  # a captured graph keeps its memory while the other one needs as much
+                if self.ranks.world_size > 1:
+                    raise  # the other ranks wait within the step
+                failures = [self.told(error)]
         if failures or changed is None:
             del base, changed
             self.forget()
             return Trial(change=change, kept=False, why=f"failed: {failures[0]}")
-        try:
-            found, steps = self.take_turns(base, changed, seconds)
-        except RuntimeError as error:  # a captured graph keeps its memory while the other one needs as much
-            if self.ranks.world_size > 1:
-                raise  # the other ranks wait within the step
-            failure = self.told(error)
-        if failure is not None:
-            del base, changed
-            self.forget()
-            return Trial(change=change, kept=False, why=f"failed: {failure}")
         trial = Trial(
             change=change,
             kept=found.low > 1 + LEAST_GAIN,
