@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from command import at_least_one, run
 
-from gbench.experiments.ratio import Ratio
+from gbench.experiments.block_ratio import Ratio
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from drawn_sessions import (
     Drift,
     cold_start,

@@ -32,16 +32,16 @@ from rows import Row, json_option, report
 from sqlalchemy import Engine, delete, func, insert, select, text
 
 from gbench.cndb.additions import INDEXES
-from gbench.cndb.config import DatabaseConfig, parse_config
 from gbench.cndb.database import connect_or_create
-from gbench.cndb.history import Wanted, entries, records
+from gbench.cndb.database_config import DatabaseConfig, parse_config
 from gbench.cndb.identity import sealed
+from gbench.cndb.queries import Wanted, entries, records
 from gbench.cndb.record import Record
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.store import submit
 from gbench.cndb.tables import hardware_infos, models, software_infos, train_results
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "system"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from postgres import Postgres
 
 BATCH = 5000  # rows a statement

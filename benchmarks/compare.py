@@ -21,7 +21,7 @@ from gbench.compare.change import change
 from gbench.compare.metrics import METRICS, THROUGHPUT, Reading
 from gbench.compare.verdict import ALPHA, Kind, judge, overall
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from drawn_pairs import STEPS, Machine, Side, Steps
 
 THRESHOLD = 0.03

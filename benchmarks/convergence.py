@@ -18,9 +18,9 @@ from pathlib import Path
 from command import at_least_one, run
 
 from gbench.convergence.contrasts import CONTRASTS
-from gbench.convergence.verdict import Verdict
+from gbench.convergence.judge import Verdict
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "convergence"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from simulated_runs import METRICS, PRINTED, Case, Simulator, build, contrast_of, spreads
 
 RECIPES = {

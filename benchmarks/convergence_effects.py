@@ -25,11 +25,11 @@ import yaml
 from PIL import Image
 
 from gbench.convergence.curves import LOSSES, of_run
-from gbench.convergence.making import windows_of
-from gbench.pix2pix.data import build_loader
-from gbench.pix2pix.ranks import Ranks
-from gbench.pix2pix.train import Trainer
-from gbench.runfolder import RunFolder
+from gbench.convergence.make_reference import windows_of
+from gbench.pix2pix.data.pairs import build_loader
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.trainer import Trainer
+from gbench.runfolder.folder import RunFolder
 from gbench.settings.resolve import Request, resolve
 
 PAIRS, TEST_PAIRS, LOAD_SIZE, CROP_SIZE, FILTERS = 40, 10, 72, 64, 16

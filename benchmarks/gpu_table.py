@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gbench.settings.speed import written
+from gbench.settings.switches import written
 
 COLUMNS = {
     "img/s": "img_s",

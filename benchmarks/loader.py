@@ -36,9 +36,9 @@ from rows import Row, json_option, machine
 
 from gbench.datasets.manifest import dataset_hash
 from gbench.datasets.synth import synth
-from gbench.pix2pix.data import AlignedDataset, Loader, PairLoader, Share
-from gbench.pix2pix.fast_data import CachedLoader, ResidentLoader, crop_and_flip
-from gbench.pix2pix.pair_cache import CacheFolder, Levels, identity_of, map_pairs, prepare
+from gbench.pix2pix.data.decoded import CachedLoader, ResidentLoader, crop_and_flip
+from gbench.pix2pix.data.pair_cache import CacheFolder, Levels, identity_of, map_pairs, prepare
+from gbench.pix2pix.data.pairs import AlignedDataset, Loader, PairLoader, Share
 from gbench.settings.spec import DataConfig
 
 BATCH = 8

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from gbench.pix2pix.ranks import Ranks, joined
+from gbench.pix2pix.ranks.group import Ranks, joined
 from gbench.settings.spec import Device
 
 

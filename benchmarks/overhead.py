@@ -31,10 +31,10 @@ from rows import Row, json_option, report
 
 from gbench.datasets.synth import synth
 from gbench.measure.clock import HostMarks, StepClock, clock_for
-from gbench.measure.telemetry.process import TelemetryProcess
-from gbench.pix2pix.ranks import Ranks
-from gbench.pix2pix.train import Trainer
-from gbench.runfolder import RunFolder, StepWriter
+from gbench.measure.telemetry.sampler_process import TelemetryProcess
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.trainer import Trainer
+from gbench.runfolder.folder import RunFolder, StepWriter
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from medians import Median
 
-from gbench.machine import cpu_name
+from gbench.machine.host import cpu_name
 
 
 class Row(NamedTuple):

@@ -17,9 +17,9 @@ from pathlib import Path
 from command import at_least_one, run
 from medians import Median
 
-from gbench.cli.output import Terminal
+from gbench.cli.shared.output import Terminal
 from gbench.datasets.synth import synth
-from gbench.launch import launch
+from gbench.runs.launch import launch
 from gbench.settings.resolve import Request, resolve
 
 CORES = len(os.sched_getaffinity(0))

@@ -45,7 +45,11 @@ PARTS = {  # each a process of its own, to its end
         "import torch; torch.optim.Adam([torch.zeros(1, requires_grad=True)])",
     ),
     "the worker's imports": (sys.executable, "-c", "import gbench.pix2pix.__main__"),
-    "the host's imports": (sys.executable, "-c", "import gbench.cli.launch, gbench.cli.output, gbench.launch"),
+    "the host's imports": (
+        sys.executable,
+        "-c",
+        "import gbench.cli.launch, gbench.runs.launch",
+    ),
     "torchrun of nothing": (*TORCHRUN, "--no-python", "true"),
 }
 

@@ -22,9 +22,9 @@ from scipy.stats import bootstrap
 
 from gbench.measure.bootstrap import RESAMPLES, next_check, precise_enough, throughput_interval
 from gbench.measure.spread import spread, t_quantile
-from gbench.measure.steady import find_steady_state
+from gbench.measure.steady_state import find_steady_state
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from simulated import Floats, ar1, lognormal, pauses, slow_wave
 
 Series = Callable[[int, int, float, float, np.random.Generator], Floats]

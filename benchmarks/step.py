@@ -22,10 +22,11 @@ from plain import PlainStep
 from rows import Row, json_option, report
 from torch import Tensor
 
-from gbench.pix2pix import determinism, precision
-from gbench.pix2pix.build import build_model
-from gbench.pix2pix.networks import build_networks
-from gbench.pix2pix.ranks import Ranks
+from gbench.pix2pix.nets import determinism
+from gbench.pix2pix.nets.networks import build_networks
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.step import precision
+from gbench.pix2pix.step.build_model import build_model
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
 

@@ -18,12 +18,12 @@ import numpy as np
 from command import at_least_one, run
 
 from cndb import fill
-from gbench.cndb.config import embedded
 from gbench.cndb.database import connect_or_create
+from gbench.cndb.database_config import embedded
 from gbench.measure.trend import levels
 from gbench.reports.history_page import write_history
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from simulated import ar1
 
 NOISE = 0.01  # of a run, between runs

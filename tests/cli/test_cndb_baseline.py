@@ -10,7 +10,7 @@ import yaml
 from support import Answer
 
 from drawn_records import record
-from gbench.cndb.recordfile import read_record, save
+from gbench.cndb.record_file import read_record, save
 
 Gbench = Callable[..., Answer]
 

@@ -22,10 +22,10 @@ from support import Answer
 from drawn_records import record
 from gbench.cli.cndb import cndb
 from gbench.cndb import schema
-from gbench.cndb.config import DatabaseConfig, embedded, find_config
 from gbench.cndb.database import connect
-from gbench.cndb.history import Wanted, entries
-from gbench.cndb.recordfile import save
+from gbench.cndb.database_config import DatabaseConfig, embedded, find_config
+from gbench.cndb.queries import Wanted, entries
+from gbench.cndb.record_file import save
 from gbench.cndb.schema import prepared
 from gbench.cndb.upload import queue
 

@@ -13,7 +13,7 @@ from support import Answer
 
 from drawn_records import record
 from gbench.cli.compare import METRIC_NAMES
-from gbench.cndb.recordfile import save
+from gbench.cndb.record_file import save
 from gbench.compare.metrics import METRICS
 
 Gbench = Callable[..., Answer]

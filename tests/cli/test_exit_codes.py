@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gbench.cli
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 
 
 def test_a_bug_is_no_verdict(

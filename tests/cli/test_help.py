@@ -63,7 +63,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_launch_loads_no_torch_on_the_host() -> None:
-    code = "import sys; import gbench.launch, gbench.runners.docker; print('torch' in sys.modules)"
+    code = "import sys; import gbench.runs.launch, gbench.runners.docker; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "False"
 

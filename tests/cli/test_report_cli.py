@@ -9,8 +9,8 @@ import pytest
 from support import Answer
 
 from drawn_records import drawn, of_run
-from gbench.cndb.config import embedded
-from gbench.cndb.recordfile import save
+from gbench.cndb.database_config import embedded
+from gbench.cndb.record_file import save
 from gbench.cndb.schema import prepared
 from gbench.cndb.store import submit
 from gbench.settings.spec import RunSpec

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from support import Answer
 
-from gbench.runfolder import RunFolder
-from gbench.tuning import read_tuning
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.tuning_result import read_tuning
 
 MODEL = ("pix2pix_resnet_6blocks", 4, 1, "FP32")
 

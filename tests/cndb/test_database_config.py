@@ -9,8 +9,8 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
-from gbench.cndb.config import NAMES, DatabaseConfig, embedded, find_config, parse_config, parse_json
 from gbench.cndb.database import connect, connect_or_create, told
+from gbench.cndb.database_config import NAMES, DatabaseConfig, embedded, find_config, parse_config, parse_json
 from gbench.cndb.schema import upgrade
 from gbench.errors import InfrastructureError, UsageError
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from drawn_records import ANY_RECORD, REPEATABLE, drawn, of_run
+from gbench.base.paths import project_file
 from gbench.cndb.identity import sealed
 from gbench.cndb.json_schema import PLACE, schema_text
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import read_record, to_yaml
+from gbench.cndb.record_file import read_record, to_yaml
 from gbench.errors import RecordError
-from gbench.paths import project_file
 
 SCHEMA = project_file(PLACE)
 

@@ -12,13 +12,13 @@ import yaml
 from pydantic import ValidationError
 
 from drawn_records import record
-from gbench.cndb import logline
+from gbench.cndb import log_line
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Named, Record
-from gbench.cndb.recordfile import file_name, to_yaml, write_record
+from gbench.cndb.record_file import file_name, to_yaml, write_record
 from gbench.errors import RunFailed
 from gbench.measure.summary import summarize_folder
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
 
@@ -74,8 +74,8 @@ def test_records_of_the_original_are_records_here(name: str, shared: Callable[[s
 
 
 def test_a_benchmark_line_becomes_record_keys() -> None:
-    assert logline.is_benchmark_line(LINE)
-    assert logline.parse(LINE) == {
+    assert log_line.is_benchmark_line(LINE)
+    assert log_line.parse(LINE) == {
         "model": "pix2pix-resnet_9blocks",
         "batch_size": 32,
         "dev_num": 1,
@@ -89,14 +89,14 @@ def test_a_benchmark_line_becomes_record_keys() -> None:
 
 
 def test_the_line_written_is_the_line_read() -> None:
-    values = logline.parse(LINE)
-    assert logline.format_line(Record(framework="PyTorch", **values)) == LINE
+    values = log_line.parse(LINE)
+    assert log_line.format_line(Record(framework="PyTorch", **values)) == LINE
 
 
 @pytest.mark.parametrize("line", ["network:x, batch size:many", "network:x, batch size"])
 def test_a_line_that_is_wrong_says_how(line: str) -> None:
     with pytest.raises(ValueError, match="batch size"):
-        logline.parse(line)
+        log_line.parse(line)
 
 
 def test_a_run_that_left_nothing_makes_no_record(make_spec: Callable[..., RunSpec]) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from drawn_records import ANY_RECORD, REPEATABLE, drawn
 from gbench.cndb.identity import content_sha256, md5_of, seal_holds, sealed
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import parse_record, read_record, to_yaml, write_record
+from gbench.cndb.record_file import parse_record, read_record, to_yaml, write_record
 from gbench.errors import RecordError
 
 GOOD = "{model: m, framework: f, dataset: d, dev: x, dev_num: 1, perf_data: {throughput: 1}}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gbench.cndb.config import DatabaseConfig, embedded
+from gbench.cndb.database_config import DatabaseConfig, embedded
 from history_cases import HistoryCases
 from row_cases import RowCases
 from schema_cases import SchemaCases

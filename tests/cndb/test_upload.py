@@ -9,10 +9,10 @@ import pytest
 
 from drawn_records import record
 from gbench.cndb import upload
-from gbench.cndb.config import DatabaseConfig, embedded
 from gbench.cndb.database import connect
-from gbench.cndb.history import Wanted, entries
-from gbench.cndb.recordfile import write_record
+from gbench.cndb.database_config import DatabaseConfig, embedded
+from gbench.cndb.queries import Wanted, entries
+from gbench.cndb.record_file import write_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
 
 

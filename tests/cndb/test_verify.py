@@ -11,10 +11,10 @@ from drawn_records import record
 from gbench.cndb.from_run import record_of
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import parse_record, to_yaml
+from gbench.cndb.record_file import parse_record, to_yaml
 from gbench.cndb.verify import verify
 from gbench.measure.summary import summarize_folder
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
 

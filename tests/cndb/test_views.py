@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from gbench.cndb.config import embedded
 from gbench.cndb.database import connect_or_create
+from gbench.cndb.database_config import embedded
 from gbench.cndb.schema import upgrade
 from gbench.cndb.views import VIEWS
 from view_cases import ViewCases

@@ -9,8 +9,8 @@ import pytest
 
 from drawn_records import drawn
 from gbench.compare.comparison import Comparison, compare
+from gbench.compare.formats import as_junit, as_markdown
 from gbench.compare.sides import Run
-from gbench.compare.written import as_junit, as_markdown
 from gbench.errors import UsageError
 
 

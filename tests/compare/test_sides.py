@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drawn_records import record
-from gbench.cndb.recordfile import save
+from gbench.cndb.record_file import save
 from gbench.compare.metrics import METRICS
 from gbench.compare.sides import read_side, require_distinct
 from gbench.errors import UsageError

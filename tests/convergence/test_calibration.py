@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from simulated_runs import PRINTED, Case, build, spreads
 
 from gbench.convergence.contrasts import CONTRASTS
 from gbench.convergence.curves import LOSSES
-from gbench.convergence.spread import LAST_EPOCH, QUALITY, WINDOW
+from gbench.convergence.seed_spread import LAST_EPOCH, QUALITY, WINDOW
+from simulated_runs import PRINTED, Case, build, spreads
 
 DRAWS = 40
 

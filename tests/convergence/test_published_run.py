@@ -12,7 +12,7 @@ from support import Answer
 
 from convergence_runs import published_lines
 from gbench.convergence.curves import LOSSES, of_lines
-from gbench.convergence.making import windows_of
+from gbench.convergence.make_reference import windows_of
 from gbench.convergence.subjects import find_reference
 
 CSV = "reference/v100_facades_resnet9_losses.csv"

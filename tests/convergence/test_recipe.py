@@ -8,7 +8,7 @@ import pytest
 
 from gbench.convergence.recipe import Difference, differences, one_recipe, rate_otherwise, recipe_of, require_fields
 from gbench.errors import UsageError
-from gbench.pix2pix.schedule import build_scheduler, start_epoch
+from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]

@@ -16,12 +16,12 @@ import pytest
 import yaml
 from support import Answer
 
-from gbench.cli.output import Terminal
-from gbench.cndb.recordfile import read_record
+from gbench.base.files import locked
+from gbench.cli.shared.output import Terminal
+from gbench.cndb.record_file import read_record
 from gbench.errors import InfrastructureError, UsageError
 from gbench.experiments.ab import found_in, run_session
 from gbench.experiments.session import read_session
-from gbench.files import locked
 from gbench.runners import local
 
 # RATE: what it measures, in UNIT. At run number FAILS of a session it fails, at HANGS it never ends.

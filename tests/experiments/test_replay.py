@@ -14,13 +14,13 @@ import yaml
 from support import Answer
 
 from drawn_records import PLAIN
-from gbench import provenance
+from gbench.base.paths import project_file
 from gbench.cndb.record import checked
 from gbench.errors import InfrastructureError, UsageError
-from gbench.experiments.recorded import Recorded
+from gbench.experiments.recorded_spec import Recorded
 from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
-from gbench.paths import project_file
-from gbench.runfolder import RunFolder
+from gbench.machine import provenance
+from gbench.runfolder.folder import RunFolder
 from gbench.runners import engine
 from gbench.settings.spec import RunSpec
 from run_folders import write_run

@@ -18,15 +18,15 @@ import pytest
 import yaml
 from support import Answer
 
-from gbench.cli.output import Terminal
+from gbench.cli.shared.output import Terminal
 from gbench.datasets.synth import synth
 from gbench.errors import RunFailed
 from gbench.experiments.sweep import go_on, plan
 from gbench.experiments.sweep_file import Attempt, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Axes
-from gbench.runfolder import RunFolder
+from gbench.runfolder.error_file import read_error
+from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
-from gbench.worker_error import read_error
 
 Gbench = Callable[..., Answer]
 MODEL = "pix2pix_resnet_9blocks"

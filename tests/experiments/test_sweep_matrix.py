@@ -9,7 +9,7 @@ import pytest
 
 from gbench.errors import InfrastructureError, UsageError
 from gbench.experiments.sweep_matrix import Axes, Place, images_of, read_matrix, require_some, why_not
-from gbench.preflight.devices import Gpu, Gpus
+from gbench.machine.gpus import Gpu, Gpus
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]

@@ -12,9 +12,9 @@ import pytest
 
 from follow_cases import Writer, followed, until
 from gbench.errors import InfrastructureError, UsageError
-from gbench.follow.plot import bands_of
-from gbench.follow.process import Views, require_url
-from gbench.runfolder import RunFolder
+from gbench.follow.follower import Views, require_url
+from gbench.follow.losses_svg import bands_of
+from gbench.runfolder.folder import RunFolder
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from lagging import LaggingDevice
 
 from gbench.measure.clock import HostMarks, StepClock
+from lagging import LaggingDevice
 
 
 def run(device: LaggingDevice, clock: StepClock, steps: int, load_s: float, compute_s: float) -> None:

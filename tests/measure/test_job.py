@@ -9,7 +9,7 @@ import pytest
 
 from gbench.measure.job import closed, job_of
 from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
-from gbench.runfolder import RunFolder, Step, StepWriter
+from gbench.runfolder.folder import RunFolder, Step, StepWriter
 from gbench.settings.spec import RunSpec
 from run_folders import ENVIRONMENT, HOST, fake_losses
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gbench.cli.output import summary_lines
+from gbench.cli.shared.output import summary_lines
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.measure.summary import summarize as summarize_run
 from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
-from gbench.runfolder import Step
+from gbench.runfolder.folder import Step
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
 

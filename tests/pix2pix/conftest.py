@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from gbench.pix2pix.ranks import Ranks
+from gbench.pix2pix.ranks.group import Ranks
 
 
 @pytest.fixture

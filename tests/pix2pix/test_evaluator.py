@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 from gbench.errors import GbenchError, InfrastructureError, RunFailed
-from gbench.evaluation import Evaluation, read_evaluation
-from gbench.pix2pix.evaluate import Evaluator, output_names
-from gbench.pix2pix.metrics import to_levels
-from gbench.pix2pix.networks import build_networks
-from gbench.pix2pix.ranks import Ranks
-from gbench.runfolder import RunFolder
-from gbench.settings.evaluation import EvaluationRequest, of_run
+from gbench.pix2pix.evaluator import Evaluator, output_names
+from gbench.pix2pix.image_metrics import to_levels
+from gbench.pix2pix.nets.networks import build_networks
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.runfolder.evaluation_result import Evaluation, read_evaluation
+from gbench.runfolder.folder import RunFolder
+from gbench.settings.evaluation_spec import EvaluationRequest, of_run
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]

@@ -12,9 +12,9 @@ from PIL import Image
 
 from gbench.errors import InfrastructureError
 from gbench.pix2pix.images import ImageWriter
-from gbench.pix2pix.ranks import Ranks
-from gbench.pix2pix.train import Trainer
-from gbench.runfolder import VISUALS, RunFolder
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.trainer import Trainer
+from gbench.runfolder.folder import VISUALS, RunFolder
 from gbench.settings.spec import RunSpec
 
 

@@ -20,9 +20,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from gbench.measure.clock import StepClock, marks_for
 from gbench.measure.hotspots import OPTIMIZER
 from gbench.measure.trace import load
-from gbench.pix2pix.ranks import BACKENDS, Ranks
-from gbench.pix2pix.train import Trainer
-from gbench.runfolder import RunFolder, StepWriter
+from gbench.pix2pix.ranks.group import BACKENDS, Ranks
+from gbench.pix2pix.trainer import Trainer
+from gbench.runfolder.folder import RunFolder, StepWriter
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]

@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from fake_nvml import fake_nvml
 
-from gbench.preflight.check import Check, Wanted
-from gbench.preflight.checks import run_checks
-from gbench.preflight.devices import find_gpus
-from gbench.preflight.rules import RULES
+from fake_nvml import fake_nvml
+from gbench.machine.gpus import find_gpus
+from gbench.preflight.check_table import RULES
+from gbench.preflight.rule import Check, Wanted
+from gbench.preflight.run_checks import run_checks
 from gbench.settings.spec import RunSpec
 
 

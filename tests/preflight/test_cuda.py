@@ -7,10 +7,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from fake_engine import Engine
 
-from gbench.preflight.check import Check, Unreadable
+from fake_engine import Engine
 from gbench.preflight.cuda import Cuda, compare, image_cuda, local_cuda
+from gbench.preflight.rule import Check
+from gbench.preflight.unreadable import Unreadable
 from gbench.settings.spec import RunSpec
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from gbench.preflight.check import Check, Command
 from gbench.preflight.fix import apply, mendings
+from gbench.preflight.rule import Check, Command
 
 
 def check(*commands: Command) -> Check:

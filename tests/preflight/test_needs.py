@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import docker.errors
 import pytest
-from fake_engine import Engine
 
+from fake_engine import Engine
 from gbench.datasets.manifest import MANIFEST_NAME
-from gbench.preflight.check import Check
+from gbench.preflight.rule import Check
 
 CheckOne = Callable[..., Check]
 

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from evaluations import evaluation_of
-from gbench.evaluation import Evaluation
 from gbench.reports.gallery import page, worst_first
+from gbench.runfolder.evaluation_result import Evaluation
 
 NASTY = "a&b <script>1</script> #?%"
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from gbench.cndb.config import DatabaseConfig, embedded
 from gbench.cndb.database import connect_or_create
+from gbench.cndb.database_config import DatabaseConfig, embedded
 from gbench.cndb.schema import prepared
 from gbench.cndb.tables import METADATA
 from gbench.errors import InfrastructureError, RecordError
 from gbench.reports import history_page
-from gbench.reports.history import read_history
+from gbench.reports.history_data import read_history
 from gbench.reports.history_page import write_history
 from pages import Page
 from view_data import NOW, Result, row, stored

@@ -10,7 +10,7 @@ import pytest
 from drawn_records import drawn, of_run
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import read_record
+from gbench.cndb.record_file import read_record
 from gbench.reports.record_page import write_record_page
 from gbench.settings.spec import RunSpec
 from pages import Page

@@ -13,7 +13,7 @@ import pytest
 from gbench.errors import InfrastructureError
 from gbench.reports.plots import POINTS, looks
 from gbench.reports.run_page import write_report
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
 from pages import Page
 from run_folders import write_run

@@ -13,7 +13,7 @@ from PIL import Image
 from gbench.reports.pictures import SHOWN
 from gbench.reports.run_page import write_report
 from gbench.reports.timeline import Axis
-from gbench.runfolder import RunFolder, Step
+from gbench.runfolder.folder import RunFolder, Step
 from gbench.settings.spec import RunSpec
 from pages import Page
 from run_folders import write_run, write_telemetry

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from gbench.base.paths import project_file
 from gbench.errors import UsageError
-from gbench.paths import project_file
 from gbench.runners.containers import Owner
 from gbench.runners.docker import Caller, DockerRunner, container_request, split_lines
-from gbench.settings.evaluation import EvaluationRequest, of_run
+from gbench.settings.evaluation_spec import EvaluationRequest, of_run
 from gbench.settings.resolve import Request, resolve
 from gbench.settings.spec import RunSpec
 

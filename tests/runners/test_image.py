@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gbench.base.paths import project_file
 from gbench.errors import UsageError
-from gbench.paths import project_file
 from gbench.runners import image
 from gbench.runners.image import build_context, plan_image
 

@@ -7,10 +7,10 @@ from typing import get_args
 
 import pytest
 
-from gbench.cli.run_options import DATA_SOURCES
+from gbench.base.paths import project_file
+from gbench.cli.shared.run_options import DATA_SOURCES
 from gbench.errors import UsageError
-from gbench.paths import project_file
-from gbench.settings.catalog import load_model, model_names
+from gbench.settings.model_file import load_model, model_names
 from gbench.settings.resolve import Request, Resolved, new_run_id, resolve
 from gbench.settings.spec import DataSource
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
+
 from docker_engine import base_image, docker_client
 from original import contract_ddl
 from postgres import postgres

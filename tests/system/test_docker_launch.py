@@ -18,9 +18,9 @@ import yaml
 from support import Answer
 
 from drawn_upstream import draw
+from gbench.base.paths import project_file
 from gbench.errors import ExitCode
-from gbench.paths import project_file
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 from gbench.runners.containers import RUN_ID_LABEL
 
 pytestmark = pytest.mark.system

@@ -18,10 +18,10 @@ from typing import Any
 
 import docker
 import pytest
-from docker_engine import make_base_image
 
+from docker_engine import make_base_image
+from gbench.base.paths import project_file
 from gbench.errors import ExitCode, InfrastructureError
-from gbench.paths import project_file
 from gbench.runners import containers
 from gbench.runners import docker as docker_runner
 from gbench.runners.containers import RUN_ID_LABEL

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser
 from PIL import Image
 
+from browser import Browser
 from evaluations import evaluation_of
 from gbench.reports.gallery import write_gallery
-from gbench.runfolder import VISUALS
+from gbench.runfolder.folder import VISUALS
 
 pytestmark = pytest.mark.system
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import Postgres
 
-from gbench.cndb.config import DatabaseConfig, embedded, parse_config
+from gbench.cndb.database_config import DatabaseConfig, embedded, parse_config
 from gbench.cndb.schema import prepared
-from gbench.reports.history import History, read_history
+from gbench.reports.history_data import History, read_history
 from gbench.reports.history_page import write_history
+from postgres import Postgres
 from view_data import NOW, drawn, row, stored
 
 pytestmark = pytest.mark.system

@@ -8,18 +8,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from original import DUMPS, FILES, INSERT
-from postgres import Postgres
 from sqlalchemy import Engine, event
 
 from drawn_records import drawn, of_run
-from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect
-from gbench.cndb.history import Wanted, entries, find, records
+from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.identity import md5_of
-from gbench.cndb.recordfile import parse_record, to_yaml
+from gbench.cndb.queries import Wanted, entries, find, records
+from gbench.cndb.record_file import parse_record, to_yaml
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.store import submit
+from original import DUMPS, FILES, INSERT
+from postgres import Postgres
 from stores import count, made, sql, store
 
 pytestmark = pytest.mark.system

@@ -8,16 +8,16 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres import PASSWORD, USER, Postgres
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from drawn_records import drawn, of_run
-from gbench.cndb.config import DatabaseConfig, parse_config
 from gbench.cndb.database import connect, connect_or_create, told
-from gbench.cndb.history import Wanted, entries
+from gbench.cndb.database_config import DatabaseConfig, parse_config
+from gbench.cndb.queries import Wanted, entries
 from gbench.cndb.schema import upgrade
 from gbench.errors import InfrastructureError
+from postgres import PASSWORD, USER, Postgres
 from stores import count, made, store
 from submitters import RECORDS, submit_together
 

@@ -8,11 +8,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from browser import Browser
 from PIL import Image
 
+from browser import Browser
 from drawn_records import drawn
-from gbench.cndb.config import embedded
+from gbench.cndb.database_config import embedded
 from gbench.cndb.schema import prepared
 from gbench.reports.history_page import write_history
 from gbench.reports.record_page import write_record_page

@@ -13,8 +13,8 @@ from PIL import Image
 from support import Answer
 
 from gbench.datasets.synth import synth
-from gbench.pix2pix.networks import build_networks
-from gbench.runfolder import RunFolder
+from gbench.pix2pix.nets.networks import build_networks
+from gbench.runfolder.folder import RunFolder
 from gbench.settings.resolve import Request, resolve
 
 pytestmark = pytest.mark.system

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from postgres import Postgres
 
-from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect
+from gbench.cndb.database_config import DatabaseConfig
 from history_cases import HistoryCases
+from postgres import Postgres
 from row_cases import RowCases
 from schema_cases import SchemaCases
 from store_cases import StoreCases

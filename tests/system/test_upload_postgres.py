@@ -14,13 +14,13 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
-from postgres import PASSWORD, Postgres
 from support import Answer
 
 from drawn_records import record
-from gbench.cndb.config import find_config
 from gbench.cndb.database import LOCK
+from gbench.cndb.database_config import find_config
 from gbench.cndb.upload import queue
+from postgres import PASSWORD, Postgres
 
 pytestmark = pytest.mark.system
 Gbench = Callable[..., Answer]

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import Postgres
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from gbench.cndb.config import parse_config
 from gbench.cndb.database import connect_or_create
+from gbench.cndb.database_config import parse_config
 from gbench.cndb.schema import upgrade
 from gbench.cndb.tables import METADATA
 from gbench.cndb.views import VIEWS
+from postgres import Postgres
 from view_cases import ViewCases
 from view_data import NOW, Result, documented_sql, moment, query, row, stored, view
 

@@ -14,8 +14,8 @@ import pytest
 
 from follow_cases import Writer, followed, until
 from gbench.follow import visdom as view
-from gbench.follow.process import Views
-from gbench.runfolder import VISUALS
+from gbench.follow.follower import Views
+from gbench.runfolder.folder import VISUALS
 from gbench.settings.spec import RunSpec
 from run_folders import fake_losses
 

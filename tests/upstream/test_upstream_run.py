@@ -10,7 +10,7 @@ import pytest
 from support import Answer
 
 from drawn_upstream import DATA_S, STEP_S, draw, git
-from gbench.paths import project_file
+from gbench.base.paths import project_file
 
 Gbench = Callable[..., Answer]
 HOST = "https://example.org/pix2pix"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gbench.errors import OutOfMemory, RunFailed
-from gbench.pix2pix.memory import memory_told
+from gbench.pix2pix.ranks.out_of_memory import memory_told
 from gbench.upstream.watch import Timed, run
 
 Run = Callable[..., list[Timed]]

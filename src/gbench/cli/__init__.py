@@ -64,7 +64,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: Any) -> No
         return
     click.echo(f"gbench {__version__}")
     if value == "all":
-        from gbench.versions import component_versions
+        from gbench.machine.versions import component_versions
 
         for name, version in component_versions().items():
             click.echo(f"{name} {version}")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.run_options import Percent, Seconds
+from gbench.base.utc import utc_now
+from gbench.cli.shared.run_options import Percent, Seconds
 from gbench.errors import GbenchError, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ def ab(
     Each run is a launch with its own record; no database takes them. Exit code 0: the interval is that narrow; 1: a run
     failed; 3: inconclusive, it is not; 4: Docker, device, dataset or disk stands in the way of a side.
     """
-    from gbench.cli.output import Terminal
+    from gbench.base.files import locked, make_folder
+    from gbench.cli.shared.output import Terminal
     from gbench.experiments.ab import ended, require_both_possible, run_session
     from gbench.experiments.session import read_session
-    from gbench.files import locked, make_folder
     from gbench.runners.stopping import stoppable
 
     if resume_dir is not None:
@@ -114,9 +115,8 @@ def ab(
 
 def _begun(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[Session, Path]:
     """A new session of two spec files, and the folder that it will have."""
-    from gbench import provenance
-    from gbench.experiments.differing import spec_differences
     from gbench.experiments.session import Asked, Session, new_session_id
+    from gbench.experiments.spec_differences import spec_differences
 
     session_id = new_session_id()
     folder = (results_dir / session_id).absolute()
@@ -124,7 +124,7 @@ def _begun(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[
     one, other = (_resolved(path, folder) for path in (a, b))
     session = Session(
         session_id=session_id,
-        started_utc=provenance.utc_now(),
+        started_utc=utc_now(),
         command_line=one.command_line,
         asked=Asked(**{**asked, **_said(given)}),
         files={"A": str(a), "B": str(b)},
@@ -167,8 +167,8 @@ def _differences(session: Session) -> list[str]:
 
 def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) -> None:
     """Both sides as `gbench launch --dry-run` tells them, what differs, and what will end it."""
-    from gbench.cli.output import print_json
-    from gbench.cli.run_options import planned
+    from gbench.cli.shared.output import print_json
+    from gbench.cli.shared.run_options import planned
     from gbench.experiments.ab import ended, of_side
     from gbench.settings.resolve import all_from
 
@@ -198,8 +198,8 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
 
 def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | None = None) -> Found:
     """What a session has come to. error: what ended it."""
-    from gbench.cli.output import print_json
-    from gbench.compare.written import cause_json
+    from gbench.cli.shared.output import print_json
+    from gbench.compare.formats import cause_json
     from gbench.experiments.ab import found_in
 
     found = found_in(session)

@@ -30,7 +30,7 @@ def build(
     gbench build
     gbench build --from-image registry.example/pytorch@sha256:...
     """
-    from gbench.cli.output import Terminal, print_json
+    from gbench.cli.shared.output import Terminal, print_json
     from gbench.runners.docker import DockerRunner
     from gbench.runners.stopping import stoppable
     from gbench.settings.resolve import Request, resolve

@@ -14,8 +14,8 @@ import click
 from gbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from gbench.preflight.checks import Check, Wanted
     from gbench.preflight.fix import Mending
+    from gbench.preflight.run_checks import Check, Wanted
 
 Show = Callable[[str], None]
 MARKS = {"ok": "ok     ", "info": "info   ", "warning": "WARNING", "error": "ERROR  "}
@@ -47,10 +47,10 @@ def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json:
     gbench check --fix
     sudo gbench check --fix --apply --clocks
     """
-    from gbench.cli.output import print_json
+    from gbench.cli.shared.output import print_json
+    from gbench.machine.gpus import find_gpus
     from gbench.preflight import fix as fixing
-    from gbench.preflight.checks import judge, run_checks
-    from gbench.preflight.devices import find_gpus
+    from gbench.preflight.run_checks import judge, run_checks
 
     if (apply_ or clocks) and not fix:
         raise UsageError("--apply and --clocks go with --fix", "try `gbench check --fix`, which only prints commands")
@@ -84,7 +84,7 @@ def _nothing(text: str) -> None:
 
 def _wanted(given: dict[str, Any]) -> Wanted:
     """What a launch with these options and variables would want, on all GPUs of this host."""
-    from gbench.preflight.checks import Wanted
+    from gbench.preflight.run_checks import Wanted
     from gbench.settings.resolve import Request, resolve
 
     options = {"DATASETS_DIR": given["datasets_dir"], "DATASETS": given["dataset"]}

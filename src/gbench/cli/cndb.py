@@ -11,12 +11,12 @@ import click
 from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
-from gbench.cli.run_options import bundle, given_beside
-from gbench.cli.storing import cndb_folder, config_of, results_of, send_pending, store
+from gbench.cli.shared.run_options import bundle, given_beside
+from gbench.cli.shared.storing import cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, RecordError, UsageError
 
 if TYPE_CHECKING:
-    from gbench.cndb.history import Wanted
+    from gbench.cndb.queries import Wanted
 
 MOST_ROWS = 2**31 - 1  # PostgreSQL's integer
 ROW_ID = click.IntRange(1, MOST_ROWS)
@@ -38,7 +38,7 @@ _database = bundle(
         ),
     ]
 )
-# What a command that stores records is told; `gbench.cli.storing.store` takes it.
+# What a command that stores records is told; `gbench.cli.shared.storing.store` takes it.
 _target = bundle(
     [
         click.option(
@@ -98,7 +98,7 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
     gbench cndb submit record.yaml --db gpu-performance --store-type update
     gbench cndb submit --pending
     """
-    from gbench.cndb.recordfile import read_record
+    from gbench.cndb.record_file import read_record
 
     if bool(files) == pending:
         raise UsageError("submit needs record files, or --pending alone", "e.g. gbench cndb submit cndb/records/*.yaml")
@@ -156,9 +156,9 @@ def list_(
     gbench cndb list --model pix2pix_resnet_9blocks --device v100 --precision FP32 --since 30d --limit 0 --csv
     gbench cndb list --model pix2pix_resnet_9blocks --db gpu-performance --stale
     """
-    from gbench.cli.history import moment, print_csv, print_entries, print_entries_json
+    from gbench.cli.shared.entries import moment, print_csv, print_entries, print_entries_json
     from gbench.cndb.database import connect, told
-    from gbench.cndb.history import entries, overdue
+    from gbench.cndb.queries import entries, overdue
 
     if as_csv and as_json:
         raise UsageError("--csv and --json contradict each other", "give one of them")
@@ -193,10 +193,10 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
     \b
     gbench cndb show 12
     """
-    from gbench.cli.history import print_found
-    from gbench.cli.output import print_json
+    from gbench.cli.shared.entries import print_found
+    from gbench.cli.shared.output import print_json
     from gbench.cndb.database import connect, told
-    from gbench.cndb.history import find
+    from gbench.cndb.queries import find
 
     config = config_of(db, cndb_dir)
     with told(config):
@@ -222,10 +222,10 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
     gbench cndb export 12 > record.yaml
     gbench cndb export --since 30d --out records
     """
+    from gbench.base.files import make_folder, write_atomically
     from gbench.cndb.database import connect, told
-    from gbench.cndb.history import find, records
-    from gbench.cndb.recordfile import file_name, to_yaml
-    from gbench.files import make_folder, write_atomically
+    from gbench.cndb.queries import find, records
+    from gbench.cndb.record_file import file_name, to_yaml
 
     config, wanted = config_of(db, cndb_dir), _wanted(**filters)
     bad: list[RecordError] = []
@@ -266,10 +266,10 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
     \b
     gbench cndb verify cndb/records/RECORD.yaml --run results/RUN_ID
     """
-    from gbench.cli.output import print_json
-    from gbench.cndb.recordfile import read_record
+    from gbench.cli.shared.output import print_json
+    from gbench.cndb.record_file import read_record
     from gbench.cndb.verify import verify as check
-    from gbench.runfolder import RunFolder
+    from gbench.runfolder.folder import RunFolder
 
     verdict = check(read_record(file), RunFolder(run_dir) if run_dir else None)
     if as_json:
@@ -287,7 +287,7 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
 
 
 def _wanted(model: str | None, device: str | None, precision: str | None, since: str | None, limit: int) -> Wanted:
-    from gbench.cli.history import moment
-    from gbench.cndb.history import Wanted
+    from gbench.cli.shared.entries import moment
+    from gbench.cndb.queries import Wanted
 
     return Wanted(model, device, precision and precision.upper(), moment(since) if since else None, limit or None)

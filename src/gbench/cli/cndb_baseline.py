@@ -60,7 +60,7 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
     gbench cndb baseline show
     gbench cndb baseline show v100-fp32
     """
-    from gbench.cli.output import print_json
+    from gbench.cli.shared.output import print_json
 
     baselines = _baselines(cndb_dir)
     found = {one: baselines.read(one) for one in ([name] if name else baselines.names())}
@@ -74,14 +74,14 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
 
 
 def _baselines(cndb_dir: Path | None) -> Baselines:
-    from gbench.cli.storing import cndb_folder
+    from gbench.cli.shared.storing import cndb_folder
     from gbench.compare.baseline import Baselines
 
     return Baselines(cndb_folder(cndb_dir))
 
 
 def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, anew: bool) -> None:
-    from gbench.compare.comparable import require_alike
+    from gbench.compare.differences import require_alike
     from gbench.compare.sides import read_side, require_distinct
 
     found = read_side(runs, "RUNS")

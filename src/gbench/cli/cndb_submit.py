@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _run(given: dict[str, Any], parser: _Parser) -> None:
     from gbench.cndb.record import checked
-    from gbench.cndb.recordfile import save
+    from gbench.cndb.record_file import save
 
     flags = _flags(given)
     records = []
@@ -104,7 +104,7 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
     config = _config(given)
     if config is None:
         return
-    from gbench.cli.storing import rebuild
+    from gbench.cli.shared.storing import rebuild
     from gbench.cndb.upload import Target
 
     rebuild(config, given["yes"])
@@ -120,7 +120,7 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
 def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """What the flags are laid over: a record file, the lines of a benchmark log, or nothing; and where it is from."""
     from gbench.cndb.importing import benchmark_lines, values_of
-    from gbench.cndb.recordfile import read_record
+    from gbench.cndb.record_file import read_record
 
     if given["load_file"]:
         values = read_record(Path(given["load_file"])).model_dump()
@@ -166,7 +166,7 @@ def _json_mapping(text: str, flag: str) -> Any:
 
 
 def _yaml_mapping(path: Path, flag: str) -> Any:
-    from gbench.reading import NO_YAML, line_of, load_yaml, read_text
+    from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text
 
     try:
         values = load_yaml(read_text(path, f"give {flag} a file with a mapping"))
@@ -179,8 +179,8 @@ def _yaml_mapping(path: Path, flag: str) -> Any:
 
 
 def _config(given: Mapping[str, Any]) -> Any:
-    from gbench.cli.storing import cndb_folder
-    from gbench.cndb.config import find_config, parse_json
+    from gbench.cli.shared.storing import cndb_folder
+    from gbench.cndb.database_config import find_config, parse_json
 
     cndb_dir = cndb_folder()
     if given["db_config"] and given["db_file"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.cli.run_options import Percent
+from gbench.cli.shared.run_options import Percent
 from gbench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ def compare(
     the threshold; 2: they are not of the same thing, or wrong arguments; 3: inconclusive, and how many more runs would
     decide it.
     """
-    from gbench.cli.output import print_json
+    from gbench.base.files import write_atomically
+    from gbench.cli.shared.output import print_json
+    from gbench.compare.formats import as_json as to_json
+    from gbench.compare.formats import as_junit, as_markdown, cause_json
     from gbench.compare.sides import read_side
-    from gbench.compare.written import as_json as to_json
-    from gbench.compare.written import as_junit, as_markdown, cause_json
-    from gbench.files import write_atomically
 
     if explain and (markdown or junit or names):
         raise UsageError("--explain gives no verdict", "leave out --metric, --markdown and --junit")
@@ -129,7 +129,7 @@ def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cnd
 
 
 def _pinned(name: str, cndb_dir: Path | None) -> list[Run]:
-    from gbench.cli.storing import cndb_folder
+    from gbench.cli.shared.storing import cndb_folder
     from gbench.compare.baseline import Baselines
     from gbench.compare.sides import Run
 
@@ -141,8 +141,8 @@ def history_of(
     like: Run, besides: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None
 ) -> list[Run]:
     """Earlier runs, where they are needed and there is a database to ask."""
-    from gbench.cli.storing import cndb_folder
-    from gbench.cndb.config import EMBEDDED_FILE
+    from gbench.cli.shared.storing import cndb_folder
+    from gbench.cndb.database_config import EMBEDDED_FILE
     from gbench.compare.change import ENOUGH_RUNS
 
     if len(besides) >= ENOUGH_RUNS or (db is None and not (cndb_folder(cndb_dir) / EMBEDDED_FILE).is_file()):
@@ -155,10 +155,10 @@ def _earlier(
 ) -> list[Run]:
     import os
 
-    from gbench.cli.storing import cndb_folder
-    from gbench.cndb.config import find_config
+    from gbench.cli.shared.storing import cndb_folder
     from gbench.cndb.database import connect, told
-    from gbench.compare.earlier import earlier_runs
+    from gbench.cndb.database_config import find_config
+    from gbench.compare.earlier_records import earlier_runs
 
     config = find_config(db, cndb_folder(cndb_dir), os.environ)
     try:
@@ -169,8 +169,8 @@ def _earlier(
 
 
 def print_comparison(found: Comparison) -> None:
-    from gbench.cli.table import print_table
-    from gbench.compare.written import HEADINGS, cells
+    from gbench.cli.shared.table import print_table
+    from gbench.compare.formats import HEADINGS, cells
 
     rows: list[list[str]] = [list(HEADINGS), *(cells(one) for one in found.judged)]
     print_table(rows, right=(2, 3, 4, 5), give_way={0: 8}, left_out=(4, 5, 3))

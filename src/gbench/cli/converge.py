@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from gbench.cli.run_options import given_beside, resolved_of, run_arguments, run_options, show_plan
-from gbench.cli.verdict import Asked, verdict_options
-from gbench.cli.view_options import Alarms, view_options, views_of
+from gbench.cli.shared.convergence_verdict import Asked, verdict_options
+from gbench.cli.shared.run_options import given_beside, resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.shared.view_options import Alarms, view_options, views_of
 from gbench.errors import GbenchError, UsageError
 
 NEEDED = ("model", "batch_size", "device_count", "precision")
@@ -58,10 +58,17 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
     gbench converge --check upstream/loss_log.txt --evaluation evaluation.json
     gbench converge --add-reference results/RUN_1 --add-reference results/RUN_2 --out our-card.yaml
     """
-    from gbench.cli import verdict
-    from gbench.cli.output import Terminal, finished_json, print_estimate, print_finished, print_json, tell_not_stored
-    from gbench.launch import launch as run
-    from gbench.launch import probe, probe_of, resume
+    from gbench.cli.shared import convergence_verdict
+    from gbench.cli.shared.output import (
+        Terminal,
+        finished_json,
+        print_estimate,
+        print_finished,
+        print_json,
+        tell_not_stored,
+    )
+    from gbench.runs.launch import launch as run
+    from gbench.runs.launch import probe, probe_of, resume
     from gbench.settings.resolve import new_run_id
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
@@ -73,15 +80,15 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         _require_no_run(given, asked, resume_dir)
         if asked.add_reference:
             spec = resolved_of({**given, "recipe": "convergence"}, environ).spec if given["model"] else None
-            verdict.add_reference(asked, spec, as_json)
+            convergence_verdict.add_reference(asked, spec, as_json)
             return
-        click.get_current_context().exit(verdict.check_runs(asked, as_json))
+        click.get_current_context().exit(convergence_verdict.check_runs(asked, as_json))
     if resume_dir is not None:
         if others := given_beside({"resume_dir", *SHOWN, *JUDGED}):
             raise UsageError("--resume takes all from its run folder", f"leave out {', '.join(others)}")
-        from gbench.runfolder import RunFolder
+        from gbench.runfolder.folder import RunFolder
 
-        reference = verdict.reference_of(asked, RunFolder(resume_dir).spec()) if asked.judges_own else None
+        reference = convergence_verdict.reference_of(asked, RunFolder(resume_dir).spec()) if asked.judges_own else None
         finished = [resume(resume_dir, os.environ, Terminal(quiet), views)]
     else:
         if estimate and asked.seeds is not None:
@@ -92,7 +99,7 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         resolved = resolved_of({**given, "recipe": "convergence"}, environ)
         if resolved.spec.recipe == "performance":
             raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")
-        reference = verdict.reference_of(asked, resolved.spec) if asked.judges_own else None
+        reference = convergence_verdict.reference_of(asked, resolved.spec) if asked.judges_own else None
         seeds = [resolved.spec.seed + number for number in range(asked.seeds or 1)]
         if dry_run:
             planned = replace(resolved, spec=probe_of(resolved.spec)) if estimate else resolved
@@ -112,21 +119,21 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
                     whole = " ".join(f"--check {shlex.quote(str(one.folder.path))}" for one in finished)
                     click.echo(f"the {len(finished)} runs before it are whole: gbench converge {whole}", err=True)
                 raise
-    found = reference and verdict.verdict_on(asked, reference, [one.folder.path for one in finished])
+    found = reference and convergence_verdict.verdict_on(asked, reference, [one.folder.path for one in finished])
     if as_json:
         runs = [finished_json(one) for one in finished]
         values = runs[0] if asked.seeds is None else {"runs": runs}
-        print_json({**values, "verdict": verdict.verdict_json(found)} if found else values)
+        print_json({**values, "verdict": convergence_verdict.verdict_json(found)} if found else values)
     else:
         for one in finished:
             print_finished(one)
         if found:
-            verdict.print_verdict(found)
+            convergence_verdict.print_verdict(found)
     try:
         tell_not_stored([one.not_stored for one in finished])
     finally:  # its exit code gives way to that of a verdict
         if found and found.verdict != "reproduced":
-            click.get_current_context().exit(verdict.EXIT_CODES[found.verdict])
+            click.get_current_context().exit(convergence_verdict.EXIT_CODES[found.verdict])
 
 
 def _require_no_run(given: dict[str, Any], asked: Asked, resume_dir: Path | None) -> None:

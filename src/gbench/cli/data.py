@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.cli.output import print_json
+from gbench.cli.shared.output import print_json
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.run_options import bundle, variable_option
+from gbench.cli.shared.run_options import bundle, variable_option
 from gbench.errors import InfrastructureError, UsageError
 from gbench.settings.quantities import VARIABLE_OF
 
 if TYPE_CHECKING:
-    from gbench.evaluate import Evaluated
-    from gbench.settings.evaluation import EvaluationRequest
+    from gbench.runs.evaluate import Evaluated
+    from gbench.settings.evaluation_spec import EvaluationRequest
     from gbench.settings.resolve import Resolved
 
 OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config")
@@ -69,11 +69,11 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
     gbench eval latest_net_G.pth --model pix2pix_resnet_9blocks --limit 50
     gbench eval epoch-0200.pt --device cpu --runner local --datasets-dir data --out evaluation
     """
-    from gbench.cli.bar import Bar
-    from gbench.cli.output import print_json, print_plan
-    from gbench.evaluate import evaluate
-    from gbench.host import locate_dataset, make_runner
-    from gbench.settings.evaluation import EvaluationRequest
+    from gbench.cli.shared.output import print_json, print_plan
+    from gbench.cli.shared.progress_bar import Bar
+    from gbench.runs.evaluate import evaluate
+    from gbench.runs.prepare import locate_dataset, make_runner
+    from gbench.settings.evaluation_spec import EvaluationRequest
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     options = {VARIABLE_OF[name]: given.pop(VARIABLE_OF[name].lower()) for name in OWN_VARIABLES}
@@ -105,9 +105,9 @@ def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: s
     """Which checkpoint is meant, and by whose settings. Raises GbenchError."""
     from dataclasses import replace
 
-    from gbench.checkpoints import choose, spec_in
-    from gbench.runfolder import RunFolder
-    from gbench.settings.evaluation import of_model, of_run
+    from gbench.runfolder.checkpoints import choose, spec_in
+    from gbench.runfolder.folder import RunFolder
+    from gbench.settings.evaluation_spec import of_model, of_run
 
     path = request.checkpoint
     if not path.exists():
@@ -149,7 +149,7 @@ def _paths(done: Evaluated) -> dict[str, str]:
 
 def _lines(done: Evaluated) -> list[tuple[str, str]]:
     """The result for a person."""
-    from gbench.cli.output import evaluation_lines
+    from gbench.cli.shared.output import evaluation_lines
 
     found = done.evaluation
     head = f"{found.dataset} {found.data.phase}, {len(found.images)} images  {found.device_count} x {found.device}  "

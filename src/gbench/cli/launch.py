@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gbench.cli.run_options import measure_options, resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.shared.run_options import measure_options, resolved_of, run_arguments, run_options, show_plan
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,9 +34,16 @@ def launch(**given: Any) -> None:
     gbench launch pix2pix_unet_256 16 1 BF16 --dry-run
     gbench launch pix2pix_resnet_9blocks 32 8 FP32 gpu-performance
     """
-    from gbench.cli.output import Terminal, finished_json, print_finished, print_json, repeats_line, tell_not_stored
-    from gbench.launch import launch as run
-    from gbench.launch import repeats_of
+    from gbench.cli.shared.output import (
+        Terminal,
+        finished_json,
+        print_finished,
+        print_json,
+        repeats_line,
+        tell_not_stored,
+    )
+    from gbench.runs.launch import launch as run
+    from gbench.runs.launch import repeats_of
     from gbench.settings.resolve import new_run_id
 
     rebuild, dry_run, as_json, quiet, repeats = (

@@ -22,8 +22,8 @@ def models(model: str | None, config: str | None, recipe: str, as_json: bool) ->
     gbench models
     gbench models pix2pix_unet_256 --recipe convergence
     """
-    from gbench.cli.output import print_json
-    from gbench.settings.catalog import load_model, model_names
+    from gbench.cli.shared.output import print_json
+    from gbench.settings.model_file import load_model, model_names
     from gbench.settings.resolve import default_config_dir
 
     folder = Path(config) if config else default_config_dir(os.environ)

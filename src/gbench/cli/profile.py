@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.run_options import resolved_of, run_options, show_plan, what_runs
+from gbench.cli.shared.run_options import resolved_of, run_options, show_plan, what_runs
 
 if TYPE_CHECKING:
-    from gbench.profile import Profile
-    from gbench.runfolder import RunFolder
+    from gbench.runfolder.folder import RunFolder
+    from gbench.runfolder.step_profile import Profile
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,9 +32,9 @@ def profile(steps: int, top: int, **given: Any) -> None:
     gbench profile pix2pix_resnet_9blocks 32 1 AMP --data synthetic --steps 10 --top 30
     gbench profile pix2pix_resnet_9blocks 1 1 FP32 --device cpu --runner local
     """
-    from gbench.cli.output import Terminal, print_json
-    from gbench.launch import profile as run
-    from gbench.settings.profile import of_run
+    from gbench.cli.shared.output import Terminal, print_json
+    from gbench.runs.launch import profile as run
+    from gbench.settings.profile_spec import of_run
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     resolved = of_run(resolved_of({**given, "database": "false", "ignore_check": True}, os.environ), steps)
@@ -52,7 +52,7 @@ def profile(steps: int, top: int, **given: Any) -> None:
 
 
 def _paths(found: Profile, folder: RunFolder) -> dict[str, str]:
-    from gbench.profile import NAME
+    from gbench.runfolder.step_profile import NAME
 
     return {"profile": str(folder.path / NAME), "trace": str(folder.path / found.traces[0])}
 
@@ -84,7 +84,7 @@ def _lines(found: Profile) -> list[tuple[str, str]]:
 
 
 def _print_operators(found: Profile, top: int) -> None:
-    from gbench.cli.table import print_table
+    from gbench.cli.shared.table import print_table
 
     rows = [("operator", "self s", "share", "calls", "FLOP", "TFLOP/s")]
     shown = found.operators[:top]

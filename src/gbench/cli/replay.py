@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.cli.run_options import Percent, variable_option
+from gbench.cli.shared.run_options import Percent, variable_option
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
     from gbench.experiments.replay import Replay
-    from gbench.launch import Finished
+    from gbench.runs.launch import Finished
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,15 +67,15 @@ def replay(
     the same thing, 3 inconclusive; and 4 where Docker, device, dataset or disk stands in the way.
     """
     from gbench.cli.compare import history_of, print_comparison
-    from gbench.cli.output import Terminal, print_json
+    from gbench.cli.shared.output import Terminal, print_json
     from gbench.compare.comparison import compare
+    from gbench.compare.formats import as_json as to_json
     from gbench.compare.sides import Run
-    from gbench.compare.written import as_json as to_json
-    from gbench.experiments.possible import require_possible
-    from gbench.experiments.recorded import read_recorded
+    from gbench.experiments.recorded_spec import read_recorded
     from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
-    from gbench.launch import launch
+    from gbench.experiments.require_possible import require_possible
     from gbench.runners.stopping import stoppable
+    from gbench.runs.launch import launch
     from gbench.settings.resolve import new_run_id
 
     command_line = shlex.join(["gbench", *sys.argv[1:]])
@@ -130,8 +130,8 @@ def _said_of(finished: Sequence[Finished], record: str) -> str:
 
 def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:
     """What can't be reproduced, and what would run."""
-    from gbench.cli.output import plan_json, print_json, print_plan
-    from gbench.cli.run_options import planned as requested
+    from gbench.cli.shared.output import plan_json, print_json, print_plan
+    from gbench.cli.shared.run_options import planned as requested
 
     resolved = planned.resolved
     spec, request = requested(resolved, rebuild)

@@ -45,7 +45,7 @@ def report(
     gbench report --history
     gbench report --history --db gpu-performance --model pix2pix_resnet_9blocks --since 90d -o history.html
     """
-    from gbench.cli.output import print_json
+    from gbench.cli.shared.output import print_json
 
     if history == (source is not None):
         raise UsageError("report needs a run folder, a record file, or --history alone", "gbench report -h")
@@ -60,7 +60,7 @@ def report(
 
 def _of(source: Path, output: Path | None) -> Path:
     if source.is_file():
-        from gbench.cndb.recordfile import read_record
+        from gbench.cndb.record_file import read_record
         from gbench.reports.record_page import write_record_page
 
         path = output or source.with_suffix(".html")
@@ -68,7 +68,7 @@ def _of(source: Path, output: Path | None) -> Path:
             raise UsageError(f"the page would take the place of the record {source}", "give another file with -o")
         return write_record_page(read_record(source), source.name, path)
     from gbench.reports.run_page import write_report
-    from gbench.runfolder import RunFolder
+    from gbench.runfolder.folder import RunFolder
 
     if not source.exists():
         raise UsageError(f"there is no {source}", "give the folder of a gbench run, or a record file")
@@ -76,9 +76,9 @@ def _of(source: Path, output: Path | None) -> Path:
 
 
 def _of_history(db: str, cndb_dir: Path | None, model: str | None, since: str | None, output: Path | None) -> Path:
-    from gbench.cli.history import moment
-    from gbench.cli.storing import cndb_folder
-    from gbench.cndb.config import find_config
+    from gbench.cli.shared.entries import moment
+    from gbench.cli.shared.storing import cndb_folder
+    from gbench.cndb.database_config import find_config
     from gbench.reports.history_page import write_history
 
     folder = cndb_folder(cndb_dir)

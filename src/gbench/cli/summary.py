@@ -18,10 +18,10 @@ def summary(run_dir: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from gbench.cli.output import summary_lines
+    from gbench.cli.shared.output import summary_lines
     from gbench.errors import RunFailed
     from gbench.measure.summary import summarize_folder
-    from gbench.runfolder import VERSION, RunFolder, to_json
+    from gbench.runfolder.folder import VERSION, RunFolder, to_json
 
     folder = RunFolder(run_dir)
     result = summarize_folder(folder)

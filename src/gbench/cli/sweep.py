@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.run_options import LAST_ARGUMENTS, bundle, given_beside, measure_options, resolved_of, run_options
+from gbench.cli.shared.run_options import (
+    LAST_ARGUMENTS,
+    bundle,
+    given_beside,
+    measure_options,
+    resolved_of,
+    run_options,
+)
 from gbench.errors import InfrastructureError, RunFailed, UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +83,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
 
     Exit code 0: every cell has ended, out of memory too; 1: some failed, at their last try too.
     """
-    from gbench.cli.output import Terminal, tell_not_stored
+    from gbench.cli.shared.output import Terminal, tell_not_stored
     from gbench.experiments.sweep import go_on, plan
     from gbench.experiments.sweep_file import SweepFolder
     from gbench.experiments.sweep_table import write_page
@@ -151,8 +158,8 @@ def _asked(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
 
 def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:
     """The table, on stdout."""
-    from gbench.cli.output import print_json
-    from gbench.cli.table import print_table
+    from gbench.cli.shared.output import print_json
+    from gbench.cli.shared.table import print_table
     from gbench.experiments.sweep_table import WORDS, Row, cells, notes, rows_of, to_json
 
     rows = rows_of(folder, state)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.run_options import Seconds, resolved_of, run_options, show_plan, what_runs
+from gbench.cli.shared.run_options import Seconds, resolved_of, run_options, show_plan, what_runs
 
 if TYPE_CHECKING:
-    from gbench.runfolder import RunFolder
-    from gbench.tune import Tuned
-    from gbench.tuning import Trial
+    from gbench.runfolder.folder import RunFolder
+    from gbench.runfolder.tuning_result import Trial
+    from gbench.runs.tune import Tuned
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,9 +37,9 @@ def tune(max_time_s: float, **given: Any) -> None:
     gbench tune pix2pix_resnet_9blocks 1 1 FP32 --device cpu --runner local --max-time 10m
     gbench tune pix2pix_unet_256 16 1 BF16 --dry-run
     """
-    from gbench.cli.output import Terminal, print_json
-    from gbench.settings.tuning import of_run
-    from gbench.tune import tune as run
+    from gbench.cli.shared.output import Terminal, print_json
+    from gbench.runs.tune import tune as run
+    from gbench.settings.tuning_spec import of_run
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     resolved = of_run(resolved_of({**given, "database": "false"}, os.environ), max_time_s)
@@ -69,8 +69,8 @@ tune.params = [one for one in tune.params if one.name not in NOT_OF_A_TUNING]
 
 def _print(done: Tuned, model: str) -> None:
     """The result for a person."""
-    from gbench.cli.table import print_table
-    from gbench.settings.speed import written
+    from gbench.cli.shared.table import print_table
+    from gbench.settings.switches import written
 
     found = done.tuning
     batch = found.batch_size_per_device * found.device_count

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from gbench.cndb.config import DatabaseConfig
+from gbench.base.files import make_folder
+from gbench.cndb.database_config import DatabaseConfig
 from gbench.errors import InfrastructureError
-from gbench.files import make_folder
 
 LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
 CONNECT_S = 10

@@ -6,12 +6,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from gbench.cndb import logline
+from gbench.cndb import log_line
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import Named, Record, checked
 from gbench.errors import RunFailed
-from gbench.evaluation import read_final
-from gbench.runfolder import RunFolder
+from gbench.runfolder.evaluation_result import read_final
+from gbench.runfolder.folder import RunFolder
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 
@@ -36,7 +36,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
     values = _common(spec, host)
     if line is not None:
         try:
-            said = logline.parse(line)
+            said = log_line.parse(line)
         except ValueError as error:
             raise RunFailed(f"benchmark log line {line!r}: {error}", "mend the run script") from error
         values.update(said, extra={**values["extra"], **said.get("extra", {})})
@@ -114,7 +114,7 @@ def _benchmark_line(path: Path) -> str | None:
     if not path.exists():
         return None
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if logline.is_benchmark_line(line)), None)
+    return next((line.strip() for line in reversed(lines) if log_line.is_benchmark_line(line)), None)
 
 
 def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gbench.cndb import logline
+from gbench.base.untrusted import read_lines
+from gbench.cndb import log_line
 from gbench.cndb.record import Record, checked
-from gbench.cndb.recordfile import read_record
+from gbench.cndb.record_file import read_record
 from gbench.errors import RecordError
-from gbench.reading import read_lines
 
 RECORD_SUFFIXES = (".yaml", ".yml")
 LOG_HINT = "give a benchmark log, or a record file named .yaml"
@@ -34,7 +34,7 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
         try:
             if isinstance(line, RecordError):
                 raise line
-            if not logline.is_benchmark_line(line):
+            if not log_line.is_benchmark_line(line):
                 said = f"{where} is no benchmark log line"
                 raise RecordError(said, "it would begin `network:...,`; mend or remove it")
             yield checked({**defaults, **values_of(line, where)}, where)
@@ -61,6 +61,6 @@ def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
 def values_of(line: str, where: str) -> dict[str, Any]:
     """The record keys that a benchmark log line gives. Raises RecordError."""
     try:
-        return logline.parse(line)
+        return log_line.parse(line)
     except ValueError as error:
         raise RecordError(f"{where}: {error}", "mend or remove it") from error

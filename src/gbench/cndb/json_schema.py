@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 
+from gbench.base.files import make_folder, write_atomically
+from gbench.base.paths import project_file
 from gbench.cndb.record import RECORD_SCHEMA, Record
-from gbench.files import make_folder, write_atomically
-from gbench.paths import project_file
 
 PLACE = "cndb/record.schema.json"
 

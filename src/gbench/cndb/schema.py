@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from gbench.cndb import additions, views
-from gbench.cndb.config import DatabaseConfig
 from gbench.cndb.database import connect_or_create, writing
+from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.tables import METADATA
 
 VERSION_TABLE = "gbench_migrations"  # the original may use Alembic too, under Alembic's own name

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from gbench.cndb.config import DatabaseConfig, find_config
+from gbench.base.files import make_folder, write_atomically
+from gbench.cndb.database_config import DatabaseConfig, find_config
 from gbench.cndb.record import Record, checked
-from gbench.cndb.recordfile import read_record
+from gbench.cndb.record_file import read_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
-from gbench.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -9,7 +9,7 @@ import sys
 from datetime import date
 from typing import Any
 
-from gbench.reading import DEPTH
+from gbench.base.untrusted import DEPTH
 
 # Above it floats are whole numbers, and PostgreSQL's jsonb gives them back without their exponent: as integers.
 WHOLE_FLOATS = 2.0**53

@@ -11,7 +11,7 @@ from gbench.cndb.from_run import record_of
 from gbench.cndb.identity import HASH_KEY, seal_holds, seal_of
 from gbench.cndb.record import Record
 from gbench.measure.summary import summarize_folder
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 
 TOLERANCE = 1e-9  # relative: another processor's mathematics may round the last digit otherwise
 MISSING = "nothing"

@@ -1,1 +1,4 @@
-"""Verdicts between records: what changed, whether it is more than noise, and what else differs."""
+"""A verdict between records: what differs, by how much, whether noise explains it; and pinned baselines.
+
+In: records and run folders. Out: a comparison as text, JSON, Markdown or JUnit.
+"""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from gbench.compare.change import change
-from gbench.compare.comparable import require_comparable
+from gbench.compare.differences import require_comparable
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import METRICS, THROUGHPUT, Metric, metric_named
 from gbench.compare.sides import Run, require_distinct, started

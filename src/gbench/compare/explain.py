@@ -14,8 +14,8 @@ from typing import Any
 
 from gbench.cndb.record import Record
 from gbench.compare.causes import FACTS, FIGURES, GPUS, SIGNS, Influence
-from gbench.compare.comparable import IMAGE, NOT_SAID, shown
-from gbench.compare.comparable import differences as differing_fields
+from gbench.compare.differences import IMAGE, NOT_SAID, shown
+from gbench.compare.differences import differences as differing_fields
 
 TELLING = 0.01  # share of throughput from which a measured influence comes before all that is only likely
 VISIBLE = 0.001  # share below which a measured one is not told

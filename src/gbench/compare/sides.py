@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gbench.base.paths import expanded
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import read_record
+from gbench.cndb.record_file import read_record
 from gbench.errors import RecordError, RunFailed, UsageError
 from gbench.measure.summary import summarize_folder
-from gbench.paths import expanded
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 
 SPEC = "spec.json"  # what makes a folder a run folder
 FORMS = "give a record file, a run folder, last:5 or baseline:NAME, several joined by commas"

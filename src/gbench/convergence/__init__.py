@@ -1,4 +1,4 @@
-"""Does a convergence run reproduce a reference? Bands, contrasts, recipe, image quality -> one verdict.
+"""Did a run reproduce a reference? Loss curves and image metrics, judged with their tolerance.
 
-Host side: reads run folders, logs and YAML references; knows nothing of torch, Docker or the command line.
+In: run folders, upstream's logs, evaluations. Out: a verdict. Starts nothing and imports no torch.
 """

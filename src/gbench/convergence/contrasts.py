@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from gbench.convergence.comparison import LEAST, Figure, log_mean, minus
 from gbench.convergence.curves import Summary
 from gbench.convergence.reference import LossWindows
+from gbench.convergence.tolerance import LEAST, Figure, log_mean, minus
 
 ENOUGH = 1000  # losses in a window that show their spread
 

@@ -1,4 +1,4 @@
-"""The loss curves of a run: from its run folder, or from a log in upstream's format (gbench.lossline)."""
+"""The loss curves of a run: from its run folder, or from a log in upstream's format (gbench.runfolder.loss_line)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbench.errors import InfrastructureError, UsageError
-from gbench.lossline import read_loss_line
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.loss_line import read_loss_line
 
 Floats = NDArray[np.float64]
 LOSSES = ("G_GAN", "G_L1", "D_real", "D_fake")

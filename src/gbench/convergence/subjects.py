@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gbench.base.paths import project_file
 from gbench.convergence.curves import of_log, of_run
+from gbench.convergence.judge import Subject
 from gbench.convergence.recipe import differences, not_allowed, recipe_of
 from gbench.convergence.reference import Reference, load_reference
-from gbench.convergence.verdict import Subject
 from gbench.errors import InfrastructureError, UsageError
-from gbench.paths import project_file
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 
 EVALUATION = Path("evaluations") / "final" / "evaluation.json"  # of `gbench eval`, below a convergence run's folder
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from gbench.base.files import cant_write, make_folder
 from gbench.errors import InfrastructureError, UsageError
-from gbench.files import cant_write, make_folder
 
 BY_HAND = "name a mirror with --url, or bring the archive by hand: fetch it elsewhere and pass it with --archive FILE"
 CHUNK_BYTES = 1 << 18

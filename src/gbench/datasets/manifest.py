@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
+from gbench.base.files import write_atomically
 from gbench.datasets.layout import PHASES, list_images
 from gbench.errors import InfrastructureError
-from gbench.files import write_atomically
 
 MANIFEST_NAME = "manifest.json"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gbench.files import cant_write, make_folder
+from gbench.base.files import cant_write, make_folder
 
 
 def holds_anything(folder: Path) -> bool:

@@ -1,1 +1,4 @@
-"""More than one run: two specs in turn, a run made again from its record, a matrix. Used by `cli/` alone."""
+"""Several runs, one answer: two specs interleaved, a record run again, a matrix.
+
+In: specs or records. Out: a session that survives a stop. Starts runs by `runs.launch`, judges them by `compare`.
+"""

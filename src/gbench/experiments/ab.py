@@ -14,19 +14,19 @@ from pathlib import Path
 from statistics import median
 
 from gbench.cndb.record import Record
-from gbench.cndb.recordfile import read_record
+from gbench.cndb.record_file import read_record
 from gbench.compare.causes import Influence
 from gbench.compare.comparison import percent
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import Metric, metric_named
 from gbench.compare.sides import SPEC
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
-from gbench.experiments.possible import require_possible
-from gbench.experiments.ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
+from gbench.experiments.block_ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
+from gbench.experiments.require_possible import require_possible
 from gbench.experiments.session import ORDER, Asked, Session, SessionRun, Side
-from gbench.host import Watcher
-from gbench.launch import launch
 from gbench.runners.local import wait_for_end
+from gbench.runs.launch import launch
+from gbench.runs.prepare import Watcher
 from gbench.settings.resolve import new_run_id
 
 SIDES: tuple[Side, Side] = ("A", "B")

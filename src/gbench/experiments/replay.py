@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gbench import provenance
-from gbench.compare.comparable import IMAGE, fields
+from gbench.base.paths import expanded, project_file
+from gbench.compare.differences import IMAGE, fields
 from gbench.errors import GbenchError, UsageError
-from gbench.experiments.recorded import Recorded
-from gbench.experiments.reproducible import Unlike, unlike
-from gbench.paths import expanded, project_file
-from gbench.preflight.devices import find_gpus
-from gbench.runfolder import RunFolder
+from gbench.experiments.can_reproduce import Unlike, unlike
+from gbench.experiments.recorded_spec import Recorded
+from gbench.machine import provenance
+from gbench.machine.gpus import find_gpus
+from gbench.runfolder.folder import RunFolder
 from gbench.settings.resolve import (
     DEFAULT_CNDB_DIR,
     DEFAULT_DATASETS_DIR,

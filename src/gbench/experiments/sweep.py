@@ -12,11 +12,11 @@ from gbench.cndb import upload
 from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMemory
 from gbench.experiments.sweep_file import ENDED, Attempt, Cell, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Axes, images_of, require_some, why_not
-from gbench.host import Watcher, locate_dataset
-from gbench.launch import launch, publish
-from gbench.preflight.devices import find_gpus
+from gbench.machine.gpus import find_gpus
 from gbench.runners.local import wait_for_end
 from gbench.runners.stopping import stoppable
+from gbench.runs.launch import launch, publish
+from gbench.runs.prepare import Watcher, locate_dataset
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import RunSpec
 

@@ -17,12 +17,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gbench.base.files import cant_write, locked, write_atomically
+from gbench.base.untrusted import cant_read
 from gbench.errors import InfrastructureError
 from gbench.experiments.sweep_matrix import Place, Scaling
-from gbench.files import cant_write, locked, write_atomically
-from gbench.reading import cant_read
-from gbench.runfolder import RunFolder
-from gbench.settings.catalog import first_problem
+from gbench.runfolder.folder import RunFolder
+from gbench.settings.model_file import first_problem
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import RunSpec
 

@@ -10,12 +10,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, UsageError
-from gbench.preflight.devices import Gpus, require_devices
-from gbench.settings.catalog import first_problem
+from gbench.machine.gpus import Gpus, require_devices
+from gbench.runs.switch_cache import with_tuned_switches
+from gbench.settings.model_file import first_problem
 from gbench.settings.resolve import Resolved, check_spec
 from gbench.settings.spec import DataSource, Precision, RunSpec
 from gbench.settings.spec_file import read_mapping, request_of, resolve_file
-from gbench.tuned import with_tuned_switches
 
 Scaling = Literal["strong", "weak"]  # more devices share one total batch; or each has a batch of its own
 HINT = "docs/sweep.md shows a whole one"

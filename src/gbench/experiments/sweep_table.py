@@ -9,12 +9,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from gbench.base.files import write_atomically
 from gbench.cndb.from_run import record_of
 from gbench.compare.metrics import THROUGHPUT, metric_named
 from gbench.errors import GbenchError
 from gbench.experiments.sweep_file import Cell, State, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Scaling
-from gbench.files import write_atomically
 
 MEMORY = metric_named("memory")
 NOTHING = "-"

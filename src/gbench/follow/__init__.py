@@ -1,1 +1,4 @@
-"""What a person sees of a convergence run while it goes on: derived from its run folder, in a process of its own."""
+"""Live views of a convergence run, in a process of their own: visdom, TensorBoard, losses.svg.
+
+In: a growing run folder. Out: plots. Whatever fails here, the run goes on.
+"""

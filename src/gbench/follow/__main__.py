@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Protocol
 
 from gbench.errors import GbenchError
-from gbench.follow.plot import LossPlot
+from gbench.follow.losses_svg import LossPlot
 from gbench.follow.scene import Scene
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 
 LOOK_EVERY_S = 1.0
 NICENESS = 10  # the run comes first

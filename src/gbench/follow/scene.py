@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbench.convergence.curves import Curves, Floats
-from gbench.follow.stream import History
-from gbench.runfolder import VISUALS, RunFolder
+from gbench.follow.growing_steps import History
+from gbench.runfolder.folder import VISUALS, RunFolder
 
 Pixels = NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gbench.follow.scene import Pixels, Scene, printed
-from gbench.runfolder import VISUALS
+from gbench.runfolder.folder import VISUALS
 
 
 class TensorBoardView:

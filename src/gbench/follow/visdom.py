@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from gbench.follow.scene import Scene, printed
-from gbench.runfolder import VISUALS
+from gbench.runfolder.folder import VISUALS
 
 TIMEOUT_S = 5.0  # for any answer of the server
 RETRY_S = 30.0  # after one that did not come

@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from gbench import __version__
-from gbench.machine import cpu_facts, cpu_name
+from gbench.machine.host import cpu_facts, cpu_name
 
 
 def software() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gbench.measure.telemetry.energy import Source, energy
 from gbench.measure.telemetry.samples import Telemetry, Window
-from gbench.runfolder import Attempt, RunFolder, steps_that_count
+from gbench.runfolder.folder import Attempt, RunFolder, steps_that_count
 
 
 @dataclass(frozen=True)

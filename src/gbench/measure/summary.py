@@ -14,20 +14,20 @@ from typing import Any
 
 from gbench.errors import RunFailed
 from gbench.measure.bootstrap import Interval, throughput_interval
+from gbench.measure.bounds import Limits, limits
 from gbench.measure.job import Job, job_of
-from gbench.measure.limits import Limits, limits
 from gbench.measure.spread import Spread, spread
-from gbench.measure.steady import judge_ranks
+from gbench.measure.steady_state import judge_ranks
 from gbench.measure.telemetry.disturbance import Disturbance, disturbance, mark_disturbed
 from gbench.measure.telemetry.energy import Energy, energy
 from gbench.measure.telemetry.samples import Telemetry, Window
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.stream import read_attempts
-from gbench.measure.telemetry.summary import TelemetrySummary
-from gbench.measure.telemetry.summary import summarize as summarize_telemetry
-from gbench.runfolder import RunFolder, Step
+from gbench.measure.telemetry.usage import TelemetrySummary
+from gbench.measure.telemetry.usage import summarize as summarize_telemetry
+from gbench.runfolder.folder import RunFolder, Step
 from gbench.settings.spec import RunSpec
-from gbench.settings.speed import describe
+from gbench.settings.switches import describe
 
 THROUGHPUT_IS = {  # by data_source
     "real": "end to end, data loading included",

@@ -5,7 +5,7 @@ run says how steady its own steps were, not what a restart, another node or a wa
 
 1. A value more than 4 robust standard deviations from the median of its neighbours, two on each side, is drawn in to
    that distance (Hampel 1974): one odd run is no level.
-2. The change points of `gbench.measure.steady`: binary segmentation under first-order autocorrelation.
+2. The change points of `gbench.measure.steady_state`: binary segmentation under first-order autocorrelation.
 3. Levels within RELEVANT of each other are one.
 
 A pure function of its argument. Error rates on simulated histories: docs/reports.md.
@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gbench.measure.steady import CLIP, PENALTY, RELEVANT, RESOLUTION, change_points
+from gbench.measure.steady_state import CLIP, PENALTY, RELEVANT, RESOLUTION, change_points
 
 MIN_RUNS = 8  # fewer can't be told from chance
 NEIGHBOURS = 2  # on each side

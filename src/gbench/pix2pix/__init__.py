@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from gbench.pix2pix.discriminators import build_discriminator
-from gbench.pix2pix.generators import build_generator
-from gbench.pix2pix.init import init_weights
-from gbench.pix2pix.losses import build_gan_loss
-from gbench.pix2pix.model import Pix2Pix
-from gbench.pix2pix.schedule import build_scheduler, start_epoch
+from gbench.pix2pix.nets.discriminators import build_discriminator
+from gbench.pix2pix.nets.generators import build_generator
+from gbench.pix2pix.nets.init import init_weights
+from gbench.pix2pix.nets.losses import build_gan_loss
+from gbench.pix2pix.step.model import Pix2Pix
+from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
 
 __all__ = [
     "Pix2Pix",

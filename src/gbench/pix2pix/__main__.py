@@ -12,14 +12,14 @@ import argparse
 from pathlib import Path
 
 from gbench.errors import GbenchError
-from gbench.pix2pix.memory import memory_told
-from gbench.pix2pix.profiled import Profiled
-from gbench.pix2pix.ranks import joined
-from gbench.pix2pix.speed import compiler_errors
-from gbench.pix2pix.train import Trainer
-from gbench.pix2pix.watched import watched
-from gbench.runfolder import RunFolder
-from gbench.worker import leave, tell
+from gbench.pix2pix.profiler import Profiled
+from gbench.pix2pix.ranks.group import joined
+from gbench.pix2pix.ranks.out_of_memory import memory_told
+from gbench.pix2pix.ranks.with_telemetry import watched
+from gbench.pix2pix.step.apply_switches import compiler_errors
+from gbench.pix2pix.trainer import Trainer
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.worker_exit import leave, tell
 
 
 def main() -> int:
@@ -38,11 +38,11 @@ def main() -> int:
             memory_told(ranks.device, spec.batch_per_device),
         ):
             if spec.evaluation is not None:
-                from gbench.pix2pix.evaluate import Evaluator  # loads torchmetrics, which a training has no use for
+                from gbench.pix2pix.evaluator import Evaluator  # loads torchmetrics, which a training has no use for
 
                 Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
             elif spec.tuning is not None:
-                from gbench.pix2pix.tune import Tuner
+                from gbench.pix2pix.tuner import Tuner
 
                 Tuner(spec, folder, arguments.data_dir, ranks).run()
             else:

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from gbench.checkpoints import of_run
+from gbench.base.files import cant_write, sync_folder, write_atomically
 from gbench.errors import GbenchError, InfrastructureError
-from gbench.files import cant_write, sync_folder, write_atomically
+from gbench.runfolder.checkpoints import of_run
 
 CHECKPOINT_VERSION = 2
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gbench.files import cant_write
-from gbench.runfolder import VISUALS, RunFolder
+from gbench.base.files import cant_write
+from gbench.runfolder.folder import VISUALS, RunFolder
 
 
 class ImageWriter:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gbench.errors import GbenchError
-from gbench.preflight.check import Finding, Look, Unreadable
-from gbench.preflight.nvml import call
+from gbench.preflight.cards import call
+from gbench.preflight.rule import Finding, Look
+from gbench.preflight.unreadable import Unreadable
 from gbench.runners.docker_errors import engine_errors
 from gbench.runners.engine import connect
 from gbench.runners.image import plan_image

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from gbench.preflight.check import Check, Command
+from gbench.preflight.rule import Check, Command
 
 TIMEOUT_S = 60.0  # nvidia-smi may have to load the driver of every card first
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from gbench.preflight.check import Finding, Look, Unreadable
-from gbench.preflight.gpu import is_idle
-from gbench.preflight.nvml import Card
+from gbench.base.cpu_list import cpu_set
+from gbench.preflight.cards import Card
+from gbench.preflight.gpu_state import is_idle
+from gbench.preflight.rule import Finding, Look
 from gbench.preflight.tools import output_of
-from gbench.ranges import cpu_set
+from gbench.preflight.unreadable import Unreadable
 
 
 def pcie_link(card: Card, look: Look) -> Finding:

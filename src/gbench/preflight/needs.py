@@ -6,12 +6,12 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+from gbench.base.cpu_list import ranges
 from gbench.datasets.layout import find_dataset, phases_in
 from gbench.datasets.manifest import MANIFEST_NAME, require_intact
 from gbench.errors import GbenchError, InfrastructureError
-from gbench.preflight.check import Finding, Look, worst
-from gbench.preflight.devices import HIDDEN_HINT
-from gbench.ranges import ranges
+from gbench.machine.gpus import HIDDEN_HINT
+from gbench.preflight.rule import Finding, Look, worst
 from gbench.runners.engine import Status, connect, docker_status, gpu_container_status
 
 LEAST_IMAGE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and its build as much again

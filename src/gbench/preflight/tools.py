@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from gbench.preflight.check import Unreadable
+from gbench.preflight.unreadable import Unreadable
 
 TIMEOUT_S = 5.0
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # where such tools are, and where a user's PATH often does not look

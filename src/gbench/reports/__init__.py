@@ -1,1 +1,4 @@
-"""Pages for people, made from run folders alone."""
+"""Self-contained HTML pages of a run, a record, a history and an evaluation.
+
+In: run folders, records, databases. Out: one HTML file each, without a script or font from elsewhere.
+"""

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gbench.cndb.record import Record
-from gbench.measure.limits import Limits
+from gbench.measure.bounds import Limits
 from gbench.measure.summary import Summary
-from gbench.measure.telemetry.summary import Spread, TelemetrySummary
+from gbench.measure.telemetry.usage import Spread, TelemetrySummary
 from gbench.reports.plots import Throughput
-from gbench.reports.run import Run
+from gbench.reports.run_data import Run
 from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
-from gbench.runfolder import Step
-from gbench.settings.speed import describe
+from gbench.runfolder.folder import Step
+from gbench.settings.switches import describe
 
 RANK_COLUMNS = ("rank", "steps", "mean", "median", "p95", "slowest", "data wait")
 GPU_COLUMNS = (

@@ -17,11 +17,11 @@ from dominate import document
 from dominate import tags as t
 from dominate.util import raw
 
-from gbench.evaluation import METRICS, SET_METRICS, Evaluation, Image, Metric
-from gbench.files import write_atomically
+from gbench.base.files import write_atomically
 from gbench.reports.style import CSS
 from gbench.reports.text import count, four, plain
-from gbench.runfolder import VISUALS
+from gbench.runfolder.evaluation_result import METRICS, SET_METRICS, Evaluation, Image, Metric
+from gbench.runfolder.folder import VISUALS
 
 SCRIPT = Path(__file__).with_name("gallery.js").read_text(encoding="utf-8")
 STYLE = CSS + Path(__file__).with_name("gallery.css").read_text(encoding="utf-8")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from dominate import tags as t
 
-from gbench.cndb.config import DatabaseConfig
-from gbench.files import write_atomically
-from gbench.reports.history import STALE_DAYS, Configuration, History, Result, read_history
+from gbench.base.files import write_atomically
+from gbench.cndb.database_config import DatabaseConfig
+from gbench.reports.history_data import STALE_DAYS, Configuration, History, Result, read_history
 from gbench.reports.page import contents, facts, headline, plot_card, render, section
 from gbench.reports.sorting import SCRIPT, Cell, Column, sortable
 from gbench.reports.text import count, four, signed
-from gbench.reports.trends import trend
+from gbench.reports.trend_plot import trend
 
 TRENDS = 24  # plots on the page
 ROWS = 500  # of a table

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from gbench.evaluation import FINAL, NAME
+from gbench.runfolder.evaluation_result import FINAL, NAME
 
 SHOWN = 8  # of what may be hundreds; the gallery has all
 SIDE = 192  # pixels of a thumbnail

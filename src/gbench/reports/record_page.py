@@ -11,8 +11,8 @@ from typing import Any
 
 from dominate import tags as t
 
+from gbench.base.files import write_atomically
 from gbench.cndb.record import Record
-from gbench.files import write_atomically
 from gbench.reports import figures, plots
 from gbench.reports.page import cards, commands, facts, headline, notes, plot_card, render, section, table
 from gbench.reports.plots import Throughput

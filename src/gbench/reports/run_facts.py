@@ -9,7 +9,7 @@ from dominate import tags as t
 
 from gbench.reports import figures
 from gbench.reports.page import Rows, cards, commands, section
-from gbench.reports.run import Run, part
+from gbench.reports.run_data import Run, part
 from gbench.reports.text import plain, rows, utc
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from dominate import tags as t
 
-from gbench.files import write_atomically
+from gbench.base.files import write_atomically
 from gbench.measure.telemetry.disturbance import mark_disturbed
 from gbench.reports import figures, plots, run_facts
 from gbench.reports.page import contents, facts, figure_table, headline, notes, plot_card, render, section, table
 from gbench.reports.pictures import KINDS, Pictures, pictures
 from gbench.reports.roofline import roofline
-from gbench.reports.run import Run, part
+from gbench.reports.run_data import Run, part
 from gbench.reports.text import count, utc
 from gbench.reports.timeline import timeline
-from gbench.runfolder import RunFolder
+from gbench.runfolder.folder import RunFolder
 
 
 def write_report(folder: RunFolder, path: Path) -> Path:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gbench import __version__
+from gbench.base.paths import package_dir, project_file
 from gbench.errors import InfrastructureError, UsageError
-from gbench.paths import package_dir, project_file
 from gbench.runners.docker_errors import engine_errors, explain
 
 if TYPE_CHECKING:

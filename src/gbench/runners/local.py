@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
+from gbench.base.files import locked
 from gbench.errors import InfrastructureError
-from gbench.files import locked
 from gbench.runners.plan import Outcome, Places, script_argv, script_environment
 from gbench.settings.spec import RunSpec
 

@@ -13,12 +13,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar, get_args
 
+from gbench.base.paths import expanded, project_file
 from gbench.errors import UsageError
-from gbench.paths import expanded, project_file
-from gbench.settings.catalog import ModelFile, load_model, override
+from gbench.settings.model_file import ModelFile, load_model, override
 from gbench.settings.quantities import problem_of_variable
 from gbench.settings.spec import VARIABLE_FIELDS, Device, ModelConfig, Precision, Recipe, RunnerName, RunSpec
-from gbench.settings.speed import check_speed, profile_of
+from gbench.settings.switches import check_speed, profile_of
 
 # What launch.sh's documentation exports, and the file of this project that has that job now.
 LAUNCH_SH_FILES = {

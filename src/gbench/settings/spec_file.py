@@ -33,10 +33,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, repeated_key, whole_numbers, why_of
 from gbench.errors import RecordError, UsageError
-from gbench.reading import NO_YAML, line_of, load_yaml, read_text, repeated_key, whole_numbers, why_of
 from gbench.settings import quantities
-from gbench.settings.catalog import first_problem
+from gbench.settings.model_file import first_problem
 from gbench.settings.quantities import SHARE, SPAN, VARIABLE_OF
 from gbench.settings.resolve import Request, Resolved, resolve
 from gbench.settings.spec import DataSource, Device, Frozen, Precision, RunnerName

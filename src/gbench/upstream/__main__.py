@@ -16,18 +16,18 @@ from pathlib import Path
 
 import torch
 
+from gbench.base.files import cant_write
 from gbench.errors import GbenchError
-from gbench.files import cant_write
 from gbench.measure import environment
-from gbench.pix2pix import precision
-from gbench.pix2pix.memory import memory_told
-from gbench.runfolder import RunFolder
+from gbench.pix2pix.ranks.out_of_memory import memory_told
+from gbench.pix2pix.step import precision
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.worker_exit import leave, tell
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 from gbench.upstream import command, watch
-from gbench.upstream.figures import Figures, figures
 from gbench.upstream.source import Pinned, find_code
-from gbench.worker import leave, tell
+from gbench.upstream.timing import Figures, figures
 
 
 def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from gbench.datasets.layout import phase_images
 from gbench.errors import UsageError
 from gbench.settings.spec import RunSpec
-from gbench.settings.speed import written
+from gbench.settings.switches import written
 
 NEVER = str(2**31 - 1)  # steps or epochs between what a measured run does not do
 # settings that upstream's options call the same

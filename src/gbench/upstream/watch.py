@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gbench.errors import GbenchError, RunFailed
-from gbench.lossline import LossLine, read_loss_line
+from gbench.runfolder.loss_line import LossLine, read_loss_line
 
 
 class AllSteps(BaseException):

@@ -18,10 +18,10 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from gbench.measure.telemetry.host import HostReader, sees_host_pids
-from gbench.measure.telemetry.nvml import GpuReader
-from gbench.measure.telemetry.rapl import POWERCAP, RaplReader
-from gbench.measure.telemetry.sampler import Control, Sampler, run
+from gbench.measure.telemetry.energy_counters import POWERCAP, RaplReader
+from gbench.measure.telemetry.gpu_source import GpuReader
+from gbench.measure.telemetry.host_source import HostReader, sees_host_pids
+from gbench.measure.telemetry.loop import Control, Sampler, run
 from gbench.measure.telemetry.samples import MissingLog
 from gbench.measure.telemetry.stream import NAME, StreamWriter
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
+from gbench.base.cpu_list import ranges
 from gbench.measure.telemetry.samples import GAP_S, Sample, Timed
-from gbench.ranges import ranges
 
 REASONS = {
     0x001: "gpu_idle",

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gbench import strict_json
+from gbench.base import strict_json
 from gbench.measure.telemetry.samples import Header, Mark, Missing, Sample, Telemetry
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _checked(kind: type[T], values: Any) -> T:
     """`values` as a `kind`. Raises ValueError: they are none; says why on one line."""
     from pydantic import ValidationError
 
-    from gbench.settings.catalog import first_problem
+    from gbench.settings.model_file import first_problem
 
     try:
         checked: T = _adapters()[kind].validate_python(values)

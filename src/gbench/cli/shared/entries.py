@@ -1,0 +1,135 @@
+"""How records look on a terminal: a line each, or one with all that it says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from gbench.cli.shared.table import print_table
+from gbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from gbench.cndb.queries import Entry, Found
+
+HEADINGS = ["id", "stored (UTC)", "model", "batch", "on", "device", "prec.", "img/s", "95 %", "losses"]
+RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
+GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> the least width it is cut to, the first to be cut first
+LEFT_OUT = (9, 8, 1, 3, 4, 6, 5)  # columns that a terminal is too narrow for, the first to go first
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name that holds some must not move the cursor
+UNITS = {"d": "days", "h": "hours", "w": "weeks"}
+
+
+def moment(text: str, option: str = "--since") -> datetime:
+    """`2026-01-31`, `2026-01-31T12:00`, or so long ago: `30d`, `12h`, `2w`; in UTC where no zone is given.
+
+    Raises:
+        UsageError: none of these.
+    """
+    ago = re.fullmatch(r"(\d{1,5})([dhw])", text)
+    if ago is not None:
+        return datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+    try:
+        then = datetime.fromisoformat(text)
+        return then.astimezone(timezone.utc) if then.tzinfo else then.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):  # OverflowError: in UTC, before the first year or after the last
+        raise UsageError(f"{option} {text!r} is no moment", "write 2026-01-31, or 30d, 12h, 2w ago") from None
+
+
+def print_entries(entries: list[Entry]) -> None:
+    """A table, no wider than the terminal: names and losses are cut, then columns left out, model and figure last."""
+    if not entries:
+        click.echo("no records")
+        return
+    print_table([HEADINGS, *map(_cells, entries)], RIGHT, GIVE_WAY, LEFT_OUT)
+
+
+def print_csv(entries: list[Entry]) -> None:
+    """One line a record, all fields."""
+    from gbench.cndb.queries import Entry
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Entry))
+    for entry in entries:
+        values = _plain(entry)
+        writer.writerow(json.dumps(v) if isinstance(v, dict) else "" if v is None else v for v in values.values())
+
+
+def print_entries_json(entries: list[Entry]) -> None:
+    """A JSON list, all fields."""
+    from gbench.cli.shared.output import print_json
+
+    print_json([_plain(entry) for entry in entries])
+
+
+def print_found(found: Found) -> None:
+    """One record: what it is, its figure, then every key, in the contract's order, sorted within each."""
+    record = found.record
+    click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
+    said = (
+        f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  {record.train_type}  "
+        f"{record.dist_type}  {record.dataset}"
+    )
+    click.echo(CONTROL.sub("?", said))
+    match record.perf_data:
+        case {"throughput": float() | int() as figure, **rest}:
+            said = f"{figure:.4g} {rest.get('throughput_unit', '')}"
+            match rest:
+                case {"throughput_interval": {"low": float() | int() as low, "high": float() | int() as high}}:
+                    said += f", 95 % interval {low:.4g} to {high:.4g}"
+            click.echo(CONTROL.sub("?", said.rstrip()))
+    click.echo()
+    values = {
+        key: dict(sorted(value.items())) if isinstance(value, dict) else value
+        for key, value in record.model_dump().items()
+        if value is not None
+    }
+    click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+def _cells(entry: Entry) -> list[str]:
+    interval = "-"
+    if entry.throughput and entry.low is not None and entry.high is not None:
+        interval = f"±{(entry.high - entry.low) / 2 / entry.throughput:.1%}"
+    figure = "-" if entry.throughput is None else f"{entry.throughput:.4g}"
+    if entry.unit not in (None, "img/s"):
+        figure += f" {entry.unit}"
+    losses = "  ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else str(value)
+        for name, value in (entry.metrics if isinstance(entry.metrics, dict) else {}).items()
+        if not isinstance(value, dict)
+    )
+    cells = [
+        str(entry.id),
+        _minute(entry.stored),
+        _text(entry.model),
+        _text(entry.batch_size),
+        _text(entry.dev_num),
+        _text(entry.device),
+        _text(entry.precision),
+        figure + ("" if entry.steady in (None, True) else " unsteady"),
+        interval,
+        losses,
+    ]
+    return [CONTROL.sub("?", cell) for cell in cells]
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    values = asdict(entry)
+    values["stored"] = entry.stored.isoformat() if entry.stored else None
+    return values
+
+
+def _minute(when: datetime | None) -> str:
+    return when.strftime("%Y-%m-%d %H:%M") if when else "-"
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)

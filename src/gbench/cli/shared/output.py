@@ -1,0 +1,284 @@
+"""What the terminal shows: results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gbench.base import strict_json
+from gbench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from gbench.cli.shared.live_line import Progress
+    from gbench.measure.estimate import Estimate
+    from gbench.measure.job import Job
+    from gbench.measure.spread import Repeats
+    from gbench.measure.summary import Summary
+    from gbench.runfolder.evaluation_result import Evaluation
+    from gbench.runfolder.folder import RunFolder
+    from gbench.runs.launch import Finished
+    from gbench.settings.spec import RunSpec
+
+
+class Terminal:
+    """Progress on stderr: plain lines, or on a terminal one live line once the run is under way; or nothing."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live: Live | None = None
+        self._progress: Progress | None = None
+
+    def line(self, text: str) -> None:
+        """Show one line as it comes."""
+        if self._quiet:
+            return
+        if self._live is None or self._progress is None:
+            click.echo(text, err=True)
+        elif text.startswith(("warning: ", "about ")):  # stays on the screen, above the live line
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif (now := self._progress.text()) is not None:
+            from rich.text import Text
+
+            self._live.update(Text(now, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    @contextmanager
+    def running(self, folder: RunFolder) -> Iterator[None]:
+        """From here on the lines are the run's own."""
+        if self._quiet or not sys.stderr.isatty():
+            yield
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        from gbench.cli.shared.live_line import Progress
+
+        self._progress = Progress(folder)
+        with Live("starting", console=Console(stderr=True), auto_refresh=False, transient=True) as self._live:
+            yield
+        self._live = None
+
+
+def print_json(values: Any) -> None:
+    """One JSON value on stdout."""
+    click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def print_plan(
+    spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool, seeds: Sequence[int] = ()
+) -> None:
+    """What a dry run says: every value and its origin, then the exact request; of several runs, those of the first.
+
+    Args:
+        seeds: of all runs, where there are several.
+    """
+    from gbench.settings.spec import VARIABLE_FIELDS
+
+    if as_json:
+        print_json({**plan_json(spec, origins, request), **({"seeds": list(seeds)} if seeds else {})})
+        return
+    if seeds:
+        click.echo(f"# {len(seeds)} runs, one after the other, with seeds {', '.join(map(str, seeds))}; the first:")
+    values = spec.model_dump(mode="json")
+    click.echo("# the resolved spec: value (origin)")
+    for variable, value in spec.variables.items():
+        click.echo(f"{variable:<28}{value}  ({origins[variable]})")
+    config = values.pop("config")
+    for key, value in values.items():
+        if key not in VARIABLE_FIELDS.values():
+            click.echo(f"{key:<28}{_text(value)}" + (f"  ({origins[key]})" if key in origins else ""))
+    for section, inner in config.items():
+        for key, value in inner.items() if isinstance(inner, dict) else ():
+            name = f"{section}.{key}"
+            click.echo(f"{name:<28}{_text(value)}  ({origins[name]})")
+    click.echo("\n# the exact request; nothing was started")
+    click.echo(json.dumps(request, indent=2))
+
+
+def plan_json(spec: RunSpec, origins: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:
+    """What a dry run says, as JSON values."""
+    return {"spec": spec.model_dump(mode="json"), "origins": origins, "request": request}
+
+
+def finished_json(finished: Finished) -> dict[str, Any]:
+    """The result of a launch as JSON values."""
+    result = finished.folder.read("result.json")
+    database = {"stored": finished.stored, "not_stored": finished.not_stored}
+    evaluation = finished.evaluation and finished.evaluation.model_dump()
+    return {
+        "result": result,
+        "evaluation": evaluation,
+        "record": finished.record.model_dump(),
+        "paths": _paths(finished),
+        "database": database,
+    }
+
+
+def print_finished(finished: Finished) -> None:
+    """The result of a launch for a person."""
+    from gbench.runfolder.alarms import read_alarms
+
+    record = finished.record
+    profile = (record.hyper_params or {}).get("profile", "reference")
+    click.echo(
+        f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
+        f"{record.train_type}  {record.dist_type}  {record.dataset}"
+        + ("" if profile == "reference" else f"  {profile}")
+    )
+    if finished.summary is not None:
+        for line in summary_lines(finished.summary):
+            click.echo(line)
+    else:
+        for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
+            click.echo(f"{key:<13} {_text(value)}")
+    if finished.evaluation is not None:
+        for name, text in evaluation_lines(finished.evaluation):
+            click.echo(f"{name:<14}{text}")
+    for alarm in read_alarms(finished.folder.path):
+        click.echo(f"{'WARNING':<14}{alarm}")
+    for name, path in _paths(finished).items():
+        click.echo(f"{name:<14}{path}")
+    if finished.stored is not None:
+        click.echo(f"{'database':<14}{finished.stored}")
+
+
+def print_estimate(estimate: Estimate, run_dir: Path, as_json: bool) -> None:
+    """How long a run would take, and the folder of the probe that tells it."""
+    if as_json:
+        print_json({"estimate": asdict(estimate), "paths": {"run": str(run_dir)}})
+    else:
+        click.echo(f"{estimate}\n{'run':<14}{run_dir}")
+
+
+def tell_not_stored(not_stored: Sequence[str | None]) -> None:
+    """Warn of records that a database did not take, and end with the exit code for that.
+
+    Args:
+        not_stored: of each record why, and the command that sends it later; None: it was taken, or none was asked to.
+    """
+    waiting = [why for why in not_stored if why is not None]
+    if waiting:
+        click.echo(f"gbench: warning: not uploaded: {waiting[-1]}", err=True)
+        click.get_current_context().exit(ExitCode.NOT_UPLOADED)
+
+
+def repeats_line(repeats: Repeats, images: int) -> str:
+    """What repeated runs have in common, and how far apart they are. repeats: of step times; images: a step."""
+    assert repeats.between_variance is not None and repeats.low is not None and repeats.high is not None
+    between, within = (value**0.5 / repeats.mean for value in (repeats.between_variance, repeats.within_variance))
+    return (
+        f"{repeats.runs} runs: {images / repeats.mean:.4g} img/s, 95 % interval {images / repeats.high:.4g} to "
+        f"{images / max(repeats.low, 1e-9):.4g}; standard deviation between runs {between:.2%}, of steps within a run "
+        f"{within:.2%}"
+    )
+
+
+def _paths(finished: Finished) -> dict[str, str]:
+    from gbench.runfolder.evaluation_result import final_of
+
+    gallery = {"gallery": str(final_of(finished.folder).path / "gallery.html")} if finished.evaluation else {}
+    return {
+        "run": str(finished.folder.path),
+        "log": str(finished.log),
+        "record": str(finished.record_path),
+        "report": str(finished.report),
+        **gallery,
+    }
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """A run's figures for a person, fit to be pasted in a ticket."""
+    interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
+    figures = {
+        "throughput": f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}",
+        "95 % interval": (
+            f"{interval.low:.4g} to {interval.high:.4g} img/s (+-{interval.half_width_share:.2%}), blocks of "
+            f"{interval.block_length} steps"
+            if interval
+            else "none: too few steps"
+        ),
+        "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}",
+        "as launch.sh": _img_s(summary.throughput_legacy_img_s, "steps 3 to 7, data excluded", "needs 7 steps"),
+        "step": f"{step.median_s:.4g} s median; 5 % {step.p5_s:.4g}, 95 % {step.p95_s:.4g}, 99 % {step.p99_s:.4g} s",
+        "measured": f"{summary.steps} steps, {summary.images} images, {summary.wall_s:.4g} s; "
+        f"{summary.between_share:.2%} of it reading the clock, printing and saving",
+        "warm-up": f"{summary.warmup_steps} steps left out; "
+        + ("" if summary.steady_state else "NOT STEADY: ")
+        + summary.steady_state_reason,
+    }
+    if summary.disturbance.marked_share is not None:
+        figures["throttled"] = f"{summary.disturbance.marked_share:.1%} of the steps; " + _img_s(
+            summary.throughput_clean_img_s, "without them", "no step is known to be clean"
+        )
+    if summary.data_source != "real" or summary.data_source_reason is not None:
+        figures["data"] = ": ".join(filter(None, (summary.data_source, summary.data_source_reason)))
+    if summary.profile != "reference":
+        figures["profile"] = summary.profile
+    if bounds is not None:
+        shares = [f"{bounds.tflop_s:.4g} TFLOP/s a device"]
+        if bounds.measured_flop_share is not None:
+            shares.append(f"{bounds.measured_flop_share:.0%} of what was measured here")
+        if bounds.data_sheet_flop_share is not None:
+            shares.append(f"{bounds.data_sheet_flop_share:.0%} of the data sheet")
+        figures["arithmetic"] = ", ".join(shares)
+        figures["verdict"] = bounds.verdict
+    if summary.joules_per_image is not None:
+        figures["energy"] = f"{summary.joules_per_image:.4g} J an image ({summary.energy.source})"
+    if summary.memory:
+        figures["memory"] = _memory(summary.memory)
+    if summary.job is not None:
+        figures["whole job"] = _job(summary.job)
+    figures["mean losses"] = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
+    lines = [f"{name:<14}{text}" for name, text in figures.items()]
+    return lines if summary.complete else [*lines, "INCOMPLETE    the run ended before its last step"]
+
+
+def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:
+    """The metrics of an evaluation for a person: name and figure."""
+    from gbench.runfolder.evaluation_result import METRICS, SET_METRICS
+
+    lines = []
+    for name, metric in {**METRICS, **SET_METRICS}.items():
+        if name in found.set_metrics:
+            lines.append((name, f"{found.set_metrics[name]:.4g}; {metric.meaning}"))
+        elif name in found.metrics:
+            mean, sd = found.metrics[name].mean, found.metrics[name].sd
+            figure = "infinite: some images are equal" if mean is None else f"{mean:.4g} {metric.unit}".rstrip()
+            lines.append((name, figure + (f" (sd {sd:.3g})" if sd is not None else "") + f"; {metric.meaning}"))
+    return [*lines, *((names, f"not computed: {why}") for names, why in found.absent)]
+
+
+def _img_s(value: float | None, what: str, without: str) -> str:
+    return without if value is None else f"{value:.4g} img/s {what}"
+
+
+def _job(job: Job) -> str:
+    from gbench.measure.estimate import duration
+
+    epochs = f"{job.epochs:.4g} {'epoch' if job.epochs == 1 else 'epochs'}"
+    parts = [epochs + (f" in {duration(job.wall_s)}" if job.wall_s is not None else "")]
+    if job.attempts > 1:
+        parts[0] += f" over {job.attempts} attempts"
+    again = f" ({duration(job.redone_s)} of it done again)" if job.redone_s else ""
+    parts += [f"{duration(job.training_s)} of it training{again}", f"{job.epochs_per_hour:.4g} epochs/h"]
+    if job.joules is not None:
+        parts.append(f"{job.joules / 3.6e6:.4g} kWh ({job.energy_source})")
+    return ", ".join(parts)
+
+
+def _memory(ranks: list[dict[str, int]]) -> str:
+    names = {"allocated_bytes": "allocated", "reserved_bytes": "reserved", "host_rss_bytes": "resident on the host"}
+    peaks = {name: max(rank[key] for rank in ranks) for key, name in names.items() if key in ranks[0]}
+    return ", ".join(f"{peak / 1024**3:.3g} GiB {name}" for name, peak in peaks.items()) + ", peak of a rank"
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,54 @@
+"""The progress of an evaluation: a bar on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from gbench.runfolder.folder import RunFolder
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+STATE = re.compile(r"evaluated (\d+) of (\d+) images")  # as gbench.pix2pix.evaluator says it
+
+
+class Bar:
+    """A `Watcher` of an evaluation, on stderr; one that is quiet shows nothing."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._shown: tuple[Progress, TaskID] | None = None
+
+    def line(self, text: str) -> None:
+        """Move the bar, or show the line."""
+        if self._quiet:
+            return
+        if self._shown is None:
+            click.echo(text, err=True)
+            return
+        progress, task = self._shown
+        if state := STATE.fullmatch(text):
+            progress.update(task, completed=int(state[1]), total=int(state[2]), description="evaluating")
+        else:
+            progress.print(text, markup=False, highlight=False)
+
+    @contextmanager
+    def running(self, folder: RunFolder) -> Iterator[None]:
+        """From here on the lines are the evaluation's own."""
+        if self._quiet or not sys.stderr.isatty():
+            yield
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            self._shown = progress, progress.add_task("starting", total=None)
+            yield
+        self._shown = None

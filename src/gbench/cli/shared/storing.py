@@ -1,0 +1,150 @@
+"""What the commands that store records share: what could not be read is said, then what became of the rest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gbench.base.paths import expanded
+from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
+
+if TYPE_CHECKING:
+    from gbench.cndb.database_config import DatabaseConfig
+    from gbench.cndb.record import Record
+    from gbench.cndb.store import Stored
+    from gbench.cndb.upload import Target
+
+
+def cndb_folder(given: Path | None = None) -> Path:
+    """The CNDB folder: the one given, else the variable's, else the default."""
+    from gbench.settings.resolve import DEFAULT_CNDB_DIR
+
+    return expanded(given or os.environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR)
+
+
+def config_of(db: str, cndb_dir: Path | None) -> DatabaseConfig:
+    """The database that --db names. Raises UsageError."""
+    from gbench.cndb.database_config import find_config
+
+    return find_config(db, cndb_folder(cndb_dir), os.environ)
+
+
+def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | RecordError]:
+    """The results of one file; the sentence about the file itself is one of them."""
+    try:
+        yield from results
+    except RecordError as error:
+        yield error
+
+
+def store(
+    items: Iterable[Record | RecordError], store_type: str, yes: bool, db: str, cndb_dir: Path | None, as_json: bool
+) -> None:
+    """Store what could be read, and say how it went; the exit code tells of what could not.
+
+    Raises:
+        GbenchError: the database, or its config, stands in the way.
+    """
+    from gbench.cli.shared.output import print_json
+    from gbench.cndb.upload import Target
+
+    target = Target(config_of(db, cndb_dir))
+    found, bad = _sorted(items)
+    stored: list[Stored] = []
+    if found:
+        rebuild(target.config, yes)
+        stored = target.store(found, store_type)
+        _warn(target)
+    actions = ("inserted", "updated", "already there")
+    counts = {action: sum(one.action == action for one in stored) for action in actions}
+    if as_json:
+        print_json({"database": target.config.shown, **counts, "bad": bad, "records": [asdict(one) for one in stored]})
+    elif found:
+        told_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
+        click.echo(f"{target.config.shown}: {told_counts}" + (f"; {bad} could not be read" if bad else ""))
+    if bad:
+        click.get_current_context().exit(ExitCode.FAILED)
+
+
+def rebuild(config: DatabaseConfig, yes: bool) -> None:
+    """Drop all tables where the config asks for it and a person, or --yes, agrees.
+
+    Raises:
+        UsageError: nobody agrees. InfrastructureError: the database is down, or refuses.
+    """
+    from gbench.cndb.database import connect_or_create, told
+    from gbench.cndb.schema import drop_all
+
+    if not config.rebuild:
+        return
+    if not yes and not (
+        sys.stdin.isatty() and click.confirm(f"Drop all records in {config.shown}, as its config says?", err=True)
+    ):
+        raise UsageError(
+            f"database config {config.name} says `rebuild: 1`, which would drop all records in {config.shown}",
+            "give --yes to do it, or set `rebuild: 0`",
+        )
+    with told(config):
+        drop_all(connect_or_create(config))
+
+
+def send_pending(cndb_dir: Path, as_json: bool) -> None:
+    """Send what waits in the spool; a database that is down, or whose config is wrong, is told of and asked once."""
+    from gbench.cli.shared.output import print_json
+    from gbench.cndb.upload import Target, config_of_run, read_entry, send, waiting
+
+    sent, kept = [], []
+    targets: dict[str, Target | None] = {}  # None: its config is wrong
+    worst = ExitCode.OK
+    for path in waiting(cndb_dir):
+        try:
+            entry = read_entry(path)
+            if entry is None:
+                continue
+            if entry.database not in targets:
+                targets[entry.database] = None
+                targets[entry.database] = Target(config_of_run(entry.database, cndb_dir, os.environ))
+            target = targets[entry.database]
+            if target is None or target.down:
+                kept.append(path.name)
+                continue
+            action = send(entry, target)
+        except GbenchError as error:
+            click.echo(f"gbench: error: {path.name}: {error}", err=True)
+            kept.append(path.name)
+            worst = max(worst, error.exit_code)
+            continue
+        sent.append(path.name)
+        if not as_json:
+            click.echo(f"{path.stem}: {action} in {target.config.shown}")
+    for target in targets.values():
+        _warn(target)
+    if as_json:
+        print_json({"sent": sent, "kept": kept})
+    else:
+        click.echo(f"{len(sent)} sent, {len(kept)} still waiting in {cndb_dir / 'spool'}")
+    click.get_current_context().exit(worst)
+
+
+def _warn(target: Target | None) -> None:
+    if target is not None and target.warning is not None:
+        click.echo(f"warning: database {target.config.shown}: {target.warning}", err=True)
+
+
+def _sorted(items: Iterable[Record | RecordError]) -> tuple[list[Record], int]:
+    """The records, and how many could not be read; each of those is said as it comes."""
+    found: list[Record] = []
+    bad = 0
+    for item in items:
+        if isinstance(item, RecordError):
+            click.echo(f"gbench: error: {item}", err=True)
+            bad += 1
+        else:
+            found.append(item)
+    return found, bad

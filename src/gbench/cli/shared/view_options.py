@@ -1,0 +1,73 @@
+"""What a convergence run is shown in, and what may end it: options of the command that starts it or goes on with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gbench.cli.shared.run_options import bundle
+
+if TYPE_CHECKING:
+    from gbench.follow.follower import Views
+
+VISDOM_URL = "http://localhost:8097"  # visdom's own default
+ALARMS = ("nan", "collapse", "flat")
+
+
+class Alarms(click.ParamType[tuple[str, ...]]):
+    """Alarms by name: `nan,collapse`, or `any`."""
+
+    name = "alarms"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        if names == ("any",):
+            return ALARMS
+        for name in names:
+            if name not in ALARMS:
+                self.fail(f"{name!r} is no alarm; take some of {', '.join(ALARMS)}, or any", param, ctx)
+        return names
+
+
+def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from gbench.follow.follower import require_url
+
+        require_url(value)
+    return value
+
+
+def view_options(command: Any) -> Any:
+    """--visdom and --tensorboard."""
+    return bundle(
+        [
+            click.option(
+                "--visdom",
+                is_flag=False,
+                flag_value=VISDOM_URL,
+                metavar="[URL]",
+                is_eager=True,  # a plain one before the arguments takes the first of them: that is to be said first
+                callback=_url,
+                help=f"Send losses and images to a visdom server as the run goes. Plain, as the last: {VISDOM_URL}.",
+            ),
+            click.option(
+                "--tensorboard",
+                is_flag=False,
+                flag_value="",
+                metavar="[DIR]",
+                help="Write event files for TensorBoard to DIR/RUN_ID. Plain, as the last: RUN_DIR/tensorboard.",
+            ),
+        ]
+    )(command)
+
+
+def views_of(given: dict[str, Any]) -> Views:
+    """What the options ask for, taken out of `given`. Raises InfrastructureError: it can't be had."""
+    from gbench.follow.follower import Views
+
+    views = Views(given.pop("visdom"), given.pop("tensorboard"))
+    views.require()
+    return views

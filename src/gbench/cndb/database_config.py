@@ -1,0 +1,188 @@
+"""Which database, and how to reach it: the original's config files (CNDB section 3), and SQLite where none is named.
+
+A password comes from the file, from a `${VARIABLE}` in it, or, where the file has none, from PGPASSWORD or ~/.pgpass by
+PostgreSQL's own client library. It is never shown: what may be printed of a config is `shown`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from gbench.base.paths import expanded, project_file
+from gbench.base.untrusted import ENCODING, NO_YAML, UNREADABLE, line_of, load_yaml
+from gbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+# launch.sh's names for its databases, and their files
+NAMES = {
+    "gpu-performance": "gpu-golden-bench.yaml",
+    "gpu-convergency": "gpu-golden-bench-convergency.yaml",
+    "gpu-demo": "demo-db.yaml",
+}
+CONFIG_DIR = "demo/config"  # below CNDB_DIR
+EMBEDDED_NAME, EMBEDDED_FILE = "embedded", "cndb.sqlite"  # below CNDB_DIR
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class _File(BaseModel):
+    """The keys of a config file."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    scheme: str | None = Field(None, alias="schema")
+    user: str | None = None
+    passwd: SecretStr | None = None
+    host: str | None = None
+    port: int | None = None
+    database: str | None = None
+    verbose: bool = False
+    rebuild: bool = False
+    uri: SecretStr | None = None
+
+
+@dataclass(frozen=True)
+class DatabaseConfig:
+    """One database. verbose: show the SQL. rebuild: drop all its tables first.
+
+    name: how it was asked for: a name, or the absolute path of its file.
+    uri: how SQLAlchemy names it, password included. As text only where it holds no odd character: SQLAlchemy before 2.1
+    does not read all back that it writes.
+    """
+
+    name: str
+    uri: URL | str = field(repr=False)
+    verbose: bool = False
+    rebuild: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The database for a person to read: no password, no options."""
+        from sqlalchemy import make_url
+
+        url = make_url(self.uri)
+        if url.get_backend_name() == "sqlite":
+            return str(url.database)
+        place = f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}"
+        return f"{url.database} on {place}"
+
+    def redact(self, text: str) -> str:
+        """`text` without this database's password."""
+        from sqlalchemy import make_url
+
+        url = make_url(self.uri)
+        secrets = {url.render_as_string(hide_password=False), url.password, os.environ.get("PGPASSWORD")}
+        for secret in sorted((s for s in secrets if s), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+
+def embedded(cndb_dir: Path) -> DatabaseConfig:
+    """The database of whoever names none: a SQLite file in the CNDB folder."""
+    return parse_config({"schema": "sqlite", "database": EMBEDDED_FILE}, EMBEDDED_NAME, EMBEDDED_NAME, cndb_dir, {})
+
+
+def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
+    """The database of launch.sh's fifth argument: one of NAMES, `embedded`, or the path of a config file.
+
+    Raises:
+        UsageError: no such name or file, or a file that says no database.
+    """
+    path = expanded(name)
+    if name == EMBEDDED_NAME:
+        return embedded(cndb_dir)
+    if name in NAMES:
+        path = cndb_dir / CONFIG_DIR / NAMES[name]
+        if not path.is_file():
+            path = project_file(f"cndb/{CONFIG_DIR}/{NAMES[name]}")
+    elif "://" in name:  # it may hold a password, so it is not repeated
+        raise UsageError("DATABASE is a URI", "put it as `uri:` into a YAML file and give that file")
+    if not path.is_file():
+        raise UsageError(
+            f"DATABASE {name!r} is neither a known name nor a config file",
+            f"take {', '.join(NAMES)}, {EMBEDDED_NAME}, the path of a YAML file (docs/cndb.md), or false",
+        )
+    try:
+        values = load_yaml(path.read_text(encoding=ENCODING))
+    except (*UNREADABLE, *NO_YAML) as error:
+        raise UsageError(
+            f"database config {path}{line_of(error)} can't be read as YAML", "mend it; docs/cndb.md has its keys"
+        ) from None  # YAML's own message would quote the line, and the line may be the password's
+    return parse_config(values, name if name in NAMES else str(path.absolute()), str(path), cndb_dir, environ)
+
+
+def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
+    """The database that JSON text on a command line says. Raises UsageError."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise UsageError("--db_config is not JSON", "give a mapping, or a file with --db_file") from None
+    return parse_config(values, "--db_config", "--db_config", cndb_dir, environ)
+
+
+def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
+    """A config from the keys of its file. A SQLite file's path is relative to the CNDB folder.
+
+    Raises:
+        UsageError: an unknown key or a value of a wrong type; never quotes a value.
+    """
+    from sqlalchemy import URL, make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if not isinstance(values, dict):
+        raise UsageError(f"database config {where} is not a mapping", "see docs/cndb.md for its keys")
+    try:
+        file = _File.model_validate({key: _expanded(value, where, environ) for key, value in values.items()})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise UsageError(f"database config {where}: {key}: {problem['msg']}", "see docs/cndb.md for its keys") from None
+    if file.uri is not None:
+        try:
+            url = make_url(file.uri.get_secret_value())
+        except (ArgumentError, ValueError):
+            raise UsageError(f"database config {where}: uri can't be read", "write postgresql://...") from None
+        if "@" in (url.host or ""):  # the end of a password, which would be shown as the host
+            raise UsageError(f"database config {where}: uri has an @ too many", "write %40 in a user or password")
+    elif file.database is None:
+        raise UsageError(f"database config {where} names no database", "give `database:` or `uri:`")
+    else:
+        url = URL.create(
+            file.scheme or "postgresql",
+            username=file.user,
+            password=file.passwd.get_secret_value() if file.passwd else None,
+            host=file.host,
+            port=file.port,
+            database=file.database,
+        )
+    backend = url.drivername.partition("+")[0]
+    if backend == "sqlite":
+        database = str((cndb_dir / url.database).absolute()) if url.database else ""
+        url = URL.create("sqlite", database=database)
+    elif backend in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if backend not in ("sqlite", "postgresql", "postgres") or not url.database:
+        raise UsageError(f"database config {where} is of neither PostgreSQL nor SQLite", "write `schema: postgresql`")
+    return DatabaseConfig(name, url, file.verbose, file.rebuild)
+
+
+def _expanded(value: Any, where: str, environ: Mapping[str, str]) -> Any:
+    """A value with its `${VARIABLE}`s filled in."""
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise UsageError(f"database config {where} needs the variable {match[1]}, which is not set", "export it")
+        return environ[match[1]]
+
+    return VARIABLE.sub(fill, value)

@@ -1,0 +1,65 @@
+"""Record files: one YAML mapping each, in the original's keys, written whole or not at all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from gbench.base.files import make_folder, write_atomically
+from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
+from gbench.cndb.record import Record, checked
+from gbench.errors import RecordError
+
+try:
+    from yaml import CSafeDumper as SafeDumper
+except ImportError:  # PyYAML built without libyaml: the same, slower
+    from yaml import SafeDumper  # type: ignore[assignment]
+
+
+def file_name(record: Record, run_id: str) -> str:
+    """The original's file name, made unique by the run's id; at most 255 characters, as file systems have it."""
+    fields = (
+        f"{record.model}_batch_size_{record.batch_size}_dev_num_{record.dev_num}_precision_{record.train_type}"
+        f"_eval_model_{record.eval_type}_dpf_mode_{record.dist_type}"
+    )
+    named, unique = (re.sub(r"[^\w.+=@-]", "_", text, flags=re.ASCII) for text in (fields, run_id))
+    return f"{named[: 230 - len(unique)]}_{unique}.yaml"
+
+
+def to_yaml(record: Record) -> str:
+    """The record as the original dumps it: a mapping with sorted keys."""
+    return yaml.dump(record.model_dump(), Dumper=SafeDumper, sort_keys=True, allow_unicode=True)
+
+
+def write_record(record: Record, cndb_dir: Path, run_id: str) -> Path:
+    """Write the record under `cndb_dir/records/`; returns its path. Raises InfrastructureError."""
+    path = cndb_dir / "records" / file_name(record, run_id)
+    save(record, path)
+    return path
+
+
+def save(record: Record, path: Path) -> None:
+    """Write a record file, whole or not at all. Raises InfrastructureError."""
+    make_folder(path.parent)
+    write_atomically(path, to_yaml(record))
+
+
+def read_record(path: Path) -> Record:
+    """A record file, of this version or of the original.
+
+    Raises:
+        RecordError: it can't be read, is no plain YAML, or is no record.
+    """
+    return parse_record(read_text(path, "give a CNDB record file"), str(path))
+
+
+def parse_record(text: str, where: str) -> Record:
+    """The record that YAML text holds. Raises RecordError."""
+    try:
+        values = load_yaml(text)
+    except NO_YAML as error:
+        said = f"{where}{line_of(error)} is not plain YAML ({why_of(error)})"
+        raise RecordError(said, "mend it, or export the record again") from error
+    return checked(values, where)

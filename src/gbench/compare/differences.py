@@ -1,0 +1,111 @@
+"""What must be alike in two records before their figures say anything about each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gbench.cndb.record import Record
+from gbench.errors import UsageError
+from gbench.settings.switches import describe
+
+NOT_SAID = "not said"
+IMAGE = "image"  # what a history is there to compare; the rest makes a configuration
+NO_SETTING = ("seed", "profile", "speed")  # of hyper_params: repeats may differ in the seed; the rest is one field
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field and what each side says of it; several values where its own runs differ."""
+
+    field: str
+    base: str
+    new: str
+
+
+def fields(record: Record) -> dict[str, str]:
+    """Everything that decides what a run did, by its name for `--allow`."""
+    extra, perf, settings = record.extra or {}, record.perf_data or {}, record.hyper_params or {}
+    profile, switches = settings.get("profile"), settings.get("speed") or {}
+    if isinstance(profile, str) and isinstance(switches, dict):  # else told as it stands
+        profile = describe(profile, switches)
+    said = {
+        "model": record.model,
+        "framework": record.framework,
+        "dataset": record.dataset,
+        "dataset_sha256": extra.get("dataset_sha256"),
+        "device": record.dev,
+        "device_count": record.dev_num,
+        "batch_size": record.batch_size,
+        "batch_size_meaning": _batch_size_meaning(record),
+        "precision": record.train_type,
+        "evaluation": None if record.eval_type == "-" else record.eval_type,
+        "distribution": record.dist_type,
+        "recipe": extra.get("recipe"),
+        "profile": profile,
+        "throughput_unit": perf.get("throughput_unit"),
+        IMAGE: record.soft_info.name if record.soft_info else None,
+        **{f"hyper_params.{key}": v for key, v in settings.items() if key not in NO_SETTING},
+    }
+    return {field: shown(value) for field, value in said.items()}
+
+
+def configuration(record: Record, allowed: Collection[str] = ()) -> dict[str, str]:
+    """The fields that runs of one configuration agree in: all but the image, and those that may differ."""
+    return {field: value for field, value in fields(record).items() if field != IMAGE and not _in(field, allowed)}
+
+
+def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Difference]:
+    """The fields in which any two of the records differ."""
+    sides = [[fields(record) for record in side] for side in (base, new)]
+    names = dict.fromkeys(field for side in sides for one in side for field in one)
+    found = []
+    for field in names:
+        values = [sorted({one.get(field, NOT_SAID) for one in side}) for side in sides]
+        if len({*values[0], *values[1]}) > 1:
+            found.append(Difference(field, *(" | ".join(some) for some in values)))
+    return found
+
+
+def require_comparable(base: list[Record], new: list[Record], allowed: Collection[str]) -> list[str]:
+    """Refuse records of different things; gives, in words, the differences that were allowed.
+
+    Raises:
+        UsageError: they differ in fields that `allowed` does not name, or it names what is no field.
+    """
+    known = {field for record in (*base, *new) for field in fields(record)} | {"hyper_params"}
+    for name in allowed:
+        if name not in known:
+            raise UsageError(f"--allow {name!r} is no field of these records", f"take of {', '.join(sorted(known))}")
+    found = differences(base, new)
+    refused = [one for one in found if not _in(one.field, allowed)]
+    if refused:
+        said = "; ".join(f"{one.field} is {one.base} in BASE, {one.new} in NEW" for one in refused)
+        options = " ".join(f"--allow {one.field}" for one in refused)
+        raise UsageError(f"BASE and NEW are not of the same thing: {said}", f"if that is meant, give {options}")
+    return [f"{one.field}: {one.base} -> {one.new}" for one in found]
+
+
+def require_alike(records: list[Record]) -> None:
+    """Refuse runs of different things as one baseline. Raises UsageError: names the fields that they differ in."""
+    if found := differences(records, []):
+        said = "; ".join(f"{one.field} is {one.base}" for one in found)
+        raise UsageError(f"the runs are not of one thing: {said}", "pin runs that agree in all of these")
+
+
+def _in(field: str, names: Collection[str]) -> bool:
+    return field in names or field.partition(".")[0] in names
+
+
+def _batch_size_meaning(record: Record) -> str | None:
+    """Total over all devices, by the record's own word; on one device there is nothing to be meant otherwise."""
+    each = (record.extra or {}).get("batch_size_per_device")
+    if record.dev_num == 1 or (isinstance(each, int) and each * record.dev_num == record.batch_size):
+        return "total"
+    return None if each is None else f"{each} a device beside {record.batch_size}"
+
+
+def shown(value: Any) -> str:
+    """A value of a record on one line, fit for a terminal and for XML."""
+    return NOT_SAID if value is None else "".join(one if one.isprintable() else "?" for one in str(value))

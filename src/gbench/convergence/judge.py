@@ -1,0 +1,272 @@
+"""The verdict: do runs reproduce a reference?
+
+    not reproduced  the recipe is another one, or a curve, the last epoch or the image quality lies outside what the
+                    reference allows, to whichever side
+    inconclusive    nothing lies outside, but something that had to be looked at is not there: the run did not get to
+                    its end, or its generator was not evaluated
+    reproduced      all was there and all lies inside
+
+The rule, its error rates and its limits: docs/convergence.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from gbench.convergence.contrasts import CONTRASTS
+from gbench.convergence.curves import LOSSES, Curves, Summary, Window
+from gbench.convergence.recipe import Difference, differences, not_allowed, rate_otherwise
+from gbench.convergence.reference import Reference
+from gbench.convergence.seed_spread import LAST_EPOCH, QUALITY, WINDOW
+from gbench.convergence.tolerance import Comparison, compare, log_mean
+
+Word = Literal["reproduced", "not reproduced", "inconclusive"]
+# Shares of true reproductions that each kind of comparison may call different, over all its comparisons together
+# (BAND_ERROR for the bands).
+CONTRAST_ERROR = 0.02
+LAST_EPOCH_ERROR = 0.005
+QUALITY_ERROR = 0.005
+NO_QUALITY = "quality"  # may be allowed to be missing, as a field of the recipe may differ
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run to judge.
+
+    model, recipe: None where nothing tells them, as for a log. quality: mean metrics of its test images, None where it
+    was not evaluated. ended: whether it came to its end. learning_rates: that ran, of G and D in each epoch.
+    """
+
+    source: str
+    model: str | None
+    curves: Curves
+    recipe: Mapping[str, Any] | None
+    quality: Mapping[str, float] | None
+    ended: bool
+    learning_rates: Sequence[Sequence[float]] | None = None
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A loss whose window means leave their band. share: by how much, on average over the windows outside."""
+
+    loss: str
+    share: float
+    low: float  # what the share may be, in the window that lies furthest outside
+    high: float
+    first_epoch: int  # of the first window outside
+    last_epoch: int  # of the last one
+    windows: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found. curves: the verdict on all but the recipe. reasons: the sentences that led to the verdict."""
+
+    verdict: Word
+    curves: Word
+    reasons: list[str]
+    recipe: list[Difference]
+    recipe_known: bool
+    allowed: list[str]
+    departures: list[Departure]
+    comparisons: list[Comparison]  # contrasts, last epoch, image quality
+    missing: list[str]
+    runs: list[str]
+    reference: str
+
+
+def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str] = ()) -> Verdict:
+    """Hold runs of one recipe against a reference.
+
+    A run whose optimisers had other learning rates than its recipe means counts as one of another recipe.
+
+    Args:
+        allow: fields of the recipe that may differ; NO_QUALITY: the image quality may be missing.
+    """
+    allowed = set(allow)
+    recipe = _recipe(reference, subjects, allowed)
+    broken = [text for subject in subjects for text in _not_finite(subject)]
+    departures: list[Departure] = []
+    comparisons: list[Comparison] = []
+    missing = [text for subject in subjects for text in _missing(reference, subject, NO_QUALITY in allowed)]
+    if not broken:
+        departures = _departures(reference, subjects)
+        comparisons = [
+            *_contrasts(reference, subjects),
+            *_last_epoch(reference, subjects),
+            *_quality(reference, subjects),
+        ]
+    outside = [
+        *broken,
+        *(_said(departure) for departure in departures),
+        *(_said_comparison(one) for one in comparisons if not one.inside),
+    ]
+    curves: Word = "not reproduced" if outside else "inconclusive" if missing else "reproduced"
+    reasons = [f"recipe: {one.sentence}" for one in recipe] + (outside or missing)
+    return Verdict(
+        verdict="not reproduced" if recipe else curves,
+        curves=curves,
+        reasons=reasons,
+        recipe=recipe,
+        recipe_known=all(subject.recipe is not None for subject in subjects),
+        allowed=sorted(allowed),
+        departures=departures,
+        comparisons=comparisons,
+        missing=missing,
+        runs=[subject.source for subject in subjects],
+        reference=reference.description,
+    )
+
+
+def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]) -> list[Difference]:
+    found: dict[str, Difference] = {}
+    for subject in subjects:
+        if subject.recipe is not None:
+            for one in not_allowed(differences(subject.recipe, reference.recipe), allowed):
+                found.setdefault(one.field, one)
+            ran = rate_otherwise(subject.recipe, subject.learning_rates)
+            if ran is not None:
+                found.setdefault(ran.field, ran)
+    return list(found.values())
+
+
+def _not_finite(subject: Subject) -> list[str]:
+    curves = subject.curves
+    return [
+        f"{subject.source}: {name} became NaN or infinite in epoch {curves.epochs[np.argmin(np.isfinite(values))]}"
+        for name, values in curves.losses.items()
+        if not np.isfinite(values).all()
+    ]
+
+
+def _missing(reference: Reference, subject: Subject, without_quality: bool) -> list[str]:
+    """What a verdict needs and the run does not have."""
+    said = []
+    epochs = np.unique(subject.curves.epochs)
+    lacking = np.setdiff1d(np.arange(1, reference.epochs + 1), epochs)
+    if len(lacking):
+        said.append(
+            f"{subject.source} is incomplete: no losses of {len(lacking)} of {reference.epochs} epochs, "
+            f"the first of them epoch {lacking[0]}"
+        )
+    elif not subject.ended:
+        said.append(f"{subject.source} is incomplete: it ended before its last step")
+    wanted = {name for run in reference.runs for name in run.quality or () if name in QUALITY}
+    absent = sorted(wanted - set(subject.quality or ()))
+    if absent and not without_quality:
+        said.append(f"{subject.source}: image quality ({', '.join(absent)}) was not evaluated")
+    return said
+
+
+def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Departure]:
+    """The losses that leave their bands, in the windows that all runs have."""
+    found = []
+    for loss in LOSSES:
+        outside: list[tuple[int, int, Comparison]] = []
+        curves = [subject.curves.windows(loss, reference.windows) for subject in subjects]
+        for place, (first, last) in enumerate(reference.windows):
+            windows = [each[place] for each in curves]
+            runs = [
+                log_mean([window.mean], [window.standard_error], [window.count])
+                for window in windows
+                if window is not None
+            ]
+            if len(runs) < len(subjects):
+                continue
+            comparison = compare(loss, runs, reference.figures(loss, place), WINDOW[loss], reference.band_error)
+            if not comparison.inside:
+                outside.append((first, last, comparison))
+        if outside:
+            furthest = max((comparison for _, _, comparison in outside), key=lambda one: abs(one.z))
+            share = float(np.mean([comparison.share for _, _, comparison in outside]))
+            found.append(
+                Departure(loss, share, furthest.low, furthest.high, outside[0][0], outside[-1][1], len(outside))
+            )
+    return found
+
+
+def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+    """Each contrast that the reference and all runs show."""
+    shown = []
+    for contrast in CONTRASTS:
+        own = [_summary(subject.curves.windows(contrast.loss, reference.windows)) for subject in subjects]
+        runs = [one for one in own if one is not None and contrast.fits(one)]
+        trusted = [run.losses[contrast.loss] for run in reference.runs]
+        if len(runs) == len(subjects) and all(contrast.fits(one) for one in trusted):
+            shown.append((contrast, runs, trusted))
+    return [
+        compare(
+            contrast.name,
+            [contrast.figure(one) for one in runs],
+            [contrast.figure(one) for one in trusted],
+            contrast.between,
+            CONTRAST_ERROR / len(shown),
+        )
+        for contrast, runs, trusted in shown
+    ]
+
+
+def _summary(windows: Sequence[Window | None]) -> Summary | None:
+    """The windows of a run that has all of them."""
+    whole = [window for window in windows if window is not None]
+    return Summary.of(whole) if len(whole) == len(windows) else None
+
+
+def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+    """Mean losses of the last epoch, the published result, where all runs have it.
+
+    Its own few lines hardly show their spread: the error comes from the windows, and is known as well as that of the
+    last one.
+    """
+    found = []
+    for loss in LOSSES:
+        places = [*reference.windows, (reference.epochs, reference.epochs)]
+        ends = [subject.curves.windows(loss, places)[-2:] for subject in subjects]
+        runs = [
+            log_mean([epoch.mean], [epoch.standard_error], [window.count])
+            for window, epoch in ends
+            if window is not None and epoch is not None
+        ]
+        if len(runs) < len(subjects):
+            continue
+        references = [
+            log_mean([one.last_epoch], [one.last_epoch_standard_error], [one.count[-1]])
+            for one in (run.losses[loss] for run in reference.runs)
+        ]
+        name = f"{loss} of epoch {reference.epochs}"
+        found.append(compare(name, runs, references, LAST_EPOCH[loss], LAST_EPOCH_ERROR / len(LOSSES)))
+    return found
+
+
+def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+    """Mean metrics of the test images, where the reference and all runs have them."""
+    found = []
+    for metric, between in QUALITY.items():
+        values = [run.quality[metric] for run in reference.runs if run.quality and metric in run.quality]
+        own = [subject.quality[metric] for subject in subjects if subject.quality and metric in subject.quality]
+        if values and len(own) == len(subjects):
+            runs, references = ([log_mean([value], [0.0], [1]) for value in group] for group in (own, values))
+            found.append(compare(metric, runs, references, between, QUALITY_ERROR / len(QUALITY)))
+    return found
+
+
+def _said(departure: Departure) -> str:
+    epochs = f"epoch {departure.first_epoch} on" if departure.windows > 1 else f"epoch {departure.first_epoch}"
+    return (
+        f"{departure.loss} leaves its band from {epochs}: {_shift(departure.share)} the reference in "
+        f"{departure.windows} windows up to epoch {departure.last_epoch} "
+        f"(allowed {departure.low:+.0%} to {departure.high:+.0%})"
+    )
+
+
+def _said_comparison(one: Comparison) -> str:
+    return f"{one.name} is {_shift(one.share)} the reference (allowed {one.low:+.1%} to {one.high:+.1%})"
+
+
+def _shift(share: float) -> str:
+    return f"{abs(share):.1%} {'above' if share > 0 else 'below'}"

@@ -1,0 +1,93 @@
+"""A new reference, from runs or logs that are trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from gbench.base.files import write_atomically
+from gbench.convergence.curves import LOSSES
+from gbench.convergence.judge import Subject
+from gbench.convergence.reference import LossWindows, Reference, ReferenceRun
+from gbench.errors import UsageError
+
+WINDOWS = 20
+DIGITS = 5
+
+
+def windows_of(epochs: int) -> list[tuple[int, int]]:
+    """Up to WINDOWS windows of as many whole epochs each as can be, first and last one counted."""
+    parts = np.array_split(np.arange(1, epochs + 1), min(WINDOWS, epochs))
+    return [(int(part[0]), int(part[-1])) for part in parts]
+
+
+def make_reference(
+    model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Subject], quality_images: int | None = None
+) -> Reference:
+    """A reference out of trusted runs of one recipe.
+
+    Raises:
+        UsageError: a run did not get to its end, has an epoch without losses, or a loss that is not finite.
+    """
+    epochs = recipe["schedule.epochs"] + recipe["schedule.epochs_decay"]
+    windows = windows_of(epochs)
+    runs = [
+        ReferenceRun(
+            source=one.source,
+            lines=len(one.curves.epochs),
+            losses={name: _loss(one, name, windows, epochs) for name in LOSSES},
+            quality=dict(one.quality) if one.quality else None,
+        )
+        for one in trusted
+    ]
+    return Reference(
+        model=model,
+        description=description,
+        recipe=recipe,
+        windows=windows,
+        quality_images=quality_images,
+        runs=runs,
+    )
+
+
+def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:
+    found = one.curves.windows(name, [*windows, (epochs, epochs)])
+    if any(window is None for window in found):
+        first, last = [*windows, (epochs, epochs)][found.index(None)]
+        raise UsageError(
+            f"{one.source} has no {name} for each of the epochs {first} to {last}, its recipe has {epochs}",
+            "a reference is made from whole runs",
+        )
+    whole = [window for window in found if window is not None]
+    if not np.isfinite([window.mean for window in whole]).all():
+        raise UsageError(f"{one.source}: {name} became NaN or infinite", "a reference is made from runs that trained")
+    last_epoch = whole[-1]
+    return LossWindows(
+        mean=[_short(window.mean) for window in whole[:-1]],
+        sd=[_short(window.sd) for window in whole[:-1]],
+        standard_error=[_short(window.standard_error) for window in whole[:-1]],
+        count=[window.count for window in whole[:-1]],
+        last_epoch=_short(last_epoch.mean),
+        last_epoch_standard_error=_short(last_epoch.standard_error),
+    )
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def write_reference(reference: Reference, path: Path) -> None:
+    """Write a reference as YAML.
+
+    Raises:
+        UsageError: the file is there already. InfrastructureError: it can't be written.
+    """
+    if path.exists():
+        raise UsageError(f"{path} is there already", "give another file, or remove it")
+    values = reference.model_dump(mode="json")
+    text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    write_atomically(path, text)

@@ -1,0 +1,110 @@
+"""What of a recorded run this machine can't reproduce, found out before anything is run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gbench import __version__
+from gbench.compare.differences import shown
+from gbench.errors import GbenchError
+from gbench.experiments.recorded_spec import Recorded
+from gbench.machine import host, provenance
+from gbench.machine.gpus import Gpus, visible
+from gbench.runs.prepare import dataset_facts, locate_dataset
+from gbench.settings.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """Something that is, or may be, otherwise here than in the record.
+
+    refused: the comparison would mean nothing, unless --allow names the field.
+    """
+
+    field: str
+    then: str
+    here: str
+    refused: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.then} in the record, {self.here} here"
+
+
+def unlike(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> list[Unlike]:
+    """All but the image that is known to be otherwise, what would be refused first.
+
+    Args:
+        spec: the run to be made.
+    """
+    found = [*_work(recorded, spec), *_device(recorded, spec, gpus), *_software(recorded, spec), *_end(recorded)]
+    return sorted(found, key=lambda one: not one.refused)
+
+
+def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Unlike]:
+    """The dataset and the run script."""
+    then = recorded.extra("dataset_sha256")
+    try:
+        here = dataset_facts(locate_dataset(spec))[0]["sha256"]
+    except GbenchError as error:
+        here = f"none to be had ({error.what})"
+    yield from _if_other("dataset_sha256", then, here, refused=True)
+    script = provenance.file_sha256(Path(spec.run_model_file))
+    yield from _if_other("run_script", recorded.extra("run_script_sha256"), script, refused=spec.recipe == "custom")
+    yield from _if_other("runner", recorded.spec.runner, spec.runner)
+
+
+def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Unlike]:
+    """What computes, by the host's own word: a run script may call it something else."""
+    hardware = recorded.record.hard_info.model_dump() if recorded.record.hard_info else {}
+    shown_gpus = visible(gpus, spec.cuda_visible_devices)
+    if spec.device == "cuda":
+        names = ", ".join(sorted({gpu.name for gpu in shown_gpus.devices})) or f"none ({shown_gpus.missing})"
+        yield from _if_other("device", ", ".join(sorted(hardware.get("dev") or {})) or None, names, refused=True)
+        if spec.device_count > len(shown_gpus.devices):
+            yield Unlike("device_count", str(spec.device_count), str(len(shown_gpus.devices)))
+    else:
+        cpu, here = hardware.get("cpu"), host.cpu_facts()
+        said = cpu if isinstance(cpu, dict) else {}
+        yield from _if_other("device", said.get("name"), here["name"], refused=True)
+        yield from _if_other("hardware threads", said.get("threads"), here["threads"])
+    yield from _if_other("driver", recorded.extra("driver"), gpus.driver or "N/A")
+    yield from _if_other("CUDA_VISIBLE_DEVICES", recorded.spec.cuda_visible_devices, spec.cuda_visible_devices)
+    yield from _if_other("kernel", recorded.extra("kernel"), platform.release())
+    yield from _if_other("operating system", hardware.get("name"), host.os_name())
+
+
+def _software(recorded: Recorded, spec: RunSpec) -> Iterator[Unlike]:
+    """The code, and where no image holds them, the versions that it stands on."""
+    here = provenance.git() or {}
+    yield from _if_other("gbench's commit", recorded.extra("git", "commit"), here.get("commit") or "not from git")
+    dirty = recorded.extra("git", "dirty"), here.get("dirty")
+    if any(dirty):  # which ones, neither says
+        yield Unlike("uncommitted changes", "some" if dirty[0] else "none", "some" if dirty[1] else "none")
+    said = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
+    yield from _if_other("gbench", said.get("gbench_version"), __version__)
+    if spec.runner == "local":
+        yield from _if_other("python", said.get("python_version"), platform.python_version())
+        for name, package in (("pytorch", "torch"), ("torchvision", "torchvision")):
+            version = said.get(f"{name}_version")  # its `+cu130` is known to the package alone, when it is loaded
+            yield from _if_other(name, version and str(version).partition("+")[0], metadata.version(package))
+
+
+def _end(recorded: Recorded) -> Iterator[Unlike]:
+    """What decides when a run ends, and depends on the machine."""
+    schedule, count = recorded.spec.config.schedule, (recorded.record.perf_data or {}).get("count")
+    if schedule.until_ci is not None or schedule.max_time_s is not None:
+        yield Unlike("number of steps", shown(count), "whenever --until-ci or --max-time ends it")
+    if isinstance(times := recorded.extra("resumed_utc"), list) and times:
+        resumed = "once" if len(times) == 1 else f"{len(times)} times"
+        yield Unlike("attempts", f"resumed {resumed}", "one, without interruption")
+
+
+def _if_other(field: str, then: Any, here: Any, refused: bool = False) -> Iterator[Unlike]:
+    """A difference, where the record says something."""
+    if then is not None and then != here:
+        yield Unlike(field, shown(then), shown(here), refused)

@@ -1,0 +1,89 @@
+"""What `gbench replay` is given: a record with the spec that it was run by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from gbench.cndb.record import Record
+from gbench.compare.sides import read_side
+from gbench.errors import UsageError
+from gbench.runfolder.folder import RunFolder
+from gbench.settings.model_file import first_problem
+from gbench.settings.spec import Recipe, RunSpec
+
+FORMS = "give one record file or run folder; `gbench cndb export` makes files of the records of a database"
+# Of one run, or of the machine it was on: a record's spec leaves them out, and a replay has its own.
+NOT_SAID = {"run_id": "", "command_line": "", "database": None, "results_dir": "", "logs_dir": "", "cndb_dir": ""}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run that was made, and the spec that says how."""
+
+    source: str
+    record: Record
+    spec: RunSpec
+
+    @property
+    def folder(self) -> RunFolder | None:
+        """The run folder, where that was given."""
+        path = Path(self.source)
+        return RunFolder(path) if path.is_dir() else None
+
+    def extra(self, *path: str) -> Any:
+        """A value of the record's `extra`; None where it says none."""
+        found: Any = self.record.extra
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+
+def read_recorded(text: str) -> Recorded:
+    """The run of a record file or a run folder.
+
+    Raises:
+        UsageError: it is none, not one, or its record does not hold what a run is made from.
+    """
+    runs = read_side(text, "RECORD", FORMS)
+    if len(runs) != 1:
+        raise UsageError(f"RECORD {text!r} names {len(runs)} runs", FORMS)
+    run = runs[0]
+    spec = RunFolder(Path(run.source)).spec() if Path(run.source).is_dir() else _spec_of(run.record, run.source)
+    if spec.recipe not in get_args(Recipe):
+        raise UsageError(f"{run.source} is of no launch, its recipe is {spec.recipe}", "give a run that was measured")
+    return Recorded(run.source, run.record, spec)
+
+
+def _spec_of(record: Record, source: str) -> RunSpec:
+    values = (record.extra or {}).get("spec")
+    if values is None:
+        raise _no_spec(record, source)
+    if not isinstance(values, dict):
+        raise UsageError(f"{source}: extra.spec is no mapping", "give the run folder")
+    try:
+        return RunSpec.model_validate({**NOT_SAID, **values})
+    except ValidationError as error:
+        raise UsageError(
+            f"{source}: extra.spec is not a spec that this gbench reads ({first_problem(error)})",
+            "use the gbench version that wrote it",
+        ) from error
+
+
+def _no_spec(record: Record, source: str) -> UsageError:
+    if record.run_id is None:
+        return UsageError(
+            f"{source} can't be run again: another tool wrote it, and it says nothing of network, schedule, warm-up, "
+            "loader, seed, run script and image id",
+            f"launch the like by hand, gbench launch MODEL {record.batch_size or 'BATCH_SIZE'} {record.dev_num} "
+            f"{record.train_type or 'PRECISION'}, then gbench compare --allow what differs",
+        )
+    said = (record.extra or {}).get("command_line")
+    by_hand = f", or launch it by hand: {said}" if said else ""
+    return UsageError(
+        f"{source} can't be run again: an earlier gbench wrote it, without its spec (extra.spec)",
+        f"give the folder of run {record.run_id}{by_hand}",
+    )

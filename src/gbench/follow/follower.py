@@ -1,0 +1,121 @@
+"""The follower's process, beside a run. Whatever goes wrong with it, the run goes on, and comes to its own end."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gbench.errors import InfrastructureError, UsageError
+from gbench.runfolder.folder import RunFolder
+
+END_S = 20.0  # for a last look, a last plot, and a server that does not answer
+LOG = "follow.log"
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is shown beside losses.svg. They decide nothing that a run does, so a run's spec has no place for them.
+
+    visdom: URL of a server. tensorboard: folder in which each run has one of its own for event files; "": RUN_DIR.
+    """
+
+    visdom: str | None = None
+    tensorboard: str | None = None
+
+    def require(self) -> None:
+        """Check that their packages are there. Raises InfrastructureError."""
+        for option, package in ((self.visdom, "visdom"), (self.tensorboard, "tensorboard")):
+            if option is not None and importlib.util.find_spec(package) is None:
+                raise InfrastructureError(
+                    f"--{package} needs the package {package}, which is not installed",
+                    f"pip install 'gbench[{package}]', or leave --{package} out",
+                )
+
+    def argv(self, run_dir: Path) -> list[str]:
+        """The follower's command line."""
+        argv = [sys.executable, "-m", "gbench.follow", "--run-dir", str(run_dir)]
+        if self.visdom is not None:
+            argv += ["--visdom", self.visdom]
+        if self.tensorboard is not None:
+            events = Path(self.tensorboard).absolute() / run_dir.name if self.tensorboard else run_dir / "tensorboard"
+            argv += ["--tensorboard", str(events)]
+        return argv
+
+
+def require_url(url: str) -> None:
+    """Check that a visdom server can be meant. Raises UsageError."""
+    try:
+        parts = urlsplit(url)
+        fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        fit = False
+    if not fit:
+        raise UsageError(
+            f"--visdom {url!r} is not a URL",
+            "write it like --visdom http://localhost:8097, or put a plain --visdom after the arguments",
+        )
+
+
+@contextmanager
+def following(folder: RunFolder, views: Views, on_line: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Have a follower beside the run while in here.
+
+    Gives what takes the run's lines in place of `on_line`: the follower's own lines come with them. A traceback of the
+    follower's stands in follow.log.
+    """
+    log = folder.path / LOG
+    try:
+        with log.open("ab") as errors:
+            process = subprocess.Popen(
+                views.argv(folder.path),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+    except OSError as error:
+        on_line(f"warning: the run is not shown while it goes on ({error})")
+        yield on_line
+        return
+    assert process.stdin
+    output = process.stdout
+    assert output
+    os.set_blocking(output.fileno(), False)
+    rest = b""
+
+    def relay() -> None:
+        """Hand over the lines that the follower has printed; never waits for one."""
+        nonlocal rest
+        *lines, rest = (rest + (output.read() or b"")).split(b"\n")
+        for line in lines:
+            on_line(line.decode(errors="replace"))
+
+    def relayed(text: str) -> None:
+        relay()
+        on_line(text)
+
+    try:
+        yield relayed
+    finally:
+        with contextlib.suppress(OSError):
+            process.stdin.close()  # tells it that the run has ended
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            on_line("warning: what is shown of the run may lack its end: the follower did not come to its own")
+        finally:
+            process.kill()
+            process.wait()
+        relay()
+        if log.stat().st_size:
+            on_line(f"warning: what is shown of the run may not be all: see {log}")
+        else:
+            log.unlink()

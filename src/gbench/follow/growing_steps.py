@@ -1,0 +1,85 @@
+"""Reading step streams while they are written: each line once."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gbench.convergence.curves import Curves
+from gbench.runfolder.folder import RunFolder, read_step
+
+
+class StreamReader:
+    """The lines of a step stream that came since the last look; half a line waits until it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset, self._rest = path, 0, b""
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """What the new lines hold: the stream's first line, a step, or the line with which a resumed run goes on."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        self._offset += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        for line in lines:
+            try:
+                values = json.loads(line)
+            except ValueError:
+                continue  # empty, or cut off by a crash, after which the run was resumed
+            if isinstance(values, dict):
+                yield values
+
+
+class History:
+    """The losses of a run so far, means over its ranks, as far as all of them have got.
+
+    Attributes:
+        taken_back: how often steps were taken back, because a resumed run did them again.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        ranks = range(folder.spec().world_size)
+        self._readers = [StreamReader(folder.path / f"steps-rank{rank}.jsonl") for rank in ranks]
+        self._epochs = [array("q") for _ in ranks]  # of each step
+        self._losses = [array("d") for _ in ranks]  # one after another, as many a step as there are names
+        self._names: tuple[str, ...] = ()
+        self.taken_back = 0
+
+    def read(self) -> None:
+        """Take in what was written since the last call. Raises ValueError: a line that is no step."""
+        for reader, epochs, losses in zip(self._readers, self._epochs, self._losses, strict=True):
+            for values in reader.new():
+                if "step" in values:
+                    step = read_step(values)
+                    self._names = self._names or tuple(step.losses)
+                    epochs.append(step.epoch)
+                    losses.extend(step.losses[name] for name in self._names)
+                elif (after := values.get("resumed_after", 0)) < len(epochs):
+                    self.taken_back += 1
+                    del epochs[after:], losses[after * len(self._names) :]
+
+    @property
+    def steps(self) -> int:
+        """How many steps all ranks have done."""
+        return min(len(epochs) for epochs in self._epochs)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last of them; 0 before the first."""
+        return self._epochs[0][self.steps - 1] if self.steps else 0
+
+    def curves(self) -> Curves:
+        """The losses of all steps so far."""
+        steps, count = self.steps, len(self._names)
+        ranks = [np.array(losses[: steps * count]).reshape(steps, count) for losses in self._losses]
+        means = np.mean(ranks, axis=0)
+        epochs = np.array(self._epochs[0][:steps], dtype=np.int64)
+        return Curves(epochs, {name: means[:, place] for place, name in enumerate(self._names)})

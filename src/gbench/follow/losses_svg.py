@@ -1,0 +1,51 @@
+"""RUN_DIR/losses.svg, written anew after each epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from gbench.base.files import write_atomically
+from gbench.base.paths import project_file
+from gbench.convergence.recipe import differences, recipe_of
+from gbench.convergence.reference import Band, load_reference
+from gbench.follow.scene import Scene
+from gbench.settings.spec import RunSpec
+
+NAME = "losses.svg"
+SHARE = 0.1  # of the time at most that drawing takes, where epochs are short
+
+
+class LossPlot:
+    """The plot of a run's losses over the bands of the reference for its recipe, if there is one."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._bands = bands_of(scene.spec)
+        self._drawn = (0, 0)
+        self._next_s = 0.0
+
+    def show(self, scene: Scene) -> None:
+        """Draw it, if there is an epoch more than before. Raises InfrastructureError: the disk refuses it."""
+        now = (scene.history.epoch, scene.history.taken_back)
+        if not scene.last and (now == self._drawn or time.monotonic() < self._next_s):
+            return
+        from gbench.reports.loss_plot import loss_plot
+
+        began_s = time.monotonic()
+        title = f"{scene.spec.record_name}, epoch {now[0]} of {scene.epochs}"
+        write_atomically(scene.folder.path / NAME, loss_plot(scene.curves(), self._bands, scene.epochs, title))
+        self._drawn, ended_s = now, time.monotonic()
+        self._next_s = ended_s + (ended_s - began_s) / SHARE
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def bands_of(spec: RunSpec) -> Mapping[str, Sequence[Band]]:
+    """By loss, the bands of the reference whose recipe is this run's; none where there is no such reference."""
+    recipe = recipe_of(spec)
+    for path in sorted(project_file("configs/reference").glob("*.yaml")):
+        reference = load_reference(path)
+        if reference.model == spec.model and not differences(recipe, reference.recipe):
+            return {name: reference.bands(name) for name in reference.runs[0].losses}
+    return {}

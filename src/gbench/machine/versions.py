@@ -1,0 +1,36 @@
+"""Versions of what a run stands on, as far as they can be told without loading it."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+
+def component_versions() -> dict[str, str]:
+    """Python, torch and its companions, NVIDIA driver, Docker engine: the version of each, or why there is none."""
+    from gbench.machine.gpus import find_gpus
+
+    gpus = find_gpus()
+    return {
+        "python": platform.python_version(),
+        **{name: _installed(name) for name in ("torch", "torchvision", "docker")},
+        "nvidia-driver": gpus.driver or f"none ({gpus.missing})",
+        "docker-engine": _engine_version(),
+    }
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _engine_version() -> str:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        return str(docker.from_env(timeout=5).version()["Version"])
+    except DockerException as error:
+        return f"none ({' '.join(str(error).split())})"

@@ -1,0 +1,179 @@
+"""Loaders that decode nothing during the run: `data.source` cached, resident and synthetic.
+
+Cached and resident give the tensors of PairLoader bit for bit. Their batches, and synthetic's, are on the device.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import cycle
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gbench.pix2pix.data.pair_cache import Levels
+from gbench.pix2pix.data.pairs import AlignedDataset, Batch, BatchKeys, Share
+from gbench.pix2pix.data.sampler import Key
+from gbench.pix2pix.data.transforms import Draw, Normalized, crops
+
+
+class _Drawing(BatchKeys):
+    """What cached and resident share. levels: of all pairs, as a cache has them."""
+
+    def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
+        super().__init__(dataset, share)
+        self.device = device
+        self._normalized = Normalized(device)
+        self.height, self.width = levels.shape[-2:]
+        side = dataset.config.crop_size
+        self.sides = (side, side) if crops(dataset.config) else (self.height, self.width)
+
+    def _draw(self, key: Key) -> Draw:
+        """Crop and flip of a sample, as they are carried out."""
+        left, top, flip = self.dataset.draw(key, (self.width, self.height))
+        config = self.dataset.config
+        return Draw(left, top, flip and config.flip) if crops(config) else Draw(0, 0, flip and config.flip)
+
+    def _batch(self, keys: Sequence[Key], levels: Tensor) -> Batch:
+        """levels: (samples, 2, 3, height, width) on the device, cropped and flipped."""
+        a, b = self._normalized(levels.transpose(0, 1)).unbind(0)
+        paths = [str(self.dataset.paths[index]) for _, index in keys]
+        return Batch(a, b, paths) if self.dataset.config.direction == "AtoB" else Batch(b, a, paths)
+
+
+class CachedLoader(_Drawing):
+    """Crops and flips on the host, in a thread, one batch ahead; levels go to the device and are normalised there."""
+
+    def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
+        super().__init__(dataset, share, levels, device)
+        self._levels = levels
+        shape = (share.batch_size, *levels.shape[1:3], *self.sides)
+        self._stages = [Stage(shape, device) for _ in range(2)]  # one is drawn into while the other is used
+
+    def __iter__(self) -> Iterator[Batch]:
+        stages, batches = cycle(self._stages), self.keys()
+        ahead: deque[tuple[list[Key], Stage, Future[None]]] = deque()
+
+        def begin_next() -> None:
+            keys = next(batches, None)
+            if keys is not None:
+                stage = next(stages)
+                ahead.append((keys, stage, thread.submit(self._fill, stage, keys)))
+
+        with ThreadPoolExecutor(1, "gbench-data", begins_on(self.device)) as thread:
+            begin_next()
+            while ahead:
+                keys, stage, filled = ahead.popleft()
+                filled.result()
+                begin_next()
+                yield self._batch(keys, stage.arrived(len(keys)))
+
+    def _fill(self, stage: Stage, keys: Sequence[Key]) -> None:
+        for key, out in zip(keys, stage.free()):  # noqa: B905 -- the last batch may be a part
+            crop_and_flip(self._levels[key[1]], self._draw(key), out)
+        stage.send(len(keys))
+
+
+def begins_on(device: torch.device) -> Callable[[], None] | None:
+    """What a thread that copies to a device does first: it begins on GPU 0, of which every rank's would take memory."""
+    return partial(torch.cuda.set_device, device) if device.type == "cuda" else None
+
+
+def crop_and_flip(levels: Levels, drawn: Draw, out: Levels) -> None:
+    """Write a crop of `levels` (2, 3, height, width) into `out`, which has the crop's size."""
+    (height, width), left, top = out.shape[-2:], drawn.left, drawn.top
+    np.copyto(out, levels[..., top : top + height, left : left + width])
+    if drawn.flip:  # by words, then the bytes in them: three times as fast as byte by byte
+        words = out.view(f"u{next(size for size in (8, 4, 2, 1) if width % size == 0)}")
+        words[:] = words[..., ::-1].copy()
+        words.byteswap(inplace=True)
+
+
+class Stage:
+    """A buffer on the host for one batch of levels, and its way to the device: in a stream of its own from page-locked
+    memory on a GPU, none on a processor."""
+
+    def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
+        self._device, self._on_gpu = device, device.type == "cuda"
+        self._host = torch.empty(shape, dtype=torch.uint8, pin_memory=self._on_gpu)
+        self._there = self._host
+        if self._on_gpu:
+            self._stream, self._copied = torch.cuda.Stream(device), torch.cuda.Event()
+
+    def free(self) -> Levels:
+        """The buffer, once its last batch has left it."""
+        if self._on_gpu:
+            self._copied.synchronize()
+        levels: Levels = self._host.numpy()
+        return levels
+
+    def send(self, samples: int) -> None:
+        """Have the first `samples` go to the device; doesn't wait."""
+        if self._on_gpu:
+            with torch.cuda.stream(self._stream):
+                self._there = self._host[:samples].to(self._device, non_blocking=True)
+                self._copied.record(self._stream)
+
+    def arrived(self, samples: int) -> Tensor:
+        """What was sent, on the device; the current stream waits for it, the host doesn't."""
+        if self._on_gpu:
+            here = torch.cuda.current_stream(self._device)
+            here.wait_event(self._copied)
+            self._there.record_stream(here)  # its memory was the other stream's
+        return self._there[:samples]
+
+
+class ResidentLoader(_Drawing):
+    """All pairs lie on the device, and are cropped, flipped and normalised there: a step costs the host no pixel.
+
+    Crops and flips of a whole epoch are drawn at its beginning.
+    """
+
+    def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
+        super().__init__(dataset, share, levels, device)
+        # A row of pixels of one colour is a row here: those of a crop are picked out first, then their columns.
+        self._rows = torch.from_numpy(np.ascontiguousarray(levels)).to(device).view(-1, self.width)
+        self._planes = torch.arange(levels.shape[1] * levels.shape[2], device=device)
+        self._down, self._across = (torch.arange(side, device=device) for side in self.sides)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = list(self.keys())
+        numbers = [(index, *self._draw((epoch, index))) for keys in batches for epoch, index in keys]
+        # from page-locked memory: from other memory the driver may first wait for all steps that the GPU was handed
+        drawn = torch.tensor(numbers, dtype=torch.int64, pin_memory=self.device.type == "cuda").view(len(numbers), 4)
+        drawn = drawn.to(self.device, non_blocking=True)
+        for keys, numbers_of_batch in zip(batches, drawn.split([len(keys) for keys in batches]), strict=True):
+            yield self._batch(keys, self._cropped(*numbers_of_batch.unbind(1)))
+
+    def _cropped(self, index: Tensor, left: Tensor, top: Tensor, flip: Tensor) -> Tensor:
+        """(samples, 2, 3, height, width). index, left, top, flip: int64, one a sample."""
+        (height, width), samples, planes = self.sides, len(index), len(self._planes)
+        first = (index[:, None] * planes + self._planes) * self.height + top[:, None]
+        rows = first[:, :, None] + self._down
+        bands = self._rows.index_select(0, rows.view(-1)).view(samples, planes * height, self.width)
+        across = torch.where(flip[:, None] == 1, width - 1 - self._across, self._across)
+        columns = (left[:, None] + across)[:, None].expand(samples, planes * height, width)
+        return bands.gather(2, columns).view(samples, 2, -1, height, width)
+
+
+class SyntheticLoader(BatchKeys):
+    """One batch of noise on the device, over and over: what a run takes whose data are always there.
+
+    It has the size of the first pair's sample; epochs are as long as the dataset's.
+    """
+
+    def __init__(self, dataset: AlignedDataset, share: Share, device: torch.device) -> None:
+        super().__init__(dataset, share)
+        shape = (2, share.batch_size, *dataset[0, 0].real_A.shape)
+        noise = torch.Generator().manual_seed(dataset.seed)
+        levels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=noise)
+        self._pair = Normalized(device)(levels.to(device))
+
+    def __iter__(self) -> Iterator[Batch]:
+        for keys in self.keys():
+            a, b = self._pair[:, : len(keys)]
+            yield Batch(a, b, ["synthetic"] * len(keys))

@@ -1,0 +1,122 @@
+"""Which loader a run gets: the one that `data.source` asks for, or the next plainer one, and why."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from gbench.datasets.manifest import dataset_hash
+from gbench.errors import GbenchError
+from gbench.pix2pix.data.decoded import CachedLoader, ResidentLoader, SyntheticLoader
+from gbench.pix2pix.data.pair_cache import (
+    GIB,
+    CacheFolder,
+    Identity,
+    Levels,
+    NoCache,
+    identity_of,
+    map_pairs,
+    prepare,
+)
+from gbench.pix2pix.data.pairs import AlignedDataset, Loader, PairLoader, Share
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.settings.spec import RunSpec
+
+RESIDENT_SHARE = 0.25  # of a device's memory that is free before the model is there
+
+
+def open_loader(
+    spec: RunSpec, data_dir: Path, cache_dir: Path, dataset_sha256: str | None, ranks: Ranks
+) -> tuple[Loader, dict[str, Any]]:
+    """The loader of this rank; and for the record: the source that it is (alike on every rank), the one that was asked
+    for, why it is not that one, and what the cache took. Every rank must call it.
+
+    Args:
+        cache_dir: as this process sees it. dataset_sha256: identity of the dataset, None: hash it now.
+
+    Raises:
+        UsageError, InfrastructureError: as AlignedDataset and BatchKeys; from a cache, an unusable picture at once.
+    """
+    config, device = spec.config.data, ranks.device
+    dataset = AlignedDataset(data_dir, config, spec.seed)
+    share = Share(spec.batch_per_device, ranks.rank, ranks.world_size, spec.config.schedule.drop_last)
+    facts: dict[str, Any] = {"source": config.source, "asked": config.source, "because": None}
+    if config.source == "real":
+        return _plain(dataset, share, device), facts
+    if config.source == "synthetic":
+        return SyntheticLoader(dataset, share, device), facts
+    try:
+        cache = CacheFolder(cache_dir, round(spec.cache_limit_gib * GIB))
+        levels, facts["cache"] = _cached_levels(dataset, cache, dataset_sha256, ranks)
+    except NoCache as error:
+        _fall_back(facts, "real", str(error), ranks)
+        return _plain(dataset, share, device), facts
+    if config.source == "resident":
+        why_not = _too_little_memory(levels, ranks)
+        if why_not is None:
+            return ResidentLoader(dataset, share, levels, device), facts
+        _fall_back(facts, "cached", why_not, ranks)
+    return CachedLoader(dataset, share, levels, device), facts
+
+
+def _plain(dataset: AlignedDataset, share: Share, device: torch.device) -> PairLoader:
+    return PairLoader(dataset, share, pin_memory=device.type == "cuda")
+
+
+def _cached_levels(
+    dataset: AlignedDataset, cache: CacheFolder, dataset_sha256: str | None, ranks: Ranks
+) -> tuple[Levels, dict[str, Any]]:
+    """All pairs, from a file that the first rank has found or made; and what that took.
+
+    Raises:
+        NoCache, GbenchError: as `prepare`, on every rank.
+    """
+    outcome: tuple[Identity, dict[str, Any]] | Exception | None = None
+    if ranks.is_first:
+        try:
+            identity = identity_of(dataset, dataset_sha256 or dataset_hash(dataset.folder.parent))
+            started_s = time.perf_counter()
+            how = prepare(cache, dataset, identity, _say)
+            outcome = identity, {"how": how, "seconds": time.perf_counter() - started_s}
+        except (NoCache, GbenchError) as error:
+            outcome = error
+    outcome = ranks.gather(outcome)[0]
+    if not isinstance(outcome, tuple):
+        raise outcome
+    identity, facts = outcome
+    path, problem = cache.file(identity), None
+    try:
+        levels = map_pairs(path, identity)
+    except NoCache as error:
+        problem = str(error)
+    for why in ranks.gather(problem):
+        if why is not None:
+            raise NoCache(why)
+    return levels, {"file": path.name, "size_bytes": levels.nbytes, **facts}
+
+
+def _too_little_memory(levels: Levels, ranks: Ranks) -> str | None:
+    """Why the pairs can't lie on the devices, in words; None where they fit. Alike on every rank."""
+    cuda = ranks.device.type == "cuda"
+    free = torch.cuda.mem_get_info(ranks.device)[0] if cuda else psutil.virtual_memory().available
+    least = min(ranks.gather(free))
+    if levels.nbytes <= RESIDENT_SHARE * least:
+        return None
+    return (
+        f"its pairs take {levels.nbytes / GIB:.3g} GiB, above {RESIDENT_SHARE:.0%} of the {least / GIB:.3g} GiB "
+        f"free on a device"
+    )
+
+
+def _fall_back(facts: dict[str, Any], source: str, because: str, ranks: Ranks) -> None:
+    facts.update(source=source, because=because)
+    if ranks.is_first:
+        _say(f"warning: --data {facts['asked']} is not to be had: {because}; the run takes --data {source}")
+
+
+def _say(text: str) -> None:
+    print(f"gbench: {text}", flush=True)

@@ -1,0 +1,213 @@
+"""The evaluation of one rank: its share of the test split through the generator.
+
+Upstream (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, test.py) leaves dropout on, and batch norm with the
+statistics of the batch, which is one image. Here dropout is seeded image by image, and a batch holds the same images
+however many ranks there are, so that nothing depends on their number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image as Picture
+from torch import Tensor
+
+from gbench.base.files import cant_write, make_folder
+from gbench.datasets.manifest import hash_file
+from gbench.errors import GbenchError, InfrastructureError, RunFailed
+from gbench.measure import environment
+from gbench.pix2pix import checkpoint
+from gbench.pix2pix.data.pairs import AlignedDataset, collate
+from gbench.pix2pix.image_metrics import Levels, image_metrics, require_size, to_levels
+from gbench.pix2pix.nets import determinism
+from gbench.pix2pix.nets.networks import build_networks
+from gbench.pix2pix.perceptual_metrics import build_lpips, set_distances
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.step import precision
+from gbench.pix2pix.weights import generator_weights, load_generator
+from gbench.runfolder import evaluation_result
+from gbench.runfolder.evaluation_result import METRICS, SET_METRICS, Checkpoint, Evaluation, Image, spread
+from gbench.runfolder.folder import VISUALS, RunFolder
+from gbench.settings.spec import RunSpec
+
+SAY_S = 1.0  # between lines of progress
+
+
+class Evaluator:
+    """One rank's evaluation.
+
+    Args:
+        inputs_dir: where the files that the spec names lie by name; None: where it says.
+
+    Raises:
+        UsageError: the checkpoint is another network's, or a weights file something else's.
+        InfrastructureError: a file can't be read, or the disk failed.
+        RunFailed: the device can't do what was asked, or the generator put out no numbers.
+    """
+
+    def __init__(self, spec: RunSpec, folder: RunFolder, data_dir: Path, inputs_dir: Path | None, ranks: Ranks) -> None:
+        assert spec.evaluation is not None, "the spec of a training"
+        self.spec, self.config, self.folder, self.ranks, self.data_dir = spec, spec.evaluation, folder, ranks, data_dir
+        config = self.config
+        self.files = {name: inputs_dir / name if inputs_dir else Path(path) for name, path in config.inputs.items()}
+        determinism.choose_kernels(deterministic=True, one_size=False)
+        precision.set_precision(spec.precision, ranks.device)
+        self.dataset = AlignedDataset(data_dir, spec.config.data, spec.seed)
+        self.names = output_names(self.dataset.paths)
+        self.generator = build_networks(spec)[0]
+        values = checkpoint.load(self.files["checkpoint"])
+        load_generator(
+            self.generator, generator_weights(values, config.checkpoint), config.checkpoint, spec.config.network.netG
+        )
+        self.epoch = config.epoch or (values.get("epoch") if "model" in values else None)
+        self.generator.to(ranks.device).train(not config.eval_mode)
+        self.lpips: Callable[[Levels, Levels], float] | None = None
+        self.not_computed = {"LPIPS": "no weights: gbench eval takes --lpips-weights or installed ones"}
+        self.not_computed |= dict.fromkeys(
+            SET_METRICS, "no weights: gbench eval takes --fid-weights, or installed ones"
+        )
+        if config.lpips_weights:
+            self.lpips = build_lpips(self.files["lpips_weights"], config.lpips_weights)
+            del self.not_computed["LPIPS"]
+        self.images_dir = folder.path / "images"
+        self.ran: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Evaluate this rank's share; rank 0 writes evaluation.json of all."""
+        make_folder(self.images_dir)
+        size = self.spec.batch_per_device
+        batches = [range(first, min(first + size, len(self.dataset))) for first in range(0, len(self.dataset), size)]
+        mine: list[tuple[int, Image]] = []
+        said = time.monotonic()
+        for number in range(self.ranks.rank, len(batches), self.ranks.world_size):
+            mine += self.evaluate(batches[number])
+            if self.ranks.is_first and time.monotonic() - said > SAY_S:
+                said = time.monotonic()
+                self.say(min((number + self.ranks.world_size) * size, len(self.dataset)))
+        shares = self.ranks.gather(mine)
+        ran = self.ranks.gather(self.ran)[0]
+        if not self.ranks.is_first:
+            return
+        self.say(len(self.dataset))
+        images = [image for _, image in sorted(pair for share in shares for pair in share)]
+        self.folder.write(evaluation_result.NAME, self.result(images, ran).model_dump())
+
+    def say(self, done: int) -> None:
+        """A line of progress; `gbench eval` makes a bar of these."""
+        print(f"evaluated {done} of {len(self.dataset)} images", flush=True)
+
+    def evaluate(self, indices: range) -> list[tuple[int, Image]]:
+        """One batch through the generator: writes its images, and tells what they are worth."""
+        batch = collate([self.dataset[0, index] for index in indices])
+        if isinstance(batch, GbenchError):
+            raise batch
+        real_A, real_B, paths = batch
+        require_size(*real_B.shape[-2:])
+        determinism.seed_image(self.spec.seed, indices[0])
+        fake_B = self.generate(real_A)
+        results = []
+        for place, index in enumerate(indices):
+            name = self.names[index]
+            if not bool(torch.isfinite(fake_B[place]).all()):
+                raise RunFailed(
+                    f"the generator of {self.config.checkpoint} puts out NaN for {paths[place]}",
+                    "its training diverged: take an earlier checkpoint",
+                )
+            three = map(to_levels, (real_A[place], fake_B[place], real_B[place]))
+            shown = dict(zip(VISUALS, three, strict=True))
+            for kind, levels in shown.items():
+                save_png(levels, self.images_dir / f"{name}_{kind}.png")
+            metrics = image_metrics(fake_B[place], real_B[place])
+            if self.lpips is not None:
+                metrics["LPIPS"] = self.lpips(shown["fake_B"], shown["real_B"])
+            source = self.dataset.paths[index].relative_to(self.data_dir).as_posix()
+            results.append((index, Image(name=name, source=source, metrics=metrics)))
+        return results
+
+    @torch.no_grad()
+    def generate(self, real_A: Tensor) -> Tensor:
+        """G's images of a batch, (N, 3, height, width) float32 on the CPU. Raises RunFailed: another precision ran."""
+        device, dtype = self.ranks.device, precision.AUTOCAST[self.spec.precision]
+        with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+            fake_B: Tensor = self.generator(real_A.to(device))
+        self.ran = precision.confirmed(self.spec.precision, fake_B.dtype)
+        return fake_B.float().cpu()
+
+    def result(self, images: list[Image], ran: dict[str, Any]) -> Evaluation:
+        """What evaluation.json says."""
+        spec, config = self.spec, self.config
+        set_metrics = self.distances(images)
+        names = [name for name in METRICS if name in images[0].metrics]
+        host = self.folder.read("host.json") or {}
+        return Evaluation(
+            model=spec.model,
+            checkpoint=Checkpoint(
+                path=config.checkpoint,
+                sha256=hash_file(self.files["checkpoint"]).sha256,
+                epoch=self.epoch,
+                run_id=config.run_id,
+            ),
+            dropout=spec.config.network.dropout and not config.eval_mode,
+            statistics="running" if config.eval_mode else "batch",
+            seed=spec.seed,
+            batch_size_per_device=spec.batch_per_device,
+            device=environment.device_name(self.ranks.device),
+            device_count=self.ranks.world_size,
+            precision=ran["ran"],
+            dataset=spec.dataset,
+            dataset_sha256=host.get("dataset", {}).get("sha256"),
+            network=spec.config.network,
+            data=spec.config.data,
+            software=environment.software(),
+            metrics={name: spread(image.metrics[name] for image in images) for name in names},
+            set_metrics=set_metrics,
+            not_computed=self.not_computed,
+            images=images,
+        )
+
+    def distances(self, images: list[Image]) -> dict[str, float]:
+        """FID and KID, of the images as they were written."""
+        if self.config.fid_weights is None:
+            return {}
+        if len(images) < 2:
+            self.not_computed |= dict.fromkeys(SET_METRICS, "it takes two images or more")
+            return {}
+        print(f"{' and '.join(SET_METRICS)} of {len(images)} images", flush=True)
+        for name in SET_METRICS:
+            del self.not_computed[name]
+        files = [[self.images_dir / f"{image.name}_{kind}.png" for image in images] for kind in ("fake_B", "real_B")]
+        fakes, reals = ([read_png(path) for path in paths] for paths in files)
+        return set_distances(self.files["fid_weights"], self.config.fid_weights, fakes, reals)
+
+
+def output_names(paths: list[Path]) -> list[str]:
+    """What the files written of each pair begin with, as upstream has it: the pair's name without its extension.
+
+    Raises:
+        InfrastructureError: two have the same.
+    """
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(path.stem, path)
+        if other != path:
+            raise InfrastructureError(f"{other} and {path} would be written under one name", "rename one of them")
+    return list(seen)
+
+
+def save_png(levels: Levels, path: Path) -> None:
+    """Write an image. Raises InfrastructureError: the disk refuses it."""
+    try:
+        Picture.fromarray(levels).save(path)
+    except OSError as error:
+        raise cant_write(path, error) from error
+
+
+def read_png(path: Path) -> Levels:
+    """An image that `save_png` wrote."""
+    with Picture.open(path) as file:
+        return np.array(file)

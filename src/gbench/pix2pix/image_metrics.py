@@ -1,0 +1,61 @@
+"""Images as upstream writes them, and how near a made one comes to the real one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from gbench.errors import UsageError
+
+Levels = npt.NDArray[np.uint8]
+SSIM_WINDOW = 11  # pixels, Gaussian with sigma 1.5: Wang et al. 2004, and what torchmetrics makes of its default
+
+
+def to_levels(image: Tensor) -> Levels:
+    """(3, height, width) in [-1, 1] -> (height, width, 3) uint8, (x + 1) / 2 * 255 in float32, cut off, not rounded.
+
+    Upstream's util/util.py, tensor2im, at 003efc4c.
+    """
+    values: npt.NDArray[np.float32] = image.detach().cpu().float().numpy().transpose(1, 2, 0)
+    return ((values + 1) / 2.0 * 255.0).astype(np.uint8)
+
+
+def require_size(height: int, width: int) -> None:
+    """Raise UsageError for images that SSIM's window does not fit into."""
+    if min(height, width) < SSIM_WINDOW:
+        raise UsageError(
+            f"images of {width}x{height} pixels are smaller than the {SSIM_WINDOW} pixels of SSIM's window",
+            "evaluate larger ones",
+        )
+
+
+def image_metrics(fake_B: Tensor, real_B: Tensor) -> dict[str, float | None]:
+    """MAE, PSNR and SSIM of one image, (3, height, width) in [-1, 1] on the CPU; see `evaluation_result.METRICS`.
+
+    PSNR of equal images is infinite: None.
+    """
+    fake, real = (to_levels(image) for image in (fake_B, real_B))
+    squared = np.mean((fake.astype(np.float64) - real.astype(np.float64)) ** 2)
+    return {
+        "MAE": float((fake_B.double() - real_B.double()).abs().mean()),
+        "PSNR": 10 * math.log10(255**2 / squared) if squared else None,
+        "SSIM": _ssim(fake, real),
+    }
+
+
+def _ssim(fake: Levels, real: Levels) -> float:
+    """Mean over the windows that lie within the image; torchmetrics' own mean counts its padding or not, by version."""
+    pair = [as_batch(levels).double() for levels in (fake, real)]
+    found = structural_similarity_index_measure(pair[0], pair[1], data_range=255.0, return_full_image=True)
+    edge = SSIM_WINDOW // 2
+    return float(found[1][..., edge:-edge, edge:-edge].mean())
+
+
+def as_batch(levels: Levels) -> Tensor:
+    """(height, width, 3) uint8 -> (1, 3, height, width) uint8."""
+    return torch.from_numpy(levels.transpose(2, 0, 1).copy())[None]

@@ -1,0 +1,41 @@
+"""GAN objectives (upstream `models/networks.py` at 003efc4c, `GANLoss`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gbench.pix2pix.nets.choices import pick
+
+GanLoss = Callable[[Tensor, bool], Tensor]
+
+
+def _vanilla(logits: Tensor, real: bool) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+def _lsgan(logits: Tensor, real: bool) -> Tensor:
+    return F.mse_loss(logits, torch.full_like(logits, float(real)))
+
+
+def _wgangp(logits: Tensor, real: bool) -> Tensor:
+    return -logits.mean() if real else logits.mean()
+
+
+GAN_LOSSES: dict[str, GanLoss] = {"vanilla": _vanilla, "lsgan": _lsgan, "wgangp": _wgangp}
+
+
+def build_gan_loss(gan_mode: str) -> GanLoss:
+    """The loss f(logits, is_real) -> 0-dim tensor of a discriminator's output, averaged over patches and batch.
+
+    vanilla: cross-entropy on the logits (Goodfellow et al. 2014). lsgan: squared distance to 1 or 0 (Mao et al. 2017).
+    wgangp: the critic's mean, negative for real (Arjovsky et al. 2017); as in upstream's pix2pix, the gradient penalty
+    that gave the mode its name is not added.
+
+    Raises:
+        UsageError: another `gan_mode`.
+    """
+    return pick("gan_mode", gan_mode, GAN_LOSSES)

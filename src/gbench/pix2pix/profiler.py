@@ -1,0 +1,202 @@
+"""A training run whose last steps are profiled: the loop of any run, under torch.profiler.
+
+Every rank is profiled, since one that is slowed down alone would have the others wait for it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import statistics
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
+
+from gbench.base.files import cant_write
+from gbench.errors import InfrastructureError
+from gbench.measure.clock import Marks, StepClock, marks_for
+from gbench.measure.hotspots import COMPUTING, REGION, read_trace
+from gbench.measure.trace import ON_DEVICE, Event, load
+from gbench.pix2pix.step.count_ops import flop_of_calls
+from gbench.pix2pix.trainer import Trainer
+from gbench.runfolder import step_profile as contract
+from gbench.runfolder.step_profile import Operator, Profile, StepPart
+from gbench.settings.switches import describe
+
+GZIP_LEVEL = 6
+FEWEST_BARE_STEPS = 3  # before the profiler starts, without the first one, which chooses kernels
+
+
+class ProfiledClock(StepClock):
+    """The clock of a run, which profiles its last steps as it times them.
+
+    Starting the profiler is part of the last step of the warm-up; stopping it, of none.
+
+    Args:
+        warmup, steps: steps before the profiled ones, at least 1, and how many those are.
+        trace: the file to write.
+    """
+
+    def __init__(self, marks: Marks, device: torch.device, warmup: int, steps: int, trace: Path) -> None:
+        super().__init__(marks)
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would tell on stderr of a driver that a CPU run hasn't
+        self._device, self._warmup, self._last, self._step, self._trace = device, warmup, warmup + steps, 0, trace
+        on_gpu = [ProfilerActivity.CUDA] if device.type == "cuda" else []
+        self._profiler = profile(
+            activities=[ProfilerActivity.CPU, *on_gpu],
+            schedule=schedule(wait=warmup - 1, warmup=1, active=steps, repeat=1),
+            on_trace_ready=self._save,
+        )
+
+    def start(self) -> None:
+        """Start the chain."""
+        self._profiler.start()
+        super().start()
+
+    def batch_ready(self) -> None:
+        """The batch is at hand: from here on the step computes."""
+        super().batch_ready()
+        self._computing = record_function(COMPUTING)
+        self._computing.__enter__()
+
+    def step_done(self) -> None:
+        """The step's work is handed over; the profiler goes on to the next one."""
+        self._computing.__exit__(None, None, None)
+        self._step += 1
+        if self._step == self._warmup and self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # no kernel of the warm-up runs into the profile
+        if self._step < self._last:
+            self._profiler.step()
+            super().step_done()
+        else:
+            super().step_done()
+            self._profiler.step()
+
+    def close(self) -> None:
+        """Stop the profiler, wherever the run has got to."""
+        with suppress(Exception):  # a run that failed says why; this would hide it
+            self._profiler.stop()
+
+    def _save(self, profiler: Any) -> None:
+        plain = self._trace.with_suffix("")  # torch itself would have it in /tmp first, and leave it on a full disk
+        try:
+            profiler.export_chrome_trace(str(plain))
+            if not plain.is_file():  # nor does it say why
+                raise InfrastructureError(f"torch.profiler could not write {plain}", "look at the space left there")
+            with plain.open("rb") as text, gzip.open(self._trace, "wb", GZIP_LEVEL) as packed:
+                shutil.copyfileobj(text, packed)
+        except OSError as error:
+            raise cant_write(self._trace, error) from error
+        finally:
+            for left in (plain, plain.with_name(f"{plain.name}.tmp")):  # the latter is Kineto's, where it could not end
+                left.unlink(missing_ok=True)
+
+
+class Profiled(Trainer):
+    """One rank's training with its last steps profiled; rank 0 writes profile.json. Arguments, errors: as Trainer."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        assert self.spec.profiling is not None, "the spec of a run that is measured"
+        self.steps, self.warmup = self.spec.profiling.steps, self.schedule.warmup_steps
+        self.trace = self.folder.path / contract.trace_name(self.ranks.rank)
+        device = self.ranks.device
+        self.unread.clock = self.profiled = ProfiledClock(
+            marks_for(device), device, self.warmup, self.steps, self.trace
+        )
+        mark_region(self.model.generator, "generator")
+        mark_region(self.model.discriminator, "discriminator")
+
+    def run(self) -> None:
+        """Train, and read what the profiler saw."""
+        try:
+            super().run()
+        finally:
+            self.profiled.close()
+        self.ranks.gather(None)  # all traces are written
+        if self.ranks.is_first:
+            self.folder.write(contract.NAME, self.result().model_dump())
+
+    def result(self) -> Profile:
+        """What profile.json says. Raises InfrastructureError: the trace can't be read."""
+        spec, count = self.spec, self.steps
+        all_steps = self.folder.steps(self.ranks.rank)
+        steps, before = all_steps[self.warmup :], all_steps[1 : self.warmup - 1]
+        waited_s = sum(step.data_s + step.between_s for step in steps)
+        flop, on_gpu = flop_of_calls(spec), self.ranks.device.type == "cuda"
+        read = read_trace(whole_trace(self.trace, count, on_gpu), on_gpu, waited_s, flop)
+        by_time = sorted(read.operators.items(), key=lambda item: -item[1].seconds)
+        parts = sorted(read.parts.items(), key=lambda item: -(item[1].operators_s + item[1].gaps_s))
+        return Profile(
+            model=spec.model,
+            batch_size=spec.batch_size,
+            device=self.facts["device"],
+            device_count=self.ranks.world_size,
+            precision=self.facts["precision_at_end"]["ran"],
+            data_source=self.facts["data"]["source"],
+            on_gpu=on_gpu,
+            steps=count,
+            warmup_steps=self.warmup,
+            step_s=statistics.fmean(step.step_s for step in steps),
+            bare_step_s=statistics.median(step.step_s for step in before) if len(before) >= FEWEST_BARE_STEPS else None,
+            data_s=statistics.fmean(step.data_s for step in steps),
+            between_s=statistics.fmean(step.between_s for step in steps),
+            operators_s=read.operators_s / count,
+            exposed_s=read.exposed_s / count,
+            gaps_s=read.gaps_s / count,
+            communication_s=read.communication_s / count,
+            overlapped_s=read.overlapped_s / count,
+            flop=sum(map(sum, flop.values())),
+            parts=[
+                StepPart(name=name, operators_s=part.operators_s / count, gaps_s=part.gaps_s / count)
+                for name, part in parts
+            ],
+            operators=[
+                Operator(
+                    name=name,
+                    self_s=total.seconds / count,
+                    calls=total.calls / count,
+                    flop=None if total.flop is None else total.flop // count,
+                )
+                for name, total in by_time
+            ],
+            traces=[contract.trace_name(rank) for rank in range(self.ranks.world_size)],
+            software=self.facts["software"],
+            profile=describe(spec.profile, spec.config.speed.on),
+        )
+
+
+def whole_trace(path: Path, steps: int, on_gpu: bool) -> list[Event]:
+    """The events of a trace. Raises InfrastructureError: it lacks steps, or on a GPU all of its kernels."""
+    events = load(path)
+    if sum(event.name == COMPUTING and event.kind == "user_annotation" for event in events) != steps:
+        raise InfrastructureError(f"{path} does not hold the {steps} profiled steps", "profile again")
+    if on_gpu and not any(event.kind in ON_DEVICE for event in events):
+        raise InfrastructureError(
+            f"{path} holds no kernel: NVIDIA's tracing library (CUPTI) gave torch.profiler nothing",
+            "end other profilers of this GPU (nsys, ncu, DCGM), and see that the driver is as new as torch's CUDA",
+        )
+    return events
+
+
+def mark_region(module: nn.Module, name: str) -> None:
+    """Have traces show when `module` runs forward, as a region of this name; not of one that is compiled as a whole,
+    whose compiler would take the marks for part of it."""
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        return
+    running: list[record_function] = []
+
+    def begin(*_: Any) -> None:
+        running.append(record_function(REGION + name))
+        running[-1].__enter__()
+
+    def end(*_: Any) -> None:
+        running.pop().__exit__(None, None, None)
+
+    module.register_forward_pre_hook(begin)
+    module.register_forward_hook(end)

@@ -1,0 +1,156 @@
+"""The processes of a run: one a device, started by torchrun, joined by NCCL on GPUs and gloo on CPUs."""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gbench.errors import RunFailed, UsageError
+from gbench.pix2pix.ranks.affinity import Binding, bind_rank
+from gbench.settings.spec import Device, SpeedConfig
+
+JOIN_TIMEOUT = timedelta(minutes=10)
+PR_SET_PDEATHSIG = 1
+# Tensors on GPUs go by NCCL. Python objects go by gloo there too: a rank that waits for others' in NCCL keeps its GPU
+# busy, and GPUs whose idle power is measured must be idle.
+BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of the run. binding: to cores; None where nobody has bound it."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+    binding: Binding | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks for all."""
+        return self.rank == 0
+
+    def wrap(self, network: nn.Module, speed: SpeedConfig | None = None) -> nn.Module:
+        """`network` on this rank's device, its gradients averaged over all ranks; bare where a CUDA graph of one device
+        is to hold it.
+
+        Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
+        """
+        if speed is not None and speed.cuda_graph:
+            return network.to(self.device)
+        device_ids = [self.device] if self.device.type == "cuda" else None
+        parameters = inspect.signature(DistributedDataParallel).parameters
+        switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
+        options: dict[str, Any] = {switch: False}  # named anew in torch 2.14
+        if speed is not None:
+            options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
+        return DistributedDataParallel(network.to(self.device), device_ids=device_ids, **options)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over all ranks; every rank must call it."""
+        if self.world_size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+            values /= self.world_size
+        return values
+
+    def gather(self, value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
+        """`value` of every rank, in order of rank; every rank must call it. GPUs are not touched.
+
+        Args:
+            group: of all ranks, where it is not to be the one that everything else goes by.
+        """
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value, group)
+        return values
+
+
+@contextmanager
+def joined(device: Device, expected: int, pin: bool = False, threads: int | None = None) -> Iterator[Ranks]:
+    """Join the process group that torchrun's variables describe; leave it at a good end.
+
+    Args:
+        pin, threads: as `bind_rank` has them.
+
+    Raises:
+        UsageError: not started by torchrun, or with another number of processes than the spec's.
+        RunFailed: fewer GPUs than processes, or this process's can't be used.
+    """
+    try:
+        rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    except KeyError as error:
+        raise UsageError(
+            f"variable {error.args[0]} is not set", "start me by torchrun, or better: gbench launch"
+        ) from error
+    if world != expected:
+        raise UsageError(f"torchrun started {world} processes, the spec says {expected}", "give both the same number")
+    if device == "cuda" and torch.cuda.device_count() <= local:
+        raise RunFailed(
+            f"--device cuda: this process needs GPU {local}, torch sees {torch.cuda.device_count()}",
+            "look at `gbench check`, ask for fewer devices, or pass --device cpu",
+        )
+    here = torch.device("cuda", local) if device == "cuda" else torch.device("cpu")
+    if here.type == "cuda":
+        take(here)
+    die_with_parent()
+    # before there are threads that compute, talk or load
+    binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
+    device_id = here if here.type == "cuda" else None
+    dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
+    try:
+        yield Ranks(rank, world, here, binding)
+    except BaseException:
+        # NCCL would wait in there for all ranks to come, and these wait for the one that failed: its process ends it
+        if here.type != "cuda":
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
+def take(gpu: torch.device) -> None:
+    """Make a GPU this process's own. Raises RunFailed: CUDA does not start on it, or this torch has no code for it."""
+    try:
+        torch.cuda.set_device(gpu)
+        capability = torch.cuda.get_device_capability(gpu)
+    except RuntimeError as error:
+        first = str(error).strip().partition("\n")[0]
+        raise RunFailed(
+            f"--device cuda: CUDA does not start on GPU {gpu.index} ({first})",
+            "look at `nvidia-smi` and `gbench check`",
+        ) from error
+    code = torch.cuda.get_arch_list()
+    if code and not any(runs_on(capability, one) for one in code):
+        raise RunFailed(
+            f"torch {torch.__version__} has no code for {torch.cuda.get_device_name(gpu)}, of compute capability "
+            f"{capability[0]}.{capability[1]}: it is built for {', '.join(code)}",
+            "install a torch that is (for a V100 one of CUDA 12.6), or run in the project's image: --runner docker",
+        )
+
+
+def runs_on(capability: tuple[int, int], code: str) -> bool:
+    """Whether a GPU runs code of a name as nvcc has it: `sm_86` on its own generation from 8.6 on, `compute_90`
+    translated on all from 9.0 on."""
+    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", code)
+    if found is None:
+        return True  # of a compiler that names it otherwise: nothing is known against it
+    made_for = int(found[2]), int(found[3])
+    return made_for <= capability and (found[1] == "compute" or made_for[0] == capability[0])
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when torchrun dies: torchrun gives each worker a session of its own, where no
+    signal to torchrun's process group would reach it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""One training step: the model, its optimisers and schedule, precision, speed switches, CUDA graphs, FLOP count."""

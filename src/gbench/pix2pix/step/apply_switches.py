@@ -1,0 +1,92 @@
+"""The switches of `speed` (settings.spec.SpeedConfig), put on networks, optimisers and the training step.
+
+None changes the precision or what is computed; the order of sums may change, and with channels_last which elements a
+dropout drops. With all of them off nothing here touches anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gbench.errors import RunFailed
+from gbench.pix2pix.nets.generators import ResnetBlock
+from gbench.pix2pix.step.cuda_graph import GraphedStep
+from gbench.pix2pix.step.model import Pix2Pix
+from gbench.settings.spec import RunSpec, SpeedConfig
+
+TrainStep = Callable[[Tensor, Tensor], dict[str, Tensor]]
+
+
+def require_tuned_here(spec: RunSpec) -> None:
+    """Raises RunFailed: the switches come from a tuning with another torch."""
+    if spec.tuned_by is not None and spec.tuned_by.torch_version != torch.__version__:
+        raise RunFailed(
+            f"--profile optimized: the switches were tuned with torch {spec.tuned_by.torch_version}, "
+            f"this is {torch.__version__}",
+            "run `gbench tune` again, with this torch",
+        )
+
+
+def set_threads(speed: SpeedConfig) -> None:
+    """Have this process compute in as many threads as asked for."""
+    if speed.threads is not None:
+        torch.set_num_threads(speed.threads)
+
+
+def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
+    """Lay out and compile a network, in place, before it is wrapped; the keys of its state_dict stay as they are.
+
+    Compiled at the first step, for the shapes that come (no symbolic ones). Random numbers are drawn by torch's own
+    kernels, so that a compiled network drops the same elements as one that is not.
+    """
+    if speed.channels_last:
+        network.to(memory_format=torch.channels_last)
+    parts = [network] if speed.compile == "networks" else []
+    if speed.compile == "blocks":
+        parts = [module for module in network.modules() if isinstance(module, ResnetBlock)]
+    for part in parts:
+        part.compile(dynamic=False, options={"fallback_random": True})
+    return network
+
+
+def adam_options(speed: SpeedConfig) -> dict[str, Any]:
+    """What both Adams are to be made with besides rate and betas."""
+    options: dict[str, Any] = {} if speed.adam == "default" else {speed.adam: True}
+    return {**options, "capturable": True} if speed.cuda_graph else options
+
+
+def step_of(model: Pix2Pix, speed: SpeedConfig) -> TrainStep:
+    """The training step with what the switches put around it."""
+    step: TrainStep = model.train_step
+    if speed.cuda_graph:
+        step = GraphedStep(model)
+    return _in_channels_last(step) if speed.channels_last else step
+
+
+def _in_channels_last(step: TrainStep) -> TrainStep:
+    def laid_out(real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
+        return step(*(image.contiguous(memory_format=torch.channels_last) for image in (real_A, real_B)))
+
+    return laid_out
+
+
+@contextmanager
+def compiler_errors() -> Iterator[None]:
+    """Have a failure of torch.compile in here told in one sentence. Raises RunFailed."""
+    try:
+        yield
+    except RuntimeError as error:
+        dynamo: Any = sys.modules.get("torch._dynamo.exc")  # loaded by the first compilation alone
+        if dynamo is None or not isinstance(error, dynamo.TorchDynamoException):
+            raise
+        first = str(error).strip().splitlines()[0]
+        raise RunFailed(
+            f"speed.compile: torch.compile failed ({first})",
+            "see the log, install a C++ compiler (g++) where that is what it lacks, or leave the switch out",
+        ) from error

@@ -1,0 +1,27 @@
+"""The model of a run, as its spec has it."""
+
+from __future__ import annotations
+
+from gbench.pix2pix.nets import determinism
+from gbench.pix2pix.nets.networks import build_networks
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.step import apply_switches, precision
+from gbench.pix2pix.step.model import Pix2Pix
+from gbench.settings.spec import RunSpec
+
+
+def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
+    """The model on this rank's device: weights alike on every rank, dropout each rank's own."""
+    optim, switches = spec.config.optim, spec.config.speed
+    generator, discriminator = (apply_switches.prepare(network, switches) for network in build_networks(spec))
+    determinism.seed_noise(spec.seed, ranks.rank)
+    return Pix2Pix(
+        ranks.wrap(generator, switches),
+        ranks.wrap(discriminator, switches),
+        optim.gan_mode,
+        optim.lambda_L1,
+        optim.lr,
+        (optim.beta1, optim.beta2),
+        autocast_dtype=precision.AUTOCAST[spec.precision],
+        adam=apply_switches.adam_options(switches),
+    )

@@ -1,0 +1,158 @@
+"""The pix2pix training step (Isola et al. 2017; upstream `models/pix2pix_model.py` at 003efc4c)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gbench.pix2pix.nets.losses import build_gan_loss
+from gbench.pix2pix.step.optimizer_state import adapted_state
+
+
+def unwrap(net: nn.Module) -> nn.Module:
+    """The network itself, without DistributedDataParallel around it."""
+    return net.module if isinstance(net, DistributedDataParallel) else net
+
+
+@contextmanager
+def frozen(net: nn.Module) -> Iterator[None]:
+    """Gradients pass through `net` but not into its weights."""
+    net.requires_grad_(False)
+    try:
+        yield
+    finally:
+        net.requires_grad_(True)
+
+
+class Pix2Pix:
+    """A generator and a conditional discriminator, with the optimisers that train them against each other.
+
+    Args:
+        generator, discriminator: on the device to train on. Either bare, or in DistributedDataParallel with
+            `broadcast_buffers=False`: D runs twice before its backward pass, and a broadcast in between changes batch
+            norm's buffers, which torch (from 2.6 on) may refuse.
+        gan_mode: vanilla, lsgan or wgangp.
+        lambda_L1: weight of the L1 loss.
+        lr, betas: of both Adams. adam: what else they are made with, `{"fused": True}`; None: torch's own choice.
+        autocast_dtype: None runs in the weights' own precision; torch.bfloat16 runs the forward passes under autocast;
+            torch.float16 does so with a GradScaler (one for both optimisers, updated once a step). Losses are float32.
+
+    Attributes:
+        generator, discriminator: the bare networks.
+        optimizer_G, optimizer_D: for `build_scheduler`.
+        fake_B: what G made in the last `train_step`, detached, in the precision that ran; None before the first.
+
+    Raises:
+        UsageError: `gan_mode` is not known.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        gan_mode: str = "vanilla",
+        lambda_L1: float = 100.0,
+        lr: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        *,
+        autocast_dtype: torch.dtype | None = None,
+        adam: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.generator, self.discriminator = unwrap(generator), unwrap(discriminator)
+        self._trained_G, self._trained_D = generator, discriminator
+        self.gan_loss = build_gan_loss(gan_mode)
+        self.lambda_L1 = lambda_L1
+        self.optimizer_G, self.optimizer_D = (
+            torch.optim.Adam(net.parameters(), lr=lr, betas=betas, **(adam or {}))
+            for net in (self.generator, self.discriminator)
+        )
+        self.device = next(self.generator.parameters()).device
+        self.autocast_dtype = autocast_dtype
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=autocast_dtype is torch.float16)
+        self.fake_B: Tensor | None = None
+
+    def train_step(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
+        """One optimisation of D, then one of G, on a batch of pairs in [-1, 1], both (N, C, H, W) on `device`.
+
+        Returns:
+            G_GAN, G_L1 (times lambda_L1), D_real, D_fake: float32, 0-dim, detached, on `device`; under DDP this rank's
+            own. D's are from before its update, G_GAN from after it. Only GradScaler waits for the device, to learn
+            whether a gradient overflowed.
+        """
+        with self._autocast():
+            fake_B: Tensor = self._trained_G(real_A)
+
+        with self._autocast():
+            logits_fake = self._trained_D(torch.cat((real_A, fake_B.detach()), 1))
+            logits_real = self._trained_D(torch.cat((real_A, real_B), 1))
+        D_fake = self.gan_loss(logits_fake.float(), False)
+        D_real = self.gan_loss(logits_real.float(), True)
+        self._optimize(self.optimizer_D, (D_fake + D_real) * 0.5)
+
+        # The bare D: this pass leaves no gradient in its weights that DDP could average.
+        with frozen(self.discriminator):
+            with self._autocast():
+                logits_fake = self.discriminator(torch.cat((real_A, fake_B), 1))
+            G_GAN = self.gan_loss(logits_fake.float(), True)
+            G_L1 = F.l1_loss(fake_B.float(), real_B) * self.lambda_L1
+            self._optimize(self.optimizer_G, G_GAN + G_L1)
+
+        self.scaler.update()
+        self.fake_B = fake_B.detach()
+        losses = {"G_GAN": G_GAN, "G_L1": G_L1, "D_real": D_real, "D_fake": D_fake}
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def forward(self, real_A: Tensor) -> Tensor:
+        """G's images of `real_A`, (N, C, H, W) float32 in [-1, 1].
+
+        In whatever mode G is: upstream's `test.py` leaves dropout and batch statistics on (`--eval` turns them off).
+        """
+        with self._autocast():
+            fake_B: Tensor = self.generator(real_A)
+        return fake_B.float()
+
+    @torch.no_grad()
+    def try_out(self, side: int) -> Tensor:
+        """What G makes of an empty image of `side` x `side` pixels, in the precision that runs: changes no weight, no
+        running statistic and no random state."""
+        self.generator.eval()
+        with self._autocast():
+            fake_B: Tensor = self.generator(torch.zeros(1, 3, side, side, device=self.device))
+        self.generator.train()
+        return fake_B
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training changes, the networks under upstream's keys whether or not they are wrapped."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave. Raises KeyError or RuntimeError where it is another model's."""
+        for name, part in self._parts().items():
+            own = adapted_state(part, state[name]) if isinstance(part, torch.optim.Optimizer) else state[name]
+            part.load_state_dict(own)
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "optimizer_G": self.optimizer_G,
+            "optimizer_D": self.optimizer_D,
+            "scaler": self.scaler,
+        }
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.autocast_dtype)
+
+    def _optimize(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(self.scaler.scale(loss))
+        self.scaler.step(optimizer)

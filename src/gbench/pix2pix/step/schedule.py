@@ -1,0 +1,61 @@
+"""Learning-rate policies (upstream `models/networks.py` at 003efc4c, `get_scheduler`).
+
+Upstream's `train.py` at that commit moves the schedulers at the START of each epoch, before its first step: epoch e
+(from 1) runs at the rate after e moves. `start_epoch` is that move. So linear 100 + 100 from 2e-4 begins to decay in
+epoch 100 (1.9802e-4), and epoch 200, the last, runs at 0.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, ReduceLROnPlateau, StepLR
+
+from gbench.pix2pix.nets.choices import pick
+
+
+def build_scheduler(
+    optimizer: Optimizer, policy: str, epochs: int, epochs_decay: int, lr_decay_iters: int, epoch_count: int = 1
+) -> LRScheduler:
+    """The schedule of one optimiser, before its first epoch; the rate meant is the optimiser's own.
+
+    linear: constant for about `epochs`, then in equal steps to 0 in the last of `epochs_decay` (and 0 after it).
+    step: times 0.1 every `lr_decay_iters` epochs.
+    plateau: times 0.2 once the metric has not fallen by 1 % for more than 5 epochs.
+    cosine: half a cosine, to 0 in epoch `epochs` (and up again after it: upstream does not look at `epochs_decay`).
+
+    Args:
+        epoch_count: the first epoch to run, for a run that takes up weights without their schedulers (linear only).
+
+    Raises:
+        UsageError: another policy.
+    """
+
+    def linear_factor(moves: int) -> float:
+        return max(0.0, 1.0 - max(0, moves + epoch_count - epochs) / (epochs_decay + 1))
+
+    policies: dict[str, Callable[[], LRScheduler]] = {
+        "linear": lambda: LambdaLR(optimizer, linear_factor),
+        "step": lambda: StepLR(optimizer, step_size=lr_decay_iters, gamma=0.1),
+        "plateau": lambda: ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5),
+        "cosine": lambda: CosineAnnealingLR(optimizer, T_max=epochs, eta_min=0),
+    }
+    return pick("lr_policy", policy, policies)()
+
+
+def start_epoch(scheduler: LRScheduler, metric: float = 0.0) -> None:
+    """Move `scheduler` to the epoch that is about to run.
+
+    Args:
+        metric: what plateau watches. Upstream's pix2pix never sets it, so that it stays 0 there and plateau decays in
+            epoch 7 and every 6 epochs after it.
+    """
+    if isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step(metric)
+        return
+    with warnings.catch_warnings():
+        # torch expects a first optimiser step before the first move; here the move comes first on purpose.
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step", category=UserWarning)
+        scheduler.step()

@@ -1,0 +1,85 @@
+"""NVML, the NVIDIA driver's own library, one tolerant read at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from gbench.machine.gpus import Gpu, Gpus
+from gbench.preflight.unreadable import Unreadable
+
+
+@dataclass(frozen=True)
+class Card:
+    """One GPU with its NVML handle. used: the run will run on it."""
+
+    nvml: Any
+    handle: Any
+    gpu: Gpu
+    used: bool
+
+    def read(self, function: str, *arguments: Any) -> Any:
+        """What NVML's `function` says of this card.
+
+        Raises:
+            Unreadable: this card, driver or version of nvidia-ml-py does not tell.
+        """
+        return call(self.nvml, function, self.handle, *arguments)
+
+    def maybe(self, function: str, *arguments: Any) -> Any:
+        """Like read; None for what is not told."""
+        try:
+            return self.read(function, *arguments)
+        except Unreadable:
+            return None
+
+    def smi(self, *arguments: object) -> tuple[str, ...]:
+        """An nvidia-smi command for this card alone."""
+        return ("nvidia-smi", "-i", str(self.gpu.index), *map(str, arguments))
+
+
+def call(nvml: Any, function: str, *arguments: Any) -> Any:
+    """The result of one NVML function.
+
+    Raises:
+        Unreadable: it gave none.
+    """
+    if not hasattr(nvml, function):
+        raise Unreadable("not told by this version of nvidia-ml-py")
+    try:
+        return getattr(nvml, function)(*arguments)
+    except nvml.NVMLError as error:
+        if error.value in (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND):
+            raise Unreadable("not supported here") from error
+        raise Unreadable(f"not told ({error})") from error
+
+
+@contextmanager
+def open_cards(gpus: Gpus, device_count: int | None) -> Iterator[tuple[Card, ...]]:
+    """Every GPU of the host, with NVML open; none where NVML fails. device_count: the first so many that the run may
+    use are used."""
+    import pynvml
+
+    if gpus.missing:
+        yield ()
+        return
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield ()
+        return
+    try:
+        yield tuple(_cards(pynvml, gpus, gpus.devices[:device_count]))
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _cards(nvml: Any, gpus: Gpus, used: tuple[Gpu, ...]) -> Iterator[Card]:
+    for gpu in (*gpus.devices, *gpus.hidden):
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(gpu.index)
+        except nvml.NVMLError:  # it fell off the bus since it was listed: `gpu` counts what is left
+            continue
+        yield Card(nvml, handle, gpu, gpu in used)

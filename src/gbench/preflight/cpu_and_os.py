@@ -1,0 +1,142 @@
+"""What of the host disturbs a run or slows it down. One probe a rule of `rules.py`, where its reason stands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from gbench.machine import host
+from gbench.preflight.rule import Command, Finding, Look
+from gbench.preflight.tools import output_of
+from gbench.preflight.unreadable import Unreadable
+
+BUSY_PERCENT = 5.0  # of one CPU, as launch.sh has it
+SAMPLE_S = 0.5
+LEAST_SHM_GIB = 1.0  # 4 loader processes hold two batches each; one of 32 pairs of 256x256 in FP32 takes 48 MiB
+LEAST_IRQBALANCE = (1, 5, 0)
+CPUS = "sys/devices/system/cpu"
+INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of Linux: any other one is a container's
+NETWORK_FILE_SYSTEMS = frozenset(
+    (
+        *("9p", "afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4"),
+        *("orangefs", "panfs", "pvfs2", "smb3", "smbfs", "wekafs", "fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs"),
+        *("fuse.juicefs", "fuse.mount-s3", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"),
+    )
+)
+
+
+def cpu(look: Look) -> Finding:
+    facts = host.cpu_facts()
+    counts = ", ".join(f"{name} {facts[name] or 'not told'}" for name in ("sockets", "cores", "threads"))
+    return Finding("info", f"{facts['name']}: {counts}")
+
+
+def governor(look: Look) -> Finding:
+    files = (look.root / CPUS).glob("cpu[0-9]*/cpufreq/scaling_governor")
+    governors = Counter(look.maybe(str(file.relative_to(look.root))) for file in files)
+    del governors[""]  # of CPUs that are switched off
+    if not governors:
+        raise Unreadable("not visible: this kernel, or the virtual machine it runs in, shows no frequency scaling")
+    found = f"{', '.join(f'{name} on {count}' for name, count in governors.most_common())} CPUs"
+    if set(governors) == {"performance"}:
+        return Finding("ok", found)
+    pattern = f"{shlex.quote(str(look.root / CPUS))}/cpu[0-9]*/cpufreq/scaling_governor"
+    return Finding("error", found, commands=(Command(("sh", "-c", f"echo performance | tee {pattern}")),))
+
+
+def busy_processes(look: Look) -> Finding:
+    """Whoever uses the CPUs now, and still does when looked at again: a start-up or a cron job's blink is no news."""
+    everyone = f"over {SAMPLE_S} s{_how_far(look)}"
+    busy = _busy(psutil.process_iter(), SAMPLE_S)
+    if busy:
+        busy = _busy(busy, SAMPLE_S)
+    if not busy:
+        return Finding("ok", f"no other process above {BUSY_PERCENT:.0f} % of a CPU {everyone}")
+    most = sorted(busy.items(), key=lambda item: -item[1])
+    names = ", ".join(f"pid {process.pid} {_name(process)} ({percent:.0f} %)" for process, percent in most[:5])
+    more = f", and {len(most) - 5} more" if len(most) > 5 else ""
+    return Finding("error", f"{names}{more} {everyone}")
+
+
+def _busy(processes: Iterable[psutil.Process], sample_s: float) -> dict[psutil.Process, float]:
+    """The processes but this one that use more than BUSY_PERCENT of a CPU, and how much (percent)."""
+    watched = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.cpu_percent()  # starts its clock
+            watched.append(process)
+    time.sleep(sample_s)
+    used = {}
+    for process in watched:
+        with contextlib.suppress(psutil.Error):
+            used[process] = process.cpu_percent()
+    return {
+        process: percent for process, percent in used.items() if percent > BUSY_PERCENT and process.pid != os.getpid()
+    }
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return "(ended)"
+
+
+def _how_far(look: Look) -> str:
+    try:
+        inside = (look.root / "proc/self/ns/pid").readlink() != Path(INITIAL_PID_NAMESPACE)
+    except OSError:
+        inside = True
+    return "; those outside this container can't be seen" if inside else ""
+
+
+def irqbalance(look: Look) -> Finding:
+    version = re.search(r"\d+(?:\.\d+)+", output_of("irqbalance", "--version"))
+    if version is None:
+        raise Unreadable("irqbalance does not tell its version")
+    old = tuple(map(int, version[0].split("."))) < LEAST_IRQBALANCE
+    return Finding("error" if old else "ok", f"irqbalance {version[0]}")
+
+
+def huge_pages(look: Look) -> Finding:
+    chosen = re.search(r"\[(\w+)\]", look.read("sys/kernel/mm/transparent_hugepage/enabled"))
+    if chosen is None:
+        raise Unreadable("the kernel does not tell")
+    return Finding("info", chosen[1])
+
+
+def shared_memory(look: Look) -> Finding:
+    try:
+        usage = shutil.disk_usage(look.root / "dev/shm")
+    except OSError as error:
+        raise Unreadable(f"can't read /dev/shm: {error.strerror}") from error
+    free_gib = usage.free / 1024**3
+    found = f"{free_gib:.1f} of {usage.total / 1024**3:.1f} GiB free in /dev/shm"
+    return Finding("ok" if free_gib >= LEAST_SHM_GIB else "warning", found)
+
+
+def dataset_mount(look: Look) -> Finding | None:
+    if look.wanted.spec is None:
+        return None
+    folder = Path(look.wanted.spec.datasets_dir)
+    # The last one wins where several are mounted over each other: max takes the first of equals, hence reversed.
+    mounts = [line.split()[:3] for line in reversed(look.read("proc/mounts").splitlines())]
+    above = [(_unescape(point), kind) for _, point, kind in mounts if folder.is_relative_to(_unescape(point))]
+    point, kind = max(above, key=lambda mount: len(mount[0]), default=("", ""))
+    if not point:
+        raise Unreadable(f"/proc/mounts has no mount for {folder}")
+    return Finding("warning" if kind in NETWORK_FILE_SYSTEMS else "ok", f"{folder} is on {point} ({kind})")
+
+
+def _unescape(text: str) -> str:
+    """A path as it is, from /proc/mounts, which writes a space as \\040."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,0 +1,165 @@
+"""What each GPU is set to and does right now. One probe a rule of `rules.py`, where its reason stands."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gbench.preflight.cards import Card
+from gbench.preflight.each_gpu import merge
+from gbench.preflight.rule import Command, Finding, Look, Severity, worst
+from gbench.preflight.unreadable import Unreadable
+
+AWAKE_SHARE = 0.9  # of the highest SM clock; less, on a card neither idle nor held by a reason, is a locked clock
+
+# NVML's name of each reason for a lower clock, what it is called here, and how bad it is before a run has begun.
+REASONS: tuple[tuple[str, str, Severity], ...] = (
+    ("nvmlClocksThrottleReasonGpuIdle", "idle", "ok"),
+    ("nvmlClocksThrottleReasonApplicationsClocksSetting", "application clocks", "info"),  # these have their own check
+    ("nvmlClocksThrottleReasonSwPowerCap", "power cap", "warning"),
+    ("nvmlClocksThrottleReasonSyncBoost", "held to another GPU's clock (sync boost)", "warning"),
+    ("nvmlClocksThrottleReasonDisplayClockSetting", "display clock setting", "warning"),
+    ("nvmlClocksThrottleReasonSwThermalSlowdown", "too hot (driver)", "error"),
+    ("nvmlClocksThrottleReasonHwThermalSlowdown", "too hot (hardware)", "error"),
+    ("nvmlClocksThrottleReasonHwPowerBrakeSlowdown", "power brake", "error"),
+    ("nvmlClocksThrottleReasonHwSlowdown", "hardware slowdown", "error"),
+)
+
+
+def processes(look: Look) -> Finding | None:
+    """Who else is on any of the host's GPUs; a card that the run leaves alone shares only the host with it."""
+    return merge([(card.gpu.index, _processes(card)) for card in look.cards]) if look.cards else None
+
+
+def _processes(card: Card) -> Finding:
+    texts: dict[object, str] = {}
+    severities: list[Severity] = []
+    kinds: dict[str, Severity] = {"Compute": "error" if card.used else "warning", "Graphics": "warning"}
+    for kind, bad in kinds.items():
+        try:
+            listed = card.read(f"nvmlDeviceGet{kind}RunningProcesses")
+        except Unreadable as reason:
+            texts[kind], listed = f"{kind.lower()} processes {reason}", []
+            severities.append("info")
+        for process in listed:
+            if process.pid != os.getpid() and process.pid not in texts:
+                texts[process.pid] = _describe(card, process)
+                severities.append(bad)
+    return Finding(worst(severities), ", ".join(texts.values()) or "no process")
+
+
+def _describe(card: Card, process: Any) -> str:
+    try:
+        name = card.nvml.nvmlSystemGetProcessName(process.pid)
+    except card.nvml.NVMLError:  # of another container, or of another user
+        name = "name not told"
+    name = name.decode(errors="replace") if isinstance(name, bytes) else name
+    used = process.usedGpuMemory
+    return f"pid {process.pid} ({name}, {'memory not told' if used is None else f'{used / 1024**3:.1f} GiB'})"
+
+
+def persistence(card: Card, look: Look) -> Finding:
+    if card.read("nvmlDeviceGetPersistenceMode") == card.nvml.NVML_FEATURE_ENABLED:
+        return Finding("ok", "on")
+    return Finding("warning", "off", commands=(Command(card.smi("-pm", 1)),))
+
+
+def application_clocks(card: Card, look: Look) -> Finding:
+    """What the user has set. The default is no limit: the card boosts above it by itself."""
+    kinds = (card.nvml.NVML_CLOCK_GRAPHICS, card.nvml.NVML_CLOCK_MEM)
+    clocks, highest = (
+        [card.read(f"nvmlDeviceGet{which}", kind) for kind in kinds] for which in ("ApplicationsClock", "MaxClockInfo")
+    )
+    default = [card.maybe("nvmlDeviceGetDefaultApplicationsClock", kind) for kind in kinds]
+    text = "graphics {}, memory {} MHz"
+    found = f"{text.format(*clocks)} of at most {text.format(*highest)}"
+    if clocks == default:
+        return Finding("ok", f"{found}; the default, above which it boosts")
+    if all(clock >= high for clock, high in zip(clocks, highest, strict=True)):
+        return Finding("ok", found)
+    command = Command(card.smi("-ac", f"{highest[1]},{highest[0]}"), clocks=True)
+    return Finding("warning", f"{found}; set by a user", commands=(command,))
+
+
+def clocks_now(card: Card, look: Look) -> Finding:
+    sm, memory, sm_highest, memory_highest = (
+        card.read(f"nvmlDeviceGet{which}", kind)
+        for which in ("ClockInfo", "MaxClockInfo")
+        for kind in (card.nvml.NVML_CLOCK_SM, card.nvml.NVML_CLOCK_MEM)
+    )
+    found = f"SM {sm} of {sm_highest} MHz, memory {memory} of {memory_highest} MHz"
+    reasons = throttle_reasons(card)
+    if reasons & card.nvml.nvmlClocksThrottleReasonGpuIdle:
+        return Finding("ok", f"{found}, idle")
+    if reasons == 0 and sm < AWAKE_SHARE * sm_highest:
+        command = Command(card.smi("-lgc", f"{sm_highest},{sm_highest}"), clocks=True)
+        return Finding("warning", f"{found}, though neither idle nor throttled: locked?", commands=(command,))
+    return Finding("ok", found)
+
+
+def throttle_reasons(card: Card) -> int:
+    """The bit mask of why the clocks are not higher, under the name it has since driver 535, or the older one."""
+    reasons = card.maybe("nvmlDeviceGetCurrentClocksEventReasons")
+    return int(card.read("nvmlDeviceGetCurrentClocksThrottleReasons") if reasons is None else reasons)
+
+
+def is_idle(card: Card) -> bool:
+    """Whether the card has nothing to do, or doesn't tell."""
+    try:
+        return bool(throttle_reasons(card) & card.nvml.nvmlClocksThrottleReasonGpuIdle)
+    except Unreadable:
+        return True
+
+
+def throttling(card: Card, look: Look) -> Finding:
+    reasons = throttle_reasons(card)
+    texts, severities = [], []
+    for constant, text, severity in REASONS:
+        bit = getattr(card.nvml, constant)
+        if reasons & bit:
+            reasons &= ~bit
+            texts.append(text)
+            severities.append(severity)
+    if reasons:  # of a driver newer than this table
+        texts.append(f"reason {reasons:#x}")
+        severities.append("warning")
+    return Finding(worst(severities), ", ".join(texts) or "none")
+
+
+def power_limit(card: Card, look: Look) -> Finding:
+    limit_w = round(card.read("nvmlDeviceGetEnforcedPowerLimit") / 1000)
+    default_w = round(card.read("nvmlDeviceGetPowerManagementDefaultLimit") / 1000)
+    found = f"{limit_w} W of {default_w} W"
+    if limit_w < default_w:
+        return Finding("warning", found, f"{' '.join(card.smi('-pl', default_w))}, if who set it agrees")
+    return Finding("ok", found)
+
+
+def ecc(card: Card, look: Look) -> Finding:
+    """Errors since the driver was loaded, and what still waits for a reset."""
+    nvml = card.nvml
+    now, pending = card.read("nvmlDeviceGetEccMode")
+    uncorrected, corrected = (
+        card.maybe("nvmlDeviceGetTotalEccErrors", kind, nvml.NVML_VOLATILE_ECC)
+        for kind in (nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_MEMORY_ERROR_TYPE_CORRECTED)
+    )
+    _, _, remap_pending, remap_failed = card.maybe("nvmlDeviceGetRemappedRows") or (0, 0, 0, 0)
+    retire_pending = card.maybe("nvmlDeviceGetRetiredPagesPendingStatus") or 0
+    texts = ["on" if now else "off"]
+    told = ("not told" if count is None else count for count in (uncorrected, corrected))
+    texts += ["uncorrected errors {}, corrected {}".format(*told)] if now else []
+    doubts = {
+        f"{'on' if pending else 'off'} after the next reset": now != pending,
+        "memory waits for a reset to be repaired": bool(remap_pending or retire_pending),
+        "memory could not be repaired": bool(remap_failed),
+    }
+    texts += [text for text, so in doubts.items() if so]
+    severity: Severity = "error" if uncorrected else "warning" if any(doubts.values()) else "ok" if now else "info"
+    return Finding(severity, ", ".join(texts))
+
+
+def mig(card: Card, look: Look) -> Finding:
+    now, pending = card.read("nvmlDeviceGetMigMode")
+    if now:
+        return Finding("error", "on")
+    return Finding("warning", "off, but on after the next reset") if pending else Finding("ok", "off")

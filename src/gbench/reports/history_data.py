@@ -1,0 +1,211 @@
+"""What the page of a history tells, read through gbench's views (docs/dashboards.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from itertools import groupby, pairwise
+from typing import Any
+
+from sqlalchemy import Engine, inspect, text
+
+from gbench.cndb.database import connect, told
+from gbench.cndb.database_config import DatabaseConfig
+from gbench.errors import InfrastructureError, RecordError
+from gbench.measure.trend import Level, levels
+
+STALE_DAYS = 30.0
+COLUMNS = (
+    "id, run_time, age_days, configuration, model, dataset, device, dev_num, batch_size, precision, dist_mode, recipe, "
+    "throughput, low, high, throughput_unit, steady_state, driver, software, hardware, code_link"
+)
+MAY_DIFFER = {"driver": "driver", "software": "image", "hardware": "machine", "code_link": "model's code"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of a configuration. low, high: ends of its 95 % interval; None for a record without one.
+
+    known: what may differ from run to run, by its column.
+    """
+
+    id: int
+    when: datetime
+    age_days: float
+    throughput: float
+    low: float | None
+    high: float | None
+    steady: bool | None
+    known: dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of level. share: 0.05 is 5 % faster. differs: what the first run after it has otherwise than the run
+    before."""
+
+    at: Result
+    share: float
+    before: float
+    after: float
+    differs: list[str]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Comparable results, oldest first, and their levels. name, details: in words; key: tells two of one name apart."""
+
+    name: str
+    details: str
+    key: str
+    unit: str
+    results: list[Result]
+    levels: list[Level]
+
+    @property
+    def latest(self) -> Result:
+        """The newest result."""
+        return self.results[-1]
+
+    @property
+    def changes(self) -> list[Change]:
+        """Where the level changed, oldest first."""
+        return [self._change(before, after) for before, after in pairwise(self.levels)]
+
+    @property
+    def stale(self) -> bool:
+        """Whether it was not measured for long."""
+        return self.latest.age_days > STALE_DAYS
+
+    def _change(self, before: Level, after: Level) -> Change:
+        last, first = self.results[after.start - 1], self.results[after.start]
+        differs = [
+            f"{word} {last.known[column] or 'unknown'} → {first.known[column] or 'unknown'}"
+            for column, word in MAY_DIFFER.items()
+            if last.known[column] != first.known[column]
+        ]
+        return Change(first, after.median / before.median - 1, before.median, after.median, differs)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A result of the last 30 days that is slower than those before it."""
+
+    configuration: Configuration
+    result: Result
+    previous_mean: float
+    previous_results: int
+    loss_share: float
+
+
+@dataclass(frozen=True)
+class History:
+    """All of it. filters: in words. configurations: the last measured first; regressions: the worst first."""
+
+    database: str
+    filters: str
+    made: datetime
+    configurations: list[Configuration]
+    regressions: list[Regression]
+
+    @property
+    def results(self) -> int:
+        """How many there are in all."""
+        return sum(len(one.results) for one in self.configurations)
+
+
+def read_history(config: DatabaseConfig, model: str | None, since: datetime | None) -> History:
+    """Results with a throughput, by configuration.
+
+    Args:
+        model: by its record's or its launch's name. since: runs that began then or later; what is a regression is told
+            from all.
+
+    Raises:
+        InfrastructureError: the database is not there, does not answer, or lacks gbench's views.
+        RecordError: it holds no such result.
+    """
+    now = datetime.now(timezone.utc)
+    with told(config):
+        engine = connect(config)
+        if "gbench_trend" not in inspect(engine).get_view_names():
+            raise InfrastructureError(
+                f"database {config.shown} has not gbench's views", "gbench cndb submit RECORD makes them"
+            )
+        trend = _rows(engine, "trend", COLUMNS, "configuration, model, device, precision, run_time, id", model)
+        slower = _rows(
+            engine, "regressions", "id, previous_mean, previous_results, loss_share", "loss_share DESC", model
+        )
+    days = (now - since).total_seconds() / 86400 if since else None
+    kept = [row for row in trend if days is None or row["age_days"] <= days]
+    told_since = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
+    filters = ", ".join(filter(None, (f"model {model}" if model else "", told_since)))
+    if not kept:
+        more = "leave out --model or --since" if filters else "gbench cndb submit RECORD puts one there"
+        wanted = f" ({filters})" if filters else ""
+        raise RecordError(f"database {config.shown} holds no result with a throughput{wanted}", more)
+    found = _named([_configuration(list(rows)) for _, rows in groupby(kept, key=_comparable)])
+    place = {result.id: (one, result) for one in found for result in one.results}
+    regressions = [
+        Regression(*place[row["id"]], row["previous_mean"], row["previous_results"], row["loss_share"])
+        for row in slower
+        if row["id"] in place
+    ]
+    found.sort(key=lambda one: (-one.latest.when.timestamp(), one.name, one.key))
+    return History(config.shown, filters, now, found, regressions)
+
+
+def _rows(engine: Engine, view: str, columns: str, order: str, model: str | None) -> Sequence[Any]:
+    names = {"one": model, "other": model.replace("_", "-", 1)} if model is not None else {}
+    where = "WHERE model IN (:one, :other)" if names else ""
+    with engine.connect() as connection:
+        query = text(f"SELECT {columns} FROM gbench_{view} {where} ORDER BY {order}")
+        return connection.execute(query, names).mappings().all()
+
+
+def _comparable(row: Any) -> tuple[Any, ...]:
+    return tuple(row[column] for column in ("configuration", "model", "device", "precision"))
+
+
+def _configuration(rows: Sequence[Any]) -> Configuration:
+    one = rows[-1]
+    results = [_result(row) for row in rows]
+    batch = f"batch {one['batch_size']}" if one["batch_size"] else ""
+    details = (batch, one["dataset"], one["dist_mode"], one["recipe"])
+    devices = f"{one['dev_num']} × {one['device']}"
+    return Configuration(
+        name=", ".join((one["model"] or "unknown model", one["precision"] or "no precision", devices)),
+        details=", ".join(str(detail) for detail in details if detail),
+        key=hashlib.sha256(repr(_comparable(one)).encode()).hexdigest()[:6],
+        unit=one["throughput_unit"] or "",
+        results=results,
+        levels=levels([result.throughput for result in results]),
+    )
+
+
+def _result(row: Any) -> Result:
+    when = row["run_time"]
+    if isinstance(when, str):  # SQLite has no times
+        when = datetime.fromisoformat(when)
+    return Result(
+        id=row["id"],
+        when=when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc),
+        age_days=row["age_days"],
+        throughput=row["throughput"],
+        low=row["low"],
+        high=row["high"],
+        steady=None if row["steady_state"] is None else bool(row["steady_state"]),
+        known={column: row[column] for column in MAY_DIFFER},
+    )
+
+
+def _named(found: list[Configuration]) -> list[Configuration]:
+    """Configurations that differ in their settings alone are told apart by their keys."""
+    times = Counter((one.name, one.details) for one in found)
+    return [
+        replace(one, details=f"{one.details}, settings {one.key}" if times[one.name, one.details] > 1 else one.details)
+        for one in found
+    ]

@@ -1,0 +1,130 @@
+"""What a page tells of a run, read once from its run folder, whatever state the run ended in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gbench.cndb.from_run import record_of
+from gbench.cndb.record import Record
+from gbench.errors import RunFailed
+from gbench.measure.summary import Summary, measured_spec, summarize
+from gbench.measure.telemetry.samples import Telemetry
+from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
+from gbench.measure.telemetry.stream import read_stream
+from gbench.runfolder.error_file import read_error
+from gbench.runfolder.folder import RunFolder, Step
+from gbench.runners.plan import BENCHMARK_LOG_NAME
+from gbench.settings.spec import RunSpec
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, read.
+
+    path: of the folder. host, environment: empty where the run did not get so far. ranks: the step streams, outer list
+    by rank; a rank that wrote none has an empty one. telemetry: what the sampler saw beside it. summary: statistics of
+    those; None when no measured step is there. said: the record as its run script reported it in a benchmark log line,
+    where that is what the record is made of. problems: sentences on what is missing or went wrong.
+    """
+
+    path: Path
+    spec: RunSpec
+    host: Facts
+    environment: Facts
+    ranks: list[list[Step]]
+    telemetry: Telemetry
+    summary: Summary | None
+    said: Record | None
+    problems: list[str]
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> Run:
+        """Read a run folder.
+
+        Raises:
+            InfrastructureError: it is no run folder, or a file of it is broken.
+            RunFailed: it is a profile.
+        """
+        spec = measured_spec(folder)
+        host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
+        ranks = folder.ranks()
+        telemetry = read_stream(folder.path / TELEMETRY_NAME)
+        summary = summarize(ranks, environment, telemetry, spec.config.schedule.max_warmup_steps)
+        said, problems = None, _ending(folder, host)
+        own_script = spec.recipe == "custom" or (folder.path / BENCHMARK_LOG_NAME).exists()
+        if summary is None or own_script:
+            try:
+                said = record_of(folder)
+            except RunFailed as error:
+                problems.append(str(error) if own_script else "It ended before its first measured step")
+        if summary is not None and not summary.complete:
+            problems.append(_progress(summary, environment.get("planned_steps")))
+        return cls(folder.path, spec, host, environment, ranks, telemetry, summary, said, problems)
+
+    @property
+    def status(self) -> str:
+        """In one word."""
+        if not self.problems:
+            return "complete"
+        return "failed" if self.host.get("exit_code") else "incomplete"
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps at the start that the statistics leave out."""
+        if self.summary is not None:
+            return self.summary.warmup_steps
+        return max((sum(step.warmup for step in steps) for steps in self.ranks), default=0)
+
+    @property
+    def measured(self) -> list[list[Step]]:
+        """The steps that the statistics are of, outer list by rank; empty when there are none."""
+        if self.summary is None:
+            return []
+        first = self.summary.warmup_steps
+        return [steps[first : first + self.summary.steps] for steps in self.ranks]
+
+    @property
+    def precision(self) -> str:
+        """The precision that ran, as far as that is known."""
+        if self.said is not None:
+            return self.said.train_type or "not said"
+        for moment in ("precision_at_end", "precision"):
+            if ran := part(self.environment, moment).get("ran"):
+                return str(ran)
+        return f"{self.spec.precision} asked"
+
+    @property
+    def devices(self) -> str:
+        """Number and name of the devices it ran on."""
+        if self.said is not None:
+            return f"{self.said.dev_num} × {self.said.dev}"
+        return f"{self.spec.world_size} × {self.environment.get('device') or self.spec.device}"
+
+
+def part(values: Facts, key: str) -> Facts:
+    """A mapping inside a mapping; empty where there is none."""
+    inner = values.get(key)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _ending(folder: RunFolder, host: Facts) -> list[str]:
+    """What is to be said of how the run ended; nothing when it ended well."""
+    error, exit_code = read_error(folder), host.get("exit_code")
+    if error is not None:
+        return [f"{error.what}; {error.hint}"]
+    if "ended_utc" not in host:
+        return ["Its end was not seen: it is still running, or was killed together with gbench"]
+    if exit_code is None:
+        return ["It was stopped before its run script ended"]
+    return [f"Its run script ended with exit code {exit_code}"] if exit_code else []
+
+
+def _progress(summary: Summary, planned_steps: int | None) -> str:
+    done = summary.warmup_steps + summary.steps
+    if planned_steps is None:
+        return f"It did {done} steps; how many it set out to do is not known"
+    return f"It did {done} of {planned_steps} steps; the figures are those of the steps it did"

@@ -1,0 +1,95 @@
+"""The plot of a configuration's history: every run with its interval, its levels, and where they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import matplotlib.dates as dates
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from gbench.reports.history_data import Configuration, Result
+from gbench.reports.plots import Plot, line
+from gbench.reports.svg import INK, SERIES, SURFACE, WARN, figure, to_svg
+from gbench.reports.text import count, four, signed
+
+POINTS = 150  # a plot has at most so many; each stands for a stretch of runs where there are more
+
+
+def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
+    """Throughput over time. A filled point has an interval, a hollow one has none.
+
+    Args:
+        slower: ids of results that are regressions.
+    """
+    results, changes = configuration.results, configuration.changes
+    with figure(1.8, 3.4) as drawn:
+        axes = drawn.subplots()
+        if len(results) > POINTS:
+            when, values = dates.date2num([one.when for one in results]), [one.throughput for one in results]
+            line(axes, when, values, "", {"color": SERIES[0], "linestyle": "-", "marker": None}, POINTS)
+        else:
+            _draw_runs(axes, results)
+        for result in results:
+            if result.id in slower:
+                at = (float(dates.date2num(result.when)), result.throughput)
+                axes.plot(*at, marker="s", markersize=8, color=WARN, markerfacecolor="none")
+                axes.annotate("slower", at, (-6, -3), textcoords="offset points", ha="right", color=WARN)
+        for level in configuration.levels:
+            ends = [results[level.start].when, results[level.end - 1].when]
+            axes.plot(dates.date2num(ends), [level.median] * 2, color=INK, linewidth=1)
+        for change in changes:
+            axes.axvline(float(dates.date2num(change.at.when)), color=WARN, linestyle="--", linewidth=1)
+            axes.annotate(
+                signed(change.share),
+                (float(dates.date2num(change.at.when)), 1),
+                (2, -2),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                va="top",
+                color=WARN,
+            )
+        axes.margins(x=0.06, y=0.25)
+        locator = dates.AutoDateLocator(minticks=2, maxticks=5)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.set_ylabel(configuration.unit)
+        caption = "; ".join(_told(configuration)) + "."
+        name = f"{configuration.name}, {configuration.details}"
+        return Plot(to_svg(drawn, f"trend-{configuration.key}", f"Throughput of {name} over time. {caption}"), caption)
+
+
+def _draw_runs(axes: Axes, results: Sequence[Result]) -> None:
+    for result in results:
+        x = float(dates.date2num(result.when))
+        if result.low is not None and result.high is not None:
+            axes.plot([x, x], [result.low, result.high], color=SERIES[0], linewidth=1, alpha=0.6)
+    for filled in (True, False):
+        chosen = [one for one in results if (one.low is not None) == filled]
+        axes.plot(
+            dates.date2num([one.when for one in chosen]),
+            [one.throughput for one in chosen],
+            linestyle="none",
+            marker="o",
+            markersize=3.5,
+            color=SERIES[0],
+            markerfacecolor=SERIES[0] if filled else SURFACE,
+        )
+
+
+def _told(configuration: Configuration) -> list[str]:
+    results, changes = configuration.results, configuration.changes
+    first, last = results[0], results[-1]
+    said = [f"{count(len(results), 'run')}, {first.when:%Y-%m-%d} to {last.when:%Y-%m-%d}"]
+    if len(results) > POINTS:
+        said.append("each point of the line is the mean of a stretch of runs, the band their range")
+    if changes:
+        newest = changes[-1]
+        said.append(
+            f"last change of level {signed(newest.share)} on {newest.at.when:%Y-%m-%d}, from {four(newest.before)} to "
+            f"{four(newest.after)}"
+        )
+    if any(one.low is None for one in results) and len(results) <= POINTS:
+        said.append("hollow: without an interval")
+    return said

@@ -1,0 +1,96 @@
+"""Checkpoint files as the host sees them: which there are, and what they say of themselves. Without torch.
+
+The worker writes them, and reads them for good (gbench.pix2pix.checkpoint).
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gbench.errors import InfrastructureError, UsageError
+from gbench.runfolder.folder import RunFolder
+from gbench.settings.spec import RunSpec
+
+
+def of_run(folder: Path) -> list[Path]:
+    """A run's own checkpoints in its checkpoints folder, the oldest first."""
+    return sorted(folder.glob("epoch-*.pt"))  # `-part` sorts before `.pt`
+
+
+def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tuple[Path, int | None]:
+    """One checkpoint of a run, and the epoch after which it was saved, where that is not in the checkpoint itself.
+
+    Args:
+        best: the generator of the lowest mean G_L1. epoch: the checkpoint of this epoch. Neither: the newest.
+
+    Raises:
+        UsageError: the run has no such checkpoint.
+    """
+    folder, saved = run.checkpoints, of_run(run.checkpoints)
+    if best:
+        try:
+            facts = json.loads((folder / "best.json").read_text(encoding="utf-8"))
+            return folder / "best_net_G.pth", int(facts["epoch"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{folder} has no best.json that can be read", "leave out --best") from error
+    if not saved:
+        raise UsageError(f"{run.path} has no checkpoint", "a convergence run keeps some: gbench converge")
+    if epoch is None:
+        return saved[-1], None
+    wanted = folder / f"epoch-{epoch:04d}.pt"
+    if wanted not in saved:
+        whole = [path for path in saved if not path.stem.endswith("-part")]
+        kept = ", ".join(path.stem.removeprefix("epoch-").lstrip("0") for path in whole) or "none but the newest"
+        raise UsageError(f"{run.path} keeps no checkpoint of epoch {epoch}", f"take one of {kept}")
+    return wanted, None
+
+
+def spec_in(path: Path) -> RunSpec | None:
+    """The spec that one of gbench's own checkpoints holds; None where `path` is a plain state_dict, or no checkpoint.
+
+    Raises:
+        InfrastructureError: it can't be read, or its spec is of another version.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            with archive.open(name) as file:
+                values = _PlainValues(file).load()
+    except OSError as error:
+        raise InfrastructureError(f"{path} can't be read ({error.strerror or error})", "look at its path") from error
+    except Exception:  # whatever a file that is no checkpoint leads to: the worker says it
+        return None
+    if not isinstance(values, dict) or not isinstance(values.get("spec"), dict):
+        return None
+    try:
+        return RunSpec.model_validate(values["spec"])
+    except ValidationError as error:
+        raise InfrastructureError(
+            f"the spec in {path} is not one that this gbench reads ({error.error_count()} problems)",
+            "use the gbench version that wrote it, or name the model with --model",
+        ) from error
+
+
+class _PlainValues(pickle.Unpickler):
+    """Reads what is no tensor out of a checkpoint; runs no code: all that is torch's becomes None."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" or module.startswith("torch."):
+            return _nothing
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> None:
+        """A tensor's storage."""
+
+
+def _nothing(*_: Any) -> None:
+    """A tensor, as far as we care."""

@@ -1,0 +1,66 @@
+"""The log of a run: every line it prints, kept in two places and shown as it comes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from gbench.base.files import cant_write, make_folder, write_all
+
+# How torchrun and Python begin to report a failure; from there on the terminal shows nothing, the log everything.
+FAILURE_REPORT = re.compile(r"Traceback \(most recent call last\)|[WE]\d{4} \d\d:\d\d:\d\d|\[rank\d+\]: *Traceback")
+# A worker's own sentence, or the last line of a Python traceback, with a failed rank's prefix.
+REASON = re.compile(
+    r"gbench: error: (.+)|(?:\[rank\d+\]: *)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b: .+)"
+)
+# How torchrun, and torch's loader, tell of a process that was killed.
+KILLED = re.compile(r"Signal 9 \(SIGKILL\) received by PID|exitcode *: -9\b|is killed by signal: Killed")
+
+
+class RunLog:
+    """Writes lines to the run folder's log and to `logs/`, and shows them.
+
+    Args:
+        paths: the files to write; their folders are made.
+        show: called with each line that a person should see as it comes.
+    """
+
+    def __init__(self, paths: list[Path], show: Callable[[str], None]) -> None:
+        self._show, self._paths, self._failing, self._broken = show, paths, False, False
+        self.reason: str | None = None  # the first reason for a failure that the run printed
+        self.killed = False  # whether it said that a process of its own was
+        for path in paths:
+            make_folder(path.parent)
+        try:
+            # unbuffered: what a full disk refuses must not come up again when the file is closed
+            self._files = [path.open("ab", buffering=0) for path in paths]
+        except OSError as error:
+            raise cant_write(paths[0], error) from error
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._files:
+            file.close()
+
+    def line(self, text: str) -> None:
+        """Keep one line and show it. Raises InfrastructureError, once, when the disk refuses it."""
+        if self.reason is None and (found := REASON.match(text)):
+            self.reason = found[1] or found[2]
+        self.killed = self.killed or KILLED.search(text) is not None
+        if self._broken:
+            return
+        for path, file in zip(self._paths, self._files, strict=True):
+            try:
+                write_all(file, f"{text}\n".encode())
+            except OSError as error:
+                self._broken = True  # the lines of a run that is being ended because of this must not raise again
+                raise cant_write(path, error) from error
+        self._failing = self._failing or FAILURE_REPORT.match(text) is not None
+        if not self._failing and not text.startswith("gbench: error: "):
+            self._show(text)

@@ -1,0 +1,108 @@
+"""What `gbench tune` found, remembered from run to run, and given to runs of profile optimized.
+
+One file each in `tuned/` below the cache folder, named by what it holds for: device, network, sizes, precision, number
+of devices, and the software (torch locally, else the image's base). What a run takes from it stands in its spec.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from gbench.base.files import make_folder, write_atomically
+from gbench.errors import InfrastructureError, UsageError
+from gbench.machine.gpus import Gpus, visible
+from gbench.machine.host import cpu_name
+from gbench.runfolder.folder import to_json
+from gbench.runfolder.tuning_result import Tuning
+from gbench.runners.image import plan_image
+from gbench.settings.model_file import first_problem
+from gbench.settings.spec import Frozen, RunSpec, SpeedConfig, TunedBy
+from gbench.settings.switches import why_not
+from gbench.settings.tuning_spec import SIZES, tune_command
+
+
+class Remembered(Frozen):
+    """A file of `tuned/`. key: what it holds for."""
+
+    version: Literal[1] = 1
+    key: dict[str, Any]
+    speed: SpeedConfig
+    tuned_by: TunedBy
+
+
+def key_of(spec: RunSpec, gpus: Gpus) -> dict[str, Any]:
+    """What a tuning holds for: of a run, or of the tuning itself."""
+    if spec.device == "cuda":
+        shown = visible(gpus, spec.cuda_visible_devices).devices[: spec.device_count]
+        device = ", ".join(sorted({gpu.name for gpu in shown}))
+    else:
+        device = cpu_name()
+    if spec.runner == "local":
+        software = f"torch {metadata.version('torch')}"
+    else:
+        plan = plan_image(spec.image, Path(spec.dockerfile), spec.from_image)
+        software = f"image {plan.name if plan.pinned else plan.base}"
+    return {
+        "device": device,
+        "device_count": spec.world_size,
+        "precision": spec.precision,
+        "batch_per_device": spec.batch_per_device,
+        "network": spec.config.network.model_dump(),
+        **{name: getattr(spec.config.data, name) for name in SIZES},
+        "deterministic": spec.deterministic,
+        "software": software,
+    }
+
+
+def place_of(spec: RunSpec, key: dict[str, Any]) -> Path:
+    """The file of a key."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+    return Path(spec.cache_dir) / "tuned" / f"{spec.config.network.netG}-{spec.precision}-{digest}.json"
+
+
+def remember(spec: RunSpec, gpus: Gpus, found: Tuning, utc: str) -> Path:
+    """Keep what a tuning found, in place of an earlier one's. Raises InfrastructureError: it can't be written."""
+    key = key_of(spec, gpus)
+    path = place_of(spec, key)
+    make_folder(path.parent)
+    ratio = found.overall.ratio if found.overall is not None and found.overall.kept else None
+    by = TunedBy(run_id=spec.run_id, utc=utc, torch_version=found.torch_version, ratio=ratio)
+    values = Remembered(key=key, speed=found.speed, tuned_by=by)
+    write_atomically(path, to_json(values.model_dump()))
+    return path
+
+
+def with_tuned_switches(spec: RunSpec, gpus: Gpus) -> RunSpec:
+    """`spec`, of profile optimized, with the switches that a tuning found for it; any other as it is.
+
+    Raises:
+        UsageError: nothing is remembered for it.
+        InfrastructureError: what is remembered can't be read, or is not of this run.
+    """
+    if spec.profile != "optimized" or spec.tuned_by is not None:
+        return spec
+    key = key_of(spec, gpus)
+    path = place_of(spec, key)
+    again = f"run `{tune_command(spec)}`"
+    try:
+        remembered = Remembered.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(
+            "--profile optimized: no tuning is remembered for this device, network, batch, precision and software",
+            f"{again} first",
+        ) from error
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        why = first_problem(error) if isinstance(error, ValidationError) else getattr(error, "strerror", None) or error
+        raise InfrastructureError(f"{path} can't be read ({why})", f"{again} again") from error
+    cant_act = why_not(spec, remembered.speed)
+    if remembered.key != key or cant_act is not None:
+        why = cant_act[0] if cant_act is not None else "its key is another one"
+        raise InfrastructureError(f"{path} is not what a tuning for this run has left ({why})", f"{again} again")
+    config = spec.config.model_copy(update={"speed": remembered.speed})
+    return spec.model_copy(update={"config": config, "tuned_by": remembered.tuned_by})

@@ -1,0 +1,175 @@
+"""The spec of an evaluation: that of a training, with upstream's test options laid over it, then what the user gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gbench.base.paths import expanded, project_file
+from gbench.errors import UsageError
+from gbench.settings.model_file import override
+from gbench.settings.resolve import (
+    DEVICES,
+    PRECISIONS,
+    RUNNERS,
+    Request,
+    Resolved,
+    all_from,
+    check_spec,
+    new_run_id,
+    omp_num_threads,
+    one_of,
+    resolve,
+    visible_devices,
+)
+from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, RunSpec, SpeedConfig
+
+PATHS = ("DATASETS_DIR", "DOCKERFILE")
+# what torchvision and torch-fidelity call their weights where they keep them once downloaded
+ALEXNET, INCEPTION = "alexnet-owt-7be5be79.pth", "weights-inception-2015-12-05-6726825d.pth"
+ALEXNET_SIDE = 64  # pixels of the smallest image that it takes, rounded up
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What the command line said; None or empty where it said nothing.
+
+    epoch: after which the checkpoint was saved, where it does not say so itself.
+    parent: where the folder of the results is made, unless `out` is that folder.
+    """
+
+    checkpoint: Path
+    epoch: int | None = None
+    parent: Path = Path("results")
+    out: Path | None = None
+    eval_mode: bool = False
+    batch: int = 1
+    devices: int = 1
+    limit: int | None = None
+    device: str | None = None
+    runner: str | None = None
+    precision: str | None = None
+    seed: int | None = None
+    from_image: str | None = None
+    lpips_weights: Path | None = None
+    fid_weights: Path | None = None
+    settings: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)  # by variable name
+    command_line: str = ""
+
+
+def of_run(run: RunSpec, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
+    """The evaluation of a run's checkpoint, by the run's own settings. Raises UsageError."""
+    return _evaluation(all_from(run, "run"), run.run_id, request, environ)
+
+
+def of_model(model: str, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
+    """The evaluation of a checkpoint by a model of the config folder: upstream's files need it. Raises UsageError."""
+    network = tuple(setting for setting in request.settings if setting.startswith("network."))
+    plain = Request(
+        model,
+        batch_size=1,
+        device_count=1,
+        precision="FP32",
+        device=request.device or "cuda",
+        runner=request.runner or "docker",
+        options=request.options,
+        settings=network,
+    )
+    return _evaluation(resolve(plain, environ), None, request, environ)
+
+
+def final_of(run: RunSpec, checkpoint: Path, out: Path, environ: Mapping[str, str]) -> RunSpec:
+    """The evaluation that a convergence run ends with: of its last checkpoint, on its own devices.
+
+    Of no weights that nobody named: a broken file in torch's folder must not cost a training its record.
+    """
+    request = EvaluationRequest(checkpoint, out=out, devices=run.device_count, command_line=run.command_line)
+    spec = of_run(run, request, environ).spec
+    assert spec.evaluation is not None
+    plain = spec.evaluation.model_copy(update={"lpips_weights": None, "fid_weights": None})
+    return spec.model_copy(update={"run_id": f"{run.run_id}-final", "evaluation": plain})
+
+
+def _weights(given: Path | None, installed: str | None, environ: Mapping[str, str]) -> str | None:
+    """The file given, else the installed one of this name: in torch's folder of what was downloaded (torch.hub)."""
+    if given is not None:
+        return str(given.resolve())
+    home = Path(environ.get("TORCH_HOME") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")).expanduser()
+    path = home / "hub" / "checkpoints" / installed if installed else None
+    return str(path.resolve()) if path and path.is_file() else None
+
+
+def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
+    if request.batch > 1 and not request.eval_mode:
+        raise UsageError(
+            f"--batch {request.batch} would change the result: by batch statistics, images of one batch share theirs",
+            "leave it out, or pass --eval-mode for running statistics",
+        )
+    run, origins = base.spec, dict(base.origins)
+    given = {
+        "device": request.device and one_of("--device", request.device, DEVICES),
+        "runner": request.runner and one_of("--runner", request.runner, RUNNERS),
+        "precision": request.precision and one_of("--precision", request.precision, PRECISIONS),
+        "seed": request.seed,
+        "from_image": request.from_image,
+        **{VARIABLE_FIELDS[name]: _absolute(name, value) for name, value in request.options.items()},
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    origins |= dict.fromkeys([*changes, *request.options], "option")
+    own_id = new_run_id("eval")
+    config = override(run.config, list(request.settings))
+    alexnet = ALEXNET if config.data.crop_size >= ALEXNET_SIDE else None
+    evaluation = EvaluationConfig(
+        checkpoint=str(request.checkpoint.resolve()),
+        epoch=request.epoch,
+        run_id=run_id,
+        out=str((request.out or request.parent / own_id).resolve()),
+        eval_mode=request.eval_mode,
+        lpips_weights=_weights(request.lpips_weights, alexnet, environ),
+        fid_weights=_weights(request.fid_weights, INCEPTION, environ),
+    )
+    named = {setting.partition("=")[0] for setting in request.settings}
+    data = {
+        "phase": "test",
+        "load_size": config.data.crop_size,
+        "flip": False,
+        "max_dataset_size": request.limit,
+    }
+    data = {key: value for key, value in data.items() if f"data.{key}" not in named} | {"source": "real"}
+    origins |= {f"data.{key}": "as upstream tests" for key in data} | dict.fromkeys(named, "option")
+    if request.limit is not None:
+        origins["data.max_dataset_size"] = "option"
+    spec = run.model_copy(
+        update={
+            **changes,
+            "run_id": own_id,
+            "recipe": "evaluation",
+            "batch_size": request.batch * request.devices,
+            "device_count": request.devices,
+            "database": None,
+            "timeout_s": None,
+            "config": config.model_copy(
+                update={
+                    "data": config.data.model_copy(update=data),
+                    "speed": SpeedConfig(),
+                    "alarms": AlarmConfig(),
+                }
+            ),
+            "profile": "reference",
+            "tuned_by": None,
+            "dataset_subdir": "",
+            "run_model_file": str(project_file("scripts/pt-pix2pix.sh")),
+            "command_line": request.command_line,
+            "evaluation": evaluation,
+        }
+    )
+    visible, threads = visible_devices(spec.device, spec.runner, environ), omp_num_threads(environ)
+    spec = spec.model_copy(update={"cuda_visible_devices": visible, "omp_num_threads": threads})
+    check_spec(spec)
+    return Resolved(spec, origins)
+
+
+def _absolute(variable: str, value: str) -> str:
+    return str(expanded(value).resolve()) if variable in PATHS else value

@@ -1,0 +1,167 @@
+"""The models that can be launched: one YAML file each in the config folder, checked when read."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
+from gbench.errors import RecordError, UsageError
+from gbench.settings.spec import (
+    AlarmConfig,
+    DataConfig,
+    Frozen,
+    MeasureConfig,
+    ModelConfig,
+    NetworkConfig,
+    OptimConfig,
+    Recipe,
+    ScheduleConfig,
+    SpeedConfig,
+)
+
+UNTOLD = ("missing", "extra_forbidden", "too_short", "json_invalid")  # problems of which the value says no more
+MOST_SHOWN = 100  # characters of a value that is wrong
+
+
+class RecipeFile(Frozen):
+    """One entry of `recipes`: a run script, and the schedule it means."""
+
+    run_model_file: str
+    schedule: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelFile(Frozen):
+    """A whole `configs/MODEL.yaml`. `network` ... `schedule` as in ModelConfig."""
+
+    description: str = ""
+    record_name: str
+    framework: str = "PyTorch"
+    dataset: str = "facades"
+    code_link: str
+    image: str = "gbench:pix2pix"
+    dockerfile: str = "Dockerfile"
+    network: NetworkConfig = NetworkConfig()
+    optim: OptimConfig = OptimConfig()
+    data: DataConfig = DataConfig()
+    schedule: dict[str, Any] = Field(default_factory=dict)
+    measure: MeasureConfig = MeasureConfig()
+    speed: SpeedConfig = SpeedConfig()
+    alarms: AlarmConfig = AlarmConfig()
+    recipes: dict[Recipe, RecipeFile]
+
+    def recipe_of(self, run_model_file: str) -> Recipe | None:
+        """The recipe whose run script has this file's name, if any."""
+        name = Path(run_model_file).name
+        return next((key for key, r in self.recipes.items() if Path(r.run_model_file).name == name), None)
+
+    def config(self, recipe: Recipe) -> ModelConfig:
+        """The model's values with one recipe's schedule laid over them."""
+        schedule = ScheduleConfig(**{**self.schedule, **self.recipes[recipe].schedule})
+        return ModelConfig(
+            description=self.description,
+            network=self.network,
+            optim=self.optim,
+            data=self.data,
+            schedule=schedule,
+            measure=self.measure,
+            speed=self.speed,
+            alarms=self.alarms,
+        )
+
+
+def model_names(config_dir: Path) -> list[str]:
+    """Names of the models a config folder holds, sorted."""
+    return sorted(path.stem for path in config_dir.glob("*.yaml"))
+
+
+def load_model(model: str, config_dir: Path) -> ModelFile:
+    """Read and check `config_dir/model.yaml`.
+
+    Raises:
+        UsageError: no such folder or model, unreadable YAML, or a key or value that is not allowed.
+    """
+    if not config_dir.is_dir():
+        raise UsageError(f"CONFIG {config_dir} is not a folder", "give the folder that holds MODEL.yaml with --config")
+    path = config_dir / f"{model}.yaml"
+    names = model_names(config_dir)
+    if model not in names:
+        near = difflib.get_close_matches(model, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
+        raise UsageError(f"MODEL {model!r} is not in {config_dir}", f"{hint} `gbench models` lists them")
+    try:
+        values = load_yaml(read_text(path, "mend the file"))
+    except RecordError as error:
+        raise UsageError(error.what, error.hint) from error
+    except NO_YAML as error:
+        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "mend the file") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds no mapping", "see the project's configs/ for the form")
+    try:
+        file = ModelFile(**values)
+        for recipe in file.recipes:
+            file.config(recipe)
+    except (ValidationError, TypeError) as error:
+        raise UsageError(f"{path}: {first_problem(error)}", "mend the file") from error
+    if "performance" not in file.recipes:
+        raise UsageError(f"{path}: recipes has no `performance`", "add it; the project's configs/ show the form")
+    return file
+
+
+def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
+    """`config` with `KEY=VALUE` settings laid over it; KEY is dotted (`network.ngf`), VALUE is YAML.
+
+    Raises:
+        UsageError: not of that form, no such key, or a value that is not allowed there.
+    """
+    values = config.model_dump()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        *parents, leaf = key.split(".")
+        if not equals or not parents:
+            raise UsageError(f"--set {setting!r} is not KEY=VALUE", "write it like --set network.ngf=16")
+        place: Any = values
+        for part in parents:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or leaf not in place:
+            keys = sorted(
+                f"{section}.{name}" for section, inner in values.items() if isinstance(inner, dict) for name in inner
+            )
+            near = difflib.get_close_matches(key, keys, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`gbench models MODEL` lists the keys"
+            raise UsageError(f"--set: there is no setting {key!r}", hint)
+        try:
+            place[leaf] = load_yaml(text)
+        except NO_YAML as error:
+            raise UsageError(f"--set {key}: {text!r} is not YAML ({why_of(error)})", "quote it") from error
+        try:
+            ModelConfig(**values)
+        except ValidationError as error:
+            raise UsageError(
+                f"--set {first_problem(error)}", "`gbench models MODEL` shows the values in use"
+            ) from error
+    return ModelConfig(**values)
+
+
+def first_problem(error: ValidationError | TypeError) -> str:
+    """The first complaint of a validation, as `field: what is wrong with the value`, or that a text is no JSON."""
+    if isinstance(error, TypeError):
+        return one_line(error)
+    problem = error.errors()[0]
+    field = ".".join(str(part) for part in problem["loc"])
+    value = "" if problem["type"] in UNTOLD else f", not {_short(problem['input'])}"
+    return f"{field}{': ' if field else ''}{problem['msg'][0].lower()}{problem['msg'][1:]}{value}"
+
+
+def _short(value: Any) -> str:
+    """A value, of which a long one's beginning is enough to find it by."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message on one line."""
+    return " ".join(str(error).split())

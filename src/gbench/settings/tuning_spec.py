@@ -1,0 +1,67 @@
+"""The spec of a tuning: that of the run it is for, without what decides how long and on which pictures it trains; and
+the command that tunes for a run."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from gbench.base.paths import project_file
+from gbench.errors import UsageError
+from gbench.settings.model_file import load_model
+from gbench.settings.resolve import DEFAULT_DATASETS_DIR, Resolved, new_run_id
+from gbench.settings.spec import NetworkConfig, RunSpec, TuningConfig
+from gbench.settings.switches import setting, written
+
+DEFAULT_CACHE_DIR = "~/.cache/gbench"
+SIZES = ("preprocess", "load_size", "crop_size")  # of the data, what decides the size of a step
+
+
+def of_run(run: Resolved, max_time_s: float) -> Resolved:
+    """The tuning for a run. Raises UsageError: its switches are chosen already."""
+    spec = run.spec
+    if spec.config.speed.on:
+        raise UsageError(
+            f"gbench tune tries the switches by itself, and {written(spec.config.speed.on)} is given", "leave it out"
+        )
+    data = spec.config.data.model_copy(update={"source": "synthetic"})
+    spec = spec.model_copy(
+        update={
+            "run_id": new_run_id("tune"),
+            "recipe": "tuning",
+            "database": None,
+            "config": spec.config.model_copy(update={"data": data}),
+            "run_model_file": str(project_file("scripts/pt-pix2pix.sh")),
+            "tuning": TuningConfig(max_time_s=max_time_s),
+        }
+    )
+    return replace(
+        run, spec=spec, origins={**run.origins, **dict.fromkeys(("data.source", "RUN_MODEL_FILE"), "gbench tune")}
+    )
+
+
+def tune_command(spec: RunSpec) -> str:
+    """The `gbench tune` that finds the switches for a run."""
+    model_file = load_model(spec.model, Path(spec.config_dir))
+    plain = model_file.config("performance")
+    options = {
+        "--device": (spec.device, "cuda"),
+        "--runner": (spec.runner, "docker"),
+        "--datasets-dir": (spec.datasets_dir, str(Path(DEFAULT_DATASETS_DIR).resolve())),
+        "--dataset": (spec.dataset, model_file.dataset),
+        "--cache-dir": (spec.cache_dir, str(Path(DEFAULT_CACHE_DIR).expanduser().resolve())),
+        "--config": (spec.config_dir, str(project_file("configs"))),
+        "--image": (spec.image, model_file.image),
+        "--from-image": (spec.from_image, None),
+    }
+    words = ["gbench", "tune", spec.model, str(spec.batch_size), str(spec.device_count), spec.precision]
+    for option, (value, default) in options.items():
+        words += [option, value] if value is not None and value != default else []
+    words += ["--deterministic"] if spec.deterministic else []
+    for section, keys in {"network": tuple(NetworkConfig.model_fields), "data": SIZES}.items():
+        values, defaults = (getattr(config, section) for config in (spec.config, plain))
+        for key in keys:
+            if (value := getattr(values, key)) != getattr(defaults, key):
+                words += ["--set", f"{section}.{key}={setting(value)}"]
+    return shlex.join(words)

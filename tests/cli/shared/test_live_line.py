@@ -1,0 +1,123 @@
+"""The live line: read as it is written, each line once, and only on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gbench.cli.shared.live_line import Progress
+from gbench.runfolder.folder import RunFolder, Step, StepWriter
+from gbench.settings.spec import RunSpec
+
+
+def step(number: int, warmup: bool = False) -> Step:
+    return Step(number, 1, 2, 0.05, 0.1 * (10 if warmup else 1), 0.0, 0.0, warmup, {"G_L1": 30.0 + number})
+
+
+def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec(batch_size=4, device_count=2))
+    progress = Progress(folder)
+    assert progress.text() is None
+    with StepWriter(folder, 0) as writer:
+        assert progress.text() is None
+        writer.append([step(1, warmup=True)])
+        assert progress.text() == "step 1/?  warming up  data wait 5%  G_L1 31"
+        folder.write("environment.json", {"planned_steps": 103})
+        writer.append([step(2), step(3)])
+        # two devices, 2 images each in 0.1 s; 1.2 s for 3 steps, 100 to go
+        assert progress.text() == "step 3/103  40 img/s  data wait 12%  G_L1 33  0:40 left"
+
+
+def test_the_throughput_carries_its_interval_once_there_are_steps_enough(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec())
+    with StepWriter(folder, 0) as writer:
+        writer.append(step(number) for number in range(1, 41))
+    assert "  20 img/s +-0.0%  " in (Progress(folder).text() or "")
+
+
+def test_steps_that_a_resumed_run_does_again_count_once(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec())
+    progress = Progress(folder)
+    with StepWriter(folder, 0) as writer:
+        writer.append([step(1), step(2), replace(step(3), step_s=10.0)])
+    assert "step 3/?" in (progress.text() or "")
+    with StepWriter(folder, 0, resumed_after=2) as writer:
+        writer.append([step(3)])
+    assert progress.text() == "step 3/?  20 img/s  data wait 50%  G_L1 33"
+
+
+def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec())
+    with StepWriter(folder, 0) as writer:
+        writer.append([step(1), step(2)])
+    path = folder.path / "steps-rank0.jsonl"
+    whole = path.read_bytes()
+    progress = Progress(folder)
+    for end in range(0, len(whole), 7):
+        path.write_bytes(whole[:end])
+        progress.text()
+    path.write_bytes(whole)
+    assert (progress.text() or "").startswith("step 2/?  20 img/s")
+
+
+WARNS = """
+import sys
+from pathlib import Path
+from gbench.cli.output import Terminal
+from gbench.runfolder import RunFolder
+terminal = Terminal(quiet=False)
+with terminal.running(RunFolder(Path(sys.argv[1]))):
+    terminal.line("(epoch: 1, iters: 4) [bold]")
+    terminal.line("warning: epoch 1, step 4: G_L1 is flat: [bold]")
+"""
+
+
+def test_a_warning_stays_on_a_terminal_above_the_live_line(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec())
+    screen, terminal = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", WARNS, str(folder.path)], stderr=terminal) as process:
+        os.close(terminal)
+        shown = read_all(screen)
+    assert process.returncode == 0
+    assert b"warning: epoch 1, step 4: G_L1 is flat: [bold]\r\n" in shown
+    assert b"(epoch: 1" not in shown
+
+
+def read_all(screen: int) -> bytes:
+    """All that comes until the other side is closed."""
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(screen, 4096)
+        except OSError:
+            return shown
+        if not chunk:
+            return shown
+        shown += chunk
+
+
+@pytest.mark.slow
+def test_control_codes_reach_a_terminal_and_nothing_else(small_launch: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gbench", "launch", "pix2pix_resnet_6blocks", "2", "1", "FP32", *small_launch]
+    command += ["--steps", "4", "--warmup", "1"]
+    plain = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert plain.returncode == 0, plain.stderr
+    assert "\x1b" not in plain.stdout + plain.stderr
+    assert plain.stderr.count("(epoch: 1") == 4
+
+    screen, terminal = pty.openpty()
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "COLUMNS": "120"}
+    )
+    os.close(terminal)
+    shown = read_all(screen)
+    assert process.wait() == 0
+    assert b"step 4/4  " in shown and b"img/s" in shown
+    assert b"(epoch: 1" not in shown

@@ -1,0 +1,75 @@
+"""Which records may be compared, and how those that may not are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drawn_records import drawn
+from gbench.compare.differences import configuration, require_comparable
+from gbench.errors import UsageError
+
+EXTRA = {"recipe": "performance", "dataset_sha256": "c0ffee", "batch_size_per_device": 16}
+SETTINGS = {"lr": 0.0002, "netG": "resnet_9blocks"}
+
+
+@pytest.mark.parametrize(
+    ("field", "changes", "said"),
+    [
+        ("model", {"model": "other"}, "model is pix2pix-resnet_9blocks in BASE, other in NEW"),
+        ("batch_size", {"batch_size": 64, "extra": {**EXTRA, "batch_size_per_device": 32}}, "batch_size is 32"),
+        ("batch_size_meaning", {"extra": {**EXTRA, "batch_size_per_device": 32}}, "32 a device beside 32 in NEW"),
+        ("batch_size_meaning", {"extra": {**EXTRA, "batch_size_per_device": None}}, "total in BASE, not said in NEW"),
+        ("precision", {"train_type": "TF32"}, "precision is FP32 in BASE, TF32 in NEW"),
+        ("dataset", {"dataset": "maps"}, "dataset is facades in BASE, maps in NEW"),
+        ("dataset_sha256", {"extra": {**EXTRA, "dataset_sha256": "decaf"}}, "dataset_sha256 is c0ffee in BASE, decaf"),
+        ("device", {"dev": "Other-80GB"}, "device is Drawn-80GB in BASE, Other-80GB in NEW"),
+        ("device_count", {"dev_num": 1, "batch_size": 32}, "device_count is 2 in BASE, 1 in NEW"),
+        ("image", {"soft_info": {"name": "drawn:2"}}, "image is drawn:1 in BASE, drawn:2 in NEW"),
+        ("recipe", {"extra": {**EXTRA, "recipe": "convergence"}}, "recipe is performance in BASE, convergence in NEW"),
+        ("hyper_params.lr", {"hyper_params": {"lr": 0.1, "netG": "resnet_9blocks"}}, "hyper_params.lr is 0.0002"),
+        (
+            "profile",
+            {"hyper_params": {**SETTINGS, "profile": "optimized", "speed": {"adam": "fused"}}},
+            "profile is reference in BASE, optimized: adam=fused in NEW",
+        ),
+        ("hyper_params.netG", {"hyper_params": {"lr": 0.0002}}, "resnet_9blocks in BASE, not said in NEW"),
+    ],
+)
+def test_each_deciding_field_is_refused_by_name_and_may_be_allowed(
+    field: str, changes: dict[str, Any], said: str
+) -> None:
+    profile = {"hyper_params": {**SETTINGS, "profile": "reference"}} if field == "profile" else {}
+    base, new = drawn(extra=EXTRA, **profile), drawn(**{"extra": EXTRA, **changes})
+    with pytest.raises(UsageError) as caught:
+        require_comparable([base], [new], ())
+    assert said in caught.value.what
+    assert f"--allow {field}" in caught.value.hint
+    (told,) = require_comparable([base], [new], (field,))
+    assert told.startswith(f"{field}: ")
+    assert (configuration(base) == configuration(new)) == (field == "image")
+    assert configuration(base, (field,)) == configuration(new, (field,))
+
+
+def test_runs_may_differ_in_seed_driver_tags_and_code() -> None:
+    base = drawn(extra={**EXTRA, "driver": "550"})
+    new = drawn(
+        hyper_params={"lr": 0.0002, "netG": "resnet_9blocks", "seed": 7},
+        extra={**EXTRA, "driver": "560"},
+        tags=["other"],
+        code_link="https://example.org/code@1",
+    )
+    assert require_comparable([base], [new], ()) == []
+
+
+def test_runs_of_one_side_must_agree_too() -> None:
+    with pytest.raises(UsageError, match=r"precision is FP32 \| TF32 in BASE, FP32 in NEW"):
+        require_comparable([drawn(), drawn(train_type="TF32")], [drawn()], ())
+
+
+def test_all_settings_may_be_allowed_at_once_and_unknown_fields_may_not() -> None:
+    base, new = drawn(), drawn(hyper_params={"lr": 1, "netG": "unet_256"})
+    assert len(require_comparable([base], [new], ("hyper_params",))) == 2
+    with pytest.raises(UsageError, match="--allow 'lr' is no field of these records"):
+        require_comparable([base], [new], ("lr",))

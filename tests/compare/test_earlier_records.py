@@ -1,0 +1,55 @@
+"""Earlier runs of a configuration, out of a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from drawn_records import record
+from gbench.cndb.database_config import embedded
+from gbench.cndb.record import Record
+from gbench.cndb.schema import prepared
+from gbench.cndb.store import submit
+from gbench.compare.earlier_records import earlier_runs
+
+
+def run(day: int, **changes: Any) -> Record:
+    extra = {"started_utc": f"2026-01-{day:02d}T00:00:00.000+00:00", **changes.pop("extra", {})}
+    return record(run_id=f"day {day}", extra=extra, **changes)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """Ten days of runs; day 3 by another precision, day 5 in another image, day 7 with another dataset."""
+    changes: dict[int, dict[str, Any]] = {
+        3: {"train_type": "TF32"},
+        5: {"soft_info": {"name": "other"}},
+        7: {"extra": {"dataset_sha256": "decaf"}},
+    }
+    config = embedded(tmp_path)
+    engine, _ = prepared(config)
+    submit(engine, [run(day, **changes.get(day, {})) for day in range(1, 11)], "save")
+    return engine
+
+
+def days(engine: Engine, like: Record, limit: int = 99, allowed: tuple[str, ...] = (), *besides: Record) -> list[str]:
+    found = earlier_runs(engine, like, allowed, [like, *besides], limit)
+    return [str(one.record.run_id).removeprefix("day ") for one in found]
+
+
+def test_they_are_those_of_the_configuration_that_ran_before_oldest_first(engine: Engine) -> None:
+    assert days(engine, run(9)) == ["1", "2", "4", "5", "6", "8"]
+    assert days(engine, run(9), 2) == ["6", "8"]
+    assert days(engine, run(20), 3) == ["8", "9", "10"]
+
+
+def test_allowed_fields_let_more_in_and_what_is_compared_is_left_out(engine: Engine) -> None:
+    assert days(engine, run(9), 99, ("precision", "dataset_sha256")) == ["1", "2", "3", "4", "5", "6", "7", "8"]
+    assert days(engine, run(9), 99, (), run(8), run(1)) == ["2", "4", "5", "6"]
+
+
+def test_a_record_without_run_or_time_is_told_by_what_it_says(engine: Engine) -> None:
+    assert days(engine, record()) == ["1", "2", "4", "5", "6", "8", "9", "10"]

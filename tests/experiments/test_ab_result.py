@@ -1,0 +1,58 @@
+"""What a session is said to have come to, in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gbench.compare.metrics import metric_named
+from gbench.experiments.ab import Found
+from gbench.experiments.block_ratio import Ratio, ratio_of
+from gbench.experiments.session import Asked
+
+NARROW, WIDE = Ratio(1.25, 1.24, 1.26, 5), Ratio(0.8, 0.7, 0.9143, 20)
+
+
+def found(ratio: Ratio | None, metric: str = "throughput", until_ci: float = 0.01) -> Found:
+    asked: dict[str, Any] = {"metric": metric, "until_ci": until_ci, "max_blocks": 20, "max_time_s": None}
+    return Found(metric_named(metric), Asked(**asked), ratio, medians={}, runs={}, units={}, causes=[])
+
+
+@pytest.mark.parametrize(
+    ("metric", "up", "down"),
+    [
+        ("throughput", "B is FASTER than A by 25%", "B is SLOWER than A by 20%"),
+        ("latency-p95", "B is WORSE, 25% higher than A", "B is BETTER, 20% lower than A"),
+        ("memory", "B is WORSE, 25% higher than A", "B is BETTER, 20% lower than A"),
+        ("energy", "B is WORSE, 25% higher than A", "B is BETTER, 20% lower than A"),
+    ],
+)
+def test_which_side_is_better_is_the_metrics_own(metric: str, up: str, down: str) -> None:
+    title = metric_named(metric).title
+    assert found(NARROW, metric).sentence == (
+        f"{up}: {title} B/A 1.2500 (95 % interval 1.2400 to 1.2600), 5 blocks of A B B A"
+    )
+    slower = found(WIDE, metric)
+    assert (slower.reached, slower.exit_code) == (False, 3)
+    assert slower.sentence == (
+        f"INCONCLUSIVE, +-14.3% where +-1% was asked for: {down}: {title} B/A 0.8000 (95 % interval 0.7000 to 0.9143), "
+        "20 blocks of A B B A"
+    )
+    assert (found(WIDE, metric, until_ci=0.15).reached, found(WIDE, metric, until_ci=0.15).exit_code) == (True, 0)
+
+
+@pytest.mark.parametrize("ratio", [Ratio(1.0, 0.99, 1.01, 9), Ratio(1.0, 1.0, 1.01, 9), Ratio(1.0, 0.99, 1.0, 9)])
+def test_an_interval_that_holds_1_tells_no_difference(ratio: Ratio) -> None:
+    assert not ratio.differs
+    assert found(ratio, until_ci=0.02).sentence.startswith("NO DIFFERENCE told apart from noise: throughput B/A 1.0000")
+
+
+def test_what_is_not_enough_says_what_is_missing() -> None:
+    assert found(None).sentence == "NOTHING KNOWN YET: no block of four runs is whole"
+    assert found(ratio_of([0.0])).sentence == (
+        "INCONCLUSIVE: throughput B/A 1.0000, of one block, which gives no interval"
+    )
+    three = found(ratio_of([0.0] * 3))
+    assert three.sentence.startswith("INCONCLUSIVE, 4 blocks at least are needed: NO DIFFERENCE")
+    assert [found(ratio).exit_code for ratio in (None, ratio_of([0.0]))] == [3, 3]

@@ -1,0 +1,81 @@
+"""Sessions of `gbench ab` on simulated machines whose true ratio is known: what its intervals are judged on, here and
+in benchmarks/ab.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import stdtrit
+
+from gbench.experiments.block_ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
+from gbench.experiments.session import ORDER
+from simulated import Floats, ar1
+
+RATIO = 1.02  # that is true of every session
+Drift = Callable[[Floats, np.random.Generator], Floats]  # level of the machine, a logarithm, at each run
+
+
+def no_drift(run: Floats, rng: np.random.Generator) -> Floats:
+    return 0 * run
+
+
+def line(run: Floats, rng: np.random.Generator) -> Floats:
+    """Half a per cent a run."""
+    return 0.005 * run
+
+
+def warming_up(run: Floats, rng: np.random.Generator) -> Floats:
+    """3 % in all, most of it in the first blocks."""
+    return 0.03 * np.exp(-run / 6)
+
+
+def cold_start(run: Floats, rng: np.random.Generator) -> Floats:
+    """10 % in all, as fast: its curve, of which a block cancels no more than the slope, is as much as a quiet machine's
+    runs vary."""
+    return 0.1 * np.exp(-run / 6)
+
+
+def wave(run: Floats, rng: np.random.Generator) -> Floats:
+    """2 % from peak to trough, 24 runs long, from anywhere."""
+    return 0.01 * np.sin(2 * np.pi * (run / 24 + rng.random()))
+
+
+def one_step(run: Floats, rng: np.random.Generator) -> Floats:
+    """2 % at one moment."""
+    return 0.02 * (run >= rng.integers(1, 40))
+
+
+def session(sd: float, phi: float, drift: Drift, until_ci: float, most_blocks: int, rng: np.random.Generator) -> Ratio:
+    """What a session ends with.
+
+    Args:
+        sd: share of 1 by which runs vary. phi: autocorrelation of a run and the next.
+    """
+    runs = most_blocks * len(ORDER)
+    logs = (ar1(1, runs, phi, sd, rng)[0] - 1) + drift(np.arange(runs, dtype=float), rng)
+    logs += np.where(np.array(ORDER * most_blocks) == "B", math.log(RATIO), 0.0)
+    blocks = block_logs(np.exp(logs))
+    found = ratio_of(blocks[:LEAST_BLOCKS])
+    for count in range(LEAST_BLOCKS + 1, most_blocks + 1):
+        if found.reached(until_ci):
+            break
+        found = ratio_of(blocks[:count])
+    return found
+
+
+def naive_session(sd: float, until_ci: float, most_blocks: int, rng: np.random.Generator) -> Ratio:
+    """Independent runs by what one would do without a thought: Student's 95 % from three blocks on."""
+    logs = math.log(RATIO) + sd * rng.standard_normal(most_blocks)  # of a block, which varies as a run does
+    for count in range(3, most_blocks + 1):
+        mean, error = float(logs[:count].mean()), float(logs[:count].std(ddof=1)) / math.sqrt(count)
+        half_width = float(stdtrit(count - 1, 0.975)) * error
+        if math.exp(half_width) - 1 <= until_ci:
+            break
+    return Ratio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), count)
+
+
+def covered(found: Ratio) -> bool:
+    assert found.low is not None and found.high is not None
+    return found.low <= RATIO <= found.high

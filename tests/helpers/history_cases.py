@@ -1,0 +1,123 @@
+"""What the history says of the records, on whichever database, and which it takes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from drawn_records import drawn, of_run
+from gbench.cli.shared.entries import print_entries
+from gbench.cndb.queries import Wanted, entries, find, records
+from gbench.cndb.store import submit
+from gbench.errors import RecordError
+from stores import Cases, count, sql, store
+
+
+class HistoryCases(Cases):
+    """The cases."""
+
+    def test_entries_say_what_the_record_says_newest_first(self, engine: Engine) -> None:
+        bare = drawn(perf_data=None, metric_data={"G_L1": 1.5})
+        submit(engine, [of_run("run-1"), bare], "save")
+        second, first = entries(engine, Wanted())
+        assert (first.id, first.model, first.batch_size, first.dev_num) == (1, "pix2pix-resnet_9blocks", 32, 2)
+        assert (first.device, first.precision, first.dist_type, first.dataset) == (
+            "Drawn-80GB",
+            "FP32",
+            "DDP",
+            "facades",
+        )
+        assert (first.throughput, first.low, first.high, first.unit) == (22.5, 22.25, 22.75, "img/s")
+        assert (first.steady, first.run_id, first.metrics) == (True, "run-1", {"G_GAN": 2.5, "G_L1": 18.25})
+        assert first.stored == find(engine, 1).created
+        assert (second.id, second.throughput, second.low, second.unit, second.steady) == (2, None, None, None, None)
+        assert (second.metrics, second.run_id) == ({"G_L1": 1.5}, None)
+
+    @pytest.mark.parametrize(
+        "perf",
+        [
+            {"throughput": "fast", "throughput_interval": {"low": "about 3", "high": None}, "steady_state": "unknown"},
+            {"throughput": {"mean": 3}, "throughput_interval": [1, 2], "steady_state": 3, "throughput_unit": 7},
+            {"throughput": [1], "throughput_interval": 5, "steady_state": {"x": 1}, "throughput_unit": None},
+            {"throughput": "N/A", "throughput_interval": {"low": "?", "high": [2]}, "steady_state": None},
+        ],
+    )
+    def test_figures_of_other_tools_do_not_break_the_history(self, engine: Engine, perf: dict[str, Any]) -> None:
+        store(engine, drawn(perf_data=perf), "save")
+        (entry,) = entries(engine, Wanted())
+        assert (entry.throughput, entry.low, entry.high, entry.steady) == (None, None, None, None)
+        assert find(engine, 1).record.perf_data == perf
+
+    def test_figures_have_all_their_digits(self, engine: Engine) -> None:
+        figures = [22, 1e300, 22.123456789012345, 1e-7]
+        submit(engine, [drawn(perf_data={"throughput": figure}) for figure in figures], "save")
+        assert [entry.throughput for entry in entries(engine, Wanted())] == figures[::-1]
+
+    def test_filters(self, engine: Engine) -> None:
+        submit(
+            engine,
+            [
+                drawn(),
+                drawn(model="resnet50", dev="other_100%-40gb"),
+                drawn(train_type="TF32", dev="DRAWN-40GB"),
+                drawn(train_type=None, dev="otherX100Y-40gb"),
+            ],
+            "save",
+        )
+
+        def ids(**wanted: Any) -> list[int]:
+            listed = [entry.id for entry in entries(engine, Wanted(**wanted))]
+            assert [number for number, _ in records(engine, Wanted(**wanted))] == listed
+            return listed
+
+        assert ids() == [4, 3, 2, 1]
+        assert ids(limit=2) == [4, 3]
+        assert ids(model="pix2pix-resnet_9blocks") == [4, 3, 1]
+        assert ids(model="pix2pix_resnet_9blocks") == [4, 3, 1]  # as it is launched
+        assert ids(model="resnet") == []
+        assert ids(device="drawn") == [3, 1]
+        assert ids(device="_100%-") == [2]  # no wildcards
+        assert ids(precision="TF32") == [3]
+        assert ids(model="pix2pix-resnet_9blocks", device="drawn", precision="FP32", limit=5) == [1]
+        middle = datetime(2026, 1, 15, 12, tzinfo=timezone(timedelta(hours=2)))
+        for number, day in enumerate((14, 15, 15, 16), 1):
+            hour = "09" if number == 2 else "11"  # 10:00 UTC is the middle
+            moment = f"2026-01-{day} {hour}:00:00.000000" + ("+00" if engine.dialect.name == "postgresql" else "")
+            sql(engine, f"UPDATE train_results SET create_at = '{moment}' WHERE id = {number}")
+        assert ids(since=middle) == [4, 3]
+        assert ids(since=middle + timedelta(hours=1)) == [4, 3]
+        assert ids(since=middle + timedelta(hours=1, seconds=1)) == [4]
+
+    @pytest.mark.parametrize("metrics", ['"text"', "[1]", "5", "null"])
+    def test_metrics_of_another_kind_are_listed(self, engine: Engine, metrics: str) -> None:
+        store(engine, drawn(), "save")
+        sql(engine, "UPDATE train_results SET metrics = :metrics", metrics=metrics)
+        found = entries(engine, Wanted())
+        print_entries(found)
+        assert [entry.id for entry in found] == [1]
+
+    def test_a_row_that_is_not_there(self, engine: Engine) -> None:
+        with pytest.raises(RecordError, match="there is no record 7"):
+            find(engine, 7)
+
+    def test_a_row_that_holds_no_record_says_which(self, engine: Engine) -> None:
+        store(engine, drawn(), "save")
+        sql(engine, "UPDATE train_results SET dev_num = 0")
+        with pytest.raises(RecordError, match="record 1: dev_num: "):
+            find(engine, 1)
+
+    @pytest.mark.parametrize("extra", ['"text"', "[1]", "5", "null"])
+    def test_an_extra_of_another_kind_is_told_not_tripped_over(self, engine: Engine, extra: str) -> None:
+        store(engine, drawn(), "save")
+        sql(engine, "UPDATE train_results SET extra = :extra", extra=extra)
+        assert entries(engine, Wanted())[0].run_id is None
+        if extra == "null":
+            assert find(engine, 1).record.extra is None
+        else:
+            with pytest.raises(RecordError, match="record 1: extra: "):
+                find(engine, 1)
+        store(engine, of_run("run-1"), "save")
+        assert count(engine, "train_results") == 2

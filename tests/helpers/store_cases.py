@@ -1,0 +1,135 @@
+"""What becomes of a record that is stored, on whichever database: by its store type, and by its run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from drawn_records import drawn, of_run
+from gbench.cndb.identity import md5_of
+from gbench.cndb.queries import find
+from gbench.cndb.record import Record
+from gbench.cndb.record_file import to_yaml
+from gbench.cndb.store import submit
+from stores import Cases, count, sql, store
+
+
+class StoreCases(Cases):
+    """The cases."""
+
+    def test_save_inserts_though_the_md5_is_there(self, engine: Engine) -> None:
+        first, second = drawn(), drawn(perf_data={"throughput": 23.5, "throughput_unit": "img/s"})
+        assert md5_of(first) == md5_of(second)
+        assert store(engine, first, "save") == (1, "inserted")
+        assert store(engine, second, "save") == (2, "inserted")
+        assert sql(engine, "SELECT count(DISTINCT md5), count(*) FROM train_results") == [(1, 2)]
+
+    def test_save_skips_a_row_equal_in_every_column(self, engine: Engine) -> None:
+        store(engine, drawn(), "save")
+        before = sql(engine, "SELECT * FROM train_results")
+        assert store(engine, drawn(), "save") == (1, "already there")
+        assert [stored.action for stored in submit(engine, [drawn(), drawn()], "save")] == ["already there"] * 2
+        assert sql(engine, "SELECT * FROM train_results") == before
+
+    def test_save_skips_an_equal_record_within_one_submission(self, engine: Engine) -> None:
+        actions = [stored.action for stored in submit(engine, [drawn(), drawn(dev_num=4), drawn()], "save")]
+        assert actions == ["inserted", "inserted", "already there"]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"perf_data": {"throughput": 22}},
+            {"metric_data": {"G_GAN": 2.5}},
+            {"tags": None},
+            {"extra": {"NV_Web": "N/A"}},
+            {"soft_info": {"name": "drawn:1", "torch": "2.8.0"}},
+            {"md5_val": "given"},
+            {"eval_type": None},
+        ],
+    )
+    def test_save_inserts_what_differs_in_anything(self, engine: Engine, changes: dict[str, Any]) -> None:
+        store(engine, drawn(), "save")
+        assert store(engine, drawn(**changes), "save") == (2, "inserted")
+        assert store(engine, drawn(**changes), "save") == (2, "already there")
+
+    def test_save_tells_one_from_one_point_zero_and_from_true(self, engine: Engine) -> None:
+        for number, value in enumerate((1, 1.0, True), 1):
+            assert store(engine, drawn(perf_data={"x": value}), "save") == (number, "inserted")
+
+    def test_save_skips_an_equal_record_of_another_tool_with_a_run_number_of_its_own(self, engine: Engine) -> None:
+        record = drawn(extra={"run_id": 17})
+        assert store(engine, record, "save") == (1, "inserted")
+        assert store(engine, record, "save") == (1, "already there")
+
+    def test_update_overwrites_the_first_row_of_the_md5(self, engine: Engine) -> None:
+        for figure in (1.5, 2.5):
+            store(engine, drawn(perf_data={"throughput": figure}), "save")
+        created = sql(engine, "SELECT id, create_at FROM train_results ORDER BY id")
+        assert store(engine, drawn(perf_data={"throughput": 3.5}), "update") == (1, "updated")
+        assert [find(engine, row).record.perf_data for row in (1, 2)] == [{"throughput": 3.5}, {"throughput": 2.5}]
+        assert sql(engine, "SELECT id, create_at FROM train_results ORDER BY id") == created
+        found = find(engine, 1)
+        assert found.created is not None and found.updated is not None and found.updated > found.created
+
+    def test_update_inserts_where_the_md5_is_not_there(self, engine: Engine) -> None:
+        store(engine, drawn(), "save")
+        assert store(engine, drawn(dataset="maps"), "update") == (2, "inserted")
+
+    def test_update_leaves_nothing_of_what_it_overwrites(self, engine: Engine) -> None:
+        given = {"md5_val": "460.73.01"}  # as the original does: one md5 for unlike records
+        store(engine, drawn(**given), "save")
+        other = drawn(
+            **given, model="pix2pix", perf_data=None, tags=None, extra=None, soft_info=None, hyper_params=None
+        )
+        assert store(engine, other, "update") == (1, "updated")
+        assert to_yaml(find(engine, 1).record) == to_yaml(other)
+
+    @pytest.mark.parametrize("store_type", ["skip", "ignore", ""])
+    def test_any_other_type_leaves_out_what_has_its_md5_there(self, engine: Engine, store_type: str) -> None:
+        assert store(engine, drawn(), store_type) == (1, "inserted")
+        assert store(engine, drawn(perf_data={"throughput": 1.5}), store_type) == (1, "already there")
+        assert store(engine, drawn(dev_num=4), store_type) == (2, "inserted")
+        assert find(engine, 1).record == drawn()
+
+    def test_a_given_md5_is_the_rows_md5(self, engine: Engine) -> None:
+        store(engine, drawn(md5_val="460.73.01"), "save")
+        assert sql(engine, "SELECT md5 FROM train_results") == [("460.73.01",)]
+        assert store(engine, drawn(md5_val="460.73.01", model="another"), "skip") == (1, "already there")
+
+    @pytest.mark.parametrize("store_type", ["save", "skip"])
+    def test_a_run_is_stored_once(self, engine: Engine, store_type: str) -> None:
+        assert store(engine, of_run("run-1"), store_type) == (1, "inserted")
+        again = of_run("run-1", perf_data={"throughput": 1.5}, dev_num=4)
+        assert store(engine, again, store_type) == (1, "already there")
+        assert find(engine, 1).record == of_run("run-1")
+
+    def test_save_keeps_every_run_of_one_configuration(self, engine: Engine) -> None:
+        stored = submit(engine, [of_run(f"run-{number % 3}") for number in range(6)], "save")
+        assert [one.id for one in stored] == [1, 2, 3, 1, 2, 3]
+
+    def test_update_overwrites_the_runs_own_row(self, engine: Engine) -> None:
+        submit(engine, [of_run("run-1"), of_run("run-2")], "save")
+        assert store(engine, of_run("run-2", tags=["mended"]), "update") == (2, "updated")
+        assert find(engine, 1).record == of_run("run-1")
+        assert find(engine, 2).record.tags == ["mended"]
+
+    def test_a_submission_that_breaks_stores_none_of_its_batch(self, engine: Engine) -> None:
+        class Broken(Exception):
+            pass
+
+        def breaking() -> Iterator[Record]:
+            yield of_run("run-1")
+            raise Broken
+
+        with pytest.raises(Broken):
+            submit(engine, breaking(), "save")
+        assert count(engine, "train_results") == 0
+
+    def test_more_records_than_a_transaction_takes(self, engine: Engine) -> None:
+        batch = [drawn(dev_num=number % 600 + 1) for number in range(1200)]
+        actions = [stored.action for stored in submit(engine, batch, "save")]
+        assert actions == ["inserted"] * 600 + ["already there"] * 600
+        assert count(engine, "train_results") == 600

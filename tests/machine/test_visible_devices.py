@@ -1,0 +1,99 @@
+"""CUDA_VISIBLE_DEVICES of a local run: the cards that are checked are the cards that run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from fake_nvml import process
+from gbench.errors import InfrastructureError, UsageError
+from gbench.machine.gpus import Gpu, Gpus, find_gpus, require_devices, visible
+from gbench.preflight.rule import Check
+from gbench.runners.plan import Places, script_environment
+from gbench.settings.resolve import Request, resolve
+from gbench.settings.spec import RunSpec
+
+CheckOne = Callable[..., Check]
+Nvml = Callable[..., ModuleType]
+UUIDS = ("GPU-aa11", "GPU-aa22", "GPU-bb33", "GPU-cc44")
+HOST = Gpus(tuple(Gpu(index, "NVIDIA H100", uuid, (9, 0)) for index, uuid in enumerate(UUIDS)), "570")
+
+
+@pytest.mark.parametrize(
+    ("variable", "shown"),
+    [
+        (None, [0, 1, 2, 3]),
+        ("1", [1]),
+        ("2,0", [2, 0]),
+        (" 3 , 1", [3, 1]),
+        ("0,2,-1,1", [0, 2]),  # the first that names none ends the list
+        ("1,7,0", [1]),
+        ("GPU-bb33,GPU-aa11", [2, 0]),
+        ("GPU-c", [3]),
+        ("GPU-aa", []),  # names two
+        ("1,1", []),
+        ("", []),
+        ("-1", []),
+        ("MIG-aa11", []),
+    ],
+)
+def test_the_run_sees_what_cuda_shows_it(variable: str | None, shown: list[int]) -> None:
+    gpus = visible(HOST, variable)
+    assert [gpu.index for gpu in gpus.devices] == shown
+    assert sorted(gpu.index for gpu in (*gpus.devices, *gpus.hidden)) == [0, 1, 2, 3]
+    assert (gpus.missing is None) == bool(shown)
+    assert gpus.driver == "570"
+
+
+def test_a_host_without_gpus_says_so_whatever_the_variable_is() -> None:
+    none = Gpus(missing="NVML: Driver Not Loaded")
+    assert visible(none, "0") == none
+
+
+def local(make_spec: Callable[..., RunSpec], variable: str, device_count: int = 1, precision: str = "FP32") -> RunSpec:
+    changes = {"device": "cuda", "device_count": device_count, "precision": precision}
+    return make_spec().model_copy(update={**changes, "cuda_visible_devices": variable})
+
+
+def test_what_the_run_needs_is_asked_of_the_cards_it_sees(make_spec: Callable[..., RunSpec], nvml: Nvml) -> None:
+    nvml({"CudaComputeCapability": (7, 0)}, {})
+    require_devices(local(make_spec, "1", precision="TF32"), find_gpus())
+    with pytest.raises(UsageError, match=r"GPU 0 \("):
+        require_devices(local(make_spec, "0", precision="TF32"), find_gpus())
+    with pytest.raises(UsageError, match="DEVICE_COUNT 2: this host has 1, and CUDA_VISIBLE_DEVICES hides 1 more"):
+        require_devices(local(make_spec, "1", device_count=2), find_gpus())
+    with pytest.raises(InfrastructureError, match=r"CUDA_VISIBLE_DEVICES='' shows none of this host's 2.*; unset"):
+        require_devices(local(make_spec, ""), find_gpus())
+
+
+def test_the_cards_that_run_are_checked_and_the_hidden_ones_only_share_the_host(
+    check_one: CheckOne, nvml: Nvml
+) -> None:
+    nvml({"ComputeRunningProcesses": [process(7, 1)]}, {"PersistenceMode": 0}, {})
+    assert check_one("gpu-persistence", device_count=1, cuda_visible_devices="2,1").found == "GPU 2: on"
+    assert check_one("gpu-persistence", cuda_visible_devices="2,1").found == "GPU 2: on; GPU 1: off"
+    check = check_one("gpu-processes", cuda_visible_devices="2,1")
+    assert check.severity == "warning"
+    assert check.found == "GPU 1-2: no process; GPU 0: pid 7 (/usr/bin/job7, 1.0 GiB)"
+    assert check_one("gpu-processes", cuda_visible_devices="0").severity == "error"
+    assert "; CUDA_VISIBLE_DEVICES hides 0-1; driver" in check_one("gpu", cuda_visible_devices="2").found
+    hidden = check_one("gpu", cuda_visible_devices="")
+    assert hidden.severity == "error" and "CUDA_VISIBLE_DEVICES" in hidden.mend
+
+
+@pytest.mark.parametrize(
+    ("device", "runner", "kept"),
+    [("cuda", "local", "3,1"), ("cuda", "docker", None), ("cpu", "local", None)],
+)
+def test_the_variable_is_kept_where_it_decides_and_reaches_the_run(device: str, runner: str, kept: str | None) -> None:
+    request = Request("pix2pix_resnet_9blocks", 4, 2, "FP32", device=device, runner=runner)
+    resolved = resolve(request, {"CUDA_VISIBLE_DEVICES": "3,1"})
+    assert resolved.spec.cuda_visible_devices == kept
+    assert resolved.origins.get("cuda_visible_devices") == (kept and "variable CUDA_VISIBLE_DEVICES")
+    variables = script_environment(
+        resolved.spec, Places("/run", "/data", "/configs", "/run.sh", "python", "/cache"), cores=8
+    )
+    assert variables.get("CUDA_VISIBLE_DEVICES") == kept
+    assert variables.get("CUDA_DEVICE_ORDER") == ("PCI_BUS_ID" if device == "cuda" else None)

@@ -1,0 +1,210 @@
+"""Work counted from the graph, bounds measured on the device, and the verdict between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gbench.measure.bounds import Limits, limits
+from gbench.measure.clock import StepClock
+from gbench.measure.datasheet import CARDS, data_sheet
+from gbench.measure.op_count import count_work
+from gbench.measure.peak import ConvShape, measure_peak, median_call_s
+from gbench.pix2pix.step.count_ops import main_convolution, work_per_image
+from gbench.settings.spec import RunSpec
+from lagging import LaggingDevice
+
+MakeSpec = Callable[..., RunSpec]
+FULL_SIZE = ("network.ngf=64", "network.ndf=64", "data.load_size=286", "data.crop_size=256")
+
+
+def test_a_training_step_of_resnet_9blocks_at_256_pixels_is_346_8_gflop(make_spec: MakeSpec) -> None:
+    assert work_per_image(make_spec(settings=FULL_SIZE)).flop == pytest.approx(346.8e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(("batch_size", "device_count", "gigabytes"), [(1, 1, 4.889), (32, 1, 3.377), (32, 8, 3.718)])
+def test_the_images_of_a_devices_batch_share_what_the_weights_cost(
+    make_spec: MakeSpec, batch_size: int, device_count: int, gigabytes: float
+) -> None:
+    work = work_per_image(make_spec(settings=FULL_SIZE, batch_size=batch_size, device_count=device_count))
+    assert work.flop == 346_827_522_048
+    assert work.bytes == pytest.approx(gigabytes * 1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["AMP", "BF16"])
+def test_bytes_are_not_guessed_under_autocast(make_spec: MakeSpec, precision: str) -> None:
+    work = work_per_image(make_spec(precision=precision))
+    assert work.bytes is None
+    assert work.flop == work_per_image(make_spec()).flop
+
+
+def test_its_generator_forward_is_99_1_gflop() -> None:
+    from gbench.pix2pix import build_generator
+
+    with torch.device("meta"):
+        generator, image = build_generator("resnet_9blocks"), torch.empty(1, 3, 256, 256)
+    assert count_work(lambda: generator(image)).flop == pytest.approx(99.1e9, rel=1e-3)
+
+
+def test_operations_and_bytes_of_a_product_are_those_of_the_book() -> None:
+    a, b = torch.empty(8, 16, device="meta"), torch.empty(16, 4, device="meta")
+    work = count_work(lambda: a @ b)
+    assert work.flop == 2 * 8 * 16 * 4
+    assert work.bytes == 4 * (8 * 16 + 16 * 4 + 8 * 4)
+
+
+def test_a_view_moves_nothing() -> None:
+    a = torch.empty(8, 16, device="meta")
+    assert count_work(lambda: a.t().reshape(4, 4, 8).unsqueeze(0)).bytes <= 2 * 4 * 8 * 16  # reshape may copy once
+    assert count_work(lambda: a.t().unsqueeze(0)).bytes == 0
+
+
+def test_the_flop_of_the_convolution_are_those_that_torch_counts() -> None:
+    shape = ConvShape(batch=2, channels=8, side=16)
+    x, w = torch.empty(2, 8, 16, 16, device="meta"), torch.empty(8, 8, 3, 3, device="meta")
+    assert count_work(lambda: F.conv2d(x, w, padding=1)).flop == shape.flop
+
+
+def test_the_convolution_measured_is_the_residual_blocks(make_spec: MakeSpec) -> None:
+    assert main_convolution(make_spec(settings=FULL_SIZE, batch_size=2)) == ConvShape(2, 256, 64)
+
+
+def test_peaks_are_measured_without_touching_the_runs_random_numbers() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    peak = measure_peak(torch.device("cpu"), torch.float32, ConvShape(1, 16, 16), seconds=0.03)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert min(peak.conv_tflop_s, peak.gemm_tflop_s, peak.copy_gb_s) > 0
+    assert peak.tflop_s == max(peak.conv_tflop_s, peak.gemm_tflop_s)
+
+
+def test_a_short_kernel_is_measured_without_what_starting_an_idle_device_takes() -> None:
+    """A kernel of 50 us on a device that takes 20 us to wake up once it has been waited for."""
+
+    class SlowToWake(LaggingDevice):
+        def work(self, seconds: float) -> None:
+            super().work(seconds + (20e-6 if self.free_s <= self.host_s else 0.0))
+
+    device = SlowToWake()
+    clock = StepClock(device, device.now)
+    assert median_call_s(clock, lambda: device.work(50e-6), seconds=0.1) == pytest.approx(50e-6, rel=0.01)
+
+
+def test_a_long_kernel_is_measured_alone() -> None:
+    device = LaggingDevice()
+    clock = StepClock(device, device.now)
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        device.work(1.0)
+
+    assert median_call_s(clock, call, seconds=0.5) == pytest.approx(1.0)
+    assert calls == 2 + 3  # two that do not count, and the least that do
+
+
+def environment(gpu: bool = True, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "device": "A100-SXM4-40GB",
+        "precision": {"ran": "TF32"},
+        "hardware": {"gpus": []} if gpu else {},
+        "work_per_image": {"flop": 300 * 10**9, "bytes": 5 * 10**9},
+        "peak": {"gemm_tflop_s": 120.0, "conv_tflop_s": 90.0, "copy_gb_s": 1300.0},
+    }
+    return {**values, **changes}
+
+
+def of(data_share: float = 0.0, ahead_share: float = 0.5, images_s: float = 200.0, **changes: Any) -> Limits:
+    found = limits(environment(**changes), images_s, data_share, ahead_share)
+    assert found is not None
+    return found
+
+
+def test_shares_are_held_against_the_measured_and_the_promised() -> None:
+    found = of()
+    assert found.tflop_s == pytest.approx(60.0)
+    assert found.gb_s == pytest.approx(1000.0)
+    assert found.measured_flop_share == pytest.approx(0.5)
+    assert found.data_sheet_flop_share == pytest.approx(60 / 156)
+    assert found.measured_copy_share == pytest.approx(1000 / 1300)
+    assert found.data_sheet is not None and "A100" in found.data_sheet
+
+
+def test_an_unknown_card_is_unknown_and_no_guess() -> None:
+    found = of(device="Card X")
+    assert found.data_sheet is found.data_sheet_flop_share is found.data_sheet_copy_share is None
+    assert found.measured_flop_share == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [
+        ({"data_share": 0.23}, "input-bound: 23% of the time is data wait"),
+        ({"ahead_share": 0.01}, "launch-bound"),
+        ({"ahead_share": 0.01, "gpu": False}, "memory-bound: 77%"),
+        ({}, "memory-bound: 77%"),
+        ({"peak": {"gemm_tflop_s": 66.0, "conv_tflop_s": 60.0, "copy_gb_s": 1300.0}}, "compute-bound: 91%"),
+        ({"peak": None}, "unknown"),
+        ({"images_s": 10.0}, "neither compute- nor memory-bound: 2% of the operations and 4% of the bytes"),
+        (
+            {"peak": {"gemm_tflop_s": 150.0, "conv_tflop_s": 90.0, "copy_gb_s": 2500.0}},
+            "neither compute- nor memory-bound alone: 40% of the operations and 40% of the bytes",
+        ),
+    ],
+)
+def test_the_verdict_is_in_words(figures: dict[str, Any], verdict: str) -> None:
+    assert of(**figures).verdict.startswith(verdict)
+
+
+def test_that_the_time_goes_elsewhere_is_said_only_where_most_of_it_does() -> None:
+    slow, mixed = of(images_s=10.0), of(peak={"gemm_tflop_s": 150.0, "conv_tflop_s": 90.0, "copy_gb_s": 2500.0})
+    assert slow.verdict.endswith("; most of the time goes elsewhere: the overhead of small operations, other processes")
+    assert "elsewhere" not in mixed.verdict
+
+
+AMP = {"precision": {"ran": "AMP"}, "work_per_image": {"flop": 300 * 10**9, "bytes": None}}
+
+
+def test_an_amp_run_in_which_the_scaler_waits_for_the_gpu_is_not_launch_bound() -> None:
+    """GradScaler reads whether a gradient overflowed after G's backward pass: only Adam is handed over after that."""
+    assert of(ahead_share=0.01, **AMP).verdict.startswith("compute-bound: 50%")
+    busy = of(ahead_share=0.01, images_s=100.0, **AMP)
+    assert busy.verdict == "not compute-bound: 25% of the operations a second measured here; bytes were not counted"
+    assert busy.gb_s is busy.measured_copy_share is busy.data_sheet_copy_share is None
+
+
+def test_a_run_that_did_not_count_its_work_has_no_limits() -> None:
+    assert limits(environment(work_per_image=None), 1.0, 0.0, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AMD EPYC",
+        "A100",
+        "A100-SXM4-40GB MIG 1g.5gb",
+        "H100 80GB HBM3 MIG 3g.40gb",
+        "H100 NVL",
+        "H200 NVL",
+        "GH200 480GB",
+        "V100S-PCIE-32GB",
+        "V100-SXM2-32GB-LS",
+    ],
+)
+def test_a_card_that_is_only_like_a_known_one_has_no_data_sheet(name: str) -> None:
+    assert data_sheet(name) is None
+
+
+def test_data_sheets_are_found_by_the_names_that_torch_gives() -> None:
+    assert data_sheet("V100-PCIE-32GB") is not None
+    assert data_sheet("H100 80GB HBM3") is not None
+    assert data_sheet("H200") is not None
+    for _, sheet in CARDS:
+        assert (
+            sheet.source and min(sheet.tflop_s.values()) == sheet.tflop_s["FP32"] and max(sheet.tflop_s.values()) < 1e3
+        )

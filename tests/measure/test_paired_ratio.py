@@ -1,0 +1,32 @@
+"""How much faster one kind of block is than another, from rounds in which they took turns."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gbench.measure.paired_ratio import ratio_of
+
+
+def test_rounds_that_agree_give_their_ratio_and_an_interval_of_no_width() -> None:
+    found = ratio_of([(1.2, 1.0), (2.4, 2.0), (0.6, 0.5)])
+    assert (found.ratio, found.low, found.high, found.rounds) == pytest.approx((1.2, 1.2, 1.2, 3))
+
+
+def test_the_ratio_is_a_geometric_mean_and_its_interval_students() -> None:
+    found = ratio_of([(1.0, 2.0), (2.0, 1.0), (4.0, 1.0)])  # logarithms in base 2: -1, 1, 2
+    half = 4.302653 * np.std([-1, 1, 2], ddof=1) / math.sqrt(3)  # 97.5 % point of Student's t with 2 degrees of freedom
+    assert found.ratio == pytest.approx(2 ** (2 / 3))
+    assert (found.low, found.high) == pytest.approx((2 ** (2 / 3 - half), 2 ** (2 / 3 + half)), rel=1e-3)
+
+
+def test_the_interval_covers_the_true_ratio_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(1)
+    covered = 0
+    for _ in range(1000):
+        noise = np.exp(draws.normal(0, 0.05, (2, 6)))
+        found = ratio_of(list(zip(1.1 * noise[0], noise[1], strict=True)))
+        covered += found.low < 1.1 < found.high
+    assert 930 <= covered <= 968

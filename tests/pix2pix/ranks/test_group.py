@@ -1,0 +1,100 @@
+"""How the processes of a run talk to each other, as far as it can be told without a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.testing._internal.distributed import fake_pg  # registers the backend `fake`, which moves nothing
+
+from gbench.errors import RunFailed
+from gbench.pix2pix.ranks.group import BACKENDS, Ranks, joined, runs_on
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A host of two V100s, of which this process is to take the second; what it does with NCCL is noted in `nccl`."""
+    host: dict[str, Any] = {"capability": (7, 0), "code": ["sm_70", "sm_80", "sm_90", "compute_90"], "nccl": []}
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    cuda = {
+        "device_count": lambda: 2,
+        "set_device": lambda device: host.setdefault("taken", device),
+        "get_device_capability": lambda device: host["capability"],
+        "get_device_name": lambda device: "Tesla V100-SXM2-16GB",
+        "get_arch_list": lambda: host["code"],
+    }
+    for name, function in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    monkeypatch.setattr("gbench.pix2pix.ranks.group.die_with_parent", lambda: None)
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, device_id, **__: host["nccl"].append(str(device_id)))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: host["nccl"].append("destroyed"))
+    return host
+
+
+def test_ranks_on_gpus_leave_nccl_together_at_a_good_end(gpus: dict[str, Any]) -> None:
+    with joined("cuda", 2) as ranks:
+        assert (ranks.device, gpus["taken"]) == (torch.device("cuda", 1),) * 2
+    assert gpus["nccl"] == ["cuda:1", "destroyed"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("out of memory"), SystemExit(143)])
+def test_a_rank_that_fails_alone_does_not_wait_in_nccl_for_the_others(
+    gpus: dict[str, Any], failure: BaseException
+) -> None:
+    with pytest.raises(type(failure)), joined("cuda", 2):
+        raise failure
+    assert gpus["nccl"] == ["cuda:1"]
+
+
+def test_objects_are_gathered_without_the_gpus_which_must_be_idle_meanwhile() -> None:
+    """`fake` stands in for NCCL, which does not start without a GPU; no object comes back by way of it."""
+    backends = BACKENDS["cuda"].replace("nccl", "fake")
+    assert "cuda:fake" in backends
+    dist.init_process_group(backends, store=fake_pg.FakeStore(), rank=0, world_size=1)
+    try:
+        assert Ranks(0, 1, torch.device("cuda", 0)).gather({"pid": 4711}) == [{"pid": 4711}]
+    finally:
+        dist.destroy_process_group()
+
+
+def test_a_gpu_that_this_torch_has_no_code_for_is_told_before_its_first_kernel(gpus: dict[str, Any]) -> None:
+    gpus["code"] = ["sm_75", "sm_80", "sm_86", "sm_90", "compute_120"]  # torch's own builds for CUDA 13
+    said = r"no code for Tesla V100-SXM2-16GB, of compute capability 7\.0: .*sm_75"
+    with pytest.raises(RunFailed, match=said), joined("cuda", 2):
+        pytest.fail("joined")
+    assert gpus["nccl"] == []
+
+
+def test_what_cuda_says_where_it_does_not_start_is_one_sentence(
+    gpus: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(device: torch.device) -> None:
+        raise RuntimeError("Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized\nmore")
+
+    monkeypatch.setattr(torch.cuda, "set_device", fail)
+    with pytest.raises(RunFailed) as failed, joined("cuda", 2):
+        pytest.fail("joined")
+    assert str(failed.value) == (
+        "--device cuda: CUDA does not start on GPU 1 (Unexpected error from cudaGetDeviceCount(). Error 802: system "
+        "not yet initialized); look at `nvidia-smi` and `gbench check`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("capability", "code", "runs"),
+    [
+        ((8, 0), "sm_80", True),
+        ((8, 9), "sm_86", True),
+        ((8, 0), "sm_86", False),
+        ((9, 0), "sm_80", False),
+        ((9, 0), "sm_90a", True),
+        ((12, 0), "compute_90", True),
+        ((7, 0), "compute_90", False),
+        ((10, 3), "sm_100", True),
+    ],
+)
+def test_which_code_runs_where(capability: tuple[int, int], code: str, runs: bool) -> None:
+    assert runs_on(capability, code) is runs

@@ -1,0 +1,122 @@
+"""One rank's training loop in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.trainer import Trainer
+from gbench.runfolder.folder import RunFolder
+from gbench.settings.spec import RunSpec
+
+MakeSpec = Callable[..., RunSpec]
+
+
+def test_checkpoints_and_log_lines_are_no_data_wait(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
+    """Every log line takes 0.1 s more than it does, saving after every epoch of 4 steps 0.3 s."""
+
+    class Slow(Trainer):
+        def line(self, images: int) -> str:
+            time.sleep(0.1)
+            return super().line(images)
+
+        def save(self) -> None:
+            super().save()
+            time.sleep(0.3)
+
+    spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
+    folder = RunFolder.create(spec)
+    Slow(spec, folder, facades, ranks).run()
+    steps = list(folder.steps(0))
+    assert steps[0].between_s == 0.0
+    for step in steps[1:]:
+        assert step.between_s > (0.4 if step.step in (5, 9) else 0.1)
+        assert step.step_s > step.between_s + step.data_s
+    ends = [step.end_s for step in steps]
+    assert sum(step.step_s for step in steps[1:]) == pytest.approx(ends[-1] - ends[0])  # one chain all the same
+
+
+def test_after_one_step_a_run_that_dies_has_left_its_work_and_its_memory(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks
+) -> None:
+    class Dies(Trainer):
+        def save(self) -> None:
+            raise KeyboardInterrupt
+
+    spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
+    folder = RunFolder.create(spec)
+    with pytest.raises(KeyboardInterrupt):
+        Dies(spec, folder, facades, ranks).run()
+    environment = folder.read("environment.json")
+    assert environment is not None and "ended" not in environment
+    assert environment["work_per_image"]["flop"] > 0
+    assert environment["memory"][0]["host_rss_bytes"] > 1 << 20
+
+
+def test_whatever_ends_a_run_the_steps_that_it_has_done_are_written_down(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks
+) -> None:
+    class Dies(Trainer):
+        def line(self, images: int) -> str:
+            if self.step == 7:
+                raise KeyboardInterrupt
+            return super().line(images)
+
+    spec = make_spec(steps=12)
+    folder = RunFolder.create(spec)
+    with pytest.raises(KeyboardInterrupt):
+        Dies(spec, folder, facades, ranks).run()
+    assert [step.step for step in folder.steps(0)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_run_that_died_after_its_last_checkpoint_comes_to_its_end_when_resumed(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks
+) -> None:
+    class Dies(Trainer):
+        def save(self) -> None:
+            super().save()
+            if self.step == 12:
+                raise KeyboardInterrupt
+
+    spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
+    folder = RunFolder.create(spec)
+    with pytest.raises(KeyboardInterrupt):
+        Dies(spec, folder, facades, ranks).run()
+    before = [step.end_s for step in folder.steps(0)]
+    resumed = Trainer(spec, folder, facades, ranks)
+    weights = {name: value.clone() for name, value in resumed.model.generator.state_dict().items()}
+    resumed.run()
+    assert [step.end_s for step in folder.steps(0)] == before  # nothing is done twice
+    assert all(value.equal(weights[name]) for name, value in resumed.model.generator.state_dict().items())
+    environment = folder.read("environment.json")
+    assert environment is not None and environment["ended"] == {"steps": 12, "because": "all steps are done"}
+    assert environment["precision_at_end"]["ran"] == "FP32"
+
+
+def test_counting_the_work_leaves_the_runs_random_numbers_as_they_are(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks
+) -> None:
+    spec = make_spec()
+    Trainer(spec, RunFolder.create(spec), facades, ranks)
+    assert torch.initial_seed() == (spec.seed + 1) << 16
+
+
+@pytest.mark.parametrize("source", ["cached", "resident"])
+def test_the_losses_do_not_depend_on_where_the_pictures_come_from(
+    make_spec: MakeSpec, facades: Path, tmp_path: Path, ranks: Ranks, source: str
+) -> None:
+    (tmp_path / "cache").mkdir()
+    runs = []
+    for each in ("real", source):
+        spec = make_spec(steps=6, data_source=each, deterministic=True)
+        runs.append(RunFolder.create(spec))
+        Trainer(spec, runs[-1], facades, ranks).run()
+    plain, fast = ([step.losses for step in run.steps(0)] for run in runs)
+    assert plain == fast and len(plain) == 6
+    environment = runs[1].read("environment.json")
+    assert environment is not None and environment["data"]["source"] == source

@@ -1,0 +1,48 @@
+"""The run's log: kept in two places, shown without failure reports, never a second error on a full disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gbench.errors import InfrastructureError
+from gbench.runfolder.log import RunLog
+
+FAILURE = [
+    "(epoch: 1, iters: 4, time: 0.1, data: 0.0) G_GAN: 1.000",
+    "gbench: error: said by the worker",
+    "W1122 20:33:00.123000 99 torch/distributed/elastic.py:900] Sending process 1 closing signal",
+    "[rank0]: Traceback (most recent call last):",
+    '[rank0]:   File "x.py", line 1, in <module>',
+    "[rank0]: torch.AcceleratorError: CUDA error: out of luck",
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ",
+]
+
+
+def test_the_log_keeps_everything_and_the_terminal_no_failure_report(tmp_path: Path) -> None:
+    shown: list[str] = []
+    paths = [tmp_path / "a" / "log.txt", tmp_path / "b" / "run.log"]
+    with RunLog(paths, shown.append) as log:
+        for line in FAILURE:
+            log.line(line)
+    assert [path.read_text().splitlines() for path in paths] == [FAILURE, FAILURE]
+    assert shown == FAILURE[:1]
+    assert log.reason == "said by the worker"
+
+
+def test_the_reason_is_found_in_a_traceback(tmp_path: Path) -> None:
+    with RunLog([tmp_path / "log.txt"], print) as log:
+        for line in FAILURE[2:]:
+            log.line(line)
+    assert log.reason == "torch.AcceleratorError: CUDA error: out of luck"
+
+
+def test_a_full_disk_is_said_once() -> None:
+    shown: list[str] = []
+    with pytest.raises(InfrastructureError, match="No space left"), RunLog([Path("/dev/full")], shown.append) as log:
+        try:
+            log.line("one")
+        finally:
+            log.line("what comes while the run is being ended")
+    assert shown == []

@@ -1,0 +1,137 @@
+"""What scripts/nightly.sh says of nights that come to no verdict; whole nights are in tests/system/test_nightly.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+NIGHTLY = Path(__file__).resolve().parents[2] / "scripts" / "nightly.sh"
+LINE = (
+    "network:mine, batch size:1, device count:1, dpf mode:DP, precision:FP32, throughput:10 img/s, device:Card X, "
+    "dataset:facades"
+)
+MEASURED = f'echo "{LINE}" >> "$BENCHMARK_LOG"'
+NIGHT = "cd ../.. && "  # from the run folder, where a run script begins, to the night's
+
+
+class Nights:
+    """Nights in a folder of their own, each of a run that a line of shell makes."""
+
+    def __init__(self, base: Path, facades: Path) -> None:
+        self.base, self.page = base, base / "page.md"
+        self._arguments = ["pix2pix_resnet_9blocks", "1", "1", "FP32", "--device", "cpu", "--runner", "local"]
+        self._arguments += ["--datasets-dir", str(facades), "--run-model-file", str(base / "mine.sh")]
+
+    def start(self, run: str, **variables: str) -> subprocess.Popen[str]:
+        (self.base / "mine.sh").write_text(run + "\n")
+        path = f"{self.base / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environ = {**os.environ, "PATH": path, "NIGHTLY_RUNS": "1", "GITHUB_STEP_SUMMARY": str(self.page), **variables}
+        return subprocess.Popen(
+            ["bash", str(NIGHTLY), *self._arguments],
+            cwd=self.base,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, run: str, **variables: str) -> tuple[int, str]:
+        """Exit code, and what it says last."""
+        process = self.start(run, **variables)
+        _, err = process.communicate(timeout=120)
+        return process.returncode, err.splitlines()[-1]
+
+    @property
+    def folder(self) -> Path:
+        """Of the only night."""
+        (found,) = (self.base / "nightly").iterdir()
+        return found
+
+    def error(self) -> tuple[str | None, str]:
+        """The one case of the JUnit file, and its error."""
+        suite = ET.parse(self.folder / "junit.xml").getroot()
+        assert suite.attrib == {"name": "gbench nightly", "tests": "1", "errors": "1"}
+        (case,) = suite
+        (error,) = case
+        return case.get("name"), error.get("message", "")
+
+
+@pytest.fixture
+def nights(tmp_path: Path, facades: Path) -> Nights:
+    return Nights(tmp_path, facades)
+
+
+def test_a_night_that_nothing_is_pinned_for_names_the_command_on_every_page(nights: Nights) -> None:
+    code, last = nights.run(MEASURED)
+    why = "gbench: error: there is no baseline nightly in cndb/baselines; gbench cndb baseline set makes one"
+    assert (code, last) == (2, f"nightly: not compared: {why}; nightly/{nights.folder.name}")
+    assert nights.error() == ("compare", why)
+    assert (
+        (nights.folder / "summary.md").read_text()
+        == nights.page.read_text()
+        == f"# Nightly: not compared\n\n    {why}\n"
+    )
+
+
+def test_a_run_that_failed_is_no_regression(nights: Nights) -> None:
+    code, last = nights.run(r"printf 'CUDA error: \x1b[31m<lost>\n'; exit 9")
+    assert code == 4
+    assert "not measured: gbench: error: the run script ended with exit code 9" in last
+    assert nights.error()[0] == "launch" and "exit code 9" in nights.error()[1]
+
+
+def test_a_folder_that_cant_be_made_is_no_regression(nights: Nights) -> None:
+    (nights.base / "file").touch()
+    code, last = nights.run(MEASURED, NIGHTLY_DIR=str(nights.base / "file"))
+    assert code == 4
+    assert last.startswith(f"nightly: error: can't make {nights.base}/file/2")
+
+
+def test_pages_that_cant_be_written_are_no_regression_and_the_ci_is_told(nights: Nights) -> None:
+    """As on a full disk: folders stand in their places."""
+    code, last = nights.run(NIGHT + "mkdir summary.md junit.xml; exit 9")
+    assert code == 4
+    assert "not measured: gbench: error: the run script ended with exit code 9" in last
+    assert nights.page.read_text().startswith("# Nightly: not measured\n\n    gbench: error: the run script ended")
+
+
+def test_a_log_that_cant_be_written_is_no_regression(nights: Nights) -> None:
+    code, last = nights.run(NIGHT + "mkdir compare.log; cd - && " + MEASURED)
+    assert code == 4
+    assert "not compared: nothing was said: see whether the disk is full" in last
+    assert nights.error()[0] == "compare"
+
+
+def test_a_night_of_the_same_second_is_not_written_over(nights: Nights) -> None:
+    (nights.base / "bin").mkdir()
+    clock = nights.base / "bin" / "date"
+    clock.write_text("#!/bin/sh\necho 20260101T020000Z\n")
+    clock.chmod(0o755)
+    assert nights.run("exit 9")[0] == 4
+    before = (nights.folder / "junit.xml").read_text()
+    code, last = nights.run(MEASURED)
+    assert code == 4
+    assert last.startswith("nightly: error: can't make nightly/20260101T020000Z; free space there, begin it later")
+    assert (nights.folder / "junit.xml").read_text() == before
+
+
+def test_a_night_that_is_stopped_says_so(nights: Nights) -> None:
+    process = nights.start(f"touch {nights.base}/begun; sleep 600")
+    begun: Callable[[], bool] = (nights.base / "begun").exists
+    deadline = time.monotonic() + 60
+    while not begun():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped by Ctrl-C" in nights.error()[1]

@@ -1,0 +1,48 @@
+"""What an evaluation takes from the run, the command line and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gbench.settings.evaluation_spec import ALEXNET, INCEPTION, EvaluationRequest, of_run
+from gbench.settings.spec import EvaluationConfig, RunSpec
+
+MakeSpec = Callable[..., RunSpec]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Torch's folder of downloads, with weights as torchvision and torch-fidelity name them."""
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in (ALEXNET, INCEPTION):
+        (folder / name).touch()
+    return folder
+
+
+def asked(run: RunSpec, environ: dict[str, str], lpips_weights: Path | None = None) -> EvaluationConfig:
+    found = of_run(run, EvaluationRequest(Path("epoch-0001.pt"), lpips_weights=lpips_weights), environ).spec.evaluation
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("variable", ["TORCH_HOME", "XDG_CACHE_HOME"])
+def test_installed_weights_are_taken_unless_others_are_given(
+    make_spec: MakeSpec, cache: Path, tmp_path: Path, variable: str
+) -> None:
+    environ = {variable: str(tmp_path / "torch" if variable == "TORCH_HOME" else tmp_path)}
+    run = make_spec(settings=("data.load_size=64", "data.crop_size=64"))
+    found = asked(run, environ)
+    assert (found.lpips_weights, found.fid_weights) == (str(cache / ALEXNET), str(cache / INCEPTION))
+    (given := tmp_path / "vgg16.pth").touch()
+    assert asked(run, environ, given).lpips_weights == str(given)
+    nothing = asked(run, {"TORCH_HOME": str(tmp_path / "none")})
+    assert (nothing.lpips_weights, nothing.fid_weights) == (None, None)
+
+
+def test_installed_weights_that_images_are_too_small_for_are_left(make_spec: MakeSpec, cache: Path) -> None:
+    found = asked(make_spec(), {"TORCH_HOME": str(cache.parents[1])})  # 32 pixels
+    assert (found.lpips_weights, found.fid_weights) == (None, str(cache / INCEPTION))
