@@ -25,7 +25,7 @@ class Contrast:
 
     of: `spread` is that of single losses, as a share of their window's mean.
     over, against: shares of the run, first and last. between: standard deviation between runs of one recipe
-    (`spread.py`).
+    (`seed_spread.py`).
     """
 
     name: str

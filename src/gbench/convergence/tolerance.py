@@ -2,7 +2,7 @@
 
 Figures are compared as logarithms, so that a difference is a share. What a difference may be has two parts: the noise
 of single losses within runs, which is measured, and what differs between runs of one recipe, which one run can't show:
-it is assumed (`spread.py`) and pooled with what several runs show.
+it is assumed (`seed_spread.py`) and pooled with what several runs show.
 """
 
 from __future__ import annotations

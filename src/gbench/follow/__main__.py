@@ -1,4 +1,4 @@
-"""The follower of a run; `process.py` starts it, and so can a hand, beside a run or after it:
+"""The follower of a run; `follower.py` starts it, and so can a hand, beside a run or after it:
 
     python -m gbench.follow --run-dir results/RUN_ID --visdom http://localhost:8097 < /dev/null
 

@@ -1,4 +1,4 @@
-"""What of the host disturbs a run or slows it down. One probe a rule of `rules.py`, where its reason stands."""
+"""What of the host disturbs a run or slows it down. One probe a rule of `check_table.py`, where its reason stands."""
 
 from __future__ import annotations
 

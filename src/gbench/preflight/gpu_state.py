@@ -1,4 +1,4 @@
-"""What each GPU is set to and does right now. One probe a rule of `rules.py`, where its reason stands."""
+"""What each GPU is set to and does right now. One probe a rule of `check_table.py`, where its reason stands."""
 
 from __future__ import annotations
 

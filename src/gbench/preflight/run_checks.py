@@ -1,4 +1,4 @@
-"""Is this machine fit to measure on? Looks at everything in the table of `rules.py`, and changes nothing."""
+"""Is this machine fit to measure on? Looks at everything in the table of `check_table.py`, and changes nothing."""
 
 from __future__ import annotations
 

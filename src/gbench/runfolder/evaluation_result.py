@@ -1,4 +1,4 @@
-"""evaluation.json: what a generator made of a test split, in figures. Beside runfolder.py, and read by the same rules.
+"""evaluation.json: what a generator made of a test split, in figures. Next to folder.py, and read by the same rules.
 
 An evaluation has a run folder of its own: spec.json, host.json, log.txt as any run, and
 

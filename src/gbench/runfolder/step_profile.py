@@ -1,4 +1,4 @@
-"""profile.json: where the time of a training step goes. Beside runfolder.py, and read by the same rules.
+"""profile.json: where the time of a training step goes. Next to folder.py, and read by the same rules.
 
 A profile has a run folder of its own: spec.json, host.json, environment.json, steps, log.txt as any run, and
 

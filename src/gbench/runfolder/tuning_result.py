@@ -1,4 +1,4 @@
-"""tuning.json: which switches of `speed` were tried, and which pay. Beside runfolder.py, and read by the same rules.
+"""tuning.json: which switches of `speed` were tried, and which pay. Next to folder.py, and read by the same rules.
 
 A tuning has a run folder of its own: spec.json, host.json, log.txt as any run, and tuning.json; rank 0, at the end.
 """

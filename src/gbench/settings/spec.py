@@ -131,7 +131,7 @@ class SpeedConfig(Frozen):
 
 
 class AlarmConfig(Frozen):
-    """What a convergence run is watched for, by means over whole epochs (`pix2pix/alarms.py`)."""
+    """What a convergence run is watched for, by means over whole epochs (`pix2pix/alarm_rules.py`)."""
 
     collapse_below: NonNegativeFloat = 0.01  # D has collapsed when the means of D_real and D_fake are both below this
     collapse_epochs: PositiveInt = 5  # over so many epochs

@@ -1,4 +1,4 @@
-"""The sampler beside a run; `process.py` starts it, and so can a hand:
+"""The sampler beside a run; `sampler_process.py` starts it, and so can a hand:
 
     python -m gbench.measure.telemetry --run-dir results/RUN_ID --pids 4711,4712 --gpus 0,1
 
