@@ -91,9 +91,7 @@ def test_no_two_modules_share_a_name_but_a_verb_and_its_work() -> None:
     places: dict[str, list[str]] = {}
     for module in MODULES:
         places.setdefault(module.rsplit(".", 1)[-1], []).append(module)
-    shared = {
-        name: where for name, where in places.items() if len(where) > 1 and name not in {*verbs, "__main__"}
-    }
+    shared = {name: where for name, where in places.items() if len(where) > 1 and name not in {*verbs, "__main__"}}
     assert shared == {}
 
 
