@@ -44,7 +44,7 @@ def found_by(script: str, arguments: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:
     """As Markdown."""
-    yield "| what | ours | beside it | ours / that (95 % interval) | by |\n|---|---|---|---|---|"
+    yield "| what | gbench | reference | gbench / reference (95 % interval) | script |\n|---|---|---|---|---|"
     for row in rows:
         if "failed" in row:
             yield f"| {row['script']} | failed: {row['failed']} | | | `{row['script']}` |"

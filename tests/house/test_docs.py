@@ -1,0 +1,91 @@
+"""The documentation: every link leads somewhere, every page is in the index, and every file that is named exists."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from click import Context
+
+from gbench.cli import cli
+from gbench.errors import ExitCode
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")]
+    if path.is_file()
+)
+INLINE_CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+README_PICTURE = ROOT / "docs" / "images" / "run-page.png"
+
+
+def prose(page: Path) -> str:
+    """A page without its code blocks, fenced or indented."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^    .*$", "", text, flags=re.MULTILINE)
+
+
+def links(page: Path) -> list[str]:
+    """The targets of a page's links."""
+    return LINK.findall(INLINE_CODE.sub("", prose(page)))
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    dead = []
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert dead == []
+
+
+def test_every_page_is_in_the_index_once() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = [link for link in links(index) if link.endswith(".md") and "/" not in link]
+    assert sorted(linked) == sorted(page.name for page in (ROOT / "docs").glob("*.md") if page != index)
+
+
+def test_files_that_pages_name_exist() -> None:
+    missing = []
+    for page in PAGES:
+        for name in re.findall(r"\b(?:src|tests|benchmarks|scripts|configs|docs)/[\w./-]*\.\w+", page.read_text()):
+            if "MODEL" not in name and not (ROOT / name).is_file():
+                missing.append(f"{page.name}: {name}")
+    assert missing == []
+
+
+def test_every_make_target_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {
+        name for page in PAGES for name in re.findall(r"(?:`|^    )make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    }
+    assert named <= targets
+
+
+def test_the_picture_of_the_readme_is_small() -> None:
+    assert "docs/images/run-page.png" in links(ROOT / "README.md")
+    assert README_PICTURE.stat().st_size <= 200_000
+
+
+def test_the_tables_of_the_readme_have_every_command_and_exit_code() -> None:
+    commands, codes = (ROOT / "README.md").read_text().split("## Commands")[1].split("| exit code |")
+    assert sorted(re.findall(r"^\| `([a-z]+)` \|", commands, flags=re.MULTILINE)) == sorted(
+        cli.list_commands(Context(cli))
+    )
+    unlisted = {ExitCode.NO_READER}  # what a shell makes of SIGPIPE, too
+    assert set(map(int, re.findall(r"^\| (\d+) \|", codes, flags=re.MULTILINE))) == set(ExitCode) - unlisted
