@@ -48,7 +48,7 @@ def as_here(make_spec: Callable[..., RunSpec]) -> Callable[..., tuple[Recorded, 
         }
         said = {
             "run_id": "R1",
-            "dataset_sha256": dataset_facts(locate_dataset(spec))[0]["sha256"],
+            "dataset_sha256": dataset_facts(locate_dataset(spec))[0].sha256,
             "run_script_sha256": provenance.file_sha256(Path(spec.run_model_file)),
             "driver": "550.1",
             "kernel": platform.release(),

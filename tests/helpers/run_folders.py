@@ -35,7 +35,7 @@ ENVIRONMENT = {
     "device": "CPU 9000",
     "software": {"gbench_version": "0.1.0", "pytorch_version": "2.7.1", "cudnn_version": None},
     "hardware": {"cpu": {"name": "CPU 9000", "cores": 64}, "memory_bytes": 64 * 2**30},
-    "peak": {"copy_gb_s": 11.9487},
+    "peak": {"gemm_tflop_s": 0.1, "conv_tflop_s": 0.05, "copy_gb_s": 11.9487},
     "precision": PRECISION,
 }
 

@@ -15,6 +15,7 @@ from gbench.measure.datasheet import CARDS, data_sheet
 from gbench.measure.op_count import count_work
 from gbench.measure.peak import ConvShape, measure_peak, median_call_s
 from gbench.pix2pix.step.count_ops import main_convolution, work_per_image
+from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.settings.spec import RunSpec
 from lagging import LaggingDevice
 
@@ -108,7 +109,7 @@ def test_a_long_kernel_is_measured_alone() -> None:
     assert calls == 2 + 3  # two that do not count, and the least that do
 
 
-def environment(gpu: bool = True, **changes: Any) -> dict[str, Any]:
+def environment(gpu: bool = True, **changes: Any) -> EnvironmentFacts:
     values: dict[str, Any] = {
         "device": "A100-SXM4-40GB",
         "precision": {"ran": "TF32"},
@@ -116,7 +117,7 @@ def environment(gpu: bool = True, **changes: Any) -> dict[str, Any]:
         "work_per_image": {"flop": 300 * 10**9, "bytes": 5 * 10**9},
         "peak": {"gemm_tflop_s": 120.0, "conv_tflop_s": 90.0, "copy_gb_s": 1300.0},
     }
-    return {**values, **changes}
+    return EnvironmentFacts.model_validate({**values, **changes})
 
 
 def of(data_share: float = 0.0, ahead_share: float = 0.5, images_s: float = 200.0, **changes: Any) -> Limits:

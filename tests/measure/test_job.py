@@ -10,6 +10,7 @@ import pytest
 from gbench.measure.job import closed, job_of
 from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
 from gbench.runfolder.folder import RunFolder, Step, StepWriter
+from gbench.runfolder.host_facts import AttemptTimes
 from gbench.settings.spec import RunSpec
 from run_folders import ENVIRONMENT, HOST, fake_losses
 
@@ -64,7 +65,7 @@ def test_an_attempt_that_was_killed_ends_with_its_last_step(folder: RunFolder) -
     job = job_of(folder, [sampled(105.0, 120.0), sampled(205.0, 220.0)])
     assert job is not None and job.wall_s == 16.0 + 16.0  # the second rank's last step is at 216 s
     ranks = [folder.attempts(rank) for rank in (0, 1)]
-    assert closed([{"started_s": 300.0, "wall_s": None}], ranks)[0]["wall_s"] == 0.0  # it died before its first step
+    assert closed([AttemptTimes(started_s=300.0)], ranks)[0].wall_s == 0.0  # it died before its first step
     assert closed([], ranks) == []
 
 

@@ -11,6 +11,7 @@ from gbench.cli.shared.output import summary_lines
 from gbench.measure.summary import Summary, summarize_folder
 from gbench.measure.summary import summarize as summarize_run
 from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
+from gbench.runfolder.environment_facts import EndFacts, EnvironmentFacts
 from gbench.runfolder.folder import Step
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
@@ -32,7 +33,7 @@ def stream(
 
 
 def summarize(ranks: list[list[Step]], ended: int, max_warmup_steps: int | None = None) -> Summary | None:
-    environment = {"ended": {"steps": ended, "because": "all steps are done"}}
+    environment = EnvironmentFacts(ended=EndFacts(steps=ended, because="all steps are done"))
     return summarize_run(ranks, environment, Telemetry(), max_warmup_steps)
 
 
@@ -148,7 +149,7 @@ def test_a_throttled_stretch_is_marked_and_the_clean_throughput_stands_beside_th
     samples = [
         Sample(0.05 + 0.1 * n, 0.0, 0.0, [GpuSample(throttle_bits=0x40 if 11 <= n < 19 else 0x0)]) for n in range(30)
     ]
-    environment = {"ended": {"steps": 25, "because": "all steps are done"}}
+    environment = EnvironmentFacts(ended=EndFacts(steps=25))
     summary = summarize_run([steps], environment, Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), samples))
     assert summary is not None and summary.disturbance.marked_share is not None
     assert summary.disturbance.marked_share == pytest.approx(5 / 23)
@@ -168,7 +169,7 @@ def test_a_throttled_stretch_is_marked_and_the_clean_throughput_stands_beside_th
     ],
 )
 def test_the_headline_says_what_was_loaded_in_it(data: dict[str, str] | None, meaning: str) -> None:
-    environment = {"ended": {"steps": 4}, **({"data": data} if data else {})}
+    environment = EnvironmentFacts.model_validate({"ended": {"steps": 4}, "data": data})
     summary = summarize_run([stream([0.1] * 4, G_L1=1.0)], environment, Telemetry())
     assert summary is not None
     assert summary.throughput_is == meaning

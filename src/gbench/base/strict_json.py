@@ -21,6 +21,13 @@ def dumps(value: Any, **options: Any) -> str:
         return encoder.encode(_finite(value))
 
 
+def loads(text: str | bytes) -> Any:
+    """The values of a JSON text. Raises ValueError: no JSON, no Unicode text, or more than 200 levels deep."""
+    from pydantic_core import from_json  # here: the telemetry sampler, which only writes, stays small without it
+
+    return from_json(text)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -21,7 +21,8 @@ def summary(run_dir: Path, as_json: bool) -> None:
     from gbench.cli.shared.output import summary_lines
     from gbench.errors import RunFailed
     from gbench.measure.summary import summarize_folder
-    from gbench.runfolder.folder import VERSION, RunFolder, to_json
+    from gbench.runfolder.folder import RunFolder
+    from gbench.runfolder.typed_json import VERSION, to_json
 
     folder = RunFolder(run_dir)
     result = summarize_folder(folder)

@@ -8,10 +8,12 @@ from typing import Any
 
 from gbench.cndb import log_line
 from gbench.cndb.identity import sealed
-from gbench.cndb.record import Named, Record, checked
+from gbench.cndb.record import Record, checked
 from gbench.errors import RunFailed
+from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.evaluation_result import read_final
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import HostFacts, Processor
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 
@@ -28,21 +30,21 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         RunFailed: the run left nothing that a record can be made of.
         RecordError: what it left makes no record, such as a figure that is not finite.
     """
-    spec, host = folder.spec(), folder.read("host.json") or {}
-    environment, result = folder.read("environment.json"), result or folder.read("result.json")
+    spec, environment = folder.spec(), folder.environment()
+    result = result or folder.read("result.json")
     line = _benchmark_line(folder.path / BENCHMARK_LOG_NAME)
     if line is None and result is None:
         line = _benchmark_line(folder.log)
-    values = _common(spec, host)
+    values = _common(spec, folder.host())
     if line is not None:
         try:
             said = log_line.parse(line)
         except ValueError as error:
             raise RunFailed(f"benchmark log line {line!r}: {error}", "mend the run script") from error
         values.update(said, extra={**values["extra"], **said.get("extra", {})})
-        _add_worker_facts(values, environment or {})
+        _add_worker_facts(values, environment)
         return sealed(checked(values, str(folder.path)))
-    if environment is None or result is None:
+    if environment.device is None or result is None:
         steps = folder.steps(0)
         if steps and all(step.warmup for step in steps):
             raise RunFailed(
@@ -57,28 +59,30 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
     lost = [name for name, mean in losses.items() if mean is None]
     if lost:
         raise RunFailed(f"the losses {', '.join(lost)} became NaN or infinite", f"the run diverged; read {folder.log}")
+    if environment.precision_at_end is None:
+        raise RunFailed(f"the run {folder.path} did not come to its end", f"read {folder.log}")
     _add_worker_facts(values, environment)
     metrics = _last_epoch(folder, spec, losses) if spec.recipe == "convergence" else losses
     values.update(
-        dev=environment["device"],
-        train_type=environment["precision_at_end"]["ran"],
+        dev=environment.device,
+        train_type=environment.precision_at_end.ran,
         perf_data=_perf_data(result),
         metric_data={**metrics, **_evaluation(folder, values["extra"])},
     )
-    values["extra"].update({key: environment.get(key) for key in ("ended", "data", "rank")})
-    if "data" in environment:
-        values["hyper_params"]["data_source"] = environment["data"]["source"]  # that ran, not that was asked for
+    written = environment.values()
+    values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank")})
+    if environment.data is not None:
+        values["hyper_params"]["data_source"] = environment.data.source  # that ran, not that was asked for
     return sealed(checked(values, str(folder.path)))
 
 
-def _add_worker_facts(values: dict[str, Any], environment: dict[str, Any]) -> None:
-    """What the worker wrote down of what it saw: versions, the switches of precision in the end, devices, kernel."""
-    if "software" in environment:
-        values["soft_info"] = Named(**{**values["soft_info"].model_dump(), **environment["software"]})
-    if "precision_at_end" in environment:
-        values["extra"]["precision_flags"] = environment["precision_at_end"]
-    if "hardware" in environment:
-        values["extra"].update({key: environment["hardware"].get(key) for key in ("gpus", "kernel")})
+def _add_worker_facts(values: dict[str, Any], environment: EnvironmentFacts) -> None:
+    """Add what the worker saw: versions, torch's switches of precision at the end, devices, kernel."""
+    values["soft_info"] |= environment.software
+    if environment.precision_at_end is not None:
+        values["extra"]["precision_flags"] = environment.precision_at_end.values()
+    if environment.hardware.model_fields_set:
+        values["extra"].update(gpus=environment.hardware.gpus, kernel=environment.hardware.kernel)
 
 
 def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]) -> dict[str, Any]:
@@ -117,17 +121,17 @@ def _benchmark_line(path: Path) -> str | None:
     return next((line.strip() for line in reversed(lines) if log_line.is_benchmark_line(line)), None)
 
 
-def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
-    """What spec and host say of any run."""
-    image = host.get("where", {})
-    hardware = host.get("hardware", {})
-    gpus = hardware.get("gpus") or []
+def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
+    """The part of a record that spec and host know of any run."""
+    hardware, gpus = host.hardware, host.hardware.gpus
+    image = {key: value for key, value in host.where.values().items() if key != "image"}
+    cpu = hardware.cpu or Processor()
     return {
         "model": spec.record_name,
         "batch_size": spec.batch_size,
         "framework": spec.framework,
         "dataset": spec.dataset,
-        "dev": gpus[0] if gpus else hardware.get("cpu", {}).get("name", "unknown"),
+        "dev": gpus[0] if gpus else cpu.name or "unknown",
         "dev_num": spec.world_size,
         "train_type": spec.precision,
         "dist_type": "DDP" if spec.world_size > 1 else "Single",
@@ -141,34 +145,32 @@ def _common(spec: RunSpec, host: dict[str, Any]) -> dict[str, Any]:
             **({"speed": spec.config.speed.on} if spec.config.speed.on else {}),
         },
         "code_link": spec.code_link,
-        "soft_info": Named(name=image.get("image") or "host", **{k: v for k, v in image.items() if k != "image"}),
-        "hard_info": Named(
-            name=hardware.get("os", "unknown"),
-            cpu=hardware.get("cpu"),
-            mem=hardware.get("mem"),
-            dev={name: gpus.count(name) for name in gpus},
-        ),
+        "soft_info": {"name": host.where.image or "host", **image},
+        "hard_info": {
+            "name": hardware.os or "unknown",
+            "cpu": hardware.cpu and hardware.cpu.values(),
+            "mem": hardware.mem,
+            "dev": {name: gpus.count(name) for name in gpus},
+        },
         "extra": {
             "NV_Web": "N/A",
             "Github": "N/A",
             "run_id": spec.run_id,
             "recipe": spec.recipe,
             "batch_size_per_device": spec.batch_per_device,
-            "driver": hardware.get("driver") or "N/A",
-            "dataset_sha256": host.get("dataset", {}).get("sha256"),
-            "dataset_source": host.get("dataset", {}).get("source"),
+            "driver": hardware.driver or "N/A",
+            "dataset_sha256": host.dataset.sha256,
+            "dataset_source": host.dataset.source,
             "command_line": spec.command_line,
             **({"env": spec.env} if spec.env else {}),
-            "git": host.get("git"),
-            "run_script_sha256": host.get("run_script_sha256"),
+            "git": host.git and host.git.values(),
+            "run_script_sha256": host.run_script_sha256,
             "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN),
-            "warnings": host.get("warnings", []),
-            "checks": {
-                check["id"]: check["found"] for check in host.get("checks", []) if check["severity"] == "warning"
-            },
-            "started_utc": host.get("started_utc"),
-            "resumed_utc": host.get("resumed"),
-            "ended_utc": host.get("ended_utc"),
+            "warnings": host.warnings,
+            "checks": {check.id: check.found for check in host.checks if check.severity == "warning"},
+            "started_utc": host.started_utc,
+            "resumed_utc": host.resumed,
+            "ended_utc": host.ended_utc,
         },
     }
 

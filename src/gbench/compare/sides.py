@@ -89,9 +89,9 @@ def _read(path: Path) -> Run:
         return Run(read_record(path), str(path))
     folder = RunFolder(path)
     summary = summarize_folder(folder)
-    if summary is not None and "precision_at_end" not in (folder.read("environment.json") or {}):
+    if summary is not None and folder.environment().precision_at_end is None:
         raise RunFailed(f"the run {path} did not come to its end", "compare runs that did")
-    if summary is None and folder.read("result.json") is not None:  # which is made of them
+    if summary is None and folder.has("result.json"):  # which is made of them
         raise RunFailed(
             f"the raw samples of {path} are gone, so that nothing bears its result.json out", "give its record"
         )

@@ -32,11 +32,11 @@ def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -
     if path.is_dir():
         folder = RunFolder(path)
         spec, curves = folder.spec(), of_run(folder)
-        environment = folder.read("environment.json") or {}
+        environment = folder.environment()
         place = evaluation or folder.path / EVALUATION
         quality = read_quality(place, images) if evaluation or place.exists() else None
-        rates = environment.get("learning_rates")
-        return Subject(str(path), spec.model, curves, recipe_of(spec), quality, "ended" in environment, rates)
+        ended, rates = environment.ended is not None, environment.learning_rates
+        return Subject(str(path), spec.model, curves, recipe_of(spec), quality, ended, rates)
     curves = of_log(path)
     quality = read_quality(evaluation, images) if evaluation else None
     last = int((curves.epochs == curves.last_epoch).sum())

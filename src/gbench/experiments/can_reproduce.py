@@ -49,7 +49,7 @@ def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Unlike]:
     """The dataset and the run script."""
     then = recorded.extra("dataset_sha256")
     try:
-        here = dataset_facts(locate_dataset(spec))[0]["sha256"]
+        here = dataset_facts(locate_dataset(spec))[0].sha256
     except GbenchError as error:
         here = f"none to be had ({error.what})"
     yield from _if_other("dataset_sha256", then, here, refused=True)

@@ -144,7 +144,7 @@ def _attempt(
     except GbenchError as error:
         attempt.state, attempt.reason = "out_of_memory" if isinstance(error, OutOfMemory) else "failed", str(error)
         # host.json is written when all is there that a run needs
-        if folder.run(attempt).read("host.json") is None or folder.record_of(attempt) is not None:
+        if not folder.run(attempt).has("host.json") or folder.record_of(attempt) is not None:
             raise
         watcher.line(f"{attempt.state.replace('_', ' ')}: {error}")
     finally:

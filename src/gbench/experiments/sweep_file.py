@@ -119,9 +119,9 @@ class SweepFolder:
     def record_of(self, attempt: Attempt) -> Path | None:
         """The record that the run of an attempt came to, whatever `state` says of it; None where none is to be had."""
         with suppress(InfrastructureError):  # host.json is broken: as a run without a record, it is made anew
-            said = (self.run(attempt).read("host.json") or {}).get("record")
-            if isinstance(said, str) and Path(said).is_file():
-                return Path(said)
+            record = self.run(attempt).host().record
+            if record is not None and Path(record).is_file():
+                return Path(record)
         return None
 
     @contextmanager

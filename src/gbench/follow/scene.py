@@ -31,7 +31,7 @@ class Scene:
         self.history.read()
         self.last = last
         if not self.steps_per_epoch:
-            self.steps_per_epoch = (self.folder.read("environment.json") or {}).get("steps_per_epoch", 0)
+            self.steps_per_epoch = self.folder.environment().steps_per_epoch or 0
 
     @property
     def has_begun(self) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from gbench.measure.datasheet import data_sheet
+from gbench.runfolder.environment_facts import EnvironmentFacts
 
 INPUT_BOUND = 0.10  # share of the time that is data wait
 LAUNCH_BOUND = 0.05  # share of a step by which the host is ahead of a GPU, below which the GPU waits for the host
@@ -32,27 +32,27 @@ class Limits:
     verdict: str
 
 
-def limits(environment: dict[str, Any], images_s: float, data_share: float, ahead_share: float) -> Limits | None:
+def limits(environment: EnvironmentFacts, images_s: float, data_share: float, ahead_share: float) -> Limits | None:
     """Hold a device's speed against its bounds; None when its work was not counted.
 
     Args:
         environment: environment.json. images_s: of one device, a second. data_share: of the time that is data wait.
         ahead_share: by what share of a step the host was ahead of the device (median).
     """
-    work, peak = environment.get("work_per_image"), environment.get("peak")
-    if work is None:
+    work, peak = environment.work_per_image, environment.peak
+    if work is None or environment.precision is None:
         return None
-    precision = environment["precision"]["ran"]
-    tflop_s = work["flop"] * images_s / 1e12
-    gb_s = work["bytes"] * images_s / 1e9 if work["bytes"] is not None else None
-    sheet = data_sheet(environment["device"])
+    precision = environment.precision.ran
+    tflop_s = work.flop * images_s / 1e12
+    gb_s = work.bytes * images_s / 1e9 if work.bytes is not None else None
+    sheet = data_sheet(environment.device) if environment.device else None
     promised = sheet and sheet.tflop_s.get(precision)
-    measured_flop = tflop_s / max(peak["gemm_tflop_s"], peak["conv_tflop_s"]) if peak else None
-    measured_copy = gb_s / peak["copy_gb_s"] if peak and gb_s is not None else None
+    measured_flop = tflop_s / peak.tflop_s if peak else None
+    measured_copy = gb_s / peak.copy_gb_s if peak and gb_s is not None else None
     # In AMP GradScaler has the host wait for the GPU in every step, so being ahead of it by little tells nothing.
-    runs_ahead = "gpus" in environment["hardware"] and precision != "AMP"
+    runs_ahead = environment.hardware.gpus is not None and precision != "AMP"
     return Limits(
-        flop_per_image=work["flop"],
+        flop_per_image=work.flop,
         tflop_s=tflop_s,
         gb_s=gb_s,
         measured_flop_share=measured_flop,

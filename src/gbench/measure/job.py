@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gbench.measure.telemetry.energy import Source, energy
 from gbench.measure.telemetry.samples import Telemetry, Window
 from gbench.runfolder.folder import Attempt, RunFolder, steps_that_count
+from gbench.runfolder.host_facts import AttemptTimes
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
     Raises:
         InfrastructureError: a broken file.
     """
-    host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
-    steps_per_epoch = environment.get("steps_per_epoch")
+    steps_per_epoch = folder.environment().steps_per_epoch
     ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
     counted = [steps_that_count(rank) for rank in ranks]
     if not steps_per_epoch or not all(counted):
@@ -50,8 +49,8 @@ def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
     training_s = max(sum(step.step_s for attempt in rank for step in attempt.steps) for rank in ranks)
     counted_s = max(sum(step.step_s for step in steps) for steps in counted)
     epochs = min(len(steps) for steps in counted) / steps_per_epoch
-    attempts = closed(host.get("attempts", []), ranks)
-    walls: list[float] = [attempt["wall_s"] for attempt in attempts]
+    attempts = closed(folder.host().attempts, ranks)
+    walls = [attempt.wall_s for attempt in attempts if attempt.wall_s is not None]
     joules, source = _energy(ranks[0], telemetry)
     return Job(
         epochs=epochs,
@@ -65,18 +64,18 @@ def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
     )
 
 
-def closed(attempts: list[dict[str, Any]], ranks: Sequence[Sequence[Attempt]]) -> list[dict[str, Any]]:
+def closed(attempts: list[AttemptTimes], ranks: Sequence[Sequence[Attempt]]) -> list[AttemptTimes]:
     """`attempts` of host.json, the last of which has an end: where gbench was killed, that of the last step it wrote.
 
     Args:
         ranks: what every rank did, by attempt.
     """
-    if not attempts or attempts[-1].get("wall_s") is not None:
+    if not attempts or attempts[-1].wall_s is not None:
         return attempts
-    started_s = attempts[-1]["started_s"]
+    started_s = attempts[-1].started_s
     ends_s = [rank[-1].steps[-1].end_s for rank in ranks if rank and rank[-1].steps]
     wall_s = max([end_s - started_s for end_s in ends_s if end_s > started_s], default=0.0)
-    return [*attempts[:-1], {**attempts[-1], "wall_s": wall_s}]
+    return [*attempts[:-1], attempts[-1].changed(wall_s=wall_s)]
 
 
 def _energy(attempts: Sequence[Attempt], telemetry: Sequence[Telemetry]) -> tuple[float | None, Source | None]:

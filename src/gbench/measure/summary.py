@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import Any
 
 from gbench.errors import RunFailed
 from gbench.measure.bootstrap import Interval, throughput_interval
@@ -25,6 +24,7 @@ from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.stream import read_attempts
 from gbench.measure.telemetry.usage import TelemetrySummary
 from gbench.measure.telemetry.usage import summarize as summarize_telemetry
+from gbench.runfolder.environment_facts import DataFacts, EnvironmentFacts
 from gbench.runfolder.folder import RunFolder, Step
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import describe
@@ -97,7 +97,7 @@ class Summary:
 
 
 def summarize(
-    ranks: list[list[Step]], environment: dict[str, Any], telemetry: Telemetry, max_warmup_steps: int | None = None
+    ranks: list[list[Step]], environment: EnvironmentFacts, telemetry: Telemetry, max_warmup_steps: int | None = None
 ) -> Summary | None:
     """Statistics over the step streams of all ranks (outer list: ranks); None when no measured step is there.
 
@@ -119,11 +119,11 @@ def summarize(
     marks = mark_disturbed(slowest, telemetry.samples)
     window = Window.of(slowest)
     used = energy(telemetry, window)
-    data = environment.get("data", {})
+    data = environment.data or DataFacts(source="real")
     return Summary(
-        complete=environment.get("ended", {}).get("steps") == common,
-        data_source=data.get("source", "real"),
-        data_source_reason=data.get("because"),
+        complete=environment.ended is not None and environment.ended.steps == common,
+        data_source=data.source,
+        data_source_reason=data.because,
         ranks=len(ranks),
         warmup_steps=steady.warmup_steps,
         steady_state=steady.settled,
@@ -144,7 +144,7 @@ def summarize(
         limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, _ahead_share(slowest)),
         energy=used,
         joules_per_image=used.joules_per_image(images),
-        memory=environment.get("memory"),
+        memory=environment.memory,
         telemetry=summarize_telemetry(telemetry, window) if telemetry.header else None,
         losses=_mean_losses([step for steps in measured for step in steps]),
         last_epoch_losses=_mean_losses(
@@ -156,7 +156,7 @@ def summarize(
 def summarize_folder(folder: RunFolder) -> Summary | None:
     """`summarize` of a run folder's own streams. Raises RunFailed: as `measured_spec`."""
     spec = measured_spec(folder)
-    environment = folder.read("environment.json") or {}
+    environment = folder.environment()
     telemetry = read_attempts(folder.path / TELEMETRY_NAME)
     summary = summarize(folder.ranks(), environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
     if summary is None:

@@ -143,7 +143,6 @@ class Evaluator:
         spec, config = self.spec, self.config
         set_metrics = self.distances(images)
         names = [name for name in METRICS if name in images[0].metrics]
-        host = self.folder.read("host.json") or {}
         return Evaluation(
             model=spec.model,
             checkpoint=Checkpoint(
@@ -160,7 +159,7 @@ class Evaluator:
             device_count=self.ranks.world_size,
             precision=ran["ran"],
             dataset=spec.dataset,
-            dataset_sha256=host.get("dataset", {}).get("sha256"),
+            dataset_sha256=self.folder.host().dataset.sha256,
             network=spec.config.network,
             data=spec.config.data,
             software=environment.software(),

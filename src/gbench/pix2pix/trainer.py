@@ -38,6 +38,7 @@ from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.step.build_model import build_model
 from gbench.pix2pix.step.count_ops import main_convolution, work_per_image
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
+from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.folder import RunFolder, Step, StepWriter
 from gbench.settings.spec import RunSpec, ScheduleConfig
 
@@ -74,7 +75,7 @@ class Trainer:
         apply_switches.set_threads(spec.config.speed)
         determinism.choose_kernels(spec.deterministic, spec.config.data.preprocess != "scale_width")
         precision.set_precision(spec.precision, ranks.device)
-        dataset_sha256 = (folder.read("host.json") or {}).get("dataset", {}).get("sha256")
+        dataset_sha256 = folder.host().dataset.sha256
         self.loader, data = open_loader(spec, data_dir, cache_dir or Path(spec.cache_dir), dataset_sha256, ranks)
         work = work_per_image(spec)  # before the model, whose seeds must be the last ones set
         self.model = build_model(spec, ranks)
@@ -316,7 +317,7 @@ class Trainer:
         self.facts[moment] = precision.confirmed(self.spec.precision, fake_B.dtype)
         self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
         if self.ranks.is_first:
-            self.folder.write("environment.json", self.facts)
+            self.folder.write_environment(EnvironmentFacts.model_validate(self.facts))
 
     def save_images(self) -> None:
         """Have the sample images of this epoch written; rank 0's."""

@@ -13,7 +13,9 @@ from gbench.measure.telemetry.usage import Spread, TelemetrySummary
 from gbench.reports.plots import Throughput
 from gbench.reports.run_data import Run
 from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
+from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.folder import Step
+from gbench.runfolder.host_facts import HostFacts
 from gbench.settings.switches import describe
 
 RANK_COLUMNS = ("rank", "steps", "mean", "median", "p95", "slowest", "data wait")
@@ -131,16 +133,15 @@ def throughputs(summary: Summary) -> list[Throughput]:
     ]
 
 
-def bounds(limits: Limits, peak: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """How far one device is from what it can do. peak: of environment.json; empty where it was not measured."""
+def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
+    """How far one device is from what it can do. peak: None where it was not measured."""
     yield "Verdict", limits.verdict
     yield "Work of an image", f"{four(limits.flop_per_image / 1e9)} GFLOP, forward and backward"
     yield "Reached", flops(limits.tflop_s) + (f", {four(limits.gb_s)} GB/s" if limits.gb_s else "")
-    for name, key in (("matrix product", "gemm_tflop_s"), ("convolution", "conv_tflop_s")):
-        if key in peak:
-            yield f"Measured here, {name}", flops(peak[key])
-    if "copy_gb_s" in peak:
-        yield "Measured here, copy", f"{four(peak['copy_gb_s'])} GB/s"
+    if peak is not None:
+        yield "Measured here, matrix product", flops(peak.gemm_tflop_s)
+        yield "Measured here, convolution", flops(peak.conv_tflop_s)
+        yield "Measured here, copy", f"{four(peak.copy_gb_s)} GB/s"
     for name, share in (
         ("Of the operations measured", limits.measured_flop_share),
         ("Of the bytes measured", limits.measured_copy_share),
@@ -190,12 +191,10 @@ def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
         yield f"Not seen: {missing.what}", missing.why
 
 
-def checks(host: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+def checks(host: HostFacts) -> Iterator[tuple[str, str, str, str]]:
     """The checks before the start: name, verdict, what was found, what to do."""
-    found = host.get("checks")
-    for check in found if isinstance(found, list) else []:
-        severity, mend = str(check.get("severity")), check.get("mend") or ""
-        yield str(check.get("id")), "ignored" if check.get("ignored") else severity, plain(check.get("found")), mend
+    for check in host.checks:
+        yield check.id, "ignored" if check.ignored else check.severity, check.found, check.mend
 
 
 def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from gbench.reports.plots import Plot
 from gbench.reports.svg import INK, MUTED, SERIES, figure, to_svg
 from gbench.reports.text import flops, four
+from gbench.runfolder.environment_facts import PeakFacts
 
 
-def roofline(tflop_s: float, gb_s: float, peak: dict[str, Any]) -> Plot:
+def roofline(tflop_s: float, gb_s: float, peak: PeakFacts) -> Plot:
     """Operations a second over operations a byte, one device.
 
     Args:
-        tflop_s, gb_s: what the run reached. peak: `gemm_tflop_s`, `conv_tflop_s`, `copy_gb_s`, as measured there.
+        tflop_s, gb_s: what the run reached. peak: as measured there.
     """
-    roof, slope = max(peak["gemm_tflop_s"], peak["conv_tflop_s"]), peak["copy_gb_s"]
+    roof, slope = peak.tflop_s, peak.copy_gb_s
     intensity, ridge = 1e3 * tflop_s / gb_s, 1e3 * roof / slope  # operations a byte
     x = np.geomspace(min(intensity, ridge) / 8, max(intensity, ridge) * 8, 200)
     with figure(2.9) as drawn:
         axes = drawn.subplots()
         axes.plot(x, np.minimum(roof, slope * x / 1e3), color=INK)
-        lower = min(peak["gemm_tflop_s"], peak["conv_tflop_s"])
+        lower = min(peak.gemm_tflop_s, peak.conv_tflop_s)
         axes.plot([1e3 * lower / slope, x[-1]], [lower, lower], color=MUTED, linestyle="--")
         names = ("matrix product", "convolution")
-        upper_name, lower_name = names if peak["gemm_tflop_s"] >= peak["conv_tflop_s"] else names[::-1]
+        upper_name, lower_name = names if peak.gemm_tflop_s >= peak.conv_tflop_s else names[::-1]
         axes.annotate(upper_name, (x[-1], roof), (0, 3), textcoords="offset points", ha="right")
         axes.annotate(lower_name, (x[-1], lower), (0, -10), textcoords="offset points", ha="right", color=MUTED)
         axes.annotate(f"copy {four(slope)} GB/s", (x[0], slope * x[0] / 1e3), (8, 0), textcoords="offset points")

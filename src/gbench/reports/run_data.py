@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
@@ -13,12 +12,12 @@ from gbench.measure.summary import Summary, measured_spec, summarize
 from gbench.measure.telemetry.samples import Telemetry
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.stream import read_stream
+from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.folder import RunFolder, Step
+from gbench.runfolder.host_facts import HostFacts
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Run:
 
     path: Path
     spec: RunSpec
-    host: Facts
-    environment: Facts
+    host: HostFacts
+    environment: EnvironmentFacts
     ranks: list[list[Step]]
     telemetry: Telemetry
     summary: Summary | None
@@ -50,7 +49,7 @@ class Run:
             RunFailed: it is a profile.
         """
         spec = measured_spec(folder)
-        host, environment = folder.read("host.json") or {}, folder.read("environment.json") or {}
+        host, environment = folder.host(), folder.environment()
         ranks = folder.ranks()
         telemetry = read_stream(folder.path / TELEMETRY_NAME)
         summary = summarize(ranks, environment, telemetry, spec.config.schedule.max_warmup_steps)
@@ -62,7 +61,7 @@ class Run:
             except RunFailed as error:
                 problems.append(str(error) if own_script else "It ended before its first measured step")
         if summary is not None and not summary.complete:
-            problems.append(_progress(summary, environment.get("planned_steps")))
+            problems.append(_progress(summary, environment.planned_steps))
         return cls(folder.path, spec, host, environment, ranks, telemetry, summary, said, problems)
 
     @property
@@ -70,7 +69,7 @@ class Run:
         """In one word."""
         if not self.problems:
             return "complete"
-        return "failed" if self.host.get("exit_code") else "incomplete"
+        return "failed" if self.host.exit_code else "incomplete"
 
     @property
     def warmup_steps(self) -> int:
@@ -92,31 +91,23 @@ class Run:
         """The precision that ran, as far as that is known."""
         if self.said is not None:
             return self.said.train_type or "not said"
-        for moment in ("precision_at_end", "precision"):
-            if ran := part(self.environment, moment).get("ran"):
-                return str(ran)
-        return f"{self.spec.precision} asked"
+        found = self.environment.precision_at_end or self.environment.precision
+        return found.ran if found else f"{self.spec.precision} asked"
 
     @property
     def devices(self) -> str:
         """Number and name of the devices it ran on."""
         if self.said is not None:
             return f"{self.said.dev_num} × {self.said.dev}"
-        return f"{self.spec.world_size} × {self.environment.get('device') or self.spec.device}"
+        return f"{self.spec.world_size} × {self.environment.device or self.spec.device}"
 
 
-def part(values: Facts, key: str) -> Facts:
-    """A mapping inside a mapping; empty where there is none."""
-    inner = values.get(key)
-    return inner if isinstance(inner, dict) else {}
-
-
-def _ending(folder: RunFolder, host: Facts) -> list[str]:
+def _ending(folder: RunFolder, host: HostFacts) -> list[str]:
     """What is to be said of how the run ended; nothing when it ended well."""
-    error, exit_code = read_error(folder), host.get("exit_code")
+    error, exit_code = read_error(folder), host.exit_code
     if error is not None:
         return [f"{error.what}; {error.hint}"]
-    if "ended_utc" not in host:
+    if host.ended_utc is None:
         return ["Its end was not seen: it is still running, or was killed together with gbench"]
     if exit_code is None:
         return ["It was stopped before its run script ended"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from dominate import tags as t
 
 from gbench.reports import figures
 from gbench.reports.page import Rows, cards, commands, section
-from gbench.reports.run_data import Run, part
+from gbench.reports.run_data import Run
 from gbench.reports.text import plain, rows, utc
+from gbench.runfolder.typed_json import Facts
 
 
 def checks(run: Run) -> None:
@@ -36,22 +38,27 @@ def checks(run: Run) -> None:
 def environment(run: Run) -> None:
     """What it ran on and with."""
     host, environment = run.host, run.environment
-    host_rows = list(rows(part(host, "hardware")))
-    first, last = part(environment, "precision"), part(environment, "precision_at_end")
-    groups: dict[str, Rows] = {"Software": rows(part(environment, "software")), "Host": host_rows}
-    groups["As the worker saw it"] = [row for row in rows(part(environment, "hardware")) if row not in host_rows]
+    host_rows = list(rows(host.hardware.values()))
+    first, last = _values(environment.precision), _values(environment.precision_at_end)
+    groups: dict[str, Rows] = {"Software": rows(environment.software), "Host": host_rows}
+    groups["As the worker saw it"] = [row for row in rows(environment.hardware.values()) if row not in host_rows]
     if first == last:
         groups["Precision, as torch reported it after the first and the last step"] = rows(last)
     else:
         groups["Precision, as torch reported it after the first step"] = rows(first)
         groups["Precision, as torch reported it after the last step"] = rows(last)
-    shown = ("version", "device", "software", "hardware", "precision", "precision_at_end")
-    groups["More from the worker"] = rows({key: value for key, value in environment.items() if key not in shown})
-    groups["Image and runner"] = rows(part(host, "where"))
-    groups["Dataset"] = [("Name", run.spec.dataset), *rows(part(host, "dataset"))]
-    groups["Code"] = [("Model's code", run.spec.code_link), *rows(part(host, "git"), "gbench")]
-    times = [("Start", "started_utc"), ("End", "ended_utc")]
-    groups["Time"] = [(name, utc(host.get(key))) for name, key in times] + [("Exit code", plain(host.get("exit_code")))]
+    shown = ("device", "software", "hardware", "precision", "precision_at_end")
+    groups["More from the worker"] = rows(
+        {key: value for key, value in environment.values().items() if key not in shown}
+    )
+    groups["Image and runner"] = rows(host.where.values())
+    groups["Dataset"] = [("Name", run.spec.dataset), *rows(host.dataset.values())]
+    groups["Code"] = [("Model's code", run.spec.code_link), *rows(_values(host.git), "gbench")]
+    groups["Time"] = [
+        ("Start", utc(host.started_utc)),
+        ("End", utc(host.ended_utc)),
+        ("Exit code", plain(host.exit_code)),
+    ]
     with section("Environment", "environment"):
         cards(groups)
 
@@ -75,7 +82,7 @@ def configuration(run: Run) -> None:
 
 def reproduction(run: Run) -> None:
     """How to run it again."""
-    spec, git, image = run.spec, part(run.host, "git"), part(run.host, "where").get("image_id")
+    spec, git, image = run.spec, run.host.git, run.host.where.image_id
     with section("How to reproduce", "reproduce"), t.div(cls="card"):
         t.h3("The command line, exactly")
         if spec.command_line:
@@ -87,13 +94,18 @@ def reproduction(run: Run) -> None:
         t.h3("What has to be the same")
         with t.ul():
             if git:
-                changed = "; files differed from it" if git.get("dirty") else ""
-                t.li("gbench at commit ", t.code(plain(git.get("commit"))), changed)
+                changed = "; files differed from it" if git.dirty else ""
+                t.li("gbench at commit ", t.code(plain(git.commit)), changed)
             else:
-                t.li(f"gbench {plain(part(run.environment, 'software').get('gbench_version'))}, installed")
-            t.li(f"dataset {spec.dataset} with SHA-256 ", t.code(plain(part(run.host, "dataset").get("sha256"))))
+                t.li(f"gbench {plain(run.environment.software.get('gbench_version'))}, installed")
+            t.li(f"dataset {spec.dataset} with SHA-256 ", t.code(plain(run.host.dataset.sha256)))
             if image:
                 t.li("image ", t.code(plain(image)))
             t.li(f"seed {spec.seed}; deterministic: {plain(spec.deterministic)}")
         t.h3("The figures, recomputed from the raw samples")
         commands(f"gbench summary {shlex.quote(str(Path(spec.results_dir) / spec.run_id))}")
+
+
+def _values(facts: Facts | None) -> dict[str, Any]:
+    """The keys of a part; none where the run did not get so far."""
+    return facts.values() if facts else {}

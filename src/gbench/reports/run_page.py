@@ -15,7 +15,7 @@ from gbench.reports import figures, plots, run_facts
 from gbench.reports.page import contents, facts, figure_table, headline, notes, plot_card, render, section, table
 from gbench.reports.pictures import KINDS, Pictures, pictures
 from gbench.reports.roofline import roofline
-from gbench.reports.run_data import Run, part
+from gbench.reports.run_data import Run
 from gbench.reports.text import count, utc
 from gbench.reports.timeline import timeline
 from gbench.runfolder.folder import RunFolder
@@ -41,8 +41,7 @@ def page(run: Run, seen: Pictures | None) -> str:
         with t.main():
             _contents(run, seen)
             notes("This run did not go as planned", run.problems, bad=True)
-            warnings = run.host.get("warnings")
-            notes("Warnings", warnings if isinstance(warnings, list) else [])
+            notes("Warnings", run.host.warnings)
             _throughput(run)
             _steps(run)
             _bounds(run)
@@ -65,7 +64,7 @@ def _header(run: Run, throughput: tuple[str, str]) -> None:
     with t.header():
         with t.p(cls="muted"):
             t.span(run.status, cls=f"status {run.status}")
-            t.span(f" · {spec.recipe} run · {utc(run.host.get('started_utc'))}")
+            t.span(f" · {spec.recipe} run · {utc(run.host.started_utc)}")
         t.h1(spec.model)
         with t.div(cls="card hero"):
             headline(*throughput, figures.headline_meaning(run), figures.headline_interval(run))
@@ -132,14 +131,14 @@ def _bounds(run: Run) -> None:
     limits = run.summary and run.summary.limits
     if not limits:
         return
-    peak = part(run.environment, "peak")
+    peak = run.environment.peak
     with section("Bounds", "bounds"):
         t.p("What one device did, held against what it was measured to do just before, and against its data sheet.")
         with t.div(cls="grid"):
             with t.div(cls="card"):
                 t.h3("What holds it back")
                 table(figures.bounds(limits, peak))
-            if limits.gb_s is not None and {"gemm_tflop_s", "conv_tflop_s", "copy_gb_s"} <= peak.keys():
+            if limits.gb_s is not None and peak is not None:
                 plot_card("Roofline", roofline(limits.tflop_s, limits.gb_s, peak))
 
 

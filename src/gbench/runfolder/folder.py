@@ -33,10 +33,13 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 from gbench.base import strict_json
 from gbench.base.files import cant_write, locked, write_all, write_atomically
 from gbench.errors import InfrastructureError
+from gbench.runfolder.environment_facts import EnvironmentFacts
+from gbench.runfolder.host_facts import HostFacts
+from gbench.runfolder.typed_json import VERSION, to_json
 from gbench.settings.model_file import first_problem
 from gbench.settings.spec import RunSpec
 
-VERSION = 1
+HOST, ENVIRONMENT = "host.json", "environment.json"
 VISUALS = ("real_A", "fake_B", "real_B")  # the images of a pair by upstream's labels, in the order shown
 FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
 Result = TypeVar("Result", bound=BaseModel)
@@ -140,6 +143,10 @@ class RunFolder:
         """Whether a rank has begun to write its steps, in this process or one before it."""
         return (self.path / f"steps-rank{rank}.jsonl").exists()
 
+    def has(self, name: str) -> bool:
+        """Whether one of the files is there."""
+        return (self.path / name).exists()
+
     def spec(self) -> RunSpec:
         """The run's RunSpec.
 
@@ -154,6 +161,28 @@ class RunFolder:
                 "use the gbench version that wrote it",
             ) from error
 
+    def host(self) -> HostFacts:
+        """The facts of host.json, none where the run did not get so far. Raises InfrastructureError: it is broken."""
+        return self.read_as(HOST, HostFacts, "the run can't be used") or HostFacts()
+
+    def write_host(self, facts: HostFacts) -> None:
+        """Write host.json."""
+        self.write(HOST, facts.values())
+
+    def update_host(self, **changes: Any) -> HostFacts:
+        """Change or add some facts of host.json; gives all of them."""
+        facts: HostFacts = self.host().changed(**changes)
+        self.write_host(facts)
+        return facts
+
+    def environment(self) -> EnvironmentFacts:
+        """The facts of environment.json, none where the worker wrote none. Raises InfrastructureError: it is broken."""
+        return self.read_as(ENVIRONMENT, EnvironmentFacts, "the run can't be used") or EnvironmentFacts()
+
+    def write_environment(self, facts: EnvironmentFacts) -> None:
+        """Write environment.json."""
+        self.write(ENVIRONMENT, facts.values())
+
     def write(self, name: str, values: dict[str, Any]) -> None:
         """Write one of the JSON files, with its version field."""
         write_atomically(self.path / name, to_json({"version": VERSION, **values}))
@@ -167,8 +196,8 @@ class RunFolder:
         if not (self.path / name).exists():
             return None
         try:
-            values = json.loads(self._text(name))
-        except json.JSONDecodeError as error:
+            values = strict_json.loads(self._text(name))
+        except ValueError as error:
             raise self._broken(name, error) from error
         if not isinstance(values, dict) or values.get("version") != VERSION:
             raise InfrastructureError(
@@ -335,8 +364,3 @@ def read_step(values: Any) -> Step:
 
 
 _STEP = TypeAdapter(Step)
-
-
-def to_json(values: dict[str, Any]) -> str:
-    """The one JSON form of the run folder: indented, keys in the order given, floats as Python's shortest repr."""
-    return strict_json.dumps(values, indent=2, ensure_ascii=False) + "\n"

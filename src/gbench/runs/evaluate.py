@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gbench.base.utc import utc_now
 from gbench.datasets.layout import phase_images
@@ -14,6 +13,7 @@ from gbench.machine.gpus import find_gpus
 from gbench.runfolder.checkpoints import choose
 from gbench.runfolder.evaluation_result import Evaluation, final_of, read_evaluation
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.log import RunLog
 from gbench.runners.stopping import stoppable
 from gbench.runs.prepare import Watcher, locate_dataset, make_runner
@@ -44,7 +44,7 @@ def evaluate(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuil
         return _evaluated(run_aside(spec, find_gpus(), environ, watcher, rebuild))
 
 
-def conclude(run: RunFolder, environ: Mapping[str, str], facts: dict[str, Any], on_line: Callable[[str], None]) -> None:
+def conclude(run: RunFolder, environ: Mapping[str, str], facts: HostFacts, on_line: Callable[[str], None]) -> None:
     """The evaluation that a convergence run ends with; one that was ended before its end begins anew.
 
     Args:
@@ -64,7 +64,7 @@ def conclude(run: RunFolder, environ: Mapping[str, str], facts: dict[str, Any], 
     with RunLog([folder.log], on_line) as log:
         runner = make_runner(spec, environ, rebuild=False)
         runner.prepare(log.line)
-        carry_out(folder, runner, {**facts, "started_utc": utc_now()}, log)
+        carry_out(folder, runner, facts.changed(started_utc=utc_now()), log)
     _evaluated(folder)
 
 

@@ -29,6 +29,7 @@ from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.evaluation_result import Evaluation, read_final
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import AttemptTimes, HostFacts
 from gbench.runfolder.log import RunLog
 from gbench.runfolder.step_profile import Profile, read_profile
 from gbench.runners.plan import Outcome
@@ -73,7 +74,7 @@ class Ran:
     log: RunLog
     log_path: Path
     summary: Summary | None
-    facts: dict[str, Any]  # of host.json
+    facts: HostFacts
     no_evaluation: str | None  # why a convergence run ends with none
 
 
@@ -86,7 +87,7 @@ def resume(run_dir: Path, environ: Mapping[str, str], watcher: Watcher, views: V
     folder = RunFolder(run_dir.absolute())
     spec = folder.spec()
     if trained(folder):
-        if (folder.read("host.json") or {}).get("record"):
+        if folder.host().record:
             raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
     elif not spec.config.schedule.checkpoint_every:
         raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
@@ -122,7 +123,7 @@ def launch(
                 conclude(folder, environ, ran.facts, ran.log.line)
                 record = record_of(folder)
             record_path = _write_record(record, spec, folder)
-            folder.write("host.json", {**(folder.read("host.json") or {}), "record": str(record_path)})
+            folder.update_host(record=str(record_path))
             if summary is not None:  # a run script of another kind has said its own
                 ran.log.line(log_line.format_line(record))
         stored, not_stored, report = publish(folder, record_path, Path(spec.cndb_dir), database, watcher.line)
@@ -162,7 +163,7 @@ def probe(
         GbenchError: as `launch`, or the run would not have so many steps.
     """
     with stoppable(None), _run(probe_of(spec), environ, watcher, rebuild, views=views) as ran:
-        epoch = (ran.folder.read("environment.json") or {}).get("steps_per_epoch")
+        epoch = ran.folder.environment().steps_per_epoch
         times = [step.step_s for step in ran.folder.steps(0)]
     if not epoch or len(times) < PROBE_STEPS:
         raise RunFailed(f"{ran.folder.path} has not the {PROBE_STEPS} steps of a probe", f"read {ran.folder.log}")
@@ -235,16 +236,17 @@ def _run(
         require_fit(verdict)
         runner.prepare(log.line)
         facts = host_facts(spec, gpus, runner, dataset, warnings)
-        facts["checks"] = [asdict(check) for check in verdict.checks]
-        begun = {"started_utc": facts["started_utc"], "started_s": time.perf_counter(), "wall_s": None}
+        facts = facts.changed(checks=[asdict(check) for check in verdict.checks])
+        begun = AttemptTimes(started_utc=facts.started_utc, started_s=time.perf_counter(), wall_s=None)
         if resumed is not None and trained(resumed):
             _keep_facts(folder, no_evaluation)
             yield Ran(folder, log, log_path, _write_result(folder), facts, no_evaluation)
             return
-        facts["attempts"] = [*(_earlier_attempts(resumed) if resumed else []), begun]
+        earlier = _earlier_attempts(resumed) if resumed else []
+        facts = facts.changed(attempts=[*earlier, begun])
         if resumed is not None:
-            facts = {**facts, **_earlier(folder)}
-        folder.write("host.json", facts)
+            facts = facts.changed(**_earlier(folder))
+        folder.write_host(facts)
         kills = oom_kills()
         outcome: Outcome | None = None
         summary: Summary | None = None
@@ -252,13 +254,14 @@ def _run(
             with watcher.running(folder), _shown(folder, spec, views, log) as on_line, stoppable(spec.timeout_s):
                 outcome = runner.run(folder.path, on_line)
         finally:
-            begun["wall_s"] = time.perf_counter() - begun["started_s"]
+            begun = begun.changed(wall_s=time.perf_counter() - begun.started_s)
+            facts = facts.changed(attempts=[*earlier, begun])
             ended = {"ended_utc": utc_now(), "exit_code": outcome.exit_code if outcome else None}
             # a full disk, or a file that is broken, must not hide why the run ended
             with contextlib.suppress(GbenchError):
                 warnings = warnings + [str(alarm) for alarm in read_alarms(folder.path)]
             with contextlib.suppress(GbenchError):
-                folder.write("host.json", {**facts, **ended, "warnings": warnings})
+                folder.write_host(facts.changed(**ended, warnings=warnings))
             with contextlib.suppress(GbenchError):
                 summary = _write_result(folder)
         require_success(folder, outcome, log, kills)
@@ -287,33 +290,31 @@ def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
 
 def trained(folder: RunFolder) -> bool:
     """Whether a run's training has come to its end."""
-    return "ended" in (folder.read("environment.json") or {})
+    return folder.environment().ended is not None
 
 
 def _keep_facts(folder: RunFolder, no_evaluation: str | None) -> None:
     """Leave host.json as the training left it, whose facts stand; but for its end, where gbench was killed just then,
     and for a warning that is new."""
-    kept = folder.read("host.json") or {}
-    told = kept.get("warnings", [])
-    if "ended_utc" not in kept:
-        kept |= {"attempts": _earlier_attempts(folder), "ended_utc": utc_now(), "exit_code": 0}
-    if no_evaluation and no_evaluation not in told:
-        told = [*told, no_evaluation]
-    folder.write("host.json", {**kept, "warnings": told})
+    kept = folder.host()
+    if kept.ended_utc is None:
+        kept = folder.update_host(attempts=_earlier_attempts(folder), ended_utc=utc_now(), exit_code=0)
+    if no_evaluation and no_evaluation not in kept.warnings:
+        folder.update_host(warnings=[*kept.warnings, no_evaluation])
 
 
-def _earlier_attempts(folder: RunFolder) -> list[dict[str, Any]]:
+def _earlier_attempts(folder: RunFolder) -> list[AttemptTimes]:
     """The attempts at a run so far, each with its end."""
     ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
-    return closed((folder.read("host.json") or {}).get("attempts", []), ranks)
+    return closed(folder.host().attempts, ranks)
 
 
 def _earlier(folder: RunFolder) -> dict[str, Any]:
     """What a resumed run keeps of its earlier attempts; their error is no longer the run's."""
     forget_error(folder)
-    before = folder.read("host.json") or {}
-    resumed = [*before.get("resumed", []), utc_now()]
-    return {"started_utc": before.get("started_utc", resumed[0]), "resumed": resumed}
+    before = folder.host()
+    resumed = [*(before.resumed or []), utc_now()]
+    return {"started_utc": before.started_utc or resumed[0], "resumed": resumed}
 
 
 def repeats_of(runs: list[Finished]) -> Repeats | None:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from gbench.base.files import make_folder
 from gbench.base.utc import utc_now
@@ -18,6 +18,7 @@ from gbench.machine import provenance
 from gbench.machine.gpus import Gpus, visible
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import DatasetFacts, GitFacts, HostFacts, HostHardware, RunnerFacts
 from gbench.runfolder.log import RunLog
 from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Outcome, Runner
@@ -60,14 +61,14 @@ def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
     return spec.model_copy(update={"dataset_subdir": subdir})
 
 
-def dataset_facts(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
+def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
     """The dataset's identity, checked against its manifest where it has one; and what is to be said about it."""
     root = Path(spec.datasets_dir) / spec.dataset_subdir
     if not (root / MANIFEST_NAME).exists():
         warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
-        return {"root": str(root), "sha256": dataset_hash(root), "source": None}, [warning]
+        return DatasetFacts(root=str(root), sha256=dataset_hash(root), source=None), [warning]
     manifest = require_intact(root)
-    facts = {"root": str(root), "sha256": manifest.dataset_sha256, "source": manifest.source}
+    facts = DatasetFacts(root=str(root), sha256=manifest.dataset_sha256, source=manifest.source)
     if manifest.name == spec.dataset:
         return facts, []
     return facts, [f"DATASETS is {spec.dataset}, but {root} says of itself that it is {manifest.name}"]
@@ -90,21 +91,19 @@ def with_cache_folder(spec: RunSpec, warnings: list[str]) -> RunSpec:
     return spec
 
 
-def host_facts(
-    spec: RunSpec, gpus: Gpus, runner: Runner, dataset: dict[str, Any], warnings: list[str]
-) -> dict[str, Any]:
-    """What host.json says from the start."""
-    return {
-        "started_utc": utc_now(),
-        "command_line": spec.command_line,
-        "working_dir": str(Path.cwd()),
-        "where": runner.facts(),
-        "hardware": provenance.hardware(visible(gpus, spec.cuda_visible_devices)),
-        "dataset": dataset,
-        "run_script_sha256": provenance.file_sha256(Path(spec.run_model_file)),
-        "git": provenance.git(),
-        "warnings": warnings,
-    }
+def host_facts(spec: RunSpec, gpus: Gpus, runner: Runner, dataset: DatasetFacts, warnings: list[str]) -> HostFacts:
+    """The facts of host.json that are known at the start."""
+    return HostFacts(
+        started_utc=utc_now(),
+        command_line=spec.command_line,
+        working_dir=str(Path.cwd()),
+        where=RunnerFacts(**runner.facts()),
+        hardware=HostHardware(**provenance.hardware(visible(gpus, spec.cuda_visible_devices))),
+        dataset=dataset,
+        run_script_sha256=provenance.file_sha256(Path(spec.run_model_file)),
+        git=GitFacts(**found) if (found := provenance.git()) else None,
+        warnings=warnings,
+    )
 
 
 def oom_kills() -> int | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from gbench.base.utc import utc_now
 from gbench.machine.gpus import Gpus, require_devices
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.log import RunLog
 from gbench.runners.plan import Runner
 from gbench.runners.stopping import stoppable
@@ -49,11 +49,11 @@ def run_aside(spec: RunSpec, gpus: Gpus, environ: Mapping[str, str], watcher: Wa
     return folder
 
 
-def carry_out(folder: RunFolder, runner: Runner, facts: dict[str, Any], log: RunLog) -> None:
+def carry_out(folder: RunFolder, runner: Runner, facts: HostFacts, log: RunLog) -> None:
     """Run the worker in its folder, once more where an attempt was before. Raises GbenchError: it failed."""
     forget_error(folder)  # of an attempt before
-    folder.write("host.json", facts)
+    folder.write_host(facts)
     kills = oom_kills()
     outcome = runner.run(folder.path, log.line)
     require_success(folder, outcome, log, kills)
-    folder.write("host.json", {**facts, "ended_utc": utc_now(), "exit_code": outcome.exit_code})
+    folder.update_host(ended_utc=utc_now(), exit_code=outcome.exit_code)

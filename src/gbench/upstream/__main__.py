@@ -21,6 +21,7 @@ from gbench.errors import GbenchError
 from gbench.measure import environment
 from gbench.pix2pix.ranks.out_of_memory import memory_told
 from gbench.pix2pix.step import precision
+from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, tell
 from gbench.runners.plan import BENCHMARK_LOG_NAME
@@ -74,11 +75,11 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
         "device": name,
         "software": environment.software(),
         "hardware": environment.hardware(device),
-        "precision_at_end": flags,
         "memory": [environment.memory(device)],
         "ended": {"steps": len(lines), "because": "all steps are done"},
+        "precision_at_end": flags,
     }
-    folder.write("environment.json", facts)
+    folder.write_environment(EnvironmentFacts.model_validate(facts))
     ran = {"commit": code.commit, "repository": pinned.repository, "arguments": arguments}
     folder.write("upstream.json", {**ran, "figures": asdict(found), "lines": [asdict(timed) for timed in lines]})
     if not found.steady_state:

@@ -70,8 +70,8 @@ def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec])
 WARNS = """
 import sys
 from pathlib import Path
-from gbench.cli.output import Terminal
-from gbench.runfolder import RunFolder
+from gbench.cli.shared.output import Terminal
+from gbench.runfolder.folder import RunFolder
 terminal = Terminal(quiet=False)
 with terminal.running(RunFolder(Path(sys.argv[1]))):
     terminal.line("(epoch: 1, iters: 4) [bold]")

@@ -29,7 +29,7 @@ class Progress:
             return None
         last = self._recent[-1]
         if self._planned is None:
-            self._planned = (self._folder.read("environment.json") or {}).get("planned_steps")
+            self._planned = self._folder.environment().planned_steps
         parts = [f"step {last.step}/{self._planned or '?'}"]
         parts.append(self._throughput() if self._measured else "warming up")
         wall_s = sum(step.step_s for step in self._recent)

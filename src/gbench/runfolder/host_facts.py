@@ -1,0 +1,108 @@
+"""host.json: what the host knows of a run, and the worker can't see.
+
+The host writes it before the start, and adds the end, the warnings and the record's path as they come. Every key may be
+missing: an earlier gbench did not write all of them, and a run that was killed has no end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from gbench.runfolder.typed_json import Facts
+
+
+class RunnerFacts(Facts):
+    """Where the run script ran. Further keys are of the image: digests, base, version of the Docker engine."""
+
+    runner: str | None = None
+    image: str | None = None
+    image_id: str | None = None
+
+
+class Processor(Facts):
+    """The processors of a machine."""
+
+    name: str | None = None
+    sockets: int | None = None
+    cores: int | None = None
+    threads: int | None = None
+    numa_nodes: int | None = None
+
+
+class HostHardware(Facts):
+    """The machine, as the host sees it."""
+
+    os: str | None = None
+    cpu: Processor | None = None
+    mem: str | None = None
+    gpus: list[str] = Field(default_factory=list)
+    """Names of the GPUs that the run may use."""
+    driver: str | None = None
+
+
+class DatasetFacts(Facts):
+    """The dataset's identity."""
+
+    root: str | None = None
+    sha256: str | None = None
+    source: str | None = None
+    """Where its manifest says that it comes from."""
+
+
+class GitFacts(Facts):
+    """gbench's own checkout."""
+
+    commit: str | None = None
+    dirty: bool = False
+    """Whether tracked files differed from the commit."""
+
+
+class CheckFacts(Facts):
+    """The result of one check before the start."""
+
+    id: str
+    severity: str
+    found: str
+    why: str = ""
+    mend: str = ""
+    """What to do; empty where nothing is to be done."""
+    commands: list[Any] = Field(default_factory=list)
+    ignored: bool = False
+    """Whether it was an error, and the user chose to go on."""
+
+
+class AttemptTimes(Facts):
+    """When one attempt at a run, the first start or a resumption, began, and how long it took."""
+
+    started_utc: str | None = None
+    started_s: float
+    """On the host's monotonic clock."""
+    wall_s: float | None = None
+    """None until it ends, and for good where gbench was killed."""
+
+
+class HostFacts(Facts):
+    """The content of host.json."""
+
+    started_utc: str | None = None
+    command_line: str = ""
+    working_dir: str | None = None
+    where: RunnerFacts = RunnerFacts()
+    hardware: HostHardware = HostHardware()
+    dataset: DatasetFacts = DatasetFacts()
+    run_script_sha256: str | None = None
+    git: GitFacts | None = None
+    """None where gbench is installed, not run from a checkout."""
+    warnings: list[str] = Field(default_factory=list)
+    checks: list[CheckFacts] = Field(default_factory=list)
+    attempts: list[AttemptTimes] = Field(default_factory=list)
+    resumed: list[str] | None = None
+    """When the run was resumed, in UTC; None where it was not."""
+    ended_utc: str | None = None
+    """None while it runs, and where gbench was killed."""
+    exit_code: int | None = None
+    """Of the run script; None where it was stopped before its end."""
+    record: str | None = None
+    """Path of the run's record."""

@@ -1,0 +1,36 @@
+"""The one JSON form of the run folder, and the base of the classes that its files are read into."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from gbench.base import strict_json
+
+VERSION = 1  # of every JSON file and stream of the run folder
+
+
+OfFacts = TypeVar("OfFacts", bound="Facts")
+
+
+class Facts(BaseModel):
+    """Base of the classes of host.json and environment.json: immutable.
+
+    A key that this gbench does not know is kept. A key that the file lacks has its default, and is not written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    def values(self) -> dict[str, Any]:
+        """The keys that are set, as plain values."""
+        return self.model_dump(exclude_unset=True)
+
+    def changed(self: OfFacts, **changes: Any) -> OfFacts:
+        """These facts with some of them changed or added. Raises pydantic.ValidationError: a value of another type."""
+        return self.model_validate({**self.values(), **changes})
+
+
+def to_json(values: dict[str, Any]) -> str:
+    """The text of a file: indented, keys in the order given, floats as Python's shortest repr."""
+    return strict_json.dumps(values, indent=2, ensure_ascii=False) + "\n"
