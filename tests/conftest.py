@@ -17,7 +17,8 @@ import pytest
 from support import SMALL, Answer
 
 from gbench.datasets.synth import synth
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 
 pytest.register_assert_rewrite("history_cases", "row_cases", "schema_cases", "store_cases", "stores", "submitters")
@@ -73,7 +74,9 @@ def make_spec(facades: Path, tmp_path: Path) -> Callable[..., RunSpec]:
             "runner": "local",
             "steps": 4,
             "warmup": 1,
-            "options": {"DATASETS_DIR": str(facades), "DATASETS": "synthetic", "CNDB_DIR": str(tmp_path / "cndb")},
+            "datasets_dir": str(facades),
+            "dataset": "synthetic",
+            "cndb_dir": str(tmp_path / "cndb"),
             "results_dir": str(tmp_path / "results"),
             "logs_dir": str(tmp_path / "logs"),
             "cache_dir": str(tmp_path / "cache"),

@@ -12,7 +12,7 @@ from support import Answer
 
 from gbench import __version__
 from gbench.cli import COMMANDS, cli
-from gbench.settings.quantities import VARIABLE_OF
+from gbench.settings.request import VARIABLE_FIELDS
 
 
 def commands() -> list[tuple[str, click.Command]]:
@@ -51,8 +51,8 @@ def test_help_lists_every_verb(gbench: Callable[..., Answer]) -> None:
 
 def test_launch_help_names_every_variable(gbench: Callable[..., Answer]) -> None:
     out = " ".join(gbench("launch", "--help").out.split())
-    assert len(VARIABLE_OF) == 8
-    assert all(f"Variable: {variable}." in out for variable in VARIABLE_OF.values())
+    assert len(VARIABLE_FIELDS) == 8
+    assert all(f"Variable: {variable}." in out for variable in VARIABLE_FIELDS)
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -82,8 +82,7 @@ def test_an_epoch_is_counted_where_the_dataset_is(make_spec: MakeSpec, facades: 
     assert images_of(make_spec()) == 16
     assert images_of(make_spec(settings=("data.max_dataset_size=5",))) == 5
     assert images_of(make_spec(settings=("data.phase=test",))) == 4
-    elsewhere = {"DATASETS_DIR": str(facades / "none"), "CNDB_DIR": "cndb"}
-    assert images_of(make_spec(options=elsewhere)) is None
+    assert images_of(make_spec(datasets_dir=str(facades / "none"), dataset=None)) is None
 
 
 def test_a_matrix_of_which_no_cell_can_run_is_an_error() -> None:

@@ -15,7 +15,8 @@ from gbench.errors import InfrastructureError, UsageError
 from gbench.follow.follower import Views, require_url
 from gbench.follow.losses_svg import bands_of
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]
@@ -126,7 +127,7 @@ def test_the_follower_loads_no_torch() -> None:
 
 
 def test_the_reference_is_that_of_the_runs_own_recipe() -> None:
-    request = Request("pix2pix_resnet_9blocks", 1, 1, "FP32", recipe="convergence", options={"DATASETS": "facades"})
+    request = Request("pix2pix_resnet_9blocks", 1, 1, "FP32", recipe="convergence", dataset="facades")
     bands = bands_of(resolve(request, {}).spec)
     assert set(bands) == {"G_GAN", "G_L1", "D_real", "D_fake"}
     first, last = bands["G_L1"][0], bands["G_L1"][-1]

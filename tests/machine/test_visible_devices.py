@@ -12,7 +12,8 @@ from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.gpus import Gpu, Gpus, find_gpus, require_devices, visible
 from gbench.preflight.rule import Check
 from gbench.runners.plan import Places, script_environment
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 
 CheckOne = Callable[..., Check]

@@ -13,7 +13,8 @@ from gbench.errors import UsageError
 from gbench.runners.containers import Owner
 from gbench.runners.docker import Caller, DockerRunner, container_request, split_lines
 from gbench.settings.evaluation_spec import EvaluationRequest, of_run
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 
 CALLER = Caller(uid=1000, gid=100, groups=(100, 998), cores=16, owner=Owner("host", "boot", "pid:[1]", 42, 4711))
@@ -25,7 +26,8 @@ def make_spec(tmp_path: Path, **changes: Any) -> RunSpec:
         batch_size=32,
         device_count=2,
         precision="FP32",
-        options={"DATASETS_DIR": "/datasets", "CONT": "registry:5000/team/bench:21.06"},
+        datasets_dir="/datasets",
+        image="registry:5000/team/bench:21.06",
         results_dir=str(tmp_path / "results"),
     )
     return resolve(request, {}).spec.model_copy(update={"run_id": "RUN", **changes})

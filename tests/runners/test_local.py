@@ -33,7 +33,7 @@ echo ready
 def run(make_spec: MakeSpec, folder: Path, script: str, on_line: Callable[[str], None] = lambda line: None) -> Outcome:
     path = folder / "run.sh"
     path.write_text(script)
-    spec = make_spec(options={"RUN_MODEL_FILE": str(path), "DATASETS_DIR": str(folder)})
+    spec = make_spec(run_model_file=str(path), datasets_dir=str(folder), dataset=None)
     return LocalRunner(spec, dict(os.environ)).run(folder, on_line)
 
 

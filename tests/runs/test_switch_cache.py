@@ -152,7 +152,7 @@ def test_an_optimized_launch_names_profile_and_switches_wherever_its_figure_stan
     make_spec: MakeSpec, gbench: Callable[..., Answer], small_launch: list[str], tmp_path: Path
 ) -> None:
     cache = str(tmp_path / "cache")
-    remember(make_spec(options={}, cache_dir=cache), Gpus(), found(), UTC)
+    remember(make_spec(datasets_dir=None, dataset=None, cndb_dir=None, cache_dir=cache), Gpus(), found(), UTC)
     run = ["launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--steps", 12, "--warmup", 2]
     run += ["--profile", "optimized", "--cache-dir", cache]
     plan = gbench(*run, "--dry-run")

@@ -112,6 +112,20 @@ def test_the_command_that_tunes_for_a_run_means_the_same_network_and_sizes(
         assert line in answer.output
 
 
+@pytest.mark.parametrize("cache_home", [None, "/scratch"])
+def test_the_tuning_command_names_only_another_cache_folder(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, cache_home: str | None
+) -> None:
+    monkeypatch.setenv("HOME", "/home/user")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if cache_home:
+        monkeypatch.setenv("XDG_CACHE_HOME", cache_home)
+    folders = {None: "/home/user/.cache/gbench", "/scratch": "/scratch/gbench"}
+    for home, folder in folders.items():
+        words = shlex.split(tune_command(make_spec(profile="optimized", cache_dir=folder)))
+        assert words.count(folder) == (home != cache_home)
+
+
 @pytest.mark.parametrize("option", ["--run-model-file", "--cndb-dir", "--logs", "--data", "--profile", "--cache-limit"])
 def test_a_tuning_has_no_option_that_it_does_not_heed(option: str) -> None:
     answer = CliRunner().invoke(tune, ["pix2pix_resnet_9blocks", "4", "1", "FP32", option, "real"])

@@ -29,7 +29,8 @@ from gbench.runners.docker import DockerRunner
 from gbench.runners.engine import docker_status, gpu_container_status
 from gbench.runners.image import BASE_LABEL
 from gbench.runners.plan import Outcome
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 
 pytestmark = pytest.mark.system
@@ -45,11 +46,6 @@ def make_spec(folder: Path, base: str, script: str, **changes: Any) -> RunSpec:
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "sample.txt").write_text("a sample\n")
     (folder / "run.sh").write_text(script + "\n")
-    options = {
-        "CONT": "gbench-test:pix2pix",
-        "RUN_MODEL_FILE": str(folder / "run.sh"),
-        "DATASETS_DIR": str(folder / "data"),
-    }
     request = Request(
         "pix2pix_resnet_9blocks",
         batch_size=4,
@@ -57,7 +53,9 @@ def make_spec(folder: Path, base: str, script: str, **changes: Any) -> RunSpec:
         precision="FP32",
         device="cpu",
         from_image=base,
-        options=options,
+        image="gbench-test:pix2pix",
+        run_model_file=str(folder / "run.sh"),
+        datasets_dir=str(folder / "data"),
         results_dir=str(folder / "results"),
     )
     return resolve(request, {}).spec.model_copy(update=changes)

@@ -15,7 +15,8 @@ from support import Answer
 from gbench.datasets.synth import synth
 from gbench.pix2pix.nets.networks import build_networks
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 
 pytestmark = pytest.mark.system
 

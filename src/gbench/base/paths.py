@@ -1,8 +1,8 @@
-"""Where files lie: the project's own in a checkout beside `src/`, in an installed wheel under `gbench/assets/`; and the
-user's, as they are written."""
+"""Where files are: the project's own, in a checkout or in an installed wheel's `gbench/assets/`; and the user's."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from gbench.errors import UsageError
@@ -28,10 +28,15 @@ def checkout_dir() -> Path | None:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path of which `~` and `~user` are written out. Raises UsageError: there is no such user."""
+    """A path with `~` and `~user` expanded. Raises UsageError: there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise UsageError(
-            f"{path}: nobody here has that home folder", "mend the name, or write ./~ for a file"
+            f"{path}: nobody here has that home folder", "fix the name, or write ./~ for a file"
         ) from error
+
+
+def user_cache_dir(environ: Mapping[str, str]) -> Path:
+    """The user's folder for caches: $XDG_CACHE_HOME, or ~/.cache."""
+    return expanded(environ.get("XDG_CACHE_HOME") or "~/.cache")

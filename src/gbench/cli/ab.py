@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.base.utc import utc_now
-from gbench.cli.shared.run_options import Percent, Seconds
+from gbench.cli.shared.run_options import PERCENT, SECONDS
 from gbench.errors import GbenchError, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ FILE = click.Path(path_type=Path)
 @click.argument("a", type=FILE, required=False, metavar="A.yaml")
 @click.argument("b", type=FILE, required=False, metavar="B.yaml")
 @click.option("--metric", type=click.Choice(METRIC_NAMES), help="The figure.  [default: throughput, end to end]")
-@click.option("--until-ci", type=Percent(), help="End when the interval is this narrow to either side.  [default: 1%]")
+@click.option("--until-ci", type=PERCENT, help="End when the interval is this narrow to either side.  [default: 1%]")
 @click.option("--max-blocks", type=click.IntRange(min=1), help="End after so many blocks of four runs.  [default: 20]")
-@click.option("--max-time", "max_time_s", type=Seconds(), help="Begin no block after so much time in runs: 30m, 2h.")
+@click.option("--max-time", "max_time_s", type=SECONDS, help="Begin no block after so much time in runs: 30m, 2h.")
 @click.option("--resume", "resume_dir", type=FILE, metavar="DIR", help="Go on with a session, by its folder.")
 @click.option("--rebuild", is_flag=True, help="Build each side's image anew, once.")
 @click.option("--results", "results_dir", type=FILE, help="Where its folder is made.  [default: results]")

@@ -33,11 +33,10 @@ def build(
     from gbench.cli.shared.output import Terminal, print_json
     from gbench.runners.docker import DockerRunner
     from gbench.runners.stopping import stoppable
-    from gbench.settings.resolve import Request, resolve
+    from gbench.settings.request import Request
+    from gbench.settings.resolve import resolve
 
-    options = {"CONT": image, "DOCKERFILE": dockerfile}
-    given = {variable: value for variable, value in options.items() if value}
-    request = Request(model, 1, 1, "FP32", from_image=from_image, options=given)
+    request = Request(model, 1, 1, "FP32", from_image=from_image, image=image, dockerfile=dockerfile)
     runner = DockerRunner(resolve(request, os.environ).spec, rebuild)
     with stoppable(None):
         runner.prepare(Terminal(quiet).line)

@@ -85,19 +85,10 @@ def _nothing(text: str) -> None:
 def _wanted(given: dict[str, Any]) -> Wanted:
     """What a launch with these options and variables would want, on all GPUs of this host."""
     from gbench.preflight.run_checks import Wanted
-    from gbench.settings.resolve import Request, resolve
+    from gbench.settings.request import Request
+    from gbench.settings.resolve import resolve
 
-    options = {"DATASETS_DIR": given["datasets_dir"], "DATASETS": given["dataset"]}
-    request = Request(
-        given["model"],
-        batch_size=1,
-        device_count=1,
-        precision="FP32",
-        device=given["device"],
-        runner=given["runner"],
-        results_dir=given["results_dir"],
-        options={name: value for name, value in options.items() if value},
-    )
+    request = Request(batch_size=1, device_count=1, precision="FP32", **given)
     try:
         resolved = resolve(request, os.environ)
     except UsageError as error:

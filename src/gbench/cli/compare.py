@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.cli.shared.run_options import Percent
+from gbench.cli.shared.run_options import PERCENT
 from gbench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy", "loss-l1")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("base")
 @click.argument("new")
-@click.option("--threshold", type=Percent(), default="3%", show_default=True, help="A loss of this size must be found.")
+@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="A loss of this size must be found.")
 @click.option(
     "--metric",
     "names",
@@ -39,7 +39,7 @@ METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy", "loss-l1")
 @click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="They may differ in this field. Repeatable.")
 @click.option(
     "--run-sd",
-    type=Percent(),
+    type=PERCENT,
     help="What throughput varies by from run to run (standard deviation), where no runs say it.  [default: 3%]",
 )
 @click.option("--explain", is_flag=True, help="Only what differs between them, the likeliest to matter first.")

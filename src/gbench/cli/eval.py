@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import bundle, variable_option
+from gbench.cli.shared.run_options import bundle, option
 from gbench.errors import InfrastructureError, UsageError
-from gbench.settings.quantities import VARIABLE_OF
 
 if TYPE_CHECKING:
     from gbench.runs.evaluate import Evaluated
     from gbench.settings.evaluation_spec import EvaluationRequest
     from gbench.settings.resolve import Resolved
 
-OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config")
+OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config_dir")
 FILE = click.Path(path_type=Path)
 
 
@@ -46,7 +45,7 @@ FILE = click.Path(path_type=Path)
         click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
         click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),
         click.option("--out", type=FILE, help="New folder for the results. Default: in RUN_DIR, else in results/."),
-        *(variable_option(name) for name in OWN_VARIABLES),
+        *(option(name, more="") for name in OWN_VARIABLES),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
         click.option("--rebuild", is_flag=True, help="Build the image anew, without cache."),
         click.option(
@@ -76,7 +75,7 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
     from gbench.settings.evaluation_spec import EvaluationRequest
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
-    options = {VARIABLE_OF[name]: given.pop(VARIABLE_OF[name].lower()) for name in OWN_VARIABLES}
+    options = {name: given.pop(name) for name in OWN_VARIABLES}
     for name in ("lpips_weights", "fid_weights"):
         if given[name] is not None and not given[name].is_file():
             raise UsageError(
@@ -84,7 +83,7 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
             )
     request = EvaluationRequest(
         source,
-        options={variable: value for variable, value in options.items() if value is not None},
+        options={name: value for name, value in options.items() if value is not None},
         command_line=shlex.join(["gbench", *sys.argv[1:]]),
         **given,
     )

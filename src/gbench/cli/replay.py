@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.cli.shared.run_options import Percent, variable_option
+from gbench.cli.shared.run_options import PERCENT, option
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("record", metavar="RECORD")
 @click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="This may differ here. Repeatable.")
-@variable_option("datasets_dir", " Variable: DATASETS_DIR.  [default: the recorded one, else data]")
-@variable_option("cndb_dir", " Variable: CNDB_DIR.  [default: cndb]")
-@variable_option("run_model_file", "  [default: the recorded one]")
+@option("datasets_dir", " Variable: DATASETS_DIR.  [default: the recorded one, else data]")
+@option("cndb_dir", " Variable: CNDB_DIR.  [default: cndb]")
+@option("run_model_file", "  [default: the recorded one]")
 @click.option("--runner", help="docker or local.  [default: the recorded one]")
 @click.option("--rebuild", is_flag=True, help="Build the present image, in place of the recorded one.")
 @click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Separate runs.")
-@click.option("--threshold", type=Percent(), default="3%", show_default=True, help="As of gbench compare.")
-@click.option("--run-sd", type=Percent(), help="As of gbench compare.")
+@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="As of gbench compare.")
+@click.option("--run-sd", type=PERCENT, help="As of gbench compare.")
 @click.option("--results", "results_dir", default="results", show_default=True, help="Where run folders are made.")
 @click.option("--logs", "logs_dir", default="logs", show_default=True, help="Where logs are kept beside them.")
 @click.option("--dry-run", is_flag=True, help="Print what can't be reproduced here, and what would run.")

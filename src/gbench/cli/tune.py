@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import Seconds, resolved_of, run_options, show_plan, what_runs
+from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, show_plan, what_runs
 
 if TYPE_CHECKING:
     from gbench.runfolder.folder import RunFolder
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @what_runs(required=True)
 @click.option(
-    "--max-time", "max_time_s", type=Seconds(), default="2m", show_default=True, help="Of timed steps: 90s, 2m, 1h."
+    "--max-time", "max_time_s", type=SECONDS, default="2m", show_default=True, help="Of timed steps: 90s, 2m, 1h."
 )
 @run_options
 def tune(max_time_s: float, **given: Any) -> None:

@@ -17,11 +17,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbench.base.files import make_folder, write_atomically
+from gbench.base.invalid import first_problem
 from gbench.base.untrusted import NO_YAML, load_yaml, read_text, why_of
 from gbench.base.utc import utc_now
 from gbench.cndb.record import Record
 from gbench.errors import InfrastructureError, RecordError, UsageError
-from gbench.settings.model_file import first_problem
 
 FOLDER = "baselines"  # below CNDB_DIR
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

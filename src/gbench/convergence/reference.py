@@ -14,11 +14,11 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
+from gbench.base.invalid import first_problem, one_line
 from gbench.convergence.curves import LOSSES
 from gbench.convergence.seed_spread import WINDOW
 from gbench.convergence.tolerance import Figure, allowed, log_mean
 from gbench.errors import UsageError
-from gbench.settings.model_file import first_problem, one_line
 
 BAND_ERROR = 0.01  # share of true reproductions that leave any band of any loss
 

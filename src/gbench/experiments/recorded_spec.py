@@ -8,12 +8,13 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from gbench.base.invalid import first_problem
 from gbench.cndb.record import Record
 from gbench.compare.sides import read_side
 from gbench.errors import UsageError
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.model_file import first_problem
-from gbench.settings.spec import Recipe, RunSpec
+from gbench.settings.literals import Recipe
+from gbench.settings.spec import RunSpec
 
 FORMS = "give one record file or run folder; `gbench cndb export` makes files of the records of a database"
 # Of one run, or of the machine it was on: a record's spec leaves them out, and a replay has its own.

@@ -15,6 +15,8 @@ from gbench.experiments.recorded_spec import Recorded
 from gbench.machine import provenance
 from gbench.machine.gpus import find_gpus
 from gbench.runfolder.folder import RunFolder
+from gbench.settings.check_spec import check_spec
+from gbench.settings.request import VARIABLE_FIELDS
 from gbench.settings.resolve import (
     DEFAULT_CNDB_DIR,
     DEFAULT_DATASETS_DIR,
@@ -22,12 +24,11 @@ from gbench.settings.resolve import (
     Resolved,
     all_from,
     cache_dir_of,
-    check_spec,
     new_run_id,
     one_of,
     visible_devices,
 )
-from gbench.settings.spec import VARIABLE_FIELDS, RunSpec
+from gbench.settings.spec import RunSpec
 
 OF_THIS_MACHINE = (
     *("run_id", "runner", "database", "image", "from_image", "dockerfile", "datasets_dir", "cndb_dir"),

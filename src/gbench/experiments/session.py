@@ -12,10 +12,10 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from gbench.base.files import make_folder, write_atomically
+from gbench.base.invalid import first_problem
 from gbench.base.untrusted import read_text
 from gbench.errors import RecordError, UsageError
 from gbench.experiments.block_ratio import Ratio
-from gbench.settings.model_file import first_problem
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import Frozen, RunSpec
 

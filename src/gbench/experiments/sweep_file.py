@@ -18,11 +18,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbench.base.files import cant_write, locked, write_atomically
+from gbench.base.invalid import first_problem
 from gbench.base.untrusted import cant_read
 from gbench.errors import InfrastructureError
 from gbench.experiments.sweep_matrix import Place, Scaling
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.model_file import first_problem
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import RunSpec
 

@@ -8,13 +8,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 
+from gbench.base.invalid import first_problem
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, UsageError
 from gbench.machine.gpus import Gpus, require_devices
 from gbench.runs.switch_cache import with_tuned_switches
-from gbench.settings.model_file import first_problem
-from gbench.settings.resolve import Resolved, check_spec
-from gbench.settings.spec import DataSource, Precision, RunSpec
+from gbench.settings.check_spec import check_spec
+from gbench.settings.literals import DataSource, Precision
+from gbench.settings.resolve import Resolved
+from gbench.settings.spec import RunSpec
 from gbench.settings.spec_file import read_mapping, request_of, resolve_file
 
 Scaling = Literal["strong", "weak"]  # more devices share one total batch; or each has a batch of its own

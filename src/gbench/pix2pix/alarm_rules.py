@@ -12,7 +12,8 @@ from statistics import fmean, variance
 from typing import Any
 
 from gbench.runfolder.alarms import Alarm
-from gbench.settings.spec import AlarmConfig, AlarmKind
+from gbench.settings.literals import AlarmKind
+from gbench.settings.spec import AlarmConfig
 
 
 class Watch:

@@ -11,7 +11,8 @@ from gbench.errors import UsageError
 from gbench.machine.gpus import Gpus
 from gbench.preflight.cards import Card
 from gbench.preflight.unreadable import Unreadable
-from gbench.settings.spec import Device, RunnerName, RunSpec
+from gbench.settings.literals import Device, RunnerName
+from gbench.settings.spec import RunSpec
 
 Severity = Literal["ok", "info", "warning", "error"]
 MILDEST_FIRST: tuple[Severity, ...] = get_args(Severity)

@@ -17,7 +17,7 @@ from typing import Any
 from gbench.base import strict_json
 from gbench.base.files import cant_write, write_all
 from gbench.errors import InfrastructureError
-from gbench.settings.spec import AlarmKind
+from gbench.settings.literals import AlarmKind
 
 NAME = "alarms.jsonl"
 VERSION = 1

@@ -32,11 +32,11 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from gbench.base import strict_json
 from gbench.base.files import cant_write, locked, write_all, write_atomically
+from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.typed_json import VERSION, to_json
-from gbench.settings.model_file import first_problem
 from gbench.settings.spec import RunSpec
 
 HOST, ENVIRONMENT = "host.json", "environment.json"

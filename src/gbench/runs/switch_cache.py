@@ -15,13 +15,13 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from gbench.base.files import make_folder, write_atomically
+from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.gpus import Gpus, visible
 from gbench.machine.host import cpu_name
 from gbench.runfolder.tuning_result import Tuning
 from gbench.runfolder.typed_json import to_json
 from gbench.runners.image import plan_image
-from gbench.settings.model_file import first_problem
 from gbench.settings.spec import Frozen, RunSpec, SpeedConfig, TunedBy
 from gbench.settings.switches import why_not
 from gbench.settings.tuning_spec import SIZES, tune_command

@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from gbench.base.paths import expanded, project_file
+from gbench.base.paths import expanded, project_file, user_cache_dir
 from gbench.errors import UsageError
+from gbench.settings.check_spec import check_spec
 from gbench.settings.model_file import override
+from gbench.settings.request import ROWS, Request
 from gbench.settings.resolve import (
     DEVICES,
     PRECISIONS,
     RUNNERS,
-    Request,
     Resolved,
     all_from,
-    check_spec,
     new_run_id,
     omp_num_threads,
     one_of,
     resolve,
     visible_devices,
 )
-from gbench.settings.spec import VARIABLE_FIELDS, AlarmConfig, EvaluationConfig, RunSpec, SpeedConfig
+from gbench.settings.spec import AlarmConfig, EvaluationConfig, RunSpec, SpeedConfig
 
-PATHS = ("DATASETS_DIR", "DOCKERFILE")
+PATHS = ("datasets_dir", "dockerfile")
 # what torchvision and torch-fidelity call their weights where they keep them once downloaded
 ALEXNET, INCEPTION = "alexnet-owt-7be5be79.pth", "weights-inception-2015-12-05-6726825d.pth"
 ALEXNET_SIDE = 64  # pixels of the smallest image that it takes, rounded up
@@ -55,7 +56,7 @@ class EvaluationRequest:
     lpips_weights: Path | None = None
     fid_weights: Path | None = None
     settings: tuple[str, ...] = ()
-    options: Mapping[str, str] = field(default_factory=dict)  # by variable name
+    options: Mapping[str, Any] = field(default_factory=dict)  # of launch.sh's variables, by field of RunSpec
     command_line: str = ""
 
 
@@ -74,7 +75,7 @@ def of_model(model: str, request: EvaluationRequest, environ: Mapping[str, str])
         precision="FP32",
         device=request.device or "cuda",
         runner=request.runner or "docker",
-        options=request.options,
+        **request.options,
         settings=network,
     )
     return _evaluation(resolve(plain, environ), None, request, environ)
@@ -96,7 +97,7 @@ def _weights(given: Path | None, installed: str | None, environ: Mapping[str, st
     """The file given, else the installed one of this name: in torch's folder of what was downloaded (torch.hub)."""
     if given is not None:
         return str(given.resolve())
-    home = Path(environ.get("TORCH_HOME") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")).expanduser()
+    home = expanded(environ.get("TORCH_HOME") or user_cache_dir(environ) / "torch")
     path = home / "hub" / "checkpoints" / installed if installed else None
     return str(path.resolve()) if path and path.is_file() else None
 
@@ -114,10 +115,10 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
         "precision": request.precision and one_of("--precision", request.precision, PRECISIONS),
         "seed": request.seed,
         "from_image": request.from_image,
-        **{VARIABLE_FIELDS[name]: _absolute(name, value) for name, value in request.options.items()},
+        **{name: _absolute(name, value) for name, value in request.options.items()},
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    origins |= dict.fromkeys([*changes, *request.options], "option")
+    origins |= dict.fromkeys([*changes, *(ROWS[name].variable for name in request.options)], "option")
     own_id = new_run_id("eval")
     config = override(run.config, list(request.settings))
     alexnet = ALEXNET if config.data.crop_size >= ALEXNET_SIDE else None
@@ -171,5 +172,5 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
     return Resolved(spec, origins)
 
 
-def _absolute(variable: str, value: str) -> str:
-    return str(expanded(value).resolve()) if variable in PATHS else value
+def _absolute(name: str, value: str) -> str:
+    return str(expanded(value).resolve()) if name in PATHS else value

@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from gbench.base.invalid import first_problem
 from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
 from gbench.errors import RecordError, UsageError
+from gbench.settings.literals import Recipe
 from gbench.settings.spec import (
     AlarmConfig,
     DataConfig,
@@ -18,13 +20,9 @@ from gbench.settings.spec import (
     ModelConfig,
     NetworkConfig,
     OptimConfig,
-    Recipe,
     ScheduleConfig,
     SpeedConfig,
 )
-
-UNTOLD = ("missing", "extra_forbidden", "too_short", "json_invalid")  # problems of which the value says no more
-MOST_SHOWN = 100  # characters of a value that is wrong
 
 
 class RecipeFile(Frozen):
@@ -144,24 +142,3 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
                 f"--set {first_problem(error)}", "`gbench models MODEL` shows the values in use"
             ) from error
     return ModelConfig(**values)
-
-
-def first_problem(error: ValidationError | TypeError) -> str:
-    """The first complaint of a validation, as `field: what is wrong with the value`, or that a text is no JSON."""
-    if isinstance(error, TypeError):
-        return one_line(error)
-    problem = error.errors()[0]
-    field = ".".join(str(part) for part in problem["loc"])
-    value = "" if problem["type"] in UNTOLD else f", not {_short(problem['input'])}"
-    return f"{field}{': ' if field else ''}{problem['msg'][0].lower()}{problem['msg'][1:]}{value}"
-
-
-def _short(value: Any) -> str:
-    """A value, of which a long one's beginning is enough to find it by."""
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message on one line."""
-    return " ".join(str(error).split())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gbench.settings.resolve import Resolved, check_spec
+from gbench.settings.check_spec import check_spec
+from gbench.settings.resolve import Resolved
 from gbench.settings.spec import ProfileConfig
 
 

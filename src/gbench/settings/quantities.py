@@ -11,19 +11,8 @@ SPAN = "a time span like 90s, 15m or 2h"
 SHARE = "a percentage like 1%"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# launch.sh's variables by the option, or key of a spec file, that stands for them
-VARIABLE_OF = {
-    "image": "CONT",
-    "dataset": "DATASETS",
-    "datasets_dir": "DATASETS_DIR",
-    "cndb_dir": "CNDB_DIR",
-    "code_link": "CODE_LINK",
-    "run_model_file": "RUN_MODEL_FILE",
-    "dockerfile": "DOCKERFILE",
-    "config": "CONFIG",
-}
-# What gbench tells the run script, or the container, itself: a run with others would not be the one that is recorded.
-# OMP_NUM_THREADS, which it sets too where nothing does, is for the user to set.
+# Variables that gbench sets for the run script or the container: with other values, the record would be of another run.
+# OMP_NUM_THREADS, which gbench sets only as a default, is left to the user.
 RUNS_OWN = frozenset(
     [
         *("MODEL", "BATCH_SIZE", "DEVICE_COUNT", "PRECISION", "NODES", "DEVICE", "DATASETS", "DATASETS_DIR"),

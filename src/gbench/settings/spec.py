@@ -12,26 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-Precision = Literal["FP32", "TF32", "AMP", "BF16"]
-Device = Literal["cuda", "cpu"]
-RunnerName = Literal["docker", "local"]
-AlarmKind = Literal["nan", "collapse", "flat"]
-Recipe = Literal["performance", "convergence", "custom"]
-DataSource = Literal["real", "cached", "resident", "synthetic"]
-Profile = Literal["reference", "optimized", "custom"]
-
-
-# launch.sh's variables, and the fields of RunSpec that they decide
-VARIABLE_FIELDS = {
-    "CONT": "image",
-    "DATASETS": "dataset",
-    "DATASETS_DIR": "datasets_dir",
-    "CNDB_DIR": "cndb_dir",
-    "CODE_LINK": "code_link",
-    "RUN_MODEL_FILE": "run_model_file",
-    "DOCKERFILE": "dockerfile",
-    "CONFIG": "config_dir",
-}
+from gbench.settings.literals import AlarmKind, DataSource, Device, Precision, Recipe, RunnerName, SpeedProfile
+from gbench.settings.request import VARIABLE_FIELDS
 
 
 class Frozen(BaseModel):
@@ -233,7 +215,7 @@ class RunSpec(Frozen):
     env: dict[str, str] = Field(default_factory=dict)  # variables of the run script beside its own, from --env
     cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
     omp_num_threads: PositiveInt | None = None  # OMP_NUM_THREADS, where the user has set it: threads of each rank
-    profile: Profile = "reference"  # custom: switches of `speed` that the user chose
+    profile: SpeedProfile = "reference"  # custom: switches of `speed` that the user chose
     tuned_by: TunedBy | None = None  # where the switches of profile optimized come from
     evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
     profiling: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured

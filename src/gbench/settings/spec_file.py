@@ -18,155 +18,21 @@ import difflib
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import yaml
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import ValidationError
 
+from gbench.base.invalid import first_problem
 from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, repeated_key, whole_numbers, why_of
 from gbench.errors import RecordError, UsageError
-from gbench.settings import quantities
-from gbench.settings.model_file import first_problem
-from gbench.settings.quantities import SHARE, SPAN, VARIABLE_OF
-from gbench.settings.resolve import Request, Resolved, resolve
-from gbench.settings.spec import DataSource, Device, Frozen, Precision, RunnerName
+from gbench.settings.request import Request
+from gbench.settings.resolve import Resolved, resolve
+from gbench.settings.yaml_keys import KEYS, request_from
 
 MOST_BYTES = 1 << 20
 BY_KEY = ("set", "env")  # mappings that one laid over another adds to
 PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 HINT = "docs/ab.md shows a whole one"
-
-
-def _span(value: Any) -> Any:
-    found = quantities.seconds(str(value)) if isinstance(value, str | int | float) else None
-    if found is None or isinstance(value, bool):
-        raise PydanticCustomError("span", f"input should be {SPAN}")
-    return found
-
-
-def _share(value: Any) -> Any:
-    found = quantities.share(value) if isinstance(value, str) else None
-    if found is None:
-        raise PydanticCustomError("share", f"input should be {SHARE}")
-    return found
-
-
-def _check(value: Any) -> Any:
-    found = value if isinstance(value, bool) else quantities.ignore_check(value) if isinstance(value, str) else None
-    if found is None:
-        raise PydanticCustomError("check", "input should be false or ignore_check")
-    return found
-
-
-def _database(value: Any) -> Any:
-    return None if value is False or (isinstance(value, str) and value.lower() == "false") else value
-
-
-def _words(value: Any) -> Any:
-    """A variable's value: whole numbers are text too. YAML's 1.10 is 1.1, and its `no` is false: those it can't say."""
-    if isinstance(value, dict):
-        return {key: str(one) if type(one) is int else one for key, one in value.items()}
-    return value
-
-
-def _scalars(value: Any) -> Any:
-    for key, one in value.items() if isinstance(value, dict) else ():
-        if isinstance(one, dict | list):
-            raise PydanticCustomError("scalar", f"{key}: input should be one value, its key dotted: network.ngf: 16")
-    return value
-
-
-class SpecFile(Frozen):
-    """The keys, each with the type of its value. Nothing is taken for something else: "32" is no number."""
-
-    model_config = ConfigDict(strict=True)
-
-    model: str
-    batch_size: PositiveInt
-    device_count: PositiveInt
-    precision: Precision
-    database: Annotated[str | None, BeforeValidator(_database)] = None
-    ignore_check: Annotated[bool, BeforeValidator(_check)] = False
-    steps: PositiveInt | None = None
-    warmup: NonNegativeInt | None = None
-    until_ci: Annotated[float | None, BeforeValidator(_share)] = None
-    max_time: Annotated[float | None, BeforeValidator(_span)] = None
-    device: Device = "cuda"
-    runner: RunnerName = "docker"
-    seed: NonNegativeInt = 0
-    deterministic: bool = False
-    timeout: Annotated[float | None, BeforeValidator(_span)] = None
-    set: Annotated[dict[str, Any], BeforeValidator(_scalars)] = Field(default_factory=dict)
-    env: Annotated[dict[str, str], BeforeValidator(_words)] = Field(default_factory=dict)
-    data: DataSource | None = None
-    profile: Literal["reference", "optimized"] | None = None
-    cache_dir: str | None = None
-    cache_limit: NonNegativeFloat = 4.0
-    image: str | None = None
-    dataset: str | None = None
-    datasets_dir: str | None = None
-    cndb_dir: str | None = None
-    code_link: str | None = None
-    run_model_file: str | None = None
-    dockerfile: str | None = None
-    config: str | None = None
-    from_image: str | None = None
-    results: str = "results"
-    logs: str = "logs"
-
-    @field_validator("*")
-    @classmethod
-    def _no_nul(cls, value: Any) -> Any:
-        """YAML can say what no command line and no path can."""
-        if isinstance(value, str) and "\0" in value:
-            raise PydanticCustomError("nul", "input should hold no NUL")
-        return value
-
-    def request(self, command_line: str) -> Request:
-        """The same as the command line's."""
-        return Request(
-            model=self.model,
-            batch_size=self.batch_size,
-            device_count=self.device_count,
-            precision=self.precision,
-            database=self.database,
-            ignore_check=self.ignore_check,
-            device=self.device,
-            runner=self.runner,
-            steps=self.steps,
-            warmup=self.warmup,
-            until_ci=self.until_ci,
-            max_time_s=self.max_time,
-            seed=self.seed,
-            deterministic=self.deterministic,
-            timeout_s=self.timeout,
-            from_image=self.from_image,
-            settings=tuple(f"{key}={_yaml(value)}" for key, value in self.set.items()),
-            env=self.env,
-            data_source=self.data,
-            profile=self.profile,
-            cache_dir=self.cache_dir,
-            cache_limit_gib=self.cache_limit,
-            options={
-                variable: value for key, variable in VARIABLE_OF.items() if (value := getattr(self, key)) is not None
-            },
-            results_dir=self.results,
-            logs_dir=self.logs,
-            command_line=command_line,
-        )
-
-
-KEYS = tuple(SpecFile.model_fields)
 
 
 def read_spec_file(path: Path, command_line: str = "") -> Request:
@@ -255,7 +121,7 @@ def request_of(values: Mapping[str, Any], where: str, command_line: str = "", hi
     """
     require_known(values, where)
     try:
-        return SpecFile.model_validate(dict(values)).request(command_line)
+        return request_from(dict(values), command_line)
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "missing":
@@ -269,8 +135,3 @@ def resolve_file(request: Request, where: str, environ: Mapping[str, str]) -> Re
         return resolve(request, environ)
     except UsageError as error:
         raise UsageError(f"{where}: {error.what}", error.hint) from error
-
-
-def _yaml(value: Any) -> str:
-    """A plain value as --set takes it."""
-    return yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("\n").removesuffix("\n...")

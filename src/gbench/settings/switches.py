@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from gbench.errors import UsageError
-from gbench.settings.spec import Profile, RunSpec, SpeedConfig
+from gbench.settings.literals import SpeedProfile
+from gbench.settings.spec import RunSpec, SpeedConfig
 
 # What `gbench tune` tries, in this order: each on top of what was kept of those before it. Threads are tried where the
 # worker finds that there are fewer cores than it has threads.
@@ -22,14 +23,14 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
 )
 
 
-def profile_of(asked: str | None, speed: SpeedConfig) -> Profile:
+def profile_of(asked: str | None, speed: SpeedConfig) -> SpeedProfile:
     """The profile of a run whose `speed` is this before any tuning has its say.
 
     Raises:
         UsageError: it is not known, or is not what the switches are.
     """
-    if asked is not None and asked not in get_args(Profile):
-        raise UsageError(f"--profile {asked!r} is not known", f"choose one of {', '.join(get_args(Profile))}")
+    if asked is not None and asked not in get_args(SpeedProfile):
+        raise UsageError(f"--profile {asked!r} is not known", f"choose one of {', '.join(get_args(SpeedProfile))}")
     if asked == "custom" and not speed.on:
         raise UsageError(
             "--profile custom is for switches of your own, and none is given", "add one: --set speed.channels_last=true"

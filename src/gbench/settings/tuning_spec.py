@@ -1,8 +1,8 @@
-"""The spec of a tuning: that of the run it is for, without what decides how long and on which pictures it trains; and
-the command that tunes for a run."""
+"""The spec of a tuning, made from that of the run to tune for; and the command that tunes for a run."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +10,15 @@ from pathlib import Path
 from gbench.base.paths import project_file
 from gbench.errors import UsageError
 from gbench.settings.model_file import load_model
-from gbench.settings.resolve import DEFAULT_DATASETS_DIR, Resolved, new_run_id
+from gbench.settings.resolve import DEFAULT_DATASETS_DIR, Resolved, cache_dir_of, new_run_id
 from gbench.settings.spec import NetworkConfig, RunSpec, TuningConfig
 from gbench.settings.switches import setting, written
 
-DEFAULT_CACHE_DIR = "~/.cache/gbench"
-SIZES = ("preprocess", "load_size", "crop_size")  # of the data, what decides the size of a step
+SIZES = ("preprocess", "load_size", "crop_size")  # the settings of the data that decide the size of a step
 
 
 def of_run(run: Resolved, max_time_s: float) -> Resolved:
-    """The tuning for a run. Raises UsageError: its switches are chosen already."""
+    """The tuning for a run. Raises UsageError: the run already has switches."""
     spec = run.spec
     if spec.config.speed.on:
         raise UsageError(
@@ -42,7 +41,7 @@ def of_run(run: Resolved, max_time_s: float) -> Resolved:
 
 
 def tune_command(spec: RunSpec) -> str:
-    """The `gbench tune` that finds the switches for a run."""
+    """The `gbench tune` that finds the switches for a run, to be typed where this process was started."""
     model_file = load_model(spec.model, Path(spec.config_dir))
     plain = model_file.config("performance")
     options = {
@@ -50,7 +49,7 @@ def tune_command(spec: RunSpec) -> str:
         "--runner": (spec.runner, "docker"),
         "--datasets-dir": (spec.datasets_dir, str(Path(DEFAULT_DATASETS_DIR).resolve())),
         "--dataset": (spec.dataset, model_file.dataset),
-        "--cache-dir": (spec.cache_dir, str(Path(DEFAULT_CACHE_DIR).expanduser().resolve())),
+        "--cache-dir": (spec.cache_dir, cache_dir_of(None, os.environ)[0]),
         "--config": (spec.config_dir, str(project_file("configs"))),
         "--image": (spec.image, model_file.image),
         "--from-image": (spec.from_image, None),

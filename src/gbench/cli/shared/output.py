@@ -80,7 +80,7 @@ def print_plan(
     Args:
         seeds: of all runs, where there are several.
     """
-    from gbench.settings.spec import VARIABLE_FIELDS
+    from gbench.settings.request import VARIABLE_FIELDS
 
     if as_json:
         print_json({**plan_json(spec, origins, request), **({"seeds": list(seeds)} if seeds else {})})

@@ -149,7 +149,7 @@ def _checked(kind: type[T], values: Any) -> T:
     """`values` as a `kind`. Raises ValueError: they are none; says why on one line."""
     from pydantic import ValidationError
 
-    from gbench.settings.model_file import first_problem
+    from gbench.base.invalid import first_problem
 
     try:
         checked: T = _adapters()[kind].validate_python(values)

@@ -20,7 +20,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gbench.errors import RunFailed, UsageError
 from gbench.pix2pix.ranks.affinity import Binding, bind_rank
-from gbench.settings.spec import Device, SpeedConfig
+from gbench.settings.literals import Device
+from gbench.settings.spec import SpeedConfig
 
 JOIN_TIMEOUT = timedelta(minutes=10)
 PR_SET_PDEATHSIG = 1

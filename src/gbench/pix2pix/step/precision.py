@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gbench.errors import RunFailed
-from gbench.settings.spec import Precision
+from gbench.settings.literals import Precision
 
 AUTOCAST: dict[Precision, torch.dtype | None] = {
     "FP32": None,

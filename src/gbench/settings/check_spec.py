@@ -1,0 +1,100 @@
+"""What can be said of a spec without looking at the machine: values that contradict each other, files not there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gbench.errors import UsageError
+from gbench.settings.quantities import problem_of_variable
+from gbench.settings.spec import DataConfig, NetworkConfig, RunSpec, ScheduleConfig
+from gbench.settings.switches import check_speed
+
+COMMIT_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{7,64}(?![0-9a-zA-Z])")
+
+
+def check_spec(spec: RunSpec) -> None:
+    """Raises UsageError: the spec contradicts itself, or names a file that is not there."""
+    _check_batch(spec)
+    check_speed(spec)
+    if spec.precision == "TF32" and spec.device == "cpu":
+        raise UsageError(
+            "PRECISION TF32 does not exist on --device cpu", "take FP32, or a GPU of compute capability 8.0 or more"
+        )
+    _check_files(spec)
+    for name, value in spec.env.items():
+        if problem := problem_of_variable(name, value):
+            raise UsageError(f"--env {name!r} {problem}", "give it another one, or leave it out")
+    _check_schedule(spec.config.schedule)
+    _check_convergence(spec)
+    _check_image_size(spec.config.data, spec.config.network)
+
+
+def _check_batch(spec: RunSpec) -> None:
+    if rest := spec.batch_size % spec.world_size:
+        below = spec.batch_size - rest
+        above = below + spec.world_size
+        raise UsageError(
+            f"BATCH_SIZE {spec.batch_size}, the total over all devices, can't be divided evenly over {spec.world_size}",
+            f"take {below} or {above}" if below else f"take {above}",
+        )
+
+
+def _check_files(spec: RunSpec) -> None:
+    if not COMMIT_ID.search(spec.code_link):
+        raise UsageError(
+            f"CODE_LINK {spec.code_link!r} holds no commit id",
+            "link to the code at a commit (7 to 64 hex digits), not at a branch",
+        )
+    for variable, path in (("RUN_MODEL_FILE", spec.run_model_file), ("DOCKERFILE", spec.dockerfile)):
+        if not Path(path).is_file():
+            raise UsageError(
+                f"{variable} {path} is not a file", f"fix the path, or leave {variable} out for the project's own"
+            )
+
+
+def _check_schedule(schedule: ScheduleConfig) -> None:
+    if schedule.max_steps is not None and schedule.warmup_steps >= schedule.max_steps:
+        raise UsageError(
+            f"{schedule.warmup_steps} warm-up steps leave none of {schedule.max_steps} steps to measure",
+            f"give fewer with --warmup, e.g. --warmup {schedule.max_steps // 2}, or more with --steps",
+        )
+    if schedule.max_warmup_steps is not None and schedule.max_warmup_steps < schedule.warmup_steps:
+        raise UsageError(
+            f"schedule.max_warmup_steps {schedule.max_warmup_steps} is below "
+            f"the {schedule.warmup_steps} steps that are left out in any case",
+            "raise it, or give fewer with --warmup",
+        )
+    if schedule.until_ci is not None and schedule.max_steps is None and schedule.max_time_s is None:
+        raise UsageError("--until-ci alone might never end", "give --max-time too, e.g. --max-time 10m")
+
+
+def _check_convergence(spec: RunSpec) -> None:
+    stop_on = spec.config.alarms.stop_on
+    if stop_on and spec.recipe != "convergence":
+        raise UsageError("alarms.stop_on is for convergence runs: no other is watched", "use gbench converge")
+    if "collapse" in stop_on and spec.config.optim.gan_mode == "wgangp":
+        raise UsageError("the losses of gan_mode wgangp do not show whether D collapses", "take --stop-on nan,flat")
+    if spec.config.data.source == "synthetic" and spec.recipe == "convergence":
+        raise UsageError("--data synthetic is one batch of noise, to which nothing converges", "take another --data")
+
+
+def _check_image_size(data: DataConfig, network: NetworkConfig) -> None:
+    if data.preprocess == "resize_and_crop" and data.crop_size > data.load_size:
+        raise UsageError(
+            f"data.crop_size {data.crop_size} is larger than data.load_size {data.load_size}",
+            f"--set data.load_size={round(data.crop_size * 286 / 256)} keeps upstream's proportion",
+        )
+    if "crop" not in data.preprocess:
+        return
+    smallest = 3 << network.n_layers_D  # a PatchGAN of n layers halves n times and must keep one patch
+    if network.netD != "pixel" and data.crop_size < smallest:
+        raise UsageError(
+            f"data.crop_size {data.crop_size} is too small for a discriminator of {network.n_layers_D} layers",
+            f"take at least {smallest}, or --set network.netD=pixel",
+        )
+    multiple = {"unet_256": 256, "unet_128": 128}.get(network.netG, 4)
+    if data.crop_size % multiple:
+        raise UsageError(
+            f"data.crop_size {data.crop_size} does not fit {network.netG}", f"take a multiple of {multiple}"
+        )

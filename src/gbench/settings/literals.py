@@ -1,0 +1,13 @@
+"""The values that a setting may be chosen from. Imports nothing heavy: `gbench launch --help` loads this."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Precision = Literal["FP32", "TF32", "AMP", "BF16"]
+Device = Literal["cuda", "cpu"]
+RunnerName = Literal["docker", "local"]
+AlarmKind = Literal["nan", "collapse", "flat"]
+Recipe = Literal["performance", "convergence", "custom"]
+DataSource = Literal["real", "cached", "resident", "synthetic"]
+SpeedProfile = Literal["reference", "optimized", "custom"]

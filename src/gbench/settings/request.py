@@ -1,0 +1,228 @@
+"""What a user may ask of a run: one table, a row per argument or option.
+
+`cli/shared/run_options.py` makes the command line from it, `yaml_keys.py` the keys of a spec file, and `resolve.py` the
+fields of RunSpec. To add an option, add a field here, and a field of the same name to RunSpec unless the row names the
+config value that it sets. Imports nothing heavy: `gbench launch --help` loads this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import Enum, auto
+from typing import Any
+
+from gbench.settings.literals import Recipe
+
+
+class Kind(Enum):
+    """The type of a value, and how a command line and a spec file write it."""
+
+    TEXT = auto()
+    COUNT = auto()  # a whole number, at least 1
+    NATURAL = auto()  # a whole number, at least 0
+    AMOUNT = auto()  # a number, at least 0
+    FLAG = auto()
+    SPAN = auto()  # seconds; written 90s, 15m, 2h
+    SHARE = auto()  # a share of 1; written 1%
+    PRECISION = auto()
+    DEVICE = auto()
+    RUNNER = auto()
+    DATA_SOURCE = auto()
+    PROFILE = auto()
+    DATABASE = auto()  # a name or a file; `false` is None
+    IGNORE_CHECK = auto()  # false or ignore_check
+    SETTINGS = auto()  # values of the config: repeated KEY=VALUE, or a mapping
+    VARIABLES = auto()  # environment variables: repeated NAME=VALUE, or a mapping
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one field of Request is written."""
+
+    name: str
+    """The field of Request. RunSpec has the same, unless `setting` is given."""
+    kind: Kind
+    default: Any
+    help: str = ""
+    key: str = ""
+    """The key of a spec file, and the long option with `-` for `_`. Defaults to the name."""
+    metavar: str | None = None
+    variable: str = ""
+    """launch.sh's environment variable, used where the option is not given."""
+    setting: str = ""
+    """The config value that the option sets, as `--set` names it."""
+
+    @property
+    def required(self) -> bool:
+        """Whether the user must give it."""
+        return self.default is MISSING
+
+    @property
+    def flag(self) -> str:
+        """The long option."""
+        return f"--{self.key.replace('_', '-')}"
+
+
+def _option(
+    default: Any,
+    kind: Kind,
+    help: str,
+    *,
+    key: str = "",
+    metavar: str | None = None,
+    variable: str = "",
+    setting: str = "",
+) -> Any:
+    """A field with its row; the parameters are those of Row."""
+    metadata = _metadata(kind, help=help, key=key, metavar=metavar, variable=variable, setting=setting)
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _metadata(kind: Kind, **more: Any) -> dict[str, Any]:
+    return {"row": {"kind": kind, **more}}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; None or empty where nothing was said. Fields without a row are set by the command."""
+
+    model: str = field(metadata=_metadata(Kind.TEXT))
+    batch_size: int = field(metadata=_metadata(Kind.COUNT))
+    device_count: int = field(metadata=_metadata(Kind.COUNT))
+    precision: str = field(metadata=_metadata(Kind.PRECISION))
+    database: str | None = field(default=None, metadata=_metadata(Kind.DATABASE))
+    ignore_check: bool = field(default=False, metadata=_metadata(Kind.IGNORE_CHECK))
+
+    # how long a measured run takes
+    steps: int | None = _option(
+        None, Kind.COUNT, "Optimisation steps to run. Default: the recipe's.", setting="schedule.max_steps"
+    )
+    warmup: int | None = _option(
+        None,
+        Kind.NATURAL,
+        "Minimum number of first steps to exclude from the statistics.",
+        setting="schedule.warmup_steps",
+    )
+    until_ci: float | None = _option(
+        None,
+        Kind.SHARE,
+        "Run until the half-width of the 95 % confidence interval is at most this share of the mean: 1%.",
+        setting="schedule.until_ci",
+    )
+    max_time_s: float | None = _option(
+        None,
+        Kind.SPAN,
+        "Start no step after this much training time: 90s, 10m.",
+        key="max_time",
+        setting="schedule.max_time_s",
+    )
+
+    # what every run takes
+    device: str = _option("cuda", Kind.DEVICE, "cuda or cpu.")
+    runner: str = _option("docker", Kind.RUNNER, "docker, or local: this Python environment.")
+    seed: int = _option(0, Kind.NATURAL, "Random seed of the weights, the dropout and the data order.")
+    deterministic: bool = _option(
+        False, Kind.FLAG, "Use deterministic kernels: a rerun gives bitwise equal losses. Slower."
+    )
+    timeout_s: float | None = _option(
+        None, Kind.SPAN, "Stop the run if it takes longer than this: 90s, 15m, 2h.", key="timeout"
+    )
+    settings: tuple[str, ...] = _option(
+        (),
+        Kind.SETTINGS,
+        "Override a value of the model's config: network.ngf=16. Repeatable.",
+        key="set",
+        metavar="KEY=VALUE",
+    )
+    env: Mapping[str, str] = _option(
+        {},
+        Kind.VARIABLES,
+        "Set an environment variable of the run script: OMP_NUM_THREADS=4. The record stores its value. Repeatable.",
+        metavar="NAME=VALUE",
+    )
+    data_source: str | None = _option(
+        None,
+        Kind.DATA_SOURCE,
+        "real: decode every image in every epoch, as upstream does (default); cached: decode once, crop and flip "
+        "during the run; resident: as cached, on the device; synthetic: one batch of noise, to time the computation "
+        "alone.",
+        key="data",
+        setting="data.source",
+    )
+    profile: str | None = _option(
+        None,
+        Kind.PROFILE,
+        "reference: upstream's memory layout and kernels (default); optimized: the switches that gbench tune found for "
+        "this run; custom: the switches given with --set speed.KEY=VALUE.",
+        metavar="PROFILE",
+    )
+    cache_dir: str | None = _option(
+        None,
+        Kind.TEXT,
+        "Folder for decoded images and tuning results. Default: $XDG_CACHE_HOME/gbench or ~/.cache/gbench.",
+        metavar="DIR",
+    )
+    cache_limit_gib: float = _option(
+        4.0,
+        Kind.AMOUNT,
+        "Size limit of the decoded images; a dataset that does not fit is read as with --data real.",
+        key="cache_limit",
+        metavar="GIB",
+    )
+
+    # launch.sh's variables
+    image: str | None = _option(
+        None,
+        Kind.TEXT,
+        "Image name; gbench appends a hash of the image's sources. NAME@sha256:... is used as is.",
+        variable="CONT",
+    )
+    dataset: str | None = _option(None, Kind.TEXT, "Dataset name, as stored in the record.", variable="DATASETS")
+    datasets_dir: str | None = _option(
+        None, Kind.TEXT, "Dataset folder on the host, mounted read-only at /data.", variable="DATASETS_DIR"
+    )
+    cndb_dir: str | None = _option(
+        None, Kind.TEXT, "CNDB folder; records are written to its records/ folder.", variable="CNDB_DIR"
+    )
+    code_link: str | None = _option(
+        None, Kind.TEXT, "Link to the model's code; must contain a commit id.", variable="CODE_LINK"
+    )
+    run_model_file: str | None = _option(
+        None,
+        Kind.TEXT,
+        "Run script. The project has one for performance runs and one for convergence runs.",
+        variable="RUN_MODEL_FILE",
+    )
+    dockerfile: str | None = _option(None, Kind.TEXT, "Dockerfile of the image.", variable="DOCKERFILE")
+    config_dir: str | None = _option(
+        None, Kind.TEXT, "Folder of the MODEL.yaml files.", key="config", variable="CONFIG"
+    )
+
+    from_image: str | None = _option(None, Kind.TEXT, "Base image. Default: the Dockerfile's.", metavar="IMAGE")
+    results_dir: str = _option("results", Kind.TEXT, "Folder for run folders.", key="results")
+    logs_dir: str = _option("logs", Kind.TEXT, "Folder for log files.", key="logs")
+
+    recipe: Recipe = "performance"
+    """The recipe, unless an option or a variable names a run script."""
+    stop_on: tuple[str, ...] = ()
+    """Alarms that end a convergence run."""
+    command_line: str = ""
+    """The command that made the request, for the record."""
+
+
+def _rows() -> dict[str, Row]:
+    found = {}
+    for one in fields(Request):
+        if row := one.metadata.get("row"):
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            found[one.name] = Row(one.name, default=default, **{**row, "key": row.get("key") or one.name})
+    return found
+
+
+ROWS = _rows()
+ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
+# launch.sh's variables, and the fields that they set
+VARIABLE_FIELDS = {row.variable: row.name for row in ROWS.values() if row.variable}

@@ -1,0 +1,122 @@
+"""The keys of a spec file, and the type of each value. The keys are the rows of `request.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    create_model,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from gbench.settings import quantities
+from gbench.settings.literals import DataSource, Device, Precision, RunnerName
+from gbench.settings.quantities import SHARE, SPAN
+from gbench.settings.request import ROWS, Kind, Request, Row
+from gbench.settings.spec import Frozen
+
+
+def _span(value: Any) -> float:
+    found = quantities.seconds(str(value)) if isinstance(value, str | int | float) else None
+    if found is None or isinstance(value, bool):
+        raise PydanticCustomError("span", f"input should be {SPAN}")
+    return found
+
+
+def _share(value: Any) -> float:
+    found = quantities.share(value) if isinstance(value, str) else None
+    if found is None:
+        raise PydanticCustomError("share", f"input should be {SHARE}")
+    return found
+
+
+def _ignore_check(value: Any) -> bool:
+    found = value if isinstance(value, bool) else quantities.ignore_check(value) if isinstance(value, str) else None
+    if found is None:
+        raise PydanticCustomError("check", "input should be false or ignore_check")
+    return found
+
+
+def _database(value: Any) -> Any:
+    return None if value is False or (isinstance(value, str) and value.lower() == "false") else value
+
+
+def _variables(value: Any) -> Any:
+    """Accept whole numbers as text. Other values stay an error: YAML reads 1.10 as 1.1 and `no` as false."""
+    if isinstance(value, dict):
+        return {key: str(one) if type(one) is int else one for key, one in value.items()}
+    return value
+
+
+def _scalars(value: Any) -> Any:
+    for key, one in value.items() if isinstance(value, dict) else ():
+        if isinstance(one, dict | list):
+            raise PydanticCustomError("scalar", f"{key}: input should be one value, its key dotted: network.ngf: 16")
+    return value
+
+
+TYPES: dict[Kind, Any] = {
+    Kind.TEXT: str,
+    Kind.COUNT: PositiveInt,
+    Kind.NATURAL: NonNegativeInt,
+    Kind.AMOUNT: NonNegativeFloat,
+    Kind.FLAG: bool,
+    Kind.SPAN: Annotated[float | None, BeforeValidator(_span)],
+    Kind.SHARE: Annotated[float | None, BeforeValidator(_share)],
+    Kind.PRECISION: Precision,
+    Kind.DEVICE: Device,
+    Kind.RUNNER: RunnerName,
+    Kind.DATA_SOURCE: DataSource | None,
+    Kind.PROFILE: Literal["reference", "optimized"] | None,  # a custom one is written as the switches of `set`
+    Kind.DATABASE: Annotated[str | None, BeforeValidator(_database)],
+    Kind.IGNORE_CHECK: Annotated[bool, BeforeValidator(_ignore_check)],
+    Kind.SETTINGS: Annotated[dict[str, Any], BeforeValidator(_scalars)],
+    Kind.VARIABLES: Annotated[dict[str, str], BeforeValidator(_variables)],
+}
+PLAIN = (Kind.TEXT, Kind.COUNT, Kind.NATURAL)  # may be left empty where the default is None
+
+
+class _Strict(Frozen):
+    """Nothing is converted: "32" is not a number."""
+
+    model_config = ConfigDict(strict=True)
+
+    @field_validator("*")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        """Reject the one character that YAML can write and a command line can't."""
+        if isinstance(value, str) and "\0" in value:
+            raise PydanticCustomError("nul", "input should hold no NUL")
+        return value
+
+
+def _field(row: Row) -> Any:
+    type_ = TYPES[row.kind] | None if row.kind in PLAIN and row.default is None else TYPES[row.kind]
+    if row.kind in (Kind.SETTINGS, Kind.VARIABLES):
+        return type_, Field(default_factory=dict)
+    return type_, ... if row.required else row.default
+
+
+KEYS = tuple(row.key for row in ROWS.values())
+SpecFile: type[_Strict] = create_model("SpecFile", __base__=_Strict, **{row.key: _field(row) for row in ROWS.values()})
+
+
+def request_from(values: dict[str, Any], command_line: str) -> Request:
+    """The request that a spec file's keys and values describe. Raises ValidationError."""
+    file = SpecFile.model_validate(values)
+    found = {row.name: getattr(file, row.key) for row in ROWS.values()}
+    found["settings"] = tuple(f"{key}={_yaml(value)}" for key, value in found["settings"].items())
+    return Request(**found, command_line=command_line)
+
+
+def _yaml(value: Any) -> str:
+    """A plain value as --set takes it."""
+    return yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("\n").removesuffix("\n...")
