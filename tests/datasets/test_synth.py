@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gbench.datasets.facade_plan import draw_plan
+from gbench.datasets.draw_facade import draw_plan
 from gbench.datasets.manifest import verify
 from gbench.datasets.palette import PALETTE
-from gbench.datasets.synth import DRAWING_VERSION, draw_pair, synth
+from gbench.datasets.synth import DRAWING_VERSION, draw_pair, drawing_version, synth
 from gbench.errors import InfrastructureError
 
 
@@ -43,9 +43,17 @@ def test_same_seed_same_bytes_whatever_the_count(tmp_path: Path) -> None:
 
 
 def test_the_drawing_is_the_one_its_version_names() -> None:
-    """A label map drawn elsewhere and before. Another one needs another DRAWING_VERSION."""
+    """The label map of version 2. Other pixels need another DRAWING_VERSION."""
     labels = halves(draw_pair("train", 1, 64))[1]
-    assert (DRAWING_VERSION, hashlib.sha256(labels.tobytes()).hexdigest()[:16]) == (1, "295c8368b1983e6f")
+    assert (DRAWING_VERSION, hashlib.sha256(labels.tobytes()).hexdigest()[:16]) == (2, "a6980ddb17fc9cb0")
+
+
+def test_the_version_is_read_from_the_source(tmp_path: Path) -> None:
+    manifest, _ = synth(tmp_path / "set", {"train": 1}, size=16)
+    assert manifest.source == f"gbench data synth: drawing {DRAWING_VERSION}, size 16, seed 0"
+    assert drawing_version(manifest.source) == DRAWING_VERSION
+    assert drawing_version("gbench data synth: drawing 1, size 256, seed 0") == 1
+    assert drawing_version("archive facades.tar.gz") is None
 
 
 @pytest.mark.parametrize("size", [16, 64, 256])
@@ -60,13 +68,13 @@ def test_right_half_is_a_label_map_of_the_palette(size: int) -> None:
 
 
 def test_every_class_occurs() -> None:
-    kinds = {part.kind for number in range(60) for part in draw_plan(np.random.default_rng(number)).parts}
+    kinds = {part.kind for number in range(60) for part in draw_plan(np.random.default_rng(number))}
     assert kinds | {"background"} == set(PALETTE)
 
 
 def test_parts_stay_inside_the_picture() -> None:
     for number in range(60):
-        for part in draw_plan(np.random.default_rng(number)).parts:
+        for part in draw_plan(np.random.default_rng(number)):
             left, top, right, bottom = part.pixels(256)
             assert 0 <= left < right <= 256 and 0 <= top < bottom <= 256
 

@@ -13,6 +13,7 @@ import pytest
 from drawn_records import PLAIN
 from gbench import __version__
 from gbench.cndb.record import checked
+from gbench.datasets.synth import DRAWING_VERSION
 from gbench.experiments.can_reproduce import Unlike, unlike
 from gbench.experiments.recorded_spec import Recorded
 from gbench.machine import host, provenance
@@ -101,6 +102,16 @@ def test_each_thing_is_told(as_here: Any, changes: dict[str, Any], field: str, r
     assert list(found) == [field]
     assert found[field].refused is refused
     assert found[field].then != found[field].here
+
+
+@pytest.mark.parametrize(("source", "note"), [(1, True), (DRAWING_VERSION, False), (None, False)])
+def test_the_drawing_version_a_record_needs(as_here: Any, source: int | None, note: bool) -> None:
+    drawn = f"gbench data synth: drawing {source}, size 256, seed 0" if source else None
+    found = told(*as_here(extra={"dataset_sha256": "c0ffee", "dataset_source": drawn}))["dataset_sha256"]
+    assert (
+        f"the record needs drawing 1 of `gbench data synth`, this gbench draws {DRAWING_VERSION}" in str(found)
+    ) is note
+    assert told(*as_here(extra={"dataset_source": drawn})) == {}  # the dataset is here, whoever drew it
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_what_is_the_other_machines_is_redirected(
     assert missing.code == 2
     assert "run script" in missing.err and "give it with --run-model-file" in missing.err
     there = gbench("replay", recorded, "--run-model-file", "my.sh", "--dry-run", "--json").json
-    assert fields(there)["dataset_sha256"]["here"].startswith("none to be had (DATASETS_DIR is ")
+    assert fields(there)["dataset_sha256"]["here"].startswith("unavailable (DATASETS_DIR is ")
     moved = gbench(
         *("replay", recorded, "--run-model-file", "my.sh", "--datasets-dir", "moved", "--dry-run", "--json")
     ).json

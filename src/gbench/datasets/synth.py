@@ -1,35 +1,42 @@
-"""A drawn stand-in for facades: same layout, palette and direction, any size and count, and no network needed."""
+"""Draw a synthetic stand-in for facades: same layout, palette and direction, any size and count, no download."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from gbench.datasets.facade_photo import draw_photo
-from gbench.datasets.facade_plan import draw_plan
+from gbench.datasets.draw_facade import draw_labels, draw_photo, draw_plan
 from gbench.datasets.layout import PHASES
 from gbench.datasets.manifest import MANIFEST_NAME, Prepared, require_intact, write_manifest
 from gbench.datasets.storage import holds_anything, staged_folder
 from gbench.errors import InfrastructureError
 
-# Part of a set's name: raise it with every change to the drawing, so that equal names mean equal pixels.
-DRAWING_VERSION = 1
+# Part of the manifest's source. Raise it with every change to the drawing: equal sources mean equal pixels.
+DRAWING_VERSION = 2
+SOURCE = "gbench data synth: drawing"
 
 
 def draw_pair(phase: str, number: int, size: int = 256, seed: int = 0) -> Image.Image:
     """One pair, photo left and label map right, RGB of 2 `size` x `size` pixels.
 
-    Depends on the arguments alone. At another size it is the same house, drawn finer or coarser. size: at least 16.
+    Depends on the arguments alone. Another size gives the same house, drawn finer or coarser. size: at least 16.
     """
     rng = np.random.default_rng([seed, PHASES.index(phase), number])
     plan = draw_plan(rng)
     pair = Image.new("RGB", (2 * size, size))
     pair.paste(draw_photo(plan, size, rng), (0, 0))
-    pair.paste(plan.label_map(size), (size, 0))
+    pair.paste(draw_labels(plan, size), (size, 0))
     return pair
+
+
+def drawing_version(source: str) -> int | None:
+    """The drawing version that a manifest's source names; None if gbench didn't draw that dataset."""
+    match = re.match(rf"{SOURCE} (\d+)\b", source)
+    return int(match[1]) if match else None
 
 
 def synth(
@@ -39,30 +46,30 @@ def synth(
     seed: int = 0,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Prepared:
-    """Draw a dataset into `root`, with its manifest; or check the same one that is there.
+    """Draw a dataset into `root`, with its manifest; or verify the same one if it exists.
 
     Args:
         counts: images a phase; files are numbered from 1.
         size: side of each half in pixels.
-        on_progress: called with the number of images drawn so far.
+        on_progress: receives the number of images drawn so far.
 
     Raises:
         InfrastructureError: `root` holds something else, or can't be written.
     """
-    source = f"gbench data synth: drawing {DRAWING_VERSION}, size {size}, seed {seed}"
+    source = f"{SOURCE} {DRAWING_VERSION}, size {size}, seed {seed}"
     wanted = {phase: counts.get(phase, 0) for phase in PHASES}
     if holds_anything(root):
         if not (root / MANIFEST_NAME).exists():
-            raise InfrastructureError(f"{root} holds something else already", "choose another --out")
+            raise InfrastructureError(f"{root} holds something else", "choose another --out")
         manifest = require_intact(root)
         if manifest.source != source or manifest.counts != wanted:
             raise InfrastructureError(f"{root} holds another dataset ({manifest.source})", "choose another --out")
         return Prepared(manifest, fresh=False)
     with staged_folder(root) as staging:
         drawn = 0
-        for phase in (phase for phase in PHASES if wanted[phase]):
-            (staging / phase).mkdir()
-            for number in range(1, wanted[phase] + 1):
+        for phase, count in wanted.items():
+            for number in range(1, count + 1):
+                (staging / phase).mkdir(exist_ok=True)
                 # Level 1: the photo's noise doesn't compress, and the label map does at any level.
                 draw_pair(phase, number, size, seed).save(staging / phase / f"{number}.png", compress_level=1)
                 drawn += 1

@@ -11,6 +11,7 @@ from typing import Any
 
 from gbench import __version__
 from gbench.compare.differences import shown
+from gbench.datasets.synth import DRAWING_VERSION, drawing_version
 from gbench.errors import GbenchError
 from gbench.experiments.recorded_spec import Recorded
 from gbench.machine import host, provenance
@@ -51,11 +52,24 @@ def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Unlike]:
     try:
         here = dataset_facts(locate_dataset(spec))[0].sha256
     except GbenchError as error:
-        here = f"none to be had ({error.what})"
+        here = f"unavailable ({error.what})"
+    if here != then:
+        here += _other_drawing(recorded)
     yield from _if_other("dataset_sha256", then, here, refused=True)
     script = provenance.file_sha256(Path(spec.run_model_file))
     yield from _if_other("run_script", recorded.extra("run_script_sha256"), script, refused=spec.recipe == "custom")
     yield from _if_other("runner", recorded.spec.runner, spec.runner)
+
+
+def _other_drawing(recorded: Recorded) -> str:
+    """A note for a synthetic dataset that this gbench would draw with other pixels."""
+    needed = drawing_version(str(recorded.extra("dataset_source")))
+    if needed in (None, DRAWING_VERSION):
+        return ""
+    return (
+        f" (the record needs drawing {needed} of `gbench data synth`, this gbench draws {DRAWING_VERSION}: "
+        "draw the dataset with the gbench version that made the record)"
+    )
 
 
 def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Unlike]:
