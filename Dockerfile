@@ -19,7 +19,7 @@ RUN export PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_P
  && python3 -c 'from importlib.metadata import version; [print(p + "==" + version(p)) for p in ("torch", "torchvision")]' \
       > torch-of-base.txt \
  && python3 -m pip install --quiet --constraint torch-of-base.txt 'hatchling>=1.21' \
- && python3 -m pip install --quiet --constraint torch-of-base.txt --no-build-isolation .
+ && python3 -m pip install --quiet --constraint torch-of-base.txt --no-build-isolation '.[upstream]'
 
 # Any user may run it: what would be written beside the run folder goes to /tmp, and PyTorch's look-up of a user name
 # finds one for a uid that the image does not know.

@@ -105,8 +105,10 @@ mapfile -t requirements < <("$python" - "$project/pyproject.toml" <<'PY'
 import sys, tomllib
 
 with open(sys.argv[1], "rb") as file:
-    project = tomllib.load(file)
-print(*project["build-system"]["requires"], *project["project"]["dependencies"], sep="\n")
+    tables = tomllib.load(file)
+project = tables["project"]
+extra = project["optional-dependencies"]["upstream"]
+print(*tables["build-system"]["requires"], *project["dependencies"], *extra, sep="\n")
 PY
 )
 ((${#requirements[@]})) || die "no dependencies could be read from $project/pyproject.toml"

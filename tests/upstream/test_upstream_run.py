@@ -53,6 +53,19 @@ def test_upstreams_lines_become_a_record(launch: Callable[..., Answer], tmp_path
     assert git(clone, "status", "--porcelain", "--ignored") == ""  # nothing is written where the code is
 
 
+def test_without_dulwich_one_sentence_names_the_extra(launch: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked/dulwich.py").write_text("raise ModuleNotFoundError(name='dulwich')")
+    commit = draw(tmp_path / "clone")
+    variables = {"UPSTREAM_DIR": str(tmp_path / "clone"), "PYTHONPATH": str(tmp_path / "blocked")}
+    answer = launch(f"{HOST}/blob/{commit}/train.py", **variables)
+    assert answer.code == 4, answer.err
+    last = answer.err.splitlines()[-1]
+    assert last.startswith("gbench: error: ") and answer.err.count("gbench: error: ") == 1
+    assert "dulwich is not installed in " in last and last.endswith("; pip install 'gbench[upstream]'")
+    assert "Traceback" not in answer.err and not (tmp_path / "cndb").exists()
+
+
 @pytest.mark.parametrize(
     ("train", "more", "sentence"),
     [

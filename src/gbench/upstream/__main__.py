@@ -27,7 +27,6 @@ from gbench.runfolder.worker_exit import leave, tell
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 from gbench.upstream import command, watch
-from gbench.upstream.source import Pinned, find_code
 from gbench.upstream.timing import Figures, figures
 
 
@@ -53,6 +52,8 @@ def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
 
 def run(folder: RunFolder, data_dir: Path) -> Figures:
     """Run the spec by upstream's train.py. Raises GbenchError: it can't be, it failed, or it changed the precision."""
+    from gbench.upstream.source import Pinned, find_code  # raises here if the extra is missing
+
     spec = folder.spec()
     command.require_known(spec)
     device = torch.device(spec.device)

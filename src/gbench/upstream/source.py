@@ -1,6 +1,6 @@
-"""Upstream's code: found or fetched, and held against the commit that CODE_LINK names.
+"""Find or clone upstream's code, and check that it is the commit that CODE_LINK names.
 
-Git is spoken through dulwich: a container of the project's image has no git.
+Reads git repositories with dulwich, the extra `upstream`: the project's image has no git.
 """
 
 from __future__ import annotations
@@ -8,18 +8,24 @@ from __future__ import annotations
 import io
 import re
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dulwich import porcelain
-from dulwich.client import HTTPUnauthorized
-from dulwich.errors import GitProtocolError, NotGitRepository
-from dulwich.objectspec import parse_commit
-from dulwich.repo import Repo
-from urllib3.exceptions import HTTPError
-
 from gbench.errors import GbenchError, InfrastructureError, UsageError
+
+try:
+    from dulwich import porcelain
+    from dulwich.client import HTTPUnauthorized
+    from dulwich.errors import GitProtocolError, NotGitRepository
+    from dulwich.objectspec import parse_commit
+    from dulwich.repo import Repo
+    from urllib3.exceptions import HTTPError
+except ModuleNotFoundError as error:
+    raise InfrastructureError(
+        f"upstream's code can't be read: dulwich is not installed in {sys.prefix}", "pip install 'gbench[upstream]'"
+    ) from error
 
 # https://HOST/OWNER/NAME/blob/COMMIT/FILE, as GitHub has it; GitLab puts /-/ before blob; file:///FOLDER/tree/COMMIT
 CODE_LINK = re.compile(r"(?P<repository>.+?)/(?:-/)?(?:blob|tree|commit)/(?P<commit>[0-9a-f]{7,40})(?:/.*)?")
