@@ -57,7 +57,7 @@ def test_result_on_stdout_progress_on_stderr(tmp_path: Path) -> None:
 def test_drawn_pictures_do_not_land_where_the_real_ones_belong(tmp_path: Path) -> None:
     assert gbench_data("synth", "--count", 1, "--size", 16, cwd=tmp_path).returncode == 0
     ran = gbench_data("verify", "data/synthetic", cwd=tmp_path)
-    assert ran.returncode == 0 and ran.stdout.startswith("data/synthetic: 3 images as in the manifest, sha256 ")
+    assert ran.returncode == 0 and ran.stdout.startswith("data/synthetic: 3 images match the manifest, sha256 ")
     assert "data/facades" in gbench_data("verify", cwd=tmp_path).stderr
 
 
@@ -94,7 +94,7 @@ def test_stats(drawn: Path) -> None:
             4,
             "none.tar.gz can't be read (No such file or directory)",
         ),
-        (["synth", "--count", "0"], 2, "no image asked for"),
+        (["synth", "--count", "0"], 2, "no images requested"),
         (["synth", "--size", "8"], 2, "16<=x<=4096"),
         (["synth", "--count", "-1"], 2, "--count"),
         (["verify", "nowhere"], 4, "no manifest.json in nowhere"),

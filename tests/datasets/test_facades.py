@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gbench.datasets.facades import ARCHIVE_BYTES, COUNTS, prepare
-from gbench.datasets.manifest import verify
+from gbench.datasets.manifest import find_problems, read_manifest
 from gbench.errors import InfrastructureError
 
 
@@ -53,7 +53,7 @@ def prepared(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_a_local_archive(archive: Path, prepared: Path) -> None:
     assert {phase: len(list((prepared / phase).iterdir())) for phase in COUNTS} == COUNTS
-    assert verify(prepared) == []
+    assert find_problems(prepared, read_manifest(prepared)) == []
     assert [path.name for path in prepared.parent.iterdir()] == ["facades"]  # nothing staged is left
     assert archive.exists()
     umask = os.umask(0)
@@ -74,7 +74,7 @@ def test_a_set_put_there_by_hand_gets_a_manifest(prepared: Path) -> None:
     try:
         manifest, fresh = prepare(prepared)
         assert not fresh and manifest.source == "found in place"
-        assert verify(prepared) == []
+        assert find_problems(prepared, read_manifest(prepared)) == []
     finally:
         (prepared / "manifest.json").write_text(text)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gbench.datasets.draw_facade import draw_plan
-from gbench.datasets.manifest import verify
+from gbench.datasets.manifest import find_problems, read_manifest
 from gbench.datasets.palette import PALETTE
 from gbench.datasets.synth import DRAWING_VERSION, draw_pair, drawing_version, synth
 from gbench.errors import InfrastructureError
@@ -26,7 +26,7 @@ def test_layout_sizes_and_manifest(tmp_path: Path) -> None:
     assert fresh and seen == [1, 2, 3, 4, 5]
     assert manifest.counts == {"train": 3, "val": 0, "test": 2}
     assert list(manifest.files) == ["train/1.png", "train/2.png", "train/3.png", "test/1.png", "test/2.png"]
-    assert verify(tmp_path / "set") == []
+    assert find_problems(tmp_path / "set", read_manifest(tmp_path / "set")) == []
     for name in manifest.files:
         with Image.open(tmp_path / "set" / name) as image:
             assert (image.format, image.mode, image.size) == ("PNG", "RGB", (128, 64))

@@ -13,7 +13,7 @@ from gbench.cli.shared.output import print_json
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
-    from gbench.datasets.manifest import Prepared
+    from gbench.datasets.manifest import PreparedDataset
     from gbench.datasets.stats import DatasetStats
 
 DEFAULT_ROOT = Path("data/facades")
@@ -37,14 +37,15 @@ def data() -> None:
 @data.command()
 @click.argument("name", type=click.Choice(["facades"]))
 @_out_option
-@click.option("--url", metavar="URL", help="Fetch the archive from this mirror.")
-@click.option("--archive", type=click.Path(dir_okay=False, path_type=Path), help="Take this local copy; fetch nothing.")
+@click.option("--url", metavar="URL", help="Download the archive from this mirror.")
+@click.option(
+    "--archive", type=click.Path(dir_okay=False, path_type=Path), help="Use this local copy; download nothing."
+)
 @_json_option
 def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json: bool) -> None:
-    """Fetch, unpack and check a published dataset.
+    """Download, unpack and check a published dataset.
 
-    Writes its manifest. A download that broke off is resumed. A dataset that is there already is checked, never
-    overwritten.
+    Writes its manifest. A partial download is resumed. An existing dataset is verified, never overwritten.
 
     \b
     Examples:
@@ -55,7 +56,7 @@ def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json
 
     if url and archive:
         raise click.UsageError("Give --url or --archive, not both.")
-    with _progress("fetching", facades.ARCHIVE_BYTES, bytes_=True) as advance_to:
+    with _progress("downloading", facades.ARCHIVE_BYTES, bytes_=True) as advance_to:
         prepared = facades.prepare(out, url or facades.URL, archive, advance_to)
     _print_prepared(out, prepared, as_json)
 
@@ -87,8 +88,8 @@ def synth(
 ) -> None:
     """Draw a synthetic facades set.
 
-    Label maps in the CMP palette, and photo-like pictures to match. An image depends on seed, phase, number and size
-    alone, however many are drawn.
+    Label maps in the CMP palette, and photo-like pictures to match. An image depends only on seed, phase, number and
+    size, not on how many are drawn.
 
     \b
     Examples:
@@ -104,7 +105,7 @@ def synth(
         for phase, number in given.items()
     }
     if not sum(counts.values()):
-        raise click.UsageError("No image asked for: give --count, --train, --val or --test.")
+        raise click.UsageError("No images requested: give --count, --train, --val or --test.")
     with _progress("drawing", sum(counts.values())) as advance_to:
         prepared = drawing.synth(out, counts, size, seed, advance_to)
     _print_prepared(out, prepared, as_json)
@@ -116,7 +117,7 @@ def synth(
 def verify(root: Path, as_json: bool) -> None:
     """Check a dataset against its manifest.
 
-    ROOT is data/facades unless given. Exit code 1 when a file is missing, changed or extra.
+    ROOT defaults to data/facades. Exit code 1 if a file is missing, changed or extra.
 
     \b
     Examples:
@@ -126,7 +127,7 @@ def verify(root: Path, as_json: bool) -> None:
     from gbench.datasets import manifest
 
     expected = manifest.read_manifest(root)
-    problems = manifest.compare(root, expected)
+    problems = manifest.find_problems(root, expected)
     if as_json:
         listed = [problem._asdict() for problem in problems]
         sha256 = expected.dataset_sha256
@@ -137,10 +138,10 @@ def verify(root: Path, as_json: bool) -> None:
     if problems:
         raise GbenchError(
             f"the dataset in {root} differs from its manifest in {len(problems)} place(s)",
-            "restore those files, or move the folder away and prepare it anew",
+            "restore those files, or move the folder away and prepare it again",
         )
     if not as_json:
-        click.echo(f"{root}: {len(expected.files)} images as in the manifest, sha256 {expected.dataset_sha256}")
+        click.echo(f"{root}: {len(expected.files)} images match the manifest, sha256 {expected.dataset_sha256}")
 
 
 @data.command()
@@ -149,7 +150,7 @@ def verify(root: Path, as_json: bool) -> None:
 def stats(root: Path, as_json: bool) -> None:
     """Counts, sizes and colours of a dataset.
 
-    ROOT is data/facades unless given.
+    ROOT defaults to data/facades.
 
     \b
     Examples:
@@ -168,13 +169,13 @@ def stats(root: Path, as_json: bool) -> None:
         _print_stats(result)
 
 
-def _print_prepared(root: Path, prepared: Prepared, as_json: bool) -> None:
+def _print_prepared(root: Path, prepared: PreparedDataset, as_json: bool) -> None:
     manifest, fresh = prepared
     if as_json:
         print_json({"root": str(root), "fresh": fresh, **manifest.model_dump(exclude={"manifest_version", "files"})})
         return
     counts = ", ".join(f"{number} {phase}" for phase, number in manifest.counts.items())
-    how = "prepared" if fresh else "was there already, and is as in its manifest"
+    how = "prepared" if fresh else "exists and matches its manifest"
     click.echo(f"{root}: {counts} images; {how}\nsource {manifest.source}\nsha256 {manifest.dataset_sha256}")
 
 
@@ -192,7 +193,7 @@ def _print_stats(result: DatasetStats) -> None:
 
 @contextmanager
 def _progress(what: str, total: int, bytes_: bool = False) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, from the first call of the function it gives, which takes how much is done."""
+    """A progress bar on stderr. It appears with the first call of the yielded function, which takes the amount done."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""Unpack a tar.gz that came from elsewhere: plain files and folders only, and none of them outside the target."""
+"""Unpack an untrusted tar.gz: regular files and folders only, and none outside the target."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from gbench.errors import InfrastructureError
 def extract(archive: Path, target: Path) -> None:
     """Unpack `archive` into the existing folder `target`.
 
-    The whole archive is read and judged before anything is written. Then the bytes of each member are copied into a new
-    file, so that owners, modes, links and devices of the archive never reach the disk, on any Python version.
+    The whole archive is checked before anything is written. Then each member is copied into a new file, so the
+    archive's owners, modes, links and devices never reach the disk, on any Python version.
 
     Raises:
-        InfrastructureError: the archive is damaged, or has a member that is refused (nothing of it is written).
-        OSError: the disk refused.
+        InfrastructureError: the archive is damaged, or has a refused member (then nothing is written).
+        OSError: writing failed.
     """
     try:
         with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             members = [(member, _safe_path(archive, member)) for member in tar]
-            while stream.read(1 << 20):  # tar ends before gzip does, whose checksum is at its very end
+            while stream.read(1 << 20):  # gzip's checksum comes after the end of the tar
                 pass
             for member, path in members:
                 _write(tar, member, target / path)
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise _damaged(archive, error) from error
     except OSError as error:
-        if error.errno is None:  # what gzip can't read, it reports as a bare OSError
+        if error.errno is None:  # gzip reports invalid data as a bare OSError
             raise _damaged(archive, error) from error
         raise
 
@@ -46,7 +46,7 @@ def _safe_path(archive: Path, member: tarfile.TarInfo) -> PurePosixPath:
         return path
     raise InfrastructureError(
         f"{archive}: member '{member.name}' {reason}, so nothing was unpacked",
-        "get the archive from its official address",
+        "download the archive from its official address",
     )
 
 
@@ -61,4 +61,4 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path) -> 
 
 
 def _damaged(archive: Path, error: Exception) -> InfrastructureError:
-    return InfrastructureError(f"{archive} is not a whole tar.gz ({error})", "delete it and fetch it again")
+    return InfrastructureError(f"{archive} is not a whole tar.gz ({error})", "delete it and download it again")

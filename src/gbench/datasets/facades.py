@@ -1,4 +1,4 @@
-"""The real facades set: bring the archive, unpack it, check it, and put it in place with a manifest.
+"""Prepare the real facades set: download the archive, unpack and check it, write the manifest.
 
 CMP Facade Database (R. Tylecek, R. Sara, GCPR 2013) in the form distributed with pix2pix (Isola et al., 2017).
 """
@@ -12,9 +12,10 @@ from pathlib import Path
 from PIL import Image
 
 from gbench.datasets.archive import extract
+from gbench.datasets.decode import DECODE_ERRORS
 from gbench.datasets.download import download
 from gbench.datasets.layout import PHASES, list_images
-from gbench.datasets.manifest import MANIFEST_NAME, Manifest, Prepared, require_intact, write_manifest
+from gbench.datasets.manifest import MANIFEST_NAME, Manifest, PreparedDataset, require_intact, write_manifest
 from gbench.datasets.storage import holds_anything, staged_folder
 from gbench.errors import InfrastructureError
 
@@ -31,37 +32,37 @@ def prepare(
     url: str = URL,
     archive: Path | None = None,
     on_progress: Callable[[int], None] = lambda have_bytes: None,
-) -> Prepared:
-    """Put the facades set into the folder `out`, or check the one that is there.
+) -> PreparedDataset:
+    """Put the facades set into the folder `out`, or verify an existing one.
 
     Args:
-        url: where the archive is fetched from; what came of it stays beside `out` until it is whole and unpacked.
-        archive: a local copy of the archive, taken in place of fetching it; kept.
-        on_progress: called with the bytes fetched so far.
+        url: address of the archive. A partial download stays next to `out` until it is complete and unpacked.
+        archive: a local copy to use instead of a download; it is kept.
+        on_progress: receives the number of bytes downloaded so far.
 
     Raises:
         UsageError: the address is not http or https.
-        InfrastructureError: the archive can't be had or is not the facades set, or `out` holds something else or
+        InfrastructureError: the archive is unavailable or not the facades set, or `out` holds something else or
             can't be written.
     """
     if holds_anything(out):
-        return Prepared(_check_existing(out), fresh=False)
+        return PreparedDataset(_check_existing(out), fresh=False)
     if archive is not None:
         _check_size(archive)
-        return Prepared(_unpack(archive, out, source=f"archive {archive.name}"), fresh=True)
+        return PreparedDataset(_unpack(archive, out, source=f"archive {archive.name}"), fresh=True)
     fetched = out.parent / "facades.tar.gz.part"
     download(url, fetched, ARCHIVE_BYTES, on_progress)
-    prepared = Prepared(_unpack(fetched, out, source=url), fresh=True)
+    prepared = PreparedDataset(_unpack(fetched, out, source=url), fresh=True)
     fetched.unlink()
     return prepared
 
 
 def _check_existing(out: Path) -> Manifest:
-    """The manifest of what is in `out`; written now when a facades set was put there by hand."""
+    """The manifest of the set in `out`; written now if it was unpacked there by hand."""
     check_content(out, what=out)
     if (out / MANIFEST_NAME).exists():
         manifest = require_intact(out)
-        if manifest.name != NAME:  # a drawn set may have the real one's counts and sizes
+        if manifest.name != NAME:  # a synthetic set may have the real one's counts and sizes
             raise InfrastructureError(f"{out} holds another dataset ({manifest.source})", "choose another --out")
         return manifest
     return write_manifest(out, NAME, source="found in place")
@@ -78,7 +79,7 @@ def _check_size(archive: Path) -> None:
     if size_bytes != ARCHIVE_BYTES:
         raise InfrastructureError(
             f"--archive {archive} has {size_bytes:,} bytes, the facades archive has {ARCHIVE_BYTES:,}",
-            f"fetch it again from {URL}",
+            f"download it again from {URL}",
         )
 
 
@@ -95,10 +96,10 @@ def _unpack(archive: Path, out: Path, source: str) -> Manifest:
 
 
 def check_content(root: Path, what: Path) -> None:
-    """Hold the folder against the facades set: 400 train, 100 val and 106 test pairs of 512x256 pixels.
+    """Check that the folder has the facades set's 400 train, 100 val and 106 test pairs of 512x256 pixels.
 
     Args:
-        what: the path that the user knows it by.
+        what: the path to name in the error.
 
     Raises:
         InfrastructureError: the counts differ, or an image can't be read or has another size.
@@ -114,7 +115,7 @@ def check_content(root: Path, what: Path) -> None:
         try:
             with Image.open(path) as image:
                 size = image.size
-        except (OSError, SyntaxError, ValueError) as error:
+        except DECODE_ERRORS as error:
             raise InfrastructureError(f"{relative} of {what} is not an image ({error})", NOT_FACADES) from error
         if size != PAIR_SIZE:
             raise InfrastructureError(

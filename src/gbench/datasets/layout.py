@@ -1,7 +1,7 @@
 """The `aligned` layout: ROOT/{train,val,test}/*, each image a pair side by side, A the left half and B the right.
 
-In facades A is the photo and B the label map. Imports nothing but the standard library: the command line and the worker
-both start from here.
+In facades A is the photo and B the label map. Imports only the standard library: both the command line and the worker
+import this at start.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ PHASES = ("train", "val", "test")
 # Upstream data/image_folder.py at 003efc4c.
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff"})
 
-GET_A_DATASET = "make one with `gbench data prepare facades` or `gbench data synth`, or set DATASETS_DIR to where it is"
+GET_A_DATASET = "make one with `gbench data prepare facades` or `gbench data synth`, or set DATASETS_DIR to its folder"
 
 
 def list_images(folder: Path) -> list[Path]:
     """Every image below `folder`, subfolders included, sorted by path as upstream sorts them ("10.png" before "2.png").
 
-    Upstream cuts the list to max_dataset_size in the order the file system gives; callers here cut this sorted list, so
-    that the same images are kept on every machine.
+    Upstream applies max_dataset_size in file system order; callers here apply it to this sorted list, so every machine
+    keeps the same images.
     """
     found = [
         os.path.join(parent, name)  # noqa: PTH118 -- sorted as strings, as upstream does
@@ -35,7 +35,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def phases_in(root: Path) -> list[str]:
-    """The phases that `root` has a folder for."""
+    """The phases for which `root` has a folder."""
     return [phase for phase in PHASES if (root / phase).is_dir()]
 
 
@@ -51,7 +51,7 @@ def phase_images(root: Path, phase: str) -> list[Path]:
     if phase not in phases:
         raise InfrastructureError(
             f"the dataset in {root} has no phase '{phase}', only {', '.join(phases)}",
-            f"take one it has: --set data.phase={phases[0]}",
+            f"choose an existing one: --set data.phase={phases[0]}",
         )
     images = list_images(root / phase)
     if not images:
@@ -60,7 +60,7 @@ def phase_images(root: Path, phase: str) -> list[Path]:
 
 
 def find_dataset(datasets_dir: Path, name: str, phase: str) -> str:
-    """Where below DATASETS_DIR the dataset lies: the subfolder of its name if that holds one, else "".
+    """The dataset's place below DATASETS_DIR: the subfolder of its name if that holds one, else "".
 
     Raises:
         UsageError: the name is a path.

@@ -1,6 +1,6 @@
-"""manifest.json: what a dataset held when it was prepared, file by file, and the checks against it.
+"""Write manifest.json, the files of a dataset with their hashes, and verify the dataset against it.
 
-Only images below the phase folders count; anything else in the dataset's folder is nobody's business.
+Only images below the phase folders count; other files are ignored.
 """
 
 from __future__ import annotations
@@ -30,30 +30,33 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The dataset as it was prepared. source: the archive's address or path, or how it was drawn."""
+    """The dataset as it was prepared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     manifest_version: Literal[1] = 1
     name: str
     source: str
+    """Address or path of the archive, or how the dataset was drawn."""
     counts: dict[str, NonNegativeInt]
     dataset_sha256: str
     files: dict[str, FileEntry]
 
 
-class Prepared(NamedTuple):
-    """A dataset in place. fresh: made by this call, not found there."""
+class PreparedDataset(NamedTuple):
+    """A dataset in place."""
 
     manifest: Manifest
     fresh: bool
+    """Made by this call; False: it existed, and was verified."""
 
 
 class Problem(NamedTuple):
-    """One way in which a dataset differs from its manifest. path: relative to the dataset's root."""
+    """One way in which a dataset differs from its manifest."""
 
     kind: Literal["missing", "changed", "extra", "inconsistent"]
     path: str
+    """Relative to the dataset's root."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.path}"
@@ -69,7 +72,7 @@ def hash_file(path: Path) -> FileEntry:
                 digest.update(chunk)
                 size_bytes += len(chunk)
     except OSError as error:
-        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "mend its permissions") from error
+        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
     return FileEntry(sha256=digest.hexdigest(), size_bytes=size_bytes)
 
 
@@ -92,7 +95,7 @@ def combine(files: Mapping[str, FileEntry]) -> str:
 
 
 def dataset_hash(root: Path) -> str:
-    """The dataset's identity from the files alone: what its manifest says, where it has one and is intact."""
+    """The dataset's identity, from its files alone; equal to the manifest's if the dataset is intact."""
     return combine(hash_files(root))
 
 
@@ -113,7 +116,7 @@ def read_manifest(root: Path) -> Manifest:
     """The dataset's manifest.
 
     Raises:
-        InfrastructureError: there is none, or it can't be understood.
+        InfrastructureError: it is missing or invalid.
     """
     path = root / MANIFEST_NAME
     try:
@@ -124,27 +127,22 @@ def read_manifest(root: Path) -> Manifest:
             f"if it is the facades set, `gbench data prepare facades --out {root}` checks it and writes one",
         ) from None
     except OSError as error:
-        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "mend its permissions") from error
+        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InfrastructureError(
             f"{path} is not a manifest of version 1 ({where}: {first['msg']})",
-            "restore it, or prepare the dataset anew",
+            "restore it, or prepare the dataset again",
         ) from error
 
 
-def verify(root: Path) -> list[Problem]:
-    """Every way in which the dataset differs from its manifest, by path; empty when it is intact.
+def find_problems(root: Path, manifest: Manifest) -> list[Problem]:
+    """Every way in which the dataset differs from its manifest, by path; empty if it is intact.
 
     Raises:
-        InfrastructureError: the manifest is missing or can't be understood, or a file can't be read.
+        InfrastructureError: a file can't be read.
     """
-    return compare(root, read_manifest(root))
-
-
-def compare(root: Path, manifest: Manifest) -> list[Problem]:
-    """As `verify`, for a manifest already read."""
     found = hash_files(root)
     problems = [Problem("missing", path) for path in manifest.files.keys() - found.keys()]
     problems += [Problem("extra", path) for path in found.keys() - manifest.files.keys()]
@@ -160,13 +158,12 @@ def require_intact(root: Path) -> Manifest:
     """The manifest of a dataset that agrees with it.
 
     Raises:
-        InfrastructureError: as `verify`, or there are problems (the first is named).
+        InfrastructureError: the manifest is missing or invalid, a file can't be read, or there are problems.
     """
     manifest = read_manifest(root)
-    problems = compare(root, manifest)
-    if problems:
+    if problems := find_problems(root, manifest):
         raise InfrastructureError(
             f"the dataset in {root} differs from its manifest in {len(problems)} place(s), first {problems[0]}",
-            f"`gbench data verify {root}` lists them; move the folder away and prepare it anew",
+            f"`gbench data verify {root}` lists them; move the folder away and prepare it again",
         )
     return manifest

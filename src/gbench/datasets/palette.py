@@ -1,6 +1,6 @@
 """The classes of the CMP facade database and their colours in pix2pix's label maps.
 
-The colours are the modes of the label maps of the distributed test split (which are JPEGs, so single pixels stray).
+Each colour is the most frequent one of its class in the distributed test split; those maps are JPEGs, so pixels vary.
 """
 
 from __future__ import annotations

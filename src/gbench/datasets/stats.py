@@ -1,4 +1,4 @@
-"""Figures of a dataset: counts, sizes, and the colours of both halves."""
+"""Describe a dataset: counts, sizes, and the colours of both halves."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel
 
+from gbench.datasets.decode import decode_rgb
 from gbench.datasets.layout import phase_images, phases_in
 from gbench.datasets.manifest import dataset_hash
 from gbench.datasets.palette import PALETTE
-from gbench.errors import InfrastructureError
 
-# A pixel belongs to the nearest class within this distance (sum over channels, in levels), else to "other": wide
-# enough for the JPEG noise of the distributed label maps, and less than half the way from one class to the next.
+# A pixel belongs to the nearest class within this distance (sum over channels, in levels), else to "other". It allows
+# for the JPEG noise of the distributed label maps, and is less than half the distance between two classes.
 LABEL_TOLERANCE = 39
 
 
@@ -30,18 +29,20 @@ class HalfStats(BaseModel):
 
 
 class PhaseStats(BaseModel):
-    """One phase. sizes: images by "WIDTHxHEIGHT" of the whole pair; label_shares: share of half B's pixels by class."""
+    """One phase."""
 
     images: int
     size_bytes: int
     sizes: dict[str, int]
+    """Images by "WIDTHxHEIGHT" of the whole pair."""
     a: HalfStats
     b: HalfStats
     label_shares: dict[str, float]
+    """Share of half B's pixels by class."""
 
 
 class DatasetStats(BaseModel):
-    """A dataset by phase, with its identity."""
+    """A dataset's identity, and its phases."""
 
     root: str
     dataset_sha256: str
@@ -52,12 +53,12 @@ def stats(root: Path, on_progress: Callable[[int], None] = lambda images: None) 
     """Read every image of the dataset.
 
     Args:
-        on_progress: called with the number of images read so far.
+        on_progress: receives the number of images read so far.
 
     Raises:
         InfrastructureError: no dataset in `root`, a phase without images, or an image that can't be decoded.
     """
-    phases = phases_in(root) or ["train"]  # none at all: phase_images has the sentence for it
+    phases = phases_in(root) or ["train"]  # without any phase, phase_images raises
     read = count(1)
     found = {phase: _phase_stats(phase_images(root, phase), lambda: on_progress(next(read))) for phase in phases}
     return DatasetStats(root=str(root), dataset_sha256=dataset_hash(root), phases=found)
@@ -69,11 +70,7 @@ def _phase_stats(paths: list[Path], on_image: Callable[[], None]) -> PhaseStats:
     labels = np.zeros(len(PALETTE) + 1, np.int64)
     classes = _class_table()
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InfrastructureError(f"{path} can't be decoded ({error})", "mend or remove it") from error
+        pixels = np.asarray(decode_rgb(path))
         height, width, _ = pixels.shape
         sizes[f"{width}x{height}"] += 1
         for half, part in enumerate((pixels[:, : width // 2], pixels[:, width // 2 :])):

@@ -1,4 +1,4 @@
-"""A dataset's folder appears whole or not at all."""
+"""Create a dataset's folder atomically: complete, or not at all."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gbench.base.files import cant_write, make_folder
 
 
 def holds_anything(folder: Path) -> bool:
-    """Whether the folder is there with something in it."""
+    """Whether the folder exists and is not empty."""
     return folder.is_dir() and any(folder.iterdir())
 
 
 @contextmanager
 def staged_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill beside `out`, which takes the name `out` when the block ends well and vanishes when it doesn't.
+    """A temporary folder next to `out`: renamed to `out` if the block succeeds, removed if it fails.
 
     `out` may exist only as an empty folder: nothing is ever overwritten.
 
     Raises:
-        InfrastructureError: the disk refused, or `out` came into being meanwhile.
+        InfrastructureError: writing failed, or `out` was created meanwhile.
     """
     make_folder(out.parent)
     try:
@@ -31,7 +31,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise cant_write(out, error) from error
     try:
-        # mkdtemp's folder is private; the one below it has the caller's usual permissions.
+        # mkdtemp's folder is private; a folder inside it gets the caller's usual permissions.
         folder = staging / out.name
         folder.mkdir()
         yield folder

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gbench.datasets.draw_facade import draw_labels, draw_photo, draw_plan
 from gbench.datasets.layout import PHASES
-from gbench.datasets.manifest import MANIFEST_NAME, Prepared, require_intact, write_manifest
+from gbench.datasets.manifest import MANIFEST_NAME, PreparedDataset, require_intact, write_manifest
 from gbench.datasets.storage import holds_anything, staged_folder
 from gbench.errors import InfrastructureError
 
@@ -45,7 +45,7 @@ def synth(
     size: int = 256,
     seed: int = 0,
     on_progress: Callable[[int], None] = lambda images: None,
-) -> Prepared:
+) -> PreparedDataset:
     """Draw a dataset into `root`, with its manifest; or verify the same one if it exists.
 
     Args:
@@ -64,7 +64,7 @@ def synth(
         manifest = require_intact(root)
         if manifest.source != source or manifest.counts != wanted:
             raise InfrastructureError(f"{root} holds another dataset ({manifest.source})", "choose another --out")
-        return Prepared(manifest, fresh=False)
+        return PreparedDataset(manifest, fresh=False)
     with staged_folder(root) as staging:
         drawn = 0
         for phase, count in wanted.items():
@@ -74,4 +74,4 @@ def synth(
                 draw_pair(phase, number, size, seed).save(staging / phase / f"{number}.png", compress_level=1)
                 drawn += 1
                 on_progress(drawn)
-        return Prepared(write_manifest(staging, "synthetic", source), fresh=True)
+        return PreparedDataset(write_manifest(staging, "synthetic", source), fresh=True)

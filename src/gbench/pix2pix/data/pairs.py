@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
+from gbench.datasets.decode import decode_rgb
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.pix2pix.data.sampler import EpochSampler, Key
@@ -106,13 +107,7 @@ class AlignedDataset(Dataset[Sample]):
 
     def _halves(self, path: Path) -> tuple[Image.Image, Image.Image]:
         """A and B."""
-        try:
-            with Image.open(path) as file:
-                pair = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all that decoders raise
-            raise InfrastructureError(
-                f"{path} can't be decoded ({error})", "mend or remove it; `gbench data verify` lists changed files"
-            ) from error
+        pair = decode_rgb(path)
         middle, odd = divmod(pair.width, 2)
         if odd:
             raise InfrastructureError(
