@@ -53,7 +53,7 @@ def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Unlike]:
         here = dataset_facts(locate_dataset(spec))[0].sha256
     except GbenchError as error:
         here = f"unavailable ({error.what})"
-    if here != then:
+    if here is not None and here != then:
         here += _other_drawing(recorded)
     yield from _if_other("dataset_sha256", then, here, refused=True)
     script = provenance.file_sha256(Path(spec.run_model_file))
