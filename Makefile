@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=20
 
 .PHONY: help install bench picture benchmarks test system-test check format schema clean
 
@@ -33,11 +35,11 @@ picture: bench  ## Draw docs/images/run-page.png, the page of a run of `make ben
 benchmarks: install  ## Measure gbench against references: one table, in about five minutes
 	$(BIN)/python benchmarks/table.py
 
-test: install  ## Run the tests that need no Docker and no servers
-	$(BIN)/python -m pytest -m "not system"
+test: install  ## Run the tests that need no Docker and no servers, in two processes (WORKERS=0: in one)
+	$(PYTEST) -m "not system"
 
 system-test: install  ## Run the system tests: Docker, PostgreSQL, visdom, a browser (as root; .ci/run installs what they need)
-	$(BIN)/python -m pytest -m system
+	$(PYTEST) -m system
 
 check: install  ## Run the linter, the format check and mypy
 	$(BIN)/ruff check

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,20 @@ from gbench.datasets.synth import synth
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
+from invoke import in_this_process
 
 pytest.register_assert_rewrite("history_cases", "row_cases", "schema_cases", "store_cases", "stores", "submitters")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LAUNCH_SH_VARIABLES = (
-    *("CONT", "DATASETS", "DATASETS_DIR", "CNDB_DIR", "CODE_LINK"),
-    *("RUN_MODEL_FILE", "DOCKERFILE", "CONFIG"),
+    "CONT",
+    "DATASETS",
+    "DATASETS_DIR",
+    "CNDB_DIR",
+    "CODE_LINK",
+    "RUN_MODEL_FILE",
+    "DOCKERFILE",
+    "CONFIG",
     "CUDA_VISIBLE_DEVICES",
 )
 
@@ -88,18 +93,10 @@ def make_spec(facades: Path, tmp_path: Path) -> Callable[..., RunSpec]:
 
 @pytest.fixture
 def gbench(tmp_path: Path) -> Callable[..., Answer]:
-    """Runs `gbench ARGUMENTS` as a process of its own in an empty folder."""
+    """Runs `gbench ARGUMENTS` in an empty folder, in this process; its workers are real processes."""
 
-    def run(*arguments: object, timeout_s: float = 240, **variables: str) -> Answer:
-        done = subprocess.run(
-            [sys.executable, "-m", "gbench", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+    def run(*arguments: object, **variables: str) -> Answer:
+        return in_this_process(arguments, tmp_path, variables)
 
     return run
 

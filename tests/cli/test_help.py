@@ -84,7 +84,10 @@ def test_completion_knows_our_verbs(gbench: Callable[..., Answer], shell: str) -
 
 def test_models_lists_what_can_be_launched(gbench: Callable[..., Answer]) -> None:
     assert set(gbench("models", "--json").json) == {
-        *("pix2pix_resnet_9blocks", "pix2pix_resnet_6blocks", "pix2pix_unet_256", "pix2pix_unet_128"),
+        "pix2pix_resnet_9blocks",
+        "pix2pix_resnet_6blocks",
+        "pix2pix_unet_256",
+        "pix2pix_unet_128",
     }
     values = gbench("models", "pix2pix_unet_128", "--recipe", "convergence", "--json").json
     assert values["network"]["netG"] == "unet_128"

@@ -50,7 +50,7 @@ def test_the_historys_page_lies_in_the_cndb_folder(gbench: Gbench, tmp_path: Pat
     answer = gbench("report", "--history", CNDB_DIR="records")
     assert (answer.code, answer.out, answer.err) == (0, "records/history.html\n", "")
     assert "2 with a throughput" in (tmp_path / "records" / "history.html").read_text()
-    answer = gbench(*("report", "--history", "--cndb-dir", "records", "--model", "resnet50", "--since", "1d"), "--json")
+    answer = gbench("report", "--history", "--cndb-dir", "records", "--model", "resnet50", "--since", "1d", "--json")
     assert answer.json == {"report": "records/history.html"}
     page = (tmp_path / "records" / "history.html").read_text()
     assert "1 with a throughput" in page and "model resnet50, since 2" in page

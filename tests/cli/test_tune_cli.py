@@ -25,8 +25,11 @@ def test_a_tuning_is_a_table_a_file_and_what_optimized_runs_take(
     found = read_tuning(RunFolder(path))
     assert found is not None
     assert [one.change for one in found.trials] == [
-        *({"channels_last": True}, {"adam": "fused"}, {"adam": "foreach"}),
-        *({"compile": "blocks"}, {"compile": "networks"}),
+        {"channels_last": True},
+        {"adam": "fused"},
+        {"adam": "foreach"},
+        {"compile": "blocks"},
+        {"compile": "networks"},
     ]
     for compiled in found.trials[-2:]:
         assert compiled.ratio is None and compiled.why.startswith("failed: speed.compile: torch.compile failed (")

@@ -55,15 +55,13 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     ([*GOOD, "--profile", "optimized", "--set", "speed.adam=fused"], 2, ["--profile optimized decides", "leave one"]),
     (
         [*GOOD, "--profile", "optimized", "--datasets-dir", "{data}", "--cache-dir", "{empty}"],
-        *(
-            2,
-            [
-                "no tuning is remembered",
-                "run `gbench tune",
-                "4 1 FP32 --device cpu --runner local",
-                "--cache-dir {empty}",
-            ],
-        ),
+        2,
+        [
+            "no tuning is remembered",
+            "run `gbench tune",
+            "4 1 FP32 --device cpu --runner local",
+            "--cache-dir {empty}",
+        ],
     ),
     ([*GOOD, "--set", "speed.adam=quick"], 2, ["speed.adam", "'default', 'foreach' or 'fused'"]),
     ([*GOOD, "--set", "speed.cuda_graph=true"], 2, ["speed.cuda_graph needs a GPU", "--device cpu"]),

@@ -28,8 +28,24 @@ LINE = (
     "driver:460.73.01"
 )
 CONTRACT_KEYS = {
-    *("model", "batch_size", "framework", "dataset", "dev", "dev_num", "train_type", "eval_type", "dist_type"),
-    *("perf_data", "metric_data", "hyper_params", "code_link", "soft_info", "hard_info", "md5_val", "tags", "extra"),
+    "model",
+    "batch_size",
+    "framework",
+    "dataset",
+    "dev",
+    "dev_num",
+    "train_type",
+    "eval_type",
+    "dist_type",
+    "perf_data",
+    "metric_data",
+    "hyper_params",
+    "code_link",
+    "soft_info",
+    "hard_info",
+    "md5_val",
+    "tags",
+    "extra",
 }
 
 

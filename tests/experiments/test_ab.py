@@ -76,7 +76,8 @@ def test_the_ratio_of_two_specs(gbench: Callable[..., Answer], write: Write, tmp
     assert said["reached"] and said["sentence"].startswith("B is FASTER than A by 5%: throughput B/A 1.0500")
     assert (said["exit_code"], said["error"]) == (0, None)
     assert (said["sides"]["A"]["median"], said["sides"]["B"]["median"], said["sides"]["A"]["unit"]) == (
-        *(100, 105),
+        100,
+        105,
         "samples/s",
     )
     assert "batch_size: 4 -> 8 (other work)" in said["differences"]

@@ -116,7 +116,7 @@ def test_what_is_the_other_machines_is_redirected(
     there = gbench("replay", recorded, "--run-model-file", "my.sh", "--dry-run", "--json").json
     assert fields(there)["dataset_sha256"]["here"].startswith("unavailable (DATASETS_DIR is ")
     moved = gbench(
-        *("replay", recorded, "--run-model-file", "my.sh", "--datasets-dir", "moved", "--dry-run", "--json")
+        "replay", recorded, "--run-model-file", "my.sh", "--datasets-dir", "moved", "--dry-run", "--json"
     ).json
     assert not {"dataset_sha256", "run_script"} & fields(moved).keys()
     assert moved["spec"]["datasets_dir"] == str(tmp_path / "moved")

@@ -23,10 +23,17 @@ def test_other_work_comes_first(make_spec: Callable[..., RunSpec]) -> None:
     ).model_copy(update={"datasets_dir": "/elsewhere"})
     found = spec_differences(make_spec(), other)
     assert {one.field for one in found if one.work} == {
-        *("batch_size", "precision", "config.data.crop_size", "config.optim.beta1")
+        "batch_size",
+        "precision",
+        "config.data.crop_size",
+        "config.optim.beta1",
     }
     assert [one.field for one in found if not one.work] == [
-        *("config.data.workers", "config.data.source", "datasets_dir", "omp_num_threads", "env.OMP_NUM_THREADS")
+        "config.data.workers",
+        "config.data.source",
+        "datasets_dir",
+        "omp_num_threads",
+        "env.OMP_NUM_THREADS",
     ]
     assert [one.work for one in found] == sorted((one.work for one in found), reverse=True)
     texts = list(map(str, found))

@@ -288,7 +288,8 @@ def test_a_disk_that_takes_nothing_more_hides_neither_the_table_nor_how_to_go_on
     assert [line.split()[2] for line in answer.out.splitlines()[1:4]] == ["done", "done", "waiting"]
     last = answer.err.splitlines()[-1]
     assert f"can't write {folder.file}" in last and f"`gbench sweep --resume {folder.path}` goes on" in last
-    folder.file.rmdir(), folder.page.rmdir()
+    folder.file.rmdir()
+    folder.page.rmdir()
     (folder.path / "kept").rename(folder.file)
     scripted("true")
     assert gbench("sweep", "--resume", folder.path).code == 0

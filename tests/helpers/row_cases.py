@@ -32,8 +32,21 @@ class RowCases(Cases):
             "cmd, code_link, visible, model_id, hard_info_id, soft_info_id FROM train_results",
         )
         assert row == (
-            *(md5_of(record), "PyTorch", "facades", 32, "Drawn-80GB", 2, "FP32", "O1", "DDP"),
-            *("gbench launch", "https://example.org/code@003efc4c", False, 1, 1, 1),
+            md5_of(record),
+            "PyTorch",
+            "facades",
+            32,
+            "Drawn-80GB",
+            2,
+            "FP32",
+            "O1",
+            "DDP",
+            "gbench launch",
+            "https://example.org/code@003efc4c",
+            False,
+            1,
+            1,
+            1,
         )
 
     def test_null_mappings_are_json_null_as_the_original_stores_them(self, engine: Engine) -> None:

@@ -33,8 +33,15 @@ NOT_A_LINE = "schedule.print_every=7"
 
 # The smallest generator and discriminator there are.
 TINY = (
-    *("network.ngf=1", "network.ndf=1", "network.netD=pixel", "network.norm=none", "network.dropout=false"),
-    *("data.load_size=8", "data.crop_size=8", "schedule.print_every=100", "schedule.epochs=1000000"),
+    "network.ngf=1",
+    "network.ndf=1",
+    "network.netD=pixel",
+    "network.norm=none",
+    "network.dropout=false",
+    "data.load_size=8",
+    "data.crop_size=8",
+    "schedule.print_every=100",
+    "schedule.epochs=1000000",
 )
 # The steps since a reading are kept until the next one: after some readings the most that this takes has been taken.
 READINGS, GROWTH_BYTES = 6, 1 << 20

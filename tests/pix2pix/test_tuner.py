@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -42,26 +44,44 @@ def tuned(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> Callable[[], Tuni
     return run
 
 
-class Imagined:
-    """An arm whose steps take as long as a machine is imagined to take, with 1 % of noise and a slow drift."""
+WORTH = {"channels_last": 0.8, "fused": 1.25, "foreach": 1.1, "blocks": 1.005, "networks": 1.3}
 
-    WORTH: ClassVar = {"channels_last": 0.8, "fused": 1.25, "foreach": 1.1, "blocks": 1.005, "networks": 1.3}
-    FAILS: tuple[str, ...] = ()
-    blocks = 0
-    noise = random.Random(1)
 
-    def __init__(self, spec: RunSpec, ranks: Ranks, switches: SpeedConfig, *others: Any) -> None:
-        self.switches = switches
+class SimulatedMachine:
+    """Makes candidates whose steps take simulated time, with 1 % of noise and a slow drift of the whole machine.
+
+    Args:
+        fails: switches for which no candidate can be made.
+    """
+
+    def __init__(self, fails: tuple[str, ...] = ()) -> None:
+        self.fails, self.noise, self.blocks = fails, random.Random(1), 0
+
+    def candidate(self, spec: RunSpec, ranks: Ranks, switches: SpeedConfig, *others: Any) -> SimulatedCandidate:
+        """Takes the place of `tuner.Candidate`."""
         on = [name if value is True else str(value) for name, value in switches.on.items()]
-        if any(name in self.FAILS for name in on):
+        if any(name in self.fails for name in on):
             raise RunFailed("no compiler", "install one")
-        self.step_s = 0.5
-        for name in on:
-            self.step_s /= self.WORTH[name]
+        return SimulatedCandidate(self, switches, self.step_s(on))
+
+    def step_s(self, on: list[str]) -> float:
+        """Seconds of a step with these switches on."""
+        return 0.5 / math.prod(WORTH[name] for name in on)
+
+    def block_s(self, candidate: SimulatedCandidate, steps: int) -> float:
+        """Seconds that these steps take now."""
+        self.blocks += 1
+        return steps * candidate.step_s * (1 + 0.01 * self.noise.gauss(0, 1)) * (1 + 0.001 * self.blocks)
+
+
+@dataclass
+class SimulatedCandidate:
+    machine: SimulatedMachine
+    switches: SpeedConfig
+    step_s: float
 
     def block(self, steps: int) -> float:
-        Imagined.blocks += 1
-        return steps * self.step_s * (1 + 0.01 * self.noise.gauss(0, 1)) * (1 + 0.001 * self.blocks)
+        return self.machine.block_s(self, steps)
 
     def found(self) -> Arm:
         return Arm(switches=self.switches.on, step_s=self.step_s, setup_s=2.0, memory_bytes=1)
@@ -74,7 +94,7 @@ def verdicts(found: Tuning) -> dict[str, tuple[bool, str]]:
 def test_what_pays_is_kept_and_the_next_is_tried_on_top_of_it(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuner, "Candidate", Imagined)
+    monkeypatch.setattr(tuner, "Candidate", SimulatedMachine().candidate)
     found = tuned()
     assert verdicts(found) == {
         "True": (False, "slower"),
@@ -94,8 +114,7 @@ def test_what_pays_is_kept_and_the_next_is_tried_on_top_of_it(
 def test_a_switch_that_fails_is_a_result_and_ends_nothing(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Imagined, "FAILS", ("blocks", "networks"))
-    monkeypatch.setattr(tuner, "Candidate", Imagined)
+    monkeypatch.setattr(tuner, "Candidate", SimulatedMachine(fails=("blocks", "networks")).candidate)
     found = tuned()
     assert [one.why for one in found.trials[-2:]] == ["failed: no compiler"] * 2
     assert found.speed == SpeedConfig(adam="fused")
@@ -106,17 +125,17 @@ def test_two_that_do_not_fit_beside_each_other_cost_a_tuning_one_line(
 ) -> None:
     """As a captured graph on a GPU, whose memory stays taken while the other one has its turn."""
 
-    class Large(Imagined):
+    class SmallMemory(SimulatedMachine):
         taken = False
 
-        def block(self, steps: int) -> float:
-            Large.taken = Large.taken or self.switches.compile == "blocks"
-            if Large.taken and self.switches.compile == "none":
-                Large.taken = False
+        def block_s(self, candidate: SimulatedCandidate, steps: int) -> float:
+            self.taken = self.taken or candidate.switches.compile == "blocks"
+            if self.taken and candidate.switches.compile == "none":
+                self.taken = False
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 128.00 MiB.")
-            return super().block(steps)
+            return super().block_s(candidate, steps)
 
-    monkeypatch.setattr(tuner, "Candidate", Large)
+    monkeypatch.setattr(tuner, "Candidate", SmallMemory().candidate)
     found = tuned()
     assert found.trials[3].why == "failed: cpu is out of memory"
     assert found.speed == SpeedConfig(adam="fused", compile="networks")
@@ -125,17 +144,22 @@ def test_two_that_do_not_fit_beside_each_other_cost_a_tuning_one_line(
 def test_a_step_that_takes_long_for_once_does_not_make_the_blocks_short(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class SlowOnce(Imagined):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            self.step_s /= 50
-            self.late_s = 1.0
+    class SlowAtFirst(SimulatedMachine):
+        """Its steps are short, and the first block of each candidate is a second late."""
 
-        def block(self, steps: int) -> float:
-            late_s, self.late_s = self.late_s, 0.0
-            return super().block(steps) + late_s
+        def __init__(self) -> None:
+            super().__init__()
+            self.begun: list[SimulatedCandidate] = []
 
-    monkeypatch.setattr(tuner, "Candidate", SlowOnce)
+        def step_s(self, on: list[str]) -> float:
+            return super().step_s(on) / 50
+
+        def block_s(self, candidate: SimulatedCandidate, steps: int) -> float:
+            late_s = 0.0 if any(candidate is one for one in self.begun) else 1.0
+            self.begun.append(candidate)
+            return super().block_s(candidate, steps) + late_s
+
+    monkeypatch.setattr(tuner, "Candidate", SlowAtFirst().candidate)
     assert all(one.steps_per_block > 15 for one in tuned().trials if one.ratio is not None)  # a step is 0.01 s or less
 
 
@@ -144,17 +168,16 @@ def test_what_does_not_pay_when_all_is_measured_anew_is_not_kept(
 ) -> None:
     """A trial can be lucky: here fused is faster once and then never again."""
 
-    class Lucky(Imagined):
-        made = 0
+    class LuckyOnce(SimulatedMachine):
+        lucky = True
 
-        def __init__(self, spec: RunSpec, ranks: Ranks, switches: SpeedConfig, *others: Any) -> None:
-            super().__init__(spec, ranks, switches)
-            self.step_s = 0.5
-            if switches.adam == "fused":
-                Lucky.made += 1
-                self.step_s = 0.4 if Lucky.made == 1 else 0.5
+        def step_s(self, on: list[str]) -> float:
+            if "fused" in on and self.lucky:
+                self.lucky = False
+                return 0.4
+            return 0.5
 
-    monkeypatch.setattr(tuner, "Candidate", Lucky)
+    monkeypatch.setattr(tuner, "Candidate", LuckyOnce().candidate)
     found = tuned()
     assert verdicts(found)["fused"][0] and found.overall is not None and not found.overall.kept
     assert found.speed == SpeedConfig()

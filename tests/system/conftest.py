@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
+from support import Answer
 
 from docker_engine import base_image, docker_client
+from invoke import in_a_process
 from original import contract_ddl
 from postgres import postgres
 
@@ -22,3 +25,13 @@ def pytest_runtest_makereport(
     if report.skipped:
         report.outcome, report.longrepr = "failed", f"a system test may not be skipped: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def gbench(tmp_path: Path) -> Callable[..., Answer]:
+    """Runs `python -m gbench ARGUMENTS` in an empty folder, as a user does."""
+
+    def run(*arguments: object, timeout_s: float = 240, **variables: str) -> Answer:
+        return in_a_process(arguments, tmp_path, variables, timeout_s)
+
+    return run

@@ -28,7 +28,12 @@ def test_the_table_has_a_row_for_every_comparison() -> None:
     found = json.loads(done.stdout)
     rows = {row["what"]: row for row in found["rows"]}
     assert {row["script"] for row in found["rows"]} == {
-        *("step.py", "startup.py", "loader.py", "overhead.py", "stats.py", "cndb.py")
+        "step.py",
+        "startup.py",
+        "loader.py",
+        "overhead.py",
+        "stats.py",
+        "cndb.py",
     }
     for row in rows.values():
         assert row["ours"]["value"] > 0 and row["reference"]["value"] > 0 and row["against"]

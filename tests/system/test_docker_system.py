@@ -35,7 +35,7 @@ from gbench.settings.spec import RunSpec
 
 pytestmark = pytest.mark.system
 
-DRIVER = Path(__file__).with_name("drive_docker.py")
+DRIVER = Path(__file__).parents[1] / "helpers" / "drive_docker.py"
 OTHER_UID, OTHER_GID = 12345, 23456
 # Says that it runs, and waits until it is told to stop, which it notes.
 WAITING = 'trap "echo told to stop | tee stopped; exit 9" TERM; echo kept > kept; echo waiting; sleep 600 & wait'

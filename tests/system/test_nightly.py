@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "nightly.sh"
 SLOW_WORKER = """
 import time
-from gbench.pix2pix import model
+from gbench.pix2pix.step import model
 from gbench.pix2pix.__main__ import leave, main
 
 whole = model.Pix2Pix.train_step

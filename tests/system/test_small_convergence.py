@@ -23,8 +23,15 @@ pytestmark = pytest.mark.system
 Gbench = Callable[..., Answer]
 MODEL = "pix2pix_resnet_9blocks"
 SMALL = (
-    *("network.ngf=16", "network.ndf=16", "data.load_size=72", "data.crop_size=64", "data.workers=0"),
-    *("schedule.epochs=10", "schedule.epochs_decay=10", "measure.peak_seconds=0", "measure.idle_seconds=0"),
+    "network.ngf=16",
+    "network.ndf=16",
+    "data.load_size=72",
+    "data.crop_size=64",
+    "data.workers=0",
+    "schedule.epochs=10",
+    "schedule.epochs_decay=10",
+    "measure.peak_seconds=0",
+    "measure.idle_seconds=0",
 )
 MARGIN = 0.8  # of the untrained generator's mean absolute error; some 0.5 is what such a run reaches
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "facades50" / "test"

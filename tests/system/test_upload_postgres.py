@@ -75,8 +75,18 @@ def test_a_server_that_stops_in_the_middle_of_a_launchs_submission_costs_nothing
     with psycopg.connect(postgres.uri(database), autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [LOCK])  # holds the submission up in its middle
         launch = begin(
-            *(tmp_path, "launch", "pix2pix_resnet_6blocks", 2, 1, "FP32", "db.yaml", *small_launch),
-            *("--steps", 3, "--warmup", 1),
+            tmp_path,
+            "launch",
+            "pix2pix_resnet_6blocks",
+            2,
+            1,
+            "FP32",
+            "db.yaml",
+            *small_launch,
+            "--steps",
+            3,
+            "--warmup",
+            1,
         )
         wait_until_it_waits_for_the_lock(postgres, database)
         records = list((tmp_path / "cndb" / "records").iterdir())

@@ -99,7 +99,7 @@ def test_it_ends_with_its_parent_although_a_fork_holds_the_pipe_open(tmp_path: P
     script = f"""
 import os, sys, time
 from pathlib import Path
-from gbench.measure.telemetry.process import TelemetryProcess
+from gbench.measure.telemetry.sampler_process import TelemetryProcess
 with TelemetryProcess(Path({str(tmp_path)!r}), [os.getpid()]):
     loader = os.fork()
     if loader == 0:

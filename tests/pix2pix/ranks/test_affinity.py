@@ -143,7 +143,7 @@ def test_threads_that_are_there_already_are_bound_too() -> None:
     code = """
 import os, threading, torch
 from pathlib import Path
-from gbench.pix2pix.affinity import bind_rank
+from gbench.pix2pix.ranks.affinity import bind_rank
 hold = threading.Event()
 threading.Thread(target=hold.wait, daemon=True).start()
 last = max(os.sched_getaffinity(0))

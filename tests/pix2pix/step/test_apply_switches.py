@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from test_model import pairs
 from torch import Tensor
 
 from gbench.errors import RunFailed
@@ -24,6 +23,7 @@ from gbench.pix2pix.step import apply_switches
 from gbench.pix2pix.step.optimizer_state import KERNELS
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
 from gbench.settings.spec import SpeedConfig
+from small_models import pairs
 from spawned_ranks import spawn_ranks
 
 STEPS = 30

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from test_model import pairs, small_model
 from torch import Tensor
 
 from gbench.pix2pix.step.cuda_graph import WARM_UP, CudaCapture, GraphedStep
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
+from small_models import pairs, small_model
 
 
 class Imagined:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-from typing import Any
 
 import pytest
 import torch
@@ -13,21 +12,9 @@ from torch import Tensor, nn
 
 from gbench.errors import UsageError
 from gbench.pix2pix import Pix2Pix, build_discriminator, build_generator
+from small_models import pairs, small_model
 
 LOSSES = ["G_GAN", "G_L1", "D_real", "D_fake"]
-
-
-def small_model(norm: str = "batch", dropout: bool = True, **settings: Any) -> Pix2Pix:
-    torch.manual_seed(0)
-    generator = build_generator("resnet_6blocks", ngf=4, norm=norm, dropout=dropout)
-    return Pix2Pix(generator, build_discriminator("basic", ndf=4, norm=norm), **settings)
-
-
-def pairs(count: int = 2, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Label-like blocks of colour, and a smooth image that follows from them."""
-    generator = torch.Generator().manual_seed(seed)
-    real_A = F.interpolate(torch.rand(count, 3, 4, 4, generator=generator) * 2 - 1, scale_factor=8)
-    return real_A, F.avg_pool2d(real_A.flip(1), 5, stride=1, padding=2)
 
 
 def gan_objective(gan_mode: str, logits: Tensor, real: bool) -> Tensor:
