@@ -15,13 +15,13 @@ from gbench.errors import InfrastructureError, RunFailed
 from gbench.measure.summary import summarize_folder
 from gbench.reports.run_data import Run
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_profile import Profile, read_profile
+from gbench.runfolder.step_profile import StepProfile, read_profile
 
 Gbench = Callable[..., Answer]
 MODEL = "pix2pix_resnet_6blocks"
 
 
-def the_profile(answer: Answer) -> tuple[Profile, RunFolder]:
+def the_profile(answer: Answer) -> tuple[StepProfile, RunFolder]:
     assert answer.code == 0, answer.err
     folder = RunFolder(Path(answer.json["paths"]["profile"]).parent)
     found = read_profile(folder)

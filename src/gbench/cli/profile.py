@@ -11,7 +11,7 @@ from gbench.cli.shared.run_options import resolved_of, run_options, show_plan, w
 
 if TYPE_CHECKING:
     from gbench.runfolder.folder import RunFolder
-    from gbench.runfolder.step_profile import Profile
+    from gbench.runfolder.step_profile import StepProfile
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,13 +51,13 @@ def profile(steps: int, top: int, **given: Any) -> None:
     _print_operators(found, top)
 
 
-def _paths(found: Profile, folder: RunFolder) -> dict[str, str]:
+def _paths(found: StepProfile, folder: RunFolder) -> dict[str, str]:
     from gbench.runfolder.step_profile import NAME
 
     return {"profile": str(folder.path / NAME), "trace": str(folder.path / found.traces[0])}
 
 
-def _lines(found: Profile) -> list[tuple[str, str]]:
+def _lines(found: StepProfile) -> list[tuple[str, str]]:
     """The step's time for a person."""
 
     def share(seconds: float) -> str:
@@ -83,7 +83,7 @@ def _lines(found: Profile) -> list[tuple[str, str]]:
     return lines
 
 
-def _print_operators(found: Profile, top: int) -> None:
+def _print_operators(found: StepProfile, top: int) -> None:
     from gbench.cli.shared.table import print_table
 
     rows = [("operator", "self s", "share", "calls", "FLOP", "TFLOP/s")]

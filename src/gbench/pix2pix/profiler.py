@@ -25,7 +25,7 @@ from gbench.measure.trace import ON_DEVICE, Event, load
 from gbench.pix2pix.step.count_ops import flop_of_calls
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder import step_profile as contract
-from gbench.runfolder.step_profile import Operator, Profile, StepPart
+from gbench.runfolder.step_profile import Operator, StepPart, StepProfile
 from gbench.settings.switches import describe
 
 GZIP_LEVEL = 6
@@ -122,7 +122,7 @@ class Profiled(Trainer):
         if self.ranks.is_first:
             self.folder.write(contract.NAME, self.result().model_dump())
 
-    def result(self) -> Profile:
+    def result(self) -> StepProfile:
         """What profile.json says. Raises InfrastructureError: the trace can't be read."""
         spec, count = self.spec, self.steps
         all_steps = self.folder.steps(self.ranks.rank)
@@ -132,7 +132,7 @@ class Profiled(Trainer):
         read = read_trace(whole_trace(self.trace, count, on_gpu), on_gpu, waited_s, flop)
         by_time = sorted(read.operators.items(), key=lambda item: -item[1].seconds)
         parts = sorted(read.parts.items(), key=lambda item: -(item[1].operators_s + item[1].gaps_s))
-        return Profile(
+        return StepProfile(
             model=spec.model,
             batch_size=spec.batch_size,
             device=self.facts["device"],

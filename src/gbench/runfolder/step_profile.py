@@ -44,7 +44,7 @@ class StepPart(Frozen):
     gaps_s: float
 
 
-class Profile(Frozen):
+class StepProfile(Frozen):
     """One profile, of rank 0. Seconds are means a step of the profiled steps.
 
     step_s: the clock's. data_s, between_s, operators_s, exposed_s and gaps_s are its parts: data wait; readings and log
@@ -86,10 +86,10 @@ class Profile(Frozen):
         return sum(part.operators_s + part.gaps_s for part in self.parts if part.name == "optimizer")
 
 
-def read_profile(folder: RunFolder) -> Profile | None:
+def read_profile(folder: RunFolder) -> StepProfile | None:
     """The profile in its run folder; None when it did not come to its end.
 
     Raises:
         InfrastructureError: it is there but broken, or of another version.
     """
-    return folder.read_as(NAME, Profile, "profile again")
+    return folder.read_as(NAME, StepProfile, "profile again")

@@ -31,7 +31,7 @@ from gbench.runfolder.evaluation_result import Evaluation, read_final
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import AttemptTimes, HostFacts
 from gbench.runfolder.log import RunLog
-from gbench.runfolder.step_profile import Profile, read_profile
+from gbench.runfolder.step_profile import StepProfile, read_profile
 from gbench.runners.plan import Outcome
 from gbench.runners.stopping import stoppable
 from gbench.runs.evaluate import conclude, why_not
@@ -176,7 +176,7 @@ def probe(
 
 def profile(
     spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False
-) -> tuple[Profile, RunFolder]:
+) -> tuple[StepProfile, RunFolder]:
     """Where the time of `spec`, which is a profile's, goes; and its run folder. No record is made.
 
     Raises:

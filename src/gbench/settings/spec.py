@@ -1,8 +1,8 @@
 """RunSpec: one frozen, fully resolved description of a run.
 
 The host resolves it once (`resolve.py`) and writes it as `spec.json` into the run folder; everything after that, the
-worker included, reads only this. `ModelConfig` is the part that comes from `configs/MODEL.yaml`; its defaults are those
-of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/`): a YAML says only what differs.
+worker included, reads only this. `ModelConfig` is the part that comes from `configs/MODEL.yaml`. Its defaults are those
+of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/`): a YAML names only what differs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gbench.settings.request import VARIABLE_FIELDS
 
 
 class Frozen(BaseModel):
-    """Base of every settings class: immutable, and a key it does not know is an error."""
+    """Base of every settings class: immutable; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,85 +26,136 @@ class NetworkConfig(Frozen):
     """Generator and discriminator, in upstream's terms (`models/networks.py`)."""
 
     netG: Literal["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"] = "unet_256"
+    """Generator. The U-Nets take images whose side is a multiple of 256 or 128."""
     netD: Literal["basic", "n_layers", "pixel"] = "basic"
+    """Discriminator: a PatchGAN of 3 or of n_layers_D layers, or one of single pixels."""
     ngf: PositiveInt = 64
+    """Filters in the generator's last convolution layer."""
     ndf: PositiveInt = 64
+    """Filters in the discriminator's first convolution layer."""
     n_layers_D: PositiveInt = 3
+    """Layers of the discriminator; netD=n_layers only."""
     norm: Literal["batch", "instance", "none"] = "batch"
+    """Normalisation layers of both networks."""
     dropout: bool = True
+    """Dropout in the generator."""
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
+    """Distribution of the initial weights."""
     init_gain: PositiveFloat = 0.02
+    """Scale of the initial weights; not for kaiming."""
 
 
 class OptimConfig(Frozen):
-    """Losses, Adam and the learning-rate schedule (upstream `models/pix2pix_model.py`, `options/train_options.py`)."""
+    """Losses, Adam and the learning rate (upstream `models/pix2pix_model.py`, `options/train_options.py`)."""
 
     gan_mode: Literal["vanilla", "lsgan", "wgangp"] = "vanilla"
+    """Adversarial loss: cross-entropy, least squares, or Wasserstein (no gradient penalty)."""
     lambda_L1: NonNegativeFloat = 100.0
+    """Weight of the L1 loss next to the adversarial loss."""
     lr: PositiveFloat = 2e-4
+    """Initial learning rate of Adam, for both networks."""
     beta1: float = Field(0.5, ge=0.0, lt=1.0)
+    """Adam's decay of the first moment."""
     beta2: float = Field(0.999, ge=0.0, lt=1.0)
+    """Adam's decay of the second moment."""
     lr_policy: Literal["linear", "step", "plateau", "cosine"] = "linear"
-    lr_decay_iters: PositiveInt = 50  # epochs between decays of the `step` policy
+    """How the learning rate falls; linear: constant for `epochs`, then to zero over `epochs_decay`."""
+    lr_decay_iters: PositiveInt = 50
+    """Epochs between decays; lr_policy=step only."""
 
 
 class DataConfig(Frozen):
-    """How a pair becomes a sample (upstream `data/base_dataset.py`, `data/aligned_dataset.py`)."""
+    """How a pair of images becomes a sample (upstream `data/base_dataset.py`, `data/aligned_dataset.py`)."""
 
     phase: Literal["train", "val", "test"] = "train"
+    """Split of the dataset."""
     direction: Literal["AtoB", "BtoA"] = "BtoA"
+    """Which half of a pair is the input."""
     preprocess: Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"] = "resize_and_crop"
+    """How an image is brought to its size."""
     load_size: PositiveInt = 286
+    """Pixels of the side, or width, after resizing; at least crop_size for resize_and_crop."""
     crop_size: PositiveInt = 256
+    """Pixels of the side of the random crop."""
     flip: bool = True
+    """Mirror half of the pairs at random."""
     shuffle: bool = True
+    """New order in every epoch."""
     max_dataset_size: PositiveInt | None = None
-    workers: NonNegativeInt = 4  # loader processes a rank, of source real; 0 loads in the training process
-    source: DataSource = "real"  # real decodes every picture anew, as upstream; the others: docs/data.md
+    """Use only the first N pairs. None: all."""
+    workers: NonNegativeInt = 4
+    """Loader processes per rank, for source=real; 0 loads in the training process."""
+    source: DataSource = "real"
+    """real decodes every image in every epoch, as upstream does; docs/data.md describes the others."""
 
     @property
     def uses_cache(self) -> bool:
-        """Whether pictures come from a cache of decoded ones."""
+        """Whether images come from a cache of decoded images."""
         return self.source in ("cached", "resident")
 
 
 class ScheduleConfig(Frozen):
     """How long a run trains and what it keeps."""
 
-    epochs: PositiveInt = 100  # at the initial learning rate
-    epochs_decay: NonNegativeInt = 100  # in which a linear policy takes it to zero
-    max_steps: PositiveInt | None = None  # optimisation steps; ends the run before the epochs do, or repeats epochs
-    warmup_steps: NonNegativeInt = 0  # the least number of first steps to leave out of the statistics
-    max_warmup_steps: PositiveInt | None = None  # the most; a run that settles later is not steady. None: half of it
-    until_ci: float | None = Field(None, gt=0, lt=1)  # run until the 95 % interval's half-width is this share
-    max_time_s: PositiveFloat | None = None  # seconds of training after which no further step is begun
-    drop_last: bool = False  # leave out an epoch's incomplete last batch, so that every step does the same work
-    print_every: PositiveInt = 100  # steps between log lines
-    checkpoint_every: NonNegativeInt = 0  # epochs between checkpoints; 0 writes none
-    checkpoint_keep: PositiveInt = 3  # checkpoints kept, the latest ones; the best generator is kept beside them
-    images_every: NonNegativeInt = 0  # epochs between sample images, as upstream writes them; 0 writes none
+    epochs: PositiveInt = 100
+    """Epochs at the initial learning rate."""
+    epochs_decay: NonNegativeInt = 100
+    """Epochs after them, over which the linear policy lowers the rate to zero."""
+    max_steps: PositiveInt | None = None
+    """Optimisation steps of the run: it ends before its epochs do, or repeats epochs. None: all epochs."""
+    warmup_steps: NonNegativeInt = 0
+    """Minimum number of first steps to exclude from the statistics."""
+    max_warmup_steps: PositiveInt | None = None
+    """Maximum number of them: a run that settles later is not steady. None: half of the run."""
+    until_ci: float | None = Field(None, gt=0, lt=1)
+    """Run until the half-width of the 95 % interval is this share of the mean; needs max_steps or max_time_s."""
+    max_time_s: PositiveFloat | None = None
+    """Seconds of training after which no further step starts. None: no limit."""
+    drop_last: bool = False
+    """Skip an epoch's incomplete last batch, so that every step does the same work."""
+    print_every: PositiveInt = 100
+    """Steps between log lines."""
+    checkpoint_every: NonNegativeInt = 0
+    """Epochs between checkpoints; 0: none."""
+    checkpoint_keep: PositiveInt = 3
+    """Latest checkpoints to keep; the best generator is kept as well."""
+    images_every: NonNegativeInt = 0
+    """Epochs between sample images, as upstream writes them; 0: none."""
 
 
 class MeasureConfig(Frozen):
     """How a run is measured."""
 
-    peak_seconds: NonNegativeFloat = 1.5  # before the training, to measure what the device can do; 0: not measured
-    telemetry_hz: float = Field(10.0, ge=0, le=100)  # samples a second of devices and host beside the run; 0: none
-    idle_seconds: NonNegativeFloat = 3.0  # for which devices whose energy can be read are left idle before the run
-    pin: bool = True  # each rank on cores of its own; with a GPU, on those of the GPU's NUMA node
+    peak_seconds: NonNegativeFloat = 1.5
+    """Time to measure the device's peak before the training; 0: not measured."""
+    telemetry_hz: float = Field(10.0, ge=0, le=100)
+    """Samples per second of devices and host during the run; 0: none."""
+    idle_seconds: NonNegativeFloat = 3.0
+    """Time before the run to measure the idle power of devices that report energy."""
+    pin: bool = True
+    """Pin each rank to its own cores; with a GPU, to cores of the GPU's NUMA node."""
 
 
 class SpeedConfig(Frozen):
-    """Switches that make a step faster and leave precision and meaning as they are, all off by default: upstream's
-    layout and kernels. What each does, where it can act, and which pay: docs/profiles.md."""
+    """Switches that make a step faster without changing precision or meaning. All off: upstream's layout and kernels.
 
-    channels_last: bool = False  # weights and feature maps in memory as NHWC
-    adam: Literal["default", "foreach", "fused"] = "default"  # Adam's implementation; default: torch's own choice
-    compile: Literal["none", "blocks", "networks"] = "none"  # torch.compile of the residual blocks, or of G and D whole
-    cuda_graph: bool = False  # a training step captured once and replayed
-    gradient_as_bucket_view: bool = False  # DistributedDataParallel's; several devices
-    static_graph: bool = False  # likewise
-    threads: int | None = Field(None, ge=1, le=1024)  # of a process on a processor; None: its share of the cores
+    docs/speed-switches.md: what each does, where it applies, and which pay.
+    """
+
+    channels_last: bool = False
+    """Keep weights and feature maps in memory as NHWC."""
+    adam: Literal["default", "foreach", "fused"] = "default"
+    """Adam's implementation; default: torch's own choice."""
+    compile: Literal["none", "blocks", "networks"] = "none"
+    """torch.compile of the residual blocks (ResNets only), or of both networks whole."""
+    cuda_graph: bool = False
+    """Capture a training step once and replay it; one GPU, not with AMP."""
+    gradient_as_bucket_view: bool = False
+    """Option of DistributedDataParallel; several devices only."""
+    static_graph: bool = False
+    """Option of DistributedDataParallel; several devices only."""
+    threads: int | None = Field(None, ge=1, le=1024)
+    """Threads per process; CPU only. None: its share of the cores."""
 
     @property
     def on(self) -> dict[str, Any]:
@@ -113,18 +164,24 @@ class SpeedConfig(Frozen):
 
 
 class AlarmConfig(Frozen):
-    """What a convergence run is watched for, by means over whole epochs (`pix2pix/alarm_rules.py`)."""
+    """When a convergence run raises an alarm, by means over whole epochs (`pix2pix/alarm_rules.py`)."""
 
-    collapse_below: NonNegativeFloat = 0.01  # D has collapsed when the means of D_real and D_fake are both below this
-    collapse_epochs: PositiveInt = 5  # over so many epochs
-    flat_below: float = Field(0.01, ge=0, lt=1)  # G_L1 is flat when it surely fell by less than this share
-    flat_epochs: int = Field(20, ge=4)  # from the first half of so many epochs to the second
-    flat_until: float = Field(0.25, ge=0, le=1)  # within this first share of the run: later on it may level off
-    stop_on: tuple[AlarmKind, ...] = ()  # alarms that end the run
+    collapse_below: NonNegativeFloat = 0.01
+    """The discriminator has collapsed when the means of D_real and D_fake are both below this ..."""
+    collapse_epochs: PositiveInt = 5
+    """... in this many epochs in a row."""
+    flat_below: float = Field(0.01, ge=0, lt=1)
+    """G_L1 is flat when it certainly fell by less than this share ..."""
+    flat_epochs: int = Field(20, ge=4)
+    """... from the first half of this many epochs to the second."""
+    flat_until: float = Field(0.25, ge=0, le=1)
+    """Only this first share of the run is checked for a flat loss: later on it may level off."""
+    stop_on: tuple[AlarmKind, ...] = ()
+    """Alarms that end the run."""
 
 
 class ModelConfig(Frozen):
-    """What `configs/MODEL.yaml` says, with one recipe already applied."""
+    """What `configs/MODEL.yaml` says, with one recipe applied."""
 
     description: str = ""
     network: NetworkConfig = NetworkConfig()
@@ -140,86 +197,140 @@ class EvaluationConfig(Frozen):
     """What an evaluation puts through the generator, and how. Paths are the host's."""
 
     checkpoint: str
-    epoch: PositiveInt | None = None  # after which it was saved, where the host knows
-    run_id: str | None = None  # of the training
-    out: str  # folder of the results
-    eval_mode: bool = False  # dropout off, running statistics; otherwise dropout on, batch statistics, as upstream
+    """File of the weights."""
+    epoch: PositiveInt | None = None
+    """Epoch after which they were saved, if the host knows it."""
+    run_id: str | None = None
+    """The training run, if known."""
+    out: str
+    """Folder of the results."""
+    eval_mode: bool = False
+    """Dropout off and running statistics; otherwise dropout on and batch statistics, as upstream."""
     lpips_weights: str | None = None
+    """torchvision's weights for LPIPS. None: no LPIPS."""
     fid_weights: str | None = None
+    """torch-fidelity's weights for FID and KID. None: neither."""
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The files that it reads, by the name under which a container finds them."""
+        """The files to read, by the name under which a container finds them."""
         files = {"checkpoint": self.checkpoint, "lpips_weights": self.lpips_weights, "fid_weights": self.fid_weights}
         return {name: path for name, path in files.items() if path is not None}
 
 
 class ProfileConfig(Frozen):
-    """What of a run is profiled: so many steps, after the warm-up of its schedule."""
+    """What part of a run is profiled."""
 
     steps: PositiveInt
+    """Steps under the profiler, after the warm-up of the schedule."""
 
 
 class TuningConfig(Frozen):
     """How `gbench tune` tries the switches."""
 
-    max_time_s: PositiveFloat = 120.0  # of timed steps over all trials
+    max_time_s: PositiveFloat = 120.0
+    """Seconds of timed steps over all trials."""
 
 
 class TunedBy(Frozen):
-    """The tuning that a run's switches come from. torch_version: which it ran with."""
+    """The tuning that a run's switches come from."""
 
     run_id: str
+    """The tuning's id."""
     utc: str
+    """When it ended."""
     torch_version: str
-    ratio: PositiveFloat | None  # reference's step time over that with the switches; None: nothing paid
+    """The torch that it ran with."""
+    ratio: PositiveFloat | None
+    """The reference's step time divided by that with the switches. None: no switch paid."""
 
 
 class RunSpec(Frozen):
     """Everything that decides what a run does. Paths are the host's."""
 
     spec_version: Literal[1] = 1
+    """Version of this format."""
     run_id: str
+    """`<utc>-<model>-<short id>`."""
     model: str
-    record_name: str  # CNDB's name of the model
+    """Name of the file in the config folder, without `.yaml`."""
+    record_name: str
+    """CNDB's name of the model."""
     framework: str
+    """CNDB's name of the framework."""
     recipe: Recipe | Literal["evaluation", "profile", "tuning"]
-    batch_size: PositiveInt  # total over all devices
-    device_count: PositiveInt  # devices a node
+    """What kind of run it is; custom: a run script of the user's own."""
+    batch_size: PositiveInt
+    """Samples per step, over all devices."""
+    device_count: PositiveInt
+    """Devices per node."""
     nodes: Literal[1] = 1
+    """Machines."""
     precision: Precision
+    """Number format of the training; TF32 needs a GPU."""
     device: Device
+    """Kind of device."""
     runner: RunnerName
+    """Where the run script runs: in a container, or in this host's Python environment."""
     database: str | None
+    """Database that gets the record: a name or a config file. None: no upload."""
     ignore_check: bool
+    """Measure although the machine is not fit."""
     seed: NonNegativeInt
+    """Random seed of the weights, the dropout and the data order."""
     deterministic: bool
+    """Use deterministic kernels."""
     timeout_s: PositiveFloat | None
+    """Seconds after which the run is stopped. None: no limit."""
     config: ModelConfig
+    """The model's config, with all options applied."""
 
-    image: str  # CONT: image name, to which the runner adds a hash of its sources
-    dockerfile: str  # DOCKERFILE
-    from_image: str | None  # base image, in place of the Dockerfile's own
-    dataset: str  # DATASETS
-    datasets_dir: str  # DATASETS_DIR: mounted at /data
-    dataset_subdir: str  # the dataset below it: "" or its name
-    cndb_dir: str  # CNDB_DIR
-    code_link: str  # CODE_LINK
-    run_model_file: str  # RUN_MODEL_FILE
-    config_dir: str  # CONFIG
+    image: str
+    """CONT: image name, to which the runner adds a hash of its sources."""
+    dockerfile: str
+    """DOCKERFILE."""
+    from_image: str | None
+    """Base image. None: the Dockerfile's own."""
+    dataset: str
+    """DATASETS: name of the dataset."""
+    datasets_dir: str
+    """DATASETS_DIR: folder mounted at /data."""
+    dataset_subdir: str
+    """The dataset's folder in datasets_dir: its name, or "" where datasets_dir is the dataset."""
+    cndb_dir: str
+    """CNDB_DIR: folder whose records/ gets the record."""
+    code_link: str
+    """CODE_LINK: link to the model's code at a commit."""
+    run_model_file: str
+    """RUN_MODEL_FILE: the run script."""
+    config_dir: str
+    """CONFIG: folder of the MODEL.yaml files."""
     results_dir: str
+    """Folder in which the run folder is created."""
     logs_dir: str
+    """Folder for log files."""
     command_line: str
-    cache_dir: str = ""  # where decoded pairs are kept from run to run
-    cache_limit_gib: NonNegativeFloat = 4.0  # what they may take there together
-    env: dict[str, str] = Field(default_factory=dict)  # variables of the run script beside its own, from --env
-    cuda_visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES, where it decides which GPUs run: locally
-    omp_num_threads: PositiveInt | None = None  # OMP_NUM_THREADS, where the user has set it: threads of each rank
-    profile: SpeedProfile = "reference"  # custom: switches of `speed` that the user chose
-    tuned_by: TunedBy | None = None  # where the switches of profile optimized come from
-    evaluation: EvaluationConfig | None = None  # set: nothing is trained, a checkpoint is evaluated
-    profiling: ProfileConfig | None = None  # set: the last steps are profiled, and nothing is measured
-    tuning: TuningConfig | None = None  # set: no run, but trials of the switches of `speed`
+    """The command that started the run."""
+    cache_dir: str = ""
+    """Folder for decoded images and tuning results."""
+    cache_limit_gib: NonNegativeFloat = 4.0
+    """Size limit of the decoded images."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Further variables of the run script, from --env."""
+    cuda_visible_devices: str | None = None
+    """CUDA_VISIBLE_DEVICES, for local runs on GPUs only."""
+    omp_num_threads: PositiveInt | None = None
+    """OMP_NUM_THREADS, threads of each rank, if the user has set it."""
+    profile: SpeedProfile = "reference"
+    """Who chose the switches of `speed`: nobody, a tuning (optimized), or the user (custom)."""
+    tuned_by: TunedBy | None = None
+    """The tuning that chose them, for profile=optimized."""
+    evaluation: EvaluationConfig | None = None
+    """If set, nothing is trained: a checkpoint is evaluated."""
+    profiling: ProfileConfig | None = None
+    """If set, the last steps are profiled and nothing is measured."""
+    tuning: TuningConfig | None = None
+    """If set, there is no run: the switches of `speed` are tried."""
 
     @property
     def run_dir(self) -> Path:
@@ -228,15 +339,15 @@ class RunSpec(Frozen):
 
     @property
     def variables(self) -> dict[str, str]:
-        """launch.sh's eight variables, with the values that this run resolved them to."""
+        """launch.sh's eight variables and their resolved values."""
         return {variable: getattr(self, field) for variable, field in VARIABLE_FIELDS.items()}
 
     @property
     def world_size(self) -> int:
-        """Processes over all nodes, one a device."""
+        """Processes over all nodes, one per device."""
         return self.nodes * self.device_count
 
     @property
     def batch_per_device(self) -> int:
-        """Samples a device takes each step."""
+        """Samples per device and step."""
         return self.batch_size // self.world_size

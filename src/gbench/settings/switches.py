@@ -1,4 +1,4 @@
-"""Profiles: by whose word which switches of `speed` are on, and where a switch can't act (docs/profiles.md)."""
+"""Speed profiles: who chooses the switches of `speed`, and where a switch has no effect (docs/speed-switches.md)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from gbench.errors import UsageError
 from gbench.settings.literals import SpeedProfile
 from gbench.settings.spec import RunSpec, SpeedConfig
 
-# What `gbench tune` tries, in this order: each on top of what was kept of those before it. Threads are tried where the
-# worker finds that there are fewer cores than it has threads.
+# What `gbench tune` tries, in this order, each on top of those kept before it. The worker also tries threads, if it has
+# fewer cores than threads.
 CANDIDATES: tuple[dict[str, Any], ...] = (
     {"channels_last": True},
     {"adam": "fused"},
@@ -24,10 +24,13 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
 
 
 def profile_of(asked: str | None, speed: SpeedConfig) -> SpeedProfile:
-    """The profile of a run whose `speed` is this before any tuning has its say.
+    """The profile of a run with these switches, before any tuning is applied.
+
+    Args:
+        asked: --profile; None where it is not given.
 
     Raises:
-        UsageError: it is not known, or is not what the switches are.
+        UsageError: the profile is unknown, or contradicts the switches.
     """
     if asked is not None and asked not in get_args(SpeedProfile):
         raise UsageError(f"--profile {asked!r} is not known", f"choose one of {', '.join(get_args(SpeedProfile))}")
@@ -37,21 +40,21 @@ def profile_of(asked: str | None, speed: SpeedConfig) -> SpeedProfile:
         )
     if asked in ("reference", "optimized") and speed.on:
         raise UsageError(
-            f"--profile {asked} decides the switches by itself, and {written(speed.on)} is given beside it",
+            f"--profile {asked} decides the switches by itself, and {written(speed.on)} is given as well",
             "leave one of the two out; switches that you choose make the profile custom",
         )
     return "custom" if speed.on else "optimized" if asked == "optimized" else "reference"
 
 
 def describe(profile: str, switches: Mapping[str, Any]) -> str:
-    """A profile and its switches in one line: `optimized: adam=fused channels_last=true`."""
+    """A profile and its switches on one line: `optimized: adam=fused channels_last=true`."""
     if profile == "reference":
         return profile
     return f"{profile}: {written(switches, prefix='') or 'no switch is on'}"
 
 
 def written(switches: Mapping[str, Any], prefix: str = "speed.") -> str:
-    """Switches as `--set` takes them, in order of name."""
+    """Switches as `--set` takes them, sorted by name."""
     return " ".join(f"{prefix}{key}={setting(value)}" for key, value in sorted(switches.items()))
 
 
@@ -61,13 +64,13 @@ def setting(value: Any) -> str:
 
 
 def check_speed(spec: RunSpec) -> None:
-    """Raises UsageError: a switch is on that can't act in this run."""
+    """Raises UsageError: a switch is on that has no effect in this run."""
     if (why := why_not(spec, spec.config.speed)) is not None:
         raise UsageError(*why)
 
 
 def why_not(spec: RunSpec, speed: SpeedConfig) -> tuple[str, str] | None:
-    """Why these switches can't act in a run: what is wrong and what to do; None where they can."""
+    """Why these switches have no effect in a run, as (what is wrong, what to do); None if they do have one."""
     if speed.threads is not None and spec.device != "cpu":
         return "speed.threads is for --device cpu: a GPU has none to set", "leave it out"
     if speed.compile == "blocks" and not spec.config.network.netG.startswith("resnet"):
