@@ -72,7 +72,7 @@ def test_a_run_of_another_recipe_is_refused_before_it_starts(
         (("--check", "good.log", "--allow", "optim.lrr"), "did you mean optim.lr?"),
         (("--check", "good.log", "--reference", "none.yaml"), "reference none.yaml can't be read"),
         (("--check", "good.log", "--reference", "broken.yaml"), "reference broken.yaml: model: field required"),
-        (("--check", "good.log", "--evaluation", "broken.yaml"), "broken.yaml is no evaluation of images"),
+        (("--check", "good.log", "--evaluation", "broken.yaml"), "broken.yaml is broken (expected value at line 1"),
         (
             ("--check", "good.log", "--evaluation", "a", "--evaluation", "b"),
             "--evaluation is given 2 times for 1 runs that are there",

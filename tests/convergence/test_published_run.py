@@ -11,6 +11,7 @@ import pytest
 from support import Answer
 
 from convergence_runs import published_lines
+from evaluations import evaluation_of
 from gbench.convergence.curves import LOSSES, of_lines
 from gbench.convergence.make_reference import windows_of
 from gbench.convergence.subjects import find_reference
@@ -23,10 +24,9 @@ Shared = Callable[[str], Path]
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Path:
     """evaluation.json with the published quality on 50 images, and others after them that do not count."""
-    images = [{"name": f"{n:03}", "metrics": {"MAE": 0.3554, "PSNR": 12.875}} for n in range(50)]
-    images += [{"name": f"{n:03}", "metrics": {"MAE": 1.0, "PSNR": 1.0}} for n in range(50, 60)]
+    images = {f"{n:03}": (0.3554, 12.875, 0.5) if n < 50 else (1.0, 1.0, 0.5) for n in range(60)}
     path = tmp_path / "evaluation.json"
-    path.write_text(json.dumps({"version": 1, "images": images}))
+    path.write_text(json.dumps({"version": 1, **evaluation_of(images).model_dump()}))
     return path
 
 

@@ -53,7 +53,7 @@ def test_every_pair_has_its_three_images_with_words_for_them(found: Evaluation) 
     ]
     assert images[0]["src"] == "images/a%26b%20%3Cscript%3E1%3C/script%3E%20%23%3F%25_real_A.png"
     assert all(image["alt"] for image in images)
-    assert images[4]["alt"] == "Pair 1, what it made of that: MAE 0.3000, PSNR 11.00, SSIM 0.2000"
+    assert images[4]["alt"] == "Pair 1, the generated image: MAE 0.3000, PSNR 11.00, SSIM 0.2000"
     assert "PSNR infinite" in str(images[10]["alt"])
 
 

@@ -71,6 +71,26 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, Loader=SafeLoader)
 
 
+def read_yaml(path: Path, hint: str) -> Any:
+    """The plain values of a YAML file. Raises RecordError, as `read_text` and `parse_yaml` do."""
+    return parse_yaml(read_text(path, hint), str(path), hint)
+
+
+def parse_yaml(text: str, source: str, hint: str) -> Any:
+    """As `load_yaml`, with one sentence for text that is not YAML.
+
+    Args:
+        source: the text's file. hint: what to do instead.
+
+    Raises:
+        RecordError: not plain YAML, or too many values.
+    """
+    try:
+        return load_yaml(text)
+    except NO_YAML as error:
+        raise RecordError(f"{source}{line_of(error)} is not plain YAML ({why_of(error)})", hint) from error
+
+
 def repeated_key(text: str) -> str | None:
     """The first key, dotted, that a mapping in YAML text gives twice: YAML would take the last. For what `load_yaml`
     has read; raises as it does."""

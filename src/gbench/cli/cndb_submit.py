@@ -161,20 +161,16 @@ def _json_mapping(text: str, flag: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{flag} is not JSON ({error})", "write it like '{\"key\": 1}'") from error
     if values is not None and not isinstance(values, dict):
-        raise RecordError(f"{flag} is no JSON mapping", "write it like '{\"key\": 1}'")
+        raise RecordError(f"{flag} is not a JSON mapping", "write it like '{\"key\": 1}'")
     return values
 
 
 def _yaml_mapping(path: Path, flag: str) -> Any:
-    from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text
+    from gbench.base.untrusted import read_yaml
 
-    try:
-        values = load_yaml(read_text(path, f"give {flag} a file with a mapping"))
-    except NO_YAML as error:
-        said = f"{flag} {path}{line_of(error)} can't be read as YAML"
-        raise RecordError(said, "give a file with a mapping") from error
+    values = read_yaml(path, f"give {flag} a YAML mapping")
     if not isinstance(values, dict):
-        raise RecordError(f"{flag} {path} is no mapping", "give one with a `name:`")
+        raise RecordError(f"{flag} {path} is not a mapping", "give one with a `name:`")
     return values
 
 

@@ -40,7 +40,7 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         try:
             said = log_line.parse(line)
         except ValueError as error:
-            raise RunFailed(f"benchmark log line {line!r}: {error}", "mend the run script") from error
+            raise RunFailed(f"benchmark log line {line!r}: {error}", "fix the run script") from error
         values.update(said, extra={**values["extra"], **said.get("extra", {})})
         _add_worker_facts(values, environment)
         return sealed(checked(values, str(folder.path)))
@@ -124,7 +124,7 @@ def _benchmark_line(path: Path) -> str | None:
 def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
     """The part of a record that spec and host know of any run."""
     hardware, gpus = host.hardware, host.hardware.gpus
-    image = {key: value for key, value in host.where.values().items() if key != "image"}
+    where = {key: value for key, value in host.where.values().items() if key != "image"}
     cpu = hardware.cpu or Processor()
     return {
         "model": spec.record_name,
@@ -145,7 +145,7 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
             **({"speed": spec.config.speed.on} if spec.config.speed.on else {}),
         },
         "code_link": spec.code_link,
-        "soft_info": {"name": host.where.image or "host", **image},
+        "soft_info": {"name": host.where.image or "host", **where},
         "hard_info": {
             "name": hardware.os or "unknown",
             "cpu": hardware.cpu and hardware.cpu.values(),

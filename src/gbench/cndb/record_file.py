@@ -8,9 +8,8 @@ from pathlib import Path
 import yaml
 
 from gbench.base.files import make_folder, write_atomically
-from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
+from gbench.base.untrusted import parse_yaml, read_text
 from gbench.cndb.record import Record, checked
-from gbench.errors import RecordError
 
 try:
     from yaml import CSafeDumper as SafeDumper
@@ -57,9 +56,4 @@ def read_record(path: Path) -> Record:
 
 def parse_record(text: str, where: str) -> Record:
     """The record that YAML text holds. Raises RecordError."""
-    try:
-        values = load_yaml(text)
-    except NO_YAML as error:
-        said = f"{where}{line_of(error)} is not plain YAML ({why_of(error)})"
-        raise RecordError(said, "mend it, or export the record again") from error
-    return checked(values, where)
+    return checked(parse_yaml(text, where, "fix it, or export the record again"), where)

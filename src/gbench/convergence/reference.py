@@ -11,22 +11,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from gbench.base.invalid import first_problem, one_line
+from gbench.base.invalid import first_problem
+from gbench.base.untrusted import read_yaml
 from gbench.convergence.curves import LOSSES
 from gbench.convergence.seed_spread import WINDOW
 from gbench.convergence.tolerance import Figure, allowed, log_mean
-from gbench.errors import UsageError
+from gbench.errors import RecordError, UsageError
+from gbench.settings.spec import Frozen
 
 BAND_ERROR = 0.01  # share of true reproductions that leave any band of any loss
-
-
-class Frozen(BaseModel):
-    """Immutable, and a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LossWindows(Frozen):
@@ -121,15 +116,12 @@ def load_reference(path: Path) -> Reference:
     """Read and check a reference file.
 
     Raises:
-        UsageError: not there, not YAML, or not of the form above.
+        UsageError: missing, not YAML, or not of the form above.
     """
+    hint = "configs/reference/ shows the form"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"reference {path} can't be read ({one_line(error)})", "see configs/reference/") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"reference {path} holds no mapping", "see configs/reference/ for the form")
-    try:
-        return Reference(**values)
-    except (ValidationError, TypeError) as error:
-        raise UsageError(f"reference {path}: {first_problem(error)}", "see configs/reference/ for the form") from error
+        return Reference.model_validate(read_yaml(path, hint))
+    except RecordError as error:
+        raise UsageError(f"reference {error.what}", error.hint) from error
+    except ValidationError as error:
+        raise UsageError(f"reference {path}: {first_problem(error)}", hint) from error

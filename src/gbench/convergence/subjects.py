@@ -1,8 +1,7 @@
-"""What there is to judge, and what to judge it by: run folders, logs, evaluations, references."""
+"""What is judged and by what: run folders, logs, evaluations, references."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,68 +13,63 @@ from gbench.convergence.judge import Subject
 from gbench.convergence.recipe import differences, not_allowed, recipe_of
 from gbench.convergence.reference import Reference, load_reference
 from gbench.errors import InfrastructureError, UsageError
+from gbench.runfolder.evaluation_result import FINAL, NAME, read_evaluation_file
 from gbench.runfolder.folder import RunFolder
-
-EVALUATION = Path("evaluations") / "final" / "evaluation.json"  # of `gbench eval`, below a convergence run's folder
 
 
 def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -> Subject:
     """A run folder, or a log in upstream's format.
 
     Args:
-        images: how many of the first test images its image quality is taken over; None: all.
-        evaluation: its evaluation.json, where it is not in the run folder.
+        images: number of first test images to take the image quality over; None: all.
+        evaluation: its evaluation.json, unless the run folder has it.
 
     Raises:
-        GbenchError: neither a run folder nor a log that can be read; or a broken evaluation.
+        GbenchError: neither a readable run folder nor a readable log; or a missing or broken evaluation.
     """
+    in_folder = path / FINAL / NAME if path.is_dir() else None
+    place = evaluation or in_folder
+    quality = read_quality(place, images) if place else None
+    if evaluation is not None and quality is None:
+        raise InfrastructureError(f"there is no evaluation {evaluation}", "create it with gbench eval")
     if path.is_dir():
         folder = RunFolder(path)
-        spec, curves = folder.spec(), of_run(folder)
-        environment = folder.environment()
-        place = evaluation or folder.path / EVALUATION
-        quality = read_quality(place, images) if evaluation or place.exists() else None
+        spec, environment = folder.spec(), folder.environment()
         ended, rates = environment.ended is not None, environment.learning_rates
-        return Subject(str(path), spec.model, curves, recipe_of(spec), quality, ended, rates)
+        return Subject(str(path), spec.model, of_run(folder), recipe_of(spec), quality, ended, rates)
     curves = of_log(path)
-    quality = read_quality(evaluation, images) if evaluation else None
     last = int((curves.epochs == curves.last_epoch).sum())
     earlier = int((curves.epochs == curves.epochs[0]).sum())
     return Subject(str(path), None, curves, None, quality, last >= earlier)
 
 
-def read_quality(path: Path, images: int | None) -> dict[str, float]:
-    """Mean metrics of an evaluation.json of `gbench eval`, over the first images in lexicographic order.
+def read_quality(path: Path, images: int | None) -> dict[str, float] | None:
+    """Mean metrics of an evaluation.json over the first images in lexicographic order; None if it is missing.
 
-    Empty where it has fewer images than that. A metric that is not finite for an image is left out.
+    Empty if it has fewer images. A metric that is infinite for one of the images is left out.
 
     Raises:
-        InfrastructureError: it can't be read, or is none.
+        InfrastructureError: it can't be read.
         UsageError: it was made in another mode than a reference's.
     """
-    try:
-        evaluation = json.loads(path.read_text(encoding="utf-8"))
-        listed, statistics_in_use = evaluation["images"], evaluation.get("statistics")
-        metrics = [image["metrics"] for image in sorted(listed, key=lambda image: str(image["name"]))]
-        if len(metrics) < (images or 1):
-            return {}
-        chosen = metrics[:images]
-        whole = [name for name in chosen[0] if all(one.get(name) is not None for one in chosen)]
-        means = {name: statistics.fmean(one[name] for one in chosen) for name in whole}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InfrastructureError(
-            f"{path} is no evaluation of images that can be read ({error!r})", "make it with gbench eval"
-        ) from error
-    if statistics_in_use == "running":
+    evaluation = read_evaluation_file(path)
+    if evaluation is None:
+        return None
+    metrics = [image.metrics for image in sorted(evaluation.images, key=lambda image: image.name)][:images]
+    if len(metrics) < (images or 1):
+        return {}
+    if evaluation.statistics == "running":
         raise UsageError(
             f"{path} was made with dropout off and running statistics, a reference's quality as upstream's test.py",
             "evaluate again without --eval-mode",
         )
-    return means
+    values = {name: [one.get(name) for one in metrics] for name in metrics[0]}
+    finite = {name: [value for value in each if value is not None] for name, each in values.items()}
+    return {name: statistics.fmean(each) for name, each in finite.items() if len(each) == len(metrics)}
 
 
 def find_reference(given: Path | None, model: str | None) -> Reference:
-    """The reference given; else the one in configs/reference/ for this model (None: the only one there is).
+    """The given reference; else the one in configs/reference/ for this model (None: the only one).
 
     Raises:
         UsageError: none, or several.
@@ -101,5 +95,5 @@ def require_recipe(reference: Reference, recipe: dict[str, Any], allow: Iterable
     if found:
         raise UsageError(
             "this run can't reproduce the reference: " + "; ".join(one.sentence for one in found),
-            "mend the recipe, allow the difference with --allow FIELD, or leave out --check",
+            "fix the recipe, allow the difference with --allow FIELD, or leave out --check",
         )

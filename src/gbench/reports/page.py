@@ -1,4 +1,4 @@
-"""What every page is made of: the document itself, sections, cards, tables, command lines, figures."""
+"""The parts of every page: the document itself, sections, cards, tables, command lines, figures."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dominate import document
 from dominate import tags as t
 from dominate.util import raw
 
-from gbench.reports.plots import Plot
 from gbench.reports.style import CSS
 from gbench.reports.text import plain
 
-# Tells the browser, too, that a page needs nothing from anywhere.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-LONG = 12  # rows from which on a table may go on in the next column
+if TYPE_CHECKING:
+    from gbench.reports.plots import Plot
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src {}"  # the browser loads nothing from the network
+LONG = 12  # a table of more rows may continue in the next column
 Rows = Iterable[tuple[str, str]]
 
 
-def render(title: str, fill: Callable[[], None], script: str = "") -> str:
-    """A whole page as HTML text: `fill` puts its header, main and footer. script: the one script that may run."""
+def render(title: str, fill: Callable[[], None], script: str = "", style: str = "", images: str = "data:") -> str:
+    """A whole page as HTML text: `fill` adds its header, main and footer.
+
+    Args:
+        script: the one script that may run. style: CSS after that of every page. images: where they may come from.
+    """
     html = document(title=title, lang="en")
     allowed = f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
     with html.head:
         t.meta(charset="utf-8")
-        t.meta(http_equiv="Content-Security-Policy", content=POLICY + (allowed if script else ""))
+        policy = POLICY.format(images) + (allowed if script else "")
+        t.meta(http_equiv="Content-Security-Policy", content=policy)
         t.meta(name="viewport", content="width=device-width, initial-scale=1")
         t.meta(name="color-scheme", content="light dark")
-        t.style(raw(CSS))
+        t.style(raw(CSS + style))
     with html.body:
         fill()
         if script:
@@ -55,7 +61,7 @@ def contents(names: dict[str, str]) -> None:
 
 
 def facts(pairs: Rows) -> None:
-    """What a figure means nothing without, beside it."""
+    """Names and values next to a figure, without which it means nothing."""
     with t.dl(cls="facts"):
         for name, value in pairs:
             t.dt(name)
@@ -63,7 +69,7 @@ def facts(pairs: Rows) -> None:
 
 
 def headline(figure: str, unit: str, meaning: str, interval: str = "") -> None:
-    """The one figure that a page is about."""
+    """The main figure of a page."""
     with t.div():
         with t.p(cls="headline"):
             t.span(figure)
@@ -74,7 +80,7 @@ def headline(figure: str, unit: str, meaning: str, interval: str = "") -> None:
 
 
 def notes(heading: str, sentences: Sequence[Any], bad: bool = False) -> None:
-    """Sentences that must not be missed; nothing where there are none."""
+    """Sentences that must not be missed; nothing if there are none."""
     if sentences:
         with t.section():
             t.h2(heading)
@@ -91,7 +97,7 @@ def plot_card(heading: str, plot: Plot, look: str = "", below: str = "") -> None
 
 
 def cards(groups: dict[str, Rows], keys_as_code: bool = False) -> None:
-    """A card a group, packed into as many columns as fit; a group without rows has none."""
+    """One card per group, in as many columns as fit; none for a group without rows."""
     with t.div(cls="packed"):
         for heading, group in groups.items():
             if listed := list(group):
@@ -108,7 +114,7 @@ def table(listed: Rows, keys_as_code: bool = False) -> None:
 
 
 def figure_table(columns: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> None:
-    """A table of numbers, which scrolls within its box where the screen is too narrow."""
+    """A table of numbers; it scrolls within its box if the screen is too narrow."""
     with scrolling(f"table by {columns[0]}"), t.table(cls="figures"):
         with t.thead(), t.tr():
             for column in columns:
@@ -123,13 +129,13 @@ def figure_table(columns: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> 
 
 @contextmanager
 def scrolling(name: str) -> Iterator[None]:
-    """A box whose content may be wider than the screen: it scrolls, by keyboard too, and the page does not."""
+    """A box with content that may be wider than the screen: the box scrolls, by keyboard too, not the page."""
     with t.div(cls="scroll", tabindex="0", role="region", aria_label=name):
         yield
 
 
 def commands(*lines: str) -> None:
-    """Command lines, to be copied; a narrow screen breaks them between words and not after a hyphen."""
+    """Command lines to copy; a narrow screen breaks them between words, not after a hyphen."""
     with t.pre():
         for number, line in enumerate(lines):
             raw("\n" if number else "")
@@ -139,5 +145,5 @@ def commands(*lines: str) -> None:
 
 
 def link(value: str) -> Any:
-    """A text, as a link where it is an address."""
+    """A text; an address becomes a link."""
     return t.a(value, href=value, rel="noreferrer") if value.startswith(("https://", "http://")) else value

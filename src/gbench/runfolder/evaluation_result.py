@@ -128,7 +128,12 @@ def read_evaluation(folder: RunFolder) -> Evaluation | None:
     Raises:
         InfrastructureError: it is there but broken, or of another version.
     """
-    return folder.read_as(NAME, Evaluation, "evaluate the checkpoint again")
+    return read_evaluation_file(folder.path / NAME)
+
+
+def read_evaluation_file(path: Path) -> Evaluation | None:
+    """As `read_evaluation`, from a file of any name."""
+    return RunFolder(path.parent).read_as(path.name, Evaluation, "evaluate the checkpoint again")
 
 
 def final_of(run: RunFolder) -> RunFolder:
