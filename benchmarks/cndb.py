@@ -35,7 +35,7 @@ from gbench.cndb.additions import INDEXES
 from gbench.cndb.database import connect_or_create
 from gbench.cndb.database_config import DatabaseConfig, parse_config
 from gbench.cndb.identity import sealed
-from gbench.cndb.queries import Wanted, entries, records
+from gbench.cndb.queries import RecordFilter, entries, records
 from gbench.cndb.record import Record
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.store import submit
@@ -47,17 +47,17 @@ from postgres import Postgres
 BATCH = 5000  # rows a statement
 A_ROUND = 50  # records submitted in turn with as many bare rows
 WANTED = {
-    "none": Wanted(limit=20),
-    "model": Wanted(model="pix2pix_unet_256", limit=20),
-    "device": Wanted(device="a100", limit=20),
-    "precision": Wanted(precision="TF32", limit=20),
-    "all three": Wanted(model="pix2pix_unet_256", device="a100", precision="TF32", limit=20),
-    "since a week ago": Wanted(since=END - timedelta(days=7), limit=20),
-    f"a model of {RARE} records": Wanted(model=RARE_MODEL, limit=20),
-    f"a device of {RARE} records": Wanted(device="gh200", limit=20),
-    "a device that none has": Wanted(device="TPU", limit=20),
-    "three that none has together": Wanted(model=RARE_MODEL, device="a100", precision="BF16", limit=20),
-    "none, 1,000 records": Wanted(limit=1000),
+    "none": RecordFilter(limit=20),
+    "model": RecordFilter(model="pix2pix_unet_256", limit=20),
+    "device": RecordFilter(device="a100", limit=20),
+    "precision": RecordFilter(precision="TF32", limit=20),
+    "all three": RecordFilter(model="pix2pix_unet_256", device="a100", precision="TF32", limit=20),
+    "since a week ago": RecordFilter(since=END - timedelta(days=7), limit=20),
+    f"a model of {RARE} records": RecordFilter(model=RARE_MODEL, limit=20),
+    f"a device of {RARE} records": RecordFilter(device="gh200", limit=20),
+    "a device that none has": RecordFilter(device="TPU", limit=20),
+    "three that none has together": RecordFilter(model=RARE_MODEL, device="a100", precision="BF16", limit=20),
+    "none, 1,000 records": RecordFilter(limit=1000),
 }
 WITHOUT_INDEXES = "none, without gbench's indexes"
 VIEWS = {
@@ -101,7 +101,7 @@ def timed(query: Callable[[], int], repeats: int) -> tuple[int, float]:
 def new_runs(engine: Engine, count: int) -> list[Record]:
     """Records of as many new runs: those of the newest rows that are of a launch, with run ids of their own."""
     found = []
-    for number, record in records(engine, Wanted(limit=2 * count)):
+    for number, record in records(engine, RecordFilter(limit=2 * count)):
         if record.run_id is not None and len(found) < count:
             extra = {**(record.extra or {}), "run_id": f"{record.run_id}-again-{number}"}
             found.append(sealed(record.model_copy(update={"extra": extra, "md5_val": None})))
@@ -144,7 +144,7 @@ def listings(engine: Engine, name: str, rounds: int) -> Row:
             return len(connection.execute(newest).all())
 
     for _ in range(rounds):
-        for way, query in (("ours", lambda: len(entries(engine, Wanted(limit=20)))), ("bare", bare)):
+        for way, query in (("ours", lambda: len(entries(engine, RecordFilter(limit=20)))), ("bare", bare)):
             times[way].append(1e3 * timed(query, 1)[1])
     return Row.of(f"list the newest 20 records, {name}", "a bare SELECT", "ms", *times.values())
 

@@ -18,7 +18,7 @@ from command import at_least_one, run
 from scipy.special import stdtr
 
 from gbench.compare.change import change
-from gbench.compare.metrics import METRICS, THROUGHPUT, Reading
+from gbench.compare.metrics import METRICS, THROUGHPUT, RunFigure
 from gbench.compare.verdict import ALPHA, Kind, judge, overall
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
@@ -62,7 +62,7 @@ case("0.3 %, NEW varies by 2 %, last:10", 10, 2, QUIET, then=Machine(0.02))
 case("0.3 %, and days by 1 %; each side on one day", 5, 5, Machine(0.003, day_sd=0.01))
 
 
-def verdict(base: list[Reading], new: list[Reading], history: list[Reading]) -> Kind:
+def verdict(base: list[RunFigure], new: list[RunFigure], history: list[RunFigure]) -> Kind:
     """On throughput alone."""
     found = change(base, new, THROUGHPUT.higher_is_better, history, THROUGHPUT.unknown_sd)
     return overall(judge([(THROUGHPUT, found)], THRESHOLD), named=False)
@@ -117,8 +117,8 @@ def more(draws: int) -> None:
     rng = np.random.default_rng(1)
     for run_sd, loss, runs in ((0.01, 0.0, 3), (0.01, 0.03, 3), (0.02, 0.0, 5), (0.02, 0.03, 5), (0.02, 0.015, 5)):
 
-        def side(count: int, loss: float = 0.0, run_sd: float = run_sd) -> list[Reading]:
-            return [Reading((1 - loss) * value) for value in np.exp(run_sd * rng.standard_normal(count))]
+        def side(count: int, loss: float = 0.0, run_sd: float = run_sd) -> list[RunFigure]:
+            return [RunFigure((1 - loss) * value) for value in np.exp(run_sd * rng.standard_normal(count))]
 
         asked, decided = [], []
         for _ in range(draws):
@@ -148,7 +148,7 @@ def figures(draws: int) -> None:
             for metric in METRICS[:count]:
                 values = np.exp(0.01 * rng.standard_normal((2, 5)))
                 values[1] *= 1 - loss if metric is THROUGHPUT else 1
-                sides = [[Reading(float(value)) for value in side] for side in values]
+                sides = [[RunFigure(float(value)) for value in side] for side in values]
                 changes.append((metric, change(*sides, metric.higher_is_better, [], metric.unknown_sd)))
             return correct(changes) == "regression"
 

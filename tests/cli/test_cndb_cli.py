@@ -24,7 +24,7 @@ from gbench.cli.cndb import cndb
 from gbench.cndb import schema
 from gbench.cndb.database import connect
 from gbench.cndb.database_config import DatabaseConfig, embedded, find_config
-from gbench.cndb.queries import Wanted, entries
+from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.record_file import save
 from gbench.cndb.schema import prepared
 from gbench.cndb.upload import queue
@@ -220,7 +220,7 @@ def test_each_database_is_made_ready_once_and_one_that_is_down_asked_once(
         "error: r0@gone.",
     ]
     assert answer.stdout.endswith(f"3 sent, 6 still waiting in {tmp_path / 'spool'}\n")
-    assert len(entries(connect(embedded(tmp_path)), Wanted())) == 3
+    assert len(entries(connect(embedded(tmp_path)), RecordFilter())) == 3
 
 
 def test_a_rebuild_is_refused_unless_it_is_confirmed(gbench: Gbench, files: list[str], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from drawn_records import record
 from gbench.cndb import upload
 from gbench.cndb.database import connect
 from gbench.cndb.database_config import DatabaseConfig, embedded
-from gbench.cndb.queries import Wanted, entries
+from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.record_file import write_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
 
@@ -38,7 +38,7 @@ def test_a_record_that_got_there_before_its_entry_went_is_not_stored_twice(tmp_p
     upload.send(entry, upload.Target(config))
     again = upload.queue(tmp_path, record(run_id="r1"), config, "save")
     assert upload.send(again, upload.Target(config)) == "record 1 already there"
-    assert [one.run_id for one in entries(connect(config), Wanted())] == ["r1"]
+    assert [one.run_id for one in entries(connect(config), RecordFilter())] == ["r1"]
 
 
 def test_a_run_whose_record_the_spool_cant_take_is_sent_all_the_same(tmp_path: Path) -> None:

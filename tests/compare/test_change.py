@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from gbench.compare.change import RESOLUTION, Change, change
-from gbench.compare.metrics import Reading
+from gbench.compare.metrics import RunFigure
 
 
-def runs(*logs: float, error: float = 0.0) -> list[Reading]:
-    return [Reading(math.exp(log), error) for log in logs]
+def runs(*logs: float, error: float = 0.0) -> list[RunFigure]:
+    return [RunFigure(math.exp(log), error) for log in logs]
 
 
-def between(base: list[Reading], new: list[Reading], history: list[Reading] | None = None, sd: float = 0.03) -> Change:
+def between(
+    base: list[RunFigure], new: list[RunFigure], history: list[RunFigure] | None = None, sd: float = 0.03
+) -> Change:
     return change(base, new, True, history or [], sd)
 
 

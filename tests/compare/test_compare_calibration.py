@@ -7,13 +7,13 @@ import pytest
 
 from drawn_pairs import Machine, Steps
 from gbench.compare.change import change
-from gbench.compare.metrics import METRICS, THROUGHPUT, Reading
+from gbench.compare.metrics import METRICS, THROUGHPUT, RunFigure
 from gbench.compare.verdict import Kind, judge, overall
 
 DRAWS = 500
 
 
-def verdict(base: list[Reading], new: list[Reading]) -> Kind:
+def verdict(base: list[RunFigure], new: list[RunFigure]) -> Kind:
     found = change(base, new, THROUGHPUT.higher_is_better, [], THROUGHPUT.unknown_sd)
     return overall(judge([(THROUGHPUT, found)], 0.03), named=False)
 
@@ -73,7 +73,7 @@ def test_five_figures_together_give_no_more_false_alarms_than_one() -> None:
     for _ in range(1000):
         changes = []
         for metric in METRICS:
-            base, new = ([Reading(float(value)) for value in np.exp(0.01 * rng.standard_normal(5))] for _ in range(2))
+            base, new = ([RunFigure(float(value)) for value in np.exp(0.01 * rng.standard_normal(5))] for _ in range(2))
             changes.append((metric, change(base, new, metric.higher_is_better, [], metric.unknown_sd)))
         alarms += overall(judge(changes, 0.03), named=False) == "regression"
     assert alarms <= 18
@@ -82,13 +82,13 @@ def test_five_figures_together_give_no_more_false_alarms_than_one() -> None:
 def test_as_many_more_runs_as_are_asked_for_mostly_decide() -> None:
     rng, decided = np.random.default_rng(0), []
     for _ in range(200):
-        base, new = ([Reading(float(v)) for v in np.exp(0.02 * rng.standard_normal(5))] for _ in range(2))
+        base, new = ([RunFigure(float(v)) for v in np.exp(0.02 * rng.standard_normal(5))] for _ in range(2))
         found = change(base, new, True, [], 0.03)
         (one,) = judge([(THROUGHPUT, found)], 0.03)
         if one.more is not None:
             assert one.more.each is not None
             for side in (base, new):
-                side += [Reading(float(value)) for value in np.exp(0.02 * rng.standard_normal(one.more.each))]
+                side += [RunFigure(float(value)) for value in np.exp(0.02 * rng.standard_normal(one.more.each))]
             decided.append(verdict(base, new) != "inconclusive")
     assert len(decided) > 50
     assert np.mean(decided) > 0.8

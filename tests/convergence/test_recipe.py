@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from gbench.convergence.recipe import Difference, differences, one_recipe, rate_otherwise, recipe_of, require_fields
+from gbench.convergence.recipe import (
+    RecipeDifference,
+    differences,
+    one_recipe,
+    rate_otherwise,
+    recipe_of,
+    require_fields,
+)
 from gbench.errors import UsageError
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
 from gbench.settings.spec import RunSpec
@@ -43,7 +50,7 @@ def test_a_field_that_a_reference_does_not_know_yet_has_its_default_there(make_s
     known = recipe(make_spec)
     older = {key: value for key, value in known.items() if key != "optim.beta1"}
     assert differences(known, older) == []
-    assert differences(recipe(make_spec, "optim.beta1=0.9"), older) == [Difference("optim.beta1", 0.9, 0.5)]
+    assert differences(recipe(make_spec, "optim.beta1=0.9"), older) == [RecipeDifference("optim.beta1", 0.9, 0.5)]
 
 
 def rates(lr: float, epochs: int, decay: int) -> list[list[float]]:
@@ -64,11 +71,11 @@ def test_learning_rates_that_ran_are_held_against_the_recipe(make_spec: MakeSpec
     ran = rates(2e-4, 100, 100)
     assert rate_otherwise(known, ran) is None and rate_otherwise(known, None) is None
     doubled = rate_otherwise(known, rates(4e-4, 100, 100))
-    assert doubled == Difference("the learning rate of G's optimiser in epoch 1", 4e-4, 2e-4, "its recipe means")
+    assert doubled == RecipeDifference("the learning rate of G's optimiser in epoch 1", 4e-4, 2e-4, "its recipe means")
     late = rate_otherwise(known, rates(2e-4, 150, 50))
     assert late is not None and late.field.endswith("of G's optimiser in epoch 100")
     ran[30][1] = 0.0
-    assert rate_otherwise(known, ran) == Difference(
+    assert rate_otherwise(known, ran) == RecipeDifference(
         "the learning rate of D's optimiser in epoch 31", 0.0, 2e-4, "its recipe means"
     )
 

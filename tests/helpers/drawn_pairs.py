@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gbench.cndb.record import Record
-from gbench.compare.metrics import THROUGHPUT, Reading
+from gbench.compare.metrics import THROUGHPUT, RunFigure
 from gbench.measure.bootstrap import throughput_interval
 from simulated import Floats, lognormal, pauses
 
@@ -40,10 +40,10 @@ class Side(NamedTuple):
     variance_s2: Floats
     error_share: Floats
 
-    def readings(self, loss: float = 0.0) -> list[Reading]:
+    def readings(self, loss: float = 0.0) -> list[RunFigure]:
         """Throughput of each run, made lower by a share of 1."""
         rates = (1 - loss) * IMAGES / self.mean_s
-        return [Reading(float(rate), float(error)) for rate, error in zip(rates, self.error_share, strict=True)]
+        return [RunFigure(float(rate), float(error)) for rate, error in zip(rates, self.error_share, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def drawn_runs(steps: Steps) -> Side:
     return Side(series.mean(axis=1), series.var(axis=1, ddof=1), np.array(errors))
 
 
-def _said(step_s: Floats) -> Reading:
+def _said(step_s: Floats) -> RunFigure:
     """What a run's record says of its throughput."""
     interval = throughput_interval(step_s, IMAGES)
     assert interval is not None

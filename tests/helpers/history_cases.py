@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from drawn_records import drawn, of_run
 from gbench.cli.shared.entries import print_entries
-from gbench.cndb.queries import Wanted, entries, find, records
+from gbench.cndb.queries import RecordFilter, entries, find, records
 from gbench.cndb.store import submit
 from gbench.errors import RecordError
 from stores import Cases, count, sql, store
@@ -22,7 +22,7 @@ class HistoryCases(Cases):
     def test_entries_say_what_the_record_says_newest_first(self, engine: Engine) -> None:
         bare = drawn(perf_data=None, metric_data={"G_L1": 1.5})
         submit(engine, [of_run("run-1"), bare], "save")
-        second, first = entries(engine, Wanted())
+        second, first = entries(engine, RecordFilter())
         assert (first.id, first.model, first.batch_size, first.dev_num) == (1, "pix2pix-resnet_9blocks", 32, 2)
         assert (first.device, first.precision, first.dist_type, first.dataset) == (
             "Drawn-80GB",
@@ -47,14 +47,14 @@ class HistoryCases(Cases):
     )
     def test_figures_of_other_tools_do_not_break_the_history(self, engine: Engine, perf: dict[str, Any]) -> None:
         store(engine, drawn(perf_data=perf), "save")
-        (entry,) = entries(engine, Wanted())
+        (entry,) = entries(engine, RecordFilter())
         assert (entry.throughput, entry.low, entry.high, entry.steady) == (None, None, None, None)
         assert find(engine, 1).record.perf_data == perf
 
     def test_figures_have_all_their_digits(self, engine: Engine) -> None:
         figures = [22, 1e300, 22.123456789012345, 1e-7]
         submit(engine, [drawn(perf_data={"throughput": figure}) for figure in figures], "save")
-        assert [entry.throughput for entry in entries(engine, Wanted())] == figures[::-1]
+        assert [entry.throughput for entry in entries(engine, RecordFilter())] == figures[::-1]
 
     def test_filters(self, engine: Engine) -> None:
         submit(
@@ -69,8 +69,8 @@ class HistoryCases(Cases):
         )
 
         def ids(**wanted: Any) -> list[int]:
-            listed = [entry.id for entry in entries(engine, Wanted(**wanted))]
-            assert [number for number, _ in records(engine, Wanted(**wanted))] == listed
+            listed = [entry.id for entry in entries(engine, RecordFilter(**wanted))]
+            assert [number for number, _ in records(engine, RecordFilter(**wanted))] == listed
             return listed
 
         assert ids() == [4, 3, 2, 1]
@@ -95,7 +95,7 @@ class HistoryCases(Cases):
     def test_metrics_of_another_kind_are_listed(self, engine: Engine, metrics: str) -> None:
         store(engine, drawn(), "save")
         sql(engine, "UPDATE train_results SET metrics = :metrics", metrics=metrics)
-        found = entries(engine, Wanted())
+        found = entries(engine, RecordFilter())
         print_entries(found)
         assert [entry.id for entry in found] == [1]
 
@@ -113,7 +113,7 @@ class HistoryCases(Cases):
     def test_an_extra_of_another_kind_is_told_not_tripped_over(self, engine: Engine, extra: str) -> None:
         store(engine, drawn(), "save")
         sql(engine, "UPDATE train_results SET extra = :extra", extra=extra)
-        assert entries(engine, Wanted())[0].run_id is None
+        assert entries(engine, RecordFilter())[0].run_id is None
         if extra == "null":
             assert find(engine, 1).record.extra is None
         else:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from drawn_records import ANY_RECORD, REPEATABLE, drawn, of_run
 from gbench.cndb.identity import md5_of, seal_holds, sealed
-from gbench.cndb.queries import Wanted, entries, find, records
+from gbench.cndb.queries import RecordFilter, entries, find, records
 from gbench.cndb.record import LONGEST, Record
 from gbench.cndb.record_file import parse_record, to_yaml
 from gbench.cndb.store import submit
@@ -121,7 +121,9 @@ class RowCases(Cases):
         texts = [to_yaml(record) for record in (first, other, bare)]
         submit(engine, [parse_record(text, "it") for text in texts], "save")
         assert [to_yaml(find(engine, number).record) for number in (1, 2, 3)] == texts
-        assert {number: to_yaml(record) for number, record in records(engine, Wanted())} == dict(enumerate(texts, 1))
+        assert {number: to_yaml(record) for number, record in records(engine, RecordFilter())} == dict(
+            enumerate(texts, 1)
+        )
         assert [seal_holds(find(engine, number).record) for number in (1, 2, 3)] == [True, True, False]
 
     def test_the_longest_names_fit_into_the_indexes(self, engine: Engine) -> None:
@@ -141,7 +143,7 @@ class RowCases(Cases):
 
     def test_what_is_exported_is_already_there(self, engine: Engine) -> None:
         submit(engine, [of_run("run-1"), drawn(), drawn(soft_info={"name": "drawn:1"}), drawn(md5_val="x")], "save")
-        exported = [record for _, record in records(engine, Wanted())]
+        exported = [record for _, record in records(engine, RecordFilter())]
         for store_type in ("save", "skip"):
             assert {stored.action for stored in submit(engine, exported, store_type)} == {"already there"}
 
@@ -154,7 +156,7 @@ class RowCases(Cases):
         number, _ = store(odd, read, "save")
         assert to_yaml(find(odd, number).record) == text
         assert store(odd, read, "save") == (number, "already there")
-        assert entries(odd, Wanted(limit=1))[0].id >= 1
+        assert entries(odd, RecordFilter(limit=1))[0].id >= 1
 
     @pytest.fixture
     def odd(self, engine: Engine) -> Engine:

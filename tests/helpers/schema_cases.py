@@ -9,7 +9,7 @@ from drawn_records import drawn
 from gbench.cndb.additions import missing
 from gbench.cndb.database import connect
 from gbench.cndb.database_config import DatabaseConfig
-from gbench.cndb.queries import Wanted, records
+from gbench.cndb.queries import RecordFilter, records
 from gbench.cndb.record_file import to_yaml
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.views import VIEWS
@@ -83,5 +83,5 @@ class SchemaCases(Cases):
         engine = connect(database)
         counts = {"train_results": 200, "models": 3, "software_infos": 5, "hardware_infos": 7}
         assert {table: count(engine, table) for table in counts} == counts
-        stored = sorted(to_yaml(record) for _, record in records(engine, Wanted()))
+        stored = sorted(to_yaml(record) for _, record in records(engine, RecordFilter()))
         assert stored == sorted(to_yaml(record) for record in same_records(of_runs))

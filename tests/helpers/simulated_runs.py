@@ -19,7 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from gbench.convergence.contrasts import CONTRASTS, Contrast
-from gbench.convergence.curves import LOSSES, Curves, Summary, Window
+from gbench.convergence.curves import LOSSES, Curves, EpochWindow, WindowSeries
 from gbench.convergence.judge import Subject, Verdict, judge
 from gbench.convergence.make_reference import make_reference
 from gbench.convergence.reference import Reference, load_reference
@@ -36,12 +36,12 @@ METRICS = ("MAE", "PSNR")
 class Drawn(Curves):
     """Curves of which only the means of windows were drawn: what 320,000 single losses would be reduced to."""
 
-    def __init__(self, epochs: int, windows: dict[tuple[str, int, int], Window]) -> None:
+    def __init__(self, epochs: int, windows: dict[tuple[str, int, int], EpochWindow]) -> None:
         super().__init__(np.arange(1, epochs + 1), {})
         object.__setattr__(self, "drawn", windows)
 
-    def window(self, loss: str, first: int, last: int, share: float | None = None) -> Window | None:
-        found: Window = self.drawn[loss, first, last]  # type: ignore[attr-defined]
+    def window(self, loss: str, first: int, last: int, share: float | None = None) -> EpochWindow | None:
+        found: EpochWindow = self.drawn[loss, first, last]  # type: ignore[attr-defined]
         if share is None:
             return found
         return replace(found, standard_error=max(found.sd, share * found.mean) / math.sqrt(found.count))
@@ -127,7 +127,7 @@ class Simulator:
             metric: math.log(self.published.runs[0].quality[metric]) + change  # type: ignore[index]
             for metric, change in zip(METRICS, shift[-2:], strict=True)
         }
-        windows: dict[tuple[str, int, int], Window] = {}
+        windows: dict[tuple[str, int, int], EpochWindow] = {}
         last = self.published.epochs
         for row, name in enumerate(LOSSES):
             for place, (first, end) in enumerate([*self.published.windows, (last, last)]):
@@ -137,15 +137,15 @@ class Simulator:
         metrics = {metric: math.exp(value) for metric, value in quality.items()}
         return Subject("drawn", None, Drawn(last, windows), None, metrics, True)
 
-    def window(self, mean: float, share: float, count: int) -> Window:
+    def window(self, mean: float, share: float, count: int) -> EpochWindow:
         """A window of lognormal losses: drawn one by one where they are few, else their mean alone."""
         if count > 1000:
             error = share * mean / math.sqrt(count)
-            return Window(mean + error * self.rng.standard_normal(), share * mean, error, count)
+            return EpochWindow(mean + error * self.rng.standard_normal(), share * mean, error, count)
         sigma = math.sqrt(math.log1p(share**2))
         values = mean * np.exp(sigma * self.rng.standard_normal(count) - sigma**2 / 2)
         sd = float(values.std(ddof=1))
-        return Window(float(values.mean()), sd, sd / math.sqrt(count), count)
+        return EpochWindow(float(values.mean()), sd, sd / math.sqrt(count), count)
 
     def verdicts(self, variant: str, draws: int, case: Case) -> Iterator[Verdict]:
         """Verdicts on sets of runs of a variant, each against a new reference."""
@@ -166,7 +166,7 @@ def build(seed: int = 0, spread: float = 1.0) -> Simulator:
 def contrast_of(contrast: Contrast, values: Floats) -> float:
     """A contrast of a run's row of `Simulator.table`."""
     means, shares = np.exp(values[:-2]).reshape(2, len(LOSSES), -1)[:, LOSSES.index(contrast.loss)]
-    return contrast.figure(Summary(list(means), list(means * shares), [0.0] * len(means), [1] * len(means))).value
+    return contrast.figure(WindowSeries(list(means), list(means * shares), [0.0] * len(means), [1] * len(means))).value
 
 
 def spreads(simulator: Simulator) -> dict[str, float]:

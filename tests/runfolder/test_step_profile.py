@@ -13,7 +13,7 @@ from support import Answer
 
 from gbench.errors import InfrastructureError, RunFailed
 from gbench.measure.summary import summarize_folder
-from gbench.reports.run_data import Run
+from gbench.reports.run_data import RunData
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.step_profile import StepProfile, read_profile
 
@@ -72,7 +72,7 @@ def test_a_profile_lays_out_the_whole_step_and_makes_no_record(
     no_measurement = "is a profile: what it took is no measurement"
     refused = gbench("compare", folder.path, folder.path)
     assert (refused.code, no_measurement in refused.err) == (2, True)
-    for read in (summarize_folder, Run.read):
+    for read in (summarize_folder, RunData.read):
         with pytest.raises(RunFailed, match=no_measurement):
             read(folder)
 

@@ -15,7 +15,7 @@ from gbench.cli.shared.output import Terminal
 from gbench.errors import InfrastructureError, RunFailed, UsageError
 from gbench.machine.gpus import Gpu, Gpus
 from gbench.measure.summary import summarize_folder
-from gbench.reports.run_data import Run
+from gbench.reports.run_data import RunData
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.tuning_result import NAME, Arm, Trial, Tuning, read_tuning
 from gbench.runs.switch_cache import key_of, place_of, remember, with_tuned_switches
@@ -143,7 +143,7 @@ def test_what_was_found_is_not_lost_where_it_cant_be_remembered(
 
 def test_a_tunings_folder_is_no_run_to_be_read(make_spec: MakeSpec) -> None:
     folder = RunFolder.create(make_spec().model_copy(update={"tuning": TuningConfig()}))
-    for read in (summarize_folder, Run.read):
+    for read in (summarize_folder, RunData.read):
         with pytest.raises(RunFailed, match=f"{folder.path} is a tuning: its trials are no run"):
             read(folder)
 

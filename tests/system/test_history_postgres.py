@@ -11,7 +11,7 @@ import pytest
 
 from gbench.cndb.database_config import DatabaseConfig, embedded, parse_config
 from gbench.cndb.schema import prepared
-from gbench.reports.history_data import History, read_history
+from gbench.reports.history_data import HistoryData, read_history
 from gbench.reports.history_page import write_history
 from postgres import Postgres
 from view_data import NOW, drawn, row, stored
@@ -25,7 +25,7 @@ def postgresql(postgres: Postgres) -> Iterator[DatabaseConfig]:
     postgres.drop("history")
 
 
-def said(history: History) -> Any:
+def said(history: HistoryData) -> Any:
     """All but the database, the time of reading and the keys, which differ by design."""
     results = {
         (one.name, one.details): [(r.id, r.when, r.throughput, r.low, r.high, r.steady, r.known) for r in one.results]

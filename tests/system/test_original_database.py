@@ -14,7 +14,7 @@ from drawn_records import drawn, of_run
 from gbench.cndb.database import connect
 from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.identity import md5_of
-from gbench.cndb.queries import Wanted, entries, find, records
+from gbench.cndb.queries import RecordFilter, entries, find, records
 from gbench.cndb.record_file import parse_record, to_yaml
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.store import submit
@@ -59,7 +59,7 @@ def test_its_schema_and_rows_stay_as_they_are(
     engine = made(config)
     assert contents(engine) == rows
     submit(engine, [drawn(model="ours"), of_run("run-1", model="ours"), drawn(model="ours", soft_info=None)], "save")
-    assert len(entries(engine, Wanted())) == len(rows[-1]) + 3
+    assert len(entries(engine, RecordFilter())) == len(rows[-1]) + 3
     before, after = statements(schema), statements(postgres.schema(NAME))
     assert before <= after
     assert after - before
@@ -107,14 +107,14 @@ def test_its_rows_are_listed_shown_and_exported(dump: str, restored: Callable[[s
     rows = sql(
         engine, "SELECT id, md5, device, performance ->> 'throughput' FROM train_results ORDER BY create_at DESC"
     )
-    listed = entries(engine, Wanted())
+    listed = entries(engine, RecordFilter())
     assert [(entry.id, entry.device) for entry in listed] == [(row[0], row[2]) for row in rows]
     for entry, (number, md5, _, throughput) in zip(listed, rows, strict=True):
         found = find(engine, entry.id)
         assert (found.id, found.md5, md5_of(found.record)) == (number, md5, md5)
         if throughput is not None:
             assert (f"{entry.throughput:g} {entry.unit}") == throughput
-    assert {number for number, _ in records(engine, Wanted())} == {row[0] for row in rows}
+    assert {number for number, _ in records(engine, RecordFilter())} == {row[0] for row in rows}
 
 
 def test_the_list_unpacks_the_documents_of_its_own_rows_alone(restored: Callable[[str], DatabaseConfig]) -> None:
@@ -122,7 +122,7 @@ def test_the_list_unpacks_the_documents_of_its_own_rows_alone(restored: Callable
     engine = connect(restored("drawn"))
     said: list[tuple[str, Any]] = []
     event.listen(engine, "before_cursor_execute", lambda *given: said.append((given[2], given[3])))
-    assert len(entries(engine, Wanted(limit=1))) == 1
+    assert len(entries(engine, RecordFilter(limit=1))) == 1
     ((statement, values),) = said
     with engine.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (VERBOSE, COSTS OFF) {statement}", values).scalars().all()
@@ -136,7 +136,7 @@ def test_the_list_unpacks_the_documents_of_its_own_rows_alone(restored: Callable
 def test_what_is_exported_from_it_is_already_there(dump: str, restored: Callable[[str], DatabaseConfig]) -> None:
     engine = made(restored(dump))
     before = contents(engine)
-    exported = [record for _, record in records(engine, Wanted())]
+    exported = [record for _, record in records(engine, RecordFilter())]
     for store_type in ("save", "skip"):
         assert {stored.action for stored in submit(engine, exported, store_type)} == {"already there"}
     assert contents(engine) == before
@@ -150,7 +150,7 @@ def test_the_originals_tool_writes_after_us(dump: str, restored: Callable[[str],
     sql(engine, INSERT)  # without our lock, and unaware of us
     sql(engine, "INSERT INTO models (name) VALUES ('its-own')")
     sql(engine, "UPDATE train_results SET performance = '{\"throughput\": \"13.5 img/s\"}' WHERE md5 = '460.73.01'")
-    listed = entries(engine, Wanted())
+    listed = entries(engine, RecordFilter())
     assert len(listed) == rows + 1
     assert (listed[0].throughput, listed[0].unit, listed[0].device) == (13.5, "img/s", "Drawn-40GB")
     record = find(engine, listed[0].id).record

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from drawn_records import drawn, of_run
 from gbench.cndb.database import connect, connect_or_create, told
 from gbench.cndb.database_config import DatabaseConfig, parse_config
-from gbench.cndb.queries import Wanted, entries
+from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.schema import upgrade
 from gbench.errors import InfrastructureError
 from postgres import PASSWORD, USER, Postgres
@@ -170,13 +170,13 @@ def test_a_user_without_ddl_rights_submits_and_is_warned(
         assert warning is not None and "indexes and views" in warning
     for store_type, action in (("save", "inserted"), ("skip", "already there"), ("update", "updated")):
         assert store(engine, of_run("run-1"), store_type)[1] == action
-    assert len(entries(engine, Wanted())) == 1 + 1  # the fixture's own row, too
+    assert len(entries(engine, RecordFilter())) == 1 + 1  # the fixture's own row, too
     assert postgres.schema(NAME) == before
 
     made(original)  # the owner comes later, and adds what was missing, with no rights on it for the other
     upgrade(engine)
     assert store(engine, of_run("run-2"), "save")[1] == "inserted"
-    assert len(entries(engine, Wanted())) == 3
+    assert len(entries(engine, RecordFilter())) == 3
 
 
 def test_a_user_who_may_only_read_lists(original: DatabaseConfig, postgres: Postgres, config: Config) -> None:
@@ -185,7 +185,7 @@ def test_a_user_who_may_only_read_lists(original: DatabaseConfig, postgres: Post
     store(made(original), drawn(), "save")
     there = config(**rights)
     engine = connect(there)
-    assert len(entries(engine, Wanted(model="pix2pix-resnet_9blocks"))) >= 1
+    assert len(entries(engine, RecordFilter(model="pix2pix-resnet_9blocks"))) >= 1
     with pytest.raises(InfrastructureError, match="permission denied for") as error, told(there):
         store(engine, drawn(dev_num=4), "save")
     assert "\n" not in str(error.value)

@@ -16,7 +16,7 @@ from gbench.cli.shared.storing import cndb_folder, config_of, results_of, send_p
 from gbench.errors import ExitCode, RecordError, UsageError
 
 if TYPE_CHECKING:
-    from gbench.cndb.queries import Wanted
+    from gbench.cndb.queries import RecordFilter
 
 MOST_ROWS = 2**31 - 1  # PostgreSQL's integer
 ROW_ID = click.IntRange(1, MOST_ROWS)
@@ -286,8 +286,10 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
     ctx.exit({True: ExitCode.OK, False: ExitCode.FAILED, None: ExitCode.INCONCLUSIVE}[verdict.holds])
 
 
-def _wanted(model: str | None, device: str | None, precision: str | None, since: str | None, limit: int) -> Wanted:
+def _wanted(
+    model: str | None, device: str | None, precision: str | None, since: str | None, limit: int
+) -> RecordFilter:
     from gbench.cli.shared.entries import moment
-    from gbench.cndb.queries import Wanted
+    from gbench.cndb.queries import RecordFilter
 
-    return Wanted(model, device, precision and precision.upper(), moment(since) if since else None, limit or None)
+    return RecordFilter(model, device, precision and precision.upper(), moment(since) if since else None, limit or None)

@@ -24,7 +24,7 @@ TRUTH = {"true": True, "1": True, "false": False, "0": False}  # as PostgreSQL a
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RecordFilter:
     """Which records: None takes any. model: by its record's or its launch's name. device: part of its name."""
 
     model: str | None = None
@@ -57,7 +57,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredRecord:
     """One record, and what the database says of its row."""
 
     id: int
@@ -67,7 +67,7 @@ class Found:
     record: Record
 
 
-def entries(engine: Engine, wanted: Wanted) -> list[Entry]:
+def entries(engine: Engine, wanted: RecordFilter) -> list[Entry]:
     """The history, newest first. Raises sqlalchemy.exc.SQLAlchemyError."""
     query = _wanted(
         select(
@@ -103,7 +103,7 @@ def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
     return [entry for entry in newest.values() if entry.stored is None or entry.stored < since]
 
 
-def find(engine: Engine, number: int) -> Found:
+def find(engine: Engine, number: int) -> StoredRecord:
     """The record of one row.
 
     Raises:
@@ -115,11 +115,11 @@ def find(engine: Engine, number: int) -> Found:
     if row is None:
         raise RecordError(f"there is no record {number}", "gbench cndb list shows which there are")
     record = checked(values_of_row(dict(row)), f"record {number}")
-    return Found(number, row["md5"], row["create_at"], row["update_at"], record)
+    return StoredRecord(number, row["md5"], row["create_at"], row["update_at"], record)
 
 
 def records(
-    engine: Engine, wanted: Wanted, bad: Callable[[RecordError], None] | None = None
+    engine: Engine, wanted: RecordFilter, bad: Callable[[RecordError], None] | None = None
 ) -> Iterator[tuple[int, Record]]:
     """Whole records with their ids, newest first, read as they are asked for.
 
@@ -168,7 +168,7 @@ def _whole() -> Select[Any]:
     )
 
 
-def _wanted(query: Select[Any], wanted: Wanted) -> Select[Any]:
+def _wanted(query: Select[Any], wanted: RecordFilter) -> Select[Any]:
     """The rows that are wanted, newest first.
 
     Where only some of them are, their ids come first, by columns that lie in the row itself: else a database without
@@ -182,7 +182,7 @@ def _wanted(query: Select[Any], wanted: Wanted) -> Select[Any]:
     return query.join(chosen, chosen.c.id == ROW.id).order_by(*newest)
 
 
-def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
+def _filtered(query: Select[Any], wanted: RecordFilter) -> Select[Any]:
     if wanted.model is not None:  # pix2pix_resnet_9blocks is launched, pix2pix-resnet_9blocks recorded
         query = query.where(or_(*(models.c.name == name for name in {wanted.model, wanted.model.replace("_", "-", 1)})))
     if wanted.device is not None:

@@ -18,7 +18,7 @@ MISSING = "nothing"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """seal: what the record's hash says of it. differences: what it says otherwise than the run, None if not asked."""
 
     seal: Literal["holds", "broken", "none"]
@@ -32,7 +32,7 @@ class Verdict:
         return True if self.seal == "holds" or self.differences is not None else None
 
 
-def verify(record: Record, run: RunFolder | None) -> Verdict:
+def verify(record: Record, run: RunFolder | None) -> Verification:
     """Check a record against its hash and, where a run folder is given, against the statistics of its raw samples.
 
     Raises:
@@ -41,7 +41,7 @@ def verify(record: Record, run: RunFolder | None) -> Verdict:
     seal: Literal["holds", "broken", "none"] = "none"
     if seal_of(record) is not None:
         seal = "holds" if seal_holds(record) else "broken"
-    return Verdict(seal, None if run is None else list(_differences(record, run)))
+    return Verification(seal, None if run is None else list(_differences(record, run)))
 
 
 def _differences(record: Record, run: RunFolder) -> Iterator[str]:

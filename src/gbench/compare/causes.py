@@ -18,7 +18,7 @@ class Influence(IntEnum):
 
 
 @dataclass(frozen=True)
-class Figure:
+class Quantity:
     """A measured quantity. show: its format and unit. share: of throughput, that its values of BASE and NEW explain."""
 
     title: str
@@ -39,12 +39,12 @@ def _in_proportion(base: float, new: float) -> float:
 
 GPUS, HOST = ("perf_data", "telemetry", "gpus"), ("perf_data", "telemetry", "host")
 FIGURES = (
-    Figure("data wait", ("perf_data", "data_share"), ".1%", _lost, "the loader kept the device waiting"),
-    Figure("time between steps", ("perf_data", "between_share"), ".1%", _lost, "readings, log lines and checkpoints"),
-    Figure("GPU clock", (*GPUS, "sm_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the GPU is the limit"),
-    Figure("memory clock", (*GPUS, "memory_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where memory is"),
-    Figure("CPU clock", (*HOST, "cpu_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the CPU is the limit"),
-    Figure(
+    Quantity("data wait", ("perf_data", "data_share"), ".1%", _lost, "the loader kept the device waiting"),
+    Quantity("time between steps", ("perf_data", "between_share"), ".1%", _lost, "readings, log lines and checkpoints"),
+    Quantity("GPU clock", (*GPUS, "sm_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the GPU is the limit"),
+    Quantity("memory clock", (*GPUS, "memory_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where memory is"),
+    Quantity("CPU clock", (*HOST, "cpu_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the CPU is the limit"),
+    Quantity(
         "CPU time taken by other virtual machines",
         (*HOST, "steal_percent", "mean"),
         ".1f %",

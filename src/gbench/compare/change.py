@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import fdtri, stdtr, stdtrit
 
-from gbench.compare.metrics import Reading
+from gbench.compare.metrics import RunFigure
 
 NOISIER = 0.1  # chance that a side of equal noise is taken for a noisier one
 ENOUGH_RUNS = 6  # of both sides: as many need no history
@@ -80,10 +80,10 @@ class _Spread:
 
 
 def change(
-    base: Sequence[Reading],
-    new: Sequence[Reading],
+    base: Sequence[RunFigure],
+    new: Sequence[RunFigure],
     higher_is_better: bool,
-    history: Sequence[Reading],
+    history: Sequence[RunFigure],
     unknown_sd: float,
 ) -> Change:
     """The change from BASE to NEW, of at least one run each.
@@ -123,13 +123,13 @@ def change(
     )
 
 
-def _spread_of(runs: Sequence[Reading]) -> _Spread:
+def _spread_of(runs: Sequence[RunFigure]) -> _Spread:
     """Of runs that differ by chance alone."""
     logs = [math.log(run.value) for run in runs]
     return _Spread(float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0, len(logs) - 1, _error_variance(runs))
 
 
-def _spread_in_time(runs: Sequence[Reading]) -> _Spread:
+def _spread_in_time(runs: Sequence[RunFigure]) -> _Spread:
     """Of runs over weeks in which drivers and code changed too: by successive differences, which steps hardly raise.
 
     Mean square successive difference, with its own degrees of freedom (von Neumann, Kent, Bellinson, Hart 1941).
@@ -139,7 +139,7 @@ def _spread_in_time(runs: Sequence[Reading]) -> _Spread:
     return _Spread(variance, 2 * (count - 1) ** 2 / (3 * count - 4), _error_variance(runs))
 
 
-def _error_variance(runs: Sequence[Reading]) -> float:
+def _error_variance(runs: Sequence[RunFigure]) -> float:
     return float(np.mean([run.error_share**2 for run in runs]))
 
 

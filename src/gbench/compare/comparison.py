@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from gbench.compare.change import change
 from gbench.compare.differences import require_comparable
 from gbench.compare.explain import Cause, explain
-from gbench.compare.metrics import METRICS, THROUGHPUT, Metric, metric_named
+from gbench.compare.metrics import METRICS, THROUGHPUT, ComparedMetric, metric_named
 from gbench.compare.sides import Run, require_distinct, started
 from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
@@ -144,7 +144,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _chosen(names: Sequence[str]) -> list[Metric]:
+def _chosen(names: Sequence[str]) -> list[ComparedMetric]:
     if not names:
         return list(METRICS)
     return [metric_named(name) for name in dict.fromkeys(names)]

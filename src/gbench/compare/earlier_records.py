@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Engine
 
-from gbench.cndb.queries import Wanted, records
+from gbench.cndb.queries import RecordFilter, records
 from gbench.cndb.record import Record
 from gbench.compare.differences import configuration
 from gbench.compare.sides import Run, started
@@ -24,7 +24,7 @@ def earlier_runs(
     Raises:
         RecordError: a row holds no record. sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
     """
-    wanted = Wanted(
+    wanted = RecordFilter(
         model=None if "model" in allowed else like.model,
         device=None if "device" in allowed else like.dev,
         precision=None if "precision" in allowed else like.train_type,

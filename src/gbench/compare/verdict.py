@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from gbench.compare.change import Change
-from gbench.compare.metrics import Metric
+from gbench.compare.metrics import ComparedMetric
 
 ALPHA = 0.01
 FIRST_SHARE = 0.8
@@ -57,7 +57,7 @@ class Judged:
     ratio, low, high: NEW over BASE and its 95 % interval, in the figure's own direction.
     """
 
-    metric: Metric
+    metric: ComparedMetric
     change: Change
     verdict: Kind
     surely_worse: bool
@@ -68,7 +68,7 @@ class Judged:
     more: More | None
 
 
-def judge(changes: Sequence[tuple[Metric, Change]], threshold: float) -> list[Judged]:
+def judge(changes: Sequence[tuple[ComparedMetric, Change]], threshold: float) -> list[Judged]:
     """The verdict on each figure, the first being the headline.
 
     Args:

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from gbench.convergence.curves import Summary
+from gbench.convergence.curves import WindowSeries
 from gbench.convergence.reference import LossWindows
-from gbench.convergence.tolerance import LEAST, Figure, log_mean, minus
+from gbench.convergence.tolerance import LEAST, LogFigure, log_mean, minus
 
 ENOUGH = 1000  # losses in a window that show their spread
 
@@ -35,11 +35,11 @@ class Contrast:
     against: tuple[float, float] | None = None
     of: Literal["mean", "spread"] = "mean"
 
-    def fits(self, loss: LossWindows | Summary) -> bool:
+    def fits(self, loss: LossWindows | WindowSeries) -> bool:
         """Whether a run with these windows shows the contrast: the spread of few skewed losses comes out too small."""
         return self.of == "mean" or min(loss.count) >= ENOUGH
 
-    def figure(self, loss: LossWindows | Summary) -> Figure:
+    def figure(self, loss: LossWindows | WindowSeries) -> LogFigure:
         """The contrast of a run with these windows."""
         if self.of == "spread":
             return _spread(loss)
@@ -47,20 +47,20 @@ class Contrast:
         return whole if self.against is None else minus(whole, _part(loss, self.against))
 
 
-def _part(loss: LossWindows | Summary, share: tuple[float, float]) -> Figure:
+def _part(loss: LossWindows | WindowSeries, share: tuple[float, float]) -> LogFigure:
     first, last = (round(len(loss.mean) * place) for place in share)
     last = max(last, first + 1)
     return log_mean(loss.mean[first:last], loss.standard_error[first:last], loss.count[first:last])
 
 
-def _spread(loss: LossWindows | Summary) -> Figure:
+def _spread(loss: LossWindows | WindowSeries) -> LogFigure:
     """Logarithm of the root mean square of the windows' relative spreads, its error from neighbours' differences."""
     squares = np.square(loss.sd) / np.maximum(np.square(loss.mean), LEAST**2)
     mean = max(float(squares.mean()), LEAST**2)
     if len(squares) < 2:
-        return Figure(math.log(mean) / 2, 1.0, sum(loss.count))
+        return LogFigure(math.log(mean) / 2, 1.0, sum(loss.count))
     error = math.sqrt(float(np.mean(np.diff(squares) ** 2)) / 2 / len(squares))
-    return Figure(math.log(mean) / 2, error / mean / 2, sum(loss.count))
+    return LogFigure(math.log(mean) / 2, error / mean / 2, sum(loss.count))
 
 
 WHOLE, FIRST_HALF, SECOND_HALF = (0.0, 1.0), (0.0, 0.5), (0.5, 1.0)

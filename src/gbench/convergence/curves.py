@@ -19,7 +19,7 @@ LOSSES = ("G_GAN", "G_L1", "D_real", "D_fake")
 
 
 @dataclass(frozen=True)
-class Window:
+class EpochWindow:
     """What one window of epochs holds of one loss. sd: of single losses; standard_error: of the mean."""
 
     mean: float
@@ -29,7 +29,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Summary:
+class WindowSeries:
     """A loss in each of several windows: their values side by side."""
 
     mean: list[float]
@@ -38,7 +38,7 @@ class Summary:
     count: list[int]
 
     @classmethod
-    def of(cls, windows: Sequence[Window]) -> Summary:
+    def of(cls, windows: Sequence[EpochWindow]) -> WindowSeries:
         """Put windows side by side."""
         return cls(
             [one.mean for one in windows],
@@ -60,7 +60,7 @@ class Curves:
         """The last epoch there is anything of; 0 where there is nothing."""
         return int(self.epochs[-1]) if len(self.epochs) else 0
 
-    def window(self, loss: str, first: int, last: int, share: float | None = None) -> Window | None:
+    def window(self, loss: str, first: int, last: int, share: float | None = None) -> EpochWindow | None:
         """Epochs `first` to `last` of a loss, None where an epoch among them has no value.
 
         Neighbouring iterations depend on each other, and an epoch draws its images without replacement; so where epochs
@@ -80,9 +80,9 @@ class Curves:
             means = np.bincount(epochs - first, weights=values) / counts
             # Differences between neighbours: a trend through the window is no error of its mean.
             error = math.sqrt(float(np.mean(np.diff(means) ** 2)) / 2 / len(counts))
-        return Window(mean, sd, error, len(values))
+        return EpochWindow(mean, sd, error, len(values))
 
-    def windows(self, loss: str, places: Sequence[tuple[int, int]]) -> list[Window | None]:
+    def windows(self, loss: str, places: Sequence[tuple[int, int]]) -> list[EpochWindow | None]:
         """A loss over windows of epochs (first and last one).
 
         Losses of D are skewed: a window of few lines that caught no large one has a mean that is too small, and a

@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 
 from gbench.convergence.contrasts import CONTRASTS
-from gbench.convergence.curves import LOSSES, Curves, Summary, Window
-from gbench.convergence.recipe import Difference, differences, not_allowed, rate_otherwise
+from gbench.convergence.curves import LOSSES, Curves, EpochWindow, WindowSeries
+from gbench.convergence.recipe import RecipeDifference, differences, not_allowed, rate_otherwise
 from gbench.convergence.reference import Reference
 from gbench.convergence.seed_spread import LAST_EPOCH, QUALITY, WINDOW
-from gbench.convergence.tolerance import Comparison, compare, log_mean
+from gbench.convergence.tolerance import Deviation, compare, log_mean
 
 Word = Literal["reproduced", "not reproduced", "inconclusive"]
 # Shares of true reproductions that each kind of comparison may call different, over all its comparisons together
@@ -70,11 +70,11 @@ class Verdict:
     verdict: Word
     curves: Word
     reasons: list[str]
-    recipe: list[Difference]
+    recipe: list[RecipeDifference]
     recipe_known: bool
     allowed: list[str]
     departures: list[Departure]
-    comparisons: list[Comparison]  # contrasts, last epoch, image quality
+    comparisons: list[Deviation]  # contrasts, last epoch, image quality
     missing: list[str]
     runs: list[str]
     reference: str
@@ -92,7 +92,7 @@ def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str
     recipe = _recipe(reference, subjects, allowed)
     broken = [text for subject in subjects for text in _not_finite(subject)]
     departures: list[Departure] = []
-    comparisons: list[Comparison] = []
+    comparisons: list[Deviation] = []
     missing = [text for subject in subjects for text in _missing(reference, subject, NO_QUALITY in allowed)]
     if not broken:
         departures = _departures(reference, subjects)
@@ -123,8 +123,8 @@ def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str
     )
 
 
-def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]) -> list[Difference]:
-    found: dict[str, Difference] = {}
+def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]) -> list[RecipeDifference]:
+    found: dict[str, RecipeDifference] = {}
     for subject in subjects:
         if subject.recipe is not None:
             for one in not_allowed(differences(subject.recipe, reference.recipe), allowed):
@@ -167,7 +167,7 @@ def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Depar
     """The losses that leave their bands, in the windows that all runs have."""
     found = []
     for loss in LOSSES:
-        outside: list[tuple[int, int, Comparison]] = []
+        outside: list[tuple[int, int, Deviation]] = []
         curves = [subject.curves.windows(loss, reference.windows) for subject in subjects]
         for place, (first, last) in enumerate(reference.windows):
             windows = [each[place] for each in curves]
@@ -190,7 +190,7 @@ def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Depar
     return found
 
 
-def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
     """Each contrast that the reference and all runs show."""
     shown = []
     for contrast in CONTRASTS:
@@ -211,13 +211,13 @@ def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Compar
     ]
 
 
-def _summary(windows: Sequence[Window | None]) -> Summary | None:
+def _summary(windows: Sequence[EpochWindow | None]) -> WindowSeries | None:
     """The windows of a run that has all of them."""
     whole = [window for window in windows if window is not None]
-    return Summary.of(whole) if len(whole) == len(windows) else None
+    return WindowSeries.of(whole) if len(whole) == len(windows) else None
 
 
-def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
     """Mean losses of the last epoch, the published result, where all runs have it.
 
     Its own few lines hardly show their spread: the error comes from the windows, and is known as well as that of the
@@ -243,7 +243,7 @@ def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Compa
     return found
 
 
-def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Comparison]:
+def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
     """Mean metrics of the test images, where the reference and all runs have them."""
     found = []
     for metric, between in QUALITY.items():
@@ -264,7 +264,7 @@ def _said(departure: Departure) -> str:
     )
 
 
-def _said_comparison(one: Comparison) -> str:
+def _said_comparison(one: Deviation) -> str:
     return f"{one.name} is {_shift(one.share)} the reference (allowed {one.low:+.1%} to {one.high:+.1%})"
 
 

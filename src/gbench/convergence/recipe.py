@@ -17,7 +17,7 @@ NO_MATTER = ("data.workers", "data.source")  # decide how fast, not what
 
 
 @dataclass(frozen=True)
-class Difference:
+class RecipeDifference:
     """A field in which a run's recipe is not the reference's. by: who says what it should be, in words."""
 
     field: str
@@ -46,7 +46,7 @@ def _settings(config: ModelConfig) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in NO_MATTER}
 
 
-def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[Difference]:
+def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[RecipeDifference]:
     """The fields in which two recipes differ, in the reference's order.
 
     A field that one of them lacks has its default there: an older gbench did not know it.
@@ -54,12 +54,15 @@ def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[Di
     defaults = _settings(ModelConfig())
     fields = [*reference, *(field for field in run if field not in reference)]
     found = [
-        Difference(field, *(recipe.get(field, defaults.get(field)) for recipe in (run, reference))) for field in fields
+        RecipeDifference(field, *(recipe.get(field, defaults.get(field)) for recipe in (run, reference)))
+        for field in fields
     ]
     return [one for one in found if one.run != one.reference]
 
 
-def rate_otherwise(recipe: Mapping[str, Any], learning_rates: Sequence[Sequence[float]] | None) -> Difference | None:
+def rate_otherwise(
+    recipe: Mapping[str, Any], learning_rates: Sequence[Sequence[float]] | None
+) -> RecipeDifference | None:
     """Where the learning rates that a run's optimisers really had are not what its own recipe means.
 
     Upstream's linear policy (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `models/networks.py`, `get_scheduler`;
@@ -75,13 +78,13 @@ def rate_otherwise(recipe: Mapping[str, Any], learning_rates: Sequence[Sequence[
         meant = recipe["optim.lr"] * max(0.0, 1.0 - max(0, epoch + 1 - epochs) / (decay + 1))
         for network, rate in zip("GD", rates, strict=True):
             if not math.isclose(rate, meant, rel_tol=1e-6, abs_tol=1e-12):
-                return Difference(
+                return RecipeDifference(
                     f"the learning rate of {network}'s optimiser in epoch {epoch}", rate, meant, "its recipe means"
                 )
     return None
 
 
-def not_allowed(found: list[Difference], allow: Iterable[str]) -> list[Difference]:
+def not_allowed(found: list[RecipeDifference], allow: Iterable[str]) -> list[RecipeDifference]:
     """Those that are not among the fields allowed to differ, which may be named in full or by their last part."""
     allowed = set(allow)
     return [one for one in found if not allowed & {one.field, one.field.rpartition(".")[2]}]

@@ -17,7 +17,7 @@ from gbench.base.invalid import first_problem
 from gbench.base.untrusted import read_yaml
 from gbench.convergence.curves import LOSSES
 from gbench.convergence.seed_spread import WINDOW
-from gbench.convergence.tolerance import Figure, allowed, log_mean
+from gbench.convergence.tolerance import LogFigure, allowed, log_mean
 from gbench.errors import RecordError, UsageError
 from gbench.settings.spec import Frozen
 
@@ -91,7 +91,7 @@ class Reference(Frozen):
         """BAND_ERROR for one window of one loss."""
         return BAND_ERROR / (len(LOSSES) * len(self.windows))
 
-    def figures(self, loss: str, window: int) -> list[Figure]:
+    def figures(self, loss: str, window: int) -> list[LogFigure]:
         """Each run's mean of a loss over a window (counted from 0)."""
         losses = [run.losses[loss] for run in self.runs]
         return [log_mean([one.mean[window]], [one.standard_error[window]], [one.count[window]]) for one in losses]
@@ -107,7 +107,7 @@ class Reference(Frozen):
         for number, (first, last) in enumerate(self.windows):
             figures = self.figures(loss, number)
             middle = float(np.mean([figure.value for figure in figures]))
-            tolerance, _ = allowed([Figure(middle, 0.0, 1)], figures, WINDOW[loss], self.band_error)
+            tolerance, _ = allowed([LogFigure(middle, 0.0, 1)], figures, WINDOW[loss], self.band_error)
             bands.append(Band(first, last, math.exp(middle - tolerance), math.exp(middle + tolerance)))
         return bands
 

@@ -20,7 +20,7 @@ LEAST = 5e-4  # half the last digit of a printed loss: a mean of zero has no log
 
 
 @dataclass(frozen=True)
-class Figure:
+class LogFigure:
     """A logarithm of one run's mean (or a difference of such), and its standard error from the noise within the run.
 
     count: of single losses that the error comes from.
@@ -32,7 +32,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Deviation:
     """share: how far the runs lie above (below, where negative) the reference, as a share of it.
 
     low, high: what that share may be. z: the difference in its standard errors.
@@ -50,22 +50,22 @@ class Comparison:
         return self.low <= self.share <= self.high
 
 
-def log_mean(means: Sequence[float], errors: Sequence[float], counts: Sequence[float]) -> Figure:
+def log_mean(means: Sequence[float], errors: Sequence[float], counts: Sequence[float]) -> LogFigure:
     """The logarithm of the mean of window means with these standard errors, from so many losses each."""
     mean = max(float(np.mean(means)), LEAST)
-    return Figure(math.log(mean), math.sqrt(float(np.sum(np.square(errors)))) / len(means) / mean, sum(counts))
+    return LogFigure(math.log(mean), math.sqrt(float(np.sum(np.square(errors)))) / len(means) / mean, sum(counts))
 
 
-def minus(one: Figure, other: Figure) -> Figure:
+def minus(one: LogFigure, other: LogFigure) -> LogFigure:
     """The difference of two figures of one run from different epochs."""
-    return Figure(
+    return LogFigure(
         one.value - other.value, math.hypot(one.standard_error, other.standard_error), min(one.count, other.count)
     )
 
 
 def compare(
-    name: str, runs: Sequence[Figure], references: Sequence[Figure], between: float, error: float
-) -> Comparison:
+    name: str, runs: Sequence[LogFigure], references: Sequence[LogFigure], between: float, error: float
+) -> Deviation:
     """The mean of `runs` against the mean of `references`.
 
     Args:
@@ -74,7 +74,7 @@ def compare(
     """
     difference = float(np.mean([run.value for run in runs]) - np.mean([one.value for one in references]))
     tolerance, standard_error = allowed(runs, references, between, error)
-    return Comparison(
+    return Deviation(
         name,
         math.expm1(difference),
         math.expm1(-tolerance),
@@ -83,7 +83,9 @@ def compare(
     )
 
 
-def allowed(runs: Sequence[Figure], references: Sequence[Figure], between: float, error: float) -> tuple[float, float]:
+def allowed(
+    runs: Sequence[LogFigure], references: Sequence[LogFigure], between: float, error: float
+) -> tuple[float, float]:
     """How far apart the two means may be, and the standard error of their difference."""
     squares, degrees = between**2 * DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM
     within = uncertain = 0.0

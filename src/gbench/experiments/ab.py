@@ -18,7 +18,7 @@ from gbench.cndb.record_file import read_record
 from gbench.compare.causes import Influence
 from gbench.compare.comparison import percent
 from gbench.compare.explain import Cause, explain
-from gbench.compare.metrics import Metric, metric_named
+from gbench.compare.metrics import ComparedMetric, metric_named
 from gbench.compare.sides import SPEC
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
 from gbench.experiments.block_ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
@@ -41,7 +41,7 @@ class Found:
     around the runs is alike, since they were made in turn.
     """
 
-    metric: Metric
+    metric: ComparedMetric
     asked: Asked
     ratio: Ratio | None
     medians: dict[Side, float]
@@ -86,7 +86,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:.4f}" if 0.01 <= ratio < 100 else f"{ratio:.4g}"
 
 
-def _said(metric: Metric, ratio: Ratio) -> str:
+def _said(metric: ComparedMetric, ratio: Ratio) -> str:
     """Faster, slower, or neither."""
     if not ratio.differs:
         return "NO DIFFERENCE told apart from noise"
@@ -210,7 +210,7 @@ def _lost(session: Session, folder: Path) -> list[Path]:
     return [spec.parent for spec in sorted(folder.glob(f"*/{SPEC}")) if spec.parent.name not in known]
 
 
-def _require_one_unit(session: Session, record: Record, metric: Metric) -> None:
+def _require_one_unit(session: Session, record: Record, metric: ComparedMetric) -> None:
     """Raises RunFailed: a run script says its figure in another unit than the first run's did."""
     if not session.runs:
         return
@@ -222,7 +222,7 @@ def _require_one_unit(session: Session, record: Record, metric: Metric) -> None:
         )
 
 
-def _figure(record: Record, metric: Metric, where: Path) -> float:
+def _figure(record: Record, metric: ComparedMetric, where: Path) -> float:
     reading = metric.read(record)
     if reading is None:
         raise RunFailed(

@@ -11,7 +11,7 @@ from gbench.measure.bounds import Limits
 from gbench.measure.summary import Summary
 from gbench.measure.telemetry.usage import Spread, TelemetrySummary
 from gbench.reports.plots import Throughput
-from gbench.reports.run_data import Run
+from gbench.reports.run_data import RunData
 from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.folder import Step
@@ -26,7 +26,7 @@ GPU_COLUMNS = (
 LOSS_COLUMNS = ("loss", "measured steps", "of the last epoch")
 
 
-def headline(run: Run) -> tuple[str, str]:
+def headline(run: RunData) -> tuple[str, str]:
     """Throughput and its unit: the figure that the record carries."""
     if run.said is not None:
         return headline_of(run.said)
@@ -42,7 +42,7 @@ def headline_of(record: Record) -> tuple[str, str]:
     return _number(throughput), plain(perf.get("throughput_unit", ""))
 
 
-def headline_meaning(run: Run) -> str:
+def headline_meaning(run: RunData) -> str:
     """What the headline is a figure of."""
     if run.said is not None:
         return "As its run script reported it in the benchmark log line, not as gbench measured it."
@@ -55,7 +55,7 @@ def headline_meaning(run: Run) -> str:
     )
 
 
-def headline_interval(run: Run) -> str:
+def headline_interval(run: RunData) -> str:
     """How good the headline is; empty where the run does not say."""
     if run.said is not None or run.summary is None:
         return ""
@@ -68,7 +68,7 @@ def headline_interval(run: Run) -> str:
     return said if run.summary.steady_state else f"{said}; not steady"
 
 
-def measured_on(run: Run) -> Iterator[tuple[str, str]]:
+def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
     """What a throughput means nothing without."""
     yield "Run", run.spec.run_id
     if run.said is not None:

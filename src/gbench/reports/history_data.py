@@ -43,7 +43,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Change:
+class LevelChange:
     """A change of level. share: 0.05 is 5 % faster. differs: what the first run after it has otherwise than the run
     before."""
 
@@ -71,7 +71,7 @@ class Configuration:
         return self.results[-1]
 
     @property
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[LevelChange]:
         """Where the level changed, oldest first."""
         return [self._change(before, after) for before, after in pairwise(self.levels)]
 
@@ -80,14 +80,14 @@ class Configuration:
         """Whether it was not measured for long."""
         return self.latest.age_days > STALE_DAYS
 
-    def _change(self, before: Level, after: Level) -> Change:
+    def _change(self, before: Level, after: Level) -> LevelChange:
         last, first = self.results[after.start - 1], self.results[after.start]
         differs = [
             f"{word} {last.known[column] or 'unknown'} → {first.known[column] or 'unknown'}"
             for column, word in MAY_DIFFER.items()
             if last.known[column] != first.known[column]
         ]
-        return Change(first, after.median / before.median - 1, before.median, after.median, differs)
+        return LevelChange(first, after.median / before.median - 1, before.median, after.median, differs)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Regression:
 
 
 @dataclass(frozen=True)
-class History:
+class HistoryData:
     """All of it. filters: in words. configurations: the last measured first; regressions: the worst first."""
 
     database: str
@@ -117,7 +117,7 @@ class History:
         return sum(len(one.results) for one in self.configurations)
 
 
-def read_history(config: DatabaseConfig, model: str | None, since: datetime | None) -> History:
+def read_history(config: DatabaseConfig, model: str | None, since: datetime | None) -> HistoryData:
     """Results with a throughput, by configuration.
 
     Args:
@@ -155,7 +155,7 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
         if row["id"] in place
     ]
     found.sort(key=lambda one: (-one.latest.when.timestamp(), one.name, one.key))
-    return History(config.shown, filters, now, found, regressions)
+    return HistoryData(config.shown, filters, now, found, regressions)
 
 
 def _rows(engine: Engine, view: str, columns: str, order: str, model: str | None) -> Sequence[Any]:

@@ -13,9 +13,9 @@ from dominate import tags as t
 
 from gbench.base.files import write_atomically
 from gbench.cndb.database_config import DatabaseConfig
-from gbench.reports.history_data import STALE_DAYS, Configuration, History, Result, read_history
+from gbench.reports.history_data import STALE_DAYS, Configuration, HistoryData, Result, read_history
 from gbench.reports.page import contents, facts, headline, plot_card, render, section
-from gbench.reports.sorting import SCRIPT, Cell, Column, sortable
+from gbench.reports.sorting import SCRIPT, Column, TableCell, sortable
 from gbench.reports.text import count, four, signed
 from gbench.reports.trend_plot import trend
 
@@ -41,7 +41,7 @@ def write_history(config: DatabaseConfig, path: Path, model: str | None, since: 
     return path
 
 
-def page(history: History) -> str:
+def page(history: HistoryData) -> str:
     """The page as HTML text."""
     every = history.configurations
     drawn = _worth_drawing(history)
@@ -69,11 +69,11 @@ def page(history: History) -> str:
                     [
                         (
                             _name(one),
-                            Cell(signed(change.share), change.share),
-                            Cell(four(change.before), change.before),
-                            Cell(four(change.after), change.after),
+                            TableCell(signed(change.share), change.share),
+                            TableCell(four(change.before), change.before),
+                            TableCell(four(change.after), change.after),
                             *_run(change.at),
-                            Cell("; ".join(change.differs) or "nothing that the records say"),
+                            TableCell("; ".join(change.differs) or "nothing that the records say"),
                         )
                         for one, change in changed
                     ],
@@ -90,7 +90,7 @@ def page(history: History) -> str:
     return render(f"History: {count(len(every), 'configuration')}", fill, SCRIPT)
 
 
-def _header(history: History, stale: int) -> None:
+def _header(history: HistoryData, stale: int) -> None:
     every = history.configurations
     first = min(one.results[0].when for one in every)
     last = max(one.latest.when for one in every)
@@ -116,14 +116,14 @@ def _header(history: History, stale: int) -> None:
             )
 
 
-def _regressions(history: History) -> None:
+def _regressions(history: HistoryData) -> None:
     rows = [
         (
             _name(item.configuration),
-            Cell(signed(-item.loss_share), -item.loss_share),
-            Cell(four(item.result.throughput), item.result.throughput, _interval(item.result)),
-            Cell(four(item.previous_mean), item.previous_mean),
-            Cell(str(item.previous_results)),
+            TableCell(signed(-item.loss_share), -item.loss_share),
+            TableCell(four(item.result.throughput), item.result.throughput, _interval(item.result)),
+            TableCell(four(item.previous_mean), item.previous_mean),
+            TableCell(str(item.previous_results)),
             *_run(item.result),
         )
         for item in history.regressions
@@ -143,13 +143,13 @@ def _trends(drawn: Sequence[Configuration], slower: set[int], total: int) -> Non
             plot_card(one.name, trend(one, slower), below=one.details)
 
 
-def _worth_drawing(history: History) -> list[Configuration]:
+def _worth_drawing(history: HistoryData) -> list[Configuration]:
     slower = {item.configuration.key for item in history.regressions}
     by_interest = sorted(history.configurations, key=lambda one: (one.key not in slower, not one.changes))
     return by_interest[:TRENDS]
 
 
-def _table(name: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], without: str) -> None:
+def _table(name: str, columns: Sequence[Column], rows: Sequence[Sequence[TableCell]], without: str) -> None:
     if not rows:
         t.p(without)
         return
@@ -159,32 +159,36 @@ def _table(name: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]],
             t.p(f"{len(rows) - ROWS:,} more are not shown; --model and --since choose among them.", cls="muted")
 
 
-def _name(one: Configuration) -> Cell:
-    return Cell(one.name, f"{one.name}, {one.details}", one.details)
+def _name(one: Configuration) -> TableCell:
+    return TableCell(one.name, f"{one.name}, {one.details}", one.details)
 
 
-def _latest(one: Configuration) -> Iterator[Cell]:
+def _latest(one: Configuration) -> Iterator[TableCell]:
     last = one.latest
     yield _name(one)
-    yield Cell(f"{four(last.throughput)} {one.unit}", last.throughput, "not steady" if last.steady is False else "")
-    yield Cell(_interval(last), _half(last) if last.low is not None else "")
+    yield TableCell(
+        f"{four(last.throughput)} {one.unit}", last.throughput, "not steady" if last.steady is False else ""
+    )
+    yield TableCell(_interval(last), _half(last) if last.low is not None else "")
     before = one.results[-2].throughput if len(one.results) > 1 else None
-    yield Cell(signed(last.throughput / before - 1), last.throughput / before - 1) if before else Cell("–", "")
-    yield Cell(f"{len(one.results):,}", len(one.results))
+    yield (
+        TableCell(signed(last.throughput / before - 1), last.throughput / before - 1) if before else TableCell("–", "")
+    )
+    yield TableCell(f"{len(one.results):,}", len(one.results))
     yield from _run(last)
 
 
-def _stale(one: Configuration) -> Iterator[Cell]:
+def _stale(one: Configuration) -> Iterator[TableCell]:
     yield _name(one)
-    yield Cell(f"{one.latest.age_days:,.0f}", one.latest.age_days)
-    yield Cell(f"{four(one.latest.throughput)} {one.unit}", one.latest.throughput)
-    yield Cell(f"{len(one.results):,}", len(one.results))
+    yield TableCell(f"{one.latest.age_days:,.0f}", one.latest.age_days)
+    yield TableCell(f"{four(one.latest.throughput)} {one.unit}", one.latest.throughput)
+    yield TableCell(f"{len(one.results):,}", len(one.results))
     yield from _run(one.latest)
 
 
-def _run(result: Result) -> tuple[Cell, Cell]:
+def _run(result: Result) -> tuple[TableCell, TableCell]:
     when = f"{result.when:%Y-%m-%d %H:%M}"
-    return Cell(when, result.when.timestamp()), Cell(str(result.id))
+    return TableCell(when, result.when.timestamp()), TableCell(str(result.id))
 
 
 def _half(result: Result) -> float:

@@ -21,7 +21,7 @@ from gbench.settings.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Run:
+class RunData:
     """One run folder, read.
 
     path: of the folder. host, environment: empty where the run did not get so far. ranks: the step streams, outer list
@@ -41,7 +41,7 @@ class Run:
     problems: list[str]
 
     @classmethod
-    def read(cls, folder: RunFolder) -> Run:
+    def read(cls, folder: RunFolder) -> RunData:
         """Read a run folder.
 
         Raises:

@@ -10,12 +10,12 @@ from dominate import tags as t
 
 from gbench.reports import figures
 from gbench.reports.page import Rows, cards, commands, section
-from gbench.reports.run_data import Run
+from gbench.reports.run_data import RunData
 from gbench.reports.text import plain, rows, utc
 from gbench.runfolder.typed_json import Facts
 
 
-def checks(run: Run) -> None:
+def checks(run: RunData) -> None:
     """What was found before the start."""
     lines = list(figures.checks(run.host))
     if not lines:
@@ -35,7 +35,7 @@ def checks(run: Run) -> None:
                             t.div(f"To do: {mend}", cls="muted")
 
 
-def environment(run: Run) -> None:
+def environment(run: RunData) -> None:
     """What it ran on and with."""
     host, environment = run.host, run.environment
     host_rows = list(rows(host.hardware.values()))
@@ -63,7 +63,7 @@ def environment(run: Run) -> None:
         cards(groups)
 
 
-def configuration(run: Run) -> None:
+def configuration(run: RunData) -> None:
     """Every value that decided what it did."""
     values = run.spec.model_dump(mode="json")
     config = values.pop("config")
@@ -80,7 +80,7 @@ def configuration(run: Run) -> None:
         cards(groups, keys_as_code=True)
 
 
-def reproduction(run: Run) -> None:
+def reproduction(run: RunData) -> None:
     """How to run it again."""
     spec, git, image = run.spec, run.host.git, run.host.where.image_id
     with section("How to reproduce", "reproduce"), t.div(cls="card"):

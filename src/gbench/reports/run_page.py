@@ -15,7 +15,7 @@ from gbench.reports import figures, plots, run_facts
 from gbench.reports.page import contents, facts, figure_table, headline, notes, plot_card, render, section, table
 from gbench.reports.pictures import KINDS, Pictures, pictures
 from gbench.reports.roofline import roofline
-from gbench.reports.run_data import Run
+from gbench.reports.run_data import RunData
 from gbench.reports.text import count, utc
 from gbench.reports.timeline import timeline
 from gbench.runfolder.folder import RunFolder
@@ -27,11 +27,11 @@ def write_report(folder: RunFolder, path: Path) -> Path:
     Raises:
         InfrastructureError: no run folder, a broken file in it, or `path` can't be written.
     """
-    write_atomically(path, page(Run.read(folder), pictures(folder.path, path.parent)))
+    write_atomically(path, page(RunData.read(folder), pictures(folder.path, path.parent)))
     return path
 
 
-def page(run: Run, seen: Pictures | None) -> str:
+def page(run: RunData, seen: Pictures | None) -> str:
     """The page as HTML text. seen: the run's pictures."""
     throughput = figures.headline(run)
     what = f"{run.spec.model}, {run.precision}, {run.devices}"
@@ -59,7 +59,7 @@ def page(run: Run, seen: Pictures | None) -> str:
     return render(f"{what}: {' '.join(throughput).strip()}", fill)
 
 
-def _header(run: Run, throughput: tuple[str, str]) -> None:
+def _header(run: RunData, throughput: tuple[str, str]) -> None:
     spec = run.spec
     with t.header():
         with t.p(cls="muted"):
@@ -71,7 +71,7 @@ def _header(run: Run, throughput: tuple[str, str]) -> None:
             facts(figures.measured_on(run))
 
 
-def _contents(run: Run, seen: Pictures | None) -> None:
+def _contents(run: RunData, seen: Pictures | None) -> None:
     there = {
         "throughput": ("Throughput", True),
         "steps": ("Steps and losses", any(run.ranks)),
@@ -86,7 +86,7 @@ def _contents(run: Run, seen: Pictures | None) -> None:
     contents({name: word for name, (word, is_there) in there.items() if is_there})
 
 
-def _throughput(run: Run) -> None:
+def _throughput(run: RunData) -> None:
     with section("Throughput", "throughput"):
         if run.summary is None and run.said is None:
             t.p("No step was measured.")
@@ -106,7 +106,7 @@ def _throughput(run: Run) -> None:
                     figure_table(figures.RANK_COLUMNS, figures.ranks(run.measured))
 
 
-def _steps(run: Run) -> None:
+def _steps(run: RunData) -> None:
     if not any(run.ranks):
         return
     longest = max(run.ranks, key=len)
@@ -127,7 +127,7 @@ def _steps(run: Run) -> None:
                 figure_table(figures.LOSS_COLUMNS, figures.losses(run.summary))
 
 
-def _bounds(run: Run) -> None:
+def _bounds(run: RunData) -> None:
     limits = run.summary and run.summary.limits
     if not limits:
         return
@@ -142,7 +142,7 @@ def _bounds(run: Run) -> None:
                 plot_card("Roofline", roofline(limits.tflop_s, limits.gb_s, peak))
 
 
-def _telemetry(run: Run) -> None:
+def _telemetry(run: RunData) -> None:
     seen = run.summary and run.summary.telemetry
     if not seen:
         return

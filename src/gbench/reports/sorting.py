@@ -38,7 +38,7 @@ for (const table of document.querySelectorAll('table.sortable')) {
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """What is read, what it sorts by where that is not the text, and a second line."""
 
     text: str
@@ -54,7 +54,7 @@ class Column:
     number: bool = True
 
 
-def sortable(name: str, columns: Iterable[Column], rows: Iterable[Iterable[Cell]]) -> None:
+def sortable(name: str, columns: Iterable[Column], rows: Iterable[Iterable[TableCell]]) -> None:
     """A table, whose first column names the row."""
     columns = list(columns)
     with scrolling(name), t.table(cls="figures sortable"):

@@ -17,7 +17,7 @@ from gbench.cli.shared.table import print_table
 from gbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from gbench.cndb.queries import Entry, Found
+    from gbench.cndb.queries import Entry, StoredRecord
 
 HEADINGS = ["id", "stored (UTC)", "model", "batch", "on", "device", "prec.", "img/s", "95 %", "losses"]
 RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
@@ -69,7 +69,7 @@ def print_entries_json(entries: list[Entry]) -> None:
     print_json([_plain(entry) for entry in entries])
 
 
-def print_found(found: Found) -> None:
+def print_found(found: StoredRecord) -> None:
     """One record: what it is, its figure, then every key, in the contract's order, sorted within each."""
     record = found.record
     click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
