@@ -91,7 +91,7 @@ def test_every_line_of_a_data_file_is_a_record(
         ([*GOOD[:8], "--dev_num", "0", *PERF], 1, "error: --dev_num must be > 0"),
         ([*GOOD[:8], "--dev_num", "two", *PERF], 1, "error: argument --dev_num: invalid int value: 'two'"),
         (GOOD, 1, "error: --perf_data or --metric_data is required"),
-        ([*GOOD, "--perf_data", "22.9"], 1, "--perf_data is no JSON mapping"),
+        ([*GOOD, "--perf_data", "22.9"], 1, "--perf_data is not a JSON mapping"),
         ([*GOOD, "--perf_data", "{"], 1, "--perf_data is not JSON"),
         ([*GOOD, "--perf_data", "[" * 100_000], 1, "--perf_data is not JSON"),
         ([*GOOD, *PERF, "--db_config", "[" * 100_000], 2, "--db_config is not JSON"),
