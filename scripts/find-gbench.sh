@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: sets $gbench, to this checkout's .venv where there is one, else to the one in PATH.
+# Sourced by the other scripts: sets $gbench to the one in this checkout's .venv if it exists, else to the one in PATH.
 gbench="$here/../.venv/bin/gbench"
 if [ ! -x "$gbench" ]; then
   gbench=$(command -v gbench) || {

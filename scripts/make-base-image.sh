@@ -14,7 +14,7 @@ Options:
   --mirror URL    Debian mirror (default: the one in this machine's APT sources)
   --torch SPEC    PyTorch requirement, e.g. 'torch==2.7.1' (default: the one in pyproject.toml)
   --python PATH   this machine's Python with pip; its version decides the Debian release (default: python3)
-  --force         build even when the image is there already
+  --force         build even if the image exists
   -h, --help      show this text
 
 Needs root, debootstrap, a running Docker engine, and 7 GiB of disk both in $TMPDIR (default /var/tmp) and in
@@ -42,11 +42,11 @@ while (($#)); do
 done
 [[ -n $image ]] || { usage >&2; exit 2; }
 
-# --- What has to be there -----------------------------------------------------------------------------------------
+# --- Requirements -----------------------------------------------------------------------------------------
 command -v docker >/dev/null || die 'docker is not installed; install the docker.io package'
 docker info >/dev/null 2>&1 || die 'the Docker engine does not answer; start it, or name it in DOCKER_HOST'
 if [[ -z $force ]] && docker image inspect "$image" >/dev/null 2>&1; then
-  say "$image is there already; --force builds it anew"
+  say "$image exists; --force rebuilds it"
   exit 0
 fi
 [[ $EUID -eq 0 ]] || die 'debootstrap needs root; run this with sudo'
@@ -112,7 +112,7 @@ print(*tables["build-system"]["requires"], *project["dependencies"], *extra, sep
 PY
 )
 ((${#requirements[@]})) || die "no dependencies could be read from $project/pyproject.toml"
-# pip compares with the host's packages as well and complains of them; its words matter only when it fails.
+# pip also checks the host's packages and complains about them; its output matters only if it fails.
 "$python" -m pip install --root-user-action=ignore --target "$root/usr/local/lib/python$version/dist-packages" \
   "${requirements[@]}" ${torch:+"$torch"} >"$work/pip.log" 2>&1 ||
   { tail -n 20 "$work/pip.log" >&2; die 'pip could not install the dependencies'; }

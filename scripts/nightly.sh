@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# The nightly regression check, for cron or any CI: measures, and compares with a pinned baseline.
+# The nightly regression check, for cron or any CI: measure, and compare with a pinned baseline.
 #
 #   bash scripts/nightly.sh MODEL BATCH_SIZE DEVICE_COUNT PRECISION [DATABASE] [OPTIONS OF gbench launch]
 #
 # NIGHTLY_BASELINE  the baseline in CNDB_DIR/baselines/ (default: nightly); `gbench cndb baseline set` pins one
-# NIGHTLY_RUNS      runs a night (default: 3)
-# NIGHTLY_DIR       where each night has a folder: run folders, logs, summary.md, junit.xml (default: ./nightly)
+# NIGHTLY_RUNS      runs per night (default: 3)
+# NIGHTLY_DIR       holds a folder per night: run folders, logs, summary.md, junit.xml (default: ./nightly)
 # NIGHTLY_COMPARE   further options of gbench compare (default: --allow image, since every source file is in an image's tag)
 #
-# Exit code 0: no regression, or inconclusive, which the summary says; 1: a regression, and nothing else; 2: no baseline, not
-# comparable, or wrong arguments; 4: the runs failed, or something stands in their way; 130: stopped. docs/nightly.md
+# Exit code 0: no regression, or inconclusive (see the summary); 1: a regression, and nothing else; 2: no baseline, not
+# comparable, or wrong arguments; 4: the runs failed, or something they need is unavailable; 130: stopped. docs/nightly.md
 set -Eeuo pipefail
-trap 'exit 4' ERR # whatever else fails here, a full disk say, is no regression
+trap 'exit 4' ERR # any other failure, such as a full disk, is not a regression
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 source "$here/find-gbench.sh"
@@ -22,19 +22,19 @@ if ! mkdir -p "$nights" || ! mkdir "$out"; then # not -p: a folder that is there
   exit 4
 fi
 
-# $1 what the night came to, $2 its exit code, $3 its page: also on the CI's own where there is one.
+# $1 the result, $2 the exit code, $3 the page, which is also appended to the CI's own if it has one.
 finish() {
   if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then printf '%s\n' "$3" >>"$GITHUB_STEP_SUMMARY" || true; fi
   echo "nightly: $1; $out" >&2
   exit "$2"
 }
 
-# $1 what did not come to pass, $2 gbench's exit code, $3 the log whose last line says why: on both pages, if the disk takes them.
+# $1 what failed, $2 gbench's exit code, $3 the log whose last line says why. Writes both pages unless the disk is full.
 give_up() {
   local why escaped page code
   case $2 in
     2 | 130) code=$2 ;; # wrong arguments, stopped
-    *) code=4 ;;        # 1 too: a run that failed is no regression
+    *) code=4 ;;        # also for 1: a failed run is not a regression
   esac
   why=$(tail -n 1 "$out/$3" 2>/dev/null | tr -d '\000-\010\013\014\016-\037') || true
   why=${why:-nothing was said: see whether the disk is full}
@@ -60,10 +60,10 @@ read -ra options <<<"${NIGHTLY_COMPARE:---allow image}"
 cat "$out/compare.txt" "$out/compare.log" || true
 if [ "$code" -eq 5 ]; then tail -n 1 "$out/launch.log" >&2; fi
 case $verdict in
-  0) told="no regression" ;;
-  1) told=regression ;;
-  3) told=inconclusive ;;
+  0) result="no regression" ;;
+  1) result=regression ;;
+  3) result=inconclusive ;;
   *) give_up "not compared" "$verdict" compare.log ;;
 esac
 if [ ! -s "$out/junit.xml" ]; then give_up "not compared" 4 compare.log; fi # killed, or the disk is full
-finish "$told" "$((verdict == 3 ? 0 : verdict))" "$(cat "$out/summary.md")"
+finish "$result" "$((verdict == 3 ? 0 : verdict))" "$(cat "$out/summary.md")"
