@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,16 @@ LAUNCH_SH_VARIABLES = (
     "CONFIG",
     "CUDA_VISIBLE_DEVICES",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows the load of the machine: a time-out may be its fault."""
+    report = yield
+    if report.failed:
+        load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+        report.sections.append(("machine", f"load averages {load} on {os.cpu_count()} cores"))
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +111,7 @@ def gbench(tmp_path: Path) -> Callable[..., Answer]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_launch(facades: Path) -> list[str]:
     """Arguments of a small local launch, to which a test adds its own."""
     settings = [argument for key, value in SMALL.items() for argument in ("--set", f"{key}={value}")]

@@ -15,12 +15,13 @@ import psutil
 import pytest
 import torch
 import yaml
-from support import SMALL, Answer
+from support import Answer
 
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.runfolder.evaluation_result import read_evaluation, read_final
 from gbench.runfolder.folder import RunFolder
+from shared_runs import SharedRun, run_once
 
 Gbench = Callable[..., Answer]
 SCHEDULE = {"epochs": 2, "epochs_decay": 0, "checkpoint_every": 1}
@@ -38,15 +39,15 @@ def converge(gbench: Gbench, small_launch: list[str]) -> Callable[..., Answer]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, facades: Path) -> RunFolder:
+def finished(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]) -> SharedRun:
     """A convergence run that has come to its end; tests write beside it, not into it."""
-    base = tmp_path_factory.mktemp("run")
-    small = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
-    where = ["--device", "cpu", "--runner", "local", "--datasets-dir", facades, "--dataset", "synthetic"]
-    process = begin(base, "converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *where, *small, *FLAGS, "--json")
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    return RunFolder(Path(json.loads(out)["paths"]["run"]))
+    arguments = ["converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, *FLAGS]
+    return run_once(tmp_path_factory, "converged", *arguments)
+
+
+@pytest.fixture
+def run(finished: SharedRun) -> RunFolder:
+    return finished.folder
 
 
 def begin(tmp_path: Path, *arguments: object) -> subprocess.Popen[str]:
@@ -65,12 +66,10 @@ def until_started(process: subprocess.Popen[str], tmp_path: Path, pattern: str) 
 
 
 def test_converge_ends_with_an_evaluation_that_its_record_has(
-    converge: Callable[..., Answer], gbench: Gbench, tmp_path: Path
+    finished: SharedRun, run: RunFolder, gbench: Gbench
 ) -> None:
-    answer = converge()
-    assert answer.code == 0, answer.err
-    (path,) = (tmp_path / "results").iterdir()
-    run, final = RunFolder(path), path / "evaluations" / "final"
+    answer, path = finished.answer, run.path
+    final = path / "evaluations" / "final"
     found = read_final(run)
     assert found is not None
     assert (found.checkpoint.epoch, found.checkpoint.run_id, len(found.images)) == (2, path.name, 4)
@@ -78,8 +77,7 @@ def test_converge_ends_with_an_evaluation_that_its_record_has(
     assert f"gallery       {final / 'gallery.html'}" in answer.out
     assert f"MAE           {found.metrics['MAE'].mean:.4g} (sd " in answer.out
 
-    (record_path,) = (tmp_path / "cndb" / "records").iterdir()
-    record = Record(**yaml.safe_load(record_path.read_text()))
+    record = Record(**yaml.safe_load(finished.record.read_text()))
     assert record.metric_data is not None and record.extra is not None
     assert {name: record.metric_data[name] for name in found.metrics} == {
         name: spread.mean for name, spread in found.metrics.items()
@@ -87,7 +85,7 @@ def test_converge_ends_with_an_evaluation_that_its_record_has(
     assert set(record.metric_data) == {"G_GAN", "G_L1", "D_real", "D_fake", "all_iterations", "MAE", "PSNR", "SSIM"}
     assert record.extra["evaluation"]["checkpoint_sha256"] == found.checkpoint.sha256
     assert record_of(run) == record
-    verified = gbench("cndb", "verify", record_path, "--run", path)
+    verified = gbench("cndb", "verify", finished.record, "--run", path)
     assert verified.code == 0, verified.err
 
 

@@ -23,14 +23,31 @@ from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.pix2pix import build_generator
 from gbench.runfolder.folder import RunFolder
+from shared_runs import SharedRun, run_once
 
 Gbench = Callable[..., Answer]
 Shared = Callable[[str], Path]
+CROP_128 = ["--set", "data.load_size=136", "--set", "data.crop_size=128"]
+TWO_RANKS = ["pix2pix_resnet_9blocks", 4, 2, "FP32"]
+REPEATABLE = ["--steps", 3, "--warmup", 1, "--deterministic"]
 
 
 def the_run(base: Path) -> RunFolder:
     (path,) = (base / "results").iterdir()
     return RunFolder(path)
+
+
+@pytest.fixture
+def two_rank_run(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]) -> SharedRun:
+    """A launch of two ranks that is repeatable."""
+    return run_once(tmp_path_factory, "two-ranks", "launch", *TWO_RANKS, *small_launch, *REPEATABLE, "--json")
+
+
+@pytest.fixture
+def quiet_run(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]) -> SharedRun:
+    """A launch in BF16 that prints JSON alone."""
+    run = ["pix2pix_unet_128", 2, 1, "BF16", *small_launch, *CROP_128, "--steps", 3, "--warmup", 1, "--json", "-q"]
+    return run_once(tmp_path_factory, "quiet", "launch", *run)
 
 
 def losses(folder: RunFolder, rank: int = 0) -> list[dict[str, float]]:
@@ -123,22 +140,13 @@ def test_drawn_pictures_are_not_called_facades_without_a_warning(
     assert f"warning: {warning}" in answer.err
 
 
-def test_summary_recomputes_result_json_byte_for_byte(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
-    assert (
-        gbench("launch", "pix2pix_unet_128", 2, 1, "FP32", *small_launch, *CROP_128, "--steps", 3, "--warmup", 1).code
-        == 0
-    )
-    folder = the_run(tmp_path)
+def test_summary_recomputes_result_json_byte_for_byte(gbench: Gbench, quiet_run: SharedRun) -> None:
+    folder = quiet_run.folder
     assert gbench("summary", folder.path, "--json").out == (folder.path / "result.json").read_text()
 
 
-CROP_128 = ["--set", "data.load_size=136", "--set", "data.crop_size=128"]
-
-
-def test_json_is_one_object_on_stdout(gbench: Gbench, small_launch: list[str]) -> None:
-    arguments = ["pix2pix_resnet_6blocks", 2, 1, "BF16", *small_launch, "--steps", 2, "--warmup", 1, "--json", "-q"]
-    answer = gbench("launch", *arguments)
-    assert answer.code == 0, answer.err
+def test_json_is_one_object_on_stdout(quiet_run: SharedRun) -> None:
+    answer = quiet_run.answer
     assert answer.json["record"]["train_type"] == "BF16"
     assert Path(answer.json["paths"]["record"]).is_file()
     assert answer.err == ""
@@ -178,11 +186,8 @@ def test_a_run_can_be_ended_by_its_interval_on_all_its_processes(gbench: Gbench,
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
-    arguments = ["pix2pix_resnet_9blocks", 4, 2, "FP32", *small_launch, "--steps", 3, "--warmup", 1]
-    answer = gbench("launch", *arguments, "--json")
-    assert answer.code == 0, answer.err
-    folder = the_run(tmp_path)
+def test_two_processes_train_one_model(two_rank_run: SharedRun) -> None:
+    answer, folder = two_rank_run.answer, two_rank_run.folder
     assert [step.images for rank in (0, 1) for step in folder.steps(rank)] == [2] * 6
     assert answer.json["result"]["images"] == 8
     assert (answer.json["record"]["dev_num"], answer.json["record"]["dist_type"]) == (2, "DDP")
@@ -190,16 +195,15 @@ def test_two_processes_train_one_model(gbench: Gbench, small_launch: list[str], 
 
 @pytest.mark.slow
 def test_a_deterministic_run_gives_bitwise_the_same_losses_again(
-    gbench: Gbench, small_launch: list[str], tmp_path: Path
+    gbench: Gbench, small_launch: list[str], two_rank_run: SharedRun, tmp_path: Path
 ) -> None:
     def run(name: str, *more: object) -> list[dict[str, float]]:
-        arguments = ["pix2pix_resnet_9blocks", 4, 2, "FP32", *small_launch, "--steps", 4, "--warmup", 1, *more]
-        answer = gbench("launch", *arguments, "--deterministic", "--results", tmp_path / name)
+        answer = gbench("launch", *TWO_RANKS, *small_launch, *REPEATABLE, *more, "--results", tmp_path / name)
         assert answer.code == 0, answer.err
         (path,) = (tmp_path / name).iterdir()
         return losses(RunFolder(path), 0) + losses(RunFolder(path), 1)
 
-    first = run("first")
+    first = losses(two_rank_run.folder, 0) + losses(two_rank_run.folder, 1)
     assert run("again") == first
     assert run("other", "--seed", 1) != first
 

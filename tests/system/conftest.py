@@ -1,19 +1,32 @@
-"""Fixtures of the system tests, and their rule: none is skipped, for a skipped one proves nothing."""
+"""Fixtures of the system tests, and their rules: none is skipped, for a skipped one proves nothing; and those of one
+server run in one process of pytest-xdist, so that it is started once, and nobody else changes what it holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from support import Answer
 
+from browser import Browser
 from docker_engine import base_image, docker_client
 from invoke import in_a_process
 from original import contract_ddl
 from postgres import postgres
 
 __all__ = ["base_image", "contract_ddl", "docker_client", "postgres"]
+
+SERVERS = ("docker_client", "postgres", "browser")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests of a server."""
+    for item in items:
+        for server in SERVERS:
+            if server in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(server))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,3 +48,9 @@ def gbench(tmp_path: Path) -> Callable[..., Answer]:
         return in_a_process(arguments, tmp_path, variables, timeout_s)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser

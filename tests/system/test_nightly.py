@@ -15,21 +15,25 @@ from support import Answer
 pytestmark = pytest.mark.system
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "nightly.sh"
-SLOW_WORKER = """
-import time
-from gbench.pix2pix.step import model
+# A worker that trains for real and whose clock is simulated: a night is as fast as STEP_S says, on any machine.
+WORKER = """
+import os, random
+from gbench.measure import clock
 from gbench.pix2pix.__main__ import leave, main
 
-whole = model.Pix2Pix.train_step
+noise = random.Random(os.getpid())
+mark_s = float(os.environ["STEP_S"]) / 3  # a step has three marks
+now_s = 0.0
 
-def slower(self, real_A, real_B):
-    time.sleep(0.6)
-    return whole(self, real_A, real_B)
+def mark(self):
+    global now_s
+    now_s += mark_s * noise.gauss(1, 0.01)
+    return now_s
 
-model.Pix2Pix.train_step = slower
+clock.HostMarks.mark = mark
 leave(main())
 """
-SLOW_SCRIPT = 'eval "exec ${TORCHRUN/-m gbench.pix2pix/-m slow_worker}"\n'
+SCRIPT_OF_WORKER = 'eval "exec ${TORCHRUN/-m gbench.pix2pix/-m simulated_worker}"\n'
 
 
 @pytest.fixture
@@ -50,24 +54,28 @@ def nightly(small_launch: list[str], tmp_path: Path) -> Callable[..., tuple[Answ
 
 
 def test_nights(nightly: Callable[..., tuple[Answer, Path]], gbench: Callable[..., Answer], tmp_path: Path) -> None:
-    first, folder = nightly()
+    (tmp_path / "simulated_worker.py").write_text(WORKER)
+    script = tmp_path / "pt-pix2pix.sh"
+    script.write_text(SCRIPT_OF_WORKER)
+    search = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+
+    def night(step_s: float, **variables: str) -> tuple[Answer, Path]:
+        return nightly("--run-model-file", str(script), STEP_S=str(step_s), PYTHONPATH=search, **variables)
+
+    first, folder = night(0.2)
     assert first.code == 2, first.err  # nothing is pinned yet
     assert "gbench cndb baseline set" in first.out
     pinned = gbench("cndb", "baseline", "set", "nightly", folder / "runs", "--reason", "the first night")
     assert pinned.code == 0, pinned.err
 
     page = tmp_path / "page.md"
-    second, folder = nightly(GITHUB_STEP_SUMMARY=str(page))
+    second, folder = night(0.2, GITHUB_STEP_SUMMARY=str(page))
     assert second.code == 0, second.out + second.err
     assert page.read_text() == (folder / "summary.md").read_text() != ""
     assert int(ET.parse(folder / "junit.xml").getroot().get("failures", "0")) == 0
     assert len(list((folder / "runs").iterdir())) == 3
 
-    (tmp_path / "slow_worker.py").write_text(SLOW_WORKER)
-    script = tmp_path / "pt-pix2pix.sh"
-    script.write_text(SLOW_SCRIPT)
-    search = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    third, folder = nightly("--run-model-file", str(script), PYTHONPATH=search)
+    third, folder = night(0.8)
     assert third.code == 1, third.out + third.err
     assert "regression" in (folder / "summary.md").read_text()
     assert ET.parse(folder / "junit.xml").getroot().find(".//failure") is not None

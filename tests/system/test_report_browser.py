@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -32,12 +32,6 @@ OUTSIDE = """[...document.querySelectorAll('main *, header *')].filter(e => !e.c
 SORTED = """(() => { const rows = [...document.querySelector('#latest tbody').rows];
     return rows.map(row => row.cells[COLUMN].dataset.value ?? row.cells[COLUMN].textContent) })()"""
 COMMAND = "gbench launch pix2pix_resnet_9blocks 32 8 FP32 --device cpu --set data.load_size=72 --results /a/b"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 @pytest.fixture

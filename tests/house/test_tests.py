@@ -1,0 +1,29 @@
+"""The tests themselves: names that fit on a line, and helpers in their own folder."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+SOURCES = {path: path.read_text() for path in sorted(TESTS.rglob("*.py"))}
+LONGEST = 59
+
+
+def test_names_are_short() -> None:
+    names = [name for text in SOURCES.values() for name in re.findall(r"^ *def (test_\w+)", text, re.MULTILINE)]
+    assert [name for name in names if len(name) > LONGEST] == []
+
+
+def test_no_test_imports_from_another() -> None:
+    tests = {path.stem for path in SOURCES if path.stem.startswith("test_")}
+    for path, text in SOURCES.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in tests, path
+
+
+def test_helpers_are_in_their_folder() -> None:
+    elsewhere = [path for path in SOURCES if path.parent.name != "helpers" and path.name != "conftest.py"]
+    assert [path for path in elsewhere if not path.stem.startswith("test_")] == []
