@@ -28,9 +28,7 @@ def test_json_holds_every_field(gbench: Callable[..., Answer], facades: Path) ->
         assert set(check) == {"id", "severity", "found", "why", "mend", "commands", "ignored"}
 
 
-def test_a_variable_that_can_not_be_meant_is_an_error_among_the_others(
-    gbench: Callable[..., Answer], facades: Path
-) -> None:
+def test_an_invalid_variable_is_reported_with_the_others(gbench: Callable[..., Answer], facades: Path) -> None:
     answer = gbench(*CPU, "--datasets-dir", facades, "--json", DOCKERFILE="/nowhere/Dockerfile")
     assert answer.code == 1
     checks = {check["id"]: check for check in answer.json["checks"]}

@@ -24,7 +24,7 @@ def runs(tmp_path: Path) -> None:
     save(record(run_id="slow", throughput=90.0), tmp_path / "slow.yaml")
 
 
-def test_a_baseline_says_who_when_and_why_and_is_a_side_of_a_comparison(gbench: Gbench, tmp_path: Path) -> None:
+def test_a_baseline_says_who_when_why_and_can_be_compared(gbench: Gbench, tmp_path: Path) -> None:
     made = gbench("cndb", "baseline", "set", "quiet", "runs", "--reason", "first quiet week", LOGNAME="ana")
     assert (made.code, made.out) == (0, "baseline quiet: 6 runs in cndb/baselines/quiet.yaml\n")
     (pin,) = gbench("cndb", "baseline", "show", "quiet", "--json").json["quiet"]["pins"]

@@ -52,9 +52,7 @@ def test_flags_make_a_record_and_a_row(cndb_submit: Submit, gbench: Callable[...
     assert gbench("cndb", "export", 1, "--db", "db.yaml").out == f"---\n{(tmp_path / 'saved.yaml').read_text()}"
 
 
-def test_flags_override_the_loaded_record_and_without_a_database_it_is_only_checked(
-    cndb_submit: Submit, tmp_path: Path
-) -> None:
+def test_flags_override_a_loaded_record_and_check_it(cndb_submit: Submit, tmp_path: Path) -> None:
     cndb_submit(*GOOD, *PERF, "--save_file", "one.yaml")
     answer = cndb_submit("--load_file", "one.yaml", "--dev", "A100", "--md5", "mine", "--save_file", "two.yaml")
     assert (answer.code, answer.err) == (0, "")

@@ -52,9 +52,7 @@ def test_no_regression_is_0_and_a_gain_is_told(gbench: Gbench, side: Callable[..
     assert faster.json["sentence"].startswith("NO REGRESSION of 3%, IMPROVED: throughput +")
 
 
-def test_a_regression_is_1_with_its_reasons_and_files_for_a_page(
-    gbench: Gbench, side: Callable[..., str], tmp_path: Path
-) -> None:
+def test_a_regression_is_1_with_reasons_and_files(gbench: Gbench, side: Callable[..., str], tmp_path: Path) -> None:
     side("base", 1000, extra={"driver": "550"})
     side("slow", 960, extra={"driver": "560"})
     answer = gbench("compare", "base", "slow", "--markdown", "verdict.md", "--junit", "verdict.xml")
@@ -81,9 +79,7 @@ def test_a_regression_is_1_with_its_reasons_and_files_for_a_page(
     assert sentence in str(suite.findtext("system-out"))
 
 
-def test_two_percent_are_found_on_a_quiet_machine_and_pass_a_threshold_of_ten(
-    gbench: Gbench, side: Callable[..., str]
-) -> None:
+def test_two_percent_are_found_and_pass_a_threshold_of_ten(gbench: Gbench, side: Callable[..., str]) -> None:
     side("base", 1000), side("slower", 978)
     assert gbench("compare", "base", "slower").code == 1
     lenient = gbench("compare", "base", "slower", "--threshold", "10%")
@@ -91,7 +87,7 @@ def test_two_percent_are_found_on_a_quiet_machine_and_pass_a_threshold_of_ten(
     assert "note: worse for certain, but by less than half the threshold: throughput" in lenient.out
 
 
-def test_inconclusive_is_3_with_the_number_of_runs_that_would_decide(
+def test_inconclusive_is_3_with_the_runs_that_would_decide(
     gbench: Gbench, side: Callable[..., str], tmp_path: Path
 ) -> None:
     side("noisy", 1000, run_sd=0.03), side("noisy too", 990, run_sd=0.03)
@@ -112,7 +108,7 @@ def test_one_run_a_side_says_what_it_assumes(gbench: Gbench, side: Callable[...,
     assert gbench("compare", "base", "new", "--run-sd", "0.3%").code == 1
 
 
-def test_records_of_different_things_are_2_with_fields_and_values(gbench: Gbench, side: Callable[..., str]) -> None:
+def test_records_of_different_things_are_2_with_fields(gbench: Gbench, side: Callable[..., str]) -> None:
     side("base", 1000), side("other", 900, train_type="TF32", batch_size=64)
     answer = gbench("compare", "base", "other")
     assert (answer.code, answer.out) == (2, "")
@@ -147,7 +143,7 @@ def test_wrong_arguments_are_never_taken_for_a_regression(
     assert answer.err.count("\n") == 1
 
 
-def test_a_nightly_run_is_held_against_the_last_ones_of_its_configuration(
+def test_a_nightly_run_is_compared_with_its_earlier_ones(
     gbench: Gbench, side: Callable[..., str], tmp_path: Path
 ) -> None:
     side("nights", 1000, runs=8), side("tonight", 950, runs=1, soft_info={"name": "image:2"})

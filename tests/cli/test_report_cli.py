@@ -19,9 +19,7 @@ from run_folders import write_run
 Gbench = Callable[..., Answer]
 
 
-def test_the_page_goes_into_the_run_folder_and_its_path_is_the_output(
-    gbench: Gbench, make_spec: Callable[..., RunSpec]
-) -> None:
+def test_the_page_is_in_the_run_folder_and_its_path_printed(gbench: Gbench, make_spec: Callable[..., RunSpec]) -> None:
     folder = write_run(make_spec())
     answer = gbench("report", folder.path)
     assert (answer.code, answer.err) == (0, "")

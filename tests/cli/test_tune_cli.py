@@ -14,7 +14,7 @@ from gbench.runfolder.tuning_result import read_tuning
 MODEL = ("pix2pix_resnet_6blocks", 4, 1, "FP32")
 
 
-def test_a_tuning_is_a_table_a_file_and_what_optimized_runs_take(
+def test_a_tuning_is_a_table_and_a_file_for_optimized_runs(
     gbench: Callable[..., Answer], small_launch: list[str], tmp_path: Path
 ) -> None:
     cache = ["--cache-dir", str(tmp_path / "cache")]

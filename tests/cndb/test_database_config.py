@@ -98,7 +98,7 @@ def test_no_password_is_left_to_postgresqls_client(tmp_path: Path) -> None:
         ({}, "database config db.yaml names no database; "),
     ],
 )
-def test_what_is_wrong_is_told_in_one_sentence_without_its_value(values: Any, why: str, tmp_path: Path) -> None:
+def test_errors_are_one_sentence_without_the_value(values: Any, why: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         parsed(values, tmp_path)
     said = str(error.value)
@@ -184,7 +184,7 @@ def test_json_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["plain", "a?b#c%41 d", "é:x", "x@y"])
-def test_the_embedded_database_lies_in_the_cndb_folder_whatever_its_name(folder: str, tmp_path: Path) -> None:
+def test_the_embedded_database_is_always_in_the_cndb_folder(folder: str, tmp_path: Path) -> None:
     config = embedded(tmp_path / folder)
     assert config.shown == str(tmp_path / folder / "cndb.sqlite")
     with connect_or_create(config).begin() as connection:

@@ -127,7 +127,7 @@ def test_a_run_whose_time_was_over_within_its_warm_up_says_so(make_spec: Callabl
         record_of(folder)
 
 
-def test_a_convergence_run_gives_the_means_of_the_last_epochs_printed_lines_and_of_all_its_iterations(
+def test_a_convergence_run_has_means_of_printed_and_all_losses(
     make_spec: Callable[..., RunSpec],
 ) -> None:
     spec = make_spec(recipe="convergence", settings=["schedule.print_every=3"], steps=12, device_count=2)

@@ -89,7 +89,7 @@ def bomb(lines: int) -> str:
     return GOOD[1:-1].replace(", ", "\n", 4).replace(", perf", "\nperf") + "\nextra:\n" + "\n".join(aliases)
 
 
-def test_aliases_are_read_and_those_that_say_too_much_are_refused() -> None:
+def test_aliases_are_read_and_those_that_grow_are_refused() -> None:
     found = parse_record(bomb(3), "it.yaml").extra
     assert found is not None and found["a2"] == [[[0] * 10] * 10] * 10
     with pytest.raises(RecordError, match=r"not plain YAML \(it holds more than 1,000,000 values, aliases written out"):
@@ -99,7 +99,7 @@ def test_aliases_are_read_and_those_that_say_too_much_are_refused() -> None:
         parse_record(endless, "it.yaml")
 
 
-def test_a_mark_before_the_text_and_line_ends_of_windows_are_no_part_of_it(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_ignored(tmp_path: Path) -> None:
     path = write_record(drawn(), tmp_path, "run")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert read_record(path) == drawn()

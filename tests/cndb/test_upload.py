@@ -32,7 +32,7 @@ def test_an_entry_is_there_until_the_database_has_the_record(tmp_path: Path) -> 
     assert upload.waiting(tmp_path) == []
 
 
-def test_a_record_that_got_there_before_its_entry_went_is_not_stored_twice(tmp_path: Path) -> None:
+def test_a_record_stored_before_its_entry_went_is_stored_once(tmp_path: Path) -> None:
     config = embedded(tmp_path)
     entry = upload.queue(tmp_path, record(run_id="r1"), config, "save")
     upload.send(entry, upload.Target(config))
@@ -41,7 +41,7 @@ def test_a_record_that_got_there_before_its_entry_went_is_not_stored_twice(tmp_p
     assert [one.run_id for one in entries(connect(config), RecordFilter())] == ["r1"]
 
 
-def test_a_run_whose_record_the_spool_cant_take_is_sent_all_the_same(tmp_path: Path) -> None:
+def test_a_record_that_cant_be_queued_is_sent_all_the_same(tmp_path: Path) -> None:
     path, said = write_record(record(run_id="r1"), tmp_path, "r1"), []
     (tmp_path / upload.SPOOL).write_text("in the way")
     config = unreachable(tmp_path)

@@ -121,7 +121,7 @@ def test_figures_with_their_unit(text: Any, figure: tuple[float, str] | None) ->
     assert measured(text) == figure
 
 
-def test_the_originals_figures_become_numbers_with_a_unit_beside_them() -> None:
+def test_the_originals_figures_become_numbers_with_a_unit() -> None:
     perf = {"throughput": "22.9 img/s", "latency": "0.5", "variance": "N/A", "note": "3 img/s"}
     assert figures_as_numbers(perf) == {
         "throughput": 22.9,

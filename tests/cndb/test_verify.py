@@ -40,7 +40,7 @@ def test_an_untouched_record_holds_with_and_without_its_run(run: RunFolder) -> N
     assert verify(made, run).differences == []
 
 
-def test_a_number_that_was_edited_is_caught_by_the_hash_and_by_the_run(run: RunFolder) -> None:
+def test_an_edited_number_is_caught_by_hash_and_run(run: RunFolder) -> None:
     made = record_of(run)
     assert made.perf_data is not None
     figure = f"throughput: {made.perf_data['throughput']}"
@@ -61,7 +61,7 @@ def test_a_forged_hash_is_caught_by_the_run(run: RunFolder) -> None:
     assert verify(forged, run).holds is False
 
 
-def test_figures_are_recomputed_from_the_raw_samples_not_read_from_result_json(run: RunFolder) -> None:
+def test_figures_are_recomputed_not_read_from_result_json(run: RunFolder) -> None:
     made = record_of(run)
     path = run.path / "steps-rank0.jsonl"
     lines = path.read_text().splitlines(keepends=True)

@@ -72,7 +72,7 @@ def test_enough_runs_need_no_history() -> None:
     assert between(base[:2], new, wild).source == "history"
 
 
-def test_without_any_two_runs_of_a_kind_the_spread_is_assumed_and_said_to_be() -> None:
+def test_without_two_runs_of_a_kind_the_spread_is_assumed() -> None:
     found = between(runs(0.0, error=0.01), runs(0.0), runs(0.0, 0.0, 0.0, 0.0))
     assert (found.source, found.dof) == ("assumed", math.inf)
     assert found.base_variance == pytest.approx(0.03**2 + 0.01**2)

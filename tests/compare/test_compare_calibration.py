@@ -25,7 +25,7 @@ def kinds(base: Machine, new: Machine, losses: tuple[float, ...], runs: int = 5)
     return [[verdict(one.readings(), other.readings(loss)) for one, other in pairs] for loss in losses]
 
 
-def test_one_percent_between_runs_gives_no_false_alarm_and_finds_three_percent() -> None:
+def test_one_percent_is_no_false_alarm_and_three_are_found() -> None:
     """Claimed: at most 1 % false alarms, at least 90 % power; of 500 draws 2.2 and 1.5 standard errors more."""
     machine = Machine(0.01)
     same, slower = kinds(machine, machine, (0.0, 0.03))
@@ -68,7 +68,7 @@ def test_steps_taken_for_independent_would_cry_wolf() -> None:
     assert alarms > 0.1 * DRAWS
 
 
-def test_five_figures_together_give_no_more_false_alarms_than_one() -> None:
+def test_five_figures_give_no_more_false_alarms_than_one() -> None:
     rng, alarms = np.random.default_rng(0), 0
     for _ in range(1000):
         changes = []

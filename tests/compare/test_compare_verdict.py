@@ -79,7 +79,7 @@ def test_alarms_of_several_figures_share_alpha() -> None:
     assert [each.verdict for each in after] == ["regression", "regression"]
 
 
-def test_one_regression_is_one_and_only_the_headline_or_what_was_named_must_be_decided() -> None:
+def test_only_the_headline_or_named_figures_must_be_decided() -> None:
     passed, failed, opened = one(0.0, 0.01), one(-0.1, 0.01), one(0.0, 0.1)
     assert overall([passed, failed, opened], named=False) == "regression"
     assert overall([passed, opened], named=False) == "no regression"

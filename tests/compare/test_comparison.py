@@ -30,7 +30,7 @@ def on(base: list[Run], new: list[Run]) -> Comparison:
     return compare(base, new, [], 0.03)
 
 
-def test_sides_of_one_day_each_are_told_and_sides_of_several_days_are_not() -> None:
+def test_sides_of_one_day_each_are_named() -> None:
     yesterday, today = ("2026-01-01T00:00:00+00:00", "2026-01-01T01:00:00"), ("2026-01-02T00:00:00+00:00",) * 2
     found = on(runs("a", 100.0, 101.0, starts=yesterday), runs("b", 100.0, 101.0, starts=today))
     (note,) = [note for note in found.notes if "in one go" in note]
@@ -63,7 +63,7 @@ def test_a_figure_that_not_every_run_says_is_left_out_and_told() -> None:
 
 
 @pytest.mark.parametrize("lost", [0.0, -1.0, None])
-def test_a_headline_that_is_lost_in_some_runs_is_no_pass_by_another_figure(lost: Any) -> None:
+def test_a_headline_lost_in_some_runs_is_no_pass(lost: Any) -> None:
     steps = {"step": {"p95_s": 0.1}}
     base, new = runs("a", 100.0, 101.0, perf=steps), runs("b", 100.0, lost, perf=steps)
     with pytest.raises(UsageError, match=r"b 1 says no throughput above 0, others do; .*--metric latency-p95"):
@@ -73,7 +73,7 @@ def test_a_headline_that_is_lost_in_some_runs_is_no_pass_by_another_figure(lost:
     assert [one.metric.name for one in nowhere.judged] == ["latency-p95"]
 
 
-def test_noise_without_bounds_is_inconclusive_and_has_no_absurd_number() -> None:
+def test_unbounded_noise_is_inconclusive_without_absurd_numbers() -> None:
     interval = {"throughput_interval": {"low": 1e-300, "high": 1e300}}
     found = on(runs("a", 100.0, 2000.0, perf=interval), runs("b", 3.0))
     assert found.verdict == "inconclusive"

@@ -40,13 +40,13 @@ def days(engine: Engine, like: Record, limit: int = 99, allowed: tuple[str, ...]
     return [str(one.record.run_id).removeprefix("day ") for one in found]
 
 
-def test_they_are_those_of_the_configuration_that_ran_before_oldest_first(engine: Engine) -> None:
+def test_they_are_of_this_configuration_oldest_first(engine: Engine) -> None:
     assert days(engine, run(9)) == ["1", "2", "4", "5", "6", "8"]
     assert days(engine, run(9), 2) == ["6", "8"]
     assert days(engine, run(20), 3) == ["8", "9", "10"]
 
 
-def test_allowed_fields_let_more_in_and_what_is_compared_is_left_out(engine: Engine) -> None:
+def test_allowed_fields_let_more_in_but_not_what_is_compared(engine: Engine) -> None:
     assert days(engine, run(9), 99, ("precision", "dataset_sha256")) == ["1", "2", "3", "4", "5", "6", "7", "8"]
     assert days(engine, run(9), 99, (), run(8), run(1)) == ["2", "4", "5", "6"]
 

@@ -94,7 +94,7 @@ def test_the_rest_of_the_machine_is_told() -> None:
         assert line in texts
 
 
-def test_several_runs_are_told_by_means_and_by_all_that_they_say() -> None:
+def test_several_runs_are_described_by_means_and_common_figures() -> None:
     base = [run(data_share=share, extra={"driver": "550"}) for share in (0.04, 0.06)]
     new = [run(data_share=0.1, extra={"driver": driver}) for driver in ("550", "560")]
     wait, driver = explain(base, new)
@@ -102,7 +102,7 @@ def test_several_runs_are_told_by_means_and_by_all_that_they_say() -> None:
     assert (driver.base, driver.new) == ("550", "550 | 560")
 
 
-def test_whatever_a_record_has_in_a_values_place_is_told_and_no_error() -> None:
+def test_any_value_of_a_record_is_shown_without_error() -> None:
     held = {"marked_share": 0.4, "share_by_reason": {"gpu 0: sw_power_cap": 0.4}}
     plain = run(
         perf={"disturbance": held, "throughput_clean_img_s": 101.0},

@@ -60,7 +60,7 @@ def test_a_run_folder_is_read_from_its_raw_samples(make_spec: Callable[..., RunS
     assert [run.source for run in read_side(str(tmp_path / "results"), "NEW")] == [str(folder.path)]
 
 
-def test_the_reconstruction_loss_counts_in_convergence_runs_alone() -> None:
+def test_reconstruction_loss_counts_in_convergence_runs_only() -> None:
     loss = METRICS[-1]
     losses = {"G_GAN": 1.0, "G_L1": 20.0}
     assert loss.read(record(metric_data=losses)) is None
@@ -80,9 +80,7 @@ def test_a_side_that_is_nowhere_is_named(name: str, tmp_path: Path, monkeypatch:
         read_side(name, "BASE")
 
 
-def test_what_is_no_record_or_no_whole_run_is_a_wrong_argument_and_no_regression(
-    records: Path, make_spec: Callable[..., RunSpec]
-) -> None:
+def test_no_record_or_half_a_run_is_a_usage_error(records: Path, make_spec: Callable[..., RunSpec]) -> None:
     (records / "0.yaml").write_text("model: [")
     with pytest.raises(UsageError, match=r"BASE: .*0\.yaml line 2 is not plain YAML"):
         read_side(str(records), "BASE")

@@ -22,9 +22,7 @@ def spec(make_spec: Callable[..., RunSpec]) -> RunSpec:
     return make_spec(recipe="convergence", steps=None, batch_size=1, settings=SETTINGS)
 
 
-def test_runs_become_a_reference_that_another_run_is_held_against(
-    gbench: Gbench, spec: RunSpec, tmp_path: Path
-) -> None:
+def test_runs_become_a_reference_for_another_run(gbench: Gbench, spec: RunSpec, tmp_path: Path) -> None:
     trusted = [convergence_run(spec, seed=seed).path for seed in (1, 2)]
     made = gbench("converge", *(word for run in trusted for word in ("--add-reference", run)), "--out", "own.yaml")
     assert made.code == 0, made.err

@@ -60,9 +60,7 @@ def test_a_shift_in_the_second_half_is_placed_there(reference: Reference, spec: 
     assert (departure.loss, departure.first_epoch, departure.last_epoch) == ("G_L1", EPOCHS // 2 + 1, EPOCHS)
 
 
-def test_another_recipe_is_named_first_and_its_curves_are_judged_on_their_own(
-    reference: Reference, make_spec: MakeSpec
-) -> None:
+def test_another_recipe_is_named_first_and_judged_separately(reference: Reference, make_spec: MakeSpec) -> None:
     doubled = make_spec(recipe="convergence", steps=None, batch_size=1, settings=(*SETTINGS, "optim.lr=4e-4"))
     found = verdict(reference, doubled, seed=1)
     assert (found.verdict, found.curves) == ("not reproduced", "reproduced")

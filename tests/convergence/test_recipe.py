@@ -46,7 +46,7 @@ def test_what_does_not_is_left_out(make_spec: MakeSpec) -> None:
     assert [one.field for one in differences(recipe(make_spec, batch_size=8), recipe(make_spec))] == ["batch_size"]
 
 
-def test_a_field_that_a_reference_does_not_know_yet_has_its_default_there(make_spec: MakeSpec) -> None:
+def test_a_field_unknown_to_a_reference_has_its_default(make_spec: MakeSpec) -> None:
     known = recipe(make_spec)
     older = {key: value for key, value in known.items() if key != "optim.beta1"}
     assert differences(known, older) == []

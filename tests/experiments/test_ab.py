@@ -156,7 +156,7 @@ def test_a_run_script_that_says_no_figure_of_that_name(gbench: Callable[..., Ans
     assert "says no energy above 0; mend the run script, or begin a session with another --metric" in answer.err
 
 
-def test_a_session_is_told_by_its_records_and_goes_on_after_its_last_process(
+def test_a_session_goes_on_from_its_records_and_processes(
     gbench: Callable[..., Answer], write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = write("a.yaml", 100), write("b.yaml", 100, env={"RATE": "100", "OTHER": "x"})

@@ -64,7 +64,7 @@ def test_too_few_blocks_are_never_enough() -> None:
     ("sd", "phi", "drift"),
     [(0.003, 0.0, line), (0.01, 0.5, line), (0.02, 0.5, line), (0.02, 0.5, wave), (0.015, 0.5, one_step)],
 )
-def test_sessions_that_stop_when_narrow_hold_the_truth_in_95_percent(sd: float, phi: float, drift: Drift) -> None:
+def test_sessions_that_stop_when_narrow_cover_95_percent(sd: float, phi: float, drift: Drift) -> None:
     """Claimed: 93 to 97 %, rounded; of 1500 draws two standard errors (0.65 %) to either side."""
     rng = np.random.default_rng(0)
     found = [session(sd, phi, drift, 0.01, 60, rng) for _ in range(DRAWS)]
@@ -76,7 +76,7 @@ def test_warming_up_does_no_harm_to_a_quiet_machine() -> None:
     assert np.mean([covered(session(0.001, 0.5, warming_up, 0.01, 60, rng)) for _ in range(DRAWS)]) >= 0.92
 
 
-def test_looking_early_and_at_95_percent_would_hold_it_less_often() -> None:
+def test_looking_early_at_95_percent_covers_less_often() -> None:
     """Why LEAST_BLOCKS and LOOKING_LEVEL are what they are."""
     rng = np.random.default_rng(0)
     assert np.mean([covered(naive_session(0.015, 0.01, 60, rng)) for _ in range(DRAWS)]) < 0.925

@@ -139,7 +139,7 @@ def test_fewer_cards_and_none(as_here: Any) -> None:
     assert (none["device_count"].then, none["device_count"].here, none["driver"].here) == ("2", "0", "N/A")
 
 
-def test_a_local_run_on_other_versions_but_in_an_image_on_its_own(as_here: Any) -> None:
+def test_a_local_run_uses_other_versions_and_an_image_its_own(as_here: Any) -> None:
     assert told(*as_here(soft={"pytorch_version": "1.0"}, runner="docker")) == {}
 
 

@@ -67,7 +67,7 @@ def test_a_record_is_run_again_as_it_was(gbench: Callable[..., Answer], recorded
     assert new["extra"]["command_line"].startswith("gbench replay")
 
 
-def test_of_several_runs_those_that_ended_before_one_failed_can_be_compared(
+def test_runs_before_one_that_failed_can_be_compared(
     gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
 ) -> None:
     script = tmp_path / "mine.sh"
@@ -122,7 +122,7 @@ def test_what_is_the_other_machines_is_redirected(
     assert moved["spec"]["datasets_dir"] == str(tmp_path / "moved")
 
 
-def test_what_is_not_here_at_all_is_told_as_such_and_not_as_a_difference_to_be_allowed(
+def test_what_is_missing_here_is_no_difference_to_allow(
     gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "here").rename(tmp_path / "moved")
@@ -176,9 +176,7 @@ def test_without_steps_there_is_nothing_to_say(make_spec: Callable[..., RunSpec]
     assert losses_said(write_run(make_spec()), write_run(make_spec(), steps=0)) is None
 
 
-def test_what_of_the_other_machine_is_not_here_is_the_projects_own(
-    make_spec: Callable[..., RunSpec], tmp_path: Path
-) -> None:
+def test_paths_of_another_machine_become_the_projects_own(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
     gone = {"run_model_file": "/gone/pt-pix2pix.sh", "dockerfile": "/gone/Dockerfile", "config_dir": "/gone/configs"}
     spec = make_spec().model_copy(update={**gone, "dataset_subdir": "elsewhere"})
     environ = {"CNDB_DIR": str(tmp_path / "mine"), "CUDA_VISIBLE_DEVICES": "1"}

@@ -143,9 +143,7 @@ def test_out_of_memory_is_a_result(gbench: Gbench, small_launch: list[str], tmp_
     assert "batch 64, synthetic data: skipped: batch 48 was out of memory already" in answer.out
 
 
-def test_a_cell_that_fails_is_run_once_more_after_all_others_and_at_each_resumption(
-    gbench: Gbench, scripted: Any, tmp_path: Path
-) -> None:
+def test_a_failed_cell_runs_again_last_and_at_each_resumption(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
     """Batch 1 never works, batch 2 at the second try."""
     answer = gbench(*scripted('[ "$BATCH_SIZE" != 1 ] && { [ "$BATCH_SIZE" != 2 ] || [ "$(tries)" = 2 ]; }'))
     assert answer.code == 1
@@ -226,9 +224,7 @@ def test_a_sweep_that_is_killed_at_any_moment_goes_on(gbench: Gbench, scripted: 
     assert not (tmp_path / "busy").exists()
 
 
-def test_a_run_that_has_its_record_is_done_though_gbench_was_killed_before_it_noted_that(
-    gbench: Gbench, scripted: Any, tmp_path: Path
-) -> None:
+def test_a_recorded_run_is_done_though_gbench_was_killed(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
     """As SIGKILL leaves it after the record: neither sent, nor on a page, nor noted."""
     model, *others = scripted("true", "1,2")[1:]
     assert gbench("sweep", model, "embedded", *others).code == 0
@@ -261,9 +257,7 @@ def test_a_record_that_is_not_to_be_had_makes_no_cell_done(tmp_path: Path) -> No
     assert folder.record_of(attempt) is None
 
 
-def test_a_page_that_cant_be_written_ends_the_sweep_and_no_run_is_lost(
-    gbench: Gbench, scripted: Any, tmp_path: Path
-) -> None:
+def test_an_unwritable_page_ends_the_sweep_and_loses_no_run(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
     answer = gbench(*scripted('[ "$BATCH_SIZE" != 1 ] || mkdir report.html', "1,2"))
     assert answer.code == 4
     folder = the_sweep(tmp_path)
@@ -276,9 +270,7 @@ def test_a_page_that_cant_be_written_ends_the_sweep_and_no_run_is_lost(
     assert len(list((tmp_path / "cndb" / "records").iterdir())) == 2
 
 
-def test_a_disk_that_takes_nothing_more_hides_neither_the_table_nor_how_to_go_on(
-    gbench: Gbench, scripted: Any, tmp_path: Path
-) -> None:
+def test_a_full_disk_hides_neither_table_nor_how_to_go_on(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
     """A full disk, for the sweep's own files: folders stand in their places."""
     answer = gbench(
         *scripted('[ "$BATCH_SIZE" = 1 ] || { mv ../sweep.json ../kept; mkdir ../sweep.json ../sweep.md; }')
@@ -336,7 +328,7 @@ def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path, content
     assert sentence.format(folder=tmp_path) in answer.err
 
 
-def test_an_image_is_built_anew_once_though_the_first_cell_fails(
+def test_an_image_is_rebuilt_once_though_the_first_cell_fails(
     make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What launch is asked to do, for images are Docker's."""

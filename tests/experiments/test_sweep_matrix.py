@@ -61,7 +61,7 @@ def test_what_cant_run_says_why(make_spec: MakeSpec) -> None:
     assert reason(place(32, 1), parts, NO_GPU, 16) == ""
 
 
-def test_settings_that_need_several_devices_leave_out_the_cells_of_one(tmp_path: Path) -> None:
+def test_settings_for_several_devices_leave_out_cells_of_one(tmp_path: Path) -> None:
     text = LEAST + "batch_size: 4\ndevice: cpu\nrunner: local\nset: {speed.static_graph: true}\n"
     axes, resolved = read_matrix(write(tmp_path, text), {}, "")
     reasons = [why_not(one, resolved.spec, NO_GPU, None) for one in axes.places("real")]
@@ -73,7 +73,7 @@ def test_settings_that_need_several_devices_leave_out_the_cells_of_one(tmp_path:
         read_matrix(write(tmp_path, text.replace("[1, 2]", "1")), {}, "")
 
 
-def test_a_cell_that_was_not_tuned_is_left_out_of_an_optimized_sweep(make_spec: MakeSpec) -> None:
+def test_an_untuned_cell_is_left_out_of_an_optimized_sweep(make_spec: MakeSpec) -> None:
     error = why_not(place(4, 1), make_spec(profile="optimized"), NO_GPU, None)
     assert error is not None and "no tuning is remembered" in error.what
 

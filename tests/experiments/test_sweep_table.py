@@ -61,7 +61,7 @@ def efficiency(found: tuple[SweepFolder, Sweep]) -> list[float | None]:
     return [row.scaling_efficiency for row in rows_of(*found)]
 
 
-def test_strong_scaling_is_held_against_one_device_with_the_same_total(sweep_of: Any) -> None:
+def test_strong_scaling_compares_with_one_device_of_equal_total(sweep_of: Any) -> None:
     found = sweep_of({(4, 1): 0.1, (8, 1): 0.2, (4, 2): 0.08, (8, 2): 0.1})
     assert [row.throughput for row in rows_of(*found)] == pytest.approx([40, 40, 50, 80])
     assert efficiency(found) == pytest.approx([1.0, 1.0, 0.625, 1.0])
@@ -70,7 +70,7 @@ def test_strong_scaling_is_held_against_one_device_with_the_same_total(sweep_of:
     )
 
 
-def test_weak_scaling_is_held_against_one_device_with_the_same_batch_a_device(sweep_of: Any) -> None:
+def test_weak_scaling_compares_equal_batches_per_device(sweep_of: Any) -> None:
     found = sweep_of({(4, 1): 0.1, (8, 2): 0.125}, "weak")
     assert [row.throughput for row in rows_of(*found)] == pytest.approx([40, 64])
     assert efficiency(found) == pytest.approx([1.0, 0.8])
@@ -120,7 +120,7 @@ def test_cells_that_ran_on_other_data_are_named(sweep_of: Any) -> None:
     assert not any(note.startswith("NOT READ") for note in notes(sweep, rows))
 
 
-def test_mfu_is_of_the_data_sheet_where_all_have_one_and_else_of_what_was_measured(sweep_of: Any) -> None:
+def test_mfu_uses_the_data_sheet_if_all_have_one(sweep_of: Any) -> None:
     folder, sweep = sweep_of({(4, 1): 0.1}, peak=PEAK, device="V100-PCIE-32GB")
     (row,) = rows = rows_of(folder, sweep)
     assert row.measured_flop_share == pytest.approx(0.04 / 0.1)
@@ -139,7 +139,7 @@ def test_mfu_of_a_card_that_is_not_known(sweep_of: Any) -> None:
     ) in notes(sweep, rows)
 
 
-def test_mfu_is_of_the_best_peak_of_a_device_whichever_cell_measured_it(sweep_of: Any) -> None:
+def test_mfu_uses_the_best_measured_peak_of_a_device(sweep_of: Any) -> None:
     """Each run measures with a convolution of its own batch: by its own peak the slower cell would look the better."""
     peaks = {(1, 1): 0.05, (2, 1): 0.1, (2, 2): 0.04}
     steps = {(1, 1): 0.05, (2, 1): 0.08, (2, 2): 0.1}  # 20, 25 and 20 img/s: 0.02, 0.025 and 0.01 TFLOP/s a device

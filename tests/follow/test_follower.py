@@ -32,7 +32,7 @@ def described(folder: RunFolder) -> str:
     return ElementTree.fromstring(path.read_text()).attrib["aria-label"] if path.exists() else ""
 
 
-def test_the_losses_are_drawn_anew_after_each_epoch_and_at_the_end(make_spec: MakeSpec) -> None:
+def test_losses_are_redrawn_after_each_epoch_and_at_the_end(make_spec: MakeSpec) -> None:
     writer = Writer(convergence(make_spec))
     with followed(writer.folder, Views()) as lines:
         writer.steps(5)
@@ -86,9 +86,7 @@ def test_a_visdom_that_is_not_there_costs_one_warning(make_spec: MakeSpec) -> No
     assert "After epoch 2" in described(writer.folder)
 
 
-def test_event_files_are_read_back_by_tensorboard_with_a_resumed_runs_steps_once(
-    make_spec: MakeSpec, tmp_path: Path
-) -> None:
+def test_tensorboard_reads_a_resumed_runs_steps_once(make_spec: MakeSpec, tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     spec = convergence(make_spec, settings=("schedule.print_every=2",))
     writer = Writer(spec)

@@ -17,7 +17,7 @@ def step(number: int, more: float = 0.0) -> Step:
     return Step(number, 1 + (number - 1) // 4, 2, 0.02, 0.1, 0.0, 0.0, False, losses)
 
 
-def test_the_losses_are_means_over_the_ranks_as_far_as_all_have_got(make_spec: Callable[..., RunSpec]) -> None:
+def test_losses_are_means_over_ranks_up_to_the_last_common_step(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec(device_count=2))
     history = History(folder)
     history.read()

@@ -49,7 +49,7 @@ class RowCases(Cases):
             1,
         )
 
-    def test_null_mappings_are_json_null_as_the_original_stores_them(self, engine: Engine) -> None:
+    def test_null_mappings_are_json_null_as_in_the_original(self, engine: Engine) -> None:
         store(engine, drawn(hyper_params=None, metric_data=None, extra=None, tags=None), "save")
         (row,) = sql(
             engine,
@@ -57,7 +57,7 @@ class RowCases(Cases):
         )
         assert row == ("null", "null", "null", None)
 
-    def test_an_info_row_is_kept_as_it_is_and_the_record_keeps_its_own(self, engine: Engine) -> None:
+    def test_an_info_row_and_the_records_own_info_are_kept(self, engine: Engine) -> None:
         first = drawn()
         other = drawn(soft_info={"name": "drawn:1", "torch": "2.8.0"}, hard_info={"name": "Drawn OS 1"})
         nearly = drawn(soft_info={"name": "drawn:1", "torch": "2.7.0", "cuda": 12.8}, tags=["x"])

@@ -44,7 +44,7 @@ class SchemaCases(Cases):
             connect(database)
         assert "\n" not in str(error.value)
 
-    def test_what_somebody_dropped_comes_back_and_what_stands_on_ours_stays(self, engine: Engine) -> None:
+    def test_what_was_dropped_comes_back_and_dependents_stay(self, engine: Engine) -> None:
         """As a rebuild by the original's tool leaves it: `gbench_migrations` says that all is there."""
         store(engine, drawn(), "save")
         sql(engine, "CREATE VIEW theirs AS SELECT * FROM gbench_results")
@@ -58,7 +58,7 @@ class SchemaCases(Cases):
             assert missing(connection) == set()
         assert [count(engine, name) for name in ("theirs", "gbench_fleet", "gbench_latest")] == [1, 1, 1]
 
-    def test_tables_that_somebody_dropped_come_back_with_all_that_is_ours(self, engine: Engine) -> None:
+    def test_dropped_tables_come_back_with_all_that_is_ours(self, engine: Engine) -> None:
         store(engine, drawn(), "save")
         for table in ("train_results", "models", "software_infos", "hardware_infos"):
             sql(engine, f"DROP TABLE {table}")

@@ -59,7 +59,7 @@ class StoreCases(Cases):
         for number, value in enumerate((1, 1.0, True), 1):
             assert store(engine, drawn(perf_data={"x": value}), "save") == (number, "inserted")
 
-    def test_save_skips_an_equal_record_of_another_tool_with_a_run_number_of_its_own(self, engine: Engine) -> None:
+    def test_save_skips_an_equal_record_with_another_run_number(self, engine: Engine) -> None:
         record = drawn(extra={"run_id": 17})
         assert store(engine, record, "save") == (1, "inserted")
         assert store(engine, record, "save") == (1, "already there")

@@ -82,7 +82,7 @@ def test_the_picture_of_the_readme_is_small() -> None:
     assert README_PICTURE.stat().st_size <= 200_000
 
 
-def test_the_tables_of_the_readme_have_every_command_and_exit_code() -> None:
+def test_the_readmes_tables_have_every_command_and_exit_code() -> None:
     commands, codes = (ROOT / "README.md").read_text().split("## Commands")[1].split("| exit code |")
     assert sorted(re.findall(r"^\| `([a-z]+)` \|", commands, flags=re.MULTILINE)) == sorted(
         cli.list_commands(Context(cli))

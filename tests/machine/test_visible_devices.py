@@ -69,9 +69,7 @@ def test_what_the_run_needs_is_asked_of_the_cards_it_sees(make_spec: Callable[..
         require_devices(local(make_spec, ""), find_gpus())
 
 
-def test_the_cards_that_run_are_checked_and_the_hidden_ones_only_share_the_host(
-    check_one: CheckOne, nvml: Nvml
-) -> None:
+def test_running_cards_are_checked_and_hidden_ones_are_not(check_one: CheckOne, nvml: Nvml) -> None:
     nvml({"ComputeRunningProcesses": [process(7, 1)]}, {"PersistenceMode": 0}, {})
     assert check_one("gpu-persistence", device_count=1, cuda_visible_devices="2,1").found == "GPU 2: on"
     assert check_one("gpu-persistence", cuda_visible_devices="2,1").found == "GPU 2: on; GPU 1: off"
@@ -88,7 +86,7 @@ def test_the_cards_that_run_are_checked_and_the_hidden_ones_only_share_the_host(
     ("device", "runner", "kept"),
     [("cuda", "local", "3,1"), ("cuda", "docker", None), ("cpu", "local", None)],
 )
-def test_the_variable_is_kept_where_it_decides_and_reaches_the_run(device: str, runner: str, kept: str | None) -> None:
+def test_the_variable_is_kept_and_reaches_the_run(device: str, runner: str, kept: str | None) -> None:
     request = Request("pix2pix_resnet_9blocks", 4, 2, "FP32", device=device, runner=runner)
     resolved = resolve(request, {"CUDA_VISIBLE_DEVICES": "3,1"})
     assert resolved.spec.cuda_visible_devices == kept

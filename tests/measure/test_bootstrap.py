@@ -34,24 +34,24 @@ def naive_covers(series: Floats) -> float:
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.3, 0.6, 0.8])
-def test_interval_covers_the_truth_in_93_to_97_percent_of_1000_draws_and_the_naive_one_does_not(phi: float) -> None:
+def test_interval_covers_95_percent_and_the_naive_one_does_not(phi: float) -> None:
     series = ar1(DRAWS, 200, phi, 0.05, np.random.default_rng(1))
     assert 0.93 <= covers(series, 8.0) <= 0.97
     assert (0.93 <= naive_covers(series) <= 0.97) == (phi == 0.0)
 
 
-def test_interval_covers_at_100_steps_of_strong_autocorrelation_and_skewed_noise() -> None:
+def test_interval_covers_100_autocorrelated_skewed_steps() -> None:
     assert 0.93 <= covers(lognormal(DRAWS, 100, 0.8, 0.05, np.random.default_rng(2)), 8.0) <= 0.97
 
 
-def test_interval_covers_the_ratio_when_steps_have_different_images() -> None:
+def test_interval_covers_the_ratio_of_unequal_steps() -> None:
     rng = np.random.default_rng(3)
     images = np.where(np.arange(130) % 13 == 12, 16.0, 32.0)  # an epoch's last batch is half full
     series = ar1(DRAWS, 130, 0.6, 0.05, rng) * images
     assert 0.93 <= np.mean([i.low <= 1.0 <= i.high for i in (interval_of(s, images) for s in series)]) <= 0.97
 
 
-def test_half_full_batches_that_take_half_as_long_are_no_uncertainty() -> None:
+def test_half_full_batches_in_half_the_time_are_no_uncertainty() -> None:
     images = np.where(np.arange(130) % 13 == 12, 16.0, 32.0)
     exact = interval_of(images * 0.01, images)
     assert (exact.low, exact.high) == (pytest.approx(100.0), pytest.approx(100.0))
@@ -63,7 +63,7 @@ def test_constant_steps_have_an_interval_without_width() -> None:
 
 
 @pytest.mark.parametrize("exact", [(0.125, 0.25), (0.1, 0.2), (0.1, 0.1, 0.1, 0.3)])
-def test_a_pattern_that_repeats_is_told_more_exactly_than_by_independent_steps(exact: tuple[float, ...]) -> None:
+def test_a_repeating_pattern_is_told_more_exactly(exact: tuple[float, ...]) -> None:
     step_s = np.tile(exact, 50)
     interval = interval_of(step_s)
     truth = 8 / float(np.mean(exact))
@@ -71,7 +71,7 @@ def test_a_pattern_that_repeats_is_told_more_exactly_than_by_independent_steps(e
     assert interval.half_width_share < 1.96 * step_s.std() / step_s.mean() / math.sqrt(len(step_s))
 
 
-def test_autocorrelation_widens_the_interval_and_lowers_the_effective_steps() -> None:
+def test_autocorrelation_widens_the_interval() -> None:
     rng = np.random.default_rng(4)
     independent, waves = ([interval_of(step_s) for step_s in ar1(50, 2000, phi, 0.05, rng)] for phi in (0.0, 0.8))
     widening = np.median([i.half_width_share for i in waves]) / np.median([i.half_width_share for i in independent])

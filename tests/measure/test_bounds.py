@@ -23,12 +23,12 @@ MakeSpec = Callable[..., RunSpec]
 FULL_SIZE = ("network.ngf=64", "network.ndf=64", "data.load_size=286", "data.crop_size=256")
 
 
-def test_a_training_step_of_resnet_9blocks_at_256_pixels_is_346_8_gflop(make_spec: MakeSpec) -> None:
+def test_a_step_of_resnet_9blocks_at_256_is_346_8_gflop(make_spec: MakeSpec) -> None:
     assert work_per_image(make_spec(settings=FULL_SIZE)).flop == pytest.approx(346.8e9, rel=1e-3)
 
 
 @pytest.mark.parametrize(("batch_size", "device_count", "gigabytes"), [(1, 1, 4.889), (32, 1, 3.377), (32, 8, 3.718)])
-def test_the_images_of_a_devices_batch_share_what_the_weights_cost(
+def test_the_images_of_a_batch_share_the_cost_of_the_weights(
     make_spec: MakeSpec, batch_size: int, device_count: int, gigabytes: float
 ) -> None:
     work = work_per_image(make_spec(settings=FULL_SIZE, batch_size=batch_size, device_count=device_count))
@@ -51,7 +51,7 @@ def test_its_generator_forward_is_99_1_gflop() -> None:
     assert count_work(lambda: generator(image)).flop == pytest.approx(99.1e9, rel=1e-3)
 
 
-def test_operations_and_bytes_of_a_product_are_those_of_the_book() -> None:
+def test_operations_and_bytes_of_a_product_are_the_textbooks() -> None:
     a, b = torch.empty(8, 16, device="meta"), torch.empty(16, 4, device="meta")
     work = count_work(lambda: a @ b)
     assert work.flop == 2 * 8 * 16 * 4
@@ -64,7 +64,7 @@ def test_a_view_moves_nothing() -> None:
     assert count_work(lambda: a.t().unsqueeze(0)).bytes == 0
 
 
-def test_the_flop_of_the_convolution_are_those_that_torch_counts() -> None:
+def test_the_flop_of_a_convolution_are_those_torch_counts() -> None:
     shape = ConvShape(batch=2, channels=8, side=16)
     x, w = torch.empty(2, 8, 16, 16, device="meta"), torch.empty(8, 8, 3, 3, device="meta")
     assert count_work(lambda: F.conv2d(x, w, padding=1)).flop == shape.flop
@@ -74,7 +74,7 @@ def test_the_convolution_measured_is_the_residual_blocks(make_spec: MakeSpec) ->
     assert main_convolution(make_spec(settings=FULL_SIZE, batch_size=2)) == ConvShape(2, 256, 64)
 
 
-def test_peaks_are_measured_without_touching_the_runs_random_numbers() -> None:
+def test_measuring_peaks_leaves_the_random_numbers() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     peak = measure_peak(torch.device("cpu"), torch.float32, ConvShape(1, 16, 16), seconds=0.03)
@@ -83,7 +83,7 @@ def test_peaks_are_measured_without_touching_the_runs_random_numbers() -> None:
     assert peak.tflop_s == max(peak.conv_tflop_s, peak.gemm_tflop_s)
 
 
-def test_a_short_kernel_is_measured_without_what_starting_an_idle_device_takes() -> None:
+def test_a_short_kernel_is_measured_without_the_idle_start() -> None:
     """A kernel of 50 us on a device that takes 20 us to wake up once it has been waited for."""
 
     class SlowToWake(LaggingDevice):
@@ -162,7 +162,7 @@ def test_the_verdict_is_in_words(figures: dict[str, Any], verdict: str) -> None:
     assert of(**figures).verdict.startswith(verdict)
 
 
-def test_that_the_time_goes_elsewhere_is_said_only_where_most_of_it_does() -> None:
+def test_time_elsewhere_is_reported_only_if_most_of_it_is() -> None:
     slow, mixed = of(images_s=10.0), of(peak={"gemm_tflop_s": 150.0, "conv_tflop_s": 90.0, "copy_gb_s": 2500.0})
     assert slow.verdict.endswith("; most of the time goes elsewhere: the overhead of small operations, other processes")
     assert "elsewhere" not in mixed.verdict
@@ -171,7 +171,7 @@ def test_that_the_time_goes_elsewhere_is_said_only_where_most_of_it_does() -> No
 AMP = {"precision": {"ran": "AMP"}, "work_per_image": {"flop": 300 * 10**9, "bytes": None}}
 
 
-def test_an_amp_run_in_which_the_scaler_waits_for_the_gpu_is_not_launch_bound() -> None:
+def test_a_waiting_amp_scaler_is_not_launch_bound() -> None:
     """GradScaler reads whether a gradient overflowed after G's backward pass: only Adam is handed over after that."""
     assert of(ahead_share=0.01, **AMP).verdict.startswith("compute-bound: 50%")
     busy = of(ahead_share=0.01, images_s=100.0, **AMP)

@@ -79,7 +79,7 @@ def test_the_chain_goes_on_after_a_reading() -> None:
     assert (next_time.between_s, next_time.data_s) == (0.0, pytest.approx(0.0))
 
 
-def test_what_the_loop_does_while_the_device_is_busy_costs_the_step_nothing() -> None:
+def test_work_beside_a_busy_device_costs_the_step_nothing() -> None:
     device = LaggingDevice()
     clock = StepClock(device, device.now)
     clock.start()
@@ -94,7 +94,7 @@ def test_what_the_loop_does_while_the_device_is_busy_costs_the_step_nothing() ->
 
 
 @pytest.mark.parametrize("rate", [1 - 5e-5, 1 + 5e-5])
-def test_a_device_whose_clock_drifts_is_held_against_the_hosts_at_every_reading(rate: float) -> None:
+def test_a_drifting_device_clock_is_corrected_at_every_reading(rate: float) -> None:
     """Over an hour 50 ppm are 0.18 s: longer than a step, and what telemetry is laid beside steps by."""
     device = LaggingDevice(rate)
     clock = StepClock(device, device.now)
@@ -108,7 +108,7 @@ def test_a_device_whose_clock_drifts_is_held_against_the_hosts_at_every_reading(
     assert [time.ahead_s for time in times] == pytest.approx([0.1 * n for n in range(1, 21)], abs=1e-3)
 
 
-def test_a_host_that_wakes_up_late_does_not_make_steps_end_later() -> None:
+def test_a_late_wake_up_does_not_make_steps_end_later() -> None:
     device = LaggingDevice()
     clock = StepClock(device, device.now)
     clock.start()

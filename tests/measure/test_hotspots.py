@@ -48,7 +48,7 @@ def read(rows: list[dict[str, Any]], on_gpu: bool = False, waited_s: float = 0.0
     )
 
 
-def test_self_times_gaps_and_communication_add_up_to_the_time_of_the_step() -> None:
+def test_self_times_gaps_and_communication_add_up_to_the_step() -> None:
     found = read(CPU, aten__convolution=[600], aten__convolution_backward=[1200])
     self_ms = {name: round(total.seconds * 1e3, 6) for name, total in found.operators.items()}
     assert self_ms == {
@@ -66,7 +66,7 @@ def test_self_times_gaps_and_communication_add_up_to_the_time_of_the_step() -> N
     assert found.operators_s + found.exposed_s + found.gaps_s == pytest.approx(0.1)
 
 
-def test_each_part_has_its_operators_backward_by_the_numbers_of_autograd() -> None:
+def test_each_part_has_its_backward_operators_by_autograd() -> None:
     parts = read(CPU).parts
     assert {name: round(part.operators_s * 1e3, 6) for name, part in parts.items()} == {
         "other": 8,
@@ -79,7 +79,7 @@ def test_each_part_has_its_operators_backward_by_the_numbers_of_autograd() -> No
     assert parts["generator forward"].gaps_s == pytest.approx(0.002)
 
 
-def test_operations_go_to_the_implementation_that_took_the_time_or_nowhere() -> None:
+def test_operations_go_to_the_implementation_that_ran() -> None:
     found = read(CPU, aten__convolution=[600], aten__convolution_backward=[1200])
     flop = {name: total.flop for name, total in found.operators.items() if total.flop}
     assert flop == {"aten::mkldnn_convolution": 600, "aten::convolution_backward": 1200}
@@ -107,7 +107,7 @@ GPU = [
 ]
 
 
-def test_on_a_gpu_kernels_are_their_operators_and_the_rest_is_gaps() -> None:
+def test_on_a_gpu_kernels_count_and_the_rest_is_gaps() -> None:
     found = read(GPU, on_gpu=True, waited_s=0.010)
     self_ms = {name: (round(total.seconds * 1e3, 6), total.calls) for name, total in found.operators.items()}
     assert self_ms == {

@@ -49,7 +49,7 @@ def host(folder: RunFolder, *attempts: dict[str, Any]) -> None:
     folder.write("host.json", {**HOST, "attempts": list(attempts)})
 
 
-def test_all_attempts_are_in_it_and_what_was_done_again_is_named(folder: RunFolder) -> None:
+def test_all_attempts_count_and_repeated_work_is_named(folder: RunFolder) -> None:
     host(folder, {"started_s": 100.0, "wall_s": 16.0}, {"started_s": 200.0, "wall_s": 20.0})
     job = job_of(folder, [sampled(105.0, 120.0), sampled(205.0, 220.0)])
     assert job is not None
@@ -82,7 +82,7 @@ def test_energy_of_which_a_part_is_not_known_is_not_known(folder: RunFolder) -> 
         assert (job.joules, job.energy_source, job.wall_s, job.attempts) == (None, None, None, 1)
 
 
-def test_an_attempt_that_left_samples_but_no_steps_takes_no_others_energy(folder: RunFolder) -> None:
+def test_an_attempt_without_steps_takes_no_others_energy(folder: RunFolder) -> None:
     host(folder)
     job = job_of(folder, [sampled(105.0, 120.0), sampled(150.0, 152.0), sampled(205.0, 220.0)])
     assert job is not None and job.joules == pytest.approx(WATTS * 2 * 6 * 0.9)

@@ -55,7 +55,7 @@ def test_components_are_recovered_from_unequal_simulated_runs() -> None:
     assert found.between_variance == pytest.approx(4.0, rel=0.2)
 
 
-def test_interval_over_runs_covers_the_mean_of_all_runs_and_steps_alone_would_not() -> None:
+def test_interval_over_runs_covers_and_of_steps_alone_would_not() -> None:
     """5 runs of 200 steps: what differs between runs, pooled steps can't see."""
     rng, hits, pooled_hits = np.random.default_rng(2), 0, 0
     for _ in range(1000):
@@ -68,7 +68,7 @@ def test_interval_over_runs_covers_the_mean_of_all_runs_and_steps_alone_would_no
     assert pooled_hits / 1000 < 0.6
 
 
-def test_runs_that_differ_no_more_than_their_steps_explain_have_no_variance_between() -> None:
+def test_runs_explained_by_their_steps_have_no_variance() -> None:
     assert repeats_variance([RunMean(10.0, 4.0, 50), RunMean(10.01, 4.0, 50)]).between_variance == 0.0
 
 

@@ -68,7 +68,7 @@ def test_a_late_change_of_level_is_not_settled_and_named(phi: float) -> None:
     )
 
 
-def test_a_disturbance_of_a_few_steps_does_not_end_the_steady_state() -> None:
+def test_a_short_disturbance_does_not_end_the_steady_state() -> None:
     series = ar1(DRAWS, 500, 0.3, 0.02, np.random.default_rng(8))
     series[:, 300:312] += 0.5
     assert share(series, lambda steady: steady.settled and steady.warmup_steps == 0) >= 0.95
@@ -118,7 +118,7 @@ def test_minimum_is_left_out_whatever_it_looks_like() -> None:
     assert find_steady_state(times, minimum=7).warmup_steps == 12
 
 
-def test_warm_up_beyond_the_maximum_is_not_settled_and_leaves_out_the_maximum() -> None:
+def test_warm_up_beyond_the_maximum_is_not_settled() -> None:
     times = ar1(1, 200, 0.0, 0.02, np.random.default_rng(11))[0]
     times[:40] += 0.5
     assert find_steady_state(times).warmup_steps == 40
@@ -127,7 +127,7 @@ def test_warm_up_beyond_the_maximum_is_not_settled_and_leaves_out_the_maximum() 
     assert "warm-up may take 30 steps" in steady.reason
 
 
-def test_a_first_step_that_is_only_an_outlier_counts_against_the_maximum_too() -> None:
+def test_a_first_outlier_counts_against_the_maximum_too() -> None:
     times = ar1(1, 100, 0.0, 0.01, np.random.default_rng(13))[0]
     times[0] = 1.05
     assert find_steady_state(times).warmup_steps == 1

@@ -20,7 +20,7 @@ def noisy(count: int, share: float) -> list[float]:
     return list(0.1 * (1 + share * np.random.default_rng(3).standard_normal(count)))
 
 
-def test_it_ends_when_the_interval_is_narrow_enough_and_not_before() -> None:
+def test_it_ends_once_the_interval_is_narrow_enough() -> None:
     times = noisy(20_000, 0.10)
     steps, reason = feed(Enough(0.01, None, warmup_steps=0), times)
     assert reason == "--until-ci of 0.01 is reached"
@@ -40,7 +40,7 @@ def test_the_warm_up_does_not_count() -> None:
     assert reason is not None and steps <= 150
 
 
-def test_the_slowest_ranks_interval_decides_and_every_rank_asks_at_the_same_steps() -> None:
+def test_the_slowest_rank_decides_and_all_ask_at_the_same_steps() -> None:
     """This rank's steps are all alike; the other's are slower, and noisy."""
     other = [1.1 * seconds for seconds in noisy(20_000, 0.10)]
     asked: list[int] = []
@@ -58,7 +58,7 @@ def test_the_slowest_ranks_interval_decides_and_every_rank_asks_at_the_same_step
     assert steps == alone
 
 
-def test_a_run_that_settles_after_the_bound_is_never_precise_enough() -> None:
+def test_a_run_that_settles_too_late_is_never_precise_enough() -> None:
     times = [0.2] * 300 + noisy(700, 0.01)
     assert feed(Enough(0.01, None, 0, max_warmup_steps=400), times[:900], at_once=900)[1] is not None
     assert feed(Enough(0.01, None, 0, max_warmup_steps=200), times[:900], at_once=900)[1] is None

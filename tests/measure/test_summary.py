@@ -37,7 +37,7 @@ def summarize(ranks: list[list[Step]], ended: int, max_warmup_steps: int | None 
     return summarize_run(ranks, environment, Telemetry(), max_warmup_steps)
 
 
-def test_ten_steps_of_a_tenth_of_a_second_on_two_devices_of_batch_four_are_80_images_a_second() -> None:
+def test_ten_steps_of_two_devices_of_batch_four_are_80_img_s() -> None:
     summary = summarize([stream([0.1] * 10)] * 2, ended=10)
     assert summary is not None
     assert summary.throughput_img_s == pytest.approx(80.0)
@@ -51,7 +51,7 @@ def test_the_slowest_ranks_clock_counts() -> None:
     assert summary.throughput_img_s == pytest.approx(32 / 0.8)
 
 
-def test_the_slowest_rank_is_that_of_the_measured_steps_not_of_the_warm_up() -> None:
+def test_the_slowest_rank_is_of_measured_steps_not_of_warm_up() -> None:
     """Rank 0 is the slower one over all steps, by 20 slow ones that are found to be warm-up; rank 1 after them."""
     summary = summarize([stream([0.5] * 20 + [0.10] * 80), stream([0.3] * 20 + [0.11] * 80)], ended=100)
     assert summary is not None
@@ -91,7 +91,7 @@ def test_data_wait_is_inside_the_headline_and_told_apart() -> None:
     assert summary.data_share == pytest.approx(0.2)
 
 
-def test_what_the_loop_does_between_steps_is_inside_the_headline_and_no_data_wait() -> None:
+def test_work_between_steps_is_in_the_headline_and_no_data_wait() -> None:
     summary = summarize([stream([0.1] * 10, data_s=0.02, between_s=0.03)], ended=10)
     assert summary is not None
     assert summary.throughput_img_s == pytest.approx(40.0)
@@ -108,7 +108,7 @@ def test_spread_is_the_sample_variance_of_the_step_times() -> None:
     assert summary.step_variance_s2 == pytest.approx(0.01)
 
 
-def test_a_run_that_ended_early_counts_as_far_as_all_ranks_got_and_says_so() -> None:
+def test_an_early_end_counts_up_to_the_last_common_step() -> None:
     summary = summarize([stream([0.1] * 7), stream([0.1] * 5)], ended=10)
     assert summary is not None
     assert (summary.steps, summary.complete) == (5, False)
@@ -119,7 +119,7 @@ def test_nothing_measured_is_no_summary(ranks: list[list[Step]]) -> None:
     assert summarize(ranks, ended=1) is None
 
 
-def test_losses_are_means_over_steps_and_ranks_and_over_the_last_epoch() -> None:
+def test_losses_are_means_of_steps_ranks_and_the_last_epoch() -> None:
     first, second = Step(1, 1, 1, 0, 0.1, 0.1, 0, False, {"L": 1.0}), Step(2, 2, 1, 0, 0.1, 0.2, 0, False, {"L": 3.0})
     other = [Step(1, 1, 1, 0, 0.1, 0.1, 0, False, {"L": 2.0}), Step(2, 2, 1, 0, 0.1, 0.2, 0, False, {"L": 6.0})]
     summary = summarize([[first, second], other], ended=2)
@@ -128,7 +128,7 @@ def test_losses_are_means_over_steps_and_ranks_and_over_the_last_epoch() -> None
     assert summary.last_epoch_losses == {"L": pytest.approx(4.5)}
 
 
-def test_the_legacy_figure_is_launch_shs_steps_3_to_7_without_data_wait() -> None:
+def test_the_legacy_figure_is_of_steps_3_to_7_without_data_wait() -> None:
     times = [9.0, 9.0, 0.3, 0.3, 0.3, 0.3, 0.3, 9.0]
     summary = summarize([stream(times, images=4, warmup=1, data_s=0.1)] * 2, ended=8)
     assert summary is not None
@@ -143,7 +143,7 @@ def test_the_interval_holds_the_headline() -> None:
     assert summary.throughput_interval.low < summary.throughput_img_s < summary.throughput_interval.high
 
 
-def test_a_throttled_stretch_is_marked_and_the_clean_throughput_stands_beside_the_whole() -> None:
+def test_a_throttled_stretch_is_marked_with_a_clean_throughput() -> None:
     """10 steps of 0.1 s, 5 of 0.2 s with the card hot, 10 of 0.1 s; samples in the middle of every 0.1 s."""
     steps = stream([0.1] * 10 + [0.2] * 5 + [0.1] * 10, images=32, warmup=2)
     samples = [

@@ -66,7 +66,7 @@ def test_what_was_over_for_long_is_an_alarm_again() -> None:
     assert [alarm.epoch for alarm in watch.step(3 * STEPS + 1, 4, bad)] == [4]
 
 
-def test_a_collapsed_discriminator_is_an_alarm_after_a_whole_window_of_epochs() -> None:
+def test_a_collapse_is_an_alarm_after_a_whole_window_of_epochs() -> None:
     def collapses(epoch: int) -> dict[str, float]:
         return {
             "G_GAN": 9.0,
@@ -80,7 +80,7 @@ def test_a_collapsed_discriminator_is_an_alarm_after_a_whole_window_of_epochs() 
     assert alarms(collapses, 60, gan_mode="wgangp") == []
 
 
-def test_one_of_its_losses_near_0_or_a_short_spell_is_no_collapse() -> None:
+def test_one_loss_near_0_or_a_short_spell_is_no_collapse() -> None:
     def one_sided(epoch: int) -> dict[str, float]:
         return {**HEALTHY, "G_L1": published_G_L1(epoch), "D_real": 0.001}
 
@@ -103,11 +103,11 @@ def test_a_generator_that_does_not_learn_is_an_alarm_early_on(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_neither_the_published_fall_nor_the_plateau_late_in_a_run_is_flat(seed: int) -> None:
+def test_the_published_fall_and_a_late_plateau_are_not_flat(seed: int) -> None:
     assert alarms(lambda epoch: {**HEALTHY, "G_L1": published_G_L1(min(epoch, 100))}, 130, seed) == []
 
 
-def test_a_slow_fall_is_not_flat_and_neither_is_a_run_too_short_to_tell() -> None:
+def test_a_slow_fall_and_a_short_run_are_not_flat() -> None:
     assert alarms(lambda epoch: {**HEALTHY, "G_L1": 38.3 * 0.97 ** (epoch / 10)}, 50) == []
     assert alarms(lambda epoch: {**HEALTHY, "G_L1": 38.3}, 40, planned=40) == []
 

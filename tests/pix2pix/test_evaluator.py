@@ -114,9 +114,7 @@ def test_eval_mode_has_neither_dropout_nor_batch_statistics(evaluate: Evaluate, 
     assert figures(evaluate(shifted, eval_mode=True)) != figures(found)
 
 
-def test_a_state_dict_as_upstream_writes_it_gives_the_same_figures(
-    evaluate: Evaluate, generator: torch.nn.Module
-) -> None:
+def test_an_upstream_state_dict_gives_the_same_figures(evaluate: Evaluate, generator: torch.nn.Module) -> None:
     state = generator.state_dict()
     expected = figures(evaluate(state))
     old = {f"module.{key}": value for key, value in state.items() if not key.endswith("num_batches_tracked")}

@@ -18,7 +18,7 @@ from gbench.runfolder.folder import VISUALS, RunFolder
 from gbench.settings.spec import RunSpec
 
 
-def test_what_is_written_is_what_was_handed_over_whatever_becomes_of_it(tmp_path: Path) -> None:
+def test_images_are_written_as_they_were_handed_over(tmp_path: Path) -> None:
     writer, folder = ImageWriter(RunFolder(tmp_path)), RunFolder(tmp_path)
     batches = [torch.full((2, 3, 8, 8), level) for level in (-1.0, 0.0, 1.0)]
     batches[1][0, 0, 0, 0] = float("nan")

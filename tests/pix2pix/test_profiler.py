@@ -44,9 +44,7 @@ def test_a_trace_without_steps_or_without_kernels_is_no_profile(tmp_path: Path) 
         whole_trace(path, steps=1, on_gpu=True)
 
 
-def test_a_trace_needs_no_room_elsewhere_and_leaves_nothing_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trace_needs_no_other_room_and_leaves_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     device, folder = torch.device("cpu"), tmp_path / "run"
     folder.mkdir()

@@ -41,9 +41,7 @@ def test_checkpoints_and_log_lines_are_no_data_wait(make_spec: MakeSpec, facades
     assert sum(step.step_s for step in steps[1:]) == pytest.approx(ends[-1] - ends[0])  # one chain all the same
 
 
-def test_after_one_step_a_run_that_dies_has_left_its_work_and_its_memory(
-    make_spec: MakeSpec, facades: Path, ranks: Ranks
-) -> None:
+def test_a_run_that_dies_after_one_step_left_work_and_memory(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
     class Dies(Trainer):
         def save(self) -> None:
             raise KeyboardInterrupt
@@ -58,9 +56,7 @@ def test_after_one_step_a_run_that_dies_has_left_its_work_and_its_memory(
     assert environment["memory"][0]["host_rss_bytes"] > 1 << 20
 
 
-def test_whatever_ends_a_run_the_steps_that_it_has_done_are_written_down(
-    make_spec: MakeSpec, facades: Path, ranks: Ranks
-) -> None:
+def test_whatever_ends_a_run_its_steps_are_written(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
     class Dies(Trainer):
         def line(self, images: int) -> str:
             if self.step == 7:
@@ -74,9 +70,7 @@ def test_whatever_ends_a_run_the_steps_that_it_has_done_are_written_down(
     assert [step.step for step in folder.steps(0)] == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_run_that_died_after_its_last_checkpoint_comes_to_its_end_when_resumed(
-    make_spec: MakeSpec, facades: Path, ranks: Ranks
-) -> None:
+def test_a_run_that_died_after_its_last_checkpoint_resumes(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
     class Dies(Trainer):
         def save(self) -> None:
             super().save()
@@ -98,16 +92,14 @@ def test_a_run_that_died_after_its_last_checkpoint_comes_to_its_end_when_resumed
     assert environment["precision_at_end"]["ran"] == "FP32"
 
 
-def test_counting_the_work_leaves_the_runs_random_numbers_as_they_are(
-    make_spec: MakeSpec, facades: Path, ranks: Ranks
-) -> None:
+def test_counting_the_work_leaves_the_random_numbers(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
     spec = make_spec()
     Trainer(spec, RunFolder.create(spec), facades, ranks)
     assert torch.initial_seed() == (spec.seed + 1) << 16
 
 
 @pytest.mark.parametrize("source", ["cached", "resident"])
-def test_the_losses_do_not_depend_on_where_the_pictures_come_from(
+def test_losses_do_not_depend_on_the_source_of_pictures(
     make_spec: MakeSpec, facades: Path, tmp_path: Path, ranks: Ranks, source: str
 ) -> None:
     (tmp_path / "cache").mkdir()

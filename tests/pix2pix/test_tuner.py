@@ -120,7 +120,7 @@ def test_a_switch_that_fails_is_a_result_and_ends_nothing(
     assert found.speed == SpeedConfig(adam="fused")
 
 
-def test_two_that_do_not_fit_beside_each_other_cost_a_tuning_one_line(
+def test_two_candidates_that_do_not_fit_cost_one_line(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a captured graph on a GPU, whose memory stays taken while the other one has its turn."""
@@ -141,7 +141,7 @@ def test_two_that_do_not_fit_beside_each_other_cost_a_tuning_one_line(
     assert found.speed == SpeedConfig(adam="fused", compile="networks")
 
 
-def test_a_step_that_takes_long_for_once_does_not_make_the_blocks_short(
+def test_a_single_slow_step_does_not_shorten_the_blocks(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class SlowAtFirst(SimulatedMachine):
@@ -163,7 +163,7 @@ def test_a_step_that_takes_long_for_once_does_not_make_the_blocks_short(
     assert all(one.steps_per_block > 15 for one in tuned().trials if one.ratio is not None)  # a step is 0.01 s or less
 
 
-def test_what_does_not_pay_when_all_is_measured_anew_is_not_kept(
+def test_what_does_not_pay_when_measured_again_is_not_kept(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial can be lucky: here fused is faster once and then never again."""
@@ -190,7 +190,7 @@ def test_after_how_many_steps_a_switch_has_paid() -> None:
     assert Trial(kept=False, **values).pays_after_steps is None
 
 
-def test_memory_that_a_graph_takes_when_it_is_captured_counts_though_its_replays_take_none(
+def test_memory_taken_at_a_graphs_capture_counts(
     make_spec: MakeSpec, ranks: Ranks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a GPU: kernels are chosen in the first step, the graph is captured in that after the warm-up."""
@@ -243,9 +243,7 @@ def _tune_as(rank: int, spec: RunSpec, facades: Path) -> None:
         (folder.path / f"rank{rank}.txt").write_text(str(error))
 
 
-def test_a_switch_that_fails_on_one_rank_alone_ends_the_tuning_with_that_ranks_sentence(
-    make_spec: MakeSpec, facades: Path
-) -> None:
+def test_a_switch_that_fails_on_one_rank_ends_the_tuning(make_spec: MakeSpec, facades: Path) -> None:
     spec = make_spec(data_source="synthetic", device_count=2)
     spec = spec.model_copy(update={"tuning": TuningConfig(max_time_s=1.0)})
     RunFolder.create(spec)

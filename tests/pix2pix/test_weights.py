@@ -25,7 +25,7 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     return all(torch.equal(value, values[key]) for key, value in one.state_dict().items())
 
 
-def test_every_form_in_which_upstream_and_gbench_have_saved_a_generator() -> None:
+def test_every_saved_form_of_a_generator_loads() -> None:
     trained = build_generator("resnet_6blocks", ngf=4)
     state = dict(trained.state_dict())
     old = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
@@ -57,7 +57,7 @@ def test_statistics_that_an_old_instance_norm_kept_are_left_out() -> None:
     ],
     ids=["filters", "blocks", "unet", "discriminator", "more"],
 )
-def test_another_network_is_named_by_the_first_key_that_does_not_fit(values: Any, sentence: str) -> None:
+def test_another_network_is_named_by_the_first_wrong_key(values: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=f"{NAME} does not fit resnet_6blocks: {sentence}") as found:
         loaded(values)
     assert "--model" in found.value.hint and "--set" in found.value.hint

@@ -46,9 +46,7 @@ def page_of(config: DatabaseConfig, path: Path, model: str | None = None) -> Pag
     return Page(write_history(config, path / "history.html", model, None).read_text(encoding="utf-8"))
 
 
-def test_a_fall_is_a_regression_and_a_change_of_level_that_names_what_differs(
-    config: DatabaseConfig, engine: Engine, tmp_path: Path
-) -> None:
+def test_a_fall_is_a_regression_that_names_what_differs(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
     before = nightly(30, until_days_ago=6.5)
     after = [Result(5.5 - day, 90.0, 0.5, driver="550.54.15") for day in range(6)]
     stored(engine, [*before, *after, *nightly(12, device="A100-SXM4-40GB")])

@@ -26,7 +26,7 @@ def page_of(folder: RunFolder) -> Page:
     return Page(write_report(folder, folder.path / "report.html").read_text(encoding="utf-8"))
 
 
-def test_the_headline_is_the_throughput_with_what_it_was_measured_on(make_spec: MakeSpec) -> None:
+def test_the_headline_is_the_throughput_and_its_device(make_spec: MakeSpec) -> None:
     spec = make_spec(batch_size=8, device_count=2)
     text = page_of(write_run(spec)).text
     # 10 measured steps of 0.1 s, 8 images each, a fifth of the time waiting for data
@@ -79,7 +79,7 @@ def test_ids_are_unique_and_headings_in_order(make_spec: MakeSpec) -> None:
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_plots_take_their_colours_from_the_page_and_say_what_they_show(make_spec: MakeSpec) -> None:
+def test_plots_take_the_pages_colours_and_are_labelled(make_spec: MakeSpec) -> None:
     folder = write_run(make_spec())
     page = page_of(folder)
     raw = (folder.path / "report.html").read_text()
@@ -219,7 +219,7 @@ def test_a_line_that_can_not_be_read_is_told(make_spec: MakeSpec) -> None:
     assert "incomplete ·" in text
 
 
-def test_a_long_run_stays_small_and_says_that_points_stand_for_stretches(make_spec: MakeSpec) -> None:
+def test_a_long_run_stays_small_by_points_for_stretches(make_spec: MakeSpec) -> None:
     folder = write_run(make_spec(), steps=20 * POINTS, planned_steps=20 * POINTS)
     text = page_of(folder).text
     assert text.count("each point is the mean of a stretch of steps") == 2

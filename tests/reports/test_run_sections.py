@@ -63,7 +63,7 @@ def step(number: int, end_s: float) -> Step:
     return Step(number, 1, 4, 0.0, 1.0, end_s, 0.0, False)
 
 
-def test_the_axis_leaves_out_the_pause_before_a_resumption_and_bears_another_boot() -> None:
+def test_the_axis_leaves_out_pauses_and_survives_a_reboot() -> None:
     axis = Axis([step(1, 100.0), step(2, 101.0), step(3, 9001.0), step(4, 6.0)])
     assert axis.ends_s.tolist() == [1.0, 2.0, 3.0, 4.0]
     assert axis.paused == 2
@@ -133,9 +133,7 @@ def test_a_picture_that_is_none_is_left_out(make_spec: MakeSpec) -> None:
     ]
 
 
-def test_pictures_of_the_training_stand_in_and_the_gallery_is_found_from_elsewhere(
-    make_spec: MakeSpec, tmp_path: Path
-) -> None:
+def test_training_pictures_stand_in_and_the_gallery_is_found(make_spec: MakeSpec, tmp_path: Path) -> None:
     folder = write_run(make_spec())
     for epoch in ("epoch001", "epoch002"):
         paint(folder.path / "images", epoch, ("fake_B",))

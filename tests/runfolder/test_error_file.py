@@ -45,7 +45,7 @@ def test_a_workers_sentence_reaches_the_host(
     assert read_error(folder) is None
 
 
-def test_a_file_of_an_earlier_or_a_later_version_is_read_and_a_broken_one_named(folder: RunFolder) -> None:
+def test_any_version_is_read_and_a_broken_file_named(folder: RunFolder) -> None:
     folder.write("error.json", {"what": "it broke", "hint": "mend it"})
     found = read_error(folder)
     assert found is not None and type(found.to_raise()) is RunFailed

@@ -89,7 +89,7 @@ def test_a_step_that_can_not_be_is_named(folder: RunFolder, changes: dict[str, A
         list(folder.steps(0))
 
 
-def test_losses_must_have_the_same_names_in_every_step_of_every_rank(make_spec: MakeSpec) -> None:
+def test_losses_have_the_same_names_in_every_step_and_rank(make_spec: MakeSpec) -> None:
     folder = RunFolder.create(make_spec(device_count=2))
     other = dataclasses.replace(steps(2)[1], losses={"G_L2": 30.5})
     for rank, stream in enumerate((steps(2), [steps(1)[0], other])):

@@ -20,7 +20,7 @@ FAILURE = [
 ]
 
 
-def test_the_log_keeps_everything_and_the_terminal_no_failure_report(tmp_path: Path) -> None:
+def test_the_log_keeps_all_and_the_terminal_no_failure_report(tmp_path: Path) -> None:
     shown: list[str] = []
     paths = [tmp_path / "a" / "log.txt", tmp_path / "b" / "run.log"]
     with RunLog(paths, shown.append) as log:

@@ -77,7 +77,7 @@ def test_a_profile_lays_out_the_whole_step_and_makes_no_record(
             read(folder)
 
 
-def test_two_ranks_are_both_profiled_and_their_communication_is_told(gbench: Gbench, small_launch: list[str]) -> None:
+def test_two_ranks_are_profiled_with_their_communication(gbench: Gbench, small_launch: list[str]) -> None:
     arguments = ["--warmup", 2, "--steps", 2]
     found, folder = the_profile(gbench("profile", MODEL, 4, 2, "FP32", *small_launch, *arguments, "--json"))
     assert found.device_count == 2 and found.traces == ["trace-rank0.json.gz", "trace-rank1.json.gz"]

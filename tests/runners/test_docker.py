@@ -81,7 +81,7 @@ def test_a_run_on_the_cpu_asks_for_no_gpu_and_shares_the_cores(tmp_path: Path) -
     assert request["environment"]["OMP_NUM_THREADS"] == "8"
 
 
-def test_a_run_from_a_cache_may_write_to_its_folder_and_no_other_run_sees_it(tmp_path: Path) -> None:
+def test_only_a_cached_run_may_write_to_the_cache_folder(tmp_path: Path) -> None:
     plain = make_spec(tmp_path, cache_dir="/home/user/.cache/gbench")
     data = plain.config.data.model_copy(update={"source": "resident"})
     cached = plain.model_copy(update={"config": plain.config.model_copy(update={"data": data})})
@@ -127,7 +127,7 @@ def test_lines_are_put_together_from_chunks(chunks: list[tuple[bytes | None, byt
     assert list(split_lines(iter(chunks))) == lines
 
 
-def test_an_evaluation_reads_its_checkpoint_at_a_fixed_place_and_writes_where_it_was_told(tmp_path: Path) -> None:
+def test_an_evaluation_has_its_checkpoint_and_output_mounted(tmp_path: Path) -> None:
     weights, checkpoint, out = tmp_path / "alexnet.pth", tmp_path / "epoch-0200.pt", tmp_path / "out"
     asked = EvaluationRequest(checkpoint, out=out, lpips_weights=weights)
     spec = of_run(make_spec(tmp_path), asked, {}).spec

@@ -58,7 +58,7 @@ def test_only_what_can_be_known_dead_is_dead() -> None:
     assert not dataclasses.replace(here, boot_id="another", host="elsewhere").is_dead(here)
 
 
-def test_start_time_is_read_past_a_name_with_brackets_and_blanks(tmp_path: Path) -> None:
+def test_start_time_is_read_past_an_odd_process_name(tmp_path: Path) -> None:
     program = tmp_path / "a) Z (b"
     program.symlink_to("/bin/sleep")
     process = subprocess.Popen([program, "60"])

@@ -56,7 +56,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         time.sleep(0.05)
 
 
-def test_output_comes_line_by_line_and_the_exit_code_is_the_scripts(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_output_comes_by_lines_and_the_exit_code_is_kept(make_spec: MakeSpec, tmp_path: Path) -> None:
     lines: list[str] = []
     outcome = run(make_spec, tmp_path, "echo one; echo two >&2; printf '\\xff three'; exit 7", lines.append)
     assert outcome == Outcome(7)

@@ -19,7 +19,7 @@ def test_a_run_whose_time_is_up_is_told_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_every_stop_ends_it_once_and_the_next_one_does_not_disturb_the_cleaning_up(stop: signal.Signals) -> None:
+def test_every_stop_ends_it_once_and_clean_up_is_undisturbed(stop: signal.Signals) -> None:
     before = signal.getsignal(stop)
     with stoppable(None):
         with pytest.raises(Interrupted, match=r"^stopped by "):

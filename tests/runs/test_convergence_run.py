@@ -110,7 +110,7 @@ def test_an_alarm_may_end_the_run_which_can_go_on(
 
 
 @pytest.mark.slow
-def test_losses_that_are_no_numbers_end_a_run_with_its_good_checkpoints(
+def test_losses_of_nan_end_a_run_with_its_good_checkpoints(
     gbench: Gbench, arguments: Callable[..., list[object]], tmp_path: Path
 ) -> None:
     answer = gbench(*arguments(optim__lr=1e30, schedule__checkpoint_every=1), "--stop-on", "any")
@@ -124,16 +124,14 @@ def test_losses_that_are_no_numbers_end_a_run_with_its_good_checkpoints(
 
 
 @pytest.mark.slow
-def test_losses_that_are_no_numbers_fail_a_run_that_goes_to_its_end(
-    gbench: Gbench, arguments: Callable[..., list[object]]
-) -> None:
+def test_losses_of_nan_fail_a_run_that_reaches_its_end(gbench: Gbench, arguments: Callable[..., list[object]]) -> None:
     answer = gbench(*arguments(optim__lr=1e30))
     assert answer.code == 1
     assert "became NaN or infinite; the run diverged" in answer.err.splitlines()[-1]  # not that it has no checkpoint
 
 
 @pytest.mark.slow
-def test_an_estimate_is_a_run_of_a_few_steps_that_makes_no_record(
+def test_an_estimate_is_a_short_run_without_a_record(
     gbench: Gbench, arguments: Callable[..., list[object]], tmp_path: Path
 ) -> None:
     answer = gbench(*arguments(schedule__epochs=100), "--estimate", "--json")

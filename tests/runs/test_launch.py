@@ -96,7 +96,7 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     assert "network:pix2pix-resnet_9blocks, batch size:4, device count:1, dpf mode:Single" in log.read_text()
 
 
-def test_two_ranks_train_from_one_cache_and_the_result_and_its_record_say_so(
+def test_two_ranks_train_from_one_cache_and_the_record_says_so(
     gbench: Gbench, small_launch: list[str], tmp_path: Path
 ) -> None:
     arguments = ["--steps", 5, "--warmup", 2, "--data", "cached", "--cache-dir", tmp_path / "cache", "-q"]
@@ -113,7 +113,7 @@ def test_two_ranks_train_from_one_cache_and_the_result_and_its_record_say_so(
     assert "End to end, on pictures decoded before the run" in (the_run(tmp_path).path / "report.html").read_text()
 
 
-def test_a_cache_folder_that_can_not_be_made_costs_the_cache_and_not_the_run(
+def test_a_bad_cache_folder_costs_the_cache_and_not_the_run(
     gbench: Gbench, small_launch: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -129,9 +129,7 @@ def test_a_cache_folder_that_can_not_be_made_costs_the_cache_and_not_the_run(
     assert f"warning: {warning}" in answer.err
 
 
-def test_drawn_pictures_are_not_called_facades_without_a_warning(
-    gbench: Gbench, small_launch: list[str], tmp_path: Path
-) -> None:
+def test_drawn_pictures_called_facades_are_a_warning(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
     arguments = ["pix2pix_resnet_6blocks", 2, 1, "FP32", *small_launch, "--dataset", "facades"]
     answer = gbench("launch", *arguments, "--steps", 2, "--warmup", 1, "--json")
     assert answer.code == 0, answer.err
@@ -175,7 +173,7 @@ def test_a_run_can_be_ended_by_its_time(gbench: Gbench, small_launch: list[str])
 
 
 @pytest.mark.slow
-def test_a_run_can_be_ended_by_its_interval_on_all_its_processes(gbench: Gbench, small_launch: list[str]) -> None:
+def test_an_interval_can_end_a_run_on_all_its_processes(gbench: Gbench, small_launch: list[str]) -> None:
     arguments = ["pix2pix_resnet_6blocks", 4, 2, "FP32", *small_launch, "--until-ci", "40%", "--max-time", "2m"]
     answer = gbench("launch", *arguments, "--set", "schedule.print_every=10", "--json")
     assert answer.code == 0, answer.err
@@ -194,7 +192,7 @@ def test_two_processes_train_one_model(two_rank_run: SharedRun) -> None:
 
 
 @pytest.mark.slow
-def test_a_deterministic_run_gives_bitwise_the_same_losses_again(
+def test_a_deterministic_run_repeats_its_losses_bitwise(
     gbench: Gbench, small_launch: list[str], two_rank_run: SharedRun, tmp_path: Path
 ) -> None:
     def run(name: str, *more: object) -> list[dict[str, float]]:
@@ -236,9 +234,7 @@ def test_real_facades_at_64_pixels(gbench: Gbench, shared: Shared, tmp_path: Pat
     assert "verified against nothing" in answer.err
 
 
-def test_convergence_recipe_saves_checkpoints_that_load_as_upstreams_do(
-    gbench: Gbench, small_launch: list[str], tmp_path: Path
-) -> None:
+def test_convergence_checkpoints_load_as_upstreams_do(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
     schedule = {"epochs": 1, "epochs_decay": 1, "checkpoint_every": 1}
     flags = [text for key, value in schedule.items() for text in ("--set", f"schedule.{key}={value}")]
     arguments = ["pix2pix_resnet_6blocks", 4, 1, "FP32", "false", "ignore_check", *small_launch, *flags]
@@ -285,7 +281,7 @@ def test_a_users_own_run_script_reports_by_its_benchmark_line(gbench: Gbench, fa
     assert record["extra"]["recipe"] == "custom"
 
 
-def test_a_run_script_that_fails_or_says_nothing_makes_no_record(gbench: Gbench, facades: Path, tmp_path: Path) -> None:
+def test_a_script_that_fails_or_says_nothing_makes_no_record(gbench: Gbench, facades: Path, tmp_path: Path) -> None:
     script = tmp_path / "mine.sh"
     arguments = ["--device", "cpu", "--runner", "local", "--datasets-dir", facades, "--run-model-file", script]
     for text, sentence in (("exit 9", "exit code 9"), ("true", "neither measured steps nor a benchmark log line")):
@@ -338,7 +334,7 @@ def started(small_launch: list[str], folder: Path, until: str) -> subprocess.Pop
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing_running(small_launch: list[str], tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_samples_and_leaves_nothing_running(small_launch: list[str], tmp_path: Path) -> None:
     process = started(small_launch, tmp_path, until="(epoch: 3")  # 4 steps an epoch: 10 are warm-up
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

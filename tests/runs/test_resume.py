@@ -58,7 +58,7 @@ def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_moments_reaches_the_weights_of_one_that_was_not(
+def test_a_run_killed_at_random_reaches_the_same_weights(
     gbench: Gbench, arguments: list[object], tmp_path: Path
 ) -> None:
     (tmp_path / "whole").mkdir()
@@ -104,7 +104,7 @@ def test_a_run_killed_at_random_moments_reaches_the_weights_of_one_that_was_not(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_request_to_stop_saves_at_once_and_the_run_goes_on_from_there(
+def test_a_request_to_stop_saves_and_the_run_goes_on_from_there(
     gbench: Gbench, arguments: list[object], tmp_path: Path, number: signal.Signals
 ) -> None:
     # No checkpoint falls due by itself, and the run lasts longer than the 2 s until a request is seen.

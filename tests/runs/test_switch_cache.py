@@ -46,7 +46,7 @@ def found(speed: SpeedConfig = SWITCHES, torch_version: str = torch.__version__)
     )
 
 
-def test_a_run_of_profile_optimized_takes_what_was_remembered_and_no_other_does(make_spec: MakeSpec) -> None:
+def test_only_profile_optimized_uses_remembered_switches(make_spec: MakeSpec) -> None:
     remember(make_spec(seed=7), Gpus(), found(), UTC)
     optimized = with_tuned_switches(make_spec(profile="optimized", steps=9), Gpus())
     assert optimized.config.speed == SWITCHES
@@ -87,7 +87,7 @@ def test_a_tuning_holds_for_one_kind_of_gpu_and_one_base_image(make_spec: MakeSp
             with_tuned_switches(run, gpus)
 
 
-def test_where_nothing_paid_no_switch_is_on_and_the_profile_says_so(make_spec: MakeSpec) -> None:
+def test_if_nothing_paid_no_switch_is_on_and_it_is_said(make_spec: MakeSpec) -> None:
     remember(make_spec(), Gpus(), found(SpeedConfig()), UTC)
     spec = with_tuned_switches(make_spec(profile="optimized"), Gpus())
     assert spec.config.speed == SpeedConfig()
@@ -148,7 +148,7 @@ def test_a_tunings_folder_is_no_run_to_be_read(make_spec: MakeSpec) -> None:
             read(folder)
 
 
-def test_an_optimized_launch_names_profile_and_switches_wherever_its_figure_stands(
+def test_an_optimized_launch_names_its_switches_with_its_figure(
     make_spec: MakeSpec, gbench: Callable[..., Answer], small_launch: list[str], tmp_path: Path
 ) -> None:
     cache = str(tmp_path / "cache")

@@ -70,7 +70,7 @@ def nights(tmp_path: Path, facades: Path) -> Nights:
     return Nights(tmp_path, facades)
 
 
-def test_a_night_that_nothing_is_pinned_for_names_the_command_on_every_page(nights: Nights) -> None:
+def test_a_night_without_baseline_names_the_command_everywhere(nights: Nights) -> None:
     code, last = nights.run(MEASURED)
     why = "gbench: error: there is no baseline nightly in cndb/baselines; gbench cndb baseline set makes one"
     assert (code, last) == (2, f"nightly: not compared: {why}; nightly/{nights.folder.name}")
@@ -96,7 +96,7 @@ def test_a_folder_that_cant_be_made_is_no_regression(nights: Nights) -> None:
     assert last.startswith(f"nightly: error: can't make {nights.base}/file/2")
 
 
-def test_pages_that_cant_be_written_are_no_regression_and_the_ci_is_told(nights: Nights) -> None:
+def test_unwritable_pages_are_no_regression_and_ci_is_told(nights: Nights) -> None:
     """As on a full disk: folders stand in their places."""
     code, last = nights.run(NIGHT + "mkdir summary.md junit.xml; exit 9")
     assert code == 4

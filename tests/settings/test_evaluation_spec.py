@@ -43,6 +43,6 @@ def test_installed_weights_are_taken_unless_others_are_given(
     assert (nothing.lpips_weights, nothing.fid_weights) == (None, None)
 
 
-def test_installed_weights_that_images_are_too_small_for_are_left(make_spec: MakeSpec, cache: Path) -> None:
+def test_weights_are_left_where_images_are_too_small(make_spec: MakeSpec, cache: Path) -> None:
     found = asked(make_spec(), {"TORCH_HOME": str(cache.parents[1])})  # 32 pixels
     assert (found.lpips_weights, found.fid_weights) == (None, str(cache / INCEPTION))

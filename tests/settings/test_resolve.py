@@ -18,7 +18,7 @@ def ask(environ: dict[str, str] | None = None, **changes: object) -> Resolved:
     return resolve(Request(**{**values, **changes}), environ or {})  # type: ignore[arg-type]
 
 
-def test_option_goes_before_variable_before_config_before_default(tmp_path: Path) -> None:
+def test_option_then_variable_then_config_then_default(tmp_path: Path) -> None:
     for name in ("option", "variable"):
         (tmp_path / name).write_text("FROM scratch\n")
     environ = {"DOCKERFILE": str(tmp_path / "variable"), "CNDB_DIR": str(tmp_path)}
@@ -59,7 +59,7 @@ def test_every_variable_of_launch_sh_is_honoured(tmp_path: Path) -> None:
     assert all(resolved.origins[name] == f"variable {name}" for name in environ)
 
 
-def test_the_exports_that_launch_sh_documents_name_the_projects_own_files() -> None:
+def test_launch_shs_exports_name_the_projects_own_files() -> None:
     spec = ask(
         {
             "RUN_MODEL_FILE": "./PyTorch/pix2pix/pt-pix2pix-convergency.sh",

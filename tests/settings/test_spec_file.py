@@ -102,7 +102,7 @@ def test_what_a_file_leaves_out_is_as_on_the_command_line(write: Any) -> None:
         (LEAST + "big: " + "x" * (1 << 20), ["is larger than 1 MiB"]),
     ],
 )
-def test_a_file_that_cant_be_meant_is_answered_with_file_and_key(write: Any, text: str, parts: list[str]) -> None:
+def test_an_invalid_file_is_reported_with_file_and_key(write: Any, text: str, parts: list[str]) -> None:
     path = write(text)
     with pytest.raises(UsageError) as caught:
         read_spec_file(path)

@@ -93,7 +93,7 @@ def test_every_switch_but_threads_is_a_candidate_somewhere(make_spec: MakeSpec) 
     assert {key for one in on_cpu for key in one} == {"channels_last", "adam", "compile"}
 
 
-def test_the_command_that_tunes_for_a_run_means_the_same_network_and_sizes(
+def test_the_tuning_command_means_the_same_network_and_sizes(
     make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     spec = make_spec(profile="optimized", deterministic=True, settings=("network.dropout=false",))

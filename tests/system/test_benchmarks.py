@@ -51,7 +51,7 @@ def test_a_benchmark_that_fails_is_a_row_and_an_exit_code(tmp_path: Path) -> Non
     assert "| x.py | failed: exit code 1: the disk is full |" in done.stdout
 
 
-def test_the_gpu_script_on_a_processor_tells_what_a_processor_can_not_do(tmp_path: Path) -> None:
+def test_the_gpu_script_on_a_cpu_says_what_a_cpu_can_not_do(tmp_path: Path) -> None:
     done = gpu("--device", "cpu", "--out", str(tmp_path / "out"), "--only", "*32 real")
     assert done.returncode == 0, done.stdout + done.stderr
     title, fp32, tf32 = (line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| "))
@@ -65,7 +65,7 @@ def test_the_gpu_script_on_a_processor_tells_what_a_processor_can_not_do(tmp_pat
     assert set(rows[1]) == {"run", "failed"}
 
 
-def test_what_the_gpu_scripts_budget_has_no_time_for_is_a_row_too(tmp_path: Path) -> None:
+def test_what_the_budget_has_no_time_for_is_a_row_too(tmp_path: Path) -> None:
     done = gpu("--device", "cpu", "--out", str(tmp_path / "out"), "--budget", "0")
     assert done.returncode == 1  # no run ended well
     lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
@@ -89,7 +89,7 @@ esac
 """
 
 
-def test_a_card_that_lacks_a_precision_gets_its_loaders_measured_in_one_that_it_has(tmp_path: Path) -> None:
+def test_a_card_without_a_precision_is_measured_in_another(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(V100)
     python.chmod(0o755)

@@ -51,7 +51,7 @@ def test_a_full_disk_stores_whole_transactions_alone(gbench: Callable[..., Answe
     assert sorted(one["throughput"] for one in listed) == [number + 0.5 for number in range(len(listed))]
 
 
-def test_a_record_that_the_full_cndb_folder_cant_take_is_kept_in_the_run_folder(
+def test_a_record_without_room_is_kept_in_the_run_folder(
     gbench: Callable[..., Answer], small_launch: list[str], cndb_disk: Path
 ) -> None:
     script = cndb_disk.parent / "fill.sh"  # the folder could be written when the run began
@@ -84,7 +84,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence(
 
 
 @pytest.mark.parametrize(("remount", "reason"), [(None, "No space left on device"), ("ro", "Read-only file system")])
-def test_a_disk_without_room_for_the_cache_costs_the_cache_alone(
+def test_a_full_cache_disk_costs_the_cache_alone(
     gbench: Callable[..., Answer], small_launch: list[str], small_disk: Path, remount: str | None, reason: str
 ) -> None:
     cache = small_disk / "cache"

@@ -127,7 +127,7 @@ def test_a_convergence_run_and_an_evaluation_in_containers(
     assert docker_client.containers.list(all=True, filters=label) == []
 
 
-def test_upstreams_own_code_in_a_container_comes_from_beside_the_dataset(
+def test_upstreams_code_in_a_container_is_next_to_the_dataset(
     docker_client: docker.DockerClient,
     in_docker: list[str],
     gbench: Callable[..., Answer],

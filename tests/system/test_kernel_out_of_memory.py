@@ -29,7 +29,7 @@ def group() -> Iterator[Path]:
     made.rmdir()  # refused while a process is left in it
 
 
-def test_a_cell_that_the_kernel_killed_is_out_of_memory_and_not_run_again(
+def test_a_cell_killed_by_the_kernel_is_out_of_memory(
     gbench: Callable[..., Answer], small_launch: list[str], group: Path, tmp_path: Path
 ) -> None:
     synth(tmp_path / "data", {"train": 64}, size=40)

@@ -176,7 +176,7 @@ def test_its_tool_makes_a_name_in_the_moment_in_which_we_do(
     assert sql(engine, "SELECT categories, metrics FROM models WHERE name = 'both'") == [(["its"], ["G_GAN", "G_L1"])]
 
 
-def test_rebuilding_takes_all_away_that_is_ours_and_the_contracts(
+def test_rebuilding_drops_our_and_the_contracts_tables(
     restored: Callable[[str], DatabaseConfig], postgres: Postgres
 ) -> None:
     engine = made(restored("drawn"))

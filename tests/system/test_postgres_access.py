@@ -115,7 +115,7 @@ def test_a_server_that_is_down_is_told_in_one_sentence(config: Config, postgres:
     assert PASSWORD not in str(error.value)
 
 
-def test_a_missing_database_is_told_by_reading_and_made_by_writing(config: Config, postgres: Postgres) -> None:
+def test_a_missing_database_fails_reads_and_is_made_by_writes(config: Config, postgres: Postgres) -> None:
     with pytest.raises(InfrastructureError, match="does not exist"):
         connect(config(passwd=PASSWORD))
     connect_or_create(config(passwd=PASSWORD))

@@ -68,7 +68,7 @@ def wait_until_it_waits_for_the_lock(postgres: Postgres, database: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_server_that_stops_in_the_middle_of_a_launchs_submission_costs_nothing(
+def test_a_server_that_stops_in_a_submission_costs_nothing(
     postgres: Postgres, database: str, tmp_path: Path, gbench: Gbench, small_launch: list[str]
 ) -> None:
     postgres.create(database)
@@ -109,7 +109,7 @@ def test_a_server_that_stops_in_the_middle_of_a_launchs_submission_costs_nothing
     assert gbench("cndb", "submit", "--pending", CNDB_PASSWORD=PASSWORD).out.startswith("0 sent, 0 still waiting")
 
 
-def test_a_sender_killed_at_any_moment_neither_loses_nor_doubles_a_record(
+def test_a_killed_sender_neither_loses_nor_doubles_a_record(
     postgres: Postgres, database: str, tmp_path: Path, gbench: Gbench
 ) -> None:
     names = queue_runs(tmp_path, 60)

@@ -113,7 +113,7 @@ class TestViewsOnPostgres(ViewCases):
         finally:
             postgres.query(DATABASE, "DROP OWNED BY dashboards; DROP ROLE dashboards")
 
-    def test_tables_in_a_schema_of_their_own_answer_whatever_the_search_path(self, postgres: Postgres) -> None:
+    def test_tables_in_another_schema_need_no_search_path(self, postgres: Postgres) -> None:
         postgres.create("elsewhere")
         try:
             postgres.query("elsewhere", 'CREATE SCHEMA "Golden"; ALTER DATABASE elsewhere SET search_path = "Golden"')

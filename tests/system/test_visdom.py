@@ -103,7 +103,7 @@ def test_losses_and_images_are_sent_as_upstream_has_them(server: Server, spec: R
 
 
 @pytest.mark.system
-def test_a_server_that_dies_and_comes_back_empty_gets_it_all_again(server: Server, spec: RunSpec) -> None:
+def test_a_server_that_comes_back_empty_gets_it_all_again(server: Server, spec: RunSpec) -> None:
     writer = Writer(spec)
     with followed(writer.folder, Views(visdom=server.url)) as lines:
         writer.steps(4)
@@ -121,7 +121,7 @@ def test_a_server_that_dies_and_comes_back_empty_gets_it_all_again(server: Serve
 
 
 @pytest.mark.system
-def test_a_server_that_takes_calls_and_never_answers_holds_up_nothing(spec: RunSpec) -> None:
+def test_a_server_that_never_answers_holds_up_nothing(spec: RunSpec) -> None:
     writer = Writer(spec)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
@@ -133,9 +133,7 @@ def test_a_server_that_takes_calls_and_never_answers_holds_up_nothing(spec: RunS
 
 
 @pytest.mark.system
-def test_a_real_run_is_shown_by_a_server_that_is_killed_beside_it(
-    server: Server, small_launch: list[str], tmp_path: Path
-) -> None:
+def test_a_real_run_outlives_the_server_that_shows_it(server: Server, small_launch: list[str], tmp_path: Path) -> None:
     schedule = {"epochs": 30, "epochs_decay": 0, "checkpoint_every": 0, "print_every": 1}
     settings = [part for key, value in schedule.items() for part in ("--set", f"schedule.{key}={value}")]
     command = [sys.executable, "-m", "gbench", "converge", "pix2pix_resnet_6blocks", "4", "1", "FP32"]

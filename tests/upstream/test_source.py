@@ -59,7 +59,7 @@ def test_a_clone_is_taken_where_it_is_and_left_as_it_is(find: Find, clone: Path)
     assert sorted((path, path.stat().st_mtime_ns) for path in clone.rglob("*")) == before
 
 
-def test_without_upstream_dir_the_clone_beside_the_dataset_is_taken(find: Find, clone: Path) -> None:
+def test_the_default_clone_is_next_to_the_dataset(find: Find, clone: Path) -> None:
     head = git(clone, "rev-parse", "HEAD")
     assert find(Pinned(HOST, head), datasets_dir=clone.parent).folder == clone
 
@@ -113,7 +113,7 @@ def test_a_clone_that_is_broken_is_one_sentence(find: Find, clone: Path, file: s
     assert "\n" not in str(error.value)
 
 
-def test_a_relative_upstream_dir_is_told_with_the_folder_that_it_is_looked_for_in(
+def test_a_relative_upstream_dir_is_named_with_its_folder(
     find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

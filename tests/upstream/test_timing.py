@@ -20,7 +20,7 @@ def lines(step_s: list[float], batch_size: int, compute_s: float, data_s: float)
     return found
 
 
-def test_ten_steps_of_a_tenth_of_a_second_are_40_images_a_second() -> None:
+def test_ten_steps_of_a_tenth_of_a_second_are_40_img_s() -> None:
     found = figures(lines([0.1] * 11, 4, 0.08, 0.02), 4, 1, None)
     assert (found.steps, found.warmup_steps) == (10, 1)
     assert found.throughput_img_s == pytest.approx(40)
@@ -29,7 +29,7 @@ def test_ten_steps_of_a_tenth_of_a_second_are_40_images_a_second() -> None:
     assert (found.step_mean_s, found.step_variance_s2) == (pytest.approx(0.1), pytest.approx(0))
 
 
-def test_what_no_line_tells_is_in_the_headline_and_not_in_launch_shs_figure() -> None:
+def test_what_no_line_has_is_in_the_headline_figure_alone() -> None:
     """An epoch's start between lines 5 and 6 takes a second, of which upstream's own times say nothing."""
     found = figures(lines([0.1] * 5 + [1.1] + [0.1] * 5, 4, 0.08, 0.02), 4, 1, None)
     assert found.throughput_img_s == pytest.approx(40 / 2.0)
@@ -48,7 +48,7 @@ def test_times_that_upstream_rounds_to_nothing_make_no_figure() -> None:
     assert figures(lines([0.001] * 11, 4, 0.0, 0.0), 4, 1, None).legacy_img_s is None
 
 
-def test_the_first_line_never_counts_and_slow_ones_after_it_neither() -> None:
+def test_the_first_line_and_slow_ones_after_it_never_count() -> None:
     assert figures(lines([0.1] * 3, 4, 0.08, 0.02), 4, 0, None).steps == 2
     found = figures(lines([0.1] * 5 + [0.5] * 5 + [0.1] * 40, 4, 0.08, 0.02), 4, 1, None)
     assert found.warmup_steps == 10 and found.steady_state

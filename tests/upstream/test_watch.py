@@ -42,9 +42,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-def test_it_is_ended_at_the_last_steps_line_which_is_printed_whole(
-    train: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_ends_at_the_last_steps_line_printed_whole(train: Run, capsys: pytest.CaptureFixture[str]) -> None:
     lines = train(PRINTS_TWELVE)
     assert [(timed.line.epoch, timed.line.iters) for timed in lines] == [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2)]
     assert all(before.end_s < after.end_s for before, after in pairwise(lines))
@@ -74,7 +72,7 @@ def test_what_it_does_instead_is_one_sentence(train: Run, text: str, sentence: s
     assert "\n" not in str(error.value)
 
 
-def test_a_device_that_is_out_of_memory_is_told_as_in_our_own_runs(train: Run) -> None:
+def test_a_device_out_of_memory_is_reported_as_in_our_own_runs(train: Run) -> None:
     with pytest.raises(OutOfMemory, match="cpu is out of memory with 8 images a device"):
         train("import torch; raise torch.OutOfMemoryError('no room')", told=memory_told(torch.device("cpu"), 8))
 

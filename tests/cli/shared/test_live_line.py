@@ -35,7 +35,7 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
         assert progress.text() == "step 3/103  40 img/s  data wait 12%  G_L1 33  0:40 left"
 
 
-def test_the_throughput_carries_its_interval_once_there_are_steps_enough(make_spec: Callable[..., RunSpec]) -> None:
+def test_throughput_has_its_interval_after_enough_steps(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
     with StepWriter(folder, 0) as writer:
         writer.append(step(number) for number in range(1, 41))

@@ -50,7 +50,7 @@ def test_what_does_not_leaves_a_step_clean(bits: int) -> None:
     assert mark_disturbed([Step(0.1, 0.1)], [sample(0.05, bits)])[0].clean
 
 
-def test_a_sample_marks_what_is_nearer_to_it_than_to_its_neighbours() -> None:
+def test_a_sample_marks_what_is_nearest_to_it() -> None:
     samples = [sample(0.5, 0), sample(1.5, HW), sample(2.5, 0)]
     marks = mark_disturbed(steps_of(0.25, 12), samples)
     assert [number for number, mark in enumerate(marks) if mark.disturbed] == [4, 5, 6, 7]  # 1 s to 2 s

@@ -211,9 +211,7 @@ def test_the_fake_has_only_what_the_real_library_has() -> None:
             assert len(ours) == len(theirs), name
 
 
-def test_a_throttled_run_has_the_right_share_marked_and_the_right_clean_throughput(
-    clock: Clock, record: Callable[..., Telemetry]
-) -> None:
+def test_a_throttled_run_has_its_share_and_clean_throughput(clock: Clock, record: Callable[..., Telemetry]) -> None:
     """0-4 s and 6-10 s: 40 steps of 0.1 s each; 4-6 s, hot: 10 steps of 0.2 s. Batch 32.
 
     Samples at 0.03, 0.13, ... stand for what is nearer to them than to their neighbours, so those from 4.03 to 5.93 s
@@ -267,9 +265,7 @@ def test_a_counter_that_was_reset_is_bridged_by_power(clock: Clock, record: Call
     assert found.joules == pytest.approx(1600.0, rel=1e-6)
 
 
-def test_a_gpu_without_counter_has_its_power_integrated_and_says_so(
-    clock: Clock, record: Callable[..., Telemetry]
-) -> None:
+def test_a_gpu_without_counter_has_its_power_integrated(clock: Clock, record: Callable[..., Telemetry]) -> None:
     def fails(call: str, t_s: float) -> int | None:
         return pynvml.NVML_ERROR_NOT_SUPPORTED if call == "nvmlDeviceGetTotalEnergyConsumption" else None
 
@@ -284,9 +280,7 @@ def test_a_gpu_without_counter_has_its_power_integrated_and_says_so(
     ]
 
 
-def test_a_call_that_raises_for_a_while_leaves_a_hole_and_is_named_once(
-    clock: Clock, record: Callable[..., Telemetry]
-) -> None:
+def test_a_call_that_fails_for_a_while_is_a_gap_named_once(clock: Clock, record: Callable[..., Telemetry]) -> None:
     def fails(call: str, t_s: float) -> int | None:
         return pynvml.NVML_ERROR_UNKNOWN if call.endswith("EventReasons") and 3 <= t_s < 4 else None
 
@@ -300,9 +294,7 @@ def test_a_call_that_raises_for_a_while_leaves_a_hole_and_is_named_once(
     assert not any(mark.disturbed for mark in marks)
 
 
-def test_a_gpu_that_falls_off_the_bus_is_asked_no_more_and_the_others_go_on(
-    clock: Clock, record: Callable[..., Telemetry]
-) -> None:
+def test_a_lost_gpu_is_asked_no_more_and_the_others_go_on(clock: Clock, record: Callable[..., Telemetry]) -> None:
     refused: list[float] = []
 
     def fails(call: str, t_s: float) -> int | None:
@@ -330,7 +322,7 @@ def test_a_gpu_that_falls_off_the_bus_is_asked_no_more_and_the_others_go_on(
         (FakeNvml([FakeGpu(Clock())]), ["GPU-bbbb"], "gpu 0"),
     ],
 )
-def test_without_nvml_or_gpu_the_stream_says_why_and_holds_the_host(
+def test_without_a_gpu_the_stream_says_why_and_has_the_host(
     record: Callable[..., Telemetry], nvml: object, wanted: list[str], what: str
 ) -> None:
     telemetry = record(nvml, wanted, until_s=1.0)

@@ -61,7 +61,7 @@ def test_the_sampler_runs_on_the_cpus_that_it_is_given(tmp_path: Path) -> None:
         assert sampler.cpu_affinity() == [last]
 
 
-def test_a_gpu_that_is_not_there_is_named_and_idle_takes_no_time(tmp_path: Path) -> None:
+def test_a_missing_gpu_is_named_and_idle_takes_no_time(tmp_path: Path) -> None:
     with TelemetryProcess(tmp_path, [os.getpid()], gpus=["GPU-that-nobody-has"]) as telemetry_process:
         started_s = time.perf_counter()
         telemetry = wait_for(tmp_path, lambda telemetry: telemetry.header is not None)
@@ -94,7 +94,7 @@ def test_a_sampler_that_can_not_start_stops_nothing(tmp_path: Path) -> None:
     assert read_stream(tmp_path / "nowhere" / NAME).missing
 
 
-def test_it_ends_with_its_parent_although_a_fork_holds_the_pipe_open(tmp_path: Path) -> None:
+def test_it_ends_with_its_parent_though_a_fork_holds_the_pipe(tmp_path: Path) -> None:
     """Forked data loaders inherit the run's end of the pipe, and outlive a run that is killed for a while."""
     script = f"""
 import os, sys, time
@@ -132,7 +132,7 @@ def test_it_ends_with_its_standard_input(tmp_path: Path) -> None:
     assert telemetry.marks == {"half-way": 1.5}
 
 
-def test_a_bug_that_ends_it_is_left_in_the_stream_with_its_traceback(tmp_path: Path) -> None:
+def test_a_bug_that_ends_it_leaves_its_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gbench.measure.telemetry", "--run-dir", str(tmp_path)]
     assert subprocess.run(command, input=b"mark without-a-time\n", timeout=PATIENCE_S).returncode == 1
     telemetry = read_stream(tmp_path / NAME)

@@ -82,9 +82,7 @@ def test_a_stream_is_readable_after_a_crash_at_any_byte(tmp_path: Path) -> None:
         (6, '"why":"the run said stop"', '"why":7'),
     ],
 )
-def test_a_value_that_can_not_be_costs_its_line_and_no_figure_is_lost_over_it(
-    tmp_path: Path, place: int, written: str, odd: str
-) -> None:
+def test_an_impossible_value_costs_its_line_alone(tmp_path: Path, place: int, written: str, odd: str) -> None:
     lines = write(tmp_path / NAME).decode().split("\n")
     assert written in lines[place - 1]
     lines[place - 1] = lines[place - 1].replace(written, odd)
@@ -114,7 +112,7 @@ def test_a_broken_line_costs_that_line_and_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", '{"version":2,"kind":"header"}\n', '{"kind":"sample","t_s":1}\n'])
-def test_another_version_or_no_header_is_no_telemetry_and_says_so(tmp_path: Path, text: str) -> None:
+def test_another_version_or_no_header_is_no_telemetry(tmp_path: Path, text: str) -> None:
     (tmp_path / NAME).write_text(text)
     found = read_stream(tmp_path / NAME)
     assert (found.header, found.samples) == (None, [])
@@ -127,7 +125,7 @@ def test_no_stream_is_no_telemetry_and_says_so(tmp_path: Path) -> None:
     assert [one.why for one in summary.missing] == [f"{NAME} can't be read (No such file or directory)"]
 
 
-def test_a_resumed_run_goes_on_in_its_stream_and_what_was_sampled_before_does_not_count(tmp_path: Path) -> None:
+def test_a_resumed_run_counts_only_its_own_samples(tmp_path: Path) -> None:
     before = write(tmp_path / NAME)
     with (tmp_path / NAME).open("ab") as cut_off:
         cut_off.write(b'{"kind":"sam')

@@ -23,7 +23,7 @@ def telemetry(hosts: list[HostSample], ended: str | None = "the run said stop", 
     return Telemetry(Header(1 / period_s, "", cpus=4), samples, ended=ended)
 
 
-def test_the_hosts_figures_are_those_of_the_window_and_rss_that_of_all() -> None:
+def test_host_figures_are_of_the_window_and_rss_of_all() -> None:
     hosts = [
         HostSample(rss_bytes=900, memory_used_bytes=5000, load_1m=9.0, cpu_percent=90.0, run_cpus=1.0),
         HostSample(rss_bytes=100, memory_used_bytes=1000, load_1m=1.0, cpu_percent=50.0, run_cpus=1.5),

@@ -75,9 +75,7 @@ def assert_same(these: Sequence[Batch], those: Sequence[Batch]) -> None:
 
 @pytest.mark.parametrize("source", FAST)
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_a_thousand_samples_are_bit_for_bit_those_of_the_plain_path(
-    make_loader: MakeLoader, source: str, direction: str
-) -> None:
+def test_a_thousand_samples_equal_those_of_the_plain_path(make_loader: MakeLoader, source: str, direction: str) -> None:
     plain, fast = (epochs(make_loader(each, seed=3, direction=direction), range(1, 11)) for each in ("real", source))
     assert sum(len(batch.paths) for batch in fast) == 1000
     assert_same(plain, fast)
@@ -114,7 +112,7 @@ def test_every_level_comes_through(tmp_path: Path, make_loader: MakeLoader, sour
     assert_same(epochs(make_loader("real", **changes), (1,)), epochs(make_loader(source, **changes), (1,)))
 
 
-def test_the_table_has_the_values_of_the_plain_operations_in_their_order() -> None:
+def test_the_table_has_the_values_of_the_plain_operations() -> None:
     levels = torch.arange(256, dtype=torch.uint8)
     step_by_step = [(np.float32(level) / np.float32(255) - np.float32(0.5)) / np.float32(0.5) for level in range(256)]
     expected = torch.tensor(np.array(step_by_step))
@@ -166,7 +164,7 @@ def test_the_global_generator_is_left_alone(make_loader: MakeLoader, source: str
 
 
 @pytest.mark.parametrize("source", [*FAST, "synthetic"])
-def test_lengths_and_what_can_not_fill_a_batch_are_the_plain_paths(make_loader: MakeLoader, source: str) -> None:
+def test_lengths_and_last_batches_are_the_plain_paths(make_loader: MakeLoader, source: str) -> None:
     for share in ({}, {"drop_last": True}, {"batch_size": 7}, {"world_size": 2, "rank": 1}):
         loader = make_loader(source, **share)
         assert len(loader) == len(list(loader)) == len(make_loader("real", **share))

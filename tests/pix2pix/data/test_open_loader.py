@@ -41,7 +41,7 @@ def test_each_source_has_its_loader(make_spec: MakeSpec, facades: Path, cache_di
     assert len(list(cache_dir.glob("*.pairs"))) == 1  # the same for both
 
 
-def test_the_first_run_makes_the_cache_and_the_next_one_finds_it(
+def test_the_first_run_makes_the_cache_for_the_next_one(
     make_spec: MakeSpec, facades: Path, cache_dir: Path, ranks: Ranks, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec, identity = make_spec(data_source="cached"), dataset_hash(facades)
@@ -62,7 +62,7 @@ def test_the_first_run_makes_the_cache_and_the_next_one_finds_it(
         ({}, "none", "can't write {base}/none/.lock (No such file or directory)"),
     ],
 )
-def test_without_a_cache_the_files_are_read_in_the_run_and_the_reason_is_told(
+def test_without_a_cache_files_are_read_and_the_reason_is_given(
     make_spec: MakeSpec,
     facades: Path,
     cache_dir: Path,

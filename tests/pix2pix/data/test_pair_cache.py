@@ -114,9 +114,7 @@ def test_processes_that_start_at_once_make_one_file(drawn: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("stopped_by", [signal.SIGKILL, signal.SIGINT])
-def test_one_that_is_stopped_in_the_middle_leaves_nothing_that_lasts(
-    drawn: Path, tmp_path: Path, stopped_by: signal.Signals
-) -> None:
+def test_one_stopped_in_the_middle_leaves_nothing(drawn: Path, tmp_path: Path, stopped_by: signal.Signals) -> None:
     maker = Maker(drawn, tmp_path, pause_s=0.2)
     while not list(tmp_path.glob("*.partial")):
         assert maker.process.is_alive()
@@ -200,7 +198,7 @@ def test_a_file_under_the_name_of_another_is_not_taken(drawn: Path, tmp_path: Pa
     assert "something else" in how and np.array_equal(levels, expected(large))
 
 
-def test_a_set_above_the_limit_is_refused_in_words_before_and_after_it_is_there(drawn: Path, tmp_path: Path) -> None:
+def test_a_set_above_the_limit_is_refused_before_and_after(drawn: Path, tmp_path: Path) -> None:
     small = CacheFolder(tmp_path, FILE_BYTES - 1)
     with pytest.raises(NoCache, match=r"take 9\.08e-05 GiB once decoded, above --cache-limit 9\.08e-05"):
         made(small, dataset_of(drawn))
@@ -210,9 +208,7 @@ def test_a_set_above_the_limit_is_refused_in_words_before_and_after_it_is_there(
         made(small, dataset_of(drawn))
 
 
-def test_what_was_not_used_for_longest_makes_room_and_goes_on_working_where_it_is_mapped(
-    drawn: Path, tmp_path: Path
-) -> None:
+def test_the_least_recently_used_makes_room_and_stays_mapped(drawn: Path, tmp_path: Path) -> None:
     folder = CacheFolder(tmp_path, 2 * FILE_BYTES)
     first, second, third = (dataset_of(drawn, load_size=size) for size in (36, 35, 34))
     mapped = {one: made(folder, one)[1] for one in (first, second)}

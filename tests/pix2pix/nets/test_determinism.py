@@ -22,7 +22,7 @@ def test_padding_by_slices_is_reflection_padding(padding: int) -> None:
     torch.testing.assert_close(x.grad, y.grad)
 
 
-def test_a_generator_keeps_its_weights_and_output_when_its_padding_is_replaced() -> None:
+def test_replacing_padding_keeps_weights_and_output() -> None:
     torch.manual_seed(0)
     generator = build_generator("resnet_6blocks", ngf=4, dropout=False).eval()
     x = torch.randn(1, 3, 32, 32)

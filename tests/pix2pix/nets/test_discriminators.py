@@ -32,7 +32,7 @@ def test_basic_keys_with_batch_norm() -> None:
     assert {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()} == expected
 
 
-def test_n_layers_keys_with_instance_norm_stop_widening_at_eight() -> None:
+def test_n_layers_with_instance_norm_stop_widening_at_eight() -> None:
     net = build_discriminator("n_layers", ndf=2, n_layers=5, norm="instance")
     state = net.state_dict()
     assert list(state) == [f"model.{index}.{kind}" for index in (0, 2, 5, 8, 11, 14, 17) for kind in ("weight", "bias")]

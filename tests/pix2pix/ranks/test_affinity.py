@@ -49,7 +49,7 @@ def shares(allowed: set[int], ranks: int, root: Path) -> list[Binding]:
     return [own_share(frozenset(allowed), rank, ranks, root) for rank in range(ranks)]
 
 
-def test_ranks_share_the_cores_and_none_has_a_hardware_thread_of_anothers(tmp_path: Path) -> None:
+def test_ranks_share_cores_but_no_hardware_thread_of_a_core(tmp_path: Path) -> None:
     root = machine(tmp_path, nodes=2, cores_a_node=4, threads=2)
     found = shares(set(range(16)), 4, root)
     assert [sorted(one.cpus) for one in found] == [[0, 1, 8, 9], [2, 3, 10, 11], [4, 5, 12, 13], [6, 7, 14, 15]]
@@ -130,7 +130,7 @@ def test_where_a_gpu_is_on_pci(monkeypatch: pytest.MonkeyPatch, told: dict[str, 
         (1, GPU, {0, 1}, f"none of CPUs 4-7, 12-15, those beside GPU {GPU}, may be used"),
     ],
 )
-def test_a_rank_whose_gpu_is_nowhere_stays_where_it_is_and_says_why(
+def test_a_rank_whose_gpu_is_unknown_stays_and_says_why(
     tmp_path: Path, gpu_node: int, bus_id: str | None, allowed: set[int], why_not: str
 ) -> None:
     root = machine(tmp_path, nodes=2, cores_a_node=4, threads=2, gpu_node=gpu_node)
@@ -182,7 +182,7 @@ def test_two_ranks_run_on_cores_of_their_own(gbench: Callable[..., Answer], smal
     assert "Rank 1, CPUs" in (folder.path / "report.html").read_text()
 
 
-def test_the_users_number_of_threads_holds_and_pin_false_is_recorded(
+def test_the_users_threads_hold_and_pin_false_is_recorded(
     gbench: Callable[..., Answer], small_launch: list[str]
 ) -> None:
     arguments = ["launch", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, "--steps", 2, "--warmup", 1]

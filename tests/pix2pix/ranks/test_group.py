@@ -41,15 +41,13 @@ def test_ranks_on_gpus_leave_nccl_together_at_a_good_end(gpus: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("out of memory"), SystemExit(143)])
-def test_a_rank_that_fails_alone_does_not_wait_in_nccl_for_the_others(
-    gpus: dict[str, Any], failure: BaseException
-) -> None:
+def test_a_rank_that_fails_alone_does_not_wait_in_nccl(gpus: dict[str, Any], failure: BaseException) -> None:
     with pytest.raises(type(failure)), joined("cuda", 2):
         raise failure
     assert gpus["nccl"] == ["cuda:1"]
 
 
-def test_objects_are_gathered_without_the_gpus_which_must_be_idle_meanwhile() -> None:
+def test_objects_are_gathered_without_the_gpus() -> None:
     """`fake` stands in for NCCL, which does not start without a GPU; no object comes back by way of it."""
     backends = BACKENDS["cuda"].replace("nccl", "fake")
     assert "cuda:fake" in backends
@@ -60,7 +58,7 @@ def test_objects_are_gathered_without_the_gpus_which_must_be_idle_meanwhile() ->
         dist.destroy_process_group()
 
 
-def test_a_gpu_that_this_torch_has_no_code_for_is_told_before_its_first_kernel(gpus: dict[str, Any]) -> None:
+def test_a_gpu_without_code_in_torch_is_reported_first(gpus: dict[str, Any]) -> None:
     gpus["code"] = ["sm_75", "sm_80", "sm_86", "sm_90", "compute_120"]  # torch's own builds for CUDA 13
     said = r"no code for Tesla V100-SXM2-16GB, of compute capability 7\.0: .*sm_75"
     with pytest.raises(RunFailed, match=said), joined("cuda", 2):

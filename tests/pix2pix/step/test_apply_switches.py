@@ -72,7 +72,7 @@ def assert_agree(one: Tensor, other: Tensor) -> None:
     assert apart(one[-10:].mean(0), other[-10:].mean(0)).max() < MEAN
 
 
-def test_another_order_of_summing_agrees_and_other_dropout_does_not() -> None:
+def test_another_summing_order_agrees_but_not_other_dropout() -> None:
     """What the tolerances of the tests below are worth."""
     with torch.backends.mkldnn.flags(enabled=False):  # torch's own convolutions in place of oneDNN's
         other_kernels = curves(SpeedConfig())
@@ -83,12 +83,12 @@ def test_another_order_of_summing_agrees_and_other_dropout_does_not() -> None:
 
 
 @pytest.mark.parametrize("name", ["foreach", "fused", "blocks", "networks"])
-def test_losses_agree_with_the_references_to_rounding_under_the_same_dropout(name: str) -> None:
+def test_losses_agree_to_rounding_under_the_same_dropout(name: str) -> None:
     assert_agree(curves(SpeedConfig(**SWITCHES[name])), reference())
 
 
 @pytest.mark.parametrize("name", ["channels_last", "together"])
-def test_channels_last_drops_other_elements_and_changes_nothing_else(name: str) -> None:
+def test_channels_last_changes_dropout_and_nothing_else(name: str) -> None:
     """Random numbers are drawn in the order of memory. Without dropout the losses agree to rounding, with it as two
     seeds of dropout do."""
     assert_agree(curves(SpeedConfig(**SWITCHES[name]), dropout=False), reference(dropout=False))
@@ -98,7 +98,7 @@ def test_channels_last_drops_other_elements_and_changes_nothing_else(name: str) 
 
 
 @pytest.mark.parametrize("name", ["channels_last", "fused", "together"])
-def test_a_deterministic_run_gives_bitwise_the_same_losses_again(name: str) -> None:
+def test_a_deterministic_run_repeats_its_losses_bitwise(name: str) -> None:
     torch.use_deterministic_algorithms(True)
     try:
         first, second = (curves(SpeedConfig(**SWITCHES[name])) for _ in range(2))
@@ -125,7 +125,7 @@ def test_no_switch_changes_the_keys_of_a_state_dict() -> None:
 
 @pytest.mark.parametrize("after", ["reference", "channels_last", "foreach", "fused"])
 @pytest.mark.parametrize("before", ["reference", "channels_last", "fused"])
-def test_a_checkpoint_goes_on_in_another_profile_by_that_profiles_kernels(before: str, after: str) -> None:
+def test_a_checkpoint_goes_on_with_another_profiles_kernels(before: str, after: str) -> None:
     options = {"reference": SpeedConfig(), **{name: SpeedConfig(**on) for name, on in SWITCHES.items()}}
     saved_by = build(options[before], dropout=False)
     for number in range(3):
@@ -167,7 +167,7 @@ def test_the_schedule_decides_the_rate_of_every_adam(adam: str) -> None:
 
 
 @pytest.mark.parametrize("adam", ["foreach", "fused"])
-def test_an_overflow_under_gradscaler_skips_the_step_of_every_adam(adam: str) -> None:
+def test_an_overflow_skips_the_step_of_every_adam(adam: str) -> None:
     model = build(SpeedConfig(adam=adam), autocast_dtype=torch.float16)
     model.scaler.load_state_dict(model.scaler.state_dict() | {"scale": 2.0**60})
     before = copy.deepcopy(list(model.generator.parameters()))
@@ -191,7 +191,7 @@ def _rank_losses(rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def test_ddps_switches_leave_the_losses_of_both_ranks_as_they_are(tmp_path: Path) -> None:
+def test_ddp_switches_leave_the_losses_of_both_ranks(tmp_path: Path) -> None:
     spawn_ranks(_rank_losses, (tmp_path,), 2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert not torch.equal(first, second)

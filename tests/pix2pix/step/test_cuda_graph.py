@@ -54,7 +54,7 @@ class Imagined:
         return result, replay
 
 
-def test_replays_train_as_plain_steps_do_with_schedule_and_odd_last_batches() -> None:
+def test_replays_train_as_plain_steps_with_odd_last_batches() -> None:
     plain, graphed = small_model(), small_model()
     device = Imagined(graphed)
     step = GraphedStep(graphed, device)
@@ -76,7 +76,7 @@ def test_replays_train_as_plain_steps_do_with_schedule_and_odd_last_batches() ->
     assert [model.optimizer_G.param_groups[0]["lr"] for model in (plain, graphed)] == [0.0, 0.0]
 
 
-def test_outside_a_capture_the_rate_is_a_number_for_schedules_and_checkpoints() -> None:
+def test_outside_a_capture_the_rate_is_a_number() -> None:
     model = small_model()
     step = GraphedStep(model, Imagined(model))
     for number in range(WARM_UP + 2):
@@ -84,7 +84,7 @@ def test_outside_a_capture_the_rate_is_a_number_for_schedules_and_checkpoints() 
     assert type(model.optimizer_G.state_dict()["param_groups"][0]["lr"]) is float
 
 
-def test_a_run_that_begins_with_an_odd_batch_captures_the_whole_ones() -> None:
+def test_a_run_that_begins_odd_captures_the_whole_batches() -> None:
     model = small_model()
     device = Imagined(model)
     step = GraphedStep(model, device)
@@ -93,7 +93,7 @@ def test_a_run_that_begins_with_an_odd_batch_captures_the_whole_ones() -> None:
     assert (device.beside_steps, device.replays) == (1 + WARM_UP, 2)
 
 
-def test_all_steps_of_the_warm_up_share_the_memory_of_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_warm_up_steps_share_the_memory_of_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's allocator keeps a stream's freed memory for that stream: with three, three times a step's."""
     order: list[str] = []
 

@@ -56,7 +56,7 @@ def train_on_two(folder: Path, norm: str, dropout: bool, steps: int) -> list[dic
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
-def test_two_times_two_samples_give_the_gradient_of_one_times_four(tmp_path: Path) -> None:
+def test_two_ranks_of_two_give_the_gradient_of_one_of_four(tmp_path: Path) -> None:
     """Instance norm looks at each sample alone and every loss is a mean over equal halves, so the maths is the same.
 
     What is left is float32 rounding (some 1e-7), measured against the length of the whole gradient. D's differs by the

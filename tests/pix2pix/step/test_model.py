@@ -118,7 +118,7 @@ def test_losses_fall_over_60_steps() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_autocast_runs_in_its_precision_and_keeps_losses_and_weights_in_float32(dtype: torch.dtype) -> None:
+def test_autocast_keeps_losses_and_weights_in_float32(dtype: torch.dtype) -> None:
     model = small_model(autocast_dtype=dtype)
     ran: set[torch.dtype] = set()
     for net in (model.generator, model.discriminator):
@@ -149,7 +149,7 @@ def test_overflow_skips_both_updates_and_halves_the_scale_once() -> None:
 
 
 @pytest.mark.parametrize("dtype", [None, torch.float16])
-def test_training_goes_on_from_a_saved_state_as_if_never_stopped(dtype: torch.dtype | None) -> None:
+def test_training_goes_on_from_a_saved_state_unchanged(dtype: torch.dtype | None) -> None:
     model = small_model(autocast_dtype=dtype)
     for step in range(2):
         model.train_step(*pairs(seed=step))
@@ -167,7 +167,7 @@ def test_training_goes_on_from_a_saved_state_as_if_never_stopped(dtype: torch.dt
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
 
 
-def test_forward_gives_images_without_a_graph_in_the_generators_mode() -> None:
+def test_forward_gives_images_without_a_graph() -> None:
     model = small_model(autocast_dtype=torch.bfloat16)
     real_A, real_B = pairs()
     model.train_step(real_A, real_B)
