@@ -39,12 +39,14 @@ def main() -> None:
     """Take the picture and print its size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_dir", nargs="?", type=Path, help="a run folder with a report.html (default: the newest)")
-    run_dir = parser.parse_args().run_dir or max(Path("results").glob("*-pix2pix_*"), default=None)
+    parser.add_argument("--out", type=Path, default=PICTURE, help="the picture (default: %(default)s)")
+    arguments = parser.parse_args()
+    run_dir = arguments.run_dir or max(Path("results").glob("*-pix2pix_*"), default=None)
     if run_dir is None or not (run_dir / "report.html").is_file():
         parser.error("no run folder with a report.html: run `make bench` first, or name a run folder")
     picture = Image.open(io.BytesIO(screenshot(run_dir / "report.html"))).convert("RGB")
-    picture.quantize(COLORS).save(PICTURE, optimize=True)
-    print(f"{PICTURE}: {picture.width} x {picture.height} pixels, {PICTURE.stat().st_size:,} bytes")
+    picture.quantize(COLORS).save(arguments.out, optimize=True)
+    print(f"{arguments.out}: {picture.width} x {picture.height} pixels, {arguments.out.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

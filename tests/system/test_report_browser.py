@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -23,6 +26,7 @@ from view_data import Result, stored
 
 pytestmark = pytest.mark.system
 
+ROOT = Path(__file__).resolve().parents[2]
 COMPLAINTS = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
 LONG = "x" * 200  # a word that has no place to break
 HOSTILE = f"<script>document.title = 'broken'</script>{LONG}"
@@ -160,3 +164,14 @@ def test_the_command_line_can_be_copied(browser: Browser, url: str) -> None:
     browser.open(url, 390)
     browser.evaluate("getSelection().selectAllChildren(document.querySelector('pre'))")
     assert browser.evaluate("getSelection().toString()") == COMMAND
+
+
+def test_the_script_draws_the_picture_of_a_page(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
+    folder = write_run(make_spec(), steps=50, planned_steps=50)
+    write_report(folder, folder.path / "report.html")
+    out = tmp_path / "page.png"
+    command = [sys.executable, str(ROOT / "docs/images/draw_run_page.py"), str(folder.path), "--out", str(out)]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT / "tests/helpers")}, check=True)
+    assert out.stat().st_size <= 200_000
+    with Image.open(out) as picture:
+        assert picture.width == 1180 and picture.height > 1000
