@@ -94,7 +94,7 @@ def test_models_lists_what_can_be_launched(gbench: Callable[..., Answer]) -> Non
     assert values["schedule"]["epochs_decay"] == 100
 
 
-def test_check_says_what_is_missing_and_how_to_mend_it(gbench: Callable[..., Answer], facades: object) -> None:
+def test_check_says_what_is_missing_and_how_to_fix_it(gbench: Callable[..., Answer], facades: object) -> None:
     fit = gbench("check", "--device", "cpu", "--runner", "local", "--datasets-dir", facades)
     assert fit.code == 0
     assert "fit for local on cpu" in fit.out

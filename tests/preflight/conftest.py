@@ -14,7 +14,7 @@ import pytest
 from fake_nvml import fake_nvml
 from gbench.machine.gpus import find_gpus
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import Check, Wanted
+from gbench.preflight.rule import Check, CheckedRun
 from gbench.preflight.run_checks import run_checks
 from gbench.settings.spec import RunSpec
 
@@ -77,7 +77,7 @@ def check_one(make_spec: Callable[..., RunSpec]) -> Callable[..., Check | None]:
     ) -> Check | None:
         rules = [rule for rule in RULES if rule.id == rule_id]
         spec = make_spec().model_copy(update={"device": device, "runner": runner, **of_spec})
-        checks = list(run_checks(Wanted(spec.device, spec.runner, device_count, spec), find_gpus(), rules, root))
+        checks = list(run_checks(CheckedRun(spec.device, spec.runner, device_count, spec), find_gpus(), rules, root))
         return checks[0] if checks else None
 
     return make

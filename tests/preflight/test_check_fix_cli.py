@@ -61,7 +61,7 @@ def test_apply_runs_all_but_clocks_and_looks_again(gpu_host: GpuHost, facades: P
     assert "nvidia-smi -i 0 -pm 1    # done" in result.output
     assert "# left out: needs --clocks" in result.output
     assert gpu_host.ran() == ["-i 0 -pm 1"]
-    before, _, after = result.output.partition("mending:")
+    before, _, after = result.output.partition("fixing:")
     assert "WARNING  gpu-persistence" in before
     assert "ok       gpu-persistence" in after
     assert result.exit_code == 1  # the foreign process is still there, as it should be

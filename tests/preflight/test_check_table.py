@@ -13,7 +13,7 @@ from fake_nvml import process
 from gbench.errors import ExitCode, InfrastructureError, UsageError
 from gbench.machine.gpus import Gpus, find_gpus
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import Check, Rule, Wanted
+from gbench.preflight.rule import Check, CheckedRun, Rule
 from gbench.preflight.run_checks import CONDITIONS, judge, require_fit, run_checks
 from gbench.settings.spec import RunSpec
 
@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "check.md"
 
 def row(rule: Rule) -> str:
     whom = " ".join(sorted(rule.only)) or "all"
-    return f"| `{rule.id}` | {whom} | {rule.what} | {rule.why} | {rule.mend or '-'} |"
+    return f"| `{rule.id}` | {whom} | {rule.what} | {rule.why} | {rule.fix or '-'} |"
 
 
 def test_ids_are_unique() -> None:
@@ -36,7 +36,7 @@ def test_the_page_has_every_row_of_the_table_and_no_other() -> None:
 
 def test_this_machine_quickly(make_spec: Callable[..., RunSpec]) -> None:
     started = time.perf_counter()
-    checks = list(run_checks(Wanted.of(make_spec()), find_gpus()))
+    checks = list(run_checks(CheckedRun.of(make_spec()), find_gpus()))
     assert time.perf_counter() - started < 10  # 1 s of it is looking at the CPUs; the rest is room for a loaded machine
     assert [check.id for check in checks] == [
         "variables",
@@ -57,7 +57,7 @@ def test_this_machine_quickly(make_spec: Callable[..., RunSpec]) -> None:
 
 
 def test_a_launch_asks_for_conditions_only(make_spec: Callable[..., RunSpec]) -> None:
-    ids = [check.id for check in run_checks(Wanted.of(make_spec()), find_gpus(), CONDITIONS)]
+    ids = [check.id for check in run_checks(CheckedRun.of(make_spec()), find_gpus(), CONDITIONS)]
     assert "cpu-governor" in ids
     assert not {"variables", "torch", "dataset"} & set(ids)
 
@@ -67,7 +67,7 @@ def test_all_checks_of_a_gpu_machine_are_made_once(
 ) -> None:
     module = nvml({}, {})
     spec = make_spec().model_copy(update={"device": "cuda", "device_count": 2})
-    ids = [check.id for check in run_checks(Wanted.of(spec), find_gpus())]
+    ids = [check.id for check in run_checks(CheckedRun.of(spec), find_gpus())]
     assert ids == [rule.id for rule in RULES if "docker" not in rule.only]
     assert module.open == 0
 
@@ -77,7 +77,7 @@ def test_nvml_is_closed_when_the_reader_stops_early(
 ) -> None:
     module = nvml({})
     spec = make_spec().model_copy(update={"device": "cuda"})
-    checks = run_checks(Wanted.of(spec), find_gpus())
+    checks = run_checks(CheckedRun.of(spec), find_gpus())
     next(checks)
     assert module.open == 1
     checks.close()  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ def test_on_the_cpu_conditions_only_warn(
     root = tree({"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave"})
     for device, severity in (("cuda", "error"), ("cpu", "warning")):
         spec = make_spec().model_copy(update={"device": device})
-        checks = run_checks(Wanted.of(spec), Gpus(missing="no driver"), root=root)
+        checks = run_checks(CheckedRun.of(spec), Gpus(missing="no driver"), root=root)
         (governor,) = [check for check in checks if check.id == "cpu-governor"]
         assert governor.severity == severity
         assert governor.commands
@@ -98,25 +98,25 @@ def test_on_the_cpu_conditions_only_warn(
 
 def test_on_the_cpu_what_a_run_needs_is_still_an_error(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
     spec = make_spec().model_copy(update={"datasets_dir": str(tmp_path / "nowhere")})
-    errors = judge(run_checks(Wanted.of(spec), find_gpus())).errors
+    errors = judge(run_checks(CheckedRun.of(spec), find_gpus())).errors
     assert [check.id for check in errors] == ["dataset"]
 
 
 def test_without_resolved_values_the_rest_is_still_checked() -> None:
-    wanted = Wanted("cpu", "local", unresolved=UsageError("DOCKERFILE /x is not a file", "mend the path"))
+    wanted = CheckedRun("cpu", "local", unresolved=UsageError("DOCKERFILE /x is not a file", "fix the path"))
     checks = {check.id: check for check in run_checks(wanted, find_gpus())}
     assert checks["variables"].severity == "error"
     assert checks["variables"].found == "DOCKERFILE /x is not a file"
-    assert checks["variables"].mend == "mend the path"
+    assert checks["variables"].fix == "fix the path"
     assert "cpu-governor" in checks
     assert not {"dataset", "dataset-mount", "disk"} & set(checks)
 
 
 CHECKS = [
     Check("a", "ok", "fine", "why"),
-    Check("b", "warning", "doubtful", "why", "mend"),
-    Check("c", "error", "wrong", "why", "mend"),
-    Check("d", "error", "wrong too", "why", "mend"),
+    Check("b", "warning", "doubtful", "why", "fix"),
+    Check("c", "error", "wrong", "why", "fix"),
+    Check("d", "error", "wrong too", "why", "fix"),
 ]
 
 
@@ -146,4 +146,4 @@ def test_foreign_gpu_processes_are_an_error_without_a_command(
     check = check_one("gpu-processes")
     assert check.severity == "error"
     assert check.commands == ()
-    assert "gbench never does" in check.mend
+    assert "gbench never does" in check.fix

@@ -84,7 +84,7 @@ def test_cuda_13_has_no_code_for_a_v100(
     assert check.severity == severity
     if severity == "error":
         assert check.found == "CUDA 13.0 of the local torch has no code for GPU 0 (Tesla V100-SXM2-16GB)"
-        assert "CUDA 12.6" in check.mend
+        assert "CUDA 12.6" in check.fix
 
 
 def test_the_installed_torch_tells(check_one: Callable[..., Check], nvml: Callable[..., ModuleType]) -> None:
@@ -116,7 +116,7 @@ def test_an_image_tells_its_cuda(
     monkeypatch.setattr("docker.from_env", lambda: Engine(images))
     spec = make_spec(runner="docker", from_image=from_image)
     if expected is None:
-        with pytest.raises(Unreadable, match="is not told before it runs"):
+        with pytest.raises(Unreadable, match="is unknown before it runs"):
             image_cuda(spec)
         return
     cuda = image_cuda(spec)

@@ -1,20 +1,20 @@
-"""Mending commands, really run: on imagined /sys trees and with real programs."""
+"""FixCommand commands, really run: on imagined /sys trees and with real programs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from gbench.preflight.fix import apply, mendings
+from gbench.preflight.fix import apply, fix_commands
 from gbench.preflight.rule import Check, Command
 
 
 def check(*commands: Command) -> Check:
-    return Check("some-check", "error", "found", "why", "mend", commands)
+    return Check("some-check", "error", "found", "why", "fix", commands)
 
 
 def outcome(*argv: str, clocks: bool = False, allowed: bool = False) -> str:
-    (done,) = apply(mendings([check(Command(argv, clocks))]), allowed)
+    (done,) = apply(fix_commands([check(Command(argv, clocks))]), allowed)
     assert done.check == "some-check"
     return done.outcome
 
@@ -26,7 +26,7 @@ def test_the_governor_is_set_on_every_cpu_and_then_fit(
     root = tree(dict.fromkeys(files, "powersave"))
     unfit = check_one("cpu-governor", root)
     assert unfit.severity == "error"
-    assert [mending.outcome for mending in apply(mendings([unfit]), clocks=False)] == ["done"]
+    assert [one.outcome for one in apply(fix_commands([unfit]), clocks=False)] == ["done"]
     assert {(root / name).read_text() for name in files} == {"performance\n"}
     assert check_one("cpu-governor", root).severity == "ok"
 
@@ -36,7 +36,7 @@ def test_a_governor_that_can_not_be_set_says_why(
 ) -> None:
     path = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
     root = tree({path: "powersave"})
-    planned = mendings([check_one("cpu-governor", root)])
+    planned = fix_commands([check_one("cpu-governor", root)])
     (root / path).unlink()
     (root / path).mkdir()  # writing fails for root too
     (done,) = apply(planned, clocks=False)
@@ -62,5 +62,5 @@ def test_clocks_are_set_only_for_who_asks(tmp_path: Path) -> None:
 
 
 def test_one_failure_does_not_keep_the_next_from_running() -> None:
-    planned = mendings([check(Command(("false",)), Command(("true",)))])
+    planned = fix_commands([check(Command(("false",)), Command(("true",)))])
     assert [done.outcome for done in apply(planned, clocks=False)] == ["failed with exit code 1", "done"]

@@ -34,7 +34,7 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
     check = check_one(rule)
     assert check.severity == "ok"
     assert check.found.startswith("GPU 0-1: ")
-    assert check.mend == ""
+    assert check.fix == ""
     assert check.commands == ()
     assert module.open == 0
 
@@ -52,7 +52,7 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
                 MaxClockInfo={GRAPHICS: 1530, MEMORY: 877},
             ),
             "ok",
-            "the default, above which it boosts",
+            "the default, which allows boost above it",
         ),
         (
             "gpu-application-clocks",
@@ -80,7 +80,7 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
             "hardware slowdown",
         ),
         ("gpu-power-limit", {"EnforcedPowerLimit": 400_000}, "warning", "400 W of 700 W"),
-        ("gpu-power-limit", {"EnforcedPowerLimit": UNTOLD}, "info", "not told (Unknown Error)"),
+        ("gpu-power-limit", {"EnforcedPowerLimit": UNTOLD}, "info", "not reported (Unknown Error)"),
         (
             "gpu-ecc",
             {"TotalEccErrors": lambda kind, _: int(kind == 1)},
@@ -88,7 +88,7 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
             "on, uncorrected errors 1, corrected 0",
         ),
         ("gpu-ecc", {"TotalEccErrors": lambda kind, _: int(kind == 0)}, "ok", "on, uncorrected errors 0, corrected 1"),
-        ("gpu-ecc", {"TotalEccErrors": UNTOLD}, "ok", "on, uncorrected errors not told, corrected not told"),
+        ("gpu-ecc", {"TotalEccErrors": UNTOLD}, "ok", "on, uncorrected errors not reported, corrected not reported"),
         ("gpu-ecc", {"EccMode": [0, 0]}, "info", "off"),
         ("gpu-ecc", {"EccMode": [1, 0]}, "warning", "off after the next reset"),
         ("gpu-ecc", {"RemappedRows": (0, 1, 1, 0)}, "warning", "memory waits for a reset to be repaired"),
@@ -104,7 +104,7 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
             "gpu-pcie-link",
             {"CurrPcieLinkGeneration": 1, "CurrentClocksEventReasons": 0},
             "warning",
-            "generation 1 x16 of 5 x16: slow, though busy",
+            "generation 1 x16 of 5 x16: slow although busy",
         ),
         (
             "gpu-pcie-link",
@@ -112,10 +112,10 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
             "warning",
             "the slot can do generation 4 only",
         ),
-        ("gpu-nvlink", links(4), "info", f"4 of {LINKS} links up; one GPU needs none"),
+        ("gpu-nvlink", links(4), "info", f"4 of {LINKS} links up; not needed by one GPU"),
         ("gpu-nvlink", {"NvLinkState": NOT_SUPPORTED}, "info", "not supported here"),
         ("gpu-processes", {"ComputeRunningProcesses": [process(7, 1.5)]}, "error", "pid 7 (/usr/bin/job7, 1.5 GiB)"),
-        ("gpu-processes", {"ComputeRunningProcesses": [process(7, None)]}, "error", "job7, memory not told)"),
+        ("gpu-processes", {"ComputeRunningProcesses": [process(7, None)]}, "error", "job7, memory not reported)"),
         ("gpu-processes", {"GraphicsRunningProcesses": [process(9, 0.1)]}, "warning", "pid 9 (/usr/bin/job9, 0.1 GiB)"),
         (
             "gpu-processes",
@@ -133,7 +133,7 @@ def test_a_card_that_differs(
     assert check.severity == severity
     assert check.found.startswith("GPU 0: ")
     assert found in check.found
-    assert bool(check.mend) == (severity in ("warning", "error"))
+    assert bool(check.fix) == (severity in ("warning", "error"))
 
 
 def test_the_worst_card_decides_and_equal_ones_share_a_text(check_one: CheckOne, nvml: Nvml) -> None:
@@ -174,7 +174,7 @@ def test_an_older_binding_without_a_function_is_no_failure(check_one: CheckOne, 
     module = nvml({})
     del module.nvmlDeviceGetMigMode
     check = check_one("gpu-mig")
-    assert (check.severity, check.found) == ("info", "GPU 0: not told by this version of nvidia-ml-py")
+    assert (check.severity, check.found) == ("info", "GPU 0: not reported by this version of nvidia-ml-py")
 
 
 def test_no_driver_is_one_error_and_no_other_gpu_check(check_one: CheckOne, nvml: Nvml) -> None:
@@ -197,7 +197,7 @@ def test_gpu_lists_cards_and_driver(check_one: CheckOne, nvml: Nvml) -> None:
         ("1", "0-31", "local", "info", "at node 1, CPUs 16-31; not bound to them"),
         ("1", "0-15", "local", "warning", "at node 1, CPUs 16-31; this process may use only 0-15"),
         ("1", "0-15", "docker", "info", "at node 1, CPUs 16-31"),
-        ("-1", "0-15", "local", "info", "its NUMA node is not told"),  # of a virtual machine
+        ("-1", "0-15", "local", "info", "its NUMA node is not reported"),  # of a virtual machine
     ],
 )
 def test_numa(
@@ -224,7 +224,7 @@ def test_numa(
     check = check_one("gpu-numa", root, runner=runner)
     assert (check.severity, check.found) == (severity, f"GPU 0: {found}")
     if severity == "warning":
-        assert "numactl --cpunodebind=1 --membind=1" in check.mend
+        assert "numactl --cpunodebind=1 --membind=1" in check.fix
 
 
 def test_one_numa_node_is_near_to_all(check_one: CheckOne, nvml: Nvml, tree: Callable[[dict[str, str]], Path]) -> None:
@@ -255,7 +255,7 @@ LSPCI = """\
         (2, LSPCI.format(a="-", b="-"), "ok", "off, or not there"),
         (2, LSPCI.format(a="+", b="-"), "error", "on at 1 bridges: 3a:00.0"),
         (2, LSPCI.format(a="+", b="+"), "error", "on at 2 bridges: 3a:00.0, 5d:02.0"),
-        (1, LSPCI.format(a="+", b="-"), "info", "on at 1 bridges: 3a:00.0; one GPU does not mind"),
+        (1, LSPCI.format(a="+", b="-"), "info", "on at 1 bridges: 3a:00.0; harmless with one GPU"),
         (2, "3a:00.0 PCI bridge: Intel\n\tCapabilities: <access denied>\n", "info", "lspci shows it to root only"),
     ],
 )

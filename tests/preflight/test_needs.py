@@ -34,7 +34,7 @@ def test_no_engine_is_one_error(check_one: CheckOne, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("docker.from_env", no_engine)
     check = check_one("docker", runner="docker")
     assert check.severity == "error"
-    assert "systemctl start docker" in check.mend
+    assert "systemctl start docker" in check.fix
     assert check_one("container-toolkit", runner="docker") is None
 
 
@@ -62,7 +62,7 @@ def test_room_is_wanted_where_it_is_used(check_one: CheckOne, monkeypatch: pytes
     assert check_one("disk", runner="local").severity == "ok"
     check = check_one("disk", runner="docker")
     assert check.severity == "warning"
-    assert check.found.endswith(f"12.0 GiB free for {tmp_path / 'docker'}, which wants 20 GiB")
+    assert check.found.endswith(f"12.0 GiB free for {tmp_path / 'docker'}, which needs 20 GiB")
     free(monkeypatch, {**rooms, str(tmp_path): 1.0, str(tmp_path / "docker"): 30.0})
     assert check_one("disk", runner="local").severity == "warning"
 

@@ -1,4 +1,4 @@
-"""Is this machine fit to measure on? A table of checks, each with its probe, severity and hint.
+"""Whether this machine is fit to measure on: a table of checks, each with its probe, severity and fix.
 
 In: the spec and the machine. Out: findings, as errors, warnings and facts. Checks change nothing; `fix.py` does.
 """

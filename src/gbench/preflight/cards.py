@@ -13,7 +13,7 @@ from gbench.preflight.unreadable import Unreadable
 
 @dataclass(frozen=True)
 class Card:
-    """One GPU with its NVML handle. used: the run will run on it."""
+    """One GPU with its NVML handle. used: the run will use it."""
 
     nvml: Any
     handle: Any
@@ -21,22 +21,22 @@ class Card:
     used: bool
 
     def read(self, function: str, *arguments: Any) -> Any:
-        """What NVML's `function` says of this card.
+        """The result of an NVML function for this card.
 
         Raises:
-            Unreadable: this card, driver or version of nvidia-ml-py does not tell.
+            Unreadable: this card, driver or version of nvidia-ml-py does not report it.
         """
         return call(self.nvml, function, self.handle, *arguments)
 
     def maybe(self, function: str, *arguments: Any) -> Any:
-        """Like read; None for what is not told."""
+        """Like read; None if it is not reported."""
         try:
             return self.read(function, *arguments)
         except Unreadable:
             return None
 
     def smi(self, *arguments: object) -> tuple[str, ...]:
-        """An nvidia-smi command for this card alone."""
+        """An nvidia-smi command for this card only."""
         return ("nvidia-smi", "-i", str(self.gpu.index), *map(str, arguments))
 
 
@@ -44,22 +44,25 @@ def call(nvml: Any, function: str, *arguments: Any) -> Any:
     """The result of one NVML function.
 
     Raises:
-        Unreadable: it gave none.
+        Unreadable: there is none.
     """
     if not hasattr(nvml, function):
-        raise Unreadable("not told by this version of nvidia-ml-py")
+        raise Unreadable("not reported by this version of nvidia-ml-py")
     try:
         return getattr(nvml, function)(*arguments)
     except nvml.NVMLError as error:
         if error.value in (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND):
             raise Unreadable("not supported here") from error
-        raise Unreadable(f"not told ({error})") from error
+        raise Unreadable(f"not reported ({error})") from error
 
 
 @contextmanager
 def open_cards(gpus: Gpus, device_count: int | None) -> Iterator[tuple[Card, ...]]:
-    """Every GPU of the host, with NVML open; none where NVML fails. device_count: the first so many that the run may
-    use are used."""
+    """Every GPU of the host, with NVML open; none if NVML fails.
+
+    Args:
+        device_count: how many of the visible GPUs the run uses, from the first. None: all.
+    """
     import pynvml
 
     if gpus.missing:
@@ -80,6 +83,6 @@ def _cards(nvml: Any, gpus: Gpus, used: tuple[Gpu, ...]) -> Iterator[Card]:
     for gpu in (*gpus.devices, *gpus.hidden):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(gpu.index)
-        except nvml.NVMLError:  # it fell off the bus since it was listed: `gpu` counts what is left
+        except nvml.NVMLError:  # it fell off the bus after it was listed
             continue
         yield Card(nvml, handle, gpu, gpu in used)

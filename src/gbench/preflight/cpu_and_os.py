@@ -1,4 +1,4 @@
-"""What of the host disturbs a run or slows it down. One probe a rule of `check_table.py`, where its reason stands."""
+"""What disturbs or slows down a run on the host. One probe per rule of `check_table.py`, which gives the reason."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 
 from gbench.machine import host
-from gbench.preflight.rule import Command, Finding, Look
+from gbench.preflight.rule import Command, Context, Finding
 from gbench.preflight.tools import output_of
 from gbench.preflight.unreadable import Unreadable
 
-BUSY_PERCENT = 5.0  # of one CPU, as launch.sh has it
+BUSY_PERCENT = 5.0  # of one CPU, as in launch.sh
 SAMPLE_S = 0.5
 LEAST_SHM_GIB = 1.0  # 4 loader processes hold two batches each; one of 32 pairs of 256x256 in FP32 takes 48 MiB
 LEAST_IRQBALANCE = (1, 5, 0)
@@ -34,28 +34,28 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-def cpu(look: Look) -> Finding:
+def cpu(context: Context) -> Finding:
     facts = host.cpu_facts()
-    counts = ", ".join(f"{name} {facts[name] or 'not told'}" for name in ("sockets", "cores", "threads"))
+    counts = ", ".join(f"{name} {facts[name] or 'not reported'}" for name in ("sockets", "cores", "threads"))
     return Finding("info", f"{facts['name']}: {counts}")
 
 
-def governor(look: Look) -> Finding:
-    files = (look.root / CPUS).glob("cpu[0-9]*/cpufreq/scaling_governor")
-    governors = Counter(look.maybe(str(file.relative_to(look.root))) for file in files)
+def governor(context: Context) -> Finding:
+    files = (context.root / CPUS).glob("cpu[0-9]*/cpufreq/scaling_governor")
+    governors = Counter(context.maybe(str(file.relative_to(context.root))) for file in files)
     del governors[""]  # of CPUs that are switched off
     if not governors:
         raise Unreadable("not visible: this kernel, or the virtual machine it runs in, shows no frequency scaling")
     found = f"{', '.join(f'{name} on {count}' for name, count in governors.most_common())} CPUs"
     if set(governors) == {"performance"}:
         return Finding("ok", found)
-    pattern = f"{shlex.quote(str(look.root / CPUS))}/cpu[0-9]*/cpufreq/scaling_governor"
+    pattern = f"{shlex.quote(str(context.root / CPUS))}/cpu[0-9]*/cpufreq/scaling_governor"
     return Finding("error", found, commands=(Command(("sh", "-c", f"echo performance | tee {pattern}")),))
 
 
-def busy_processes(look: Look) -> Finding:
-    """Whoever uses the CPUs now, and still does when looked at again: a start-up or a cron job's blink is no news."""
-    everyone = f"over {SAMPLE_S} s{_how_far(look)}"
+def busy_processes(context: Context) -> Finding:
+    """Processes that use the CPUs in two samples in a row, so that a short burst of work is ignored."""
+    everyone = f"over {SAMPLE_S} s{_how_far(context)}"
     busy = _busy(psutil.process_iter(), SAMPLE_S)
     if busy:
         busy = _busy(busy, SAMPLE_S)
@@ -68,15 +68,15 @@ def busy_processes(look: Look) -> Finding:
 
 
 def _busy(processes: Iterable[psutil.Process], sample_s: float) -> dict[psutil.Process, float]:
-    """The processes but this one that use more than BUSY_PERCENT of a CPU, and how much (percent)."""
-    watched = []
+    """The other processes that use more than BUSY_PERCENT of a CPU, and how much they use (percent)."""
+    sampled = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.cpu_percent()  # starts its clock
-            watched.append(process)
+            sampled.append(process)
     time.sleep(sample_s)
     used = {}
-    for process in watched:
+    for process in sampled:
         with contextlib.suppress(psutil.Error):
             used[process] = process.cpu_percent()
     return {
@@ -91,32 +91,32 @@ def _name(process: psutil.Process) -> str:
         return "(ended)"
 
 
-def _how_far(look: Look) -> str:
+def _how_far(context: Context) -> str:
     try:
-        inside = (look.root / "proc/self/ns/pid").readlink() != Path(INITIAL_PID_NAMESPACE)
+        inside = (context.root / "proc/self/ns/pid").readlink() != Path(INITIAL_PID_NAMESPACE)
     except OSError:
         inside = True
-    return "; those outside this container can't be seen" if inside else ""
+    return "; processes outside this container are not visible" if inside else ""
 
 
-def irqbalance(look: Look) -> Finding:
+def irqbalance(context: Context) -> Finding:
     version = re.search(r"\d+(?:\.\d+)+", output_of("irqbalance", "--version"))
     if version is None:
-        raise Unreadable("irqbalance does not tell its version")
+        raise Unreadable("irqbalance does not report its version")
     old = tuple(map(int, version[0].split("."))) < LEAST_IRQBALANCE
     return Finding("error" if old else "ok", f"irqbalance {version[0]}")
 
 
-def huge_pages(look: Look) -> Finding:
-    chosen = re.search(r"\[(\w+)\]", look.read("sys/kernel/mm/transparent_hugepage/enabled"))
+def huge_pages(context: Context) -> Finding:
+    chosen = re.search(r"\[(\w+)\]", context.read("sys/kernel/mm/transparent_hugepage/enabled"))
     if chosen is None:
-        raise Unreadable("the kernel does not tell")
+        raise Unreadable("the kernel does not report it")
     return Finding("info", chosen[1])
 
 
-def shared_memory(look: Look) -> Finding:
+def shared_memory(context: Context) -> Finding:
     try:
-        usage = shutil.disk_usage(look.root / "dev/shm")
+        usage = shutil.disk_usage(context.root / "dev/shm")
     except OSError as error:
         raise Unreadable(f"can't read /dev/shm: {error.strerror}") from error
     free_gib = usage.free / 1024**3
@@ -124,12 +124,12 @@ def shared_memory(look: Look) -> Finding:
     return Finding("ok" if free_gib >= LEAST_SHM_GIB else "warning", found)
 
 
-def dataset_mount(look: Look) -> Finding | None:
-    if look.wanted.spec is None:
+def dataset_mount(context: Context) -> Finding | None:
+    if context.run.spec is None:
         return None
-    folder = Path(look.wanted.spec.datasets_dir)
-    # The last one wins where several are mounted over each other: max takes the first of equals, hence reversed.
-    mounts = [line.split()[:3] for line in reversed(look.read("proc/mounts").splitlines())]
+    folder = Path(context.run.spec.datasets_dir)
+    # The last of several mounts on one point counts. max takes the first of equals, hence reversed.
+    mounts = [line.split()[:3] for line in reversed(context.read("proc/mounts").splitlines())]
     above = [(_unescape(point), kind) for _, point, kind in mounts if folder.is_relative_to(_unescape(point))]
     point, kind = max(above, key=lambda mount: len(mount[0]), default=("", ""))
     if not point:
@@ -138,5 +138,5 @@ def dataset_mount(look: Look) -> Finding | None:
 
 
 def _unescape(text: str) -> str:
-    """A path as it is, from /proc/mounts, which writes a space as \\040."""
+    """A path of /proc/mounts, which writes a space as \\040."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,9 +1,9 @@
-"""Can the driver, and can the GPUs, run the CUDA of the image, or of the local torch?
+"""Whether the driver and the GPUs can run the CUDA of the image, or of the local torch.
 
-NVIDIA's rule (CUDA Compatibility guide): a driver runs every CUDA up to its own version and, from CUDA 11 on, the later
-minor versions of its own major version too, without what those ask of a newer driver. A later major version needs the
-forward-compatibility libraries, which images may bring and data-centre GPUs accept. From CUDA 13 on no code is made for
-GPUs before Turing (its release notes).
+NVIDIA's rule (CUDA Compatibility guide): a driver runs every CUDA up to its own version. From CUDA 11 on it also runs
+later minor versions of the same major version, except features that need a newer driver. A later major version needs
+forward-compatibility libraries, which an image may contain and which data-centre GPUs accept. CUDA 13 and later have
+no code for GPUs before Turing (release notes).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gbench.errors import GbenchError
 from gbench.preflight.cards import call
-from gbench.preflight.rule import Finding, Look
+from gbench.preflight.rule import Context, Finding
 from gbench.preflight.unreadable import Unreadable
 from gbench.runners.docker_errors import engine_errors
 from gbench.runners.engine import connect
@@ -29,23 +29,23 @@ IN_A_NAME = re.compile(r"\bcu(?:da)?-?(\d{2})\.?(\d)")  # pytorch:2.7.1-cuda12.6
 
 
 class Cuda(NamedTuple):
-    """A CUDA version, who says so, and whether forward-compatibility libraries come with it."""
+    """A CUDA version, its source, and whether it comes with forward-compatibility libraries."""
 
     version: tuple[int, int]
     source: str
     forward: bool = False
 
 
-def driver_cuda(look: Look) -> Finding | None:
-    spec = look.wanted.spec
-    if not look.cards or spec is None:
+def driver_cuda(context: Context) -> Finding | None:
+    spec = context.run.spec
+    if not context.cards or spec is None:
         return None
-    number = call(look.cards[0].nvml, "nvmlSystemGetCudaDriverVersion")
+    number = call(context.cards[0].nvml, "nvmlSystemGetCudaDriverVersion")
     driver = (number // 1000, number % 1000 // 10)
-    wanted = local_cuda() if look.wanted.runner == "local" else image_cuda(spec)
+    wanted = local_cuda() if context.run.runner == "local" else image_cuda(spec)
     if wanted is None:
         return Finding("error", "the local torch is built without CUDA", "install a torch that is built with CUDA")
-    too_old = [card.gpu for card in look.cards if card.used and card.gpu.compute_capability < TURING]
+    too_old = [card.gpu for card in context.cards if card.used and card.gpu.compute_capability < TURING]
     if wanted.version[0] >= FIRST_MAJOR_WITHOUT_VOLTA and too_old:
         gpus = ", ".join(f"GPU {gpu.index} ({gpu.name})" for gpu in too_old)
         return Finding("error", f"CUDA {_text(wanted.version)} of {wanted.source} has no code for {gpus}", OLDER_CUDA)
@@ -53,7 +53,7 @@ def driver_cuda(look: Look) -> Finding | None:
 
 
 def compare(wanted: Cuda, driver: tuple[int, int]) -> Finding:
-    """How well a driver of one CUDA version serves a program of another."""
+    """Whether a driver of one CUDA version runs a program of another."""
     found = f"CUDA {_text(wanted.version)} of {wanted.source}, driver up to {_text(driver)}"
     if wanted.version <= driver:
         return Finding("ok", found)
@@ -65,10 +65,10 @@ def compare(wanted: Cuda, driver: tuple[int, int]) -> Finding:
 
 
 def local_cuda() -> Cuda | None:
-    """The CUDA that the torch of this Python environment is built with, without loading it; None for none.
+    """The CUDA version that this environment's torch is built with, read without loading torch. None: without CUDA.
 
     Raises:
-        Unreadable: there is no torch, or it doesn't tell.
+        Unreadable: there is no torch, or it does not report it.
     """
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
@@ -76,20 +76,20 @@ def local_cuda() -> Cuda | None:
     try:
         text = (Path(torch.origin).parent / "version.py").read_text(encoding="utf-8")
     except OSError as error:
-        raise Unreadable(f"torch does not tell its CUDA version ({error.strerror})") from error
+        raise Unreadable(f"torch does not report its CUDA version ({error.strerror})") from error
     if re.search(r"^cuda\b.*= *None", text, re.MULTILINE):
         return None
     match = re.search(r"^cuda\b.*= *'(\d+)\.(\d+)", text, re.MULTILINE)
     if match is None:
-        raise Unreadable("torch does not tell its CUDA version")
+        raise Unreadable("torch does not report its CUDA version")
     return Cuda((int(match[1]), int(match[2])), "the local torch")
 
 
 def image_cuda(spec: RunSpec) -> Cuda:
-    """The CUDA of the image a run would use: as it or its base say if they are there, else by the base's name.
+    """The CUDA of the run's image: from the image or its base if they exist, else from the name of the base.
 
     Raises:
-        Unreadable: neither tells.
+        Unreadable: neither gives it.
     """
     try:
         plan = plan_image(spec.image, Path(spec.dockerfile), spec.from_image)
@@ -106,11 +106,11 @@ def image_cuda(spec: RunSpec) -> Cuda:
         match = IN_A_NAME.search(name)
         if match:
             return Cuda((int(match[1]), int(match[2])), f"the image {name}, by its name")
-    raise Unreadable(f"the CUDA version of the image {names[0]} is not told before it runs")
+    raise Unreadable(f"the CUDA version of the image {names[0]} is unknown before it runs")
 
 
 def _environment(image: str) -> dict[str, str]:
-    """The variables an image sets; none when it is not there yet."""
+    """The environment variables of an image; none if it does not exist yet."""
     from docker.errors import ImageNotFound
 
     client = connect()

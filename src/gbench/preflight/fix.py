@@ -1,4 +1,4 @@
-"""Mending what the checks found, by the commands they name. Processes are never among what is mended."""
+"""Fix what the checks found, by the commands that they name. Processes are never ended."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from dataclasses import dataclass, replace
 
 from gbench.preflight.rule import Check, Command
 
-TIMEOUT_S = 60.0  # nvidia-smi may have to load the driver of every card first
+TIMEOUT_S = 60.0  # nvidia-smi may first have to initialise every card
 
 
 @dataclass(frozen=True)
-class Mending:
-    """One command, the check that wants it, and how it went: empty before it ran."""
+class FixCommand:
+    """A command that a check asks for."""
 
     check: str
+    """The check's id."""
     command: Command
     outcome: str = ""
+    """`done`, or why not; empty before it ran."""
 
 
-def mendings(checks: Iterable[Check]) -> list[Mending]:
-    """The commands that would mend what was found, in the order of the checks."""
-    return [Mending(check.id, command) for check in checks for command in check.commands]
+def fix_commands(checks: Iterable[Check]) -> list[FixCommand]:
+    """The commands that would fix what was found, in the order of the checks."""
+    return [FixCommand(check.id, command) for check in checks for command in check.commands]
 
 
-def apply(planned: Iterable[Mending], clocks: bool) -> Iterator[Mending]:
-    """Run them one after the other; each comes back with its outcome. clocks: run those that set clocks too."""
-    for mending in planned:
-        outcome = _run(mending.command.argv) if clocks or not mending.command.clocks else "left out: needs --clocks"
-        yield replace(mending, outcome=outcome)
+def apply(planned: Iterable[FixCommand], clocks: bool) -> Iterator[FixCommand]:
+    """Run the commands in order; returns each with its outcome. clocks: also run those that set clocks."""
+    for one in planned:
+        outcome = _run(one.command.argv) if clocks or not one.command.clocks else "left out: needs --clocks"
+        yield replace(one, outcome=outcome)
 
 
 def _run(argv: tuple[str, ...]) -> str:

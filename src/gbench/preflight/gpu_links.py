@@ -1,4 +1,4 @@
-"""How each GPU of the run is connected: PCIe, NVLink, the memory and processors next to it, and ACS on the way."""
+"""How each GPU of the run is connected: PCIe, NVLink, its NUMA node, and ACS on the PCIe bridges."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from gbench.base.cpu_list import cpu_set
 from gbench.preflight.cards import Card
 from gbench.preflight.gpu_state import is_idle
-from gbench.preflight.rule import Finding, Look
+from gbench.preflight.rule import Context, Finding
 from gbench.preflight.tools import output_of
 from gbench.preflight.unreadable import Unreadable
 
 
-def pcie_link(card: Card, look: Look) -> Finding:
-    """An idle link slows down to save power, so its present speed counts only on a busy card; its width always does."""
+def pcie_link(card: Card, context: Context) -> Finding:
+    """The width must be the highest; the speed only on a busy card, since an idle link slows down to save power."""
     speed = card.read("nvmlDeviceGetCurrPcieLinkGeneration")
     width = card.read("nvmlDeviceGetCurrPcieLinkWidth")
     slot_speed = card.read("nvmlDeviceGetMaxPcieLinkGeneration")
@@ -25,11 +25,11 @@ def pcie_link(card: Card, look: Look) -> Finding:
     if slot_speed < card_speed:
         return Finding("warning", f"{found}: the slot can do generation {slot_speed} only")
     if speed < slot_speed:
-        return Finding("ok", f"{found}, idle") if is_idle(card) else Finding("warning", f"{found}: slow, though busy")
+        return Finding("ok", f"{found}, idle") if is_idle(card) else Finding("warning", f"{found}: slow although busy")
     return Finding("ok", found)
 
 
-def nvlink(card: Card, look: Look) -> Finding:
+def nvlink(card: Card, context: Context) -> Finding:
     active = []
     for link in range(card.nvml.NVML_NVLINK_MAX_LINKS):
         try:
@@ -41,44 +41,44 @@ def nvlink(card: Card, look: Look) -> Finding:
     found = f"{sum(active)} of {len(active)} links up"
     if all(active):
         return Finding("ok", found)
-    several = sum(other.used for other in look.cards) > 1
+    several = sum(other.used for other in context.cards) > 1
     if several and any(active):
         return Finding("warning", found)
-    return Finding("info", f"{found}{'' if several else '; one GPU needs none'}")
+    return Finding("info", f"{found}{'' if several else '; not needed by one GPU'}")
 
 
-def numa(card: Card, look: Look) -> Finding:
-    """Whether the processors this process may use are those next to the GPU. A container's are not known yet."""
+def numa(card: Card, context: Context) -> Finding:
+    """Whether this process may use the CPUs next to the GPU. Those of a container are not known yet."""
     bus_id = card.read("nvmlDeviceGetPciInfo").busId
     device = f"sys/bus/pci/devices/{_sysfs_name(bus_id.decode() if isinstance(bus_id, bytes) else bus_id)}"
-    node = int(look.read(f"{device}/numa_node"))
-    if len(list((look.root / "sys/devices/system/node").glob("node[0-9]*"))) < 2:
+    node = int(context.read(f"{device}/numa_node"))
+    if len(list((context.root / "sys/devices/system/node").glob("node[0-9]*"))) < 2:
         return Finding("ok", "one NUMA node")
     if node < 0:
-        raise Unreadable("its NUMA node is not told")
-    near_text = look.read(f"{device}/local_cpulist")
+        raise Unreadable("its NUMA node is not reported")
+    near_text = context.read(f"{device}/local_cpulist")
     found = f"at node {node}, CPUs {near_text}"
-    if look.wanted.runner == "docker":
+    if context.run.runner == "docker":
         return Finding("info", found)
-    may_text = re.search(r"^Cpus_allowed_list:\s*(\S+)", look.read("proc/self/status"), re.MULTILINE)
+    may_text = re.search(r"^Cpus_allowed_list:\s*(\S+)", context.read("proc/self/status"), re.MULTILINE)
     if may_text is None:
-        raise Unreadable(f"{found}; which CPUs this process may use is not told")
+        raise Unreadable(f"{found}; the CPUs that this process may use are not reported")
     near, may = cpu_set(near_text), cpu_set(may_text[1])
     if not near & may:
-        mend = f"numactl --cpunodebind={node} --membind={node} gbench launch ..."
-        return Finding("warning", f"{found}; this process may use only {may_text[1]}", mend)
+        fix = f"numactl --cpunodebind={node} --membind={node} gbench launch ..."
+        return Finding("warning", f"{found}; this process may use only {may_text[1]}", fix)
     return Finding("ok", f"{found}; bound to them") if may <= near else Finding("info", f"{found}; not bound to them")
 
 
 def _sysfs_name(bus_id: str) -> str:
-    """NVML's `00000000:3B:00.0` as sysfs has it: `0000:3b:00.0`."""
+    """NVML's `00000000:3B:00.0` in the form of sysfs: `0000:3b:00.0`."""
     domain, rest = bus_id.split(":", 1)
     return f"{int(domain, 16):04x}:{rest.lower()}"
 
 
-def acs(look: Look) -> Finding | None:
-    """PCIe Access Control Services send what one GPU writes to another up through the processor."""
-    if not look.cards:
+def acs(context: Context) -> Finding | None:
+    """PCIe Access Control Services route traffic between GPUs through the processor."""
+    if not context.cards:
         return None
     text = output_of("lspci", "-vvv")
     on = [device.split()[0] for device in text.split("\n\n") if re.search(r"ACSCtl:\s*SrcValid\+", device)]
@@ -87,5 +87,5 @@ def acs(look: Look) -> Finding | None:
             raise Unreadable("lspci shows it to root only")
         return Finding("ok", "off, or not there")
     found = f"on at {len(on)} bridges: {', '.join(on[:4])}{', ...' if len(on) > 4 else ''}"
-    several = sum(card.used for card in look.cards) > 1
-    return Finding("error" if several else "info", found if several else f"{found}; one GPU does not mind")
+    several = sum(card.used for card in context.cards) > 1
+    return Finding("error" if several else "info", found if several else f"{found}; harmless with one GPU")

@@ -1,4 +1,4 @@
-"""What each GPU is set to and does right now. One probe a rule of `check_table.py`, where its reason stands."""
+"""The settings and the present state of each GPU. One probe per rule of `check_table.py`, which gives the reason."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from gbench.preflight.cards import Card
 from gbench.preflight.each_gpu import merge
-from gbench.preflight.rule import Command, Finding, Look, Severity, worst
+from gbench.preflight.rule import Command, Context, Finding, Severity, worst
 from gbench.preflight.unreadable import Unreadable
 
-AWAKE_SHARE = 0.9  # of the highest SM clock; less, on a card neither idle nor held by a reason, is a locked clock
+AWAKE_SHARE = 0.9  # of the highest SM clock; a card below it that is neither idle nor throttled has a locked clock
 
-# NVML's name of each reason for a lower clock, what it is called here, and how bad it is before a run has begun.
+# NVML's name of each reason for a lower clock, our name, and its severity before a run.
 REASONS: tuple[tuple[str, str, Severity], ...] = (
     ("nvmlClocksThrottleReasonGpuIdle", "idle", "ok"),
     ("nvmlClocksThrottleReasonApplicationsClocksSetting", "application clocks", "info"),  # these have their own check
@@ -26,9 +26,9 @@ REASONS: tuple[tuple[str, str, Severity], ...] = (
 )
 
 
-def processes(look: Look) -> Finding | None:
-    """Who else is on any of the host's GPUs; a card that the run leaves alone shares only the host with it."""
-    return merge([(card.gpu.index, _processes(card)) for card in look.cards]) if look.cards else None
+def processes(context: Context) -> Finding | None:
+    """Other processes on any of the host's GPUs; on a GPU that the run does not use they are a warning."""
+    return merge([(card.gpu.index, _processes(card)) for card in context.cards]) if context.cards else None
 
 
 def _processes(card: Card) -> Finding:
@@ -52,20 +52,20 @@ def _describe(card: Card, process: Any) -> str:
     try:
         name = card.nvml.nvmlSystemGetProcessName(process.pid)
     except card.nvml.NVMLError:  # of another container, or of another user
-        name = "name not told"
+        name = "name not reported"
     name = name.decode(errors="replace") if isinstance(name, bytes) else name
     used = process.usedGpuMemory
-    return f"pid {process.pid} ({name}, {'memory not told' if used is None else f'{used / 1024**3:.1f} GiB'})"
+    return f"pid {process.pid} ({name}, {'memory not reported' if used is None else f'{used / 1024**3:.1f} GiB'})"
 
 
-def persistence(card: Card, look: Look) -> Finding:
+def persistence(card: Card, context: Context) -> Finding:
     if card.read("nvmlDeviceGetPersistenceMode") == card.nvml.NVML_FEATURE_ENABLED:
         return Finding("ok", "on")
     return Finding("warning", "off", commands=(Command(card.smi("-pm", 1)),))
 
 
-def application_clocks(card: Card, look: Look) -> Finding:
-    """What the user has set. The default is no limit: the card boosts above it by itself."""
+def application_clocks(card: Card, context: Context) -> Finding:
+    """The clocks that a user has set. The default is not a limit: the card boosts above it by itself."""
     kinds = (card.nvml.NVML_CLOCK_GRAPHICS, card.nvml.NVML_CLOCK_MEM)
     clocks, highest = (
         [card.read(f"nvmlDeviceGet{which}", kind) for kind in kinds] for which in ("ApplicationsClock", "MaxClockInfo")
@@ -74,14 +74,14 @@ def application_clocks(card: Card, look: Look) -> Finding:
     text = "graphics {}, memory {} MHz"
     found = f"{text.format(*clocks)} of at most {text.format(*highest)}"
     if clocks == default:
-        return Finding("ok", f"{found}; the default, above which it boosts")
+        return Finding("ok", f"{found}; the default, which allows boost above it")
     if all(clock >= high for clock, high in zip(clocks, highest, strict=True)):
         return Finding("ok", found)
     command = Command(card.smi("-ac", f"{highest[1]},{highest[0]}"), clocks=True)
     return Finding("warning", f"{found}; set by a user", commands=(command,))
 
 
-def clocks_now(card: Card, look: Look) -> Finding:
+def clocks_now(card: Card, context: Context) -> Finding:
     sm, memory, sm_highest, memory_highest = (
         card.read(f"nvmlDeviceGet{which}", kind)
         for which in ("ClockInfo", "MaxClockInfo")
@@ -93,25 +93,25 @@ def clocks_now(card: Card, look: Look) -> Finding:
         return Finding("ok", f"{found}, idle")
     if reasons == 0 and sm < AWAKE_SHARE * sm_highest:
         command = Command(card.smi("-lgc", f"{sm_highest},{sm_highest}"), clocks=True)
-        return Finding("warning", f"{found}, though neither idle nor throttled: locked?", commands=(command,))
+        return Finding("warning", f"{found}, neither idle nor throttled: locked?", commands=(command,))
     return Finding("ok", found)
 
 
 def throttle_reasons(card: Card) -> int:
-    """The bit mask of why the clocks are not higher, under the name it has since driver 535, or the older one."""
+    """NVML's bit mask of the reasons for lower clocks, by its name since driver 535 or by the older one."""
     reasons = card.maybe("nvmlDeviceGetCurrentClocksEventReasons")
     return int(card.read("nvmlDeviceGetCurrentClocksThrottleReasons") if reasons is None else reasons)
 
 
 def is_idle(card: Card) -> bool:
-    """Whether the card has nothing to do, or doesn't tell."""
+    """Whether the card has nothing to do, or does not report it."""
     try:
         return bool(throttle_reasons(card) & card.nvml.nvmlClocksThrottleReasonGpuIdle)
     except Unreadable:
         return True
 
 
-def throttling(card: Card, look: Look) -> Finding:
+def throttling(card: Card, context: Context) -> Finding:
     reasons = throttle_reasons(card)
     texts, severities = [], []
     for constant, text, severity in REASONS:
@@ -126,17 +126,17 @@ def throttling(card: Card, look: Look) -> Finding:
     return Finding(worst(severities), ", ".join(texts) or "none")
 
 
-def power_limit(card: Card, look: Look) -> Finding:
+def power_limit(card: Card, context: Context) -> Finding:
     limit_w = round(card.read("nvmlDeviceGetEnforcedPowerLimit") / 1000)
     default_w = round(card.read("nvmlDeviceGetPowerManagementDefaultLimit") / 1000)
     found = f"{limit_w} W of {default_w} W"
     if limit_w < default_w:
-        return Finding("warning", found, f"{' '.join(card.smi('-pl', default_w))}, if who set it agrees")
+        return Finding("warning", found, f"{' '.join(card.smi('-pl', default_w))}, if whoever set it agrees")
     return Finding("ok", found)
 
 
-def ecc(card: Card, look: Look) -> Finding:
-    """Errors since the driver was loaded, and what still waits for a reset."""
+def ecc(card: Card, context: Context) -> Finding:
+    """Memory errors since the driver was loaded, and repairs that wait for a reset."""
     nvml = card.nvml
     now, pending = card.read("nvmlDeviceGetEccMode")
     uncorrected, corrected = (
@@ -146,8 +146,8 @@ def ecc(card: Card, look: Look) -> Finding:
     _, _, remap_pending, remap_failed = card.maybe("nvmlDeviceGetRemappedRows") or (0, 0, 0, 0)
     retire_pending = card.maybe("nvmlDeviceGetRetiredPagesPendingStatus") or 0
     texts = ["on" if now else "off"]
-    told = ("not told" if count is None else count for count in (uncorrected, corrected))
-    texts += ["uncorrected errors {}, corrected {}".format(*told)] if now else []
+    counts = ("not reported" if count is None else count for count in (uncorrected, corrected))
+    texts += ["uncorrected errors {}, corrected {}".format(*counts)] if now else []
     doubts = {
         f"{'on' if pending else 'off'} after the next reset": now != pending,
         "memory waits for a reset to be repaired": bool(remap_pending or retire_pending),
@@ -158,7 +158,7 @@ def ecc(card: Card, look: Look) -> Finding:
     return Finding(severity, ", ".join(texts))
 
 
-def mig(card: Card, look: Look) -> Finding:
+def mig(card: Card, context: Context) -> Finding:
     now, pending = card.read("nvmlDeviceGetMigMode")
     if now:
         return Finding("error", "on")

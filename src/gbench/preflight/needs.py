@@ -1,4 +1,4 @@
-"""What a run can't do without: resolved values, Docker or torch, a GPU, a dataset; and room on the disk."""
+"""What every run needs: resolved values, Docker or torch, a GPU, a dataset; and free disk space."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from gbench.datasets.layout import find_dataset, phases_in
 from gbench.datasets.manifest import MANIFEST_NAME, require_intact
 from gbench.errors import GbenchError, InfrastructureError
 from gbench.machine.gpus import HIDDEN_HINT
-from gbench.preflight.rule import Finding, Look, worst
+from gbench.preflight.rule import Context, Finding, worst
 from gbench.runners.engine import Status, connect, docker_status, gpu_container_status
 
-LEAST_IMAGE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and its build as much again
+LEAST_IMAGE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and its build the same again
 LEAST_RUNS_GIB = 8.0  # a convergence run keeps 40 checkpoints of 170 MB
 
 
-def variables(look: Look) -> Finding | None:
-    """launch.sh's eight, as a launch from here would resolve them."""
-    if look.wanted.unresolved is not None:
-        return Finding("error", look.wanted.unresolved.what, look.wanted.unresolved.hint)
-    spec = look.wanted.spec
+def variables(context: Context) -> Finding | None:
+    """launch.sh's eight variables, as a launch would resolve them."""
+    if context.run.unresolved is not None:
+        return Finding("error", context.run.unresolved.what, context.run.unresolved.hint)
+    spec = context.run.spec
     if spec is None:
         return None
-    origins = look.wanted.origins
+    origins = context.run.origins
     texts = [
         f"{name}={value}" + (f" ({origins[name]})" if name in origins else "") for name, value in spec.variables.items()
     ]
     return Finding("ok", "; ".join(texts))
 
 
-def docker(look: Look) -> Finding:
+def docker(context: Context) -> Finding:
     return _of_status(docker_status())
 
 
-def container_toolkit(look: Look) -> Finding | None:
+def container_toolkit(context: Context) -> Finding | None:
     return _of_status(gpu_container_status()) if docker_status().ok else None
 
 
@@ -44,26 +44,26 @@ def _of_status(status: Status) -> Finding:
     return Finding("ok" if status.ok else "error", status.text, status.hint)
 
 
-def torch(look: Look) -> Finding:
+def torch(context: Context) -> Finding:
     try:
         return Finding("ok", f"torch {metadata.version('torch')} in this Python environment")
     except metadata.PackageNotFoundError:
         return Finding("error", "torch is not installed in this Python environment")
 
 
-def gpu(look: Look) -> Finding:
-    if look.gpus.missing:
-        return Finding("error", look.gpus.missing, HIDDEN_HINT if look.gpus.hidden else "")
-    names = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in look.gpus.devices)
-    hidden = ranges(gpu.index for gpu in look.gpus.hidden)
+def gpu(context: Context) -> Finding:
+    if context.gpus.missing:
+        return Finding("error", context.gpus.missing, HIDDEN_HINT if context.gpus.hidden else "")
+    names = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in context.gpus.devices)
+    hidden = ranges(gpu.index for gpu in context.gpus.hidden)
     hides = f"; CUDA_VISIBLE_DEVICES hides {hidden}" if hidden else ""
-    return Finding("ok", f"{names}{hides}; driver {look.gpus.driver}")
+    return Finding("ok", f"{names}{hides}; driver {context.gpus.driver}")
 
 
-def dataset(look: Look) -> Finding | None:
-    if look.wanted.spec is None:
+def dataset(context: Context) -> Finding | None:
+    if context.run.spec is None:
         return None
-    datasets_dir, name = Path(look.wanted.spec.datasets_dir), look.wanted.spec.dataset
+    datasets_dir, name = Path(context.run.spec.datasets_dir), context.run.spec.dataset
     phase = next(iter(phases_in(datasets_dir / name) or phases_in(datasets_dir)), "train")
     try:
         root = datasets_dir / find_dataset(datasets_dir, name, phase)
@@ -76,18 +76,18 @@ def dataset(look: Look) -> Finding | None:
     return Finding("ok", f"{root}: {counts}, as its manifest says")
 
 
-def disk(look: Look) -> Finding | None:
-    if look.wanted.spec is None:
+def disk(context: Context) -> Finding | None:
+    if context.run.spec is None:
         return None
-    wants = {Path(look.wanted.spec.results_dir): LEAST_RUNS_GIB}
-    if look.wanted.runner == "docker" and (images := _docker_folder()):
-        wants[images] = LEAST_IMAGE_GIB
-    findings = [_room(folder, least_gib) for folder, least_gib in wants.items()]
+    needs = {Path(context.run.spec.results_dir): LEAST_RUNS_GIB}
+    if context.run.runner == "docker" and (images := _docker_folder()):
+        needs[images] = LEAST_IMAGE_GIB
+    findings = [_room(folder, least_gib) for folder, least_gib in needs.items()]
     return Finding(worst(finding.severity for finding in findings), "; ".join(finding.found for finding in findings))
 
 
 def _docker_folder() -> Path | None:
-    """Where the engine keeps its images; None when it doesn't answer, which is another check's error."""
+    """Where the engine keeps its images; None if it does not answer, which is an error of another check."""
     try:
         return Path(connect().info()["DockerRootDir"])
     except InfrastructureError:
@@ -99,7 +99,7 @@ def _room(folder: Path, least_gib: float) -> Finding:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free_gib = shutil.disk_usage(there).free / 1024**3
     except OSError as error:
-        return Finding("info", f"what is free for {folder} is not told ({error.strerror})")
+        return Finding("info", f"can't read the free space for {folder} ({error.strerror})")
     enough = free_gib >= least_gib
-    wants = "" if enough else f", which wants {least_gib:.0f} GiB"
-    return Finding("ok" if enough else "warning", f"{free_gib:.1f} GiB free for {folder}{wants}")
+    need = "" if enough else f", which needs {least_gib:.0f} GiB"
+    return Finding("ok" if enough else "warning", f"{free_gib:.1f} GiB free for {folder}{need}")

@@ -1,11 +1,11 @@
-"""What a check is made of: a rule of the table (`check_table.py`), what it may look at, what it found."""
+"""What a check is made of: a rule of the table (`check_table.py`), what its probe may read, and what it found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from gbench.errors import UsageError
 from gbench.machine.gpus import Gpus
@@ -25,74 +25,83 @@ def worst(severities: Iterable[Severity]) -> Severity:
 
 @dataclass(frozen=True)
 class Command:
-    """A command that mends something. clocks: it sets clocks, so it runs only for who asks for that too."""
+    """A command that fixes something."""
 
     argv: tuple[str, ...]
     clocks: bool = False
+    """It sets clocks, so it runs only with --clocks."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look gave. mend: in place of the rule's own."""
+    """The result of one probe. A `fix` replaces that of the rule."""
 
     severity: Severity
     found: str
-    mend: str = ""
+    fix: str = ""
     commands: tuple[Command, ...] = ()
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the answer.
-
-    mend: what to do; empty when nothing is to be done. commands: those that do it. ignored: it was an error, and the
-    user said to go on.
-    """
+    """The result of one check."""
 
     id: str
+    """The rule's id."""
     severity: Severity
     found: str
     why: str
-    mend: str = ""
+    """How it affects a measurement."""
+    fix: str = ""
+    """What to do; empty if there is nothing to fix."""
     commands: tuple[Command, ...] = ()
+    """Commands that do it."""
     ignored: bool = False
+    """It was an error, and the user chose to ignore it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values of host.json and of `gbench check --json`, where the fix has the key `mend`."""
+        return {"mend" if key == "fix" else key: value for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the machine is to be fit for.
-
-    device_count: devices of the run, the first that it may use; None for all. spec: None where `unresolved` says why.
-    origins: where its values came from.
-    """
+class CheckedRun:
+    """The run that the machine is checked for."""
 
     device: Device
     runner: RunnerName
     device_count: int | None = None
+    """Number of devices, from the first that is visible. None: all."""
     spec: RunSpec | None = None
+    """None if the request could not be resolved."""
     unresolved: UsageError | None = None
+    """Why there is no spec."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    """Where the spec's values came from."""
 
     @classmethod
-    def of(cls, spec: RunSpec) -> Wanted:
-        """What one run wants."""
+    def of(cls, spec: RunSpec) -> CheckedRun:
+        """One run."""
         return cls(spec.device, spec.runner, spec.device_count, spec)
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a probe may look at. cards: every GPU of the host, with NVML open. root: `/`, or a folder like it."""
+class Context:
+    """What a probe may read."""
 
-    wanted: Wanted
+    run: CheckedRun
     gpus: Gpus
+    """The visible and hidden GPUs."""
     cards: tuple[Card, ...]
+    """Every GPU of the host, with NVML open."""
     root: Path
+    """`/`, or a folder with the same layout."""
 
     def read(self, path: str) -> str:
-        """The text of a file, e.g. of `proc/mounts`, without the white space around it.
+        """The text of a file, e.g. of `proc/mounts`, stripped.
 
         Raises:
-            Unreadable: it is not there, or not to be read by this user.
+            Unreadable: it does not exist, or this user may not read it.
         """
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
@@ -100,7 +109,7 @@ class Look:
             raise Unreadable(f"can't read /{path}: {error.strerror}") from error
 
     def maybe(self, path: str) -> str:
-        """Like read; empty for what can't be read."""
+        """Like read; empty if the file can't be read."""
         try:
             return self.read(path)
         except Unreadable:
@@ -109,17 +118,18 @@ class Look:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the table.
-
-    what: what is looked at, and what makes it a warning or an error. why: what it does to a measurement. mend: what to
-    do about it. only: the device and the runner it is for; empty for all. needed: without it no run starts at all,
-    so it is an error on the CPU too.
-    """
+    """One row of the table."""
 
     id: str
     what: str
+    """What is checked, and what makes it a warning or an error."""
     why: str
-    mend: str
-    probe: Callable[[Look], Finding | None]  # None: there is nothing to look at
+    """How it affects a measurement."""
+    fix: str
+    """What to do about it."""
+    probe: Callable[[Context], Finding | None]
+    """Returns None if there is nothing to check."""
     only: frozenset[str] = frozenset()
+    """The device and the runner that it is for; empty: all."""
     needed: bool = False
+    """No run starts without it, so it is an error on the CPU too."""

@@ -10,51 +10,51 @@ from gbench.errors import InfrastructureError
 from gbench.machine.gpus import Gpus, visible
 from gbench.preflight.cards import open_cards
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import Check, Finding, Look, Rule, Wanted
+from gbench.preflight.rule import Check, CheckedRun, Context, Finding, Rule
 from gbench.preflight.unreadable import Unreadable
 
-# What a launch checks: whatever else a run can't do without, it finds missing by itself, with a sentence of its own.
+# What a launch checks. The other rules are for what it can't run without, and reports itself.
 CONDITIONS = tuple(rule for rule in RULES if not rule.needed)
 
-__all__ = ["CONDITIONS", "Check", "Verdict", "Wanted", "judge", "require_fit", "run_checks"]
+__all__ = ["CONDITIONS", "Check", "CheckedRun", "Fitness", "judge", "require_fit", "run_checks"]
 
 
-def run_checks(wanted: Wanted, gpus: Gpus, rules: Iterable[Rule] = RULES, root: Path = Path("/")) -> Iterator[Check]:
-    """All checks that matter for what is wanted, one at a time as they are done; about a second for all.
+def run_checks(run: CheckedRun, gpus: Gpus, rules: Iterable[Rule] = RULES, root: Path = Path("/")) -> Iterator[Check]:
+    """All checks that apply to a run, one at a time as they complete; about a second in all.
 
     Args:
-        gpus: what `find_gpus` found. rules: all, or `CONDITIONS`. root: where /proc and /sys are.
+        gpus: what `find_gpus` found. rules: all, or `CONDITIONS`. root: the folder of /proc and /sys.
     """
-    gpus = visible(gpus, wanted.spec.cuda_visible_devices if wanted.spec else None)
-    with open_cards(gpus if wanted.device == "cuda" else Gpus(missing="not wanted"), wanted.device_count) as cards:
-        look = Look(wanted, gpus, cards, root)
+    gpus = visible(gpus, run.spec.cuda_visible_devices if run.spec else None)
+    with open_cards(gpus if run.device == "cuda" else Gpus(missing="not used"), run.device_count) as cards:
+        context = Context(run, gpus, cards, root)
         for rule in rules:
-            if rule.only <= {wanted.device, wanted.runner}:
-                finding = _look(rule, look)
+            if rule.only <= {run.device, run.runner}:
+                finding = _probe(rule, context)
                 if finding is not None:
-                    yield _check(rule, finding, wanted)
+                    yield _check(rule, finding, run)
 
 
-def _look(rule: Rule, look: Look) -> Finding | None:
+def _probe(rule: Rule, context: Context) -> Finding | None:
     try:
-        return rule.probe(look)
+        return rule.probe(context)
     except Unreadable as reason:
         return Finding("info", str(reason))
 
 
-def _check(rule: Rule, finding: Finding, wanted: Wanted) -> Check:
-    """On the CPU, what only makes a number worse is a warning: runs there try things out, on machines as they are."""
+def _check(rule: Rule, finding: Finding, run: CheckedRun) -> Check:
+    """On the CPU, a condition that only distorts a figure is a warning: such runs are for trying things out."""
     severity = finding.severity
-    if severity == "error" and wanted.device == "cpu" and not rule.needed:
+    if severity == "error" and run.device == "cpu" and not rule.needed:
         severity = "warning"
     bad = severity in ("warning", "error")
-    mend = (finding.mend or rule.mend) if bad else ""
-    return Check(rule.id, severity, finding.found, rule.why, mend, finding.commands if bad else ())
+    fix = (finding.fix or rule.fix) if bad else ""
+    return Check(rule.id, severity, finding.found, rule.why, fix, finding.commands if bad else ())
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """All checks of one look at the machine. An ignored error is a warning that says so."""
+class Fitness:
+    """All checks of a machine, and whether it is fit. An ignored error is a warning that is marked as ignored."""
 
     checks: tuple[Check, ...]
 
@@ -74,9 +74,9 @@ class Verdict:
         return not self.errors
 
 
-def judge(checks: Iterable[Check], ignore_check: bool = False) -> Verdict:
-    """The verdict. ignore_check: errors become warnings, marked as ignored."""
-    return Verdict(
+def judge(checks: Iterable[Check], ignore_check: bool = False) -> Fitness:
+    """Whether the machine is fit. ignore_check: errors become warnings, marked as ignored."""
+    return Fitness(
         tuple(
             replace(check, severity="warning", ignored=True) if ignore_check and check.severity == "error" else check
             for check in checks
@@ -84,15 +84,15 @@ def judge(checks: Iterable[Check], ignore_check: bool = False) -> Verdict:
     )
 
 
-def require_fit(verdict: Verdict) -> None:
+def require_fit(fitness: Fitness) -> None:
     """Stop a launch on a machine that is not fit.
 
     Raises:
-        InfrastructureError: it isn't; names every error.
+        InfrastructureError: it is not fit; the message has every error.
     """
-    if not verdict.fit:
-        errors = "; ".join(f"{check.id}: {check.found}" for check in verdict.errors)
+    if not fitness.fit:
+        errors = "; ".join(f"{check.id}: {check.found}" for check in fitness.errors)
         raise InfrastructureError(
             f"this machine is not fit to measure on: {errors}",
-            "`gbench check --fix` says how to mend it; `ignore_check` as the sixth argument measures all the same",
+            "`gbench check --fix` shows how to fix it; `ignore_check` as the sixth argument measures anyway",
         )

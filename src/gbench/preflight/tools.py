@@ -1,4 +1,4 @@
-"""Running the system's own tools, which may not be there."""
+"""Run tools of the system, which may not be installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 from gbench.preflight.unreadable import Unreadable
 
 TIMEOUT_S = 5.0
-SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # where such tools are, and where a user's PATH often does not look
+SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # hold such tools, and are often missing from a user's PATH
 
 
 def output_of(tool: str, *arguments: str) -> str:

@@ -24,7 +24,7 @@ from gbench.measure.estimate import PROBE_STEPS, Estimate, estimate
 from gbench.measure.job import closed
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.measure.summary import Summary, summarize_folder
-from gbench.preflight.run_checks import CONDITIONS, Wanted, judge, require_fit, run_checks
+from gbench.preflight.run_checks import CONDITIONS, CheckedRun, judge, require_fit, run_checks
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.evaluation_result import Evaluation, read_final
@@ -230,13 +230,13 @@ def _run(
         watcher.line(f"run folder {folder.path}")
         for warning in warnings:
             log.line(f"warning: {warning}")
-        verdict = judge(run_checks(Wanted.of(spec), gpus, CONDITIONS), spec.ignore_check)
+        verdict = judge(run_checks(CheckedRun.of(spec), gpus, CONDITIONS), spec.ignore_check)
         for check in verdict.warnings:
             log.line(f"warning: {check.id}: {check.found}")
         require_fit(verdict)
         runner.prepare(log.line)
         facts = host_facts(spec, gpus, runner, dataset, warnings)
-        facts = facts.changed(checks=[asdict(check) for check in verdict.checks])
+        facts = facts.changed(checks=[check.to_json() for check in verdict.checks])
         begun = AttemptTimes(started_utc=facts.started_utc, started_s=time.perf_counter(), wall_s=None)
         if resumed is not None and trained(resumed):
             _keep_facts(folder, no_evaluation)
