@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -89,3 +90,51 @@ def test_the_readmes_tables_have_every_command_and_exit_code() -> None:
     )
     unlisted = {ExitCode.NO_READER}  # what a shell makes of SIGPIPE, too
     assert set(map(int, re.findall(r"^\| (\d+) \|", codes, flags=re.MULTILINE))) == set(ExitCode) - unlisted
+
+
+def contributing(section: str) -> str:
+    """One section of CONTRIBUTING.md."""
+    return (ROOT / "CONTRIBUTING.md").read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+
+
+def named_files() -> Iterator[tuple[Path, str]]:
+    """Each file and folder that the tree names, with the folder of the room that it is named in."""
+    folders = [ROOT / "src" / "gbench"]
+    for line in contributing("The tree").split("```")[1].splitlines()[2:]:
+        depth = (len(line) - len(line.lstrip())) // 2
+        entry, _, purpose = line.strip().partition("  ")
+        del folders[depth:]
+        folder = folders[-1]
+        if entry.endswith("/"):
+            folder /= entry
+            folders.append(folder)
+            yield folder, ""
+        for name in re.findall(r"[\w/]+\.py\b", f"{entry} {purpose}"):
+            yield folder, name
+
+
+def test_every_file_of_the_tree_exists() -> None:
+    missing = [
+        f"{folder.relative_to(ROOT)}/{name}"
+        for folder, name in named_files()
+        if not (folder / name).exists() and not (ROOT / "src" / "gbench" / name).exists()
+    ]
+    assert missing == []
+
+
+def test_every_room_is_in_the_tree() -> None:
+    source = ROOT / "src" / "gbench"
+    rooms = {path.parent for path in source.glob("*/__init__.py")}
+    assert rooms <= {folder for folder, _ in named_files()}
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text().split("## Follow a launch")[1]
+    names = re.findall(r"`([\w./-]+/[\w.-]*\.\w+|errors\.py)`", text)
+    assert len(names) > 40
+    missing = [name for name in names if not (ROOT / "src" / "gbench" / name).exists() and not (ROOT / name).exists()]
+    assert [name for name in missing if "MODEL" not in name] == []
+
+
+def test_contributing_answers_ten_questions() -> None:
+    assert len(re.findall(r"^\| .*\? \| `", contributing("Ten questions"), flags=re.MULTILINE)) == 10
