@@ -7,18 +7,12 @@ Some minutes on one core. The table of docs/ab.md is this output.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-from command import at_least_one, run
+from command import at_least_one, parser_of, run
 
-from gbench.experiments.block_ratio import Ratio
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from drawn_sessions import (
     Drift,
     cold_start,
@@ -31,6 +25,7 @@ from drawn_sessions import (
     warming_up,
     wave,
 )
+from gbench.experiments.block_ratio import Ratio
 
 UNTIL_CI = 0.01
 MOST_BLOCKS = 60
@@ -50,7 +45,7 @@ CASES: tuple[tuple[str, float, Drift], ...] = (
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--draws", type=at_least_one, default=4000, help="sessions a cell")
     draws = parser.parse_args().draws
     print("| runs vary by | " + " | ".join(f"{100 * sd:g} %" for sd in RUN_SDS) + " |")

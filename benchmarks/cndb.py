@@ -2,19 +2,18 @@
 
     python benchmarks/cndb.py [--records 100000] [--repeats 3] [--quick] [--uri postgresql://USER@HOST/DATABASE]
 
-Fills an empty database with drawn records of a realistic size. Then, in turn: the newest 20 as `gbench cndb list` asks
-for them beside one SELECT of whole rows; and `gbench cndb submit`'s work on records of new runs, each a transaction as
-a launch makes it, beside the bare INSERT of the same rows, each a transaction. Last, without --quick, the median over
-the repeats of each kind of query, connecting included.
+Fills an empty database with generated records of a realistic size. Then alternates: the newest 20 as `gbench cndb list`
+queries them, against one SELECT of whole rows; and `gbench cndb submit`'s work on records of new runs, one transaction
+each as after a launch, against the bare INSERT of the same rows, one transaction each. Last, without --quick, the
+median over the repeats of each kind of query, connecting included.
 
-SQLite lives in a temporary folder. PostgreSQL is a server that this starts and throws away, where it is installed; or
-the empty database of --uri (its password from PGPASSWORD or ~/.pgpass), whose gbench tables are dropped at the end. The
-server that this starts doesn't wait for the disk (fsync=off); SQLite does.
+SQLite uses a temporary folder. PostgreSQL is a temporary server that this script starts if it is installed; or the
+empty database of --uri (its password from PGPASSWORD or ~/.pgpass), whose gbench tables are dropped at the end. The
+temporary server doesn't wait for the disk (fsync=off); SQLite does.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import sys
@@ -23,13 +22,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from cndb_rows import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn
-from command import at_least_one, run
-from rows import Row, json_option, report
+from command import at_least_one, parser_of, run
+from rows import Row, report
 from sqlalchemy import Engine, delete, func, insert, select, text
+from timing import alternate, columns, seconds
 
 from gbench.cndb.additions import INDEXES
 from gbench.cndb.database import connect_or_create
@@ -40,8 +41,6 @@ from gbench.cndb.record import Record
 from gbench.cndb.schema import drop_all, upgrade
 from gbench.cndb.store import submit
 from gbench.cndb.tables import hardware_infos, models, software_infos, train_results
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from postgres import Postgres
 
 BATCH = 5000  # rows a statement
@@ -73,11 +72,11 @@ VIEWS = {
 
 
 def fill(engine: Engine, count: int) -> None:
-    """Make the schema and put the rows in, straight into the tables."""
+    """Create the schema, and insert the rows directly into the tables."""
     upgrade(engine)
     with engine.begin() as connection:
         if connection.scalar(select(func.count()).select_from(train_results)):
-            raise SystemExit("the database holds records already: give an empty one")
+            raise SystemExit("the database is not empty: give an empty one")
         for table, names in ((models, [*MODELS, RARE_MODEL]), (software_infos, IMAGES), (hardware_infos, MACHINES)):
             connection.execute(insert(table), [{"id": place, "name": name} for place, name in enumerate(names, 1)])
         rows = drawn(count)
@@ -89,17 +88,17 @@ def fill(engine: Engine, count: int) -> None:
 
 
 def timed(query: Callable[[], int], repeats: int) -> tuple[int, float]:
-    """Rows of the answer, and the median of its seconds."""
-    seconds = []
+    """Rows of the answer, and its median seconds."""
+    taken_s, rows = [], 0
     for _ in range(repeats):
-        start = time.perf_counter()
+        start_s = time.perf_counter()
         rows = query()
-        seconds.append(time.perf_counter() - start)
-    return rows, statistics.median(seconds)
+        taken_s.append(time.perf_counter() - start_s)
+    return rows, statistics.median(taken_s)
 
 
 def new_runs(engine: Engine, count: int) -> list[Record]:
-    """Records of as many new runs: those of the newest rows that are of a launch, with run ids of their own."""
+    """Records of `count` new runs: the newest launches, with new run ids."""
     found = []
     for number, record in records(engine, RecordFilter(limit=2 * count)):
         if record.run_id is not None and len(found) < count:
@@ -109,48 +108,49 @@ def new_runs(engine: Engine, count: int) -> list[Record]:
 
 
 def submissions(engine: Engine, name: str, rounds: int) -> Row:
-    """Records a second, a record a transaction, beside bare rows a second; the database is left as it was."""
-    rates: dict[str, list[float]] = {"ours": [], "bare": []}
+    """Records per second, one per transaction, against bare rows per second; leaves the database as it was."""
     with engine.connect() as connection:
         last = connection.scalar(select(func.max(train_results.c.id)))
-        columns = [column for column in train_results.c if column.name != "id"]
-        newest = select(*columns).order_by(train_results.c.id.desc()).limit(A_ROUND)
+        kept = [column for column in train_results.c if column.name != "id"]
+        newest = select(*kept).order_by(train_results.c.id.desc()).limit(A_ROUND)
         rows = [dict(row) for row in connection.execute(newest).mappings()]
-    waiting = new_runs(engine, rounds * A_ROUND)
-    for number in range(rounds):
-        batch = waiting[number * A_ROUND : (number + 1) * A_ROUND]
-        start = time.perf_counter()
-        for record in batch:
+    waiting = iter(new_runs(engine, rounds * A_ROUND))
+
+    def ours() -> None:
+        for record in islice(waiting, A_ROUND):
             (stored,) = submit(engine, [record], "save")
             assert stored.action == "inserted"
-        rates["ours"].append(A_ROUND / (time.perf_counter() - start))
-        start = time.perf_counter()
+
+    def bare() -> None:
         for row in rows:
             with engine.begin() as connection:
                 connection.execute(insert(train_results), [row])
-        rates["bare"].append(A_ROUND / (time.perf_counter() - start))
+
+    found = list(alternate({"ours": partial(seconds, ours), "bare": partial(seconds, bare)}, rounds))
+    rates = ([A_ROUND / taken_s for taken_s in values] for values in columns(found).values())
     with engine.begin() as connection:
         connection.execute(delete(train_results).where(train_results.c.id > last))
-    return Row.of(f"submit, {name}", "a bare INSERT", "records/s", *rates.values())
+    return Row.of(f"submit, {name}", "a bare INSERT", "records/s", *rates)
 
 
 def listings(engine: Engine, name: str, rounds: int) -> Row:
-    """Milliseconds of the newest 20, beside a SELECT of the same rows, nothing translated."""
-    times: dict[str, list[float]] = {"ours": [], "bare": []}
+    """Milliseconds of the newest 20, against a SELECT of the same rows without translation."""
     newest = select(train_results).order_by(train_results.c.create_at.desc(), train_results.c.id.desc()).limit(20)
 
-    def bare() -> int:
-        with engine.connect() as connection:
-            return len(connection.execute(newest).all())
+    def ours() -> None:
+        entries(engine, RecordFilter(limit=20))
 
-    for _ in range(rounds):
-        for way, query in (("ours", lambda: len(entries(engine, RecordFilter(limit=20)))), ("bare", bare)):
-            times[way].append(1e3 * timed(query, 1)[1])
-    return Row.of(f"list the newest 20 records, {name}", "a bare SELECT", "ms", *times.values())
+    def bare() -> None:
+        with engine.connect() as connection:
+            connection.execute(newest).all()
+
+    found = list(alternate({"ours": partial(seconds, ours), "bare": partial(seconds, bare)}, rounds))
+    times = ([1e3 * taken_s for taken_s in values] for values in columns(found).values())
+    return Row.of(f"list the newest 20 records, {name}", "a bare SELECT", "ms", *times)
 
 
 def measured(engine: Engine, repeats: int) -> dict[str, tuple[int, float]]:
-    """Rows and seconds of each query; the indexes are gone afterwards."""
+    """Rows and seconds of each query; drops the indexes."""
 
     def viewed(sql: str) -> int:
         with engine.connect() as connection:
@@ -167,7 +167,7 @@ def measured(engine: Engine, repeats: int) -> dict[str, tuple[int, float]]:
 
 @contextmanager
 def postgresql(uri: str | None, folder: Path) -> Iterator[DatabaseConfig]:
-    """The database of `uri`, or one of a server of our own."""
+    """The database of `uri`, or one on a temporary server."""
     server = None
     if uri is None:
         (place := folder / "pg").mkdir()
@@ -196,7 +196,7 @@ def table(answers: dict[str, dict[str, tuple[int, float]]]) -> Iterator[str]:
 
 @contextmanager
 def databases(uri: str | None, folder: Path) -> Iterator[dict[str, DatabaseConfig]]:
-    """SQLite, and PostgreSQL where there is one."""
+    """SQLite, and PostgreSQL if available."""
     found = {"SQLite": parse_config({"schema": "sqlite", "database": "cndb.sqlite"}, "sqlite", "sqlite", folder, {})}
     if uri is None and not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         print("PostgreSQL is not installed here, and no --uri given: SQLite alone", file=sys.stderr)
@@ -208,13 +208,12 @@ def databases(uri: str | None, folder: Path) -> Iterator[dict[str, DatabaseConfi
 
 def main() -> None:
     """Fill the databases, and print what submitting and the queries took."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, json=True)
     parser.add_argument("--records", type=at_least_one, default=100_000)
-    parser.add_argument("--repeats", type=at_least_one, default=3, help="of each query; the median is shown")
-    parser.add_argument("--rounds", type=at_least_one, default=10, help=f"of {A_ROUND} records submitted, and of lists")
-    parser.add_argument("--quick", action="store_true", help="submitting and the list of the newest alone")
-    parser.add_argument("--uri", help="an empty PostgreSQL database to use, in place of a server of our own")
-    json_option(parser)
+    parser.add_argument("--repeats", type=at_least_one, default=3, help="repeats of each query; the median is printed")
+    parser.add_argument("--rounds", type=at_least_one, default=10, help=f"of {A_ROUND} submitted records, and of lists")
+    parser.add_argument("--quick", action="store_true", help="only submit and list the newest")
+    parser.add_argument("--uri", help="an empty PostgreSQL database to use instead of a temporary server")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="gbench-cndb-"))
     folder.chmod(0o755)  # a server that root starts runs as another user
@@ -222,9 +221,8 @@ def main() -> None:
     try:
         with databases(arguments.uri, folder) as configs:
             for name, config in configs.items():
-                engine, start = connect_or_create(config), time.perf_counter()
-                fill(engine, arguments.records)
-                filled_s = time.perf_counter() - start
+                engine = connect_or_create(config)
+                filled_s = seconds(partial(fill, engine, arguments.records))
                 print(f"{name}: {arguments.records:,} records in {filled_s:.0f} s", file=sys.stderr)
                 which = f"{name} of {arguments.records:,}"
                 rows += [way(engine, which, arguments.rounds) for way in (listings, submissions)]

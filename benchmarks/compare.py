@@ -2,27 +2,22 @@
 
     python benchmarks/compare.py [--verdicts] [--more] [--figures] [--draws 2000]
 
-Without a choice all three are shown, in a few minutes on one core. The tables of docs/compare.md are this output.
+Without a choice all three parts run, in a few minutes on one core. They print the tables of docs/compare.md.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-from command import at_least_one, run
+from command import add_parts, parser_of, run, show_parts
 from scipy.special import stdtr
 
+from drawn_pairs import STEPS, Machine, Side, Steps
 from gbench.compare.change import change
 from gbench.compare.metrics import METRICS, THROUGHPUT, RunFigure
 from gbench.compare.verdict import ALPHA, Kind, judge, overall
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
-from drawn_pairs import STEPS, Machine, Side, Steps
 
 THRESHOLD = 0.03
 LOSSES = (0.0, 0.02, 0.03, 0.05)
@@ -167,16 +162,11 @@ def figures(draws: int) -> None:
 
 
 def main() -> None:
-    """Show what was chosen."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print the chosen parts."""
+    parser = parser_of(__doc__)
     parts = {"verdicts": verdicts, "more": more, "figures": figures}
-    for name in parts:
-        parser.add_argument(f"--{name}", action="store_true")
-    parser.add_argument("--draws", type=at_least_one, default=2000)
-    chosen = parser.parse_args()
-    for name, show in parts.items():
-        if getattr(chosen, name) or not any(getattr(chosen, other) for other in parts):
-            show(chosen.draws)
+    add_parts(parser, parts, draws=2000)
+    show_parts(parts, parser.parse_args())
 
 
 if __name__ == "__main__":

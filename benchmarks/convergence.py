@@ -9,18 +9,13 @@ runs in convergence_effects.yaml, which convergence_effects.py trains.
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections import Counter
-from pathlib import Path
 
-from command import at_least_one, run
+from command import at_least_one, parser_of, run
 
 from gbench.convergence.contrasts import CONTRASTS
 from gbench.convergence.judge import Verdict
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from simulated_runs import METRICS, PRINTED, Case, Simulator, build, contrast_of, spreads
 
 RECIPES = {
@@ -68,7 +63,7 @@ def shifts(simulator: Simulator) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--draws", type=at_least_one, default=1000)
     draws = parser.parse_args().draws
     shifts(build())

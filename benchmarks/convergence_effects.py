@@ -1,17 +1,16 @@
-"""What a wrong recipe really does to the loss curves, measured on scaled-down runs of this project's own training.
+"""What a wrong recipe does to the loss curves, measured on scaled-down runs of this project's own training.
 
     python benchmarks/convergence_effects.py train --data data/facades --out runs [--seeds 5]
     python benchmarks/convergence_effects.py table --out runs
 
 `train` runs each variant with each seed on one core: ResNet-9 with 16 filters, 64 pixels, 40 pairs, batch 1, 30 + 30
 epochs (2,400 steps, about two minutes), then evaluates the generator on 10 other pairs. Variants beyond the first two
-get one seed: their effects are large. What is there already is kept. `table` prints what changes against the
-reference variant, as benchmarks/convergence_effects.yaml holds it for benchmarks/convergence.py.
+get one seed: their effects are large. Existing runs are kept. `table` prints each run's figures in the format of
+benchmarks/convergence_effects.yaml, which benchmarks/convergence.py reads.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import statistics
@@ -22,6 +21,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import yaml
+from command import at_least_one, parser_of, run
 from PIL import Image
 
 from gbench.convergence.curves import LOSSES, of_run
@@ -30,7 +30,8 @@ from gbench.pix2pix.data.pairs import build_loader
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 
 PAIRS, TEST_PAIRS, LOAD_SIZE, CROP_SIZE, FILTERS = 40, 10, 72, 64, 16
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -42,7 +43,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 def shrink(data: Path, folder: Path) -> None:
-    """The first pairs of a dataset (its train split, else its test split), small enough to be loaded fast."""
+    """Copy the first pairs of a dataset (its train split, else its test split), scaled down so that they load fast."""
     split = next(data / name for name in ("train", "test") if (data / name).is_dir())
     paths = sorted(split.iterdir())[: PAIRS + TEST_PAIRS]
     for phase, chosen in (("train", paths[:PAIRS]), ("test", paths[PAIRS:])):
@@ -63,7 +64,8 @@ def train(variant: str, seed: int, data: Path, out: Path) -> None:
         *VARIANTS[variant],
     )
     request = Request(
-        *("pix2pix_resnet_9blocks", 1, 1, "FP32", "convergence"),
+        *("pix2pix_resnet_9blocks", 1, 1, "FP32"),
+        recipe="convergence",
         device="cpu",
         runner="local",
         seed=seed,
@@ -109,9 +111,11 @@ def train_all(data: Path, out: Path, seeds: int) -> None:
 
 
 def table(out: Path) -> dict[str, Any]:
-    """Of each run that has come to its end: natural logarithms of its window means and of the
-    spreads of single losses as shares of them, its image quality, and by what
-    factor the variance of a window's mean exceeds that of as many independent iterations."""
+    """The figures of each complete run.
+
+    Natural logarithms of its window means and of the relative spreads of single losses, its image quality, and the
+    factor by which the variance of a window's mean exceeds that of as many independent iterations.
+    """
     found: dict[str, Any] = {}
     for variant in VARIANTS:
         for place in sorted(path.parent for path in out.glob(f"{variant}-*/quality.json")):
@@ -142,11 +146,11 @@ def table(out: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("job", choices=("train", "table"))
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=at_least_one, default=5)
     given = parser.parse_args()
     if given.job == "train":
         train_all(given.data, given.out, given.seeds)
@@ -155,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

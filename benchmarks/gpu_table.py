@@ -1,18 +1,19 @@
-"""The table of gpu.sh, from the files that it leaves.
+"""Make the table of gpu.sh from the files of its runs.
 
     python benchmarks/gpu_table.py FOLDER [--json]
 
-A run is three files: NAME.json, what `gbench launch --json` said; NAME.log, all else; NAME.code, its exit code.
+A run is three files: NAME.json, the output of `gbench launch --json`; NAME.log, its stderr; NAME.code, its exit code.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from command import parser_of
 
 from gbench.settings.switches import written
 
@@ -32,7 +33,7 @@ COLUMNS = {
 
 
 def rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """A row a run, in the order they ran: name, and its figures or why it has none."""
+    """One row per run, in the order they ran: its name, and its figures or why it failed."""
     for path in sorted(folder.glob("*.code")):
         name, code = path.stem.partition("-")[2], path.read_text().strip()
         if code == "124":
@@ -50,7 +51,7 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:
-    """What the table shows of a launch."""
+    """A launch's figures in the table."""
     record = found["record"]
     perf = record["perf_data"]
     interval, limits = perf.get("throughput_interval"), perf.get("limits") or {}
@@ -76,7 +77,7 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def cell(key: str, row: dict[str, Any]) -> str:
-    """A figure for a person."""
+    """A figure as text."""
     value = row[key]
     if value is None:
         return "-"
@@ -90,7 +91,7 @@ def cell(key: str, row: dict[str, Any]) -> str:
 
 
 def lines(found: list[dict[str, Any]]) -> Iterator[str]:
-    """The table, and below it what is no launch."""
+    """The table of launches, and the other results below it."""
     devices = {row["device"] for row in found if "device" in row}
     yield f"{', '.join(sorted(devices)) or 'no run ended well'}\n"
     yield "| run |" + "".join(f" {title} |" for title in COLUMNS)
@@ -103,7 +104,7 @@ def lines(found: list[dict[str, Any]]) -> Iterator[str]:
     for row in found:
         tuning = row.get("said", {}).get("tuning", {})
         for trial in [*tuning.get("trials", []), tuning.get("overall")]:
-            if trial is not None:  # overall: all that was kept against none, where something was
+            if trial is not None:  # overall: all kept switches against none
                 yield f"\n{row['run']}: {written(trial['change'], prefix='')}: {trial['why']}"
         for one in row.get("said", {}).get("rows", []):
             value, low, high = (f"{one['ratio'][key]:.3g}" for key in ("value", "low", "high"))
@@ -111,10 +112,9 @@ def lines(found: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print the table."""
+    parser = parser_of(__doc__, json=True)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--json", action="store_true", help="the rows as one JSON object")
     arguments = parser.parse_args()
     found = list(rows(arguments.folder))
     print(json.dumps({"rows": found}, indent=2) if arguments.json else "\n".join(lines(found)))

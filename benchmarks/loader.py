@@ -1,18 +1,18 @@
-"""How fast batches come: by the plain path, from a cache, and from pairs on the device, block by block in turn.
+"""How fast batches come from files, from a cache, and from pairs on the device, in alternating blocks.
 
     python benchmarks/loader.py [--rounds 40] [--dataset data/facades] [--device cuda] [--json]
 
 On one core, with one thread of torch and no loader processes, in the recipe's sizes: scaled to 286 pixels, crops of 256
-with flips. Two stages of the way are timed:
+with flips. Two stages are timed:
 
     levels    a batch of uint8 levels on the host, decoded and scaled (plain) or mapped (cached), cropped and flipped
     tensors   what the training takes: float32 in [-1, 1], on the device
 
-Plain is the project's own loader, which carries out upstream's operations anew for every picture in every epoch. Rates
-are images a second of processor time: what one core does that has nothing else to do (with --device cuda, of time). A
-round is a block of each in turn, and ratios are taken within rounds, so that what else the machine does falls on all.
-Prints medians over the rounds with 95 % intervals; and how long a start with a cache that is there takes, on all cores:
-until its file has been checked, all of it, and mapped. Without --dataset the pairs are drawn, 400 of 512x256 pixels.
+Plain is the project's own loader, which repeats upstream's operations for every picture in every epoch. Rates are
+images per second of processor time, so of one otherwise idle core (with --device cuda, per second of wall time). A
+round is a block of each, and ratios are taken within rounds, so other load on the machine affects all alike. Prints
+medians over the rounds with 95 % intervals, and how long a start with an existing cache takes on all cores, until its
+whole file is checked and mapped. Without --dataset, 400 pairs of 512x256 pixels are drawn.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-from command import at_least_one, run
-from medians import Median
-from rows import Row, json_option, machine
+from command import at_least_one, parser_of, run
+from rows import Row, machine
+from timing import Median, alternate, columns, seconds
 
 from gbench.datasets.manifest import dataset_hash
 from gbench.datasets.synth import synth
@@ -47,7 +48,7 @@ STARTS = 31
 
 
 def levels_by(dataset: AlignedDataset, pair: Callable[[int], Levels]) -> Iterator[int]:
-    """Batches of levels, cropped and flipped from what `pair` gives of an index; yields their sizes, without end."""
+    """Make batches of levels, cropped and flipped from `pair(index)`; yields their sizes, endlessly."""
     side = dataset.config.crop_size
     out = np.empty((BATCH, 2, 3, side, side), np.uint8)
     for epoch in count(1):
@@ -59,7 +60,7 @@ def levels_by(dataset: AlignedDataset, pair: Callable[[int], Levels]) -> Iterato
 
 
 def tensors_of(loader: Loader) -> Iterator[int]:
-    """The sizes of its batches, without end."""
+    """Load batches; yields their sizes, endlessly."""
     for epoch in count(1):
         loader.set_epoch(epoch)
         for batch in loader:
@@ -67,7 +68,7 @@ def tensors_of(loader: Loader) -> Iterator[int]:
 
 
 def rate(batches: Iterator[int], images: int, device: torch.device) -> float:
-    """Images a second over a block: of processor time, all threads together; with a GPU, of time."""
+    """Images per second of processor time of all threads over a block; with a GPU, of wall time."""
     on_gpu = device.type == "cuda"
     now = time.perf_counter if on_gpu else time.process_time
     start_s = now()
@@ -78,13 +79,11 @@ def rate(batches: Iterator[int], images: int, device: torch.device) -> float:
 
 
 def measure(arguments: argparse.Namespace, root: Path, cache_dir: Path) -> dict[str, Any]:
-    """All figures, as they are printed with --json: images/s, ratios to plain, seconds."""
+    """All figures, as --json prints them: images/s, ratios to plain, seconds."""
     device = torch.device(arguments.device)
     dataset = AlignedDataset(root, DataConfig(phase=arguments.phase, workers=0), seed=0)
     folder, identity = CacheFolder(cache_dir, 1 << 40), identity_of(dataset, dataset_hash(root))
-    start_s = time.perf_counter()
-    prepare(folder, dataset, identity)
-    made_s = time.perf_counter() - start_s
+    made_s = seconds(lambda: prepare(folder, dataset, identity))
     starts_s, processor_s = [], []
     for _ in range(STARTS):
         start_s, of_processor_s = time.perf_counter(), time.process_time()
@@ -101,13 +100,11 @@ def measure(arguments: argparse.Namespace, root: Path, cache_dir: Path) -> dict[
         "tensors cached": tensors_of(CachedLoader(dataset, share, levels, device)),
         "tensors resident": tensors_of(ResidentLoader(dataset, share, levels, device)),
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(-1, arguments.rounds):  # one to warm up
-        order = list(ways) if number % 2 else list(ways)[::-1]
-        for name in order:
-            taken = rate(ways[name], PLAIN_IMAGES if "plain" in name else FAST_IMAGES, device)
-            if number >= 0:
-                rates[name].append(taken)
+    blocks = {
+        name: partial(rate, batches, PLAIN_IMAGES if "plain" in name else FAST_IMAGES, device)
+        for name, batches in ways.items()
+    }
+    rates = columns(list(alternate(blocks, arguments.rounds, warmup=1)))
     ratios = {
         name: [one / plain for one, plain in zip(values, rates[f"{name.split()[0]} plain"], strict=True)]
         for name, values in rates.items()
@@ -136,31 +133,30 @@ def measure(arguments: argparse.Namespace, root: Path, cache_dir: Path) -> dict[
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
-    """The figures for a person."""
+    """The figures as text."""
     data, cache = found["dataset"], found["cache"]
     drawn, processor_name = "drawn " if data["drawn"] else "", found["machine"]["processor"]
     yield f"{data['pairs']} {drawn}pairs ({data['files']}), {found['rounds']} rounds, one core of {processor_name}"
     for name, taken in found["images_s"].items():
         ratio = found["ratio_to_plain"].get(name)
-        beside = f"  {ratio['value']:.1f} x plain ({ratio['low']:.1f} to {ratio['high']:.1f})" if ratio else ""
-        yield f"{name:<17}{taken['value']:>8,.0f} img/s ({taken['low']:,.0f} to {taken['high']:,.0f}){beside}"
+        against = f"  {ratio['value']:.1f} x plain ({ratio['low']:.1f} to {ratio['high']:.1f})" if ratio else ""
+        yield f"{name:<17}{taken['value']:>8,.0f} img/s ({taken['low']:,.0f} to {taken['high']:,.0f}){against}"
     start, processor = cache["start_s"], cache["start_processor_s"]
     yield (
         f"cache of {cache['bytes'] / 1e6:.0f} MB: made in {cache['made_s']:.2f} s; checked and mapped in "
         f"{start['value'] * 1e3:.1f} ms ({start['low'] * 1e3:.1f} to {start['high'] * 1e3:.1f}), "
-        f"{processor['value'] * 1e3:.1f} ms of them processor time"
+        f"of which {processor['value'] * 1e3:.1f} ms processor time"
     )
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, json=True)
     parser.add_argument("--rounds", type=at_least_one, default=40, help="blocks of each way")
-    parser.add_argument("--dataset", type=Path, help="a folder in the aligned layout; default: pairs drawn for this")
+    parser.add_argument("--dataset", type=Path, help="a folder in the aligned layout; default: draw pairs")
     parser.add_argument("--drawn", type=at_least_one, default=400, help="pairs to draw without --dataset")
     parser.add_argument("--phase", choices=("train", "val", "test"), default="train")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    json_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,13 +1,12 @@
-"""What measuring costs: the real training loop with its instrumentation on and off, block by block in turn.
+"""What measuring costs: the real training loop with its instrumentation on and off, in alternating blocks.
 
     python benchmarks/overhead.py [--pairs 200] [--steps 40] [--device cuda] [--json]
 
-On is all that a run does to measure itself: the marks of the clock, a log line every 10th step as the recipe has it, a
-reading at the end of each block (losses fetched, rows written, all that a run decides then; a run of such steps has one
-in 2 seconds, so a block of 40 steps of 10 ms has five times as many), and the telemetry sampler beside it. Off is the
-same loop, on the same model and data, with none of it. Prints the median over pairs of what a step costs more: in wall
-time, and in processor time of the loop's own process, which tells the loop's part where other processes make wall times
-uncertain.
+On is all that a run does to measure itself: the clock's marks, a log line every 10th step as in the recipe, the
+telemetry sampler, and a reading at the end of each block (fetch losses, write rows, decide whether to stop; a run reads
+every 2 seconds, so blocks of 40 steps of 10 ms read five times as often). Off is the same loop on the same model and
+data without any of it. Prints the median over pairs of the extra cost of a step: in wall time, and in processor time of
+the loop's own process, which is more precise if other processes disturb wall times.
 """
 
 from __future__ import annotations
@@ -19,15 +18,16 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import torch
-from command import at_least_one, run
-from medians import Median
+from command import at_least_one, parser_of, run
 from one_rank import alone
-from rows import Row, json_option, report
+from rows import Row, report
+from timing import Median, alternate
 
 from gbench.datasets.synth import synth
 from gbench.measure.clock import HostMarks, StepClock, clock_for
@@ -35,7 +35,8 @@ from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder, StepWriter
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 
 # Some 10 ms a step on one thread of a processor; a GPU takes nine blocks as the recipe has them.
@@ -113,7 +114,8 @@ def the_spec(arguments: argparse.Namespace, folder: Path) -> RunSpec:
         runner="local",
         steps=1 << 40,
         settings=("schedule.epochs=1000000", *(SMALL if arguments.device == "cpu" else ())),  # no epoch is the last
-        options={"DATASETS_DIR": str(folder / "facades"), "DATASETS": "synthetic"},
+        datasets_dir=str(folder / "facades"),
+        dataset="synthetic",
         results_dir=str(folder / "results"),
     )
     return resolve(request, {}).spec
@@ -127,7 +129,6 @@ def compare(arguments: argparse.Namespace, ranks: Ranks, base: Path) -> list[dic
     folder = RunFolder.create(spec)
     trainer = Switched(spec, folder, base / "facades", ranks)
     gpus = ["0"] if arguments.device == "cuda" else []
-    pairs = []
     with (
         TelemetryProcess(folder.path, [os.getpid()], gpus) as telemetry,
         StepWriter(folder, 0) as writer,
@@ -136,17 +137,14 @@ def compare(arguments: argparse.Namespace, ranks: Ranks, base: Path) -> list[dic
     ):
         telemetry.measure_idle(0)  # waits until it samples
         (sampler,) = psutil.Process().children()
-        for pair in range(-2, arguments.pairs):  # two to warm up
-            order = (True, False) if pair % 2 == 0 else (False, True)
-            times = {on: trainer.block(on, writer, sampler) for on in order}
-            if pair >= 0:
-                pairs.append(times)
+        blocks = {on: partial(trainer.block, on, writer, sampler) for on in (True, False)}
+        pairs = list(alternate(blocks, arguments.pairs, warmup=2))
         sampler.resume()  # to hear that it is to stop
     return pairs
 
 
 def cost(on_s: Sequence[float], off_s: Sequence[float]) -> str:
-    """The median of what a step costs more, with a 95 % interval by order statistics, in words."""
+    """The median extra cost of a step with its 95 % interval, as text."""
     more_s, step_s = Median.of([on - off for on, off in zip(on_s, off_s, strict=True)]), statistics.median(off_s)
     return (
         f"{more_s.value * 1e6:.0f} us a step (95 % interval {more_s.low * 1e6:.0f} to {more_s.high * 1e6:.0f}), "
@@ -155,7 +153,7 @@ def cost(on_s: Sequence[float], off_s: Sequence[float]) -> str:
 
 
 def found_in(pairs: list[dict[bool, Seconds]], steps: int) -> tuple[list[Row], list[str]]:
-    """The figures as rows and in words. steps: of a block."""
+    """The figures as rows and as text. steps: per block."""
     rows, lines = [], [f"{len(pairs)} pairs of blocks of {steps} steps; measuring costs"]
     for name in Seconds._fields:
         on, off = ([1e3 * getattr(pair[state], name) for pair in pairs] for state in (True, False))
@@ -165,15 +163,14 @@ def found_in(pairs: list[dict[bool, Seconds]], steps: int) -> tuple[list[Row], l
 
 
 def main() -> None:
-    """Alternate the two loops and print what the difference is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=at_least_one, default=200, help="pairs of blocks, on and off in turn")
-    parser.add_argument("--steps", type=at_least_one, default=40, help="steps a block, a multiple of 10")
+    """Measure both loops and print the difference."""
+    parser = parser_of(__doc__, json=True)
+    parser.add_argument("--pairs", type=at_least_one, default=200, help="pairs of blocks, on and off alternating")
+    parser.add_argument("--steps", type=at_least_one, default=40, help="steps per block, a multiple of 10")
     parser.add_argument("--batch", type=at_least_one, default=1, help="images a step")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    json_option(parser)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)  # as many as keep the sampler off the loop's processor
+    torch.set_num_threads(1)  # leaves a processor to the sampler
     with tempfile.TemporaryDirectory() as folder, alone(arguments.device) as ranks:
         pairs = compare(arguments, ranks, Path(folder))
     report(*found_in(pairs, arguments.steps), arguments.json)

@@ -1,8 +1,7 @@
-"""What a benchmark found as rows of one form: ours, a reference measured beside it in the same run, and their ratio."""
+"""The rows of a benchmark: gbench, a reference measured in the same run, and their ratio."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -10,14 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from medians import Median
+from timing import Median
 
 from gbench.machine.host import cpu_name
 
 
 class Row(NamedTuple):
-    """One comparison. ours, reference: in `unit`; ratio: ours / reference, taken within rounds. goal: what ours is to
-    stay below, in the same unit; None: it has none."""
+    """One comparison."""
 
     what: str
     against: str
@@ -25,7 +23,9 @@ class Row(NamedTuple):
     ours: Median
     reference: Median
     ratio: Median
+    """ours / reference, taken within rounds."""
     goal: float | None = None
+    """The upper limit for ours, in `unit`."""
 
     @classmethod
     def of(
@@ -37,12 +37,12 @@ class Row(NamedTuple):
         reference: Sequence[float],
         goal: float | None = None,
     ) -> Row:
-        """Of measurements that belong together in pairs, one of each a round."""
+        """From paired measurements, one pair a round."""
         ratios = [one / other for one, other in zip(ours, reference, strict=True)]
         return cls(what, against, unit, Median.of(ours), Median.of(reference), Median.of(ratios), goal)
 
     def line(self) -> str:
-        """For a person."""
+        """The row as a line of text."""
         goal = (
             "" if self.goal is None else f"; goal {self.goal:g}: {'met' if self.ours.value < self.goal else 'MISSED'}"
         )
@@ -52,13 +52,13 @@ class Row(NamedTuple):
         )
 
     def values(self) -> dict[str, Any]:
-        """For a machine."""
+        """The row as JSON values."""
         nested = {key: value._asdict() for key, value in self._asdict().items() if isinstance(value, Median)}
         return {**self._asdict(), **nested}
 
 
 def machine() -> dict[str, Any]:
-    """Where and when; load_1m tells how quiet it was."""
+    """Where and when; load_1m shows how quiet the machine was."""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "processor": cpu_name(),
@@ -66,11 +66,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_1m": round(os.getloadavg()[0], 2),
     }
-
-
-def json_option(parser: argparse.ArgumentParser) -> None:
-    """--json, alike in all benchmarks."""
-    parser.add_argument("--json", action="store_true", help="one JSON object in place of the lines")
 
 
 def report(rows: Iterable[Row], more: Iterable[str], as_json: bool, **values: Any) -> None:

@@ -1,10 +1,10 @@
-"""What two processes cost against one on the same cores: launches of one total batch, in turn.
+"""What two processes cost against one on the same cores: alternating launches of one total batch.
 
     python benchmarks/scaling.py [--rounds 10] [--steps 60] [--batch 4] [--side 64] [--filters 16]
 
-Three kinds of launch, each round in another order: one process with a thread on every core; a process a core, each
-bound to its own; the same, left to the scheduler (measure.pin=false). Prints the median over rounds of the throughput
-of each against that of one process, with a 95 % interval. Processors only.
+Three kinds of launch, each round in another order: one process with a thread on every core; one process per core, bound
+to it; the same, left to the scheduler (measure.pin=false). Prints the median over rounds of each one's throughput
+relative to one process, with a 95 % interval. CPUs only.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from command import at_least_one, run
-from medians import Median
+from command import at_least_one, parser_of, run
+from timing import Median, alternate
 
 from gbench.cli.shared.output import Terminal
 from gbench.datasets.synth import synth
 from gbench.runs.launch import launch
-from gbench.settings.resolve import Request, resolve
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 
 CORES = len(os.sched_getaffinity(0))
 KINDS = {"one process": (1, True), "bound": (CORES, True), "not bound": (CORES, False)}
 
 
 def throughput(arguments: argparse.Namespace, base: Path, processes: int, pin: bool) -> float:
-    """Images a second of one launch."""
+    """Images per second of one launch."""
     request = Request(
         model="pix2pix_resnet_9blocks",
         batch_size=arguments.batch,
@@ -44,7 +46,9 @@ def throughput(arguments: argparse.Namespace, base: Path, processes: int, pin: b
             *("data.workers=0", "measure.peak_seconds=0", "measure.idle_seconds=0", f"measure.pin={str(pin).lower()}"),
         ),
         data_source="synthetic",  # computing and communication alone
-        options={"DATASETS_DIR": str(base / "facades"), "DATASETS": "synthetic", "CNDB_DIR": str(base / "cndb")},
+        datasets_dir=str(base / "facades"),
+        dataset="synthetic",
+        cndb_dir=str(base / "cndb"),
         results_dir=str(base / "results"),
         logs_dir=str(base / "logs"),
     )
@@ -55,11 +59,11 @@ def throughput(arguments: argparse.Namespace, base: Path, processes: int, pin: b
 
 
 def main() -> None:
-    """Launch them in turn and print how they compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Launch them alternately and print how they compare."""
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=at_least_one, default=10, help="launches of each kind")
-    parser.add_argument("--steps", type=at_least_one, default=60, help="steps a launch, a sixth of them warm-up")
-    parser.add_argument("--batch", type=at_least_one, default=2 * CORES, help="images a step, over all processes")
+    parser.add_argument("--steps", type=at_least_one, default=60, help="steps per launch, a sixth of them warm-up")
+    parser.add_argument("--batch", type=at_least_one, default=2 * CORES, help="images per step, over all processes")
     parser.add_argument("--side", type=at_least_one, default=64, help="pixels of an image")
     parser.add_argument("--filters", type=at_least_one, default=16, help="ngf and ndf")
     arguments = parser.parse_args()
@@ -68,10 +72,8 @@ def main() -> None:
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
         synth(Path(folder) / "facades", {"train": arguments.batch}, size=arguments.side + arguments.side // 8)
-        for number in range(arguments.rounds):
-            kinds = list(KINDS.items())
-            turn = number % len(kinds)
-            found = {name: throughput(arguments, Path(folder), *how) for name, how in kinds[turn:] + kinds[:turn]}
+        launches = {name: partial(throughput, arguments, Path(folder), *how) for name, how in KINDS.items()}
+        for found in alternate(launches, arguments.rounds):
             rounds.append(found)
             print("  ".join(f"{name} {found[name]:.4g} img/s" for name in KINDS), flush=True)
     print(f"{len(rounds)} rounds; {CORES} processes against one, throughput")

@@ -10,7 +10,6 @@ goes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,9 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from command import at_least_one, run
-from medians import Median
-from rows import Row, json_option, report
+from command import at_least_one, parser_of, run
+from rows import Row, report
+from timing import Median
 
 from gbench.datasets.synth import synth
 
@@ -107,9 +106,8 @@ def lines(parts: dict[str, Median]) -> Iterator[str]:
 
 def main() -> None:
     """Measure in turn, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, json=True)
     parser.add_argument("--rounds", type=at_least_one, default=7)
-    json_option(parser)
     arguments = parser.parse_args()
     taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:

@@ -3,28 +3,24 @@
     python benchmarks/stats.py [--coverage] [--until-ci] [--steady] [--speed] [--draws 1000]
     python benchmarks/stats.py --scipy 5 [--json]
 
-Without a choice all four are shown, in about four minutes on one core. The tables of docs/statistics.md are this
-output; its coverage table was drawn 4,000 times (--coverage --draws 4000).
+Without a choice all four parts run, in about four minutes on one core. They print the tables of docs/statistics.md; its
+coverage table is from 4,000 draws (--coverage --draws 4000).
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-from command import at_least_one, run
-from rows import Row, json_option, report
+from command import add_parts, at_least_one, parser_of, run, show_parts
+from rows import Row, report
 from scipy.stats import bootstrap
+from timing import alternate, columns, seconds
 
 from gbench.measure.bootstrap import RESAMPLES, next_check, precise_enough, throughput_interval
 from gbench.measure.spread import spread, t_quantile
 from gbench.measure.steady_state import find_steady_state
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from simulated import Floats, ar1, lognormal, pauses, slow_wave
 
 Series = Callable[[int, int, float, float, np.random.Generator], Floats]
@@ -39,7 +35,7 @@ def covers(series: Sequence[Floats] | Floats) -> float:
 
 
 def naive_covers(series: Floats) -> float:
-    """The same for Student's t on steps taken for independent."""
+    """The same for Student's t, which assumes independent steps."""
     steps = series.shape[1]
     half_width = t_quantile(0.975, steps - 1) * series.std(axis=1, ddof=1) / steps**0.5
     return float(np.mean(np.abs(series.mean(axis=1) - 1) <= half_width))
@@ -54,7 +50,7 @@ def coverage(draws: int) -> None:
         ("wave in white noise, 5 %", slow_wave, (0.6, 0.8, 0.9), 0.05),
         ("2 % of steps double, 1 %", pauses, (0.0, 0.6), 0.01),
     ]
-    print(f"\nCoverage of the 95 % interval in % of {draws} draws (naive interval at 200 steps beside it)\n")
+    print(f"\nCoverage of the 95 % interval in % of {draws} draws (last column: naive interval at 200 steps)\n")
     print("| series | phi |" + "".join(f" n = {steps} |" for steps in LENGTHS) + " naive, n = 200 |")
     print("|---|---|" + "---|" * (len(LENGTHS) + 1))
     rng = np.random.default_rng(0)
@@ -130,70 +126,51 @@ def steady(draws: int) -> None:
     show("every 50th of 500 steps 6 times as long, noise 2 %", "no warm-up", 500, 0.02, paused, (0, 0))
 
 
-def speed() -> None:
-    """Seconds each statistic takes."""
+def speed(draws: int) -> None:
+    """Seconds each statistic takes. draws: unused."""
     print("\nSeconds, best of 5\n\n| steps | interval | steady state | spread |\n|---|---|---|---|")
     rng = np.random.default_rng(0)
     for steps in (1_000, 100_000, 1_000_000):
         step_s = ar1(1, steps, 0.6, 0.05, rng)[0]
         step_s[:50] += 1
 
-        def best(statistic: Callable[[Floats], object], data: Floats = step_s) -> float:
-            times = []
-            for _ in range(5):
-                start = time.perf_counter()
-                statistic(data)
-                times.append(time.perf_counter() - start)
-            return min(times)
-
-        cells = (best(lambda data: throughput_interval(data, 8)), best(find_steady_state), best(spread))
+        statistics = (
+            partial(throughput_interval, step_s, 8),
+            partial(find_steady_state, step_s),
+            partial(spread, step_s),
+        )
+        cells = [min(seconds(statistic) for _ in range(5)) for statistic in statistics]
         print(f"| {steps:,} |" + "".join(f" {cell:.4f} |" for cell in cells), flush=True)
 
 
-def beside_scipy(rounds: int, as_json: bool) -> None:
-    """The interval of a million steps beside scipy.stats.bootstrap, which takes steps for independent."""
+def compare_with_scipy(rounds: int, as_json: bool) -> None:
+    """Time the interval of a million steps against scipy.stats.bootstrap, which assumes independent steps."""
     step_s = ar1(1, LONG, 0.6, 0.05, np.random.default_rng(0))[0]
     rng = np.random.default_rng(1)
 
     def of_scipy() -> object:
         return bootstrap((step_s,), np.mean, n_resamples=SCIPY_RESAMPLES, batch=1, method="percentile", rng=rng)
 
-    times: dict[Callable[[], object], list[float]] = {lambda: throughput_interval(step_s, 8): [], of_scipy: []}
-    for _ in range(rounds):
-        for way, taken in times.items():
-            start = time.perf_counter()
-            way()
-            taken.append(time.perf_counter() - start)
+    ways = {"ours": partial(seconds, lambda: throughput_interval(step_s, 8)), "scipy": partial(seconds, of_scipy)}
+    times = columns(list(alternate(ways, rounds)))
     what = f"95 % interval of {LONG:,} steps, {RESAMPLES:,} resamples of blocks"
     against = f"scipy.stats.bootstrap of the mean, {SCIPY_RESAMPLES} resamples of single steps"
     report([Row.of(what, against, "s", *times.values(), goal=1.0)], [], as_json)
 
 
 def main() -> None:
-    """Show what was chosen."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("coverage", "until-ci", "steady", "speed"):
-        parser.add_argument(f"--{name}", action="store_true")
-    parser.add_argument(
-        "--scipy", type=at_least_one, metavar="ROUNDS", help="alone: the interval beside scipy's, so many times"
-    )
-    parser.add_argument("--draws", type=at_least_one, default=1000)
-    json_option(parser)
+    """Print the chosen parts."""
+    parser = parser_of(__doc__, json=True)
+    parts = {"coverage": coverage, "until-ci": until_ci, "steady": steady, "speed": speed}
+    add_parts(parser, parts, draws=1000)
+    parser.add_argument("--scipy", type=at_least_one, metavar="ROUNDS", help="only compare the interval with scipy's")
     chosen = parser.parse_args()
     if chosen.json and not chosen.scipy:
         parser.error("--json is for --scipy")
     if chosen.scipy:
-        beside_scipy(chosen.scipy, chosen.json)
+        compare_with_scipy(chosen.scipy, chosen.json)
         return
-    everything = not (chosen.coverage or chosen.until_ci or chosen.steady or chosen.speed)
-    if chosen.coverage or everything:
-        coverage(chosen.draws)
-    if chosen.until_ci or everything:
-        until_ci(chosen.draws)
-    if chosen.steady or everything:
-        steady(chosen.draws)
-    if chosen.speed or everything:
-        speed()
+    show_parts(parts, chosen)
 
 
 if __name__ == "__main__":

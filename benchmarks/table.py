@@ -1,13 +1,12 @@
-"""One table of all comparisons that are measured side by side, each by its own script; what `make benchmarks` prints.
+"""Run the comparisons of gbench with references and print one table, as `make benchmarks` does.
 
     python benchmarks/table.py [--smallest] [--only step.py] [--json]
 
-Some five minutes on two quiet cores. A script that fails is a row that says why, and makes the exit code 1.
+Takes about five minutes on two quiet cores. A failed script is a row with the reason, and makes the exit code 1.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rows import json_option, machine
+from command import parser_of
+from rows import machine
 
 HERE = Path(__file__).parent
-# script -> arguments of the table, and those of the smallest run, which shows that it works and nothing else
+# script -> arguments of the table, and those of the smallest run, which only shows that it works
 SCRIPTS = {
     "step.py": (("--pairs", "40"), ("--pairs", "1", "--steps", "1")),
     "startup.py": (("--rounds", "5"), ("--rounds", "1")),
@@ -31,13 +31,13 @@ SCRIPTS = {
 
 
 def found_by(script: str, arguments: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of one script; of one that failed, a row with the last line that it said."""
+    """The rows of one script; if it failed, a row with its last line."""
     print(f"{script} {' '.join(arguments)}", file=sys.stderr, flush=True)
     done = subprocess.run(
         [sys.executable, str(HERE / script), *arguments, "--json"], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        said = done.stderr.strip().splitlines() or ["no output"]
         return [{"script": script, "failed": f"exit code {done.returncode}: {said[-1]}"}]
     return [{"script": script, **row} for row in json.loads(done.stdout)["rows"]]
 
@@ -58,16 +58,15 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def shown(value: float) -> str:
-    """To four digits, and never as a power of ten."""
+    """With four digits, and never as a power of ten."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def main() -> int:
     """Run the scripts one after the other, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smallest", action="store_true", help="see that all of it works: no figure of this is one")
-    parser.add_argument("--only", choices=list(SCRIPTS), help="one script")
-    json_option(parser)
+    parser = parser_of(__doc__, json=True)
+    parser.add_argument("--smallest", action="store_true", help="only check that all scripts work")
+    parser.add_argument("--only", choices=list(SCRIPTS), help="run one script")
     arguments = parser.parse_args()
     here = {**machine(), "torch": torch.__version__}
     chosen = {name: given for name, given in SCRIPTS.items() if arguments.only in (None, name)}
@@ -76,7 +75,7 @@ def main() -> int:
         print(json.dumps({"machine": here, "smallest": arguments.smallest, "rows": rows}, indent=2))
     else:
         print(f"{here['cores']} cores of {here['processor']}, torch {here['torch']}, {here['date']};", end=" ")
-        print(f"load when it began {here['load_1m']}\n", *table(rows), sep="\n")
+        print(f"load at the start {here['load_1m']}\n", *table(rows), sep="\n")
     return int(any("failed" in row for row in rows))
 
 

@@ -8,22 +8,18 @@ of docs/reports.md are this output.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from command import at_least_one, run
+from command import at_least_one, parser_of, run
 
 from cndb import fill
 from gbench.cndb.database import connect_or_create
 from gbench.cndb.database_config import embedded
 from gbench.measure.trend import levels
 from gbench.reports.history_page import write_history
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 from simulated import ar1
 
 NOISE = 0.01  # of a run, between runs
@@ -77,7 +73,7 @@ def pages(counts: list[int]) -> None:
 
 def main() -> None:
     """Both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--draws", type=at_least_one, default=1000)
     parser.add_argument("--records", type=at_least_one, nargs="*", default=[1_000, 10_000, 100_000])
     chosen = parser.parse_args()
