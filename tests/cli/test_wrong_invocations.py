@@ -135,7 +135,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["launch", MODEL, "4", "1", "FP32", "--datasets-dir", "{data}"], 4, ["no GPU was found", "--device cpu"]),
     ([*CONVERGE, "--visdom", "host:8097"], 2, ["--visdom 'host:8097' is not a URL", "http://localhost:8097"]),
     (["converge", "--visdom", *CONVERGE[1:]], 2, [f"--visdom '{MODEL}' is not a URL", "after the arguments"]),
-    ([*CONVERGE, "--stop-on", "nan,slow"], 2, ["'slow' is no alarm", "nan, collapse, flat, or any"]),
+    ([*CONVERGE, "--stop-on", "nan,slow"], 2, ["'slow' is not an alarm", "nan, collapse, flat, or any"]),
     ([*CONVERGE, "--stop-on", "any", "--set", "optim.gan_mode=wgangp"], 2, ["wgangp", "--stop-on nan,flat"]),
     (["converge", "--resume", "{empty}", "--stop-on", "nan"], 2, ["--resume takes all from its run folder"]),
     (["converge", "--resume", "{empty}", "--dry-run", "--timeout", "9"], 2, ["leave out --timeout, --dry-run"]),

@@ -69,7 +69,7 @@ SHM_LOADER = (
         (
             'invalid mount config for type "bind": bind source path does not exist: /datasets/facades',
             "/datasets/facades does not exist",
-            "mend the path",
+            "fix the path",
         ),
         (
             RUNC + 'exec: "bash": executable file not found in $PATH: unknown',
@@ -94,15 +94,15 @@ SHM_LOADER = (
         (
             'failed to resolve reference "docker.io/library/debian:nope": docker.io/library/debian:nope: not found',
             "does not have it",
-            "mend the name",
+            "fix the name",
         ),
         (
             'failed to resolve reference "a/b:1": failed to do request: Head "https://r.example/v2/a": i/o timeout',
             "its registry can't be reached",
             "make-base-image.sh",
         ),
-        ("manifest for debian:nope not found: manifest unknown: manifest unknown", "does not have it", "mend the name"),
-        ("No such image: team/bench:1", "the image is not there", "make-base-image.sh"),
+        ("manifest for debian:nope not found: manifest unknown: manifest unknown", "does not have it", "fix the name"),
+        ("No such image: team/bench:1", "the image does not exist", "make-base-image.sh"),
         (
             "The command '/bin/sh -c false' returned a non-zero code: 1",
             "a step of the Dockerfile ended with exit code 1",
@@ -111,7 +111,7 @@ SHM_LOADER = (
         (
             "dockerfile parse error line 2: unknown instruction: RUNN",
             "unknown instruction: RUNN",
-            "mend the Dockerfile",
+            "fix the Dockerfile",
         ),
         ("something\n  never heard of", "something never heard of", "docker info"),
     ],

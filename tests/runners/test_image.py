@@ -114,7 +114,7 @@ def test_a_digest_pins_the_image(cont: str) -> None:
         ("Bench", None, None, "CONT 'Bench' is not an image name"),
         ("bench:" + "t" * 116, None, None, "a tag below 116 letters"),
         (DIGEST, None, "base:1", "--from-image has no effect on the pinned image"),
-        ("bench", "FROM debian:12\n", "base:1", "has no ARG FROM_IMAGE_NAME, so --from-image can have no effect"),
+        ("bench", "FROM debian:12\n", "base:1", "has no ARG FROM_IMAGE_NAME, so --from-image has no effect"),
         ("bench", "ARG FROM_IMAGE_NAME\nFROM ${FROM_IMAGE_NAME}\n", None, "has no default; give --from-image"),
     ],
 )

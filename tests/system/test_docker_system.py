@@ -155,7 +155,7 @@ def test_image_is_built_once_and_keeps_the_torch_of_its_base(
 
     again, log = DockerRunner(spec), []
     again.prepare(log.append)
-    assert log == [f"image {facts['image']} is there, built from these very sources"]
+    assert log == [f"image {facts['image']} exists, built from the same sources"]
     assert again.facts() == facts
 
     print_version = ["python3", "-c", "import torch; print(torch.__version__)"]
@@ -431,7 +431,7 @@ def test_two_runs_at_once_and_a_dead_one(docker_client: docker.DockerClient, bas
         spec = make_spec(tmp_path, base_image, "echo third")
         runner, said = DockerRunner(spec), list[str]()
         runner.prepare(said.append)
-        assert said[0] == f"removed gbench-{killed.run_dir.name}: the gbench that had started it is dead"
+        assert said[0] == f"removed gbench-{killed.run_dir.name}: the gbench that started it is dead"
         assert ours(docker_client) == [f"gbench-{live.run_dir.name}"]
         assert runner.run(make_run_dir(spec), said.append) == Outcome(0)
         assert ours(docker_client) == [f"gbench-{live.run_dir.name}"]

@@ -1,4 +1,4 @@
-"""The `gbench` command: one file a verb, loaded when it is asked for."""
+"""The `gbench` command: one file per verb, loaded when it is used."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import click
 from gbench import __version__
 from gbench.errors import ExitCode, GbenchError
 
-# verb -> module below gbench.cli, and its line in `gbench --help`, given here so that help loads none of them
+# verb, which is also its module in gbench.cli -> its line in `gbench --help`, which loads none of the modules
 COMMANDS = {
-    "launch": "One measured run -> one CNDB record.",
-    "converge": "The convergence run, from the first epoch to its evaluation; --resume goes on with one.",
-    "eval": "A checkpoint on the test split: metrics, images, and a gallery of them.",
-    "profile": "Where the time of a training step goes: operators, data wait, gaps, communication; and a trace.",
-    "check": "Is this machine fit: Docker, GPU, disk, dataset?",
-    "build": "Build the image, and nothing else.",
-    "data": "Prepare, synth, verify, stats: the dataset.",
-    "models": "What can be launched, and every value it means.",
-    "summary": "The figures of a run folder, recomputed from its raw samples.",
-    "sweep": "A matrix of batch sizes, device counts and precisions: a launch each, and one table.",
-    "compare": "Is NEW slower than BASE by more than noise? What else differs?",
-    "ab": "Two spec files, run in turn, until the ratio of their figures is known to 1 %.",
-    "replay": "A recorded run made again; what can't be reproduced here is said first.",
-    "report": "One self-contained HTML page of a run, a record, or a whole history.",
-    "cndb": "Records into a database and out of it: submit, import, list, show, export, verify, baseline.",
-    "tune": "Which speed-ups pay here? Try the switches by turns, and remember those that do.",
-    "completion": "Shell completion for bash, zsh and fish.",
+    "launch": "Run once, measured, and write one CNDB record.",
+    "converge": "Run a convergence run from the first epoch to its evaluation; --resume continues one.",
+    "eval": "Evaluate a checkpoint on the test split: metrics, images and a gallery.",
+    "profile": "Show where the time of a training step goes: operators, data wait, gaps, communication; and a trace.",
+    "check": "Check whether this machine is fit to measure on: Docker, GPU, disk, dataset.",
+    "build": "Build the image only.",
+    "data": "Prepare, draw, verify and describe the dataset.",
+    "models": "List the models that can be launched, and the values of each.",
+    "summary": "Recompute the figures of a run folder from its raw samples.",
+    "sweep": "Launch every combination of batch sizes, device counts and precisions; print one table.",
+    "compare": "Tell whether NEW is slower than BASE by more than noise, and what else differs.",
+    "ab": "Alternate two spec files until the ratio of their figures is known to 1 %.",
+    "replay": "Rerun a recorded run and compare; lists first what can't be reproduced here.",
+    "report": "Write one self-contained HTML page of a run, a record or a history.",
+    "cndb": "Move records into and out of a database: submit, import, list, show, export, verify, baseline.",
+    "tune": "Find the speed-ups that pay on this device, and save them for --profile optimized.",
+    "completion": "Print the shell completion for bash, zsh or fish.",
 }
 
 
 class LazyGroup(click.Group):
-    """Imports a verb's module when the verb is used."""
+    """Imports the module of a verb when the verb is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # of which click would make exit code 1, a regression's
+        except BrokenPipeError:  # click would exit with 1, the code of a regression
             _without_reader()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -84,34 +84,34 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: Any) -> No
     help="Print the version; `--version all` adds torch, driver, Docker and Python.",
 )
 def cli() -> None:
-    """Benchmark GPU training: one launch, one performance record that can be defended.
+    """Benchmark GPU training: one launch, one performance record with the evidence for its figures.
 
     \b
-    gbench launch pix2pix_resnet_9blocks 32 8 FP32                                  8 GPUs, in the pinned image
-    gbench launch pix2pix_resnet_9blocks 4 1 FP32 --device cpu --runner local      this processor, no Docker
+    gbench launch pix2pix_resnet_9blocks 32 8 FP32                                  8 GPUs, in the project's image
+    gbench launch pix2pix_resnet_9blocks 4 1 FP32 --device cpu --runner local      this CPU, without Docker
 
     Exit codes: 0 ok; 1 the run or the check failed, a regression, or not reproduced; 2 wrong arguments; 3 inconclusive;
-    4 Docker, GPU, dataset, disk or database stands in the way; 5 the run ended well, but the database did not take its
-    record; 70 a bug of gbench; 130 stopped by Ctrl-C or a signal.
+    4 a problem of Docker, GPU, dataset, disk or database; 5 the run succeeded, but the database did not accept its
+    record; 70 a bug in gbench; 130 stopped by Ctrl-C or a signal.
     """
 
 
 def _without_reader() -> NoReturn:
-    """The reader of our output has gone: nobody is left to be told."""
+    """Exit quietly: the reader of stdout has gone."""
     _drop_stdout()
     sys.exit(ExitCode.NO_READER)
 
 
 def _drop_stdout() -> None:
-    """Have what is still buffered go nowhere."""
+    """Discard what is still buffered."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> None:
-    """Entry point: expected errors become one sentence and an exit code; bugs keep their traceback."""
+    """Entry point: an expected error becomes one sentence and an exit code; a bug keeps its traceback."""
     try:
         code = cli.main(prog_name="gbench", standalone_mode=False)
-        sys.stdout.flush()  # here, where a full disk is told as everywhere
+        sys.stdout.flush()  # here, so that a full disk is reported like any other error
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
     except GbenchError as error:
         click.echo(f"gbench: error: {error}", err=True)

@@ -1,4 +1,4 @@
-"""`gbench build`: the image, and nothing else."""
+"""`gbench build`: build the image only."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import os
 
 import click
 
+from gbench.cli.shared.run_options import option
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", default="pix2pix_resnet_9blocks")
-@click.option("--image", metavar="CONT", help="Image name; a hash of its sources is added. Variable: CONT.")
-@click.option("--dockerfile", metavar="DOCKERFILE", help="Dockerfile of the image. Variable: DOCKERFILE.")
-@click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's.")
-@click.option("--rebuild", is_flag=True, help="Build it even when it is there, without cache.")
-@click.option("--json", "as_json", is_flag=True, help="The image as one JSON object on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="No build log, only the result.")
+@option("image")
+@option("dockerfile")
+@option("from_image")
+@click.option("--rebuild", is_flag=True, help="Build it even if it exists, without the build cache.")
+@click.option("--json", "as_json", is_flag=True, help="Print the image as one JSON object on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the result only, no build log.")
 def build(
     model: str,
     image: str | None,
@@ -24,7 +26,7 @@ def build(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Build the image of MODEL if it is not there, and print its name.
+    """Build the image of MODEL if it does not exist, and print its name.
 
     \b
     gbench build

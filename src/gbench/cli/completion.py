@@ -1,4 +1,4 @@
-"""`gbench completion`: the script that teaches a shell our verbs and options."""
+"""`gbench completion`: the script that completes verbs and options in a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gbench models`: what can be launched."""
+"""`gbench models`: the models that can be launched."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ import click
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", required=False)
-@click.option("--config", metavar="CONFIG", help="Folder of MODEL.yaml files. Variable: CONFIG.")
-@click.option("--recipe", type=click.Choice(["performance", "convergence"]), default="performance", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object on stdout.")
+@click.option("--config", metavar="CONFIG", help="Folder of the MODEL.yaml files. Variable: CONFIG.")
+@click.option(
+    "--recipe",
+    type=click.Choice(["performance", "convergence"]),
+    default="performance",
+    show_default=True,
+    help="Schedule to show.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def models(model: str | None, config: str | None, recipe: str, as_json: bool) -> None:
-    """List the models; with MODEL, every value it means, each a KEY for `launch --set`.
+    """List the models; with MODEL, list its values by the KEY that `launch --set` takes.
 
-    A new variant is one more YAML file in the config folder.
+    To add a variant, add a YAML file to the config folder.
 
     \b
     gbench models

@@ -1,8 +1,8 @@
-"""Whose container is it, and is its owner still alive?
+"""Which process owns a container, and whether it is still alive.
 
-Each container that gbench makes carries the run's id and the identity of the process that owns it. A crash or SIGKILL
-of that process leaves a container behind; the next start removes it, and it alone: a container whose owner may still be
-alive, or that carries no label of ours, is never touched.
+Each container of gbench has labels with the run's id and the identity of the process that owns it. If that process
+crashes or is killed, the next start removes the container. A container whose owner may still be alive, or that lacks
+our labels, is never touched.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GRACE_S = 10  # seconds between SIGTERM and SIGKILL
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, told apart from a later one with the same pid. started_ticks: clock ticks after boot."""
+    """A process, distinguished from a later one with the same pid. started_ticks: clock ticks after boot."""
 
     host: str
     boot_id: str
@@ -43,12 +43,12 @@ class Owner:
         return cls(os.uname().nodename, boot_id, pid_namespace, os.getpid(), started)
 
     def to_label(self) -> str:
-        """One label value, read back by `from_label`."""
+        """The value of a label, which `from_label` reads."""
         return f"{self.host} {self.boot_id} {self.pid_namespace} {self.pid} {self.started_ticks}"
 
     @classmethod
     def from_label(cls, label: str) -> Owner | None:
-        """None for a label that this version did not write."""
+        """None if this version did not write the label."""
         try:
             host, boot_id, pid_namespace, pid, started_ticks = label.split()
             return cls(host, boot_id, pid_namespace, int(pid), int(started_ticks))
@@ -58,8 +58,8 @@ class Owner:
     def is_dead(self, here: Owner) -> bool:
         """Whether the owner is known to have ended, seen from process `here`.
 
-        On another host, or in another pid namespace (a gbench that itself runs in a container), it can't be seen, so it
-        counts as alive. After a reboot nothing of before lives.
+        A process on another host, or in another pid namespace (of a gbench in a container), can't be seen and counts as
+        alive. A process from before the last boot is dead.
         """
         if self.host != here.host:
             return False
@@ -80,10 +80,9 @@ def sweep_orphans(client: docker.DockerClient) -> list[str]:
 
 
 def clear_away(client: docker.DockerClient, run_id: str) -> bool:
-    """End and remove what this process started for a run: SIGTERM, a grace, SIGKILL. False when the engine won't.
+    """Stop and remove the containers that this process started for a run. False if the engine fails.
 
-    Looks for the run's labels rather than taking a container, so that one is found that was created a moment before an
-    interruption, too.
+    Finds them by the run's labels, so that a container created just before an interruption is found as well.
     """
     import docker.errors
     import requests
@@ -101,7 +100,7 @@ def clear_away(client: docker.DockerClient, run_id: str) -> bool:
 
 
 def _remove(container: Container) -> bool:
-    """Remove a container by force; False when someone else has, or is about to."""
+    """Remove a container by force; False if someone else has, or is doing so."""
     import docker.errors
 
     try:
@@ -114,10 +113,10 @@ def _remove(container: Container) -> bool:
 
 
 def _started_ticks(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat; None when there is no such process, or only its zombie."""
+    """Field 22 of /proc/PID/stat; None if there is no such process, or only its zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()  # the name, in brackets, may hold blanks
+    fields = stat.rpartition(")")[2].split()  # the name, in parentheses, may contain spaces
     return None if fields[0] in "ZX" else int(fields[19])

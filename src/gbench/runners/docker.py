@@ -1,6 +1,6 @@
-"""The `docker` runner: the run script in a container of its own, removed however the run ends.
+"""The `docker` runner: the run script in its own container, which is removed however the run ends.
 
-`container_request` decides everything and asks nothing; `DockerRunner.run` submits it.
+`container_request` builds the whole request without the engine; `DockerRunner.run` submits it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STACK_BYTES = 67_108_864  # 64 MiB, as launch.sh
 
 @dataclass(frozen=True)
 class Caller:
-    """Who starts the run, and where: the container takes on this identity, so that the run's files are the caller's."""
+    """The user and process that start the run. The container runs as this user, who then owns the run's files."""
 
     uid: int
     gid: int
@@ -56,7 +56,7 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
 
     Args:
         image: what to run, an id or a name.
-        image_name: how to call it, in a label.
+        image_name: its name, for a label.
         run_dir: the run folder on the host.
     """
     from docker.types import DeviceRequest, Mount, Ulimit
@@ -66,10 +66,10 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
 
     gpus = [str(index) for index in range(spec.device_count)] if spec.device == "cuda" else []
     ulimits = [Ulimit(name="stack", soft=STACK_BYTES, hard=STACK_BYTES)]
-    if gpus:  # transfers to a GPU go through locked memory; without one there is no need, and not every engine may
+    if gpus:  # transfers to a GPU use locked memory; without a GPU it is not needed, and not every engine may set it
         ulimits.append(Ulimit(name="memlock", soft=-1, hard=-1))
     environment = script_environment(spec, INSIDE, caller.cores)
-    # The caller's uid has no home and no name in the image; PyTorch asks for both.
+    # The caller's uid has no home and no name in the image; PyTorch needs both.
     environment |= {"HOME": "/tmp", "USER": "gbench", "LOGNAME": "gbench"}
     return {
         "image": image,
@@ -90,16 +90,16 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
         ],
         "device_requests": [DeviceRequest(device_ids=gpus, capabilities=[["gpu"]])] if gpus else [],
         "network_mode": "host",
-        "ipc_mode": "host",  # the host's whole /dev/shm: launch.sh's --shm-size would have no effect beside it
+        "ipc_mode": "host",  # the host's whole /dev/shm: launch.sh's --shm-size has no effect with it
         "ulimits": ulimits,
         "init": True,  # reaps the loader processes, and passes SIGTERM on
     }
 
 
 class DockerRunner:
-    """Runs in a container of the image that CONT, DOCKERFILE and the project's sources make.
+    """Runs in a container of the image that is built from CONT, DOCKERFILE and the project's sources.
 
-    Nothing asks the engine before `prepare`.
+    The engine is not contacted before `prepare`.
     """
 
     def __init__(self, spec: RunSpec, rebuild: bool = False) -> None:
@@ -122,15 +122,15 @@ class DockerRunner:
         }
 
     def prepare(self, on_line: Callable[[str], None]) -> None:
-        """Remove what dead runs left behind, and have the image ready; see `Runner.prepare`."""
+        """Remove the containers of dead runs, and build or pull the image; see `Runner.prepare`."""
         self._client = connect()
         with engine_errors("remove the containers of dead runs"):
             for name in sweep_orphans(self._client):
-                on_line(f"removed {name}: the gbench that had started it is dead")
+                on_line(f"removed {name}: the gbench that started it is dead")
         self._image = ensure_image(self._client, self._plan, self._rebuild, on_line)
 
     def facts(self) -> dict[str, Any]:
-        """The image that runs, by name, id and digests, its base, and the engine."""
+        """The image, by name, id and digests, its base, and the engine."""
         client, image = self._prepared()
         with engine_errors("describe itself"):
             engine = client.version()["Version"]
@@ -147,10 +147,10 @@ class DockerRunner:
         """Run the script in a container to its end; see `Runner.run`.
 
         Raises:
-            InfrastructureError: Docker could not start it, or the machine failed it (shared memory, disk).
+            InfrastructureError: Docker could not start it, or the machine failed (shared memory, disk).
         """
         client, image = self._prepared()
-        # by id: the name may come to mean another image meanwhile
+        # by id: the name may be moved to another image meanwhile
         request = container_request(self._spec, str(image.id), self._plan.name, run_dir, Caller.current())
         failure: tuple[str, str] | None = None
         try:
@@ -165,7 +165,7 @@ class DockerRunner:
                 container.reload()
         finally:
             if not clear_away(client, self._spec.run_id):
-                on_line(f"{request['name']} could not be removed; the next start will")
+                on_line(f"{request['name']} could not be removed; the next start removes it")
         state = container.attrs["State"]
         if failure and state["ExitCode"]:
             reason, hint = failure
@@ -178,7 +178,7 @@ class DockerRunner:
 
 
 def split_lines(chunks: Iterator[tuple[bytes | None, bytes | None]]) -> Iterator[str]:
-    """Whole lines out of (stdout, stderr) chunks, each stream's apart, so that neither cuts the other's in two."""
+    """Whole lines from (stdout, stderr) chunks; a line of one stream is never split by the other."""
     rest = [b"", b""]
     for chunk in chunks:
         for stream, data in enumerate(chunk):

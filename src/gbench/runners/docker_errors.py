@@ -1,4 +1,4 @@
-"""Docker's own words into one sentence that says what to do.
+"""Turn an error of Docker into one sentence that says what to do.
 
 The texts matched here are those of the engine (20.10 to 29), the NVIDIA container toolkit and docker-py 7.
 """
@@ -11,16 +11,14 @@ from contextlib import contextmanager
 
 from gbench.errors import InfrastructureError
 
-_NO_REGISTRY = (
-    "with no registry at hand make a base image by scripts/make-base-image.sh NAME, and give --from-image NAME"
-)
+_NO_REGISTRY = "without a registry, make a base image with scripts/make-base-image.sh NAME, and give --from-image NAME"
 
-# What Docker says; the reason, which may use the groups of the match; what to do.
+# Pattern of Docker's message; the reason, which may use the groups of the match; what to do.
 _TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"pull access denied|manifest unknown|manifest for .+ not found|: not found$|unauthorized|toomanyrequests",
         "the registry refuses it, or does not have it",
-        f"mend the name, or docker login; {_NO_REGISTRY}",
+        f"fix the name, or docker login; {_NO_REGISTRY}",
     ),
     (
         r'(?:Get|Head) "https?://|no such host|TLS handshake timeout|failed to resolve reference',
@@ -30,65 +28,65 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"PermissionError\(13",
         "you have no permission on its socket",
-        "join its group (sudo usermod -aG docker $USER, then log in again), or go without Docker: --runner local",
+        "join its group (sudo usermod -aG docker $USER, then log in again), or run without Docker: --runner local",
     ),
     (
         r"FileNotFoundError\(2|Connection refused|Connection aborted|Connection reset|RemoteDisconnected",
         "its engine does not answer",
-        "start it (sudo systemctl start docker), name it in DOCKER_HOST, or go without Docker: --runner local",
+        "start it (sudo systemctl start docker), name it in DOCKER_HOST, or run without Docker: --runner local",
     ),
     (
         r"could not select device driver|unresolvable CDI devices|unknown or invalid runtime name: nvidia",
-        "it has no NVIDIA container toolkit to hand over GPUs with",
+        "it has no NVIDIA container toolkit to pass GPUs to a container",
         "install nvidia-container-toolkit and restart Docker, or run on the CPU: --device cpu",
     ),
     (
         r"error setting rlimit",
-        "its engine may not lift the limit on locked memory, which GPU transfers need",
+        "its engine may not raise the limit on locked memory, as GPU transfers need",
         "set LimitMEMLOCK=infinity for the engine's service, and give it CAP_SYS_RESOURCE if it runs in a container",
     ),
     (
         r"nvidia-container-cli: (.+?)(?:: unknown)?$",
         r"the NVIDIA container toolkit answers '\1'",
-        "see whether nvidia-smi works and lists as many GPUs as DEVICE_COUNT asks for",
+        "check that nvidia-smi works and lists at least DEVICE_COUNT GPUs",
     ),
     (
         r"no space left on device",
         "the disk of its data folder is full",
-        "see what takes the space by docker system df, and free some, e.g. by docker image prune",
+        "find what takes the space with docker system df, and free some, e.g. docker image prune",
     ),
     (
         r"bind source path does not exist: (.+)",
         r"\1 does not exist where the engine runs",
-        "mend the path; the engine must run on this machine",
+        "fix the path; the engine must run on this machine",
     ),
     (
         r'exec: "bash": executable file not found',
-        "the image holds no bash to start the run script with",
-        "install bash in the image's Dockerfile, or leave CONT and DOCKERFILE out for the project's own",
+        "the image has no bash to start the run script",
+        "install bash in the image's Dockerfile, or leave CONT and DOCKERFILE unset for the project's own",
     ),
-    (r"No such image", "the image is not there", f"pull or build it; {_NO_REGISTRY}"),
+    (r"No such image", "the image does not exist", f"pull or build it; {_NO_REGISTRY}"),
     (r"non-zero code: (\d+)", r"a step of the Dockerfile ended with exit code \1", "see its last lines above"),
-    (r"(dockerfile parse error .+)", r"\1", "mend the Dockerfile"),
+    (r"(dockerfile parse error .+)", r"\1", "fix the Dockerfile"),
 )
 
-# What a run script prints when it is not at fault itself; the reason; what to do.
+# Pattern of a run script's output when the machine is at fault; the reason; what to do.
 _LOG_TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"shared memory\(shm\)|out of shared memory|Bus error",
         "it ran out of shared memory",
-        "make /dev/shm larger (sudo mount -o remount,size=64g /dev/shm), or load without it: --set data.workers=0",
+        "enlarge /dev/shm (sudo mount -o remount,size=64g /dev/shm), or load without it: --set data.workers=0",
     ),
     (
         r"No space left on device",
         "the disk is full",
-        "free some space, or have the results elsewhere; the log above names what could not be written",
+        "free some space, or choose another --results; the log above names what could not be written",
     ),
 )
 
 
 def explain(message: str, doing: str) -> InfrastructureError:
-    """The sentence for what Docker said while it was to do something, e.g. `doing="start the container"`."""
+    """The error for a message of Docker. doing: what failed, e.g. `start the container`."""
     for pattern, reason, hint in _TABLE:
         match = re.search(pattern, message, re.IGNORECASE | re.MULTILINE)
         if match:
@@ -100,7 +98,7 @@ def explain(message: str, doing: str) -> InfrastructureError:
 
 @contextmanager
 def engine_errors(doing: str) -> Iterator[None]:
-    """Turn what docker-py and the HTTP layers under it raise into an InfrastructureError."""
+    """Turn exceptions of docker-py and its HTTP layers into an InfrastructureError."""
     import docker.errors
     import requests
     import urllib3
@@ -119,7 +117,7 @@ def engine_errors(doing: str) -> Iterator[None]:
 
 
 def known_log_failure(line: str) -> tuple[str, str] | None:
-    """Reason and hint when a line of a failed run's output is one of the machine's failures, else None."""
+    """Reason and hint if a line of a failed run's output shows a failure of the machine, else None."""
     for pattern, reason, hint in _LOG_TABLE:
         if re.search(pattern, line):
             return reason, hint

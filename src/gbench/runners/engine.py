@@ -1,4 +1,4 @@
-"""The connection to the Docker engine, and what `gbench check` says of it."""
+"""The connection to the Docker engine, and its status for `gbench check`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
 
 class Status(NamedTuple):
-    """One line of a check: fine or not, what was found, and the mend when it is not fine."""
+    """One line of a check."""
 
     ok: bool
     text: str
+    """What was found."""
     hint: str
+    """What to do if it is not ok."""
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine that Docker's own variables (DOCKER_HOST ...) name, or of this machine's.
+    """A client of the engine that Docker's variables (DOCKER_HOST ...) name, or of this machine's.
 
     Raises:
-        InfrastructureError: no engine answers, or it is not to be used by this user.
+        InfrastructureError: no engine answers, or this user may not use it.
     """
     import docker
 
@@ -33,7 +35,7 @@ def connect() -> docker.DockerClient:
         if _is_rootless(client.info()):
             raise InfrastructureError(
                 "Docker can't be used: a rootless engine can't give the run's files to their owner",
-                "use the system's engine (unset DOCKER_HOST), or go without Docker: --runner local",
+                "use the system's engine (unset DOCKER_HOST), or run without Docker: --runner local",
             )
         return client
 
@@ -48,22 +50,22 @@ def docker_status() -> Status:
 
 
 def gpu_container_status() -> Status:
-    """Whether the Docker engine can hand GPUs to a container, as far as that shows without starting one."""
+    """Whether the Docker engine can pass GPUs to a container, as far as can be seen without starting one."""
     try:
         found = _gpu_support(connect().info())
     except InfrastructureError as error:
         return Status(False, error.what, error.hint)
     if found:
-        return Status(True, f"Docker can hand over GPUs ({found})", "")
+        return Status(True, f"Docker can pass GPUs to a container ({found})", "")
     return Status(
         False,
-        "Docker has no NVIDIA container toolkit to hand over GPUs with",
+        "Docker has no NVIDIA container toolkit to pass GPUs to a container",
         "install nvidia-container-toolkit and restart Docker, or run on the CPU: --device cpu",
     )
 
 
 def _gpu_support(info: dict[str, Any]) -> str | None:
-    """By what the engine hands over GPUs: its nvidia runtime, CDI devices, or the toolkit's hook that --gpus needs."""
+    """How the engine passes GPUs: its nvidia runtime, CDI devices, or the toolkit's hook that --gpus needs."""
     if "nvidia" in info.get("Runtimes", {}):
         return "nvidia runtime"
     devices = [device.get("ID", "") for device in info.get("DiscoveredDevices") or []]

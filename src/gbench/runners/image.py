@@ -1,8 +1,7 @@
-"""The image a run happens in: what goes into it, the name that says so, and building it.
+"""The image of a run: its sources, its name, and its build.
 
-An image built here is named after its sources: CONT's tag with a hash of all that goes in, so that an image of other
-sources is never taken for this one. A CONT with a digest (`name@sha256:...`, `sha256:...`) names one image and no
-other; it is used as it is.
+The name of an image built here is CONT's with a hash of its sources in the tag, so that an image of other sources is
+never used by mistake. A CONT with a digest (`name@sha256:...`, `sha256:...`) is used as is.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ SOURCE_LABEL = "org.gbench.source"
 VERSION_LABEL = "org.gbench.version"
 BASE_LABEL = "org.gbench.base-id"
 
-# Beside the package: what pyproject.toml has built into the wheel, so that the image can build it.
+# What the wheel is built from, in addition to the package: the image builds it.
 PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "cndb/demo", "configs", "scripts")
 _BASE_ARGUMENT = re.compile(r"^\s*ARG\s+FROM_IMAGE_NAME(?:=(\S+))?\s*$", re.MULTILINE | re.IGNORECASE)
-# A name and a tag that leaves room for the hash, as Docker's reference grammar has them (distribution/reference).
+# A name, and a tag that leaves room for the hash, by Docker's grammar (distribution/reference).
 _PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _REFERENCE = re.compile(
     rf"(?P<name>(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_PART}(?:/{_PART})*)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{{0,114}}))?"
@@ -50,16 +49,15 @@ class ContextFile:
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """The image to use and, unless it is pinned, what to build it from.
-
-    base: the image to build on; None when the Dockerfile fixes it.
-    """
+    """The image to use and, unless it is pinned, what to build it from."""
 
     name: str
     pinned: bool
     base: str | None = None
+    """The image to build on. None: the Dockerfile fixes it."""
     source_hash: str = ""
     files: tuple[ContextFile, ...] = ()
+    """The build context."""
 
     @property
     def build_args(self) -> dict[str, str]:
@@ -72,11 +70,11 @@ def plan_image(cont: str, dockerfile: Path, from_image: str | None) -> ImagePlan
 
     Args:
         cont: CONT, an image name.
-        dockerfile: DOCKERFILE; built in the project's own context.
-        from_image: a base in place of the Dockerfile's own.
+        dockerfile: DOCKERFILE, built in the project's context.
+        from_image: a base image that replaces the Dockerfile's.
 
     Raises:
-        UsageError: an image name that is none, or a from_image that could have no effect.
+        UsageError: an invalid image name, or a from_image without effect.
     """
     if "@" in cont or cont.startswith("sha256:"):
         if from_image:
@@ -96,7 +94,7 @@ def plan_image(cont: str, dockerfile: Path, from_image: str | None) -> ImagePlan
 
 
 def build_context(dockerfile: Path) -> tuple[ContextFile, ...]:
-    """The files an image is built from, sorted by path: the project's, with `dockerfile` as the Dockerfile."""
+    """The files of the build context, sorted by path: the project's, with `dockerfile` as the Dockerfile."""
     sources = {"Dockerfile": dockerfile}
     for name in PROJECT_FILES:
         sources |= _walk(project_file(name), name)
@@ -112,8 +110,8 @@ def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on
     """Find, build or (a pinned one) pull the image.
 
     Args:
-        rebuild: build it even when it is there, and take no layer from Docker's cache.
-        on_line: gets the build log, line by line as it comes.
+        rebuild: build it even if it exists, without Docker's cache.
+        on_line: receives the build log, line by line.
 
     Raises:
         InfrastructureError: it can't be pulled or built.
@@ -123,13 +121,13 @@ def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on
         if image is None and plan.name.startswith("sha256:"):
             raise InfrastructureError(
                 f"there is no image {plan.name} on this machine",
-                "see docker images --no-trunc; one that is to be pulled is pinned by NAME@sha256:...",
+                "see docker images --no-trunc; to pull an image, pin it by NAME@sha256:...",
             )
         return image or _pull(client, plan.name, on_line)
     base = plan.base and find_image(client, plan.base)
     stale = base and image and image.labels.get(BASE_LABEL) != base.id
     if image and not stale and not rebuild:
-        on_line(f"image {plan.name} is there, built from these very sources")
+        on_line(f"image {plan.name} exists, built from the same sources")
         return image
     if plan.base:
         base = base or _pull(client, plan.base, on_line)
@@ -137,12 +135,12 @@ def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on
 
 
 def _base_of(dockerfile: Path, from_image: str | None) -> str | None:
-    """What the Dockerfile's ARG FROM_IMAGE_NAME will be; None when it has no such ARG."""
+    """The value of the Dockerfile's ARG FROM_IMAGE_NAME; None if it has no such ARG."""
     argument = _BASE_ARGUMENT.search(dockerfile.read_text(encoding="utf-8"))
     if argument is None:
         if from_image:
             raise UsageError(
-                f"{dockerfile} has no ARG FROM_IMAGE_NAME, so --from-image can have no effect",
+                f"{dockerfile} has no ARG FROM_IMAGE_NAME, so --from-image has no effect",
                 "add it before FROM, as in the project's Dockerfile, or leave --from-image out",
             )
         return None
@@ -152,7 +150,7 @@ def _base_of(dockerfile: Path, from_image: str | None) -> str | None:
 
 
 def _walk(path: Path, name: str) -> dict[str, Path]:
-    """The files at or below a path, under the name they have in the context; no caches, nothing hidden."""
+    """The files at or below a path, by their name in the context; without caches and hidden files."""
     if path.is_file():
         return {name: path}
     found: dict[str, Path] = {}
@@ -171,7 +169,7 @@ def _hash(files: tuple[ContextFile, ...], base: str | None) -> str:
 
 
 def _tar(files: tuple[ContextFile, ...]) -> io.BytesIO:
-    """The context as Docker wants it; no dates and no owners, so that equal sources hit Docker's cache."""
+    """The context as a tar archive without dates and owners, so that equal sources hit Docker's cache."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for file in files:
@@ -183,7 +181,7 @@ def _tar(files: tuple[ContextFile, ...]) -> io.BytesIO:
 
 
 def find_image(client: docker.DockerClient, name: str) -> Image | None:
-    """The image of a name, an id or a digest, if this machine has it. Raises InfrastructureError."""
+    """The image with a name, an id or a digest; None if this machine lacks it. Raises InfrastructureError."""
     import docker.errors
 
     with engine_errors(f"look for the image {name}"):

@@ -16,7 +16,7 @@ from gbench.errors import InfrastructureError
 from gbench.runners.plan import Outcome, Places, script_argv, script_environment
 from gbench.settings.spec import RunSpec
 
-ENDING_S = 30.0  # what is left of an attempt that was killed has ended by then
+ENDING_S = 30.0  # time for the processes of a killed run to end
 
 
 class LocalRunner:
@@ -26,7 +26,7 @@ class LocalRunner:
         self._spec, self._inherited = spec, inherited
 
     def request(self, run_dir: Path) -> dict[str, Any]:
-        """The process to start: argv, working folder, and the variables set over the inherited ones."""
+        """The process to start: argv, working folder, and the variables that override inherited ones."""
         spec = self._spec
         places = Places(
             run_dir=str(run_dir),
@@ -44,16 +44,16 @@ class LocalRunner:
         return self.request(self._spec.run_dir)
 
     def prepare(self, on_line: Callable[[str], None]) -> None:
-        """Nothing to prepare: this environment has all that gbench needs."""
+        """Nothing to prepare: this environment has everything that gbench needs."""
 
     def facts(self) -> dict[str, Any]:
-        """The host itself is where the run happens."""
+        """The run is on the host itself."""
         return {"runner": "local"}
 
     def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
         """Run the script to its end; see `Runner.run`."""
         request = self.request(run_dir)
-        # The supervisor goes on holding it: after a gbench that was killed, a resumed run waits until all has ended.
+        # The supervisor keeps the lock: after gbench is killed, a resumed run waits until all processes have ended.
         with _ended(run_dir) as lock:
             process = self._start(request, lock)
         assert process.stdin and process.stdout
@@ -62,7 +62,7 @@ class LocalRunner:
             return Outcome(process.wait())
         finally:
             with contextlib.suppress(OSError):
-                process.stdin.close()  # tells the supervisor to end everything; nothing to tell when it has ended
+                process.stdin.close()  # makes the supervisor end everything, unless it has ended already
             try:
                 _relay(process.stdout, on_line)
             finally:
@@ -84,14 +84,14 @@ class LocalRunner:
                 pass_fds=[lock],
             )
         except OSError as error:
-            raise InfrastructureError(f"the run could not be started ({error})", "look at RUN_MODEL_FILE") from error
+            raise InfrastructureError(f"the run could not be started ({error})", "check RUN_MODEL_FILE") from error
 
 
 def wait_for_end(run_dir: Path) -> None:
-    """Wait until a run whose gbench was killed has left no process; a folder that was never made has none.
+    """Wait until no process of a run whose gbench was killed is left.
 
     Raises:
-        InfrastructureError: they still run after ENDING_S.
+        InfrastructureError: some still run after ENDING_S.
     """
     if run_dir.is_dir():
         with _ended(run_dir):
@@ -99,7 +99,7 @@ def wait_for_end(run_dir: Path) -> None:
 
 
 def _ended(run_dir: Path) -> AbstractContextManager[int]:
-    """Hold what a supervisor holds until the last process of its run has ended."""
+    """Take the lock that a supervisor holds until the last process of its run has ended."""
     return locked(run_dir / ".processes.lock", ENDING_S, f"run folder {run_dir}")
 
 

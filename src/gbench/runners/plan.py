@@ -1,8 +1,8 @@
 """What a runner starts: one run script, with the run's variables, in the run folder.
 
-Every runner starts the same script in the same way; only where the four places lie differs (on the host, or at fixed
-mount points in a container). The project's own run scripts call the worker under torchrun; a user's script may do what
-it likes, and reports through `$BENCHMARK_LOG`.
+Every runner starts the same script in the same way; only the paths differ (on the host, or at fixed mount points in a
+container). The project's run scripts start the worker under torchrun. A user's script may do anything, and reports
+through `$BENCHMARK_LOG`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ BENCHMARK_LOG_NAME = "benchmark.log"
 
 @dataclass(frozen=True)
 class Places:
-    """Where the run script finds things, as it sees them.
-
-    inputs_dir: the files of `input_files` by name; None: where they are on the host.
-    """
+    """Paths as the run script sees them."""
 
     run_dir: str
     datasets_dir: str
@@ -32,13 +29,15 @@ class Places:
     python: str
     cache_dir: str
     inputs_dir: str | None = None
+    """Folder of the `input_files`, by name. None: they are at their paths on the host."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run script ended. exit_code: its own, or 128 + the signal that ended it."""
+    """How the run script ended."""
 
     exit_code: int
+    """Its own, or 128 + the signal that ended it."""
     out_of_memory: bool = False
 
 
@@ -46,16 +45,16 @@ class Runner(Protocol):
     """Starts the run script somewhere and waits for it."""
 
     def describe(self) -> dict[str, Any]:
-        """The exact request that `run` would make, for `--dry-run`; starts and builds nothing."""
+        """The exact request of `run`, for `--dry-run`; starts and builds nothing."""
 
     def facts(self) -> dict[str, Any]:
-        """Where the run happens (`runner`, and image name, id, digest), for the record. Valid after `prepare`."""
+        """Where the run is (`runner`, and image name, id, digest), for the record. Valid after `prepare`."""
 
     def prepare(self, on_line: Callable[[str], None]) -> None:
-        """Make ready what `run` needs (the image). Raises InfrastructureError."""
+        """Prepare what `run` needs (the image). Raises InfrastructureError."""
 
     def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
-        """Run the script to its end, handing over each output line; leaves nothing running, however it is left.
+        """Run the script to its end, passing on each output line; leaves nothing running, however it ends.
 
         Raises:
             InfrastructureError: the script could not be started.
@@ -73,7 +72,7 @@ def input_files(spec: RunSpec) -> dict[str, str]:
 
 
 def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
-    """The worker under torchrun: one process a device, meeting on this host at a free port."""
+    """The worker under torchrun: one process per device, meeting on this host at a free port."""
     return [
         *(places.python, "-m", "torch.distributed.run", "--standalone"),
         *("--nnodes", str(spec.nodes), "--nproc-per-node", str(spec.device_count)),
@@ -84,10 +83,10 @@ def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
 
 
 def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, str]:
-    """The variables a run script sees: launch.sh's own names, and the run folder's paths.
+    """The variables of a run script: launch.sh's names, and the run folder's paths.
 
     Args:
-        cores: processor cores that the run may use.
+        cores: CPU cores that the run may use.
     """
     variables = {
         "MODEL": spec.model,
@@ -110,13 +109,13 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
     if spec.omp_num_threads is not None:
         variables["OMP_NUM_THREADS"] = str(spec.omp_num_threads)
     elif spec.device == "cpu":
-        # torchrun would set 1, or each process would take all cores: share what there is
+        # torchrun would set 1, and a single process would use all cores: share them
         variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
     if spec.device == "cuda":
-        variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's: the GPUs that run are those that were checked
+        variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's order: the run uses the GPUs that were checked
     if spec.cuda_visible_devices is not None:
         variables["CUDA_VISIBLE_DEVICES"] = spec.cuda_visible_devices
-    return variables | spec.env  # whose names are none of the run's own, but for OMP_NUM_THREADS
+    return variables | spec.env  # never overrides the run's own variables, except OMP_NUM_THREADS
 
 
 def _data_dir(spec: RunSpec, places: Places) -> str:

@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and --timeout become exceptions in the main thread, once."""
+"""Requests to stop: Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and --timeout raise one exception in the main thread."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # SIGUSR
 
 @contextmanager
 def stoppable(timeout_s: float | None) -> Iterator[None]:
-    """Raise in here when someone wants the run to stop, or its time is up.
+    """Raise an exception in the block if the run is asked to stop, or its time is up.
 
-    After the first such signal all further ones are ignored until the end of the block, so that the clean-up that the
-    exception sets off is not cut short by an impatient second Ctrl-C.
+    After the first such signal, further ones are ignored until the end of the block, so that a second Ctrl-C does not
+    interrupt the clean-up.
 
     Raises:
         Interrupted: one of STOPS arrived.

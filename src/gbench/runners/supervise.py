@@ -1,10 +1,10 @@
-"""Runs one command and never leaves any of its processes behind, even when gbench itself is killed.
+"""Run one command and never leave any of its processes behind, even if gbench itself is killed.
 
     python -m gbench.runners.supervise -- COMMAND ARG ...
 
-The caller keeps this process's standard input open: when it closes (gbench asked to stop, or died at any point),
-everything below is ended. As child subreaper, this process stays the ancestor of all that the command started, whatever
-sessions or process groups they made (torchrun gives each worker its own).
+The caller keeps this process's standard input open. When it closes (gbench stops or dies), all descendants end. As a
+child subreaper, this process stays the ancestor of everything that the command starts, in whatever session or process
+group (torchrun gives each worker its own).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GRACE_S = 10.0
 def main(argv: list[str]) -> int:
     """Run the command after `--`; returns its exit code, 128 + signal when a signal ended it."""
     command = argv[argv.index("--") + 1 :]
-    # The terminal sends Ctrl-C to every process in its foreground group; here only gbench decides when to stop.
+    # The terminal sends Ctrl-C to its whole foreground group; only gbench decides when to stop.
     for ignored in STOPS:
         signal.signal(ignored, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -49,7 +49,7 @@ def wait(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def end_descendants(grace_s: float = GRACE_S) -> None:
-    """End every process below this one: SIGTERM, then SIGKILL to those that are left after the grace."""
+    """End every descendant: SIGTERM, then SIGKILL to those that are left after the grace period."""
     for stop, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, grace_s)):
         descendants = psutil.Process().children(recursive=True)
         for process in descendants:

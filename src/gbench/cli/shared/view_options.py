@@ -1,4 +1,4 @@
-"""What a convergence run is shown in, and what may end it: options of the command that starts it or goes on with it."""
+"""Options of a convergence run: its live views, and the alarms that end it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Alarms(click.ParamType[tuple[str, ...]]):
             return ALARMS
         for name in names:
             if name not in ALARMS:
-                self.fail(f"{name!r} is no alarm; take some of {', '.join(ALARMS)}, or any", param, ctx)
+                self.fail(f"{name!r} is not an alarm; choose from {', '.join(ALARMS)}, or any", param, ctx)
         return names
 
 
@@ -49,23 +49,24 @@ def view_options(command: Any) -> Any:
                 is_flag=False,
                 flag_value=VISDOM_URL,
                 metavar="[URL]",
-                is_eager=True,  # a plain one before the arguments takes the first of them: that is to be said first
+                is_eager=True,  # without a value it takes the next argument as its URL: report that first
                 callback=_url,
-                help=f"Send losses and images to a visdom server as the run goes. Plain, as the last: {VISDOM_URL}.",
+                help="Send losses and images to a visdom server during the run. "
+                f"Without a value (put it last): {VISDOM_URL}.",
             ),
             click.option(
                 "--tensorboard",
                 is_flag=False,
                 flag_value="",
                 metavar="[DIR]",
-                help="Write event files for TensorBoard to DIR/RUN_ID. Plain, as the last: RUN_DIR/tensorboard.",
+                help="Write TensorBoard event files to DIR/RUN_ID. Without a value (put it last): RUN_DIR/tensorboard.",
             ),
         ]
     )(command)
 
 
 def views_of(given: dict[str, Any]) -> Views:
-    """What the options ask for, taken out of `given`. Raises InfrastructureError: it can't be had."""
+    """The views that the options ask for, removed from `given`. Raises InfrastructureError: one is unavailable."""
     from gbench.follow.follower import Views
 
     views = Views(given.pop("visdom"), given.pop("tensorboard"))
