@@ -34,7 +34,8 @@ from gbench.measure.clock import HostMarks, StepClock, clock_for
 from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.trainer import Trainer
-from gbench.runfolder.folder import RunFolder, StepWriter
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_writer import StepWriter
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec

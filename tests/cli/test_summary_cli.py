@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from support import Answer
 
-from gbench.runfolder.folder import StepWriter
+from gbench.runfolder.step_writer import StepWriter
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from gbench.follow.growing_steps import History
-from gbench.runfolder.folder import RunFolder, Step, StepWriter
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 from run_folders import fake_losses
 

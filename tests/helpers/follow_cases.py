@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 from gbench.follow.follower import Views, following
-from gbench.runfolder.folder import VISUALS, RunFolder, Step, StepWriter
+from gbench.runfolder.folder import VISUALS, RunFolder
+from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 from run_folders import ENVIRONMENT, fake_losses
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, HostSample, Sample
+from gbench.measure.telemetry.samples import GpuSample, Header, HostSample, Sample
 from gbench.measure.telemetry.stream import NAME, StreamWriter
-from gbench.runfolder.folder import RunFolder, Step, StepWriter
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import Step
+from gbench.runfolder.telemetry_result import GpuFacts
 from gbench.settings.spec import RunSpec
 
 PRECISION = {

@@ -9,13 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gbench.measure.bounds import Limits, limits
+from gbench.measure.bounds import limits
 from gbench.measure.clock import StepClock
 from gbench.measure.datasheet import CARDS, data_sheet
 from gbench.measure.op_count import count_work
 from gbench.measure.peak import ConvShape, measure_peak, median_call_s
 from gbench.pix2pix.step.count_ops import main_convolution, work_per_image
 from gbench.runfolder.environment_facts import EnvironmentFacts
+from gbench.runfolder.run_result import Limits
 from gbench.settings.spec import RunSpec
 from lagging import LaggingDevice
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from gbench.measure.job import closed, job_of
-from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
-from gbench.runfolder.folder import RunFolder, Step, StepWriter
-from gbench.runfolder.host_facts import AttemptTimes
+from gbench.measure.job import job_of
+from gbench.measure.telemetry.samples import GpuSample, Header, Sample, Telemetry
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import AttemptTimes, closed
+from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import Step
+from gbench.runfolder.telemetry_result import GpuFacts
 from gbench.settings.spec import RunSpec
 from run_folders import ENVIRONMENT, HOST, fake_losses
 

@@ -8,11 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from gbench.cli.shared.output import summary_lines
-from gbench.measure.summary import Summary, summarize_folder
 from gbench.measure.summary import summarize as summarize_run
-from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, Sample, Telemetry
+from gbench.measure.summary import summarize_folder
+from gbench.measure.telemetry.samples import GpuSample, Header, Sample, Telemetry
 from gbench.runfolder.environment_facts import EndFacts, EnvironmentFacts
-from gbench.runfolder.folder import Step
+from gbench.runfolder.run_result import RunResult
+from gbench.runfolder.steps import Step
+from gbench.runfolder.telemetry_result import GpuFacts
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
 
@@ -32,7 +34,7 @@ def stream(
     ]
 
 
-def summarize(ranks: list[list[Step]], ended: int, max_warmup_steps: int | None = None) -> Summary | None:
+def summarize(ranks: list[list[Step]], ended: int, max_warmup_steps: int | None = None) -> RunResult | None:
     environment = EnvironmentFacts(ended=EndFacts(steps=ended, because="all steps are done"))
     return summarize_run(ranks, environment, Telemetry(), max_warmup_steps)
 

@@ -22,7 +22,8 @@ from gbench.measure.hotspots import OPTIMIZER
 from gbench.measure.trace import load
 from gbench.pix2pix.ranks.group import BACKENDS, Ranks
 from gbench.pix2pix.trainer import Trainer
-from gbench.runfolder.folder import RunFolder, StepWriter
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_writer import StepWriter
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]

@@ -13,7 +13,8 @@ from PIL import Image
 from gbench.reports.pictures import SHOWN
 from gbench.reports.run_page import write_report
 from gbench.reports.timeline import Axis
-from gbench.runfolder.folder import RunFolder, Step
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 from pages import Page
 from run_folders import write_run, write_telemetry

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from gbench.errors import InfrastructureError
-from gbench.runfolder.folder import RunFolder, Step, StepWriter
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]

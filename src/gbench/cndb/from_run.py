@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,13 +16,13 @@ from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.evaluation_result import read_final
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import HostFacts, Processor
-from gbench.runners.plan import BENCHMARK_LOG_NAME
+from gbench.runfolder.run_result import RunResult
 from gbench.settings.spec import RunSpec
 
 OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir"}  # of a spec
 
 
-def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record:
+def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     """The record of a finished run: from its benchmark log, else from its samples, else from a line that it printed.
 
     Args:
@@ -31,8 +33,8 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
         RecordError: what it left makes no record, such as a figure that is not finite.
     """
     spec, environment = folder.spec(), folder.environment()
-    result = result or folder.read("result.json")
-    line = _benchmark_line(folder.path / BENCHMARK_LOG_NAME)
+    result = result or folder.result()
+    line = _benchmark_line(folder.benchmark_log)
     if line is None and result is None:
         line = _benchmark_line(folder.log)
     values = _common(spec, folder.host())
@@ -55,8 +57,8 @@ def record_of(folder: RunFolder, result: dict[str, Any] | None = None) -> Record
             "the run left neither measured steps nor a benchmark log line",
             f"read {folder.log}; a run script of your own must append its line to $BENCHMARK_LOG",
         )
-    losses = result["last_epoch_losses" if spec.recipe == "convergence" else "losses"]
-    lost = [name for name, mean in losses.items() if mean is None]
+    losses = result.last_epoch_losses if spec.recipe == "convergence" else result.losses
+    lost = [name for name, mean in losses.items() if not math.isfinite(mean)]
     if lost:
         raise RunFailed(f"the losses {', '.join(lost)} became NaN or infinite", f"the run diverged; read {folder.log}")
     if environment.precision_at_end is None:
@@ -175,9 +177,9 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
     }
 
 
-def _perf_data(result: dict[str, Any]) -> dict[str, Any]:
-    """result.json, with the figures that CNDB knows under its names, each with its unit."""
-    rest = {key: value for key, value in result.items() if key not in ("version", "losses", "last_epoch_losses")}
+def _perf_data(result: RunResult) -> dict[str, Any]:
+    """The statistics, with the figures that CNDB knows under its names, each with its unit."""
+    rest = {key: value for key, value in asdict(result).items() if key not in ("losses", "last_epoch_losses")}
     return {
         "throughput": rest.pop("throughput_img_s"),
         "throughput_unit": "img/s",

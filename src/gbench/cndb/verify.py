@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from gbench.cndb.from_run import record_of
@@ -46,7 +46,7 @@ def verify(record: Record, run: RunFolder | None) -> Verification:
 
 def _differences(record: Record, run: RunFolder) -> Iterator[str]:
     summary = summarize_folder(run)
-    again = record_of(run, result=asdict(summary) if summary else None).model_dump()
+    again = record_of(run, summary).model_dump()
     said = record.model_dump()
     said["extra"] = {key: value for key, value in (said["extra"] or {}).items() if key != HASH_KEY}
     yield from _compared(said, again, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from gbench.base.paths import expanded
@@ -95,4 +95,4 @@ def _read(path: Path) -> Run:
         raise RunFailed(
             f"the raw samples of {path} are gone, so that nothing bears its result.json out", "give its record"
         )
-    return Run(record_of(folder, asdict(summary) if summary else None), str(path))
+    return Run(record_of(folder, summary), str(path))

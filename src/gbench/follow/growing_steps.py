@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from array import array
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gbench.convergence.curves import Curves
-from gbench.runfolder.folder import RunFolder, read_step
-
-
-class StreamReader:
-    """The lines of a step stream that came since the last look; half a line waits until it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._offset, self._rest = path, 0, b""
-
-    def new(self) -> Iterator[dict[str, Any]]:
-        """What the new lines hold: the stream's first line, a step, or the line with which a resumed run goes on."""
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            new = file.read()
-        self._offset += len(new)
-        *lines, self._rest = (self._rest + new).split(b"\n")
-        for line in lines:
-            try:
-                values = json.loads(line)
-            except ValueError:
-                continue  # empty, or cut off by a crash, after which the run was resumed
-            if isinstance(values, dict):
-                yield values
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.json_lines import JsonLines
+from gbench.runfolder.steps import read_step, stream_path
 
 
 class History:
@@ -47,7 +21,7 @@ class History:
 
     def __init__(self, folder: RunFolder) -> None:
         ranks = range(folder.spec().world_size)
-        self._readers = [StreamReader(folder.path / f"steps-rank{rank}.jsonl") for rank in ranks]
+        self._readers = [JsonLines(stream_path(folder.path, rank)) for rank in ranks]
         self._epochs = [array("q") for _ in ranks]  # of each step
         self._losses = [array("d") for _ in ranks]  # one after another, as many a step as there are names
         self._names: tuple[str, ...] = ()
@@ -56,7 +30,7 @@ class History:
     def read(self) -> None:
         """Take in what was written since the last call. Raises ValueError: a line that is no step."""
         for reader, epochs, losses in zip(self._readers, self._epochs, self._losses, strict=True):
-            for values in reader.new():
+            for values in reader.new_values():
                 if "step" in values:
                     step = read_step(values)
                     self._names = self._names or tuple(step.losses)

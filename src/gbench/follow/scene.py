@@ -41,10 +41,7 @@ class Scene:
     @property
     def epochs(self) -> int:
         """How many epochs the run sets out to do."""
-        schedule = self.spec.config.schedule
-        if schedule.max_steps is not None:
-            return -(-schedule.max_steps // self.steps_per_epoch)
-        return schedule.epochs + schedule.epochs_decay
+        return self.spec.config.schedule.planned_epochs(self.steps_per_epoch)
 
     def curves(self) -> Curves:
         """The losses so far."""

@@ -18,39 +18,21 @@ A pure function of its arguments. Measured coverage, limits and references: docs
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gbench.measure.spread import t_quantile
+from gbench.runfolder.run_result import Interval
 
 MIN_STEPS = 20  # below, no interval: its own error would be as large as itself
 MIN_STEPS_TO_STOP = 100  # an interval that decides when to stop must not be one of the first lucky ones
 CHECK_GROWTH = 1.1  # and must not be asked too often
 GROUPS = 256
 RESAMPLES = 2000
-METHOD = "prewhitened moving-block bootstrap, t-adjusted"
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Confidence interval of throughput, in images a second.
-
-    half_width_share: half its width over the throughput. block_length: steps resampled together. effective_steps: how
-    many independent steps would tell as much; below about 10 the interval rests on the shape of the noise assumed.
-    """
-
-    low: float
-    high: float
-    half_width_share: float
-    block_length: int
-    effective_steps: float
-    level: float
-    method: str = METHOD
 
 
 def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval | None:

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gbench.measure.datasheet import data_sheet
 from gbench.runfolder.environment_facts import EnvironmentFacts
+from gbench.runfolder.run_result import Limits
 
 INPUT_BOUND = 0.10  # share of the time that is data wait
 LAUNCH_BOUND = 0.05  # share of a step by which the host is ahead of a GPU, below which the GPU waits for the host
 BOUND = 0.5  # share of a measured bound from which on that bound holds the run back
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of one device. A share is None where its bound is not known.
-
-    flop_per_image: of the training step. tflop_s: what the run achieved, 10^12 operations a second; gb_s: 10^9 bytes a
-    second that its operations moved, none fused (None under autocast, where bytes are not counted). measured_*: shares
-    of what was measured on this device; data_sheet_*: of what its data sheet promises.
-    """
-
-    flop_per_image: int
-    tflop_s: float
-    gb_s: float | None
-    measured_flop_share: float | None
-    measured_copy_share: float | None
-    data_sheet_flop_share: float | None
-    data_sheet_copy_share: float | None
-    data_sheet: str | None
-    verdict: str
 
 
 def limits(environment: EnvironmentFacts, images_s: float, data_share: float, ahead_share: float) -> Limits | None:

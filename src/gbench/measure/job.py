@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from gbench.measure.telemetry.energy import Source, energy
+from gbench.measure.telemetry.energy import energy
 from gbench.measure.telemetry.samples import Telemetry, Window
-from gbench.runfolder.folder import Attempt, RunFolder, steps_that_count
-from gbench.runfolder.host_facts import AttemptTimes
-
-
-@dataclass(frozen=True)
-class Job:
-    """Times in seconds. An attempt is the first start, or a resumption.
-
-    epochs: done, and not done again. wall_s: from the start of the run script, its image ready, to its end, over all
-    attempts, the time between them left out; one that was killed ends with its last step; None for old run folders.
-    training_s: of all steps, by the slowest rank's clock; redone_s: of it, in steps that a later attempt did again.
-    epochs_per_hour: over the steps that count. joules: over the training of all attempts, idle power included, as in
-    `energy`.
-    """
-
-    epochs: float
-    attempts: int
-    wall_s: float | None
-    training_s: float
-    redone_s: float
-    epochs_per_hour: float
-    joules: float | None
-    energy_source: Source | None
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import closed
+from gbench.runfolder.run_result import Job
+from gbench.runfolder.steps import AttemptSteps, steps_that_count
+from gbench.runfolder.telemetry_result import EnergySource
 
 
 def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
@@ -64,21 +45,9 @@ def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
     )
 
 
-def closed(attempts: list[AttemptTimes], ranks: Sequence[Sequence[Attempt]]) -> list[AttemptTimes]:
-    """`attempts` of host.json, the last of which has an end: where gbench was killed, that of the last step it wrote.
-
-    Args:
-        ranks: what every rank did, by attempt.
-    """
-    if not attempts or attempts[-1].wall_s is not None:
-        return attempts
-    started_s = attempts[-1].started_s
-    ends_s = [rank[-1].steps[-1].end_s for rank in ranks if rank and rank[-1].steps]
-    wall_s = max([end_s - started_s for end_s in ends_s if end_s > started_s], default=0.0)
-    return [*attempts[:-1], attempts[-1].changed(wall_s=wall_s)]
-
-
-def _energy(attempts: Sequence[Attempt], telemetry: Sequence[Telemetry]) -> tuple[float | None, Source | None]:
+def _energy(
+    attempts: Sequence[AttemptSteps], telemetry: Sequence[Telemetry]
+) -> tuple[float | None, EnergySource | None]:
     """Joules of the training of all attempts, and the source of the last; None where one's are not known."""
     total, source, left = 0.0, None, iter(telemetry)
     for attempt in attempts:

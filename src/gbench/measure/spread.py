@@ -13,17 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-
-@dataclass(frozen=True)
-class Spread:
-    """Step times in seconds. std_s: sample standard deviation (0 for one step). The median is the 50th percentile."""
-
-    mean_s: float
-    median_s: float
-    std_s: float
-    p5_s: float
-    p95_s: float
-    p99_s: float
+from gbench.runfolder.run_result import StepTimes
 
 
 @dataclass(frozen=True)
@@ -56,7 +46,7 @@ class Repeats:
     high: float | None
 
 
-def spread(step_s: ArrayLike) -> Spread:
+def spread(step_s: ArrayLike) -> StepTimes:
     """Mean, median, standard deviation and percentiles of step times (1-d, seconds, at least one).
 
     Percentiles interpolate linearly between order statistics (Hyndman and Fan 1996, type 7; numpy's default). Sums are
@@ -65,7 +55,7 @@ def spread(step_s: ArrayLike) -> Spread:
     times = np.asarray(step_s, dtype=float)
     p5, p50, p95, p99 = (float(value) for value in np.percentile(times, [5, 50, 95, 99]))
     mean = math.fsum(times) / len(times)
-    return Spread(
+    return StepTimes(
         mean_s=mean,
         median_s=p50,
         std_s=math.sqrt(math.fsum((times - mean) ** 2) / (len(times) - 1)) if len(times) > 1 else 0.0,

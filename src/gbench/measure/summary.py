@@ -8,97 +8,34 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import compress
 
 from gbench.errors import RunFailed
-from gbench.measure.bootstrap import Interval, throughput_interval
-from gbench.measure.bounds import Limits, limits
-from gbench.measure.job import Job, job_of
-from gbench.measure.spread import Spread, spread
+from gbench.measure.bootstrap import throughput_interval
+from gbench.measure.bounds import limits
+from gbench.measure.job import job_of
+from gbench.measure.spread import spread
 from gbench.measure.steady_state import judge_ranks
-from gbench.measure.telemetry.disturbance import Disturbance, disturbance, mark_disturbed
-from gbench.measure.telemetry.energy import Energy, energy
+from gbench.measure.telemetry.disturbance import disturbance, mark_disturbed
+from gbench.measure.telemetry.energy import energy
 from gbench.measure.telemetry.samples import Telemetry, Window
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.stream import read_attempts
-from gbench.measure.telemetry.usage import TelemetrySummary
 from gbench.measure.telemetry.usage import summarize as summarize_telemetry
 from gbench.runfolder.environment_facts import DataFacts, EnvironmentFacts
-from gbench.runfolder.folder import RunFolder, Step
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.run_result import RunResult
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import describe
 
-THROUGHPUT_IS = {  # by data_source
-    "real": "end to end, data loading included",
-    "cached": "end to end, on pictures decoded before the run",
-    "resident": "end to end, on pictures laid on the devices before the run",
-    "synthetic": "of computing alone, on one batch of noise",
-}
 LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What `result.json` says. Times in seconds, throughputs in images a second over all devices, shares of 1.
-
-    complete: the run came to the end it had set itself. data_source: where batches came from (`real`: every picture
-    decoded in the run); data_source_reason: why not from where they were asked for. steps, images, wall_s: measured,
-    after the warm-up, by the clock of the rank that was slowest from there on. warmup_steps: at least those that the
-    spec leaves out, and those before the step times settled; steady_state: whether they did, said in words beside it.
-
-    throughput_img_s: the headline, THROUGHPUT_IS, with its 95 % interval; without_data: the same images over
-    the time without data wait; clean: over the steps known to be undisturbed (None where that is not known); legacy: as
-    launch.sh took it, from steps 3 to 7 of the run, computing alone (None for a shorter run).
-
-    data_share: of the wall time, in which the device stood idle for want of a batch; between_share: for readings, log
-    lines and checkpoints, between a step's end and asking for the next batch.
-
-    step: spread of the slowest rank's step times, step_variance_s2 their sample variance. memory: peaks of each rank
-    (those of the first step where a run died). losses: means over the measured steps of all ranks; last_epoch_losses:
-    over those of the last epoch. job: what a convergence run took in all, its first steps and its starts included.
-    profile: with the switches that were on.
-    """
-
-    complete: bool
-    data_source: str
-    data_source_reason: str | None
-    ranks: int
-    warmup_steps: int
-    steady_state: bool
-    steady_state_reason: str
-    steps: int
-    images: int
-    wall_s: float
-    throughput_img_s: float
-    throughput_interval: Interval | None
-    throughput_without_data_img_s: float
-    throughput_clean_img_s: float | None
-    throughput_legacy_img_s: float | None
-    step: Spread
-    step_variance_s2: float
-    data_share: float
-    between_share: float
-    disturbance: Disturbance
-    limits: Limits | None
-    energy: Energy
-    joules_per_image: float | None
-    memory: list[dict[str, int]] | None
-    telemetry: TelemetrySummary | None
-    losses: dict[str, float]
-    last_epoch_losses: dict[str, float]
-    job: Job | None = None
-    profile: str = "reference"
-
-    @property
-    def throughput_is(self) -> str:
-        """What the headline is a figure of, in words."""
-        return THROUGHPUT_IS.get(self.data_source, f"with data that are {self.data_source}")
 
 
 def summarize(
     ranks: list[list[Step]], environment: EnvironmentFacts, telemetry: Telemetry, max_warmup_steps: int | None = None
-) -> Summary | None:
+) -> RunResult | None:
     """Statistics over the step streams of all ranks (outer list: ranks); None when no measured step is there.
 
     A rank that got further than another counts only as far as all got. max_warmup_steps: most that warm-up may take;
@@ -120,7 +57,7 @@ def summarize(
     window = Window.of(slowest)
     used = energy(telemetry, window)
     data = environment.data or DataFacts(source="real")
-    return Summary(
+    return RunResult(
         complete=environment.ended is not None and environment.ended.steps == common,
         data_source=data.source,
         data_source_reason=data.because,
@@ -153,7 +90,7 @@ def summarize(
     )
 
 
-def summarize_folder(folder: RunFolder) -> Summary | None:
+def summarize_folder(folder: RunFolder) -> RunResult | None:
     """`summarize` of a run folder's own streams. Raises RunFailed: as `measured_spec`."""
     spec = measured_spec(folder)
     environment = folder.environment()

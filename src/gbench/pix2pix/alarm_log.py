@@ -8,7 +8,8 @@ from gbench.errors import RunFailed
 from gbench.measure.estimate import PROBE_STEPS, estimate
 from gbench.pix2pix.alarm_rules import Watch
 from gbench.runfolder.alarms import Alarm, append_alarm, take_back_alarms
-from gbench.runfolder.folder import RunFolder, Step
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gbench.measure.clock import StepClock, StepTime
 from gbench.pix2pix.ranks.group import Ranks
-from gbench.runfolder.folder import Step
 from gbench.runfolder.loss_line import loss_line
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 
 

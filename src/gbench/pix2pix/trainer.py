@@ -39,20 +39,13 @@ from gbench.pix2pix.step.build_model import build_model
 from gbench.pix2pix.step.count_ops import main_convolution, work_per_image
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
 from gbench.runfolder.environment_facts import EnvironmentFacts
-from gbench.runfolder.folder import RunFolder, Step, StepWriter
-from gbench.settings.spec import RunSpec, ScheduleConfig
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import Step
+from gbench.settings.spec import RunSpec
 
 MOST_AHEAD = 10  # steps to the next reading for each since the last one: a single step says little of those to come
 READ_S = 2.0  # at least so often the steps are read: a crash costs no more, and a request to stop waits no longer
-
-
-def planned_steps(schedule: ScheduleConfig, steps_per_epoch: int) -> int | None:
-    """How many steps a run sets out to do; None when its interval decides. `max_steps` repeats epochs if need be."""
-    if schedule.max_steps is not None:
-        return schedule.max_steps
-    if schedule.until_ci is not None:
-        return None
-    return (schedule.epochs + schedule.epochs_decay) * steps_per_epoch
 
 
 class Trainer:
@@ -85,7 +78,7 @@ class Trainer:
             build_scheduler(optimizer, optim.lr_policy, epochs, decay, optim.lr_decay_iters)
             for optimizer in (self.model.optimizer_G, self.model.optimizer_D)
         ]
-        self.planned_steps = planned_steps(self.schedule, len(self.loader))
+        self.planned_steps = self.schedule.planned_steps(len(self.loader))
         self.facts: dict[str, Any] = {
             "planned_steps": self.planned_steps,
             "steps_per_epoch": len(self.loader),

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gbench.cndb.record import Record
-from gbench.measure.bounds import Limits
-from gbench.measure.summary import Summary
-from gbench.measure.telemetry.usage import Spread, TelemetrySummary
 from gbench.reports.plots import Throughput
 from gbench.reports.run_data import RunData
 from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
 from gbench.runfolder.environment_facts import PeakFacts
-from gbench.runfolder.folder import Step
 from gbench.runfolder.host_facts import HostFacts
+from gbench.runfolder.run_result import Limits, RunResult
+from gbench.runfolder.steps import Step
+from gbench.runfolder.telemetry_result import MeanAndRange, TelemetrySummary
 from gbench.settings.switches import describe
 
 RANK_COLUMNS = ("rank", "steps", "mean", "median", "p95", "slowest", "data wait")
@@ -89,7 +88,7 @@ def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
         yield "Measured", f"{count(run.summary.steps, 'step')} after {run.summary.warmup_steps} of warm-up"
 
 
-def throughput(summary: Summary, devices: int) -> Iterator[tuple[str, str]]:
+def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
     """The speed figures, in words that say what they count."""
     deviation_s = summary.step_variance_s2**0.5
     yield capitalized(summary.throughput_is), f"{four(summary.throughput_img_s)} img/s"
@@ -118,7 +117,7 @@ def throughput(summary: Summary, devices: int) -> Iterator[tuple[str, str]]:
         yield "Energy", f"{four(summary.joules_per_image)} J an image ({summary.energy.source})"
 
 
-def throughputs(summary: Summary) -> list[Throughput]:
+def throughputs(summary: RunResult) -> list[Throughput]:
     """The ways to count the images a second, the headline first."""
     interval = summary.throughput_interval
     ends = (interval.low, interval.high) if interval else (None, None)
@@ -206,7 +205,7 @@ def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
         yield str(rank), f"{len(times_s):,}", *map(seconds, shown_s), f"{data_s / sum(times_s):.1%}"
 
 
-def losses(summary: Summary) -> Iterator[tuple[str, ...]]:
+def losses(summary: RunResult) -> Iterator[tuple[str, ...]]:
     """A line a loss; columns as LOSS_COLUMNS."""
     for name, mean in summary.losses.items():
         yield name, four(mean), four(summary.last_epoch_losses.get(name, mean))
@@ -231,7 +230,7 @@ def record_facts(record: Record) -> Iterator[tuple[str, str]]:
     yield "Precision", record.train_type or "not said"
 
 
-def _mean_and_range(part: Spread | None) -> str:
+def _mean_and_range(part: MeanAndRange | None) -> str:
     return "–" if part is None else f"{four(part.mean)} ({four(part.min)} to {four(part.max)})"
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gbench.reports.svg import BAND, INK, MUTED, SERIES, SURFACE, figure, to_svg
 from gbench.reports.text import count, four, seconds
-from gbench.runfolder.folder import Step
+from gbench.runfolder.steps import Step
 
 Array = NDArray[np.float64]
 POINTS = 400  # a line has at most so many; each stands for a stretch of steps where a run has more

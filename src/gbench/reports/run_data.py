@@ -8,15 +8,16 @@ from pathlib import Path
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.errors import RunFailed
-from gbench.measure.summary import Summary, measured_spec, summarize
+from gbench.measure.summary import measured_spec, summarize
 from gbench.measure.telemetry.samples import Telemetry
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.stream import read_stream
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.error_file import read_error
-from gbench.runfolder.folder import RunFolder, Step
+from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import HostFacts
-from gbench.runners.plan import BENCHMARK_LOG_NAME
+from gbench.runfolder.run_result import RunResult
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 
 
@@ -36,7 +37,7 @@ class RunData:
     environment: EnvironmentFacts
     ranks: list[list[Step]]
     telemetry: Telemetry
-    summary: Summary | None
+    summary: RunResult | None
     said: Record | None
     problems: list[str]
 
@@ -54,7 +55,7 @@ class RunData:
         telemetry = read_stream(folder.path / TELEMETRY_NAME)
         summary = summarize(ranks, environment, telemetry, spec.config.schedule.max_warmup_steps)
         said, problems = None, _ending(folder, host)
-        own_script = spec.recipe == "custom" or (folder.path / BENCHMARK_LOG_NAME).exists()
+        own_script = spec.recipe == "custom" or folder.benchmark_log.exists()
         if summary is None or own_script:
             try:
                 said = record_of(folder)
@@ -114,7 +115,7 @@ def _ending(folder: RunFolder, host: HostFacts) -> list[str]:
     return [f"Its run script ended with exit code {exit_code}"] if exit_code else []
 
 
-def _progress(summary: Summary, planned_steps: int | None) -> str:
+def _progress(summary: RunResult, planned_steps: int | None) -> str:
     done = summary.warmup_steps + summary.steps
     if planned_steps is None:
         return f"It did {done} steps; how many it set out to do is not known"

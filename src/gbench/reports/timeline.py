@@ -16,7 +16,7 @@ from gbench.measure.telemetry.samples import GpuSample, Sample
 from gbench.reports.plots import Array, Plot, line, looks, thinned
 from gbench.reports.svg import BAND, SERIES, WARN, figure, to_svg
 from gbench.reports.text import count, seconds
-from gbench.runfolder.folder import Step
+from gbench.runfolder.steps import Step
 
 PAUSE_S = 60.0  # between two steps, from which on a run was ended and resumed: left out of the axis
 UNITS = ((3 * 3600, 3600, "h"), (600, 60, "min"), (0, 1, "s"))  # runs that are longer -> seconds of one unit, its name

@@ -9,18 +9,19 @@ does not count, as in the step streams.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from gbench.base import strict_json
 from gbench.base.files import cant_write, write_all
-from gbench.errors import InfrastructureError
+from gbench.runfolder.json_lines import read_lines
+from gbench.runfolder.typed_json import VERSION
 from gbench.settings.literals import AlarmKind
 
 NAME = "alarms.jsonl"
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,30 @@ def read_alarms(run_dir: Path) -> list[Alarm]:
     Raises:
         InfrastructureError: a broken line in the middle, or another version.
     """
-    path = run_dir / NAME
-    if not path.exists():
-        return []
     alarms: list[Alarm] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            values = json.loads(line)
-            if "version" in values or number == 1:
-                if values["version"] != VERSION:
-                    raise ValueError(f"not of version {VERSION}")
-                alarms = [alarm for alarm in alarms if alarm.step <= values.get("resumed_after", 0)]
-            else:
-                alarms.append(Alarm(**values))
-        except (ValueError, TypeError, KeyError) as error:
-            if number < len(lines) and lines[number].startswith('{"version"'):
-                continue  # cut off by a crash, after which the run was resumed
-            raise InfrastructureError(f"{path} line {number} is broken ({error})", "the run can't be used") from error
+    begun = False
+
+    def take(values: dict[str, Any]) -> None:
+        nonlocal begun
+        if "version" in values or not begun:
+            after, begun = _FIRST.validate_python(values).resumed_after, True
+            alarms[:] = [alarm for alarm in alarms if alarm.step <= after]
+        else:
+            alarms.append(_ALARM.validate_python(values))
+
+    read_lines(run_dir / NAME, take)
     return alarms
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first line of an attempt."""
+
+    version: Literal[1]
+    resumed_after: int = 0
+
+
+_FIRST, _ALARM = TypeAdapter(_First), TypeAdapter(Alarm)
 
 
 def _append(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -1,14 +1,14 @@
 """The run folder: the whole contract between the host and the worker.
 
     spec.json            the RunSpec; host, before the start
-    host.json            what the host knows: OS, image, dataset hash, command line; host
-    environment.json     what the worker saw: versions, devices, the precision that ran; rank 0
-    steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank
+    host.json            what the host knows: OS, image, dataset hash, command line; host (host_facts)
+    environment.json     what the worker saw: versions, devices, the precision that ran; rank 0 (environment_facts)
+    steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank (steps, step_writer)
     telemetry.jsonl      devices and host, sampled beside the run; its reader is gbench.measure.telemetry.stream
     alarms.jsonl         what a convergence run warned of; rank 0; its reader is gbench.runfolder.alarms
     error.json           the sentence a worker failed with, if it did; its reader is gbench.runfolder.error_file
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
-    result.json          statistics, a pure function of the files above; host, at the end
+    result.json          statistics, a pure function of the files above; host, at the end (run_result)
     log.txt              everything the run printed
     checkpoints/
     evaluations/         run folders of their own; evaluation.json is the result (evaluation_result)
@@ -18,70 +18,29 @@ Every file has a version field and a typed reader here. Nothing is overwritten: 
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gbench.base import strict_json
-from gbench.base.files import cant_write, locked, write_all, write_atomically
+from gbench.base.files import cant_write, locked, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.host_facts import HostFacts
-from gbench.runfolder.typed_json import VERSION, to_json
+from gbench.runfolder.run_result import RunResult
+from gbench.runfolder.steps import AttemptSteps, Step, read_attempts, steps_that_count, stream_path
+from gbench.runfolder.typed_json import UNUSABLE, VERSION, to_json
+from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 
-HOST, ENVIRONMENT = "host.json", "environment.json"
+HOST, ENVIRONMENT, RESULT = "host.json", "environment.json", "result.json"
 VISUALS = ("real_A", "fake_B", "real_B")  # the images of a pair by upstream's labels, in the order shown
-FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
-Result = TypeVar("Result", bound=BaseModel)
-Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimisation step of one rank.
-
-    data_s: seconds waiting for the batch; step_s: seconds of the whole step, data_s included, until the device is done;
-    end_s: its end on the host's monotonic clock; ahead_s: seconds before it in which the host had handed over its work.
-    warmup: one of the steps that are left out in any case.
-    losses: of this rank's part of the batch; one that is not finite is null in the stream, and NaN when read again.
-    between_s: seconds of it before its batch was asked for, spent on readings, log lines and checkpoints.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # of `read_step`; making one checks nothing
-
-    step: int
-    epoch: int
-    images: Annotated[int, Field(gt=0)]
-    data_s: FiniteSeconds
-    step_s: Annotated[FiniteSeconds, Field(gt=0)]
-    end_s: FiniteSeconds
-    ahead_s: FiniteSeconds
-    warmup: bool
-    losses: dict[str, Loss] = field(default_factory=dict)
-    between_s: FiniteSeconds = 0.0
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What one attempt at a run did: the steps that follow step `after`, where an earlier attempt left off."""
-
-    after: int
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def last(self) -> int:
-        """The number of the last step that is done."""
-        return self.after + len(self.steps)
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -115,6 +74,11 @@ class RunFolder:
         return self.path / "log.txt"
 
     @property
+    def benchmark_log(self) -> Path:
+        """Benchmark log lines of a user's own run script."""
+        return self.path / BENCHMARK_LOG_NAME
+
+    @property
     def checkpoints(self) -> Path:
         """Where the worker keeps its checkpoints."""
         return self.path / "checkpoints"
@@ -141,7 +105,7 @@ class RunFolder:
 
     def begun(self, rank: int) -> bool:
         """Whether a rank has begun to write its steps, in this process or one before it."""
-        return (self.path / f"steps-rank{rank}.jsonl").exists()
+        return stream_path(self.path, rank).exists()
 
     def has(self, name: str) -> bool:
         """Whether one of the files is there."""
@@ -163,7 +127,7 @@ class RunFolder:
 
     def host(self) -> HostFacts:
         """The facts of host.json, none where the run did not get so far. Raises InfrastructureError: it is broken."""
-        return self.read_as(HOST, HostFacts, "the run can't be used") or HostFacts()
+        return self.read_as(HOST, HostFacts, UNUSABLE) or HostFacts()
 
     def write_host(self, facts: HostFacts) -> None:
         """Write host.json."""
@@ -177,11 +141,19 @@ class RunFolder:
 
     def environment(self) -> EnvironmentFacts:
         """The facts of environment.json, none where the worker wrote none. Raises InfrastructureError: it is broken."""
-        return self.read_as(ENVIRONMENT, EnvironmentFacts, "the run can't be used") or EnvironmentFacts()
+        return self.read_as(ENVIRONMENT, EnvironmentFacts, UNUSABLE) or EnvironmentFacts()
 
     def write_environment(self, facts: EnvironmentFacts) -> None:
         """Write environment.json."""
         self.write(ENVIRONMENT, facts.values())
+
+    def result(self) -> RunResult | None:
+        """The statistics of result.json; None where nothing was measured. Raises InfrastructureError: it is broken."""
+        return self.read_as(RESULT, RunResult, UNUSABLE)
+
+    def write_result(self, result: RunResult) -> None:
+        """Write result.json."""
+        self.write(RESULT, asdict(result))
 
     def write(self, name: str, values: dict[str, Any]) -> None:
         """Write one of the JSON files, with its version field."""
@@ -205,7 +177,7 @@ class RunFolder:
             )
         return values
 
-    def read_as(self, name: str, kind: type[Result], again: str) -> Result | None:
+    def read_as(self, name: str, kind: type[Content], again: str) -> Content | None:
         """Read one of the JSON files that has a class of its own.
 
         Args:
@@ -219,7 +191,7 @@ class RunFolder:
             return None
         del values["version"]
         try:
-            return kind.model_validate(values)
+            return TypeAdapter(kind).validate_python(values)
         except ValidationError as error:
             raise InfrastructureError(f"{self.path / name} is broken ({first_problem(error)})", again) from error
 
@@ -234,30 +206,9 @@ class RunFolder:
         """
         return steps_that_count(self.attempts(rank))
 
-    def attempts(self, rank: int) -> list[Attempt]:
+    def attempts(self, rank: int) -> list[AttemptSteps]:
         """All that one rank did, attempt by attempt, with what was done again later. Raises as `steps`."""
-        name = f"steps-rank{rank}.jsonl"
-        if not (self.path / name).exists():
-            return []
-        lines = self._text(name).split("\n")[:-1]  # what follows the last newline is not a whole line
-        attempts: list[Attempt] = []
-        for number, line in enumerate(lines, 1):
-            if not line:
-                continue
-            try:
-                values = json.loads(line)
-                if number == 1 or (isinstance(values, dict) and "resumed_after" in values):
-                    attempts.append(_begin_attempt(values, rank, attempts[-1].last if attempts else 0))
-                    continue
-                step = read_step(values)
-                if step.step != attempts[-1].last + 1:
-                    raise ValueError(f"step {step.step} where step {attempts[-1].last + 1} should be")
-                attempts[-1].steps.append(step)
-            except ValueError as error:
-                if number < len(lines) and lines[number].startswith('{"version"'):
-                    continue  # cut off by a crash, after which the run was resumed
-                raise self._broken(f"{name} line {number}", error) from error
-        return attempts
+        return read_attempts(self.path, rank)
 
     def ranks(self) -> list[list[Step]]:
         """The raw samples of all ranks; a rank that wrote none has an empty list.
@@ -274,7 +225,7 @@ class RunFolder:
         return ranks
 
     def _broken(self, place: str, why: object) -> InfrastructureError:
-        return InfrastructureError(f"{self.path / place} is broken ({why})", "the run can't be used")
+        return InfrastructureError(f"{self.path / place} is broken ({why})", UNUSABLE)
 
     def _text(self, name: str) -> str:
         try:
@@ -282,85 +233,4 @@ class RunFolder:
         except FileNotFoundError as error:
             raise InfrastructureError(f"{self.path} has no {name}", "give the folder of a gbench run") from error
         except (OSError, UnicodeDecodeError) as error:
-            raise InfrastructureError(f"{self.path / name} can't be read ({error})", "the run can't be used") from error
-
-
-class StepWriter:
-    """Appends the steps of one rank, a whole line at a time, so that a crash costs at most the last one.
-
-    Args:
-        resumed_after: the step after which a run goes on; None for one that begins.
-
-    Raises:
-        InfrastructureError: the disk refuses a line.
-    """
-
-    def __init__(self, folder: RunFolder, rank: int, resumed_after: int | None = None) -> None:
-        self._path = folder.path / f"steps-rank{rank}.jsonl"
-        try:
-            self._file = self._path.open("xb" if resumed_after is None else "ab", buffering=0)
-            if self._file.tell():
-                write_all(self._file, b"\n")  # ends a line that was cut off; else it is an empty one
-        except OSError as error:
-            raise cant_write(self._path, error) from error
-        resumed = {} if resumed_after is None else {"resumed_after": resumed_after}
-        self._write([{"version": VERSION, "rank": rank, **resumed}])
-
-    def __enter__(self) -> StepWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-    def append(self, steps: Iterable[Step]) -> None:
-        """Write steps through to the operating system."""
-        self._write(vars(step) for step in steps)
-
-    def sync(self) -> None:
-        """Have all steps so far outlast a loss of power."""
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise cant_write(self._path, error) from error
-
-    def _write(self, rows: Iterable[dict[str, Any]]) -> None:
-        try:
-            write_all(self._file, "".join(strict_json.dumps(row) + "\n" for row in rows).encode())
-        except OSError as error:
-            raise cant_write(self._path, error) from error
-
-
-def _begin_attempt(values: Any, rank: int, last: int) -> Attempt:
-    """The first line of a stream, or that of a resumed run, which takes back the steps after its checkpoint. Raises
-    ValueError: it is neither."""
-    after = values.pop("resumed_after", 0) if isinstance(values, dict) else 0
-    if values != {"version": VERSION, "rank": rank}:
-        raise ValueError(f"not a step stream of version {VERSION} and rank {rank}")
-    if not isinstance(after, int) or not 0 <= after <= last:
-        raise ValueError(f"resumed after step {after} of {last}")
-    return Attempt(after)
-
-
-def steps_that_count(attempts: Iterable[Attempt]) -> list[Step]:
-    """The steps of a run without those that a later attempt did again."""
-    steps: list[Step] = []
-    for attempt in attempts:
-        del steps[attempt.after :]
-        steps += attempt.steps
-    return steps
-
-
-def read_step(values: Any) -> Step:
-    """A step out of what a line of a stream holds. Raises ValueError: it is none; says why on one line."""
-    try:
-        step = _STEP.validate_python(values)
-    except ValidationError as error:
-        raise ValueError(first_problem(error)) from error
-    if step.data_s < 0 or step.between_s < 0 or step.data_s + step.between_s >= step.step_s:
-        raise ValueError(f"data_s and between_s: {step.data_s} and {step.between_s} are no parts of {step.step_s}")
-    return step
-
-
-_STEP = TypeAdapter(Step)
+            raise InfrastructureError(f"{self.path / name} can't be read ({error})", UNUSABLE) from error

@@ -6,10 +6,12 @@ missing: an earlier gbench did not write all of them, and a run that was killed 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 
+from gbench.runfolder.steps import AttemptSteps
 from gbench.runfolder.typed_json import Facts
 
 
@@ -106,3 +108,17 @@ class HostFacts(Facts):
     """Of the run script; None where it was stopped before its end."""
     record: str | None = None
     """Path of the run's record."""
+
+
+def closed(attempts: list[AttemptTimes], ranks: Sequence[Sequence[AttemptSteps]]) -> list[AttemptTimes]:
+    """Attempts of host.json, where the last one has an end: if gbench was killed, that of the last step it wrote.
+
+    Args:
+        ranks: the steps of every rank, by attempt.
+    """
+    if not attempts or attempts[-1].wall_s is not None:
+        return attempts
+    started_s = attempts[-1].started_s
+    ends_s = [rank[-1].steps[-1].end_s for rank in ranks if rank and rank[-1].steps]
+    wall_s = max([end_s - started_s for end_s in ends_s if end_s > started_s], default=0.0)
+    return [*attempts[:-1], attempts[-1].changed(wall_s=wall_s)]

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,16 @@ from gbench.errors import GbenchError, InfrastructureError, RunFailed, UsageErro
 from gbench.follow.follower import Views, following
 from gbench.machine.gpus import find_gpus, require_devices
 from gbench.measure.estimate import PROBE_STEPS, Estimate, estimate
-from gbench.measure.job import closed
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
-from gbench.measure.summary import Summary, summarize_folder
+from gbench.measure.summary import summarize_folder
 from gbench.preflight.run_checks import CONDITIONS, CheckedRun, judge, require_fit, run_checks
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.evaluation_result import Evaluation, read_final
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.host_facts import AttemptTimes, HostFacts
+from gbench.runfolder.host_facts import AttemptTimes, HostFacts, closed
 from gbench.runfolder.log import RunLog
+from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.step_profile import StepProfile, read_profile
 from gbench.runners.plan import Outcome
 from gbench.runners.stopping import stoppable
@@ -60,7 +60,7 @@ class Finished:
     record: Record
     record_path: Path
     report: Path
-    summary: Summary | None  # None for a run script that measures for itself
+    summary: RunResult | None  # None for a run script that measures for itself
     evaluation: Evaluation | None  # what a convergence run ended with
     stored: str | None  # what the database did with the record; None where none was asked for, or it did not take it
     not_stored: str | None  # why the database did not take the record, and the command that sends it later
@@ -73,7 +73,7 @@ class Ran:
     folder: RunFolder
     log: RunLog
     log_path: Path
-    summary: Summary | None
+    summary: RunResult | None
     facts: HostFacts
     no_evaluation: str | None  # why a convergence run ends with none
 
@@ -168,7 +168,7 @@ def probe(
     if not epoch or len(times) < PROBE_STEPS:
         raise RunFailed(f"{ran.folder.path} has not the {PROBE_STEPS} steps of a probe", f"read {ran.folder.log}")
     schedule = spec.config.schedule
-    steps = schedule.max_steps or (schedule.epochs + schedule.epochs_decay) * epoch
+    steps = schedule.planned_steps(epoch) or schedule.planned_epochs(epoch) * epoch
     found = estimate(times, steps, epoch)
     assert found is not None
     return found, ran.folder.path
@@ -249,7 +249,7 @@ def _run(
         folder.write_host(facts)
         kills = oom_kills()
         outcome: Outcome | None = None
-        summary: Summary | None = None
+        summary: RunResult | None = None
         try:
             with watcher.running(folder), _shown(folder, spec, views, log) as on_line, stoppable(spec.timeout_s):
                 outcome = runner.run(folder.path, on_line)
@@ -329,9 +329,9 @@ def repeats_of(runs: list[Finished]) -> Repeats | None:
     return repeats_variance(means)
 
 
-def _write_result(folder: RunFolder) -> Summary | None:
+def _write_result(folder: RunFolder) -> RunResult | None:
     """Compute the statistics of whatever the run measured and write result.json."""
     summary = summarize_folder(folder)
     if summary is not None:
-        folder.write("result.json", asdict(summary))
+        folder.write_result(summary)
     return summary

@@ -122,6 +122,18 @@ class ScheduleConfig(Frozen):
     images_every: NonNegativeInt = 0
     """Epochs between sample images, as upstream writes them; 0: none."""
 
+    def planned_epochs(self, steps_per_epoch: int) -> int:
+        """How many epochs a run sets out to do, the last one perhaps in part."""
+        if self.max_steps is not None:
+            return -(-self.max_steps // steps_per_epoch)
+        return self.epochs + self.epochs_decay
+
+    def planned_steps(self, steps_per_epoch: int) -> int | None:
+        """How many steps a run sets out to do; None when its interval decides. `max_steps` may repeat epochs."""
+        if self.max_steps is None and self.until_ci is not None:
+            return None
+        return self.max_steps or self.planned_epochs(steps_per_epoch) * steps_per_epoch
+
 
 class MeasureConfig(Frozen):
     """How a run is measured."""

@@ -24,7 +24,6 @@ from gbench.pix2pix.step import precision
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, tell
-from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 from gbench.upstream import command, watch
 from gbench.upstream.timing import Figures, figures
@@ -86,7 +85,7 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     if not found.steady_state:
         _say(f"warning: not steady: {found.steady_state_reason}")
     line = benchmark_line(spec, flags["ran"], name, found)
-    log = folder.path / BENCHMARK_LOG_NAME
+    log = folder.benchmark_log
     try:
         with log.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")

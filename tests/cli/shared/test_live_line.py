@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from gbench.cli.shared.live_line import Progress
-from gbench.runfolder.folder import RunFolder, Step, StepWriter
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 
 

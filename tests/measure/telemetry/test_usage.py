@@ -12,8 +12,9 @@ from dataclasses import replace
 import pytest
 
 from gbench.measure.telemetry.host_source import HostReader
-from gbench.measure.telemetry.samples import Header, HostSample, Missing, MissingLog, Sample, Telemetry, Window
-from gbench.measure.telemetry.usage import Spread, summarize
+from gbench.measure.telemetry.samples import Header, HostSample, MissingLog, Sample, Telemetry, Window
+from gbench.measure.telemetry.usage import summarize
+from gbench.runfolder.telemetry_result import MeanAndRange, Missing
 
 NOBODY = 4_000_000_000  # above any process id that Linux gives
 
@@ -31,7 +32,7 @@ def test_host_figures_are_of_the_window_and_rss_of_all() -> None:
     ]
     host = summarize(telemetry(hosts), Window(0.5, 2.5)).host
     assert host is not None
-    assert host.load_1m == Spread(2.0, 1.0, 3.0)
+    assert host.load_1m == MeanAndRange(2.0, 1.0, 3.0)
     assert (host.rss_peak_bytes, host.memory_peak_bytes) == (900, 2000)
     assert host.run_cpus == pytest.approx(2.0)
     assert host.other_cpus == pytest.approx((0.5 + 1.5) / 2)  # of 4 CPUs 2 and 4 were busy

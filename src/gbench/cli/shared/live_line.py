@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from gbench.follow.growing_steps import StreamReader
 from gbench.measure.bootstrap import throughput_interval
-from gbench.runfolder.folder import RunFolder, Step, read_step
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.json_lines import JsonLines
+from gbench.runfolder.steps import Step, read_step, stream_path
 
 RECENT = 50  # steps that loss and data share are told of
 
@@ -17,7 +18,7 @@ class Progress:
     def __init__(self, folder: RunFolder) -> None:
         self._spec = folder.spec()
         self._folder = folder
-        self._stream = StreamReader(folder.path / "steps-rank0.jsonl")
+        self._stream = JsonLines(stream_path(folder.path, 0))
         self._recent: deque[Step] = deque(maxlen=RECENT)
         self._planned: int | None = None
         self._measured: list[Step] = []
@@ -41,7 +42,7 @@ class Progress:
         return "  ".join(parts)
 
     def _follow(self) -> None:
-        for values in self._stream.new():
+        for values in self._stream.new_values():
             if "step" in values:
                 step = read_step(values)
                 self._recent.append(step)

@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
     from gbench.cli.shared.live_line import Progress
     from gbench.measure.estimate import Estimate
-    from gbench.measure.job import Job
     from gbench.measure.spread import Repeats
-    from gbench.measure.summary import Summary
     from gbench.runfolder.evaluation_result import Evaluation
     from gbench.runfolder.folder import RunFolder
+    from gbench.runfolder.run_result import Job, RunResult
     from gbench.runs.launch import Finished
     from gbench.settings.spec import RunSpec
 
@@ -110,7 +109,9 @@ def plan_json(spec: RunSpec, origins: dict[str, str], request: dict[str, Any]) -
 
 def finished_json(finished: Finished) -> dict[str, Any]:
     """The result of a launch as JSON values."""
-    result = finished.folder.read("result.json")
+    from gbench.runfolder.typed_json import VERSION
+
+    result = finished.summary and {"version": VERSION, **asdict(finished.summary)}
     database = {"stored": finished.stored, "not_stored": finished.not_stored}
     evaluation = finished.evaluation and finished.evaluation.model_dump()
     return {
@@ -194,7 +195,7 @@ def _paths(finished: Finished) -> dict[str, str]:
     }
 
 
-def summary_lines(summary: Summary) -> list[str]:
+def summary_lines(summary: RunResult) -> list[str]:
     """A run's figures for a person, fit to be pasted in a ticket."""
     interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
     figures = {

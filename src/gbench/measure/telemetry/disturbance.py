@@ -12,6 +12,7 @@ from math import inf
 
 from gbench.base.cpu_list import ranges
 from gbench.measure.telemetry.samples import GAP_S, Sample, Timed
+from gbench.runfolder.telemetry_result import Disturbance
 
 REASONS = {
     0x001: "gpu_idle",
@@ -56,21 +57,6 @@ class StepMark:
     def clean(self) -> bool:
         """Whether it is known that nothing did."""
         return self.observed and not self.reasons
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """Shares of all steps: marked, not observed, and marked by each reason.
-
-    marked_share: a lower bound where steps went unobserved; None when nothing was seen at all. marked_steps: which they
-    are, by their numbers in the step stream: `41-57, 60`.
-    """
-
-    steps: int
-    marked_steps: str
-    marked_share: float | None
-    unobserved_share: float
-    share_by_reason: dict[str, float]
 
 
 def mark_disturbed(steps: Sequence[Timed], samples: Sequence[Sample]) -> list[StepMark]:

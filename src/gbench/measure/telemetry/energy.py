@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import inf
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gbench.measure.telemetry.samples import GAP_S, Sample, Telemetry, Window
+from gbench.runfolder.telemetry_result import DeviceEnergy, Energy, EnergySource
 
-Source = Literal["nvml counter", "power integration", "rapl"]
 Series = list[tuple[float, float]]  # (seconds, value), in order of time
 
 NVML_RANGE_MJ = 2**64  # an unsigned long long
@@ -22,34 +21,6 @@ class _Reading(NamedTuple):
     t_s: float
     counter: int
     power_w: float | None
-
-
-@dataclass(frozen=True)
-class DeviceEnergy:
-    """Energy of one device over the window; None where it could not be measured. idle_power_w: before the run."""
-
-    device: str
-    joules: float | None
-    source: Source | None
-    idle_power_w: float | None
-
-
-@dataclass(frozen=True)
-class Energy:
-    """Energy over the window: of the run's GPUs, or on CPU of the processors (RAPL). None where a device's is unknown.
-
-    source: the weakest of the devices'. host: RAPL beside the GPUs; None where it can't be read.
-    """
-
-    joules: float | None
-    source: Source | None
-    idle_power_w: float | None
-    devices: list[DeviceEnergy]
-    host: DeviceEnergy | None
-
-    def joules_per_image(self, images: int) -> float | None:
-        """Over the images of the same window, idle power included."""
-        return self.joules / images if self.joules is not None and images else None
 
 
 def energy(telemetry: Telemetry, window: Window) -> Energy:
@@ -70,7 +41,7 @@ def energy(telemetry: Telemetry, window: Window) -> Energy:
     )
 
 
-_WEAKEST_FIRST: list[Source | None] = ["power integration", "nvml counter", "rapl"]
+_WEAKEST_FIRST: list[EnergySource | None] = ["power integration", "nvml counter", "rapl"]
 
 
 def change(series: Series, window: Window) -> float | None:
@@ -84,7 +55,7 @@ def _gpu(telemetry: Telemetry, number: int, window: Window) -> DeviceEnergy:
     counter = _counter_series(_gpu_readings(samples, number), NVML_RANGE_MJ, unit_j=1e-3)
     power = _power_series(samples, number)
 
-    def over(stretch: Window | None) -> tuple[float | None, Source | None]:
+    def over(stretch: Window | None) -> tuple[float | None, EnergySource | None]:
         if stretch is None:
             return None, None
         if (joules := change(counter, stretch)) is not None:

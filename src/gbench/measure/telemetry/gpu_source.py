@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gbench.measure.telemetry.samples import GpuFacts, MissingLog
+from gbench.measure.telemetry.samples import MissingLog
+from gbench.runfolder.telemetry_result import GpuFacts
 
 # Codes of nvmlReturn_t (nvml.h).
 INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, GPU_IS_LOST = 2, 3, 4, 13, 15

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
+
+from gbench.runfolder.telemetry_result import Checked, GpuFacts, Missing
 
 CLOCK = "CLOCK_MONOTONIC"
 IDLE_STARTS, IDLE_ENDS = "idle_starts", "idle_ends"
@@ -44,21 +46,6 @@ class Window(NamedTuple):
         return self.end_s - self.start_s
 
 
-class Line:
-    """Base of what lines of the stream hold. Making one checks nothing; reading one back does, by pydantic."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
-
-
-@dataclass(frozen=True)
-class Missing(Line):
-    """Something that could not be read, and since when (None: from the start)."""
-
-    what: str
-    why: str
-    t_s: float | None = None
-
-
 class MissingLog:
     """Collects what can't be read, each thing once, however often it fails."""
 
@@ -79,7 +66,7 @@ class MissingLog:
 
 
 @dataclass(frozen=True)
-class Mark(Line):
+class Mark(Checked):
     """A moment that the run told the sampler."""
 
     name: str
@@ -87,23 +74,7 @@ class Mark(Line):
 
 
 @dataclass(frozen=True)
-class GpuFacts(Line):
-    """What does not change about a GPU; None for what can't be read. asked: the UUID or index the run named it by."""
-
-    asked: str
-    index: int | None = None
-    uuid: str | None = None
-    name: str | None = None
-    sm_max_mhz: int | None = None
-    memory_max_mhz: int | None = None
-    memory_bytes: int | None = None
-    power_limit_w: float | None = None
-    pcie_max_generation: int | None = None
-    pcie_max_width: int | None = None
-
-
-@dataclass(frozen=True)
-class GpuSample(Line):
+class GpuSample(Checked):
     """One reading of one GPU; None for what could not be read.
 
     energy_mj: NVML's counter, millijoules since the driver was loaded. throttle_bits: NVML's clocks-event reasons. The
@@ -126,7 +97,7 @@ class GpuSample(Line):
 
 
 @dataclass(frozen=True)
-class HostSample(Line):
+class HostSample(Checked):
     """One reading of the host; None for what could not be read.
 
     rss_bytes: sum over the run's processes, so that pages they share count in each. The fields from load_1m on are read
@@ -146,7 +117,7 @@ class HostSample(Line):
 
 
 @dataclass(frozen=True)
-class Sample(Line):
+class Sample(Checked):
     """Everything read at `t_s`, which took `took_s`. own_cpu_s: CPU seconds of the sampler itself so far."""
 
     t_s: float
@@ -158,7 +129,7 @@ class Sample(Line):
 
 
 @dataclass(frozen=True)
-class RaplDomain(Line):
+class RaplDomain(Checked):
     """An energy counter of the processor, which starts anew after `range_uj` microjoules."""
 
     name: str
@@ -166,7 +137,7 @@ class RaplDomain(Line):
 
 
 @dataclass(frozen=True)
-class Header(Line):
+class Header(Checked):
     """What holds for the whole stream. `gpus` and `rapl` name the entries of each sample's lists of that name."""
 
     hz: float

@@ -14,7 +14,6 @@ absent costs a result nothing but what it would have said.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from dataclasses import asdict
 from functools import cache
@@ -22,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gbench.base import strict_json
-from gbench.measure.telemetry.samples import Header, Mark, Missing, Sample, Telemetry
+from gbench.measure.telemetry.samples import Header, Mark, Sample, Telemetry
+from gbench.runfolder.telemetry_result import Missing
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -87,8 +87,10 @@ def read_stream(path: Path) -> Telemetry:
 
 def read_attempts(path: Path) -> list[Telemetry]:
     """What was sampled in every attempt at a run, each as `read_stream` gives the last; at least one. Never raises."""
+    from gbench.runfolder.json_lines import JsonLines  # here: the sampler, which only writes, stays small without it
+
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        lines = list(JsonLines(path).new())
     except OSError as error:
         return [Telemetry(missing=[Missing("telemetry", f"{path.name} can't be read ({error.strerror or error})")])]
     attempts: list[Telemetry] = []
@@ -96,13 +98,11 @@ def read_attempts(path: Path) -> list[Telemetry]:
     samples: list[Sample] = []
     marks: dict[str, float] = {}
     missing: list[Missing] = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
+    for line in lines:
         try:
-            values = json.loads(line)
+            values = line.values()
             kind = values.pop("kind")
-            if number == 1:
+            if line is lines[0]:
                 header, missing = _header(kind, values)
             elif kind == "header":
                 attempts.append(Telemetry(header, samples, marks, missing, ended))
@@ -121,8 +121,8 @@ def read_attempts(path: Path) -> list[Telemetry]:
             else:
                 raise ValueError(f"unknown kind {kind!r}")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            missing.append(Missing("telemetry", f"line {number} of {path.name} is broken ({error})"))
-            if number == 1:
+            missing.append(Missing("telemetry", f"line {line.number} of {path.name} is broken ({error})"))
+            if line is lines[0]:
                 break
     if not lines:
         missing.append(Missing("telemetry", f"{path.name} is empty"))

@@ -4,88 +4,23 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TypeVar
 
 from gbench.measure.telemetry.disturbance import throttle_names
 from gbench.measure.telemetry.energy import change
-from gbench.measure.telemetry.samples import GAP_S, GpuFacts, GpuSample, Missing, Sample, Telemetry, Window
+from gbench.measure.telemetry.samples import GAP_S, GpuSample, Sample, Telemetry, Window
+from gbench.runfolder.telemetry_result import (
+    GpuFacts,
+    GpuSummary,
+    HostSummary,
+    MeanAndRange,
+    Missing,
+    SamplerSummary,
+    TelemetrySummary,
+)
 
 T = TypeVar("T", int, float)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and extremes over the window's samples."""
-
-    mean: float
-    min: float
-    max: float
-
-
-@dataclass(frozen=True)
-class GpuSummary:
-    """One GPU over the window; None for what was never read.
-
-    throttle: share of samples that showed each of NVML's reasons, harmless ones included. ecc_*: errors during the
-    window. pcie_*: the lowest seen. foreign: `PID NAME` of other processes on the device, at any time in it.
-    """
-
-    facts: GpuFacts
-    utilisation_percent: Spread | None
-    sm_mhz: Spread | None
-    memory_mhz: Spread | None
-    power_w: Spread | None
-    temperature_c: Spread | None
-    memory_peak_bytes: int | None
-    throttle: dict[str, float] | None
-    ecc_corrected: int | None
-    ecc_uncorrected: int | None
-    pcie_generation: int | None
-    pcie_width: int | None
-    foreign: list[str] | None
-
-
-@dataclass(frozen=True)
-class HostSummary:
-    """The host over the window; None for what was never read.
-
-    rss_peak_bytes: over the whole stream, of the sum over the run's processes. run_cpus: CPUs that they kept busy;
-    other_cpus: CPUs that anything else did. disk_read_bytes: by anybody, from local disks.
-    """
-
-    load_1m: Spread | None
-    cpu_percent: Spread | None
-    cpu_busiest_percent: Spread | None
-    steal_percent: Spread | None
-    cpu_mhz: Spread | None
-    run_cpus: float | None
-    other_cpus: float | None
-    memory_peak_bytes: int | None
-    rss_peak_bytes: int | None
-    disk_read_bytes: float | None
-
-
-@dataclass(frozen=True)
-class SamplerSummary:
-    """How the sampler itself did over the whole stream. cpu_share: of one CPU."""
-
-    samples: int
-    asked_hz: float
-    reached_hz: float | None
-    longest_gap_s: float | None
-    cpu_share: float | None
-
-
-@dataclass(frozen=True)
-class TelemetrySummary:
-    """All of it. missing: what could not be read, and why; times there are on the stream's clock."""
-
-    gpus: list[GpuSummary]
-    host: HostSummary | None
-    sampler: SamplerSummary | None
-    missing: list[Missing]
 
 
 def summarize(telemetry: Telemetry, window: Window) -> TelemetrySummary:
@@ -195,9 +130,9 @@ def _known(values: Iterable[T | None]) -> list[T]:
     return [value for value in values if value is not None]
 
 
-def _spread(values: Iterable[T | None]) -> Spread | None:
+def _spread(values: Iterable[T | None]) -> MeanAndRange | None:
     known = _known(values)
-    return Spread(statistics.fmean(known), min(known), max(known)) if known else None
+    return MeanAndRange(statistics.fmean(known), min(known), max(known)) if known else None
 
 
 def _mean(values: Sequence[float]) -> float | None:

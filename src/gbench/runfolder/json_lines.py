@@ -1,0 +1,96 @@
+"""The streams of the run folder: one JSON object a line, appended while the run goes on, and read at any time.
+
+A stream begins with a line that has a version, and a resumed run adds another one. A writer appends whole lines, so a
+crash tears at most the last one; a resumed run ends it with a newline before its own first line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gbench.base import strict_json
+from gbench.base.invalid import first_problem
+from gbench.errors import InfrastructureError
+from gbench.runfolder.typed_json import UNUSABLE
+
+FIRST = b'{"version"'  # how the first line of every attempt begins
+
+
+@dataclass(frozen=True)
+class JsonLine:
+    """A line of a stream."""
+
+    number: int
+    """In the file, from 1."""
+    text: bytes
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether it is no whole JSON text."""
+        try:
+            strict_json.loads(self.text)
+        except ValueError:
+            return True
+        return False
+
+    def values(self) -> dict[str, Any]:
+        """The object that the line holds. Raises ValueError: it holds none."""
+        values = strict_json.loads(self.text)
+        if not isinstance(values, dict):
+            raise ValueError("not a JSON object")
+        return values
+
+
+class JsonLines:
+    """Reads each line of a stream once. A last line without its newline waits until it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset, self._number, self._rest = path, 0, 0, b""
+
+    def new(self) -> Iterator[JsonLine]:
+        """The lines since the last call, without empty ones and without one that a crash tore. Raises OSError."""
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        self._offset += len(new)
+        *texts, self._rest = (self._rest + new).split(b"\n")
+        for text, after in pairwise([*texts, self._rest]):
+            self._number += 1
+            line = JsonLine(self._number, text)
+            if text and not (after.startswith(FIRST) and line.is_torn):
+                yield line
+
+    def new_values(self) -> Iterator[dict[str, Any]]:
+        """The objects of the new lines; none while there is no file. A line that holds none is left out."""
+        if not self._path.exists():
+            return
+        for line in self.new():
+            try:
+                yield line.values()
+            except ValueError:  # torn by a crash, and not followed by another line yet
+                continue
+
+
+def read_lines(path: Path, take: Callable[[dict[str, Any]], None]) -> None:
+    """Pass the object of each line to `take`, which raises ValueError where it can't use it; none without a file.
+
+    Raises:
+        InfrastructureError: a line is broken, or the file can't be read.
+    """
+    if not path.exists():
+        return
+    try:
+        for line in JsonLines(path).new():
+            try:
+                take(line.values())
+            except ValueError as error:
+                why = first_problem(error) if isinstance(error, ValidationError) else error
+                raise InfrastructureError(f"{path} line {line.number} is broken ({why})", UNUSABLE) from error
+    except OSError as error:
+        raise InfrastructureError(f"{path} can't be read ({error.strerror or error})", UNUSABLE) from error

@@ -1,0 +1,151 @@
+"""result.json: the statistics of a run, which gbench.measure.summary computes from the raw samples.
+
+Times in seconds, throughputs in images a second over all devices, shares of 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gbench.runfolder.steps import Loss
+from gbench.runfolder.telemetry_result import Disturbance, Energy, EnergySource, TelemetrySummary
+
+BOOTSTRAP = "prewhitened moving-block bootstrap, t-adjusted"
+THROUGHPUT_IS = {  # by data_source
+    "real": "end to end, data loading included",
+    "cached": "end to end, on pictures decoded before the run",
+    "resident": "end to end, on pictures laid on the devices before the run",
+    "synthetic": "of computing alone, on one batch of noise",
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Confidence interval of throughput, in images a second."""
+
+    low: float
+    high: float
+    half_width_share: float
+    """Half the width over the throughput."""
+    block_length: int
+    """Steps resampled together."""
+    effective_steps: float
+    """How many independent steps would tell as much; below about 10 the interval rests on the noise assumed."""
+    level: float
+    method: str = BOOTSTRAP
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The distribution of step times in seconds."""
+
+    mean_s: float
+    median_s: float
+    std_s: float
+    """Sample standard deviation; 0 for one step."""
+    p5_s: float
+    p95_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """One device against its bounds. A share is None where its bound is unknown."""
+
+    flop_per_image: int
+    """Of the training step."""
+    tflop_s: float
+    """10^12 operations a second that the run achieved."""
+    gb_s: float | None
+    """10^9 bytes a second that its operations moved, none fused; None under autocast, where bytes are not counted."""
+    measured_flop_share: float | None
+    """Of what was measured on this device."""
+    measured_copy_share: float | None
+    data_sheet_flop_share: float | None
+    """Of what its data sheet promises."""
+    data_sheet_copy_share: float | None
+    data_sheet: str | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A whole convergence job, all attempts together. An attempt is the first start, or a resumption."""
+
+    epochs: float
+    """Completed; epochs that were done again count once."""
+    attempts: int
+    wall_s: float | None
+    """From the start of the run script, its image ready, to its end, over all attempts, without the time between them.
+    An attempt that was killed ends with its last step. None for old run folders."""
+    training_s: float
+    """Of all steps, by the slowest rank's clock."""
+    redone_s: float
+    """The part of training_s in steps that a later attempt did again."""
+    epochs_per_hour: float
+    """Over the steps that count."""
+    joules: float | None
+    """Over the training of all attempts, idle power included."""
+    energy_source: EnergySource | None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The content of result.json."""
+
+    complete: bool
+    """Whether the run came to the end it had set itself."""
+    data_source: str
+    """Where batches came from; `real`: every picture was decoded in the run."""
+    data_source_reason: str | None
+    """Why they did not come from the source that was asked for."""
+    ranks: int
+    warmup_steps: int
+    """Steps left out at the start: at least those of the spec, and those before the step times settled."""
+    steady_state: bool
+    """Whether the step times settled."""
+    steady_state_reason: str
+    steps: int
+    """Measured, after the warm-up, by the clock of the rank that was slowest from there on."""
+    images: int
+    """Of the measured steps."""
+    wall_s: float
+    """Of the measured steps."""
+    throughput_img_s: float
+    """The headline: THROUGHPUT_IS."""
+    throughput_interval: Interval | None
+    """Of the headline, 95 %."""
+    throughput_without_data_img_s: float
+    """The same images over the time without data wait."""
+    throughput_clean_img_s: float | None
+    """Over the steps known to be undisturbed; None where that is unknown."""
+    throughput_legacy_img_s: float | None
+    """As launch.sh took it, from steps 3 to 7 of the run, computing alone; None for a shorter run."""
+    step: StepTimes
+    """Of the slowest rank."""
+    step_variance_s2: float
+    """Sample variance of the step times."""
+    data_share: float
+    """Share of the wall time in which the device idled for want of a batch."""
+    between_share: float
+    """Share of the wall time for readings, log lines and checkpoints, between steps."""
+    disturbance: Disturbance
+    limits: Limits | None
+    energy: Energy
+    joules_per_image: float | None
+    memory: list[dict[str, int]] | None
+    """Peaks of each rank in bytes; those of the first step where the run failed."""
+    telemetry: TelemetrySummary | None
+    losses: dict[str, Loss]
+    """Means over the measured steps of all ranks."""
+    last_epoch_losses: dict[str, Loss]
+    """Means over the measured steps of the last epoch."""
+    job: Job | None = None
+    """What a convergence run took in all."""
+    profile: str = "reference"
+    """With the switches that were on."""
+
+    @property
+    def throughput_is(self) -> str:
+        """What the headline counts, in words."""
+        return THROUGHPUT_IS.get(self.data_source, f"with data that are {self.data_source}")

@@ -1,0 +1,160 @@
+"""The part of result.json that the telemetry gives: energy, disturbance, devices and host over the measured steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+EnergySource = Literal["nvml counter", "power integration", "rapl"]
+
+
+class Checked:
+    """Base of what lines of the telemetry stream hold. Making one checks nothing; pydantic checks it when read."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
+
+
+@dataclass(frozen=True)
+class Missing(Checked):
+    """Something that could not be read, and since when (None: from the start)."""
+
+    what: str
+    why: str
+    t_s: float | None = None
+
+
+@dataclass(frozen=True)
+class GpuFacts(Checked):
+    """What does not change about a GPU; None for what can't be read."""
+
+    asked: str
+    """The UUID or index by which the run named it."""
+    index: int | None = None
+    uuid: str | None = None
+    name: str | None = None
+    sm_max_mhz: int | None = None
+    memory_max_mhz: int | None = None
+    memory_bytes: int | None = None
+    power_limit_w: float | None = None
+    pcie_max_generation: int | None = None
+    pcie_max_width: int | None = None
+
+
+@dataclass(frozen=True)
+class MeanAndRange:
+    """Mean and extremes over the samples of the window."""
+
+    mean: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True)
+class GpuSummary:
+    """One GPU over the window; None for what was never read."""
+
+    facts: GpuFacts
+    utilisation_percent: MeanAndRange | None
+    sm_mhz: MeanAndRange | None
+    memory_mhz: MeanAndRange | None
+    power_w: MeanAndRange | None
+    temperature_c: MeanAndRange | None
+    memory_peak_bytes: int | None
+    throttle: dict[str, float] | None
+    """Share of samples that showed each of NVML's reasons, harmless ones included."""
+    ecc_corrected: int | None
+    """Errors during the window."""
+    ecc_uncorrected: int | None
+    pcie_generation: int | None
+    """The lowest seen."""
+    pcie_width: int | None
+    """The lowest seen."""
+    foreign: list[str] | None
+    """`PID NAME` of other processes on the device at any time in the window."""
+
+
+@dataclass(frozen=True)
+class HostSummary:
+    """The host over the window; None for what was never read."""
+
+    load_1m: MeanAndRange | None
+    cpu_percent: MeanAndRange | None
+    cpu_busiest_percent: MeanAndRange | None
+    steal_percent: MeanAndRange | None
+    cpu_mhz: MeanAndRange | None
+    run_cpus: float | None
+    """CPUs that the run's processes kept busy."""
+    other_cpus: float | None
+    """CPUs that all other processes kept busy."""
+    memory_peak_bytes: int | None
+    rss_peak_bytes: int | None
+    """Over the whole stream, of the sum over the run's processes."""
+    disk_read_bytes: float | None
+    """From local disks, by any process."""
+
+
+@dataclass(frozen=True)
+class SamplerSummary:
+    """The sampler itself over the whole stream."""
+
+    samples: int
+    asked_hz: float
+    reached_hz: float | None
+    longest_gap_s: float | None
+    cpu_share: float | None
+    """Of one CPU."""
+
+
+@dataclass(frozen=True)
+class TelemetrySummary:
+    """The telemetry over the window."""
+
+    gpus: list[GpuSummary]
+    host: HostSummary | None
+    sampler: SamplerSummary | None
+    missing: list[Missing]
+    """What could not be read, and why; times are on the stream's clock."""
+
+
+@dataclass(frozen=True)
+class DeviceEnergy:
+    """Energy of one device over the window; None where it could not be measured."""
+
+    device: str
+    joules: float | None
+    source: EnergySource | None
+    idle_power_w: float | None
+    """Before the run."""
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy over the window: of the run's GPUs, or on CPU of the processors (RAPL).
+
+    None where that of a device is unknown.
+    """
+
+    joules: float | None
+    source: EnergySource | None
+    """The weakest of the devices' sources."""
+    idle_power_w: float | None
+    devices: list[DeviceEnergy]
+    host: DeviceEnergy | None
+    """The processors next to the GPUs; None where RAPL can't be read."""
+
+    def joules_per_image(self, images: int) -> float | None:
+        """Over the images of the same window, idle power included."""
+        return self.joules / images if self.joules is not None and images else None
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """Shares of all steps: marked, not observed, and marked by each reason."""
+
+    steps: int
+    marked_steps: str
+    """Their numbers in the step stream: `41-57, 60`."""
+    marked_share: float | None
+    """A lower bound where steps went unobserved; None when nothing was observed at all."""
+    unobserved_share: float
+    share_by_reason: dict[str, float]
