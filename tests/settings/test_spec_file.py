@@ -13,7 +13,7 @@ from gbench.cli.launch import launch
 from gbench.errors import UsageError
 from gbench.settings.quantities import RUNS_OWN
 from gbench.settings.resolve import resolve
-from gbench.settings.spec_file import KEYS, laid_over, read_mapping, read_spec_file, request_of, resolve_file
+from gbench.settings.spec_file import KEYS, read_mapping, read_spec_file, request_of, resolve_file
 
 LEAST = "model: pix2pix_resnet_9blocks\nbatch_size: 4\ndevice_count: 1\nprecision: FP32\n"
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
@@ -130,9 +130,10 @@ def test_other_keys_beside_those_of_a_spec_file(write: Any) -> None:
     path = write(LEAST + "matrix: {precision: [FP32, BF16]}\nenv: {A: x, B: y}\n")
     with pytest.raises(UsageError, match="no key 'matrix'"):
         read_spec_file(path)
-    values = read_mapping(path, beside=["matrix"])
+    values = read_mapping(path, more_keys=["matrix"])
     matrix = values.pop("matrix")
-    cell = laid_over(values, {"precision": matrix["precision"][1], "env": {"B": "z"}, "set": {"data.workers": 1}})
+    cell = {**values, "precision": matrix["precision"][1], "set": {"data.workers": 1}}
+    cell["env"] = {**values["env"], "B": "z"}
     request = request_of(cell, f"{path}: cell 2")
     assert (request.precision, request.env) == ("BF16", {"A": "x", "B": "z"})
     assert request.settings == ("data.workers=1",)

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
-from gbench.cli.shared.run_options import bundle, given_beside
+from gbench.cli.shared.run_options import bundle, given_except
 from gbench.cli.shared.storing import cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, RecordError, UsageError
 
@@ -164,7 +164,7 @@ def list_(
         raise UsageError("--csv and --json contradict each other", "give one of them")
     since = moment(stale, "--stale") if stale is not None else None
     if since is not None:
-        if given_beside(set(click.get_current_context().params) - {"limit"}):
+        if given_except(set(click.get_current_context().params) - {"limit"}):
             raise UsageError("--limit and --stale contradict: all that is overdue is told", "leave out --limit")
         limit, filters["since"] = 0, filters["since"] or "30d"
     config, wanted = config_of(db, cndb_dir), _wanted(**filters, limit=limit)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gbench.cli.shared.convergence_verdict import Asked, verdict_options
-from gbench.cli.shared.run_options import given_beside, resolved_of, run_arguments, run_options, show_plan
+from gbench.cli.shared.run_options import given_except, resolved_of, run_arguments, run_options, show_plan
 from gbench.cli.shared.view_options import Alarms, view_options, views_of
 from gbench.errors import GbenchError, UsageError
 
@@ -84,7 +84,7 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
             return
         click.get_current_context().exit(convergence_verdict.check_runs(asked, as_json))
     if resume_dir is not None:
-        if others := given_beside({"resume_dir", *SHOWN, *JUDGED}):
+        if others := given_except({"resume_dir", *SHOWN, *JUDGED}):
             raise UsageError("--resume takes all from its run folder", f"leave out {', '.join(others)}")
         from gbench.runfolder.folder import RunFolder
 
@@ -148,6 +148,6 @@ def _require_no_run(given: dict[str, Any], asked: Asked, resume_dir: Path | None
             "leave out MODEL and what follows it; or write --check last, without RUN, to judge the run that is made",
         )
     about = "--add-reference" if asked.add_reference else "--check RUN"
-    beside = given_beside({*JUDGED, *MADE_INTO_REFERENCE, *SHOWN} - {"visdom", "tensorboard"})
+    beside = given_except({*JUDGED, *MADE_INTO_REFERENCE, *SHOWN} - {"visdom", "tensorboard"})
     if others := [one for one in beside if not asked.add_reference or one in STARTING]:
         raise UsageError(f"{about} starts nothing", f"leave out {', '.join(others)}")

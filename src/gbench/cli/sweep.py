@@ -16,7 +16,7 @@ import click
 from gbench.cli.shared.run_options import (
     LAST_ARGUMENTS,
     bundle,
-    given_beside,
+    given_except,
     measure_options,
     resolved_of,
     run_options,
@@ -92,7 +92,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
     if as_csv and as_json:
         raise UsageError("--csv and --json contradict each other", "give one of them")
     if resume_dir is not None:
-        if others := given_beside({"resume_dir", *SHOWN}):
+        if others := given_except({"resume_dir", *SHOWN}):
             raise UsageError("--resume takes all from its sweep folder", f"leave out {', '.join(others)}")
         folder = SweepFolder(resume_dir.absolute())
         planned = folder.read()
@@ -137,7 +137,7 @@ def _asked(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
     if matrix is None:
         raise UsageError("missing argument MODEL or MATRIX.yaml", "see gbench sweep --help")
     if matrix.endswith((".yaml", ".yml")):
-        if others := given_beside({"matrix", "stop_at_oom", "rebuild", *SHOWN}):
+        if others := given_except({"matrix", "stop_at_oom", "rebuild", *SHOWN}):
             raise UsageError(f"all that {matrix} can say is said there", f"leave out {', '.join(others)}")
         return read_matrix(Path(matrix), os.environ, shlex.join(["gbench", *sys.argv[1:]]))
     total, each, counts, precisions = (

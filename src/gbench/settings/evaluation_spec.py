@@ -1,4 +1,4 @@
-"""The spec of an evaluation: that of a training, with upstream's test options laid over it, then what the user gave."""
+"""The spec of an evaluation: that of a training, overridden by upstream's test options, then by the user's."""
 
 from __future__ import annotations
 
@@ -27,23 +27,22 @@ from gbench.settings.resolve import (
 from gbench.settings.spec import AlarmConfig, EvaluationConfig, RunSpec, SpeedConfig
 
 PATHS = ("datasets_dir", "dockerfile")
-# what torchvision and torch-fidelity call their weights where they keep them once downloaded
+# file names of torchvision's and torch-fidelity's weights in torch's download folder
 ALEXNET, INCEPTION = "alexnet-owt-7be5be79.pth", "weights-inception-2015-12-05-6726825d.pth"
 ALEXNET_SIDE = 64  # pixels of the smallest image that it takes, rounded up
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What the command line said; None or empty where it said nothing.
-
-    epoch: after which the checkpoint was saved, where it does not say so itself.
-    parent: where the folder of the results is made, unless `out` is that folder.
-    """
+    """What the user asked for; None or empty where nothing was said."""
 
     checkpoint: Path
     epoch: int | None = None
+    """The epoch after which the checkpoint was saved, unless the checkpoint has it."""
     parent: Path = Path("results")
+    """Folder in which that of the results is created, unless `out` is given."""
     out: Path | None = None
+    """Folder of the results."""
     eval_mode: bool = False
     batch: int = 1
     devices: int = 1
@@ -61,12 +60,12 @@ class EvaluationRequest:
 
 
 def of_run(run: RunSpec, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
-    """The evaluation of a run's checkpoint, by the run's own settings. Raises UsageError."""
+    """The evaluation of a run's checkpoint, with the run's settings. Raises UsageError."""
     return _evaluation(all_from(run, "run"), run.run_id, request, environ)
 
 
 def of_model(model: str, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
-    """The evaluation of a checkpoint by a model of the config folder: upstream's files need it. Raises UsageError."""
+    """The evaluation of a checkpoint with a model of the config folder, for upstream's files. Raises UsageError."""
     network = tuple(setting for setting in request.settings if setting.startswith("network."))
     plain = Request(
         model,
@@ -82,9 +81,9 @@ def of_model(model: str, request: EvaluationRequest, environ: Mapping[str, str])
 
 
 def final_of(run: RunSpec, checkpoint: Path, out: Path, environ: Mapping[str, str]) -> RunSpec:
-    """The evaluation that a convergence run ends with: of its last checkpoint, on its own devices.
+    """The evaluation at the end of a convergence run: of its last checkpoint, on its own devices.
 
-    Of no weights that nobody named: a broken file in torch's folder must not cost a training its record.
+    It uses no weights for LPIPS, FID and KID: a broken file in torch's folder must not cost a training its record.
     """
     request = EvaluationRequest(checkpoint, out=out, devices=run.device_count, command_line=run.command_line)
     spec = of_run(run, request, environ).spec
@@ -94,7 +93,7 @@ def final_of(run: RunSpec, checkpoint: Path, out: Path, environ: Mapping[str, st
 
 
 def _weights(given: Path | None, installed: str | None, environ: Mapping[str, str]) -> str | None:
-    """The file given, else the installed one of this name: in torch's folder of what was downloaded (torch.hub)."""
+    """The file given, else the file of this name in torch's download folder (torch.hub), if there is one."""
     if given is not None:
         return str(given.resolve())
     home = expanded(environ.get("TORCH_HOME") or user_cache_dir(environ) / "torch")

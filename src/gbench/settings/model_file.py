@@ -1,4 +1,4 @@
-"""The models that can be launched: one YAML file each in the config folder, checked when read."""
+"""The models that can be launched: one YAML file each in the config folder, validated when read."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from gbench.settings.spec import (
 
 
 class RecipeFile(Frozen):
-    """One entry of `recipes`: a run script, and the schedule it means."""
+    """One entry of `recipes`: a run script and its schedule."""
 
     run_model_file: str
     schedule: dict[str, Any] = Field(default_factory=dict)
 
 
 class ModelFile(Frozen):
-    """A whole `configs/MODEL.yaml`. `network` ... `schedule` as in ModelConfig."""
+    """The contents of `configs/MODEL.yaml`; `network` ... `schedule` are as in ModelConfig."""
 
     description: str = ""
     record_name: str
@@ -57,7 +57,7 @@ class ModelFile(Frozen):
         return next((key for key, r in self.recipes.items() if Path(r.run_model_file).name == name), None)
 
     def config(self, recipe: Recipe) -> ModelConfig:
-        """The model's values with one recipe's schedule laid over them."""
+        """The model's values, overridden by the schedule of a recipe."""
         schedule = ScheduleConfig(**{**self.schedule, **self.recipes[recipe].schedule})
         return ModelConfig(
             description=self.description,
@@ -72,7 +72,7 @@ class ModelFile(Frozen):
 
 
 def model_names(config_dir: Path) -> list[str]:
-    """Names of the models a config folder holds, sorted."""
+    """Names of the models in a config folder, sorted."""
     return sorted(path.stem for path in config_dir.glob("*.yaml"))
 
 
@@ -91,11 +91,11 @@ def load_model(model: str, config_dir: Path) -> ModelFile:
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
         raise UsageError(f"MODEL {model!r} is not in {config_dir}", f"{hint} `gbench models` lists them")
     try:
-        values = load_yaml(read_text(path, "mend the file"))
+        values = load_yaml(read_text(path, "fix the file"))
     except RecordError as error:
         raise UsageError(error.what, error.hint) from error
     except NO_YAML as error:
-        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "mend the file") from error
+        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "fix the file") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no mapping", "see the project's configs/ for the form")
     try:
@@ -103,17 +103,17 @@ def load_model(model: str, config_dir: Path) -> ModelFile:
         for recipe in file.recipes:
             file.config(recipe)
     except (ValidationError, TypeError) as error:
-        raise UsageError(f"{path}: {first_problem(error)}", "mend the file") from error
+        raise UsageError(f"{path}: {first_problem(error)}", "fix the file") from error
     if "performance" not in file.recipes:
         raise UsageError(f"{path}: recipes has no `performance`", "add it; the project's configs/ show the form")
     return file
 
 
 def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
-    """`config` with `KEY=VALUE` settings laid over it; KEY is dotted (`network.ngf`), VALUE is YAML.
+    """`config` overridden by `KEY=VALUE` settings; KEY is dotted (`network.ngf`), VALUE is YAML.
 
     Raises:
-        UsageError: not of that form, no such key, or a value that is not allowed there.
+        UsageError: not of that form, an unknown key, or an invalid value.
     """
     values = config.model_dump()
     for setting in settings:

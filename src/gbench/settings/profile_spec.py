@@ -1,4 +1,4 @@
-"""The spec of a profile: a performance run of few steps, the last of them under the profiler."""
+"""The spec of a profile: a short performance run whose last steps are under the profiler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gbench.settings.spec import ProfileConfig
 def of_run(resolved: Resolved, steps: int) -> Resolved:
     """The profile of `steps` steps after the warm-up of a run. Raises UsageError."""
     spec, config = resolved.spec, resolved.spec.config
-    warmup = max(1, config.schedule.warmup_steps)  # the profiler itself needs a step to warm up
+    warmup = max(1, config.schedule.warmup_steps)  # the profiler needs one step to warm up
     schedule = {
         "max_steps": warmup + steps,
         "warmup_steps": warmup,

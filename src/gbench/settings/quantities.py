@@ -1,6 +1,6 @@
-"""Quantities as a person writes them, on a command line or in a spec file; and variables of a run script.
+"""Quantities as a user writes them on a command line or in a spec file; and variables of a run script.
 
-Imports nothing of weight: `gbench --help` loads this.
+Imports nothing heavy: `gbench launch --help` loads this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RUNS_OWN = frozenset(
 
 
 def seconds(text: str) -> float | None:
-    """Seconds of SPAN: `90`, `90s`, `15m`, `2h`; None where it is none, or none at all."""
+    """Seconds of a time span: `90`, `90s`, `15m`, `2h`; None if it is invalid or zero."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if match is None or float(match[1]) == 0:
         return None
@@ -31,20 +31,20 @@ def seconds(text: str) -> float | None:
 
 
 def share(text: str) -> float | None:
-    """A share of 1 from SHARE: `1%`, `0.5 %`; None where it is none, or not between 0 and 100."""
+    """A share of 1 from a percentage: `1%`, `0.5 %`; None if it is invalid, or not between 0 and 100."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text)
     return float(match[1]) / 100 if match and 0 < float(match[1]) < 100 else None
 
 
 def ignore_check(text: str) -> bool | None:
-    """launch.sh's sixth argument; None where it is neither."""
+    """launch.sh's sixth argument; None if it is invalid."""
     if text.lower() in ("false", "0", "no", ""):
         return False
     return True if text.lower() in ("true", "1", "yes", "ignore_check") else None
 
 
 def problem_of_variable(name: str, value: str) -> str | None:
-    """Why a run script can't be given this variable, after its name; None where it can."""
+    """Why a run script can't have this variable, to follow its name in a message; None if it can."""
     if not VARIABLE.fullmatch(name):
         return "is no name of a variable"
     if name in RUNS_OWN:

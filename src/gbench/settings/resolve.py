@@ -45,7 +45,7 @@ class Resolved:
 
 
 def all_from(spec: RunSpec, origin: str) -> Resolved:
-    """A spec all of whose values come from one place: a run, a record, a session."""
+    """A spec whose values all come from one place: a run, a record or a session."""
     names = [*VARIABLE_FIELDS, *RunSpec.model_fields]
     for section, values in spec.config:
         names += [f"{section}.{key}" for key in type(values).model_fields] if isinstance(values, Frozen) else []
@@ -53,7 +53,7 @@ def all_from(spec: RunSpec, origin: str) -> Resolved:
 
 
 def new_run_id(model: str, now: datetime | None = None) -> str:
-    """`<utc>-<model>-<short id>`: sorts by time, reads, never collides."""
+    """`<utc>-<model>-<short id>`: sorts by time, and is unique."""
     utc = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
     return f"{utc}-{model}-{secrets.token_hex(3)}"
 
@@ -94,10 +94,10 @@ class _Variables:
 
 
 def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
-    """Resolve and check everything that can be checked without looking at Docker, devices or the dataset.
+    """Resolve and check a request, as far as possible without Docker, devices and the dataset.
 
     Raises:
-        UsageError: a value that is missing, not allowed, or contradicts another one.
+        UsageError: a value is missing, is invalid, or contradicts another one.
     """
     options = {variable: getattr(request, field) for variable, field in VARIABLE_FIELDS.items()}
     variables = _Variables(options, environ)
@@ -180,7 +180,7 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
 
 
 def one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
-    """`value`, which is one of `choices`. Raises UsageError: it is not; `name` is what it was given as."""
+    """`value` as one of `choices`. Raises UsageError: it is not one of them. name: its argument or option."""
     for choice in choices:
         if choice == value:
             return choice
@@ -199,7 +199,7 @@ def _origins(request: Request) -> dict[str, str]:
 
 
 def _config(request: Request, model_file: ModelFile, recipe: Recipe) -> tuple[ModelConfig, dict[str, str]]:
-    """The model's config of this recipe with the options laid over it, and the origin of each value."""
+    """The model's config of this recipe, overridden by the options; and the origin of each value."""
     given = {row.setting: getattr(request, row.name) for row in ROWS.values() if row.setting}
     settings = [*request.settings, *(f"{key}={value}" for key, value in given.items() if value is not None)]
     if request.until_ci is not None and request.steps is None:

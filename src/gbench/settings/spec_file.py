@@ -1,4 +1,4 @@
-"""A spec file: what `gbench launch`'s command line says, as one YAML mapping.
+"""A spec file: the command line of `gbench launch` as one YAML mapping.
 
     model: pix2pix_resnet_9blocks
     batch_size: 32
@@ -8,8 +8,8 @@
     set: {data.workers: 8}
     env: {OMP_NUM_THREADS: 4}
 
-Keys are the names of arguments and of long options, with `_` for `-`. What a file leaves out is as on the command line:
-the variable, then configs/MODEL.yaml, then the default. Relative paths are those of the working folder, as there.
+Keys are the names of arguments and of long options, with `_` for `-`. A missing key has the value that it has on
+the command line: of the variable, configs/MODEL.yaml, or the default. Relative paths start in the working folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from gbench.settings.resolve import Resolved, resolve
 from gbench.settings.yaml_keys import KEYS, request_from
 
 MOST_BYTES = 1 << 20
-BY_KEY = ("set", "env")  # mappings that one laid over another adds to
 PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 HINT = "docs/ab.md shows a whole one"
 
@@ -39,7 +38,7 @@ def read_spec_file(path: Path, command_line: str = "") -> Request:
     """The run that a spec file describes.
 
     Args:
-        command_line: what the record is to say that started the run.
+        command_line: the command to record.
 
     Raises:
         UsageError: as `read_mapping` and `request_of`.
@@ -47,11 +46,11 @@ def read_spec_file(path: Path, command_line: str = "") -> Request:
     return request_of(read_mapping(path), str(path), command_line)
 
 
-def read_mapping(path: Path, beside: Collection[str] = (), hint: str = HINT) -> dict[str, Any]:
-    """The keys and values of a spec file, or of a file that has other keys too; values are not looked at yet.
+def read_mapping(path: Path, more_keys: Collection[str] = (), hint: str = HINT) -> dict[str, Any]:
+    """The keys and values of a spec file, or of a file with more keys; values are not validated yet.
 
     Args:
-        beside: keys that the file may have beside those of a spec file. hint: what shows such a file.
+        more_keys: keys that the file may have in addition to those of a spec file. hint: where to see an example.
 
     Raises:
         UsageError: it is not there, no file, too large, no YAML mapping, a key is unknown or given twice, or a number
@@ -67,32 +66,32 @@ def read_mapping(path: Path, beside: Collection[str] = (), hint: str = HINT) -> 
     except RecordError as error:
         raise UsageError(error.what, error.hint) from error
     except NO_YAML as error:
-        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "mend the file") from error
+        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "fix the file") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} is not a mapping of keys to values", hint)
     if repeated:
         raise UsageError(f"{path}: {repeated} is there twice", "leave one of the two out")
     if odd:
         raise UsageError(f"{path}: {odd[0]}: {odd[1]} is another number to YAML", "write it plainly, or text in quotes")
-    require_known(values, str(path), beside)
+    require_known(values, str(path), more_keys)
     return values
 
 
 def _is_odd(key: str, number: str) -> bool:
-    """Whether YAML has another number than who wrote 0123, 1_000 or 12:30. What `set` holds is YAML, as --set."""
+    """Whether YAML reads another number than the user meant: 0123, 1_000, 12:30. The values of `set` are YAML."""
     return not key.startswith("set.") and not PLAIN_NUMBER.fullmatch(number)
 
 
-def require_known(values: Mapping[Any, Any], where: str, beside: Collection[str] = ()) -> None:
-    """Refuse a key that is none of a spec file, and not among those `beside` it.
+def require_known(values: Mapping[Any, Any], where: str, more_keys: Collection[str] = ()) -> None:
+    """Reject a key that is neither a key of a spec file nor one of `more_keys`.
 
     Args:
-        where: the file, for the sentence.
+        where: the file, for the message.
 
     Raises:
         UsageError: there is one; names the nearest that is known.
     """
-    known = list(dict.fromkeys([*KEYS, *beside]))
+    known = list(dict.fromkeys([*KEYS, *more_keys]))
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(str(key).replace("-", "_"), known, n=1)
@@ -100,24 +99,14 @@ def require_known(values: Mapping[Any, Any], where: str, beside: Collection[str]
             raise UsageError(f"{where}: there is no key {key!r}", hint)
 
 
-def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`below` with the values of `above` in place of its own; `set` and `env` are laid over each other key by key."""
-    merged = {**below, **above}
-    for key in BY_KEY:
-        both = below.get(key), above.get(key)
-        if isinstance(both[0], dict) and isinstance(both[1], dict):
-            merged[key] = {**both[0], **both[1]}
-    return merged
-
-
 def request_of(values: Mapping[str, Any], where: str, command_line: str = "", hint: str = HINT) -> Request:
-    """The run that keys and values of a spec file describe.
+    """The run that the keys and values of a spec file describe.
 
     Args:
-        where: the file, or the place in it, for the sentence. hint: what shows such a file.
+        where: the file, or the place in it, for the message. hint: where to see an example.
 
     Raises:
-        UsageError: a key is unknown or missing, or its value has another type than it must have.
+        UsageError: a key is unknown or missing, or its value has the wrong type.
     """
     require_known(values, where)
     try:
@@ -126,11 +115,11 @@ def request_of(values: Mapping[str, Any], where: str, command_line: str = "", hi
         first = error.errors()[0]
         if first["type"] == "missing":
             raise UsageError(f"{where} does not say {first['loc'][0]}", hint) from error
-        raise UsageError(f"{where}: {first_problem(error)}", "mend the file") from error
+        raise UsageError(f"{where}: {first_problem(error)}", "fix the file") from error
 
 
 def resolve_file(request: Request, where: str, environ: Mapping[str, str]) -> Resolved:
-    """As `resolve`; what it complains of is told of the file. Raises UsageError."""
+    """As `resolve`; the message names the file. Raises UsageError."""
     try:
         return resolve(request, environ)
     except UsageError as error:

@@ -119,8 +119,8 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
     )
 
 
-def given_beside(allowed: Collection[str]) -> list[str]:
-    """What the command line gives beside the parameters allowed, as one writes it."""
+def given_except(allowed: Collection[str]) -> list[str]:
+    """The arguments and options of the command line that are not allowed, as a user writes them."""
     context = click.get_current_context()
     return [
         parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
@@ -151,7 +151,7 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
 
 
 def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]:
-    """What would run: its spec, the dataset found where there is one, and the exact request. Raises as `show_plan`."""
+    """What would run: its spec, with the dataset if there is one, and the exact request. Raises as `show_plan`."""
     from gbench.cndb.upload import config_of_run
     from gbench.machine.gpus import find_gpus
     from gbench.runs.prepare import locate_dataset, make_runner
@@ -169,10 +169,10 @@ def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]
 def show_plan(
     resolved: Resolved, rebuild: bool, as_json: bool, views: Views | None = None, seeds: Sequence[int] = ()
 ) -> None:
-    """What --dry-run says. Raises UsageError, as the run would, where DATABASE names none to upload to.
+    """Print the plan for --dry-run. Raises UsageError, as the run would: DATABASE is not a database.
 
     Args:
-        views: what the run would be shown in. seeds: of the runs, one after the other, where there are several.
+        views: the live views of the run. seeds: those of the runs, if there are several.
     """
     from gbench.cli.shared.output import print_plan
 
