@@ -55,14 +55,14 @@ def test_a_refresh_keeps_who_pinned_what_before(gbench: Gbench, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("cndb", "baseline", "set", "there", "runs", "--reason", "x"), "baseline there is there already"),
+        (("cndb", "baseline", "set", "there", "runs", "--reason", "x"), "baseline there exists already"),
         (("cndb", "baseline", "refresh", "none", "runs", "--reason", "x"), "there is no baseline none"),
         (("cndb", "baseline", "set", "new", "runs"), "missing option '--reason'"),
         (("cndb", "baseline", "set", "new", "runs", "--reason", " "), "--reason is empty"),
         (("cndb", "baseline", "set", "../new", "runs", "--reason", "x"), "can't name a baseline"),
         (
             ("cndb", "baseline", "set", "new", "runs,tf32.yaml", "--reason", "x"),
-            "the runs are not of one thing: precision is FP32 | TF32; pin runs",
+            "the runs are not comparable: precision is FP32 | TF32; pin runs",
         ),
         (("cndb", "baseline", "set", "new", "nowhere", "--reason", "x"), "RUNS 'nowhere' is no record"),
         (("compare", "baseline:none", "slow.yaml"), "there is no baseline none"),
@@ -104,6 +104,6 @@ def test_a_file_that_is_no_baseline_is_named_with_a_way_out(
         answer = gbench(*command)
         assert (answer.code, answer.out, answer.err.count("\n")) == (4, "", 1)
         assert "cndb/baselines/b.yaml " in answer.err and f"({why})" in answer.err
-        assert answer.err.endswith("; restore it from version control, or remove it and set it anew\n")
+        assert answer.err.endswith("; restore it from version control, or remove it and set it again\n")
     path.unlink()
     assert gbench("cndb", "baseline", "set", "b", "runs", "--reason", "x").code == 0

@@ -72,11 +72,11 @@ def test_an_export_never_overwrites(gbench: Gbench, files: list[str], tmp_path: 
         (tmp_path / path).write_bytes(mine)
         answer = gbench("cndb", "export", 1, "--out", "out")
         assert answer.code == 1
-        assert "says otherwise" in answer.err
+        assert "exists with other contents" in answer.err
         assert (tmp_path / path).read_bytes() == mine
     (tmp_path / path).unlink()
     (tmp_path / path).mkdir()
-    assert "says otherwise" in gbench("cndb", "export", 1, "--out", "out").err
+    assert "exists with other contents" in gbench("cndb", "export", 1, "--out", "out").err
 
 
 def test_an_export_leaves_out_what_is_no_record_and_says_so(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_file_without_our_tables_says_what_makes_them(gbench: Gbench, tmp_path
     (tmp_path / "cndb" / "cndb.sqlite").touch()
     answer = gbench("cndb", "list")
     assert answer.code == 4
-    assert answer.err.endswith("no such table: train_results; gbench cndb submit RECORD makes its tables\n")
+    assert answer.err.endswith("no such table: train_results; gbench cndb submit RECORD creates its tables\n")
 
 
 def test_show_prints_the_whole_record(gbench: Gbench, files: list[str]) -> None:
@@ -285,5 +285,5 @@ def test_what_is_overdue_is_listed(gbench: Gbench, files: list[str], tmp_path: P
     assert gbench("cndb", "list", "--stale", "28h").code == 0
     nothing = gbench("cndb", "list", "--stale", "--precision", "TF32")
     assert nothing.code == 1 and "has no such record since 30d" in nothing.err
-    assert "--stale 'soon' is no moment" in gbench("cndb", "list", "--stale", "soon").err
+    assert "--stale 'soon' isn't a valid time" in gbench("cndb", "list", "--stale", "soon").err
     assert "--limit and --stale contradict" in gbench("cndb", "list", "--stale", "--limit", 5).err

@@ -84,7 +84,7 @@ def test_two_percent_are_found_and_pass_a_threshold_of_ten(gbench: Gbench, side:
     assert gbench("compare", "base", "slower").code == 1
     lenient = gbench("compare", "base", "slower", "--threshold", "10%")
     assert lenient.code == 0
-    assert "note: worse for certain, but by less than half the threshold: throughput" in lenient.out
+    assert "note: certainly worse, but by less than half the threshold: throughput" in lenient.out
 
 
 def test_inconclusive_is_3_with_the_runs_that_would_decide(
@@ -125,8 +125,8 @@ def test_records_of_different_things_are_2_with_fields(gbench: Gbench, side: Cal
         (("base", "base"), "is the same run as"),
         (("base", "broken.yaml"), "broken.yaml: not a mapping of record keys"),
         (("last:3", "base"), "there is no database"),
-        (("base", "other", "--metric", "energy"), "not every run says energy"),
-        (("base", "other", "--allow", "colour"), "--allow 'colour' is no field"),
+        (("base", "other", "--metric", "energy"), "not every run has energy"),
+        (("base", "other", "--allow", "colour"), "--allow 'colour' is not a field"),
         (("base", "other", "--threshold", "3"), "'3' is not a percentage like 1%"),
         (("base", "other", "--explain", "--junit", "x.xml"), "--explain gives no verdict"),
         (("base", "other", "--junit", "no/folder/x.xml"), "can't write no/folder/x.xml"),

@@ -77,14 +77,18 @@ def test_a_folder_that_is_no_run_gets_one_sentence(gbench: Gbench, tmp_path: Pat
         (["here", "--history"], 2, "report needs a run folder, a record file, or --history alone; gbench report -h"),
         (["here", "--model", "m"], 2, "--db, --cndb-dir, --model and --since are for --history; leave them out"),
         (["here"], 2, "there is no here; give the folder of a gbench run, or a record file"),
-        (["no.yaml"], 1, "no.yaml: not a mapping of record keys; mend it; docs/cndb.md has every key"),
+        (["no.yaml"], 1, "no.yaml: not a mapping of record keys; fix it; docs/cndb.md has every key"),
         (["one.yaml", "-o", "no/page.html"], 4, "can't write no/page.html (No such file or directory); free space"),
         (
             ["one.yaml", "-o", "./one.yaml"],
             2,
             "the page would take the place of the record one.yaml; give",
         ),
-        (["--history", "--since", "soon"], 2, "--since 'soon' is no moment; write 2026-01-31, or 30d, 12h, 2w ago"),
+        (
+            ["--history", "--since", "soon"],
+            2,
+            "--since 'soon' isn't a valid time; write 2026-01-31, or 30d, 12h, 2w ago",
+        ),
         (["--history", "--db", "nowhere"], 2, "DATABASE 'nowhere' is neither a known name nor a config file; "),
         (["--history"], 4, "there is no database "),
     ],
@@ -105,6 +109,6 @@ def test_an_empty_history_gets_one_sentence_and_no_page(gbench: Gbench, tmp_path
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == (
         f"gbench: error: database {tmp_path / 'cndb.sqlite'} holds no result with a throughput; "
-        "gbench cndb submit RECORD puts one there\n"
+        "gbench cndb submit RECORD stores one\n"
     )
     assert not (tmp_path / "history.html").exists()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
-from gbench.cndb.database import connect, connect_or_create, told
+from gbench.cndb.database import connect, connect_or_create, database_errors
 from gbench.cndb.database_config import NAMES, DatabaseConfig, embedded, find_config, parse_config, parse_json
 from gbench.cndb.schema import upgrade
 from gbench.errors import InfrastructureError, UsageError
@@ -198,6 +198,6 @@ def test_a_sqlite_file_that_is_not_there_or_is_none(tmp_path: Path) -> None:
         connect(embedded(tmp_path))
     (tmp_path / "cndb.sqlite").write_text("not a database " * 100)
     config = embedded(tmp_path)
-    with pytest.raises(InfrastructureError, match="file is not a database") as error, told(config):
+    with pytest.raises(InfrastructureError, match="file is not a database") as error, database_errors(config):
         upgrade(connect_or_create(config))
     assert "\n" not in str(error.value)

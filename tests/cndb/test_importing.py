@@ -58,8 +58,8 @@ def test_a_line_that_is_not_utf_8_costs_no_other(tmp_path: Path) -> None:
     log.write_bytes(b"\n".join([first, b"Ger\xe4t", last.replace(b"facades", b"f\xff"), last]))
     assert found_in(log) == [
         1.0,
-        f"{log} line 2 is not UTF-8 text; mend or remove it",
-        f"{log} line 3 is not UTF-8 text; mend or remove it",
+        f"{log} line 2 is not UTF-8 text; fix or remove it",
+        f"{log} line 3 is not UTF-8 text; fix or remove it",
         2.0,
     ]
 
@@ -68,7 +68,7 @@ def test_a_line_that_is_not_utf_8_costs_no_other(tmp_path: Path) -> None:
 def test_a_figure_that_is_none_is_named(figure: str, tmp_path: Path) -> None:
     log = tmp_path / "benchmark.log"
     log.write_text(LINE.format(count=1, figure=figure))
-    assert found_in(log) == [f"{log} line 1: throughput '{figure} img/s' is not a finite number; mend or remove it"]
+    assert found_in(log) == [f"{log} line 1: throughput '{figure} img/s' is not a finite number; fix or remove it"]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing was run\n"])

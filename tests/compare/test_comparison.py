@@ -59,14 +59,14 @@ def test_a_figure_that_not_every_run_says_is_left_out_and_told() -> None:
     base = runs("a", 100.0, perf={"joules_per_image": 5.0}) + runs("more", 101.0)
     found = on(base, runs("b", 100.0, 101.0))
     assert [one.metric.name for one in found.judged] == ["throughput"]
-    assert "energy an image is not judged: not every run says it" in found.notes
+    assert "energy an image is not judged: not every run has it" in found.notes
 
 
 @pytest.mark.parametrize("lost", [0.0, -1.0, None])
 def test_a_headline_lost_in_some_runs_is_no_pass(lost: Any) -> None:
     steps = {"step": {"p95_s": 0.1}}
     base, new = runs("a", 100.0, 101.0, perf=steps), runs("b", 100.0, lost, perf=steps)
-    with pytest.raises(UsageError, match=r"b 1 says no throughput above 0, others do; .*--metric latency-p95"):
+    with pytest.raises(UsageError, match=r"b 1 has no throughput above 0, others do; .*--metric latency-p95"):
         on(base, new)
     assert [one.metric.name for one in compare(base, new, [], 0.03, names=["latency-p95"]).judged] == ["latency-p95"]
     nowhere = on(runs("a", lost, perf=steps), runs("b", lost, perf=steps))

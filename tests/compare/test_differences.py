@@ -19,7 +19,7 @@ SETTINGS = {"lr": 0.0002, "netG": "resnet_9blocks"}
     [
         ("model", {"model": "other"}, "model is pix2pix-resnet_9blocks in BASE, other in NEW"),
         ("batch_size", {"batch_size": 64, "extra": {**EXTRA, "batch_size_per_device": 32}}, "batch_size is 32"),
-        ("batch_size_meaning", {"extra": {**EXTRA, "batch_size_per_device": 32}}, "32 a device beside 32 in NEW"),
+        ("batch_size_meaning", {"extra": {**EXTRA, "batch_size_per_device": 32}}, "32 per device, 32 in all in NEW"),
         ("batch_size_meaning", {"extra": {**EXTRA, "batch_size_per_device": None}}, "total in BASE, not said in NEW"),
         ("precision", {"train_type": "TF32"}, "precision is FP32 in BASE, TF32 in NEW"),
         ("dataset", {"dataset": "maps"}, "dataset is facades in BASE, maps in NEW"),
@@ -69,5 +69,5 @@ def test_runs_of_one_side_must_agree_too() -> None:
 def test_all_settings_may_be_allowed_but_no_unknown_fields() -> None:
     base, new = drawn(), drawn(hyper_params={"lr": 1, "netG": "unet_256"})
     assert len(require_comparable([base], [new], ("hyper_params",))) == 2
-    with pytest.raises(UsageError, match="--allow 'lr' is no field of these records"):
+    with pytest.raises(UsageError, match="--allow 'lr' is not a field of these records"):
         require_comparable([base], [new], ("lr",))

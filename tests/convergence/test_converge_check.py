@@ -42,7 +42,7 @@ def test_a_reference_is_never_overwritten_and_needs_whole_runs(gbench: Gbench, s
     whole, ended = convergence_run(spec, seed=1).path, convergence_run(spec, seed=2, steps=100).path
     (tmp_path / "own.yaml").write_text("mine")
     answer = gbench("converge", "--add-reference", whole, "--out", "own.yaml")
-    assert answer.code == 2 and "own.yaml is there already" in answer.err
+    assert answer.code == 2 and "own.yaml exists already" in answer.err
     assert (tmp_path / "own.yaml").read_text() == "mine"
     answer = gbench("converge", "--add-reference", ended, "--out", "new.yaml")
     assert answer.code == 2 and "has no G_GAN for each of the epochs 5 to 6, its recipe has 40" in answer.err

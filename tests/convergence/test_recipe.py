@@ -89,5 +89,5 @@ def test_runs_of_two_recipes_make_no_reference(make_spec: MakeSpec) -> None:
     found = [("m", recipe(make_spec)), ("m", recipe(make_spec, "optim.lr=4e-4"))]
     with pytest.raises(UsageError, match=r"different recipes: optim.lr is 0.0004 and 0.0002"):
         one_recipe(found)
-    with pytest.raises(UsageError, match="a log does not tell its recipe"):
+    with pytest.raises(UsageError, match="a log does not contain its recipe"):
         one_recipe([])

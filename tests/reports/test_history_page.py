@@ -148,12 +148,12 @@ def test_rows_of_other_tools_do_not_stop_it(config: DatabaseConfig, engine: Engi
 
 
 def test_an_empty_history_is_one_sentence(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="no result with a throughput; gbench cndb submit RECORD puts one there"):
+    with pytest.raises(RecordError, match="no result with a throughput; gbench cndb submit RECORD stores one"):
         write_history(config, tmp_path / "history.html", None, None)
     assert not (tmp_path / "history.html").exists()
 
 
 def test_a_database_without_views_is_one_sentence(config: DatabaseConfig) -> None:
     METADATA.create_all(connect_or_create(config))
-    with pytest.raises(InfrastructureError, match="has not gbench's views; gbench cndb submit RECORD makes them"):
+    with pytest.raises(InfrastructureError, match="lacks gbench's views; gbench cndb submit RECORD creates them"):
         read_history(config, None, None)

@@ -34,7 +34,7 @@ def test_the_headline_is_the_throughput_and_its_device(make_spec: MakeSpec) -> N
     assert "Without waiting for data100.0 img/s" in text
     assert "Data wait20.0% of the time" in text
     assert "80 images in 1.000 s" in text
-    assert "Batch8 in all, 4 a device" in text
+    assert "Batch8 in all, 4 per device" in text
     assert "Devices2 × CPU 9000" in text
     assert "PrecisionFP32" in text
     assert "10 steps after 2 of warm-up" in text

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from drawn_records import drawn, of_run
-from gbench.cndb.database import connect, connect_or_create, told
+from gbench.cndb.database import connect, connect_or_create, database_errors
 from gbench.cndb.database_config import DatabaseConfig, parse_config
 from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.schema import upgrade
@@ -186,7 +186,7 @@ def test_a_user_who_may_only_read_lists(original: DatabaseConfig, postgres: Post
     there = config(**rights)
     engine = connect(there)
     assert len(entries(engine, RecordFilter(model="pix2pix-resnet_9blocks"))) >= 1
-    with pytest.raises(InfrastructureError, match="permission denied for") as error, told(there):
+    with pytest.raises(InfrastructureError, match="permission denied for") as error, database_errors(there):
         store(engine, drawn(dev_num=4), "save")
     assert "\n" not in str(error.value)
     assert count(engine, "train_results") == 2

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
 from gbench.cli.shared.run_options import bundle, given_except
-from gbench.cli.shared.storing import cndb_folder, config_of, results_of, send_pending, store
+from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ STORE_TYPES = ("save", "update", "skip")
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 _database = bundle(
     [
-        click.option(
-            "--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]"
-        ),
+        cndb_dir_option,
         click.option(
             "--db",
             default="embedded",
@@ -38,7 +36,7 @@ _database = bundle(
         ),
     ]
 )
-# What a command that stores records is told; `gbench.cli.shared.storing.store` takes it.
+# Options of a command that stores records: the arguments of `gbench.cli.shared.storing.store`
 _target = bundle(
     [
         click.option(
@@ -49,7 +47,7 @@ _target = bundle(
             help="save: insert unless an equal row is there; update: overwrite the row of the same md5; skip: leave "
             "it.",
         ),
-        click.option("--yes", is_flag=True, help="Do as a config's `rebuild: 1` says without asking: drop all first."),
+        click.option("--yes", is_flag=True, help="Obey a config's `rebuild: 1` without asking: drop everything first."),
         _database,
         _json,
     ]
@@ -88,10 +86,10 @@ cndb.add_command(baseline)
 
 @cndb.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--pending", is_flag=True, help="Send what waits in the spool, each record to its own database.")
+@click.option("--pending", is_flag=True, help="Send the records waiting in the spool, each to its own database.")
 @_target
 def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
-    """Store the records FILES. A run that is there already is not stored again.
+    """Store the records FILES. A run that is already stored is not stored again.
 
     \b
     gbench cndb submit cndb/records/*.yaml
@@ -119,7 +117,7 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
 @click.option("--framework", default="PyTorch", show_default=True, help="Framework of results in a benchmark log.")
 @_target
 def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
-    """Store results of the past: benchmark logs of launch.sh, a line a result, and record files (.yaml, .yml).
+    """Store old results: benchmark logs of launch.sh, one result per line, and record files (.yaml, .yml).
 
     A line that can't be read is reported with file and line number and left out; the exit code is then 1.
 
@@ -149,7 +147,7 @@ def list_(
 ) -> None:
     """The history, newest first.
 
-    With --stale the exit code is 1 where something is overdue, or nothing was measured at all.
+    With --stale the exit code is 1 if something is overdue, or nothing was measured at all.
 
     \b
     gbench cndb list
@@ -157,7 +155,7 @@ def list_(
     gbench cndb list --model pix2pix_resnet_9blocks --db gpu-performance --stale
     """
     from gbench.cli.shared.entries import moment, print_csv, print_entries, print_entries_json
-    from gbench.cndb.database import connect, told
+    from gbench.cndb.database import connect, database_errors
     from gbench.cndb.queries import entries, overdue
 
     if as_csv and as_json:
@@ -165,11 +163,11 @@ def list_(
     since = moment(stale, "--stale") if stale is not None else None
     if since is not None:
         if given_except(set(click.get_current_context().params) - {"limit"}):
-            raise UsageError("--limit and --stale contradict: all that is overdue is told", "leave out --limit")
+            raise UsageError("--limit and --stale contradict: all that is overdue is listed", "leave out --limit")
         limit, filters["since"] = 0, filters["since"] or "30d"
-    config, wanted = config_of(db, cndb_dir), _wanted(**filters, limit=limit)
-    with told(config):
-        found = entries(connect(config), wanted)
+    config, where = config_of(db, cndb_dir), _filter(**filters, limit=limit)
+    with database_errors(config):
+        found = entries(connect(config), where)
     if since is not None and not found:
         raise RecordError(f"{config.shown} has no such record since {filters['since']}", "measure, or ask for others")
     late = found if since is None else overdue(found, since)
@@ -188,23 +186,23 @@ def list_(
 @_database
 @_json
 def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
-    """One record, all that it says.
+    """One record with all its keys.
 
     \b
     gbench cndb show 12
     """
-    from gbench.cli.shared.entries import print_found
+    from gbench.cli.shared.entries import print_record
     from gbench.cli.shared.output import print_json
-    from gbench.cndb.database import connect, told
+    from gbench.cndb.database import connect, database_errors
     from gbench.cndb.queries import find
 
     config = config_of(db, cndb_dir)
-    with told(config):
+    with database_errors(config):
         found = find(connect(config), number)
     if as_json:
         print_json({"id": found.id, "md5": found.md5, "record": found.record.model_dump()})
     else:
-        print_found(found)
+        print_record(found)
 
 
 @cndb.command()
@@ -213,30 +211,30 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
 @_filters(0)
 @_database
 def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path | None, **filters: Any) -> None:
-    """Records as YAML, as they were submitted: those with these IDs, else all that the options leave.
+    """Records as YAML, as they were submitted: those with these IDs, else all that match the options.
 
-    Without --out to stdout, one document a record. A file that is there already is never overwritten. A row that holds
-    no record is reported and left out; the exit code is then 1.
+    Without --out to stdout, one document per record. Existing files are never overwritten. A row without a valid
+    record is reported and left out; the exit code is then 1.
 
     \b
     gbench cndb export 12 > record.yaml
     gbench cndb export --since 30d --out records
     """
     from gbench.base.files import make_folder, write_atomically
-    from gbench.cndb.database import connect, told
+    from gbench.cndb.database import connect, database_errors
     from gbench.cndb.queries import find, records
     from gbench.cndb.record_file import file_name, to_yaml
 
-    config, wanted = config_of(db, cndb_dir), _wanted(**filters)
+    config, where = config_of(db, cndb_dir), _filter(**filters)
     bad: list[RecordError] = []
 
-    def tell(error: RecordError) -> None:
+    def report(error: RecordError) -> None:
         click.echo(f"gbench: error: {error}", err=True)
         bad.append(error)
 
-    with told(config):
+    with database_errors(config):
         engine = connect(config)
-        chosen = ((n, find(engine, n).record) for n in numbers) if numbers else records(engine, wanted, tell)
+        chosen = ((n, find(engine, n).record) for n in numbers) if numbers else records(engine, where, report)
         if out is not None:
             make_folder(out)
         for number, record in chosen:
@@ -246,7 +244,7 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
                 continue
             path = out / file_name(record, record.run_id or f"id_{number}")
             if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
-                raise RecordError(f"{path} is there and says otherwise", "take another folder for --out")
+                raise RecordError(f"{path} exists with other contents", "give another folder to --out")
             write_atomically(path, text)
             click.echo(path)
     if bad:
@@ -255,13 +253,13 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
 
 @cndb.command()
 @click.argument("file", metavar="RECORD", type=click.Path(path_type=Path))
-@click.option("--run", "run_dir", type=click.Path(path_type=Path), help="Its run folder: recompute all it says.")
+@click.option("--run", "run_dir", type=click.Path(path_type=Path), help="Its run folder: recompute every figure.")
 @_json
 @click.pass_context
 def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) -> None:
-    """Does RECORD still say what was measured? By its own hash, and with --run by the run's raw samples.
+    """Check that RECORD is unchanged, by its own hash, and with --run by the run's raw samples.
 
-    Exit code 0: it does; 1: it was changed, or the run says otherwise; 3: it has no hash, and no run was given.
+    Exit code 0: it is; 1: it was changed, or the run differs; 3: it has no hash, and no run was given.
 
     \b
     gbench cndb verify cndb/records/RECORD.yaml --run results/RUN_ID
@@ -275,7 +273,7 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
     if as_json:
         print_json({"holds": verdict.holds, **asdict(verdict)})
     else:
-        said = {"holds": "as it was written", "broken": "CHANGED since it was written", "none": "none: not gbench's"}
+        said = {"holds": "unchanged", "broken": "CHANGED since it was written", "none": "none: not gbench's"}
         click.echo(f"hash  {said[verdict.seal]}")
         if verdict.differences is not None:
             for difference in verdict.differences:
@@ -286,7 +284,7 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
     ctx.exit({True: ExitCode.OK, False: ExitCode.FAILED, None: ExitCode.INCONCLUSIVE}[verdict.holds])
 
 
-def _wanted(
+def _filter(
     model: str | None, device: str | None, precision: str | None, since: str | None, limit: int
 ) -> RecordFilter:
     from gbench.cli.shared.entries import moment

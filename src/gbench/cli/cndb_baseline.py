@@ -1,4 +1,4 @@
-"""`gbench cndb baseline`: runs that later ones are held against, with who chose them, when and why."""
+"""`gbench cndb baseline`: runs to compare later ones with, and who chose them, when and why."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gbench.cli.shared.storing import cndb_dir_option, cndb_folder
+
 if TYPE_CHECKING:
     from gbench.compare.baseline import Baseline, Baselines
 
-_cndb_dir = click.option(
-    "--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]"
-)
 _reason = click.option("--reason", required=True, help="Why these runs; it is kept in the file.")
 
 
@@ -25,33 +24,33 @@ def baseline() -> None:
 @click.argument("name")
 @click.argument("runs")
 @_reason
-@_cndb_dir
+@cndb_dir_option
 def set_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
     """Pin RUNS as baseline NAME: record files, run folders, folders or quoted patterns, joined by commas.
 
     \b
     gbench cndb baseline set v100-fp32 'results/2026010*' --reason "driver 550, first quiet week"
     """
-    _pin(name, runs, reason, cndb_dir, anew=False)
+    _pin(name, runs, reason, cndb_dir, refresh=False)
 
 
-@baseline.command()
+@baseline.command("refresh")
 @click.argument("name")
 @click.argument("runs")
 @_reason
-@_cndb_dir
-def refresh(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
+@cndb_dir_option
+def refresh_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
     """Pin other RUNS as baseline NAME; who pinned which runs before, when and why, stays in the file.
 
     \b
     gbench cndb baseline refresh v100-fp32 'results/2026020*' --reason "driver 560 is 2 % slower, accepted"
     """
-    _pin(name, runs, reason, cndb_dir, anew=True)
+    _pin(name, runs, reason, cndb_dir, refresh=True)
 
 
 @baseline.command()
 @click.argument("name", required=False)
-@_cndb_dir
+@cndb_dir_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
     """Baseline NAME, or all of them: the runs, and who pinned them, when and why.
@@ -74,13 +73,12 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
 
 
 def _baselines(cndb_dir: Path | None) -> Baselines:
-    from gbench.cli.shared.storing import cndb_folder
     from gbench.compare.baseline import Baselines
 
     return Baselines(cndb_folder(cndb_dir))
 
 
-def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, anew: bool) -> None:
+def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, refresh: bool) -> None:
     from gbench.compare.differences import require_alike
     from gbench.compare.sides import read_side, require_distinct
 
@@ -89,7 +87,7 @@ def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, anew: bool) -
     require_distinct(found, [])
     require_alike(records)
     baselines = _baselines(cndb_dir)
-    baselines.pin(name, records, reason, anew)
+    baselines.pin(name, records, reason, refresh)
     click.echo(f"baseline {name}: {len(found)} runs in {baselines.path(name)}")
 
 

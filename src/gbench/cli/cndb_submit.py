@@ -61,7 +61,7 @@ def _parser() -> _Parser:
     add("--load_file", metavar="YAML", help="start from this record")
     add("--save_file", metavar="YAML", help="write the record here")
     add("--extra", metavar="JSON", help="free mapping")
-    add("--yes", action="store_true", help="do as a config's `rebuild: 1` says without asking: drop all first")
+    add("--yes", action="store_true", help="obey a config's `rebuild: 1` without asking: drop everything first")
     return parser
 
 
@@ -175,15 +175,14 @@ def _yaml_mapping(path: Path, flag: str) -> Any:
 
 
 def _config(given: Mapping[str, Any]) -> Any:
-    from gbench.cli.shared.storing import cndb_folder
-    from gbench.cndb.database_config import find_config, parse_json
+    from gbench.cli.shared.storing import cndb_folder, config_of
+    from gbench.cndb.database_config import parse_json
 
-    cndb_dir = cndb_folder()
     if given["db_config"] and given["db_file"]:
         raise UsageError("--db_config and --db_file contradict each other", "give one of them")
     if given["db_config"]:
-        return parse_json(given["db_config"], cndb_dir, os.environ)
-    return find_config(given["db_file"], cndb_dir, os.environ) if given["db_file"] else None
+        return parse_json(given["db_config"], cndb_folder(), os.environ)
+    return config_of(given["db_file"]) if given["db_file"] else None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`gbench compare`: has it become slower? And what else differs?"""
+"""`gbench compare`: is it slower, and what else differs?"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gbench.cli.shared.run_options import PERCENT
+from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
 from gbench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -20,32 +21,32 @@ if TYPE_CHECKING:
 BASELINE = "baseline:"
 LAST = re.compile(r"last:([1-9]\d{0,3})")
 HISTORY = 30  # earlier runs of a configuration that say how much runs differ
-TOLD_CAUSES = 5  # of all that differs, beside a verdict
+SHOWN_CAUSES = 5  # of all that differs, with a verdict
 METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy", "loss-l1")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("base")
 @click.argument("new")
-@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="A loss of this size must be found.")
+@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="The loss that must be detected.")
 @click.option(
     "--metric",
     "names",
     multiple=True,
     type=click.Choice(METRIC_NAMES),
     help="Judge this figure, the first as the headline; each must then be decided. Repeatable.  [default: all that "
-    "every run says]",
+    "every run has]",
 )
 @click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="They may differ in this field. Repeatable.")
 @click.option(
     "--run-sd",
     type=PERCENT,
-    help="What throughput varies by from run to run (standard deviation), where no runs say it.  [default: 3%]",
+    help="Standard deviation of throughput between runs, if no runs show it.  [default: 3%]",
 )
 @click.option("--explain", is_flag=True, help="Only what differs between them, the likeliest to matter first.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write it here as Markdown.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write it here as JUnit XML.")
-@click.option("--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]")
+@cndb_dir_option
 @click.option("--db", metavar="DATABASE", help="Where last:N and the history are.  [default: embedded, if it is there]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def compare(
@@ -74,7 +75,7 @@ def compare(
     gbench compare --explain results/RUN_A results/RUN_B
 
     Exit code 0: no regression, any loss is smaller than the threshold; 1: a regression, the loss is real and over half
-    the threshold; 2: they are not of the same thing, or wrong arguments; 3: inconclusive, and how many more runs would
+    the threshold; 2: they are not comparable, or wrong arguments; 3: inconclusive, and how many more runs would
     decide it.
     """
     from gbench.base.files import write_atomically
@@ -129,7 +130,6 @@ def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cnd
 
 
 def _pinned(name: str, cndb_dir: Path | None) -> list[Run]:
-    from gbench.cli.shared.storing import cndb_folder
     from gbench.compare.baseline import Baselines
     from gbench.compare.sides import Run
 
@@ -138,32 +138,27 @@ def _pinned(name: str, cndb_dir: Path | None) -> list[Run]:
 
 
 def history_of(
-    like: Run, besides: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None
+    like: Run, exclude: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None
 ) -> list[Run]:
-    """Earlier runs, where they are needed and there is a database to ask."""
-    from gbench.cli.shared.storing import cndb_folder
+    """Earlier runs, if needed and if there is a database."""
     from gbench.cndb.database_config import EMBEDDED_FILE
     from gbench.compare.change import ENOUGH_RUNS
 
-    if len(besides) >= ENOUGH_RUNS or (db is None and not (cndb_folder(cndb_dir) / EMBEDDED_FILE).is_file()):
+    if len(exclude) >= ENOUGH_RUNS or (db is None and not (cndb_folder(cndb_dir) / EMBEDDED_FILE).is_file()):
         return []
-    return _earlier(like, besides, allowed, db or "embedded", cndb_dir, HISTORY)
+    return _earlier(like, exclude, allowed, db or "embedded", cndb_dir, HISTORY)
 
 
 def _earlier(
-    like: Run, besides: list[Run], allowed: Sequence[str], db: str, cndb_dir: Path | None, limit: int
+    like: Run, exclude: list[Run], allowed: Sequence[str], db: str, cndb_dir: Path | None, limit: int
 ) -> list[Run]:
-    import os
-
-    from gbench.cli.shared.storing import cndb_folder
-    from gbench.cndb.database import connect, told
-    from gbench.cndb.database_config import find_config
+    from gbench.cndb.database import connect, database_errors
     from gbench.compare.earlier_records import earlier_runs
 
-    config = find_config(db, cndb_folder(cndb_dir), os.environ)
+    config = config_of(db, cndb_dir)
     try:
-        with told(config):
-            return earlier_runs(connect(config), like.record, allowed, [run.record for run in besides], limit)
+        with database_errors(config):
+            return earlier_runs(connect(config), like.record, allowed, [run.record for run in exclude], limit)
     except RecordError as error:  # whose exit code would mean a regression
         raise UsageError(f"database {config.shown}: {error.what}", error.hint) from error
 
@@ -178,7 +173,7 @@ def print_comparison(found: Comparison) -> None:
         click.echo(f"note: {note}")
     if found.verdict != "no regression" and found.causes:
         click.echo("what else differs:")
-        _print_causes(found.causes, TOLD_CAUSES)
+        _print_causes(found.causes, SHOWN_CAUSES)
     click.echo(found.sentence)
 
 

@@ -65,7 +65,7 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         print_estimate,
         print_finished,
         print_json,
-        tell_not_stored,
+        report_not_stored,
     )
     from gbench.runs.launch import launch as run
     from gbench.runs.launch import probe, probe_of, resume
@@ -130,7 +130,7 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         if found:
             convergence_verdict.print_verdict(found)
     try:
-        tell_not_stored([one.not_stored for one in finished])
+        report_not_stored([one.not_stored for one in finished])
     finally:  # its exit code gives way to that of a verdict
         if found and found.verdict != "reproduced":
             click.get_current_context().exit(convergence_verdict.EXIT_CODES[found.verdict])

@@ -40,7 +40,7 @@ def launch(**given: Any) -> None:
         print_finished,
         print_json,
         repeats_line,
-        tell_not_stored,
+        report_not_stored,
     )
     from gbench.runs.launch import launch as run
     from gbench.runs.launch import repeats_of
@@ -65,4 +65,4 @@ def launch(**given: Any) -> None:
         print_json({"runs": runs, "repeats": together and asdict(together)} if repeats > 1 else runs[0])
     elif together is not None:
         click.echo(repeats_line(together, resolved.spec.batch_size))
-    tell_not_stored([one.not_stored for one in finished])
+    report_not_stored([one.not_stored for one in finished])

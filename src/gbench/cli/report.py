@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
+from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
 from gbench.errors import UsageError
 
 
@@ -14,7 +14,7 @@ from gbench.errors import UsageError
 @click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=click.Path(path_type=Path))
 @click.option("--history", is_flag=True, help="The page of a database: trends, what became slower, what is stale.")
 @click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
-@click.option("--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]")
+@cndb_dir_option
 @click.option("--model", help="With --history: by its name in launch or record: pix2pix_resnet_9blocks.")
 @click.option("--since", help="With --history: runs since then: 2026-01-31, 30d or 12h.")
 @click.option(
@@ -77,10 +77,7 @@ def _of(source: Path, output: Path | None) -> Path:
 
 def _of_history(db: str, cndb_dir: Path | None, model: str | None, since: str | None, output: Path | None) -> Path:
     from gbench.cli.shared.entries import moment
-    from gbench.cli.shared.storing import cndb_folder
-    from gbench.cndb.database_config import find_config
     from gbench.reports.history_page import write_history
 
-    folder = cndb_folder(cndb_dir)
-    config = find_config(db, folder, os.environ)
-    return write_history(config, output or folder / "history.html", model, moment(since) if since else None)
+    path = output or cndb_folder(cndb_dir) / "history.html"
+    return write_history(config_of(db, cndb_dir), path, model, moment(since) if since else None)

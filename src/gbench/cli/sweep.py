@@ -83,7 +83,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
 
     Exit code 0: every cell has ended, out of memory too; 1: some failed, at their last try too.
     """
-    from gbench.cli.shared.output import Terminal, tell_not_stored
+    from gbench.cli.shared.output import Terminal, report_not_stored
     from gbench.experiments.sweep import go_on, plan
     from gbench.experiments.sweep_file import SweepFolder
     from gbench.experiments.sweep_table import write_page
@@ -121,7 +121,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
         raise type(went.stopped)(went.stopped.what, f"{went.stopped.hint}; `{folder.resume_command}` goes on")
     failed = sum(cell.state == "failed" for cell in went.sweep.cells)
     try:
-        tell_not_stored(went.not_stored)
+        report_not_stored(went.not_stored)
     finally:  # its exit code gives way to that of a failure
         if failed:
             raise RunFailed(

@@ -1,7 +1,7 @@
 """What gbench adds to the contract's tables: indexes, and the dashboards' views.
 
-They go where the original's `rebuild: 1` makes the tables anew, or a person cleans up, while `gbench_migrations` says
-as before that they were made. So they are looked for by name, and made again.
+They disappear when the original's `rebuild: 1` recreates the tables, or a person cleans up, while `gbench_migrations`
+still lists them. So they are looked up by name, and recreated.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INDEXES = {
     "gbench_history": "create_at, id, model_id, device, train_exec_mode",
 }
 NEEDED = {*METADATA.tables, *INDEXES, *(f"gbench_{view}" for view in views.VIEWS)}
-# No table to look beside: none of ours is there.
+# Without train_results: none of ours exists.
 FOUND = {
     "postgresql": "SELECT relname FROM pg_class WHERE relnamespace = "
     "(SELECT relnamespace FROM pg_class WHERE oid = to_regclass('train_results'))",
@@ -33,7 +33,7 @@ def missing(connection: Connection) -> set[str]:
 
 
 def restore(connection: Connection) -> None:
-    """Make what is missing, and touch nothing else: other views may stand on ours. Raises as `missing`."""
+    """Create what is missing, and touch nothing else: other views may depend on ours. Raises as `missing`."""
     METADATA.create_all(connection, checkfirst=True)
     create_indexes(connection)
     gone = missing(connection)

@@ -29,25 +29,25 @@ STATEMENT_S = 60  # a database that takes longer over one statement counts as do
 
 
 def connect(config: DatabaseConfig) -> Engine:
-    """An engine for a database that is there.
+    """An engine for an existing database.
 
     Raises:
-        InfrastructureError: it is not there, or does not answer.
+        InfrastructureError: it does not exist, or does not answer.
     """
     engine = _engine(config)
     if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
-        raise InfrastructureError(f"there is no database {config.shown} yet", "gbench cndb submit RECORD makes it")
-    with told(config), engine.connect():
+        raise InfrastructureError(f"there is no database {config.shown} yet", "gbench cndb submit RECORD creates it")
+    with database_errors(config), engine.connect():
         return engine
 
 
 def connect_or_create(config: DatabaseConfig) -> Engine:
-    """An engine for a database that is made where it is missing. Raises InfrastructureError."""
+    """An engine for a database, created if it is missing. Raises InfrastructureError."""
     engine = _engine(config)
     if engine.dialect.name == "sqlite":
         make_folder(Path(str(engine.url.database)).parent)
         return engine
-    with told(config):
+    with database_errors(config):
         try:
             with engine.connect():
                 return engine
@@ -57,7 +57,7 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
         maintenance = make_url(config.uri).set(database="postgres")
         with create_engine(maintenance, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
             name = connection.dialect.identifier_preparer.quote_identifier(str(engine.url.database))
-            with suppress(DBAPIError):  # another one made it just now; if not, the next line says why
+            with suppress(DBAPIError):  # another process may have just created it; if not, the next line fails
                 connection.exec_driver_sql(f"CREATE DATABASE {name}")  # text() would read :x as a parameter
         with engine.connect():
             return engine
@@ -73,8 +73,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def told(config: DatabaseConfig) -> Iterator[None]:
-    """Turns what a driver raises into one sentence without a password.
+def database_errors(config: DatabaseConfig) -> Iterator[None]:
+    """Turn a driver's exceptions into one sentence without a password.
 
     Raises:
         InfrastructureError: the database is down, refuses, or broke off.
@@ -95,16 +95,16 @@ def told(config: DatabaseConfig) -> Iterator[None]:
 def _hint(config: DatabaseConfig, cause: object) -> str:
     on_sqlite = make_url(config.uri).get_backend_name() == "sqlite"
     if _is_missing(cause):
-        return "gbench cndb submit RECORD makes it"
+        return "gbench cndb submit RECORD creates it"
     if getattr(cause, "sqlstate", None) == "42P01" or (on_sqlite and str(cause).startswith("no such table")):
-        return "gbench cndb submit RECORD makes its tables"
+        return "gbench cndb submit RECORD creates its tables"
     if on_sqlite:
-        return "see that it is a SQLite file which you may write, and that its disk has space"
-    return "see that it runs, and that its config is right"
+        return "check that it is a SQLite file that you may write, and that its disk has space"
+    return "check that it runs, and that its config is right"
 
 
 def _is_missing(cause: object) -> bool:
-    """Whether a connection failed for want of the database itself; libpq gives no code for it, only its words."""
+    """Whether a connection failed because the database does not exist; libpq gives no code for it, only a message."""
     return getattr(cause, "sqlstate", None) == "3D000" or (
         'database "' in str(cause) and "does not exist" in str(cause)
     )
@@ -125,10 +125,10 @@ def _engine(config: DatabaseConfig) -> Engine:
         "connect_timeout": CONNECT_S,
         "application_name": "gbench",
         "options": f"-c timezone=UTC -c statement_timeout={milliseconds}",
-        "tcp_user_timeout": milliseconds,  # a server that vanished without a word
+        "tcp_user_timeout": milliseconds,  # a server that vanished silently
         **url.query,
     }
-    with told(config):
+    with database_errors(config):
         return create_engine(
             url.set(query={}),
             echo=config.verbose,

@@ -1,7 +1,7 @@
-"""Which database, and how to reach it: the original's config files (CNDB section 3), and SQLite where none is named.
+"""Database configs: the original's config files (CNDB section 3), and SQLite by default.
 
 A password comes from the file, from a `${VARIABLE}` in it, or, where the file has none, from PGPASSWORD or ~/.pgpass by
-PostgreSQL's own client library. It is never shown: what may be printed of a config is `shown`.
+PostgreSQL's own client library. Never print it: `shown` is the printable form.
 """
 
 from __future__ import annotations
@@ -52,21 +52,17 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class DatabaseConfig:
-    """One database. verbose: show the SQL. rebuild: drop all its tables first.
+    """One database."""
 
-    name: how it was asked for: a name, or the absolute path of its file.
-    uri: how SQLAlchemy names it, password included. As text only where it holds no odd character: SQLAlchemy before 2.1
-    does not read all back that it writes.
-    """
-
-    name: str
+    name: str  # as requested: a known name, or the absolute path of its config file
+    # With the password. As text only without special characters: SQLAlchemy before 2.1 can't read back all it writes.
     uri: URL | str = field(repr=False)
-    verbose: bool = False
-    rebuild: bool = False
+    verbose: bool = False  # show the SQL
+    rebuild: bool = False  # drop all its tables first
 
     @property
     def shown(self) -> str:
-        """The database for a person to read: no password, no options."""
+        """The printable form: no password, no options."""
         from sqlalchemy import make_url
 
         url = make_url(self.uri)
@@ -87,7 +83,7 @@ class DatabaseConfig:
 
 
 def embedded(cndb_dir: Path) -> DatabaseConfig:
-    """The database of whoever names none: a SQLite file in the CNDB folder."""
+    """The default database: a SQLite file in the CNDB folder."""
     return parse_config({"schema": "sqlite", "database": EMBEDDED_FILE}, EMBEDDED_NAME, EMBEDDED_NAME, cndb_dir, {})
 
 
@@ -115,13 +111,13 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
         values = load_yaml(path.read_text(encoding=ENCODING))
     except (*UNREADABLE, *NO_YAML) as error:
         raise UsageError(
-            f"database config {path}{line_of(error)} can't be read as YAML", "mend it; docs/cndb.md has its keys"
+            f"database config {path}{line_of(error)} can't be read as YAML", "fix it; docs/cndb.md has its keys"
         ) from None  # YAML's own message would quote the line, and the line may be the password's
     return parse_config(values, name if name in NAMES else str(path.absolute()), str(path), cndb_dir, environ)
 
 
 def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
-    """The database that JSON text on a command line says. Raises UsageError."""
+    """The database that a JSON argument describes. Raises UsageError."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):

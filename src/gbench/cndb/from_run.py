@@ -88,9 +88,9 @@ def _add_worker_facts(values: dict[str, Any], environment: EnvironmentFacts) -> 
 
 
 def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]) -> dict[str, Any]:
-    """Mean losses of the last epoch as the original took them, over its printed lines; beside it, over all iterations.
+    """Mean losses of the last epoch over its printed lines, as in the original, and over all iterations.
 
-    Where no line of the last epoch was printed, both are the latter.
+    Both are the latter if no line of the last epoch was printed.
     """
     ranks, every = folder.ranks(), spec.config.schedule.print_every
     last = ranks[0][-1].epoch

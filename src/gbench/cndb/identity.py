@@ -1,4 +1,4 @@
-"""What makes two records the same: the original's md5 of a configuration, and the hash of all that a record says."""
+"""Identity of records: the original's md5 of a configuration, and the hash of a whole record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def md5_of(record: Record) -> str:
 
 
 def content_sha256(values: dict[str, Any]) -> str:
-    """The hash of all that a record's values say but the hash itself: of their JSON, keys sorted, without spaces."""
+    """The hash of a record's values without the hash itself: of their JSON, keys sorted, without spaces."""
     extra = {key: value for key, value in (values.get("extra") or {}).items() if key != HASH_KEY}
     content = {**values, "extra": extra}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -53,11 +53,11 @@ def sealed(record: Record) -> Record:
 
 
 def seal_of(record: Record) -> str | None:
-    """The hash that a record carries; None where it carries none."""
+    """The hash in a record; None if it has none."""
     found = (record.extra or {}).get(HASH_KEY)
     return found if isinstance(found, str) else None
 
 
 def seal_holds(record: Record) -> bool:
-    """Whether a record says what it said when it was sealed."""
+    """Whether a record is unchanged since it was sealed."""
     return seal_of(record) == content_sha256(record.model_dump())

@@ -1,4 +1,4 @@
-"""Results of the past: the original's record files, and benchmark logs of its run scripts, a line a result."""
+"""Old results: the original's record files, and benchmark logs of its run scripts, one result per line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOG_HINT = "give a benchmark log, or a record file named .yaml"
 
 
 def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | RecordError]:
-    """The results in a file, in order; in place of one that can't be read, the sentence that says where and why.
+    """The results in a file, in order; for an unreadable one, the error with its place and cause.
 
     Args:
         path: a record file (.yaml, .yml), else a benchmark log. defaults: record keys that a log's lines do not give.
@@ -36,7 +36,7 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
                 raise line
             if not log_line.is_benchmark_line(line):
                 said = f"{where} is no benchmark log line"
-                raise RecordError(said, "it would begin `network:...,`; mend or remove it")
+                raise RecordError(said, "it would begin `network:...,`; fix or remove it")
             yield checked({**defaults, **values_of(line, where)}, where)
         except RecordError as error:
             yield error
@@ -45,7 +45,7 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
 
 
 def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
-    """The lines of a benchmark log that say something, each with where it stands; for one that is no text, why.
+    """The lines of a benchmark log with their places, without empty lines and comments; an error for a non-text line.
 
     Raises:
         RecordError: the file itself can't be read.
@@ -53,7 +53,7 @@ def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
     for number, line in read_lines(path, LOG_HINT):
         where = f"{path} line {number}"
         if line is None:
-            yield where, RecordError(f"{where} is not UTF-8 text", "mend or remove it")
+            yield where, RecordError(f"{where} is not UTF-8 text", "fix or remove it")
         elif line.strip() and not line.startswith("#"):
             yield where, line
 
@@ -63,4 +63,4 @@ def values_of(line: str, where: str) -> dict[str, Any]:
     try:
         return log_line.parse(line)
     except ValueError as error:
-        raise RecordError(f"{where}: {error}", "mend or remove it") from error
+        raise RecordError(f"{where}: {error}", "fix or remove it") from error

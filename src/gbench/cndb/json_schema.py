@@ -1,9 +1,9 @@
 """The record's JSON schema, `cndb/record.schema.json`, for tools that check records without this package.
 
-    python -m gbench.cndb.json_schema     # writes it anew; `make schema` does
+    python -m gbench.cndb.json_schema     # rewrites it; `make schema` does
 
-It describes a record as gbench writes it. What gbench reads besides, such as the original's figures with their unit in
-one text, comes out of `gbench cndb export` in this form.
+It describes a record as gbench writes it. Other forms that gbench reads, such as the original's
+figures with their unit in one text, are converted to this one by `gbench cndb export`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records out of a database: the newest first, a few of their figures or all that they say.
+"""Records from a database, the newest first: selected figures, or whole records.
 
 Reads any database of the contract, the original's own included; nothing is written, not even an index.
 """
@@ -25,10 +25,10 @@ TRUTH = {"true": True, "1": True, "false": False, "0": False}  # as PostgreSQL a
 
 @dataclass(frozen=True)
 class RecordFilter:
-    """Which records: None takes any. model: by its record's or its launch's name. device: part of its name."""
+    """Which records; None matches any."""
 
-    model: str | None = None
-    device: str | None = None
+    model: str | None = None  # the name in the record or at launch
+    device: str | None = None  # part of its name
     precision: str | None = None
     since: datetime | None = None
     limit: int | None = None
@@ -36,7 +36,7 @@ class RecordFilter:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the history. stored: when its row was made. Throughputs in `unit`; low and high: its 95 % interval."""
+    """A line of the history: when it was stored, what was measured, throughput in `unit` with its 95 % interval."""
 
     id: int
     stored: datetime | None
@@ -58,7 +58,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """One record, and what the database says of its row."""
+    """One record, with its row's id, md5 and times."""
 
     id: int
     md5: str | None
@@ -67,9 +67,9 @@ class StoredRecord:
     record: Record
 
 
-def entries(engine: Engine, wanted: RecordFilter) -> list[Entry]:
+def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
     """The history, newest first. Raises sqlalchemy.exc.SQLAlchemyError."""
-    query = _wanted(
+    query = _selected(
         select(
             ROW.id,
             ROW.create_at,
@@ -88,7 +88,7 @@ def entries(engine: Engine, wanted: RecordFilter) -> list[Entry]:
             ROW.metrics,
             run_id().label("run_id"),
         ).join(models, models.c.id == ROW.model_id, isouter=True),
-        wanted,
+        where,
     )
     with engine.connect() as connection:
         return [_entry(row) for row in connection.execute(query)]
@@ -113,23 +113,23 @@ def find(engine: Engine, number: int) -> StoredRecord:
     with engine.connect() as connection:
         row = connection.execute(_whole().where(ROW.id == number)).mappings().one_or_none()
     if row is None:
-        raise RecordError(f"there is no record {number}", "gbench cndb list shows which there are")
+        raise RecordError(f"there is no record {number}", "gbench cndb list shows the ids")
     record = checked(values_of_row(dict(row)), f"record {number}")
     return StoredRecord(number, row["md5"], row["create_at"], row["update_at"], record)
 
 
 def records(
-    engine: Engine, wanted: RecordFilter, bad: Callable[[RecordError], None] | None = None
+    engine: Engine, where: RecordFilter, bad: Callable[[RecordError], None] | None = None
 ) -> Iterator[tuple[int, Record]]:
     """Whole records with their ids, newest first, read as they are asked for.
 
     Args:
-        bad: is told of a row that holds no record, which is then left out.
+        bad: called with the error of an invalid row, which is then left out.
 
     Raises:
-        RecordError: a row holds no record, and nobody is told. sqlalchemy.exc.SQLAlchemyError as in `find`.
+        RecordError: a row is invalid, and `bad` is None. sqlalchemy.exc.SQLAlchemyError as in `find`.
     """
-    query = _wanted(_whole(), wanted).execution_options(yield_per=FETCHED)
+    query = _selected(_whole(), where).execution_options(yield_per=FETCHED)
     with engine.connect() as connection:
         for row in connection.execute(query).mappings():
             try:
@@ -168,29 +168,29 @@ def _whole() -> Select[Any]:
     )
 
 
-def _wanted(query: Select[Any], wanted: RecordFilter) -> Select[Any]:
-    """The rows that are wanted, newest first.
+def _selected(query: Select[Any], where: RecordFilter) -> Select[Any]:
+    """The matching rows, newest first.
 
-    Where only some of them are, their ids come first, by columns that lie in the row itself: else a database without
-    our index, as the original leaves one, would unpack the documents of all rows before it sorts them.
+    With a limit, select ids first, by columns of the row itself: without our index, as in a database of the original,
+    the database would otherwise unpack the documents of all rows before sorting them.
     """
     newest = ROW.create_at.desc(), ROW.id.desc()
-    if wanted.limit is None:
-        return _filtered(query, wanted).order_by(*newest)
+    if where.limit is None:
+        return _filtered(query, where).order_by(*newest)
     named = select(ROW.id).join(models, models.c.id == ROW.model_id, isouter=True)
-    chosen = _filtered(named, wanted).order_by(*newest).limit(wanted.limit).subquery()
+    chosen = _filtered(named, where).order_by(*newest).limit(where.limit).subquery()
     return query.join(chosen, chosen.c.id == ROW.id).order_by(*newest)
 
 
-def _filtered(query: Select[Any], wanted: RecordFilter) -> Select[Any]:
-    if wanted.model is not None:  # pix2pix_resnet_9blocks is launched, pix2pix-resnet_9blocks recorded
-        query = query.where(or_(*(models.c.name == name for name in {wanted.model, wanted.model.replace("_", "-", 1)})))
-    if wanted.device is not None:
-        query = query.where(func.lower(ROW.device).contains(wanted.device.lower(), autoescape=True))
-    if wanted.precision is not None:
-        query = query.where(ROW.train_exec_mode == wanted.precision)
-    if wanted.since is not None:
-        query = query.where(ROW.create_at >= wanted.since)
+def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
+    if where.model is not None:  # pix2pix_resnet_9blocks is launched, pix2pix-resnet_9blocks recorded
+        query = query.where(or_(*(models.c.name == name for name in {where.model, where.model.replace("_", "-", 1)})))
+    if where.device is not None:
+        query = query.where(func.lower(ROW.device).contains(where.device.lower(), autoescape=True))
+    if where.precision is not None:
+        query = query.where(ROW.train_exec_mode == where.precision)
+    if where.since is not None:
+        query = query.where(ROW.create_at >= where.since)
     return query
 
 

@@ -1,6 +1,6 @@
 """The CNDB record: one benchmark result, in the keys that the original `cndb_submit` reads and writes.
 
-A record in memory is always in one form, whoever wrote it: numbers are numbers, with a unit beside them; what the
+A record in memory is always in one form, whoever wrote it: numbers are numbers, each with its unit; what the
 original does not know is in the free mappings, most of it in `extra`.
 """
 
@@ -83,7 +83,7 @@ class Record(BaseModel):
 
     @property
     def run_id(self) -> str | None:
-        """The run that it tells of; None for a record of another tool."""
+        """The run's id; None for a record of another tool."""
         found = (self.extra or {}).get("run_id")
         return found if isinstance(found, str) else None
 
@@ -104,5 +104,5 @@ def checked(values: Any, where: str) -> Record:
         more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
         raise RecordError(
             f"{where}: {f'{key}: ' if key else ''}{said[:1].lower()}{said[1:]}{given}{more}",
-            "mend it; docs/cndb.md has every key",
+            "fix it; docs/cndb.md has every key",
         ) from error

@@ -51,7 +51,7 @@ def upgrade(engine: Engine) -> str | None:
         with engine.connect() as connection:
             if not inspect(connection).has_table("train_results"):
                 raise
-        return "this user may not look after gbench's indexes and views: all works, but slower where they are missing"
+        return "this user may not create gbench's indexes and views: everything works, but slower if they are missing"
     return None
 
 
@@ -67,7 +67,7 @@ def drop_all(engine: Engine) -> None:
 
 
 def _is_complete(connection: Connection) -> bool:
-    """Whether all is there; what a later gbench has taken further is left to that one."""
+    """Whether nothing is missing; a schema of a later gbench counts as complete."""
     current = set(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads())
     steps = ScriptDirectory.from_config(_alembic())
     if not current <= {step.revision for step in steps.walk_revisions()}:

@@ -1,4 +1,4 @@
-"""Records into a database, by the original's rules (CNDB section 3) and each run once."""
+"""Store records in a database, by the original's rules (CNDB section 3), each run once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, t
 from gbench.cndb.values import figures_as_numbers
 
 Action = Literal["inserted", "updated", "already there"]
-NOT_CONTENT = ("id", "visible", "create_at", "update_at")  # what an equal row may differ in
-BATCH = 500  # records a transaction: others need not wait long for their turn
+NOT_CONTENT = ("id", "visible", "create_at", "update_at")  # equal rows may differ in these
+BATCH = 500  # records a transaction: other writers don't wait long
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of a record, and the row that holds it."""
+    """The row of a record, and what was done to it."""
 
     id: int
     action: Action
@@ -37,7 +37,7 @@ def submit(engine: Engine, records: Iterable[Record], store_type: str) -> list[S
 
     Args:
         store_type: `save` inserts, unless an equal row is there; `update` overwrites the first row of the same md5,
-            else inserts; anything else leaves a record out whose md5 is there. A run that is there already, told by its
+            else inserts; anything else leaves out a record with a known md5. A run that is stored already, by its
             run id, is never inserted again.
 
     Raises:
@@ -80,7 +80,7 @@ class _Store:
         return Stored(number, "inserted")
 
     def _there(self, record: Record, row: dict[str, Any]) -> int | None:
-        """The row that stands in this record's place already."""
+        """The existing row of this record."""
         ids = select(train_results.c.id).order_by(train_results.c.id).limit(1)
         if record.run_id is not None:
             same_run: int | None = self._connection.scalar(ids.where(run_id() == record.run_id))
@@ -109,7 +109,7 @@ class _Store:
         return {**row_of(record, software, hardware), **ids}
 
     def _info(self, table: Table, name: str, detail: Any) -> tuple[int, Any]:
-        """Id and detail of the info row of that name; the one that is there is kept as it is."""
+        """Id and detail of the info row of that name; an existing one is kept."""
         row = self._named(table, name, detail=detail)
         return row.id, row.detail
 
@@ -126,7 +126,7 @@ class _Store:
         row = self._connection.execute(query).one_or_none()
         if row is not None:
             return row
-        # The original's tool does not wait for our lock: it may make the row in this very moment.
+        # The original's tool does not wait for our lock: it may insert the row at the same time.
         new = insert_if_new_postgresql if self._connection.dialect.name == "postgresql" else insert_if_new_sqlite
         self._connection.execute(new(table).values(name=name, **values).on_conflict_do_nothing(index_elements=["name"]))
         return self._connection.execute(query).one()

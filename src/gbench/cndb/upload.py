@@ -1,8 +1,8 @@
-"""A run's record to a database, once and only once, whatever happens on the way.
+"""Upload a run's record to a database exactly once, whatever fails on the way.
 
 Before the database is touched an entry is in the spool (`CNDB_DIR/spool`); it goes when the database has committed.
 So a database that is down, or a process that dies in between, leaves the entry, and `gbench cndb submit --pending`
-sends it later. A run that did get there in spite of it is told by its run id, and not stored twice.
+sends it later. A run that was stored in spite of this is recognised by its run id, and not stored twice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEADLINE_S = 120.0  # for one record; a database that is slower counts as down
 
 @dataclass(frozen=True)
 class Pending:
-    """A record that waits for its database. path: its entry; None for one that the spool could not take."""
+    """A record that waits for its database. path: its spool entry; None if the spool could not be written."""
 
     path: Path | None
     database: str
@@ -61,7 +61,7 @@ def waiting(cndb_dir: Path) -> list[Path]:
 
 
 def read_entry(path: Path) -> Pending | None:
-    """One entry of the spool; None where another process has just sent it.
+    """One entry of the spool; None if another process has just sent it.
 
     Raises:
         RecordError: it is broken, or of another version.
@@ -80,10 +80,10 @@ def read_entry(path: Path) -> Pending | None:
 
 
 class Target:
-    """A database to store in: made, and brought up to date, when the first record goes there, and not again.
+    """A database to store in, created and migrated with the first record.
 
     Attributes:
-        down: it could not be made ready. warning: that of `gbench.cndb.schema.upgrade`, once it is.
+        down: it could not be prepared. warning: that of `gbench.cndb.schema.upgrade`, once it is.
     """
 
     def __init__(self, config: DatabaseConfig) -> None:
@@ -98,16 +98,16 @@ class Target:
         Raises:
             InfrastructureError: the database is down, refuses, or broke off.
         """
-        from gbench.cndb.database import told
+        from gbench.cndb.database import database_errors
         from gbench.cndb.schema import prepared
         from gbench.cndb.store import submit
 
-        with told(self.config):
+        with database_errors(self.config):
             if self._engine is None:
                 self.down = True
                 self._engine, self.warning = prepared(self.config)
                 self.down = False
-            engine, self._engine = self._engine, None  # after a failure it is made ready anew
+            engine, self._engine = self._engine, None  # after a failure it is prepared again
             stored = submit(engine, records, store_type)
             self._engine = engine
             return stored
@@ -138,7 +138,7 @@ def deliver(
     later = ["--pending"]
     try:
         entry = queue(cndb_dir, record, config, "save")
-    except InfrastructureError as error:  # its file is there all the same
+    except InfrastructureError as error:  # the record's file exists in any case
         warn(f"warning: {error}")
         entry, later = Pending(None, config.name, "save", record), [str(record_path), "--db", config.name]
     try:
@@ -171,7 +171,7 @@ def _deadline(config: DatabaseConfig) -> Iterator[None]:
 
     def on_alarm(number: int, frame: FrameType | None) -> None:
         raise InfrastructureError(
-            f"database {config.shown} did not answer within {DEADLINE_S:g} s", "see what holds it up"
+            f"database {config.shown} did not answer within {DEADLINE_S:g} s", "check what blocks it"
         )
 
     before: Any = signal.signal(signal.SIGALRM, on_alarm)

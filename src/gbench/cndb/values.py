@@ -61,7 +61,7 @@ def measured(value: Any) -> tuple[float, str] | None:
 
 
 def figures_as_numbers(perf: dict[str, Any]) -> dict[str, Any]:
-    """perf_data with the figures that the original stores as text with their unit as numbers, the unit beside them."""
+    """perf_data with the original's figures, text with a unit, as numbers, the unit under a key of its own."""
     values = dict(perf)
     for key in FIGURES:
         figure = measured(values.get(key))

@@ -1,4 +1,4 @@
-"""Whether a record still says what was measured: by its own hash, and by the run's raw samples."""
+"""Verify a record: by its own hash, and by the run's raw samples."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MISSING = "nothing"
 
 @dataclass(frozen=True)
 class Verification:
-    """seal: what the record's hash says of it. differences: what it says otherwise than the run, None if not asked."""
+    """The result of a verification."""
 
-    seal: Literal["holds", "broken", "none"]
-    differences: list[str] | None
+    seal: Literal["holds", "broken", "none"]  # by the record's hash
+    differences: list[str] | None  # from the run; None if no run was given
 
     @property
     def holds(self) -> bool | None:
-        """Whether the record can be believed; None where nothing speaks for or against it."""
+        """Whether the record is verified; None without evidence for or against it."""
         if self.seal == "broken" or self.differences:
             return False
         return True if self.seal == "holds" or self.differences is not None else None
@@ -53,7 +53,7 @@ def _differences(record: Record, run: RunFolder) -> Iterator[str]:
 
 
 def _compared(said: Any, again: Any, place: str) -> Iterator[str]:
-    """Where the record differs. What only a later gbench would have said of the run is no difference."""
+    """Where the record differs. Keys that only a later gbench writes don't count."""
     if isinstance(said, dict) and isinstance(again, dict):
         for key, value in said.items():
             yield from _compared(value, again.get(key, MISSING), f"{place}.{key}" if place else key)

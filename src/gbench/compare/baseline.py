@@ -1,6 +1,6 @@
-"""Pinned baselines: runs that a person chose to compare with, and who chose them when and why.
+"""Pinned baselines: runs chosen for comparison, with who chose them, when and why.
 
-A file holds the records themselves, so that it means the same on every machine, whatever becomes of the database.
+A file holds the records themselves, so it means the same on every machine, independent of any database.
 """
 
 from __future__ import annotations
@@ -50,54 +50,54 @@ class Baseline(BaseModel):
 
 @dataclass(frozen=True)
 class Baselines:
-    """Those of a CNDB folder."""
+    """The baselines of a CNDB folder."""
 
     cndb_dir: Path
 
     def path(self, name: str) -> Path:
-        """Where a baseline is, or would be. Raises UsageError: no name of a file."""
+        """The path of a baseline's file. Raises UsageError: not a valid file name."""
         if NAME.fullmatch(name) is None:
             raise UsageError(f"{name!r} can't name a baseline", "take letters, digits, dots, dashes and underscores")
         return self.cndb_dir / FOLDER / f"{name}.yaml"
 
     def names(self) -> list[str]:
-        """All there are."""
+        """The names of all baselines."""
         return sorted(path.stem for path in (self.cndb_dir / FOLDER).glob("*.yaml") if path.is_file())
 
     def read(self, name: str) -> Baseline:
         """One of them.
 
         Raises:
-            UsageError: there is none of that name. InfrastructureError: its file can't be read.
+            UsageError: no baseline of that name. InfrastructureError: its file can't be read.
         """
         path = self.path(name)
         if not path.is_file():
             known = f"there are {', '.join(self.names())}" if self.names() else "gbench cndb baseline set makes one"
             raise UsageError(f"there is no baseline {name} in {path.parent}", known)
-        again = "restore it from version control, or remove it and set it anew"
+        again = "restore it from version control, or remove it and set it again"
         try:
             return Baseline.model_validate(load_yaml(read_text(path, again)))
         except RecordError as error:
             raise InfrastructureError(error.what, again) from error
         except NO_YAML as error:
             why = first_problem(error) if isinstance(error, ValidationError) else why_of(error)
-            raise InfrastructureError(f"{path} is no baseline that this gbench reads ({why})", again) from error
+            raise InfrastructureError(f"{path} is not a baseline that this gbench reads ({why})", again) from error
 
-    def pin(self, name: str, records: Sequence[Record], reason: str, anew: bool) -> Baseline:
+    def pin(self, name: str, records: Sequence[Record], reason: str, refresh: bool) -> Baseline:
         """Write a baseline.
 
         Args:
-            anew: it is there already, and its earlier pins are kept.
+            refresh: replace an existing one and keep its earlier pins.
 
         Raises:
-            UsageError: it is there, or is not there, against `anew`; or nobody says why.
+            UsageError: it exists or is missing, contrary to `refresh`; or the reason is empty.
         """
         if not reason.strip():
-            raise UsageError("--reason is empty", "say why these runs are what later ones are held against")
+            raise UsageError("--reason is empty", "say why later runs are compared with these")
         there = self.path(name).exists()
-        if there and not anew:
-            raise UsageError(f"baseline {name} is there already", f"gbench cndb baseline refresh {name} changes it")
-        pins = self.read(name).pins if anew else []
+        if there and not refresh:
+            raise UsageError(f"baseline {name} exists already", f"gbench cndb baseline refresh {name} changes it")
+        pins = self.read(name).pins if refresh else []
         runs = [record.run_id for record in records if record.run_id is not None]
         made = Pin(by=_user(), at_utc=utc_now(), reason=reason.strip(), runs=runs)
         baseline = Baseline(pins=[*pins, made], records=list(records))
@@ -108,7 +108,7 @@ class Baselines:
 
 
 def _user() -> str:
-    """Who runs this; by number where the system knows no name, as in many containers."""
+    """The user's name; the number if the system knows no name, as in many containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

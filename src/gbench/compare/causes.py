@@ -1,4 +1,4 @@
-"""The tables of what may make two runs differ: where a record says it, and what it can touch."""
+"""Tables of what may make two runs differ: where a record holds it, and what it can affect."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from enum import IntEnum
 
 
 class Influence(IntEnum):
-    """How a difference comes to its place; the first is the likeliest to matter."""
+    """The order of differences; the first is the likeliest to matter."""
 
-    WORK = 1  # other work was done: the figures are of different things
-    MEASURED = 2  # its influence was measured, and is TELLING at least
-    SOFTWARE = 3  # what the arithmetic passes through
-    HOST = 4  # what surrounds it
-    MINOR = 5  # its influence was measured, and is less
+    WORK = 1  # the work differed, so the figures are not comparable
+    MEASURED = 2  # measured influence of TELLING or more
+    SOFTWARE = 3  # the software that does the arithmetic
+    HOST = 4  # everything around it
+    MINOR = 5  # measured influence below that
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A measured quantity. show: its format and unit. share: of throughput, that its values of BASE and NEW explain."""
+    """A measured quantity, and the share of throughput that its values in BASE and NEW explain."""
 
     title: str
     path: tuple[str, ...]
-    show: str
+    show: str  # format and unit
     share: Callable[[float, float], float]
     why: str
 
 
 def _lost(base: float, new: float) -> float:
-    """Of a share of the time in which nothing was computed."""
+    """Throughput change from a changed share of idle time."""
     return max(1 - new, 1e-6) / max(1 - base, 1e-6) - 1
 
 
@@ -52,7 +52,7 @@ FIGURES = (
         "at most, where the CPU is the limit",
     ),
 )
-# Figures whose influence can't be told from their size: told where they changed by more than their least change.
+# Quantities with an influence that can't be computed: title, path, format, and the least change that is reported.
 SIGNS: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
     ("CPUs kept busy by other processes", (*HOST, "other_cpus"), ".2f", 0.25),
     ("GPU temperature", (*GPUS, "temperature_c", "mean"), ".0f °C", 5.0),
@@ -61,7 +61,7 @@ SIGNS: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
     ("PCIe width", (*GPUS, "pcie_width"), ".0f", 0.5),
     ("load of the host", (*HOST, "load_1m", "mean"), ".1f", 1.0),
 )
-# Facts, by what they can touch
+# Facts, by what they can affect
 FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("switches of precision", ("extra", "precision_flags"), Influence.WORK, "they decide the arithmetic"),
     ("variables given with --env", ("extra", "env"), Influence.SOFTWARE, "they switch what libraries do"),
@@ -70,7 +70,7 @@ FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("cuDNN", ("soft_info", "cudnn_version"), Influence.SOFTWARE, "it chooses and computes the convolutions"),
     ("CUDA", ("soft_info", "cuda_version"), Influence.SOFTWARE, "compiler and libraries of all kernels"),
     ("NCCL", ("soft_info", "nccl_version"), Influence.SOFTWARE, "it sums the gradients of several GPUs"),
-    ("driver", ("extra", "driver"), Influence.SOFTWARE, "it compiles, launches, and sets the clocks"),
+    ("driver", ("extra", "driver"), Influence.SOFTWARE, "it compiles and launches kernels, and sets the clocks"),
     ("gbench's commit", ("extra", "git", "commit"), Influence.SOFTWARE, "the training loop and what times it"),
     ("uncommitted changes", ("extra", "git", "dirty"), Influence.SOFTWARE, "the commit does not say all"),
     ("gbench", ("soft_info", "gbench_version"), Influence.SOFTWARE, "the training loop and what times it"),

@@ -19,23 +19,20 @@ EXIT_CODES = {
     "regression": ExitCode.FAILED,
     "inconclusive": ExitCode.INCONCLUSIVE,
 }
-ONE_GO = timedelta(hours=3)  # runs within it share whatever the day brought
+ONE_GO = timedelta(hours=3)  # runs within it share the conditions of the day
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The verdict, the figures it rests on, and what a reader must know beside them.
-
-    threshold: share of 1. named: figures were asked for by name. notes: sentences. causes: what else differs.
-    """
+    """The verdict, the figures it rests on, and what limits them."""
 
     base: list[Run]
     new: list[Run]
-    threshold: float
-    named: bool
+    threshold: float  # share of 1
+    named: bool  # the figures were chosen by --metric
     judged: list[Judged]
-    notes: list[str]
-    causes: list[Cause]
+    notes: list[str]  # sentences
+    causes: list[Cause]  # what else differs
 
     @property
     def verdict(self) -> Kind:
@@ -52,16 +49,16 @@ class Comparison:
         """The verdict in one sentence that can be quoted alone."""
         runs = f"{len(self.base)} against {len(self.new)} runs"
         if self.verdict == "regression":
-            told = ", ".join(said(one) for one in self.judged if one.verdict == "regression")
-            return f"REGRESSION: {told}; {runs}"
+            worse = ", ".join(change_text(one) for one in self.judged if one.verdict == "regression")
+            return f"REGRESSION: {worse}; {runs}"
         if self.verdict == "inconclusive":
             open_ones = [one for one in self.judged if one.verdict == "inconclusive"]
             one = open_ones[0] if self.named else self.judged[0]
-            both = f"at {1 - ALPHA:.0%} confidence this may be no loss as well as one of {percent(self.threshold)}"
-            return f"INCONCLUSIVE: {said(one)}; {both}; {needed(one)}"
+            both = f"at {1 - ALPHA:.0%} confidence this could be anything from no loss to {percent(self.threshold)}"
+            return f"INCONCLUSIVE: {change_text(one)}; {both}; {runs_needed(one)}"
         better = [one for one in self.judged if one.improved]
-        told = ", ".join(said(one) for one in (better or self.judged[:1]))
-        return f"NO REGRESSION of {percent(self.threshold)}{', IMPROVED' if better else ''}: {told}; {runs}"
+        changes = ", ".join(change_text(one) for one in (better or self.judged[:1]))
+        return f"NO REGRESSION of {percent(self.threshold)}{', IMPROVED' if better else ''}: {changes}; {runs}"
 
 
 def compare(
@@ -95,15 +92,15 @@ def compare(
         known = [[reading for reading in side if reading is not None] for side in readings]
         if [len(side) for side in known] != [len(base), len(new)]:
             if names:
-                raise UsageError(f"not every run says {metric.name}", "leave it out of --metric")
+                raise UsageError(f"not every run has {metric.name}", "leave it out of --metric")
             if any(known) and metric is THROUGHPUT:  # a headline that is lost must not make the next figure one
                 without = next(run for run in (*base, *new) if metric.read(run.record) is None)
                 raise UsageError(
-                    f"{without.source} says no throughput above 0, others do",
-                    "mend it, or judge other figures alone: --metric latency-p95",
+                    f"{without.source} has no throughput above 0, others do",
+                    "fix it, or judge other figures alone: --metric latency-p95",
                 )
             if any(known):
-                notes.append(f"{metric.title} is not judged: not every run says it")
+                notes.append(f"{metric.title} is not judged: not every run has it")
             continue
         earlier = [reading for run in history if (reading := metric.read(run.record)) is not None]
         unknown_sd = run_sd if run_sd is not None and metric is THROUGHPUT else metric.unknown_sd
@@ -112,29 +109,29 @@ def compare(
         raise UsageError("BASE and NEW have no figure in common", "compare records of measured runs")
     judged = judge(changes, threshold)
     if len(new) == 1 and any(one.verdict == "regression" for one in judged):
-        notes.append("NEW is one run: one that something disturbed would look the same; a second one can tell")
+        notes.append("NEW is a single run, which a disturbance may have slowed; a second one would show")
     notes += [*_on_spread(judged, len(history)), *_on_runs(base, new), *_on_figures(judged, bool(names))]
     causes = explain([run.record for run in base], [run.record for run in new])
     return Comparison(base, new, threshold, bool(names), judged, notes, causes)
 
 
-def said(one: Judged) -> str:
+def change_text(one: Judged) -> str:
     """A figure's change with its interval."""
     ratio, low, high = (relative(value, 1) for value in (one.ratio, one.low, one.high))
     return f"{one.metric.title} {ratio} (95 % interval {low} to {high})"
 
 
 def relative(ratio: float, digits: int) -> str:
-    """`-3.1%`; above ten times as much no number, which would be noise."""
+    """`-3.1%`; no number above ten times as much."""
     return f"{ratio - 1:+.{digits}%}" if ratio <= 10 else ">+900%"
 
 
-def needed(one: Judged) -> str:
+def runs_needed(one: Judged) -> str:
     """How many more runs would decide an inconclusive figure."""
     more = one.more or More(None, None)
     ways = [f"{count} more of {whom}" for count, whom in ((more.each, "each"), (more.new, "NEW alone")) if count]
     if not ways:
-        return "no number of runs that could be asked for would decide it: make the machine quieter, or the runs longer"
+        return "no reasonable number of runs would decide it: make the machine quieter, or the runs longer"
     fewer = ", fewer where runs vary less than assumed" if one.change.source == "assumed" else ""
     return f"{' or '.join(ways)} would decide it in {PLANNED_CHANCE:.0%} of such cases{fewer}"
 
@@ -151,7 +148,7 @@ def _chosen(names: Sequence[str]) -> list[ComparedMetric]:
 
 
 def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:
-    """Where the spread between runs comes from, when it is not from the runs compared."""
+    """Where the spread between runs comes from, unless from the compared runs."""
     notes = []
     if any(one.change.source == "history" for one in judged):
         notes.append(f"the spread between runs includes that of {history} earlier runs of this configuration")
@@ -160,14 +157,14 @@ def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:
     ]
     if assumed:
         notes.append(
-            f"one run a side tells nothing of the spread between runs, and no history does: a standard deviation of "
+            f"one run per side does not show the spread between runs, and there is no history: a standard deviation of "
             f"{'; '.join(assumed)} is ASSUMED; give more runs, a --db with history, or --run-sd"
         )
     return notes
 
 
 def _on_runs(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
-    """What makes the runs themselves less good as evidence."""
+    """What weakens the runs as evidence."""
     notes = []
     for name, side in (("BASE", base), ("NEW", new)):
         perfs = [run.record.perf_data or {} for run in side]
@@ -180,19 +177,19 @@ def _on_runs(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
         apart = max(min(times[1]) - max(times[0]), min(times[0]) - max(times[1]))
         if apart > ONE_GO:
             notes.append(
-                f"each side was run in one go, {apart.total_seconds() / 3600:.0f} h apart: what changes between those "
-                "times by itself is in no interval; runs of several days, or of both in turn, would show it"
+                f"each side ran in one session, {apart.total_seconds() / 3600:.0f} h apart: the intervals do not "
+                "cover drift between those times; runs over several days, or of both in turn, would"
             )
     return notes
 
 
 def _on_figures(judged: Sequence[Judged], named: bool) -> list[str]:
-    """Losses that are too small to matter, and figures beside the headline that their noise leaves open."""
+    """Losses too small to matter, and undecided figures other than the headline."""
     small = [one.metric.title for one in judged if one.surely_worse and one.verdict == "no regression"]
     titles = [] if named else [one.metric.title for one in judged[1:] if one.verdict == "inconclusive"]
-    told = {"worse for certain, but by less than half the threshold": small}
-    told["left open, and not part of the verdict"] = titles
-    return [f"{what}: {', '.join(those)}" for what, those in told.items() if those]
+    groups = {"certainly worse, but by less than half the threshold": small}
+    groups["undecided, and not part of the verdict"] = titles
+    return [f"{what}: {', '.join(those)}" for what, those in groups.items() if those]
 
 
 def _time(run: Run) -> datetime | None:

@@ -1,4 +1,4 @@
-"""What must be alike in two records before their figures say anything about each other."""
+"""The fields that must agree before two records can be compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gbench.errors import UsageError
 from gbench.settings.switches import describe
 
 NOT_SAID = "not said"
-IMAGE = "image"  # what a history is there to compare; the rest makes a configuration
+IMAGE = "image"  # the field that a history may vary in; all others make a configuration
 NO_SETTING = ("seed", "profile", "speed")  # of hyper_params: repeats may differ in the seed; the rest is one field
 
 
@@ -28,7 +28,7 @@ def fields(record: Record) -> dict[str, str]:
     """Everything that decides what a run did, by its name for `--allow`."""
     extra, perf, settings = record.extra or {}, record.perf_data or {}, record.hyper_params or {}
     profile, switches = settings.get("profile"), settings.get("speed") or {}
-    if isinstance(profile, str) and isinstance(switches, dict):  # else told as it stands
+    if isinstance(profile, str) and isinstance(switches, dict):  # else shown as it is
         profile = describe(profile, switches)
     said = {
         "model": record.model,
@@ -69,29 +69,29 @@ def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Differenc
 
 
 def require_comparable(base: list[Record], new: list[Record], allowed: Collection[str]) -> list[str]:
-    """Refuse records of different things; gives, in words, the differences that were allowed.
+    """Refuse records that are not comparable; returns, in words, the allowed differences.
 
     Raises:
-        UsageError: they differ in fields that `allowed` does not name, or it names what is no field.
+        UsageError: they differ in fields that `allowed` does not name, or it names an unknown field.
     """
     known = {field for record in (*base, *new) for field in fields(record)} | {"hyper_params"}
     for name in allowed:
         if name not in known:
-            raise UsageError(f"--allow {name!r} is no field of these records", f"take of {', '.join(sorted(known))}")
+            raise UsageError(f"--allow {name!r} is not a field of these records", f"known: {', '.join(sorted(known))}")
     found = differences(base, new)
     refused = [one for one in found if not _in(one.field, allowed)]
     if refused:
         said = "; ".join(f"{one.field} is {one.base} in BASE, {one.new} in NEW" for one in refused)
         options = " ".join(f"--allow {one.field}" for one in refused)
-        raise UsageError(f"BASE and NEW are not of the same thing: {said}", f"if that is meant, give {options}")
+        raise UsageError(f"BASE and NEW are not comparable: {said}", f"if this is intended, give {options}")
     return [f"{one.field}: {one.base} -> {one.new}" for one in found]
 
 
 def require_alike(records: list[Record]) -> None:
-    """Refuse runs of different things as one baseline. Raises UsageError: names the fields that they differ in."""
+    """Refuse runs that are not comparable as one baseline. Raises UsageError: names the fields that they differ in."""
     if found := differences(records, []):
         said = "; ".join(f"{one.field} is {one.base}" for one in found)
-        raise UsageError(f"the runs are not of one thing: {said}", "pin runs that agree in all of these")
+        raise UsageError(f"the runs are not comparable: {said}", "pin runs that agree in all of these")
 
 
 def _in(field: str, names: Collection[str]) -> bool:
@@ -99,11 +99,11 @@ def _in(field: str, names: Collection[str]) -> bool:
 
 
 def _batch_size_meaning(record: Record) -> str | None:
-    """Total over all devices, by the record's own word; on one device there is nothing to be meant otherwise."""
+    """`total` if the record says so; one device leaves no doubt."""
     each = (record.extra or {}).get("batch_size_per_device")
     if record.dev_num == 1 or (isinstance(each, int) and each * record.dev_num == record.batch_size):
         return "total"
-    return None if each is None else f"{each} a device beside {record.batch_size}"
+    return None if each is None else f"{each} per device, {record.batch_size} in all"
 
 
 def shown(value: Any) -> str:

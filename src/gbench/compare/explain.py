@@ -1,4 +1,4 @@
-"""What differs between two sets of runs, in words, what is most likely to matter first.
+"""What differs between two sets of runs, in words, the likeliest to matter first.
 
 Where the records hold a measurement of the influence itself (time spent waiting for data, clocks, throttled steps), it
 is given as the share of throughput that it explains. The rest is ordered by what it can touch: the work done, then the
@@ -16,9 +16,10 @@ from gbench.cndb.record import Record
 from gbench.compare.causes import FACTS, FIGURES, GPUS, SIGNS, Influence
 from gbench.compare.differences import IMAGE, NOT_SAID, shown
 from gbench.compare.differences import differences as differing_fields
+from gbench.compare.metrics import at
 
-TELLING = 0.01  # share of throughput from which a measured influence comes before all that is only likely
-VISIBLE = 0.001  # share below which a measured one is not told
+TELLING = 0.01  # share of throughput from which a measured influence comes before what is only likely
+VISIBLE = 0.001  # share below which a measured one is not reported
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Cause:
 
 
 def explain(base: Sequence[Record], new: Sequence[Record]) -> list[Cause]:
-    """All that is known to differ, the likeliest to matter first. Means stand for several runs of a side."""
+    """Every known difference, the likeliest to matter first; of several runs of a side, the mean."""
     causes = [*_work(base, new), *_measured(base, new), *_throttled(base, new), *_others(base, new), *_facts(base, new)]
     causes += [*_checks(base, new), *_steadiness(base, new)]
     return sorted(causes, key=lambda cause: (cause.influence, -abs(cause.share or 0.0)))
@@ -84,20 +85,16 @@ def _others(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
         one, other = _mean(base, path), _mean(new, path)
         if one is not None and other is not None and abs(other - one) >= least:
             yield _cause(title, _formatted(one, other, show), Influence.HOST, "")
-    foreign = [
-        sorted(
-            {
-                str(name).partition(" ")[2]
-                for record in side
-                for gpu in _gpus(record)
-                for name in _items(gpu.get("foreign"))
-            }
-        )
-        for side in (base, new)
-    ]
-    if foreign[0] != foreign[1]:
-        both = (", ".join(foreign[0]) or "none", ", ".join(foreign[1]) or "none")
-        yield _cause("other processes on the GPUs", both, Influence.HOST, "they take its time and memory")
+    one_side, other_side = _foreign(base), _foreign(new)
+    if one_side != other_side:
+        why = "they use its time and memory"
+        yield _cause("other processes on the GPUs", (one_side, other_side), Influence.HOST, why)
+
+
+def _foreign(records: Sequence[Record]) -> str:
+    """Names of other processes on the GPUs, without their process ids."""
+    names = (name for record in records for gpu in _gpus(record) for name in _items(gpu.get("foreign")))
+    return ", ".join(sorted({str(name).partition(" ")[2] for name in names})) or "none"
 
 
 def _facts(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
@@ -114,14 +111,14 @@ def _checks(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
         one, other = (_texts(side, ("extra", "checks", name)) for side in (base, new))
         if one != other:
             both = ("no warning" if one == NOT_SAID else one, "no warning" if other == NOT_SAID else other)
-            yield _cause(f"check {name}", both, Influence.HOST, "gbench check says how to mend it")
+            yield _cause(f"check {name}", both, Influence.HOST, "gbench check says how to fix it")
 
 
 def _steadiness(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
     one, other = (sum(_at(record, "perf_data", "steady_state") is False for record in side) for side in (base, new))
     if one / len(base) != other / len(new):
         both = (f"{one} of {len(base)}", f"{other} of {len(new)}")
-        yield _cause("runs that were not steady", both, Influence.HOST, "their figure is of a run that still changed")
+        yield _cause("runs that were not steady", both, Influence.HOST, "their throughput was still changing")
 
 
 def _cause(field: str, sides: tuple[str, str], influence: Influence, why: str, share: float | None = None) -> Cause:
@@ -142,10 +139,10 @@ def _formatted(one: float, other: float, show: str) -> tuple[str, str]:
 
 
 def _mean(records: Sequence[Record], path: tuple[str, ...]) -> float | None:
-    """Over the records that say it; over GPUs first."""
+    """Mean over the records that have it; over GPUs first."""
     if path[: len(GPUS)] == GPUS:
         inner = path[len(GPUS) :]
-        return _mean_of([_mean_of([_number(_inside(gpu, inner)) for gpu in _gpus(record)]) for record in records])
+        return _mean_of([_mean_of([_number(at(gpu, *inner)) for gpu in _gpus(record)]) for record in records])
     return _mean_of([_number(_at(record, *path)) for record in records])
 
 
@@ -155,7 +152,7 @@ def _mean_of(values: Sequence[float | None]) -> float | None:
 
 
 def _texts(records: Sequence[Record], path: tuple[str, ...]) -> str:
-    """What the records say, each thing once."""
+    """The values of the records, each once."""
     return " | ".join(sorted({_text(_at(record, *path)) for record in records}))
 
 
@@ -170,7 +167,7 @@ def _text(value: Any) -> str:
 
 
 def _items(value: Any) -> list[Any]:
-    """Of a list, or the keys of a mapping; a record may have anything in their place."""
+    """The items of a list or the keys of a mapping; empty for anything else."""
     return list(value) if isinstance(value, list | dict) else []
 
 
@@ -181,13 +178,7 @@ def _gpus(record: Record) -> list[dict[str, Any]]:
 
 def _at(record: Record, *path: str) -> Any:
     first = getattr(record, path[0])
-    return _inside(first.model_dump() if hasattr(first, "model_dump") else first, path[1:])
-
-
-def _inside(values: Any, path: Sequence[str]) -> Any:
-    for key in path:
-        values = values.get(key) if isinstance(values, dict) else None
-    return values
+    return at(first.model_dump() if hasattr(first, "model_dump") else first, *path[1:])
 
 
 def _number(value: Any) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from gbench.compare.comparison import Comparison, needed, percent, relative, said
+from gbench.compare.comparison import Comparison, change_text, percent, relative, runs_needed
 from gbench.compare.explain import Cause
 from gbench.compare.verdict import Judged
 
@@ -72,7 +72,7 @@ def _figure(one: Judged) -> dict[str, Any]:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """A page section: the sentence, the table, what to know beside it, what else differs."""
+    """A page section: the sentence, the table, the notes, what else differs."""
     table = [HEADINGS, ["---"] * len(HEADINGS), *map(cells, comparison.judged)]
     lines = [f"**{_escaped(comparison.sentence)}**", ""]
     lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in table]
@@ -100,11 +100,11 @@ def as_junit(comparison: Comparison) -> str:
         case = ElementTree.SubElement(suite, "testcase", classname="gbench.compare", name=one.metric.name)
         if one.verdict == "regression":
             failure = ElementTree.SubElement(
-                case, "failure", message=f"{said(one)}, threshold {percent(comparison.threshold)}"
+                case, "failure", message=f"{change_text(one)}, threshold {percent(comparison.threshold)}"
             )
             failure.text = "\n".join(cause.text for cause in comparison.causes)
         elif one.verdict == "inconclusive":
-            ElementTree.SubElement(case, "skipped", message=f"{said(one)}; {needed(one)}")
+            ElementTree.SubElement(case, "skipped", message=f"{change_text(one)}; {runs_needed(one)}")
     output = ElementTree.SubElement(suite, "system-out")
     output.text = "\n".join([comparison.sentence, *comparison.notes])
     ElementTree.indent(suite)

@@ -1,4 +1,4 @@
-"""The figures that are compared, and how a record says them."""
+"""The compared figures, and where a record holds them."""
 
 from __future__ import annotations
 
@@ -14,33 +14,30 @@ NORMAL_95 = 1.959964  # half-width of a 95 % interval in standard errors
 
 @dataclass(frozen=True)
 class RunFigure:
-    """A figure of one run. error_share: standard error that the run's own steps give it, of 1; 0 where unknown."""
+    """A figure of one run."""
 
     value: float
-    error_share: float = 0.0
+    error_share: float = 0.0  # standard error from the run's own steps, as a share of 1; 0 if unknown
 
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """One figure.
-
-    unknown_sd: share of 1 that it is taken to vary by from run to run where nothing measured says.
-    """
+    """One figure."""
 
     name: str
     title: str
     unit: str
     higher_is_better: bool
-    unknown_sd: float
+    unknown_sd: float  # share of 1: assumed standard deviation between runs if none was measured
     read: Callable[[Record], RunFigure | None]
 
     def margin(self, share: float) -> float:
-        """How much lower the logarithm of the figure's goodness is when it is worse by `share` of 1."""
+        """How much the logarithm of the figure's goodness falls when it is worse by `share` of 1."""
         return -math.log(1 - share) if self.higher_is_better else math.log(1 + share)
 
     def unit_in(self, record: Record) -> str:
-        """The figure's unit; for throughput the one that a record itself says."""
-        said = _at(record.perf_data, "throughput_unit") if self.name == "throughput" else None
+        """The figure's unit; for throughput the record's own."""
+        said = at(record.perf_data, "throughput_unit") if self.name == "throughput" else None
         return said if isinstance(said, str) else self.unit
 
 
@@ -51,15 +48,16 @@ def _figure(value: Any) -> float | None:
     return float(value)
 
 
-def _at(values: Any, *path: str) -> Any:
+def at(values: Any, *path: str) -> Any:
+    """The value at a path of keys; None if one of them is missing."""
     for key in path:
         values = values.get(key) if isinstance(values, dict) else None
     return values
 
 
 def _throughput(record: Record) -> RunFigure | None:
-    value = _figure(_at(record.perf_data, "throughput"))
-    ends = [_figure(_at(record.perf_data, "throughput_interval", end)) for end in ("low", "high")]
+    value = _figure(at(record.perf_data, "throughput"))
+    ends = [_figure(at(record.perf_data, "throughput_interval", end)) for end in ("low", "high")]
     if value is None:
         return None
     low, high = ends
@@ -69,44 +67,44 @@ def _throughput(record: Record) -> RunFigure | None:
     return RunFigure(value, math.log(high / low) / 2 / NORMAL_95)
 
 
-def _latency_p95(record: Record) -> RunFigure | None:
-    value = _figure(_at(record.perf_data, "step", "p95_s"))
-    return None if value is None else RunFigure(value)
+def _at_path(*path: str) -> Callable[[Record], RunFigure | None]:
+    """Reads a figure of `perf_data`."""
+
+    def read(record: Record) -> RunFigure | None:
+        value = _figure(at(record.perf_data, *path))
+        return None if value is None else RunFigure(value)
+
+    return read
 
 
 def _memory(record: Record) -> RunFigure | None:
-    ranks = _at(record.perf_data, "memory")
+    ranks = at(record.perf_data, "memory")
     for key in ("allocated_bytes", "host_rss_bytes"):
-        peaks = [_figure(_at(rank, key)) for rank in ranks] if isinstance(ranks, list) else []
+        peaks = [_figure(at(rank, key)) for rank in ranks] if isinstance(ranks, list) else []
         known = [peak / 2**30 for peak in peaks if peak is not None]
         if known:
             return RunFigure(max(known))
     return None
 
 
-def _energy(record: Record) -> RunFigure | None:
-    value = _figure(_at(record.perf_data, "joules_per_image"))
-    return None if value is None else RunFigure(value)
-
-
 def _loss_l1(record: Record) -> RunFigure | None:
     """The reconstruction loss of a convergence run. The adversarial losses balance each other: lower is not better."""
-    if _at(record.extra, "recipe") != "convergence":
+    if at(record.extra, "recipe") != "convergence":
         return None
-    value = _figure(_at(record.metric_data, "G_L1"))
+    value = _figure(at(record.metric_data, "G_L1"))
     return None if value is None else RunFigure(value)
 
 
 THROUGHPUT = ComparedMetric("throughput", "throughput", "img/s", True, 0.03, _throughput)
 METRICS = (
     THROUGHPUT,
-    ComparedMetric("latency-p95", "p95 step time", "s", False, 0.05, _latency_p95),
+    ComparedMetric("latency-p95", "p95 step time", "s", False, 0.05, _at_path("step", "p95_s")),
     ComparedMetric("memory", "peak memory", "GiB", False, 0.03, _memory),
-    ComparedMetric("energy", "energy an image", "J", False, 0.05, _energy),
+    ComparedMetric("energy", "energy an image", "J", False, 0.05, _at_path("joules_per_image")),
     ComparedMetric("loss-l1", "loss G_L1", "", False, 0.05, _loss_l1),
 )
 
 
 def metric_named(name: str) -> ComparedMetric:
-    """The figure that --metric calls so; the command line knows no other names."""
+    """The metric of a name that --metric allows."""
     return next(metric for metric in METRICS if metric.name == name)

@@ -21,7 +21,7 @@ FORMS = "give a record file, a run folder, last:5 or baseline:NAME, several join
 
 @dataclass(frozen=True)
 class Run:
-    """One run, and where its record was found."""
+    """One run, and the source of its record."""
 
     record: Record
     source: str
@@ -31,18 +31,17 @@ def read_side(text: str, name: str, forms: str = FORMS) -> list[Run]:
     """The runs that one side names, several parts joined by commas.
 
     Args:
-        name: of the side, BASE or NEW. forms: what to give where nothing is there.
+        name: of the side, BASE or NEW. forms: what to give instead.
 
     Raises:
-        UsageError: nothing is there, or it is no record of a run that came to its end. Exit code 1 would mean a
-            regression.
+        UsageError: nothing found, or not the record of a finished run. Exit code 1 would mean a regression.
     """
     parts = text.split(",")
     with suppress(OSError):  # a list that is too long for a name
         parts = [text] if Path(text).exists() else parts
     try:
         return [_read(path) for part in parts for path in _paths(part, name, forms)]
-    except OSError as error:  # a name that is too long, a folder that is not to be looked into
+    except OSError as error:  # a name that is too long, a folder without permission
         raise UsageError(f"{name} {text!r} can't be read ({error.strerror})", forms) from error
     except (RecordError, RunFailed) as error:
         raise UsageError(f"{name}: {error.what}", error.hint) from error
@@ -76,10 +75,7 @@ def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
         with suppress(ValueError):  # no pattern
             found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     if not found:
-        raise UsageError(
-            f"{name} {part!r} is no record, run folder, or folder or pattern of them",
-            forms,
-        )
+        raise UsageError(f"{name} {part!r} is no record, run folder, or folder or pattern of them", forms)
     yield from found
 
 
@@ -92,7 +88,5 @@ def _read(path: Path) -> Run:
     if summary is not None and folder.environment().precision_at_end is None:
         raise RunFailed(f"the run {path} did not come to its end", "compare runs that did")
     if summary is None and folder.has("result.json"):  # which is made of them
-        raise RunFailed(
-            f"the raw samples of {path} are gone, so that nothing bears its result.json out", "give its record"
-        )
+        raise RunFailed(f"the raw samples of {path} are gone, so its result.json can't be verified", "give its record")
     return Run(record_of(folder, summary), str(path))

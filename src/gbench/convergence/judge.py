@@ -2,9 +2,9 @@
 
     not reproduced  the recipe is another one, or a curve, the last epoch or the image quality lies outside what the
                     reference allows, to whichever side
-    inconclusive    nothing lies outside, but something that had to be looked at is not there: the run did not get to
-                    its end, or its generator was not evaluated
-    reproduced      all was there and all lies inside
+    inconclusive    nothing lies outside, but something needed is missing: the run did not finish, or its generator was
+                    not evaluated
+    reproduced      nothing is missing and everything lies inside
 
 The rule, its error rates and its limits: docs/convergence.md.
 """
@@ -35,19 +35,15 @@ NO_QUALITY = "quality"  # may be allowed to be missing, as a field of the recipe
 
 @dataclass(frozen=True)
 class Subject:
-    """A run to judge.
-
-    model, recipe: None where nothing tells them, as for a log. quality: mean metrics of its test images, None where it
-    was not evaluated. ended: whether it came to its end. learning_rates: that ran, of G and D in each epoch.
-    """
+    """A run to judge."""
 
     source: str
-    model: str | None
+    model: str | None  # None if unknown, as for a log
     curves: Curves
-    recipe: Mapping[str, Any] | None
-    quality: Mapping[str, float] | None
-    ended: bool
-    learning_rates: Sequence[Sequence[float]] | None = None
+    recipe: Mapping[str, Any] | None  # likewise
+    quality: Mapping[str, float] | None  # mean metrics of its test images; None if not evaluated
+    ended: bool  # whether it finished
+    learning_rates: Sequence[Sequence[float]] | None = None  # of G and D in each epoch, as they ran
 
 
 @dataclass(frozen=True)
@@ -103,8 +99,8 @@ def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str
         ]
     outside = [
         *broken,
-        *(_said(departure) for departure in departures),
-        *(_said_comparison(one) for one in comparisons if not one.inside),
+        *(_departure_text(departure) for departure in departures),
+        *(_deviation_text(one) for one in comparisons if not one.inside),
     ]
     curves: Word = "not reproduced" if outside else "inconclusive" if missing else "reproduced"
     reasons = [f"recipe: {one.sentence}" for one in recipe] + (outside or missing)
@@ -255,7 +251,7 @@ def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Deviatio
     return found
 
 
-def _said(departure: Departure) -> str:
+def _departure_text(departure: Departure) -> str:
     epochs = f"epoch {departure.first_epoch} on" if departure.windows > 1 else f"epoch {departure.first_epoch}"
     return (
         f"{departure.loss} leaves its band from {epochs}: {_shift(departure.share)} the reference in "
@@ -264,7 +260,7 @@ def _said(departure: Departure) -> str:
     )
 
 
-def _said_comparison(one: Deviation) -> str:
+def _deviation_text(one: Deviation) -> str:
     return f"{one.name} is {_shift(one.share)} the reference (allowed {one.low:+.1%} to {one.high:+.1%})"
 
 

@@ -1,4 +1,4 @@
-"""A new reference, from runs or logs that are trusted."""
+"""Make a new reference from trusted runs or logs."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ def write_reference(reference: Reference, path: Path) -> None:
     """Write a reference as YAML.
 
     Raises:
-        UsageError: the file is there already. InfrastructureError: it can't be written.
+        UsageError: the file exists already. InfrastructureError: it can't be written.
     """
     if path.exists():
-        raise UsageError(f"{path} is there already", "give another file, or remove it")
+        raise UsageError(f"{path} exists already", "give another file, or remove it")
     values = reference.model_dump(mode="json")
     text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     write_atomically(path, text)

@@ -18,16 +18,16 @@ NO_MATTER = ("data.workers", "data.source")  # decide how fast, not what
 
 @dataclass(frozen=True)
 class RecipeDifference:
-    """A field in which a run's recipe is not the reference's. by: who says what it should be, in words."""
+    """A field in which a run's recipe differs from the reference's."""
 
     field: str
     run: Any
     reference: Any
-    by: str = "the reference has"
+    by: str = "the reference has"  # words before the expected value
 
     @property
     def sentence(self) -> str:
-        """It in words."""
+        """The difference in words."""
         return f"{self.field} is {self.run}, {self.by} {self.reference}"
 
 
@@ -69,7 +69,7 @@ def rate_otherwise(
     moved before each epoch): other policies are not looked at.
 
     Args:
-        learning_rates: of G and of D in each epoch, as environment.json has them; None where nothing tells them.
+        learning_rates: of G and of D in each epoch, as environment.json has them; None if unknown.
     """
     if learning_rates is None or recipe["optim.lr_policy"] != "linear":
         return None
@@ -103,7 +103,7 @@ def require_fields(allow: Iterable[str], known: Collection[str]) -> None:
 def one_recipe(found: Sequence[tuple[str | None, Mapping[str, Any]]]) -> tuple[str, dict[str, Any]]:
     """The model and recipe that all runs of a reference have. Raises UsageError: none is known, or they differ."""
     if not found:
-        raise UsageError("a log does not tell its recipe", "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION with it")
+        raise UsageError("a log does not contain its recipe", "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION with it")
     model, recipe = found[0]
     for _, other in found[1:]:
         apart = differences(other, recipe)

@@ -1,4 +1,4 @@
-"""A reference: what runs that are trusted have come to, window by window, and by which recipe.
+"""A reference: the losses of trusted runs, window by window, and their recipe.
 
 One YAML file each in configs/reference/. It holds window means and their spread, never the log itself.
 """
@@ -76,7 +76,9 @@ class Reference(Frozen):
                 loss = run.losses[name]
                 lengths = {len(values) for values in (loss.mean, loss.sd, loss.standard_error, loss.count)}
                 if lengths != {len(self.windows)}:
-                    raise ValueError(f"{run.source}: {name} has not one value for each of {len(self.windows)} windows")
+                    raise ValueError(
+                        f"{run.source}: {name} does not have one value for each of {len(self.windows)} windows"
+                    )
                 if not min(loss.mean) > 0:
                     raise ValueError(f"{run.source}: {name} has a mean that is not positive")
         return self
@@ -98,7 +100,7 @@ class Reference(Frozen):
 
     def bands(self, loss: str) -> list[Band]:
         """Where the means of a loss lie in a run that reproduces this reference and has all iterations, so that its
-        own noise is small. A verdict on printed lines alone allows for theirs beside it.
+        own noise is small. A verdict on printed lines alone allows for their noise as well.
 
         Raises:
             KeyError: no such loss.

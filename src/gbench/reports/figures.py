@@ -55,7 +55,7 @@ def headline_meaning(run: RunData) -> str:
 
 
 def headline_interval(run: RunData) -> str:
-    """How good the headline is; empty where the run does not say."""
+    """The headline's interval; empty if the run has none."""
     if run.said is not None or run.summary is None:
         return ""
     interval = run.summary.throughput_interval
@@ -68,14 +68,14 @@ def headline_interval(run: RunData) -> str:
 
 
 def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
-    """What a throughput means nothing without."""
+    """What the throughput was measured on."""
     yield "Run", run.spec.run_id
     if run.said is not None:
         yield from record_facts(run.said)
         return
     yield "Model", run.spec.record_name
     yield "Dataset", run.spec.dataset
-    yield "Batch", f"{run.spec.batch_size} in all, {run.spec.batch_per_device} a device"
+    yield "Batch", f"{run.spec.batch_size} in all, {run.spec.batch_per_device} per device"
     yield "Devices", run.devices
     yield "Precision", run.precision
     yield "Profile", describe(run.spec.profile, run.spec.config.speed.on)
@@ -96,7 +96,7 @@ def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
         bounds = f"{four(interval.low)} to {four(interval.high)} img/s (±{interval.half_width_share:.2%})"
         yield "95 % interval", f"{bounds}, {interval.method}, blocks of {interval.block_length} steps"
     if devices > 1:
-        yield "The same, a device", f"{four(summary.throughput_img_s / devices)} img/s"
+        yield "The same, per device", f"{four(summary.throughput_img_s / devices)} img/s"
     yield "Without waiting for data", f"{four(summary.throughput_without_data_img_s)} img/s"
     if summary.throughput_legacy_img_s is not None:
         yield "As launch.sh took it", f"{four(summary.throughput_legacy_img_s)} img/s (steps 3 to 7, data excluded)"
@@ -133,7 +133,7 @@ def throughputs(summary: RunResult) -> list[Throughput]:
 
 
 def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
-    """How far one device is from what it can do. peak: None where it was not measured."""
+    """One device against its bounds. peak: None if not measured."""
     yield "Verdict", limits.verdict
     yield "Work of an image", f"{four(limits.flop_per_image / 1e9)} GFLOP, forward and backward"
     yield "Reached", flops(limits.tflop_s) + (f", {four(limits.gb_s)} GB/s" if limits.gb_s else "")
@@ -147,13 +147,13 @@ def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
         ("MFU, of the data sheet's operations", limits.data_sheet_flop_share),
         ("Of the data sheet's bytes", limits.data_sheet_copy_share),
     ):
-        yield name, "not known" if share is None else f"{share:.1%}"
+        yield name, "unknown" if share is None else f"{share:.1%}"
     if limits.data_sheet is not None:
         yield "Data sheet", limits.data_sheet
 
 
 def gpus(seen: TelemetrySummary) -> Iterator[tuple[str, ...]]:
-    """A line a GPU over the measured steps; columns as GPU_COLUMNS."""
+    """One line per GPU over the measured steps; columns as GPU_COLUMNS."""
     for number, gpu in enumerate(seen.gpus):
         limiting = {name: share for name, share in (gpu.throttle or {}).items() if name != "gpu_idle"}
         yield (
@@ -166,7 +166,7 @@ def gpus(seen: TelemetrySummary) -> Iterator[tuple[str, ...]]:
 
 
 def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
-    """The host over the measured steps, mean and range; and what could not be seen."""
+    """The host over the measured steps, mean and range; and what is unavailable."""
     if (one := seen.host) is not None:
         for name, part, unit in (
             ("CPUs", one.cpu_percent, " %"),
@@ -197,7 +197,7 @@ def checks(host: HostFacts) -> Iterator[tuple[str, str, str, str]]:
 
 
 def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
-    """A line a rank, over its measured steps; columns as RANK_COLUMNS."""
+    """One line per rank, over its measured steps; columns as RANK_COLUMNS."""
     for rank, steps in enumerate(measured):
         times_s, data_s = [step.step_s for step in steps], sum(step.data_s for step in steps)
         last_twentieth = statistics.quantiles(times_s, n=20, method="inclusive")[-1] if len(times_s) > 1 else times_s[0]
@@ -206,7 +206,7 @@ def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
 
 
 def losses(summary: RunResult) -> Iterator[tuple[str, ...]]:
-    """A line a loss; columns as LOSS_COLUMNS."""
+    """One line per loss; columns as LOSS_COLUMNS."""
     for name, mean in summary.losses.items():
         yield name, four(mean), four(summary.last_epoch_losses.get(name, mean))
 

@@ -1,4 +1,4 @@
-"""What the page of a history tells, read through gbench's views (docs/dashboards.md)."""
+"""The data of the history page, read through gbench's views (docs/dashboards.md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, inspect, text
 
-from gbench.cndb.database import connect, told
+from gbench.cndb.database import connect, database_errors
 from gbench.cndb.database_config import DatabaseConfig
 from gbench.errors import InfrastructureError, RecordError
 from gbench.measure.trend import Level, levels
@@ -27,31 +27,27 @@ MAY_DIFFER = {"driver": "driver", "software": "image", "hardware": "machine", "c
 
 @dataclass(frozen=True)
 class Result:
-    """One run of a configuration. low, high: ends of its 95 % interval; None for a record without one.
-
-    known: what may differ from run to run, by its column.
-    """
+    """One run of a configuration."""
 
     id: int
     when: datetime
     age_days: float
     throughput: float
-    low: float | None
+    low: float | None  # of its 95 % interval; None for a record without one
     high: float | None
     steady: bool | None
-    known: dict[str, str | None]
+    known: dict[str, str | None]  # what may differ between runs, by its column
 
 
 @dataclass(frozen=True)
 class LevelChange:
-    """A change of level. share: 0.05 is 5 % faster. differs: what the first run after it has otherwise than the run
-    before."""
+    """A change of level."""
 
     at: Result
-    share: float
+    share: float  # 0.05: 5 % faster
     before: float
     after: float
-    differs: list[str]
+    differs: list[str]  # between the last run before it and the first run after it
 
 
 @dataclass(frozen=True)
@@ -121,19 +117,19 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
     """Results with a throughput, by configuration.
 
     Args:
-        model: by its record's or its launch's name. since: runs that began then or later; what is a regression is told
-            from all.
+        model: by its record's or its launch's name. since: runs that began then or later; regressions are judged by
+            all runs.
 
     Raises:
         InfrastructureError: the database is not there, does not answer, or lacks gbench's views.
         RecordError: it holds no such result.
     """
     now = datetime.now(timezone.utc)
-    with told(config):
+    with database_errors(config):
         engine = connect(config)
         if "gbench_trend" not in inspect(engine).get_view_names():
             raise InfrastructureError(
-                f"database {config.shown} has not gbench's views", "gbench cndb submit RECORD makes them"
+                f"database {config.shown} lacks gbench's views", "gbench cndb submit RECORD creates them"
             )
         trend = _rows(engine, "trend", COLUMNS, "configuration, model, device, precision, run_time, id", model)
         slower = _rows(
@@ -141,10 +137,10 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
         )
     days = (now - since).total_seconds() / 86400 if since else None
     kept = [row for row in trend if days is None or row["age_days"] <= days]
-    told_since = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
-    filters = ", ".join(filter(None, (f"model {model}" if model else "", told_since)))
+    since_text = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
+    filters = ", ".join(filter(None, (f"model {model}" if model else "", since_text)))
     if not kept:
-        more = "leave out --model or --since" if filters else "gbench cndb submit RECORD puts one there"
+        more = "leave out --model or --since" if filters else "gbench cndb submit RECORD stores one"
         wanted = f" ({filters})" if filters else ""
         raise RecordError(f"database {config.shown} holds no result with a throughput{wanted}", more)
     found = _named([_configuration(list(rows)) for _, rows in groupby(kept, key=_comparable)])
@@ -203,7 +199,7 @@ def _result(row: Any) -> Result:
 
 
 def _named(found: list[Configuration]) -> list[Configuration]:
-    """Configurations that differ in their settings alone are told apart by their keys."""
+    """Add their keys to the names of configurations that differ in their settings alone."""
     times = Counter((one.name, one.details) for one in found)
     return [
         replace(one, details=f"{one.details}, settings {one.key}" if times[one.name, one.details] > 1 else one.details)

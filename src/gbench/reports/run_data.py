@@ -1,4 +1,4 @@
-"""What a page tells of a run, read once from its run folder, whatever state the run ended in."""
+"""The data of a run's page, read once from its run folder, however the run ended."""
 
 from __future__ import annotations
 
@@ -23,23 +23,17 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class RunData:
-    """One run folder, read.
+    """One run folder, read."""
 
-    path: of the folder. host, environment: empty where the run did not get so far. ranks: the step streams, outer list
-    by rank; a rank that wrote none has an empty one. telemetry: what the sampler saw beside it. summary: statistics of
-    those; None when no measured step is there. said: the record as its run script reported it in a benchmark log line,
-    where that is what the record is made of. problems: sentences on what is missing or went wrong.
-    """
-
-    path: Path
+    path: Path  # of the folder
     spec: RunSpec
-    host: HostFacts
-    environment: EnvironmentFacts
-    ranks: list[list[Step]]
+    host: HostFacts  # empty if the run did not get so far
+    environment: EnvironmentFacts  # likewise
+    ranks: list[list[Step]]  # the steps by rank; empty for a rank that wrote none
     telemetry: Telemetry
-    summary: RunResult | None
-    said: Record | None
-    problems: list[str]
+    summary: RunResult | None  # None without a measured step
+    said: Record | None  # from its run script's benchmark log line, if the record is made from it
+    problems: list[str]  # sentences on what is missing or failed
 
     @classmethod
     def read(cls, folder: RunFolder) -> RunData:

@@ -1,4 +1,4 @@
-"""The part of a run's page that tells what it ran on, with what settings, and how to run it again."""
+"""The part of a run's page on its environment and settings, and how to reproduce it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gbench.runfolder.typed_json import Facts
 
 
 def checks(run: RunData) -> None:
-    """What was found before the start."""
+    """The checks before the start."""
     lines = list(figures.checks(run.host))
     if not lines:
         return
@@ -36,7 +36,7 @@ def checks(run: RunData) -> None:
 
 
 def environment(run: RunData) -> None:
-    """What it ran on and with."""
+    """Hardware and software."""
     host, environment = run.host, run.environment
     host_rows = list(rows(host.hardware.values()))
     first, last = _values(environment.precision), _values(environment.precision_at_end)
@@ -64,7 +64,7 @@ def environment(run: RunData) -> None:
 
 
 def configuration(run: RunData) -> None:
-    """Every value that decided what it did."""
+    """Every resolved setting."""
     values = run.spec.model_dump(mode="json")
     config = values.pop("config")
     del values["command_line"]  # has its own place below
@@ -76,12 +76,12 @@ def configuration(run: RunData) -> None:
             values[name] = inner
     groups["run"] = [(key, plain(value)) for key, value in values.items()]
     with section("Configuration", "configuration"):
-        t.p("Every value that decided what this run did, as it was resolved before the start.", cls="muted")
+        t.p("Every setting of this run, as resolved before the start.", cls="muted")
         cards(groups, keys_as_code=True)
 
 
 def reproduction(run: RunData) -> None:
-    """How to run it again."""
+    """How to reproduce it."""
     spec, git, image = run.spec, run.host.git, run.host.where.image_id
     with section("How to reproduce", "reproduce"), t.div(cls="card"):
         t.h3("The command line, exactly")
@@ -107,5 +107,5 @@ def reproduction(run: RunData) -> None:
 
 
 def _values(facts: Facts | None) -> dict[str, Any]:
-    """The keys of a part; none where the run did not get so far."""
+    """The keys of a part; none if the run did not get so far."""
     return facts.values() if facts else {}

@@ -1,4 +1,4 @@
-"""Tables that sort by a click, or by Enter or Space, on a column's head; without scripts they stand as they are."""
+"""Tables that sort by a click, or by Enter or Space, on a column's head; without scripts they stay as written."""
 
 from __future__ import annotations
 

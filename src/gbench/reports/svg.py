@@ -72,7 +72,7 @@ def to_svg(drawn: Figure, name: str, description: str) -> str:
     """The figure as an `<svg>` element; the same figure gives the same bytes.
 
     Args:
-        name: unique on the page, goes before every id. description: what a person who can't see it is told.
+        name: unique on the page, goes before every id. description: for those who can't see it.
     """
     buffer = io.StringIO()
     with style.context({"svg.hashsalt": name}):

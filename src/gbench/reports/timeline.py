@@ -88,7 +88,7 @@ def timeline(
         axes.xaxis.set_major_locator(MaxNLocator(6))
         _number_steps(whole, axis)
         drawn.legend(*whole.get_legend_handles_labels(), loc="outside upper left", ncols=4)
-        said += _told(axis, warmup_steps, panels, marks)
+        said += _notes(axis, warmup_steps, panels, marks)
         said += thinned(ranks, "each point is the mean of a stretch of steps, the band its fastest to slowest step")
         caption = "; ".join(said) + "."
         named = ", ".join(["step time", "data wait", *(panel.title for panel in panels)])
@@ -191,7 +191,7 @@ def _number_steps(axes: Axes, axis: Axis) -> None:
     above.set_ticks([ends[number - 1] for number in shown], [f"step {shown[0]}", *map(str, shown[1:])])
 
 
-def _told(axis: Axis, warmup_steps: int, panels: Sequence[Panel], marks: Sequence[StepMark]) -> Iterator[str]:
+def _notes(axis: Axis, warmup_steps: int, panels: Sequence[Panel], marks: Sequence[StepMark]) -> Iterator[str]:
     if warmup_steps:
         yield f"the shaded warm-up ({count(warmup_steps, 'step')}) is left out of the statistics"
     disturbed = sum(mark.disturbed for mark in marks)

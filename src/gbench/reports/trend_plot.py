@@ -55,7 +55,7 @@ def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
         axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.set_ylabel(configuration.unit)
-        caption = "; ".join(_told(configuration)) + "."
+        caption = "; ".join(_notes(configuration)) + "."
         name = f"{configuration.name}, {configuration.details}"
         return Plot(to_svg(drawn, f"trend-{configuration.key}", f"Throughput of {name} over time. {caption}"), caption)
 
@@ -78,7 +78,7 @@ def _draw_runs(axes: Axes, results: Sequence[Result]) -> None:
         )
 
 
-def _told(configuration: Configuration) -> list[str]:
+def _notes(configuration: Configuration) -> list[str]:
     results, changes = configuration.results, configuration.changes
     first, last = results[0], results[-1]
     said = [f"{count(len(results), 'run')}, {first.when:%Y-%m-%d} to {last.when:%Y-%m-%d}"]

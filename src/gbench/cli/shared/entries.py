@@ -1,4 +1,4 @@
-"""How records look on a terminal: a line each, or one with all that it says."""
+"""Records on a terminal: one line each, or one with all its keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADINGS = ["id", "stored (UTC)", "model", "batch", "on", "device", "prec.", "im
 RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
 GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> the least width it is cut to, the first to be cut first
 LEFT_OUT = (9, 8, 1, 3, 4, 6, 5)  # columns that a terminal is too narrow for, the first to go first
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name that holds some must not move the cursor
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name with control characters must not move the cursor
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
 
@@ -40,7 +40,7 @@ def moment(text: str, option: str = "--since") -> datetime:
         then = datetime.fromisoformat(text)
         return then.astimezone(timezone.utc) if then.tzinfo else then.replace(tzinfo=timezone.utc)
     except (ValueError, OverflowError):  # OverflowError: in UTC, before the first year or after the last
-        raise UsageError(f"{option} {text!r} is no moment", "write 2026-01-31, or 30d, 12h, 2w ago") from None
+        raise UsageError(f"{option} {text!r} isn't a valid time", "write 2026-01-31, or 30d, 12h, 2w ago") from None
 
 
 def print_entries(entries: list[Entry]) -> None:
@@ -69,7 +69,7 @@ def print_entries_json(entries: list[Entry]) -> None:
     print_json([_plain(entry) for entry in entries])
 
 
-def print_found(found: StoredRecord) -> None:
+def print_record(found: StoredRecord) -> None:
     """One record: what it is, its figure, then every key, in the contract's order, sorted within each."""
     record = found.record
     click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")

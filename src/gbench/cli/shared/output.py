@@ -1,4 +1,4 @@
-"""What the terminal shows: results on stdout, progress on stderr."""
+"""Terminal output: results on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def print_json(values: Any) -> None:
 def print_plan(
     spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool, seeds: Sequence[int] = ()
 ) -> None:
-    """What a dry run says: every value and its origin, then the exact request; of several runs, those of the first.
+    """Print a dry run: every value and its origin, then the exact request; of several runs, those of the first.
 
     Args:
-        seeds: of all runs, where there are several.
+        seeds: of all runs, if several.
     """
     from gbench.settings.request import VARIABLE_FIELDS
 
@@ -103,7 +103,7 @@ def print_plan(
 
 
 def plan_json(spec: RunSpec, origins: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:
-    """What a dry run says, as JSON values."""
+    """A dry run as JSON values."""
     return {"spec": spec.model_dump(mode="json"), "origins": origins, "request": request}
 
 
@@ -152,18 +152,18 @@ def print_finished(finished: Finished) -> None:
 
 
 def print_estimate(estimate: Estimate, run_dir: Path, as_json: bool) -> None:
-    """How long a run would take, and the folder of the probe that tells it."""
+    """How long a run would take, and the folder of the probe."""
     if as_json:
         print_json({"estimate": asdict(estimate), "paths": {"run": str(run_dir)}})
     else:
         click.echo(f"{estimate}\n{'run':<14}{run_dir}")
 
 
-def tell_not_stored(not_stored: Sequence[str | None]) -> None:
+def report_not_stored(not_stored: Sequence[str | None]) -> None:
     """Warn of records that a database did not take, and end with the exit code for that.
 
     Args:
-        not_stored: of each record why, and the command that sends it later; None: it was taken, or none was asked to.
+        not_stored: the reason for each record, and the command that sends it later; None: stored, or no database.
     """
     waiting = [why for why in not_stored if why is not None]
     if waiting:
@@ -224,7 +224,7 @@ def summary_lines(summary: RunResult) -> list[str]:
     if summary.profile != "reference":
         figures["profile"] = summary.profile
     if bounds is not None:
-        shares = [f"{bounds.tflop_s:.4g} TFLOP/s a device"]
+        shares = [f"{bounds.tflop_s:.4g} TFLOP/s per device"]
         if bounds.measured_flop_share is not None:
             shares.append(f"{bounds.measured_flop_share:.0%} of what was measured here")
         if bounds.data_sheet_flop_share is not None:

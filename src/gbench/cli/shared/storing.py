@@ -1,4 +1,4 @@
-"""What the commands that store records share: what could not be read is said, then what became of the rest."""
+"""Storing records, shared by commands: report what can't be read, store the rest, report the result."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from gbench.cndb.upload import Target
 
 
+cndb_dir_option = click.option(
+    "--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]"
+)
+
+
 def cndb_folder(given: Path | None = None) -> Path:
-    """The CNDB folder: the one given, else the variable's, else the default."""
+    """The CNDB folder: the given one, else CNDB_DIR, else the default."""
     from gbench.settings.resolve import DEFAULT_CNDB_DIR
 
     return expanded(given or os.environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR)
 
 
-def config_of(db: str, cndb_dir: Path | None) -> DatabaseConfig:
+def config_of(db: str, cndb_dir: Path | None = None) -> DatabaseConfig:
     """The database that --db names. Raises UsageError."""
     from gbench.cndb.database_config import find_config
 
@@ -36,7 +41,7 @@ def config_of(db: str, cndb_dir: Path | None) -> DatabaseConfig:
 
 
 def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | RecordError]:
-    """The results of one file; the sentence about the file itself is one of them."""
+    """The results of one file; an error of the file itself is one of them."""
     try:
         yield from results
     except RecordError as error:
@@ -46,10 +51,10 @@ def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | Rec
 def store(
     items: Iterable[Record | RecordError], store_type: str, yes: bool, db: str, cndb_dir: Path | None, as_json: bool
 ) -> None:
-    """Store what could be read, and say how it went; the exit code tells of what could not.
+    """Store the readable results and report the counts; exit code 1 if any were not readable.
 
     Raises:
-        GbenchError: the database, or its config, stands in the way.
+        GbenchError: the database fails, or its config is wrong.
     """
     from gbench.cli.shared.output import print_json
     from gbench.cndb.upload import Target
@@ -66,19 +71,19 @@ def store(
     if as_json:
         print_json({"database": target.config.shown, **counts, "bad": bad, "records": [asdict(one) for one in stored]})
     elif found:
-        told_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
-        click.echo(f"{target.config.shown}: {told_counts}" + (f"; {bad} could not be read" if bad else ""))
+        shown_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
+        click.echo(f"{target.config.shown}: {shown_counts}" + (f"; {bad} could not be read" if bad else ""))
     if bad:
         click.get_current_context().exit(ExitCode.FAILED)
 
 
 def rebuild(config: DatabaseConfig, yes: bool) -> None:
-    """Drop all tables where the config asks for it and a person, or --yes, agrees.
+    """Drop all tables if the config demands it and the user, or --yes, agrees.
 
     Raises:
-        UsageError: nobody agrees. InfrastructureError: the database is down, or refuses.
+        UsageError: not confirmed. InfrastructureError: the database is down, or refuses.
     """
-    from gbench.cndb.database import connect_or_create, told
+    from gbench.cndb.database import connect_or_create, database_errors
     from gbench.cndb.schema import drop_all
 
     if not config.rebuild:
@@ -88,14 +93,14 @@ def rebuild(config: DatabaseConfig, yes: bool) -> None:
     ):
         raise UsageError(
             f"database config {config.name} says `rebuild: 1`, which would drop all records in {config.shown}",
-            "give --yes to do it, or set `rebuild: 0`",
+            "give --yes to confirm, or set `rebuild: 0`",
         )
-    with told(config):
+    with database_errors(config):
         drop_all(connect_or_create(config))
 
 
 def send_pending(cndb_dir: Path, as_json: bool) -> None:
-    """Send what waits in the spool; a database that is down, or whose config is wrong, is told of and asked once."""
+    """Send the records in the spool; a database that is down, or has a wrong config, is reported and tried once."""
     from gbench.cli.shared.output import print_json
     from gbench.cndb.upload import Target, config_of_run, read_entry, send, waiting
 
@@ -138,7 +143,7 @@ def _warn(target: Target | None) -> None:
 
 
 def _sorted(items: Iterable[Record | RecordError]) -> tuple[list[Record], int]:
-    """The records, and how many could not be read; each of those is said as it comes."""
+    """The records, and the number of unreadable ones, each reported at once."""
     found: list[Record] = []
     bad = 0
     for item in items:
