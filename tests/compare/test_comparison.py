@@ -33,12 +33,12 @@ def on(base: list[Run], new: list[Run]) -> Comparison:
 def test_sides_of_one_day_each_are_named() -> None:
     yesterday, today = ("2026-01-01T00:00:00+00:00", "2026-01-01T01:00:00"), ("2026-01-02T00:00:00+00:00",) * 2
     found = on(runs("a", 100.0, 101.0, starts=yesterday), runs("b", 100.0, 101.0, starts=today))
-    (note,) = [note for note in found.notes if "in one go" in note]
+    (note,) = [note for note in found.notes if "in one session" in note]
     assert "23 h apart" in note
     turns = on(runs("a", 100.0, 101.0, starts=yesterday), runs("b", 100.0, 101.0, starts=yesterday[::-1]))
     days = on(runs("a", 100.0, 101.0, starts=(yesterday[0], today[0])), runs("b", 100.0, 101.0, starts=today))
     unknown = on(runs("a", 100.0, 101.0, starts=("soon", "later")), runs("b", 100.0, 101.0, starts=today))
-    assert not any("in one go" in note for other in (turns, days, unknown) for note in other.notes)
+    assert not any("in one session" in note for other in (turns, days, unknown) for note in other.notes)
 
 
 def test_runs_that_are_poor_evidence_are_told() -> None:
@@ -50,9 +50,9 @@ def test_runs_that_are_poor_evidence_are_told() -> None:
 def test_one_run_of_new_says_what_it_can_not_tell() -> None:
     alarm = on(runs("a", 100.0, 100.1, 100.2, 99.9), runs("b", 90.0))
     assert alarm.verdict == "regression"
-    assert any(note.startswith("NEW is one run") for note in alarm.notes)
+    assert any(note.startswith("NEW is a single run") for note in alarm.notes)
     two = on(runs("a", 100.0, 100.1, 100.2, 99.9), runs("b", 90.0, 90.1))
-    assert not any(note.startswith("NEW is one run") for note in two.notes)
+    assert not any(note.startswith("NEW is a single run") for note in two.notes)
 
 
 def test_a_figure_that_not_every_run_says_is_left_out_and_told() -> None:

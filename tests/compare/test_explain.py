@@ -54,7 +54,7 @@ def test_the_order_is_work_measured_software_host_minor() -> None:
     texts = [cause.text for cause in found]
     assert texts[0] == "precision: FP32 -> TF32 (other work was done, or by another device)"
     assert texts[1] == "data wait: 5.0% -> 14.5%, -10.0% of throughput (the loader kept the device waiting)"
-    assert texts[2] == "driver: 550 -> 560 (it compiles, launches, and sets the clocks)"
+    assert texts[2] == "driver: 550 -> 560 (it compiles and launches kernels, and sets the clocks)"
     assert found[1].share == pytest.approx(0.855 / 0.95 - 1)
     assert found[4].share == pytest.approx(1495 / 1500 - 1)
 
@@ -85,7 +85,7 @@ def test_the_rest_of_the_machine_is_told() -> None:
     )
     texts = "\n".join(cause.text for cause in explain([base], [new]))
     for line in (
-        "other processes on the GPUs: none -> miner?[31m (they take its time and memory)",
+        "other processes on the GPUs: none -> miner?[31m (they use its time and memory)",
         "check cpu-governor: no warning -> powersave on 64 CPUs",
         "runs that were not steady: 0 of 1 -> 1 of 1",
         "image id: not said -> sha256:2",
