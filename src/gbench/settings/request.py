@@ -37,7 +37,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Row:
+class RequestRow:
     """How one field of Request is written."""
 
     name: str
@@ -213,12 +213,12 @@ class Request:
     """The command that made the request, for the record."""
 
 
-def _rows() -> dict[str, Row]:
+def _rows() -> dict[str, RequestRow]:
     found = {}
     for one in fields(Request):
         if row := one.metadata.get("row"):
             default = one.default if one.default_factory is MISSING else one.default_factory()
-            found[one.name] = Row(one.name, default=default, **{**row, "key": row.get("key") or one.name})
+            found[one.name] = RequestRow(one.name, default=default, **{**row, "key": row.get("key") or one.name})
     return found
 
 

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from gbench.settings import quantities
 from gbench.settings.literals import DataSource, Device, Precision, RunnerName
 from gbench.settings.quantities import SHARE, SPAN
-from gbench.settings.request import ROWS, Kind, Request, Row
+from gbench.settings.request import ROWS, Kind, Request, RequestRow
 from gbench.settings.spec import Frozen
 
 
@@ -98,7 +98,7 @@ class _Strict(Frozen):
         return value
 
 
-def _field(row: Row) -> Any:
+def _field(row: RequestRow) -> Any:
     type_ = TYPES[row.kind] | None if row.kind in PLAIN and row.default is None else TYPES[row.kind]
     if row.kind in (Kind.SETTINGS, Kind.VARIABLES):
         return type_, Field(default_factory=dict)
