@@ -125,7 +125,7 @@ def test_a_bad_cache_folder_costs_the_cache_and_not_the_run(
     assert record.hyper_params is not None and record.extra is not None
     assert record.hyper_params["data_source"] == "real"
     (warning,) = record.extra["warnings"]
-    assert warning.startswith(f"--data resident is not to be had: can't write {tmp_path}/file/cache")
+    assert warning.startswith(f"--data resident is unavailable: can't write {tmp_path}/file/cache")
     assert f"warning: {warning}" in answer.err
 
 
@@ -359,7 +359,7 @@ def test_a_rank_that_is_killed_is_told_of(small_launch: list[str], tmp_path: Pat
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     last = err.splitlines()[-1]
-    assert last.startswith("gbench: error: a process of the run was killed (SIGKILL): perhaps for want of memory")
+    assert last.startswith("gbench: error: a process of the run was killed (SIGKILL): perhaps for lack of memory")
     assert "Traceback" not in err
     assert not (folder.path / "error.json").exists()
     assert not _mentions(folder.path)

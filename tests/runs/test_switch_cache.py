@@ -17,7 +17,9 @@ from gbench.machine.gpus import Gpu, Gpus
 from gbench.measure.summary import summarize_folder
 from gbench.reports.run_data import RunData
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import DatasetFacts
 from gbench.runfolder.tuning_result import NAME, Arm, Trial, Tuning, read_tuning
+from gbench.runs.prepare import Prepared, make_runner
 from gbench.runs.switch_cache import key_of, place_of, remember, with_tuned_switches
 from gbench.runs.tune import tune
 from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
@@ -128,12 +130,16 @@ def test_what_was_found_is_not_lost_where_it_cant_be_remembered(
 ) -> None:
     spec = make_spec()
 
-    def tuned(spec: RunSpec, *others: Any) -> RunFolder:
-        folder = RunFolder.create(spec)
+    def tuned(prepared: Prepared, observer: Any) -> RunFolder:
+        folder = RunFolder.create(prepared.spec)
         folder.write(NAME, found().model_dump())
         return folder
 
-    monkeypatch.setattr("gbench.runs.tune.run_aside", tuned)
+    def prepared(spec: RunSpec, environ: Any, rebuild: bool) -> Prepared:
+        return Prepared(spec, Gpus(), make_runner(spec, environ, rebuild), DatasetFacts(), ())
+
+    monkeypatch.setattr("gbench.runs.tune.prepare", prepared)
+    monkeypatch.setattr("gbench.runs.tune.run_to_end", tuned)
     place_of(spec, key_of(spec, Gpus())).mkdir(parents=True)  # what is written can't take its place
     kept = spec.run_dir / NAME
     with pytest.raises(InfrastructureError, match=rf"^can't write .*\.json \(Is a directory\); .* is kept in {kept}, "):

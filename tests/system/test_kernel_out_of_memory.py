@@ -1,4 +1,4 @@
-"""A rank that the kernel kills for want of memory, really: in a control group of its own, with a limit. Needs root."""
+"""A rank that the kernel kills for lack of memory, really: in a control group of its own, with a limit. Needs root."""
 
 from __future__ import annotations
 
@@ -45,4 +45,4 @@ def test_a_cell_killed_by_the_kernel_is_out_of_memory(
     small, large = SweepFolder(path).read().cells
     assert (small.state, large.state) == ("done", "out_of_memory")
     assert len(large.attempts) == 1
-    assert "out of memory: the kernel killed a process of the run for want of memory" in answer.out
+    assert "out of memory: the kernel killed a process of the run for lack of memory" in answer.out

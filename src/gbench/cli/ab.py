@@ -94,9 +94,9 @@ def ab(
     if dry_run:
         _print_plan(session, folder, rebuild, as_json)
         return
-    watcher = Terminal(quiet)
+    observer = Terminal(quiet)
     for text in _differences(session):
-        watcher.line(text)
+        observer.line(text)
     if not ended(session):
         require_both_possible(session, os.environ, rebuild)
     make_folder(folder)
@@ -105,7 +105,7 @@ def ab(
             session = _resumed(folder, given)  # it may have gone on until a moment ago
         session.write(folder)
         try:
-            session = run_session(session, folder, os.environ, watcher, rebuild)
+            session = run_session(session, folder, os.environ, observer, rebuild)
         except GbenchError as error:
             _print(read_session(folder), folder, as_json, error)
             hint = "what was measured is kept" if isinstance(error, Interrupted) else error.hint
@@ -168,24 +168,23 @@ def _differences(session: Session) -> list[str]:
 def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) -> None:
     """Both sides as `gbench launch --dry-run` tells them, what differs, and what will end it."""
     from gbench.cli.shared.output import print_json
-    from gbench.cli.shared.run_options import planned
     from gbench.experiments.ab import ended, of_side
-    from gbench.settings.resolve import all_from
+    from gbench.runs.prepare import plan
 
-    plans = {}
+    sides = {}
     for side, spec in session.specs.items():
         with of_side(side, session.files[side]):
-            spec, request = planned(all_from(spec, "session"), rebuild)
-        plans[side] = {"file": session.files[side], "spec": spec.model_dump(mode="json"), "request": request}
+            spec, request = plan(spec, os.environ, rebuild)
+        sides[side] = {"file": session.files[side], "spec": spec.model_dump(mode="json"), "request": request}
     asked = session.asked.model_dump()
     next_run = None if ended(session) else {"side": session.next_side, "block": session.blocks + 1}
     if as_json:
         said = {"differences": session.differences, "asked": asked, "next_run": next_run, "session": str(folder)}
-        print_json({"sides": plans, **said})
+        print_json({"sides": sides, **said})
         return
-    for side, plan in plans.items():
-        click.echo(f"# {side}, {plan['file']}: the exact request; nothing was started")
-        click.echo(json.dumps(plan["request"], indent=2))
+    for side, described in sides.items():
+        click.echo(f"# {side}, {described['file']}: the exact request; nothing was started")
+        click.echo(json.dumps(described["request"], indent=2))
     click.echo("# what differs")
     for text in _differences(session):
         click.echo(text)

@@ -68,7 +68,8 @@ def converge(resume_dir: Path | None, estimate: bool, **given: Any) -> None:
         report_not_stored,
     )
     from gbench.runs.launch import launch as run
-    from gbench.runs.launch import probe, probe_of, resume
+    from gbench.runs.launch import resume
+    from gbench.runs.probe import probe, probe_of
     from gbench.settings.resolve import new_run_id
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import bundle, option
+from gbench.cli.shared.run_options import bundle, option, show_plan
 from gbench.errors import InfrastructureError, UsageError
 
 if TYPE_CHECKING:
-    from gbench.runs.evaluate import Evaluated
+    from gbench.runs.evaluate import FinishedEvaluation
     from gbench.settings.evaluation_spec import EvaluationRequest
     from gbench.settings.resolve import Resolved
 
@@ -68,10 +68,9 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
     gbench eval latest_net_G.pth --model pix2pix_resnet_9blocks --limit 50
     gbench eval epoch-0200.pt --device cpu --runner local --datasets-dir data --out evaluation
     """
-    from gbench.cli.shared.output import print_json, print_plan
+    from gbench.cli.shared.output import print_json
     from gbench.cli.shared.progress_bar import Bar
     from gbench.runs.evaluate import evaluate
-    from gbench.runs.prepare import locate_dataset, make_runner
     from gbench.settings.evaluation_spec import EvaluationRequest
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
@@ -79,7 +78,7 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
     for name in ("lpips_weights", "fid_weights"):
         if given[name] is not None and not given[name].is_file():
             raise UsageError(
-                f"--{name.replace('_', '-')} {given[name]} is not a file", "mend the path; see docs/evaluation.md"
+                f"--{name.replace('_', '-')} {given[name]} is not a file", "fix the path; see docs/evaluation.md"
             )
     request = EvaluationRequest(
         source,
@@ -89,8 +88,7 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
     )
     resolved = _resolve(request, best, epoch, model)
     if dry_run:
-        spec = locate_dataset(resolved.spec, required=False)
-        print_plan(spec, resolved.origins, make_runner(spec, os.environ, rebuild).describe(), as_json)
+        show_plan(resolved, rebuild, as_json)
         return
     done = evaluate(resolved.spec, os.environ, Bar(quiet), rebuild)
     if as_json:
@@ -137,7 +135,7 @@ def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: s
     return of_run(own, request, os.environ)
 
 
-def _paths(done: Evaluated) -> dict[str, str]:
+def _paths(done: FinishedEvaluation) -> dict[str, str]:
     folder = done.folder.path
     return {
         "evaluation": str(folder / "evaluation.json"),
@@ -146,7 +144,7 @@ def _paths(done: Evaluated) -> dict[str, str]:
     }
 
 
-def _lines(done: Evaluated) -> list[tuple[str, str]]:
+def _lines(done: FinishedEvaluation) -> list[tuple[str, str]]:
     """The result for a person."""
     from gbench.cli.shared.output import evaluation_lines
 

@@ -33,7 +33,7 @@ def profile(steps: int, top: int, **given: Any) -> None:
     gbench profile pix2pix_resnet_9blocks 1 1 FP32 --device cpu --runner local
     """
     from gbench.cli.shared.output import Terminal, print_json
-    from gbench.runs.launch import profile as run
+    from gbench.runs.profile import profile as run
     from gbench.settings.profile_spec import of_run
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))

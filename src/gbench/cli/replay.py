@@ -16,7 +16,7 @@ from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
     from gbench.experiments.replay import Replay
-    from gbench.runs.launch import Finished
+    from gbench.runs.launch import FinishedRun
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,9 +73,9 @@ def replay(
     from gbench.compare.sides import Run
     from gbench.experiments.recorded_spec import read_recorded
     from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
-    from gbench.experiments.require_possible import require_possible
     from gbench.runners.stopping import stoppable
     from gbench.runs.launch import launch
+    from gbench.runs.prepare import require_possible
     from gbench.settings.resolve import new_run_id
 
     command_line = shlex.join(["gbench", *sys.argv[1:]])
@@ -84,17 +84,17 @@ def replay(
     if dry_run:
         _print_plan(planned, allowed, rebuild, as_json)
         return
-    watcher = Terminal(quiet)
+    observer = Terminal(quiet)
     for one in planned.unlike:
-        watcher.line(f"not reproduced: {one}")
+        observer.line(f"not reproduced: {one}")
     require_possible(planned.spec, os.environ, rebuild)  # what is missing can't be allowed to differ
     require_meaningful(planned, allowed)
-    finished: list[Finished] = []
+    finished: list[FinishedRun] = []
     with stoppable(None):
         for number in range(repeats):
             spec = planned.spec.model_copy(update={"run_id": new_run_id(planned.spec.model)})
             try:
-                finished.append(launch(spec, os.environ, watcher, rebuild and number == 0))
+                finished.append(launch(spec, os.environ, observer, rebuild and number == 0))
             except GbenchError as error:
                 raise type(error)(error.what, error.hint + _said_of(finished, record)) from error
     base = [Run(planned.recorded.record, planned.recorded.source)]
@@ -119,7 +119,7 @@ def replay(
     click.get_current_context().exit(found.exit_code)
 
 
-def _said_of(finished: Sequence[Finished], record: str) -> str:
+def _said_of(finished: Sequence[FinishedRun], record: str) -> str:
     """What of several runs ended well before one that did not, and the command that compares them."""
     if not finished:
         return ""
@@ -131,10 +131,10 @@ def _said_of(finished: Sequence[Finished], record: str) -> str:
 def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:
     """What can't be reproduced, and what would run."""
     from gbench.cli.shared.output import plan_json, print_json, print_plan
-    from gbench.cli.shared.run_options import planned as requested
+    from gbench.runs.prepare import plan
 
     resolved = planned.resolved
-    spec, request = requested(resolved, rebuild)
+    spec, request = plan(planned.spec, os.environ, rebuild)
     refused = planned.refused(allowed)
     if as_json:
         unlike = [{**one.__dict__, "refused": one in refused} for one in planned.unlike]

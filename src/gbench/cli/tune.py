@@ -14,7 +14,7 @@ from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, sho
 if TYPE_CHECKING:
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.tuning_result import Trial
-    from gbench.runs.tune import Tuned
+    from gbench.runs.tune import FinishedTuning
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,7 +67,7 @@ NOT_OF_A_TUNING = ("data_source", "cache_limit_gib", "profile", "run_model_file"
 tune.params = [one for one in tune.params if one.name not in NOT_OF_A_TUNING]
 
 
-def _print(done: Tuned, model: str) -> None:
+def _print(done: FinishedTuning, model: str) -> None:
     """The result for a person."""
     from gbench.cli.shared.table import print_table
     from gbench.settings.switches import written

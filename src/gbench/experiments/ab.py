@@ -22,11 +22,11 @@ from gbench.compare.metrics import ComparedMetric, metric_named
 from gbench.compare.sides import SPEC
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
 from gbench.experiments.block_ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
-from gbench.experiments.require_possible import require_possible
 from gbench.experiments.session import ORDER, Asked, Session, SessionRun, Side
 from gbench.runners.local import wait_for_end
+from gbench.runs.attempt import Observer
 from gbench.runs.launch import launch
-from gbench.runs.prepare import Watcher
+from gbench.runs.prepare import require_possible
 from gbench.settings.resolve import new_run_id
 
 SIDES: tuple[Side, Side] = ("A", "B")
@@ -109,7 +109,7 @@ def require_both_possible(session: Session, environ: Mapping[str, str], rebuild:
 
 
 def run_session(
-    session: Session, folder: Path, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False
+    session: Session, folder: Path, environ: Mapping[str, str], observer: Observer, rebuild: bool = False
 ) -> Session:
     """Run what a session still lacks, and give it as it is then.
 
@@ -130,10 +130,10 @@ def run_session(
         spec = session.specs[side]
         spec = spec.model_copy(update={"run_id": new_run_id(spec.model)})
         place = len(session.used) % len(ORDER) + 1
-        watcher.line(f"block {session.blocks + 1}, run {place} of {len(ORDER)}: {side}, {session.files[side]}")
+        observer.line(f"block {session.blocks + 1}, run {place} of {len(ORDER)}: {side}, {session.files[side]}")
         first = all(run.side != side for run in session.runs)
         with of_side(side, session.files[side]):
-            finished = launch(spec, environ, watcher, rebuild and first)
+            finished = launch(spec, environ, observer, rebuild and first)
             figure = _figure(finished.record, metric, finished.record_path)
             _require_one_unit(session, finished.record, metric)
         run = SessionRun(
@@ -149,7 +149,7 @@ def run_session(
         session = session.model_copy(update={"ratio": ratio})
         session.write(folder)
         if ratio is not None and place == len(ORDER):
-            watcher.line(_so_far(ratio, session.asked.until_ci))
+            observer.line(_so_far(ratio, session.asked.until_ci))
     return session
 
 

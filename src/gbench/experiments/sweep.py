@@ -15,8 +15,9 @@ from gbench.experiments.sweep_matrix import Axes, images_of, require_some, why_n
 from gbench.machine.gpus import find_gpus
 from gbench.runners.local import wait_for_end
 from gbench.runners.stopping import stoppable
+from gbench.runs.attempt import Observer
 from gbench.runs.launch import launch, publish
-from gbench.runs.prepare import Watcher, locate_dataset
+from gbench.runs.prepare import locate_dataset
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import RunSpec
 
@@ -58,7 +59,7 @@ def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str
 
 
 def go_on(
-    folder: SweepFolder, environ: Mapping[str, str], new_watcher: Callable[[], Watcher], rebuild: bool = False
+    folder: SweepFolder, environ: Mapping[str, str], new_observer: Callable[[], Observer], rebuild: bool = False
 ) -> Went:
     """Run every cell that has not ended; one that fails is run once more, after all others.
 
@@ -67,7 +68,7 @@ def go_on(
     other cell would miss too) is in the result.
 
     Args:
-        new_watcher: gives someone to look on at the next run. rebuild: build the image anew, before the first.
+        new_observer: gives someone to look on at the next run. rebuild: build the image anew, before the first.
 
     Raises:
         InfrastructureError: the folder is no sweep's, is in use, or can't be written.
@@ -79,15 +80,15 @@ def go_on(
                 if cell.state == "running":
                     wait_for_end(folder.run(cell.attempts[-1]).path)
                 if cell.state in ("running", "interrupted", "failed"):
-                    _conclude(cell, went, folder, environ, new_watcher().line)
+                    _conclude(cell, went, folder, environ, new_observer().line)
             todo = deque(cell for cell in went.sweep.cells if cell.state not in ENDED)
             while todo:
                 cell = todo.popleft()
                 had_failed = cell.state == "failed"
                 if not _skipped_for_memory(cell, went.sweep):
-                    watcher = new_watcher()
-                    watcher.line(f"cell {went.sweep.cells.index(cell) + 1} of {len(went.sweep.cells)}: {cell.place}")
-                    _attempt(cell, went, folder, environ, watcher, rebuild)
+                    observer = new_observer()
+                    observer.line(f"cell {went.sweep.cells.index(cell) + 1} of {len(went.sweep.cells)}: {cell.place}")
+                    _attempt(cell, went, folder, environ, observer, rebuild)
                     rebuild = False
                 folder.write(went.sweep)
                 if cell.state == "failed" and not had_failed:
@@ -122,7 +123,7 @@ def _conclude(
 
 
 def _attempt(
-    cell: Cell, went: Went, folder: SweepFolder, environ: Mapping[str, str], watcher: Watcher, rebuild: bool
+    cell: Cell, went: Went, folder: SweepFolder, environ: Mapping[str, str], observer: Observer, rebuild: bool
 ) -> None:
     """Run a cell, and note what became of it.
 
@@ -136,7 +137,7 @@ def _attempt(
     cell.attempts.append(attempt := Attempt(run=run_id))
     try:
         folder.write(went.sweep)
-        finished = launch(spec, environ, watcher, rebuild)
+        finished = launch(spec, environ, observer, rebuild)
         attempt.state, attempt.record = "done", str(finished.record_path)
         went.not_stored += [finished.not_stored] if finished.not_stored else []
     except Interrupted:
@@ -146,7 +147,7 @@ def _attempt(
         # host.json is written when all is there that a run needs
         if not folder.run(attempt).has("host.json") or folder.record_of(attempt) is not None:
             raise
-        watcher.line(f"{attempt.state.replace('_', ' ')}: {error}")
+        observer.line(f"{attempt.state.replace('_', ' ')}: {error}")
     finally:
         if attempt.state == "running":
             attempt.state = "interrupted"

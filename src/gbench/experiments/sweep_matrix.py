@@ -11,8 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 from gbench.base.invalid import first_problem
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, UsageError
-from gbench.machine.gpus import Gpus, require_devices
-from gbench.runs.switch_cache import with_tuned_switches
+from gbench.machine.gpus import Gpus
+from gbench.runs.prepare import for_this_machine
 from gbench.settings.check_spec import check_spec
 from gbench.settings.literals import DataSource, Precision
 from gbench.settings.resolve import Resolved
@@ -144,8 +144,7 @@ def why_not(place: Place, base: RunSpec, gpus: Gpus, images: int | None) -> Gben
     spec = place.spec(base)
     try:
         check_spec(spec)
-        require_devices(spec, gpus)
-        with_tuned_switches(spec, gpus)
+        for_this_machine(spec, gpus)
     except GbenchError as error:
         return error
     if images is not None and spec.config.schedule.drop_last and images < spec.batch_size:

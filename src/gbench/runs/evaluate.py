@@ -1,29 +1,28 @@
-"""One evaluation, from a resolved spec to figures and a gallery; and the one that a convergence run ends with."""
+"""One evaluation, from a resolved spec to metrics and a gallery; and the one at the end of a convergence run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from gbench.base.utc import utc_now
 from gbench.datasets.layout import phase_images
 from gbench.errors import InfrastructureError
-from gbench.machine.gpus import find_gpus
 from gbench.runfolder.checkpoints import choose
 from gbench.runfolder.evaluation_result import Evaluation, final_of, read_evaluation
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.log import RunLog
 from gbench.runners.stopping import stoppable
-from gbench.runs.prepare import Watcher, locate_dataset, make_runner
-from gbench.runs.unmeasured import carry_out, run_aside
-from gbench.settings import evaluation_spec as settings
+from gbench.runs.attempt import Observer, OpenRun, run_to_end, run_worker
+from gbench.runs.prepare import locate_dataset, make_runner, prepare
+from gbench.settings import evaluation_spec
 from gbench.settings.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class FinishedEvaluation:
     """An evaluation that ended well."""
 
     folder: RunFolder
@@ -31,45 +30,46 @@ class Evaluated:
     gallery: Path
 
 
-def evaluate(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False) -> Evaluated:
-    """Evaluate the checkpoint that the spec names, into a folder of its own.
+def evaluate(
+    spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild: bool = False
+) -> FinishedEvaluation:
+    """Evaluate the checkpoint that the spec names, in a new folder.
 
     Args:
-        environ: what a local run inherits. rebuild: build the image anew.
+        environ: what a local run inherits.
+        rebuild: build the image without cache.
 
     Raises:
         GbenchError: something it needs is missing, it failed, or it was stopped. What it wrote is kept.
     """
     with stoppable(None):
-        return _evaluated(run_aside(spec, find_gpus(), environ, watcher, rebuild))
+        return _finished(run_to_end(prepare(spec, environ, rebuild), observer))
 
 
-def conclude(run: RunFolder, environ: Mapping[str, str], facts: HostFacts, on_line: Callable[[str], None]) -> None:
-    """The evaluation that a convergence run ends with; one that was ended before its end begins anew.
-
-    Args:
-        facts: the run's host.json.
+def evaluate_final(training: OpenRun, environ: Mapping[str, str]) -> None:
+    """Evaluate the last checkpoint of a convergence run, in the run's folder; again if it was stopped before its end.
 
     Raises:
         GbenchError: it failed, or was stopped.
     """
-    folder = final_of(run)
+    folder = final_of(training.folder)
     if read_evaluation(folder) is not None:
         return
-    trained = run.spec()
-    checkpoint, _ = choose(run)
-    spec = locate_dataset(settings.final_of(trained, checkpoint, folder.path, environ))
+    checkpoint, _ = choose(training.folder)
+    trained_spec = training.folder.spec()
+    spec = locate_dataset(evaluation_spec.final_of(trained_spec, checkpoint, folder.path, environ))
     folder = RunFolder.create(spec, anew=True)
-    on_line(f"evaluating {checkpoint.name} on the test split")
-    with RunLog([folder.log], on_line) as log:
+    training.log.line(f"evaluating {checkpoint.name} on the test split")
+    with RunLog([folder.log], training.log.line) as log:
         runner = make_runner(spec, environ, rebuild=False)
         runner.prepare(log.line)
-        carry_out(folder, runner, facts.changed(started_utc=utc_now()), log)
-    _evaluated(folder)
+        facts = training.facts.changed(started_utc=utc_now())
+        run_worker(OpenRun(spec, folder, log, runner, facts), nullcontext())
+    _finished(folder)
 
 
-def why_not(spec: RunSpec) -> str | None:
-    """Why a convergence run can't end with an evaluation: a warning; None where it can."""
+def why_no_evaluation(spec: RunSpec) -> str | None:
+    """A warning if a convergence run can't end with an evaluation; else None."""
     if not spec.config.schedule.checkpoint_every:
         return "no evaluation at the end: the run keeps no checkpoint (schedule.checkpoint_every is 0)"
     try:
@@ -79,11 +79,11 @@ def why_not(spec: RunSpec) -> str | None:
     return None
 
 
-def _evaluated(folder: RunFolder) -> Evaluated:
-    """What an evaluation left in its folder, and the gallery made of it."""
+def _finished(folder: RunFolder) -> FinishedEvaluation:
+    """Read the evaluation in its folder, and write its gallery."""
     found = read_evaluation(folder)
     if found is None:
         raise InfrastructureError(f"the evaluation left no result in {folder.path}", f"read {folder.log}")
     from gbench.reports.gallery import write_gallery
 
-    return Evaluated(folder, found, write_gallery(found, folder.path / "gallery.html"))
+    return FinishedEvaluation(folder, found, write_gallery(found, folder.path / "gallery.html"))

@@ -1,40 +1,113 @@
-"""What the host does for any run: choose its runner, find its dataset, note the facts, say why it failed."""
+"""What every run needs, found before it begins: devices, tuned switches, dataset, cache folder, runner.
+
+`prepare` requires all of it. `plan` only describes the run, for `--dry-run`.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import signal
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from gbench.base.files import make_folder
+from gbench.base.files import make_folder, require_writable
 from gbench.base.utc import utc_now
+from gbench.cndb.upload import config_of_run
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
-from gbench.errors import ExitCode, GbenchError, InfrastructureError, OutOfMemory, RunFailed
+from gbench.errors import GbenchError, InfrastructureError
 from gbench.machine import provenance
-from gbench.machine.gpus import Gpus, visible
-from gbench.runfolder.error_file import read_error
-from gbench.runfolder.folder import RunFolder
+from gbench.machine.gpus import Gpus, find_gpus, require_devices, visible
 from gbench.runfolder.host_facts import DatasetFacts, GitFacts, HostFacts, HostHardware, RunnerFacts
-from gbench.runfolder.log import RunLog
 from gbench.runners.local import LocalRunner
-from gbench.runners.plan import Outcome, Runner
+from gbench.runners.plan import Runner
+from gbench.runs.switch_cache import with_tuned_switches
 from gbench.settings.spec import RunSpec
 
-KILLED = 128 + signal.SIGKILL  # exit code of a shell, or a container, whose command was
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that has all it needs on this machine; nothing of it is started."""
+
+    spec: RunSpec
+    """As it will run: with the dataset's folder, the tuned switches, and the data source that is available."""
+    gpus: Gpus
+    """All GPUs of this machine."""
+    runner: Runner
+    dataset: DatasetFacts
+    warnings: tuple[str, ...]
+    """What the run's log and host.json warn of."""
+
+    def with_warning(self, text: str | None) -> Prepared:
+        """The same with one more warning; unchanged for None."""
+        return self if text is None else replace(self, warnings=(*self.warnings, text))
+
+    def host_facts(self) -> HostFacts:
+        """The facts of host.json that are known at the start. Valid after `runner.prepare`."""
+        return HostFacts(
+            started_utc=utc_now(),
+            command_line=self.spec.command_line,
+            working_dir=str(Path.cwd()),
+            where=RunnerFacts(**self.runner.facts()),
+            hardware=HostHardware(**provenance.hardware(visible(self.gpus, self.spec.cuda_visible_devices))),
+            dataset=self.dataset,
+            run_script_sha256=provenance.file_sha256(Path(self.spec.run_model_file)),
+            git=GitFacts(**found) if (found := provenance.git()) else None,
+            warnings=list(self.warnings),
+        )
 
 
-class Watcher(Protocol):
-    """Someone who looks on."""
+def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> Prepared:
+    """Find what a run needs. Starts nothing; makes the cache folder if the run uses one.
 
-    def line(self, text: str) -> None:
-        """A line of progress."""
+    Args:
+        environ: what a local run inherits.
+        rebuild: build the image without cache.
 
-    def running(self, folder: RunFolder) -> AbstractContextManager[None]:
-        """Entered while the run is under way in its folder."""
+    Raises:
+        GbenchError: a device, a tuning, the dataset or a valid image name is missing.
+    """
+    gpus = find_gpus()
+    spec = locate_dataset(for_this_machine(spec, gpus))
+    dataset, warnings = dataset_facts(spec)
+    spec, no_cache = _with_cache_folder(spec)
+    prepared = Prepared(spec, gpus, make_runner(spec, environ, rebuild), dataset, tuple(warnings))
+    return prepared.with_warning(no_cache)
+
+
+def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tuple[RunSpec, dict[str, Any]]:
+    """What would run: the spec, with the dataset's folder if it exists, and the exact request of the runner.
+
+    Raises:
+        GbenchError: there is no such database config, or no tuning for profile optimized.
+    """
+    if spec.database is not None:
+        config_of_run(spec.database, Path(spec.cndb_dir), environ)
+    if spec.profile == "optimized":
+        spec = with_tuned_switches(spec, find_gpus())
+    spec = locate_dataset(spec, required=False)
+    return spec, make_runner(spec, environ, rebuild).describe()
+
+
+def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> None:
+    """Check what a run needs before the first of several begins: a failure later would waste the runs before it.
+
+    Raises:
+        GbenchError: as `prepare`; or there is no Docker engine, or no write access to a folder of results.
+    """
+    prepare(spec, environ, rebuild).runner.describe()
+    if spec.runner == "docker":
+        from gbench.runners import engine
+
+        engine.connect()
+    for folder in (Path(spec.cndb_dir) / "records", Path(spec.logs_dir)):
+        require_writable(folder)
+
+
+def for_this_machine(spec: RunSpec, gpus: Gpus) -> RunSpec:
+    """`spec` with the switches that were tuned for it here. Raises GbenchError: too few devices, or no tuning."""
+    require_devices(spec, gpus)
+    return with_tuned_switches(spec, gpus)
 
 
 def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
@@ -47,7 +120,7 @@ def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Run
 
 
 def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
-    """`spec` with the dataset's place below DATASETS_DIR; unchanged where it is not required and not there.
+    """`spec` with the dataset's folder below DATASETS_DIR; unchanged if it is missing and not required.
 
     Raises:
         GbenchError: it is required, and missing.
@@ -62,7 +135,7 @@ def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
 
 
 def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
-    """The dataset's identity, checked against its manifest where it has one; and what is to be said about it."""
+    """The dataset's identity, verified against its manifest if it has one; and warnings about it."""
     root = Path(spec.datasets_dir) / spec.dataset_subdir
     if not (root / MANIFEST_NAME).exists():
         warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
@@ -74,72 +147,17 @@ def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
     return facts, [f"DATASETS is {spec.dataset}, but {root} says of itself that it is {manifest.name}"]
 
 
-def with_cache_folder(spec: RunSpec, warnings: list[str]) -> RunSpec:
-    """`spec`, its folder of decoded pairs made where it takes one; decoding in the run, with a warning, where it can't.
+def _with_cache_folder(spec: RunSpec) -> tuple[RunSpec, str | None]:
+    """Create the cache folder if the run uses it; else fall back to --data real with a warning.
 
-    The folder must be there, and be the caller's, before a container mounts it.
+    The folder must exist, and belong to the caller, before a container mounts it.
     """
     if not spec.config.data.uses_cache:
-        return spec
+        return spec, None
     try:
         make_folder(Path(spec.cache_dir))
     except InfrastructureError as error:
-        source = spec.config.data.source
-        warnings.append(f"--data {source} is not to be had: {error.what}; the run takes --data real")
+        warning = f"--data {spec.config.data.source} is unavailable: {error.what}; the run takes --data real"
         data = spec.config.data.model_copy(update={"source": "real"})
-        return spec.model_copy(update={"config": spec.config.model_copy(update={"data": data})})
-    return spec
-
-
-def host_facts(spec: RunSpec, gpus: Gpus, runner: Runner, dataset: DatasetFacts, warnings: list[str]) -> HostFacts:
-    """The facts of host.json that are known at the start."""
-    return HostFacts(
-        started_utc=utc_now(),
-        command_line=spec.command_line,
-        working_dir=str(Path.cwd()),
-        where=RunnerFacts(**runner.facts()),
-        hardware=HostHardware(**provenance.hardware(visible(gpus, spec.cuda_visible_devices))),
-        dataset=dataset,
-        run_script_sha256=provenance.file_sha256(Path(spec.run_model_file)),
-        git=GitFacts(**found) if (found := provenance.git()) else None,
-        warnings=warnings,
-    )
-
-
-def oom_kills() -> int | None:
-    """Processes that the kernel of this machine has killed for want of memory so far; None where it doesn't say."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return None
-
-
-def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_before: int | None) -> None:
-    """Raise the sentence for a run script that ended badly.
-
-    Args:
-        log: of the run. oom_kills_before: `oom_kills` when it began.
-
-    Raises:
-        OutOfMemory: for want of memory, as its worker or the kernel says.
-        UsageError, InfrastructureError: as its worker says. RunFailed: for another reason.
-    """
-    if outcome.exit_code == ExitCode.OK:
-        return
-    if (error := read_error(folder)) is not None:
-        raise error.to_raise()
-    if outcome.out_of_memory:
-        raise OutOfMemory("the container ran out of memory and was killed", f"take a smaller batch; see {folder.log}")
-    if log.killed or outcome.exit_code == KILLED:
-        if oom_kills_before is not None and (oom_kills() or 0) > oom_kills_before:
-            raise OutOfMemory(
-                "the kernel killed a process of the run for want of memory",
-                f"take a smaller batch or fewer devices; see {folder.log}",
-            )
-        raise RunFailed(
-            "a process of the run was killed (SIGKILL): perhaps for want of memory, though not by the kernel",
-            f"see who ends processes here, a scheduler, systemd-oomd, earlyoom or a person; read {folder.log}",
-        )
-    why = f" ({log.reason})" if log.reason else ""
-    raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")
+        return spec.model_copy(update={"config": spec.config.model_copy(update={"data": data})}), warning
+    return spec, None

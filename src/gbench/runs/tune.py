@@ -9,44 +9,45 @@ from pathlib import Path
 from gbench.base.files import make_folder, require_writable
 from gbench.base.utc import utc_now
 from gbench.errors import InfrastructureError
-from gbench.machine.gpus import find_gpus
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.tuning_result import NAME, Tuning, read_tuning
 from gbench.runners.stopping import stoppable
-from gbench.runs.prepare import Watcher
+from gbench.runs.attempt import Observer, run_to_end
+from gbench.runs.prepare import prepare
 from gbench.runs.switch_cache import remember
-from gbench.runs.unmeasured import run_aside
 from gbench.settings.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """A tuning that ended well. remembered: the file that runs of profile optimized will read."""
+class FinishedTuning:
+    """A tuning that ended well."""
 
     folder: RunFolder
     tuning: Tuning
     remembered: Path
+    """The file that runs of profile optimized read."""
 
 
-def tune(spec: RunSpec, environ: Mapping[str, str], watcher: Watcher, rebuild: bool = False) -> Tuned:
-    """Try the switches by a spec of a tuning, and remember those that pay.
+def tune(spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild: bool = False) -> FinishedTuning:
+    """Try the switches by the spec of a tuning, and remember those that pay.
 
     Args:
-        environ: what a local run inherits. rebuild: build the image anew.
+        environ: what a local run inherits.
+        rebuild: build the image without cache.
 
     Raises:
-        GbenchError: something it needs is missing, it failed, or it was stopped. What was remembered before stays.
+        GbenchError: something it needs is missing, it failed, or it was stopped. What was remembered before is kept.
     """
     with stoppable(None):
-        gpus = find_gpus()
         make_folder(Path(spec.cache_dir))
-        require_writable(Path(spec.cache_dir) / "tuned")  # what is found comes last, after minutes
-        folder = run_aside(spec, gpus, environ, watcher, rebuild)
+        require_writable(Path(spec.cache_dir) / "tuned")  # the result is written last, after minutes
+        prepared = prepare(spec, environ, rebuild)
+        folder = run_to_end(prepared, observer)
         found = read_tuning(folder)
         if found is None:
             raise InfrastructureError(f"the tuning left no result in {folder.path}", f"read {folder.log}")
         try:
-            return Tuned(folder, found, remember(spec, gpus, found, utc_now()))
+            return FinishedTuning(folder, found, remember(spec, prepared.gpus, found, utc_now()))
         except InfrastructureError as error:
             raise InfrastructureError(
                 error.what,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gbench.runfolder.evaluation_result import Evaluation
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.run_result import Job, RunResult
-    from gbench.runs.launch import Finished
+    from gbench.runs.launch import FinishedRun
     from gbench.settings.spec import RunSpec
 
 
@@ -107,7 +107,7 @@ def plan_json(spec: RunSpec, origins: dict[str, str], request: dict[str, Any]) -
     return {"spec": spec.model_dump(mode="json"), "origins": origins, "request": request}
 
 
-def finished_json(finished: Finished) -> dict[str, Any]:
+def finished_json(finished: FinishedRun) -> dict[str, Any]:
     """The result of a launch as JSON values."""
     from gbench.runfolder.typed_json import VERSION
 
@@ -123,7 +123,7 @@ def finished_json(finished: Finished) -> dict[str, Any]:
     }
 
 
-def print_finished(finished: Finished) -> None:
+def print_finished(finished: FinishedRun) -> None:
     """The result of a launch for a person."""
     from gbench.runfolder.alarms import read_alarms
 
@@ -182,7 +182,7 @@ def repeats_line(repeats: Repeats, images: int) -> str:
     )
 
 
-def _paths(finished: Finished) -> dict[str, str]:
+def _paths(finished: FinishedRun) -> dict[str, str]:
     from gbench.runfolder.evaluation_result import final_of
 
     gallery = {"gallery": str(final_of(finished.folder).path / "gallery.html")} if finished.evaluation else {}

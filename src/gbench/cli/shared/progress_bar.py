@@ -19,7 +19,7 @@ STATE = re.compile(r"evaluated (\d+) of (\d+) images")  # as gbench.pix2pix.eval
 
 
 class Bar:
-    """A `Watcher` of an evaluation, on stderr; one that is quiet shows nothing."""
+    """A `Observer` of an evaluation, on stderr; one that is quiet shows nothing."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet

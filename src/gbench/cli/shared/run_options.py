@@ -19,7 +19,6 @@ from gbench.settings.request import ARGUMENTS, ROWS, Kind, Request
 if TYPE_CHECKING:
     from gbench.follow.follower import Views
     from gbench.settings.resolve import Resolved
-    from gbench.settings.spec import RunSpec
 
 
 class Parsed(click.ParamType[Any]):
@@ -150,22 +149,6 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     return resolve(Request(**{**given, **changed}, command_line=shlex.join(["gbench", *sys.argv[1:]])), environ)
 
 
-def planned(resolved: Resolved, rebuild: bool) -> tuple[RunSpec, dict[str, Any]]:
-    """What would run: its spec, with the dataset if there is one, and the exact request. Raises as `show_plan`."""
-    from gbench.cndb.upload import config_of_run
-    from gbench.machine.gpus import find_gpus
-    from gbench.runs.prepare import locate_dataset, make_runner
-    from gbench.runs.switch_cache import with_tuned_switches
-
-    spec = resolved.spec
-    if spec.database is not None:
-        config_of_run(spec.database, Path(spec.cndb_dir), os.environ)
-    if spec.profile == "optimized":
-        spec = with_tuned_switches(spec, find_gpus())
-    spec = locate_dataset(spec, required=False)
-    return spec, make_runner(spec, os.environ, rebuild).describe()
-
-
 def show_plan(
     resolved: Resolved, rebuild: bool, as_json: bool, views: Views | None = None, seeds: Sequence[int] = ()
 ) -> None:
@@ -175,8 +158,9 @@ def show_plan(
         views: the live views of the run. seeds: those of the runs, if there are several.
     """
     from gbench.cli.shared.output import print_plan
+    from gbench.runs.prepare import plan
 
-    spec, request = planned(resolved, rebuild)
+    spec, request = plan(resolved.spec, os.environ, rebuild)
     origins = resolved.origins
     if spec.tuned_by is not None:
         origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}

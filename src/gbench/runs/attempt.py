@@ -1,0 +1,199 @@
+"""One attempt at a run, of any kind: begin its folder, run its worker, close it. It writes host.json.
+
+A launch, an evaluation, a tuning, a profile and a probe differ in their specs, and in what is read afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gbench.base.utc import utc_now
+from gbench.errors import GbenchError
+from gbench.follow.follower import Views, following
+from gbench.measure.summary import summarize_folder
+from gbench.preflight.run_checks import CONDITIONS, CheckedRun, judge, require_fit, run_checks
+from gbench.runfolder.alarms import read_alarms
+from gbench.runfolder.error_file import forget_error
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import AttemptTimes, HostFacts, closed
+from gbench.runfolder.log import RunLog
+from gbench.runfolder.run_result import RunResult
+from gbench.runners.plan import Outcome, Runner
+from gbench.runners.stopping import stoppable
+from gbench.runs.outcome import oom_kills, require_success
+from gbench.runs.prepare import Prepared
+from gbench.settings.spec import RunSpec
+
+NO_VIEWS = Views()
+UNMEASURED = ("evaluation", "tuning")  # recipes of runs that neither check the machine nor keep a log in `logs/`
+
+
+class Observer(Protocol):
+    """Shows the progress of runs."""
+
+    def line(self, text: str) -> None:
+        """Show one line."""
+
+    def running(self, folder: RunFolder) -> AbstractContextManager[None]:
+        """A context in which the worker runs in its folder."""
+
+
+@dataclass
+class OpenRun:
+    """A run folder that this process holds, with its log open."""
+
+    spec: RunSpec
+    folder: RunFolder
+    log: RunLog
+    runner: Runner
+    facts: HostFacts
+    """As far as they are known."""
+
+
+def log_path(spec: RunSpec) -> Path:
+    """The log of a run outside its folder."""
+    return Path(spec.logs_dir) / f"{spec.run_id}.log"
+
+
+def trained(folder: RunFolder) -> bool:
+    """Whether a run's training has ended well."""
+    return folder.environment().ended is not None
+
+
+@contextmanager
+def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = None) -> Iterator[OpenRun]:
+    """Create and lock the run folder, check the machine, prepare the image.
+
+    Args:
+        resumed: the folder of an earlier attempt; None: a new one.
+
+    Raises:
+        GbenchError: the folder is in use or can't be written, the machine is unfit, or the image can't be built.
+    """
+    spec, measured = prepared.spec, prepared.spec.recipe not in UNMEASURED
+    folder = resumed or RunFolder.create(spec)
+    with folder.taken(), RunLog([folder.log, log_path(spec)] if measured else [folder.log], observer.line) as log:
+        observer.line(f"{'run' if measured else spec.recipe} folder {folder.path}")
+        for warning in prepared.warnings:
+            log.line(f"warning: {warning}")
+        checks = {"checks": _check_machine(prepared, log)} if measured else {}
+        prepared.runner.prepare(log.line)
+        yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(**checks))
+
+
+def run_worker(
+    run: OpenRun, running: AbstractContextManager[None], views: Views = NO_VIEWS, resumed: bool = False
+) -> RunResult | None:
+    """Run the worker to its end, and close the run folder with its outcome, also when it fails or is stopped.
+
+    Args:
+        running: a context to run it in.
+        views: viewers of a convergence run.
+        resumed: it goes on with the run of an earlier attempt.
+
+    Returns:
+        Statistics of the steps; None for a run without steps of its own.
+
+    Raises:
+        GbenchError: why it failed or was stopped.
+    """
+    spec, folder = run.spec, run.folder
+    if spec.recipe not in UNMEASURED:
+        times = AttemptTimes(started_utc=run.facts.started_utc, started_s=time.perf_counter(), wall_s=None)
+        run.facts = run.facts.changed(attempts=[*(_earlier_attempts(folder) if resumed else []), times])
+    if resumed:
+        before = folder.host()
+        times_resumed = [*(before.resumed or []), utc_now()]
+        run.facts = run.facts.changed(started_utc=before.started_utc or times_resumed[0], resumed=times_resumed)
+    forget_error(folder)
+    folder.write_host(run.facts)
+    kills = oom_kills()
+    outcome: Outcome | None = None
+    try:
+        with running, _followed(run, views) as on_line, stoppable(spec.timeout_s):
+            outcome = run.runner.run(folder.path, on_line)
+    finally:
+        summary = _close(run, outcome)
+    require_success(folder, outcome, run.log, kills)
+    return summary
+
+
+def run_to_end(prepared: Prepared, observer: Observer, views: Views = NO_VIEWS) -> RunFolder:
+    """Begin, run and close a new run; gives its closed folder. Raises as `begin` and `run_worker`."""
+    with begin(prepared, observer) as run:
+        run_worker(run, observer.running(run.folder), views)
+    return run.folder
+
+
+def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
+    """Close a run whose training has ended, without another attempt: keep the training's facts; add a missing end.
+
+    Args:
+        warning: of this resumption.
+    """
+    kept = folder.host()
+    if kept.ended_utc is None:  # gbench was killed just then
+        kept = folder.update_host(attempts=_earlier_attempts(folder), ended_utc=utc_now(), exit_code=0)
+    if warning and warning not in kept.warnings:
+        folder.update_host(warnings=[*kept.warnings, warning])
+    return _write_result(folder)
+
+
+def _check_machine(prepared: Prepared, log: RunLog) -> list[dict[str, Any]]:
+    """The checks of this machine, as in host.json. Raises InfrastructureError: it is unfit."""
+    spec = prepared.spec
+    verdict = judge(run_checks(CheckedRun.of(spec), prepared.gpus, CONDITIONS), spec.ignore_check)
+    for check in verdict.warnings:
+        log.line(f"warning: {check.id}: {check.found}")
+    require_fit(verdict)
+    return [asdict(check) for check in verdict.checks]
+
+
+@contextmanager
+def _followed(run: OpenRun, views: Views) -> Iterator[Callable[[str], None]]:
+    """What takes the worker's lines. Only convergence runs get a viewer: it would disturb what others measure."""
+    if run.spec.recipe != "convergence":
+        yield run.log.line
+        return
+    with following(run.folder, views, run.log.line) as on_line:
+        yield on_line
+
+
+def _close(run: OpenRun, outcome: Outcome | None) -> RunResult | None:
+    """Write the end into host.json, and the statistics of whatever was measured.
+
+    Raises nothing expected: a full disk, or a broken file, must not hide why the run ended.
+    """
+    if run.facts.attempts and run.facts.attempts[-1].wall_s is None:
+        *earlier, last = run.facts.attempts
+        last = last.changed(wall_s=time.perf_counter() - last.started_s)
+        run.facts = run.facts.changed(attempts=[*earlier, last])
+    warnings = run.facts.warnings
+    with contextlib.suppress(GbenchError):
+        warnings = [*warnings, *map(str, read_alarms(run.folder.path))]
+    with contextlib.suppress(GbenchError):
+        exit_code = outcome.exit_code if outcome else None
+        run.folder.write_host(run.facts.changed(ended_utc=utc_now(), exit_code=exit_code, warnings=warnings))
+    with contextlib.suppress(GbenchError):
+        return _write_result(run.folder)
+    return None
+
+
+def _write_result(folder: RunFolder) -> RunResult | None:
+    """Write the statistics of the run's steps as result.json; None if it has none."""
+    summary = summarize_folder(folder)
+    if summary is not None:
+        folder.write_result(summary)
+    return summary
+
+
+def _earlier_attempts(folder: RunFolder) -> list[AttemptTimes]:
+    """The attempts at a run so far, each with its end."""
+    ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
+    return closed(folder.host().attempts, ranks)

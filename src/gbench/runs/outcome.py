@@ -1,0 +1,56 @@
+"""Why a run ended: from the exit code of its run script, what its worker left, its log and the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from pathlib import Path
+
+from gbench.errors import ExitCode, OutOfMemory, RunFailed
+from gbench.runfolder.error_file import read_error
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.log import RunLog
+from gbench.runners.plan import Outcome
+
+KILLED = 128 + signal.SIGKILL  # exit code of a shell, or a container, after its command was killed
+
+
+def oom_kills() -> int | None:
+    """Number of processes that this kernel has killed for lack of memory; None if it does not count them."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return None
+
+
+def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_before: int | None) -> None:
+    """Raise the reason for which a run script failed.
+
+    Args:
+        log: of the run.
+        oom_kills_before: `oom_kills` when it began.
+
+    Raises:
+        OutOfMemory: for lack of memory, as its worker or the kernel says.
+        UsageError, InfrastructureError: as its worker says.
+        RunFailed: for another reason.
+    """
+    if outcome.exit_code == ExitCode.OK:
+        return
+    if (error := read_error(folder)) is not None:
+        raise error.to_raise()
+    if outcome.out_of_memory:
+        raise OutOfMemory("the container ran out of memory and was killed", f"take a smaller batch; see {folder.log}")
+    if log.killed or outcome.exit_code == KILLED:
+        if oom_kills_before is not None and (oom_kills() or 0) > oom_kills_before:
+            raise OutOfMemory(
+                "the kernel killed a process of the run for lack of memory",
+                f"take a smaller batch or fewer devices; see {folder.log}",
+            )
+        raise RunFailed(
+            "a process of the run was killed (SIGKILL): perhaps for lack of memory, though not by the kernel",
+            f"see who ends processes here, a scheduler, systemd-oomd, earlyoom or a person; read {folder.log}",
+        )
+    why = f" ({log.reason})" if log.reason else ""
+    raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")
