@@ -21,7 +21,7 @@ from gbench.preflight.run_checks import CONDITIONS, CheckedRun, judge, require_f
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.host_facts import AttemptTimes, HostFacts, closed
+from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, closed
 from gbench.runfolder.log import RunLog
 from gbench.runfolder.run_result import RunResult
 from gbench.runners.plan import Outcome, Runner
@@ -145,14 +145,14 @@ def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
     return _write_result(folder)
 
 
-def _check_machine(prepared: Prepared, log: RunLog) -> list[dict[str, Any]]:
-    """The checks of this machine, as in host.json. Raises InfrastructureError: it is unfit."""
+def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
+    """The checks of this machine. Raises InfrastructureError: it is unfit."""
     spec = prepared.spec
     verdict = judge(run_checks(CheckedRun.of(spec), prepared.gpus, CONDITIONS), spec.ignore_check)
     for check in verdict.warnings:
         log.line(f"warning: {check.id}: {check.found}")
     require_fit(verdict)
-    return [asdict(check) for check in verdict.checks]
+    return [CheckFacts(**asdict(check)) for check in verdict.checks]
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def _followed(run: OpenRun, views: Views) -> Iterator[Callable[[str], None]]:
 def _close(run: OpenRun, outcome: Outcome | None) -> RunResult | None:
     """Write the end into host.json, and the statistics of whatever was measured.
 
-    Raises nothing expected: a full disk, or a broken file, must not hide why the run ended.
+    Raises no GbenchError: a full disk, or a broken file, must not hide why the run ended.
     """
     if run.facts.attempts and run.facts.attempts[-1].wall_s is None:
         *earlier, last = run.facts.attempts

@@ -1,0 +1,78 @@
+"""`gbench converge MODEL ...`: one new run, or one a seed, and a verdict on them; or its plan, or its estimate."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from gbench.cli.converge_modes.options import VerdictOptions
+from gbench.cli.converge_modes.verdict_output import print_result, reference_for_new_runs
+from gbench.cli.shared.output import Terminal, print_estimate
+from gbench.cli.shared.run_options import resolved_of, show_plan
+from gbench.errors import GbenchError, UsageError
+from gbench.follow.follower import Views
+from gbench.runs.launch import FinishedRun, launch
+from gbench.runs.probe import probe, probe_of
+from gbench.settings.resolve import Resolved, new_run_id
+
+NEEDED = ("model", "batch_size", "device_count", "precision")
+
+
+def start_runs(
+    given: dict[str, Any],
+    options: VerdictOptions,
+    views: Views,
+    environ: Mapping[str, str],
+    *,
+    estimate: bool,
+    rebuild: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run, or plan, or estimate, what the command line describes, and print the result."""
+    if estimate and options.seeds is not None:
+        raise UsageError("--estimate is of one run", f"leave out --seeds: {options.seeds} take so many times as long")
+    resolved = _resolve(given, environ)
+    spec = resolved.spec
+    reference = reference_for_new_runs(options, spec) if options.judges_new_runs else None
+    seeds = [spec.seed + number for number in range(options.seeds or 1)]
+    if dry_run:
+        planned = replace(resolved, spec=probe_of(spec)) if estimate else resolved
+        show_plan(planned, rebuild, as_json, views, seeds if options.seeds is not None else ())
+    elif estimate:
+        print_estimate(*probe(spec, os.environ, Terminal(quiet), rebuild, views), as_json)
+    else:
+        finished = _run_seeds(resolved, seeds, views, rebuild, quiet)
+        print_result(finished, options, reference, as_json)
+
+
+def _resolve(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
+    """The spec of the first run. Raises UsageError."""
+    missing = next((name for name in NEEDED if given[name] is None), None)
+    if missing is not None:
+        raise UsageError(f"missing argument {missing.upper()}", "see gbench converge --help")
+    resolved = resolved_of({**given, "recipe": "convergence"}, environ)
+    if resolved.spec.recipe == "performance":
+        raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")
+    return resolved
+
+
+def _run_seeds(resolved: Resolved, seeds: list[int], views: Views, rebuild: bool, quiet: bool) -> list[FinishedRun]:
+    """One run a seed. If one fails, say how to judge those before it."""
+    finished: list[FinishedRun] = []
+    for number, seed in enumerate(seeds):
+        spec = resolved.spec.model_copy(update={"run_id": new_run_id(resolved.spec.model), "seed": seed})
+        try:
+            finished.append(launch(spec, os.environ, Terminal(quiet), rebuild and number == 0, views=views))
+        except GbenchError:
+            if finished:
+                whole = " ".join(f"--check {shlex.quote(str(one.folder.path))}" for one in finished)
+                click.echo(f"the {len(finished)} runs before it are whole: gbench converge {whole}", err=True)
+            raise
+    return finished

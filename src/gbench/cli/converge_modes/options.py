@@ -1,0 +1,126 @@
+"""The options of `gbench converge` that are about a verdict or a reference, and which of them exclude each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gbench.cli.shared.run_options import bundle
+from gbench.errors import UsageError
+
+THIS_RUN = Path("<the run that is made>")  # of --check without a value
+PATH = click.Path(path_type=Path)
+# parameters of VerdictOptions
+JUDGING = ("check", "reference", "allow", "evaluation")
+MAKING_A_REFERENCE = ("add_reference", "out", "description", "quality_images")
+
+
+@dataclass(frozen=True)
+class VerdictOptions:
+    """The options below."""
+
+    check: tuple[Path, ...]
+    seeds: int | None
+    reference: Path | None
+    allow: tuple[str, ...]
+    evaluation: tuple[Path, ...]
+    add_reference: tuple[Path, ...]
+    out: Path | None
+    description: str | None
+    quality_images: int | None
+
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> VerdictOptions:
+        """Take the options out of a command's keywords. Raises UsageError: they contradict each other."""
+        options = cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
+        options._require_consistent()
+        return options
+
+    @property
+    def judges_new_runs(self) -> bool:
+        """Whether the runs that this command makes are judged."""
+        return THIS_RUN in self.check or self.seeds is not None
+
+    @property
+    def checks_existing_runs(self) -> bool:
+        """Whether existing runs are judged, and none is made."""
+        return bool(set(self.check) - {THIS_RUN})
+
+    def require_no_new_run(self, resume_dir: Path | None) -> None:
+        """Raises UsageError: the options are about existing runs, and also ask for a run."""
+        if resume_dir is not None or self.judges_new_runs:
+            raise UsageError(
+                "--check RUN and --add-reference start nothing", "leave out --resume, --seeds and a --check without RUN"
+            )
+
+    def _require_consistent(self) -> None:
+        if self.check and self.add_reference:
+            raise UsageError("--check and --add-reference exclude each other", "make the reference first")
+        if self.add_reference and self.out is None:
+            raise UsageError("--add-reference needs --out", "name the file to write: --out my-reference.yaml")
+        if (self.out or self.description or self.quality_images) and not self.add_reference:
+            raise UsageError(
+                "--out, --description and --quality-images are of --add-reference", "give it, or leave them out"
+            )
+        if (self.reference or self.allow) and not (self.check or self.judges_new_runs):
+            raise UsageError("--reference and --allow are of --check and --seeds", "give one of them")
+        existing = self.add_reference or (() if self.judges_new_runs else self.check)
+        if self.evaluation and len(self.evaluation) != len(existing):
+            raise UsageError(
+                f"--evaluation is given {len(self.evaluation)} times for {len(existing)} runs that are there",
+                "give one for each run, or none",
+            )
+
+
+verdict_options = bundle(
+    [
+        click.option(
+            "--check",
+            multiple=True,
+            is_flag=False,
+            flag_value=THIS_RUN,
+            type=PATH,
+            metavar="[RUN]",
+            help="Judge a run folder or an upstream log; repeat it for several runs of one set. Without RUN: judge the "
+            "run that this command makes.",
+        ),
+        click.option(
+            "--seeds",
+            type=click.IntRange(min=1),
+            help="This many runs, with --seed and the seeds after it, and one verdict on them all.",
+        ),
+        click.option("--reference", type=PATH, metavar="FILE", help="Reference to compare with; default: the model's."),
+        click.option(
+            "--allow",
+            multiple=True,
+            metavar="FIELD",
+            help="A field of the recipe that may differ: optim.lr; `quality`: no evaluation is needed.",
+        ),
+        click.option(
+            "--evaluation",
+            multiple=True,
+            type=PATH,
+            metavar="FILE",
+            help="evaluation.json of a RUN that is a log, or has none of its own.",
+        ),
+        click.option(
+            "--add-reference",
+            multiple=True,
+            type=PATH,
+            metavar="RUN",
+            help="Make a reference from RUN, or from several if repeated, and write it to --out. For a log, MODEL and "
+            "the arguments after it give the recipe.",
+        ),
+        click.option("--out", type=PATH, metavar="FILE", help="YAML file that --add-reference writes."),
+        click.option("--description", metavar="TEXT", help="Of the reference: what ran, where, when."),
+        click.option(
+            "--quality-images",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Of the reference: its image quality is over the first N test images; default: over all.",
+        ),
+    ]
+)

@@ -1,0 +1,101 @@
+"""A verdict on convergence runs: made from the options, printed for a person, as JSON, and as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gbench.cli.converge_modes.options import VerdictOptions
+from gbench.cli.shared.output import finished_json, print_finished, print_json, report_not_stored
+from gbench.convergence.judge import NO_QUALITY, Subject, Verdict, judge
+from gbench.convergence.recipe import recipe_of, require_fields
+from gbench.convergence.reference import Reference
+from gbench.convergence.subjects import find_reference, require_recipe, subject_of
+from gbench.errors import ExitCode
+from gbench.runs.launch import FinishedRun
+from gbench.settings.spec import RunSpec
+
+EXIT_CODES = {
+    "reproduced": ExitCode.OK,
+    "not reproduced": ExitCode.FAILED,
+    "inconclusive": ExitCode.INCONCLUSIVE,
+}
+
+
+def reference_for(options: VerdictOptions, model: str | None) -> Reference:
+    """The reference of the options, else the model's own. Raises UsageError: none, or --allow is no field of it."""
+    reference = find_reference(options.reference, model)
+    require_fields(options.allow, [*reference.recipe, NO_QUALITY])
+    return reference
+
+
+def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> Reference:
+    """The reference for runs that are about to start. Raises UsageError: none, or the runs can't reproduce it."""
+    reference = reference_for(options, spec.model)
+    require_recipe(reference, recipe_of(spec), options.allow)
+    return reference
+
+
+def verdict_on(options: VerdictOptions, reference: Reference, runs: Sequence[Path]) -> Verdict:
+    """The verdict on run folders or logs."""
+    return judge(reference, subjects_of(runs, options.evaluation, reference.quality_images), options.allow)
+
+
+def subjects_of(runs: Sequence[Path], evaluations: Sequence[Path], images: int | None) -> list[Subject]:
+    """What is judged of run folders or logs.
+
+    Args:
+        evaluations: one for each run, or none.
+        images: number of test images that quality is over; None: all.
+    """
+    files: Sequence[Path | None] = evaluations or [None] * len(runs)
+    return [subject_of(run, images, file) for run, file in zip(runs, files, strict=True)]
+
+
+def print_result(
+    finished: Sequence[FinishedRun], options: VerdictOptions, reference: Reference | None, as_json: bool
+) -> None:
+    """Print new runs and, with a reference, the verdict on them; exit with its code."""
+    found = reference and verdict_on(options, reference, [run.folder.path for run in finished])
+    if as_json:
+        runs = [finished_json(run) for run in finished]
+        values = runs[0] if options.seeds is None else {"runs": runs}
+        print_json({**values, "verdict": verdict_json(found)} if found else values)
+    else:
+        for run in finished:
+            print_finished(run)
+        if found:
+            print_verdict(found)
+    try:
+        report_not_stored([run.not_stored for run in finished])
+    finally:  # the exit code of a verdict takes precedence
+        if found and found.verdict != "reproduced":
+            click.get_current_context().exit(EXIT_CODES[found.verdict])
+
+
+def verdict_json(found: Verdict) -> dict[str, Any]:
+    """A verdict as JSON values."""
+    comparisons = [{**asdict(one), "inside": one.inside} for one in found.comparisons]
+    return {**asdict(found), "comparisons": comparisons, "exit_code": int(EXIT_CODES[found.verdict])}
+
+
+def print_verdict(found: Verdict) -> None:
+    """A verdict for a person."""
+    click.echo(f"{'verdict':<14}{found.verdict}")
+    for reason in found.reasons:
+        click.echo(f"{'':<14}{reason}")
+    click.echo(f"{'reference':<14}{found.reference}")
+    click.echo(f"{'runs':<14}{', '.join(found.runs)}")
+    if not found.recipe_known:
+        click.echo(f"{'recipe':<14}not known: a log does not tell it")
+    elif found.recipe:
+        click.echo(f"{'recipe':<14}differs; its curves, judged on their own: {found.curves}")
+    else:
+        click.echo(f"{'recipe':<14}the reference's{', but for what --allow names' if found.allowed else ''}")
+    for one in found.comparisons:
+        mark = "" if one.inside else "  OUTSIDE"
+        click.echo(f"{one.name:<32}{one.share + 0.0:+8.1%}  allowed {one.low:+.1%} to {one.high:+.1%}{mark}")
