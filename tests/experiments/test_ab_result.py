@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from gbench.compare.metrics import metric_named
-from gbench.experiments.ab import Found
+from gbench.experiments.ab import SessionResult
 from gbench.experiments.block_ratio import Ratio, ratio_of
-from gbench.experiments.session import Asked
+from gbench.experiments.session import SessionGoal
 
 NARROW, WIDE = Ratio(1.25, 1.24, 1.26, 5), Ratio(0.8, 0.7, 0.9143, 20)
 
 
-def found(ratio: Ratio | None, metric: str = "throughput", until_ci: float = 0.01) -> Found:
+def found(ratio: Ratio | None, metric: str = "throughput", until_ci: float = 0.01) -> SessionResult:
     asked: dict[str, Any] = {"metric": metric, "until_ci": until_ci, "max_blocks": 20, "max_time_s": None}
-    return Found(metric_named(metric), Asked(**asked), ratio, medians={}, runs={}, units={}, causes=[])
+    return SessionResult(metric_named(metric), SessionGoal(**asked), ratio, medians={}, runs={}, units={}, causes=[])
 
 
 @pytest.mark.parametrize(

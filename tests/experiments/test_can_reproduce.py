@@ -14,7 +14,7 @@ from drawn_records import PLAIN
 from gbench import __version__
 from gbench.cndb.record import checked
 from gbench.datasets.synth import DRAWING_VERSION
-from gbench.experiments.can_reproduce import Unlike, unlike
+from gbench.experiments.can_reproduce import Mismatch, mismatches
 from gbench.experiments.recorded_spec import Recorded
 from gbench.machine import host, provenance
 from gbench.machine.gpus import Gpu, Gpus
@@ -66,8 +66,8 @@ def as_here(make_spec: Callable[..., RunSpec]) -> Callable[..., tuple[Recorded, 
     return make
 
 
-def told(recorded: Recorded, spec: RunSpec, gpus: Gpus = A_CARD) -> dict[str, Unlike]:
-    found = {one.field: one for one in unlike(recorded, spec, gpus)}
+def told(recorded: Recorded, spec: RunSpec, gpus: Gpus = A_CARD) -> dict[str, Mismatch]:
+    found = {one.field: one for one in mismatches(recorded, spec, gpus)}
     found.pop("uncommitted changes", None)  # of whoever is at work on this checkout
     return found
 
@@ -126,7 +126,7 @@ def test_changes_that_no_commit_holds_are_told(as_here: Any, monkeypatch: pytest
     git = {"commit": "0123", "dirty": True}
     monkeypatch.setattr(provenance, "git", lambda: {"commit": "0123", "dirty": False})
     recorded, spec = as_here(extra={"git": git})
-    assert [str(one) for one in unlike(recorded, spec, A_CARD)] == [
+    assert [str(one) for one in mismatches(recorded, spec, A_CARD)] == [
         "uncommitted changes: some in the record, none here"
     ]
 

@@ -254,8 +254,8 @@ def test_an_image_that_is_not_here_is_refused_or_built(
 ) -> None:
     monkeypatch.setattr(engine, "connect", Engine)
     replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
-    assert replay.unlike[0].field == "image"
-    assert "docker pull registry.example/gbench@sha256:cd may fetch it" in str(replay.unlike[0])
+    assert replay.mismatches[0].field == "image"
+    assert "docker pull registry.example/gbench@sha256:cd may fetch it" in str(replay.mismatches[0])
     with pytest.raises(UsageError, match="--allow image, or --rebuild for an image of the present sources"):
         require_meaningful(replay, ())
     require_meaningful(replay, ["image"])
@@ -271,8 +271,8 @@ def test_without_docker_the_image_is_not_known(in_a_container: Recorded, monkeyp
 
     monkeypatch.setattr(engine, "connect", none)
     replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
-    assert replay.unlike[0].here == "not known (Docker can't be used)"
+    assert replay.mismatches[0].here == "not known (Docker can't be used)"
     local = plan(in_a_container, Redirect(runner="local"), {}, rebuild=True, allowed=())
-    assert [one.field for one in local.unlike if one.refused] == ["image"]
+    assert [one.field for one in local.mismatches if one.refused] == ["image"]
     with pytest.raises(UsageError, match=r"give --allow image$"):  # that --rebuild would mend nothing
         require_meaningful(local, ())

@@ -12,10 +12,10 @@ from gbench.cli.ab import METRIC_NAMES
 from gbench.compare.metrics import metric_named
 from gbench.errors import UsageError
 from gbench.experiments.ab import ended
-from gbench.experiments.session import NAME, Asked, MetricName, Session, SessionRun, read_session
+from gbench.experiments.session import NAME, MetricName, Session, SessionGoal, SessionRun, read_session
 from gbench.settings.spec import RunSpec
 
-ASKED = Asked(metric="throughput", until_ci=0.01, max_blocks=20, max_time_s=None)
+ASKED = SessionGoal(metric="throughput", until_ci=0.01, max_blocks=20, max_time_s=None)
 
 
 @pytest.fixture

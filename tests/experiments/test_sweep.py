@@ -22,7 +22,7 @@ from gbench.cli.shared.output import Terminal
 from gbench.datasets.synth import synth
 from gbench.errors import RunFailed
 from gbench.experiments.sweep import go_on, plan
-from gbench.experiments.sweep_file import Attempt, Sweep, SweepFolder
+from gbench.experiments.sweep_file import CellAttempt, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Axes
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.folder import RunFolder
@@ -246,7 +246,7 @@ def test_a_recorded_run_is_done_though_gbench_was_killed(gbench: Gbench, scripte
 
 
 def test_a_record_that_is_not_to_be_had_makes_no_cell_done(tmp_path: Path) -> None:
-    folder, attempt = SweepFolder(tmp_path), Attempt(run="run")
+    folder, attempt = SweepFolder(tmp_path), CellAttempt(run="run")
     assert folder.record_of(attempt) is None
     (tmp_path / "run").mkdir()
     folder.run(attempt).write("host.json", {"record": str(tmp_path / "record.yaml")})

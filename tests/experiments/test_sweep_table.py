@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gbench.cndb.from_run import record_of
-from gbench.experiments.sweep_file import Attempt, Cell, Sweep, SweepFolder
+from gbench.experiments.sweep_file import CellAttempt, Sweep, SweepCell, SweepFolder
 from gbench.experiments.sweep_matrix import Place, Scaling
 from gbench.experiments.sweep_table import cells, notes, rows_of, to_json, write_page
 from gbench.measure.summary import summarize_folder
@@ -38,7 +38,7 @@ def sweep_of(make_spec: MakeSpec, tmp_path: Path) -> Callable[..., tuple[SweepFo
             place = Place(batch_size=batch, device_count=devices, precision="FP32", data="real")
             run = f"run-{batch}-{devices}"
             if step_s is None:
-                attempt = Attempt(run=run, state="out_of_memory", reason="the host is out of memory; take less")
+                attempt = CellAttempt(run=run, state="out_of_memory", reason="the host is out of memory; take less")
             else:
                 spec = place.spec(base).model_copy(update={"run_id": run, "results_dir": str(folder.path)})
                 written = write_run(spec, steps, steps, step_s=lambda step, step_s=step_s: step_s)  # type: ignore[misc]
@@ -49,8 +49,8 @@ def sweep_of(make_spec: MakeSpec, tmp_path: Path) -> Callable[..., tuple[SweepFo
                 summary = summarize_folder(written)
                 assert summary is not None
                 written.write("result.json", asdict(summary))
-                attempt = Attempt(run=run, state="done", record="record.yaml")
-            sweep.cells.append(Cell(place=place, attempts=[attempt]))
+                attempt = CellAttempt(run=run, state="done", record="record.yaml")
+            sweep.cells.append(SweepCell(place=place, attempts=[attempt]))
         folder.write(sweep)
         return folder, folder.read()
 

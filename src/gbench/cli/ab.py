@@ -17,7 +17,7 @@ from gbench.cli.shared.run_options import PERCENT, SECONDS
 from gbench.errors import GbenchError, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from gbench.experiments.ab import Found
+    from gbench.experiments.ab import SessionResult
     from gbench.experiments.session import Session
     from gbench.settings.spec import RunSpec
 
@@ -115,7 +115,7 @@ def ab(
 
 def _begun(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[Session, Path]:
     """A new session of two spec files, and the folder that it will have."""
-    from gbench.experiments.session import Asked, Session, new_session_id
+    from gbench.experiments.session import Session, SessionGoal, new_session_id
     from gbench.experiments.spec_differences import spec_differences
 
     session_id = new_session_id()
@@ -126,7 +126,7 @@ def _begun(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[
         session_id=session_id,
         started_utc=utc_now(),
         command_line=one.command_line,
-        asked=Asked(**{**asked, **_said(given)}),
+        asked=SessionGoal(**{**asked, **_said(given)}),
         files={"A": str(a), "B": str(b)},
         specs={"A": one, "B": other},
         differences=tuple(map(str, spec_differences(one, other))),
@@ -195,13 +195,13 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
     click.echo(f"{'next run':<14}{place}, in {folder}")
 
 
-def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | None = None) -> Found:
+def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | None = None) -> SessionResult:
     """What a session has come to. error: what ended it."""
     from gbench.cli.shared.output import print_json
     from gbench.compare.formats import cause_json
-    from gbench.experiments.ab import found_in
+    from gbench.experiments.ab import result_of
 
-    found = found_in(session)
+    found = result_of(session)
     if as_json:
         ratio = found.ratio and {**asdict(found.ratio), "half_width": found.ratio.half_width}
         print_json(

@@ -24,7 +24,7 @@ from gbench.cli.shared.view_options import Alarms, view_options, views_of
 @click.option("--estimate", is_flag=True, help="Run only the first 25 steps, and estimate how long all would take.")
 @verdict_options
 @view_options
-@run_options
+@run_options()
 def converge(**given: Any) -> None:
     """Train MODEL to its end by its convergence recipe, evaluate it, and write its CNDB record.
 

@@ -17,7 +17,7 @@ from gbench.cli.shared.run_options import measure_options, resolved_of, run_argu
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Separate runs, a record each."
 )
-@run_options
+@run_options()
 def launch(**given: Any) -> None:
     """Run MODEL once and write its CNDB record.
 

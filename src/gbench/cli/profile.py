@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Steps to profile.")
 @click.option("--warmup", type=click.IntRange(min=1), help="Steps before them; default: the recipe's warm-up.")
 @click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Operators to list.")
-@run_options
+@run_options()
 def profile(steps: int, top: int, **given: Any) -> None:
     """Profile some steps of MODEL, in the loop of a measured run: its operators by self time, and a trace to look at.
 

@@ -85,7 +85,7 @@ def replay(
         _print_plan(planned, allowed, rebuild, as_json)
         return
     observer = Terminal(quiet)
-    for one in planned.unlike:
+    for one in planned.mismatches:
         observer.line(f"not reproduced: {one}")
     require_possible(planned.spec, os.environ, rebuild)  # what is missing can't be allowed to differ
     require_meaningful(planned, allowed)
@@ -105,11 +105,11 @@ def replay(
     then = planned.recorded.folder
     losses = losses_said(then, finished[0].folder) if then else None
     if as_json:
-        unlike = [one.__dict__ for one in planned.unlike]
+        unlike = [one.__dict__ for one in planned.mismatches]
         runs = [str(one.folder.path) for one in finished]
         print_json({**to_json(found), "not_reproduced": unlike, "losses": losses, "runs": runs})
     else:
-        for one in planned.unlike:
+        for one in planned.mismatches:
             click.echo(f"not reproduced: {one}")
         for run in finished:
             click.echo(f"run           {run.folder.path}")
@@ -137,12 +137,12 @@ def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json:
     spec, request = plan(planned.spec, os.environ, rebuild)
     refused = planned.refused(allowed)
     if as_json:
-        unlike = [{**one.__dict__, "refused": one in refused} for one in planned.unlike]
+        unlike = [{**one.__dict__, "refused": one in refused} for one in planned.mismatches]
         print_json({"not_reproduced": unlike, **plan_json(spec, resolved.origins, request)})
         return
-    for one in planned.unlike:
+    for one in planned.mismatches:
         click.echo(f"not reproduced: {one}" + (f"; refused without --allow {one.field}" if one in refused else ""))
-    if not planned.unlike:
+    if not planned.mismatches:
         click.echo("nothing is known that could not be reproduced here")
     click.echo()
     print_plan(spec, resolved.origins, request, as_json=False)

@@ -64,7 +64,7 @@ class Counts(click.ParamType[list[int]]):
     ]
 )
 @measure_options
-@run_options
+@run_options()
 def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv: bool, **given: Any) -> None:
     """Launch MODEL once for every combination of batch size, device count and precision, and end in one table.
 
@@ -110,22 +110,22 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
     for cell in planned.cells:
         if cell.skipped:
             terminal.line(f"not run: {cell.place}: {cell.skipped}")
-    went = go_on(folder, os.environ, lambda: Terminal(quiet), rebuild)
+    result = go_on(folder, os.environ, lambda: Terminal(quiet), rebuild)
     try:
-        _show(folder, went.sweep, as_json, as_csv)
+        _show(folder, result.sweep, as_json, as_csv)
     finally:  # also where stdout is a pipe that nobody reads any more
         # of a sweep that was stopped, by a full disk maybe, how to go on is worth more than its page
-        with suppress(InfrastructureError) if went.stopped else nullcontext():
-            write_page(folder, went.sweep)
-    if went.stopped is not None:
-        raise type(went.stopped)(went.stopped.what, f"{went.stopped.hint}; `{folder.resume_command}` goes on")
-    failed = sum(cell.state == "failed" for cell in went.sweep.cells)
+        with suppress(InfrastructureError) if result.stopped else nullcontext():
+            write_page(folder, result.sweep)
+    if result.stopped is not None:
+        raise type(result.stopped)(result.stopped.what, f"{result.stopped.hint}; `{folder.resume_command}` goes on")
+    failed = sum(cell.state == "failed" for cell in result.sweep.cells)
     try:
-        report_not_stored(went.not_stored)
+        report_not_stored(result.not_stored)
     finally:  # its exit code gives way to that of a failure
         if failed:
             raise RunFailed(
-                f"{failed} of {len(went.sweep.cells)} cells failed", f"`{folder.resume_command}` runs them once more"
+                f"{failed} of {len(result.sweep.cells)} cells failed", f"`{folder.resume_command}` runs them once more"
             )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +10,11 @@ import click
 from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, show_plan, what_runs
 
 if TYPE_CHECKING:
-    from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.tuning_result import Trial
     from gbench.runs.tune import FinishedTuning
+
+# a tuning reads no pictures, takes no profile, runs the worker's own script, and makes no record and no second log
+NOT_OF_A_TUNING = ("data_source", "cache_limit_gib", "profile", "run_model_file", "cndb_dir", "logs_dir")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @click.option(
     "--max-time", "max_time_s", type=SECONDS, default="2m", show_default=True, help="Of timed steps: 90s, 2m, 1h."
 )
-@run_options
+@run_options(without=NOT_OF_A_TUNING)
 def tune(max_time_s: float, **given: Any) -> None:
-    """Try each switch of `speed` against none, by turns, and remember those that pay for --profile optimized.
+    """Try each switch of `speed`, alternated with a baseline, and remember those that pay for --profile optimized.
 
     channels_last, Adam fused or foreach, torch.compile, CUDA graphs, DDP's bucket views and static graph, threads: each
-    is tried where it can act, on top of those that were kept before it, on one batch of noise. It is kept when its 95 %
-    interval lies above 1 by more than 1 %. The time to compile is told, and no part of the ratio; at least four rounds
-    of each are run, whatever --max-time says. The precision is never touched.
+    is tried where it applies, on top of those kept before it, on one batch of noise. It is kept if its 95 % interval
+    lies above 1 by more than 1 %. The time to compile is reported, but is not part of the ratio. Each gets at least
+    four rounds, whatever --max-time says. The precision is never changed.
 
     \b
     gbench tune pix2pix_resnet_9blocks 32 8 FP32
@@ -46,25 +46,12 @@ def tune(max_time_s: float, **given: Any) -> None:
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return
-
-    class Lines(Terminal):
-        """A tuning's lines are all worth keeping."""
-
-        @contextmanager
-        def running(self, folder: RunFolder) -> Iterator[None]:
-            yield
-
-    done = run(resolved.spec, os.environ, Lines(quiet), rebuild)
+    done = run(resolved.spec, os.environ, Terminal(quiet, live=False), rebuild)
     if as_json:
         paths = {"run": str(done.folder.path), "remembered": str(done.remembered)}
         print_json({"tuning": done.tuning.model_dump(), "paths": paths})
     else:
         _print(done, resolved.spec.model)
-
-
-# there are no pictures to read, no profile to take, no script but the worker's, no record and no log beside the folder
-NOT_OF_A_TUNING = ("data_source", "cache_limit_gib", "profile", "run_model_file", "cndb_dir", "logs_dir")
-tune.params = [one for one in tune.params if one.name not in NOT_OF_A_TUNING]
 
 
 def _print(done: FinishedTuning, model: str) -> None:

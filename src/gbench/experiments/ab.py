@@ -22,7 +22,7 @@ from gbench.compare.metrics import ComparedMetric, metric_named
 from gbench.compare.sides import SPEC
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
 from gbench.experiments.block_ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
-from gbench.experiments.session import ORDER, Asked, Session, SessionRun, Side
+from gbench.experiments.session import ORDER, Session, SessionGoal, SessionRun, Side
 from gbench.runners.local import wait_for_end
 from gbench.runs.attempt import Observer
 from gbench.runs.launch import launch
@@ -33,21 +33,20 @@ SIDES: tuple[Side, Side] = ("A", "B")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a session has come to.
-
-    ratio: B over A; None before the first whole block. medians: of each side's runs, of those that have any. causes:
-    what differs in the records: other work; and where the ratio is not 1, measured influences and software. What is
-    around the runs is alike, since they were made in turn.
-    """
+class SessionResult:
+    """The figures of a session so far."""
 
     metric: ComparedMetric
-    asked: Asked
+    asked: SessionGoal
     ratio: Ratio | None
+    """B over A; None before the first whole block."""
     medians: dict[Side, float]
+    """Of the runs of each side that has any."""
     runs: dict[Side, int]
     units: dict[Side, str]
     causes: list[Cause]
+    """Differences of the records: other work; and if the ratio is not 1, measured influences and software. Conditions
+    around the runs are the same for both sides, since they alternate."""
 
     @property
     def reached(self) -> bool:
@@ -166,7 +165,7 @@ def ended(session: Session) -> bool:
     return narrow or late or session.blocks >= asked.max_blocks
 
 
-def found_in(session: Session) -> Found:
+def result_of(session: Session) -> SessionResult:
     """What a session's runs say so far.
 
     Raises:
@@ -177,7 +176,7 @@ def found_in(session: Session) -> Found:
     metric, ratio = metric_named(session.asked.metric), _ratio(session)
     causes = explain(records["A"], records["B"]) if all(records.values()) else []
     told = Influence.SOFTWARE if ratio is not None and ratio.differs else Influence.WORK
-    return Found(
+    return SessionResult(
         metric=metric,
         asked=session.asked,
         ratio=ratio,
@@ -227,7 +226,7 @@ def _figure(record: Record, metric: ComparedMetric, where: Path) -> float:
     if reading is None:
         raise RunFailed(
             f"the record {where} says no {metric.name} above 0",
-            "mend the run script, or begin a session with another --metric",
+            "fix the run script, or begin a session with another --metric",
         )
     return reading.value
 

@@ -21,23 +21,21 @@ from gbench.settings.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Unlike:
-    """Something that is, or may be, otherwise here than in the record.
-
-    refused: the comparison would mean nothing, unless --allow names the field.
-    """
+class Mismatch:
+    """Something that differs, or may differ, between the record and this machine."""
 
     field: str
     then: str
     here: str
     refused: bool = False
+    """Whether it makes the comparison meaningless, unless --allow names the field."""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.then} in the record, {self.here} here"
 
 
-def unlike(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> list[Unlike]:
-    """All but the image that is known to be otherwise, what would be refused first.
+def mismatches(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> list[Mismatch]:
+    """All known differences but the image, the refused ones first.
 
     Args:
         spec: the run to be made.
@@ -46,7 +44,7 @@ def unlike(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> list[Unlike]:
     return sorted(found, key=lambda one: not one.refused)
 
 
-def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Unlike]:
+def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Mismatch]:
     """The dataset and the run script."""
     then = recorded.extra("dataset_sha256")
     try:
@@ -72,7 +70,7 @@ def _other_drawing(recorded: Recorded) -> str:
     )
 
 
-def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Unlike]:
+def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Mismatch]:
     """What computes, by the host's own word: a run script may call it something else."""
     hardware = recorded.record.hard_info.model_dump() if recorded.record.hard_info else {}
     shown_gpus = visible(gpus, spec.cuda_visible_devices)
@@ -80,7 +78,7 @@ def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Unlike]:
         names = ", ".join(sorted({gpu.name for gpu in shown_gpus.devices})) or f"none ({shown_gpus.missing})"
         yield from _if_other("device", ", ".join(sorted(hardware.get("dev") or {})) or None, names, refused=True)
         if spec.device_count > len(shown_gpus.devices):
-            yield Unlike("device_count", str(spec.device_count), str(len(shown_gpus.devices)))
+            yield Mismatch("device_count", str(spec.device_count), str(len(shown_gpus.devices)))
     else:
         cpu, here = hardware.get("cpu"), host.cpu_facts()
         said = cpu if isinstance(cpu, dict) else {}
@@ -92,13 +90,13 @@ def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Unlike]:
     yield from _if_other("operating system", hardware.get("name"), host.os_name())
 
 
-def _software(recorded: Recorded, spec: RunSpec) -> Iterator[Unlike]:
+def _software(recorded: Recorded, spec: RunSpec) -> Iterator[Mismatch]:
     """The code, and where no image holds them, the versions that it stands on."""
     here = provenance.git() or {}
     yield from _if_other("gbench's commit", recorded.extra("git", "commit"), here.get("commit") or "not from git")
     dirty = recorded.extra("git", "dirty"), here.get("dirty")
     if any(dirty):  # which ones, neither says
-        yield Unlike("uncommitted changes", "some" if dirty[0] else "none", "some" if dirty[1] else "none")
+        yield Mismatch("uncommitted changes", "some" if dirty[0] else "none", "some" if dirty[1] else "none")
     said = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
     yield from _if_other("gbench", said.get("gbench_version"), __version__)
     if spec.runner == "local":
@@ -108,17 +106,17 @@ def _software(recorded: Recorded, spec: RunSpec) -> Iterator[Unlike]:
             yield from _if_other(name, version and str(version).partition("+")[0], metadata.version(package))
 
 
-def _end(recorded: Recorded) -> Iterator[Unlike]:
+def _end(recorded: Recorded) -> Iterator[Mismatch]:
     """What decides when a run ends, and depends on the machine."""
     schedule, count = recorded.spec.config.schedule, (recorded.record.perf_data or {}).get("count")
     if schedule.until_ci is not None or schedule.max_time_s is not None:
-        yield Unlike("number of steps", shown(count), "whenever --until-ci or --max-time ends it")
+        yield Mismatch("number of steps", shown(count), "whenever --until-ci or --max-time ends it")
     if isinstance(times := recorded.extra("resumed_utc"), list) and times:
         resumed = "once" if len(times) == 1 else f"{len(times)} times"
-        yield Unlike("attempts", f"resumed {resumed}", "one, without interruption")
+        yield Mismatch("attempts", f"resumed {resumed}", "one, without interruption")
 
 
-def _if_other(field: str, then: Any, here: Any, refused: bool = False) -> Iterator[Unlike]:
+def _if_other(field: str, then: Any, here: Any, refused: bool = False) -> Iterator[Mismatch]:
     """A difference, where the record says something."""
     if then is not None and then != here:
-        yield Unlike(field, shown(then), shown(here), refused)
+        yield Mismatch(field, shown(then), shown(here), refused)

@@ -10,7 +10,7 @@ from typing import Any
 from gbench.base.paths import expanded, project_file
 from gbench.compare.differences import IMAGE, fields
 from gbench.errors import GbenchError, UsageError
-from gbench.experiments.can_reproduce import Unlike, unlike
+from gbench.experiments.can_reproduce import Mismatch, mismatches
 from gbench.experiments.recorded_spec import Recorded
 from gbench.machine import provenance
 from gbench.machine.gpus import find_gpus
@@ -59,7 +59,7 @@ class Replay:
 
     recorded: Recorded
     spec: RunSpec
-    unlike: list[Unlike]
+    mismatches: list[Mismatch]
     image_may_differ: bool
 
     @property
@@ -70,9 +70,9 @@ class Replay:
         here += [variable for variable, field in VARIABLE_FIELDS.items() if field in here]
         return Resolved(self.spec, resolved.origins | dict.fromkeys(here, "this machine"))
 
-    def refused(self, allowed: Collection[str]) -> list[Unlike]:
+    def refused(self, allowed: Collection[str]) -> list[Mismatch]:
         """What would make the comparison meaningless."""
-        return [one for one in self.unlike if one.refused and one.field not in allowed]
+        return [one for one in self.mismatches if one.refused and one.field not in allowed]
 
     def comparable(self, allowed: Collection[str]) -> list[str]:
         """The fields in which the records may differ."""
@@ -95,18 +95,18 @@ def plan(
         raise UsageError(f"--allow {strange[0]!r} is no field of the record", f"take of {', '.join(sorted(known))}")
     spec = _here(recorded, redirect, environ)
     gpus = find_gpus()
-    found = unlike(recorded, spec, gpus)
-    image: Unlike | None = None
+    found = mismatches(recorded, spec, gpus)
+    image: Mismatch | None = None
     if recorded.spec.runner != spec.runner:
-        image = Unlike(IMAGE, _image_name(recorded), f"runner {spec.runner}", refused=True)
+        image = Mismatch(IMAGE, _image_name(recorded), f"runner {spec.runner}", refused=True)
     elif spec.runner == "docker" and rebuild:
-        image = Unlike(IMAGE, _image_name(recorded), "built from the present sources")
+        image = Mismatch(IMAGE, _image_name(recorded), "built from the present sources")
     elif spec.runner == "docker":
         here, why = _image_here(recorded)
         if here is not None:
             spec = spec.model_copy(update={"image": here, "from_image": None})
         else:
-            image = Unlike(IMAGE, _image_name(recorded), why, refused=True)
+            image = Mismatch(IMAGE, _image_name(recorded), why, refused=True)
     check_spec(spec)
     image_may_differ = spec.runner == "docker" and (rebuild or image is None)
     return Replay(recorded, spec, [*([image] if image else []), *found], image_may_differ)

@@ -27,18 +27,19 @@ MetricName = Literal[
 ORDER: tuple[Side, ...] = ("A", "B", "B", "A")
 
 
-class Asked(Frozen):
-    """What ends a session. until_ci: half-width of the ratio's 95 % interval, a share of 1; max_time_s: of its runs."""
+class SessionGoal(Frozen):
+    """What a session measures, and what ends it."""
 
     metric: MetricName
     until_ci: float = Field(gt=0, lt=1)
+    """Half-width of the ratio's 95 % interval, as a share of the ratio."""
     max_blocks: PositiveInt
     max_time_s: PositiveFloat | None
+    """Of all its runs."""
 
 
 class SessionRun(Frozen):
-    """One run. wall_s: seconds it took, its preparation included. used: false where it lost its partner of a pair to
-    an interruption."""
+    """One run of a session."""
 
     side: Side
     run_id: str
@@ -46,7 +47,9 @@ class SessionRun(Frozen):
     record: str
     figure: float = Field(gt=0, allow_inf_nan=False)  # it has a logarithm
     wall_s: NonNegativeFloat
+    """Of the run and its preparation."""
     used: bool = True
+    """False if an interruption took the other run of its pair."""
 
 
 class Session(Frozen):
@@ -56,7 +59,7 @@ class Session(Frozen):
     session_id: str
     started_utc: str
     command_line: str
-    asked: Asked
+    asked: SessionGoal
     files: dict[Side, str] = Field(min_length=2)
     specs: dict[Side, RunSpec] = Field(min_length=2)
     differences: tuple[str, ...]
@@ -83,7 +86,7 @@ class Session(Frozen):
         """Seconds of all runs so far."""
         return sum(run.wall_s for run in self.runs)
 
-    def taken_up(self, folder: Path, asked: Asked) -> Session:
+    def taken_up(self, folder: Path, asked: SessionGoal) -> Session:
         """The session as it goes on in its folder, which may have been moved, after an interruption.
 
         A machine may have changed meanwhile. That cancels between pairs, A B and B A, but not within one: a run that is

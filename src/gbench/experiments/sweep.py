@@ -1,4 +1,4 @@
-"""A sweep: every cell of a matrix as a launch of its own, one after the other, and on from where it was stopped."""
+"""A sweep: one launch for each cell of a matrix, in turn; resumed after a stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gbench.cndb import upload
 from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMemory
-from gbench.experiments.sweep_file import ENDED, Attempt, Cell, Sweep, SweepFolder
+from gbench.experiments.sweep_file import ENDED, CellAttempt, Sweep, SweepCell, SweepFolder
 from gbench.experiments.sweep_matrix import Axes, images_of, require_some, why_not
 from gbench.machine.gpus import find_gpus
 from gbench.runners.local import wait_for_end
@@ -23,16 +23,14 @@ from gbench.settings.spec import RunSpec
 
 
 @dataclass
-class Went:
-    """How a session of a sweep went.
-
-    not_stored: of each record that the database did not take, why, and how to send it later. stopped: what ended it
-    before its last cell.
-    """
+class SweepResult:
+    """What one session of a sweep came to."""
 
     sweep: Sweep
     not_stored: list[str] = field(default_factory=list)
+    """For each record that the database did not take: why, and how to send it later."""
     stopped: GbenchError | None = None
+    """What ended the session before its last cell."""
 
 
 def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str], dataset_needed: bool) -> Sweep:
@@ -52,7 +50,7 @@ def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str
     reasons = [why_not(place, base, gpus, images) for place in places]
     require_some(places, reasons)
     cells = [
-        Cell(place=place, skipped=None if reason is None else reason.what)
+        SweepCell(place=place, skipped=None if reason is None else reason.what)
         for place, reason in zip(places, reasons, strict=True)
     ]
     return Sweep(scaling=axes.scaling, stop_at_oom=stop_at_oom, spec=base, cells=cells)
@@ -60,86 +58,98 @@ def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str
 
 def go_on(
     folder: SweepFolder, environ: Mapping[str, str], new_observer: Callable[[], Observer], rebuild: bool = False
-) -> Went:
-    """Run every cell that has not ended; one that fails is run once more, after all others.
+) -> SweepResult:
+    """Run every cell that has not ended. Retry a cell that fails once, after all others.
 
-    A cell that had failed before this session is run once. One whose run has its record is done, whatever ended gbench
-    before it could note that. What ends the sweep before its last cell (someone asks to stop; something that every
-    other cell would miss too) is in the result.
+    A cell that failed before this session is run once. A cell whose run has a record is done, even if gbench was killed
+    before it could write that. What ends the sweep before its last cell (a request to stop, or something that every
+    other cell would lack too) is in the result.
 
     Args:
-        new_observer: gives someone to look on at the next run. rebuild: build the image anew, before the first.
+        new_observer: makes the observer of the next run.
+        rebuild: build the image without cache before the first run.
 
     Raises:
         InfrastructureError: the folder is no sweep's, is in use, or can't be written.
     """
     with folder.taken(), stoppable(None):
-        went = Went(folder.read())
+        result = SweepResult(folder.read())
         try:
-            for cell in went.sweep.cells:
+            for cell in result.sweep.cells:
                 if cell.state == "running":
                     wait_for_end(folder.run(cell.attempts[-1]).path)
                 if cell.state in ("running", "interrupted", "failed"):
-                    _conclude(cell, went, folder, environ, new_observer().line)
-            todo = deque(cell for cell in went.sweep.cells if cell.state not in ENDED)
+                    _conclude(cell, result, folder, environ, new_observer().line)
+            todo = deque(cell for cell in result.sweep.cells if cell.state not in ENDED)
             while todo:
                 cell = todo.popleft()
                 had_failed = cell.state == "failed"
-                if not _skipped_for_memory(cell, went.sweep):
+                if not _skipped_for_memory(cell, result.sweep):
                     observer = new_observer()
-                    observer.line(f"cell {went.sweep.cells.index(cell) + 1} of {len(went.sweep.cells)}: {cell.place}")
-                    _attempt(cell, went, folder, environ, observer, rebuild)
+                    observer.line(
+                        f"cell {result.sweep.cells.index(cell) + 1} of {len(result.sweep.cells)}: {cell.place}"
+                    )
+                    _attempt(cell, result, folder, environ, observer, rebuild)
                     rebuild = False
-                folder.write(went.sweep)
+                folder.write(result.sweep)
                 if cell.state == "failed" and not had_failed:
                     todo.append(cell)
         except GbenchError as error:
-            went.stopped = error
+            result.stopped = error
             with suppress(InfrastructureError):  # a full disk must not hide what is known
-                folder.write(went.sweep)
-    return went
+                folder.write(result.sweep)
+    return result
 
 
 def _conclude(
-    cell: Cell, went: Went, folder: SweepFolder, environ: Mapping[str, str], tell: Callable[[str], None]
+    cell: SweepCell,
+    result: SweepResult,
+    folder: SweepFolder,
+    environ: Mapping[str, str],
+    on_line: Callable[[str], None],
 ) -> None:
-    """Take a cell for done whose last run came to its record, and do what may have been left: its upload and its page.
+    """Mark a cell as done if its last run has a record; upload that and write the run's page, if that is missing.
 
     Raises:
         GbenchError: someone asked to stop, or something is still in the way.
     """
-    attempt, base = cell.attempts[-1], went.sweep.spec
+    attempt, base = cell.attempts[-1], result.sweep.spec
     record_path = folder.record_of(attempt)
     if record_path is None:
         return
     cndb_dir = Path(base.cndb_dir)
-    # a database knows by its run a record that it has
+    # the database ignores a record that it has already
     database = upload.config_of_run(base.database, cndb_dir, environ) if base.database else None
-    _, not_stored, _ = publish(folder.run(attempt), record_path, cndb_dir, database, tell)
-    went.not_stored += [not_stored] if not_stored else []
+    _, not_stored, _ = publish(folder.run(attempt), record_path, cndb_dir, database, on_line)
+    result.not_stored += [not_stored] if not_stored else []
     attempt.state, attempt.reason, attempt.record = "done", None, str(record_path)
-    folder.write(went.sweep)
-    tell(f"done already: {cell.place}: {record_path}")
+    folder.write(result.sweep)
+    on_line(f"done already: {cell.place}: {record_path}")
 
 
 def _attempt(
-    cell: Cell, went: Went, folder: SweepFolder, environ: Mapping[str, str], observer: Observer, rebuild: bool
+    cell: SweepCell,
+    result: SweepResult,
+    folder: SweepFolder,
+    environ: Mapping[str, str],
+    observer: Observer,
+    rebuild: bool,
 ) -> None:
-    """Run a cell, and note what became of it.
+    """Run a cell, and write its outcome into the sweep.
 
     Raises:
         GbenchError: someone asked to stop; the run did not begin, as no other cell's would; or it has its record, but
             what comes after that could not be written.
     """
-    base = went.sweep.spec
+    base = result.sweep.spec
     run_id = new_run_id(base.model)
     spec = cell.place.spec(base).model_copy(update={"run_id": run_id, "results_dir": str(folder.path)})
-    cell.attempts.append(attempt := Attempt(run=run_id))
+    cell.attempts.append(attempt := CellAttempt(run=run_id))
     try:
-        folder.write(went.sweep)
+        folder.write(result.sweep)
         finished = launch(spec, environ, observer, rebuild)
         attempt.state, attempt.record = "done", str(finished.record_path)
-        went.not_stored += [finished.not_stored] if finished.not_stored else []
+        result.not_stored += [finished.not_stored] if finished.not_stored else []
     except Interrupted:
         raise
     except GbenchError as error:
@@ -153,8 +163,8 @@ def _attempt(
             attempt.state = "interrupted"
 
 
-def _skipped_for_memory(cell: Cell, sweep: Sweep) -> bool:
-    """Whether a cell is left out because a smaller batch was out of memory already; notes it."""
+def _skipped_for_memory(cell: SweepCell, sweep: Sweep) -> bool:
+    """Whether a cell is skipped because a smaller batch was out of memory; writes the reason into the cell."""
     place = cell.place
     too_large = [
         other.place.batch_size

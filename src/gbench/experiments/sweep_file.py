@@ -30,25 +30,30 @@ State = Literal["waiting", "running", "interrupted", "failed", "done", "out_of_m
 ENDED: tuple[State, ...] = ("done", "out_of_memory", "skipped")  # what is not run again
 
 
-class Attempt(BaseModel):
-    """One run of a cell. run: name of its run folder. state: `running` also where gbench was killed meanwhile."""
+class CellAttempt(BaseModel):
+    """One run of a cell."""
 
     model_config = ConfigDict(extra="forbid")
 
     run: str
+    """Name of its run folder."""
     state: Literal["running", "interrupted", "failed", "done", "out_of_memory"] = "running"
-    reason: str | None = None  # why it was not done
-    record: str | None = None  # the record's file
+    """`running` also if gbench was killed meanwhile."""
+    reason: str | None = None
+    """Why it is not done."""
+    record: str | None = None
+    """Path of its record."""
 
 
-class Cell(BaseModel):
-    """A place of the matrix, and what became of it. skipped: why it is not run."""
+class SweepCell(BaseModel):
+    """A place of the matrix, and its runs."""
 
     model_config = ConfigDict(extra="forbid")
 
     place: Place
     skipped: str | None = None
-    attempts: list[Attempt] = Field(default_factory=list)
+    """Why it is not run."""
+    attempts: list[CellAttempt] = Field(default_factory=list)
 
     @property
     def state(self) -> State:
@@ -72,7 +77,7 @@ class Sweep(BaseModel):
     scaling: Scaling
     stop_at_oom: bool
     spec: RunSpec
-    cells: list[Cell]
+    cells: list[SweepCell]
 
     def new_path(self) -> Path:
         """A folder for it that is not there yet, beside the run folders."""
@@ -112,11 +117,11 @@ class SweepFolder:
         """How to go on with this sweep."""
         return f"gbench sweep --resume {self.path}"
 
-    def run(self, attempt: Attempt) -> RunFolder:
+    def run(self, attempt: CellAttempt) -> RunFolder:
         """The run folder of an attempt."""
         return RunFolder(self.path / attempt.run)
 
-    def record_of(self, attempt: Attempt) -> Path | None:
+    def record_of(self, attempt: CellAttempt) -> Path | None:
         """The record that the run of an attempt came to, whatever `state` says of it; None where none is to be had."""
         with suppress(InfrastructureError):  # host.json is broken: as a run without a record, it is made anew
             record = self.run(attempt).host().record

@@ -13,7 +13,7 @@ from gbench.base.files import write_atomically
 from gbench.cndb.from_run import record_of
 from gbench.compare.metrics import THROUGHPUT, metric_named
 from gbench.errors import GbenchError
-from gbench.experiments.sweep_file import Cell, State, Sweep, SweepFolder
+from gbench.experiments.sweep_file import State, Sweep, SweepCell, SweepFolder
 from gbench.experiments.sweep_matrix import Scaling
 
 MEMORY = metric_named("memory")
@@ -76,7 +76,7 @@ def rows_of(folder: SweepFolder, sweep: Sweep) -> list[Row]:
     ]
 
 
-def _row(folder: SweepFolder, cell: Cell) -> Row:
+def _row(folder: SweepFolder, cell: SweepCell) -> Row:
     row = Row(**cell.place.model_dump(), state=cell.state, attempts=len(cell.attempts), reason=cell.reason)
     if not cell.attempts:
         return row
@@ -169,7 +169,7 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
     restless = [str(cell.place) for cell, row in zip(sweep.cells, rows, strict=True) if row.steady is False]
     if restless:
         said.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
-    alike: dict[tuple[str, str], list[Cell]] = {}
+    alike: dict[tuple[str, str], list[SweepCell]] = {}
     for cell, row in zip(sweep.cells, rows, strict=True):
         if row.reason is not None:
             alike.setdefault((_words(row.state), row.reason), []).append(cell)

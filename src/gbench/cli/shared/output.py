@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Progress on stderr: plain lines, or on a terminal one live line once the run is under way; or nothing."""
+    """Progress on stderr: plain lines, or on a terminal, if `live`, one live line while a run goes; or nothing."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, live: bool = True) -> None:
         self._quiet = quiet
+        self._may_live = live and not quiet
         self._live: Live | None = None
         self._progress: Progress | None = None
 
@@ -52,7 +53,7 @@ class Terminal:
     @contextmanager
     def running(self, folder: RunFolder) -> Iterator[None]:
         """From here on the lines are the run's own."""
-        if self._quiet or not sys.stderr.isatty():
+        if not self._may_live or not sys.stderr.isatty():
             yield
             return
         from rich.console import Console

@@ -75,11 +75,11 @@ def run_arguments(required: bool) -> Callable[[Any], Any]:
     return bundle([what_runs(required), *LAST_ARGUMENTS])
 
 
-def run_options(command: Any) -> Any:
-    """The options of every run."""
+def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
+    """The options of every run. without: names of those that a command does not take."""
     return bundle(
         [
-            *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED)),
+            *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED, *without)),
             click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
             click.option(
                 "--dry-run", is_flag=True, help="Print what would run, with the origin of each value; start nothing."
@@ -87,7 +87,7 @@ def run_options(command: Any) -> Any:
             click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."),
             click.option("-q", "--quiet", is_flag=True, help="Print the result only, no progress."),
         ]
-    )(command)
+    )
 
 
 def measure_options(command: Any) -> Any:
