@@ -152,7 +152,7 @@ def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
     for check in verdict.warnings:
         log.line(f"warning: {check.id}: {check.found}")
     require_fit(verdict)
-    return [CheckFacts(**asdict(check)) for check in verdict.checks]
+    return [CheckFacts(**check.to_json()) for check in verdict.checks]
 
 
 @contextmanager
