@@ -76,7 +76,7 @@ def train(variant: str, seed: int, data: Path, out: Path) -> None:
     folder = RunFolder.create(spec)
     trainer = Trainer(spec, folder, data, Ranks(0, 1, torch.device("cpu")))
     if variant == "D_not_trained":
-        trainer.schedulers[1].base_lrs = [0.0]
+        trainer.state.schedulers[1].base_lrs = [0.0]
     trainer.run()
     (folder.path / "quality.json").write_text(json.dumps(quality(trainer, data)))
 

@@ -30,7 +30,7 @@ from rows import Row, report
 from timing import Median, alternate
 
 from gbench.datasets.synth import synth
-from gbench.measure.clock import HostMarks, StepClock, clock_for
+from gbench.measure.clock import StepClock, marks_for
 from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.trainer import Trainer
@@ -47,19 +47,30 @@ SMALL = (
 )
 
 
-class NoClock(StepClock):
-    """Marks nothing."""
+class SwitchedClock(StepClock):
+    """Marks nothing while it is off."""
 
-    def __init__(self) -> None:
-        super().__init__(HostMarks())
+    on = True
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Nothing, when off."""
+        if self.on:
+            super().start()
 
-    def ask(self) -> None: ...
+    def ask(self) -> None:
+        """Nothing, when off."""
+        if self.on:
+            super().ask()
 
-    def batch_ready(self) -> None: ...
+    def batch_ready(self) -> None:
+        """Nothing, when off."""
+        if self.on:
+            super().batch_ready()
 
-    def step_done(self) -> None: ...
+    def step_done(self) -> None:
+        """Nothing, when off."""
+        if self.on:
+            super().step_done()
 
 
 class Seconds(NamedTuple):
@@ -72,35 +83,37 @@ class Seconds(NamedTuple):
 class Switched(Trainer):
     """A trainer whose instrumentation is on or off."""
 
-    on = True
+    def __init__(self, spec: RunSpec, folder: RunFolder, data_dir: Path, ranks: Ranks) -> None:
+        self.switch = SwitchedClock(marks_for(ranks.device))
+        super().__init__(spec, folder, data_dir, ranks, clock=self.switch)
 
     def line(self, images: int) -> str:
         """Nothing, when off."""
-        return super().line(images) if self.on else ""
+        return super().line(images) if self.switch.on else ""
 
     def read_steps(self, writer: StepWriter) -> None:
         """Nothing, when off."""
-        if self.on:
+        if self.switch.on:
             super().read_steps(writer)
-        self.unread.clear()
+        self.pending.clear()
 
     def block(self, on: bool, writer: StepWriter, sampler: psutil.Process) -> Seconds:
         """What a step takes, over one epoch."""
-        self.on, self.unread.clock = on, clock_for(self.ranks.device) if on else NoClock()
+        self.switch.on = on
         if on:
             sampler.resume()
         else:
             sampler.suspend()
-        before, self.batches = self.step, 0
-        self.read_at = self.step + len(self.loader)
-        self.unread.clock.start()
+        before, self.state.batches = self.state.step, 0
+        self.read_at = self.state.step + len(self.loader)
+        self.clock.start()
         start_s, processor_s = time.perf_counter(), time.process_time()
         self.run_epoch(writer)
         if self.ranks.device.type == "cuda":
             torch.cuda.synchronize()
-        steps = self.step - before
+        steps = self.state.step - before
         if not on:
-            self.step = before  # its stream has no gaps
+            self.state.step = before  # its stream has no gaps
         return Seconds((time.perf_counter() - start_s) / steps, (time.process_time() - processor_s) / steps)
 
 

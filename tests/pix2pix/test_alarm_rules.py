@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gbench.pix2pix.alarm_rules import Watch
+from gbench.pix2pix.alarm_rules import AlarmRules
 from gbench.runfolder.alarms import Alarm
 from gbench.settings.spec import AlarmConfig
 
@@ -41,29 +41,29 @@ def losses(curve: Curve, epochs: int, seed: int) -> Iterator[tuple[int, int, dic
 
 
 def alarms(curve: Curve, epochs: int, seed: int = 0, planned: int = 200, gan_mode: str = "vanilla") -> list[Alarm]:
-    watch = Watch(AlarmConfig(), gan_mode, STEPS, planned)
-    return [alarm for step, epoch, values in losses(curve, epochs, seed) for alarm in watch.step(step, epoch, values)]
+    rules = AlarmRules(AlarmConfig(), gan_mode, STEPS, planned)
+    return [alarm for step, epoch, values in losses(curve, epochs, seed) for alarm in rules.step(step, epoch, values)]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_is_named_at_its_step_and_once(value: float) -> None:
-    watch = Watch(AlarmConfig(), "vanilla", STEPS, 200)
-    assert watch.step(1, 1, HEALTHY) == []
-    assert watch.finite
-    (alarm,) = watch.step(2, 1, {**HEALTHY, "G_GAN": value, "D_fake": math.nan})
+    rules = AlarmRules(AlarmConfig(), "vanilla", STEPS, 200)
+    assert rules.step(1, 1, HEALTHY) == []
+    assert rules.finite
+    (alarm,) = rules.step(2, 1, {**HEALTHY, "G_GAN": value, "D_fake": math.nan})
     assert str(alarm) == "epoch 1, step 2: G_GAN and D_fake are NaN or infinite"
-    assert not watch.finite
-    assert all(watch.step(step, 1 + step // STEPS, {**HEALTHY, "G_GAN": value}) == [] for step in range(3, 500))
-    assert watch.step(500, 10, HEALTHY) == []
-    assert watch.finite
+    assert not rules.finite
+    assert all(rules.step(step, 1 + step // STEPS, {**HEALTHY, "G_GAN": value}) == [] for step in range(3, 500))
+    assert rules.step(500, 10, HEALTHY) == []
+    assert rules.finite
 
 
 def test_what_was_over_for_long_is_an_alarm_again() -> None:
-    watch = Watch(AlarmConfig(), "vanilla", STEPS, 200)
+    rules = AlarmRules(AlarmConfig(), "vanilla", STEPS, 200)
     bad = {**HEALTHY, "G_L1": math.nan}
-    assert len(watch.step(1, 1, bad)) == 1
-    assert watch.step(STEPS + 1, 2, bad) == []
-    assert [alarm.epoch for alarm in watch.step(3 * STEPS + 1, 4, bad)] == [4]
+    assert len(rules.step(1, 1, bad)) == 1
+    assert rules.step(STEPS + 1, 2, bad) == []
+    assert [alarm.epoch for alarm in rules.step(3 * STEPS + 1, 4, bad)] == [4]
 
 
 def test_a_collapse_is_an_alarm_after_a_whole_window_of_epochs() -> None:
@@ -117,8 +117,8 @@ def test_the_published_run_brings_no_alarm(shared: Callable[[str], Path]) -> Non
     rows = [{name: float(row[name]) for name in HEALTHY} for row in csv.DictReader(text.splitlines())]
 
     def found(config: AlarmConfig) -> list[Alarm]:
-        watch = Watch(config, "vanilla", 4, 200)  # four printed lines an epoch
-        return [alarm for step, row in enumerate(rows, 1) for alarm in watch.step(step, (step + 3) // 4, row)]
+        rules = AlarmRules(config, "vanilla", 4, 200)  # four printed lines an epoch
+        return [alarm for step, row in enumerate(rows, 1) for alarm in rules.step(step, (step + 3) // 4, row)]
 
     assert found(AlarmConfig()) == found(AlarmConfig(flat_until=0.5, collapse_below=0.05)) == []
     # its plateau late on is one, and would be an alarm: this is why only the first quarter is looked at
@@ -129,12 +129,12 @@ def test_a_run_taken_up_again_remembers() -> None:
     def collapsed(epoch: int) -> dict[str, float]:
         return {**HEALTHY, "D_real": 0.001, "D_fake": 0.001}
 
-    whole, first = (Watch(AlarmConfig(), "vanilla", STEPS, 20) for _ in range(2))
+    whole, first = (AlarmRules(AlarmConfig(), "vanilla", STEPS, 20) for _ in range(2))
     stream = list(losses(collapsed, 12, seed=3))
     cut = 4 * STEPS + STEPS // 3  # within an epoch, before the alarm
     expected = [whole.step(*one) for one in stream]
     found = [first.step(*one) for one in stream[:cut]]
-    second = Watch(AlarmConfig(), "vanilla", STEPS, 20)
+    second = AlarmRules(AlarmConfig(), "vanilla", STEPS, 20)
     second.load_state(first.state())
     found += [second.step(*one) for one in stream[cut:]]
     assert found == expected

@@ -49,11 +49,13 @@ READINGS, GROWTH_BYTES = 6, 1 << 20
 
 
 class Clock(StepClock):
-    """Calls `at_end` after each step, with its number."""
+    """Calls `at_start` at the start, and after each step `at_end` with its number."""
 
-    def __init__(self, device: torch.device, at_start: Callable[[], None], at_end: Callable[[int], None]) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__(marks_for(device))
-        self.at_start, self.at_end, self.step = at_start, at_end, 0
+        self.at_start: Callable[[], None] = lambda: None
+        self.at_end: Callable[[int], None] = lambda step: None
+        self.step = 0
 
     def start(self) -> None:
         super().start()
@@ -65,11 +67,12 @@ class Clock(StepClock):
         self.at_end(self.step)
 
 
-class Watched(Trainer):
+class ObservedTrainer(Trainer):
     """Remembers after which steps it read or said anything; `fault` is done within each step."""
 
     def __init__(self, spec: RunSpec, data_dir: Path, ranks: Ranks, fault: Fault | None = None) -> None:
-        super().__init__(spec, RunFolder.create(spec), data_dir, ranks)
+        self.observer = Clock(ranks.device)
+        super().__init__(spec, RunFolder.create(spec), data_dir, ranks, clock=self.observer)
         self.busy_after: set[int] = set()
         self.readings = 0
         train_step = self.train_step
@@ -83,7 +86,7 @@ class Watched(Trainer):
         self.train_step = faulty
 
     def line(self, images: int) -> str:
-        self.busy_after.add(self.step)
+        self.busy_after.add(self.state.step)
         return super().line(images)
 
     def steps_to_next_reading(self, times: list[float]) -> int:
@@ -91,12 +94,12 @@ class Watched(Trainer):
         return min(200, super().steps_to_next_reading(times))
 
     def read_steps(self, writer: StepWriter) -> None:
-        self.busy_after.add(self.step)
+        self.busy_after.add(self.state.step)
         self.readings += 1
         super().read_steps(writer)
 
 
-def waits(trainer: Watched, tmp_path: Path) -> set[int]:
+def waits(trainer: ObservedTrainer, tmp_path: Path) -> set[int]:
     """The steps between readings in which the loop fetched a number from a tensor; Adam's own counters, which torch
     keeps on the processor, are not the device's."""
     regions: list[record_function] = []
@@ -109,7 +112,7 @@ def waits(trainer: Watched, tmp_path: Path) -> set[int]:
         regions[-1].__exit__(None, None, None)
         begin()
 
-    trainer.unread.clock = Clock(trainer.ranks.device, begin, end)
+    trainer.observer.at_start, trainer.observer.at_end = begin, end
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         trainer.run()
         regions[-1].__exit__(None, None, None)
@@ -122,7 +125,7 @@ def waits(trainer: Watched, tmp_path: Path) -> set[int]:
     return {step for step in found if step - 1 not in trainer.busy_after}
 
 
-def writes(trainer: Watched) -> set[int]:
+def writes(trainer: ObservedTrainer) -> set[int]:
     """The steps between readings in which the training thread called write(2), to whatever file."""
     counts: list[int] = []
 
@@ -130,7 +133,7 @@ def writes(trainer: Watched) -> set[int]:
         values = dict(line.split(": ") for line in THREAD_IO.read_text().splitlines())
         counts.append(int(values["syscw"]))
 
-    trainer.unread.clock = Clock(trainer.ranks.device, count, count)
+    trainer.observer.at_start, trainer.observer.at_end = count, count
     trainer.run()
     assert any(counts[step + 1] > counts[step] for step in trainer.busy_after if step + 1 < len(counts))  # it can see
     return {
@@ -144,7 +147,7 @@ def test_between_readings_no_number_is_fetched_from_a_tensor(
     """Within an epoch: as one begins, torch's DataLoader draws its seed, on the processor."""
 
     def run(fault: Fault | None = None) -> tuple[set[int], set[int]]:
-        trainer = Watched(make_spec(batch_size=1, steps=16, settings=(NOT_A_LINE,)), facades, ranks, fault)
+        trainer = ObservedTrainer(make_spec(batch_size=1, steps=16, settings=(NOT_A_LINE,)), facades, ranks, fault)
         return waits(trainer, tmp_path), trainer.busy_after
 
     found, busy_after = run()
@@ -159,7 +162,7 @@ def test_between_readings_nothing_is_printed_or_written(
     make_spec: MakeSpec, facades: Path, tmp_path: Path, ranks: Ranks
 ) -> None:
     def run(fault: Fault | None = None) -> set[int]:
-        return writes(Watched(make_spec(steps=20, settings=(NOT_A_LINE,)), facades, ranks, fault))
+        return writes(ObservedTrainer(make_spec(steps=20, settings=(NOT_A_LINE,)), facades, ranks, fault))
 
     assert run() == set()
     assert len(run(lambda losses: print("a step", flush=True))) >= 10
@@ -171,7 +174,7 @@ def test_between_readings_nothing_is_printed_or_written(
 def test_between_readings_nothing_waits_for_the_gpu(make_spec: MakeSpec, facades: Path, tmp_path: Path) -> None:
     """By torch's own watch over synchronising calls, off while the loop reads."""
 
-    class Unguarded(Watched):
+    class Unguarded(ObservedTrainer):
         def line(self, images: int) -> str:
             torch.cuda.set_sync_debug_mode("default")
             return super().line(images)
@@ -187,9 +190,9 @@ def test_between_readings_nothing_waits_for_the_gpu(make_spec: MakeSpec, facades
     def run(fault: Fault | None = None) -> None:
         spec = make_spec(device="cuda", steps=20, settings=(NOT_A_LINE,))
         trainer = Unguarded(spec, facades, ranks, fault)
-        clock = trainer.unread.clock = Clock(ranks.device, lambda: None, lambda step: None)
+        clock = trainer.observer
         ready = clock.batch_ready
-        clock.batch_ready = lambda: (guard(trainer.step), ready())[1]  # type: ignore[method-assign]
+        clock.batch_ready = lambda: (guard(trainer.state.step), ready())[1]  # type: ignore[method-assign]
         try:
             trainer.run()
         finally:
@@ -217,8 +220,8 @@ def growth(spec: RunSpec, data_dir: Path, leaks: bool) -> tuple[int, int]:
 
     dist.init_process_group("gloo", f"file://{spec.results_dir}-{spec.run_id}", rank=0, world_size=1)
     ranks = Ranks(0, 1, torch.device("cpu"))
-    trainer = Watched(spec, data_dir, ranks, (lambda losses: kept.append(torch.zeros(2048))) if leaks else None)
-    trainer.unread.clock = Clock(ranks.device, lambda: None, weigh)
+    trainer = ObservedTrainer(spec, data_dir, ranks, (lambda losses: kept.append(torch.zeros(2048))) if leaks else None)
+    trainer.observer.at_end = weigh
     trainer.run()
     (first, before), (last, after) = sizes
     return after - before, last - first

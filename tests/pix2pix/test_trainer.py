@@ -59,7 +59,7 @@ def test_a_run_that_dies_after_one_step_left_work_and_memory(make_spec: MakeSpec
 def test_whatever_ends_a_run_its_steps_are_written(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
     class Dies(Trainer):
         def line(self, images: int) -> str:
-            if self.step == 7:
+            if self.state.step == 7:
                 raise KeyboardInterrupt
             return super().line(images)
 
@@ -74,16 +74,17 @@ def test_a_run_that_died_after_its_last_checkpoint_resumes(make_spec: MakeSpec, 
     class Dies(Trainer):
         def save(self) -> None:
             super().save()
-            if self.step == 12:
+            if self.state.step == 12:
                 raise KeyboardInterrupt
 
     spec = make_spec(steps=12, settings=("schedule.checkpoint_every=1",))
     folder = RunFolder.create(spec)
+    died = Dies(spec, folder, facades, ranks)
     with pytest.raises(KeyboardInterrupt):
-        Dies(spec, folder, facades, ranks).run()
+        died.run()
     before = [step.end_s for step in folder.steps(0)]
+    weights = died.model.generator.state_dict()
     resumed = Trainer(spec, folder, facades, ranks)
-    weights = {name: value.clone() for name, value in resumed.model.generator.state_dict().items()}
     resumed.run()
     assert [step.end_s for step in folder.steps(0)] == before  # nothing is done twice
     assert all(value.equal(weights[name]) for name, value in resumed.model.generator.state_dict().items())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMemory, RunFailed, UsageError
-from gbench.pix2pix.ranks.out_of_memory import memory_told, out_of_memory
+from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors, out_of_memory
 from gbench.runfolder.error_file import forget_error, read_error, write_error
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
@@ -60,7 +60,7 @@ def test_any_version_is_read_and_a_broken_file_named(folder: RunFolder) -> None:
 def test_torchs_own_allocator_that_has_nothing_left_is_told(folder: RunFolder) -> None:
     with (
         pytest.raises(OutOfMemory, match="the host is out of memory with 32 images a device; take a smaller batch"),
-        memory_told(CPU, 32),
+        convert_memory_errors(CPU, 32),
     ):
         torch.empty(1 << 46)  # 256 TiB, above what an address has bits for here
 

@@ -92,7 +92,7 @@ def test_an_alarm_may_end_the_run_which_can_go_on(
     (alarm,) = read_alarms(folder.path)
     assert folder.log.read_text().count(f"warning: {alarm}\n") == 1  # by one of the two processes
     (line,) = [line for line in answer.err.splitlines() if line.startswith("gbench: error")]
-    resume = f"change what caused it, or go on with gbench converge --resume {folder.path}"
+    resume = f"fix the cause, or go on with gbench converge --resume {folder.path}"
     assert line == f"gbench: error: stopped by --stop-on collapse, {alarm}; its checkpoint is saved; {resume}"
     assert "Traceback" not in answer.err
     assert len(folder.steps(0)) == len(folder.steps(1)) == alarm.step == 12

@@ -119,7 +119,7 @@ def test_a_request_to_stop_saves_and_the_run_goes_on_from_there(
     (saved,) = folder.checkpoints.glob("epoch-*.pt")
     step = torch.load(saved, weights_only=True)["step"]
     assert step == len(folder.steps(0)) < 4 * epochs
-    assert f"stopped by SIGTERM after step {step}, whose checkpoint is saved" in folder.log.read_text()
+    assert f"stopped by SIGTERM after step {step}; its checkpoint is saved" in folder.log.read_text()
     partial = summarize_folder(folder)
     assert partial is not None and partial.complete is False
 

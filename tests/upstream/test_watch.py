@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gbench.errors import OutOfMemory, RunFailed
-from gbench.pix2pix.ranks.out_of_memory import memory_told
+from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
 from gbench.upstream.watch import Timed, run
 
 Run = Callable[..., list[Timed]]
@@ -74,7 +74,9 @@ def test_what_it_does_instead_is_one_sentence(train: Run, text: str, sentence: s
 
 def test_a_device_out_of_memory_is_reported_as_in_our_own_runs(train: Run) -> None:
     with pytest.raises(OutOfMemory, match="cpu is out of memory with 8 images a device"):
-        train("import torch; raise torch.OutOfMemoryError('no room')", told=memory_told(torch.device("cpu"), 8))
+        train(
+            "import torch; raise torch.OutOfMemoryError('no room')", told=convert_memory_errors(torch.device("cpu"), 8)
+        )
 
 
 def test_a_handler_that_takes_every_error_does_not_hold_it_up(train: Run) -> None:

@@ -1,4 +1,4 @@
-"""When a run has measured enough: asked as it goes, of the samples so far."""
+"""When a run may end: the interval of its throughput is narrow enough, or its time is up."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from gbench.measure.bootstrap import next_check, precise_enough
 from gbench.measure.steady_state import judge_ranks
 
 
-class Enough:
-    """Ends a run by the precision it has reached, or by its time.
+class StoppingRule:
+    """Ends a run once its precision is reached or its time is up; call `start` with the first batch at hand.
 
     Args:
-        until_ci: end when the half-width of throughput's 95 % interval is at most this share; None: never for that.
-        max_time_s: end after this many seconds; None: never for that.
-        warmup_steps, max_warmup_steps: the least and the most first steps that do not count (None: half of the run).
-        gather: gives the step times of every rank for those of this one; called at the same step on every rank. The
-            result is by the slowest rank's clock, and so is its interval.
-        now: seconds on a monotonic clock, which starts to count here.
+        until_ci: end when the half-width of the 95 % interval of the throughput is at most this share; None: no limit.
+        max_time_s: end this many seconds after `start`; None: no limit.
+        warmup_steps, max_warmup_steps: fewest and most first steps to leave out (None: half of the run).
+        gather: maps the step times of this rank to those of every rank; every rank calls it at the same step. The
+            slowest rank's times give the result, and so the interval.
+        now: monotonic clock in seconds.
     """
 
     def __init__(
@@ -37,8 +37,12 @@ class Enough:
         self._times: list[float] = []
         self._images: list[int] = []
 
+    def start(self) -> None:
+        """Start to count the time; it counts from the construction otherwise."""
+        self._start_s = self._now()
+
     def reason(self, steps: Iterable[tuple[float, int]]) -> str | None:
-        """Take in further steps (seconds, images of all ranks), and say why the run should end now, if it should.
+        """Add further steps (seconds, images of all ranks) and return why the run should end now; None: go on.
 
         Every rank must call it after the same steps.
         """
@@ -53,11 +57,11 @@ class Enough:
         return None
 
     def left_s(self) -> float | None:
-        """Seconds that are left of the time given; None where none was."""
+        """Seconds left of max_time_s; None without a limit."""
         return None if self._max_time_s is None else self._max_time_s - (self._now() - self._start_s)
 
     def _is_precise(self, half_width_share: float) -> bool:
-        """Judge the steps so far as the result would be judged."""
+        """Whether the result of the steps so far would be precise enough."""
         self._check_at = next_check(len(self._times))
         ranks = self._gather(self._times)
         steady, slowest = judge_ranks(ranks, self._warmup_steps, self._max_warmup_steps)

@@ -2,8 +2,8 @@
 
     torchrun --standalone --nproc-per-node 2 -m gbench.pix2pix --run-dir results/RUN_ID --data-dir data/facades
 
-Reads `spec.json` from the run folder and leaves its results there. A spec that says so is an evaluation, a profile, or
-a tuning.
+Reads `spec.json` from the run folder and writes its results there. The spec says whether the run is a training, a
+profile, an evaluation or a tuning.
 """
 
 from __future__ import annotations
@@ -12,33 +12,35 @@ import argparse
 from pathlib import Path
 
 from gbench.errors import GbenchError
-from gbench.pix2pix.profiler import Profiled
+from gbench.pix2pix.profiler import ProfiledTrainer
 from gbench.pix2pix.ranks.group import joined
-from gbench.pix2pix.ranks.out_of_memory import memory_told
-from gbench.pix2pix.ranks.with_telemetry import watched
-from gbench.pix2pix.step.apply_switches import compiler_errors
+from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
+from gbench.pix2pix.ranks.with_telemetry import run_sampler
+from gbench.pix2pix.step.apply_switches import convert_compiler_errors
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, tell
 
 
 def main() -> int:
-    """Run one rank; an expected failure is left as `error.json` and said in one line."""
+    """Run one rank; write an expected failure to `error.json` and print it as one line."""
     parser = argparse.ArgumentParser(prog="python -m gbench.pix2pix", description="One rank of a run, under torchrun.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
     parser.add_argument("--data-dir", type=Path, required=True, help="dataset folder, with train/ below it")
     parser.add_argument("--cache-dir", type=Path, help="folder of decoded pairs; default: the spec's")
-    parser.add_argument("--inputs-dir", type=Path, help="where the files that the spec names lie by name, if not there")
+    parser.add_argument(
+        "--inputs-dir", type=Path, help="folder of the files that the spec names; default: their own paths"
+    )
     arguments = parser.parse_args()
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
         with (
             joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks,
-            memory_told(ranks.device, spec.batch_per_device),
+            convert_memory_errors(ranks.device, spec.batch_per_device),
         ):
             if spec.evaluation is not None:
-                from gbench.pix2pix.evaluator import Evaluator  # loads torchmetrics, which a training has no use for
+                from gbench.pix2pix.evaluator import Evaluator  # loads torchmetrics, which only an evaluation needs
 
                 Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
             elif spec.tuning is not None:
@@ -46,8 +48,8 @@ def main() -> int:
 
                 Tuner(spec, folder, arguments.data_dir, ranks).run()
             else:
-                with compiler_errors(), watched(spec.config.measure, folder, ranks):
-                    kind = Trainer if spec.profiling is None else Profiled
+                with convert_compiler_errors(), run_sampler(spec.config.measure, folder, ranks):
+                    kind = Trainer if spec.profiling is None else ProfiledTrainer
                     kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
     except GbenchError as error:
         return tell(folder, error)

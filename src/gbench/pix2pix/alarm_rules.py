@@ -1,7 +1,7 @@
-"""What a convergence run is watched for: losses that are no numbers, a discriminator that has collapsed, a flat G_L1.
+"""Alarm rules of a convergence run: NaN or infinite losses, a collapsed discriminator, a flat G_L1.
 
-A pure function of the losses, step by step, so that every rank comes to the same alarms at the same step. The bounds
-stand in `settings.spec.AlarmConfig`; docs/live-view.md says what they were held against.
+A pure function of the losses, step by step, so that every rank raises the same alarms at the same step. The thresholds
+are in `settings.spec.AlarmConfig`; docs/live-view.md says how they were chosen.
 """
 
 from __future__ import annotations
@@ -16,33 +16,37 @@ from gbench.settings.literals import AlarmKind
 from gbench.settings.spec import AlarmConfig
 
 
-class Watch:
-    """Takes in the losses of every step, and says when something is wrong; each thing once while it lasts.
+class AlarmRules:
+    """Applies the rules to the losses of every step; raises each alarm once while its condition lasts.
 
     Args:
-        gan_mode: with wgangp D is not judged: its losses are no distance from what it should say.
-        epochs: that the run sets out to do; None when that is not known, and a flat G_L1 no alarm.
+        gan_mode: with wgangp a collapse of D is not judged: its losses have no fixed scale.
+        epochs: planned length of the run; None where it is unknown, which turns off the rule for a flat G_L1.
+
+    Attributes:
+        finite: all losses of the last step are finite.
     """
 
     def __init__(self, config: AlarmConfig, gan_mode: str, steps_per_epoch: int, epochs: float | None) -> None:
         self._config, self._judges_D, self._steps_per_epoch = config, gan_mode != "wgangp", steps_per_epoch
         self._flat_until = config.flat_until * (epochs or 0)
         self._keep = max(config.collapse_epochs, config.flat_epochs)
-        # it has to be over for so many epochs before it is an alarm again
-        self._over = {"nan": 1, "collapse": config.collapse_epochs, "flat": config.flat_epochs}
+        # epochs without the condition before it raises an alarm again
+        self._quiet_epochs = {"nan": 1, "collapse": config.collapse_epochs, "flat": config.flat_epochs}
         self._sums: dict[str, float] = {}
         self._steps = 0
-        self._means: list[dict[str, float]] = []  # of the last whole epochs
-        self._seen: dict[str, int] = {}  # kind -> the last epoch in which it showed
-        self.finite = True  # whether the losses of the last step are all numbers
+        self._means: list[dict[str, float]] = []  # of the last complete epochs
+        self._seen: dict[str, int] = {}  # kind -> the last epoch in which its condition held
+        self.finite = True
 
     def step(self, step: int, epoch: int, losses: Mapping[str, float]) -> list[Alarm]:
-        """Take in a step's losses, means over all ranks; gives the alarms that it brings."""
-        lost = [name for name, value in losses.items() if not math.isfinite(value)]
-        self.finite = not lost
+        """Add the losses of a step, means over all ranks, and return the alarms that it raises."""
+        not_finite = [name for name, value in losses.items() if not math.isfinite(value)]
+        self.finite = not not_finite
         found: list[tuple[AlarmKind, str]] = []
-        if lost:
-            found.append(("nan", f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} NaN or infinite"))
+        if not_finite:
+            verb = "is" if len(not_finite) == 1 else "are"
+            found.append(("nan", f"{' and '.join(not_finite)} {verb} NaN or infinite"))
         self._sums = {name: self._sums.get(name, 0.0) + value for name, value in losses.items()}
         self._steps += 1
         if step % self._steps_per_epoch == 0:
@@ -53,12 +57,12 @@ class Watch:
                 found.append(("collapse", text))
             if text := self._flat(epoch):
                 found.append(("flat", text))
-        return [Alarm(kind, epoch, step, text) for kind, text in found if self._is_news(kind, epoch)]
+        return [Alarm(kind, epoch, step, text) for kind, text in found if self._is_new(kind, epoch)]
 
-    def _is_news(self, kind: AlarmKind, epoch: int) -> bool:
+    def _is_new(self, kind: AlarmKind, epoch: int) -> bool:
         before = self._seen.get(kind)
         self._seen[kind] = epoch
-        return before is None or epoch - before > self._over[kind]
+        return before is None or epoch - before > self._quiet_epochs[kind]
 
     def _collapse(self, epoch: int) -> str | None:
         window = self._means[-self._config.collapse_epochs :]
@@ -85,19 +89,19 @@ class Watch:
         )
 
     def state(self) -> dict[str, Any]:
-        """What it remembers, as plain values, for a checkpoint."""
+        """The state as plain values, for a checkpoint."""
         return {"sums": self._sums, "steps": self._steps, "means": self._means, "seen": self._seen}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore the result of `state`."""
         self._sums, self._steps = dict(state["sums"]), state["steps"]
         self._means, self._seen = list(state["means"]), dict(state["seen"])
 
 
 def surely_fell_less(before: Sequence[float], after: Sequence[float], share: float) -> bool:
-    """Whether the fall from one mean to the other, two standard errors added, is below this share of the first.
+    """Whether the decrease of the mean plus two standard errors is below `share` of the first mean.
 
-    A few noisy values so are no evidence of a plateau, and a slow fall in many is none either.
+    So neither a few noisy values nor a slow decrease over many values counts as a plateau.
     """
     error = math.sqrt(variance(before) / len(before) + variance(after) / len(after))
     return fmean(before) - fmean(after) + 2 * error < share * fmean(before)

@@ -1,4 +1,4 @@
-"""The steps of a rank since its device was last waited for: what they took and gave is read for all of them at once."""
+"""The steps since the last reading: their times and losses stay on the device until all are read at once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gbench.settings.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class _Done:
-    """A step whose time and losses are still on the device. images: of this rank."""
+class _PendingStep:
+    """A step with time and losses still on the device. images: of this rank."""
 
     step: int
     epoch: int
@@ -24,62 +24,60 @@ class _Done:
     losses: dict[str, Tensor]
 
 
-class Unread:
-    """Steps that nobody has read yet, and the clock that times them."""
+class PendingSteps:
+    """Steps not read yet, and the clock that times them."""
 
     def __init__(self, clock: StepClock, spec: RunSpec, ranks: Ranks) -> None:
-        self.clock = clock
+        self._clock, self._ranks = clock, ranks
         self._batch_size, self._warmup_steps = spec.batch_size, spec.config.schedule.warmup_steps
-        self._ranks = ranks
-        self._done: list[_Done] = []
-        self._times: list[StepTime] = []  # of the first of them, where a log line needed these already
+        self._steps: list[_PendingStep] = []
+        self._times: list[StepTime] = []  # of the first of these steps, where a log line already needed them
 
     def __len__(self) -> int:
-        """How many."""
-        return len(self._done)
+        return len(self._steps)
 
     def add(self, step: int, epoch: int, images: int, losses: dict[str, Tensor]) -> None:
-        """A step whose work is handed over. images: of this rank."""
-        self._done.append(_Done(step, epoch, images, losses))
+        """Add a step that was handed to the device. images: of this rank; losses: 0-dim tensors on the device."""
+        self._steps.append(_PendingStep(step, epoch, images, losses))
 
     def clear(self) -> None:
-        """Forget them."""
-        self._done, self._times = [], []
+        """Drop all steps."""
+        self._steps, self._times = [], []
 
     def line(self, images: int) -> str:
-        """Wait for the device, and give upstream's log line of the last step, with the losses of the whole batch.
+        """Wait for the device and return upstream's log line of the last step, with the losses of the whole batch.
 
-        Every rank must call it at the same step. No more is done here than the line needs: where lines are frequent,
-        what they cost is part of the figure.
+        Every rank must call it at the same step. It does no more than the line needs: where lines are frequent, their
+        cost is part of the throughput.
 
         Args:
             images: of this epoch so far, over all devices.
         """
-        last = self._done[-1]
-        self._times += self.clock.read()
+        last = self._steps[-1]
+        self._times += self._clock.read()
         means = self._ranks.mean(torch.stack(list(last.losses.values()))).tolist()
-        taken = self._times[-1]
-        compute_s = (taken.step_s - taken.data_s - taken.between_s) / self._batch_size
+        time = self._times[-1]
+        compute_s = (time.step_s - time.data_s - time.between_s) / self._batch_size
         losses = dict(zip(last.losses, means, strict=True))
-        return loss_line(last.epoch, images, compute_s, taken.data_s, losses)
+        return loss_line(last.epoch, images, compute_s, time.data_s, losses)
 
     def read(self) -> list[Step]:
-        """Wait for the device, and give them, as the run folder has them; none is left."""
-        done, times = self._done, [*self._times, *self.clock.read()]
+        """Wait for the device, return all steps as rows of the run folder, and drop them."""
+        steps, times = self._steps, [*self._times, *self._clock.read()]
         self.clear()
-        if not done:
+        if not steps:
             return []
-        names = tuple(done[0].losses)
-        values = torch.stack([loss for step in done for loss in step.losses.values()]).view(len(done), -1)
+        names = tuple(steps[0].losses)
+        values = torch.stack([loss for step in steps for loss in step.losses.values()]).view(len(steps), -1)
         return [
             Step(
                 step.step,
                 step.epoch,
                 step.images,
-                **vars(taken),
+                **vars(time),
                 warmup=step.step <= self._warmup_steps,
                 losses=dict(zip(names, row, strict=True)),
             )
-            # the one copy from the device; a run that is stopped within a step may have a time more
-            for step, taken, row in zip(done, times, values.tolist(), strict=False)
+            # the only copy from the device; a run stopped within a step may have one time more than steps
+            for step, time, row in zip(steps, times, values.tolist(), strict=False)
         ]

@@ -1,6 +1,6 @@
-"""A training run whose last steps are profiled: the loop of any run, under torch.profiler.
+"""A training whose last steps are profiled: the loop of any run, under torch.profiler.
 
-Every rank is profiled, since one that is slowed down alone would have the others wait for it.
+Every rank is profiled: if only one were slowed down, the others would wait for it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from gbench.errors import InfrastructureError
 from gbench.measure.clock import Marks, StepClock, marks_for
 from gbench.measure.hotspots import COMPUTING, REGION, read_trace
 from gbench.measure.trace import ON_DEVICE, Event, load
+from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step.count_ops import flop_of_calls
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder import step_profile as contract
+from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.step_profile import Operator, StepPart, StepProfile
+from gbench.settings.spec import RunSpec
 from gbench.settings.switches import describe
 
 GZIP_LEVEL = 6
@@ -33,18 +36,19 @@ FEWEST_BARE_STEPS = 3  # before the profiler starts, without the first one, whic
 
 
 class ProfiledClock(StepClock):
-    """The clock of a run, which profiles its last steps as it times them.
+    """The clock of a run that also profiles its last steps.
 
-    Starting the profiler is part of the last step of the warm-up; stopping it, of none.
+    The start of the profiler is part of the last warm-up step; its stop is part of no step.
 
     Args:
-        warmup, steps: steps before the profiled ones, at least 1, and how many those are.
-        trace: the file to write.
+        warmup: steps before the profiled ones, at least 1.
+        steps: profiled steps.
+        trace: file to write.
     """
 
     def __init__(self, marks: Marks, device: torch.device, warmup: int, steps: int, trace: Path) -> None:
         super().__init__(marks)
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would tell on stderr of a driver that a CPU run hasn't
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences its warning about the missing driver of a CPU run
         self._device, self._warmup, self._last, self._step, self._trace = device, warmup, warmup + steps, 0, trace
         on_gpu = [ProfilerActivity.CUDA] if device.type == "cuda" else []
         self._profiler = profile(
@@ -59,13 +63,13 @@ class ProfiledClock(StepClock):
         super().start()
 
     def batch_ready(self) -> None:
-        """The batch is at hand: from here on the step computes."""
+        """The batch is loaded: the computing of the step begins."""
         super().batch_ready()
         self._computing = record_function(COMPUTING)
         self._computing.__enter__()
 
     def step_done(self) -> None:
-        """The step's work is handed over; the profiler goes on to the next one."""
+        """The step is handed over; move the profiler to the next one."""
         self._computing.__exit__(None, None, None)
         self._step += 1
         if self._step == self._warmup and self._device.type == "cuda":
@@ -78,52 +82,53 @@ class ProfiledClock(StepClock):
             self._profiler.step()
 
     def close(self) -> None:
-        """Stop the profiler, wherever the run has got to."""
-        with suppress(Exception):  # a run that failed says why; this would hide it
+        """Stop the profiler, at any step."""
+        with suppress(Exception):  # would hide the error of a run that failed
             self._profiler.stop()
 
     def _save(self, profiler: Any) -> None:
-        plain = self._trace.with_suffix("")  # torch itself would have it in /tmp first, and leave it on a full disk
+        plain = self._trace.with_suffix(
+            ""
+        )  # torch would compress by way of /tmp, and leave the file there on a full disk
         try:
             profiler.export_chrome_trace(str(plain))
-            if not plain.is_file():  # nor does it say why
+            if not plain.is_file():  # torch raises nothing then
                 raise InfrastructureError(f"torch.profiler could not write {plain}", "look at the space left there")
             with plain.open("rb") as text, gzip.open(self._trace, "wb", GZIP_LEVEL) as packed:
                 shutil.copyfileobj(text, packed)
         except OSError as error:
             raise cant_write(self._trace, error) from error
         finally:
-            for left in (plain, plain.with_name(f"{plain.name}.tmp")):  # the latter is Kineto's, where it could not end
+            for left in (plain, plain.with_name(f"{plain.name}.tmp")):  # the second is Kineto's, left when it fails
                 left.unlink(missing_ok=True)
 
 
-class Profiled(Trainer):
+class ProfiledTrainer(Trainer):
     """One rank's training with its last steps profiled; rank 0 writes profile.json. Arguments, errors: as Trainer."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        assert self.spec.profiling is not None, "the spec of a run that is measured"
-        self.steps, self.warmup = self.spec.profiling.steps, self.schedule.warmup_steps
-        self.trace = self.folder.path / contract.trace_name(self.ranks.rank)
-        device = self.ranks.device
-        self.unread.clock = self.profiled = ProfiledClock(
-            marks_for(device), device, self.warmup, self.steps, self.trace
-        )
+    def __init__(
+        self, spec: RunSpec, folder: RunFolder, data_dir: Path, ranks: Ranks, cache_dir: Path | None = None
+    ) -> None:
+        assert spec.profiling is not None, "the spec of a run that is measured"
+        self.steps, self.warmup = spec.profiling.steps, spec.config.schedule.warmup_steps
+        self.trace = folder.path / contract.trace_name(ranks.rank)
+        self.profiled_clock = ProfiledClock(marks_for(ranks.device), ranks.device, self.warmup, self.steps, self.trace)
+        super().__init__(spec, folder, data_dir, ranks, cache_dir, self.profiled_clock)
         mark_region(self.model.generator, "generator")
         mark_region(self.model.discriminator, "discriminator")
 
     def run(self) -> None:
-        """Train, and read what the profiler saw."""
+        """Train, then read the trace."""
         try:
             super().run()
         finally:
-            self.profiled.close()
+            self.profiled_clock.close()
         self.ranks.gather(None)  # all traces are written
         if self.ranks.is_first:
             self.folder.write(contract.NAME, self.result().model_dump())
 
     def result(self) -> StepProfile:
-        """What profile.json says. Raises InfrastructureError: the trace can't be read."""
+        """The content of profile.json. Raises InfrastructureError: the trace can't be read."""
         spec, count = self.spec, self.steps
         all_steps = self.folder.steps(self.ranks.rank)
         steps, before = all_steps[self.warmup :], all_steps[1 : self.warmup - 1]
@@ -172,7 +177,7 @@ class Profiled(Trainer):
 
 
 def whole_trace(path: Path, steps: int, on_gpu: bool) -> list[Event]:
-    """The events of a trace. Raises InfrastructureError: it lacks steps, or on a GPU all of its kernels."""
+    """The events of a trace. Raises InfrastructureError: steps are missing, or on a GPU all kernels."""
     events = load(path)
     if sum(event.name == COMPUTING and event.kind == "user_annotation" for event in events) != steps:
         raise InfrastructureError(f"{path} does not hold the {steps} profiled steps", "profile again")
@@ -185,8 +190,10 @@ def whole_trace(path: Path, steps: int, on_gpu: bool) -> list[Event]:
 
 
 def mark_region(module: nn.Module, name: str) -> None:
-    """Have traces show when `module` runs forward, as a region of this name; not of one that is compiled as a whole,
-    whose compiler would take the marks for part of it."""
+    """Mark the forward passes of `module` in traces, as a region of this name.
+
+    Does nothing for a module compiled as a whole: the compiler would treat the marks as part of it.
+    """
     if getattr(module, "_compiled_call_impl", None) is not None:
         return
     running: list[record_function] = []

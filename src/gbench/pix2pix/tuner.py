@@ -167,7 +167,7 @@ class Tuner:
         base = Candidate(self.spec, self.ranks, kept, self.batch, self.threads)
         changed, failure = None, None
         try:
-            with apply_switches.compiler_errors():
+            with apply_switches.convert_compiler_errors():
                 changed = Candidate(self.spec, self.ranks, wanted, self.batch, self.threads)
         except (GbenchError, RuntimeError) as error:
             failure = self.told(error)

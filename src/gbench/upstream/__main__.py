@@ -19,7 +19,7 @@ import torch
 from gbench.base.files import cant_write
 from gbench.errors import GbenchError
 from gbench.measure import environment
-from gbench.pix2pix.ranks.out_of_memory import memory_told
+from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
 from gbench.pix2pix.step import precision
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
@@ -66,7 +66,7 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     random.seed(spec.seed)  # upstream's crops and flips
     schedule = spec.config.schedule
     assert schedule.max_steps is not None, "require_known"
-    told = memory_told(device, spec.batch_per_device)
+    told = convert_memory_errors(device, spec.batch_per_device)
     lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps, told)
     flags = precision.confirmed(spec.precision, torch.get_default_dtype())
     found = figures(lines, spec.batch_size, schedule.warmup_steps, schedule.max_warmup_steps)

@@ -1,4 +1,4 @@
-"""Is it for want of memory that a rank failed? What allocators raise becomes one sentence."""
+"""Out of memory: the exceptions of all allocators as one error."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 
 from gbench.errors import OutOfMemory
 
-# What a RuntimeError says where the allocator that failed has no exception of its own: the CUDA runtime's, those within
-# cuBLAS and cuDNN (8 and 9), NCCL's; on the host torch's (c10/core/impl/alloc_cpu.cpp) and C++'s.
+# Messages of a RuntimeError from allocators without an exception class: the CUDA runtime's, those within cuBLAS and
+# cuDNN (8 and 9), NCCL's; on the host torch's (c10/core/impl/alloc_cpu.cpp) and C++'s.
 DEVICE_SAYS = re.compile(
     r"CUDA error: out of memory|CU(?:BLAS|DNN)_\w*ALLOC\w*_FAILED|[Cc]uda failure.* 'out of memory'"
 )
@@ -20,11 +20,11 @@ HOST_SAYS = re.compile(r"DefaultCPUAllocator: can't allocate memory|std::bad_all
 
 
 @contextmanager
-def memory_told(device: torch.device, batch: int) -> Iterator[None]:
-    """Turn whatever is raised in here for want of memory into an OutOfMemory.
+def convert_memory_errors(device: torch.device, batch: int) -> Iterator[None]:
+    """Convert every out-of-memory exception raised in here. Raises OutOfMemory.
 
     Args:
-        batch: images of this device.
+        batch: images per device.
     """
     try:
         yield
@@ -38,7 +38,7 @@ def memory_told(device: torch.device, batch: int) -> Iterator[None]:
 
 
 def out_of_memory(error: Exception, device: torch.device) -> str | None:
-    """What an exception says is out of memory: the device or the host; None where it says something else."""
+    """What is out of memory by this exception, the device or the host; None for any other exception."""
     if isinstance(error, torch.OutOfMemoryError):
         return str(device)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):

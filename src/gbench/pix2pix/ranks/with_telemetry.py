@@ -1,4 +1,4 @@
-"""A rank's training with the telemetry sampler beside it."""
+"""The telemetry sampler of a run: one process, started by rank 0."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gbench.settings.spec import MeasureConfig
 
 
 @contextmanager
-def watched(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[None]:
-    """Sample devices and host while in here; every rank must enter.
+def run_sampler(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+    """Sample devices and host in this context; every rank must enter it.
 
-    Rank 0 starts the sampler and leaves the devices idle for a while, to learn what they draw then; the others wait.
+    Rank 0 starts the sampler and measures the idle power of the devices for `idle_seconds`; the other ranks wait.
     """
     if not config.telemetry_hz:
         yield
@@ -29,7 +29,7 @@ def watched(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[
         ranks.gather(None)
         yield
         return
-    cpus = None if ranks.binding is None else ranks.binding.allowed  # it need not share rank 0's cores
+    cpus = None if ranks.binding is None else ranks.binding.allowed  # any core: not only those that rank 0 is bound to
     with TelemetryProcess(folder.path, pids, gpus, config.telemetry_hz, cpus) as telemetry:
         telemetry.measure_idle(config.idle_seconds)
         ranks.gather(None)
@@ -37,6 +37,6 @@ def watched(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[
 
 
 def _name(device: torch.device) -> str:
-    """What NVML knows a GPU by: its UUID, which torch tells from 2.5 on, else its index there, past those hidden."""
+    """A GPU as NVML names it: its UUID (torch 2.5 and newer), else its NVML index, which counts hidden GPUs."""
     uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
     return str(uuid or torch.cuda._get_nvml_device_index(device))

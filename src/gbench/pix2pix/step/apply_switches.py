@@ -77,8 +77,8 @@ def _in_channels_last(step: TrainStep) -> TrainStep:
 
 
 @contextmanager
-def compiler_errors() -> Iterator[None]:
-    """Have a failure of torch.compile in here told in one sentence. Raises RunFailed."""
+def convert_compiler_errors() -> Iterator[None]:
+    """Convert a failure of torch.compile in here. Raises RunFailed."""
     try:
         yield
     except RuntimeError as error:

@@ -1,0 +1,42 @@
+"""What environment.json says of a run besides its result: software, hardware, work of a step, speed of the device."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from gbench.measure import environment
+from gbench.measure.peak import Peak, measure_peak
+from gbench.pix2pix.ranks.affinity import read_back
+from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.step import precision
+from gbench.pix2pix.step.count_ops import main_convolution
+from gbench.settings.spec import RunSpec
+
+
+def collect_facts(spec: RunSpec, ranks: Ranks) -> dict[str, Any]:
+    """The facts known before the first step. Every rank must call it; all measure their peak at the same time."""
+    facts: dict[str, Any] = {
+        "device": environment.device_name(ranks.device),
+        "profile": spec.profile,
+        "speed": spec.config.speed.on,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "software": environment.software(),
+        "hardware": environment.hardware(ranks.device),
+        "rank": ranks.gather(ranks.binding and read_back(ranks.binding)),
+    }
+    if spec.config.measure.peak_seconds:
+        facts["peak"] = asdict(_peak(spec, ranks.device))
+    return facts
+
+
+def _peak(spec: RunSpec, device: torch.device) -> Peak:
+    """What this device achieves in the precision of the run."""
+    dtype = precision.AUTOCAST[spec.precision] or torch.float32
+    peak = measure_peak(device, dtype, main_convolution(spec), spec.config.measure.peak_seconds)
+    if device.type == "cuda":  # keep it out of the memory peaks of the training
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    return peak

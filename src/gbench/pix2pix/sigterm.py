@@ -1,0 +1,40 @@
+"""SIGTERM in a training: it ends the run at the next reading where checkpoints are kept, else at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Records SIGTERM while a training runs.
+
+    Args:
+        at_once: raise SystemExit when SIGTERM arrives, so that the last steps are still written. False: only record
+            it; the run saves a checkpoint and ends after its next reading.
+
+    Attributes:
+        received: SIGTERM has arrived on this rank.
+    """
+
+    def __init__(self, at_once: bool) -> None:
+        self._at_once = at_once
+        self.received = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle SIGTERM in here; restore the previous handler at the end."""
+        before = signal.signal(signal.SIGTERM, self._on_sigterm)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+        if self._at_once:
+            signal.signal(number, signal.SIG_IGN)  # torchrun may send it again: write the steps first
+            sys.exit(128 + number)
