@@ -25,7 +25,7 @@ from drawn_sessions import (
     warming_up,
     wave,
 )
-from gbench.experiments.block_ratio import Ratio
+from gbench.experiments.block_ratio import BlockRatio
 
 UNTIL_CI = 0.01
 MOST_BLOCKS = 60
@@ -57,7 +57,7 @@ def main() -> None:
     print("| independent runs, Student's 95 % from three blocks on | " + " | ".join(cells) + " |")
 
 
-def cell(one: Callable[[np.random.Generator], Ratio], draws: int) -> str:
+def cell(one: Callable[[np.random.Generator], BlockRatio], draws: int) -> str:
     """Share of sessions that held the truth, and their mean number of blocks."""
     rng = np.random.default_rng(0)
     found = [one(rng) for _ in range(draws)]

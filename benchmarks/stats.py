@@ -19,7 +19,8 @@ from scipy.stats import bootstrap
 from timing import alternate, columns, seconds
 
 from gbench.measure.bootstrap import RESAMPLES, next_check, precise_enough, throughput_interval
-from gbench.measure.spread import spread, t_quantile
+from gbench.measure.paired_ratio import t_quantile
+from gbench.measure.spread import spread
 from gbench.measure.steady_state import find_steady_state
 from simulated import Floats, ar1, lognormal, pauses, slow_wave
 

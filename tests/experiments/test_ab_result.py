@@ -8,13 +8,13 @@ import pytest
 
 from gbench.compare.metrics import metric_named
 from gbench.experiments.ab import SessionResult
-from gbench.experiments.block_ratio import Ratio, ratio_of
+from gbench.experiments.block_ratio import BlockRatio, ratio_of_blocks
 from gbench.experiments.session import SessionGoal
 
-NARROW, WIDE = Ratio(1.25, 1.24, 1.26, 5), Ratio(0.8, 0.7, 0.9143, 20)
+NARROW, WIDE = BlockRatio(1.25, 1.24, 1.26, 5), BlockRatio(0.8, 0.7, 0.9143, 20)
 
 
-def found(ratio: Ratio | None, metric: str = "throughput", until_ci: float = 0.01) -> SessionResult:
+def found(ratio: BlockRatio | None, metric: str = "throughput", until_ci: float = 0.01) -> SessionResult:
     asked: dict[str, Any] = {"metric": metric, "until_ci": until_ci, "max_blocks": 20, "max_time_s": None}
     return SessionResult(metric_named(metric), SessionGoal(**asked), ratio, medians={}, runs={}, units={}, causes=[])
 
@@ -42,17 +42,19 @@ def test_which_side_is_better_is_the_metrics_own(metric: str, up: str, down: str
     assert (found(WIDE, metric, until_ci=0.15).reached, found(WIDE, metric, until_ci=0.15).exit_code) == (True, 0)
 
 
-@pytest.mark.parametrize("ratio", [Ratio(1.0, 0.99, 1.01, 9), Ratio(1.0, 1.0, 1.01, 9), Ratio(1.0, 0.99, 1.0, 9)])
-def test_an_interval_that_holds_1_tells_no_difference(ratio: Ratio) -> None:
+@pytest.mark.parametrize(
+    "ratio", [BlockRatio(1.0, 0.99, 1.01, 9), BlockRatio(1.0, 1.0, 1.01, 9), BlockRatio(1.0, 0.99, 1.0, 9)]
+)
+def test_an_interval_that_holds_1_tells_no_difference(ratio: BlockRatio) -> None:
     assert not ratio.differs
     assert found(ratio, until_ci=0.02).sentence.startswith("NO DIFFERENCE told apart from noise: throughput B/A 1.0000")
 
 
 def test_what_is_not_enough_says_what_is_missing() -> None:
     assert found(None).sentence == "NOTHING KNOWN YET: no block of four runs is whole"
-    assert found(ratio_of([0.0])).sentence == (
+    assert found(ratio_of_blocks([0.0])).sentence == (
         "INCONCLUSIVE: throughput B/A 1.0000, of one block, which gives no interval"
     )
-    three = found(ratio_of([0.0] * 3))
+    three = found(ratio_of_blocks([0.0] * 3))
     assert three.sentence.startswith("INCONCLUSIVE, 4 blocks at least are needed: NO DIFFERENCE")
-    assert [found(ratio).exit_code for ratio in (None, ratio_of([0.0]))] == [3, 3]
+    assert [found(ratio).exit_code for ratio in (None, ratio_of_blocks([0.0]))] == [3, 3]

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from drawn_sessions import Drift, cold_start, covered, line, naive_session, one_step, session, warming_up, wave
-from gbench.experiments.block_ratio import LEAST_BLOCKS, LOOKING_LEVEL, Ratio, block_logs, ratio_of
+from gbench.experiments.block_ratio import LEAST_BLOCKS, LOOKING_LEVEL, BlockRatio, block_logs, ratio_of_blocks
 
 DRAWS = 1500
 
@@ -27,20 +27,20 @@ def test_a_drift_that_is_linear_cancels() -> None:
 def test_the_curve_of_a_drift_does_not_cancel() -> None:
     """What docs/ab.md says of a machine that warms up by 10 %."""
     warming = np.exp(cold_start(np.arange(16.0), np.random.default_rng(0)))
-    assert ratio_of(block_logs(list(warming))).ratio == pytest.approx(0.999, abs=1e-4)
+    assert ratio_of_blocks(block_logs(list(warming))).ratio == pytest.approx(0.999, abs=1e-4)
 
 
 def test_the_interval_is_students() -> None:
     logs = [0.010, 0.014, 0.009, 0.012, 0.017]
-    found = ratio_of(logs)
+    found = ratio_of_blocks(logs)
     low, high = stats.t.interval(LOOKING_LEVEL, 4, np.mean(logs), stats.sem(logs))
     assert (found.ratio, found.low, found.high) == pytest.approx(tuple(np.exp([np.mean(logs), low, high])))
     assert found.half_width == pytest.approx(math.exp((high - low) / 2) - 1)
 
 
 def test_one_block_has_no_interval_and_equal_ones_no_certainty() -> None:
-    assert ratio_of([0.01]) == Ratio(math.exp(0.01), None, None, 1)
-    equal = ratio_of([0.0] * 4)
+    assert ratio_of_blocks([0.01]) == BlockRatio(math.exp(0.01), None, None, 1)
+    equal = ratio_of_blocks([0.0] * 4)
     assert equal.low is not None and equal.low < 1 - 1e-4 and not equal.differs
     assert equal.reached(0.001)
 
@@ -48,16 +48,16 @@ def test_one_block_has_no_interval_and_equal_ones_no_certainty() -> None:
 @pytest.mark.parametrize("figures", [[1e-300, 1e300, 1e300, 1e-300] * 2, [1e300, 1e-300, 1e-300, 1e300, 1, 1, 1, 1]])
 def test_figures_that_are_absurd_have_a_ratio_all_the_same(figures: list[float]) -> None:
     logs = block_logs(figures)
-    for found in (ratio_of(logs[:1]), ratio_of(logs)):
+    for found in (ratio_of_blocks(logs[:1]), ratio_of_blocks(logs)):
         assert all(0 < end < math.inf for end in (found.ratio, found.low or 1, found.high or 1))
         assert found.half_width is None or 0 < found.half_width < math.inf
         assert not found.reached(0.5)
 
 
 def test_too_few_blocks_are_never_enough() -> None:
-    assert not ratio_of([0.01] * (LEAST_BLOCKS - 1)).reached(0.5)
-    assert ratio_of([0.01] * LEAST_BLOCKS).reached(0.5)
-    assert not ratio_of([0.0, 0.1, 0.0, 0.1]).reached(0.01)
+    assert not ratio_of_blocks([0.01] * (LEAST_BLOCKS - 1)).reached(0.5)
+    assert ratio_of_blocks([0.01] * LEAST_BLOCKS).reached(0.5)
+    assert not ratio_of_blocks([0.0, 0.1, 0.0, 0.1]).reached(0.01)
 
 
 @pytest.mark.parametrize(

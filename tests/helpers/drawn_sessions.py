@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import stdtrit
 
-from gbench.experiments.block_ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
+from gbench.experiments.block_ratio import LEAST_BLOCKS, BlockRatio, block_logs, ratio_of_blocks
 from gbench.experiments.session import ORDER
 from simulated import Floats, ar1
 
@@ -47,7 +47,9 @@ def one_step(run: Floats, rng: np.random.Generator) -> Floats:
     return 0.02 * (run >= rng.integers(1, 40))
 
 
-def session(sd: float, phi: float, drift: Drift, until_ci: float, most_blocks: int, rng: np.random.Generator) -> Ratio:
+def session(
+    sd: float, phi: float, drift: Drift, until_ci: float, most_blocks: int, rng: np.random.Generator
+) -> BlockRatio:
     """What a session ends with.
 
     Args:
@@ -57,15 +59,15 @@ def session(sd: float, phi: float, drift: Drift, until_ci: float, most_blocks: i
     logs = (ar1(1, runs, phi, sd, rng)[0] - 1) + drift(np.arange(runs, dtype=float), rng)
     logs += np.where(np.array(ORDER * most_blocks) == "B", math.log(RATIO), 0.0)
     blocks = block_logs(np.exp(logs))
-    found = ratio_of(blocks[:LEAST_BLOCKS])
+    found = ratio_of_blocks(blocks[:LEAST_BLOCKS])
     for count in range(LEAST_BLOCKS + 1, most_blocks + 1):
         if found.reached(until_ci):
             break
-        found = ratio_of(blocks[:count])
+        found = ratio_of_blocks(blocks[:count])
     return found
 
 
-def naive_session(sd: float, until_ci: float, most_blocks: int, rng: np.random.Generator) -> Ratio:
+def naive_session(sd: float, until_ci: float, most_blocks: int, rng: np.random.Generator) -> BlockRatio:
     """Independent runs by what one would do without a thought: Student's 95 % from three blocks on."""
     logs = math.log(RATIO) + sd * rng.standard_normal(most_blocks)  # of a block, which varies as a run does
     for count in range(3, most_blocks + 1):
@@ -73,9 +75,9 @@ def naive_session(sd: float, until_ci: float, most_blocks: int, rng: np.random.G
         half_width = float(stdtrit(count - 1, 0.975)) * error
         if math.exp(half_width) - 1 <= until_ci:
             break
-    return Ratio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), count)
+    return BlockRatio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), count)
 
 
-def covered(found: Ratio) -> bool:
+def covered(found: BlockRatio) -> bool:
     assert found.low is not None and found.high is not None
     return found.low <= RATIO <= found.high

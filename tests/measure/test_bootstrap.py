@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gbench.measure.bootstrap import MIN_STEPS, next_check, precise_enough, throughput_interval
-from gbench.measure.spread import t_quantile
+from gbench.measure.paired_ratio import t_quantile
 from gbench.runfolder.run_result import Interval
 from simulated import Floats, ar1, lognormal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gbench.measure.spread import RunMean, repeats_variance, spread, t_quantile
+from gbench.measure.spread import RunMean, repeats_variance, spread
 
 
 def test_percentiles_interpolate_between_steps() -> None:
@@ -17,25 +17,6 @@ def test_percentiles_interpolate_between_steps() -> None:
 
 def test_one_step_has_no_spread() -> None:
     assert (spread([0.3]).std_s, spread([0.3]).p99_s) == (0.0, 0.3)
-
-
-@pytest.mark.parametrize(
-    ("probability", "dof", "quantile"),
-    [
-        (0.975, 1, 12.706),
-        (0.975, 2, 4.303),
-        (0.975, 5, 2.571),
-        (0.95, 10, 1.812),
-        (0.995, 30, 2.75),
-        (0.975, 1000, 1.962),
-    ],
-)
-def test_quantiles_of_students_t_are_those_of_the_tables(probability: float, dof: float, quantile: float) -> None:
-    assert t_quantile(probability, dof) == pytest.approx(quantile, abs=6e-4)
-
-
-def test_quantiles_between_whole_degrees_of_freedom_are_between() -> None:
-    assert t_quantile(0.975, 4) < t_quantile(0.975, 3.5) < t_quantile(0.975, 3)
 
 
 def test_variance_components_of_a_textbook_layout() -> None:

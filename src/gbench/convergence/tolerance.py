@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gbench.convergence.seed_spread import DEGREES_OF_FREEDOM
-from gbench.measure.spread import t_quantile
+from gbench.measure.paired_ratio import t_quantile
 
 LEAST = 5e-4  # half the last digit of a printed loss: a mean of zero has no logarithm
 

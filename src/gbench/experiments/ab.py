@@ -21,7 +21,7 @@ from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import ComparedMetric, metric_named
 from gbench.compare.sides import SPEC
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
-from gbench.experiments.block_ratio import LEAST_BLOCKS, Ratio, block_logs, ratio_of
+from gbench.experiments.block_ratio import LEAST_BLOCKS, BlockRatio, block_logs, ratio_of_blocks
 from gbench.experiments.session import ORDER, Session, SessionGoal, SessionRun, Side
 from gbench.runners.local import wait_for_end
 from gbench.runs.attempt import Observer
@@ -38,7 +38,7 @@ class SessionResult:
 
     metric: ComparedMetric
     asked: SessionGoal
-    ratio: Ratio | None
+    ratio: BlockRatio | None
     """B over A; None before the first whole block."""
     medians: dict[Side, float]
     """Of the runs of each side that has any."""
@@ -85,7 +85,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:.4f}" if 0.01 <= ratio < 100 else f"{ratio:.4g}"
 
 
-def _said(metric: ComparedMetric, ratio: Ratio) -> str:
+def _said(metric: ComparedMetric, ratio: BlockRatio) -> str:
     """Faster, slower, or neither."""
     if not ratio.differs:
         return "NO DIFFERENCE told apart from noise"
@@ -198,9 +198,9 @@ def of_side(side: Side, file: str) -> Iterator[None]:
         raise type(error)(f"{side} ({file}): {error.what}", error.hint) from error
 
 
-def _ratio(session: Session) -> Ratio | None:
+def _ratio(session: Session) -> BlockRatio | None:
     logs = block_logs([run.figure for run in session.used])
-    return ratio_of(logs) if logs else None
+    return ratio_of_blocks(logs) if logs else None
 
 
 def _lost(session: Session, folder: Path) -> list[Path]:
@@ -238,7 +238,7 @@ def _record(run: SessionRun) -> Record:
         raise UsageError(error.what, "a session is told by its records: put it back, or begin a new session") from error
 
 
-def _so_far(ratio: Ratio, until_ci: float) -> str:
+def _so_far(ratio: BlockRatio, until_ci: float) -> str:
     """A line of progress after a block."""
     said = f"after {ratio.blocks} {'block' if ratio.blocks == 1 else 'blocks'}: B/A {_times(ratio.ratio)}"
     if ratio.half_width is None:

@@ -15,7 +15,7 @@ from gbench.base.files import make_folder, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.base.untrusted import read_text
 from gbench.errors import RecordError, UsageError
-from gbench.experiments.block_ratio import Ratio
+from gbench.experiments.block_ratio import BlockRatio
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import Frozen, RunSpec
 
@@ -64,7 +64,7 @@ class Session(Frozen):
     specs: dict[Side, RunSpec] = Field(min_length=2)
     differences: tuple[str, ...]
     runs: tuple[SessionRun, ...] = ()
-    ratio: Ratio | None = None  # of the blocks that are whole, for readers of the file
+    ratio: BlockRatio | None = None  # of the blocks that are whole, for readers of the file
 
     @property
     def used(self) -> list[SessionRun]:

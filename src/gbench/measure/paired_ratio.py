@@ -1,7 +1,8 @@
-"""How much faster one of two kinds of block is than the other, when they took turns.
+"""Student's interval of a mean, and the ratio of paired measurements as a mean of logarithms.
 
-Blocks in the order A B B A (then B A A B): a drift of the machine that is linear over a round falls on both alike. Each
-round gives one logarithm of a ratio; rounds are taken as independent, and their mean has Student's interval.
+Three callers share the interval and differ in what a value is and when they look at it: repeated runs (`spread.py`),
+the rounds of a tuning (here: looked at after every round, to give up early what does not pay), and the blocks of
+`gbench ab` (`experiments/block_ratio.py`: looked at until the interval is narrow, for which its level is raised).
 """
 
 from __future__ import annotations
@@ -10,12 +11,31 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gbench.measure.spread import RunMean, repeats_variance
+import numpy as np
+
+
+def t_quantile(probability: float, dof: float) -> float:
+    """Quantile of Student's t with `dof` degrees of freedom (above 0, fractions included)."""
+    from scipy.special import stdtrit  # here: it loads in 0.5 s, which neither --help nor a training needs
+
+    return float(stdtrit(dof, probability))
+
+
+def mean_interval(values: Sequence[float], level: float, least_std: float = 0.0) -> tuple[float, float]:
+    """The mean of at least two independent values, and the half-width of its interval by Student's t.
+
+    Args:
+        level: share of such intervals that cover the true mean.
+        least_std: lower limit of the standard deviation, for values that agree to the last digit.
+    """
+    count = len(values)
+    error = max(float(np.std(values, ddof=1)), least_std) / math.sqrt(count)
+    return float(np.mean(values)), t_quantile((1 + level) / 2, count - 1) * error
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How many times as fast: geometric mean over rounds, and its 95 % interval."""
+class PairedRatio:
+    """Speed of one kind of block over another's: the geometric mean over rounds, and its 95 % interval."""
 
     ratio: float
     low: float
@@ -23,12 +43,14 @@ class Ratio:
     rounds: int
 
 
-def ratio_of(rounds: Sequence[tuple[float, float]], level: float = 0.95) -> Ratio:
-    """The ratio of the first times to the second ones: above 1, the second kind is faster.
+def ratio_of_rounds(rounds: Sequence[tuple[float, float]], level: float = 0.95) -> PairedRatio:
+    """The first times over the second ones: above 1, the second kind is faster.
+
+    Blocks run in the order A B B A, then B A A B, so that a drift of the machine that is linear over a round affects
+    both kinds alike.
 
     Args:
-        rounds: seconds of A's blocks and of B's in each of at least two rounds, of as many steps each.
+        rounds: seconds of A's and of B's blocks in each of at least two rounds, with the same number of steps.
     """
-    found = repeats_variance([RunMean(math.log(base / other), 0.0, 1.0) for base, other in rounds], level)
-    assert found.low is not None and found.high is not None, "one round tells no spread"
-    return Ratio(math.exp(found.mean), math.exp(found.low), math.exp(found.high), len(rounds))
+    mean, half_width = mean_interval([math.log(first / second) for first, second in rounds], level)
+    return PairedRatio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), len(rounds))

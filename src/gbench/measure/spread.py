@@ -1,6 +1,6 @@
-"""How far step times spread, and how far repeated runs do.
+"""Spread of step times within a run, and of repeated runs.
 
-Pure functions of numbers; the interval of a single run's throughput is in `bootstrap.py`. Explained in
+Pure functions of numbers. The interval of a single run's throughput is in `bootstrap.py`. Explained in
 docs/statistics.md.
 """
 
@@ -13,16 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gbench.measure.paired_ratio import mean_interval
 from gbench.runfolder.run_result import StepTimes
 
 
 @dataclass(frozen=True)
 class RunMean:
-    """One run as its repeats see it, in one unit of the caller's choice (seconds a step, images a second).
+    """One of several repeated runs, in any one unit (seconds a step, images a second).
 
-    mean, variance: of its steps (sample variance). count: how many independent steps they are worth; steps of one run
-    are autocorrelated, so give `Interval.effective_steps`: the bare number of steps would let the noise within a run
-    pass for a difference between runs.
+    mean, variance: of its steps (sample variance). count: of independent steps; as the steps of a run are
+    autocorrelated, pass `Interval.effective_steps`: with the plain number of steps, noise within a run would count as a
+    difference between runs.
     """
 
     mean: float
@@ -32,10 +33,10 @@ class RunMean:
 
 @dataclass(frozen=True)
 class Repeats:
-    """Repeated runs of one spec: mean of the runs' means, and where their variance comes from.
+    """Repeated runs of one spec: mean of the runs' means, and the parts of their variance.
 
-    within_variance: between steps of a run. between_variance: between the runs' true means; 0 where the means differ no
-    more than the steps explain. low, high: confidence interval of the mean of all runs of this kind; None for one run.
+    within_variance: between steps of a run. between_variance: between the runs' true means; 0 where the steps explain
+    all differences. low, high: confidence interval of the mean of all runs of this spec; None for one run.
     """
 
     runs: int
@@ -70,18 +71,18 @@ def repeats_variance(runs: Sequence[RunMean], level: float = 0.95) -> Repeats:
 
     One-way random-effects analysis of variance for unequal counts, solved by the method of moments and cut off at zero
     (Searle, Casella, McCulloch, Variance Components, 1992, chapter 3). The interval is Student's t on the runs'
-    means, each counting once: it assumes that runs are independent, and nothing about the steps within them.
+    means, unweighted: it assumes that runs are independent, and nothing about the steps within them.
     """
     means, variances, counts = np.array([(run.mean, run.variance, run.count) for run in runs], dtype=float).T
     inside = np.maximum(counts - 1, 0)
     within = float(inside @ variances / inside.sum()) if inside.sum() > 0 else 0.0
-    mean, free = float(means.mean()), len(runs) - 1
+    free = len(runs) - 1
     if free == 0:
-        return Repeats(1, mean, within, None, None, None)
+        return Repeats(1, float(means[0]), within, None, None, None)
     total = counts.sum()
     between_squares = float(counts @ (means - counts @ means / total) ** 2) / free
     typical_count = (total - counts @ counts / total) / free
-    half_width = t_quantile((1 + level) / 2, free) * float(means.std(ddof=1)) / math.sqrt(len(runs))
+    mean, half_width = mean_interval(means.tolist(), level)
     return Repeats(
         runs=len(runs),
         mean=mean,
@@ -90,15 +91,3 @@ def repeats_variance(runs: Sequence[RunMean], level: float = 0.95) -> Repeats:
         low=mean - half_width,
         high=mean + half_width,
     )
-
-
-def t_quantile(probability: float, dof: float) -> float:
-    """Quantile of Student's t for 0.5 <= probability < 1 and dof >= 1, fractions included; relative error below 1e-3.
-
-    With t = sqrt(dof) tan(angle) the density is cos(angle) ** (dof - 1), smooth on a bounded range, so that a plain
-    table of its integral is exact enough and scipy is not needed for this one number.
-    """
-    angle = np.linspace(0.0, math.pi / 2, 4097)
-    density = np.cos(angle) ** (dof - 1)
-    share = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    return math.sqrt(dof) * math.tan(float(np.interp(probability - 0.5, share / (2 * share[-1]), angle)))

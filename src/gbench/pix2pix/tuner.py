@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from gbench.errors import GbenchError, RunFailed
 from gbench.measure import environment
-from gbench.measure.paired_ratio import Ratio, ratio_of
+from gbench.measure.paired_ratio import PairedRatio, ratio_of_rounds
 from gbench.pix2pix.data.open_loader import open_loader
 from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.ranks.group import Ranks
@@ -225,7 +225,7 @@ class Tuner:
             ) from error
         return [one for one in told if one is not None]
 
-    def take_turns(self, base: Candidate, changed: Candidate, seconds: float) -> tuple[Ratio, int]:
+    def take_turns(self, base: Candidate, changed: Candidate, seconds: float) -> tuple[PairedRatio, int]:
         """Rounds of blocks until the time is over, or the change has clearly lost."""
         steps = math.ceil(BLOCK_S / min(base.block(1) for _ in range(3)))  # a single step says little of those to come
         rounds: list[tuple[float, float]] = []
@@ -239,7 +239,7 @@ class Tuner:
             spent += sum(rounds[-1])
             if len(rounds) < MIN_ROUNDS:
                 continue
-            found = ratio_of(rounds)
+            found = ratio_of_rounds(rounds)
             if spent >= seconds or found.high < 1 + LEAST_GAIN:
                 self.left_s -= spent
                 return found, steps
@@ -253,7 +253,7 @@ class Tuner:
             torch.cuda.empty_cache()
 
 
-def verdict(found: Ratio) -> str:
+def verdict(found: PairedRatio) -> str:
     """Why a change is kept or not."""
     figures = f"{found.ratio:.3f} times as fast ({found.low:.3f} to {found.high:.3f})"
     if found.low > 1 + LEAST_GAIN:
