@@ -26,7 +26,7 @@ from PIL import Image
 
 from gbench.convergence.curves import LOSSES, of_run
 from gbench.convergence.make_reference import windows_of
-from gbench.pix2pix.data.pairs import build_loader
+from gbench.pix2pix.data.pair_loader import build_loader
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder

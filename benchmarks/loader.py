@@ -38,8 +38,10 @@ from timing import Median, alternate, columns, seconds
 from gbench.datasets.manifest import dataset_hash
 from gbench.datasets.synth import synth
 from gbench.pix2pix.data.decoded import CachedLoader, ResidentLoader, crop_and_flip
-from gbench.pix2pix.data.pair_cache import CacheFolder, Levels, identity_of, map_pairs, prepare
-from gbench.pix2pix.data.pairs import AlignedDataset, Loader, PairLoader, Share
+from gbench.pix2pix.data.pair_cache import CacheFolder, identity_of, map_pairs, prepare
+from gbench.pix2pix.data.pair_file import Levels
+from gbench.pix2pix.data.pair_loader import Loader, PairLoader, Share
+from gbench.pix2pix.data.pairs import AlignedDataset
 from gbench.settings.spec import DataConfig
 
 BATCH = 8

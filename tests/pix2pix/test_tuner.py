@@ -17,7 +17,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from gbench.errors import RunFailed
-from gbench.pix2pix import tuner
+from gbench.pix2pix import tuner, tuning_candidate
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.tuning_result import Arm, Trial, Tuning, read_tuning
@@ -83,7 +83,7 @@ class SimulatedCandidate:
     def block(self, steps: int) -> float:
         return self.machine.block_s(self, steps)
 
-    def found(self) -> Arm:
+    def result(self) -> Arm:
         return Arm(switches=self.switches.on, step_s=self.step_s, setup_s=2.0, memory_bytes=1)
 
 
@@ -194,19 +194,21 @@ def test_memory_taken_at_a_graphs_capture_counts(
     make_spec: MakeSpec, ranks: Ranks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a GPU: kernels are chosen in the first step, the graph is captured in that after the warm-up."""
-    takes, peak, steps = {1: 5000, tuner.WARM_UP + 1: 700}, [0], [0]
+    takes, peak, steps = {1: 5000, tuning_candidate.WARM_UP + 1: 700}, [0], [0]
 
     def step(*batch: torch.Tensor) -> None:
         steps[0] += 1
         peak[0] = max(peak[0], takes.get(steps[0], 40))
 
-    monkeypatch.setattr(tuner.apply_switches, "step_of", lambda model, switches: step)
-    monkeypatch.setattr(tuner, "build_model", lambda spec, ranks: SimpleNamespace(fake_B=torch.zeros(1)))
-    monkeypatch.setattr(tuner.environment, "reset_memory_peaks", lambda device: peak.__setitem__(0, 0))
-    monkeypatch.setattr(tuner.environment, "memory", lambda device: {"host_rss_bytes": 9, "allocated_bytes": peak[0]})
+    monkeypatch.setattr(tuning_candidate.apply_switches, "step_of", lambda model, switches: step)
+    monkeypatch.setattr(tuning_candidate, "build_model", lambda spec, ranks: SimpleNamespace(fake_B=torch.zeros(1)))
+    monkeypatch.setattr(tuning_candidate.environment, "reset_memory_peaks", lambda device: peak.__setitem__(0, 0))
+    monkeypatch.setattr(
+        tuning_candidate.environment, "memory", lambda device: {"host_rss_bytes": 9, "allocated_bytes": peak[0]}
+    )
     arm = tuner.Candidate(make_spec(), ranks, SpeedConfig(), [], threads=1)
     arm.block(3)
-    assert arm.found().memory_bytes == 700
+    assert arm.result().memory_bytes == 700
 
 
 def test_real_models_take_turns(tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,3 +180,11 @@ def test_the_folder_of_decoded_pairs_is_the_users_unless_told(tmp_path: Path, mo
 def test_nothing_converges_to_noise() -> None:
     with pytest.raises(UsageError, match="--data synthetic is one batch of noise"):
         ask(data_source="synthetic", recipe="convergence")
+
+
+@pytest.mark.parametrize("preprocess", ["resize_and_crop", "scale_width_and_crop"])
+def test_a_crop_larger_than_the_scaled_image(preprocess: str) -> None:
+    sizes = ("data.load_size=60", "data.crop_size=64")
+    with pytest.raises(UsageError, match=r"data\.crop_size 64 is larger than data\.load_size 60"):
+        ask(settings=(*sizes, f"data.preprocess={preprocess}"))
+    ask(settings=(*sizes, "data.preprocess=crop"))

@@ -80,7 +80,7 @@ def _check_convergence(spec: RunSpec) -> None:
 
 
 def _check_image_size(data: DataConfig, network: NetworkConfig) -> None:
-    if data.preprocess == "resize_and_crop" and data.crop_size > data.load_size:
+    if data.preprocess in ("resize_and_crop", "scale_width_and_crop") and data.crop_size > data.load_size:
         raise UsageError(
             f"data.crop_size {data.crop_size} is larger than data.load_size {data.load_size}",
             f"--set data.load_size={round(data.crop_size * 286 / 256)} keeps upstream's proportion",

@@ -17,7 +17,8 @@ from gbench.datasets.synth import synth
 from gbench.errors import UsageError
 from gbench.pix2pix.data.decoded import CachedLoader, ResidentLoader, SyntheticLoader
 from gbench.pix2pix.data.pair_cache import CacheFolder, identity_of, map_pairs, prepare
-from gbench.pix2pix.data.pairs import AlignedDataset, Batch, Loader, PairLoader, Share
+from gbench.pix2pix.data.pair_loader import Loader, PairLoader, Share
+from gbench.pix2pix.data.pairs import AlignedDataset, Batch
 from gbench.pix2pix.data.transforms import Normalized, normalize
 from gbench.settings.spec import DataConfig
 

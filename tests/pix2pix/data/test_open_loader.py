@@ -12,7 +12,7 @@ from gbench.datasets.manifest import dataset_hash
 from gbench.errors import InfrastructureError
 from gbench.pix2pix.data import open_loader
 from gbench.pix2pix.data.decoded import CachedLoader, ResidentLoader, SyntheticLoader
-from gbench.pix2pix.data.pairs import Loader, PairLoader
+from gbench.pix2pix.data.pair_loader import Loader, PairLoader
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.settings.spec import RunSpec
 
@@ -78,7 +78,7 @@ def test_without_a_cache_files_are_read_and_the_reason_is_given(
     assert type(loader) is PairLoader
     assert (facts["source"], facts["asked"]) == ("real", source)
     assert facts["because"].startswith(because.format(base=cache_dir.parent))
-    warning = f"warning: --data {source} is not to be had: {facts['because']}; the run takes --data real"
+    warning = f"warning: --data {source} is unavailable: {facts['because']}; the run takes --data real"
     assert capsys.readouterr().out == f"gbench: {warning}\n"
     assert list(cache_dir.iterdir()) in ([], [cache_dir / ".lock"])
 

@@ -18,7 +18,8 @@ from gbench.datasets.manifest import dataset_hash
 from gbench.datasets.synth import synth
 from gbench.errors import InfrastructureError
 from gbench.pix2pix.data import pair_cache
-from gbench.pix2pix.data.pair_cache import CacheFolder, Levels, NoCache, identity_of, map_pairs, prepare
+from gbench.pix2pix.data.pair_cache import CacheFolder, NoCache, identity_of, map_pairs, prepare
+from gbench.pix2pix.data.pair_file import Levels
 from gbench.pix2pix.data.pairs import AlignedDataset
 from gbench.settings.spec import DataConfig
 

@@ -1,1 +1,1 @@
-"""Pairs of images on their way to the device: decoded from files, cached, resident or synthetic."""
+"""Loads pairs of images onto the device: decoded from files, cached, resident or synthetic."""

@@ -1,6 +1,7 @@
 """Loaders that decode nothing during the run: `data.source` cached, resident and synthetic.
 
-Cached and resident give the tensors of PairLoader bit for bit. Their batches, and synthetic's, are on the device.
+The cached and the resident loader give the tensors of PairLoader bit for bit. The batches of all three are on the
+device.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gbench.pix2pix.data.pair_cache import Levels
-from gbench.pix2pix.data.pairs import AlignedDataset, Batch, BatchKeys, Share
+from gbench.pix2pix.data.pair_file import Levels
+from gbench.pix2pix.data.pair_loader import BatchKeys, Share
+from gbench.pix2pix.data.pairs import AlignedDataset, Batch
 from gbench.pix2pix.data.sampler import Key
 from gbench.pix2pix.data.transforms import Draw, Normalized, crops
 
 
-class _Drawing(BatchKeys):
-    """What cached and resident share. levels: of all pairs, as a cache has them."""
+class _LevelsLoader(BatchKeys):
+    """What the cached and the resident loader share. levels: of all pairs, as `map_pairs` returns them."""
 
     def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
         super().__init__(dataset, share)
@@ -33,26 +35,26 @@ class _Drawing(BatchKeys):
         self.sides = (side, side) if crops(dataset.config) else (self.height, self.width)
 
     def _draw(self, key: Key) -> Draw:
-        """Crop and flip of a sample, as they are carried out."""
+        """Crop and flip of a pair, as applied: drawn ones that the configuration turns off are none."""
         left, top, flip = self.dataset.draw(key, (self.width, self.height))
         config = self.dataset.config
         return Draw(left, top, flip and config.flip) if crops(config) else Draw(0, 0, flip and config.flip)
 
     def _batch(self, keys: Sequence[Key], levels: Tensor) -> Batch:
-        """levels: (samples, 2, 3, height, width) on the device, cropped and flipped."""
+        """levels: uint8 (pairs, 2, 3, height, width) on the device, cropped and flipped."""
         a, b = self._normalized(levels.transpose(0, 1)).unbind(0)
         paths = [str(self.dataset.paths[index]) for _, index in keys]
         return Batch(a, b, paths) if self.dataset.config.direction == "AtoB" else Batch(b, a, paths)
 
 
-class CachedLoader(_Drawing):
-    """Crops and flips on the host, in a thread, one batch ahead; levels go to the device and are normalised there."""
+class CachedLoader(_LevelsLoader):
+    """Crops and flips on the host, in a thread, one batch ahead; normalises on the device."""
 
     def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
         super().__init__(dataset, share, levels, device)
         self._levels = levels
         shape = (share.batch_size, *levels.shape[1:3], *self.sides)
-        self._stages = [Stage(shape, device) for _ in range(2)]  # one is drawn into while the other is used
+        self._stages = [Stage(shape, device) for _ in range(2)]  # one is filled while the other is used
 
     def __iter__(self) -> Iterator[Batch]:
         stages, batches = cycle(self._stages), self.keys()
@@ -64,7 +66,7 @@ class CachedLoader(_Drawing):
                 stage = next(stages)
                 ahead.append((keys, stage, thread.submit(self._fill, stage, keys)))
 
-        with ThreadPoolExecutor(1, "gbench-data", begins_on(self.device)) as thread:
+        with ThreadPoolExecutor(1, "gbench-data", set_device_of(self.device)) as thread:
             begin_next()
             while ahead:
                 keys, stage, filled = ahead.popleft()
@@ -78,24 +80,26 @@ class CachedLoader(_Drawing):
         stage.send(len(keys))
 
 
-def begins_on(device: torch.device) -> Callable[[], None] | None:
-    """What a thread that copies to a device does first: it begins on GPU 0, of which every rank's would take memory."""
+def set_device_of(device: torch.device) -> Callable[[], None] | None:
+    """Initialiser of a thread that copies to a device; without it, threads of every rank take memory of GPU 0."""
     return partial(torch.cuda.set_device, device) if device.type == "cuda" else None
 
 
 def crop_and_flip(levels: Levels, drawn: Draw, out: Levels) -> None:
-    """Write a crop of `levels` (2, 3, height, width) into `out`, which has the crop's size."""
+    """Write a crop of `levels`, uint8 (2, 3, height, width), into `out`, (2, 3, crop height, crop width)."""
     (height, width), left, top = out.shape[-2:], drawn.left, drawn.top
     np.copyto(out, levels[..., top : top + height, left : left + width])
-    if drawn.flip:  # by words, then the bytes in them: three times as fast as byte by byte
+    if drawn.flip:  # reverses words, then the bytes within them: three times as fast as byte by byte
         words = out.view(f"u{next(size for size in (8, 4, 2, 1) if width % size == 0)}")
         words[:] = words[..., ::-1].copy()
         words.byteswap(inplace=True)
 
 
 class Stage:
-    """A buffer on the host for one batch of levels, and its way to the device: in a stream of its own from page-locked
-    memory on a GPU, none on a processor."""
+    """A host buffer for one batch of levels, and its copy to the device.
+
+    A GPU gets it from page-locked memory in a stream of its own; on a CPU nothing is copied.
+    """
 
     def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
         self._device, self._on_gpu = device, device.type == "cuda"
@@ -105,37 +109,37 @@ class Stage:
             self._stream, self._copied = torch.cuda.Stream(device), torch.cuda.Event()
 
     def free(self) -> Levels:
-        """The buffer, once its last batch has left it."""
+        """The buffer, once its previous batch is copied."""
         if self._on_gpu:
             self._copied.synchronize()
         levels: Levels = self._host.numpy()
         return levels
 
     def send(self, samples: int) -> None:
-        """Have the first `samples` go to the device; doesn't wait."""
+        """Start to copy the first `samples` pairs to the device."""
         if self._on_gpu:
             with torch.cuda.stream(self._stream):
                 self._there = self._host[:samples].to(self._device, non_blocking=True)
                 self._copied.record(self._stream)
 
     def arrived(self, samples: int) -> Tensor:
-        """What was sent, on the device; the current stream waits for it, the host doesn't."""
+        """The copy on the device; the current stream waits for it, the host doesn't."""
         if self._on_gpu:
             here = torch.cuda.current_stream(self._device)
             here.wait_event(self._copied)
-            self._there.record_stream(here)  # its memory was the other stream's
+            self._there.record_stream(here)  # its memory belongs to the other stream
         return self._there[:samples]
 
 
-class ResidentLoader(_Drawing):
-    """All pairs lie on the device, and are cropped, flipped and normalised there: a step costs the host no pixel.
+class ResidentLoader(_LevelsLoader):
+    """Keeps all pairs on the device and crops, flips and normalises them there: the host touches no pixel.
 
-    Crops and flips of a whole epoch are drawn at its beginning.
+    Draws crops and flips of an epoch at its beginning.
     """
 
     def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
         super().__init__(dataset, share, levels, device)
-        # A row of pixels of one colour is a row here: those of a crop are picked out first, then their columns.
+        # One row per row of pixels of one colour: a crop selects its rows, then their columns.
         self._rows = torch.from_numpy(np.ascontiguousarray(levels)).to(device).view(-1, self.width)
         self._planes = torch.arange(levels.shape[1] * levels.shape[2], device=device)
         self._down, self._across = (torch.arange(side, device=device) for side in self.sides)
@@ -143,14 +147,14 @@ class ResidentLoader(_Drawing):
     def __iter__(self) -> Iterator[Batch]:
         batches = list(self.keys())
         numbers = [(index, *self._draw((epoch, index))) for keys in batches for epoch, index in keys]
-        # from page-locked memory: from other memory the driver may first wait for all steps that the GPU was handed
+        # page-locked: from other memory the driver may wait for all steps queued on the GPU
         drawn = torch.tensor(numbers, dtype=torch.int64, pin_memory=self.device.type == "cuda").view(len(numbers), 4)
         drawn = drawn.to(self.device, non_blocking=True)
         for keys, numbers_of_batch in zip(batches, drawn.split([len(keys) for keys in batches]), strict=True):
             yield self._batch(keys, self._cropped(*numbers_of_batch.unbind(1)))
 
     def _cropped(self, index: Tensor, left: Tensor, top: Tensor, flip: Tensor) -> Tensor:
-        """(samples, 2, 3, height, width). index, left, top, flip: int64, one a sample."""
+        """uint8 (pairs, 2, 3, height, width). index, left, top, flip: int64, one per pair."""
         (height, width), samples, planes = self.sides, len(index), len(self._planes)
         first = (index[:, None] * planes + self._planes) * self.height + top[:, None]
         rows = first[:, :, None] + self._down
@@ -161,9 +165,9 @@ class ResidentLoader(_Drawing):
 
 
 class SyntheticLoader(BatchKeys):
-    """One batch of noise on the device, over and over: what a run takes whose data are always there.
+    """Repeats one batch of noise on the device: a run without any cost of data.
 
-    It has the size of the first pair's sample; epochs are as long as the dataset's.
+    Images have the size of the first pair's; epochs have the dataset's length.
     """
 
     def __init__(self, dataset: AlignedDataset, share: Share, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Which loader a run gets: the one that `data.source` asks for, or the next plainer one, and why."""
+"""Open the loader that `data.source` asks for; if it is unavailable, fall back to a plainer one and say why."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from gbench.pix2pix.data.decoded import CachedLoader, ResidentLoader, SyntheticL
 from gbench.pix2pix.data.pair_cache import (
     GIB,
     CacheFolder,
-    Identity,
-    Levels,
     NoCache,
     identity_of,
     map_pairs,
     prepare,
 )
-from gbench.pix2pix.data.pairs import AlignedDataset, Loader, PairLoader, Share
+from gbench.pix2pix.data.pair_file import Identity, Levels
+from gbench.pix2pix.data.pair_loader import Loader, PairLoader, Share
+from gbench.pix2pix.data.pairs import AlignedDataset
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.settings.spec import RunSpec
 
-RESIDENT_SHARE = 0.25  # of a device's memory that is free before the model is there
+RESIDENT_SHARE = 0.25  # of a device's free memory, before the model is built
 
 
 def open_loader(
     spec: RunSpec, data_dir: Path, cache_dir: Path, dataset_sha256: str | None, ranks: Ranks
 ) -> tuple[Loader, dict[str, Any]]:
-    """The loader of this rank; and for the record: the source that it is (alike on every rank), the one that was asked
-    for, why it is not that one, and what the cache took. Every rank must call it.
+    """The loader of this rank, and facts for the record: the source in use (the same on every rank), the one asked for,
+    why they differ, and what the cache took. Every rank must call it.
 
     Args:
-        cache_dir: as this process sees it. dataset_sha256: identity of the dataset, None: hash it now.
+        cache_dir: as this process sees it.
+        dataset_sha256: identity of the dataset; None: hash it now.
 
     Raises:
-        UsageError, InfrastructureError: as AlignedDataset and BatchKeys; from a cache, an unusable picture at once.
+        UsageError, InfrastructureError: as AlignedDataset and BatchKeys; with a cache, for any unusable pair at once.
     """
     config, device = spec.config.data, ranks.device
     dataset = AlignedDataset(data_dir, config, spec.seed)
@@ -70,7 +71,7 @@ def _plain(dataset: AlignedDataset, share: Share, device: torch.device) -> PairL
 def _cached_levels(
     dataset: AlignedDataset, cache: CacheFolder, dataset_sha256: str | None, ranks: Ranks
 ) -> tuple[Levels, dict[str, Any]]:
-    """All pairs, from a file that the first rank has found or made; and what that took.
+    """All pairs, from a file that rank 0 found or created, and facts about it.
 
     Raises:
         NoCache, GbenchError: as `prepare`, on every rank.
@@ -100,7 +101,7 @@ def _cached_levels(
 
 
 def _too_little_memory(levels: Levels, ranks: Ranks) -> str | None:
-    """Why the pairs can't lie on the devices, in words; None where they fit. Alike on every rank."""
+    """Why the pairs don't fit on the devices; None where they do. The same on every rank."""
     cuda = ranks.device.type == "cuda"
     free = torch.cuda.mem_get_info(ranks.device)[0] if cuda else psutil.virtual_memory().available
     least = min(ranks.gather(free))
@@ -115,7 +116,7 @@ def _too_little_memory(levels: Levels, ranks: Ranks) -> str | None:
 def _fall_back(facts: dict[str, Any], source: str, because: str, ranks: Ranks) -> None:
     facts.update(source=source, because=because)
     if ranks.is_first:
-        _say(f"warning: --data {facts['asked']} is not to be had: {because}; the run takes --data {source}")
+        _say(f"warning: --data {facts['asked']} is unavailable: {because}; the run takes --data {source}")
 
 
 def _say(text: str) -> None:

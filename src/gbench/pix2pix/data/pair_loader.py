@@ -1,0 +1,172 @@
+"""Loaders of a rank: what they have in common, and the one that decodes every file in every epoch.
+
+>>> loader = build_loader(Path("data/facades"), DataConfig(), batch_size=4, rank=0, world_size=1, seed=0,
+...                       drop_last=True, pin_memory=False)
+>>> for epoch in range(2):
+...     loader.set_epoch(epoch)
+...     for real_A, real_B, paths in loader: ...
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset
+
+from gbench.errors import GbenchError, UsageError
+from gbench.pix2pix.data.pairs import AlignedDataset, AlignedPair, Batch, collate
+from gbench.pix2pix.data.sampler import EpochSampler, Key
+from gbench.settings.spec import DataConfig
+
+
+class Loader(Protocol):
+    """The batches of one rank, epoch by epoch."""
+
+    def set_epoch(self, epoch: int, skip: int = 0) -> None:
+        """Set the epoch (from 0) whose order, crops and flips the next iterator draws.
+
+        Args:
+            skip: first batches to leave out without loading them.
+        """
+
+    def __len__(self) -> int:
+        """Batches per epoch, the same on every rank."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of the epoch that are not skipped."""
+
+
+class Share(NamedTuple):
+    """A rank's share of each global batch.
+
+    Global batch i of an epoch holds the same pairs for any number of ranks. An epoch that is no multiple of the ranks
+    is filled up from its beginning, as by DistributedSampler; drop_last ends it at the last whole global batch.
+    """
+
+    batch_size: int  # pairs of this rank per step
+    rank: int
+    world_size: int
+    drop_last: bool
+
+
+class BatchKeys:
+    """The keys of each batch of a rank: what all loaders have in common.
+
+    Raises:
+        UsageError: with drop_last, the dataset doesn't fill one global batch.
+    """
+
+    def __init__(self, dataset: AlignedDataset, share: Share) -> None:
+        self.dataset, self._batch_size = dataset, share.batch_size
+        whole = share.batch_size * share.world_size
+        if share.drop_last and len(dataset) < whole:
+            raise UsageError(
+                f"{dataset.folder} gives {len(dataset)} images, fewer than one batch of {whole}",
+                "take a smaller BATCH_SIZE, a larger dataset, or set schedule.drop_last to false",
+            )
+        shuffle, seed = dataset.config.shuffle, dataset.seed
+        self._sampler = EpochSampler(
+            dataset, share.world_size, share.rank, shuffle=shuffle, seed=seed, drop_last=share.drop_last
+        )
+        indices = cast(Iterable[int], self._sampler)  # keys in fact, which BatchSampler passes through
+        self.batches = BatchSampler(indices, share.batch_size, share.drop_last)
+
+    def set_epoch(self, epoch: int, skip: int = 0) -> None:
+        """See Loader."""
+        self._sampler.set_epoch(epoch)
+        self._sampler.skip = skip * self._batch_size
+
+    def __len__(self) -> int:
+        """See Loader."""
+        return len(self.batches)
+
+    def keys(self) -> Iterator[list[Key]]:
+        """The keys of each batch of the epoch."""
+        return cast(Iterator[list[Key]], iter(self.batches))
+
+
+class _ErrorsAsValues(Dataset["AlignedPair | GbenchError"]):
+    """The dataset, with expected errors as values.
+
+    A DataLoader rebuilds an exception of its processes from one string, which loses its class and attributes.
+    """
+
+    def __init__(self, dataset: AlignedDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: Key) -> AlignedPair | GbenchError:
+        try:
+            return self.dataset[key]
+        except GbenchError as error:
+            return error
+
+
+def _outlive_sigterm(_: int) -> None:
+    """Ignore SIGTERM in the loader's processes: the rank needs them until it has stopped, and ends them."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+class PairLoader(BatchKeys):
+    """Decodes, scales, crops and flips every pair each time, as upstream does: `data.source` real.
+
+    Loading begins when an iterator is created, which raises the dataset's errors in place of a batch.
+
+    Args:
+        pin_memory: page-locked batches, for copies to a GPU that don't block.
+    """
+
+    def __init__(self, dataset: AlignedDataset, share: Share, pin_memory: bool) -> None:
+        super().__init__(dataset, share)
+        workers = dataset.config.workers
+        self._loader = DataLoader(
+            _ErrorsAsValues(dataset),
+            batch_sampler=self.batches,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=pin_memory,
+            persistent_workers=workers > 0,
+            # Else the loader draws from the global generator, a number of times that depends on its processes.
+            generator=torch.Generator(),
+            worker_init_fn=_outlive_sigterm,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._checked(iter(self._loader))
+
+    @staticmethod
+    def _checked(batches: Iterator[Batch | GbenchError]) -> Iterator[Batch]:
+        for batch in batches:
+            if isinstance(batch, GbenchError):
+                try:
+                    raise batch
+                finally:
+                    del batch  # breaks a cycle of error and frame, which would keep the loader's processes
+            yield batch
+
+
+def build_loader(
+    root: Path,
+    config: DataConfig,
+    *,
+    batch_size: int,
+    rank: int,
+    world_size: int,
+    seed: int,
+    drop_last: bool,
+    pin_memory: bool,
+) -> PairLoader:
+    """A loader of one rank that reads the files, whatever `config.source` is.
+
+    Raises:
+        UsageError, InfrastructureError: as AlignedDataset and PairLoader.
+    """
+    return PairLoader(
+        AlignedDataset(root, config, seed), Share(batch_size, rank, world_size, drop_last), pin_memory=pin_memory
+    )
