@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gbench.errors import InfrastructureError
-from gbench.measure.hotspots import COMPUTING, Reading, read_trace
+from gbench.measure.hotspots import COMPUTING, TraceTimes, read_trace
 from gbench.measure.trace import clipped, events_of, length, load, union
 
 MS = 1000.0  # a trace's times are in microseconds
@@ -42,7 +42,7 @@ CPU = [
 ]
 
 
-def read(rows: list[dict[str, Any]], on_gpu: bool = False, waited_s: float = 0.0, **flop: list[int]) -> Reading:
+def read(rows: list[dict[str, Any]], on_gpu: bool = False, waited_s: float = 0.0, **flop: list[int]) -> TraceTimes:
     return read_trace(
         events_of(rows), on_gpu, waited_s, {name.replace("__", "::"): calls for name, calls in flop.items()}
     )

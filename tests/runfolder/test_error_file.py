@@ -59,7 +59,7 @@ def test_any_version_is_read_and_a_broken_file_named(folder: RunFolder) -> None:
 
 def test_torchs_own_allocator_that_has_nothing_left_is_told(folder: RunFolder) -> None:
     with (
-        pytest.raises(OutOfMemory, match="the host is out of memory with 32 images a device; take a smaller batch"),
+        pytest.raises(OutOfMemory, match="the host is out of memory with 32 images per device; take a smaller batch"),
         convert_memory_errors(CPU, 32),
     ):
         torch.empty(1 << 46)  # 256 TiB, above what an address has bits for here

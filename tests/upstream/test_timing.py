@@ -6,17 +6,17 @@ import pytest
 
 from gbench.runfolder.loss_line import LossLine, loss_line, read_loss_line
 from gbench.upstream.timing import figures
-from gbench.upstream.watch import Timed
+from gbench.upstream.watch import TimedLine
 
 LOSSES = {"G_GAN": 0.7, "G_L1": 40.0, "D_real": 0.6, "D_fake": 0.65}
 
 
-def lines(step_s: list[float], batch_size: int, compute_s: float, data_s: float) -> list[Timed]:
+def lines(step_s: list[float], batch_size: int, compute_s: float, data_s: float) -> list[TimedLine]:
     """Lines that end `step_s` apart, the first after one such step."""
     found, end_s = [], 100.0
     for number, one_s in enumerate(step_s, 1):
         end_s += one_s
-        found.append(Timed(LossLine(1, number * batch_size, compute_s / batch_size, data_s, LOSSES), end_s))
+        found.append(TimedLine(LossLine(1, number * batch_size, compute_s / batch_size, data_s, LOSSES), end_s))
     return found
 
 
@@ -39,7 +39,9 @@ def test_what_no_line_has_is_in_the_headline_figure_alone() -> None:
 def test_launch_shs_figure_is_of_lines_3_to_7() -> None:
     timed = lines([0.1] * 11, 4, 0.08, 0.02)
     others = [0, 1, *range(7, 11)]
-    slow = [Timed(LossLine(1, 4, 9.0, 0.02, LOSSES), one.end_s) if n in others else one for n, one in enumerate(timed)]
+    slow = [
+        TimedLine(LossLine(1, 4, 9.0, 0.02, LOSSES), one.end_s) if n in others else one for n, one in enumerate(timed)
+    ]
     assert figures(slow, 4, 1, None).legacy_img_s == pytest.approx(50)
     assert figures(timed[:6], 4, 1, None).legacy_img_s is None
 

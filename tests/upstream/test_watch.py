@@ -13,9 +13,9 @@ import torch
 
 from gbench.errors import OutOfMemory, RunFailed
 from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
-from gbench.upstream.watch import Timed, run
+from gbench.upstream.watch import TimedLine, run
 
-Run = Callable[..., list[Timed]]
+Run = Callable[..., list[TimedLine]]
 LINE = "(epoch: {epoch}, iters: {iters}, time: 0.001, data: 0.002) G_GAN: 0.700 G_L1: 40.000 "
 PRINTS_TWELVE = f"""
 import sys
@@ -35,7 +35,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.delitem(sys.modules, "beside", raising=False)
     (tmp_path / "beside.py").touch()
 
-    def call(text: str, steps: int = 6, **more: Any) -> list[Timed]:
+    def call(text: str, steps: int = 6, **more: Any) -> list[TimedLine]:
         (tmp_path / "train.py").write_text(text)
         return run(tmp_path / "train.py", ["--netG", "unet_128"], steps, **more)
 
@@ -73,9 +73,10 @@ def test_what_it_does_instead_is_one_sentence(train: Run, text: str, sentence: s
 
 
 def test_a_device_out_of_memory_is_reported_as_in_our_own_runs(train: Run) -> None:
-    with pytest.raises(OutOfMemory, match="cpu is out of memory with 8 images a device"):
+    with pytest.raises(OutOfMemory, match="cpu is out of memory with 8 images per device"):
         train(
-            "import torch; raise torch.OutOfMemoryError('no room')", told=convert_memory_errors(torch.device("cpu"), 8)
+            "import torch; raise torch.OutOfMemoryError('no room')",
+            convert_errors=convert_memory_errors(torch.device("cpu"), 8),
         )
 
 

@@ -1,7 +1,7 @@
-"""The figures that a whole curve is summed up in: few, so that each may be held against a narrow tolerance.
+"""Figures that summarise a whole loss curve: few, so that each may have a narrow tolerance.
 
-A window of 40 printed lines knows the mean of G_L1 to 3 %, all 800 lines know it to 0.7 %: what changes a curve a
-little everywhere shows in contrasts over the whole run and in no window.
+A window of 40 printed lines gives the mean of G_L1 within 3 %, all 800 lines within 0.7 %: a small change everywhere
+shows in contrasts over the whole run, but in no window.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from gbench.convergence.curves import WindowSeries
 from gbench.convergence.reference import LossWindows
 from gbench.convergence.tolerance import LEAST, LogFigure, log_mean, minus
 
-ENOUGH = 1000  # losses in a window that show their spread
+ENOUGH = 1000  # losses in a window from which their spread is reliable
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """The mean of a loss over a part of the run, or how it differs from that over another part; or its spread.
+    """The mean of a loss over a part of the run, its difference from another part, or the spread of the loss.
 
-    of: `spread` is that of single losses, as a share of their window's mean.
-    over, against: shares of the run, first and last. between: standard deviation between runs of one recipe
-    (`seed_spread.py`).
+    of: `spread` is that of single losses, as a share of the mean of their window.
+    over, against: part of the run, from one share of it to another.
+    between: standard deviation between runs of one recipe (`seed_spread.py`).
     """
 
     name: str
@@ -36,7 +36,7 @@ class Contrast:
     of: Literal["mean", "spread"] = "mean"
 
     def fits(self, loss: LossWindows | WindowSeries) -> bool:
-        """Whether a run with these windows shows the contrast: the spread of few skewed losses comes out too small."""
+        """Whether the windows suffice for the contrast: from few skewed losses the spread is underestimated."""
         return self.of == "mean" or min(loss.count) >= ENOUGH
 
     def figure(self, loss: LossWindows | WindowSeries) -> LogFigure:
@@ -54,7 +54,7 @@ def _part(loss: LossWindows | WindowSeries, share: tuple[float, float]) -> LogFi
 
 
 def _spread(loss: LossWindows | WindowSeries) -> LogFigure:
-    """Logarithm of the root mean square of the windows' relative spreads, its error from neighbours' differences."""
+    """Logarithm of the root mean square of the relative spreads of windows; its error is from adjacent differences."""
     squares = np.square(loss.sd) / np.maximum(np.square(loss.mean), LEAST**2)
     mean = max(float(squares.mean()), LEAST**2)
     if len(squares) < 2:

@@ -1,8 +1,8 @@
-"""One figure of runs against the same figure of a reference: how far apart, and how far apart they may be.
+"""The deviation of runs from a reference in one figure, and its tolerance.
 
-Figures are compared as logarithms, so that a difference is a share. What a difference may be has two parts: the noise
-of single losses within runs, which is measured, and what differs between runs of one recipe, which one run can't show:
-it is assumed (`seed_spread.py`) and pooled with what several runs show.
+Figures are compared as logarithms, so that a difference is a share. The tolerance has two sources: the noise of single
+losses within runs, which is measured, and the variance between runs of one recipe, which a single run can't show: it is
+assumed (`seed_spread.py`) and pooled with that of several runs.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from gbench.convergence.seed_spread import DEGREES_OF_FREEDOM
 from gbench.measure.paired_ratio import t_quantile
 
-LEAST = 5e-4  # half the last digit of a printed loss: a mean of zero has no logarithm
+LEAST = 5e-4  # half the last digit of a printed loss, as the logarithm of a mean of 0 is undefined
 
 
 @dataclass(frozen=True)
 class LogFigure:
-    """A logarithm of one run's mean (or a difference of such), and its standard error from the noise within the run.
+    """Logarithm of a mean of one run, or a difference of two, with its standard error from the noise within the run.
 
-    count: of single losses that the error comes from.
+    count: single losses that the standard error is computed from.
     """
 
     value: float
@@ -33,9 +33,9 @@ class LogFigure:
 
 @dataclass(frozen=True)
 class Deviation:
-    """share: how far the runs lie above (below, where negative) the reference, as a share of it.
+    """share: how far the runs are above the reference, as a share of it; negative: below.
 
-    low, high: what that share may be. z: the difference in its standard errors.
+    low, high: tolerance of that share. z: the difference in units of its standard error.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Deviation:
 
     @property
     def inside(self) -> bool:
-        """Whether the runs agree with the reference here."""
+        """Whether the share is within its tolerance."""
         return self.low <= self.share <= self.high
 
 
 def log_mean(means: Sequence[float], errors: Sequence[float], counts: Sequence[float]) -> LogFigure:
-    """The logarithm of the mean of window means with these standard errors, from so many losses each."""
+    """The logarithm of the mean of window means. errors: their standard errors; counts: losses in each window."""
     mean = max(float(np.mean(means)), LEAST)
     return LogFigure(math.log(mean), math.sqrt(float(np.sum(np.square(errors)))) / len(means) / mean, sum(counts))
 
 
 def minus(one: LogFigure, other: LogFigure) -> LogFigure:
-    """The difference of two figures of one run from different epochs."""
+    """The difference of two figures of one run, from different epochs."""
     return LogFigure(
         one.value - other.value, math.hypot(one.standard_error, other.standard_error), min(one.count, other.count)
     )
@@ -69,8 +69,8 @@ def compare(
     """The mean of `runs` against the mean of `references`.
 
     Args:
-        between: standard deviation of the figure between runs that is assumed.
-        error: share of true reproductions that may be called different.
+        between: assumed standard deviation of the figure between runs.
+        error: share of true reproductions that are judged to differ.
     """
     difference = float(np.mean([run.value for run in runs]) - np.mean([one.value for one in references]))
     tolerance, standard_error = allowed(runs, references, between, error)
@@ -86,7 +86,7 @@ def compare(
 def allowed(
     runs: Sequence[LogFigure], references: Sequence[LogFigure], between: float, error: float
 ) -> tuple[float, float]:
-    """How far apart the two means may be, and the standard error of their difference."""
+    """The tolerance of the difference of the two means, and the standard error of that difference."""
     squares, degrees = between**2 * DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM
     within = uncertain = 0.0
     for group in (runs, references):

@@ -1,8 +1,8 @@
-"""Where the time of a profiled step goes: its operators, its parts, communication, and what is none of them.
+"""Where the time of a profiled step goes: operators, parts of the step, communication, and gaps.
 
-On a processor the operators of the training thread are counted, by self time: their own, less that of the operators
-that they call. On a GPU an operator's self time is that of the kernels and copies that it launched itself. Either way
-the operators' self times add up to their part of the step, and the parts to the step.
+On a CPU the operators of the training thread count by self time: their duration minus that of the operators they
+call. On a GPU the self time of an operator is that of the kernels and copies that it launches itself. In both cases the
+self times of operators add up to their part of the step, and the parts to the step.
 
 A region is a `record_function` named REGION + its name; its backward pass is found by autograd's sequence numbers.
 """
@@ -16,17 +16,17 @@ from dataclasses import dataclass, field
 from gbench.measure.trace import ON_DEVICE, Event, Span, clipped, length, union
 
 REGION = "gbench: "
-COMPUTING = REGION + "computing"  # from a batch at hand until the step's work is handed over
+COMPUTING = REGION + "computing"  # from a loaded batch to the end of the step's launches
 OPTIMIZER = "Optimizer.step#"  # as torch.optim names its own regions
 BACKWARD = "autograd::engine::evaluate_function"
 STEP = "ProfilerStep#"  # as torch.profiler names its steps
-MOVES = ("aten::copy_", "aten::empty", "aten::fill_", "aten::zero_")  # in a convolution's call, but no arithmetic
+MOVES = ("aten::copy_", "aten::empty", "aten::fill_", "aten::zero_")  # called by a convolution, without arithmetic
 COMMUNICATION = ("c10d::", "gloo:", "nccl")
 
 
 @dataclass
-class Total:
-    """Over the whole trace. seconds: of self time; flop: floating-point operations, None where they are not known."""
+class OperatorTotal:
+    """Of one operator over the whole trace. seconds: self time; flop: floating-point operations, None if unknown."""
 
     seconds: float = 0.0
     calls: int = 0
@@ -34,25 +34,25 @@ class Total:
 
 
 @dataclass
-class Part:
-    """Self time of operators in one part of the step, and, on a processor, the time there outside any."""
+class PartTime:
+    """Self time of operators in one part of the step, and, on a CPU, time in that part outside any operator."""
 
     operators_s: float = 0.0
     gaps_s: float = 0.0
 
 
 @dataclass
-class Reading:
+class TraceTimes:
     """Seconds of the whole trace.
 
-    operators: by name. parts: of the step's computing, by name. operators_s: time in which one ran or more;
-    overlapped_s: of their self times, what ran at the same time as others; exposed_s: communication that no operator
-    hides; communication_s: all of it; gaps_s: what is left of computing: the device idles (GPU), or the training thread
-    is outside any operator (processor).
+    operators: by name. parts: of the step's computing, by name. operators_s: time with at least one operator running;
+    overlapped_s: self time that ran at the same time as another operator; exposed_s: communication while no operator
+    runs; communication_s: all communication; gaps_s: the rest of the computing time: the device idles (GPU), or the
+    training thread is outside any operator (CPU).
     """
 
-    operators: dict[str, Total] = field(default_factory=lambda: defaultdict(Total))
-    parts: dict[str, Part] = field(default_factory=lambda: defaultdict(Part))
+    operators: dict[str, OperatorTotal] = field(default_factory=lambda: defaultdict(OperatorTotal))
+    parts: dict[str, PartTime] = field(default_factory=lambda: defaultdict(PartTime))
     operators_s: float = 0.0
     overlapped_s: float = 0.0
     exposed_s: float = 0.0
@@ -60,23 +60,23 @@ class Reading:
     gaps_s: float = 0.0
 
 
-def read_trace(events: Sequence[Event], on_gpu: bool, waited_s: float, flop: Mapping[str, Sequence[int]]) -> Reading:
-    """What took the time of a trace.
+def read_trace(events: Sequence[Event], on_gpu: bool, waited_s: float, flop: Mapping[str, Sequence[int]]) -> TraceTimes:
+    """Sum up a trace.
 
     Args:
-        waited_s: seconds of data wait and between steps, which are no gaps of computing (a GPU is idle in them, too).
-        flop: of each call of an operator in one step, in order, by its name.
+        waited_s: seconds of data wait and between steps, in which a GPU idles too, but not for gaps in computing.
+        flop: by name of an operator: of each of its calls in one step, in order.
     """
     computing = [event for event in events if event.name == COMPUTING and event.kind == "user_annotation"]
     if not computing:
-        return Reading()
+        return TraceTimes()
     regions = _regions_by_sequence(events)
     if on_gpu:
         began_s = min(event.start_s for event in events if event.name.startswith((STEP, COMPUTING)))
         reading, charges = _device_time(events, waited_s, began_s)
     else:
         reading, charges = _thread_time(events, computing)
-    called: set[tuple[str, Event]] = set()  # on a GPU a call may have several kernels
+    called: set[tuple[str, Event]] = set()  # a call may launch several kernels
     for name, event, seconds, is_gap in charges:
         part = reading.parts[_part(name, event, regions)]
         if is_gap:
@@ -92,12 +92,12 @@ def read_trace(events: Sequence[Event], on_gpu: bool, waited_s: float, flop: Map
     return reading
 
 
-# name, the operator or region that it belongs to, seconds, whether it is time outside any operator
+# name, its operator or region, seconds, whether it is time outside any operator
 _Charge = tuple[str, Event | None, float, bool]
 
 
-def _thread_time(events: Sequence[Event], computing: Sequence[Event]) -> tuple[Reading, list[_Charge]]:
-    """Time of the thread that trains."""
+def _thread_time(events: Sequence[Event], computing: Sequence[Event]) -> tuple[TraceTimes, list[_Charge]]:
+    """The time of the training thread."""
     thread, charges = computing[0].thread, list[_Charge]()
     outermost: list[Span] = []
     for event in events:
@@ -107,26 +107,26 @@ def _thread_time(events: Sequence[Event], computing: Sequence[Event]) -> tuple[R
         if not operators:
             charges.append((event.name, event, event.self_s, True))
             continue
-        charges.append((operators[0].name, operators[0], event.self_s, False))  # also of a region within an operator
+        charges.append((operators[0].name, operators[0], event.self_s, False))  # also for a region within an operator
         if operators == [event]:
             outermost.append(event.span)
     whole, busy = union(event.span for event in computing), union(outermost)
     talking = clipped(union(event.span for event in events if _is_transfer(event)), whole)
     exposed_s = length(talking) - length(clipped(talking, busy))
     operators_s, whole_s = length(busy), length(whole)
-    reading = Reading(operators_s=operators_s, exposed_s=exposed_s, communication_s=length(talking))
+    reading = TraceTimes(operators_s=operators_s, exposed_s=exposed_s, communication_s=length(talking))
     reading.gaps_s = whole_s - operators_s - exposed_s
     return reading, charges
 
 
-def _device_time(events: Sequence[Event], waited_s: float, start_s: float) -> tuple[Reading, list[_Charge]]:
-    """Time of the GPU, from the first step's beginning to the last kernel's end."""
+def _device_time(events: Sequence[Event], waited_s: float, start_s: float) -> tuple[TraceTimes, list[_Charge]]:
+    """The time of the GPU, from the start of the first step to the end of the last kernel."""
     launched_by = {event.id: event for event in events if event.kind == "cpu_op"}
     work = [event for event in events if event.kind in ON_DEVICE]
     charges = list[_Charge]()
     for event in work:
         by = launched_by.get(event.id)
-        # NCCL runs on streams of its own: it is no part of the operator beside which it was launched
+        # NCCL kernels run on their own streams and don't belong to the operator that launched them
         name = event.name if by is None or event.name.startswith(COMMUNICATION) else by.name
         charges.append((name, by, event.end_s - event.start_s, False))
     talking = union(event.span for event in work if event.name.startswith(COMMUNICATION))
@@ -134,19 +134,19 @@ def _device_time(events: Sequence[Event], waited_s: float, start_s: float) -> tu
     exposed_s = length(talking) - length(clipped(talking, busy))
     whole_s = max((event.end_s for event in work), default=start_s) - start_s
     operators_s, sum_s = length(busy), sum(seconds for _, _, seconds, _ in charges)
-    reading = Reading(operators_s=operators_s, exposed_s=exposed_s, communication_s=length(talking))
+    reading = TraceTimes(operators_s=operators_s, exposed_s=exposed_s, communication_s=length(talking))
     reading.overlapped_s = sum_s - operators_s - exposed_s
     reading.gaps_s = max(0.0, whole_s - operators_s - exposed_s - waited_s)
     return reading, charges
 
 
 def _is_transfer(event: Event) -> bool:
-    """Whether it is the communication itself, which a thread of its own does, and not the call that asks for it."""
+    """Whether it is the communication, on its own thread, rather than the call that starts it."""
     return event.name.startswith("gloo:")
 
 
 def _regions_by_sequence(events: Iterable[Event]) -> dict[int, str | None]:
-    """The region of each forward operation by autograd's number: of those with one number, the last one recorded it."""
+    """The region of each forward operation by autograd's sequence number; the last operation with a number counts."""
     found: dict[int, tuple[float, str | None]] = {}
     for event in events:
         if event.sequence is None or event.kind != "cpu_op":
@@ -165,7 +165,7 @@ def _region(around: Iterable[Event]) -> str | None:
 
 
 def _part(name: str, event: Event | None, regions: Mapping[int, str | None]) -> str:
-    """The part of a step that a piece of time belongs to."""
+    """The part of a step that a charge belongs to."""
     if name.startswith(COMMUNICATION):
         return "communication"
     if event is None:
@@ -182,12 +182,12 @@ def _part(name: str, event: Event | None, regions: Mapping[int, str | None]) -> 
 def _charge_flop(
     events: Sequence[Event],
     charges: Iterable[_Charge],
-    operators: Mapping[str, Total],
+    operators: Mapping[str, OperatorTotal],
     flop: Mapping[str, Sequence[int]],
     steps: int,
 ) -> None:
-    """Give each counted call's operations to the operator below it that took most of its time, e.g. to the
-    implementation of a convolution; none at all where a trace does not hold the calls that were counted."""
+    """Charge the operations of each counted call to the operator in it that took most of its time, such as the
+    implementation of a convolution. Leaves flop None if the trace lacks any of the counted calls."""
     spent: dict[Event, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for name, event, seconds, is_gap in charges:
         counted = next((one for one in event.around() if one.name in flop), None) if event and not is_gap else None

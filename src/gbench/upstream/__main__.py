@@ -2,8 +2,8 @@
 
     python -m gbench.upstream --run-dir results/RUN_ID --data-dir data/facades
 
-Sets the precision and the seed, which upstream does not, runs its train.py as it is, reads the precision back, and
-appends the benchmark log line. upstream.json in the run folder holds the commit, the arguments and every line's time.
+Sets the precision and the seed, which upstream does not, runs its unchanged train.py, reads the precision back and
+appends the benchmark log line. upstream.json in the run folder has the commit, the arguments and the time of each line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gbench.upstream.timing import Figures, figures
 
 
 def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
-    """The benchmark log line. ran: the precision that torch reports."""
+    """The benchmark log line. ran: precision as torch reports it; device: its name."""
     fields = {
         "network": spec.record_name,
         "batch size": spec.batch_size,
@@ -50,7 +50,7 @@ def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
 
 
 def run(folder: RunFolder, data_dir: Path) -> Figures:
-    """Run the spec by upstream's train.py. Raises GbenchError: it can't be, it failed, or it changed the precision."""
+    """Run the spec with upstream's train.py. Raises GbenchError: impossible, failed, or it changed the precision."""
     from gbench.upstream.source import Pinned, find_code  # raises here if the extra is missing
 
     spec = folder.spec()
@@ -66,8 +66,8 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     random.seed(spec.seed)  # upstream's crops and flips
     schedule = spec.config.schedule
     assert schedule.max_steps is not None, "require_known"
-    told = convert_memory_errors(device, spec.batch_per_device)
-    lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps, told)
+    convert_errors = convert_memory_errors(device, spec.batch_per_device)
+    lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps, convert_errors)
     flags = precision.confirmed(spec.precision, torch.get_default_dtype())
     found = figures(lines, spec.batch_size, schedule.warmup_steps, schedule.max_warmup_steps)
     name = environment.device_name(device)
@@ -100,7 +100,7 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Run; an expected failure is left as `error.json` and said in one line."""
+    """Run; write an expected failure to `error.json` and print it as one line."""
     parser = argparse.ArgumentParser(prog="python -m gbench.upstream", description="A run by upstream's own train.py.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
     parser.add_argument("--data-dir", type=Path, required=True, help="dataset folder, with train/ below it")

@@ -1,4 +1,4 @@
-"""A spec in the words of upstream's command line (options/ at 003efc4c, models/pix2pix_model.py)."""
+"""A spec as the arguments of upstream's train.py (options/ and models/pix2pix_model.py at 003efc4c)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from gbench.errors import UsageError
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import written
 
-NEVER = str(2**31 - 1)  # steps or epochs between what a measured run does not do
-# settings that upstream's options call the same
+NEVER = str(2**31 - 1)  # steps or epochs between what a measured run never does
+# settings with the same name as upstream's option
 OF_NETWORK = ("netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "init_type", "init_gain")
 OF_OPTIM = ("gan_mode", "lambda_L1", "lr", "beta1", "lr_policy", "lr_decay_iters")
 OF_DATA = ("phase", "direction", "preprocess", "load_size", "crop_size")
-FEWEST_STEPS = 2  # the first line of a run tells no step's time: nothing says when it began
+FEWEST_STEPS = 2  # the first line gives no step time, as the start of the step is unknown
 UPSTREAM_BETA2 = 0.999  # a constant of models/pix2pix_model.py
 
 
 def require_known(spec: RunSpec) -> None:
-    """Refuse what upstream can't do. Raises UsageError: the first such thing."""
+    """Raises UsageError: the spec has a setting that upstream lacks (the first such one)."""
     config = spec.config
     optimized = f"--profile {spec.profile}" if spec.profile == "optimized" else written(config.speed.on)
     cases = (
@@ -30,7 +30,7 @@ def require_known(spec: RunSpec) -> None:
         (config.schedule.until_ci is not None, "--until-ci", "--steps"),
         (config.schedule.max_time_s is not None, "--max-time", "--steps"),
         (config.optim.beta2 != UPSTREAM_BETA2, f"optim.beta2 {config.optim.beta2}", f"{UPSTREAM_BETA2}"),
-        (spec.device == "cpu" and spec.device_count > 1, "several processes on a processor", "DEVICE_COUNT 1"),
+        (spec.device == "cpu" and spec.device_count > 1, "several processes on a CPU", "DEVICE_COUNT 1"),
     )
     for asked, what, instead in cases:
         if asked:
@@ -43,11 +43,11 @@ def require_known(spec: RunSpec) -> None:
 
 
 def arguments(spec: RunSpec, data_dir: Path, run_dir: Path) -> list[str]:
-    """train.py's arguments: epochs of whole batches, a log line a step, nothing saved or shown on the way.
+    """The arguments of train.py: epochs of whole batches, a log line per step, nothing saved or shown.
 
     Raises:
         UsageError: the dataset doesn't fill one batch.
-        InfrastructureError: it has no such phase, or no image.
+        InfrastructureError: the dataset lacks the phase, or images in it.
     """
     network, optim, data, schedule = spec.config.network, spec.config.optim, spec.config.data, spec.config.schedule
     images = len(phase_images(data_dir, data.phase)[: data.max_dataset_size])
@@ -68,7 +68,7 @@ def arguments(spec: RunSpec, data_dir: Path, run_dir: Path) -> list[str]:
         "gpu_ids": "-1" if spec.device == "cpu" else ",".join(map(str, range(spec.device_count))),
         "batch_size": spec.batch_size,
         "max_dataset_size": batches * spec.batch_size,  # whole batches: every step does the same work, as in our recipe
-        "num_threads": data.workers * spec.device_count,  # ours are a rank's, upstream has one process
+        "num_threads": data.workers * spec.device_count,  # ours count per rank; upstream has one process
         "n_epochs": -(-schedule.max_steps // batches),
         "n_epochs_decay": 0,
         "print_freq": spec.batch_size,  # images: after every step

@@ -1,4 +1,4 @@
-"""What upstream's lines amount to, in the terms of our own runs (docs/what-is-timed.md)."""
+"""Throughput and step times from upstream's log lines, defined as for our own runs (docs/what-is-timed.md)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from itertools import pairwise
 
 from gbench.measure.steady_state import judge_ranks
 from gbench.measure.summary import LEGACY_STEPS
-from gbench.upstream.watch import Timed
+from gbench.upstream.watch import TimedLine
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Images a second, and seconds a step, over the steps after the warm-up.
+    """Images and steps per second over the steps after the warm-up.
 
-    throughput_img_s: from line to line, so all that a step takes: data wait, computing, printing, an epoch's start.
-    without_data_img_s: the same images over that time less the `data` of the lines. legacy_img_s: as launch.sh took it,
-    1 / mean `time` of lines 3 to 7, to the millisecond an image that upstream prints; None where that is 0 or too few.
+    throughput_img_s: from line to line, so with data wait, computing, printing and the start of epochs.
+    without_data_img_s: the same images over that time minus the `data` of the lines. legacy_img_s: as launch.sh does,
+    1 / mean `time` of lines 3 to 7, which upstream prints in milliseconds per image; None where that is 0, or with
+    fewer lines.
     """
 
     throughput_img_s: float
@@ -33,12 +34,12 @@ class Figures:
     steady_state_reason: str
 
 
-def figures(lines: Sequence[Timed], batch_size: int, warmup_steps: int, max_warmup_steps: int | None) -> Figures:
-    """The figures of all lines of a run, at least two.
+def figures(lines: Sequence[TimedLine], batch_size: int, warmup_steps: int, max_warmup_steps: int | None) -> Figures:
+    """The figures of a run from all of its lines, at least two.
 
     Args:
-        warmup_steps: first steps to leave out in any case; the first one always is, since no line tells its start.
-        max_warmup_steps: most that may be left out, as in our own runs.
+        warmup_steps: fewest first steps to leave out; the first step always is, as no line shows its start.
+        max_warmup_steps: most first steps to leave out, as in our own runs.
     """
     first = lines[0].line
     step_s = [first.compute_s * batch_size + first.data_s]
@@ -46,14 +47,14 @@ def figures(lines: Sequence[Timed], batch_size: int, warmup_steps: int, max_warm
     steady, _ = judge_ranks([step_s], max(1, warmup_steps), max_warmup_steps)
     times = step_s[steady.warmup_steps :]
     wall_s, images = sum(times), batch_size * len(times)
-    # what is printed is rounded to a millisecond: of a very short step it may be more than all
+    # printed times are rounded to a millisecond, which may exceed a very short step
     data_s = min(sum(timed.line.data_s for timed in lines[steady.warmup_steps :]), 0.999 * wall_s)
     legacy = [timed.line.compute_s for timed in lines[LEGACY_STEPS]]
-    told = len(legacy) == LEGACY_STEPS.stop - LEGACY_STEPS.start and sum(legacy) > 0
+    has_legacy = len(legacy) == LEGACY_STEPS.stop - LEGACY_STEPS.start and sum(legacy) > 0
     return Figures(
         throughput_img_s=images / wall_s,
         without_data_img_s=images / (wall_s - data_s),
-        legacy_img_s=1 / statistics.fmean(legacy) if told else None,
+        legacy_img_s=1 / statistics.fmean(legacy) if has_legacy else None,
         step_mean_s=statistics.fmean(times),
         step_variance_s2=statistics.variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,

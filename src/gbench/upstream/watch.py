@@ -1,4 +1,4 @@
-"""Upstream's train.py run to the line of its last step, each line timed as it comes."""
+"""Run upstream's train.py up to the log line of its last step, and time each line as it is printed."""
 
 from __future__ import annotations
 
@@ -19,32 +19,35 @@ from gbench.runfolder.loss_line import LossLine, read_loss_line
 
 
 class AllSteps(BaseException):
-    """The last step's line is there. Not an Exception: no handler of upstream's may take it for an error."""
+    """The last step's line was printed. Not an Exception, so that no handler of upstream's catches it."""
 
 
 @dataclass(frozen=True)
-class Timed:
-    """A line, and when it was printed, in seconds of a monotonic clock. It holds losses: the device is done by then."""
+class TimedLine:
+    """A log line and the time of its print, in seconds of a monotonic clock.
+
+    The line contains losses, so the device has finished the step by then.
+    """
 
     line: LossLine
     end_s: float
 
 
-class Watch:
-    """A standard output that notes the lines of steps, and ends the program at the last one."""
+class StepOutput:
+    """A standard output that records the log lines of steps and ends the program at the last one."""
 
     def __init__(self, out: TextIO, steps: int) -> None:
-        self.out, self.steps, self.lines = out, steps, list[Timed]()
+        self.out, self.steps, self.lines = out, steps, list[TimedLine]()
 
     def write(self, text: str) -> int:
-        """Pass on, and look."""
+        """Write `text`, and record it if it is the line of a step. Raises AllSteps: it was the last one."""
         now_s = time.perf_counter()
         written = self.out.write(text)
         line = read_loss_line(text)
         if line is not None:
-            self.lines.append(Timed(line, now_s))
+            self.lines.append(TimedLine(line, now_s))
             if len(self.lines) == self.steps:
-                self.out.write("\n")  # which print would have written
+                self.out.write("\n")  # that print would have added
                 raise AllSteps
         return written
 
@@ -53,25 +56,26 @@ class Watch:
 
 
 def run(
-    train: Path, arguments: Sequence[str], steps: int, told: AbstractContextManager[None] | None = None
-) -> list[Timed]:
+    train: Path, arguments: Sequence[str], steps: int, convert_errors: AbstractContextManager[None] | None = None
+) -> list[TimedLine]:
     """Run `train` in this process as a shell would, until it has printed the lines of `steps` steps.
 
     Args:
-        told: turns what it raises into sentences that are known.
+        convert_errors: context that converts exceptions of `train` into GbenchErrors.
 
     Raises:
-        RunFailed: it failed, ended before, or printed times that no step can take.
+        RunFailed: it failed, ended too early, or printed impossible times.
+        GbenchError: as converted.
     """
-    watch = Watch(sys.stdout, steps)
+    output = StepOutput(sys.stdout, steps)
     sys.argv, sys.dont_write_bytecode = [str(train), *arguments], True
     sys.path.insert(0, str(train.parent))
     failed = None
     try:
-        with contextlib.redirect_stdout(watch), told or contextlib.nullcontext():
+        with contextlib.redirect_stdout(output), convert_errors or contextlib.nullcontext():
             runpy.run_path(str(train), run_name="__main__")
     except AllSteps:
-        return _with_times(watch.lines)
+        return _with_times(output.lines)
     except SystemExit as error:
         if error.code:
             failed = f"exit code {' '.join(str(error.code).split())}"
@@ -82,21 +86,21 @@ def run(
         traceback.print_exc()  # for the log
         failed = " ".join(f"{type(error).__name__}: {error}".split())
     if failed is not None:
-        raise RunFailed(f"{train} failed ({failed})", "the log holds all it said")
-    said = f"{len(watch.lines)} of the {steps} log lines" if watch.lines else "no log line"
+        raise RunFailed(f"{train} failed ({failed})", "see the log for its output")
+    printed = f"{len(output.lines)} of the {steps} log lines" if output.lines else "no log line"
     raise RunFailed(
-        f"{train} ended with {said} like (epoch: 1, iters: 32, time: 0.043, data: 0.233) G_GAN: ...",
+        f"{train} ended with {printed} like (epoch: 1, iters: 32, time: 0.043, data: 0.233) G_GAN: ...",
         "give a clone of pytorch-CycleGAN-and-pix2pix at the commit of the model's CODE_LINK",
     )
 
 
-def _with_times(lines: list[Timed]) -> list[Timed]:
+def _with_times(lines: list[TimedLine]) -> list[TimedLine]:
     for number, timed in enumerate(lines, 1):
         line = timed.line
         if not all(math.isfinite(one) and one >= 0 for one in (line.compute_s, line.data_s)):
             raise RunFailed(
                 f"the log line of step {number} says time: {line.compute_s:g}, data: {line.data_s:g}, "
-                "which no step takes",
-                "see whether this machine's clock is being set, and run again",
+                "which is impossible",
+                "check whether this machine's clock is being adjusted, and run again",
             )
     return lines

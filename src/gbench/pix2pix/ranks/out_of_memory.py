@@ -33,7 +33,7 @@ def convert_memory_errors(device: torch.device, batch: int) -> Iterator[None]:
         if place is None:
             raise
         raise OutOfMemory(
-            f"{place} is out of memory with {batch} images a device", "take a smaller batch or more devices"
+            f"{place} is out of memory with {batch} images per device", "take a smaller batch or more devices"
         ) from error
 
 
