@@ -127,7 +127,7 @@ def test_a_generator_that_diverged_has_no_figures(evaluate: Evaluate, generator:
     state = {
         key: value * float("nan") if key == "model.1.weight" else value for key, value in generator.state_dict().items()
     }
-    with pytest.raises(RunFailed, match=r"puts out NaN for .*1\.png; .*diverged"):
+    with pytest.raises(RunFailed, match=r"gives NaN for .*1\.png; .*diverged"):
         evaluate(state)
 
 

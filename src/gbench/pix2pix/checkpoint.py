@@ -1,9 +1,9 @@
-"""Checkpoints: all that a run needs to go on, and upstream's own weight files beside it.
+"""Checkpoints: everything that a run needs to resume, and weight files in upstream's format.
 
-`checkpoints/epoch-NNNN.pt` holds networks, optimisers, schedulers, scaler, the random state of every rank, step, epoch
-and the spec, as they were after that epoch; `epoch-NNNN-part.pt` the same from within it. `latest_net_G.pth` and
+`checkpoints/epoch-NNNN.pt` has networks, optimisers, schedulers, scaler, the random state of every rank, step, epoch
+and the spec, as of the end of that epoch; `epoch-NNNN-part.pt` has the same from within it. `latest_net_G.pth` and
 `latest_net_D.pth` are plain state_dicts under upstream's names and keys (junyanz/pytorch-CycleGAN-and-pix2pix,
-models/base_model.py at 003efc4c), to interchange with it both ways; `best_net_G.pth` is the generator after the epoch
+models/base_model.py at 003efc4c), for use in either program; `best_net_G.pth` is the generator after the epoch
 of the lowest mean G_L1, which `best.json` names.
 """
 
@@ -25,7 +25,7 @@ CHECKPOINT_VERSION = 2
 
 
 def save(values: Any, path: Path) -> None:
-    """Write a checkpoint to a temporary file beside `path`, sync and rename it: `path` is whole or not there.
+    """Write a checkpoint to a temporary file next to `path`, sync and rename it: `path` is complete or missing.
 
     Raises:
         InfrastructureError: it can't be written.
@@ -45,16 +45,16 @@ def save(values: Any, path: Path) -> None:
 
 
 def load(path: Path) -> Any:
-    """Read a checkpoint or a state_dict onto the CPU; tensors and plain values only, no code.
+    """Read a checkpoint or a state_dict to the CPU; only tensors and plain values, no code.
 
     Raises:
-        InfrastructureError: not there, not a checkpoint, or one that would run code.
+        InfrastructureError: missing, not a checkpoint, or one that would run code.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InfrastructureError(f"checkpoint {path} is not there", "look at the run's checkpoints folder") from error
-    except Exception as error:  # torch.load's failures have no common class
+    except Exception as error:  # torch.load's exceptions have no common class
         first = " ".join(str(error).split(".")[0].split())
         raise InfrastructureError(f"{path} is not a checkpoint that can be loaded ({first})", "take another") from error
 
@@ -62,10 +62,10 @@ def load(path: Path) -> Any:
 def save_run(values: dict[str, Any], folder: Path, epoch: int, whole: bool, keep: int) -> None:
     """Write the checkpoint of a run after an epoch (`whole`) or from within it, and upstream's weight files.
 
-    Those before the last `keep` go, once this one is safe.
+    Then checkpoints before the last `keep` are removed.
 
     Raises:
-        InfrastructureError: it can't be written; the ones before are still there.
+        InfrastructureError: it can't be written; earlier ones are kept.
     """
     save({"version": CHECKPOINT_VERSION, **values}, folder / f"epoch-{epoch:04d}{'' if whole else '-part'}.pt")
     save(values["model"]["generator"], folder / "latest_net_G.pth")
@@ -75,7 +75,7 @@ def save_run(values: dict[str, Any], folder: Path, epoch: int, whole: bool, keep
 
 
 def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: float) -> None:
-    """Keep this epoch's generator as the best where its mean G_L1 is the lowest so far. Raises InfrastructureError."""
+    """Save the generator as the best one if its epoch's mean G_L1 is the lowest so far. Raises InfrastructureError."""
     best = folder / "best.json"
     if not math.isfinite(G_L1) or (best.exists() and json.loads(best.read_text(encoding="utf-8"))["G_L1"] <= G_L1):
         return
@@ -84,10 +84,10 @@ def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: floa
 
 
 def last_whole(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint of a run that can be loaded; None where there is none yet.
+    """The newest checkpoint of a run that can be loaded; None without checkpoints.
 
     Raises:
-        InfrastructureError: there are some, but none can be loaded.
+        InfrastructureError: none of the checkpoints can be loaded.
     """
     problem: GbenchError | None = None
     for path in reversed(of_run(folder)):
@@ -115,7 +115,7 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(states: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Set what `random_state` gave."""
+    """Restore the result of `random_state`."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)

@@ -1,8 +1,8 @@
 """The evaluation of one rank: its share of the test split through the generator.
 
-Upstream (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, test.py) leaves dropout on, and batch norm with the
-statistics of the batch, which is one image. Here dropout is seeded image by image, and a batch holds the same images
-however many ranks there are, so that nothing depends on their number.
+Upstream (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, test.py) keeps dropout on, and batch norm with the
+statistics of the batch, which is one image. Here dropout is seeded per batch, and batches have the same images for any
+number of ranks, so that results don't depend on it.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from gbench.runfolder.evaluation_result import METRICS, SET_METRICS, Checkpoint,
 from gbench.runfolder.folder import VISUALS, RunFolder
 from gbench.settings.spec import RunSpec
 
-SAY_S = 1.0  # between lines of progress
+PROGRESS_S = 1.0  # between lines of progress
 
 
 class Evaluator:
     """One rank's evaluation.
 
     Args:
-        inputs_dir: where the files that the spec names lie by name; None: where it says.
+        inputs_dir: folder of the files that the spec names; None: their own paths.
 
     Raises:
-        UsageError: the checkpoint is another network's, or a weights file something else's.
+        UsageError: the checkpoint is another network's, or a file has other weights.
         InfrastructureError: a file can't be read, or the disk failed.
-        RunFailed: the device can't do what was asked, or the generator put out no numbers.
+        RunFailed: the device can't do what the spec asks for, or the generator's output is not finite.
     """
 
     def __init__(self, spec: RunSpec, folder: RunFolder, data_dir: Path, inputs_dir: Path | None, ranks: Ranks) -> None:
@@ -78,7 +78,7 @@ class Evaluator:
         self.ran: dict[str, Any] = {}
 
     def run(self) -> None:
-        """Evaluate this rank's share; rank 0 writes evaluation.json of all."""
+        """Evaluate this rank's share; rank 0 writes evaluation.json for all ranks."""
         make_folder(self.images_dir)
         size = self.spec.batch_per_device
         batches = [range(first, min(first + size, len(self.dataset))) for first in range(0, len(self.dataset), size)]
@@ -86,23 +86,23 @@ class Evaluator:
         said = time.monotonic()
         for number in range(self.ranks.rank, len(batches), self.ranks.world_size):
             mine += self.evaluate(batches[number])
-            if self.ranks.is_first and time.monotonic() - said > SAY_S:
+            if self.ranks.is_first and time.monotonic() - said > PROGRESS_S:
                 said = time.monotonic()
-                self.say(min((number + self.ranks.world_size) * size, len(self.dataset)))
+                self.print_progress(min((number + self.ranks.world_size) * size, len(self.dataset)))
         shares = self.ranks.gather(mine)
         ran = self.ranks.gather(self.ran)[0]
         if not self.ranks.is_first:
             return
-        self.say(len(self.dataset))
+        self.print_progress(len(self.dataset))
         images = [image for _, image in sorted(pair for share in shares for pair in share)]
         self.folder.write(evaluation_result.NAME, self.result(images, ran).model_dump())
 
-    def say(self, done: int) -> None:
-        """A line of progress; `gbench eval` makes a bar of these."""
+    def print_progress(self, done: int) -> None:
+        """Print a line of progress, which `gbench eval` turns into a bar."""
         print(f"evaluated {done} of {len(self.dataset)} images", flush=True)
 
     def evaluate(self, indices: range) -> list[tuple[int, Image]]:
-        """One batch through the generator: writes its images, and tells what they are worth."""
+        """Run one batch through the generator, write its images, and return their metrics with their indices."""
         batch = collate([self.dataset[0, index] for index in indices])
         if isinstance(batch, GbenchError):
             raise batch
@@ -115,7 +115,7 @@ class Evaluator:
             name = self.names[index]
             if not bool(torch.isfinite(fake_B[place]).all()):
                 raise RunFailed(
-                    f"the generator of {self.config.checkpoint} puts out NaN for {paths[place]}",
+                    f"the generator of {self.config.checkpoint} gives NaN for {paths[place]}",
                     "its training diverged: take an earlier checkpoint",
                 )
             three = map(to_levels, (real_A[place], fake_B[place], real_B[place]))
@@ -131,7 +131,7 @@ class Evaluator:
 
     @torch.no_grad()
     def generate(self, real_A: Tensor) -> Tensor:
-        """G's images of a batch, (N, 3, height, width) float32 on the CPU. Raises RunFailed: another precision ran."""
+        """Output of G, (N, 3, height, width) float32 on the CPU. Raises RunFailed: another precision ran."""
         device, dtype = self.ranks.device, precision.AUTOCAST[self.spec.precision]
         with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             fake_B: Tensor = self.generator(real_A.to(device))
@@ -139,7 +139,7 @@ class Evaluator:
         return fake_B.float().cpu()
 
     def result(self, images: list[Image], ran: dict[str, Any]) -> Evaluation:
-        """What evaluation.json says."""
+        """The content of evaluation.json."""
         spec, config = self.spec, self.config
         set_metrics = self.distances(images)
         names = [name for name in METRICS if name in images[0].metrics]
@@ -170,7 +170,7 @@ class Evaluator:
         )
 
     def distances(self, images: list[Image]) -> dict[str, float]:
-        """FID and KID, of the images as they were written."""
+        """FID and KID of the written images."""
         if self.config.fid_weights is None:
             return {}
         if len(images) < 2:
@@ -185,10 +185,10 @@ class Evaluator:
 
 
 def output_names(paths: list[Path]) -> list[str]:
-    """What the files written of each pair begin with, as upstream has it: the pair's name without its extension.
+    """Prefix of each pair's output files, as in upstream: the pair's file name without its extension.
 
     Raises:
-        InfrastructureError: two have the same.
+        InfrastructureError: two pairs have the same.
     """
     seen: dict[str, Path] = {}
     for path in paths:
@@ -199,7 +199,7 @@ def output_names(paths: list[Path]) -> list[str]:
 
 
 def save_png(levels: Levels, path: Path) -> None:
-    """Write an image. Raises InfrastructureError: the disk refuses it."""
+    """Write (height, width, 3) uint8 as PNG. Raises InfrastructureError: it can't be written."""
     try:
         Picture.fromarray(levels).save(path)
     except OSError as error:
@@ -207,6 +207,6 @@ def save_png(levels: Levels, path: Path) -> None:
 
 
 def read_png(path: Path) -> Levels:
-    """An image that `save_png` wrote."""
+    """Read an image that `save_png` wrote."""
     with Picture.open(path) as file:
         return np.array(file)

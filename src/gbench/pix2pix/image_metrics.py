@@ -1,4 +1,4 @@
-"""Images as upstream writes them, and how near a made one comes to the real one."""
+"""Images in upstream's 8-bit form, and metrics of a generated image against the real one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from gbench.errors import UsageError
 
 Levels = npt.NDArray[np.uint8]
-SSIM_WINDOW = 11  # pixels, Gaussian with sigma 1.5: Wang et al. 2004, and what torchmetrics makes of its default
+SSIM_WINDOW = 11  # pixels, Gaussian with sigma 1.5: Wang et al. 2004, torchmetrics' default
 
 
 def to_levels(image: Tensor) -> Levels:
-    """(3, height, width) in [-1, 1] -> (height, width, 3) uint8, (x + 1) / 2 * 255 in float32, cut off, not rounded.
+    """(3, height, width) in [-1, 1] -> (height, width, 3) uint8, (x + 1) / 2 * 255 in float32, truncated.
 
     Upstream's util/util.py, tensor2im, at 003efc4c.
     """
@@ -26,11 +26,11 @@ def to_levels(image: Tensor) -> Levels:
 
 
 def require_size(height: int, width: int) -> None:
-    """Raise UsageError for images that SSIM's window does not fit into."""
+    """Raises UsageError: the images are smaller than SSIM's window. height, width: in pixels."""
     if min(height, width) < SSIM_WINDOW:
         raise UsageError(
             f"images of {width}x{height} pixels are smaller than the {SSIM_WINDOW} pixels of SSIM's window",
-            "evaluate larger ones",
+            "evaluate larger images",
         )
 
 
@@ -49,7 +49,7 @@ def image_metrics(fake_B: Tensor, real_B: Tensor) -> dict[str, float | None]:
 
 
 def _ssim(fake: Levels, real: Levels) -> float:
-    """Mean over the windows that lie within the image; torchmetrics' own mean counts its padding or not, by version."""
+    """Mean over the windows within the image; torchmetrics' own mean includes padding in some versions."""
     pair = [as_batch(levels).double() for levels in (fake, real)]
     found = structural_similarity_index_measure(pair[0], pair[1], data_range=255.0, return_full_image=True)
     edge = SSIM_WINDOW // 2

@@ -19,27 +19,27 @@ from gbench.runfolder.folder import VISUALS, RunFolder
 
 
 class ImageWriter:
-    """Writes sample images on a thread of its own, one epoch's at a time, while the training goes on."""
+    """Writes sample images in a thread, those of one epoch at a time, during the training."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder, self._thread = folder, ThreadPoolExecutor(1, "images")
         self._writing: Future[None] | None = None
 
     def save(self, epoch: int, real_A: Tensor, fake_B: Tensor, real_B: Tensor) -> None:
-        """Have the first pair of a batch written, and what G made of it, as `epoch003_fake_B.png` and so on.
+        """Write the first pair of a batch and the output of G, as `epoch003_fake_B.png` and so on, in the background.
 
         Args:
             real_A, fake_B, real_B: (N, 3, H, W) in [-1, 1], on any device; copied before this returns.
 
         Raises:
-            InfrastructureError: as `wait`, of the epoch before.
+            InfrastructureError: as `wait`, for the previous epoch.
         """
         self.wait()
         images = {name: _pixels(batch[0]) for name, batch in zip(VISUALS, (real_A, fake_B, real_B), strict=True)}
         self._writing = self._thread.submit(_write, self._folder, epoch, images)
 
     def wait(self) -> None:
-        """Wait until all that was handed over is on disk. Raises InfrastructureError: the disk refuses an image."""
+        """Wait until all images are written. Raises InfrastructureError: an image can't be written."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
@@ -52,7 +52,7 @@ def _write(folder: RunFolder, epoch: int, images: dict[str, NDArray[np.uint8]]) 
         try:
             folder.images.mkdir(exist_ok=True)
             Image.fromarray(pixels).save(part, format="PNG")
-            part.replace(path)  # whoever looks on never sees half of one
+            part.replace(path)  # so that readers never see an incomplete file
         except OSError as error:
             with suppress(OSError):
                 part.unlink()
@@ -60,7 +60,7 @@ def _write(folder: RunFolder, epoch: int, images: dict[str, NDArray[np.uint8]]) 
 
 
 def _pixels(image: Tensor) -> NDArray[np.uint8]:
-    """(3, H, W) in [-1, 1] as (H, W, 3) bytes; what is no number is black."""
+    """(3, H, W) in [-1, 1] as uint8 (H, W, 3); NaN becomes black."""
     scaled = torch.nan_to_num(image.float(), nan=-1.0).clamp(-1, 1).add(1).mul(127.5)
     pixels: NDArray[np.uint8] = scaled.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     return pixels

@@ -1,4 +1,4 @@
-"""LPIPS, FID and KID by torchmetrics, from weights that lie in a file: nothing here fetches any."""
+"""LPIPS, FID and KID by torchmetrics, with weights from files; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gbench.errors import UsageError
 from gbench.pix2pix import checkpoint
 from gbench.pix2pix.image_metrics import Levels, as_batch
 
-# torchvision's network of LPIPS -> torchmetrics' name, its weights, and a key that tells it from the others
+# torchmetrics' name of LPIPS's network -> torchvision's weights, a key that only they have, and its shape
 Backbone = Literal["alex", "vgg", "squeeze"]
 BACKBONES: dict[Backbone, tuple[torchvision.models.WeightsEnum, str, tuple[int, ...]]] = {
     "alex": (torchvision.models.AlexNet_Weights.DEFAULT, "features.0.weight", (64, 3, 11, 11)),
@@ -30,10 +30,10 @@ def build_lpips(weights: Path, name: str) -> Callable[[Levels, Levels], float]:
     """LPIPS (Zhang et al. 2018) between two images; the linear layers are torchmetrics' own.
 
     Args:
-        weights: torchvision's weights of alexnet, vgg16 or squeezenet1_1. name: how to call that file.
+        weights: torchvision's weights of alexnet, vgg16 or squeezenet1_1. name: of that file in messages.
 
     Raises:
-        InfrastructureError, UsageError: it can't be loaded, or is none of these.
+        InfrastructureError, UsageError: it can't be loaded, or has other weights.
     """
     from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
@@ -47,7 +47,7 @@ def build_lpips(weights: Path, name: str) -> Callable[[Levels, Levels], float]:
             f"--lpips-weights {name} holds no weights of alexnet, vgg16 or squeezenet1_1",
             f"give torchvision's, such as {_file_name('alex')}",
         )
-    # torchmetrics takes a backbone's weights from torch's cache alone; there they are, so that nothing is fetched.
+    # torchmetrics only reads torch's cache: link the file into a temporary one, so that nothing is downloaded.
     before = torch.hub.get_dir()
     with tempfile.TemporaryDirectory() as cache:
         cached = Path(cache) / "checkpoints" / _file_name(backbone)
@@ -59,7 +59,7 @@ def build_lpips(weights: Path, name: str) -> Callable[[Levels, Levels], float]:
                 measure = LearnedPerceptualImagePatchSimilarity(net_type=backbone)
         except RuntimeError as error:
             raise UsageError(
-                f"--lpips-weights {name} is no whole {backbone} ({_first_line(error)})", "take another file"
+                f"--lpips-weights {name} is an incomplete {backbone} ({_first_line(error)})", "take another file"
             ) from error
         finally:
             torch.hub.set_dir(before)
@@ -70,7 +70,7 @@ def build_lpips(weights: Path, name: str) -> Callable[[Levels, Levels], float]:
         except RuntimeError as error:
             size = "x".join(map(str, fake.shape[:2]))
             raise UsageError(
-                f"LPIPS by {backbone} can't take images of {size} pixels", "evaluate larger ones"
+                f"LPIPS by {backbone} can't take images of {size} pixels", "evaluate larger images"
             ) from error
 
     return lpips
@@ -80,15 +80,15 @@ def set_distances(weights: Path, name: str, fakes: Sequence[Levels], reals: Sequ
     """FID (Heusel et al. 2017) and KID (Binkowski et al. 2018) between two sets of at least two images.
 
     Args:
-        weights: torch-fidelity's weights of Inception v3. name: how to call that file.
+        weights: torch-fidelity's weights of Inception v3. name: of that file in messages.
 
     Raises:
-        InfrastructureError, UsageError: they can't be loaded, or are something else's.
+        InfrastructureError, UsageError: they can't be loaded, or are other weights.
     """
     from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
     from torchmetrics.image.fid import NoTrainInceptionV3
 
-    checkpoint.load(weights)  # refuses what would run code: the library that reads it below does not
+    checkpoint.load(weights)  # refuses files that would run code, which the library below does not
     try:
         features = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(weights))
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -108,7 +108,7 @@ def set_distances(weights: Path, name: str, fakes: Sequence[Levels], reals: Sequ
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torchmetrics' and torchvision's warnings of what they will be."""
+    """Suppress torchmetrics' and torchvision's warnings about future versions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -119,7 +119,7 @@ def _file_name(backbone: Backbone) -> str:
 
 
 def _unit(levels: Levels) -> Tensor:
-    """As LPIPS takes it: in [-1, 1]."""
+    """(height, width, 3) uint8 -> (1, 3, height, width) float32 in [-1, 1], LPIPS's input."""
     return as_batch(levels).float() / 127.5 - 1
 
 

@@ -1,4 +1,4 @@
-"""A generator's weights out of a checkpoint file: gbench's own, or upstream's latest_net_G.pth, new or old."""
+"""Load a generator's weights from gbench's checkpoints or upstream's latest_net_G.pth, current or old."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from gbench.errors import UsageError
 
-WRAPPED = "module."  # how DataParallel and DistributedDataParallel begin every key
-COUNTER = ".num_batches_tracked"  # batch norm's since torch 0.4.1; older files lack it, and nothing here reads it
+WRAPPED = "module."  # prefix of every key under DataParallel and DistributedDataParallel
+COUNTER = ".num_batches_tracked"  # of batch norm since torch 0.4.1; older files lack it, and nothing here uses it
 
 
 def generator_weights(values: Any, name: str) -> dict[str, Any]:
-    """The generator's entries in what a checkpoint file holds, under the keys of a bare network.
+    """The generator's weights among the values of a checkpoint file, under the keys of a bare network.
 
     Raises:
-        UsageError: `name`, the file, holds no weights.
+        UsageError: the file `name` has no weights.
     """
     try:
         if isinstance(values, Mapping) and "model" in values:
@@ -35,10 +35,10 @@ def generator_weights(values: Any, name: str) -> dict[str, Any]:
 def load_generator(network: nn.Module, weights: dict[str, Any], name: str, model: str) -> None:
     """Load weights into a generator.
 
-    Statistics of instance norm, which upstream's files of old have and never used, are left out.
+    Statistics of instance norm, which old files of upstream contain and never use, are ignored.
 
     Raises:
-        UsageError: they are another network's; the first key that does not fit is named.
+        UsageError: the weights are another network's; names the first key that doesn't fit.
     """
     expected = network.state_dict()
     stray = {key for key in weights.keys() - expected.keys() if _unused(network, key)}

@@ -22,7 +22,7 @@ class Imagined:
     def __init__(self, model: Any) -> None:
         self.model, self.beside_steps, self.replays = model, 0, 0
 
-    def beside(self, step: Callable[[], Any]) -> Any:
+    def on_side_stream(self, step: Callable[[], Any]) -> Any:
         self.beside_steps += 1
         return step()
 
@@ -111,6 +111,6 @@ def test_all_warm_up_steps_share_the_memory_of_one_stream(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext(order.append(f"on {stream.name}")))
     capture = CudaCapture()
     for _ in range(WARM_UP):
-        capture.beside(lambda: order.append("step"))
+        capture.on_side_stream(lambda: order.append("step"))
     turn = ["side waits for main", "on side", "step", "main waits for side"]
     assert order == ["made main", "made side", *turn * WARM_UP]

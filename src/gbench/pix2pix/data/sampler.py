@@ -1,4 +1,4 @@
-"""Which samples a rank draws in which order."""
+"""Order of the pairs that a rank gets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Key = tuple[int, int]  # epoch, index into the dataset
 
 
 class EpochSampler(DistributedSampler[Key]):
-    """torch's DistributedSampler, handing out (epoch, index).
+    """torch's DistributedSampler, which yields (epoch, index).
+
+    The epoch comes with each index for loader processes that outlive an epoch: so crop and flip of a pair depend only
+    on seed, epoch and index, and not on the number of ranks or processes.
 
     Attributes:
-        skip: samples of this rank that the next epoch leaves out at its beginning, where a run resumes in its middle.
-
-    The epoch travels with each index, so that loader processes which outlive an epoch know it too: what is drawn for a
-    sample can then depend on seed, epoch and index alone, and on no number of ranks or processes.
+        skip: first pairs of this rank to leave out in the next epoch, for a run that resumes within it.
     """
 
     skip = 0

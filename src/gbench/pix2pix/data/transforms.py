@@ -1,6 +1,6 @@
-"""From a decoded half of a pair to a tensor, as upstream does it (data/base_dataset.py at 003efc4c), bit for bit.
+"""Turn a decoded half of a pair into a tensor, as upstream does (data/base_dataset.py at 003efc4c), bit for bit.
 
-Scale by Pillow's bicubic filter, crop, flip, [-1, 1]. One draw decides crop and flip of both halves.
+Scale with Pillow's bicubic filter, crop, flip, normalise to [-1, 1]. Both halves get the same crop and flip.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gbench.settings.spec import DataConfig
 
 
 class Draw(NamedTuple):
-    """What chance decides for one sample. left, top: corner of the crop in pixels of the scaled image."""
+    """Random crop and flip of one pair. left, top: corner of the crop in pixels of the scaled image."""
 
     left: int
     top: int
@@ -25,7 +25,7 @@ class Draw(NamedTuple):
 
 
 def draw(rng: random.Random, size: tuple[int, int], crop_size: int) -> Draw:
-    """Draw crop and flip, over upstream's ranges and in its order. size: (width, height) of the scaled half."""
+    """Draw crop and flip with upstream's ranges and order. size: (width, height) of the scaled half."""
     width, height = size
     left = rng.randint(0, max(0, width - crop_size))
     top = rng.randint(0, max(0, height - crop_size))
@@ -33,7 +33,7 @@ def draw(rng: random.Random, size: tuple[int, int], crop_size: int) -> Draw:
 
 
 def scale(image: Image.Image, config: DataConfig) -> Image.Image:
-    """The image at the size that `config.preprocess` asks for, before any crop."""
+    """Scale the image as `config.preprocess` says, before any crop."""
     width, height = image.size
     match config.preprocess:
         case "resize_and_crop":
@@ -44,18 +44,18 @@ def scale(image: Image.Image, config: DataConfig) -> Image.Image:
             size = (config.load_size, int(max(config.load_size * height / width, config.crop_size)))
         case "crop":
             return image
-        case "none":  # the generators halve the sides twice
+        case "none":  # generators halve the sides twice
             size = (round(width / 4) * 4, round(height / 4) * 4)
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
 
 def crops(config: DataConfig) -> bool:
-    """Whether samples are cropped to crop_size x crop_size."""
+    """Whether pairs are cropped to crop_size x crop_size."""
     return "crop" in config.preprocess
 
 
 def to_tensor(image: Image.Image, drawn: Draw, config: DataConfig) -> torch.Tensor:
-    """A scaled half, cropped and flipped as drawn: float32 (3, height, width) in [-1, 1]."""
+    """Crop and flip a scaled half: float32 (3, height, width) in [-1, 1]."""
     if crops(config):
         image = image.crop((drawn.left, drawn.top, drawn.left + config.crop_size, drawn.top + config.crop_size))
     if config.flip and drawn.flip:
@@ -64,20 +64,20 @@ def to_tensor(image: Image.Image, drawn: Draw, config: DataConfig) -> torch.Tens
 
 
 def channels_first(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Levels 0 to 255, (3, height, width)."""
+    """The image as uint8 (3, height, width)."""
     return np.ascontiguousarray(np.array(image).transpose(2, 0, 1))
 
 
 def normalize(levels: torch.Tensor) -> torch.Tensor:
-    """Levels 0 to 255 as float32 in [-1, 1], by the operations of torchvision's ToTensor and Normalize."""
+    """Levels 0 to 255 as float32 in [-1, 1], with the operations of torchvision's ToTensor and Normalize."""
     return levels.to(torch.float32).div_(255).sub_(0.5).div_(0.5)
 
 
 class Normalized:
-    """`normalize` on a device, bit for bit what a processor makes of it.
+    """`normalize` on a device, with the bits of a CPU.
 
-    There are 256 levels: their values are computed on the processor and looked up. A GPU would multiply by 1 / 255
-    where it is to divide by it, or fuse two operations into one.
+    The values of the 256 levels are computed on the CPU and looked up: a GPU might multiply by 1 / 255 in place of the
+    division, or fuse two operations.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""A name that a user chose, looked up in the table of what there is."""
+"""Look up a name that a user chose in a table."""
 
 from __future__ import annotations
 

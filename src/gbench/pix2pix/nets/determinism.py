@@ -1,4 +1,4 @@
-"""Seeds, and runs that give bitwise the same losses again."""
+"""Seeds, and the kernels of runs that reproduce their losses bit for bit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import nn
 
 
 class SliceReflectionPad2d(nn.Module):
-    """Reflection padding made of slices and flips.
+    """Reflection padding by slices and flips.
 
-    Same values as `nn.ReflectionPad2d`, whose CUDA backward adds in no fixed order and which torch therefore refuses in
+    Same values as `nn.ReflectionPad2d`, whose CUDA backward pass adds in no fixed order, so that torch refuses it in
     deterministic mode. Input (N, C, H, W), output (N, C, H + 2 padding, W + 2 padding).
     """
 
@@ -26,21 +26,21 @@ class SliceReflectionPad2d(nn.Module):
 
 
 def choose_kernels(deterministic: bool, one_size: bool) -> None:
-    """Say which kernels torch may take; call before the first CUDA call of the process.
+    """Set which kernels torch may use; call it before the first CUDA call of the process.
 
     Args:
-        deterministic: only those that give bitwise the same again.
-        one_size: every image has the same size; then cuDNN may time its convolutions and keep the fastest, as upstream
-            lets it (models/base_model.py at 003efc4c: whenever preprocess is not scale_width).
+        deterministic: only kernels that reproduce their results bit for bit.
+        one_size: all images have one size; then cuDNN may time its convolutions and keep the fastest, as in upstream
+            (models/base_model.py at 003efc4c: whenever preprocess is not scale_width).
     """
     if deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads nothing but this
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # the only way to configure cuBLAS
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = one_size and not deterministic
 
 
 def replace_reflection_padding(network: nn.Module) -> None:
-    """Put SliceReflectionPad2d in place of every nn.ReflectionPad2d; it has no weights, so state_dict keys stay."""
+    """Replace every nn.ReflectionPad2d by SliceReflectionPad2d, in place; neither has weights, so keys stay."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.ReflectionPad2d):
@@ -48,15 +48,15 @@ def replace_reflection_padding(network: nn.Module) -> None:
 
 
 def seed_weights(seed: int) -> None:
-    """Seed what every rank must draw alike: the initial weights."""
+    """Seed the initial weights, the same on every rank."""
     torch.manual_seed(seed)
 
 
 def seed_noise(seed: int, rank: int) -> None:
-    """Seed what every rank must draw by itself: dropout."""
+    """Seed dropout, different on every rank."""
     torch.manual_seed(((seed + 1) << 16) + rank)
 
 
 def seed_image(seed: int, index: int) -> None:
-    """Seed dropout for one image of an evaluation, whichever rank has it."""
+    """Seed dropout for one image of an evaluation, on any rank."""
     torch.manual_seed(((seed + 1) << 20) + index)

@@ -16,7 +16,7 @@ from gbench.pix2pix.nets.norm import Norm, build_norm
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges overlapping patches: (N, input_nc, H, W) to (N, 1, h, w).
+    """Classifies overlapping patches: (N, input_nc, H, W) to (N, 1, h, w).
 
     With 3 layers a patch has 70x70 pixels, and an image of 256x256 has 30x30 of them.
     """
@@ -41,7 +41,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class PixelDiscriminator(nn.Module):
-    """Judges each pixel alone, by 1x1 convolutions: (N, input_nc, H, W) to (N, 1, H, W)."""
+    """Classifies each pixel, by 1x1 convolutions: (N, input_nc, H, W) to (N, 1, H, W)."""
 
     def __init__(self, input_nc: int, ndf: int, norm: Norm) -> None:
         super().__init__()
@@ -73,14 +73,14 @@ def build_discriminator(
 
     Args:
         netD: basic (three layers, whatever `n_layers` says), n_layers or pixel.
-        input_nc: channels it reads: those of the condition and of the image judged.
+        input_nc: input channels: those of the condition and of the image.
         ndf: channels of its first convolution.
-        n_layers: inner convolutions of `n_layers`; more of them see larger patches.
+        n_layers: inner convolutions of `n_layers`; more of them give larger patches.
         norm: batch, instance or none.
         init_type, init_gain: see `init_weights`.
 
     Raises:
-        UsageError: a name that is not known.
+        UsageError: unknown name.
     """
     layer = build_norm(norm)
     kinds: dict[str, Callable[[], nn.Module]] = {

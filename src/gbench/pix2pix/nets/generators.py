@@ -59,10 +59,10 @@ class ResnetGenerator(nn.Module):
 
 
 class UnetBlock(nn.Module):
-    """One level of the U: halve, run the level below, double; all but the top hand on their input beside the result.
+    """One level of the U: halve, run the level below, double; all but the top concatenate their input to the result.
 
-    The leaky ReLU that opens a level works in place, on the very tensor that is handed on. That changes no figure: the
-    next layer to read it is a ReLU.
+    The leaky ReLU at the start of a level works in place, on the tensor that is concatenated. This changes no result:
+    the next layer to read it is a ReLU.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class UnetBlock(nn.Module):
             down.insert(0, nn.LeakyReLU(0.2, inplace=True))
         if below is not None:
             down += [below] if top else [norm.make(inner), below]
-        wide = inner if below is None else inner * 2  # what comes up: this level's own channels, and the level below's
+        wide = inner if below is None else inner * 2  # input channels: this level's, and those of the level below
         up_bias = top or norm.conv_bias
         up = [nn.ReLU(inplace=True), nn.ConvTranspose2d(wide, outer, 4, stride=2, padding=1, bias=up_bias)]
         up += [nn.Tanh()] if top else [norm.make(outer)]
@@ -91,7 +91,7 @@ class UnetBlock(nn.Module):
 class UnetGenerator(nn.Module):
     """A U of `levels` halvings (Ronneberger et al. 2015). H and W: multiples of 2**levels.
 
-    Widths double from `ngf` up to 8 * ngf; the levels that stay at 8 * ngf, but for the lowest, have the dropout.
+    Widths double from `ngf` up to 8 * ngf; further levels at 8 * ngf have dropout, except the lowest.
     """
 
     def __init__(self, input_nc: int, output_nc: int, ngf: int, norm: Norm, dropout: bool, levels: int) -> None:
@@ -131,14 +131,14 @@ def build_generator(
 
     Args:
         netG: resnet_9blocks, resnet_6blocks, unet_256 or unet_128.
-        input_nc, output_nc: channels of the images it reads and makes.
+        input_nc, output_nc: channels of its input and output images.
         ngf: channels of its first convolution.
         norm: batch, instance or none.
         dropout: half of the inner features dropped in training.
         init_type, init_gain: see `init_weights`.
 
     Raises:
-        UsageError: a name that is not known.
+        UsageError: unknown name.
     """
     make = pick("netG", netG, GENERATORS)
     net = make(input_nc, output_nc, ngf, build_norm(norm), dropout)

@@ -15,7 +15,7 @@ Fill = Callable[[Tensor, float], Tensor]
 INITS: dict[str, Fill] = {
     "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
     "xavier": nn.init.xavier_normal_,
-    "kaiming": lambda weight, gain: nn.init.kaiming_normal_(weight, a=0, mode="fan_in"),  # upstream leaves the gain out
+    "kaiming": lambda weight, gain: nn.init.kaiming_normal_(weight, a=0, mode="fan_in"),  # as upstream: no gain
     "orthogonal": nn.init.orthogonal_,
 }
 
@@ -32,11 +32,11 @@ def _init_layer(layer: nn.Module, fill: Fill, gain: float) -> None:
 
 
 def init_weights(net: nn.Module, init_type: str = "normal", gain: float = 0.02) -> None:
-    """Draw the weights of `net` anew, in place, from torch's global generator.
+    """Draw new weights of `net`, in place, from torch's global generator.
 
-    Convolutions and linear layers are filled by `init_type` with `gain` (the standard deviation for `normal`; `kaiming`
-    has its own scale), batch norm's scale by N(1, gain); biases become 0. Layers are visited in upstream's order, so
-    one seed gives upstream's weights.
+    Convolutions and linear layers are initialised by `init_type` with `gain` (the standard deviation for `normal`;
+    `kaiming` has its own scale), batch norm's scale by N(1, gain); biases become 0. Layers are visited in upstream's
+    order, so that a seed gives upstream's weights.
 
     Raises:
         UsageError: `init_type` is not normal, xavier, kaiming or orthogonal.

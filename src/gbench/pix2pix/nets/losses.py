@@ -32,10 +32,10 @@ def build_gan_loss(gan_mode: str) -> GanLoss:
     """The loss f(logits, is_real) -> 0-dim tensor of a discriminator's output, averaged over patches and batch.
 
     vanilla: cross-entropy on the logits (Goodfellow et al. 2014). lsgan: squared distance to 1 or 0 (Mao et al. 2017).
-    wgangp: the critic's mean, negative for real (Arjovsky et al. 2017); as in upstream's pix2pix, the gradient penalty
-    that gave the mode its name is not added.
+    wgangp: the critic's mean, negative for real (Arjovsky et al. 2017); as in upstream's pix2pix, without the gradient
+    penalty after which the mode is named.
 
     Raises:
-        UsageError: another `gan_mode`.
+        UsageError: unknown `gan_mode`.
     """
     return pick("gan_mode", gan_mode, GAN_LOSSES)

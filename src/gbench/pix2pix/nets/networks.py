@@ -1,4 +1,4 @@
-"""The two networks that a spec describes."""
+"""Build the two networks that a spec describes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gbench.settings.spec import RunSpec
 
 
 def build_networks(spec: RunSpec) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator, drawn from the seed."""
+    """Generator and discriminator, with weights drawn from the seed. Sets torch's seed."""
     network = spec.config.network
     determinism.seed_weights(spec.seed)
     generator = build_generator(

@@ -16,8 +16,8 @@ class Norm:
     """A kind of normalisation.
 
     make: builds the layer for a number of channels.
-    conv_bias: whether the convolution before it has a bias. Upstream gives it one for instance norm alone: not where
-        batch norm's own shift makes it void, and not without normalisation either.
+    conv_bias: whether the convolution before it has a bias. Upstream gives it one only for instance norm: not with
+        batch norm, whose shift replaces it, and not without normalisation either.
     """
 
     make: Callable[[int], nn.Module]
@@ -35,6 +35,6 @@ def build_norm(norm: str) -> Norm:
     """The `batch`, `instance` or `none` normalisation.
 
     Raises:
-        UsageError: another name.
+        UsageError: unknown name.
     """
     return pick("norm", norm, NORMS)

@@ -1,7 +1,7 @@
-"""Which processor cores a rank runs on: on a processor a share of its own, on a GPU those of the GPU's NUMA node.
+"""Bind a rank to CPU cores: on a CPU its own share of them, with a GPU those of the GPU's NUMA node.
 
-Only what the process may use already is shared out, so that a container's, a scheduler's or a user's (taskset, numactl)
-choice of cores holds.
+Only cores that the process may already use are divided, so that limits set by a container, a scheduler or a user
+(taskset, numactl) hold.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ ROOT = Path("/")
 
 @dataclass(frozen=True)
 class Binding:
-    """Where a rank runs, by Linux's numbers of CPUs.
+    """The CPUs that a rank runs on, by Linux's numbers.
 
-    allowed: those it might use before; cpus: those it is bound to; threads: that torch is to compute with, None where
-    that is left as it is; why_not: why it is left on all that were allowed, in words; None where it is bound.
+    allowed: those it could use before; cpus: those it is bound to; threads: for torch to compute with, None: unchanged;
+    why_not: why it is not bound, in words; None: it is bound.
     """
 
     allowed: frozenset[int]
@@ -35,11 +35,11 @@ class Binding:
 
 
 def bind_rank(device: torch.device, rank: int, ranks: int, pin: bool, threads: int | None) -> Binding:
-    """Bind this process, with the threads that it has and will have.
+    """Bind this process with all its threads, present and future.
 
     Args:
-        rank, ranks: among the processes on this host. pin: false leaves it where it is.
-        threads: that torch is to compute with on a processor; None: one a core of its share.
+        rank, ranks: of the processes on this host. pin: false: don't bind.
+        threads: for torch to compute with on a CPU; None: one per core of its share.
     """
     allowed = frozenset(os.sched_getaffinity(0))
     if not pin:
@@ -50,7 +50,7 @@ def bind_rank(device: torch.device, rank: int, ranks: int, pin: bool, threads: i
         binding = own_share(allowed, rank, ranks)
     if binding.why_not is None:
         for thread in Path("/proc/self/task").iterdir():
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the thread has ended
                 os.sched_setaffinity(int(thread.name), binding.cpus)
     threads = threads or binding.threads
     if device.type == "cpu" and threads is not None:
@@ -59,11 +59,11 @@ def bind_rank(device: torch.device, rank: int, ranks: int, pin: bool, threads: i
 
 
 def own_share(allowed: frozenset[int], rank: int, ranks: int, root: Path = ROOT) -> Binding:
-    """Of the cores that `ranks` processes may use together, those of one: as many whole cores for each, of one NUMA
-    node where they divide so; what is left over stays free.
+    """One rank's share of the cores that all ranks may use: equally many whole cores for each, of one NUMA node where
+    they divide evenly; the remainder stays free.
 
     Args:
-        root: where /sys is.
+        root: folder that holds sys/.
     """
     cores = _physical_cores(allowed, root)
     each = len(cores) // ranks
@@ -74,10 +74,10 @@ def own_share(allowed: frozenset[int], rank: int, ranks: int, root: Path = ROOT)
 
 
 def near_gpu(allowed: frozenset[int], bus_id: str | None, root: Path = ROOT) -> Binding:
-    """Of the cores that a process may use, those of its GPU's NUMA node.
+    """The allowed cores of a GPU's NUMA node.
 
     Args:
-        bus_id: of the GPU on PCI, as /sys has it: `0000:3b:00.0`; None where it is not told. root: where /sys is.
+        bus_id: of the GPU on PCI as in /sys, `0000:3b:00.0`; None: unknown. root: folder that holds sys/.
     """
 
     def left(why_not: str) -> Binding:
@@ -98,7 +98,7 @@ def near_gpu(allowed: frozenset[int], bus_id: str | None, root: Path = ROOT) -> 
 
 
 def read_back(binding: Binding) -> dict[str, Any]:
-    """What this process really runs on, for the record."""
+    """The CPUs and threads that this process really uses, for the record."""
     return {
         "cpus": ranges(sorted(os.sched_getaffinity(0))),
         "bound": binding.why_not is None,
@@ -108,7 +108,7 @@ def read_back(binding: Binding) -> dict[str, Any]:
 
 
 def bus_id_of(device: torch.device) -> str | None:
-    """A GPU's place on PCI as /sys has it, by torch or, where that does not tell, by NVML; None where neither does."""
+    """A GPU's bus id on PCI as in /sys, from torch, else from NVML; None: unknown to both."""
     found: Any = torch.cuda.get_device_properties(device)
     try:
         return _on_pci(found.pci_domain_id, found.pci_bus_id, found.pci_device_id)
@@ -121,7 +121,7 @@ def _on_pci(domain: int, bus: int, device: int) -> str:
 
 
 def _by_nvml(uuid: str) -> str | None:
-    with suppress(Exception):  # no such package, driver or GPU: the rank is left where it is
+    with suppress(Exception):  # no such package, driver or GPU: the rank is not bound
         import pynvml
 
         pynvml.nvmlInit()
@@ -134,7 +134,7 @@ def _by_nvml(uuid: str) -> str | None:
 
 
 def _physical_cores(cpus: Iterable[int], root: Path) -> list[list[int]]:
-    """Hardware threads by core, those of one NUMA node together; where the kernel does not tell, each is a core."""
+    """Hardware threads by core, ordered by NUMA node; each its own core where the kernel doesn't say."""
     nodes: dict[int, int] = {}
     for folder in (root / "sys/devices/system/node").glob("node[0-9]*"):
         with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The processes of a run: one a device, started by torchrun, joined by NCCL on GPUs and gloo on CPUs."""
+"""The processes of a run: one per device, started by torchrun, connected by NCCL on GPUs and gloo on CPUs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from gbench.settings.spec import SpeedConfig
 
 JOIN_TIMEOUT = timedelta(minutes=10)
 PR_SET_PDEATHSIG = 1
-# Tensors on GPUs go by NCCL. Python objects go by gloo there too: a rank that waits for others' in NCCL keeps its GPU
-# busy, and GPUs whose idle power is measured must be idle.
+# Tensors on GPUs use NCCL. Python objects use gloo even there: a rank that waits in NCCL keeps its GPU busy, and GPUs
+# must be idle while their idle power is measured.
 BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of the run. binding: to cores; None where nobody has bound it."""
+    """This process among those of the run. binding: to CPU cores; None: not bound by `joined`."""
 
     rank: int
     world_size: int
@@ -41,12 +41,11 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process speaks for all."""
+        """Whether this process writes and prints for all."""
         return self.rank == 0
 
     def wrap(self, network: nn.Module, speed: SpeedConfig | None = None) -> nn.Module:
-        """`network` on this rank's device, its gradients averaged over all ranks; bare where a CUDA graph of one device
-        is to hold it.
+        """`network` on this rank's device, in DistributedDataParallel; bare where a CUDA graph captures it.
 
         Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
         """
@@ -55,7 +54,7 @@ class Ranks:
         device_ids = [self.device] if self.device.type == "cuda" else None
         parameters = inspect.signature(DistributedDataParallel).parameters
         switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
-        options: dict[str, Any] = {switch: False}  # named anew in torch 2.14
+        options: dict[str, Any] = {switch: False}  # renamed in torch 2.14
         if speed is not None:
             options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
         return DistributedDataParallel(network.to(self.device), device_ids=device_ids, **options)
@@ -69,10 +68,10 @@ class Ranks:
         return values
 
     def gather(self, value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
-        """`value` of every rank, in order of rank; every rank must call it. GPUs are not touched.
+        """`value` of every rank, in order of rank; every rank must call it. Doesn't use GPUs.
 
         Args:
-            group: of all ranks, where it is not to be the one that everything else goes by.
+            group: another group of all ranks; None: the default group.
         """
         values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value, group)
@@ -81,20 +80,20 @@ class Ranks:
 
 @contextmanager
 def joined(device: Device, expected: int, pin: bool = False, threads: int | None = None) -> Iterator[Ranks]:
-    """Join the process group that torchrun's variables describe; leave it at a good end.
+    """Join the process group that torchrun's variables describe; leave it unless an exception ends it.
 
     Args:
-        pin, threads: as `bind_rank` has them.
+        pin, threads: as for `bind_rank`.
 
     Raises:
-        UsageError: not started by torchrun, or with another number of processes than the spec's.
-        RunFailed: fewer GPUs than processes, or this process's can't be used.
+        UsageError: not started by torchrun, or with a number of processes that differs from the spec's.
+        RunFailed: fewer GPUs than processes, or this process's GPU is unusable.
     """
     try:
         rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     except KeyError as error:
         raise UsageError(
-            f"variable {error.args[0]} is not set", "start me by torchrun, or better: gbench launch"
+            f"variable {error.args[0]} is not set", "start it by torchrun, or better: gbench launch"
         ) from error
     if world != expected:
         raise UsageError(f"torchrun started {world} processes, the spec says {expected}", "give both the same number")
@@ -105,24 +104,24 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
         )
     here = torch.device("cuda", local) if device == "cuda" else torch.device("cpu")
     if here.type == "cuda":
-        take(here)
+        select_gpu(here)
     die_with_parent()
-    # before there are threads that compute, talk or load
+    # before any thread that computes, communicates or loads is started
     binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
     device_id = here if here.type == "cuda" else None
     dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
     try:
         yield Ranks(rank, world, here, binding)
     except BaseException:
-        # NCCL would wait in there for all ranks to come, and these wait for the one that failed: its process ends it
+        # NCCL would wait here for all ranks, which wait for this one: the end of the process ends it
         if here.type != "cuda":
             dist.destroy_process_group()
         raise
     dist.destroy_process_group()
 
 
-def take(gpu: torch.device) -> None:
-    """Make a GPU this process's own. Raises RunFailed: CUDA does not start on it, or this torch has no code for it."""
+def select_gpu(gpu: torch.device) -> None:
+    """Select the GPU of this process. Raises RunFailed: CUDA doesn't start on it, or this torch has no code for it."""
     try:
         torch.cuda.set_device(gpu)
         capability = torch.cuda.get_device_capability(gpu)
@@ -142,16 +141,18 @@ def take(gpu: torch.device) -> None:
 
 
 def runs_on(capability: tuple[int, int], code: str) -> bool:
-    """Whether a GPU runs code of a name as nvcc has it: `sm_86` on its own generation from 8.6 on, `compute_90`
-    translated on all from 9.0 on."""
+    """Whether a GPU runs code of an nvcc target: `sm_86` on its generation from 8.6 on, `compute_90`, compiled at load
+    time, on all from 9.0 on."""
     found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", code)
     if found is None:
-        return True  # of a compiler that names it otherwise: nothing is known against it
+        return True  # an unknown target: assume that it runs
     made_for = int(found[2]), int(found[3])
     return made_for <= capability and (found[1] == "compute" or made_for[0] == capability[0])
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when torchrun dies: torchrun gives each worker a session of its own, where no
-    signal to torchrun's process group would reach it."""
+    """Let the kernel kill this process when torchrun dies.
+
+    torchrun starts each worker in its own session, which signals to torchrun's process group don't reach.
+    """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

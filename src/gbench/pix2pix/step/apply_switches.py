@@ -1,7 +1,7 @@
-"""The switches of `speed` (settings.spec.SpeedConfig), put on networks, optimisers and the training step.
+"""Apply the switches of `speed` (settings.spec.SpeedConfig) to networks, optimisers and the training step.
 
-None changes the precision or what is computed; the order of sums may change, and with channels_last which elements a
-dropout drops. With all of them off nothing here touches anything.
+None changes the precision or what is computed; the order of sums may change, and with channels_last the elements that
+dropout drops. With all switches off, nothing changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TrainStep = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def require_tuned_here(spec: RunSpec) -> None:
-    """Raises RunFailed: the switches come from a tuning with another torch."""
+    """Raises RunFailed: the switches were tuned with another torch."""
     if spec.tuned_by is not None and spec.tuned_by.torch_version != torch.__version__:
         raise RunFailed(
             f"--profile optimized: the switches were tuned with torch {spec.tuned_by.torch_version}, "
@@ -34,16 +34,16 @@ def require_tuned_here(spec: RunSpec) -> None:
 
 
 def set_threads(speed: SpeedConfig) -> None:
-    """Have this process compute in as many threads as asked for."""
+    """Set the number of torch's threads in this process, where a switch does."""
     if speed.threads is not None:
         torch.set_num_threads(speed.threads)
 
 
 def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
-    """Lay out and compile a network, in place, before it is wrapped; the keys of its state_dict stay as they are.
+    """Set memory layout and compilation of a network, in place, before it is wrapped; its state_dict keeps its keys.
 
-    Compiled at the first step, for the shapes that come (no symbolic ones). Random numbers are drawn by torch's own
-    kernels, so that a compiled network drops the same elements as one that is not.
+    Compilation happens at the first step, for its shapes (no symbolic ones). Random numbers come from torch's own
+    kernels, so that a compiled network drops the same elements as an uncompiled one.
     """
     if speed.channels_last:
         network.to(memory_format=torch.channels_last)
@@ -56,13 +56,13 @@ def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
 
 
 def adam_options(speed: SpeedConfig) -> dict[str, Any]:
-    """What both Adams are to be made with besides rate and betas."""
+    """Arguments of both Adams besides lr and betas."""
     options: dict[str, Any] = {} if speed.adam == "default" else {speed.adam: True}
     return {**options, "capturable": True} if speed.cuda_graph else options
 
 
 def step_of(model: Pix2Pix, speed: SpeedConfig) -> TrainStep:
-    """The training step with what the switches put around it."""
+    """The training step as the switches change it: captured in a CUDA graph, inputs in channels_last."""
     step: TrainStep = model.train_step
     if speed.cuda_graph:
         step = GraphedStep(model)
@@ -82,11 +82,11 @@ def convert_compiler_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        dynamo: Any = sys.modules.get("torch._dynamo.exc")  # loaded by the first compilation alone
+        dynamo: Any = sys.modules.get("torch._dynamo.exc")  # loaded by the first compilation
         if dynamo is None or not isinstance(error, dynamo.TorchDynamoException):
             raise
         first = str(error).strip().splitlines()[0]
         raise RunFailed(
             f"speed.compile: torch.compile failed ({first})",
-            "see the log, install a C++ compiler (g++) where that is what it lacks, or leave the switch out",
+            "see the log, install a C++ compiler (g++) if it is missing, or leave the switch out",
         ) from error

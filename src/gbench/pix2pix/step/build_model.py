@@ -1,4 +1,4 @@
-"""The model of a run, as its spec has it."""
+"""Build the model that a spec describes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gbench.settings.spec import RunSpec
 
 
 def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
-    """The model on this rank's device: weights alike on every rank, dropout each rank's own."""
+    """The model on this rank's device: the same weights on every rank, dropout seeded per rank."""
     optim, switches = spec.config.optim, spec.config.speed
     generator, discriminator = (apply_switches.prepare(network, switches) for network in build_networks(spec))
     determinism.seed_noise(spec.seed, ranks.rank)

@@ -1,4 +1,4 @@
-"""What a pix2pix step asks of a device: its operations, and the shape that most of them have."""
+"""Operations of a pix2pix step, and the shape of its main convolution."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class WorkPerImage:
-    """Floating-point operations, and bytes read and written by the operations one by one; None: not known."""
+    """Floating-point operations, and bytes that unfused operations read and write; None: unknown."""
 
     flop: int
     bytes: int | None
 
 
 def work_per_image(spec: RunSpec) -> WorkPerImage:
-    """An image's share of a training step, counted at the crop's size on a device's whole batch: the images share what
-    the step moves for its weights.
+    """Work of a training step per image, at the crop's size and the batch size of a device: images share the traffic of
+    the weights.
 
-    Bytes are not known under autocast, which casts nothing on the meta device that they are counted on.
-    Building the networks sets torch's seed.
+    Bytes are unknown under autocast, which does not cast on the meta device used to count. Sets torch's seed.
     """
     batch = spec.batch_per_device
     step = count_work(_step_on_meta(spec))
@@ -37,7 +36,7 @@ def work_per_image(spec: RunSpec) -> WorkPerImage:
 
 
 def flop_of_calls(spec: RunSpec) -> dict[str, list[int]]:
-    """Floating-point operations of each convolution of a device's training step, in order, by operator; as above."""
+    """Floating-point operations of each convolution of a training step, in order, by operator. Sets torch's seed."""
     return count_calls(_step_on_meta(spec))
 
 
@@ -50,6 +49,8 @@ def _step_on_meta(spec: RunSpec) -> Callable[[], object]:
 
 
 def main_convolution(spec: RunSpec) -> ConvShape:
-    """The residual blocks' 3x3 convolution, in which a ResNet generator spends most of its time (for a U-Net, one of
-    like size): four times ngf channels at a quarter of the crop's side."""
+    """The 3x3 convolution of the residual blocks, where a ResNet generator spends most of its time.
+
+    4 ngf channels at a quarter of the crop's side; a U-Net has one of similar size.
+    """
     return ConvShape(spec.batch_per_device, 4 * spec.config.network.ngf, spec.config.data.crop_size // 4)

@@ -1,8 +1,8 @@
-"""A training step captured in a CUDA graph, and replayed: the host hands over one launch in place of thousands.
+"""A training step captured in a CUDA graph and replayed: one launch by the host in place of thousands.
 
-As PyTorch's notes on CUDA graphs have it ("Whole-network capture"): a few steps beside the main stream first, inputs
-and outputs at fixed places, gradients in the graph's own memory, Adam with capturable=True and its rate in a tensor.
-torch registers its random generator with the graph, so that every replay draws anew.
+Follows PyTorch's notes on CUDA graphs ("Whole-network capture"): a few steps on a side stream first, inputs and outputs
+at fixed addresses, gradients in the graph's own memory, Adam with capturable=True and its learning rate in a tensor.
+torch registers its random generator with the graph, so that every replay draws new numbers.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from torch import Tensor
 
 from gbench.pix2pix.step.model import Pix2Pix
 
-WARM_UP = 3  # steps before the capture: cuDNN chooses kernels, the optimisers make their moments
+WARM_UP = 3  # steps before the capture: cuDNN chooses kernels, the optimisers create their moments
 
 
 class Capture(Protocol):
     """The device's side."""
 
-    def beside(self, step: Callable[[], Any]) -> Any:
-        """Run a step beside the main stream, which waits for it; gives what it gives."""
+    def on_side_stream(self, step: Callable[[], Any]) -> Any:
+        """Run a step on a side stream, for which the main stream waits; return its result."""
 
     def capture(self, step: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
-        """Capture a step without running it; gives what will hold its result, and what runs it."""
+        """Capture a step without running it; return the tensor of its result, and a function that runs it."""
 
 
 class CudaCapture:
     """A CUDA graph of the current device."""
 
     def __init__(self) -> None:
-        self._side = torch.cuda.Stream()  # one for all steps: torch keeps what memory a stream has had for that stream
+        self._side = torch.cuda.Stream()  # one for all steps, as torch keeps the memory of a stream for that stream
 
-    def beside(self, step: Callable[[], Any]) -> Any:
+    def on_side_stream(self, step: Callable[[], Any]) -> Any:
         main, side = torch.cuda.current_stream(), self._side
         side.wait_stream(main)
         with torch.cuda.stream(side):
@@ -44,21 +44,20 @@ class CudaCapture:
 
     def capture(self, step: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
         graph = torch.cuda.CUDAGraph()
-        # The threads that load data may go on copying to the device meanwhile.
+        # thread_local: the threads that load data may go on copying to the device.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             result = step()
         return result, graph.replay
 
 
 class GraphedStep:
-    """`model.train_step` for batches of one size, the largest; a smaller one, an epoch's last batch, runs as it does
-    without graphs.
+    """`model.train_step` for batches of one size, the largest; a smaller batch, the last of an epoch, runs uncaptured.
 
-    Every batch is trained on once: the first ones are the warm-up, the one after them is the first replay.
+    Every batch is trained on once: the first ones are the warm-up, the next one is the first replay.
 
     Args:
-        model: bare networks, on one GPU, without GradScaler; Adams with capturable=True.
-        capture: the device's side.
+        model: bare networks on one GPU, without GradScaler; Adams with capturable=True.
+        capture: default: CUDA graphs of the current device.
     """
 
     def __init__(self, model: Pix2Pix, capture: Capture | None = None) -> None:
@@ -74,33 +73,33 @@ class GraphedStep:
             return self._model.train_step(real_A, real_B)
         if self._warmed_up < WARM_UP:
             self._warmed_up += 1
-            losses: dict[str, Tensor] = self._capture.beside(lambda: self._model.train_step(real_A, real_B))
+            losses: dict[str, Tensor] = self._capture.on_side_stream(lambda: self._model.train_step(real_A, real_B))
             return losses
         if self._replay is None:
             self._replay = self._begin(real_A, real_B)
         self._real_A.copy_(real_A, non_blocking=True)
         self._real_B.copy_(real_B, non_blocking=True)
         for optimizer, rate in self._rates:
-            rate.fill_(optimizer.param_groups[0]["lr"])  # the schedule sets it anew every epoch
+            rate.fill_(optimizer.param_groups[0]["lr"])  # set by the schedule in every epoch
         self._replay()
         self._model.fake_B = self._fake_B
-        return dict(zip(self._names, self._losses.clone().unbind(), strict=True))  # the next replay writes them anew
+        return dict(zip(self._names, self._losses.clone().unbind(), strict=True))  # the next replay overwrites them
 
     def _begin(self, real_A: Tensor, real_B: Tensor) -> Callable[[], None]:
         self._real_A, self._real_B = real_A.clone(), real_B.clone()
         optimizers = self._model.optimizer_G, self._model.optimizer_D
-        meant = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+        lrs = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
         self._rates = [
             (optimizer, torch.tensor(rate, device=real_A.device))
-            for optimizer, rate in zip(optimizers, meant, strict=True)
+            for optimizer, rate in zip(optimizers, lrs, strict=True)
         ]
         for optimizer, tensor in self._rates:
-            optimizer.zero_grad()  # the gradients are to lie in the graph's memory
+            optimizer.zero_grad()  # so that the capture allocates the gradients in the graph's memory
             optimizer.param_groups[0]["lr"] = tensor
         try:
             self._losses, replay = self._capture.capture(self._step)
         finally:
-            for optimizer, rate in zip(optimizers, meant, strict=True):  # numbers again, for schedule and checkpoint
+            for optimizer, rate in zip(optimizers, lrs, strict=True):  # plain numbers, for schedule and checkpoint
                 optimizer.param_groups[0]["lr"] = rate
         self._fake_B = self._model.fake_B
         return replay

@@ -16,13 +16,13 @@ from gbench.pix2pix.step.optimizer_state import adapted_state
 
 
 def unwrap(net: nn.Module) -> nn.Module:
-    """The network itself, without DistributedDataParallel around it."""
+    """The bare network, without DistributedDataParallel."""
     return net.module if isinstance(net, DistributedDataParallel) else net
 
 
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[None]:
-    """Gradients pass through `net` but not into its weights."""
+    """Freeze the weights of `net` in this context; gradients still pass through it."""
     net.requires_grad_(False)
     try:
         yield
@@ -35,21 +35,21 @@ class Pix2Pix:
 
     Args:
         generator, discriminator: on the device to train on. Either bare, or in DistributedDataParallel with
-            `broadcast_buffers=False`: D runs twice before its backward pass, and a broadcast in between changes batch
+            `broadcast_buffers=False`: D runs twice before its backward pass; a broadcast between the two changes batch
             norm's buffers, which torch (from 2.6 on) may refuse.
         gan_mode: vanilla, lsgan or wgangp.
         lambda_L1: weight of the L1 loss.
-        lr, betas: of both Adams. adam: what else they are made with, `{"fused": True}`; None: torch's own choice.
+        lr, betas: of both Adams. adam: their other arguments, such as `{"fused": True}`; None: torch's defaults.
         autocast_dtype: None runs in the weights' own precision; torch.bfloat16 runs the forward passes under autocast;
             torch.float16 does so with a GradScaler (one for both optimisers, updated once a step). Losses are float32.
 
     Attributes:
         generator, discriminator: the bare networks.
         optimizer_G, optimizer_D: for `build_scheduler`.
-        fake_B: what G made in the last `train_step`, detached, in the precision that ran; None before the first.
+        fake_B: output of G in the last `train_step`, detached, in the precision that ran; None before the first.
 
     Raises:
-        UsageError: `gan_mode` is not known.
+        UsageError: unknown `gan_mode`.
     """
 
     def __init__(
@@ -120,8 +120,10 @@ class Pix2Pix:
 
     @torch.no_grad()
     def try_out(self, side: int) -> Tensor:
-        """What G makes of an empty image of `side` x `side` pixels, in the precision that runs: changes no weight, no
-        running statistic and no random state."""
+        """Output of G for a gray image, (1, 3, side, side), in the precision of the run.
+
+        Changes no weight, no running statistic and no random state.
+        """
         self.generator.eval()
         with self._autocast():
             fake_B: Tensor = self.generator(torch.zeros(1, 3, side, side, device=self.device))
@@ -129,11 +131,11 @@ class Pix2Pix:
         return fake_B
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training changes, the networks under upstream's keys whether or not they are wrapped."""
+        """All state that training changes; the networks under upstream's keys, wrapped or not."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave. Raises KeyError or RuntimeError where it is another model's."""
+        """Restore a `state_dict`. Raises KeyError or RuntimeError: it is another model's."""
         for name, part in self._parts().items():
             own = adapted_state(part, state[name]) if isinstance(part, torch.optim.Optimizer) else state[name]
             part.load_state_dict(own)

@@ -1,7 +1,7 @@
-"""The arithmetic a run is asked for, set through the API that this torch wants, and read back from torch.
+"""Set the precision of a run by the API of the installed torch, and read it back.
 
-PyTorch's own default runs FP32 convolutions in TF32 on Ampere and newer; here FP32 is FP32. From torch 2.9 each backend
-has an `fp32_precision` and mixing it with `allow_tf32` raises; before, there is only `allow_tf32`.
+By default PyTorch runs FP32 convolutions in TF32 on Ampere and newer; here FP32 means FP32. From torch 2.9 on each
+backend has `fp32_precision`, and mixing it with `allow_tf32` raises; older versions only have `allow_tf32`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def _has_fp32_precision() -> bool:
 
 
 def set_precision(precision: Precision, device: torch.device) -> None:
-    """Set matmul and convolution arithmetic for the whole process.
+    """Set the precision of matrix products and convolutions for the whole process.
 
     Raises:
-        RunFailed: the device can't do it.
+        RunFailed: the device doesn't support it.
     """
     if precision in ("TF32", "BF16") and device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
@@ -46,7 +46,7 @@ def set_precision(precision: Precision, device: torch.device) -> None:
         mode = "tf32" if tf32 else "ieee"
         BACKENDS.cuda.matmul.fp32_precision = mode
         BACKENDS.cudnn.conv.fp32_precision = mode
-        # oneDNN too has a reduced mode on CPUs; it is never what FP32 means
+        # oneDNN has reduced modes on CPUs, which FP32 excludes
         BACKENDS.mkldnn.matmul.fp32_precision = "ieee"
         BACKENDS.mkldnn.conv.fp32_precision = "ieee"
     else:
@@ -55,10 +55,10 @@ def set_precision(precision: Precision, device: torch.device) -> None:
 
 
 def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
-    """What torch reports now, and the precision that this amounts to (`ran`).
+    """The settings that torch reports, and the precision they result in (`ran`).
 
     Args:
-        output_dtype: of what the network has just put out: autocast shows in nothing else.
+        output_dtype: of the network's last output, the only sign of autocast.
     """
     if _has_fp32_precision():
         matmul = BACKENDS.cuda.matmul.fp32_precision
@@ -76,7 +76,7 @@ def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
 
 
 def confirmed(asked: Precision, output_dtype: torch.dtype) -> dict[str, Any]:
-    """`read_back`, where it is what was asked for. Raises RunFailed: it is not."""
+    """`read_back`, checked against the precision asked for. Raises RunFailed: they differ."""
     found = read_back(output_dtype)
     if found["ran"] != asked:
         raise RunFailed(

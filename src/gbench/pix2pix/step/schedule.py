@@ -1,8 +1,8 @@
 """Learning-rate policies (upstream `models/networks.py` at 003efc4c, `get_scheduler`).
 
 Upstream's `train.py` at that commit moves the schedulers at the START of each epoch, before its first step: epoch e
-(from 1) runs at the rate after e moves. `start_epoch` is that move. So linear 100 + 100 from 2e-4 begins to decay in
-epoch 100 (1.9802e-4), and epoch 200, the last, runs at 0.
+(from 1) runs at the rate after e moves. `start_epoch` is one move. So linear 100 + 100 from 2e-4 starts to decay in
+epoch 100 (1.9802e-4), and epoch 200, the last one, runs at 0.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from gbench.pix2pix.nets.choices import pick
 def build_scheduler(
     optimizer: Optimizer, policy: str, epochs: int, epochs_decay: int, lr_decay_iters: int, epoch_count: int = 1
 ) -> LRScheduler:
-    """The schedule of one optimiser, before its first epoch; the rate meant is the optimiser's own.
+    """The schedule of one optimiser, before its first epoch; its initial rate is the optimiser's.
 
-    linear: constant for about `epochs`, then in equal steps to 0 in the last of `epochs_decay` (and 0 after it).
+    linear: constant for about `epochs`, then in equal steps to 0 in the last of `epochs_decay`, 0 after it.
     step: times 0.1 every `lr_decay_iters` epochs.
     plateau: times 0.2 once the metric has not fallen by 1 % for more than 5 epochs.
-    cosine: half a cosine, to 0 in epoch `epochs` (and up again after it: upstream does not look at `epochs_decay`).
+    cosine: half a cosine to 0 in epoch `epochs`; it rises after it, as upstream ignores `epochs_decay`.
 
     Args:
-        epoch_count: the first epoch to run, for a run that takes up weights without their schedulers (linear only).
+        epoch_count: the first epoch to run, for a run that continues from weights without schedulers (linear only).
 
     Raises:
-        UsageError: another policy.
+        UsageError: unknown policy.
     """
 
     def linear_factor(moves: int) -> float:
@@ -46,16 +46,16 @@ def build_scheduler(
 
 
 def start_epoch(scheduler: LRScheduler, metric: float = 0.0) -> None:
-    """Move `scheduler` to the epoch that is about to run.
+    """Move `scheduler` to the next epoch, before its first step.
 
     Args:
-        metric: what plateau watches. Upstream's pix2pix never sets it, so that it stays 0 there and plateau decays in
-            epoch 7 and every 6 epochs after it.
+        metric: input of plateau. Upstream's pix2pix leaves it at 0, so that plateau decays in epoch 7 and every 6
+            epochs after it.
     """
     if isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step(metric)
         return
     with warnings.catch_warnings():
-        # torch expects a first optimiser step before the first move; here the move comes first on purpose.
+        # torch expects an optimiser step before the first move; here the move comes first on purpose.
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step", category=UserWarning)
         scheduler.step()
