@@ -1,16 +1,16 @@
 """Confidence interval of throughput from one run's steps: a prewhitened moving-block bootstrap.
 
-Throughput is a ratio, all images over all time, and steps are autocorrelated: slow ones come in company. Resampling
-single steps would call the interval of such a run far too narrow. So, in order:
+Throughput is a ratio, all images over all time, and steps are autocorrelated: slow steps cluster. Resampling single
+steps would give far too narrow an interval. So, in order:
 
-1. Linearise the ratio: a step's score is its time less what its images should have taken (Taylor's expansion).
-2. Sum neighbouring scores into at most GROUPS groups: a run of any length costs the same, and slow waves fit in blocks.
-3. Prewhiten: take out first-order autocorrelation, corrected for its small-sample bias (Kendall 1954).
-4. Resample overlapping blocks of what is left (Künsch 1989), as long as Politis and White (2004, corrected by Patton,
-   Politis and White 2009) find for it and at least the square root of the groups, and put the autocorrelation back
+1. Linearise the ratio: the score of a step is its time minus the mean time of its images (Taylor's expansion).
+2. Sum adjacent scores into at most GROUPS groups: a run of any length costs the same, and slow waves fit in blocks.
+3. Prewhiten: remove first-order autocorrelation, corrected for its small-sample bias (Kendall 1954).
+4. Resample overlapping blocks of the rest (Künsch 1989), of the length by Politis and White (2004, corrected by Patton,
+   Politis and White 2009) and at least the square root of the groups, and restore the autocorrelation
    ("post-blackening", Davison and Hinkley 1997, section 8.2.3).
-5. Rescale to the flat-top variance (Politis and Romano 1995), which mends the blocks' own bias, and widen to Student's
-   t with the degrees of freedom that the variance estimate has.
+5. Rescale to the flat-top variance (Politis and Romano 1995), which corrects the bias of blocks, and widen to Student's
+   t with the degrees of freedom of the variance estimate.
 
 A pure function of its arguments. Measured coverage, limits and references: docs/statistics.md.
 """
@@ -42,7 +42,7 @@ def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.9
     Args:
         step_s: seconds of each step, in the order they ran (1-d).
         images: images of each step over all ranks, or one number for all steps.
-        level: share of such intervals that shall cover the true value.
+        level: share of such intervals that cover the true value.
         seed: of the resampling.
     """
     times = np.asarray(step_s, dtype=float)
@@ -82,11 +82,10 @@ def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.9
 
 
 def precise_enough(step_s: ArrayLike, images: ArrayLike, half_width_share: float, level: float = 0.95) -> bool:
-    """Whether the interval of the steps so far is as narrow as asked for (0.01: +-1 %), for `--until-ci`.
+    """Whether the interval of the steps so far has at most this half-width (0.01: +-1 %), for `--until-ci`.
 
     Costs about a millisecond for any number of steps. Stopping at the first narrow interval favours intervals that are
-    narrow by luck; never before MIN_STEPS_TO_STOP steps and only at `next_check` steps, their coverage suffers little
-    (measured in docs/statistics.md).
+    narrow by chance; with MIN_STEPS_TO_STOP and `next_check`, coverage suffers little (measured in docs/statistics.md).
     """
     if len(np.asarray(step_s)) < MIN_STEPS_TO_STOP:
         return False
@@ -95,19 +94,19 @@ def precise_enough(step_s: ArrayLike, images: ArrayLike, half_width_share: float
 
 
 def next_check(steps: int) -> int:
-    """Number of measured steps at which to ask `precise_enough` again, after having asked at `steps`."""
+    """Number of measured steps for the next call of `precise_enough`, after one at `steps`."""
     return max(MIN_STEPS_TO_STOP, math.ceil(steps * CHECK_GROWTH))
 
 
 def _rounded(value: float) -> float:
-    """To 9 digits: linear algebra differs between processors in the last ones, recomputed results should not."""
+    """Round to 9 digits: linear algebra differs between CPUs in the last digits, recomputed results must not."""
     return float(f"{value:.9g}")
 
 
 def _prewhiten(sums: Floats) -> tuple[float, Floats]:
     """First-order autocorrelation of a centred series, and its innovations, centred.
 
-    Negative autocorrelation is left to the blocks: an interval must not shrink on the word of one coefficient.
+    Negative autocorrelation is left to the blocks: one coefficient must not shrink an interval.
     """
     count = len(sums)
     raw = float(sums[1:] @ sums[:-1]) / float(sums @ sums)
@@ -123,7 +122,7 @@ def _block_length(noise: Floats) -> int:
     lags = min(math.ceil(math.sqrt(count)) + quiet_lags, count // 3)
     autocov = np.array([noise[lag:] @ noise[: count - lag] for lag in range(lags + 1)]) / count
     loud = np.flatnonzero(np.abs(autocov[1:]) > 2 * math.sqrt(math.log10(count) / count) * autocov[0]) + 1
-    last = 1  # lag after which quiet_lags lags in a row are insignificant
+    last = 1  # lag followed by quiet_lags insignificant lags
     for lag in loud.tolist():
         if lag - last > quiet_lags:
             break
@@ -149,8 +148,8 @@ def _block_sums(noise: Floats, length: int) -> Floats:
 def _flat_top_variance(noise: Floats, length: int) -> float:
     """Long-run variance of centred noise: twice the blocks' variance less that of blocks half as long.
 
-    This weighs autocovariances by the trapezoid of Politis and Romano (1995), which does not tilt down from lag 0.
-    Steps that alternate cancel in blocks, but not to nothing.
+    This weights autocovariances by the trapezoid of Politis and Romano (1995), which is flat near lag 0. Alternating
+    steps cancel in blocks, hence the lower limits.
     """
 
     def variance(size: int) -> float:

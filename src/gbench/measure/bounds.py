@@ -1,4 +1,4 @@
-"""How far a run is from what its device can do, and what holds it back: a pure function of figures."""
+"""How close a run is to the limits of its device, and which one binds: a pure function of figures."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from gbench.measure.datasheet import data_sheet
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.run_result import Limits
 
-INPUT_BOUND = 0.10  # share of the time that is data wait
-LAUNCH_BOUND = 0.05  # share of a step by which the host is ahead of a GPU, below which the GPU waits for the host
-BOUND = 0.5  # share of a measured bound from which on that bound holds the run back
+INPUT_BOUND = 0.10  # share of the time in data wait from which data is the limit
+LAUNCH_BOUND = 0.05  # share of a step that the host is ahead of a GPU, below which the GPU waits for the host
+BOUND = 0.5  # share of a measured peak from which that peak is the limit
 
 
 def limits(environment: EnvironmentFacts, images_s: float, data_share: float, ahead_share: float) -> Limits | None:
-    """Hold a device's speed against its bounds; None when its work was not counted.
+    """Compare a device's speed with its peaks; None if its work was not counted.
 
     Args:
         environment: environment.json. images_s: of one device, a second. data_share: of the time that is data wait.
@@ -28,7 +28,7 @@ def limits(environment: EnvironmentFacts, images_s: float, data_share: float, ah
     promised = sheet and sheet.tflop_s.get(precision)
     measured_flop = tflop_s / peak.tflop_s if peak else None
     measured_copy = gb_s / peak.copy_gb_s if peak and gb_s is not None else None
-    # In AMP GradScaler has the host wait for the GPU in every step, so being ahead of it by little tells nothing.
+    # In AMP GradScaler makes the host wait for the GPU in every step, so the host is never ahead.
     runs_ahead = environment.hardware.gpus is not None and precision != "AMP"
     return Limits(
         flop_per_image=work.flop,

@@ -1,9 +1,9 @@
-"""Timing a training loop without making it wait: marks on the device's own timeline, read when they have passed.
+"""Time a training loop without making it wait: marks on the device's own timeline, read after they have passed.
 
-The marks form one chain. A step starts where the one before it ended, so no time falls between two steps; what passes
-from asking for its batch until that is at hand is its data wait; it ends when the device has done its work. On a GPU a
-mark is an event in the stream: the host may run ahead, and waiting for data shows only where the device really stood
-idle. On a processor a mark is the time itself, since the work is done when the call returns.
+The marks form one chain. A step starts where the previous one ended, so no time is lost between steps; the time from
+asking for its batch until the batch is loaded is its data wait; it ends when the device has finished its work. On a GPU
+a mark is an event in the stream: the host may run ahead, and data wait counts only while the device idles. On a CPU a
+mark is the time itself, since work is done when a call returns.
 """
 
 from __future__ import annotations
@@ -15,39 +15,35 @@ from typing import Any, Protocol
 
 import torch
 
-DRIFT = 2e-4  # more than a GPU's clock drifts from the host's, which is up to some ms a minute
+DRIFT = 2e-4  # upper bound of the drift between the clocks of a GPU and the host, which is up to some ms a minute
 
 
 @dataclass(frozen=True)
 class StepTime:
-    """One step. data_s: seconds of waiting for its batch; step_s: seconds of all of it; end_s: its end on the host's
-    monotonic clock (CLOCK_MONOTONIC on Linux), to hold against other records of that time; ahead_s: how long before
-    that the host had handed all its work over (near 0: the device waits for the host); between_s: seconds of it before
-    its batch was asked for, in which the device stood idle for what the loop did besides (readings, log lines,
-    checkpoints). What is left, step_s - data_s - between_s, is computing."""
+    """Times of one step in seconds. The rest, step_s - data_s - between_s, is computing."""
 
-    data_s: float
-    step_s: float
-    end_s: float
-    ahead_s: float
-    between_s: float
+    data_s: float  # wait for its batch
+    step_s: float  # the whole step
+    end_s: float  # its end on the host's monotonic clock (CLOCK_MONOTONIC on Linux), comparable with other records
+    ahead_s: float  # from the host's last launch of the step to its end; near 0: the device waits for the host
+    between_s: float  # idle time before its batch is asked for: readings, log lines, checkpoints
 
 
 class Marks(Protocol):
-    """A way to mark moments and to tell, later, how far apart they were."""
+    """Marks moments, and gives the time between them later."""
 
     def mark(self) -> Any:
         """Mark this moment; never waits."""
 
     def wait(self, mark: Any) -> bool:
-        """Wait until a mark has passed; false where it had passed before."""
+        """Wait until a mark has passed; false if it already had."""
 
     def between(self, first: Any, second: Any) -> float:
         """Seconds from one mark to a later one; both have passed."""
 
 
 class HostMarks:
-    """Moments of the host's monotonic clock, for devices whose work is done when a call returns."""
+    """Times of the host's monotonic clock, for devices whose work is done when a call returns."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
@@ -56,7 +52,7 @@ class HostMarks:
         return self._now()
 
     def wait(self, mark: float) -> bool:
-        """Has passed when it was made."""
+        """Never waits."""
         return False
 
     def between(self, first: float, second: float) -> float:
@@ -88,7 +84,7 @@ class StepClock:
     """Times steps back to back.
 
     Args:
-        marks: how moments are marked on the device that does the work.
+        marks: of the device that does the work.
         now: the host's monotonic clock, in seconds.
     """
 
@@ -96,36 +92,36 @@ class StepClock:
         self._marks, self._now = marks, now
         self._asked: Any = None
         self._batch_ready: Any = None
-        # of each step not yet read: batch asked for (None: at the end of the step before), at hand, end, handed over
+        # of each step not read yet: batch asked for (None: at the end of the previous step), loaded, end, handed over
         self._ends: list[tuple[Any, Any, Any, float]] = []
 
     def start(self) -> None:
-        """Start the chain, with the device at rest."""
+        """Start the chain; the device must be idle."""
         self._last_end = self._marks.mark()
         self._marks.wait(self._last_end)
         self._last_end_s = self._now()
         self._asked = None
 
     def ask(self) -> None:
-        """The batch of this step is asked for now; call it where the loop did anything else since the last step."""
+        """Mark that the batch of this step is asked for; call it if the loop did anything else since the last step."""
         self._asked = self._marks.mark()
 
     def batch_ready(self) -> None:
-        """The batch of this step is at hand."""
+        """Mark that the batch of this step is loaded."""
         self._batch_ready = self._marks.mark()
 
     def step_done(self) -> None:
-        """All work of this step has been handed to the device; the next one starts at its end."""
+        """Mark that the step is handed over to the device; the next one starts at its end."""
         self._ends.append((self._asked, self._batch_ready, self._marks.mark(), self._now()))
         self._asked = None
 
     def read(self) -> list[StepTime]:
-        """Wait for the last step to end, and give the times of all steps since the last reading."""
+        """Wait for the last step to end, and return the times of all steps since the last reading."""
         if not self._ends:
             return []
         last = self._ends[-1][2]
         if self._marks.wait(last):
-            # it ends now by the host's clock, or just before, where this thread woke up late
+            # it ends now on the host's clock, or just before, if this thread woke up late
             took_s = self._marks.between(self._last_end, last)
             self._last_end_s = min(self._now() - took_s, self._last_end_s + DRIFT * took_s)
         times = []
@@ -141,7 +137,7 @@ class StepClock:
 
 
 def marks_for(device: torch.device) -> Marks:
-    """How moments are marked on a device."""
+    """The marks of a device."""
     return CudaMarks(device) if device.type == "cuda" else HostMarks()
 
 

@@ -1,8 +1,8 @@
-"""What NVIDIA's data sheets promise for the cards that are known here: dense figures, without sparsity.
+"""Peak figures from NVIDIA's data sheets: dense, without sparsity.
 
-TFLOP/s by precision (FP32 on the ordinary cores; TF32, AMP and BF16 on tensor cores), memory bandwidth in GB/s. A card
-is known by its whole name: what is like it (GH200, H200 NVL, a MIG slice of an A100) has other figures. One that is not
-listed is unknown: no guess.
+TFLOP/s by precision (FP32 without, TF32, AMP and BF16 with tensor cores), memory bandwidth in GB/s. A card is looked up
+by its whole name, as similar ones (GH200, H200 NVL, a MIG slice of an A100) have other figures. A card that is not
+listed is unknown.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DataSheet:
-    """One card. tflop_s: by gbench's names of precisions; absent where the card can't."""
+    """One card. tflop_s: by gbench's name of the precision; only those that the card supports."""
 
     tflop_s: dict[str, float]
     bandwidth_gb_s: float
@@ -40,5 +40,5 @@ CARDS: tuple[tuple[tuple[str, ...], DataSheet], ...] = (
 
 
 def data_sheet(device_name: str) -> DataSheet | None:
-    """The data sheet of a card by its device name; None for one that is not known."""
+    """The data sheet of a card by its device name; None for an unknown card."""
     return next((sheet for names, sheet in CARDS if device_name in names), None)

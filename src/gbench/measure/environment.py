@@ -1,4 +1,4 @@
-"""What the worker's process sees: versions, devices, CPU and memory. Facts only, no judgement."""
+"""Facts about the worker's process: versions, devices, CPU and memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gbench.machine.host import cpu_facts, cpu_name
 
 
 def software() -> dict[str, Any]:
-    """Versions of everything that the arithmetic passes through; None for what is not there."""
+    """Versions of all software that affects results; None for what is not installed."""
     cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
     return {
         "gbench_version": __version__,
@@ -35,7 +35,7 @@ def software() -> dict[str, Any]:
 
 
 def packages_sha256() -> str:
-    """One hash over everything that is installed: the sorted lines NAME==VERSION, as `pip freeze` has them."""
+    """SHA-256 of all installed packages: sorted lines NAME==VERSION, as in `pip freeze`."""
     lines = {f"{found.name.lower()}=={found.version}\n" for found in metadata.distributions() if found.name}
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
@@ -48,7 +48,7 @@ def device_name(device: torch.device) -> str:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """CPU, memory and (on GPU) the devices this process can see."""
+    """CPU, memory and, on a GPU, the devices that this process sees."""
     values: dict[str, Any] = {
         "machine": platform.machine(),
         "kernel": platform.release(),
@@ -62,7 +62,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def memory(device: torch.device) -> dict[str, int]:
-    """Peaks of this process so far, in bytes: resident on the host, and on a GPU allocated and reserved by torch."""
+    """Peaks of this process in bytes: resident on the host, and on a GPU allocated and reserved by torch."""
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     values = {"host_rss_bytes": kib * 1024}
     if device.type == "cuda":
@@ -72,7 +72,7 @@ def memory(device: torch.device) -> dict[str, int]:
 
 
 def reset_memory_peaks(device: torch.device) -> None:
-    """Have `memory` give the peaks from here on. On the host where the kernel lets a process (Linux, proc(5))."""
+    """Reset the peaks of `memory`; on the host where the kernel permits it (Linux, proc(5))."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""How long a run will take, told from its first steps."""
+"""Estimate the duration of a run from its first steps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-LEFT_OUT, MEASURED = 5, 20  # the first steps choose kernels and fill caches; then so many are measured
+LEFT_OUT, MEASURED = 5, 20  # first steps, which choose kernels and fill caches; steps measured after them
 PROBE_STEPS = LEFT_OUT + MEASURED
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds: of the training that lies ahead; step_s: the mean of the measured steps, data loading included."""
+    """seconds: of the remaining training; step_s: mean of the measured steps, data loading included."""
 
     seconds: float
     epochs: float
@@ -29,7 +29,7 @@ class Estimate:
 
 
 def estimate(step_s: Sequence[float], steps: int, steps_per_epoch: int) -> Estimate | None:
-    """What `steps` steps will take, by the times of the first ones; None where these are not enough to tell."""
+    """Estimate `steps` steps from the times of the first ones (seconds); None if there are fewer than PROBE_STEPS."""
     measured = step_s[LEFT_OUT:PROBE_STEPS]
     if len(measured) < MEASURED:
         return None
@@ -38,7 +38,7 @@ def estimate(step_s: Sequence[float], steps: int, steps_per_epoch: int) -> Estim
 
 
 def duration(seconds: float) -> str:
-    """A span as a person says it: `45 s`, `3 min 20 s`, `2 h 40 min`."""
+    """A duration in words: `45 s`, `3 min 20 s`, `2 h 40 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

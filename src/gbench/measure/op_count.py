@@ -1,9 +1,9 @@
 """How much work a training step is: floating-point operations and bytes, counted from the graph that really runs.
 
-The step is run once on torch's `meta` device, where operations have shapes and no data, so that counting costs a second
-and no memory. Operations are counted by torch's FlopCounterMode (a multiply-add is two). Bytes are those that each
-operation reads and writes when nothing is fused or kept in a cache: what a memory bandwidth is held against, and an
-upper bound where a compiler fuses.
+The step runs once on torch's `meta` device, where operations have shapes but no data: counting takes a second and no
+memory. Operations are counted by torch's FlopCounterMode (a multiply-add is two). Bytes are those that each
+operation reads and writes with nothing fused or cached, to compare with a memory bandwidth; an upper bound where a
+compiler fuses.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 @dataclass(frozen=True)
 class Work:
-    """Of one call: flop, floating-point operations; bytes, read and written by its operations one by one."""
+    """Of one call: floating-point operations, and bytes that its unfused operations read and write."""
 
     flop: int
     bytes: int
 
 
 class _ByteCounter(TorchDispatchMode):
-    """Sums the sizes of what each operation takes and gives; views move nothing."""
+    """Sums the sizes of the inputs and outputs of each operation, except views."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -43,7 +43,7 @@ class _ByteCounter(TorchDispatchMode):
 
 
 class _CallCounter(TorchDispatchMode):
-    """Counts the floating-point operations of each call, by FlopCounterMode's own formulas."""
+    """Counts the floating-point operations of each call with FlopCounterMode's formulas."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -58,8 +58,10 @@ class _CallCounter(TorchDispatchMode):
 
 
 def count_calls(call: Callable[[], object]) -> dict[str, list[int]]:
-    """Floating-point operations of every call of each operator that has any, in order, by names like
-    `aten::convolution`; `call` must work on meta tensors alone."""
+    """Floating-point operations of each call of an operator, in order, by names like `aten::convolution`.
+
+    `call` must only use meta tensors.
+    """
     counter = _CallCounter()
     with counter:
         call()
@@ -67,7 +69,7 @@ def count_calls(call: Callable[[], object]) -> dict[str, list[int]]:
 
 
 def count_work(call: Callable[[], object]) -> Work:
-    """Count what `call` does; it must work on meta tensors alone."""
+    """Count the work of `call`, which must only use meta tensors."""
     counter = FlopCounterMode(display=False)
     with counter, _ByteCounter() as traffic:
         call()

@@ -1,7 +1,7 @@
-"""What the device can do, measured: the bounds that a step's speed is held against.
+"""Measure the peak speed of a device, the bound of a step's speed.
 
-Two kernels at sizes that fill a device, in the precision of the run: a matrix product, and a 3x3 convolution of the
-shape that the caller's model spends its time in. And a copy, for memory bandwidth.
+Two kernels at sizes that fill the device, in the precision of the run: a matrix product, and a 3x3 convolution of the
+shape that dominates the model. And a copy, for memory bandwidth.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gbench.measure.clock import StepClock, clock_for
 
 GEMM_SIDE = {"cuda": 8192, "cpu": 1024}
 COPY_BYTES = {"cuda": 1 << 30, "cpu": 1 << 27}
-BACK_TO_BACK_S = 0.02  # some thousand times what starting a kernel takes
+BACK_TO_BACK_S = 0.02  # thousands of times the launch of a kernel
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class ConvShape:
-    """A 3x3 convolution that keeps its size: (batch, channels, side, side) to the same."""
+    """A 3x3 convolution of (batch, channels, side, side) to the same shape."""
 
     batch: int
     channels: int
@@ -53,10 +53,10 @@ def measure_peak(device: torch.device, dtype: torch.dtype, shape: ConvShape, sec
     """Measure for about `seconds`, a third for each kernel.
 
     Args:
-        dtype: float32 runs in whatever torch.backends says (IEEE or TF32); float16, bfloat16 as they are.
+        dtype: float32 runs as torch.backends says (IEEE or TF32).
     """
     side = GEMM_SIDE[device.type]
-    own = torch.Generator(device).manual_seed(0)  # the run's own random numbers stay where they are
+    own = torch.Generator(device).manual_seed(0)  # leaves the random numbers of the run unchanged
 
     def draw(*size: int) -> torch.Tensor:
         return torch.randn(size, generator=own, device=device, dtype=dtype)
@@ -78,10 +78,10 @@ def measure_peak(device: torch.device, dtype: torch.dtype, shape: ConvShape, sec
 
 
 def median_call_s(clock: StepClock, call: Callable[[], object], seconds: float) -> float:
-    """Median seconds of a call, over as many as fit into `seconds`, at least three, after two that are not counted.
+    """Median seconds of a call, over as many as fit into `seconds`, at least three, after two warm-up calls.
 
-    Short calls are timed in runs of BACK_TO_BACK_S, for which the device is never waited for: what it takes to start an
-    idle GPU is no part of what the GPU can do.
+    Short calls are timed in batches of BACK_TO_BACK_S without waiting for the device, to exclude the start of an idle
+    GPU.
     """
 
     def run_s(calls: int) -> float:

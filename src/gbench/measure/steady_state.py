@@ -27,19 +27,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MIN_STEPS = 20  # fewer can't be told from chance
-RELEVANT = 0.01  # levels closer than this share are one level
-FOREIGN = 0.05  # share of a steady tail that may lie at other levels: pauses, disturbances
+MIN_STEPS = 20  # fewer don't distinguish a change from chance
+RELEVANT = 0.01  # levels that differ by less than this share count as one
+FOREIGN = 0.05  # share of a steady tail that may be at other levels: pauses, disturbances
 CLIP = 4.0  # robust standard deviations
-PENALTY = 10.0  # beside log(steps), of a change: the false alarms it leaves are in docs/statistics.md
-RESOLUTION = 1e-4  # share of a step that no clock is trusted below
+PENALTY = 10.0  # of a change, besides log(steps); the resulting rate of false alarms is in docs/statistics.md
+RESOLUTION = 1e-4  # share of a step below which clocks are not trusted
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class SteadyState:
-    """warmup_steps: leading steps to leave out. settled: the rest is one steady state. reason: why, in one sentence."""
+    """warmup_steps: first steps to leave out. settled: the rest is one steady state. reason: why, in one sentence."""
 
     warmup_steps: int
     settled: bool
@@ -56,9 +56,9 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
 
     Args:
         step_s: times in the order they ran.
-        minimum: steps that are warm-up whatever they look like.
-        maximum: most steps that may be; None is half of the run. A run that needs more is not settled, and this many
-            are left out.
+        minimum: first steps that always count as warm-up.
+        maximum: most warm-up steps; None: half of the run. A run that needs more is not settled, and this many are
+            left out.
 
     Raises:
         ValueError: maximum below minimum.
@@ -102,9 +102,9 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
 
 
 def judge_ranks(ranks: Sequence[ArrayLike], minimum: int = 0, maximum: int | None = None) -> tuple[SteadyState, int]:
-    """Where the warm-up of a run on several ranks ends, and the rank that was slowest from there on.
+    """Where the warm-up of a run on several ranks ends, and the rank that was slowest after it.
 
-    Ranks wait for each other in every step, so that one warm-up holds for all: it is looked for in their mean times.
+    Ranks wait for each other in every step, so they share one warm-up, found from their mean times.
 
     Args:
         ranks: step times of each rank, all of one length of at least one. minimum, maximum: as `find_steady_state`.
@@ -122,7 +122,7 @@ def _robust(times: Floats) -> tuple[float, float]:
 
 
 def _first_steady(times: Floats, starts: list[int]) -> tuple[int, int]:
-    """The first segment that is at the level of all that follows it, and how many of those steps are not after all."""
+    """The first segment at the level of all steps after it, and how many of those steps are at another level."""
     lengths = np.diff([*starts, len(times)])
     levels = np.array([np.median(part) for part in np.split(times, starts[1:])])
     for index, start in enumerate(starts):
@@ -209,12 +209,12 @@ def _fit(residual: Floats, parameters: int, floor: float) -> _Fit:
 
 
 def _residual(times: Floats, cuts: list[int]) -> Floats:
-    """What is left of the times after each part's own mean."""
+    """The times minus the mean of their part."""
     return np.concatenate([part - part.mean() for part in np.split(times, cuts)])
 
 
 def _line(times: Floats) -> tuple[Floats, float]:
-    """What is left after a straight line, and how far the line goes from the first step to the last (seconds)."""
+    """The times minus a straight line, and the change along that line from first to last step (seconds)."""
     place = np.linspace(-0.5, 0.5, len(times))
     centred = times - times.mean()
     drift = float(place @ centred) / float(place @ place)
@@ -222,7 +222,7 @@ def _line(times: Floats) -> tuple[Floats, float]:
 
 
 def _drift(times: Floats, cuts: list[int], steady: int, penalty: float, floor: float) -> float | None:
-    """Share by which step time drifts, where a line tells more than the levels and goes on after step `steady`."""
+    """Share by which step time drifts; None unless a line fits better than levels and continues after `steady`."""
     residual, drift = _line(times)
     tail = _line(times[steady:])[1]
     level = float(times.mean())

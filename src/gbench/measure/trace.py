@@ -13,16 +13,16 @@ from typing import Any
 
 from gbench.errors import InfrastructureError
 
-ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")  # Kineto's categories of what a GPU does
+ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")  # Kineto's categories of GPU activity
 ROUNDING_S = 1e-8  # times are written in microseconds with three digits, and read as doubles
 Span = tuple[float, float]  # seconds: start, end
 
 
 @dataclass(eq=False)
 class Event:
-    """One event with a duration. Seconds; kind: Kineto's category; sequence: autograd's number, where it has one.
+    """One event with a duration, in seconds. kind: Kineto's category; sequence: autograd's number, if any.
 
-    parent: the innermost event of the same thread around it; inside_s: what its children take.
+    parent: the innermost event of the same thread around it; inside_s: duration of its children.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Event:
 
     @property
     def span(self) -> Span:
-        """From when until when."""
+        """Start and end."""
         return self.start_s, self.end_s
 
     @property
     def self_s(self) -> float:
-        """Its duration less that of its children."""
+        """Its duration minus that of its children."""
         return max(0.0, self.end_s - self.start_s - self.inside_s)
 
     def around(self) -> Iterator[Event]:
@@ -57,7 +57,7 @@ def load(path: Path) -> list[Event]:
     """The events of a trace file, each with its parent.
 
     Raises:
-        InfrastructureError: it can't be read, or is no whole trace.
+        InfrastructureError: it can't be read, or is incomplete.
     """
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -100,7 +100,7 @@ def _holds(outer: Event, inner: Event) -> bool:
 
 
 def union(spans: Iterable[Span]) -> list[Span]:
-    """The time that any of these covers, as spans that do not touch, in order."""
+    """The union of spans, as disjoint spans in order."""
     merged: list[Span] = []
     for start_s, end_s in sorted(spans):
         if merged and start_s <= merged[-1][1]:
@@ -116,7 +116,7 @@ def length(spans: Iterable[Span]) -> float:
 
 
 def clipped(spans: Sequence[Span], to: Sequence[Span]) -> list[Span]:
-    """What of `spans` lies within `to`; both are unions."""
+    """The parts of `spans` within `to`; both are unions."""
     found, place = list[Span](), 0
     for start_s, end_s in spans:
         while place < len(to) and to[place][1] <= start_s:

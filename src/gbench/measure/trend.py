@@ -1,12 +1,12 @@
 """Levels in the history of a configuration: where its throughput changed, and by how much.
 
-Each run counts as one value. How far runs of one level lie apart is taken from the history itself: the interval of a
-run says how steady its own steps were, not what a restart, another node or a warmer day does.
+Each run is one value. The spread of runs within a level comes from the history: the interval of a single run covers the
+variation of its steps, but not that of a restart, another node or the temperature.
 
-1. A value more than 4 robust standard deviations from the median of its neighbours, two on each side, is drawn in to
-   that distance (Hampel 1974): one odd run is no level.
+1. A value more than 4 robust standard deviations from the median of its neighbours, two on each side, is clipped to
+   that distance (Hampel 1974): a single outlier is not a level.
 2. The change points of `gbench.measure.steady_state`: binary segmentation under first-order autocorrelation.
-3. Levels within RELEVANT of each other are one.
+3. Adjacent levels within RELEVANT of each other are merged.
 
 A pure function of its argument. Error rates on simulated histories: docs/reports.md.
 """
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gbench.measure.steady_state import CLIP, PENALTY, RELEVANT, RESOLUTION, change_points
 
-MIN_RUNS = 8  # fewer can't be told from chance
+MIN_RUNS = 8  # fewer don't distinguish a change from chance
 NEIGHBOURS = 2  # on each side
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Level:
-    """Runs `start` to `end` (not included) of a history, and their median."""
+    """Runs `start` to `end` (exclusive) of a history, and their median."""
 
     start: int
     end: int
@@ -38,10 +38,10 @@ class Level:
 
 
 def levels(values: ArrayLike) -> list[Level]:
-    """The levels of a history, oldest first; one where nothing changed, none where there is no value.
+    """The levels of a history, oldest first; none without values.
 
     Args:
-        values: throughputs above 0, in the order the runs began (1-d).
+        values: throughputs above 0, ordered by the start of the runs (1-d).
     """
     history = np.asarray(values, dtype=float)
     if not len(history):
