@@ -59,7 +59,7 @@ def test_a_dataset_below_one_batch_is_refused(make_spec: MakeSpec, facades: Path
         ({"until_ci": 0.01}, "--until-ci"),
         ({"max_time_s": 10.0}, "--max-time"),
         ({"settings": ("optim.beta2=0.9",)}, "optim.beta2 0.9"),
-        ({"device_count": 2}, "several processes on a processor"),
+        ({"device_count": 2}, "several processes on a CPU"),
         ({"settings": ("schedule.max_steps=null",), "steps": None}, "give --steps"),
         ({"steps": 1, "warmup": 0}, "a number of steps here, at least 2; give --steps"),
     ],

@@ -59,7 +59,7 @@ def test_it_ends_at_the_last_steps_line_printed_whole(train: Run, capsys: pytest
         ("import sys; sys.exit(3)", r"train\.py failed \(exit code 3\)"),
         ("import sys; sys.exit('no\\nvisdom')", r"train\.py failed \(exit code no visdom\)"),
         *(
-            (f"for _ in range(6): print('(epoch: 1, iters: 1, {times}) G_GAN: 0.7')", f"step 1 says {times}, which no")
+            (f"for _ in range(6): print('(epoch: 1, iters: 1, {times}) G_GAN: 0.7')", f"step 1 says {times}, which is")
             for times in ("time: nan, data: 0.002", "time: 0.001, data: inf", "time: -0.001, data: 0")
         ),
         ("print('epoch 1')", r"ended with no log line like \(epoch: 1, iters: 32"),

@@ -28,7 +28,7 @@ from gbench.runfolder.run_result import Interval
 MIN_STEPS = 20  # below, no interval: its own error would be as large as itself
 MIN_STEPS_TO_STOP = 100  # an interval that decides when to stop must not be one of the first lucky ones
 CHECK_GROWTH = 1.1  # and must not be asked too often
-# Part of `Interval.method`, which every record has. `gbench cndb verify` recomputes its intervals to 9 digits: any change
+# Part of `Interval.method`, which records have. `gbench cndb verify` recomputes intervals to 9 digits: any change
 # of these, even of the last digits of the quantile, needs a new name of the method, and this one kept for old records.
 GROUPS = 256
 RESAMPLES = 2000
