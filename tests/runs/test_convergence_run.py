@@ -118,7 +118,8 @@ def test_losses_of_nan_end_a_run_with_its_good_checkpoints(
     folder = the_run(tmp_path)
     (alarm,) = read_alarms(folder.path)
     assert (alarm.kind, alarm.epoch) == ("nan", 1)
-    assert f"stopped by --stop-on nan, {alarm}; the checkpoints from before are in" in answer.err.splitlines()[-1]
+    last = answer.err.splitlines()[-1]
+    assert f"stopped by --stop-on nan, {alarm}; fix the cause; earlier checkpoints are in" in last
     assert not folder.checkpoints.exists()  # there was no good one
     assert folder.log.read_text().count("NaN or infinite") == 2  # the warning, and the sentence at the end
 
