@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 import numpy as np
@@ -120,13 +119,3 @@ def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InfrastructureError, match="can't write"):
         synth(tmp_path / "file/set", {"train": 1}, size=16)
-
-
-@pytest.mark.slow
-def test_thirty_images_a_second_at_256() -> None:
-    """Processor time of this thread, so that a busy machine doesn't fail it."""
-    draw_pair("train", 0)
-    start = time.thread_time()
-    for number in range(10):
-        draw_pair("train", number)
-    assert (time.thread_time() - start) / 10 < 1 / 30
