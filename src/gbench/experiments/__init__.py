@@ -1,4 +1,4 @@
-"""Several runs, one answer: two specs interleaved, a record run again, a matrix.
+"""Several runs, one answer: two alternating specs, a rerun of a record, a matrix.
 
-In: specs or records. Out: a session that survives a stop. Starts runs by `runs.launch`, judges them by `compare`.
+In: specs or records. Out: a session that survives a stop. Runs are started by `runs.launch` and judged by `compare`.
 """

@@ -1,7 +1,7 @@
-"""Two specs in turn, A B B A, until the ratio of their figures is known well enough.
+"""Alternate two specs, A B B A, until the ratio of their figures is known precisely enough.
 
-Each run is a launch of its own, with its run folder and its record; nothing goes into a database. Figures are read from
-the records, so that a run script which measures for itself is compared like any other.
+Each run is a separate launch with a run folder and a record; nothing is uploaded. Figures are read from the records, so
+a run script that measures for itself is compared like any other.
 """
 
 from __future__ import annotations
@@ -41,52 +41,53 @@ class SessionResult:
     ratio: BlockRatio | None
     """B over A; None before the first whole block."""
     medians: dict[Side, float]
-    """Of the runs of each side that has any."""
+    """Median figure of each side that has runs."""
     runs: dict[Side, int]
+    """Number of runs of each side."""
     units: dict[Side, str]
+    """Unit of each side's figures."""
     causes: list[Cause]
-    """Differences of the records: other work; and if the ratio is not 1, measured influences and software. Conditions
-    around the runs are the same for both sides, since they alternate."""
+    """Differences between the records: different work; and if the ratio is not 1, measured influences and software.
+    Conditions around the runs are the same for both sides, since they alternate."""
 
     @property
     def reached(self) -> bool:
-        """Whether the interval is as narrow as it was to be."""
+        """Whether the interval is as narrow as requested."""
         return self.ratio is not None and self.ratio.reached(self.asked.until_ci)
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 reached, 3 not."""
+        """0: reached; 3: not."""
         return ExitCode.OK if self.reached else ExitCode.INCONCLUSIVE
 
     @property
     def sentence(self) -> str:
-        """The result in one sentence that can be quoted alone."""
+        """The result in one self-contained sentence."""
         if self.ratio is None:
             return "NOTHING KNOWN YET: no block of four runs is whole"
         ratio, figure = self.ratio, f"{self.metric.title} B/A {_times(self.ratio.ratio)}"
         low, high = ratio.low, ratio.high
         if low is None or high is None or ratio.half_width is None:
             return f"INCONCLUSIVE: {figure}, of one block, which gives no interval"
-        said = (
-            f"{_said(self.metric, ratio)}: {figure} (95 % interval {_times(low)} to {_times(high)}), "
+        result = (
+            f"{_outcome(self.metric, ratio)}: {figure} (95 % interval {_times(low)} to {_times(high)}), "
             f"{ratio.blocks} blocks of A B B A"
         )
         if self.reached:
-            return said
-        if ratio.half_width <= self.asked.until_ci:
-            return f"INCONCLUSIVE, {LEAST_BLOCKS} blocks at least are needed: {said}"
-        return (
-            f"INCONCLUSIVE, +-{percent(ratio.half_width)} where +-{percent(self.asked.until_ci)} was asked for: {said}"
-        )
+            return result
+        goal = self.asked.until_ci
+        if ratio.half_width <= goal:
+            return f"INCONCLUSIVE, {LEAST_BLOCKS} blocks at least are needed: {result}"
+        return f"INCONCLUSIVE, +-{percent(ratio.half_width)} where +-{percent(goal)} was asked for: {result}"
 
 
 def _times(ratio: float) -> str:
-    """`1.0300`; what is far from 1 by its digits."""
+    """A ratio as text: four decimals (`1.0300`), or four significant digits if it is far from 1."""
     return f"{ratio:.4f}" if 0.01 <= ratio < 100 else f"{ratio:.4g}"
 
 
-def _said(metric: ComparedMetric, ratio: BlockRatio) -> str:
-    """Faster, slower, or neither."""
+def _outcome(metric: ComparedMetric, ratio: BlockRatio) -> str:
+    """How B compares with A: better, worse, or no difference."""
     if not ratio.differs:
         return "NO DIFFERENCE told apart from noise"
     better = (ratio.ratio > 1) == metric.higher_is_better
@@ -97,10 +98,10 @@ def _said(metric: ComparedMetric, ratio: BlockRatio) -> str:
 
 
 def require_both_possible(session: Session, environ: Mapping[str, str], rebuild: bool) -> None:
-    """Find out before the first run what either side lacks.
+    """Check before the first run that both sides can run.
 
     Raises:
-        GbenchError: as `require_possible`; says of which side.
+        GbenchError: as `require_possible`; names the side.
     """
     for side in SIDES:
         with of_side(side, session.files[side]):
@@ -110,18 +111,18 @@ def require_both_possible(session: Session, environ: Mapping[str, str], rebuild:
 def run_session(
     session: Session, folder: Path, environ: Mapping[str, str], observer: Observer, rebuild: bool = False
 ) -> Session:
-    """Run what a session still lacks, and give it as it is then.
+    """Run what a session still lacks, and return the updated session.
 
     Args:
-        folder: the session's; ab.json is written there after each run.
+        folder: the session's folder; ab.json is written there after each run.
 
     Raises:
-        GbenchError: a run failed, or someone stopped it; a record of an earlier run is not there. What was measured is
-            in ab.json.
+        GbenchError: a run failed or was stopped, or the record of an earlier run is missing. All measurements so far
+            are in ab.json.
     """
     metric = metric_named(session.asked.metric)
     for run in session.used:
-        _record(run)  # what the session can't be told by at its end is better known now
+        _record(run)  # report a missing record now, not after the last run
     for path in _lost(session, folder):
         wait_for_end(path)
     while not ended(session):
@@ -153,9 +154,9 @@ def run_session(
 
 
 def ended(session: Session) -> bool:
-    """Whether no further run is to be made: the interval is narrow, or the blocks or the time are used up.
+    """Whether the session is over: the interval is narrow enough, or the blocks or the time are used up.
 
-    A block that was begun is brought to its end.
+    A block that has begun is always completed.
     """
     if len(session.used) % len(ORDER):
         return False
@@ -166,16 +167,16 @@ def ended(session: Session) -> bool:
 
 
 def result_of(session: Session) -> SessionResult:
-    """What a session's runs say so far.
+    """The result of a session's runs so far.
 
     Raises:
-        UsageError: one of its records is no longer there.
+        UsageError: one of its records is missing.
     """
     runs = {side: [run for run in session.used if run.side == side] for side in SIDES}
     records = {side: [_record(run) for run in runs[side]] for side in SIDES}
     metric, ratio = metric_named(session.asked.metric), _ratio(session)
     causes = explain(records["A"], records["B"]) if all(records.values()) else []
-    told = Influence.SOFTWARE if ratio is not None and ratio.differs else Influence.WORK
+    limit = Influence.SOFTWARE if ratio is not None and ratio.differs else Influence.WORK
     return SessionResult(
         metric=metric,
         asked=session.asked,
@@ -183,13 +184,13 @@ def result_of(session: Session) -> SessionResult:
         medians={side: median(run.figure for run in runs[side]) for side in SIDES if runs[side]},
         runs={side: len(runs[side]) for side in SIDES},
         units={side: " | ".join(sorted({metric.unit_in(record) for record in records[side]})) for side in SIDES},
-        causes=[cause for cause in causes if cause.influence <= told],
+        causes=[cause for cause in causes if cause.influence <= limit],
     )
 
 
 @contextmanager
 def of_side(side: Side, file: str) -> Iterator[None]:
-    """Say of an expected failure in here which side it is of; to be stopped is of neither."""
+    """Name the side in the sentence of an expected error; an interruption belongs to neither side."""
     try:
         yield
     except Interrupted:
@@ -204,13 +205,13 @@ def _ratio(session: Session) -> BlockRatio | None:
 
 
 def _lost(session: Session, folder: Path) -> list[Path]:
-    """Run folders of runs that came to no end: gbench was killed, and what it had started may still be ending."""
+    """Folders of unfinished runs: gbench was killed, and their processes may still be ending."""
     known = {run.run_id for run in session.runs}
     return [spec.parent for spec in sorted(folder.glob(f"*/{SPEC}")) if spec.parent.name not in known]
 
 
 def _require_one_unit(session: Session, record: Record, metric: ComparedMetric) -> None:
-    """Raises RunFailed: a run script says its figure in another unit than the first run's did."""
+    """Raises RunFailed: the run's figure has another unit than the first run's."""
     if not session.runs:
         return
     first, here = (metric.unit_in(one) for one in (_record(session.runs[0]), record))
@@ -240,8 +241,8 @@ def _record(run: SessionRun) -> Record:
 
 def _so_far(ratio: BlockRatio, until_ci: float) -> str:
     """A line of progress after a block."""
-    said = f"after {ratio.blocks} {'block' if ratio.blocks == 1 else 'blocks'}: B/A {_times(ratio.ratio)}"
+    line = f"after {ratio.blocks} {'block' if ratio.blocks == 1 else 'blocks'}: B/A {_times(ratio.ratio)}"
     if ratio.half_width is None:
-        return said
+        return line
     least = "" if ratio.blocks >= LEAST_BLOCKS else f", and {LEAST_BLOCKS} blocks at least"
-    return f"{said} +-{percent(ratio.half_width)}; wanted +-{percent(until_ci)}{least}"
+    return f"{line} +-{percent(ratio.half_width)}; wanted +-{percent(until_ci)}{least}"

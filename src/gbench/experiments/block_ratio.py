@@ -1,11 +1,11 @@
-"""The ratio of two specs' figures from runs in blocks A B B A, and when enough blocks are done.
+"""The ratio of two specs' figures from runs in blocks A B B A, and when there are enough blocks.
 
 A block gives one value: the mean logarithm of its two B minus that of its two A. A drift that is linear over the block
-cancels exactly, a slower wave nearly. Blocks are assumed independent and of one distribution.
+cancels exactly, a slow oscillation almost. Blocks are assumed to be independent and identically distributed.
 
-`gbench ab` looks at the interval after every block until it is narrow, which favours blocks that agree by chance. Two
-rules compensate for it, found by simulation (benchmarks/ab.py; table in docs/ab.md): LEAST_BLOCKS blocks before the
-first look, and the interval reported as one of 95 % is Student's at LOOKING_LEVEL.
+`gbench ab` checks the interval after every block until it is narrow, which favours blocks that agree by chance. Two
+rules found by simulation compensate for this (benchmarks/ab.py; table in docs/ab.md): the first check comes after
+LEAST_BLOCKS blocks, and the reported 95 % interval is Student's at LOOKING_LEVEL.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ MOST_LOG = 150.0  # limit of a ratio and of its interval's half-width (1e65), be
 
 @dataclass(frozen=True)
 class BlockRatio:
-    """B over A. low, high: its 95 % interval; None below two blocks."""
+    """The ratio B over A, with its uncertainty."""
 
     ratio: float
     low: float | None
+    """Lower bound of the 95 % interval; None below two blocks."""
     high: float | None
+    """Upper bound."""
     blocks: int
+    """Number of complete blocks."""
 
     @property
     def half_width(self) -> float | None:
@@ -40,7 +43,7 @@ class BlockRatio:
         return None if self.low is None or self.high is None else math.sqrt(self.high / self.low) - 1
 
     def reached(self, until_ci: float) -> bool:
-        """Whether the interval of enough blocks has at most the half-width `until_ci`."""
+        """Whether there are enough blocks, and the interval's half-width is at most `until_ci`."""
         return self.blocks >= LEAST_BLOCKS and self.half_width is not None and self.half_width <= until_ci
 
     @property
@@ -50,7 +53,7 @@ class BlockRatio:
 
 
 def block_logs(figures: Sequence[float]) -> list[float]:
-    """Logarithm of B over A of each complete block. figures: of all runs, in order."""
+    """Logarithm of B over A for each complete block. figures: one per run, in order."""
     logs = np.log(figures)
     whole = logs[: len(logs) // BLOCK * BLOCK].reshape(-1, BLOCK)
     return [float((b1 + b2 - a1 - a2) / 2) for a1, b1, b2, a2 in whole]
@@ -60,7 +63,7 @@ def ratio_of_blocks(logs: Sequence[float]) -> BlockRatio:
     """The ratio from the logarithms of at least one block."""
     if len(logs) < 2:
         return BlockRatio(math.exp(_limited(logs[0])), None, None, 1)
-    # Figures that agree to the last digit, such as peaks of memory, are known no better than RESOLUTION.
+    # Figures that agree to the last digit, such as peak memory, are no more precise than RESOLUTION.
     mean, half_width = map(_limited, mean_interval(logs, LOOKING_LEVEL, RESOLUTION))
     return BlockRatio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), len(logs))
 

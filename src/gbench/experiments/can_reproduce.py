@@ -1,4 +1,4 @@
-"""What of a recorded run this machine can't reproduce, found out before anything is run."""
+"""Find what this machine can't reproduce of a recorded run, before anything runs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Something that differs, or may differ, between the record and this machine."""
+    """A known or possible difference between the record and this machine."""
 
     field: str
     then: str
+    """Its value in the record."""
     here: str
+    """Its value on this machine."""
     refused: bool = False
     """Whether it makes the comparison meaningless, unless --allow names the field."""
 
@@ -35,13 +37,13 @@ class Mismatch:
 
 
 def mismatches(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> list[Mismatch]:
-    """All known differences but the image, the refused ones first.
+    """All known differences except the image, refused ones first.
 
     Args:
-        spec: the run to be made.
+        spec: of the planned run.
     """
-    found = [*_work(recorded, spec), *_device(recorded, spec, gpus), *_software(recorded, spec), *_end(recorded)]
-    return sorted(found, key=lambda one: not one.refused)
+    differences = [*_work(recorded, spec), *_device(recorded, spec, gpus), *_software(recorded, spec), *_end(recorded)]
+    return sorted(differences, key=lambda one: not one.refused)
 
 
 def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Mismatch]:
@@ -60,7 +62,7 @@ def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Mismatch]:
 
 
 def _other_drawing(recorded: Recorded) -> str:
-    """A note for a synthetic dataset that this gbench would draw with other pixels."""
+    """A note if this gbench would draw the synthetic dataset with different pixels; else an empty string."""
     needed = drawing_version(str(recorded.extra("dataset_source")))
     if needed in (None, DRAWING_VERSION):
         return ""
@@ -71,7 +73,7 @@ def _other_drawing(recorded: Recorded) -> str:
 
 
 def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Mismatch]:
-    """What computes, by the host's own word: a run script may call it something else."""
+    """The hardware as the host reports it: a run script may name it differently."""
     hardware = recorded.record.hard_info.model_dump() if recorded.record.hard_info else {}
     shown_gpus = visible(gpus, spec.cuda_visible_devices)
     if spec.device == "cuda":
@@ -81,9 +83,9 @@ def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Mismatch]
             yield Mismatch("device_count", str(spec.device_count), str(len(shown_gpus.devices)))
     else:
         cpu, here = hardware.get("cpu"), host.cpu_facts()
-        said = cpu if isinstance(cpu, dict) else {}
-        yield from _if_other("device", said.get("name"), here["name"], refused=True)
-        yield from _if_other("hardware threads", said.get("threads"), here["threads"])
+        then = cpu if isinstance(cpu, dict) else {}
+        yield from _if_other("device", then.get("name"), here["name"], refused=True)
+        yield from _if_other("hardware threads", then.get("threads"), here["threads"])
     yield from _if_other("driver", recorded.extra("driver"), gpus.driver or "N/A")
     yield from _if_other("CUDA_VISIBLE_DEVICES", recorded.spec.cuda_visible_devices, spec.cuda_visible_devices)
     yield from _if_other("kernel", recorded.extra("kernel"), platform.release())
@@ -91,23 +93,23 @@ def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Mismatch]
 
 
 def _software(recorded: Recorded, spec: RunSpec) -> Iterator[Mismatch]:
-    """The code, and where no image holds them, the versions that it stands on."""
+    """The code and, without an image that contains them, the versions of its dependencies."""
     here = provenance.git() or {}
     yield from _if_other("gbench's commit", recorded.extra("git", "commit"), here.get("commit") or "not from git")
     dirty = recorded.extra("git", "dirty"), here.get("dirty")
-    if any(dirty):  # which ones, neither says
+    if any(dirty):  # even if both are: the changes themselves are not recorded
         yield Mismatch("uncommitted changes", "some" if dirty[0] else "none", "some" if dirty[1] else "none")
-    said = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
-    yield from _if_other("gbench", said.get("gbench_version"), __version__)
+    then = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
+    yield from _if_other("gbench", then.get("gbench_version"), __version__)
     if spec.runner == "local":
-        yield from _if_other("python", said.get("python_version"), platform.python_version())
+        yield from _if_other("python", then.get("python_version"), platform.python_version())
         for name, package in (("pytorch", "torch"), ("torchvision", "torchvision")):
-            version = said.get(f"{name}_version")  # its `+cu130` is known to the package alone, when it is loaded
+            version = then.get(f"{name}_version")  # only the loaded package knows its `+cu130`
             yield from _if_other(name, version and str(version).partition("+")[0], metadata.version(package))
 
 
 def _end(recorded: Recorded) -> Iterator[Mismatch]:
-    """What decides when a run ends, and depends on the machine."""
+    """Whether the run's end depended on the machine."""
     schedule, count = recorded.spec.config.schedule, (recorded.record.perf_data or {}).get("count")
     if schedule.until_ci is not None or schedule.max_time_s is not None:
         yield Mismatch("number of steps", shown(count), "whenever --until-ci or --max-time ends it")
@@ -117,6 +119,6 @@ def _end(recorded: Recorded) -> Iterator[Mismatch]:
 
 
 def _if_other(field: str, then: Any, here: Any, refused: bool = False) -> Iterator[Mismatch]:
-    """A difference, where the record says something."""
+    """A mismatch if the record has a value and it differs."""
     if then is not None and then != here:
         yield Mismatch(field, shown(then), shown(here), refused)

@@ -1,4 +1,4 @@
-"""What `gbench replay` is given: a record with the spec that it was run by."""
+"""The input of `gbench replay`: a record and the spec of its run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gbench.settings.literals import Recipe
 from gbench.settings.spec import RunSpec
 
 FORMS = "give one record file or run folder; `gbench cndb export` makes files of the records of a database"
-# Of one run, or of the machine it was on: a record's spec leaves them out, and a replay has its own.
+# Fields specific to one run or machine: a record's spec omits them, and a replay sets its own.
 NOT_SAID = {"run_id": "", "command_line": "", "database": None, "results_dir": "", "logs_dir": "", "cndb_dir": ""}
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run that was made, and the spec that says how."""
+    """A recorded run and its spec."""
 
     source: str
     record: Record
@@ -31,23 +31,23 @@ class Recorded:
 
     @property
     def folder(self) -> RunFolder | None:
-        """The run folder, where that was given."""
+        """The run folder; None if a record file was given."""
         path = Path(self.source)
         return RunFolder(path) if path.is_dir() else None
 
     def extra(self, *path: str) -> Any:
-        """A value of the record's `extra`; None where it says none."""
-        found: Any = self.record.extra
+        """A value of the record's `extra`; None if it has none."""
+        value: Any = self.record.extra
         for key in path:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
 
 def read_recorded(text: str) -> Recorded:
-    """The run of a record file or a run folder.
+    """Read the run of a record file or a run folder.
 
     Raises:
-        UsageError: it is none, not one, or its record does not hold what a run is made from.
+        UsageError: it is neither, it names several runs, or its record lacks a spec.
     """
     runs = read_side(text, "RECORD", FORMS)
     if len(runs) != 1:
@@ -82,8 +82,8 @@ def _no_spec(record: Record, source: str) -> UsageError:
             f"launch the like by hand, gbench launch MODEL {record.batch_size or 'BATCH_SIZE'} {record.dev_num} "
             f"{record.train_type or 'PRECISION'}, then gbench compare --allow what differs",
         )
-    said = (record.extra or {}).get("command_line")
-    by_hand = f", or launch it by hand: {said}" if said else ""
+    command_line = (record.extra or {}).get("command_line")
+    by_hand = f", or launch it by hand: {command_line}" if command_line else ""
     return UsageError(
         f"{source} can't be run again: an earlier gbench wrote it, without its spec (extra.spec)",
         f"give the folder of run {record.run_id}{by_hand}",

@@ -1,4 +1,4 @@
-"""A recorded run, made again: with what is this machine's own in place of what was the other's."""
+"""Rerun a recorded run, with this machine's paths in place of the recorded ones."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ OF_THIS_MACHINE = (
     *("run_id", "runner", "database", "image", "from_image", "dockerfile", "datasets_dir", "cndb_dir"),
     *("run_model_file", "config_dir", "results_dir", "logs_dir", "cache_dir", "command_line", "cuda_visible_devices"),
 )
-RUN_SCRIPT = "run_script"  # may be allowed to differ, and is no field of a comparison
+RUN_SCRIPT = "run_script"  # --allow accepts it, though it is no field of a comparison
 
 
 @dataclass(frozen=True)
 class Redirect:
-    """What the command line says of this machine; None where it says nothing."""
+    """The command line's settings for this machine; None: not given."""
 
     datasets_dir: str | None = None
     cndb_dir: str | None = None
@@ -52,26 +52,24 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Replay:
-    """The run to be made, and what is known to be otherwise than in the record.
-
-    image_may_differ: in name, where the recorded image runs by its id; or since --rebuild asks for another one.
-    """
+    """The planned run, and its known differences from the record."""
 
     recorded: Recorded
     spec: RunSpec
     mismatches: list[Mismatch]
     image_may_differ: bool
+    """Whether the image may differ: in name only, if the recorded image runs by its id; or because of --rebuild."""
 
     @property
     def resolved(self) -> Resolved:
-        """The spec, and what of it is the record's."""
+        """The spec, with the origin of each value: the record or this machine."""
         resolved, then = all_from(self.spec, "record"), self.recorded.spec
         here = [name for name in OF_THIS_MACHINE if getattr(self.spec, name) != getattr(then, name)]
         here += [variable for variable, field in VARIABLE_FIELDS.items() if field in here]
         return Resolved(self.spec, resolved.origins | dict.fromkeys(here, "this machine"))
 
     def refused(self, allowed: Collection[str]) -> list[Mismatch]:
-        """What would make the comparison meaningless."""
+        """Mismatches that would make the comparison meaningless."""
         return [one for one in self.mismatches if one.refused and one.field not in allowed]
 
     def comparable(self, allowed: Collection[str]) -> list[str]:
@@ -82,20 +80,21 @@ class Replay:
 def plan(
     recorded: Recorded, redirect: Redirect, environ: Mapping[str, str], rebuild: bool, allowed: Collection[str]
 ) -> Replay:
-    """Decide on the run, and look at what this machine has for it. Starts nothing.
+    """Plan the run, and find what this machine can't reproduce. Starts nothing.
 
     Args:
-        rebuild: build the present image in place of the recorded one. allowed: fields that may differ.
+        rebuild: build an image from the present sources instead of using the recorded one.
+        allowed: fields that may differ.
 
     Raises:
-        UsageError: there is no such field, no run script here, or a value that can't be.
+        UsageError: an unknown field in `allowed`, a missing run script, or an invalid value.
     """
     known = {*fields(recorded.record), "hyper_params", RUN_SCRIPT}
     if strange := [name for name in allowed if name not in known]:
         raise UsageError(f"--allow {strange[0]!r} is no field of the record", f"take of {', '.join(sorted(known))}")
     spec = _here(recorded, redirect, environ)
     gpus = find_gpus()
-    found = mismatches(recorded, spec, gpus)
+    others = mismatches(recorded, spec, gpus)
     image: Mismatch | None = None
     if recorded.spec.runner != spec.runner:
         image = Mismatch(IMAGE, _image_name(recorded), f"runner {spec.runner}", refused=True)
@@ -109,11 +108,11 @@ def plan(
             image = Mismatch(IMAGE, _image_name(recorded), why, refused=True)
     check_spec(spec)
     image_may_differ = spec.runner == "docker" and (rebuild or image is None)
-    return Replay(recorded, spec, [*([image] if image else []), *found], image_may_differ)
+    return Replay(recorded, spec, [*([image] if image else []), *others], image_may_differ)
 
 
 def require_meaningful(replay: Replay, allowed: Collection[str]) -> None:
-    """Raises UsageError: the comparison that is to follow would mean nothing."""
+    """Raises UsageError: the comparison would be meaningless."""
     if refused := replay.refused(allowed):
         options = " ".join(f"--allow {one.field}" for one in refused)
         same_runner = replay.spec.runner == replay.recorded.spec.runner
@@ -126,7 +125,7 @@ def require_meaningful(replay: Replay, allowed: Collection[str]) -> None:
 
 
 def losses_said(then: RunFolder, here: RunFolder) -> str | None:
-    """From which step on the losses of two runs differ, by rank 0; None where one has no steps."""
+    """A sentence on the first step at which the losses of two runs differ, on rank 0; None if a run has no steps."""
     both = then.steps(0), here.steps(0)
     count = min(map(len, both))
     if not count:
@@ -166,7 +165,8 @@ def _here(recorded: Recorded, redirect: Redirect, environ: Mapping[str, str]) ->
 
 
 def _run_script(recorded: Recorded, given: str | None) -> str:
-    """The run script: the one given; else the recorded one or the project's of that name, what is unchanged first."""
+    """The run script: the given one; else the recorded one or the project's of that name, preferring an unchanged
+    one."""
     then, sha256 = Path(recorded.spec.run_model_file), recorded.extra("run_script_sha256")
     own = project_file(f"scripts/{then.name}")
     places = [expanded(given).resolve()] if given else [path for path in (then, own) if path.is_file()]
@@ -176,12 +176,12 @@ def _run_script(recorded: Recorded, given: str | None) -> str:
 
 
 def _image_here(recorded: Recorded) -> tuple[str | None, str]:
-    """The id of the recorded image where this machine has it; else why not."""
+    """The id of the recorded image if it is on this machine, and an empty string; else None and why not."""
     from gbench.runners.engine import connect
     from gbench.runners.image import find_image
 
-    said = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
-    names = [name for name in (said.get("image_id"), *(said.get("image_digests") or [])) if isinstance(name, str)]
+    info = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
+    names = [name for name in (info.get("image_id"), *(info.get("image_digests") or [])) if isinstance(name, str)]
     if not names:
         return None, "which one is not known: the record holds no id of it"
     try:
@@ -194,8 +194,8 @@ def _image_here(recorded: Recorded) -> tuple[str | None, str]:
 
 
 def _image_name(recorded: Recorded) -> str:
-    said: dict[str, Any] = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
-    return " ".join(str(part) for part in (said.get("name"), said.get("image_id")) if part) or "not said"
+    info: dict[str, Any] = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
+    return " ".join(str(part) for part in (info.get("name"), info.get("image_id")) if part) or "not said"
 
 
 def _absolute(path: str) -> str:

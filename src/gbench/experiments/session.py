@@ -1,7 +1,7 @@
-"""A session of `gbench ab`: what it was asked for, and every run so far, in `ab.json` of its folder.
+"""A session of `gbench ab`: its goal and its runs so far, in `ab.json` of its folder.
 
-The file is written after each run. It holds both sides as they were resolved, so that a session goes on as it began,
-whatever has become of the spec files.
+The file is written after each run. It holds both resolved specs, so a session resumes unchanged even if the spec files
+have changed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ NAME = "ab.json"
 Side = Literal["A", "B"]
 MetricName = Literal[
     "throughput", "latency-p95", "memory", "energy"
-]  # of compare/metrics.py those that any run may have
+]  # those of compare/metrics.py that any run may have
 ORDER: tuple[Side, ...] = ("A", "B", "B", "A")
 
 
 class SessionGoal(Frozen):
-    """What a session measures, and what ends it."""
+    """What a session measures, and when it ends."""
 
     metric: MetricName
     until_ci: float = Field(gt=0, lt=1)
     """Half-width of the ratio's 95 % interval, as a share of the ratio."""
     max_blocks: PositiveInt
     max_time_s: PositiveFloat | None
-    """Of all its runs."""
+    """Limit of the total time of its runs; no block begins after it. None: no limit."""
 
 
 class SessionRun(Frozen):
@@ -45,15 +45,16 @@ class SessionRun(Frozen):
     run_id: str
     run_dir: str
     record: str
-    figure: float = Field(gt=0, allow_inf_nan=False)  # it has a logarithm
+    figure: float = Field(gt=0, allow_inf_nan=False)
+    """The metric's value; positive, since its logarithm is needed."""
     wall_s: NonNegativeFloat
-    """Of the run and its preparation."""
+    """Seconds of the run and its preparation."""
     used: bool = True
-    """False if an interruption took the other run of its pair."""
+    """False if an interruption prevented the other run of its pair."""
 
 
 class Session(Frozen):
-    """All of a session; `runs` in their order."""
+    """The content of ab.json."""
 
     version: Literal[1] = 1
     session_id: str
@@ -63,22 +64,25 @@ class Session(Frozen):
     files: dict[Side, str] = Field(min_length=2)
     specs: dict[Side, RunSpec] = Field(min_length=2)
     differences: tuple[str, ...]
+    """Differences between the two specs."""
     runs: tuple[SessionRun, ...] = ()
-    ratio: BlockRatio | None = None  # of the blocks that are whole, for readers of the file
+    """In the order in which they ran."""
+    ratio: BlockRatio | None = None
+    """Over the complete blocks; for readers of the file."""
 
     @property
     def used(self) -> list[SessionRun]:
-        """The runs that count, A B B A and again."""
+        """The runs that count, in the order A B B A A B B A ..."""
         return [run for run in self.runs if run.used]
 
     @property
     def next_side(self) -> Side:
-        """Whose turn it is."""
+        """The side of the next run."""
         return ORDER[len(self.used) % len(ORDER)]
 
     @property
     def blocks(self) -> int:
-        """How many are whole."""
+        """Number of complete blocks."""
         return len(self.used) // len(ORDER)
 
     @property
@@ -87,10 +91,14 @@ class Session(Frozen):
         return sum(run.wall_s for run in self.runs)
 
     def taken_up(self, folder: Path, asked: SessionGoal) -> Session:
-        """The session as it goes on in its folder, which may have been moved, after an interruption.
+        """The session prepared to resume after an interruption.
 
-        A machine may have changed meanwhile. That cancels between pairs, A B and B A, but not within one: a run that is
-        alone in its pair counts no more.
+        The machine may have changed meanwhile. That cancels between pairs (A B and B A), but not within one, so a run
+        without the other of its pair no longer counts.
+
+        Args:
+            folder: of the session; it may have been moved.
+            asked: the goal from now on.
         """
         runs = list(self.runs)
         if len(self.used) % 2:
@@ -106,12 +114,12 @@ class Session(Frozen):
 
 
 def new_session_id() -> str:
-    """Of a session, and of its folder."""
+    """A new id, also the name of the session's folder."""
     return new_run_id("ab")
 
 
 def read_session(folder: Path) -> Session:
-    """The session of a folder. Raises UsageError: there is none, or it is broken."""
+    """Read the session of a folder. Raises UsageError: there is none, or it is broken."""
     path = folder / NAME
     try:
         return Session.model_validate_json(read_text(path, "give the folder of a session of gbench ab"))

@@ -1,4 +1,4 @@
-"""What two specs differ in, before either has run."""
+"""The differences between two specs, before either has run."""
 
 from __future__ import annotations
 
@@ -9,38 +9,42 @@ from typing import Any
 from gbench.compare.differences import shown
 from gbench.settings.spec import RunSpec
 
-# Of one run and no other, or of where its files go
+# Specific to one run, or to where its files go
 NO_DIFFERENCE = ("run_id", "command_line", "results_dir", "logs_dir", "cndb_dir", "cache_dir", "config.description")
-# What a step computes: a ratio of throughputs is then one of different work
+# What a step computes: if one of these differs, throughputs are of different work
 WORK = (
     *("model", "record_name", "framework", "recipe", "batch_size", "device_count", "precision", "device", "dataset"),
     *("code_link", "run_model_file", "evaluation", "config.network", "config.optim", "config.data"),
 )
-SAME_WORK = ("config.data.workers", "config.data.source", "config.data.max_dataset_size")  # of config.data
+SAME_WORK = ("config.data.workers", "config.data.source", "config.data.max_dataset_size")  # exceptions in config.data
 
 
 @dataclass(frozen=True)
 class SpecDifference:
-    """A field, dotted, and what each spec says. work: other work is done."""
+    """A field that differs."""
 
     field: str
+    """Its dotted name."""
     one: str
+    """Its value in the first spec."""
     other: str
+    """Its value in the second spec."""
     work: bool
+    """Whether the two specs then do different work."""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.one} -> {self.other}" + (" (other work)" if self.work else "")
 
 
 def spec_differences(one: RunSpec, other: RunSpec) -> list[SpecDifference]:
-    """The fields in which two specs differ, other work first."""
+    """The fields in which two specs differ; those that change the work first."""
     sides = [dict(_flat(spec.model_dump(mode="json"))) for spec in (one, other)]
-    found = [
+    differences = [
         SpecDifference(field, _text(sides[0].get(field)), _text(sides[1].get(field)), _is_work(field))
         for field in dict.fromkeys(field for side in sides for field in side)
         if sides[0].get(field) != sides[1].get(field) and field not in NO_DIFFERENCE
     ]
-    return sorted(found, key=lambda difference: not difference.work)
+    return sorted(differences, key=lambda difference: not difference.work)
 
 
 def _is_work(field: str) -> bool:

@@ -1,4 +1,4 @@
-"""A sweep: one launch for each cell of a matrix, in turn; resumed after a stop."""
+"""A sweep: one launch for each cell of a matrix, one after the other; it can be resumed after a stop."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ from gbench.settings.spec import RunSpec
 
 @dataclass
 class SweepResult:
-    """What one session of a sweep came to."""
+    """The result of one session of a sweep."""
 
     sweep: Sweep
     not_stored: list[str] = field(default_factory=list)
-    """For each record that the database did not take: why, and how to send it later."""
+    """For each record that was not uploaded: why, and how to send it later."""
     stopped: GbenchError | None = None
-    """What ended the session before its last cell."""
+    """Why the session ended before its last cell; None if it did not."""
 
 
 def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str], dataset_needed: bool) -> Sweep:
-    """The cells of a sweep, those that can't run here skipped. Starts nothing and writes nothing.
+    """Plan the cells of a sweep; those that can't run here are skipped. Starts nothing and writes nothing.
 
     Args:
-        base: what all cells have in common. dataset_needed: it must be there.
+        base: the settings common to all cells.
+        dataset_needed: whether a missing dataset is an error.
 
     Raises:
-        GbenchError: what stands in the way of all cells.
+        GbenchError: something prevents every cell, such as a wrong database config or a missing dataset.
     """
     if base.database is not None:
         upload.config_of_run(base.database, Path(base.cndb_dir), environ)
@@ -59,18 +60,18 @@ def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str
 def go_on(
     folder: SweepFolder, environ: Mapping[str, str], new_observer: Callable[[], Observer], rebuild: bool = False
 ) -> SweepResult:
-    """Run every cell that has not ended. Retry a cell that fails once, after all others.
+    """Run every cell that has not ended. A cell that fails is retried once, after all others.
 
-    A cell that failed before this session is run once. A cell whose run has a record is done, even if gbench was killed
-    before it could write that. What ends the sweep before its last cell (a request to stop, or something that every
-    other cell would lack too) is in the result.
+    A cell that failed in an earlier session is run once. A cell whose run has a record is done, even if gbench was
+    killed before it could write that. An error that ends the sweep early (a request to stop, or a problem that affects
+    every other cell too) is in the result.
 
     Args:
         new_observer: makes the observer of the next run.
         rebuild: build the image without cache before the first run.
 
     Raises:
-        InfrastructureError: the folder is no sweep's, is in use, or can't be written.
+        InfrastructureError: the folder is not that of a sweep, is in use, or can't be written.
     """
     with folder.taken(), stoppable(None):
         result = SweepResult(folder.read())
@@ -96,7 +97,7 @@ def go_on(
                     todo.append(cell)
         except GbenchError as error:
             result.stopped = error
-            with suppress(InfrastructureError):  # a full disk must not hide what is known
+            with suppress(InfrastructureError):  # a full disk must not hide the result
                 folder.write(result.sweep)
     return result
 
@@ -108,17 +109,17 @@ def _conclude(
     environ: Mapping[str, str],
     on_line: Callable[[str], None],
 ) -> None:
-    """Mark a cell as done if its last run has a record; upload that and write the run's page, if that is missing.
+    """Mark a cell as done if its last run has a record; upload the record and write the run's page.
 
     Raises:
-        GbenchError: someone asked to stop, or something is still in the way.
+        GbenchError: someone asked to stop, or the database config or the disk prevents it.
     """
     attempt, base = cell.attempts[-1], result.sweep.spec
     record_path = folder.record_of(attempt)
     if record_path is None:
         return
     cndb_dir = Path(base.cndb_dir)
-    # the database ignores a record that it has already
+    # the database ignores a record that it already has
     database = upload.config_of_run(base.database, cndb_dir, environ) if base.database else None
     _, not_stored, _ = publish(folder.run(attempt), record_path, cndb_dir, database, on_line)
     result.not_stored += [not_stored] if not_stored else []
@@ -138,8 +139,8 @@ def _attempt(
     """Run a cell, and write its outcome into the sweep.
 
     Raises:
-        GbenchError: someone asked to stop; the run did not begin, as no other cell's would; or it has its record, but
-            what comes after that could not be written.
+        GbenchError: someone asked to stop; the run did not begin, so no other cell would either; or the run has its
+            record, but a later file could not be written.
     """
     base = result.sweep.spec
     run_id = new_run_id(base.model)
@@ -154,7 +155,7 @@ def _attempt(
         raise
     except GbenchError as error:
         attempt.state, attempt.reason = "out_of_memory" if isinstance(error, OutOfMemory) else "failed", str(error)
-        # host.json is written when all is there that a run needs
+        # host.json is written once everything that a run needs was found
         if not folder.run(attempt).has("host.json") or folder.record_of(attempt) is not None:
             raise
         observer.line(f"{attempt.state.replace('_', ' ')}: {error}")
@@ -164,7 +165,7 @@ def _attempt(
 
 
 def _skipped_for_memory(cell: SweepCell, sweep: Sweep) -> bool:
-    """Whether a cell is skipped because a smaller batch was out of memory; writes the reason into the cell."""
+    """Whether to skip a cell because a smaller batch ran out of memory; writes the reason into the cell."""
     place = cell.place
     too_large = [
         other.place.batch_size

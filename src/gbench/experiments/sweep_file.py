@@ -1,9 +1,9 @@
-"""The sweep folder: `sweep.json`, which says how far each cell has got, and below it the run folders of all cells.
+"""The sweep folder: `sweep.json` with the state of each cell, and the run folders of all cells.
 
 results/<utc>-sweep-<model>-<id>/
-    sweep.json    written anew, whole, whenever a cell begins or ends; its reader is here
-    sweep.md      the table, once the sweep has ended or was stopped
-    .lock         held while the sweep goes on
+    sweep.json    rewritten atomically whenever a cell begins or ends
+    sweep.md      the table; written when the sweep ends or is stopped
+    .lock         held while the sweep runs
     <utc>-<model>-<id>/    a run folder for each attempt at a cell
 """
 
@@ -27,7 +27,7 @@ from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import RunSpec
 
 State = Literal["waiting", "running", "interrupted", "failed", "done", "out_of_memory", "skipped"]
-ENDED: tuple[State, ...] = ("done", "out_of_memory", "skipped")  # what is not run again
+ENDED: tuple[State, ...] = ("done", "out_of_memory", "skipped")  # not run again
 
 
 class CellAttempt(BaseModel):
@@ -38,15 +38,15 @@ class CellAttempt(BaseModel):
     run: str
     """Name of its run folder."""
     state: Literal["running", "interrupted", "failed", "done", "out_of_memory"] = "running"
-    """`running` also if gbench was killed meanwhile."""
+    """Also `running` if gbench was killed."""
     reason: str | None = None
-    """Why it is not done."""
+    """Why it failed."""
     record: str | None = None
     """Path of its record."""
 
 
 class SweepCell(BaseModel):
-    """A place of the matrix, and its runs."""
+    """A cell of the matrix, and its runs."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,19 +57,19 @@ class SweepCell(BaseModel):
 
     @property
     def state(self) -> State:
-        """How far it has got."""
+        """Its state: `skipped`, `waiting`, or that of its last attempt."""
         if self.skipped is not None:
             return "skipped"
         return self.attempts[-1].state if self.attempts else "waiting"
 
     @property
     def reason(self) -> str | None:
-        """Why it was skipped, or not done."""
+        """Why it was skipped, or failed."""
         return self.skipped or (self.attempts[-1].reason if self.attempts else None)
 
 
 class Sweep(BaseModel):
-    """What sweep.json says. spec: what all cells have in common, in a place of no meaning."""
+    """The content of sweep.json."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -77,24 +77,25 @@ class Sweep(BaseModel):
     scaling: Scaling
     stop_at_oom: bool
     spec: RunSpec
+    """The settings common to all cells; its values of the axes are meaningless."""
     cells: list[SweepCell]
 
     def new_path(self) -> Path:
-        """A folder for it that is not there yet, beside the run folders."""
+        """Path of a new sweep folder, in the folder of results."""
         return Path(self.spec.results_dir) / new_run_id(f"sweep-{self.spec.model}")
 
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """The files of one sweep, by name."""
+    """The files of one sweep."""
 
     path: Path
 
     def create(self, sweep: Sweep) -> None:
-        """Make the folder, and write the sweep into it.
+        """Create the folder, and write the sweep into it.
 
         Raises:
-            InfrastructureError: it can't be made (also when it is there already).
+            InfrastructureError: it exists, or can't be created.
         """
         try:
             self.path.mkdir(parents=True)
@@ -104,17 +105,17 @@ class SweepFolder:
 
     @property
     def file(self) -> Path:
-        """Where the state of the sweep is."""
+        """Path of sweep.json."""
         return self.path / "sweep.json"
 
     @property
     def page(self) -> Path:
-        """Where its table is."""
+        """Path of sweep.md."""
         return self.path / "sweep.md"
 
     @property
     def resume_command(self) -> str:
-        """How to go on with this sweep."""
+        """The command that resumes this sweep."""
         return f"gbench sweep --resume {self.path}"
 
     def run(self, attempt: CellAttempt) -> RunFolder:
@@ -122,8 +123,8 @@ class SweepFolder:
         return RunFolder(self.path / attempt.run)
 
     def record_of(self, attempt: CellAttempt) -> Path | None:
-        """The record that the run of an attempt came to, whatever `state` says of it; None where none is to be had."""
-        with suppress(InfrastructureError):  # host.json is broken: as a run without a record, it is made anew
+        """Path of the record of an attempt's run, regardless of `state`; None if there is none."""
+        with suppress(InfrastructureError):  # host.json is broken: rerun it, like a run without a record
             record = self.run(attempt).host().record
             if record is not None and Path(record).is_file():
                 return Path(record)
@@ -131,19 +132,19 @@ class SweepFolder:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """This process alone goes on with the sweep. Raises InfrastructureError where another one does."""
+        """Hold the sweep's lock. Raises InfrastructureError: another process holds it."""
         with locked(self.path / ".lock", 0, f"sweep folder {self.path}"):
             yield
 
     def write(self, sweep: Sweep) -> None:
-        """Write how far the sweep has got. Raises InfrastructureError: the disk refuses it."""
+        """Write sweep.json. Raises InfrastructureError: it can't be written."""
         write_atomically(self.file, sweep.model_dump_json(indent=2) + "\n")
 
     def read(self) -> Sweep:
-        """How far the sweep has got.
+        """Read sweep.json.
 
         Raises:
-            InfrastructureError: no sweep folder, a broken file, or one of another version.
+            InfrastructureError: it is missing, broken, or of another version.
         """
         try:
             return Sweep.model_validate_json(self.file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Which runs a sweep is made of: every combination of what was asked for, and which of them can't run here."""
+"""The cells of a sweep: every combination of the axes, and which of them can't run here."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from gbench.settings.resolve import Resolved
 from gbench.settings.spec import RunSpec
 from gbench.settings.spec_file import read_mapping, request_of, resolve_file
 
-Scaling = Literal["strong", "weak"]  # more devices share one total batch; or each has a batch of its own
+Scaling = Literal["strong", "weak"]  # fixed total batch; fixed batch per device
 HINT = "docs/sweep.md shows a whole one"
 
 
 class Place(BaseModel):
-    """A cell of the matrix: what tells one run of a sweep from the others. batch_size: total over all devices."""
+    """The position of a cell in the matrix: the settings in which the runs of a sweep differ."""
 
     model_config = ConfigDict(extra="forbid")
 
     batch_size: PositiveInt
+    """Total over all devices."""
     device_count: PositiveInt
     precision: Precision
     data: DataSource
@@ -39,7 +40,7 @@ class Place(BaseModel):
         return f"{self.precision}, {devices}, batch {self.batch_size}{source}"
 
     def spec(self, base: RunSpec) -> RunSpec:
-        """`base` in this place."""
+        """`base` with this place's settings."""
         data = base.config.data.model_copy(update={"source": self.data})
         return base.model_copy(
             update={
@@ -60,26 +61,28 @@ Several = Annotated[list[Item], BeforeValidator(_several), Field(min_length=1)]
 
 
 class Axes(BaseModel):
-    """What is combined with what. Batch sizes are total, or a device's; no data: that of the other settings."""
+    """The values to combine. Either `batch_size` or `per_device_batch_size` is given."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     batch_size: Several[PositiveInt] | None = None
+    """Totals over all devices."""
     per_device_batch_size: Several[PositiveInt] | None = None
     device_count: Several[PositiveInt]
     precision: Several[Precision]
     data: Several[DataSource] | None = None
+    """Data sources; None: that of the other settings."""
 
     @property
     def scaling(self) -> Scaling:
-        """What more devices do to the batch."""
+        """Strong for total batch sizes, weak for batch sizes per device."""
         return "strong" if self.batch_size else "weak"
 
     def places(self, data: DataSource) -> list[Place]:
         """All combinations: data and precisions in the order given, numbers ascending.
 
         Args:
-            data: the source where the axes have none.
+            data: the source if the axes have none.
         """
         return [
             Place(batch_size=size if self.batch_size else size * count, device_count=count, precision=one, data=source)
@@ -91,10 +94,10 @@ class Axes(BaseModel):
 
 
 def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tuple[Axes, Resolved]:
-    """A spec file in which axes may be lists: the axes, and what all cells have in common.
+    """Read a spec file in which axes may be lists; returns the axes, and the settings common to all cells.
 
     Raises:
-        UsageError: it is no such file; a value is missing, of another type, not allowed, or contradicts another.
+        UsageError: it is no spec file, or a value is missing, invalid, or contradicts another.
     """
     values = read_mapping(path, Axes.model_fields, HINT)
     given = {key: values.pop(key) for key in Axes.model_fields if key in values}
@@ -115,15 +118,16 @@ def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tu
 
 
 def common_to(axes: Axes, read: Callable[[dict[str, Any]], Resolved]) -> Resolved:
-    """What all cells have in common: all other settings, as they are read beside a place in which they can stand.
+    """The settings common to all cells, resolved with a device count for which they are valid.
 
-    Some need several devices, and some are for one alone; a cell without them is skipped, see `why_not`.
+    Some settings need several devices, and some a single one; cells for which they are invalid are skipped by
+    `why_not`.
 
     Args:
-        read: reads them beside batch_size, device_count and precision. Raises UsageError.
+        read: resolves them, given batch_size, device_count and precision. Raises UsageError.
 
     Raises:
-        UsageError: as `read`, beside one device and beside the most.
+        UsageError: `read` fails for one device and for the most devices.
     """
     problem = None
     for count in (1, max(axes.device_count)):
@@ -136,10 +140,10 @@ def common_to(axes: Axes, read: Callable[[dict[str, Any]], Resolved]) -> Resolve
 
 
 def why_not(place: Place, base: RunSpec, gpus: Gpus, images: int | None) -> GbenchError | None:
-    """What stands in the way of a run in this place, on a host with these GPUs; None where nothing is known to.
+    """Why a run in this place can't succeed on a host with these GPUs; None if nothing is known to prevent it.
 
     Args:
-        images: that an epoch has; None where that is not known.
+        images: number of images in an epoch; None if unknown.
     """
     spec = place.spec(base)
     try:
@@ -156,15 +160,15 @@ def why_not(place: Place, base: RunSpec, gpus: Gpus, images: int | None) -> Gben
 
 
 def require_some(places: Sequence[Place], reasons: Sequence[GbenchError | None]) -> None:
-    """Raise the first of the reasons, one a place, where none of the places is without one."""
+    """Raise the first reason if every place has one. reasons: one per place."""
     first = reasons[0]
     if first is not None and all(reasons):
         raise type(first)(f"none of the cells can run; {places[0]}: {first.what}", first.hint)
 
 
 def images_of(spec: RunSpec) -> int | None:
-    """Images in an epoch of a run; None where its dataset has no place yet."""
+    """Number of images in an epoch of a run; None if its dataset is missing."""
     if not Path(spec.datasets_dir, spec.dataset_subdir, spec.config.data.phase).is_dir():
         return None
-    found = len(phase_images(Path(spec.datasets_dir, spec.dataset_subdir), spec.config.data.phase))
-    return min(found, spec.config.data.max_dataset_size or found)
+    count = len(phase_images(Path(spec.datasets_dir, spec.dataset_subdir), spec.config.data.phase))
+    return min(count, spec.config.data.max_dataset_size or count)

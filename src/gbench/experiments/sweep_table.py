@@ -1,6 +1,6 @@
-"""The one table of a sweep: speed, scaling efficiency, memory and MFU of every cell, for people and for programs.
+"""The table of a sweep: throughput, scaling efficiency, memory and MFU of every cell, as text and as JSON.
 
-Figures are those of each cell's record, made of its run folder. What is not known is None, shown as "-".
+Figures are those of each cell's record, rebuilt from its run folder. An unknown figure is None, shown as "-".
 """
 
 from __future__ import annotations
@@ -18,50 +18,59 @@ from gbench.experiments.sweep_matrix import Scaling
 
 MEMORY = metric_named("memory")
 NOTHING = "-"
-WORDS = 3  # the first columns of the table; figures come after
+WORDS = 3  # columns of words, the first of the table; figures follow
 
 
 @dataclass(frozen=True)
 class Row:
-    """A cell and its figures; shares of 1.
-
-    batch_size: total over all devices. data: the source that ran, where something did. throughput: of all devices in
-    `unit`, low and high its 95 % interval. steady: whether step times had settled.
-    scaling_efficiency: throughput a device, of that of one device. memory_gib: peak of a rank, on its GPU,
-    or without one resident on the host. device_name: the card, or the processor. tflop_s: model FLOP/s of one device,
-    10^12 a second; peak_tflop_s: what its own run measured the device to do. *_flop_share: tflop_s (MFU), of the best
-    peak that any cell measured on such devices, as many of them, and of what their data sheet promises, both in the
-    run's precision.
-    """
+    """A cell and its figures; shares are fractions of 1."""
 
     precision: str
     device_count: int
     batch_size: int
+    """Total over all devices."""
     data: str
+    """The data source that was used; before a run, the requested one."""
     state: State
     attempts: int
     throughput: float | None = None
+    """Of all devices together."""
     unit: str | None = None
+    """Unit of throughput, low and high."""
     low: float | None = None
+    """Lower bound of the throughput's 95 % interval."""
     high: float | None = None
+    """Upper bound."""
     steady: bool | None = None
+    """Whether step times had settled."""
     scaling_efficiency: float | None = None
+    """Throughput per device relative to that of one device."""
     memory_gib: float | None = None
+    """Peak of a rank: on its GPU, or without one resident on the host."""
     device_name: str | None = None
+    """The GPU or the processor."""
     tflop_s: float | None = None
+    """Model FLOP/s of one device, in 10^12 per second."""
     peak_tflop_s: float | None = None
+    """The device's peak as the cell's own run measured it, in 10^12 FLOP/s."""
     measured_flop_share: float | None = None
+    """MFU: tflop_s as a share of the highest peak measured by a cell with the same device, device count and precision.
+    """
     data_sheet_flop_share: float | None = None
+    """MFU: tflop_s as a share of the data sheet's peak in the run's precision."""
     reason: str | None = None
+    """Why the cell has no figures."""
     run: str | None = None
+    """Path of the last run folder."""
     record: str | None = None
+    """Path of the record."""
 
 
 def rows_of(folder: SweepFolder, sweep: Sweep) -> list[Row]:
-    """A row for each cell, in the order of the sweep. One whose run folder is no more, or broken, has no figures."""
+    """A row for each cell, in the order of the sweep; without figures if its run folder is missing or broken."""
     rows = [_row(folder, cell) for cell in sweep.cells]
     ones = [row for row in rows if row.device_count == 1]
-    alone = {_alike(row): row.throughput for row in reversed(ones)}  # of several with the same data the first
+    alone = {_alike(row): row.throughput for row in reversed(ones)}  # the first of several alike
     peaks: dict[Hashable, float] = {}
     for row in rows:
         if row.peak_tflop_s is not None:
@@ -86,7 +95,7 @@ def _row(folder: SweepFolder, cell: SweepCell) -> Row:
         return row
     try:
         record = record_of(folder.run(last))
-    except GbenchError as error:  # the other cells are still worth their table
+    except GbenchError as error:  # still show the other cells
         return replace(row, reason=f"no figures: {error.what}")
     perf, throughput, memory = record.perf_data or {}, THROUGHPUT.read(record), MEMORY.read(record)
     interval, limits = perf.get("throughput_interval") or {}, perf.get("limits") or {}
@@ -108,24 +117,24 @@ def _row(folder: SweepFolder, cell: SweepCell) -> Row:
 
 
 def _efficiency(row: Row, alone: Mapping[Hashable, float | None], scaling: Scaling) -> float | None:
-    """Throughput a device over that of one device at the same total batch (strong) or batch a device (weak)."""
+    """Throughput per device over that of one device with the same total batch (strong) or batch per device (weak)."""
     batch = row.batch_size if scaling == "strong" else row.batch_size // row.device_count
     one = alone.get(_alike(replace(row, batch_size=batch)))
     return row.throughput / row.device_count / one if row.throughput and one else None
 
 
 def _alike(row: Row) -> Hashable:
-    """What cells have in common that differ in the number of devices alone."""
+    """A key that is equal for cells which differ only in the number of devices."""
     return row.batch_size, row.precision, row.data
 
 
 def _kind(row: Row) -> Hashable:
-    """What a peak is of; the number of devices too, for those that compute at once may share power, cores or memory."""
+    """A key for cells with comparable peaks: with the device count, since devices may share power, cores or memory."""
     return row.device_name, row.precision, row.device_count
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:
-    """Headings, and each row as text: WORDS columns of words, then figures."""
+    """The table as text, headings first: WORDS columns of words, then figures."""
     sheet = _by_data_sheet(rows)
     units = {row.unit for row in rows if row.unit} or {"img/s"}
     headings = ["precision", "data", "state", "devices", "batch", units.pop() if len(units) == 1 else "throughput"]
@@ -146,8 +155,8 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
-    """What the figures are, and why others are not there."""
-    said = []
+    """Notes below the table: what the figures mean, and why some are missing."""
+    lines = []
     if any(row.throughput for row in rows):
         same = "total batch" if sweep.scaling == "strong" else "batch a device"
         peak, own = "a device's peak by its data sheet", ""
@@ -156,7 +165,7 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
             own = "; a cell's record has the share of its own run's"
         memory = "on its device" if sweep.spec.device == "cuda" else "resident on the host"
         shared = ", though all share the cores of one processor" if sweep.spec.device == "cpu" else ""
-        said = [
+        lines = [
             f"batch: total over all devices; 95 %: half the interval of the throughput; GiB: peak of a rank, {memory}",
             f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
             f"MFU: share of {peak}, in the precision of the run{own}",
@@ -165,22 +174,22 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
         f"{cell.place}: {row.data}" for cell, row in zip(sweep.cells, rows, strict=True) if row.data != cell.place.data
     ]
     if others:
-        said.append(f"NOT READ AS ASKED FOR, the log says why: {'; '.join(others)}")
+        lines.append(f"NOT READ AS ASKED FOR, the log says why: {'; '.join(others)}")
     restless = [str(cell.place) for cell, row in zip(sweep.cells, rows, strict=True) if row.steady is False]
     if restless:
-        said.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
+        lines.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
     alike: dict[tuple[str, str], list[SweepCell]] = {}
     for cell, row in zip(sweep.cells, rows, strict=True):
         if row.reason is not None:
             alike.setdefault((_words(row.state), row.reason), []).append(cell)
-    for (state, reason), told in alike.items():
-        more = f" and {len(told) - 1} more" if len(told) > 1 else ""
-        said.append(f"{told[0].place}{more}: {state}: {reason}")
-    return said
+    for (state, reason), same_reason in alike.items():
+        more = f" and {len(same_reason) - 1} more" if len(same_reason) > 1 else ""
+        lines.append(f"{same_reason[0].place}{more}: {state}: {reason}")
+    return lines
 
 
 def write_page(folder: SweepFolder, sweep: Sweep) -> None:
-    """Write what was swept, the table and the notes as a page. Raises InfrastructureError: the disk refuses it."""
+    """Write the command line, the table and the notes as sweep.md. Raises InfrastructureError: it can't be written."""
     rows = rows_of(folder, sweep)
     headings, *texts = cells(rows)
     lines = [f"# {folder.path.name}", "", f"    {sweep.spec.command_line}", ""]
@@ -191,7 +200,7 @@ def write_page(folder: SweepFolder, sweep: Sweep) -> None:
 
 
 def to_json(folder: SweepFolder, sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
-    """All of it. common: what the specs of all cells have in common."""
+    """The sweep and its rows as JSON values. `common`: the settings common to all cells."""
     places = {"run_id", "batch_size", "device_count", "precision"}
     return {
         "sweep": str(folder.path),
@@ -205,7 +214,7 @@ def to_json(folder: SweepFolder, sweep: Sweep, rows: Sequence[Row]) -> dict[str,
 
 
 def _by_data_sheet(rows: Sequence[Row]) -> bool:
-    """Whether a data sheet says the peak of all that was measured."""
+    """Whether the data sheet's peak is known for every measured row."""
     measured = [row for row in rows if row.throughput is not None]
     return bool(measured) and all(row.data_sheet_flop_share is not None for row in measured)
 
