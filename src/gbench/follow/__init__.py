@@ -1,4 +1,4 @@
-"""Live views of a convergence run, in a process of their own: visdom, TensorBoard, losses.svg.
+"""Live views of a convergence run, in a separate process: visdom, TensorBoard, losses.svg.
 
-In: a growing run folder. Out: plots. Whatever fails here, the run goes on.
+In: a growing run folder. Out: plots. No failure here affects the run.
 """

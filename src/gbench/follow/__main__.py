@@ -1,9 +1,9 @@
-"""The follower of a run; `follower.py` starts it, and so can a hand, beside a run or after it:
+"""The follower of a run. `follower.py` starts it; to start it by hand, during a run or after it:
 
     python -m gbench.follow --run-dir results/RUN_ID --visdom http://localhost:8097 < /dev/null
 
-Looks at the run folder every second until its standard input ends, and once more then. Prints what a person should
-know, a line each. It writes losses.svg into the run folder, and nothing else that the run reads.
+Reads the run folder every second until its standard input ends, and then once more. Prints warnings, one per line.
+Writes losses.svg into the run folder, and nothing that the run reads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gbench.follow.scene import Scene
 from gbench.runfolder.folder import RunFolder
 
 LOOK_EVERY_S = 1.0
-NICENESS = 10  # the run comes first
+NICENESS = 10  # give way to the run
 
 
 class View(Protocol):
@@ -34,11 +34,11 @@ class View(Protocol):
         """Show what is new."""
 
     def close(self) -> None:
-        """It has seen the last of it."""
+        """Release what it holds; no `show` follows."""
 
 
 class Guarded:
-    """A view that fails alone: it says so once, and shows no more."""
+    """Wraps a view so that it fails alone: a failure is reported once, and the view is dropped."""
 
     def __init__(self, name: str, make: Callable[[], View]) -> None:
         self._name, self._view = name, None
@@ -50,7 +50,7 @@ class Guarded:
             self._do(lambda: view.show(scene))
 
     def close(self) -> None:
-        """Close it, unless it has failed."""
+        """Close the view, unless it has failed."""
         if (view := self._view) is not None:
             self._do(view.close)
 
@@ -65,7 +65,7 @@ class Guarded:
 
 
 def say(text: str) -> None:
-    """A line for the run's log."""
+    """Print a line for the run's log."""
     print(text, flush=True)
 
 
@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="write event files there")
     arguments = parser.parse_args()
     os.nice(NICENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when it ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it, by closing its standard input
     scene = Scene(RunFolder(arguments.run_dir))
     views = [Guarded("losses.svg", lambda: LossPlot(scene))]
     if arguments.visdom:

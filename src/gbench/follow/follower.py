@@ -1,4 +1,4 @@
-"""The follower's process, beside a run. Whatever goes wrong with it, the run goes on, and comes to its own end."""
+"""Start and stop the follower process of a run. No failure of it affects the run."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from urllib.parse import urlsplit
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.folder import RunFolder
 
-END_S = 20.0  # for a last look, a last plot, and a server that does not answer
+END_S = 20.0  # timeout for its last read and last plot, with a server that does not answer
 LOG = "follow.log"
 
 
 @dataclass(frozen=True)
 class Views:
-    """What is shown beside losses.svg. They decide nothing that a run does, so a run's spec has no place for them.
-
-    visdom: URL of a server. tensorboard: folder in which each run has one of its own for event files; "": RUN_DIR.
-    """
+    """The live views in addition to losses.svg. They don't affect the run, so they are not part of its spec."""
 
     visdom: str | None = None
+    """URL of a visdom server."""
     tensorboard: str | None = None
+    """Folder for event files, with a subfolder per run; "": RUN_DIR/tensorboard."""
 
     def require(self) -> None:
-        """Check that their packages are there. Raises InfrastructureError."""
+        """Check that the packages they need are installed. Raises InfrastructureError."""
         for option, package in ((self.visdom, "visdom"), (self.tensorboard, "tensorboard")):
             if option is not None and importlib.util.find_spec(package) is None:
                 raise InfrastructureError(
@@ -51,11 +50,11 @@ class Views:
 
 
 def require_url(url: str) -> None:
-    """Check that a visdom server can be meant. Raises UsageError."""
+    """Check the URL of a visdom server. Raises UsageError."""
     try:
         parts = urlsplit(url)
         fit = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number
+    except ValueError:  # the port is not a number
         fit = False
     if not fit:
         raise UsageError(
@@ -66,10 +65,10 @@ def require_url(url: str) -> None:
 
 @contextmanager
 def following(folder: RunFolder, views: Views, on_line: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Have a follower beside the run while in here.
+    """Run a follower while the context is open.
 
-    Gives what takes the run's lines in place of `on_line`: the follower's own lines come with them. A traceback of the
-    follower's stands in follow.log.
+    Yields a function to call with the run's lines in place of `on_line`; it also relays the follower's own lines. A
+    traceback of the follower goes to follow.log.
     """
     log = folder.path / LOG
     try:
@@ -92,7 +91,7 @@ def following(folder: RunFolder, views: Views, on_line: Callable[[str], None]) -
     rest = b""
 
     def relay() -> None:
-        """Hand over the lines that the follower has printed; never waits for one."""
+        """Pass on the lines that the follower has printed, without waiting for any."""
         nonlocal rest
         *lines, rest = (rest + (output.read() or b"")).split(b"\n")
         for line in lines:

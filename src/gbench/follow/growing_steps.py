@@ -1,4 +1,4 @@
-"""Reading step streams while they are written: each line once."""
+"""Read step streams while they are written, each line once."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from gbench.runfolder.steps import read_step, stream_path
 
 
 class History:
-    """The losses of a run so far, means over its ranks, as far as all of them have got.
+    """The losses of a run so far: means over its ranks, for the steps that all ranks have done."""
 
-    Attributes:
-        taken_back: how often steps were taken back, because a resumed run did them again.
-    """
+    taken_back: int
+    """How often steps were discarded because a resumed run repeats them."""
 
     def __init__(self, folder: RunFolder) -> None:
         ranks = range(folder.spec().world_size)
         self._readers = [JsonLines(stream_path(folder.path, rank)) for rank in ranks]
-        self._epochs = [array("q") for _ in ranks]  # of each step
-        self._losses = [array("d") for _ in ranks]  # one after another, as many a step as there are names
+        self._epochs = [array("q") for _ in ranks]  # one per step
+        self._losses = [array("d") for _ in ranks]  # flat: len(self._names) values per step
         self._names: tuple[str, ...] = ()
         self.taken_back = 0
 
     def read(self) -> None:
-        """Take in what was written since the last call. Raises ValueError: a line that is no step."""
+        """Read what was written since the last call. Raises ValueError: a line is not a valid step."""
         for reader, epochs, losses in zip(self._readers, self._epochs, self._losses, strict=True):
             for values in reader.new_values():
                 if "step" in values:
@@ -42,12 +41,12 @@ class History:
 
     @property
     def steps(self) -> int:
-        """How many steps all ranks have done."""
+        """Number of steps that all ranks have done."""
         return min(len(epochs) for epochs in self._epochs)
 
     @property
     def epoch(self) -> int:
-        """The epoch of the last of them; 0 before the first."""
+        """The epoch of the last such step; 0 before the first."""
         return self._epochs[0][self.steps - 1] if self.steps else 0
 
     def curves(self) -> Curves:

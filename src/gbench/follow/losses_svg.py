@@ -1,4 +1,4 @@
-"""RUN_DIR/losses.svg, written anew after each epoch."""
+"""RUN_DIR/losses.svg, rewritten after each epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gbench.follow.scene import Scene
 from gbench.settings.spec import RunSpec
 
 NAME = "losses.svg"
-SHARE = 0.1  # of the time at most that drawing takes, where epochs are short
+SHARE = 0.1  # limit of the share of time spent drawing, for short epochs
 
 
 class LossPlot:
@@ -25,7 +25,7 @@ class LossPlot:
         self._next_s = 0.0
 
     def show(self, scene: Scene) -> None:
-        """Draw it, if there is an epoch more than before. Raises InfrastructureError: the disk refuses it."""
+        """Draw the plot if a new epoch has begun or the run has ended. Raises InfrastructureError: it can't be written."""
         now = (scene.history.epoch, scene.history.taken_back)
         if not scene.last and (now == self._drawn or time.monotonic() < self._next_s):
             return
@@ -38,11 +38,11 @@ class LossPlot:
         self._next_s = ended_s + (ended_s - began_s) / SHARE
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def bands_of(spec: RunSpec) -> Mapping[str, Sequence[Band]]:
-    """By loss, the bands of the reference whose recipe is this run's; none where there is no such reference."""
+    """Loss name -> bands of the reference with this run's model and recipe; empty if there is no such reference."""
     recipe = recipe_of(spec)
     for path in sorted(project_file("configs/reference").glob("*.yaml")):
         reference = load_reference(path)

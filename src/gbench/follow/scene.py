@@ -1,4 +1,4 @@
-"""What there is to see of a run at one moment: the same for every view."""
+"""The state of a run that views show; the same for every view."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Pixels = NDArray[np.uint8]
 
 
 class Scene:
-    """A run, looked at again and again.
+    """A run, read repeatedly."""
 
-    Attributes:
-        steps_per_epoch: 0 until the worker has written it down.
-        last: whether the run has ended, and nothing more will come.
-    """
+    steps_per_epoch: int
+    """0 until the worker has written it."""
+    last: bool
+    """Whether the run has ended, so that nothing more will follow."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder, self.spec, self.history = folder, folder.spec(), History(folder)
         self.steps_per_epoch, self.last = 0, False
 
     def look(self, last: bool) -> None:
-        """Take in what is new."""
+        """Read what is new. last: the run has ended."""
         self.history.read()
         self.last = last
         if not self.steps_per_epoch:
@@ -40,7 +40,7 @@ class Scene:
 
     @property
     def epochs(self) -> int:
-        """How many epochs the run sets out to do."""
+        """Planned number of epochs."""
         return self.spec.config.schedule.planned_epochs(self.steps_per_epoch)
 
     def curves(self) -> Curves:
@@ -48,11 +48,11 @@ class Scene:
         return self.history.curves()
 
     def images(self) -> tuple[int, list[Pixels]] | None:
-        """The newest sample images, (H, W, 3) in order of VISUALS, and their epoch; None where there are none."""
+        """The newest sample images' epoch, and the images, (H, W, 3) in order of VISUALS; None if there are none."""
         from PIL import Image
 
-        found = [re.fullmatch(r"epoch(\d+)_real_B\.png", path.name) for path in self.folder.images.glob("*_real_B.png")]
-        epochs = [int(match[1]) for match in found if match]  # real_B comes last
+        names = [path.name for path in self.folder.images.glob("*_real_B.png")]  # real_B is written last
+        epochs = [int(match[1]) for name in names if (match := re.fullmatch(r"epoch(\d+)_real_B\.png", name))]
         if not epochs:
             return None
         paths = (self.folder.image(max(epochs), name) for name in VISUALS)
@@ -60,6 +60,6 @@ class Scene:
 
 
 def printed(curves: Curves, every: int, after: int = 0) -> tuple[NDArray[np.int64], dict[str, Floats]]:
-    """The steps past `after` of which upstream would print a line, from 1, and their losses."""
+    """The numbers (from 1) of the steps after `after` for which upstream would print a line, and their losses."""
     numbers = np.arange((after // every + 1) * every, len(curves.epochs) + 1, every)
     return numbers, {name: values[numbers - 1] for name, values in curves.losses.items()}

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard: losses and sample images, by tensorboard's own writer and without torch."""
+"""Event files for TensorBoard: losses and sample images, written by tensorboard's own writer, without torch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gbench.runfolder.folder import VISUALS
 
 
 class TensorBoardView:
-    """Writes what is new into an event file of its own; losses under `loss/NAME`, at the steps of the printed lines.
+    """Writes new values into a separate event file: losses as `loss/NAME`, at the steps of the printed lines.
 
-    A resumed run writes all of it again, and has TensorBoard drop what stands in the earlier files of the folder.
+    A resumed run writes everything again, and makes TensorBoard discard the earlier files of the folder.
     """
 
     def __init__(self, folder: Path, scene: Scene) -> None:
@@ -54,7 +54,7 @@ class TensorBoardView:
         self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
-        """Write the rest and close the file."""
+        """Flush and close the file."""
         self._writer.close()
 
 

@@ -1,7 +1,7 @@
-"""A visdom server: losses and sample images, in windows as upstream has them.
+"""Send losses and sample images to a visdom server, in the same windows as upstream.
 
 Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py, `plot_current_losses` and
-`display_current_results`. Each run has an environment of its own, named by its run id.
+`display_current_results`. Each run has its own environment, named by its run id.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 from gbench.follow.scene import Scene, printed
 from gbench.runfolder.folder import VISUALS
 
-TIMEOUT_S = 5.0  # for any answer of the server
-RETRY_S = 30.0  # after one that did not come
-POINTS = 2000  # a line has at most so many
-LOSSES, IMAGES = "losses", "images"  # the windows
+TIMEOUT_S = 5.0  # for each response of the server
+RETRY_S = 30.0  # delay after a response that did not arrive
+POINTS = 2000  # maximum number of points in a line
+LOSSES, IMAGES = "losses", "images"  # names of the windows
 
 
 class VisdomView:
-    """Sends what is new. A server that does not answer costs one warning, and is tried again later.
+    """Sends what is new. If the server does not answer, warns once and retries later.
 
     Args:
-        say: told the warning.
+        say: receives the warning.
     """
 
     def __init__(self, url: str, scene: Scene, say: Callable[[str], None]) -> None:
@@ -44,7 +44,7 @@ class VisdomView:
         try:
             if self._client is None:
                 self._client = connect(self._url, self._spec.run_id)
-                self._shown, self._epoch = (0, 0), 0  # a server that comes back may have lost all
+                self._shown, self._epoch = (0, 0), 0  # a restarted server may have lost everything
             self._losses(scene)
             self._images(scene)
         except ConnectionError:
@@ -54,7 +54,7 @@ class VisdomView:
             self._warned = True
 
     def _losses(self, scene: Scene) -> None:
-        """Send all losses of the printed lines, as upstream does: the window may be gone, or steps be taken back."""
+        """Send the losses of all printed lines, as upstream does: the window may be gone, or steps discarded."""
         now = (scene.history.steps // self._spec.config.schedule.print_every, scene.history.taken_back)
         if now == self._shown or not now[0]:
             return
@@ -87,11 +87,11 @@ class VisdomView:
         self._epoch = epoch
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is kept open."""
 
 
 def load() -> Any:
-    """The visdom package, without torch, which it would load only to know tensors by it."""
+    """Import the visdom package without torch, which it would load only to recognise tensors."""
     sys.modules["torch"] = None  # type: ignore[assignment]
     import visdom
 
@@ -100,9 +100,9 @@ def load() -> Any:
 
 
 def connect(url: str, environment: str) -> Any:
-    """visdom's own client, with a limit to how long it waits. Raises ConnectionError: no server answers."""
+    """Connect visdom's own client, with a timeout. Raises ConnectionError: no server answers."""
 
-    class Client(load().Visdom):  # type: ignore[misc]  # it has no types of its own
+    class Client(load().Visdom):  # type: ignore[misc]  # visdom is untyped
         def _handle_post(self, url: str, data: Any = None) -> str:
             answer = self.session.post(url, data={} if data is None else data, timeout=TIMEOUT_S)
             answer.raise_for_status()

@@ -1,4 +1,4 @@
-"""One run, from a resolved spec to what it leaves: a record, an evaluation, a tuning, a profile.
+"""One run, from a resolved spec to its result: a record, an evaluation, a tuning or a profile.
 
-In: a spec. Out: a closed run folder and its result. The steps are `prepare`, run, close, the same for every kind.
+In: a spec. Out: a closed run folder and its result. Every kind of run has the same steps: prepare, run, close.
 """

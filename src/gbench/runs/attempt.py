@@ -1,6 +1,6 @@
-"""One attempt at a run, of any kind: begin its folder, run its worker, close it. It writes host.json.
+"""One attempt at a run of any kind: open its folder, run its worker, close it. Writes host.json.
 
-A launch, an evaluation, a tuning, a profile and a probe differ in their specs, and in what is read afterwards.
+A launch, an evaluation, a tuning, a profile and a probe differ only in their specs, and in what is read afterwards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gbench.runs.prepare import Prepared
 from gbench.settings.spec import RunSpec
 
 NO_VIEWS = Views()
-UNMEASURED = ("evaluation", "tuning")  # recipes of runs that neither check the machine nor keep a log in `logs/`
+UNMEASURED = ("evaluation", "tuning")  # recipes whose runs neither check the machine nor write a log in `logs/`
 
 
 class Observer(Protocol):
@@ -41,7 +41,7 @@ class Observer(Protocol):
         """Show one line."""
 
     def running(self, folder: RunFolder) -> AbstractContextManager[None]:
-        """A context in which the worker runs in its folder."""
+        """A context in which the worker of `folder` runs."""
 
 
 @dataclass
@@ -53,16 +53,16 @@ class OpenRun:
     log: RunLog
     runner: Runner
     facts: HostFacts
-    """As far as they are known."""
+    """The facts known so far."""
 
 
 def log_path(spec: RunSpec) -> Path:
-    """The log of a run outside its folder."""
+    """Path of the run's log outside its folder."""
     return Path(spec.logs_dir) / f"{spec.run_id}.log"
 
 
 def trained(folder: RunFolder) -> bool:
-    """Whether a run's training has ended well."""
+    """Whether a run's training has completed."""
     return folder.environment().ended is not None
 
 
@@ -74,7 +74,7 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
         resumed: the folder of an earlier attempt; None: a new one.
 
     Raises:
-        GbenchError: the folder is in use or can't be written, the machine is unfit, or the image can't be built.
+        GbenchError: the folder is in use or can't be written, the machine is unfit, or the image can't be prepared.
     """
     spec, measured = prepared.spec, prepared.spec.recipe not in UNMEASURED
     folder = resumed or RunFolder.create(spec)
@@ -90,18 +90,18 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
 def run_worker(
     run: OpenRun, running: AbstractContextManager[None], views: Views = NO_VIEWS, resumed: bool = False
 ) -> RunResult | None:
-    """Run the worker to its end, and close the run folder with its outcome, also when it fails or is stopped.
+    """Run the worker to its end, and close the run folder with its outcome, even if it fails or is stopped.
 
     Args:
         running: a context to run it in.
-        views: viewers of a convergence run.
-        resumed: it goes on with the run of an earlier attempt.
+        views: live views of a convergence run.
+        resumed: whether it continues an earlier attempt.
 
     Returns:
-        Statistics of the steps; None for a run without steps of its own.
+        Statistics of the steps; None for a run without recorded steps.
 
     Raises:
-        GbenchError: why it failed or was stopped.
+        GbenchError: it failed or was stopped; says why.
     """
     spec, folder = run.spec, run.folder
     if spec.recipe not in UNMEASURED:
@@ -125,7 +125,7 @@ def run_worker(
 
 
 def run_to_end(prepared: Prepared, observer: Observer, views: Views = NO_VIEWS) -> RunFolder:
-    """Begin, run and close a new run; gives its closed folder. Raises as `begin` and `run_worker`."""
+    """Begin, run and close a new run; returns its closed folder. Raises as `begin` and `run_worker`."""
     with begin(prepared, observer) as run:
         run_worker(run, observer.running(run.folder), views)
     return run.folder
@@ -135,7 +135,7 @@ def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
     """Close a run whose training has ended, without another attempt: keep the training's facts; add a missing end.
 
     Args:
-        warning: of this resumption.
+        warning: a warning to add, of this resumption.
     """
     kept = folder.host()
     if kept.ended_utc is None:  # gbench was killed just then
@@ -146,7 +146,7 @@ def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
 
 
 def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
-    """The checks of this machine. Raises InfrastructureError: it is unfit."""
+    """Check this machine, and log the warnings. Raises InfrastructureError: it is unfit."""
     spec = prepared.spec
     verdict = judge(run_checks(CheckedRun.of(spec), prepared.gpus, CONDITIONS), spec.ignore_check)
     for check in verdict.warnings:
@@ -157,7 +157,7 @@ def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
 
 @contextmanager
 def _followed(run: OpenRun, views: Views) -> Iterator[Callable[[str], None]]:
-    """What takes the worker's lines. Only convergence runs get a viewer: it would disturb what others measure."""
+    """Yield a function for the worker's lines. Only convergence runs have live views: views disturb measurements."""
     if run.spec.recipe != "convergence":
         yield run.log.line
         return
@@ -166,9 +166,9 @@ def _followed(run: OpenRun, views: Views) -> Iterator[Callable[[str], None]]:
 
 
 def _close(run: OpenRun, outcome: Outcome | None) -> RunResult | None:
-    """Write the end into host.json, and the statistics of whatever was measured.
+    """Write the end into host.json, and the statistics of what was measured.
 
-    Raises no GbenchError: a full disk, or a broken file, must not hide why the run ended.
+    Raises no GbenchError: a full disk or a broken file must not hide why the run ended.
     """
     if run.facts.attempts and run.facts.attempts[-1].wall_s is None:
         *earlier, last = run.facts.attempts
@@ -186,7 +186,7 @@ def _close(run: OpenRun, outcome: Outcome | None) -> RunResult | None:
 
 
 def _write_result(folder: RunFolder) -> RunResult | None:
-    """Write the statistics of the run's steps as result.json; None if it has none."""
+    """Write the statistics of the run's steps as result.json; None if there are no measured steps."""
     summary = summarize_folder(folder)
     if summary is not None:
         folder.write_result(summary)
@@ -194,6 +194,6 @@ def _write_result(folder: RunFolder) -> RunResult | None:
 
 
 def _earlier_attempts(folder: RunFolder) -> list[AttemptTimes]:
-    """The attempts at a run so far, each with its end."""
+    """The attempts so far, each with its end time filled in."""
     ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
     return closed(folder.host().attempts, ranks)

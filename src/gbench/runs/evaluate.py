@@ -1,4 +1,4 @@
-"""One evaluation, from a resolved spec to metrics and a gallery; and the one at the end of a convergence run."""
+"""One evaluation, from a resolved spec to metrics and a gallery; also the one at the end of a convergence run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class FinishedEvaluation:
-    """An evaluation that ended well."""
+    """A successful evaluation."""
 
     folder: RunFolder
     evaluation: Evaluation
@@ -36,18 +36,18 @@ def evaluate(
     """Evaluate the checkpoint that the spec names, in a new folder.
 
     Args:
-        environ: what a local run inherits.
+        environ: the environment that a local run inherits.
         rebuild: build the image without cache.
 
     Raises:
-        GbenchError: something it needs is missing, it failed, or it was stopped. What it wrote is kept.
+        GbenchError: something it needs is missing, it failed, or it was stopped. Its files are kept.
     """
     with stoppable(None):
         return _finished(run_to_end(prepare(spec, environ, rebuild), observer))
 
 
 def evaluate_final(training: OpenRun, environ: Mapping[str, str]) -> None:
-    """Evaluate the last checkpoint of a convergence run, in the run's folder; again if it was stopped before its end.
+    """Evaluate the last checkpoint of a convergence run, in the run's folder, unless that was already completed.
 
     Raises:
         GbenchError: it failed, or was stopped.
@@ -80,10 +80,10 @@ def why_no_evaluation(spec: RunSpec) -> str | None:
 
 
 def _finished(folder: RunFolder) -> FinishedEvaluation:
-    """Read the evaluation in its folder, and write its gallery."""
-    found = read_evaluation(folder)
-    if found is None:
+    """Read the evaluation of a folder, and write its gallery."""
+    evaluation = read_evaluation(folder)
+    if evaluation is None:
         raise InfrastructureError(f"the evaluation left no result in {folder.path}", f"read {folder.log}")
     from gbench.reports.gallery import write_gallery
 
-    return FinishedEvaluation(folder, found, write_gallery(found, folder.path / "gallery.html"))
+    return FinishedEvaluation(folder, evaluation, write_gallery(evaluation, folder.path / "gallery.html"))

@@ -1,4 +1,4 @@
-"""One measured run, from a resolved spec to a record on disk; and a run resumed after it was stopped."""
+"""One measured run, from a resolved spec to a record on disk; also a resumed one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that ended well, and its record."""
+    """A successful run and its record."""
 
     folder: RunFolder
     log: Path
@@ -37,18 +37,18 @@ class FinishedRun:
     summary: RunResult | None
     """None for a run script that measures for itself."""
     evaluation: Evaluation | None
-    """What a convergence run ended with."""
+    """The evaluation at the end of a convergence run."""
     stored: str | None
-    """What the database did with the record; None if none was asked for, or it did not take it."""
+    """How the database stored the record; None without a database, or if the upload failed."""
     not_stored: str | None
-    """Why the database did not take the record, and the command that sends it later."""
+    """Why the upload failed, and the command that sends the record later."""
 
 
 def resume(run_dir: Path, environ: Mapping[str, str], observer: Observer, views: Views = NO_VIEWS) -> FinishedRun:
-    """Resume a run that was stopped, from its last whole checkpoint, or with its evaluation.
+    """Resume a stopped run from its last complete checkpoint or, if it was trained, with its evaluation.
 
     Raises:
-        GbenchError: it is complete, still runs, or keeps no checkpoints; and as `launch`.
+        GbenchError: it is complete, still running, or keeps no checkpoints; and as `launch`.
     """
     folder = RunFolder(run_dir.absolute())
     spec = folder.spec()
@@ -71,17 +71,17 @@ def launch(
     """Run `spec` and write its record.
 
     Args:
-        environ: what a local run inherits, and a database config may refer to.
+        environ: the environment that a local run inherits, and that a database config may refer to.
         rebuild: build the image without cache.
         resumed: the run folder of earlier attempts; None: a new run.
-        views: viewers of a convergence run.
+        views: live views of a convergence run.
 
     Raises:
-        GbenchError: something the run needs is missing, it failed, or it was stopped. What it wrote is kept.
+        GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
     with stoppable(None):
         database = upload.config_of_run(spec.database, Path(spec.cndb_dir), environ) if spec.database else None
-        require_writable(Path(spec.cndb_dir) / "records")  # the record comes last, maybe after hours
+        require_writable(Path(spec.cndb_dir) / "records")  # fail now: the record is written last, maybe after hours
         prepared = prepare(spec, environ, rebuild)
         converges = spec.recipe == "convergence"
         no_evaluation = why_no_evaluation(prepared.spec) if converges else None
@@ -91,13 +91,13 @@ def launch(
                 summary = close_trained(folder, no_evaluation)
             else:
                 summary = run_worker(run, observer.running(folder), views, resumed is not None)
-            record = record_of(folder)  # a run that makes none is not evaluated
+            record = record_of(folder)  # raises before the evaluation if the run has no valid record
             if converges and trained(folder) and not no_evaluation:
                 evaluate_final(run, environ)
                 record = record_of(folder)
             record_path = _write_record(record, spec, folder)
             folder.update_host(record=str(record_path))
-            if summary is not None:  # a run script of another kind has printed its own
+            if summary is not None:  # a run script that measures for itself prints its own line
                 run.log.line(log_line.format_line(record))
         stored, not_stored, report = publish(folder, record_path, Path(spec.cndb_dir), database, observer.line)
         evaluation = read_final(folder)
@@ -111,13 +111,13 @@ def publish(
     database: DatabaseConfig | None,
     on_line: Callable[[str], None],
 ) -> tuple[str | None, str | None, Path]:
-    """Upload a run's record, if there is a database for it, and write the run's page.
+    """Upload a run's record, if a database is given, and write the run's page.
 
     Returns:
-        What the database did with it, or why it did not take it, as `upload.deliver`; and the page.
+        How it was stored, or why not, as `upload.deliver`; and the path of the page.
 
     Raises:
-        GbenchError: someone asked to stop, or the disk refuses the page.
+        GbenchError: someone asked to stop, or the page can't be written.
     """
     stored = not_stored = None
     if database:
@@ -128,7 +128,7 @@ def publish(
 
 
 def repeats_of(runs: list[FinishedRun]) -> Repeats | None:
-    """Variance of step times within and between runs of one spec; None for run scripts that measure for themselves."""
+    """Variance of step times within and between runs of a spec; None for run scripts that measure for themselves."""
     means = []
     for run in runs:
         if run.summary is None:
@@ -140,7 +140,7 @@ def repeats_of(runs: list[FinishedRun]) -> Repeats | None:
 
 
 def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
-    """Write the record into the CNDB folder; if that fails, into the run folder, and raise where it is."""
+    """Write the record into the CNDB folder; if that fails, into the run folder, and raise an error that names it."""
     try:
         return write_record(record, Path(spec.cndb_dir), spec.run_id)
     except InfrastructureError as error:

@@ -1,4 +1,4 @@
-"""Why a run ended: from the exit code of its run script, what its worker left, its log and the kernel."""
+"""Why a run ended: from its run script's exit code, its worker's error file, its log and the kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KILLED = 128 + signal.SIGKILL  # exit code of a shell, or a container, after its
 
 
 def oom_kills() -> int | None:
-    """Number of processes that this kernel has killed for lack of memory; None if it does not count them."""
+    """Number of processes that this kernel has killed for lack of memory; None if the kernel does not report it."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
             if line.startswith("oom_kill "):
@@ -25,16 +25,16 @@ def oom_kills() -> int | None:
 
 
 def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_before: int | None) -> None:
-    """Raise the reason for which a run script failed.
+    """Raise the error that explains why a run script failed; return if it succeeded.
 
     Args:
-        log: of the run.
-        oom_kills_before: `oom_kills` when it began.
+        log: the run's log.
+        oom_kills_before: `oom_kills` at the start of the run.
 
     Raises:
-        OutOfMemory: for lack of memory, as its worker or the kernel says.
-        UsageError, InfrastructureError: as its worker says.
-        RunFailed: for another reason.
+        OutOfMemory: the worker or the kernel reports a lack of memory.
+        UsageError, InfrastructureError: as the worker reports.
+        RunFailed: any other failure.
     """
     if outcome.exit_code == ExitCode.OK:
         return

@@ -1,4 +1,4 @@
-"""What every run needs, found before it begins: devices, tuned switches, dataset, cache folder, runner.
+"""Find what every run needs before it begins: devices, tuned switches, dataset, cache folder, runner.
 
 `prepare` requires all of it. `plan` only describes the run, for `--dry-run`.
 """
@@ -27,19 +27,19 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that has all it needs on this machine; nothing of it is started."""
+    """A run that has all it needs on this machine. Nothing is started yet."""
 
     spec: RunSpec
-    """As it will run: with the dataset's folder, the tuned switches, and the data source that is available."""
+    """The spec to run: with the dataset's folder, the tuned switches, and an available data source."""
     gpus: Gpus
     """All GPUs of this machine."""
     runner: Runner
     dataset: DatasetFacts
     warnings: tuple[str, ...]
-    """What the run's log and host.json warn of."""
+    """Warnings for the run's log and host.json."""
 
     def with_warning(self, text: str | None) -> Prepared:
-        """The same with one more warning; unchanged for None."""
+        """A copy with one more warning; unchanged for None."""
         return self if text is None else replace(self, warnings=(*self.warnings, text))
 
     def host_facts(self) -> HostFacts:
@@ -58,10 +58,10 @@ class Prepared:
 
 
 def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> Prepared:
-    """Find what a run needs. Starts nothing; makes the cache folder if the run uses one.
+    """Find what a run needs. Starts nothing; creates the cache folder if the run uses one.
 
     Args:
-        environ: what a local run inherits.
+        environ: the environment that a local run inherits.
         rebuild: build the image without cache.
 
     Raises:
@@ -76,10 +76,10 @@ def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) ->
 
 
 def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tuple[RunSpec, dict[str, Any]]:
-    """What would run: the spec, with the dataset's folder if it exists, and the exact request of the runner.
+    """Describe what would run: the spec, with the dataset's folder if it exists, and the runner's exact request.
 
     Raises:
-        GbenchError: there is no such database config, or no tuning for profile optimized.
+        GbenchError: the database config is missing, or profile optimized has no tuning.
     """
     if spec.database is not None:
         config_of_run(spec.database, Path(spec.cndb_dir), environ)
@@ -90,10 +90,10 @@ def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tu
 
 
 def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> None:
-    """Check what a run needs before the first of several begins: a failure later would waste the runs before it.
+    """Check what a run needs before the first of several begins: a later failure would waste the runs before it.
 
     Raises:
-        GbenchError: as `prepare`; or there is no Docker engine, or no write access to a folder of results.
+        GbenchError: as `prepare`; or there is no Docker engine, or the folder for records or logs can't be written.
     """
     prepare(spec, environ, rebuild).runner.describe()
     if spec.runner == "docker":
@@ -105,7 +105,7 @@ def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -
 
 
 def for_this_machine(spec: RunSpec, gpus: Gpus) -> RunSpec:
-    """`spec` with the switches that were tuned for it here. Raises GbenchError: too few devices, or no tuning."""
+    """`spec` with the switches tuned for it on this machine. Raises GbenchError: too few devices, or no tuning."""
     require_devices(spec, gpus)
     return with_tuned_switches(spec, gpus)
 
@@ -123,7 +123,7 @@ def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
     """`spec` with the dataset's folder below DATASETS_DIR; unchanged if it is missing and not required.
 
     Raises:
-        GbenchError: it is required, and missing.
+        GbenchError: it is required but missing.
     """
     try:
         subdir = find_dataset(Path(spec.datasets_dir), spec.dataset, spec.config.data.phase)

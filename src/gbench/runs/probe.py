@@ -1,4 +1,4 @@
-"""How long a run would take, from a run of its first steps."""
+"""Estimate how long a run would take by running its first steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gbench.settings.spec import RunSpec
 def probe(
     spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild: bool = False, views: Views = NO_VIEWS
 ) -> tuple[Estimate, Path]:
-    """Run the first steps of `spec`, without a record; gives the estimate for all of it, and the run folder.
+    """Run the first steps of `spec`, without a record; returns the estimate for the whole run, and the run folder.
 
     Raises:
         GbenchError: as `launch`; or the run stopped before the probe's last step.
@@ -30,13 +30,13 @@ def probe(
         raise RunFailed(f"{folder.path} stopped before the {PROBE_STEPS} steps of a probe", f"read {folder.log}")
     schedule = spec.config.schedule
     steps = schedule.planned_steps(epoch) or schedule.planned_epochs(epoch) * epoch
-    found = estimate(times, steps, epoch)
-    assert found is not None
-    return found, folder.path
+    whole = estimate(times, steps, epoch)
+    assert whole is not None
+    return whole, folder.path
 
 
 def probe_of(spec: RunSpec) -> RunSpec:
-    """`spec` for its first steps alone: no checkpoints, no images, no measurement of the device."""
+    """`spec` reduced to its first steps: no checkpoints, no images, no measurement of the device."""
     short = {"max_steps": PROBE_STEPS, "checkpoint_every": 0, "images_every": 0}
     bare = {"peak_seconds": 0.0, "idle_seconds": 0.0}
     config = spec.config

@@ -1,4 +1,4 @@
-"""Where the time of a run's steps goes: a run under the profiler, without a record."""
+"""Profile a run to find where the time of its steps goes; writes no record."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from gbench.settings.spec import RunSpec
 def profile(
     spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild: bool = False
 ) -> tuple[StepProfile, RunFolder]:
-    """Run the spec of a profile; gives the profile and its run folder.
+    """Run the spec of a profile; returns the profile and its run folder.
 
     Raises:
-        GbenchError: as `launch`; or its run script doesn't start gbench's worker.
+        GbenchError: as `launch`; or the run script doesn't start gbench's worker.
     """
     with stoppable(None):
         folder = run_to_end(prepare(spec, environ, rebuild), observer)
-        found = read_profile(folder)
-    if found is None:
+        step_profile = read_profile(folder)
+    if step_profile is None:
         raise RunFailed(
             f"the run left no profile in {folder.path}",
             f"RUN_MODEL_FILE {spec.run_model_file} must start gbench's worker, as $TORCHRUN does",
         )
-    return found, folder
+    return step_profile, folder

@@ -1,7 +1,7 @@
-"""What `gbench tune` found, remembered from run to run, and given to runs of profile optimized.
+"""The switches that `gbench tune` found, cached for runs of profile optimized.
 
-One file each in `tuned/` below the cache folder, named by what it holds for: device, network, sizes, precision, number
-of devices, and the software (torch locally, else the image's base). What a run takes from it stands in its spec.
+One file per key in `tuned/` below the cache folder. A key has the device, network, sizes, precision, number of devices
+and the software (torch's version locally, else the image's base). The switches that a run uses are in its spec.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from gbench.settings.tuning_spec import SIZES, tune_command
 
 
 class Remembered(Frozen):
-    """A file of `tuned/`. key: what it holds for."""
+    """The content of a file in `tuned/`."""
 
     version: Literal[1] = 1
     key: dict[str, Any]
+    """What the tuning is valid for."""
     speed: SpeedConfig
     tuned_by: TunedBy
 
 
 def key_of(spec: RunSpec, gpus: Gpus) -> dict[str, Any]:
-    """What a tuning holds for: of a run, or of the tuning itself."""
+    """What a tuning is valid for, from the spec of the tuning or of a run."""
     if spec.device == "cuda":
-        shown = visible(gpus, spec.cuda_visible_devices).devices[: spec.device_count]
-        device = ", ".join(sorted({gpu.name for gpu in shown}))
+        used = visible(gpus, spec.cuda_visible_devices).devices[: spec.device_count]
+        device = ", ".join(sorted({gpu.name for gpu in used}))
     else:
         device = cpu_name()
     if spec.runner == "local":
@@ -61,13 +62,13 @@ def key_of(spec: RunSpec, gpus: Gpus) -> dict[str, Any]:
 
 
 def place_of(spec: RunSpec, key: dict[str, Any]) -> Path:
-    """The file of a key."""
+    """Path of the file for a key."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     return Path(spec.cache_dir) / "tuned" / f"{spec.config.network.netG}-{spec.precision}-{digest}.json"
 
 
 def remember(spec: RunSpec, gpus: Gpus, found: Tuning, utc: str) -> Path:
-    """Keep what a tuning found, in place of an earlier one's. Raises InfrastructureError: it can't be written."""
+    """Save the result of a tuning, replacing an earlier one. Raises InfrastructureError: it can't be written."""
     key = key_of(spec, gpus)
     path = place_of(spec, key)
     make_folder(path.parent)
@@ -79,11 +80,11 @@ def remember(spec: RunSpec, gpus: Gpus, found: Tuning, utc: str) -> Path:
 
 
 def with_tuned_switches(spec: RunSpec, gpus: Gpus) -> RunSpec:
-    """`spec`, of profile optimized, with the switches that a tuning found for it; any other as it is.
+    """`spec` with the switches tuned for it, if its profile is optimized; else unchanged.
 
     Raises:
-        UsageError: nothing is remembered for it.
-        InfrastructureError: what is remembered can't be read, or is not of this run.
+        UsageError: no tuning is saved for it.
+        InfrastructureError: the saved tuning can't be read, or is not valid for this run.
     """
     if spec.profile != "optimized" or spec.tuned_by is not None:
         return spec

@@ -1,4 +1,4 @@
-"""One tuning, from a resolved spec to what is remembered for runs of profile optimized."""
+"""One tuning, from a resolved spec to the switches saved for runs of profile optimized."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class FinishedTuning:
-    """A tuning that ended well."""
+    """A successful tuning."""
 
     folder: RunFolder
     tuning: Tuning
@@ -29,25 +29,25 @@ class FinishedTuning:
 
 
 def tune(spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild: bool = False) -> FinishedTuning:
-    """Try the switches by the spec of a tuning, and remember those that pay.
+    """Try each switch as the spec of a tuning says, and save those that pay.
 
     Args:
-        environ: what a local run inherits.
+        environ: the environment that a local run inherits.
         rebuild: build the image without cache.
 
     Raises:
-        GbenchError: something it needs is missing, it failed, or it was stopped. What was remembered before is kept.
+        GbenchError: something it needs is missing, it failed, or it was stopped. An earlier result is kept.
     """
     with stoppable(None):
         make_folder(Path(spec.cache_dir))
-        require_writable(Path(spec.cache_dir) / "tuned")  # the result is written last, after minutes
+        require_writable(Path(spec.cache_dir) / "tuned")  # fail now: the result is written last, after minutes
         prepared = prepare(spec, environ, rebuild)
         folder = run_to_end(prepared, observer)
-        found = read_tuning(folder)
-        if found is None:
+        tuning = read_tuning(folder)
+        if tuning is None:
             raise InfrastructureError(f"the tuning left no result in {folder.path}", f"read {folder.log}")
         try:
-            return FinishedTuning(folder, found, remember(spec, prepared.gpus, found, utc_now()))
+            return FinishedTuning(folder, tuning, remember(spec, prepared.gpus, tuning, utc_now()))
         except InfrastructureError as error:
             raise InfrastructureError(
                 error.what,
