@@ -1,7 +1,7 @@
-"""The one family of expected errors, and the exit codes.
+"""The hierarchy of expected errors, and the exit codes.
 
-An expected error is answered with one sentence (what, where; what to do) and an exit code. Anything else is a bug,
-keeps its traceback, and has an exit code of its own: a nightly must not take it for a regression.
+An expected error is reported as one sentence (what, where; what to do) and an exit code. Anything else is a bug: it
+keeps its traceback, and has a separate exit code, so that a nightly job does not mistake it for a regression.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a gbench process tells its caller."""
+    """Exit codes of every gbench process."""
 
     OK = 0
-    FAILED = 1  # the run, or what was checked, failed
+    FAILED = 1  # the run or the check failed
     USAGE = 2  # the command line, a variable or a config is wrong; nothing was measured
-    INCONCLUSIVE = 3  # ran, but the evidence decides nothing
-    INFRASTRUCTURE = 4  # Docker, the dataset, the disk or the device stands in the way
-    NOT_UPLOADED = 5  # the run ended well and its record is on disk, but the database did not take it
-    BUG = 70  # gbench itself failed (EX_SOFTWARE of sysexits.h): never what is told of a run
+    INCONCLUSIVE = 3  # it ran, but the evidence is not sufficient for a verdict
+    INFRASTRUCTURE = 4  # a problem of Docker, the dataset, the disk or the device
+    NOT_UPLOADED = 5  # the run succeeded and its record is on disk, but the upload failed
+    BUG = 70  # gbench itself failed (EX_SOFTWARE of sysexits.h); never used for a failed run
     INTERRUPTED = 130  # Ctrl-C or SIGTERM
-    NO_READER = 141  # stdout is a pipe whose reader has gone, as a shell has it of SIGPIPE
+    NO_READER = 141  # the reader of stdout has gone (as a shell reports SIGPIPE)
 
 
 class GbenchError(Exception):
@@ -28,7 +28,7 @@ class GbenchError(Exception):
 
     Args:
         what: what failed and where (the field, flag or file), without a full stop.
-        hint: what to do about it: a flag, a command, a file to mend.
+        hint: what to do about it: a flag, a command, a file to fix.
     """
 
     exit_code = ExitCode.FAILED
@@ -43,11 +43,11 @@ class GbenchError(Exception):
 
 
 class RunFailed(GbenchError):
-    """The measured run itself ended badly."""
+    """The measured run itself failed."""
 
 
 class OutOfMemory(RunFailed):
-    """The measured run needed more memory than its device or its host has: it would again."""
+    """The measured run needed more memory than its device or host has; a retry would fail too."""
 
 
 class RecordError(GbenchError):
@@ -55,13 +55,13 @@ class RecordError(GbenchError):
 
 
 class UsageError(GbenchError):
-    """Arguments, variables or config files that can't be meant."""
+    """Invalid arguments, variables or config files."""
 
     exit_code = ExitCode.USAGE
 
 
 class InfrastructureError(GbenchError):
-    """Something the run needs (Docker, GPU, dataset, disk) is not there or does not work."""
+    """Something the run needs (Docker, GPU, dataset, disk) is missing or does not work."""
 
     exit_code = ExitCode.INFRASTRUCTURE
 

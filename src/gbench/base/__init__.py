@@ -1,4 +1,4 @@
-"""What every room may use: files written whole, files from strangers read safely, paths, CPU lists, the time in UTC.
+"""Helpers for every package: atomic writes, safe reading of untrusted files, paths, CPU lists, the time in UTC.
 
-In: nothing of gbench but its errors. Out: small functions without state. Nothing here knows what a run is.
+In: nothing of gbench except its errors. Out: small stateless functions that know nothing about runs.
 """

@@ -1,4 +1,4 @@
-"""Numbers in short, as the kernel lists CPUs."""
+"""Compact lists of numbers, in the kernel's CPU list format."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Ascending numbers in short: `0-3, 6`."""
+    """Ascending numbers as a compact list: `0-3, 6`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -17,6 +17,6 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def cpu_set(text: str) -> set[int]:
-    """The CPUs of a kernel list: `0-3,8`. Raises ValueError: it is none."""
+    """The CPUs in a kernel CPU list: `0-3,8`. Raises ValueError: it is not one."""
     bounds = [part.partition("-") for part in text.strip().split(",") if part]
     return {cpu for first, _, last in bounds for cpu in range(int(first), int(last or first) + 1)}

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a crash, never sees half of one."""
+"""Write files atomically, so that neither a reader nor a crash leaves half of one; locks and folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gbench.errors import InfrastructureError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` by a temporary file beside it, synced and renamed.
+    """Write `text` to `path` atomically: write a temporary file in the same folder, sync it, rename it.
 
     Raises:
         InfrastructureError: the folder can't be written, or the disk is full.
@@ -30,7 +30,7 @@ def write_atomically(path: Path, text: str) -> None:
                 os.fsync(file.fileno())
             umask = os.umask(0)
             os.umask(umask)
-            Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes it private
+            Path(temporary).chmod(0o666 & ~umask)  # mkstemp creates it private
             Path(temporary).replace(path)
             sync_folder(path.parent)
         except BaseException:
@@ -41,7 +41,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make a rename in a folder last, power loss included; some network file systems can't, and need not."""
+    """Make a rename in a folder durable, even after a power loss; ignored on file systems that can't sync a folder."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -51,7 +51,7 @@ def sync_folder(path: Path) -> None:
 
 
 def write_all(file: FileIO, data: bytes) -> None:
-    """Write to an unbuffered file, which may take only a part at a time. Raises OSError."""
+    """Write all of `data` to an unbuffered file, which may accept only a part per write. Raises OSError."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
@@ -59,13 +59,15 @@ def write_all(file: FileIO, data: bytes) -> None:
 
 @contextmanager
 def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
-    """Hold the lock of a file while in here; gives its descriptor, with which a child process can go on holding it.
+    """Hold a file lock while the context is open; yields its descriptor, through which a child process can keep it.
 
     Args:
-        patience_s: how long to wait for another holder. what: what is in use then.
+        path: the lock file; created if missing.
+        patience_s: how long to wait for another holder.
+        what: the name, in the error, of what is in use.
 
     Raises:
-        InfrastructureError: someone else holds it, or the file can't be made.
+        InfrastructureError: another process holds it, or the file can't be created.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -89,10 +91,10 @@ def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents; one that is there is fine.
+    """Create a folder and its parents, if missing.
 
     Raises:
-        InfrastructureError: it can't be made.
+        InfrastructureError: it can't be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -101,16 +103,16 @@ def make_folder(path: Path) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Make sure that files can be made in a folder, or in what is there of its path. Raises InfrastructureError."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    """Check that files can be created in a folder, or in its nearest existing parent. Raises InfrastructureError."""
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
-        tempfile.TemporaryFile(dir=there).close()
+        tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
         raise cant_write(folder, error) from error
 
 
 def cant_write(path: Path, error: OSError) -> InfrastructureError:
-    """The sentence for a file or folder that can't be written."""
+    """The error for a file or folder that can't be written."""
     return InfrastructureError(
         f"can't write {path} ({error.strerror or error})", "free space there, or take a folder you may write"
     )

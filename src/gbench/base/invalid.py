@@ -1,4 +1,4 @@
-"""What is wrong with a value that a model refused, in one line."""
+"""Describe a pydantic validation error in one line."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-WITHOUT_VALUE = ("missing", "extra_forbidden", "too_short", "json_invalid")  # problems that the value does not explain
-MOST_CHARACTERS = 100  # of a wrong value, to find it by
+WITHOUT_VALUE = ("missing", "extra_forbidden", "too_short", "json_invalid")  # errors for which the value does not help
+MOST_CHARACTERS = 100  # shown of an invalid value
 
 
 def first_problem(error: ValidationError | TypeError) -> str:
-    """The first problem of a validation: `field: what is wrong, not VALUE`."""
+    """The first problem of a validation error: `field: what is wrong, not VALUE`."""
     if isinstance(error, TypeError):
         return one_line(error)
     problem = error.errors()[0]

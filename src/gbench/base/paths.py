@@ -1,4 +1,4 @@
-"""Where files are: the project's own, in a checkout or in an installed wheel's `gbench/assets/`; and the user's."""
+"""Locations of files: the project's own, in a checkout or in an installed wheel's `gbench/assets/`; and the user's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def project_file(relative: str) -> Path:
 
 
 def checkout_dir() -> Path | None:
-    """The git checkout this package runs from, or None when it is installed."""
+    """The git checkout that this package runs from; None if it is installed."""
     root = project_file("pyproject.toml").parent
     return root if (root / ".git").exists() else None
 
@@ -38,5 +38,5 @@ def expanded(path: str | Path) -> Path:
 
 
 def user_cache_dir(environ: Mapping[str, str]) -> Path:
-    """The user's folder for caches: $XDG_CACHE_HOME, or ~/.cache."""
+    """The user's cache folder: $XDG_CACHE_HOME, or ~/.cache."""
     return expanded(environ.get("XDG_CACHE_HOME") or "~/.cache")

@@ -1,6 +1,6 @@
-"""JSON as its standard has it (RFC 8259): it knows no NaN and no infinity, so both are written as null.
+"""JSON according to RFC 8259, which has no NaN or infinity: both are written as null.
 
-A diverged loss must not make a file that other readers refuse.
+A diverged loss must not produce a file that other readers reject.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ import json
 import math
 from typing import Any
 
-_PLAIN = json.JSONEncoder(allow_nan=False)  # made once: each step of a run is a line of JSON
+_PLAIN = json.JSONEncoder(allow_nan=False)  # shared: a run writes one line of JSON per step
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """`json.dumps`, with null for every float that is not finite."""
+    """`json.dumps`, with null for every non-finite float."""
     encoder = json.JSONEncoder(allow_nan=False, **options) if options else _PLAIN
     try:
         return encoder.encode(value)
-    except ValueError:  # as good as never, so that looking for it costs a run's steps nothing
+    except ValueError:  # rare, so finite values need no extra pass
         return encoder.encode(_finite(value))
 
 
 def loads(text: str | bytes) -> Any:
-    """The values of a JSON text. Raises ValueError: no JSON, no Unicode text, or more than 200 levels deep."""
-    from pydantic_core import from_json  # here: the telemetry sampler, which only writes, stays small without it
+    """Parse a JSON text. Raises ValueError: it is invalid JSON, not Unicode, or nested more than 200 levels deep."""
+    from pydantic_core import from_json  # here, to keep it out of the telemetry sampler, which only writes
 
     return from_json(text)
 

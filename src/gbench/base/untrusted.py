@@ -1,4 +1,4 @@
-"""Files that anyone may have written: text and YAML, read whole or refused in one sentence, and never run."""
+"""Read untrusted files, text and YAML: completely, or with a one-sentence error; nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from gbench.errors import RecordError
 
 try:
     from yaml import CSafeLoader as SafeLoader
-except ImportError:  # PyYAML built without libyaml: the same, slower
+except ImportError:  # PyYAML built without libyaml: the same, but slower
     from yaml import SafeLoader  # type: ignore[assignment]
 
-DEPTH = 100  # of lists and mappings in each other; Python's own readers and writers end at about 1000
-ENCODING = "utf-8-sig"  # Windows' editors put a mark before the text
-UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its marks, as bytes that are not UTF-8
+DEPTH = 100  # maximum nesting of lists and mappings; Python's own readers and writers fail at about 1000
+ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
+UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its byte order marks, surrogate-escaped
 MOST_VALUES = 1_000_000  # a record of 8 GPUs has about a thousand
 WHOLE_NUMBER = "tag:yaml.org,2002:int"
 UNREADABLE = (OSError, UnicodeDecodeError)
-NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # ValueError: no such day as 2026-02-30
+NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # ValueError: an invalid date such as 2026-02-30
 
 
 def read_text(path: Path, hint: str) -> str:
-    """All of a file.
+    """Read a whole text file.
 
     Args:
-        hint: what to give in its place.
+        hint: of the error: what to give instead.
 
     Raises:
-        RecordError: it is not there, no file, or not UTF-8.
+        RecordError: it is missing, not a file, or not UTF-8.
     """
     try:
         return path.read_text(encoding=ENCODING)
@@ -40,10 +40,10 @@ def read_text(path: Path, hint: str) -> str:
 
 
 def read_lines(path: Path, hint: str) -> Iterator[tuple[int, str | None]]:
-    """The lines of a file with their numbers, from 1; None for one that is not UTF-8.
+    """The lines of a file with their numbers, from 1; None in place of a line that is not UTF-8.
 
     Raises:
-        RecordError: it is not there, no file, or of another encoding as a whole.
+        RecordError: it is missing, not a file, or UTF-16.
     """
     try:
         with path.open(encoding=ENCODING, errors="surrogateescape") as lines:
@@ -56,34 +56,35 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[int, str | None]]:
 
 
 def cant_read(path: Path, error: OSError | UnicodeDecodeError, hint: str) -> RecordError:
-    """The sentence for a file that can't be read."""
+    """The error for a file that can't be read."""
     why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
     return RecordError(f"{path} can't be read ({why})", hint)
 
 
 def load_yaml(text: str) -> Any:
-    """The plain values that YAML text holds: text, numbers, dates, lists, mappings.
+    """Load YAML text as plain values: text, numbers, dates, lists, mappings.
 
     Raises:
-        yaml.YAMLError, ValueError, RecursionError: it holds none, or too many; NO_YAML.
+        yaml.YAMLError, ValueError, RecursionError: it is not plain YAML, or too large or too deep; NO_YAML.
     """
     _look_before_loading(text)
     return yaml.load(text, Loader=SafeLoader)
 
 
 def read_yaml(path: Path, hint: str) -> Any:
-    """The plain values of a YAML file. Raises RecordError, as `read_text` and `parse_yaml` do."""
+    """Load a YAML file as plain values. Raises RecordError, as `read_text` and `parse_yaml`."""
     return parse_yaml(read_text(path, hint), str(path), hint)
 
 
 def parse_yaml(text: str, source: str, hint: str) -> Any:
-    """As `load_yaml`, with one sentence for text that is not YAML.
+    """`load_yaml` with a one-sentence error.
 
     Args:
-        source: the text's file. hint: what to do instead.
+        source: of the error: where the text is from.
+        hint: of the error: what to do instead.
 
     Raises:
-        RecordError: not plain YAML, or too many values.
+        RecordError: it is not plain YAML, or too large or too deep.
     """
     try:
         return load_yaml(text)
@@ -92,34 +93,39 @@ def parse_yaml(text: str, source: str, hint: str) -> Any:
 
 
 def repeated_key(text: str) -> str | None:
-    """The first key, dotted, that a mapping in YAML text gives twice: YAML would take the last. For what `load_yaml`
-    has read; raises as it does."""
+    """The first key, dotted, that occurs twice in a mapping of YAML text: a YAML loader would silently use the last.
+
+    Call it only on text that `load_yaml` has accepted; raises as it does.
+    """
     return _repeated(yaml.compose(text, Loader=SafeLoader))
 
 
 def whole_numbers(text: str) -> Iterator[tuple[str, str]]:
-    """The whole numbers in the mappings of YAML text: dotted key, and the number as it is written. For what `load_yaml`
-    has read; raises as it does."""
+    """The integers in the mappings of YAML text: dotted key, and the number as written.
+
+    Call it only on text that `load_yaml` has accepted; raises as it does.
+    """
     return _whole_numbers(yaml.compose(text, Loader=SafeLoader), "")
 
 
 def line_of(error: Exception) -> str:
-    """` line 3`, where YAML's error stands there."""
+    """The position of a YAML error: ` line 3`; empty if unknown."""
     mark = getattr(error, "problem_mark", None)
     return f" line {mark.line + 1}" if mark else ""
 
 
 def why_of(error: Exception) -> str:
-    """What YAML says of its error, on one line."""
+    """The message of a YAML error, on one line."""
     return getattr(error, "problem", None) or str(error).partition("\n")[0]
 
 
 def _look_before_loading(text: str) -> None:
-    """Libyaml's loader ends the process on text that nests some ten thousand deep.
+    """Reject text that is too deep or too large, before loading it.
 
-    And a few lines of aliases of aliases stand for more values than any memory holds, once they are written out.
+    libyaml's loader crashes the process on text nested about ten thousand levels deep, and a few lines of aliases of
+    aliases can expand to more values than fit in memory.
     """
-    sizes: dict[str | None, int] = {}  # anchor -> how many values an alias of it stands for
+    sizes: dict[str | None, int] = {}  # anchor -> number of values that an alias of it expands to
     opened: list[tuple[str | None, int]] = []
     values = 0
     for event in yaml.parse(text, Loader=SafeLoader):
@@ -131,9 +137,9 @@ def _look_before_loading(text: str) -> None:
             opened.append((event.anchor, values))
             values += 1
         elif isinstance(event, yaml.AliasEvent):
-            # One of a collection that holds it goes round until it is too deep.
-            inside = any(anchor == event.anchor for anchor, _ in opened)
-            values += values * DEPTH if inside else sizes.get(event.anchor, 1)
+            # An alias inside its own collection recurses until it is too deep.
+            recursive = any(anchor == event.anchor for anchor, _ in opened)
+            values += values * DEPTH if recursive else sizes.get(event.anchor, 1)
         elif isinstance(event, yaml.ScalarEvent):
             values += 1
         if len(opened) > DEPTH:

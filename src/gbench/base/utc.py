@@ -1,4 +1,4 @@
-"""The time of day, as every file of gbench states it."""
+"""The current time in the format of every gbench file."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import datetime, timezone
 
 
 def utc_now() -> str:
-    """The time in UTC, to the millisecond, as ISO 8601."""
+    """The current time in UTC, to the millisecond, as ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -25,7 +25,7 @@ class LossPlot:
         self._next_s = 0.0
 
     def show(self, scene: Scene) -> None:
-        """Draw the plot if a new epoch has begun or the run has ended. Raises InfrastructureError: it can't be written."""
+        """Draw the plot if an epoch was added or the run has ended. Raises InfrastructureError: it can't be written."""
         now = (scene.history.epoch, scene.history.taken_back)
         if not scene.last and (now == self._drawn or time.monotonic() < self._next_s):
             return

@@ -1,4 +1,4 @@
-"""Facts of this machine and of gbench itself: processor, memory, GPUs, driver, software versions, git commit.
+"""Facts about this machine and gbench itself: processor, memory, GPUs, driver, software versions, git commit.
 
 In: the system. Out: plain values; an unknown fact is None or "unknown", never a guess.
 """

@@ -1,4 +1,4 @@
-"""The GPUs of this host as NVML, the NVIDIA driver's own library, reports them; can they do what is asked?"""
+"""The GPUs of this host as NVML (the NVIDIA driver's library) reports them, and whether they can run a spec."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ HIDDEN_HINT = "unset CUDA_VISIBLE_DEVICES, or name GPUs that `nvidia-smi -L` lis
 
 @dataclass(frozen=True)
 class Gpu:
-    """One device, in NVML's order."""
+    """One device."""
 
     index: int
+    """In NVML's order."""
     name: str
     uuid: str
     compute_capability: tuple[int, int]
@@ -24,19 +25,20 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Gpus:
-    """Devices that a run may use, in its order, and the driver; `missing` says why there are none.
-
-    hidden: the host's others, which CUDA_VISIBLE_DEVICES keeps from the run.
-    """
+    """The devices that a run may use."""
 
     devices: tuple[Gpu, ...] = ()
+    """In the order in which the run sees them."""
     driver: str | None = None
+    """Version of the driver."""
     missing: str | None = None
+    """Why there are no devices."""
     hidden: tuple[Gpu, ...] = ()
+    """The host's other devices, hidden from the run by CUDA_VISIBLE_DEVICES."""
 
 
 def find_gpus() -> Gpus:
-    """Ask NVML; a machine without driver or GPU is an answer, not an error."""
+    """Query NVML. A machine without driver or GPU is no error; `missing` then gives the reason."""
     import pynvml
 
     try:
@@ -54,10 +56,10 @@ def find_gpus() -> Gpus:
 
 
 def visible(gpus: Gpus, variable: str | None) -> Gpus:
-    """All GPUs of a host as CUDA shows them to a process whose CUDA_VISIBLE_DEVICES is `variable` (None: not set).
+    """The host's GPUs as CUDA shows them to a process whose CUDA_VISIBLE_DEVICES is `variable` (None: not set).
 
-    Its entries are indices or beginnings of UUIDs; the first that names no GPU ends the list, and one that comes twice
-    empties it (CUDA Programming Guide, CUDA environment variables; torch.cuda does the same). A MIG slice is no GPU.
+    Entries are indices or prefixes of UUIDs. The first entry that names no GPU ends the list, and a duplicate empties
+    it (CUDA Programming Guide, CUDA environment variables; torch.cuda does the same). MIG slices don't count as GPUs.
     """
     if variable is None or gpus.missing:
         return gpus
@@ -78,11 +80,14 @@ def _begins(uuid: str, entry: str) -> bool:
 
 
 def require_devices(spec: RunSpec, gpus: Gpus) -> None:
-    """Check that the host, whose GPUs are `gpus`, has what the spec asks for.
+    """Check that the host's GPUs satisfy the spec.
+
+    Args:
+        gpus: all GPUs of the host.
 
     Raises:
-        InfrastructureError: no GPU.
-        UsageError: too few of them, or a precision that they can't do.
+        InfrastructureError: there is no GPU.
+        UsageError: there are too few, or they don't support the precision.
     """
     if spec.device == "cpu":
         return
@@ -114,4 +119,4 @@ def _gpu(nvml: Any, index: int) -> Gpu:
 
 
 def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value  # older bindings give bytes
+    return value.decode() if isinstance(value, bytes) else value  # older bindings return bytes

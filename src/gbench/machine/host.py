@@ -1,4 +1,4 @@
-"""Facts of the machine that need neither torch nor Docker: operating system, processor, memory. Never raises."""
+"""Facts about the machine that need neither torch nor Docker: operating system, processor, memory. Never raises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 
 
 def os_name() -> str:
-    """The operating system as it calls itself: `Ubuntu 22.04.4 LTS`."""
+    """The operating system's own name: `Ubuntu 22.04.4 LTS`."""
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
@@ -18,12 +18,12 @@ def os_name() -> str:
 
 
 def cpu_name() -> str:
-    """The processor's model name; the architecture where the kernel gives none."""
+    """The processor's model name; the architecture if the kernel reports none."""
     return next(iter(_cpuinfo("model name")), platform.machine())
 
 
 def cpu_facts() -> dict[str, Any]:
-    """Model name, sockets, cores and hardware threads over all sockets, NUMA nodes; None for what can't be told."""
+    """Model name, sockets, cores and hardware threads over all sockets, NUMA nodes; None if unknown."""
     return {
         "name": cpu_name(),
         "sockets": len(set(_cpuinfo("physical id"))) or None,
@@ -34,7 +34,7 @@ def cpu_facts() -> dict[str, Any]:
 
 
 def memory_text() -> str:
-    """Main memory as CNDB writes it: `376 GB` (units of 1024^3 bytes)."""
+    """Main memory in CNDB's format: `376 GB` (units of 1024^3 bytes)."""
     return f"{round(psutil.virtual_memory().total / 1024**3)} GB"
 
 

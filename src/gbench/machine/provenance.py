@@ -1,4 +1,4 @@
-"""What the host knows of a run and the worker can't see: hardware names, driver, code version, dataset."""
+"""Facts of a run that only the host knows, not the worker: hardware names, driver, code version, file hashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hardware(gpus: Gpus) -> dict[str, Any]:
 
 
 def file_sha256(path: Path) -> str | None:
-    """The hash of a small file; None where it can't be read."""
+    """SHA-256 of a small file; None if it can't be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
@@ -32,7 +32,7 @@ def file_sha256(path: Path) -> str | None:
 
 
 def git() -> dict[str, Any] | None:
-    """Commit of gbench's own checkout, and whether tracked files differ from it; None when it is installed."""
+    """Commit of gbench's checkout, and whether tracked files differ from it; None if installed, or if git fails."""
     root = checkout_dir()
     if root is None:
         return None
@@ -44,6 +44,6 @@ def git() -> dict[str, Any] | None:
 
 
 def _git(*arguments: str) -> str:
-    # A checkout that another user owns may still be read: nothing in it is run by these two commands.
+    # Safe for a checkout that another user owns: these two commands execute nothing in it.
     command = ["git", "-c", "safe.directory=*", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()

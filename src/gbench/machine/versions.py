@@ -1,4 +1,4 @@
-"""Versions of what a run stands on, as far as they can be told without loading it."""
+"""Versions of a run's dependencies, found without importing them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import metadata
 
 
 def component_versions() -> dict[str, str]:
-    """Python, torch and its companions, NVIDIA driver, Docker engine: the version of each, or why there is none."""
+    """Versions of Python, torch, torchvision, docker, the NVIDIA driver and the Docker engine, or why there is none."""
     from gbench.machine.gpus import find_gpus
 
     gpus = find_gpus()
