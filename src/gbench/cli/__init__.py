@@ -13,22 +13,22 @@ import click
 from gbench import __version__
 from gbench.errors import ExitCode, GbenchError
 
-# verb, which is also its module in gbench.cli -> its line in `gbench --help`, which loads none of the modules
+# verb (and module in gbench.cli) -> its line in `gbench --help`, which imports none of the modules
 COMMANDS = {
-    "launch": "Run once, measured, and write one CNDB record.",
+    "launch": "Run and measure a model once, and write one CNDB record.",
     "converge": "Run a convergence run from the first epoch to its evaluation; --resume continues one.",
     "eval": "Evaluate a checkpoint on the test split: metrics, images and a gallery.",
-    "profile": "Show where the time of a training step goes: operators, data wait, gaps, communication; and a trace.",
+    "profile": "Show where the time of a training step goes: operators, data wait, gaps, communication; write a trace.",
     "check": "Check whether this machine is fit to measure on: Docker, GPU, disk, dataset.",
     "build": "Build the image only.",
     "data": "Prepare, draw, verify and describe the dataset.",
     "models": "List the models that can be launched, and the values of each.",
     "summary": "Recompute the figures of a run folder from its raw samples.",
     "sweep": "Launch every combination of batch sizes, device counts and precisions; print one table.",
-    "compare": "Tell whether NEW is slower than BASE by more than noise, and what else differs.",
+    "compare": "Check whether NEW is slower than BASE by more than noise, and list what else differs.",
     "ab": "Alternate two spec files until the ratio of their figures is known to 1 %.",
     "replay": "Rerun a recorded run and compare; lists first what can't be reproduced here.",
-    "report": "Write one self-contained HTML page of a run, a record or a history.",
+    "report": "Write a self-contained HTML page of a run, a record or a history.",
     "cndb": "Move records into and out of a database: submit, import, list, show, export, verify, baseline.",
     "tune": "Find the speed-ups that pay on this device, and save them for --profile optimized.",
     "completion": "Print the shell completion for bash, zsh or fish.",
@@ -97,21 +97,21 @@ def cli() -> None:
 
 
 def _without_reader() -> NoReturn:
-    """Exit quietly: the reader of stdout has gone."""
+    """Exit without a message: the reader of stdout has gone."""
     _drop_stdout()
     sys.exit(ExitCode.NO_READER)
 
 
 def _drop_stdout() -> None:
-    """Discard what is still buffered."""
+    """Discard buffered output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> None:
-    """Entry point: an expected error becomes one sentence and an exit code; a bug keeps its traceback."""
+    """Entry point: report an expected error as one sentence and an exit code, a bug with its traceback."""
     try:
         code = cli.main(prog_name="gbench", standalone_mode=False)
-        sys.stdout.flush()  # here, so that a full disk is reported like any other error
+        sys.stdout.flush()  # inside `try`, so that a full disk is reported like any other error
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
     except GbenchError as error:
         click.echo(f"gbench: error: {error}", err=True)

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from gbench.cli.shared.run_options import option
+from gbench.cli.shared.run_options import json_option, option
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,7 +15,7 @@ from gbench.cli.shared.run_options import option
 @option("dockerfile")
 @option("from_image")
 @click.option("--rebuild", is_flag=True, help="Build it even if it exists, without the build cache.")
-@click.option("--json", "as_json", is_flag=True, help="Print the image as one JSON object on stdout.")
+@json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print the result only, no build log.")
 def build(
     model: str,

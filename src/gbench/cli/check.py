@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.cli.shared.run_options import json_option
 from gbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ WIDTH = 120
 @click.option("--fix", is_flag=True, help="Print the commands that fix what was found.")
 @click.option("--apply", "apply_", is_flag=True, help="With --fix: run them, then check again. Most need root.")
 @click.option("--clocks", is_flag=True, help="With --fix --apply: also run those that set GPU clocks.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+@json_option
 @click.pass_context
 def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json: bool, **given: Any) -> None:
     """Check whether this machine is fit to measure on: what would prevent a launch or distort its figures, and the fix.

@@ -1,4 +1,4 @@
-"""`gbench cndb`: records into a database, and out of it."""
+"""`gbench cndb`: move records into and out of a database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
-from gbench.cli.shared.run_options import bundle, given_except
+from gbench.cli.shared.run_options import bundle, given_except, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, RecordError, UsageError
 
@@ -22,7 +22,6 @@ MOST_ROWS = 2**31 - 1  # PostgreSQL's integer
 ROW_ID = click.IntRange(1, MOST_ROWS)
 STORE_TYPES = ("save", "update", "skip")
 
-_json = click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 _database = bundle(
     [
         cndb_dir_option,
@@ -44,12 +43,11 @@ _target = bundle(
             type=click.Choice(STORE_TYPES),
             default="save",
             show_default=True,
-            help="save: insert unless an equal row is there; update: overwrite the row of the same md5; skip: leave "
-            "it.",
+            help="save: insert unless an equal row exists; update: overwrite the row with the same md5; skip: keep it.",
         ),
-        click.option("--yes", is_flag=True, help="Obey a config's `rebuild: 1` without asking: drop everything first."),
+        click.option("--yes", is_flag=True, help="Don't ask before a config's `rebuild: 1` drops all records."),
         _database,
-        _json,
+        json_option,
     ]
 )
 
@@ -57,12 +55,16 @@ _target = bundle(
 def _filters(limit: int) -> Callable[[Any], Any]:
     return bundle(
         [
-            click.option("--model", help="By its name in launch or record: pix2pix_resnet_9blocks."),
-            click.option("--device", help="Part of its name: v100."),
+            click.option("--model", help="Model, by its name in launch or in the record: pix2pix_resnet_9blocks."),
+            click.option("--device", help="Part of the device's name: v100."),
             click.option("--precision", help="FP32, TF32, AMP or BF16."),
-            click.option("--since", help="Stored since then: 2026-01-31, 30d or 12h."),
+            click.option("--since", help="Only records stored since then: 2026-01-31, 30d or 12h."),
             click.option(
-                "--limit", type=click.IntRange(0, MOST_ROWS), default=limit, show_default=True, help="0: all."
+                "--limit",
+                type=click.IntRange(0, MOST_ROWS),
+                default=limit,
+                show_default=True,
+                help="At most N; 0: all.",
             ),
         ]
     )
@@ -70,14 +72,14 @@ def _filters(limit: int) -> Callable[[Any], Any]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cndb() -> None:
-    """Records into a database, and out of it: PostgreSQL as the GPU Golden Bench's, or a SQLite file.
+    """Move records into and out of a database: PostgreSQL, with GPU Golden Bench's schema, or a SQLite file.
 
     \b
-    gbench launch ... gpu-performance                          a launch that uploads its record
-    gbench cndb submit cndb/records/*.yaml                     records by hand, into cndb/cndb.sqlite
-    gbench cndb submit --pending                               what a database that was down did not take
-    gbench cndb import benchmark.log --db gpu-performance      results of launch.sh
-    gbench cndb list --device v100 --since 30d                 the history
+    gbench launch ... gpu-performance                          launch, and upload the record
+    gbench cndb submit cndb/records/*.yaml                     store records in cndb/cndb.sqlite
+    gbench cndb submit --pending                               send records whose upload failed
+    gbench cndb import benchmark.log --db gpu-performance      store results of launch.sh
+    gbench cndb list --device v100 --since 30d                 list the history
     """
 
 
@@ -89,7 +91,7 @@ cndb.add_command(baseline)
 @click.option("--pending", is_flag=True, help="Send the records waiting in the spool, each to its own database.")
 @_target
 def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
-    """Store the records FILES. A run that is already stored is not stored again.
+    """Store the record files FILES. A run that is already stored is not stored again.
 
     \b
     gbench cndb submit cndb/records/*.yaml
@@ -132,22 +134,22 @@ def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
 
 @cndb.command("list")
 @_filters(20)
-@click.option("--csv", "as_csv", is_flag=True, help="As CSV on stdout.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
 @click.option(
     "--stale",
     is_flag=False,
     flag_value="26h",
     metavar="[AGE]",
-    help="Only what is overdue: configurations measured in the last 30 days (or --since), but not for 26h (or AGE).",
+    help="Only overdue configurations: measured in the last 30 days (or --since), but not in the last 26h (or AGE).",
 )
 @_database
-@_json
+@json_option
 def list_(
     as_csv: bool, stale: str | None, as_json: bool, db: str, cndb_dir: Path | None, limit: int, **filters: Any
 ) -> None:
-    """The history, newest first.
+    """List the history, newest first.
 
-    With --stale the exit code is 1 if something is overdue, or nothing was measured at all.
+    With --stale the exit code is 1 if a configuration is overdue, or if nothing was measured at all.
 
     \b
     gbench cndb list
@@ -167,10 +169,10 @@ def list_(
         limit, filters["since"] = 0, filters["since"] or "30d"
     config, where = config_of(db, cndb_dir), _filter(**filters, limit=limit)
     with database_errors(config):
-        found = entries(connect(config), where)
-    if since is not None and not found:
+        matching = entries(connect(config), where)
+    if since is not None and not matching:
         raise RecordError(f"{config.shown} has no such record since {filters['since']}", "measure, or ask for others")
-    late = found if since is None else overdue(found, since)
+    late = matching if since is None else overdue(matching, since)
     show = print_entries_json if as_json else print_csv if as_csv else print_entries
     if since is not None and not (late or as_json or as_csv):
         click.echo("nothing is overdue")
@@ -184,9 +186,9 @@ def list_(
 @cndb.command()
 @click.argument("number", metavar="ID", type=ROW_ID)
 @_database
-@_json
+@json_option
 def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
-    """One record with all its keys.
+    """Print one record with all its keys.
 
     \b
     gbench cndb show 12
@@ -198,23 +200,23 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
 
     config = config_of(db, cndb_dir)
     with database_errors(config):
-        found = find(connect(config), number)
+        stored = find(connect(config), number)
     if as_json:
-        print_json({"id": found.id, "md5": found.md5, "record": found.record.model_dump()})
+        print_json({"id": stored.id, "md5": stored.md5, "record": stored.record.model_dump()})
     else:
-        print_record(found)
+        print_record(stored)
 
 
 @cndb.command()
 @click.argument("numbers", metavar="[ID]...", nargs=-1, type=ROW_ID)
-@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for a file each.")
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for one file per record.")
 @_filters(0)
 @_database
 def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path | None, **filters: Any) -> None:
-    """Records as YAML, as they were submitted: those with these IDs, else all that match the options.
+    """Export records as YAML, as they were submitted: those with these IDs, else all that match the options.
 
-    Without --out to stdout, one document per record. Existing files are never overwritten. A row without a valid
-    record is reported and left out; the exit code is then 1.
+    Without --out, print one YAML document per record on stdout. Existing files are never overwritten. A row without a
+    valid record is reported and left out; the exit code is then 1.
 
     \b
     gbench cndb export 12 > record.yaml
@@ -253,13 +255,15 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
 
 @cndb.command()
 @click.argument("file", metavar="RECORD", type=click.Path(path_type=Path))
-@click.option("--run", "run_dir", type=click.Path(path_type=Path), help="Its run folder: recompute every figure.")
-@_json
+@click.option(
+    "--run", "run_dir", type=click.Path(path_type=Path), help="The record's run folder: recompute every figure."
+)
+@json_option
 @click.pass_context
 def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) -> None:
-    """Check that RECORD is unchanged, by its own hash, and with --run by the run's raw samples.
+    """Check that RECORD is unchanged: by its hash, and with --run also by the run's raw samples.
 
-    Exit code 0: it is; 1: it was changed, or the run differs; 3: it has no hash, and no run was given.
+    Exit code 0: unchanged; 1: changed, or the run gives other figures; 3: the record has no hash, and no run was given.
 
     \b
     gbench cndb verify cndb/records/RECORD.yaml --run results/RUN_ID
@@ -273,8 +277,8 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
     if as_json:
         print_json({"holds": verdict.holds, **asdict(verdict)})
     else:
-        said = {"holds": "unchanged", "broken": "CHANGED since it was written", "none": "none: not gbench's"}
-        click.echo(f"hash  {said[verdict.seal]}")
+        texts = {"holds": "unchanged", "broken": "CHANGED since it was written", "none": "none: not gbench's"}
+        click.echo(f"hash  {texts[verdict.seal]}")
         if verdict.differences is not None:
             for difference in verdict.differences:
                 click.echo(f"run   {difference}")

@@ -1,4 +1,4 @@
-"""`gbench cndb baseline`: runs to compare later ones with, and who chose them, when and why."""
+"""`gbench cndb baseline`: pinned runs to compare later ones with, and who pinned them, when and why."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gbench.cli.shared.run_options import json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder
 
 if TYPE_CHECKING:
     from gbench.compare.baseline import Baseline, Baselines
 
-_reason = click.option("--reason", required=True, help="Why these runs; it is kept in the file.")
+_reason = click.option("--reason", required=True, help="Why these runs; kept in the file.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def baseline() -> None:
-    """Pinned baselines: CNDB_DIR/baselines/NAME.yaml, for `gbench compare baseline:NAME NEW`."""
+    """Pin baselines in CNDB_DIR/baselines/NAME.yaml, for `gbench compare baseline:NAME NEW`."""
 
 
 @baseline.command("set")
@@ -40,7 +41,7 @@ def set_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
 @_reason
 @cndb_dir_option
 def refresh_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
-    """Pin other RUNS as baseline NAME; who pinned which runs before, when and why, stays in the file.
+    """Pin other RUNS as baseline NAME; the file keeps who pinned which runs before, when and why.
 
     \b
     gbench cndb baseline refresh v100-fp32 'results/2026020*' --reason "driver 560 is 2 % slower, accepted"
@@ -51,9 +52,9 @@ def refresh_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
 @baseline.command()
 @click.argument("name", required=False)
 @cndb_dir_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@json_option
 def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
-    """Baseline NAME, or all of them: the runs, and who pinned them, when and why.
+    """Show baseline NAME, or all baselines: the runs, and who pinned them, when and why.
 
     \b
     gbench cndb baseline show
@@ -62,13 +63,13 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
     from gbench.cli.shared.output import print_json
 
     baselines = _baselines(cndb_dir)
-    found = {one: baselines.read(one) for one in ([name] if name else baselines.names())}
+    shown = {one: baselines.read(one) for one in ([name] if name else baselines.names())}
     if as_json:
-        print_json({one: pinned.model_dump() for one, pinned in found.items()})
+        print_json({one: pinned.model_dump() for one, pinned in shown.items()})
         return
-    for one, pinned in found.items():
+    for one, pinned in shown.items():
         _print(one, pinned)
-    if not found:
+    if not shown:
         click.echo("no baselines")
 
 
@@ -82,13 +83,13 @@ def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, refresh: bool
     from gbench.compare.differences import require_alike
     from gbench.compare.sides import read_side, require_distinct
 
-    found = read_side(runs, "RUNS")
-    records = [run.record for run in found]
-    require_distinct(found, [])
+    pinned = read_side(runs, "RUNS")
+    records = [run.record for run in pinned]
+    require_distinct(pinned, [])
     require_alike(records)
     baselines = _baselines(cndb_dir)
     baselines.pin(name, records, reason, refresh)
-    click.echo(f"baseline {name}: {len(found)} runs in {baselines.path(name)}")
+    click.echo(f"baseline {name}: {len(pinned)} runs in {baselines.path(name)}")
 
 
 def _print(name: str, pinned: Baseline) -> None:

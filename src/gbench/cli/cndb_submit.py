@@ -1,4 +1,4 @@
-"""`cndb_submit`: the original's command, with its flags (CNDB section 4), on this project's records and databases."""
+"""`cndb_submit`: the original command and its flags (CNDB section 4), for this project's records and databases."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JSON_FLAGS = ("perf_data", "metric_data", "hyper_params", "soft_info", "hard_inf
 
 
 class _Parser(argparse.ArgumentParser):
-    """Usage errors end with 1, as the original's do."""
+    """Exits with 1 on usage errors, as the original does."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -66,7 +66,7 @@ def _parser() -> _Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: expected errors become one sentence and an exit code."""
+    """Entry point: report an expected error as one sentence and an exit code."""
     parser = _parser()
     given = vars(parser.parse_args(argv))
     try:
@@ -118,7 +118,7 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
 
 
 def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    """What the flags are laid over: a record file, the lines of a benchmark log, or nothing; and where it is from."""
+    """The values that the flags override (a record file, the lines of a benchmark log, or none), and their source."""
     from gbench.cndb.importing import benchmark_lines, values_of
     from gbench.cndb.record_file import read_record
 
@@ -139,7 +139,7 @@ def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
 
 
 def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The record keys that the flags give."""
+    """The record values given by flags."""
     keys = (*REQUIRED, "batch_size", "dev_num", "train_type", "eval_type", "dist_type", "code_link")
     values = {key: given[key] for key in keys if given[key] is not None}
     if given["md5"] is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.cli.shared.run_options import PERCENT
+from gbench.cli.shared.run_options import PERCENT, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
 from gbench.errors import RecordError, UsageError
 
@@ -20,35 +20,37 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline:"
 LAST = re.compile(r"last:([1-9]\d{0,3})")
-HISTORY = 30  # earlier runs of a configuration that say how much runs differ
-SHOWN_CAUSES = 5  # of all that differs, with a verdict
+HISTORY = 30  # earlier runs of a configuration, to estimate the variation between runs
+SHOWN_CAUSES = 5  # maximum number of differences printed with a verdict
 METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy", "loss-l1")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("base")
 @click.argument("new")
-@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="The loss that must be detected.")
+@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="The smallest loss to detect.")
 @click.option(
     "--metric",
     "names",
     multiple=True,
     type=click.Choice(METRIC_NAMES),
-    help="Judge this figure, the first as the headline; each must then be decided. Repeatable.  [default: all that "
-    "every run has]",
+    help="Figure to judge, the first as the headline; each must then be decided. Repeatable.  [default: all present in "
+    "every run]",
 )
-@click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="They may differ in this field. Repeatable.")
+@click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="Field that may differ. Repeatable.")
 @click.option(
     "--run-sd",
     type=PERCENT,
-    help="Standard deviation of throughput between runs, if no runs show it.  [default: 3%]",
+    help="Standard deviation of throughput between runs, if it can't be measured.  [default: 3%]",
 )
-@click.option("--explain", is_flag=True, help="Only what differs between them, the likeliest to matter first.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write it here as Markdown.")
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write it here as JUnit XML.")
+@click.option("--explain", is_flag=True, help="Print only what differs, the most likely cause first.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write the result as Markdown.")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Also write the result as JUnit XML.")
 @cndb_dir_option
-@click.option("--db", metavar="DATABASE", help="Where last:N and the history are.  [default: embedded, if it is there]")
-@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.option(
+    "--db", metavar="DATABASE", help="Database for last:N and the history.  [default: embedded, if it exists]"
+)
+@json_option
 def compare(
     base: str,
     new: str,
@@ -63,10 +65,10 @@ def compare(
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Is NEW worse than BASE by more than the noise of their runs?
+    """Check whether NEW is worse than BASE by more than the noise of their runs.
 
-    BASE and NEW are each a record file, a run folder, a folder or a quoted pattern of them, or several joined by
-    commas; BASE also last:N, the last N runs of NEW's configuration in the database before it, or baseline:NAME.
+    BASE and NEW are each a record file, a run folder, a folder or a quoted pattern of these, or several joined by
+    commas. BASE may also be last:N, the last N runs of NEW's configuration in the database before it, or baseline:NAME.
 
     \b
     gbench compare cndb/records/old.yaml cndb/records/new.yaml
@@ -74,9 +76,8 @@ def compare(
     gbench compare baseline:v100-fp32 'results/20260201*' --threshold 2% --junit compare.xml
     gbench compare --explain results/RUN_A results/RUN_B
 
-    Exit code 0: no regression, any loss is smaller than the threshold; 1: a regression, the loss is real and over half
-    the threshold; 2: they are not comparable, or wrong arguments; 3: inconclusive, and how many more runs would
-    decide it.
+    Exit code 0: no regression, any loss is below the threshold; 1: a regression, the loss is real and over half the
+    threshold; 2: not comparable, or wrong arguments; 3: inconclusive; the result says how many more runs would decide.
     """
     from gbench.base.files import write_atomically
     from gbench.cli.shared.output import print_json
@@ -100,16 +101,16 @@ def compare(
     from gbench.compare.comparison import compare as judge
 
     history = history_of(new_runs[0], [*base_runs, *new_runs], allowed, db, cndb_dir)
-    found = judge(base_runs, new_runs, history, threshold, allowed, names, run_sd)
+    comparison = judge(base_runs, new_runs, history, threshold, allowed, names, run_sd)
     if markdown:
-        write_atomically(markdown, as_markdown(found))
+        write_atomically(markdown, as_markdown(comparison))
     if junit:
-        write_atomically(junit, as_junit(found))
+        write_atomically(junit, as_junit(comparison))
     if as_json:
-        print_json(to_json(found))
+        print_json(to_json(comparison))
     else:
-        print_comparison(found)
-    click.get_current_context().exit(found.exit_code)
+        print_comparison(comparison)
+    click.get_current_context().exit(comparison.exit_code)
 
 
 def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
@@ -140,7 +141,7 @@ def _pinned(name: str, cndb_dir: Path | None) -> list[Run]:
 def history_of(
     like: Run, exclude: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None
 ) -> list[Run]:
-    """Earlier runs, if needed and if there is a database."""
+    """Earlier runs of the same configuration, if needed and if there is a database; else none."""
     from gbench.cndb.database_config import EMBEDDED_FILE
     from gbench.compare.change import ENOUGH_RUNS
 
@@ -159,7 +160,7 @@ def _earlier(
     try:
         with database_errors(config):
             return earlier_runs(connect(config), like.record, allowed, [run.record for run in exclude], limit)
-    except RecordError as error:  # whose exit code would mean a regression
+    except RecordError as error:  # its own exit code would mean a regression
         raise UsageError(f"database {config.shown}: {error.what}", error.hint) from error
 
 

@@ -1,4 +1,4 @@
-"""`gbench completion`: the script that completes verbs and options in a shell."""
+"""`gbench completion`: shell completion of verbs and options."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     gbench completion fish > ~/.config/fish/completions/gbench.fish
     """
     root = ctx.find_root()
-    found = get_completion_class(shell)
-    assert found is not None
-    click.echo(found(root.command, {}, "gbench", "_GBENCH_COMPLETE").source())
+    completer = get_completion_class(shell)
+    assert completer is not None
+    click.echo(completer(root.command, {}, "gbench", "_GBENCH_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""`gbench converge`: the reproduction run. What it does is in `converge_modes`, one file a mode."""
+"""`gbench converge`: the reproduction run. Its modes are in `converge_modes`, one file each."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from gbench.cli.shared.view_options import Alarms, view_options, views_of
 @click.option(
     "--stop-on", type=Alarms(), default=(), help="Alarms that end the run with exit code 1: nan,collapse,flat, or any."
 )
-@click.option("--estimate", is_flag=True, help="Run only the first 25 steps, and estimate how long all would take.")
+@click.option(
+    "--estimate", is_flag=True, help="Run only the first 25 steps, and estimate how long the whole run would take."
+)
 @verdict_options
 @view_options
 @run_options()
 def converge(**given: Any) -> None:
-    """Train MODEL to its end by its convergence recipe, evaluate it, and write its CNDB record.
+    """Train MODEL by its full convergence recipe, evaluate it, and write its CNDB record.
 
-    The recipe is upstream's: 100 epochs, 100 more with the rate falling to zero, then an evaluation on the test split,
-    as by `gbench eval`. It saves checkpoints; SIGTERM and SIGUSR1 save one at once. --resume continues a run that was
-    stopped for any reason.
+    The recipe is upstream's: 100 epochs, 100 more with the learning rate falling to zero, then an evaluation on the
+    test split, as by `gbench eval`. It saves checkpoints; SIGTERM and SIGUSR1 save one immediately. --resume continues
+    a run that was stopped for any reason.
 
     --check compares a run with a reference: exit code 0 reproduced, 1 not reproduced, 3 inconclusive.
 
-    RUN_DIR/losses.svg and images/ show its progress. An alarm (losses that are NaN, a collapsed D, a flat G_L1) is a
-    warning; --stop-on makes it end the run.
+    RUN_DIR/losses.svg and images/ show its progress. An alarm (NaN losses, a collapsed D, a flat G_L1) only warns,
+    unless --stop-on makes it end the run.
 
     \b
     gbench converge pix2pix_resnet_9blocks 1 1 FP32
@@ -52,7 +54,7 @@ def converge(**given: Any) -> None:
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     views = views_of(given)
     options = VerdictOptions.taken_from(given)
-    # launch.sh's documentation exports RUN_MODEL_FILE for one kind of run or the other: this command is one kind.
+    # launch.sh's users export RUN_MODEL_FILE to choose the kind of run; this command has only one kind.
     environ = {name: value for name, value in os.environ.items() if name != "RUN_MODEL_FILE"}
     resume_dir, estimate = given.pop("resume_dir"), given.pop("estimate")
     if options.add_reference:

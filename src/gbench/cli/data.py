@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gbench.cli.shared.output import print_json
+from gbench.cli.shared.run_options import json_option
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = Path("data/facades")
 
 _folder = click.Path(file_okay=False, path_type=Path)
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+
 _out_option = click.option(
     "--out", type=_folder, default=DEFAULT_ROOT, show_default=True, help="The dataset's folder; never overwritten."
 )
@@ -41,7 +42,7 @@ def data() -> None:
 @click.option(
     "--archive", type=click.Path(dir_okay=False, path_type=Path), help="Use this local copy; download nothing."
 )
-@_json_option
+@json_option
 def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json: bool) -> None:
     """Download, unpack and check a published dataset.
 
@@ -74,8 +75,8 @@ def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json
 @click.option("--val", type=click.IntRange(min=0), help="Images in val  [default: --count, else 100]")
 @click.option("--test", type=click.IntRange(min=0), help="Images in test  [default: --count, else 106]")
 @click.option("--size", type=click.IntRange(16, 4096), default=256, show_default=True, help="Side of a half in pixels.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Other seeds, other houses.")
-@_json_option
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the drawing.")
+@json_option
 def synth(
     out: Path,
     count: int | None,
@@ -86,10 +87,10 @@ def synth(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Draw a synthetic facades set.
+    """Draw a synthetic facades dataset.
 
-    Label maps in the CMP palette, and photo-like pictures to match. An image depends only on seed, phase, number and
-    size, not on how many are drawn.
+    It has label maps in the CMP palette, and matching photo-like pictures. An image depends only on seed, phase, number
+    and size, not on how many are drawn.
 
     \b
     Examples:
@@ -113,7 +114,7 @@ def synth(
 
 @data.command()
 @_root_argument
-@_json_option
+@json_option
 def verify(root: Path, as_json: bool) -> None:
     """Check a dataset against its manifest.
 
@@ -146,9 +147,9 @@ def verify(root: Path, as_json: bool) -> None:
 
 @data.command()
 @_root_argument
-@_json_option
+@json_option
 def stats(root: Path, as_json: bool) -> None:
-    """Counts, sizes and colours of a dataset.
+    """Print counts, sizes and colours of a dataset.
 
     ROOT defaults to data/facades.
 

@@ -1,4 +1,4 @@
-"""`gbench eval`: a checkpoint on the test split."""
+"""`gbench eval`: evaluate a checkpoint on the test split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import bundle, option, show_plan
+from gbench.cli.shared.run_options import bundle, dry_run_option, json_option, option, quiet_option, show_plan
 from gbench.errors import InfrastructureError, UsageError
 
 if TYPE_CHECKING:
@@ -26,20 +26,28 @@ FILE = click.Path(path_type=Path)
 @bundle(
     [
         click.argument("source", type=FILE, metavar="CHECKPOINT|RUN_DIR"),
-        click.option("--best", is_flag=True, help="The run's generator of the lowest mean G_L1, not its newest."),
-        click.option("--epoch", type=click.IntRange(min=1), help="The run's checkpoint of this epoch."),
+        click.option("--best", is_flag=True, help="Use the run's generator with the lowest mean G_L1, not the newest."),
+        click.option("--epoch", type=click.IntRange(min=1), help="Use the run's checkpoint of this epoch."),
         click.option("--model", help="Model of a bare state_dict: pix2pix_resnet_9blocks; `gbench models` lists them."),
         click.option(
-            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value of its config: network.ngf=16."
+            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Value of its config: network.ngf=16."
         ),
-        click.option("--eval-mode", is_flag=True, help="Dropout off and running statistics (upstream's --eval)."),
         click.option(
-            "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="A device; above 1: --eval-mode."
+            "--eval-mode", is_flag=True, help="Disable dropout and use running statistics (upstream's --eval)."
+        ),
+        click.option(
+            "--batch",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Images per device; more than 1 requires --eval-mode.",
         ),
         click.option("--limit", type=click.IntRange(min=1), help="Only the first N images. Upstream's default: 50."),
-        click.option("--seed", type=click.IntRange(min=0), help="Of dropout. Default: the run's, else 0."),
+        click.option("--seed", type=click.IntRange(min=0), help="Seed of dropout. Default: the run's, else 0."),
         click.option("--device", help="cuda or cpu. Default: the run's, else cuda."),
-        click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Share the images."),
+        click.option(
+            "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Devices to share the images."
+        ),
         click.option("--runner", help="docker or local. Default: the run's, else docker."),
         click.option("--precision", help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
         click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
@@ -47,20 +55,17 @@ FILE = click.Path(path_type=Path)
         click.option("--out", type=FILE, help="New folder for the results. Default: in RUN_DIR, else in results/."),
         *(option(name, more="") for name in OWN_VARIABLES),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
-        click.option("--rebuild", is_flag=True, help="Build the image anew, without cache."),
-        click.option(
-            "--dry-run", is_flag=True, help="Print what would run, with the origin of each value; start nothing."
-        ),
-        click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on stdout."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress, only the result."),
+        click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
+        *(dry_run_option, json_option, quiet_option),
     ]
 )
 def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given: Any) -> None:
-    """Put the test split through a trained generator: images, metrics of each and their mean, and a gallery.
+    """Run a trained generator on the test split: images, metrics per image and their means, and a gallery.
 
-    As upstream's test.py does it: dropout on and batch norm by the statistics of each image, unless --eval-mode says
-    otherwise. The source is a run folder (its newest checkpoint), one of gbench's checkpoints, or upstream's
-    latest_net_G.pth. MAE, PSNR and SSIM always; LPIPS, FID and KID from weights that you have. Nothing is downloaded.
+    It works like upstream's test.py: dropout is on, and batch norm uses each image's own statistics, unless --eval-mode
+    is given. The source is a run folder (its newest checkpoint), a checkpoint of gbench, or upstream's
+    latest_net_G.pth. MAE, PSNR and SSIM are always computed; LPIPS, FID and KID only with weights that you provide.
+    Nothing is downloaded.
 
     \b
     gbench eval results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
@@ -99,7 +104,7 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
 
 
 def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: str | None) -> Resolved:
-    """Which checkpoint is meant, and by whose settings. Raises GbenchError."""
+    """Find the checkpoint to evaluate, and the settings for it. Raises GbenchError."""
     from dataclasses import replace
 
     from gbench.runfolder.checkpoints import choose, spec_in
@@ -145,14 +150,15 @@ def _paths(done: FinishedEvaluation) -> dict[str, str]:
 
 
 def _lines(done: FinishedEvaluation) -> list[tuple[str, str]]:
-    """The result for a person."""
+    """The result as lines of text: name and value."""
     from gbench.cli.shared.output import evaluation_lines
 
-    found = done.evaluation
-    head = f"{found.dataset} {found.data.phase}, {len(found.images)} images  {found.device_count} x {found.device}  "
+    result = done.evaluation
+    devices = f"{result.device_count} x {result.device}"
+    head = f"{result.dataset} {result.data.phase}, {len(result.images)} images  {devices}  "
     return [
-        (found.model, f"  {found.trained}  {head}{found.precision}"),
-        ("mode", found.mode),
-        *evaluation_lines(found),
+        (result.model, f"  {result.trained}  {head}{result.precision}"),
+        ("mode", result.mode),
+        *evaluation_lines(result),
         *_paths(done).items(),
     ]

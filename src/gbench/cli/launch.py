@@ -1,4 +1,4 @@
-"""`gbench launch`: launch.sh's command line, and what its users wished for."""
+"""`gbench launch`: launch.sh's command line, with more options."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from gbench.cli.shared.run_options import measure_options, resolved_of, run_argu
 @run_arguments(required=True)
 @measure_options
 @click.option(
-    "--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Separate runs, a record each."
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of separate runs, each with a record.",
 )
 @run_options()
 def launch(**given: Any) -> None:
     """Run MODEL once and write its CNDB record.
 
     BATCH_SIZE is the total over all DEVICE_COUNT devices. PRECISION is FP32, TF32, AMP or BF16. DATABASE is false
-    (upload nothing), gpu-performance, gpu-convergency, gpu-demo, or a config file; a database that is down costs exit
-    code 5, and the record waits for `gbench cndb submit --pending`. IGNORE_CHECK is false or ignore_check. An option
-    goes before its variable, the variable before configs/MODEL.yaml.
+    (upload nothing), gpu-performance, gpu-convergency, gpu-demo, or a config file; if the database is down, the exit
+    code is 5, and the record waits for `gbench cndb submit --pending`. IGNORE_CHECK is false or ignore_check. An option
+    overrides its variable, and the variable overrides configs/MODEL.yaml.
 
     \b
     gbench launch pix2pix_resnet_9blocks 32 8 FP32

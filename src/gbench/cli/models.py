@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from gbench.cli.shared.run_options import json_option
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", required=False)
@@ -18,7 +20,7 @@ import click
     show_default=True,
     help="Schedule to show.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+@json_option
 def models(model: str | None, config: str | None, recipe: str, as_json: bool) -> None:
     """List the models; with MODEL, list its values by the KEY that `launch --set` takes.
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @what_runs(required=True)
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Steps to profile.")
-@click.option("--warmup", type=click.IntRange(min=1), help="Steps before them; default: the recipe's warm-up.")
+@click.option("--warmup", type=click.IntRange(min=1), help="Warm-up steps before them; default: the recipe's.")
 @click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Operators to list.")
 @run_options()
 def profile(steps: int, top: int, **given: Any) -> None:
-    """Profile some steps of MODEL, in the loop of a measured run: its operators by self time, and a trace to look at.
+    """Profile some steps of MODEL in the loop of a measured run: list operators by self time, and write a trace.
 
-    The step's time is laid out whole: operators, communication that nothing hides, data wait, and gaps (the GPU idles
-    between kernels; on a processor, the training thread is outside any operator). No record is made: the profiler takes
-    time itself. A machine that `gbench check` finds unfit is warned of, and profiled all the same.
+    The whole time of a step is accounted for: operators, communication not hidden by computation, data wait, and gaps
+    (the GPU idles between kernels; on a CPU, the training thread is outside any operator). No record is written, since
+    the profiler takes time itself. If `gbench check` finds the machine unfit, the profile only warns.
 
     \b
     gbench profile pix2pix_resnet_9blocks 32 8 FP32
@@ -41,60 +41,60 @@ def profile(steps: int, top: int, **given: Any) -> None:
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return
-    found, folder = run(resolved.spec, os.environ, Terminal(quiet), rebuild)
+    result, folder = run(resolved.spec, os.environ, Terminal(quiet), rebuild)
     if as_json:
-        print_json({"profile": found.model_dump(), "paths": _paths(found, folder)})
+        print_json({"profile": result.model_dump(), "paths": _paths(result, folder)})
         return
-    for name, text in [*_lines(found), *_paths(found, folder).items()]:
+    for name, text in [*_lines(result), *_paths(result, folder).items()]:
         click.echo(f"{name:<14}{text}")
     click.echo()
-    _print_operators(found, top)
+    _print_operators(result, top)
 
 
-def _paths(found: StepProfile, folder: RunFolder) -> dict[str, str]:
+def _paths(result: StepProfile, folder: RunFolder) -> dict[str, str]:
     from gbench.runfolder.step_profile import NAME
 
-    return {"profile": str(folder.path / NAME), "trace": str(folder.path / found.traces[0])}
+    return {"profile": str(folder.path / NAME), "trace": str(folder.path / result.traces[0])}
 
 
-def _lines(found: StepProfile) -> list[tuple[str, str]]:
-    """The step's time for a person."""
+def _lines(result: StepProfile) -> list[tuple[str, str]]:
+    """The parts of a step's time as lines of text: name and value."""
 
     def share(seconds: float) -> str:
-        return f"{seconds / found.step_s:.1%}"
+        return f"{seconds / result.step_s:.1%}"
 
-    bare = f"; {found.bare_step_s:.4g} s without it" if found.bare_step_s is not None else ""
-    parts = (f"{part.name} {share(part.operators_s + part.gaps_s)}" for part in found.parts)
-    where = "the GPU idles between kernels" if found.on_gpu else "the training thread is outside any operator"
+    bare = f"; {result.bare_step_s:.4g} s without it" if result.bare_step_s is not None else ""
+    parts = (f"{part.name} {share(part.operators_s + part.gaps_s)}" for part in result.parts)
+    where = "the GPU idles between kernels" if result.on_gpu else "the training thread is outside any operator"
     lines = [
-        (found.model, f"  batch {found.batch_size} on {found.device_count} x {found.device}  {found.precision}"),
-        *([("speed", found.profile)] if found.profile != "reference" else []),
-        ("step", f"{found.step_s:.4g} s, mean of {found.steps} under the profiler{bare}; no measurement"),
-        ("operators", share(found.operators_s)),
-        ("communication", f"{share(found.exposed_s)} that nothing hides; {share(found.communication_s)} in all"),
-        ("data wait", f"{share(found.data_s)}, data {found.data_source}"),
-        ("between steps", f"{share(found.between_s)} for readings and log lines"),
-        ("gaps", f"{share(found.gaps_s)}: {where}"),
+        (result.model, f"  batch {result.batch_size} on {result.device_count} x {result.device}  {result.precision}"),
+        *([("speed", result.profile)] if result.profile != "reference" else []),
+        ("step", f"{result.step_s:.4g} s, mean of {result.steps} under the profiler{bare}; no measurement"),
+        ("operators", share(result.operators_s)),
+        ("communication", f"{share(result.exposed_s)} that nothing hides; {share(result.communication_s)} in all"),
+        ("data wait", f"{share(result.data_s)}, data {result.data_source}"),
+        ("between steps", f"{share(result.between_s)} for readings and log lines"),
+        ("gaps", f"{share(result.gaps_s)}: {where}"),
         ("computing", ", ".join(parts)),
-        ("arithmetic", f"{found.flop / 1e9:.4g} GFLOP a step and device"),
+        ("arithmetic", f"{result.flop / 1e9:.4g} GFLOP a step and device"),
     ]
-    if found.overlapped_s > 0:
-        lines.append(("overlapped", f"{share(found.overlapped_s)}: operators beside others, counted twice below"))
+    if result.overlapped_s > 0:
+        lines.append(("overlapped", f"{share(result.overlapped_s)}: operators beside others, counted twice below"))
     return lines
 
 
-def _print_operators(found: StepProfile, top: int) -> None:
+def _print_operators(result: StepProfile, top: int) -> None:
     from gbench.cli.shared.table import print_table
 
     rows = [("operator", "self s", "share", "calls", "FLOP", "TFLOP/s")]
-    shown = found.operators[:top]
+    shown = result.operators[:top]
     for one in shown:
         flop, rate = "-", "-"
         if one.flop:
-            flop, rate = f"{one.flop / found.flop:.1%}", f"{one.flop / one.self_s / 1e12:.4g}"
-        rows.append((one.name, f"{one.self_s:.4g}", f"{one.self_s / found.step_s:.1%}", f"{one.calls:g}", flop, rate))
-    rest = found.operators[top:]
+            flop, rate = f"{one.flop / result.flop:.1%}", f"{one.flop / one.self_s / 1e12:.4g}"
+        rows.append((one.name, f"{one.self_s:.4g}", f"{one.self_s / result.step_s:.1%}", f"{one.calls:g}", flop, rate))
+    rest = result.operators[top:]
     if rest:
         seconds = sum(one.self_s for one in rest)
-        rows.append((f"{len(rest)} others", f"{seconds:.4g}", f"{seconds / found.step_s:.1%}", "", "", ""))
+        rows.append((f"{len(rest)} others", f"{seconds:.4g}", f"{seconds / result.step_s:.1%}", "", "", ""))
     print_table(rows, right=(1, 2, 3, 4, 5), give_way={0: 20})

@@ -1,4 +1,4 @@
-"""`gbench replay`: a recorded run, made again and compared."""
+"""`gbench replay`: rerun a recorded run, and compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.cli.shared.run_options import PERCENT, option
+from gbench.cli.shared.run_options import PERCENT, json_option, option, quiet_option
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("record", metavar="RECORD")
-@click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="This may differ here. Repeatable.")
+@click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="Field that may differ here. Repeatable.")
 @option("datasets_dir", " Variable: DATASETS_DIR.  [default: the recorded one, else data]")
 @option("cndb_dir", " Variable: CNDB_DIR.  [default: cndb]")
 @option("run_model_file", "  [default: the recorded one]")
 @click.option("--runner", help="docker or local.  [default: the recorded one]")
-@click.option("--rebuild", is_flag=True, help="Build the present image, in place of the recorded one.")
-@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Separate runs.")
-@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="As of gbench compare.")
-@click.option("--run-sd", type=PERCENT, help="As of gbench compare.")
-@click.option("--results", "results_dir", default="results", show_default=True, help="Where run folders are made.")
-@click.option("--logs", "logs_dir", default="logs", show_default=True, help="Where logs are kept beside them.")
+@click.option("--rebuild", is_flag=True, help="Build an image from the present sources, in place of the recorded one.")
+@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Number of separate runs.")
+@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="As in gbench compare.")
+@click.option("--run-sd", type=PERCENT, help="As in gbench compare.")
+@click.option("--results", "results_dir", default="results", show_default=True, help="Folder for run folders.")
+@click.option("--logs", "logs_dir", default="logs", show_default=True, help="Folder for copies of the runs' logs.")
 @click.option("--dry-run", is_flag=True, help="Print what can't be reproduced here, and what would run.")
-@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
+@json_option
+@quiet_option
 def replay(
     record: str,
     allowed: Sequence[str],
@@ -52,10 +52,10 @@ def replay(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Make the run of RECORD, a record file or a run folder, again: same seed, settings and image; then compare.
+    """Rerun RECORD, a record file or a run folder, with the same seed, settings and image; then compare.
 
-    It says first what can't be reproduced here: image, device, dataset, driver, versions, code. What would make the
-    comparison meaningless is refused, unless --allow names it. Nothing is uploaded.
+    Lists first what can't be reproduced here: image, device, dataset, driver, versions, code. A difference that would
+    make the comparison meaningless is an error, unless --allow names it. Nothing is uploaded.
 
     \b
     gbench replay cndb/records/RECORD.yaml --dry-run
@@ -63,8 +63,8 @@ def replay(
     gbench replay RECORD.yaml --datasets-dir /data --allow device
     gbench replay RECORD.yaml --runner local --allow image
 
-    Exit codes are those of gbench compare, RECORD being BASE: 0 no regression, 1 a regression or a failed run, 2 not of
-    the same thing, 3 inconclusive; and 4 where Docker, device, dataset or disk stands in the way.
+    Exit codes are those of gbench compare, with RECORD as BASE: 0 no regression; 1 a regression or a failed run; 2 not
+    comparable; 3 inconclusive; 4 a problem of Docker, device, dataset or disk.
     """
     from gbench.cli.compare import history_of, print_comparison
     from gbench.cli.shared.output import Terminal, print_json
@@ -87,7 +87,7 @@ def replay(
     observer = Terminal(quiet)
     for one in planned.mismatches:
         observer.line(f"not reproduced: {one}")
-    require_possible(planned.spec, os.environ, rebuild)  # what is missing can't be allowed to differ
+    require_possible(planned.spec, os.environ, rebuild)  # first: --allow can't help if something is missing
     require_meaningful(planned, allowed)
     finished: list[FinishedRun] = []
     with stoppable(None):
@@ -96,18 +96,18 @@ def replay(
             try:
                 finished.append(launch(spec, os.environ, observer, rebuild and number == 0))
             except GbenchError as error:
-                raise type(error)(error.what, error.hint + _said_of(finished, record)) from error
+                raise type(error)(error.what, error.hint + _hint_to_compare(finished, record)) from error
     base = [Run(planned.recorded.record, planned.recorded.source)]
     new = [Run(one.record, str(one.record_path)) for one in finished]
     fields = planned.comparable(allowed)
     history = history_of(new[0], [*base, *new], fields, None, Path(planned.spec.cndb_dir))
-    found = compare(base, new, history, threshold, fields, run_sd=run_sd)
+    comparison = compare(base, new, history, threshold, fields, run_sd=run_sd)
     then = planned.recorded.folder
     losses = losses_said(then, finished[0].folder) if then else None
     if as_json:
         unlike = [one.__dict__ for one in planned.mismatches]
         runs = [str(one.folder.path) for one in finished]
-        print_json({**to_json(found), "not_reproduced": unlike, "losses": losses, "runs": runs})
+        print_json({**to_json(comparison), "not_reproduced": unlike, "losses": losses, "runs": runs})
     else:
         for one in planned.mismatches:
             click.echo(f"not reproduced: {one}")
@@ -115,12 +115,12 @@ def replay(
             click.echo(f"run           {run.folder.path}")
         if losses:
             click.echo(losses)
-        print_comparison(found)
-    click.get_current_context().exit(found.exit_code)
+        print_comparison(comparison)
+    click.get_current_context().exit(comparison.exit_code)
 
 
-def _said_of(finished: Sequence[FinishedRun], record: str) -> str:
-    """What of several runs ended well before one that did not, and the command that compares them."""
+def _hint_to_compare(finished: Sequence[FinishedRun], record: str) -> str:
+    """The number of runs that succeeded before one failed, and the command that compares them; empty if none."""
     if not finished:
         return ""
     ended = "one run" if len(finished) == 1 else f"{len(finished)} runs"
@@ -129,7 +129,7 @@ def _said_of(finished: Sequence[FinishedRun], record: str) -> str:
 
 
 def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:
-    """What can't be reproduced, and what would run."""
+    """Print what can't be reproduced, and what would run."""
     from gbench.cli.shared.output import plan_json, print_json, print_plan
     from gbench.runs.prepare import plan
 

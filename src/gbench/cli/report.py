@@ -1,4 +1,4 @@
-"""`gbench report`: the page of a run, of a record, or of a whole history."""
+"""`gbench report`: write the page of a run, a record or a history."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gbench.errors import UsageError
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=click.Path(path_type=Path))
-@click.option("--history", is_flag=True, help="The page of a database: trends, what became slower, what is stale.")
+@click.option("--history", is_flag=True, help="Write a database's page: trends, slowdowns, stale configurations.")
 @click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
 @cndb_dir_option
-@click.option("--model", help="With --history: by its name in launch or record: pix2pix_resnet_9blocks.")
-@click.option("--since", help="With --history: runs since then: 2026-01-31, 30d or 12h.")
+@click.option("--model", help="With --history: only this model: pix2pix_resnet_9blocks.")
+@click.option("--since", help="With --history: only runs since then: 2026-01-31, 30d or 12h.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Where to write the page. Default: RUN_DIR/report.html, RECORD with .html, CNDB_DIR/history.html.",
+    help="File of the page. Default: RUN_DIR/report.html, RECORD with suffix .html, or CNDB_DIR/history.html.",
 )
-@click.option("--json", "as_json", is_flag=True, help='As {"report": path}, on stdout.')
+@click.option("--json", "as_json", is_flag=True, help='Print {"report": path} on stdout.')
 def report(
     source: Path | None,
     history: bool,
@@ -34,10 +34,10 @@ def report(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Write one HTML page that needs no network, to be read, mailed or printed; prints its path.
+    """Write a self-contained HTML page that needs no network, and print its path.
 
-    Of RUN_DIR, also of a run that failed or was stopped; of a RECORD file, of any gbench or the original, what it
-    holds; or with --history of all that a database holds.
+    The page shows RUN_DIR, even if the run failed or was stopped; a RECORD file, written by any version of gbench or by
+    the original; or with --history all records in a database.
 
     \b
     gbench report results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c

@@ -1,4 +1,4 @@
-"""`gbench summary`: a run's figures, recomputed."""
+"""`gbench summary`: recompute a run's figures."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import click
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="As result.json has it, on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print it in the format of result.json.")
 def summary(run_dir: Path, as_json: bool) -> None:
-    """Recompute the statistics of RUN_DIR from its raw samples; works for a run that was killed, too.
+    """Recompute the statistics of RUN_DIR from its raw samples, even if the run was killed.
 
     \b
     gbench summary results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c

@@ -1,4 +1,4 @@
-"""`gbench sweep`: a matrix of batch sizes, device counts and precisions in one go, and one table."""
+"""`gbench sweep`: run a matrix of batch sizes, device counts and precisions, and print one table."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from gbench.experiments.sweep_matrix import Axes
     from gbench.settings.resolve import Resolved
 
-SHOWN = {"as_json", "as_csv", "quiet", "dry_run"}  # parameters of what is shown
+SHOWN = {"as_json", "as_csv", "quiet", "dry_run"}  # parameters that only affect the output
 
 
 class Counts(click.ParamType[list[int]]):
-    """Numbers from 1 on: `1,2,4`."""
+    """A list of positive integers: `1,2,4`."""
 
     name = "numbers"
 
@@ -50,30 +50,34 @@ class Counts(click.ParamType[list[int]]):
     [
         click.argument("matrix", required=False, metavar="[MODEL|MATRIX.yaml]"),
         *LAST_ARGUMENTS,
-        click.option("--batch-sizes", type=Counts(), metavar="1,2,4", help="Total over all devices, as launch's."),
+        click.option("--batch-sizes", type=Counts(), metavar="1,2,4", help="Totals over all devices, as in launch."),
         click.option(
-            "--per-device-batch-sizes", type=Counts(), metavar="1,2,4", help="A device's, in place of the total."
+            "--per-device-batch-sizes", type=Counts(), metavar="1,2,4", help="Per device, in place of the total."
         ),
-        click.option("--device-counts", type=Counts(), metavar="1,2,4", help="Devices of a run."),
-        click.option("--precisions", metavar="FP32,TF32", help="Of FP32, TF32, AMP and BF16."),
-        click.option("--stop-at-oom", is_flag=True, help="Try no larger batch where one was out of memory."),
+        click.option("--device-counts", type=Counts(), metavar="1,2,4", help="Numbers of devices."),
+        click.option("--precisions", metavar="FP32,TF32", help="Any of FP32, TF32, AMP and BF16."),
+        click.option("--stop-at-oom", is_flag=True, help="Skip batches larger than one that ran out of memory."),
         click.option(
-            "--resume", "resume_dir", type=click.Path(path_type=Path), metavar="DIR", help="Go on with a sweep."
+            "--resume",
+            "resume_dir",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Resume the sweep in this folder.",
         ),
-        click.option("--csv", "as_csv", is_flag=True, help="The table as CSV on stdout."),
+        click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV on stdout."),
     ]
 )
 @measure_options
 @run_options()
 def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv: bool, **given: Any) -> None:
-    """Launch MODEL once for every combination of batch size, device count and precision, and end in one table.
+    """Launch MODEL once for every combination of batch size, device count and precision, and print one table.
 
     Its columns: throughput with its 95 % interval, scaling efficiency against 1 device, memory, MFU. --batch-sizes are
-    totals over all devices (strong scaling), --per-device-batch-sizes a device's (weak scaling). MATRIX.yaml is a spec
-    file in which batch_size or per_device_batch_size, device_count, precision and data may be lists.
+    totals over all devices (strong scaling), --per-device-batch-sizes are per device (weak scaling). MATRIX.yaml is a
+    spec file in which batch_size or per_device_batch_size, device_count, precision and data may be lists.
 
-    A cell that can't run here is named and skipped. Out of memory is a result. A cell that fails is run once more after
-    all others; --resume runs what has not ended: what was interrupted, what was never begun, and what failed once more.
+    A cell that can't run here is named and skipped. Out of memory counts as a result. A cell that fails is retried once
+    after all others. --resume runs every cell that was interrupted, never begun, or failed.
 
     \b
     gbench sweep pix2pix_resnet_9blocks --batch-sizes 8,16,32 --device-counts 1,2,4,8 --precisions FP32,TF32
@@ -81,7 +85,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
     gbench sweep matrix.yaml --dry-run
     gbench sweep --resume results/20260101T000000Z-sweep-pix2pix_resnet_9blocks-1a2b3c
 
-    Exit code 0: every cell has ended, out of memory too; 1: some failed, at their last try too.
+    Exit code 0: every cell has a result, which may be out of memory; 1: some failed, even when retried.
     """
     from gbench.cli.shared.output import Terminal, report_not_stored
     from gbench.experiments.sweep import go_on, plan
@@ -97,7 +101,7 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
         folder = SweepFolder(resume_dir.absolute())
         planned = folder.read()
     else:
-        axes, resolved = _asked(matrix, given)
+        axes, resolved = _axes_and_base(matrix, given)
         planned = plan(axes, resolved.spec, stop_at_oom, os.environ, dataset_needed=not dry_run)
         folder = SweepFolder(planned.new_path())
     if dry_run:
@@ -113,8 +117,8 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
     result = go_on(folder, os.environ, lambda: Terminal(quiet), rebuild)
     try:
         _show(folder, result.sweep, as_json, as_csv)
-    finally:  # also where stdout is a pipe that nobody reads any more
-        # of a sweep that was stopped, by a full disk maybe, how to go on is worth more than its page
+    finally:  # even if the reader of stdout has gone
+        # a full disk may have stopped the sweep: then the hint how to resume matters more than the page
         with suppress(InfrastructureError) if result.stopped else nullcontext():
             write_page(folder, result.sweep)
     if result.stopped is not None:
@@ -122,15 +126,15 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
     failed = sum(cell.state == "failed" for cell in result.sweep.cells)
     try:
         report_not_stored(result.not_stored)
-    finally:  # its exit code gives way to that of a failure
+    finally:  # the exit code of a failure takes precedence
         if failed:
             raise RunFailed(
                 f"{failed} of {len(result.sweep.cells)} cells failed", f"`{folder.resume_command}` runs them once more"
             )
 
 
-def _asked(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
-    """What the command line, or its file, means. Raises UsageError."""
+def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
+    """The axes and the settings common to all cells, from the command line or its file. Raises UsageError."""
     from gbench.experiments.sweep_matrix import Axes, common_to, read_matrix
     from gbench.settings.resolve import PRECISIONS, one_of
 
@@ -157,7 +161,7 @@ def _asked(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
 
 
 def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:
-    """The table, on stdout."""
+    """Print the table."""
     from gbench.cli.shared.output import print_json
     from gbench.cli.shared.table import print_table
     from gbench.experiments.sweep_table import WORDS, Row, cells, notes, rows_of, to_json
@@ -174,5 +178,5 @@ def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> Non
         print_table(table, right=range(WORDS, len(table[0])), give_way={}, left_out=(1, 9, 8, 6))
         for note in notes(state, rows):
             click.echo(note)
-        if folder.file.exists():  # not where it is only planned
+        if folder.file.exists():  # else it is only planned
             click.echo(f"{'sweep':<14}{folder.path}")

@@ -1,4 +1,4 @@
-"""`gbench tune`: which switches make a step faster here."""
+"""`gbench tune`: find the switches that make a step faster on this device."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ if TYPE_CHECKING:
     from gbench.runfolder.tuning_result import Trial
     from gbench.runs.tune import FinishedTuning
 
-# a tuning reads no pictures, takes no profile, runs the worker's own script, and makes no record and no second log
+# a tuning reads no images, uses no speed profile, runs the worker's own script, and writes no record and no second log
 NOT_OF_A_TUNING = ("data_source", "cache_limit_gib", "profile", "run_model_file", "cndb_dir", "logs_dir")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @what_runs(required=True)
 @click.option(
-    "--max-time", "max_time_s", type=SECONDS, default="2m", show_default=True, help="Of timed steps: 90s, 2m, 1h."
+    "--max-time",
+    "max_time_s",
+    type=SECONDS,
+    default="2m",
+    show_default=True,
+    help="Total time of timed steps: 90s, 2m, 1h.",
 )
 @run_options(without=NOT_OF_A_TUNING)
 def tune(max_time_s: float, **given: Any) -> None:
-    """Try each switch of `speed`, alternated with a baseline, and remember those that pay for --profile optimized.
+    """Try each switch of `speed`, alternated with a baseline, and save those that pay for --profile optimized.
 
-    channels_last, Adam fused or foreach, torch.compile, CUDA graphs, DDP's bucket views and static graph, threads: each
-    is tried where it applies, on top of those kept before it, on one batch of noise. It is kept if its 95 % interval
-    lies above 1 by more than 1 %. The time to compile is reported, but is not part of the ratio. Each gets at least
-    four rounds, whatever --max-time says. The precision is never changed.
+    The switches are channels_last, fused or foreach Adam, torch.compile, CUDA graphs, DDP's bucket views and static
+    graph, and threads. Each is tried where it applies, together with those already kept, on one batch of noise. It is
+    kept if its 95 % interval lies above 1 by more than 1 %. Compile time is reported, but is not part of the ratio.
+    Each gets at least four rounds, regardless of --max-time. The precision is never changed.
 
     \b
     gbench tune pix2pix_resnet_9blocks 32 8 FP32
@@ -55,20 +60,20 @@ def tune(max_time_s: float, **given: Any) -> None:
 
 
 def _print(done: FinishedTuning, model: str) -> None:
-    """The result for a person."""
+    """Print the result as text."""
     from gbench.cli.shared.table import print_table
     from gbench.settings.switches import written
 
-    found = done.tuning
-    batch = found.batch_size_per_device * found.device_count
-    devices = f"{found.device_count} x {found.device}"
-    click.echo(f"{model}  batch {batch} on {devices}  {found.precision}  torch {found.torch_version}")
+    tuning = done.tuning
+    batch = tuning.batch_size_per_device * tuning.device_count
+    devices = f"{tuning.device_count} x {tuning.device}"
+    click.echo(f"{model}  batch {batch} on {devices}  {tuning.precision}  torch {tuning.torch_version}")
     rows = [["switch", "times as fast", "95 % interval", "set up", "pays after", "memory", "verdict"]]
-    rows += [_row(written(trial.change, prefix=""), trial) for trial in found.trials]
-    if found.overall is not None:
-        rows.append(_row("all that was kept", found.overall))
+    rows += [_row(written(trial.change, prefix=""), trial) for trial in tuning.trials]
+    if tuning.overall is not None:
+        rows.append(_row("all that was kept", tuning.overall))
     print_table(rows, right=(1, 3, 4, 5), give_way={6: 30})
-    click.echo(f"{'optimized':<14}{written(found.speed.on, prefix='') or 'no switch pays here'}")
+    click.echo(f"{'optimized':<14}{written(tuning.speed.on, prefix='') or 'no switch pays here'}")
     click.echo(f"{'run':<14}{done.folder.path}\n{'remembered':<14}{done.remembered}")
 
 

@@ -160,10 +160,10 @@ def ended(session: Session) -> bool:
     """
     if len(session.used) % len(ORDER):
         return False
-    asked, ratio = session.asked, _ratio(session)
-    narrow = ratio is not None and ratio.reached(asked.until_ci)
-    late = asked.max_time_s is not None and session.wall_s >= asked.max_time_s
-    return narrow or late or session.blocks >= asked.max_blocks
+    goal, ratio = session.asked, _ratio(session)
+    narrow = ratio is not None and ratio.reached(goal.until_ci)
+    late = goal.max_time_s is not None and session.wall_s >= goal.max_time_s
+    return narrow or late or session.blocks >= goal.max_blocks
 
 
 def result_of(session: Session) -> SessionResult:

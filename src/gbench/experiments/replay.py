@@ -116,8 +116,8 @@ def require_meaningful(replay: Replay, allowed: Collection[str]) -> None:
     if refused := replay.refused(allowed):
         options = " ".join(f"--allow {one.field}" for one in refused)
         same_runner = replay.spec.runner == replay.recorded.spec.runner
-        anew = same_runner and any(one.field == IMAGE for one in refused)
-        image = ", or --rebuild for an image of the present sources" if anew else ""
+        rebuild_helps = same_runner and any(one.field == IMAGE for one in refused)
+        image = ", or --rebuild for an image of the present sources" if rebuild_helps else ""
         raise UsageError(
             f"the run would not be of the same thing as {replay.recorded.source}: {'; '.join(map(str, refused))}",
             f"if that is meant, give {options}{image}",

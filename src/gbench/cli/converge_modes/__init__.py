@@ -1,1 +1,1 @@
-"""What `gbench converge` does, one file a mode: `new_runs`, `resumed_run`, `existing_runs`, `new_reference`."""
+"""The modes of `gbench converge`, one per file: `new_runs`, `resumed_run`, `existing_runs`, `new_reference`."""

@@ -15,7 +15,7 @@ from gbench.runfolder.folder import RunFolder
 
 
 def check_existing_runs(options: VerdictOptions, resume_dir: Path | None, model: str | None, as_json: bool) -> None:
-    """Print the verdict on the runs of --check, and exit with its code. model: MODEL of a new run."""
+    """Print the verdict on the runs of --check, and exit with its code. model: must be None; MODEL is for new runs."""
     options.require_no_new_run(resume_dir)
     if model is not None:
         raise UsageError(
@@ -26,9 +26,9 @@ def check_existing_runs(options: VerdictOptions, resume_dir: Path | None, model:
         raise UsageError("--check RUN starts nothing", f"leave out {', '.join(others)}")
     folders = [path for path in options.check if path.is_dir()]
     reference = reference_for(options, RunFolder(folders[0]).spec().model if folders else None)
-    found = verdict_on(options, reference, options.check)
+    verdict = verdict_on(options, reference, options.check)
     if as_json:
-        print_json(verdict_json(found))
+        print_json(verdict_json(verdict))
     else:
-        print_verdict(found)
-    click.get_current_context().exit(EXIT_CODES[found.verdict])
+        print_verdict(verdict)
+    click.get_current_context().exit(EXIT_CODES[verdict.verdict])

@@ -1,4 +1,4 @@
-"""`gbench converge --add-reference RUN`: a reference made from existing runs. Starts nothing."""
+"""`gbench converge --add-reference RUN`: make a reference from existing runs. Starts nothing."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def add_reference(
     environ: Mapping[str, str],
     as_json: bool,
 ) -> None:
-    """Write the reference that the runs of --add-reference make.
+    """Make a reference from the runs of --add-reference, and write it.
 
     Args:
-        given: the options of a new run: by which recipe the runs were made, if MODEL is given.
+        given: the options of a new run; with MODEL, they give the recipe of the runs.
     """
     options.require_no_new_run(resume_dir)
     others = given_except({*JUDGING, *MAKING_A_REFERENCE, "as_json", "quiet"})

@@ -1,4 +1,4 @@
-"""`gbench converge MODEL ...`: one new run, or one a seed, and a verdict on them; or its plan, or its estimate."""
+"""`gbench converge MODEL ...`: new runs, one per seed, and a verdict on them; or their plan, or an estimate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def start_runs(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Run, or plan, or estimate, what the command line describes, and print the result."""
+    """Run, plan or estimate what the command line describes, and print the result."""
     if estimate and options.seeds is not None:
         raise UsageError("--estimate is of one run", f"leave out --seeds: {options.seeds} take so many times as long")
     resolved = _resolve(given, environ)
@@ -64,7 +64,7 @@ def _resolve(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
 
 
 def _run_seeds(resolved: Resolved, seeds: list[int], views: Views, rebuild: bool, quiet: bool) -> list[FinishedRun]:
-    """One run a seed. If one fails, say how to judge those before it."""
+    """One run per seed. If one fails, print the command that judges those before it."""
     finished: list[FinishedRun] = []
     for number, seed in enumerate(seeds):
         spec = resolved.spec.model_copy(update={"run_id": new_run_id(resolved.spec.model), "seed": seed})

@@ -1,4 +1,4 @@
-"""The options of `gbench converge` that are about a verdict or a reference, and which of them exclude each other."""
+"""The options of `gbench converge` for verdicts and references, and which of them exclude each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from gbench.cli.shared.run_options import bundle
 from gbench.errors import UsageError
 
-THIS_RUN = Path("<the run that is made>")  # of --check without a value
+THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
 PATH = click.Path(path_type=Path)
 # parameters of VerdictOptions
 JUDGING = ("check", "reference", "allow", "evaluation")
@@ -20,7 +20,7 @@ MAKING_A_REFERENCE = ("add_reference", "out", "description", "quality_images")
 
 @dataclass(frozen=True)
 class VerdictOptions:
-    """The options below."""
+    """The values of `verdict_options`."""
 
     check: tuple[Path, ...]
     seeds: int | None
@@ -34,23 +34,23 @@ class VerdictOptions:
 
     @classmethod
     def taken_from(cls, given: dict[str, Any]) -> VerdictOptions:
-        """Take the options out of a command's keywords. Raises UsageError: they contradict each other."""
+        """Remove the options from a command's keywords. Raises UsageError: they contradict each other."""
         options = cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
         options._require_consistent()
         return options
 
     @property
     def judges_new_runs(self) -> bool:
-        """Whether the runs that this command makes are judged."""
+        """Whether to judge the runs that this command makes."""
         return THIS_RUN in self.check or self.seeds is not None
 
     @property
     def checks_existing_runs(self) -> bool:
-        """Whether existing runs are judged, and none is made."""
+        """Whether to judge existing runs; then none is made."""
         return bool(set(self.check) - {THIS_RUN})
 
     def require_no_new_run(self, resume_dir: Path | None) -> None:
-        """Raises UsageError: the options are about existing runs, and also ask for a run."""
+        """Raises UsageError: the options are for existing runs, but also request a new one."""
         if resume_dir is not None or self.judges_new_runs:
             raise UsageError(
                 "--check RUN and --add-reference start nothing", "leave out --resume, --seeds and a --check without RUN"
@@ -90,21 +90,21 @@ verdict_options = bundle(
         click.option(
             "--seeds",
             type=click.IntRange(min=1),
-            help="This many runs, with --seed and the seeds after it, and one verdict on them all.",
+            help="Number of runs, with consecutive seeds from --seed, and one verdict on all of them.",
         ),
         click.option("--reference", type=PATH, metavar="FILE", help="Reference to compare with; default: the model's."),
         click.option(
             "--allow",
             multiple=True,
             metavar="FIELD",
-            help="A field of the recipe that may differ: optim.lr; `quality`: no evaluation is needed.",
+            help="Field of the recipe that may differ: optim.lr. `quality`: no evaluation is needed.",
         ),
         click.option(
             "--evaluation",
             multiple=True,
             type=PATH,
             metavar="FILE",
-            help="evaluation.json of a RUN that is a log, or has none of its own.",
+            help="evaluation.json of a RUN that is a log, or that has no evaluation.",
         ),
         click.option(
             "--add-reference",
@@ -115,12 +115,12 @@ verdict_options = bundle(
             "the arguments after it give the recipe.",
         ),
         click.option("--out", type=PATH, metavar="FILE", help="YAML file that --add-reference writes."),
-        click.option("--description", metavar="TEXT", help="Of the reference: what ran, where, when."),
+        click.option("--description", metavar="TEXT", help="Description of the reference: what ran, where, when."),
         click.option(
             "--quality-images",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Of the reference: its image quality is over the first N test images; default: over all.",
+            help="Compute the reference's image quality over the first N test images; default: over all.",
         ),
     ]
 )

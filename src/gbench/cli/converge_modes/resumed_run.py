@@ -1,4 +1,4 @@
-"""`gbench converge --resume RUN_DIR`: go on with a run that was stopped, and judge it if asked to."""
+"""`gbench converge --resume RUN_DIR`: resume a stopped run, and judge it if requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A verdict on convergence runs: made from the options, printed for a person, as JSON, and as an exit code."""
+"""A verdict on convergence runs: made from the options, then shown as text, JSON and exit code."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ EXIT_CODES = {
 
 
 def reference_for(options: VerdictOptions, model: str | None) -> Reference:
-    """The reference of the options, else the model's own. Raises UsageError: none, or --allow is no field of it."""
+    """The reference of --reference, else the model's. Raises UsageError: none exists, or --allow is no field of it."""
     reference = find_reference(options.reference, model)
     require_fields(options.allow, [*reference.recipe, NO_QUALITY])
     return reference
 
 
 def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> Reference:
-    """The reference for runs that are about to start. Raises UsageError: none, or the runs can't reproduce it."""
+    """The reference for new runs. Raises UsageError: there is none, or the runs' recipe can't reproduce it."""
     reference = reference_for(options, spec.model)
     require_recipe(reference, recipe_of(spec), options.allow)
     return reference
@@ -46,11 +46,11 @@ def verdict_on(options: VerdictOptions, reference: Reference, runs: Sequence[Pat
 
 
 def subjects_of(runs: Sequence[Path], evaluations: Sequence[Path], images: int | None) -> list[Subject]:
-    """What is judged of run folders or logs.
+    """Read run folders or logs for a verdict.
 
     Args:
-        evaluations: one for each run, or none.
-        images: number of test images that quality is over; None: all.
+        evaluations: one per run, or none.
+        images: number of test images over which to compute image quality; None: all.
     """
     files: Sequence[Path | None] = evaluations or [None] * len(runs)
     return [subject_of(run, images, file) for run, file in zip(runs, files, strict=True)]
@@ -60,21 +60,21 @@ def print_result(
     finished: Sequence[FinishedRun], options: VerdictOptions, reference: Reference | None, as_json: bool
 ) -> None:
     """Print new runs and, with a reference, the verdict on them; exit with its code."""
-    found = reference and verdict_on(options, reference, [run.folder.path for run in finished])
+    verdict = reference and verdict_on(options, reference, [run.folder.path for run in finished])
     if as_json:
         runs = [finished_json(run) for run in finished]
         values = runs[0] if options.seeds is None else {"runs": runs}
-        print_json({**values, "verdict": verdict_json(found)} if found else values)
+        print_json({**values, "verdict": verdict_json(verdict)} if verdict else values)
     else:
         for run in finished:
             print_finished(run)
-        if found:
-            print_verdict(found)
+        if verdict:
+            print_verdict(verdict)
     try:
         report_not_stored([run.not_stored for run in finished])
     finally:  # the exit code of a verdict takes precedence
-        if found and found.verdict != "reproduced":
-            click.get_current_context().exit(EXIT_CODES[found.verdict])
+        if verdict and verdict.verdict != "reproduced":
+            click.get_current_context().exit(EXIT_CODES[verdict.verdict])
 
 
 def verdict_json(found: Verdict) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def verdict_json(found: Verdict) -> dict[str, Any]:
 
 
 def print_verdict(found: Verdict) -> None:
-    """A verdict for a person."""
+    """Print a verdict as text."""
     click.echo(f"{'verdict':<14}{found.verdict}")
     for reason in found.reasons:
         click.echo(f"{'':<14}{reason}")

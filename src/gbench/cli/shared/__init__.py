@@ -1,1 +1,1 @@
-"""What several verbs share: options, output, tables, live lines, storing records."""
+"""Code shared by several verbs: options, output, tables, live lines, storing records."""

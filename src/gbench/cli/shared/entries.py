@@ -1,4 +1,4 @@
-"""Records on a terminal: one line each, or one with all its keys."""
+"""Print records: one line per record, or one record with all its keys."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 
 HEADINGS = ["id", "stored (UTC)", "model", "batch", "on", "device", "prec.", "img/s", "95 %", "losses"]
 RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
-GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> the least width it is cut to, the first to be cut first
-LEFT_OUT = (9, 8, 1, 3, 4, 6, 5)  # columns that a terminal is too narrow for, the first to go first
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name with control characters must not move the cursor
+GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> minimum width when cut, in the order of cutting
+LEFT_OUT = (9, 8, 1, 3, 4, 6, 5)  # columns to omit on a narrow terminal, in the order of omission
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters in a name must not move the cursor
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
 
 def moment(text: str, option: str = "--since") -> datetime:
-    """`2026-01-31`, `2026-01-31T12:00`, or so long ago: `30d`, `12h`, `2w`; in UTC where no zone is given.
+    """Parse a time: `2026-01-31`, `2026-01-31T12:00`, or an age: `30d`, `12h`, `2w`. UTC if no zone is given.
+
+    Args:
+        option: the option that it was given to, for the error.
 
     Raises:
-        UsageError: none of these.
+        UsageError: it is none of these.
     """
     ago = re.fullmatch(r"(\d{1,5})([dhw])", text)
     if ago is not None:
@@ -39,12 +42,12 @@ def moment(text: str, option: str = "--since") -> datetime:
     try:
         then = datetime.fromisoformat(text)
         return then.astimezone(timezone.utc) if then.tzinfo else then.replace(tzinfo=timezone.utc)
-    except (ValueError, OverflowError):  # OverflowError: in UTC, before the first year or after the last
+    except (ValueError, OverflowError):  # OverflowError: beyond the first or last year in UTC
         raise UsageError(f"{option} {text!r} isn't a valid time", "write 2026-01-31, or 30d, 12h, 2w ago") from None
 
 
 def print_entries(entries: list[Entry]) -> None:
-    """A table, no wider than the terminal: names and losses are cut, then columns left out, model and figure last."""
+    """Print a table no wider than the terminal: cut names and losses, then omit columns, never model and figure."""
     if not entries:
         click.echo("no records")
         return
@@ -52,7 +55,7 @@ def print_entries(entries: list[Entry]) -> None:
 
 
 def print_csv(entries: list[Entry]) -> None:
-    """One line a record, all fields."""
+    """Print CSV: one line per record, all fields."""
     from gbench.cndb.queries import Entry
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -63,28 +66,28 @@ def print_csv(entries: list[Entry]) -> None:
 
 
 def print_entries_json(entries: list[Entry]) -> None:
-    """A JSON list, all fields."""
+    """Print a JSON list: one object per record, all fields."""
     from gbench.cli.shared.output import print_json
 
     print_json([_plain(entry) for entry in entries])
 
 
 def print_record(found: StoredRecord) -> None:
-    """One record: what it is, its figure, then every key, in the contract's order, sorted within each."""
+    """Print one record: summary, figure, then all keys as YAML, in the contract's order, sorted within each mapping."""
     record = found.record
     click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
-    said = (
+    line = (
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  {record.train_type}  "
         f"{record.dist_type}  {record.dataset}"
     )
-    click.echo(CONTROL.sub("?", said))
+    click.echo(CONTROL.sub("?", line))
     match record.perf_data:
         case {"throughput": float() | int() as figure, **rest}:
-            said = f"{figure:.4g} {rest.get('throughput_unit', '')}"
+            line = f"{figure:.4g} {rest.get('throughput_unit', '')}"
             match rest:
                 case {"throughput_interval": {"low": float() | int() as low, "high": float() | int() as high}}:
-                    said += f", 95 % interval {low:.4g} to {high:.4g}"
-            click.echo(CONTROL.sub("?", said.rstrip()))
+                    line += f", 95 % interval {low:.4g} to {high:.4g}"
+            click.echo(CONTROL.sub("?", line.rstrip()))
     click.echo()
     values = {
         key: dict(sorted(value.items())) if isinstance(value, dict) else value

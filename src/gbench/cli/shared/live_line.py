@@ -1,4 +1,4 @@
-"""The live line: how a run is doing, while it runs."""
+"""The live line: the progress of a running run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.json_lines import JsonLines
 from gbench.runfolder.steps import Step, read_step, stream_path
 
-RECENT = 50  # steps that loss and data share are told of
+RECENT = 50  # steps over which data wait and time left are averaged
 
 
 class Progress:
@@ -24,7 +24,7 @@ class Progress:
         self._measured: list[Step] = []
 
     def text(self) -> str | None:
-        """The line as of now; None before the first step."""
+        """The current line; None before the first step."""
         self._follow()
         if not self._recent:
             return None
@@ -47,7 +47,7 @@ class Progress:
                 step = read_step(values)
                 self._recent.append(step)
                 self._measured += [] if step.warmup else [step]
-            else:  # the stream's first line, or that of a resumed run, which does the steps after it again
+            else:  # the stream's first line, or that of a resumed run, which repeats the steps after `resumed_after`
                 after = values.get("resumed_after", 0)
                 self._recent = deque((step for step in self._recent if step.step <= after), maxlen=RECENT)
                 self._measured = [step for step in self._measured if step.step <= after]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Progress on stderr: plain lines, or on a terminal, if `live`, one live line while a run goes; or nothing."""
+    """Progress on stderr: plain lines; during a run on a terminal, if `live`, one live line; nothing if quiet."""
 
     def __init__(self, quiet: bool, live: bool = True) -> None:
         self._quiet = quiet
@@ -38,7 +38,7 @@ class Terminal:
         self._progress: Progress | None = None
 
     def line(self, text: str) -> None:
-        """Show one line as it comes."""
+        """Show one line."""
         if self._quiet:
             return
         if self._live is None or self._progress is None:
@@ -52,7 +52,7 @@ class Terminal:
 
     @contextmanager
     def running(self, folder: RunFolder) -> Iterator[None]:
-        """From here on the lines are the run's own."""
+        """Show the live line while the run's worker writes lines."""
         if not self._may_live or not sys.stderr.isatty():
             yield
             return
@@ -68,17 +68,17 @@ class Terminal:
 
 
 def print_json(values: Any) -> None:
-    """One JSON value on stdout."""
+    """Print one JSON value on stdout."""
     click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
 
 
 def print_plan(
     spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool, seeds: Sequence[int] = ()
 ) -> None:
-    """Print a dry run: every value and its origin, then the exact request; of several runs, those of the first.
+    """Print a dry run: every value with its origin, then the exact request; of several runs, only the first.
 
     Args:
-        seeds: of all runs, if several.
+        seeds: the seeds of all runs, if there are several.
     """
     from gbench.settings.request import VARIABLE_FIELDS
 
@@ -125,7 +125,7 @@ def finished_json(finished: FinishedRun) -> dict[str, Any]:
 
 
 def print_finished(finished: FinishedRun) -> None:
-    """The result of a launch for a person."""
+    """Print the result of a launch as text."""
     from gbench.runfolder.alarms import read_alarms
 
     record = finished.record
@@ -153,7 +153,7 @@ def print_finished(finished: FinishedRun) -> None:
 
 
 def print_estimate(estimate: Estimate, run_dir: Path, as_json: bool) -> None:
-    """How long a run would take, and the folder of the probe."""
+    """Print how long a run would take, and the probe's folder."""
     if as_json:
         print_json({"estimate": asdict(estimate), "paths": {"run": str(run_dir)}})
     else:
@@ -161,10 +161,11 @@ def print_estimate(estimate: Estimate, run_dir: Path, as_json: bool) -> None:
 
 
 def report_not_stored(not_stored: Sequence[str | None]) -> None:
-    """Warn of records that a database did not take, and end with the exit code for that.
+    """If uploads failed, print a warning and exit with NOT_UPLOADED.
 
     Args:
-        not_stored: the reason for each record, and the command that sends it later; None: stored, or no database.
+        not_stored: for each record, why its upload failed, and the command that sends it later; None: stored, or no
+            database.
     """
     waiting = [why for why in not_stored if why is not None]
     if waiting:
@@ -173,7 +174,12 @@ def report_not_stored(not_stored: Sequence[str | None]) -> None:
 
 
 def repeats_line(repeats: Repeats, images: int) -> str:
-    """What repeated runs have in common, and how far apart they are. repeats: of step times; images: a step."""
+    """A line with the mean throughput of repeated runs and its variation.
+
+    Args:
+        repeats: of step times.
+        images: per step.
+    """
     assert repeats.between_variance is not None and repeats.low is not None and repeats.high is not None
     between, within = (value**0.5 / repeats.mean for value in (repeats.between_variance, repeats.within_variance))
     return (
@@ -197,7 +203,7 @@ def _paths(finished: FinishedRun) -> dict[str, str]:
 
 
 def summary_lines(summary: RunResult) -> list[str]:
-    """A run's figures for a person, fit to be pasted in a ticket."""
+    """A run's figures as lines of text."""
     interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
     figures = {
         "throughput": f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}",
@@ -244,7 +250,7 @@ def summary_lines(summary: RunResult) -> list[str]:
 
 
 def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:
-    """The metrics of an evaluation for a person: name and figure."""
+    """The metrics of an evaluation as text: name and figure."""
     from gbench.runfolder.evaluation_result import METRICS, SET_METRICS
 
     lines = []

@@ -15,18 +15,18 @@ from gbench.runfolder.folder import RunFolder
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-STATE = re.compile(r"evaluated (\d+) of (\d+) images")  # as gbench.pix2pix.evaluator says it
+STATE = re.compile(r"evaluated (\d+) of (\d+) images")  # printed by gbench.pix2pix.evaluator
 
 
 class Bar:
-    """A `Observer` of an evaluation, on stderr; one that is quiet shows nothing."""
+    """An `Observer` of an evaluation that shows a bar on stderr; nothing if quiet."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._shown: tuple[Progress, TaskID] | None = None
 
     def line(self, text: str) -> None:
-        """Move the bar, or show the line."""
+        """Advance the bar, or show the line."""
         if self._quiet:
             return
         if self._shown is None:
@@ -40,7 +40,7 @@ class Bar:
 
     @contextmanager
     def running(self, folder: RunFolder) -> Iterator[None]:
-        """From here on the lines are the evaluation's own."""
+        """Show the bar while the evaluation's worker writes lines."""
         if self._quiet or not sys.stderr.isatty():
             yield
             return

@@ -1,4 +1,4 @@
-"""The arguments and options of the commands that run something: the rows of `settings/request.py` in click's terms."""
+"""The arguments and options of commands that run something: the rows of `settings/request.py` as click parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Parsed(click.ParamType[Any]):
-    """A value that a function reads from its text; the function returns None for a text that is wrong."""
+    """A value parsed by a function, which returns None for invalid text."""
 
     def __init__(self, name: str, parse: Callable[[str], Any], wrong: str) -> None:
         self.name, self._parse, self._wrong = name, parse, wrong
@@ -30,10 +30,10 @@ class Parsed(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
-        found = self._parse(value)
-        if found is None:
+        parsed = self._parse(value)
+        if parsed is None:
             self.fail(f"{value!r} is {self._wrong}", param, ctx)
-        return found
+        return parsed
 
 
 def _assignment(text: str) -> tuple[str, str] | None:
@@ -53,7 +53,13 @@ TYPES: dict[Kind, Any] = {
     Kind.IGNORE_CHECK: Parsed("check", quantities.ignore_check, "neither false nor ignore_check"),
     Kind.VARIABLES: Parsed("variable", _assignment, "not NAME=VALUE"),
 }
-MEASURED = ("steps", "warmup", "until_ci", "max_time_s")  # only of runs that are measured
+MEASURED = ("steps", "warmup", "until_ci", "max_time_s")  # only for measured runs
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the result only, no progress.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Print what would run, with the origin of each value; start nothing."
+)
 
 
 def _argument(name: str, required: bool) -> Callable[[Any], Any]:
@@ -63,7 +69,7 @@ def _argument(name: str, required: bool) -> Callable[[Any], Any]:
 
 
 def what_runs(required: bool) -> Callable[[Any], Any]:
-    """The arguments that say what runs on what."""
+    """The arguments MODEL, BATCH_SIZE, DEVICE_COUNT and PRECISION."""
     return bundle([_argument(name, required) for name in ARGUMENTS[:4]])
 
 
@@ -76,22 +82,18 @@ def run_arguments(required: bool) -> Callable[[Any], Any]:
 
 
 def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
-    """The options of every run. without: names of those that a command does not take."""
+    """The options of every run. without: names of options that the command does not take."""
     return bundle(
         [
             *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED, *without)),
             click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
-            click.option(
-                "--dry-run", is_flag=True, help="Print what would run, with the origin of each value; start nothing."
-            ),
-            click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."),
-            click.option("-q", "--quiet", is_flag=True, help="Print the result only, no progress."),
+            *(dry_run_option, json_option, quiet_option),
         ]
     )
 
 
 def measure_options(command: Any) -> Any:
-    """How long a run that is measured takes."""
+    """The options for the length of a measured run."""
     return bundle([option(name) for name in MEASURED])(command)
 
 
@@ -99,7 +101,7 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
     """The option of a field of Request.
 
     Args:
-        more: the end of its help; by default the variable that it stands for.
+        more: the end of its help; default: its variable.
     """
     row = ROWS[name]
     repeated = row.kind in (Kind.SETTINGS, Kind.VARIABLES)
@@ -119,7 +121,7 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
 
 
 def given_except(allowed: Collection[str]) -> list[str]:
-    """The arguments and options of the command line that are not allowed, as a user writes them."""
+    """The arguments and options on the command line that are not in `allowed`, as the user writes them."""
     context = click.get_current_context()
     return [
         parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
@@ -130,7 +132,7 @@ def given_except(allowed: Collection[str]) -> list[str]:
 
 
 def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """Arguments and options as one decorator; help shows them in this order."""
+    """Combine arguments and options into one decorator; help shows them in this order."""
 
     def decorate(command: Any) -> Any:
         for decorator in reversed(decorators):
@@ -141,7 +143,7 @@ def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 
 def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
-    """The spec that the command line and the environment ask for. Raises UsageError."""
+    """Resolve the command line and the environment to a spec. Raises UsageError."""
     from gbench.settings.resolve import resolve
 
     database = given.get("database") or "false"
@@ -155,7 +157,8 @@ def show_plan(
     """Print the plan for --dry-run. Raises UsageError, as the run would: DATABASE is not a database.
 
     Args:
-        views: the live views of the run. seeds: those of the runs, if there are several.
+        views: the live views of the run.
+        seeds: the seeds of all runs, if there are several.
     """
     from gbench.cli.shared.output import print_plan
     from gbench.runs.prepare import plan

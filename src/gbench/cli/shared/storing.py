@@ -1,4 +1,4 @@
-"""Storing records, shared by commands: report what can't be read, store the rest, report the result."""
+"""Store records: report unreadable ones, store the rest, report the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ cndb_dir_option = click.option(
 
 
 def cndb_folder(given: Path | None = None) -> Path:
-    """The CNDB folder: the given one, else CNDB_DIR, else the default."""
+    """The CNDB folder: `given`, else CNDB_DIR, else the default."""
     from gbench.settings.resolve import DEFAULT_CNDB_DIR
 
     return expanded(given or os.environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR)
@@ -41,7 +41,7 @@ def config_of(db: str, cndb_dir: Path | None = None) -> DatabaseConfig:
 
 
 def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | RecordError]:
-    """The results of one file; an error of the file itself is one of them."""
+    """The results of one file; an error of the file itself is yielded as a result."""
     try:
         yield from results
     except RecordError as error:
@@ -51,7 +51,7 @@ def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | Rec
 def store(
     items: Iterable[Record | RecordError], store_type: str, yes: bool, db: str, cndb_dir: Path | None, as_json: bool
 ) -> None:
-    """Store the readable results and report the counts; exit code 1 if any were not readable.
+    """Store the readable results and report the counts; exit code 1 if any were unreadable.
 
     Raises:
         GbenchError: the database fails, or its config is wrong.
@@ -60,17 +60,17 @@ def store(
     from gbench.cndb.upload import Target
 
     target = Target(config_of(db, cndb_dir))
-    found, bad = _sorted(items)
+    records, bad = _sorted(items)
     stored: list[Stored] = []
-    if found:
+    if records:
         rebuild(target.config, yes)
-        stored = target.store(found, store_type)
+        stored = target.store(records, store_type)
         _warn(target)
     actions = ("inserted", "updated", "already there")
     counts = {action: sum(one.action == action for one in stored) for action in actions}
     if as_json:
         print_json({"database": target.config.shown, **counts, "bad": bad, "records": [asdict(one) for one in stored]})
-    elif found:
+    elif records:
         shown_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
         click.echo(f"{target.config.shown}: {shown_counts}" + (f"; {bad} could not be read" if bad else ""))
     if bad:
@@ -78,10 +78,11 @@ def store(
 
 
 def rebuild(config: DatabaseConfig, yes: bool) -> None:
-    """Drop all tables if the config demands it and the user, or --yes, agrees.
+    """Drop all tables if the config says so and the user or --yes confirms it.
 
     Raises:
-        UsageError: not confirmed. InfrastructureError: the database is down, or refuses.
+        UsageError: it is not confirmed.
+        InfrastructureError: the database is down, or refuses.
     """
     from gbench.cndb.database import connect_or_create, database_errors
     from gbench.cndb.schema import drop_all
@@ -100,7 +101,7 @@ def rebuild(config: DatabaseConfig, yes: bool) -> None:
 
 
 def send_pending(cndb_dir: Path, as_json: bool) -> None:
-    """Send the records in the spool; a database that is down, or has a wrong config, is reported and tried once."""
+    """Send the records in the spool. A database that is down or has a wrong config is tried once, and reported."""
     from gbench.cli.shared.output import print_json
     from gbench.cndb.upload import Target, config_of_run, read_entry, send, waiting
 
@@ -143,13 +144,13 @@ def _warn(target: Target | None) -> None:
 
 
 def _sorted(items: Iterable[Record | RecordError]) -> tuple[list[Record], int]:
-    """The records, and the number of unreadable ones, each reported at once."""
-    found: list[Record] = []
+    """The readable records, and the number of unreadable ones, each reported immediately."""
+    records: list[Record] = []
     bad = 0
     for item in items:
         if isinstance(item, RecordError):
             click.echo(f"gbench: error: {item}", err=True)
             bad += 1
         else:
-            found.append(item)
-    return found, bad
+            records.append(item)
+    return records, bad

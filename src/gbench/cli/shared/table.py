@@ -7,18 +7,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import click
 
-UNLIMITED = 100_000  # columns of what is no terminal
+UNLIMITED = 100_000  # columns, if stdout is not a terminal
 
 
 def print_table(
     rows: Sequence[Sequence[str]], right: Collection[int], give_way: Mapping[int, int], left_out: Sequence[int] = ()
 ) -> None:
-    """Rows of as many cells, no wider than the terminal.
+    """Print a table no wider than the terminal.
 
     Args:
-        right: columns of numbers, set to the right. give_way: column -> the least width it is cut to, the first to be
-            cut first; figures should not be among them. left_out: columns that go when that is not enough, the first to
-            go first.
+        rows: of equal length.
+        right: columns to align right, for numbers.
+        give_way: column -> minimum width when cut, in the order of cutting; not for figures.
+        left_out: columns to omit if cutting is not enough, in the order of omission.
     """
     from rich.cells import cell_len, set_cell_size
 

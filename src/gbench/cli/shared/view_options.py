@@ -16,7 +16,7 @@ ALARMS = ("nan", "collapse", "flat")
 
 
 class Alarms(click.ParamType[tuple[str, ...]]):
-    """Alarms by name: `nan,collapse`, or `any`."""
+    """Names of alarms: `nan,collapse`, or `any`."""
 
     name = "alarms"
 
@@ -49,7 +49,7 @@ def view_options(command: Any) -> Any:
                 is_flag=False,
                 flag_value=VISDOM_URL,
                 metavar="[URL]",
-                is_eager=True,  # without a value it takes the next argument as its URL: report that first
+                is_eager=True,  # if it has taken the next argument as its URL, report that first
                 callback=_url,
                 help="Send losses and images to a visdom server during the run. "
                 f"Without a value (put it last): {VISDOM_URL}.",
