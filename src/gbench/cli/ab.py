@@ -27,7 +27,7 @@ SHOWN_CAUSES = 5
 FILE = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("a", type=FILE, required=False, metavar="A.yaml")
 @click.argument("b", type=FILE, required=False, metavar="B.yaml")
 @click.option("--metric", type=click.Choice(METRIC_NAMES), help="Figure to compare.  [default: throughput, end to end]")

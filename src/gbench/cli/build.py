@@ -9,7 +9,7 @@ import click
 from gbench.cli.shared.run_options import json_option, option
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("model", default="pix2pix_resnet_9blocks")
 @option("image")
 @option("dockerfile")

@@ -24,7 +24,7 @@ INDENT = 33
 WIDTH = 120
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Device to use.")
 @click.option(
     "--runner", type=click.Choice(["docker", "local"]), default="docker", show_default=True, help="Runner to use."

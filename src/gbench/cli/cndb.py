@@ -70,7 +70,7 @@ def _filters(limit: int) -> Callable[[Any], Any]:
     )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def cndb() -> None:
     """Move records into and out of a database: PostgreSQL, with GPU Golden Bench's schema, or a SQLite file.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _reason = click.option("--reason", required=True, help="Why these runs; kept in the file.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def baseline() -> None:
     """Pin baselines in CNDB_DIR/baselines/NAME.yaml, for `gbench compare baseline:NAME NEW`."""
 

@@ -25,7 +25,7 @@ SHOWN_CAUSES = 5  # maximum number of differences printed with a verdict
 METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy", "loss-l1")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("base")
 @click.argument("new")
 @click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="The smallest loss to detect.")

@@ -13,7 +13,7 @@ from gbench.cli.shared.run_options import run_arguments, run_options
 from gbench.cli.shared.view_options import Alarms, view_options, views_of
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @run_arguments(required=False)
 @click.option(
     "--resume", "resume_dir", type=click.Path(path_type=Path), help="Resume this run from its last checkpoint."

@@ -27,7 +27,7 @@ _out_option = click.option(
 _root_argument = click.argument("root", type=_folder, default=DEFAULT_ROOT)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def data() -> None:
     """Prepare, draw, verify and describe datasets.
 

@@ -22,7 +22,7 @@ OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config_dir")
 FILE = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @bundle(
     [
         click.argument("source", type=FILE, metavar="CHECKPOINT|RUN_DIR"),

@@ -11,7 +11,7 @@ import click
 from gbench.cli.shared.run_options import measure_options, resolved_of, run_arguments, run_options, show_plan
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @run_arguments(required=True)
 @measure_options
 @click.option(

@@ -10,7 +10,7 @@ import click
 from gbench.cli.shared.run_options import json_option
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("model", required=False)
 @click.option("--config", metavar="CONFIG", help="Folder of the MODEL.yaml files. Variable: CONFIG.")
 @click.option(

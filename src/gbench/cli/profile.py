@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gbench.runfolder.step_profile import StepProfile
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @what_runs(required=True)
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Steps to profile.")
 @click.option("--warmup", type=click.IntRange(min=1), help="Warm-up steps before them; default: the recipe's.")

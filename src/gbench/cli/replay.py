@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gbench.runs.launch import FinishedRun
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("record", metavar="RECORD")
 @click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="Field that may differ here. Repeatable.")
 @option("datasets_dir", " Variable: DATASETS_DIR.  [default: the recorded one, else data]")

@@ -10,7 +10,7 @@ from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
 from gbench.errors import UsageError
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=click.Path(path_type=Path))
 @click.option("--history", is_flag=True, help="Write a database's page: trends, slowdowns, stale configurations.")
 @click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")

@@ -45,7 +45,7 @@ class Counts(click.ParamType[list[int]]):
         return [int(part) for part in parts]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @bundle(
     [
         click.argument("matrix", required=False, metavar="[MODEL|MATRIX.yaml]"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NOT_OF_A_TUNING = ("data_source", "cache_limit_gib", "profile", "run_model_file", "cndb_dir", "logs_dir")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @what_runs(required=True)
 @click.option(
     "--max-time",
