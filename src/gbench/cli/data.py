@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,10 +21,13 @@ DEFAULT_ROOT = Path("data/facades")
 
 _folder = click.Path(file_okay=False, path_type=Path)
 
-_out_option = click.option(
-    "--out", type=_folder, default=DEFAULT_ROOT, show_default=True, help="The dataset's folder; never overwritten."
-)
 _root_argument = click.argument("root", type=_folder, default=DEFAULT_ROOT)
+
+
+def _out_option(default: Path) -> Callable[[Any], Any]:
+    return click.option(
+        "--out", type=_folder, default=default, show_default=True, help="The dataset's folder; never overwritten."
+    )
 
 
 @click.group()
@@ -37,7 +40,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("name", type=click.Choice(["facades"]))
-@_out_option
+@_out_option(DEFAULT_ROOT)
 @click.option("--url", metavar="URL", help="Download the archive from this mirror.")
 @click.option(
     "--archive", type=click.Path(dir_okay=False, path_type=Path), help="Use this local copy; download nothing."
@@ -63,13 +66,7 @@ def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json
 
 
 @data.command()
-@click.option(
-    "--out",
-    type=_folder,
-    default=Path("data/synthetic"),
-    show_default=True,
-    help="The dataset's folder; never overwritten.",
-)
+@_out_option(Path("data/synthetic"))
 @click.option("--count", type=click.IntRange(min=0), help="Images in each phase.")
 @click.option("--train", type=click.IntRange(min=0), help="Images in train  [default: --count, else 400]")
 @click.option("--val", type=click.IntRange(min=0), help="Images in val  [default: --count, else 100]")
