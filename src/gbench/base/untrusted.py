@@ -17,7 +17,7 @@ except ImportError:  # PyYAML built without libyaml: the same, but slower
 
 DEPTH = 100  # maximum nesting of lists and mappings; Python's own readers and writers fail at about 1000
 ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
-UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its byte order marks, surrogate-escaped
+UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # byte order marks of UTF-16, surrogate-escaped
 MOST_VALUES = 1_000_000  # a record of 8 GPUs has about a thousand
 WHOLE_NUMBER = "tag:yaml.org,2002:int"
 UNREADABLE = (OSError, UnicodeDecodeError)

@@ -1,4 +1,4 @@
-"""`gbench check`: whether this machine is fit to measure on, and what would make it so."""
+"""`gbench check`: check whether this machine is fit to measure on, and show how to fix it."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _filters(limit: int) -> Callable[[Any], Any]:
 
 @click.group()
 def cndb() -> None:
-    """Move records into and out of a database: PostgreSQL, with GPU Golden Bench's schema, or a SQLite file.
+    """Move records into and out of a database: PostgreSQL, as in the GPU Golden Bench, or a SQLite file.
 
     \b
     gbench launch ... gpu-performance                          launch, and upload the record

@@ -1,4 +1,4 @@
-"""`gbench compare`: is it slower, and what else differs?"""
+"""`gbench compare`: check whether a run is slower than another, and list what else differs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gbench profile`: where the time of a training step goes."""
+"""`gbench profile`: show where the time of a training step goes."""
 
 from __future__ import annotations
 

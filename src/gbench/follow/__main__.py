@@ -31,7 +31,7 @@ class View(Protocol):
     """One way to show a run."""
 
     def show(self, scene: Scene) -> None:
-        """Show what is new."""
+        """Show new data."""
 
     def close(self) -> None:
         """Release what it holds; no `show` follows."""
@@ -45,7 +45,7 @@ class Guarded:
         self._do(lambda: setattr(self, "_view", make()))
 
     def show(self, scene: Scene) -> None:
-        """Show what is new, unless it has failed."""
+        """Show new data, unless the view has failed."""
         if (view := self._view) is not None:
             self._do(lambda: view.show(scene))
 

@@ -27,7 +27,7 @@ class Scene:
         self.steps_per_epoch, self.last = 0, False
 
     def look(self, last: bool) -> None:
-        """Read what is new. last: the run has ended."""
+        """Read new steps. last: whether the run has ended."""
         self.history.read()
         self.last = last
         if not self.steps_per_epoch:

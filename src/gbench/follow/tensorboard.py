@@ -31,7 +31,7 @@ class TensorBoardView:
         self._writer.add_event(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
 
     def show(self, scene: Scene) -> None:
-        """Write what is new."""
+        """Write new losses and images."""
         if scene.history.taken_back != self._taken_back:
             self._start_again(scene)
         if scene.history.steps // self._every > self._sent // self._every:

@@ -25,7 +25,7 @@ LOSSES, IMAGES = "losses", "images"  # names of the windows
 
 
 class VisdomView:
-    """Sends what is new. If the server does not answer, warns once and retries later.
+    """Sends new losses and images. If the server does not answer, warns once and retries later.
 
     Args:
         say: receives the warning.
@@ -38,7 +38,7 @@ class VisdomView:
         self._warned, self._retry_s = False, 0.0
 
     def show(self, scene: Scene) -> None:
-        """Send what is new."""
+        """Send new losses and images."""
         if time.monotonic() < self._retry_s and not scene.last:
             return
         try:

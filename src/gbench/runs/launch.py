@@ -122,7 +122,7 @@ def publish(
     stored = not_stored = None
     if database:
         stored, not_stored = upload.deliver(record_path, cndb_dir, database, on_line)
-    from gbench.reports.run_page import write_report  # loads matplotlib: not before the run
+    from gbench.reports.run_page import write_report  # after the run: it loads matplotlib
 
     return stored, not_stored, write_report(folder, folder.path / "report.html")
 
