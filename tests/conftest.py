@@ -33,6 +33,7 @@ LAUNCH_SH_VARIABLES = (
     "DOCKERFILE",
     "CONFIG",
     "CUDA_VISIBLE_DEVICES",
+    "COLUMNS",  # set in the workers of pytest-xdist
 )
 
 

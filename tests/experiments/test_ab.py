@@ -20,7 +20,7 @@ from gbench.base.files import locked
 from gbench.cli.shared.output import Terminal
 from gbench.cndb.record_file import read_record
 from gbench.errors import InfrastructureError, UsageError
-from gbench.experiments.ab import found_in, run_session
+from gbench.experiments.ab import result_of, run_session
 from gbench.experiments.session import read_session
 from gbench.runners import local
 
@@ -153,7 +153,7 @@ def test_figures_of_two_units_have_no_ratio(gbench: Callable[..., Answer], write
 def test_a_run_script_that_says_no_figure_of_that_name(gbench: Callable[..., Answer], write: Write) -> None:
     answer = gbench("ab", write("a.yaml", 100), write("b.yaml", 100), "--metric", "energy", "-q")
     assert answer.code == 1
-    assert "says no energy above 0; mend the run script, or begin a session with another --metric" in answer.err
+    assert "says no energy above 0; fix the run script, or begin a session with another --metric" in answer.err
 
 
 def test_a_session_goes_on_from_its_records_and_processes(
@@ -164,7 +164,7 @@ def test_a_session_goes_on_from_its_records_and_processes(
     folder = the_session(tmp_path)
     session = read_session(folder)
     unused = session.runs[0].model_copy(update={"figure": 900.0, "used": False})
-    found = found_in(session.model_copy(update={"runs": (*session.runs, unused)}))
+    found = result_of(session.model_copy(update={"runs": (*session.runs, unused)}))
     assert (found.medians, found.runs) == ({"A": 100, "B": 100}, {"A": 2, "B": 2})
     assert found.causes == []  # software is told of where there is something to explain
     more = session.model_copy(update={"asked": session.asked.model_copy(update={"max_blocks": 2})})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ def record_file(make_spec: Callable[..., RunSpec], tmp_path: Path) -> tuple[RunS
     folder = write_run(spec)
     summary = summarize_folder(folder)
     assert summary is not None
-    save(record_of(folder, asdict(summary)), tmp_path / "record.yaml")
+    save(record_of(folder, summary), tmp_path / "record.yaml")
     return spec, tmp_path / "record.yaml"
 
 

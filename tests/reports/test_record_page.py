@@ -24,14 +24,13 @@ def page_of(record: Record, tmp_path: Path) -> Page:
 
 
 def test_a_record_of_a_run_shows_the_figures_of_its_page(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
-    from dataclasses import asdict
 
     from gbench.measure.summary import summarize_folder
 
     folder = write_run(make_spec(batch_size=8, device_count=2), steps=40, planned_steps=40)
     summary = summarize_folder(folder)
     assert summary is not None
-    page = page_of(record_of(folder, asdict(summary)), tmp_path)
+    page = page_of(record_of(folder, summary), tmp_path)
     assert "80.00 img/s" in page.text and "95 % interval 80.00 to 80.00" in page.text
     assert "Without waiting for data100.0 img/s" in page.text
     assert "Data wait20.00 %" in page.text and "Measured steps38" in page.text

@@ -79,7 +79,7 @@ def test_running_cards_are_checked_and_hidden_ones_are_not(check_one: CheckOne, 
     assert check_one("gpu-processes", cuda_visible_devices="0").severity == "error"
     assert "; CUDA_VISIBLE_DEVICES hides 0-1; driver" in check_one("gpu", cuda_visible_devices="2").found
     hidden = check_one("gpu", cuda_visible_devices="")
-    assert hidden.severity == "error" and "CUDA_VISIBLE_DEVICES" in hidden.mend
+    assert hidden.severity == "error" and "CUDA_VISIBLE_DEVICES" in hidden.fix
 
 
 @pytest.mark.parametrize(
