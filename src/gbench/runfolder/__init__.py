@@ -1,4 +1,4 @@
-"""The run folder: the contract between the host, the worker and everyone who reads a run later.
+"""The run folder: the contract between the host, the worker and every later reader of a run.
 
-In: what the host and the worker write. Out: one typed, versioned reader a file. A new file of a run starts here.
+In: what the host and the worker write. Out: one typed, versioned reader per file. Define a new file of a run here.
 """

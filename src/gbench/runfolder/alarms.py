@@ -1,10 +1,9 @@
-"""alarms.jsonl: what a convergence run warned of, one JSON object a line, written when it happened, and its reader.
+"""alarms.jsonl: the alarms of a convergence run, one JSON object per line, written as they occur; and their reader.
 
-    {"version": 1}                                first; again where the run was resumed, with `resumed_after`
+    {"version": 1}                                first; after a resumption again, with `resumed_after`
     {"kind": "collapse", "epoch": 12, "step": 4800, "text": "D has collapsed: ..."}
 
-The file is there only once there was something to warn of. What had come after the step that a run was resumed from
-does not count, as in the step streams.
+The first alarm creates the file. As in the step streams, alarms after the step that a run was resumed from don't count.
 """
 
 from __future__ import annotations
@@ -26,11 +25,12 @@ NAME = "alarms.jsonl"
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something a person should hear of at once. step: of the whole run, at which it showed."""
+    """A problem that a person should learn of at once."""
 
     kind: AlarmKind
     epoch: int
     step: int
+    """Step of the whole run at which it was detected."""
     text: str
 
     def __str__(self) -> str:
@@ -38,19 +38,19 @@ class Alarm:
 
 
 def append_alarm(run_dir: Path, alarm: Alarm) -> None:
-    """Write an alarm down. Raises InfrastructureError: the disk refuses it."""
+    """Append an alarm. Raises InfrastructureError: it can't be written."""
     path = run_dir / NAME
     _append(path, [asdict(alarm)] if path.exists() else [{"version": VERSION}, asdict(alarm)])
 
 
 def take_back_alarms(run_dir: Path, after: int) -> None:
-    """The run goes on after this step: later alarms do not count. Raises InfrastructureError: the disk refuses it."""
+    """Discard alarms after the step from which a run resumes. Raises InfrastructureError: it can't be written."""
     if (run_dir / NAME).exists():
         _append(run_dir / NAME, [{"version": VERSION, "resumed_after": after}])
 
 
 def read_alarms(run_dir: Path) -> list[Alarm]:
-    """The alarms of a run, in the order in which they came; a last line that a crash cut off is left out.
+    """The alarms of a run in order, without a last line that a crash truncated.
 
     Raises:
         InfrastructureError: a broken line in the middle, or another version.
@@ -85,7 +85,7 @@ def _append(path: Path, rows: list[dict[str, Any]]) -> None:
     text = "".join(strict_json.dumps(row) + "\n" for row in rows)
     try:
         with path.open("ab", buffering=0) as file:
-            # an empty line is none; it ends one that was cut off
+            # The newline ends a truncated line; otherwise it is an empty line, which readers skip.
             write_all(file, (f"\n{text}" if file.tell() else text).encode())
     except OSError as error:
         raise cant_write(path, error) from error

@@ -1,6 +1,6 @@
-"""Checkpoint files as the host sees them: which there are, and what they say of themselves. Without torch.
+"""Checkpoint files on the host, without torch: find them, and read the spec that they contain.
 
-The worker writes them, and reads them for good (gbench.pix2pix.checkpoint).
+The worker writes them and loads their weights (gbench.pix2pix.checkpoint).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from gbench.settings.spec import RunSpec
 
 
 def of_run(folder: Path) -> list[Path]:
-    """A run's own checkpoints in its checkpoints folder, the oldest first."""
+    """The checkpoints that a run saved in its checkpoints folder, oldest first."""
     return sorted(folder.glob("epoch-*.pt"))  # `-part` sorts before `.pt`
 
 
 def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tuple[Path, int | None]:
-    """One checkpoint of a run, and the epoch after which it was saved, where that is not in the checkpoint itself.
+    """Choose a checkpoint of a run. Returns its path, and its epoch if the checkpoint itself does not contain it.
 
     Args:
-        best: the generator of the lowest mean G_L1. epoch: the checkpoint of this epoch. Neither: the newest.
+        best: the generator with the lowest mean G_L1. epoch: the checkpoint of this epoch. Neither: the newest.
 
     Raises:
         UsageError: the run has no such checkpoint.
@@ -53,7 +53,7 @@ def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tupl
 
 
 def spec_in(path: Path) -> RunSpec | None:
-    """The spec that one of gbench's own checkpoints holds; None where `path` is a plain state_dict, or no checkpoint.
+    """The spec in a checkpoint that gbench saved; None for a plain state_dict, or a file that is not a checkpoint.
 
     Raises:
         InfrastructureError: it can't be read, or its spec is of another version.
@@ -65,7 +65,7 @@ def spec_in(path: Path) -> RunSpec | None:
                 values = _PlainValues(file).load()
     except OSError as error:
         raise InfrastructureError(f"{path} can't be read ({error.strerror or error})", "look at its path") from error
-    except Exception:  # whatever a file that is no checkpoint leads to: the worker says it
+    except Exception:  # not a checkpoint; the worker reports why
         return None
     if not isinstance(values, dict) or not isinstance(values.get("spec"), dict):
         return None
@@ -79,7 +79,7 @@ def spec_in(path: Path) -> RunSpec | None:
 
 
 class _PlainValues(pickle.Unpickler):
-    """Reads what is no tensor out of a checkpoint; runs no code: all that is torch's becomes None."""
+    """Reads the plain values of a checkpoint and runs no code: every object of torch becomes None."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" or module.startswith("torch."):
@@ -89,8 +89,8 @@ class _PlainValues(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> None:
-        """A tensor's storage."""
+        """Replace a tensor's storage by None."""
 
 
 def _nothing(*_: Any) -> None:
-    """A tensor, as far as we care."""
+    """Replace a tensor by None."""

@@ -1,7 +1,7 @@
 """environment.json: what the worker saw of its machine, and how the training ended.
 
 Rank 0 writes it after the first steps, and again at the end with `ended`, `learning_rates` and `precision_at_end`.
-Every key may be missing: an earlier gbench did not write all of them, and a run that failed has no end.
+Every key may be missing: an earlier gbench did not write all of them, and a failed run has no `ended`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WorkerHardware(Facts):
     memory_bytes: Count | None = None
     torch_threads: int | None = None
     gpus: list[dict[str, Any]] | None = None
-    """None on a processor."""
+    """None on a CPU."""
 
 
 class WorkFacts(Facts):
@@ -33,31 +33,32 @@ class WorkFacts(Facts):
 
     flop: Count
     bytes: Count | None = None
-    """None under autocast, where bytes are not counted."""
+    """None under autocast: bytes are not counted there."""
 
 
 class DataFacts(Facts):
-    """Where batches came from. Further keys are of the cache."""
+    """Where batches came from. Further keys describe the cache."""
 
     source: str
     asked: str | None = None
-    """The source that the spec asks for."""
+    """The source that the spec requests."""
     because: str | None = None
-    """Why the source is not the one asked for."""
+    """Why it is not the requested source."""
 
 
 class PeakFacts(Facts):
-    """What the device was measured to do before the training."""
+    """The device's peak speed, measured before the training."""
 
     gemm_tflop_s: PositiveFloat
-    """By a matrix product."""
+    """10^12 operations per second in a matrix product."""
     conv_tflop_s: PositiveFloat
-    """By the model's main convolution."""
+    """10^12 operations per second in the model's main convolution."""
     copy_gb_s: PositiveFloat
+    """10^9 bytes per second, read and written by a copy."""
 
     @property
     def tflop_s(self) -> float:
-        """The more of the two."""
+        """The higher of the two."""
         return max(self.gemm_tflop_s, self.conv_tflop_s)
 
 
@@ -69,7 +70,7 @@ class PrecisionFacts(Facts):
 
 
 class EndFacts(Facts):
-    """How the training came to its end."""
+    """How the training ended."""
 
     steps: int
     because: str | None = None
@@ -79,7 +80,7 @@ class EnvironmentFacts(Facts):
     """The content of environment.json."""
 
     planned_steps: int | None = None
-    """None where the width of the throughput's interval ends the run."""
+    """None if the width of the throughput's interval ends the run."""
     steps_per_epoch: PositiveInt | None = None
     device: str | None = None
     profile: str | None = None
@@ -90,18 +91,18 @@ class EnvironmentFacts(Facts):
     """Versions by name."""
     hardware: WorkerHardware = WorkerHardware()
     rank: list[Any] | None = None
-    """For each rank, the CPUs that it ran on."""
+    """The CPUs that each rank ran on."""
     work_per_image: WorkFacts | None = None
-    """None where the work was not counted."""
+    """None if the work was not counted."""
     data: DataFacts | None = None
     peak: PeakFacts | None = None
-    """None where the peak was not measured."""
+    """None if the peak was not measured."""
     precision: PrecisionFacts | None = None
     """After the first step."""
     memory: list[dict[str, int]] | None = None
     """Peaks of each rank in bytes: `host_rss_bytes`, and on a GPU `allocated_bytes` and `reserved_bytes`."""
     ended: EndFacts | None = None
-    """None where the training did not come to its end."""
+    """None if the training did not finish."""
     learning_rates: list[tuple[float, float]] | None = None
     """Of generator and discriminator in each epoch, read back from their optimisers."""
     precision_at_end: PrecisionFacts | None = None

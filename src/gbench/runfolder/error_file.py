@@ -1,10 +1,10 @@
-"""error.json: why a rank failed, left by the worker and raised again by the host.
+"""error.json: why a rank failed, written by the worker and raised again by the host.
 
     {"version": 1, "kind": "out_of_memory", "what": "cpu is out of memory ...", "hint": "take a smaller batch ..."}
 
-`kind` is what a program may act on: `out_of_memory`, `usage` (the spec can't be meant with this dataset or script),
-`infrastructure` (dataset, disk or network stands in the way) or `failed`; it gives the host's exit code. A folder of an
-earlier gbench has none, and a kind that is not known is a failure.
+`kind` is for programs, and decides the host's exit code: `out_of_memory`, `usage` (the spec is invalid with this
+dataset or script), `infrastructure` (a problem of dataset, disk or network) or `failed`. Folders of an earlier gbench
+have none; an unknown kind counts as `failed`.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ class WorkerError(BaseModel):
     hint: str
 
     def to_raise(self) -> GbenchError:
-        """The error that the host raises for it."""
+        """The error to raise on the host."""
         return KINDS.get(self.kind, RunFailed)(self.what, self.hint)
 
 
 def write_error(folder: RunFolder, error: GbenchError) -> None:
-    """Leave an error for the host. Raises InfrastructureError: the disk refuses it."""
+    """Write an error for the host. Raises InfrastructureError: it can't be written."""
     kind = next((kind for kind, of_it in KINDS.items() if isinstance(error, of_it)), FAILED)
     folder.write(NAME, WorkerError(kind=kind, what=error.what, hint=error.hint).model_dump())
 
 
 def read_error(folder: RunFolder) -> WorkerError | None:
-    """What a rank left; None where none failed with a sentence.
+    """The error that a rank wrote, if any.
 
     Raises:
-        InfrastructureError: it is there but broken, or of another version.
+        InfrastructureError: the file is broken, or of another version.
     """
     return folder.read_as(NAME, WorkerError, f"read {folder.log}")
 
 
 def forget_error(folder: RunFolder) -> None:
-    """Take away what an earlier attempt left."""
+    """Remove the error of an earlier attempt."""
     (folder.path / NAME).unlink(missing_ok=True)

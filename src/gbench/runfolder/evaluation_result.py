@@ -1,10 +1,10 @@
-"""evaluation.json: what a generator made of a test split, in figures. Next to folder.py, and read by the same rules.
+"""evaluation.json: the metrics of a generator on a test split.
 
-An evaluation has a run folder of its own: spec.json, host.json, log.txt as any run, and
+An evaluation has its own run folder, with spec.json, host.json and log.txt as in any run, and
 
-    evaluation.json      settings, metrics of each image, their mean and deviation; rank 0, at the end
+    evaluation.json      settings, metrics of each image, their mean and standard deviation; rank 0, at the end
     images/              N_real_A.png, N_fake_B.png, N_real_B.png, under upstream's names; every rank
-    gallery.html         all of it to look at; host, at the end
+    gallery.html         images and metrics as a page; host, at the end
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import DataConfig, Frozen, NetworkConfig
 
 NAME = "evaluation.json"
-FINAL = Path("evaluations") / "final"  # below a convergence run's folder: the evaluation that it ends with
+FINAL = Path("evaluations") / "final"  # folder of a convergence run's final evaluation, below that of the run
 
 
 class Metric(NamedTuple):
-    """How a metric is to be read."""
+    """How to read a metric."""
 
     higher_is_better: bool
     unit: str
@@ -45,40 +45,42 @@ SET_METRICS = {
 
 
 class Checkpoint(Frozen):
-    """What was evaluated. epoch: after which it was saved, where that is known; run_id: of its training, likewise."""
+    """What was evaluated."""
 
     path: str
     sha256: str
     epoch: int | None
+    """Epoch after which it was saved; None if unknown."""
     run_id: str | None
+    """Of its training; None if unknown."""
 
 
 class Spread(Frozen):
-    """Mean and sample standard deviation over images; null where they are not finite, or of too few images."""
+    """Mean and sample standard deviation over images; null if not finite, or from too few images."""
 
     mean: float | None
     sd: float | None
 
 
 class Image(Frozen):
-    """One pair. name: what its files in images/ begin with. metrics: by name; null where infinite (equal images)."""
+    """One pair."""
 
     name: str
+    """Prefix of its files in images/."""
     source: str
     metrics: dict[str, float | None]
+    """By name; null if infinite (equal images)."""
 
 
 class Evaluation(Frozen):
-    """One evaluation.
-
-    dropout, statistics: what the generator ran with. network, data: the settings in use. metrics: over images.
-    set_metrics: of all images together. not_computed: why a metric is absent.
-    """
+    """The content of evaluation.json."""
 
     model: str
     checkpoint: Checkpoint
     dropout: bool
+    """Whether the generator ran with dropout."""
     statistics: str
+    """Statistics that its normalisation used: `batch` or `running`."""
     seed: int
     batch_size_per_device: int
     device: str
@@ -87,23 +89,28 @@ class Evaluation(Frozen):
     dataset: str
     dataset_sha256: str | None
     network: NetworkConfig
+    """The settings in use."""
     data: DataConfig
+    """The settings in use."""
     software: dict[str, Any]
     metrics: dict[str, Spread]
+    """Over images, by name."""
     set_metrics: dict[str, float]
+    """Of all images together, by name."""
     not_computed: dict[str, str]
+    """Why a metric is absent, by its name."""
     images: list[Image]
 
     @property
     def mode(self) -> str:
-        """What the generator ran with, in words."""
+        """How the generator ran, in words."""
         if self.statistics == "running":
             return "dropout off, running statistics"
         return f"as upstream's test.py: dropout {'on' if self.dropout else 'none'}, batch statistics; seed {self.seed}"
 
     @property
     def absent(self) -> list[tuple[str, str]]:
-        """The metrics that were not computed, those of one reason together, and the reason."""
+        """The metrics that were not computed, grouped by reason, and the reason."""
         reasons = dict.fromkeys(self.not_computed.values())
         return [(" and ".join(name for name, its in self.not_computed.items() if its == why), why) for why in reasons]
 
@@ -115,7 +122,7 @@ class Evaluation(Frozen):
 
 
 def spread(values: Iterable[float | None]) -> Spread:
-    """Mean and deviation of one metric over images."""
+    """Mean and standard deviation of one metric over images."""
     numbers = [math.inf if value is None else value for value in values]
     if not all(map(math.isfinite, numbers)):
         return Spread(mean=None, sd=None)
@@ -123,24 +130,24 @@ def spread(values: Iterable[float | None]) -> Spread:
 
 
 def read_evaluation(folder: RunFolder) -> Evaluation | None:
-    """The evaluation in its run folder; None when it did not come to its end.
+    """The evaluation in its run folder; None if it did not finish.
 
     Raises:
-        InfrastructureError: it is there but broken, or of another version.
+        InfrastructureError: the file is broken, or of another version.
     """
     return read_evaluation_file(folder.path / NAME)
 
 
 def read_evaluation_file(path: Path) -> Evaluation | None:
-    """As `read_evaluation`, from a file of any name."""
+    """`read_evaluation` of a file with any name."""
     return RunFolder(path.parent).read_as(path.name, Evaluation, "evaluate the checkpoint again")
 
 
 def final_of(run: RunFolder) -> RunFolder:
-    """The folder of the evaluation that a convergence run ends with."""
+    """The folder of a convergence run's final evaluation."""
     return RunFolder(run.path / FINAL)
 
 
 def read_final(run: RunFolder) -> Evaluation | None:
-    """The evaluation that a convergence run ended with; None where there is none. Raises InfrastructureError."""
+    """The final evaluation of a convergence run, if any. Raises InfrastructureError: as `read_evaluation`."""
     return read_evaluation(final_of(run))

@@ -3,17 +3,18 @@
     spec.json            the RunSpec; host, before the start
     host.json            what the host knows: OS, image, dataset hash, command line; host (host_facts)
     environment.json     what the worker saw: versions, devices, the precision that ran; rank 0 (environment_facts)
-    steps-rankN.jsonl    raw samples, one line a step, written as the run goes; every rank (steps, step_writer)
-    telemetry.jsonl      devices and host, sampled beside the run; its reader is gbench.measure.telemetry.stream
-    alarms.jsonl         what a convergence run warned of; rank 0; its reader is gbench.runfolder.alarms
-    error.json           the sentence a worker failed with, if it did; its reader is gbench.runfolder.error_file
+    steps-rankN.jsonl    raw samples, one line per step, written during the run; every rank (steps, step_writer)
+    telemetry.jsonl      samples of devices and host during the run (gbench.measure.telemetry.stream)
+    alarms.jsonl         alarms of a convergence run; rank 0 (alarms)
+    error.json           why a worker failed, if it did (error_file)
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
     result.json          statistics, a pure function of the files above; host, at the end (run_result)
     log.txt              everything the run printed
     checkpoints/
-    evaluations/         run folders of their own; evaluation.json is the result (evaluation_result)
+    evaluations/         a run folder per evaluation; evaluation.json is its result (evaluation_result)
 
-Every file has a version field and a typed reader here. Nothing is overwritten: the folder is the run's own.
+Every JSON file and stream has a version field, and a typed reader in the module in brackets. A folder belongs to one
+run, which never overwrites another's.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ class RunFolder:
 
     @classmethod
     def create(cls, spec: RunSpec, anew: bool = False) -> RunFolder:
-        """Make the spec's run folder and write the spec into it.
+        """Create the spec's run folder and write the spec into it.
 
         Args:
-            anew: take a folder that is there already, and write its spec anew.
+            anew: reuse an existing folder, and overwrite its spec.
 
         Raises:
-            InfrastructureError: it can't be made (also when it is there already).
+            InfrastructureError: it can't be created, or it exists and `anew` is false.
         """
         folder = cls(spec.run_dir)
         try:
@@ -75,17 +76,17 @@ class RunFolder:
 
     @property
     def benchmark_log(self) -> Path:
-        """Benchmark log lines of a user's own run script."""
+        """The benchmark log lines of a user's own run script."""
         return self.path / BENCHMARK_LOG_NAME
 
     @property
     def checkpoints(self) -> Path:
-        """Where the worker keeps its checkpoints."""
+        """The folder of the worker's checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def images(self) -> Path:
-        """Where the worker keeps its sample images."""
+        """The folder of the worker's sample images."""
         return self.path / "images"
 
     def image(self, epoch: int, visual: str) -> Path:
@@ -94,28 +95,28 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """How to go on with this run."""
+        """The command that resumes this run."""
         return f"gbench converge --resume {self.path}"
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """This process alone runs here. Raises InfrastructureError where another one does."""
+        """Hold the folder's lock. Raises InfrastructureError: another process runs here."""
         with locked(self.path / ".lock", 0, f"run folder {self.path}"):
             yield
 
     def begun(self, rank: int) -> bool:
-        """Whether a rank has begun to write its steps, in this process or one before it."""
+        """Whether a rank has begun to write its steps, in this process or an earlier one."""
         return stream_path(self.path, rank).exists()
 
     def has(self, name: str) -> bool:
-        """Whether one of the files is there."""
+        """Whether a file exists."""
         return (self.path / name).exists()
 
     def spec(self) -> RunSpec:
         """The run's RunSpec.
 
         Raises:
-            InfrastructureError: no run folder, or a spec of another version.
+            InfrastructureError: not a run folder, or a spec of another version.
         """
         try:
             return RunSpec.model_validate_json(self._text("spec.json"))
@@ -126,7 +127,7 @@ class RunFolder:
             ) from error
 
     def host(self) -> HostFacts:
-        """The facts of host.json, none where the run did not get so far. Raises InfrastructureError: it is broken."""
+        """The facts of host.json; empty without the file. Raises InfrastructureError: it is broken."""
         return self.read_as(HOST, HostFacts, UNUSABLE) or HostFacts()
 
     def write_host(self, facts: HostFacts) -> None:
@@ -134,13 +135,13 @@ class RunFolder:
         self.write(HOST, facts.values())
 
     def update_host(self, **changes: Any) -> HostFacts:
-        """Change or add some facts of host.json; gives all of them."""
+        """Change or add facts of host.json. Returns all facts."""
         facts: HostFacts = self.host().changed(**changes)
         self.write_host(facts)
         return facts
 
     def environment(self) -> EnvironmentFacts:
-        """The facts of environment.json, none where the worker wrote none. Raises InfrastructureError: it is broken."""
+        """The facts of environment.json; empty without the file. Raises InfrastructureError: it is broken."""
         return self.read_as(ENVIRONMENT, EnvironmentFacts, UNUSABLE) or EnvironmentFacts()
 
     def write_environment(self, facts: EnvironmentFacts) -> None:
@@ -148,7 +149,7 @@ class RunFolder:
         self.write(ENVIRONMENT, facts.values())
 
     def result(self) -> RunResult | None:
-        """The statistics of result.json; None where nothing was measured. Raises InfrastructureError: it is broken."""
+        """The statistics of result.json; None if nothing was measured. Raises InfrastructureError: it is broken."""
         return self.read_as(RESULT, RunResult, UNUSABLE)
 
     def write_result(self, result: RunResult) -> None:
@@ -156,14 +157,14 @@ class RunFolder:
         self.write(RESULT, asdict(result))
 
     def write(self, name: str, values: dict[str, Any]) -> None:
-        """Write one of the JSON files, with its version field."""
+        """Write a JSON file, with its version field."""
         write_atomically(self.path / name, to_json({"version": VERSION, **values}))
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """Read one of the JSON files; None when the run did not get so far.
+        """Read a JSON file; None if it does not exist.
 
         Raises:
-            InfrastructureError: it is there but broken, or of another version.
+            InfrastructureError: the file is broken, or of another version.
         """
         if not (self.path / name).exists():
             return None
@@ -178,13 +179,13 @@ class RunFolder:
         return values
 
     def read_as(self, name: str, kind: type[Content], again: str) -> Content | None:
-        """Read one of the JSON files that has a class of its own.
+        """Read a JSON file into its class; None if it does not exist.
 
         Args:
-            again: what to do about one that is broken.
+            again: hint for a broken file.
 
         Raises:
-            InfrastructureError: as `read`, and for values that the class does not allow.
+            InfrastructureError: as `read`, or a value is invalid for the class.
         """
         values = self.read(name)
         if values is None:
@@ -196,25 +197,25 @@ class RunFolder:
             raise InfrastructureError(f"{self.path / name} is broken ({first_problem(error)})", again) from error
 
     def steps(self, rank: int) -> list[Step]:
-        """The raw samples of one rank; a last line that a crash cut off is left out.
+        """The raw samples of one rank, without a last line that a crash truncated.
 
-        A run that was resumed goes on in the same stream, from the step of its checkpoint: what had come after that
-        step was done again and does not count.
+        A resumed run continues in the same stream, from the step of its checkpoint. It repeats the steps after that
+        one, so their first samples don't count.
 
         Raises:
-            InfrastructureError: a broken line in the middle, a step that is missing, or another version.
+            InfrastructureError: a broken line in the middle, a missing step, or another version.
         """
         return steps_that_count(self.attempts(rank))
 
     def attempts(self, rank: int) -> list[AttemptSteps]:
-        """All that one rank did, attempt by attempt, with what was done again later. Raises as `steps`."""
+        """All steps of one rank by attempt, repeated ones included. Raises as `steps`."""
         return read_attempts(self.path, rank)
 
     def ranks(self) -> list[list[Step]]:
-        """The raw samples of all ranks; a rank that wrote none has an empty list.
+        """The raw samples of all ranks; an empty list for a rank that wrote none.
 
         Raises:
-            InfrastructureError: as `steps`, or the losses of a step have other names than those of the first one.
+            InfrastructureError: as `steps`, or a step has other losses than the first one.
         """
         ranks = [self.steps(rank) for rank in range(self.spec().world_size)]
         names = next((step.losses.keys() for steps in ranks for step in steps), None)

@@ -1,7 +1,7 @@
-"""host.json: what the host knows of a run, and the worker can't see.
+"""host.json: what the host knows about a run and the worker can't see.
 
-The host writes it before the start, and adds the end, the warnings and the record's path as they come. Every key may be
-missing: an earlier gbench did not write all of them, and a run that was killed has no end.
+The host writes it before the start, and adds the end, warnings and the record's path later. Every key may be missing:
+an earlier gbench did not write all of them, and a killed run has no end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gbench.runfolder.typed_json import Facts
 
 
 class RunnerFacts(Facts):
-    """Where the run script ran. Further keys are of the image: digests, base, version of the Docker engine."""
+    """Where the run script ran. Further keys describe the image: digests, base, version of the Docker engine."""
 
     runner: str | None = None
     image: str | None = None
@@ -24,7 +24,7 @@ class RunnerFacts(Facts):
 
 
 class Processor(Facts):
-    """The processors of a machine."""
+    """The CPUs of a machine."""
 
     name: str | None = None
     sockets: int | None = None
@@ -50,7 +50,7 @@ class DatasetFacts(Facts):
     root: str | None = None
     sha256: str | None = None
     source: str | None = None
-    """Where its manifest says that it comes from."""
+    """Its origin, from its manifest."""
 
 
 class GitFacts(Facts):
@@ -69,20 +69,20 @@ class CheckFacts(Facts):
     found: str
     why: str = ""
     mend: str = ""
-    """What to do; empty where nothing is to be done."""
+    """What to do; empty if nothing."""
     commands: list[Any] = Field(default_factory=list)
     ignored: bool = False
-    """Whether it was an error, and the user chose to go on."""
+    """Whether it was an error that the user chose to ignore."""
 
 
 class AttemptTimes(Facts):
-    """When one attempt at a run, the first start or a resumption, began, and how long it took."""
+    """Start and duration of one attempt at a run: the first start, or a resumption."""
 
     started_utc: str | None = None
     started_s: float
     """On the host's monotonic clock."""
     wall_s: float | None = None
-    """None until it ends, and for good where gbench was killed."""
+    """None until it ends; stays None if gbench was killed."""
 
 
 class HostFacts(Facts):
@@ -96,25 +96,25 @@ class HostFacts(Facts):
     dataset: DatasetFacts = DatasetFacts()
     run_script_sha256: str | None = None
     git: GitFacts | None = None
-    """None where gbench is installed, not run from a checkout."""
+    """None if gbench is installed, not run from a checkout."""
     warnings: list[str] = Field(default_factory=list)
     checks: list[CheckFacts] = Field(default_factory=list)
     attempts: list[AttemptTimes] = Field(default_factory=list)
     resumed: list[str] | None = None
-    """When the run was resumed, in UTC; None where it was not."""
+    """When the run was resumed, in UTC; None if it was not."""
     ended_utc: str | None = None
-    """None while it runs, and where gbench was killed."""
+    """None while it runs, or if gbench was killed."""
     exit_code: int | None = None
-    """Of the run script; None where it was stopped before its end."""
+    """Of the run script; None if it was stopped before its end."""
     record: str | None = None
     """Path of the run's record."""
 
 
 def closed(attempts: list[AttemptTimes], ranks: Sequence[Sequence[AttemptSteps]]) -> list[AttemptTimes]:
-    """Attempts of host.json, where the last one has an end: if gbench was killed, that of the last step it wrote.
+    """Attempts of host.json, the last one ended: if gbench was killed, at the end of its last recorded step.
 
     Args:
-        ranks: the steps of every rank, by attempt.
+        ranks: the steps of each rank, by attempt.
     """
     if not attempts or attempts[-1].wall_s is not None:
         return attempts

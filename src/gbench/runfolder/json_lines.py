@@ -1,7 +1,7 @@
-"""The streams of the run folder: one JSON object a line, appended while the run goes on, and read at any time.
+"""The streams of the run folder: one JSON object per line, appended during the run and readable at any time.
 
-A stream begins with a line that has a version, and a resumed run adds another one. A writer appends whole lines, so a
-crash tears at most the last one; a resumed run ends it with a newline before its own first line.
+A stream begins with a line that has a version; a resumed run adds another such line. Writers append whole lines, so a
+crash truncates at most the last one; a resumed run ends that with a newline before its own first line.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class JsonLine:
     """A line of a stream."""
 
     number: int
-    """In the file, from 1."""
+    """Line number in the file, from 1."""
     text: bytes
 
     @property
     def is_torn(self) -> bool:
-        """Whether it is no whole JSON text."""
+        """Whether it is not complete JSON."""
         try:
             strict_json.loads(self.text)
         except ValueError:
@@ -40,7 +40,7 @@ class JsonLine:
         return False
 
     def values(self) -> dict[str, Any]:
-        """The object that the line holds. Raises ValueError: it holds none."""
+        """The line's JSON object. Raises ValueError: it is not one."""
         values = strict_json.loads(self.text)
         if not isinstance(values, dict):
             raise ValueError("not a JSON object")
@@ -48,13 +48,13 @@ class JsonLine:
 
 
 class JsonLines:
-    """Reads each line of a stream once. A last line without its newline waits until it is whole."""
+    """Reads each line of a stream once. A last line without a newline is held back until it is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._offset, self._number, self._rest = path, 0, 0, b""
 
     def new(self) -> Iterator[JsonLine]:
-        """The lines since the last call, without empty ones and without one that a crash tore. Raises OSError."""
+        """The lines since the last call, without empty ones and any that a crash truncated. Raises OSError."""
         with self._path.open("rb") as file:
             file.seek(self._offset)
             new = file.read()
@@ -67,18 +67,18 @@ class JsonLines:
                 yield line
 
     def new_values(self) -> Iterator[dict[str, Any]]:
-        """The objects of the new lines; none while there is no file. A line that holds none is left out."""
+        """The objects of the new lines, without invalid lines; empty while the file does not exist."""
         if not self._path.exists():
             return
         for line in self.new():
             try:
                 yield line.values()
-            except ValueError:  # torn by a crash, and not followed by another line yet
+            except ValueError:  # truncated by a crash, and not followed by another line yet
                 continue
 
 
 def read_lines(path: Path, take: Callable[[dict[str, Any]], None]) -> None:
-    """Pass the object of each line to `take`, which raises ValueError where it can't use it; none without a file.
+    """Pass the object of each line to `take`, which raises ValueError if it is invalid. Does nothing without a file.
 
     Raises:
         InfrastructureError: a line is broken, or the file can't be read.

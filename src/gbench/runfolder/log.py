@@ -1,4 +1,4 @@
-"""The log of a run: every line it prints, kept in two places and shown as it comes."""
+"""The log of a run: every line it prints, written to two files and shown as it arrives."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import TracebackType
 
 from gbench.base.files import cant_write, make_folder, write_all
 
-# How torchrun and Python begin to report a failure; from there on the terminal shows nothing, the log everything.
+# The start of a failure report by torchrun or Python. From there on, lines go to the log but not to the terminal.
 FAILURE_REPORT = re.compile(r"Traceback \(most recent call last\)|[WE]\d{4} \d\d:\d\d:\d\d|\[rank\d+\]: *Traceback")
 # A worker's own sentence, or the last line of a Python traceback, with a failed rank's prefix.
 REASON = re.compile(
     r"gbench: error: (.+)|(?:\[rank\d+\]: *)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b: .+)"
 )
-# How torchrun, and torch's loader, tell of a process that was killed.
+# How torchrun and torch's loader report a process that was killed.
 KILLED = re.compile(r"Signal 9 \(SIGKILL\) received by PID|exitcode *: -9\b|is killed by signal: Killed")
 
 
@@ -23,18 +23,18 @@ class RunLog:
     """Writes lines to the run folder's log and to `logs/`, and shows them.
 
     Args:
-        paths: the files to write; their folders are made.
-        show: called with each line that a person should see as it comes.
+        paths: the files to write; creates their folders.
+        show: called with each line to show.
     """
 
     def __init__(self, paths: list[Path], show: Callable[[str], None]) -> None:
         self._show, self._paths, self._failing, self._broken = show, paths, False, False
         self.reason: str | None = None  # the first reason for a failure that the run printed
-        self.killed = False  # whether it said that a process of its own was
+        self.killed = False  # whether it reported that one of its processes was killed
         for path in paths:
             make_folder(path.parent)
         try:
-            # unbuffered: what a full disk refuses must not come up again when the file is closed
+            # unbuffered: data that a full disk rejected must not be written again on close
             self._files = [path.open("ab", buffering=0) for path in paths]
         except OSError as error:
             raise cant_write(paths[0], error) from error
@@ -49,9 +49,9 @@ class RunLog:
             file.close()
 
     def line(self, text: str) -> None:
-        """Keep one line and show it. Raises InfrastructureError, once, when the disk refuses it."""
-        if self.reason is None and (found := REASON.match(text)):
-            self.reason = found[1] or found[2]
+        """Write one line and show it. Raises InfrastructureError, once: it can't be written."""
+        if self.reason is None and (match := REASON.match(text)):
+            self.reason = match[1] or match[2]
         self.killed = self.killed or KILLED.search(text) is not None
         if self._broken:
             return
@@ -59,7 +59,7 @@ class RunLog:
             try:
                 write_all(file, f"{text}\n".encode())
             except OSError as error:
-                self._broken = True  # the lines of a run that is being ended because of this must not raise again
+                self._broken = True  # raise once: later lines come from a run that is already being stopped
                 raise cant_write(path, error) from error
         self._failing = self._failing or FAILURE_REPORT.match(text) is not None
         if not self._failing and not text.startswith("gbench: error: "):

@@ -1,9 +1,9 @@
-"""Upstream's log line, character for character: written by our runs for its parsers, read from its logs and ours.
+"""Upstream's log line, character by character: written for parsers of upstream's logs, read from its logs and ours.
 
     (epoch: 200, iters: 100, time: 0.043, data: 0.233) G_GAN: 3.030 G_L1: 16.428 D_real: 0.411 D_fake: 0.096
 
-Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py, `print_current_losses`; train.py decides
-what its times are.
+Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py, `print_current_losses`; its times are
+defined in train.py.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ LINE = re.compile(r"\(epoch: (\d+), iters: (\d+), time: ([^ ,]+), data: ([^ ,)]+
 
 @dataclass(frozen=True)
 class LossLine:
-    """What a line says.
-
-    iters: images of this epoch so far, over all devices. compute_s: seconds an image, data wait excluded. data_s:
-    seconds the step waited for its whole batch. losses: by name.
-    """
+    """The values of a line."""
 
     epoch: int
     iters: int
+    """Images of this epoch so far, over all devices."""
     compute_s: float
+    """Seconds per image, data wait excluded."""
     data_s: float
+    """Seconds that the step waited for its whole batch."""
     losses: dict[str, float]
+    """By name."""
 
 
 def loss_line(epoch: int, iters: int, compute_s: float, data_s: float, losses: Mapping[str, float]) -> str:
@@ -37,7 +37,7 @@ def loss_line(epoch: int, iters: int, compute_s: float, data_s: float, losses: M
 
 
 def read_loss_line(text: str) -> LossLine | None:
-    """What a line of a log says; None where it is another one. Raises ValueError: a figure of it is no number."""
+    """Parse a line of a log; None for any other line. Raises ValueError: a figure is not a number."""
     match = LINE.search(text)
     if match is None:
         return None

@@ -1,6 +1,6 @@
-"""result.json: the statistics of a run, which gbench.measure.summary computes from the raw samples.
+"""result.json: the statistics of a run, computed from the raw samples by gbench.measure.summary.
 
-Times in seconds, throughputs in images a second over all devices, shares of 1.
+Times are in seconds, throughputs in images per second over all devices, shares between 0 and 1.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ THROUGHPUT_IS = {  # by data_source
 
 @dataclass(frozen=True)
 class Interval:
-    """Confidence interval of throughput, in images a second."""
+    """Confidence interval of throughput, in images per second."""
 
     low: float
     high: float
     half_width_share: float
-    """Half the width over the throughput."""
+    """Half-width divided by the throughput."""
     block_length: int
-    """Steps resampled together."""
+    """Number of steps resampled together."""
     effective_steps: float
-    """How many independent steps would tell as much; below about 10 the interval rests on the noise assumed."""
+    """Equivalent number of independent steps; below about 10 the interval depends on the assumed noise."""
     level: float
     method: str = BOOTSTRAP
 
@@ -50,38 +50,40 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class Limits:
-    """One device against its bounds. A share is None where its bound is unknown."""
+    """One device's speed compared with its bounds. A share is None if its bound is unknown."""
 
     flop_per_image: int
     """Of the training step."""
     tflop_s: float
-    """10^12 operations a second that the run achieved."""
+    """10^12 operations per second that the run achieved."""
     gb_s: float | None
-    """10^9 bytes a second that its operations moved, none fused; None under autocast, where bytes are not counted."""
+    """10^9 bytes per second that its operations moved, unfused; None under autocast, where bytes are not counted."""
     measured_flop_share: float | None
-    """Of what was measured on this device."""
+    """Of the operations per second measured on this device."""
     measured_copy_share: float | None
+    """Of the bytes per second measured on this device."""
     data_sheet_flop_share: float | None
-    """Of what its data sheet promises."""
+    """Of the operations per second in its data sheet."""
     data_sheet_copy_share: float | None
+    """Of the memory bandwidth in its data sheet."""
     data_sheet: str | None
     verdict: str
 
 
 @dataclass(frozen=True)
 class Job:
-    """A whole convergence job, all attempts together. An attempt is the first start, or a resumption."""
+    """A whole convergence job over all attempts. An attempt is the first start, or a resumption."""
 
     epochs: float
-    """Completed; epochs that were done again count once."""
+    """Completed epochs; repeated ones count once."""
     attempts: int
     wall_s: float | None
-    """From the start of the run script, its image ready, to its end, over all attempts, without the time between them.
-    An attempt that was killed ends with its last step. None for old run folders."""
+    """From the start of the run script, its image ready, to its end; summed over attempts, without the time in between.
+    A killed attempt ends with its last step. None for old run folders."""
     training_s: float
     """Of all steps, by the slowest rank's clock."""
     redone_s: float
-    """The part of training_s in steps that a later attempt did again."""
+    """The part of training_s in steps that a later attempt repeated."""
     epochs_per_hour: float
     """Over the steps that count."""
     joules: float | None
@@ -94,19 +96,19 @@ class RunResult:
     """The content of result.json."""
 
     complete: bool
-    """Whether the run came to the end it had set itself."""
+    """Whether the run reached its planned end."""
     data_source: str
-    """Where batches came from; `real`: every picture was decoded in the run."""
+    """Where batches came from; `real`: every image was decoded during the run."""
     data_source_reason: str | None
-    """Why they did not come from the source that was asked for."""
+    """Why they did not come from the requested source."""
     ranks: int
     warmup_steps: int
-    """Steps left out at the start: at least those of the spec, and those before the step times settled."""
+    """Steps excluded at the start: those of the spec, or more until the step times settled."""
     steady_state: bool
     """Whether the step times settled."""
     steady_state_reason: str
     steps: int
-    """Measured, after the warm-up, by the clock of the rank that was slowest from there on."""
+    """Measured steps after the warm-up, by the clock of the rank that was slowest in them."""
     images: int
     """Of the measured steps."""
     wall_s: float
@@ -116,34 +118,34 @@ class RunResult:
     throughput_interval: Interval | None
     """Of the headline, 95 %."""
     throughput_without_data_img_s: float
-    """The same images over the time without data wait."""
+    """The same images, over the time without data wait."""
     throughput_clean_img_s: float | None
-    """Over the steps known to be undisturbed; None where that is unknown."""
+    """Over the steps known to be undisturbed; None if there are none."""
     throughput_legacy_img_s: float | None
-    """As launch.sh took it, from steps 3 to 7 of the run, computing alone; None for a shorter run."""
+    """As launch.sh measured it: steps 3 to 7, computing only; None for a shorter run."""
     step: StepTimes
     """Of the slowest rank."""
     step_variance_s2: float
     """Sample variance of the step times."""
     data_share: float
-    """Share of the wall time in which the device idled for want of a batch."""
+    """Share of the wall time in which the device waited for a batch."""
     between_share: float
-    """Share of the wall time for readings, log lines and checkpoints, between steps."""
+    """Share of the wall time spent on readings, log lines and checkpoints, between steps."""
     disturbance: Disturbance
     limits: Limits | None
     energy: Energy
     joules_per_image: float | None
     memory: list[dict[str, int]] | None
-    """Peaks of each rank in bytes; those of the first step where the run failed."""
+    """Peaks of each rank in bytes; those of the first step if the run failed."""
     telemetry: TelemetrySummary | None
     losses: dict[str, Loss]
     """Means over the measured steps of all ranks."""
     last_epoch_losses: dict[str, Loss]
     """Means over the measured steps of the last epoch."""
     job: Job | None = None
-    """What a convergence run took in all."""
+    """Totals of a convergence run."""
     profile: str = "reference"
-    """With the switches that were on."""
+    """Name of the speed profile, with the switches that were on."""
 
     @property
     def throughput_is(self) -> str:

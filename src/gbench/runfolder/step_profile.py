@@ -1,11 +1,11 @@
-"""profile.json: where the time of a training step goes. Next to folder.py, and read by the same rules.
+"""profile.json: where the time of a training step goes.
 
-A profile has a run folder of its own: spec.json, host.json, environment.json, steps, log.txt as any run, and
+A profile has its own run folder, with spec.json, host.json, environment.json, steps and log.txt as in any run, and
 
-    trace-rankN.json.gz  the profiled steps as torch.profiler saw them, for chrome://tracing or Perfetto; every rank
-    profile.json         what is read from rank 0's; rank 0, at the end
+    trace-rankN.json.gz  trace of the profiled steps by torch.profiler, for chrome://tracing or Perfetto; every rank
+    profile.json         summary of rank 0's trace; rank 0, at the end
 
-No record is made of it: the profiler takes time itself, so its throughput is no measurement.
+It makes no record: the profiler itself takes time, so its throughput is not a valid measurement.
 """
 
 from __future__ import annotations
@@ -19,41 +19,32 @@ NAME = "profile.json"
 
 
 def trace_name(rank: int) -> str:
-    """What a rank's trace is called in the run folder."""
+    """The file name of a rank's trace."""
     return f"trace-rank{rank}.json.gz"
 
 
 class Operator(Frozen):
-    """One operator's share of a step. self_s: seconds without the operators that it calls; on a GPU, of its kernels.
-
-    flop: floating-point operations, null where the trace does not hold the calls that were counted.
-    """
+    """One operator in a step."""
 
     name: str
     self_s: float
+    """Seconds without the operators that it calls; on a GPU, of its kernels."""
     calls: float
     flop: int | None
+    """Floating-point operations; null if the trace lacks the calls that were counted."""
 
 
 class StepPart(Frozen):
-    """Seconds of computing in one part of the step. gaps_s: outside any operator there; 0 on a GPU, where gaps are the
-    device's and belong to no part."""
+    """Seconds of computing in one part of the step."""
 
     name: str
     operators_s: float
     gaps_s: float
+    """Outside any operator; 0 on a GPU, where gaps belong to the device and not to a part."""
 
 
 class StepProfile(Frozen):
-    """One profile, of rank 0. Seconds are means a step of the profiled steps.
-
-    step_s: the clock's. data_s, between_s, operators_s, exposed_s and gaps_s are its parts: data wait; readings and log
-    lines; one operator or more at work; waiting for communication that nothing hides; none of these (the GPU idles
-    between kernels, or the training thread is outside any operator). bare_step_s: median of the steps before, without
-    the profiler; null where they were too few. communication_s: all communication, hidden or not. overlapped_s: what of
-    the operators' self times ran beside others. flop: operations of a step on one device. profile: by whose word which
-    switches of `speed` were on, as in result.json.
-    """
+    """The content of profile.json, for rank 0. Seconds are means per step over the profiled steps."""
 
     model: str
     batch_size: int
@@ -65,20 +56,31 @@ class StepProfile(Frozen):
     steps: int
     warmup_steps: int
     step_s: float
+    """By the clock; the sum of data_s, between_s, operators_s, exposed_s and gaps_s."""
     bare_step_s: float | None
+    """Median of the steps before, without the profiler; null if they were too few."""
     data_s: float
+    """Data wait."""
     between_s: float
+    """Readings and log lines."""
     operators_s: float
+    """At least one operator runs."""
     exposed_s: float
+    """Communication while no operator runs."""
     gaps_s: float
+    """The rest: the GPU idles between kernels, or the training thread is outside any operator."""
     communication_s: float
+    """All communication, exposed or not."""
     overlapped_s: float
+    """The part of the operators' self times that ran at the same time as another operator."""
     flop: int
+    """Operations of a step on one device."""
     parts: list[StepPart]
     operators: list[Operator]
     traces: list[str]
     software: dict[str, Any]
     profile: str = "reference"
+    """Name of the speed profile, with the switches that were on, as in result.json."""
 
     @property
     def optimizer_s(self) -> float:
@@ -87,9 +89,9 @@ class StepProfile(Frozen):
 
 
 def read_profile(folder: RunFolder) -> StepProfile | None:
-    """The profile in its run folder; None when it did not come to its end.
+    """The profile in its run folder; None if it did not finish.
 
     Raises:
-        InfrastructureError: it is there but broken, or of another version.
+        InfrastructureError: the file is broken, or of another version.
     """
     return folder.read_as(NAME, StepProfile, "profile again")

@@ -15,13 +15,13 @@ from gbench.runfolder.typed_json import VERSION
 
 
 class StepWriter:
-    """Appends the steps of one rank, a whole line at a time, so that a crash costs at most the last one.
+    """Appends the steps of one rank in whole lines, so that a crash loses at most the last one.
 
     Args:
-        resumed_after: the step after which a run goes on; None for one that begins.
+        resumed_after: the step after which a run resumes; None for a new run.
 
     Raises:
-        InfrastructureError: the disk refuses a line.
+        InfrastructureError: a line can't be written.
     """
 
     def __init__(self, folder: RunFolder, rank: int, resumed_after: int | None = None) -> None:
@@ -29,7 +29,7 @@ class StepWriter:
         try:
             self._file = self._path.open("xb" if resumed_after is None else "ab", buffering=0)
             if self._file.tell():
-                write_all(self._file, b"\n")  # ends a line that was cut off; else it is an empty one
+                write_all(self._file, b"\n")  # ends a truncated line; otherwise an empty line, which readers skip
         except OSError as error:
             raise cant_write(self._path, error) from error
         resumed = {} if resumed_after is None else {"resumed_after": resumed_after}
@@ -44,11 +44,11 @@ class StepWriter:
         self._file.close()
 
     def append(self, steps: Iterable[Step]) -> None:
-        """Write steps through to the operating system."""
+        """Write steps, without buffering."""
         self._write(vars(step) for step in steps)
 
     def sync(self) -> None:
-        """Have all steps so far outlast a loss of power."""
+        """Make all steps so far durable."""
         try:
             os.fsync(self._file.fileno())
         except OSError as error:

@@ -1,6 +1,6 @@
-"""steps-rankN.jsonl: the raw samples of a rank, one line a step, and their reader.
+"""steps-rankN.jsonl: the raw samples of a rank, one line per step, and their reader.
 
-{"version": 1, "rank": 0}             first; again with `resumed_after` where the run was resumed
+{"version": 1, "rank": 0}             first; after a resumption again, with `resumed_after`
 {"step": 1, "epoch": 1, ...}          a Step
 """
 
@@ -25,7 +25,9 @@ Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None 
 class Step:
     """One optimisation step of one rank."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # of `read_step`; making one checks nothing
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid"
+    }  # for `read_step`; the constructor checks nothing
 
     step: int
     epoch: int
@@ -38,13 +40,13 @@ class Step:
     end_s: FiniteSeconds
     """Its end on the host's monotonic clock."""
     ahead_s: FiniteSeconds
-    """Seconds before its end at which the host had submitted its work."""
+    """Seconds from the host's submission of its work to its end."""
     warmup: bool
-    """Whether it is left out in any case."""
+    """Whether the spec excludes it from the statistics."""
     losses: dict[str, Loss] = field(default_factory=dict)
-    """Of this rank's part of the batch. One that is not finite is null in the stream, and NaN when read again."""
+    """Of this rank's part of the batch. One that is not finite is null in the stream, and NaN when read."""
     between_s: FiniteSeconds = 0.0
-    """Seconds before it asked for its batch, spent on readings, log lines and checkpoints."""
+    """Seconds of readings, log lines and checkpoints before it requested its batch."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,10 @@ def stream_path(run_dir: Path, rank: int) -> Path:
 
 
 def read_attempts(run_dir: Path, rank: int) -> list[AttemptSteps]:
-    """All steps of one rank, attempt by attempt, with those that were done again later; none without a stream.
+    """All steps of one rank by attempt, repeated ones included; empty without a stream.
 
     Raises:
-        InfrastructureError: a broken line, a step that is missing, or another version.
+        InfrastructureError: a broken line, a missing step, or another version.
     """
     attempts: list[AttemptSteps] = []
 
@@ -88,7 +90,7 @@ def read_attempts(run_dir: Path, rank: int) -> list[AttemptSteps]:
 
 
 def steps_that_count(attempts: Iterable[AttemptSteps]) -> list[Step]:
-    """The steps of a run without those that a later attempt did again."""
+    """The steps of a run, without those that a later attempt repeated."""
     steps: list[Step] = []
     for attempt in attempts:
         del steps[attempt.after :]
@@ -97,7 +99,7 @@ def steps_that_count(attempts: Iterable[AttemptSteps]) -> list[Step]:
 
 
 def read_step(values: dict[str, Any]) -> Step:
-    """The step of a line. Raises ValueError: it is none."""
+    """The step of a line. Raises ValueError: it is invalid."""
     step = _STEP.validate_python(values)
     if step.data_s < 0 or step.between_s < 0 or step.data_s + step.between_s >= step.step_s:
         raise ValueError(f"data_s and between_s: {step.data_s} and {step.between_s} are no parts of {step.step_s}")
@@ -105,7 +107,7 @@ def read_step(values: dict[str, Any]) -> Step:
 
 
 def _begin_attempt(values: dict[str, Any], rank: int, last: int) -> AttemptSteps:
-    """The first line of a stream, or that of a resumed run. Raises ValueError: it is neither."""
+    """Parse the first line of an attempt. Raises ValueError: it is invalid."""
     after = values.pop("resumed_after", 0)
     if values != {"version": VERSION, "rank": rank}:
         raise ValueError(f"not a step stream of version {VERSION} and rank {rank}")

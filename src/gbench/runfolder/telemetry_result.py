@@ -1,4 +1,4 @@
-"""The part of result.json that the telemetry gives: energy, disturbance, devices and host over the measured steps."""
+"""The part of result.json from telemetry: energy, disturbance, devices and host over the measured steps."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ EnergySource = Literal["nvml counter", "power integration", "rapl"]
 
 
 class Checked:
-    """Base of what lines of the telemetry stream hold. Making one checks nothing; pydantic checks it when read."""
+    """Base of the types in the telemetry stream. The constructor checks nothing; pydantic checks values when read."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True)
 class Missing(Checked):
-    """Something that could not be read, and since when (None: from the start)."""
+    """A value that could not be read."""
 
     what: str
     why: str
     t_s: float | None = None
+    """Since when; None: from the start."""
 
 
 @dataclass(frozen=True)
 class GpuFacts(Checked):
-    """What does not change about a GPU; None for what can't be read."""
+    """Constant facts about a GPU; None if unreadable."""
 
     asked: str
-    """The UUID or index by which the run named it."""
+    """The UUID or index that the run gave."""
     index: int | None = None
     uuid: str | None = None
     name: str | None = None
@@ -51,7 +52,7 @@ class MeanAndRange:
 
 @dataclass(frozen=True)
 class GpuSummary:
-    """One GPU over the window; None for what was never read."""
+    """One GPU over the window; None for a value that was never read."""
 
     facts: GpuFacts
     utilisation_percent: MeanAndRange | None
@@ -61,7 +62,7 @@ class GpuSummary:
     temperature_c: MeanAndRange | None
     memory_peak_bytes: int | None
     throttle: dict[str, float] | None
-    """Share of samples that showed each of NVML's reasons, harmless ones included."""
+    """Share of samples with each of NVML's reasons, harmless ones included."""
     ecc_corrected: int | None
     """Errors during the window."""
     ecc_uncorrected: int | None
@@ -75,7 +76,7 @@ class GpuSummary:
 
 @dataclass(frozen=True)
 class HostSummary:
-    """The host over the window; None for what was never read."""
+    """The host over the window; None for a value that was never read."""
 
     load_1m: MeanAndRange | None
     cpu_percent: MeanAndRange | None
@@ -88,7 +89,7 @@ class HostSummary:
     """CPUs that all other processes kept busy."""
     memory_peak_bytes: int | None
     rss_peak_bytes: int | None
-    """Over the whole stream, of the sum over the run's processes."""
+    """Peak over the whole stream of the sum over the run's processes."""
     disk_read_bytes: float | None
     """From local disks, by any process."""
 
@@ -118,32 +119,30 @@ class TelemetrySummary:
 
 @dataclass(frozen=True)
 class DeviceEnergy:
-    """Energy of one device over the window; None where it could not be measured."""
+    """Energy of one device over the window; None if not measured."""
 
     device: str
     joules: float | None
     source: EnergySource | None
     idle_power_w: float | None
-    """Before the run."""
+    """Measured before the run."""
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy over the window: of the run's GPUs, or on CPU of the processors (RAPL).
-
-    None where that of a device is unknown.
-    """
+    """Energy over the window: of the run's GPUs, or on a CPU of the processors (RAPL)."""
 
     joules: float | None
+    """None if that of any device is unknown."""
     source: EnergySource | None
-    """The weakest of the devices' sources."""
+    """The least accurate of the devices' sources."""
     idle_power_w: float | None
     devices: list[DeviceEnergy]
     host: DeviceEnergy | None
-    """The processors next to the GPUs; None where RAPL can't be read."""
+    """The processors of a machine with GPUs; None if RAPL can't be read."""
 
     def joules_per_image(self, images: int) -> float | None:
-        """Over the images of the same window, idle power included."""
+        """Joules per image of the same window, idle power included."""
         return self.joules / images if self.joules is not None and images else None
 
 
@@ -155,6 +154,6 @@ class Disturbance:
     marked_steps: str
     """Their numbers in the step stream: `41-57, 60`."""
     marked_share: float | None
-    """A lower bound where steps went unobserved; None when nothing was observed at all."""
+    """A lower bound if some steps were not observed; None if none was observed."""
     unobserved_share: float
     share_by_reason: dict[str, float]

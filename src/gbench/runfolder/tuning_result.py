@@ -1,6 +1,7 @@
-"""tuning.json: which switches of `speed` were tried, and which pay. Next to folder.py, and read by the same rules.
+"""tuning.json: which switches of `speed` were tried, and which of them help.
 
-A tuning has a run folder of its own: spec.json, host.json, log.txt as any run, and tuning.json; rank 0, at the end.
+A tuning has its own run folder, with spec.json, host.json and log.txt as in any run, and tuning.json, which rank 0
+writes at the end.
 """
 
 from __future__ import annotations
@@ -12,32 +13,34 @@ from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import Frozen, SpeedConfig
 
 NAME = "tuning.json"
-LEAST_GAIN = 0.01  # a switch is kept whose interval lies wholly above 1 by more than this share
+LEAST_GAIN = 0.01  # a switch is kept if the whole interval of its ratio exceeds 1 by more than this
 
 
 class Arm(Frozen):
-    """One of two that took turns.
-
-    memory_bytes: at the peak in its blocks and in the steps just before, in which a graph is captured, the other's
-    weights included, of the worst rank: on a GPU what torch had allocated, on a processor what was resident.
-    """
+    """One of the two alternating configurations of a trial."""
 
     switches: dict[str, Any]
     step_s: float
-    setup_s: float  # its first steps beyond what as many take later: compiling, capturing, choosing kernels
+    setup_s: float
+    """Extra time of its first steps compared with as many later ones: compiling, capturing, choosing kernels."""
     memory_bytes: int
+    """Peak of the worst rank in its blocks and the steps just before, in which a graph is captured; includes the other
+    arm's weights. On a GPU the memory allocated by torch, on a CPU the resident memory."""
 
 
 class Trial(Frozen):
-    """What a change to the switches did. ratio, low, high: base's step time over that with the change, 95 % interval;
-    None where it was not measured. why: the verdict in words."""
+    """The effect of a change to the switches. Figures are None if it was not measured."""
 
     change: dict[str, Any]
     kept: bool
     why: str
+    """The verdict in words."""
     ratio: float | None = None
+    """The base's step time divided by that with the change."""
     low: float | None = None
+    """Lower end of its 95 % interval."""
     high: float | None = None
+    """Upper end of its 95 % interval."""
     rounds: int = 0
     steps_per_block: int = 0
     base: Arm | None = None
@@ -45,7 +48,7 @@ class Trial(Frozen):
 
     @property
     def pays_after_steps(self) -> int | None:
-        """After how many steps what it took to set up has come back; None where it is not kept."""
+        """Steps after which the gain has repaid the setup time; None if not kept."""
         if not self.kept or self.ratio is None or self.base is None or self.changed is None:
             return None
         more_s = max(0.0, self.changed.setup_s - self.base.setup_s)
@@ -53,8 +56,7 @@ class Trial(Frozen):
 
 
 class Tuning(Frozen):
-    """One tuning. trials: in the order in which they ran, each on top of what was kept. overall: all that was kept
-    against the reference, measured anew; None where nothing was. speed: what profile optimized is to take."""
+    """The content of tuning.json."""
 
     device: str
     device_count: int
@@ -63,15 +65,18 @@ class Tuning(Frozen):
     torch_version: str
     threads: int
     trials: list[Trial]
+    """In the order they ran, each on top of the changes kept before."""
     overall: Trial | None
+    """All kept changes against the reference, measured again; None if none was kept."""
     speed: SpeedConfig
+    """The switches for profile optimized."""
     wall_s: float
 
 
 def read_tuning(folder: RunFolder) -> Tuning | None:
-    """The tuning in its run folder; None when it did not come to its end.
+    """The tuning in its run folder; None if it did not finish.
 
     Raises:
-        InfrastructureError: it is there but broken, or of another version.
+        InfrastructureError: the file is broken, or of another version.
     """
     return folder.read_as(NAME, Tuning, "run `gbench tune` again")

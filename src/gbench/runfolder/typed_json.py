@@ -1,4 +1,4 @@
-"""The one JSON form of the run folder, and the base of the classes that its files are read into."""
+"""The JSON format of the run folder, and the base of the classes that hold its files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OfFacts = TypeVar("OfFacts", bound="Facts")
 class Facts(BaseModel):
     """Base of the classes of host.json and environment.json: immutable.
 
-    A key that this gbench does not know is kept. A key that the file lacks has its default, and is not written.
+    Unknown keys are kept. A key that the file lacks has its default, and is not written.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
@@ -28,7 +28,7 @@ class Facts(BaseModel):
         return self.model_dump(exclude_unset=True)
 
     def changed(self: OfFacts, **changes: Any) -> OfFacts:
-        """These facts with some of them changed or added. Raises pydantic.ValidationError: a value of another type."""
+        """A copy with some facts changed or added. Raises pydantic.ValidationError: a value of another type."""
         return self.model_validate({**self.values(), **changes})
 
 

@@ -1,4 +1,4 @@
-"""How a process of a run ends: with its sentence where it failed, and with no other process left."""
+"""End a process of a run: report an expected failure, and leave no child process."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from gbench.runfolder.folder import RunFolder
 
 
 def tell(folder: RunFolder, error: GbenchError) -> int:
-    """Say an expected failure in one line and leave it to the host as `error.json`; gives its exit code."""
+    """Print an expected failure on one line and write it to `error.json` for the host. Returns its exit code."""
     print(f"gbench: error: {error}", file=sys.stderr, flush=True)
-    with contextlib.suppress(GbenchError):  # no folder or a full disk: then the sentence stands in the log alone
+    with contextlib.suppress(GbenchError):  # no folder, or a full disk: then only the log has it
         write_error(folder, error)
     return int(error.exit_code)
 
 
 def leave(code: int) -> NoReturn:
-    """End this process without the teardown of the C++ libraries, once Python's own is done.
+    """End this process after Python's teardown, but without that of the C++ libraries.
 
-    With gloo that teardown aborts now and then ("terminate called without an active exception", torch 2.14), and so
-    makes a failure of a run whose results are all on disk.
+    With gloo the latter sometimes aborts ("terminate called without an active exception", torch 2.14), which would
+    fail a run whose results are all on disk.
     """
     for child in multiprocessing.active_children():
-        child.kill()  # a loader's process does not heed the SIGTERM that it would get now
+        child.kill()  # a loader process ignores the SIGTERM that it would get now
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
