@@ -1,6 +1,6 @@
-"""Pinned baselines: runs chosen for comparison, with who chose them, when and why.
+"""Pinned baselines: runs to compare later runs with, and who pinned them, when and why.
 
-A file holds the records themselves, so it means the same on every machine, independent of any database.
+A file contains the records themselves, so it is valid on every machine, without a database.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Pin(BaseModel):
-    """One act of pinning. runs: ids of the runs pinned then, as far as they have one."""
+    """One pinning of a baseline."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,16 +36,19 @@ class Pin(BaseModel):
     at_utc: str
     reason: str
     runs: list[str]
+    """Ids of the pinned runs that have one."""
 
 
 class Baseline(BaseModel):
-    """A baseline file. pins: the newest last; the records are those of the newest."""
+    """A baseline file."""
 
     model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
     pins: list[Pin] = Field(min_length=1)
+    """Newest last."""
     records: list[Record] = Field(min_length=1)
+    """The records of the newest pin."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,10 @@ class Baselines:
         return sorted(path.stem for path in (self.cndb_dir / FOLDER).glob("*.yaml") if path.is_file())
 
     def read(self, name: str) -> Baseline:
-        """One of them.
+        """Read a baseline.
 
         Raises:
-            UsageError: no baseline of that name. InfrastructureError: its file can't be read.
+            UsageError: no baseline has that name. InfrastructureError: its file can't be read.
         """
         path = self.path(name)
         if not path.is_file():
@@ -87,10 +90,10 @@ class Baselines:
         """Write a baseline.
 
         Args:
-            refresh: replace an existing one and keep its earlier pins.
+            refresh: replace an existing baseline and keep its earlier pins; otherwise create a new one.
 
         Raises:
-            UsageError: it exists or is missing, contrary to `refresh`; or the reason is empty.
+            UsageError: the baseline exists without `refresh`, or is missing with it; or the reason is empty.
         """
         if not reason.strip():
             raise UsageError("--reason is empty", "say why later runs are compared with these")
@@ -108,7 +111,7 @@ class Baselines:
 
 
 def _user() -> str:
-    """The user's name; the number if the system knows no name, as in many containers."""
+    """The user's name, or the number if there is none, as in many containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

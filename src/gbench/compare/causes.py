@@ -1,4 +1,4 @@
-"""Tables of what may make two runs differ: where a record holds it, and what it can affect."""
+"""Tables of possible causes of a difference between runs: their place in a record, and what they can affect."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from enum import IntEnum
 
 
 class Influence(IntEnum):
-    """The order of differences; the first is the likeliest to matter."""
+    """Sort order of differences, the most likely cause first."""
 
     WORK = 1  # the work differed, so the figures are not comparable
-    MEASURED = 2  # measured influence of TELLING or more
+    MEASURED = 2  # measured influence of at least TELLING
     SOFTWARE = 3  # the software that does the arithmetic
     HOST = 4  # everything around it
-    MINOR = 5  # measured influence below that
+    MINOR = 5  # measured influence below TELLING
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A measured quantity, and the share of throughput that its values in BASE and NEW explain."""
+    """A measured quantity with a computable effect on throughput."""
 
     title: str
     path: tuple[str, ...]
-    show: str  # format and unit
+    show: str
+    """Format and unit."""
     share: Callable[[float, float], float]
+    """From its values in BASE and NEW, the share of throughput that they explain."""
     why: str
 
 
 def _lost(base: float, new: float) -> float:
-    """Throughput change from a changed share of idle time."""
+    """Relative change of throughput if the share of idle time changes from `base` to `new`."""
     return max(1 - new, 1e-6) / max(1 - base, 1e-6) - 1
 
 
@@ -52,7 +54,7 @@ FIGURES = (
         "at most, where the CPU is the limit",
     ),
 )
-# Quantities with an influence that can't be computed: title, path, format, and the least change that is reported.
+# Quantities without a computable effect: title, path, format, and the smallest change that is reported.
 SIGNS: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
     ("CPUs kept busy by other processes", (*HOST, "other_cpus"), ".2f", 0.25),
     ("GPU temperature", (*GPUS, "temperature_c", "mean"), ".0f °C", 5.0),
@@ -61,7 +63,7 @@ SIGNS: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
     ("PCIe width", (*GPUS, "pcie_width"), ".0f", 0.5),
     ("load of the host", (*HOST, "load_1m", "mean"), ".1f", 1.0),
 )
-# Facts, by what they can affect
+# Facts: title, path, what they can affect, and why
 FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("switches of precision", ("extra", "precision_flags"), Influence.WORK, "they decide the arithmetic"),
     ("variables given with --env", ("extra", "env"), Influence.SOFTWARE, "they switch what libraries do"),

@@ -1,14 +1,14 @@
-"""How much a figure changed between two sets of runs, and how well that is known.
+"""The change of a figure between two sets of runs, and its uncertainty.
 
-A run is one draw: its steps can't tell what differs between two starts (memory layout, chosen convolutions,
-temperature, neighbours). So all is said in logarithms of the runs' figures, and their spread comes from runs:
+A run is one sample: its steps don't show what differs between two starts (memory layout, chosen convolutions,
+temperature, neighbours). So the spread is that between runs, of the logarithms of their figures:
 
-- BASE and NEW are taken to be equally noisy and their variances pooled, with that of the configuration's history where
-  they are few. A side that is noisier than the rest (F test, level NOISIER) keeps its own variance instead, and the
-  degrees of freedom are Satterthwaite's (1946). The quieter side keeps the pool's: two runs that agree by luck must not
-  pass for a quiet side.
-- A run whose own steps were noisier than those the variance comes from adds what its interval says beyond them.
-- Where no two runs of a kind are known, the spread between runs is assumed, and said to be.
+- BASE and NEW are assumed to be equally noisy, and their variances are pooled; with few runs, the variance of the
+  configuration's history is pooled as well. A side that is noisier than the rest (F test at level NOISIER) keeps its
+  own variance, with Satterthwaite's degrees of freedom (1946). The quieter side keeps the pooled variance: two runs may
+  agree by chance.
+- If a run's own steps were noisier than those of the runs that the variance comes from, the difference is added.
+- Without two runs of the same kind, the spread between runs is assumed, and reported as assumed.
 """
 
 from __future__ import annotations
@@ -23,33 +23,36 @@ from scipy.special import fdtri, stdtr, stdtrit
 
 from gbench.compare.metrics import RunFigure
 
-NOISIER = 0.1  # chance that a side of equal noise is taken for a noisier one
-ENOUGH_RUNS = 6  # of both sides: as many need no history
-MIN_HISTORY = 5  # runs; fewer say too little
-RESOLUTION = 1e-4  # share below which no spread between runs is believed
+NOISIER = 0.1  # probability that an equally noisy side is classified as noisier
+ENOUGH_RUNS = 6  # runs of both sides together from which no history is needed
+MIN_HISTORY = 5  # fewer runs are not used
+RESOLUTION = 1e-4  # lower limit of the relative spread between runs
 
 Source = Literal["the runs", "history", "assumed"]
 
 
 @dataclass(frozen=True)
 class Change:
-    """Logarithm of NEW over BASE, positive where it is better, and its standard error.
-
-    base, new: geometric means. base_variance, new_variance: of the logarithm of one run's figure. dof: degrees of
-    freedom of the standard error; infinite where it is assumed. source: where the variance between runs comes from.
-    unknown_sd: what would be assumed of it.
-    """
+    """The change of a figure from BASE to NEW."""
 
     base: float
+    """Geometric mean over runs."""
     new: float
+    """Geometric mean over runs."""
     base_runs: int
     new_runs: int
     log: float
+    """Logarithm of the ratio of NEW to BASE, with the sign for which positive is better."""
     base_variance: float
+    """Of the logarithm of one run's figure."""
     new_variance: float
+    """Of the logarithm of one run's figure."""
     dof: float
+    """Degrees of freedom of the standard error; infinite if the variance is assumed."""
     source: Source
+    """Where the variance between runs comes from."""
     unknown_sd: float
+    """The standard deviation to assume if it is unknown, as a share of 1."""
 
     @property
     def error(self) -> float:
@@ -57,7 +60,7 @@ class Change:
         return math.sqrt(self.base_variance / self.base_runs + self.new_variance / self.new_runs)
 
     def chance_below(self, log: float) -> float:
-        """One-sided p-value of "the true change is `log` or less": small where it is surely better than that."""
+        """One-sided p-value of "the true change is `log` or less"; small if the change is surely better than that."""
         return float(stdtr(self.dof, (log - self.log) / self.error))
 
     def chance_above(self, log: float) -> float:
@@ -72,11 +75,13 @@ class Change:
 
 @dataclass(frozen=True)
 class _Spread:
-    """Variance of runs' logarithms. error_variance: the mean of what their own steps explain of it."""
+    """The spread between runs."""
 
     variance: float
+    """Of the logarithms of the runs' figures."""
     dof: float
     error_variance: float
+    """Mean of the part that the runs' own steps explain."""
 
 
 def change(
@@ -89,9 +94,9 @@ def change(
     """The change from BASE to NEW, of at least one run each.
 
     Args:
-        history: earlier runs of the same configuration, in order of time, none of BASE or NEW among them; used where
-            BASE and NEW together have fewer than ENOUGH_RUNS.
-        unknown_sd: share of 1 that a figure is taken to vary by between runs where nothing measured says.
+        history: earlier runs of the same configuration, oldest first, without those of BASE and NEW; used if BASE and
+            NEW together have fewer than ENOUGH_RUNS.
+        unknown_sd: standard deviation between runs to assume if none was measured, as a share of 1.
     """
     sides = [_spread_of(base), _spread_of(new)]
     source: Source = "the runs"
@@ -124,15 +129,16 @@ def change(
 
 
 def _spread_of(runs: Sequence[RunFigure]) -> _Spread:
-    """Of runs that differ by chance alone."""
+    """The spread of runs that differ only by chance."""
     logs = [math.log(run.value) for run in runs]
     return _Spread(float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0, len(logs) - 1, _error_variance(runs))
 
 
 def _spread_in_time(runs: Sequence[RunFigure]) -> _Spread:
-    """Of runs over weeks in which drivers and code changed too: by successive differences, which steps hardly raise.
+    """The spread of runs over weeks, in which drivers and code changed as well.
 
-    Mean square successive difference, with its own degrees of freedom (von Neumann, Kent, Bellinson, Hart 1941).
+    Mean square successive difference, on which a change of level has little effect, with its own degrees of freedom
+    (von Neumann, Kent, Bellinson, Hart 1941).
     """
     count, logs = len(runs), [math.log(run.value) for run in runs]
     variance = float(np.mean(np.diff(logs) ** 2)) / 2
@@ -144,7 +150,7 @@ def _error_variance(runs: Sequence[RunFigure]) -> float:
 
 
 def _pooled(spreads: Sequence[_Spread]) -> _Spread:
-    """One variance for all, each counting with its degrees of freedom; without any, that of no run."""
+    """The mean of the variances, weighted by degrees of freedom; zero without any."""
     known = [spread for spread in spreads if spread.dof]
     if len(known) < 2:
         return known[0] if known else _Spread(0.0, 0.0, 0.0)
@@ -157,13 +163,13 @@ def _pooled(spreads: Sequence[_Spread]) -> _Spread:
 
 
 def _is_noisier(side: _Spread, rest: _Spread) -> bool:
-    """Whether a side's runs spread more than chance would have them, were they as noisy as the rest."""
+    """Whether a side is significantly noisier than the rest."""
     if not side.dof or not rest.dof:
         return False
     return side.variance > max(rest.variance, RESOLUTION**2) * float(fdtri(side.dof, rest.dof, 1 - NOISIER))
 
 
 def _one_run(side: _Spread, spread: _Spread) -> float:
-    """Variance of one run of a side, by the spread of runs that it is taken to be like."""
+    """Variance of one run of a side, from the spread of the runs that it is assumed to resemble."""
     more = max(0.0, side.error_variance - spread.error_variance)
     return max(spread.variance + more, side.error_variance, RESOLUTION**2)

@@ -1,4 +1,4 @@
-"""BASE against NEW, from their runs to one verdict and the sentence that says it."""
+"""Compare BASE with NEW: from their runs to one verdict and a sentence that states it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXIT_CODES = {
     "regression": ExitCode.FAILED,
     "inconclusive": ExitCode.INCONCLUSIVE,
 }
-ONE_GO = timedelta(hours=3)  # runs within it share the conditions of the day
+ONE_GO = timedelta(hours=3)  # runs within this time count as one session
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Comparison:
 
     @property
     def verdict(self) -> Kind:
-        """On all figures together."""
+        """The verdict on all figures together."""
         return overall(self.judged, self.named)
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 no regression, 1 regression, 3 inconclusive."""
+        """0: no regression; 1: regression; 3: inconclusive."""
         return EXIT_CODES[self.verdict]
 
     @property
@@ -73,10 +73,11 @@ def compare(
     """Compare two sets of at least one run each.
 
     Args:
-        history: earlier runs of the configuration, oldest first. threshold: share of 1 that must be found.
-        allowed: fields in which the runs may differ. names: of the figures to judge, the first being the headline;
-            empty for all that every run has. run_sd: what throughput varies by from run to run, as a share of 1, where
-            no run says; None for the project's own bound.
+        history: earlier runs of the configuration, oldest first.
+        threshold: the slowdown to detect, as a share of 1.
+        allowed: fields in which the runs may differ.
+        names: figures to judge, the headline first; empty: all that every run has.
+        run_sd: standard deviation of throughput between runs to assume if unknown, as a share of 1; None: the default.
 
     Raises:
         UsageError: the runs are not comparable, or have no figure in common.
@@ -93,7 +94,7 @@ def compare(
         if [len(side) for side in known] != [len(base), len(new)]:
             if names:
                 raise UsageError(f"not every run has {metric.name}", "leave it out of --metric")
-            if any(known) and metric is THROUGHPUT:  # a headline that is lost must not make the next figure one
+            if any(known) and metric is THROUGHPUT:  # otherwise the next figure would become the headline
                 without = next(run for run in (*base, *new) if metric.read(run.record) is None)
                 raise UsageError(
                     f"{without.source} has no throughput above 0, others do",
@@ -122,7 +123,7 @@ def change_text(one: Judged) -> str:
 
 
 def relative(ratio: float, digits: int) -> str:
-    """`-3.1%`; no number above ten times as much."""
+    """The relative change, such as `-3.1%`; above ten times only `>+900%`."""
     return f"{ratio - 1:+.{digits}%}" if ratio <= 10 else ">+900%"
 
 
@@ -148,7 +149,7 @@ def _chosen(names: Sequence[str]) -> list[ComparedMetric]:
 
 
 def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:
-    """Where the spread between runs comes from, unless from the compared runs."""
+    """The source of the spread between runs, unless it is the compared runs."""
     notes = []
     if any(one.change.source == "history" for one in judged):
         notes.append(f"the spread between runs includes that of {history} earlier runs of this configuration")
@@ -164,7 +165,7 @@ def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:
 
 
 def _on_runs(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
-    """What weakens the runs as evidence."""
+    """Properties of the runs that make the verdict less reliable."""
     notes = []
     for name, side in (("BASE", base), ("NEW", new)):
         perfs = [run.record.perf_data or {} for run in side]

@@ -11,13 +11,13 @@ from gbench.errors import UsageError
 from gbench.settings.switches import describe
 
 NOT_SAID = "not said"
-IMAGE = "image"  # the field that a history may vary in; all others make a configuration
-NO_SETTING = ("seed", "profile", "speed")  # of hyper_params: repeats may differ in the seed; the rest is one field
+IMAGE = "image"  # the field a history may vary in; all others identify a configuration
+NO_SETTING = ("seed", "profile", "speed")  # of hyper_params: the seed may vary; profile and speed are the field profile
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A field and what each side says of it; several values where its own runs differ."""
+    """A field and its value on each side; several values if the side's own runs differ."""
 
     field: str
     base: str
@@ -25,12 +25,12 @@ class Difference:
 
 
 def fields(record: Record) -> dict[str, str]:
-    """Everything that decides what a run did, by its name for `--allow`."""
+    """Everything that determines the work of a run, under the names that `--allow` takes."""
     extra, perf, settings = record.extra or {}, record.perf_data or {}, record.hyper_params or {}
     profile, switches = settings.get("profile"), settings.get("speed") or {}
     if isinstance(profile, str) and isinstance(switches, dict):  # else shown as it is
         profile = describe(profile, switches)
-    said = {
+    values = {
         "model": record.model,
         "framework": record.framework,
         "dataset": record.dataset,
@@ -48,11 +48,11 @@ def fields(record: Record) -> dict[str, str]:
         IMAGE: record.soft_info.name if record.soft_info else None,
         **{f"hyper_params.{key}": v for key, v in settings.items() if key not in NO_SETTING},
     }
-    return {field: shown(value) for field, value in said.items()}
+    return {field: shown(value) for field, value in values.items()}
 
 
 def configuration(record: Record, allowed: Collection[str] = ()) -> dict[str, str]:
-    """The fields that runs of one configuration agree in: all but the image, and those that may differ."""
+    """The fields in which runs of one configuration agree: all but the image and the allowed ones."""
     return {field: value for field, value in fields(record).items() if field != IMAGE and not _in(field, allowed)}
 
 
@@ -69,7 +69,7 @@ def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Differenc
 
 
 def require_comparable(base: list[Record], new: list[Record], allowed: Collection[str]) -> list[str]:
-    """Refuse records that are not comparable; returns, in words, the allowed differences.
+    """Check that records are comparable. Returns the allowed differences, in words.
 
     Raises:
         UsageError: they differ in fields that `allowed` does not name, or it names an unknown field.
@@ -88,7 +88,7 @@ def require_comparable(base: list[Record], new: list[Record], allowed: Collectio
 
 
 def require_alike(records: list[Record]) -> None:
-    """Refuse runs that are not comparable as one baseline. Raises UsageError: names the fields that they differ in."""
+    """Check that runs can form one baseline. Raises UsageError: they differ; names the fields."""
     if found := differences(records, []):
         said = "; ".join(f"{one.field} is {one.base}" for one in found)
         raise UsageError(f"the runs are not comparable: {said}", "pin runs that agree in all of these")
@@ -99,7 +99,7 @@ def _in(field: str, names: Collection[str]) -> bool:
 
 
 def _batch_size_meaning(record: Record) -> str | None:
-    """`total` if the record says so; one device leaves no doubt."""
+    """`total` if the batch size is over all devices: on one device, or if the record says so."""
     each = (record.extra or {}).get("batch_size_per_device")
     if record.dev_num == 1 or (isinstance(each, int) and each * record.dev_num == record.batch_size):
         return "total"
@@ -107,5 +107,5 @@ def _batch_size_meaning(record: Record) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """A value of a record on one line, fit for a terminal and for XML."""
+    """A value of a record as one line of printable text, for a terminal and for XML."""
     return NOT_SAID if value is None else "".join(one if one.isprintable() else "?" for one in str(value))

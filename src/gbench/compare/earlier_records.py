@@ -1,4 +1,4 @@
-"""Earlier runs of a configuration, out of a database."""
+"""Earlier runs of a configuration, from a database."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from gbench.compare.sides import Run, started
 def earlier_runs(
     engine: Engine, like: Record, allowed: Collection[str], exclude: Sequence[Record], limit: int
 ) -> list[Run]:
-    """The last runs of a record's configuration, stored before it was, oldest first.
+    """The most recent earlier runs of a record's configuration, oldest first.
 
     Args:
-        like: the record; runs that began after its own are left out. allowed: fields in which they may differ from it,
-            as they always may in the image. exclude: records to leave out. limit: the most to return.
+        like: the record; runs that started after its own are excluded.
+        allowed: fields in which they may differ from it, in addition to the image.
+        exclude: records to exclude.
+        limit: maximum number of runs.
 
     Raises:
-        RecordError: a row holds no record. sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
+        RecordError: a row is not a valid record. sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
     where = RecordFilter(
         model=None if "model" in allowed else like.model,

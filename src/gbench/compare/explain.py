@@ -1,8 +1,8 @@
-"""What differs between two sets of runs, in words, the likeliest to matter first.
+"""What differs between two sets of runs, in words, the most likely cause first.
 
-Where the records hold a measurement of the influence itself (time spent waiting for data, clocks, throttled steps), it
-is given as the share of throughput that it explains. The rest is ordered by what it can touch: the work done, then the
-software that does it, then the host around it.
+If the records contain a measurement of the influence itself (data wait, clocks, throttled steps), it is reported as the
+share of throughput that it explains. The other differences are ordered by what they can affect: the work, then the
+software that does it, then the host.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from gbench.compare.differences import IMAGE, NOT_SAID, shown
 from gbench.compare.differences import differences as differing_fields
 from gbench.compare.metrics import at
 
-TELLING = 0.01  # share of throughput from which a measured influence comes before what is only likely
-VISIBLE = 0.001  # share below which a measured one is not reported
+TELLING = 0.01  # share of throughput from which a measured influence precedes unmeasured ones
+VISIBLE = 0.001  # share below which a measured influence is not reported
 
 
 @dataclass(frozen=True)
 class Cause:
-    """One difference. share: of throughput, measured or bounded, negative where NEW is slower by it; else None."""
+    """One difference."""
 
     field: str
     base: str
     new: str
     influence: Influence
     share: float | None
+    """Share of throughput that it explains, measured or bounded; negative: NEW is slower. None if unknown."""
     text: str
 
 
 def explain(base: Sequence[Record], new: Sequence[Record]) -> list[Cause]:
-    """Every known difference, the likeliest to matter first; of several runs of a side, the mean."""
+    """Every known difference, the most likely cause first; means over the runs of a side."""
     causes = [*_work(base, new), *_measured(base, new), *_throttled(base, new), *_others(base, new), *_facts(base, new)]
     causes += [*_checks(base, new), *_steadiness(base, new)]
     return sorted(causes, key=lambda cause: (cause.influence, -abs(cause.share or 0.0)))
 
 
 def _work(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
-    """The fields that make two records incomparable; the image is software."""
+    """The fields that make two records incomparable, and the image, which counts as software."""
     for one in differing_fields(base, new):
         influence, why = Influence.WORK, "other work was done, or by another device"
         if one.field == IMAGE:
@@ -61,7 +62,7 @@ def _measured(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
 
 
 def _throttled(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
-    """What throttled steps cost: throughput over that of the clean steps alone."""
+    """The cost of throttled steps: throughput divided by that of the undisturbed steps."""
     cost = [_mean_of([_throttle_cost(record) for record in side]) for side in (base, new)]
     marked = [_mean(side, ("perf_data", "disturbance", "marked_share")) for side in (base, new)]
     if None in marked or marked[0] == marked[1]:
@@ -92,7 +93,7 @@ def _others(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
 
 
 def _foreign(records: Sequence[Record]) -> str:
-    """Names of other processes on the GPUs, without their process ids."""
+    """Names of other processes on the GPUs, without process ids."""
     names = (name for record in records for gpu in _gpus(record) for name in _items(gpu.get("foreign")))
     return ", ".join(sorted({str(name).partition(" ")[2] for name in names})) or "none"
 
@@ -139,7 +140,7 @@ def _formatted(one: float, other: float, show: str) -> tuple[str, str]:
 
 
 def _mean(records: Sequence[Record], path: tuple[str, ...]) -> float | None:
-    """Mean over the records that have it; over GPUs first."""
+    """Mean over the records that have the value; for GPUs, of each record's mean over its GPUs."""
     if path[: len(GPUS)] == GPUS:
         inner = path[len(GPUS) :]
         return _mean_of([_mean_of([_number(at(gpu, *inner)) for gpu in _gpus(record)]) for record in records])
@@ -152,7 +153,7 @@ def _mean_of(values: Sequence[float | None]) -> float | None:
 
 
 def _texts(records: Sequence[Record], path: tuple[str, ...]) -> str:
-    """The values of the records, each once."""
+    """The distinct values of the records."""
     return " | ".join(sorted({_text(_at(record, *path)) for record in records}))
 
 
@@ -172,8 +173,8 @@ def _items(value: Any) -> list[Any]:
 
 
 def _gpus(record: Record) -> list[dict[str, Any]]:
-    found = _at(record, *GPUS)
-    return [gpu for gpu in found if isinstance(gpu, dict)] if isinstance(found, list) else []
+    gpus = _at(record, *GPUS)
+    return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
 
 
 def _at(record: Record, *path: str) -> Any:

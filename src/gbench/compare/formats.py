@@ -1,4 +1,4 @@
-"""A comparison for machines and pages: JSON values, Markdown, JUnit XML."""
+"""A comparison as JSON, Markdown and JUnit XML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADINGS = ("figure", "verdict", "change", "95 % interval", "BASE", "NEW")
 
 
 def cells(one: Judged) -> list[str]:
-    """A figure as one line of a table, under HEADINGS."""
+    """A figure as a table row, with the columns HEADINGS."""
     change, unit = one.change, f" {one.metric.unit}" if one.metric.unit else ""
     return [
         one.metric.title,
@@ -26,7 +26,7 @@ def cells(one: Judged) -> list[str]:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """All of it. Shares are of 1; `change` is NEW over BASE less 1, in the figure's own direction."""
+    """The comparison as JSON values. Shares are of 1; `change` is NEW / BASE - 1, whether higher is better or not."""
     return {
         "verdict": comparison.verdict,
         "exit_code": int(comparison.exit_code),
@@ -41,7 +41,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def cause_json(cause: Cause) -> dict[str, Any]:
-    """One difference. throughput_share: what it explains of the change of throughput, where that was measured."""
+    """One difference. throughput_share: the share of throughput that it explains; None if not measured."""
     return {
         "field": cause.field,
         "base": cause.base,
@@ -72,7 +72,7 @@ def _figure(one: Judged) -> dict[str, Any]:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """A page section: the sentence, the table, the notes, what else differs."""
+    """The comparison as a Markdown section: the sentence, the table, the notes, what else differs."""
     table = [HEADINGS, ["---"] * len(HEADINGS), *map(cells, comparison.judged)]
     lines = [f"**{_escaped(comparison.sentence)}**", ""]
     lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in table]
@@ -86,7 +86,7 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def as_junit(comparison: Comparison) -> str:
-    """A test suite with a case a figure: a regression is a failure, an undecided figure is skipped."""
+    """A test suite with one case per figure: a regression is a failure, an inconclusive figure is skipped."""
     counts = {kind: sum(one.verdict == kind for one in comparison.judged) for kind in ("regression", "inconclusive")}
     suite = ElementTree.Element(
         "testsuite",

@@ -1,4 +1,4 @@
-"""The compared figures, and where a record holds them."""
+"""The compared figures, and how to read them from a record."""
 
 from __future__ import annotations
 
@@ -17,39 +17,42 @@ class RunFigure:
     """A figure of one run."""
 
     value: float
-    error_share: float = 0.0  # standard error from the run's own steps, as a share of 1; 0 if unknown
+    error_share: float = 0.0
+    """Standard error from the run's own steps, as a share of 1; 0 if unknown."""
 
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """One figure."""
+    """A figure that `compare` judges."""
 
     name: str
     title: str
     unit: str
     higher_is_better: bool
-    unknown_sd: float  # share of 1: assumed standard deviation between runs if none was measured
+    unknown_sd: float
+    """Standard deviation between runs to assume if none was measured, as a share of 1."""
     read: Callable[[Record], RunFigure | None]
+    """Reads it from a record; None if absent."""
 
     def margin(self, share: float) -> float:
-        """How much the logarithm of the figure's goodness falls when it is worse by `share` of 1."""
+        """The decrease of `Change.log` if the figure gets worse by `share` of 1."""
         return -math.log(1 - share) if self.higher_is_better else math.log(1 + share)
 
     def unit_in(self, record: Record) -> str:
         """The figure's unit; for throughput the record's own."""
-        said = at(record.perf_data, "throughput_unit") if self.name == "throughput" else None
-        return said if isinstance(said, str) else self.unit
+        unit = at(record.perf_data, "throughput_unit") if self.name == "throughput" else None
+        return unit if isinstance(unit, str) else self.unit
 
 
 def _figure(value: Any) -> float | None:
-    """A number that has a logarithm."""
+    """A finite number above 0; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         return None
     return float(value)
 
 
 def at(values: Any, *path: str) -> Any:
-    """The value at a path of keys; None if one of them is missing."""
+    """The value at a path of keys; None if a key is missing."""
     for key in path:
         values = values.get(key) if isinstance(values, dict) else None
     return values
@@ -63,12 +66,12 @@ def _throughput(record: Record) -> RunFigure | None:
     low, high = ends
     if low is None or high is None or high < low:
         return RunFigure(value)
-    # Student's t has widened the interval of a short run: its error is taken a little too large, never too small.
+    # Student's t widens the interval of a short run, so its error is slightly overestimated, never underestimated.
     return RunFigure(value, math.log(high / low) / 2 / NORMAL_95)
 
 
 def _at_path(*path: str) -> Callable[[Record], RunFigure | None]:
-    """Reads a figure of `perf_data`."""
+    """A function that reads a figure of `perf_data`."""
 
     def read(record: Record) -> RunFigure | None:
         value = _figure(at(record.perf_data, *path))
@@ -106,5 +109,5 @@ METRICS = (
 
 
 def metric_named(name: str) -> ComparedMetric:
-    """The metric of a name that --metric allows."""
+    """The metric with a name that --metric takes."""
     return next(metric for metric in METRICS if metric.name == name)

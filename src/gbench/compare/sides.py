@@ -1,4 +1,4 @@
-"""BASE and NEW as they are named on a command line: record files, run folders, folders or patterns of either."""
+"""Read BASE and NEW as given on a command line: record files, run folders, or folders and patterns of them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ class Run:
 
 
 def read_side(text: str, name: str, forms: str = FORMS) -> list[Run]:
-    """The runs that one side names, several parts joined by commas.
+    """The runs of one side, given as parts joined by commas.
 
     Args:
-        name: of the side, BASE or NEW. forms: what to give instead.
+        name: BASE or NEW. forms: hint on what to give instead.
 
     Raises:
-        UsageError: nothing found, or not the record of a finished run. Exit code 1 would mean a regression.
+        UsageError: nothing found, or not the record of a finished run. Not RunFailed: its exit code 1 would mean a
+            regression.
     """
     parts = text.split(",")
     with suppress(OSError):  # a list that is too long for a name
@@ -48,7 +49,7 @@ def read_side(text: str, name: str, forms: str = FORMS) -> list[Run]:
 
 
 def require_distinct(base: list[Run], new: list[Run]) -> None:
-    """Refuse a run that is counted twice: its copies agree better than two runs ever do. Raises UsageError."""
+    """Raises UsageError: a run is given twice. Two copies agree better than two runs do."""
     seen: dict[str, str] = {}
     for run in (*base, *new):
         identity = run.record.run_id or run.record.model_dump_json()
@@ -58,9 +59,9 @@ def require_distinct(base: list[Run], new: list[Run]) -> None:
 
 
 def started(record: Record) -> str | None:
-    """When its run began; ISO text in UTC, which sorts as time does."""
-    found = (record.extra or {}).get("started_utc")
-    return found if isinstance(found, str) else None
+    """When its run started: ISO text in UTC, which sorts by time."""
+    text = (record.extra or {}).get("started_utc")
+    return text if isinstance(text, str) else None
 
 
 def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
@@ -80,13 +81,13 @@ def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
 
 
 def _read(path: Path) -> Run:
-    """The record of a file, or that of a run folder as its raw samples have it."""
+    """The record in a file, or that of a run folder, recomputed from its raw samples."""
     if not path.is_dir():
         return Run(read_record(path), str(path))
     folder = RunFolder(path)
     summary = summarize_folder(folder)
     if summary is not None and folder.environment().precision_at_end is None:
         raise RunFailed(f"the run {path} did not come to its end", "compare runs that did")
-    if summary is None and folder.has("result.json"):  # which is made of them
+    if summary is None and folder.has("result.json"):  # computed from the samples
         raise RunFailed(f"the raw samples of {path} are gone, so its result.json can't be verified", "give its record")
     return Run(record_of(folder, summary), str(path))

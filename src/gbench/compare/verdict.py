@@ -1,16 +1,16 @@
-"""Regression, no regression, or too little to tell: the rule, for one figure and for all of them.
+"""The verdict: regression, no regression, or inconclusive, for one figure and for all of them.
 
-`threshold` is a slowdown that must be found. Two errors are held to ALPHA each, however noisy the machine: an alarm
-where nothing got worse, and a pass where it got worse by the threshold. So, by confidence bounds at level 1 - ALPHA:
+`threshold` is the slowdown to detect. Two error rates are at most ALPHA each, however noisy the machine: an alarm if
+nothing got worse, and a pass if it got worse by the threshold. So, with confidence bounds at level 1 - ALPHA:
 
 - an interval that excludes "no change" but not "worse by the threshold" is a regression,
-- one that excludes "worse by the threshold" but not "no change" is none (an equivalence test, Schuirmann 1987),
-- one that excludes both is what it is nearer to: a change that is real but small is no regression,
-- one that excludes neither is inconclusive, and how many more runs would decide it is computed.
+- one that excludes "worse by the threshold" but not "no change" is not (an equivalence test, Schuirmann 1987),
+- one that excludes both counts as the nearer of the two: a real but small change is not a regression,
+- one that excludes neither is inconclusive, and the number of runs that would decide it is computed.
 
-Several figures give several chances of a false alarm, so alarms share ALPHA by Holm's procedure (1979) with weights:
-throughput, the headline, has FIRST_SHARE of it, the others the rest in equal parts. A pass needs no correction: all
-must pass (an intersection-union test, Berger 1982).
+Several figures multiply the chance of a false alarm, so they share ALPHA by Holm's procedure (1979) with weights:
+throughput, the headline, has FIRST_SHARE of it, the others equal parts of the rest. A pass needs no correction, as all
+figures must pass (an intersection-union test, Berger 1982).
 """
 
 from __future__ import annotations
@@ -29,50 +29,52 @@ from gbench.compare.metrics import ComparedMetric
 
 ALPHA = 0.01
 FIRST_SHARE = 0.8
-PLANNED_CHANCE = 0.8  # of a verdict after the number of runs that is said to be needed
-MOST_RUNS = 1000  # beyond, no number is said
-LARGEST = 700.0  # logarithm whose number a float still holds
+PLANNED_CHANCE = 0.8  # probability of a verdict after the reported number of further runs
+MOST_RUNS = 1000  # beyond it, no number is reported
+LARGEST = 700.0  # exp of more would overflow a float
 
 Kind = Literal["regression", "no regression", "inconclusive"]
 
 
 @dataclass(frozen=True)
 class More:
-    """Runs that would decide it, with PLANNED_CHANCE if the change is what it now looks like; None: over MOST_RUNS.
+    """Further runs that would decide a figure with probability PLANNED_CHANCE, if the true change is the measured one.
 
-    each: further runs of BASE and of NEW alike. new: of NEW alone.
+    None: more than MOST_RUNS.
     """
 
     each: int | None
+    """Of BASE and as many of NEW."""
     new: int | None
+    """Of NEW alone."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One figure. more: for an inconclusive one.
-
-    surely_worse: "no change" is excluded, however small the loss. improved: it is on the other side, and the gain is
-    nearer to the threshold than to nothing.
-
-    ratio, low, high: NEW over BASE and its 95 % interval, in the figure's own direction.
-    """
+    """The verdict on one figure."""
 
     metric: ComparedMetric
     change: Change
     verdict: Kind
     surely_worse: bool
+    """Whether the figure is significantly worse, by however little."""
     improved: bool
+    """Whether it is significantly better, by at least half the threshold."""
     ratio: float
+    """NEW / BASE, whether higher is better or not."""
     low: float
+    """Lower end of the ratio's 95 % interval."""
     high: float
+    """Upper end of the ratio's 95 % interval."""
     more: More | None
+    """For an inconclusive figure."""
 
 
 def judge(changes: Sequence[tuple[ComparedMetric, Change]], threshold: float) -> list[Judged]:
-    """The verdict on each figure, the first being the headline.
+    """The verdict on each figure, the headline first.
 
     Args:
-        threshold: share of 1 by which a figure gets worse that must be found.
+        threshold: the deterioration to detect, as a share of 1.
     """
     weights = _weights(len(changes))
     worse = _holm([change.chance_above(0.0) for _, change in changes], weights)
@@ -105,11 +107,10 @@ def judge(changes: Sequence[tuple[ComparedMetric, Change]], threshold: float) ->
 
 
 def overall(judged: Sequence[Judged], named: bool) -> Kind:
-    """One verdict on all.
+    """One verdict on all figures.
 
     Args:
-        named: the figures were asked for by name, so that each must be decided. Else the headline must be: another one
-            that its noise leaves open raises no alarm and stops no pass.
+        named: the figures were given by name, so each of them must be conclusive. Otherwise only the headline must be.
     """
     if any(one.verdict == "regression" for one in judged):
         return "regression"
@@ -118,12 +119,12 @@ def overall(judged: Sequence[Judged], named: bool) -> Kind:
 
 
 def _weights(count: int) -> list[float]:
-    """Shares of ALPHA, which add up to 1."""
+    """Shares of ALPHA; their sum is 1."""
     return [1.0] if count == 1 else [FIRST_SHARE, *[(1 - FIRST_SHARE) / (count - 1)] * (count - 1)]
 
 
 def _holm(chances: Sequence[float], weights: Sequence[float]) -> list[bool]:
-    """Which hypotheses fall, at most ALPHA of true ones over all: Holm's step-down procedure with weights."""
+    """Which hypotheses are rejected, by Holm's step-down procedure with weights at family-wise error rate ALPHA."""
     rejected = [False] * len(chances)
     left = sum(weights)
     for place in sorted(range(len(chances)), key=lambda place: chances[place] / weights[place]):
@@ -135,7 +136,7 @@ def _holm(chances: Sequence[float], weights: Sequence[float]) -> list[bool]:
 
 
 def _more(change: Change, margin: float, alarm_alpha: float) -> More:
-    """How many more runs would shrink the interval so far that it excludes the further of the two."""
+    """Further runs after which the interval excludes "no change" or "worse by the threshold", whichever is farther."""
     to_none, to_worse = abs(change.log), abs(change.log + margin)
     distance, alpha = (to_none, alarm_alpha) if to_none > to_worse else (to_worse, ALPHA)
 

@@ -1,4 +1,4 @@
-"""Did a run reproduce a reference? Loss curves and image metrics, judged with their tolerance.
+"""Whether runs reproduce a reference: loss curves and image metrics, compared within tolerances.
 
-In: run folders, upstream's logs, evaluations. Out: a verdict. Starts nothing and imports no torch.
+In: run folders, upstream's logs, evaluations. Out: a verdict. Starts no process and does not import torch.
 """

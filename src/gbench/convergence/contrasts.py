@@ -1,7 +1,7 @@
-"""Figures that summarise a whole loss curve: few, so that each may have a narrow tolerance.
+"""Figures that summarise a whole loss curve; as they are few, each can have a narrow tolerance.
 
-A window of 40 printed lines gives the mean of G_L1 within 3 %, all 800 lines within 0.7 %: a small change everywhere
-shows in contrasts over the whole run, but in no window.
+A window of 40 printed lines gives the mean of G_L1 within 3 %, all 800 lines within 0.7 %: contrasts over the whole run
+detect a small change everywhere, which no window shows.
 """
 
 from __future__ import annotations
@@ -21,26 +21,25 @@ ENOUGH = 1000  # losses in a window from which their spread is reliable
 
 @dataclass(frozen=True)
 class Contrast:
-    """The mean of a loss over a part of the run, its difference from another part, or the spread of the loss.
-
-    of: `spread` is that of single losses, as a share of the mean of their window.
-    over, against: part of the run, from one share of it to another.
-    between: standard deviation between runs of one recipe (`seed_spread.py`).
-    """
+    """The mean of a loss over a part of the run, its difference from another part, or the spread of the loss."""
 
     name: str
     loss: str
     between: float
+    """Standard deviation between runs of one recipe (`seed_spread.py`)."""
     over: tuple[float, float]
+    """Part of the run: its start and end, as shares of the run."""
     against: tuple[float, float] | None = None
+    """The other part, likewise."""
     of: Literal["mean", "spread"] = "mean"
+    """`spread`: that of single losses, as a share of the mean of their window."""
 
     def fits(self, loss: LossWindows | WindowSeries) -> bool:
-        """Whether the windows suffice for the contrast: from few skewed losses the spread is underestimated."""
+        """Whether the windows have enough losses: from few skewed losses, the spread is underestimated."""
         return self.of == "mean" or min(loss.count) >= ENOUGH
 
     def figure(self, loss: LossWindows | WindowSeries) -> LogFigure:
-        """The contrast of a run with these windows."""
+        """The value of the contrast for a run with these windows."""
         if self.of == "spread":
             return _spread(loss)
         whole = _part(loss, self.over)
@@ -54,7 +53,7 @@ def _part(loss: LossWindows | WindowSeries, share: tuple[float, float]) -> LogFi
 
 
 def _spread(loss: LossWindows | WindowSeries) -> LogFigure:
-    """Logarithm of the root mean square of the relative spreads of windows; its error is from adjacent differences."""
+    """Logarithm of the root mean square of the windows' relative spreads, with an error from adjacent differences."""
     squares = np.square(loss.sd) / np.maximum(np.square(loss.mean), LEAST**2)
     mean = max(float(squares.mean()), LEAST**2)
     if len(squares) < 2:

@@ -20,17 +20,20 @@ LOSSES = ("G_GAN", "G_L1", "D_real", "D_fake")
 
 @dataclass(frozen=True)
 class EpochWindow:
-    """What one window of epochs holds of one loss. sd: of single losses; standard_error: of the mean."""
+    """One loss over one window of epochs."""
 
     mean: float
     sd: float
+    """Of single losses."""
     standard_error: float
+    """Of the mean."""
     count: int
+    """Number of losses."""
 
 
 @dataclass(frozen=True)
 class WindowSeries:
-    """A loss in each of several windows: their values side by side."""
+    """One loss in several windows: a list per value, with an item per window."""
 
     mean: list[float]
     sd: list[float]
@@ -39,7 +42,7 @@ class WindowSeries:
 
     @classmethod
     def of(cls, windows: Sequence[EpochWindow]) -> WindowSeries:
-        """Put windows side by side."""
+        """The series of these windows."""
         return cls(
             [one.mean for one in windows],
             [one.sd for one in windows],
@@ -50,24 +53,24 @@ class WindowSeries:
 
 @dataclass(frozen=True)
 class Curves:
-    """Losses in the order they came; `epochs[i]` is the epoch, from 1, of `losses[name][i]`."""
+    """Losses in order; `epochs[i]` is the epoch, from 1, of `losses[name][i]`."""
 
     epochs: NDArray[np.int64]
     losses: dict[str, Floats]
 
     @property
     def last_epoch(self) -> int:
-        """The last epoch there is anything of; 0 where there is nothing."""
+        """The last epoch with a loss; 0 if there is none."""
         return int(self.epochs[-1]) if len(self.epochs) else 0
 
     def window(self, loss: str, first: int, last: int, share: float | None = None) -> EpochWindow | None:
-        """Epochs `first` to `last` of a loss, None where an epoch among them has no value.
+        """One loss over the epochs `first` to `last`; None if one of them has no value.
 
-        Neighbouring iterations depend on each other, and an epoch draws its images without replacement; so where epochs
-        have enough values, the standard error of the mean comes from the spread of the epochs' means about their trend.
+        Adjacent iterations are correlated, and an epoch draws its images without replacement. So if epochs have enough
+        values, the standard error of the mean is computed from the spread of the epochs' means about their trend.
 
         Args:
-            share: spread of single losses as a share of their mean, where more than this window tells it.
+            share: spread of single losses as a share of their mean, estimated from more than this window.
         """
         inside = (self.epochs >= first) & (self.epochs <= last)
         values, epochs = self.losses[loss][inside], self.epochs[inside]
@@ -78,28 +81,27 @@ class Curves:
         error = max(sd, (share or 0.0) * mean) / math.sqrt(len(values))
         if len(counts) >= 5 and counts.min() >= 20:
             means = np.bincount(epochs - first, weights=values) / counts
-            # Differences between neighbours: a trend through the window is no error of its mean.
+            # Differences of adjacent means: a trend within the window must not count as error.
             error = math.sqrt(float(np.mean(np.diff(means) ** 2)) / 2 / len(counts))
         return EpochWindow(mean, sd, error, len(values))
 
     def windows(self, loss: str, places: Sequence[tuple[int, int]]) -> list[EpochWindow | None]:
-        """A loss over windows of epochs (first and last one).
+        """One loss over windows of epochs (first and last epoch of each).
 
-        Losses of D are skewed: a window of few lines that caught no large one has a mean that is too small, and a
-        spread that is far too small. So the error of its mean comes from the spread in all windows, as a share, where
-        that is larger.
+        Losses of D are skewed: a window of few lines without a large one has too small a mean, and far too small a
+        spread. So the error of a window's mean uses the relative spread over all windows if that is larger.
         """
-        found = [self.window(loss, first, last) for first, last in places]
-        squares = [(one.sd / one.mean) ** 2 for one in found if one is not None and one.mean > 0]
+        alone = [self.window(loss, first, last) for first, last in places]
+        squares = [(one.sd / one.mean) ** 2 for one in alone if one is not None and one.mean > 0]
         share = math.sqrt(sum(squares) / len(squares)) if squares else None
         return [self.window(loss, first, last, share) for first, last in places]
 
 
 def of_run(folder: RunFolder) -> Curves:
-    """Every iteration of a run, its losses averaged over the ranks as far as all have got.
+    """Every iteration that all ranks of a run completed, with losses averaged over ranks.
 
     Raises:
-        InfrastructureError: no run folder, or a broken one.
+        InfrastructureError: not a run folder, or a broken one.
     """
     ranks = folder.ranks()
     together = list(zip(*ranks))  # noqa: B905  a run that was killed leaves its ranks at different steps
@@ -111,12 +113,12 @@ def of_run(folder: RunFolder) -> Curves:
 
 
 def of_log(path: Path) -> Curves:
-    """The printed lines of a training log in upstream's format; other lines are passed over.
+    """The printed losses of a training log in upstream's format; ignores other lines.
 
-    A line of an epoch that lies before one already read begins a later attempt at it: what it does again is replaced.
+    A line of an earlier epoch than the last one starts another attempt, which replaces the epochs that it repeats.
 
     Raises:
-        InfrastructureError: it can't be read. UsageError: it holds no such line, or one without a loss.
+        InfrastructureError: it can't be read. UsageError: it has no such line, or one that lacks a loss.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -126,23 +128,23 @@ def of_log(path: Path) -> Curves:
 
 
 def of_lines(lines: Iterable[str], source: str) -> Curves:
-    """As `of_log`, of lines that came from `source`."""
+    """`of_log` of lines; `source` names them in errors."""
     epochs: list[int] = []
     rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
         try:
-            said = read_loss_line(line)
-            if said is None:
+            parsed = read_loss_line(line)
+            if parsed is None:
                 continue
-            row = [said.losses[name] for name in LOSSES]
+            row = [parsed.losses[name] for name in LOSSES]
         except (KeyError, ValueError) as error:
             raise UsageError(
                 f"{source} line {number} gives no {', '.join(LOSSES)} ({error})", "give a log of a pix2pix training"
             ) from error
-        while epochs and epochs[-1] > said.epoch:
+        while epochs and epochs[-1] > parsed.epoch:
             epochs.pop()
             rows.pop()
-        epochs.append(said.epoch)
+        epochs.append(parsed.epoch)
         rows.append(row)
     if not rows:
         raise UsageError(f"{source} holds no line like (epoch: 1, iters: 100, ...) G_GAN: ...", "give a training log")

@@ -1,10 +1,10 @@
-"""The verdict: do runs reproduce a reference?
+"""The verdict: whether runs reproduce a reference.
 
-    not reproduced  the recipe is another one, or a curve, the last epoch or the image quality lies outside what the
-                    reference allows, to whichever side
-    inconclusive    nothing lies outside, but something needed is missing: the run did not finish, or its generator was
-                    not evaluated
-    reproduced      nothing is missing and everything lies inside
+    not reproduced  the recipe differs, or a curve, the last epoch or the image quality is outside its tolerance, on
+                    either side
+    inconclusive    nothing is outside, but something is missing: the run did not finish, or its generator was not
+                    evaluated
+    reproduced      nothing is missing and everything is within its tolerance
 
 The rule, its error rates and its limits: docs/convergence.md.
 """
@@ -25,12 +25,11 @@ from gbench.convergence.seed_spread import LAST_EPOCH, QUALITY, WINDOW
 from gbench.convergence.tolerance import Deviation, compare, log_mean
 
 Word = Literal["reproduced", "not reproduced", "inconclusive"]
-# Shares of true reproductions that each kind of comparison may call different, over all its comparisons together
-# (BAND_ERROR for the bands).
+# False rejection rate of each kind of comparison, over all its comparisons together (BAND_ERROR for the bands).
 CONTRAST_ERROR = 0.02
 LAST_EPOCH_ERROR = 0.005
 QUALITY_ERROR = 0.005
-NO_QUALITY = "quality"  # may be allowed to be missing, as a field of the recipe may differ
+NO_QUALITY = "quality"  # given to `allow` like a field of the recipe, it permits missing image quality
 
 
 @dataclass(frozen=True)
@@ -38,48 +37,62 @@ class Subject:
     """A run to judge."""
 
     source: str
-    model: str | None  # None if unknown, as for a log
+    model: str | None
+    """None if unknown, as for a log."""
     curves: Curves
-    recipe: Mapping[str, Any] | None  # likewise
-    quality: Mapping[str, float] | None  # mean metrics of its test images; None if not evaluated
-    ended: bool  # whether it finished
-    learning_rates: Sequence[Sequence[float]] | None = None  # of G and D in each epoch, as they ran
+    recipe: Mapping[str, Any] | None
+    """None if unknown, as for a log."""
+    quality: Mapping[str, float] | None
+    """Mean metrics of its test images; None if not evaluated."""
+    ended: bool
+    """Whether it finished."""
+    learning_rates: Sequence[Sequence[float]] | None = None
+    """Of G and D in each epoch, read back from the optimisers; None if unknown."""
 
 
 @dataclass(frozen=True)
 class Departure:
-    """A loss whose window means leave their band. share: by how much, on average over the windows outside."""
+    """A loss with window means outside their band."""
 
     loss: str
     share: float
-    low: float  # what the share may be, in the window that lies furthest outside
+    """Mean relative deviation from the reference over the windows outside."""
+    low: float
+    """Lower tolerance of the deviation, in the window farthest outside."""
     high: float
-    first_epoch: int  # of the first window outside
-    last_epoch: int  # of the last one
+    """Upper tolerance, likewise."""
+    first_epoch: int
+    """Of the first window outside."""
+    last_epoch: int
+    """Of the last window outside."""
     windows: int
+    """Number of windows outside."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found. curves: the verdict on all but the recipe. reasons: the sentences that led to the verdict."""
+    """The verdict and what it is based on."""
 
     verdict: Word
     curves: Word
+    """The verdict on everything except the recipe."""
     reasons: list[str]
+    """Sentences that explain the verdict."""
     recipe: list[RecipeDifference]
     recipe_known: bool
     allowed: list[str]
     departures: list[Departure]
-    comparisons: list[Deviation]  # contrasts, last epoch, image quality
+    comparisons: list[Deviation]
+    """Contrasts, last epoch, image quality."""
     missing: list[str]
     runs: list[str]
     reference: str
 
 
 def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str] = ()) -> Verdict:
-    """Hold runs of one recipe against a reference.
+    """Compare runs of one recipe with a reference.
 
-    A run whose optimisers had other learning rates than its recipe means counts as one of another recipe.
+    A run whose learning rates were not those of its recipe counts as a run of another recipe.
 
     Args:
         allow: fields of the recipe that may differ; NO_QUALITY: the image quality may be missing.
@@ -141,27 +154,27 @@ def _not_finite(subject: Subject) -> list[str]:
 
 
 def _missing(reference: Reference, subject: Subject, without_quality: bool) -> list[str]:
-    """What a verdict needs and the run does not have."""
-    said = []
+    """What the run lacks for a verdict."""
+    missing = []
     epochs = np.unique(subject.curves.epochs)
     lacking = np.setdiff1d(np.arange(1, reference.epochs + 1), epochs)
     if len(lacking):
-        said.append(
+        missing.append(
             f"{subject.source} is incomplete: no losses of {len(lacking)} of {reference.epochs} epochs, "
             f"the first of them epoch {lacking[0]}"
         )
     elif not subject.ended:
-        said.append(f"{subject.source} is incomplete: it ended before its last step")
-    wanted = {name for run in reference.runs for name in run.quality or () if name in QUALITY}
-    absent = sorted(wanted - set(subject.quality or ()))
+        missing.append(f"{subject.source} is incomplete: it ended before its last step")
+    required = {name for run in reference.runs for name in run.quality or () if name in QUALITY}
+    absent = sorted(required - set(subject.quality or ()))
     if absent and not without_quality:
-        said.append(f"{subject.source}: image quality ({', '.join(absent)}) was not evaluated")
-    return said
+        missing.append(f"{subject.source}: image quality ({', '.join(absent)}) was not evaluated")
+    return missing
 
 
 def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Departure]:
-    """The losses that leave their bands, in the windows that all runs have."""
-    found = []
+    """The losses outside their bands, over the windows that all runs have."""
+    departures = []
     for loss in LOSSES:
         outside: list[tuple[int, int, Deviation]] = []
         curves = [subject.curves.windows(loss, reference.windows) for subject in subjects]
@@ -180,14 +193,14 @@ def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Depar
         if outside:
             furthest = max((comparison for _, _, comparison in outside), key=lambda one: abs(one.z))
             share = float(np.mean([comparison.share for _, _, comparison in outside]))
-            found.append(
+            departures.append(
                 Departure(loss, share, furthest.low, furthest.high, outside[0][0], outside[-1][1], len(outside))
             )
-    return found
+    return departures
 
 
 def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
-    """Each contrast that the reference and all runs show."""
+    """Each contrast that can be computed for the reference and all runs."""
     shown = []
     for contrast in CONTRASTS:
         own = [_summary(subject.curves.windows(contrast.loss, reference.windows)) for subject in subjects]
@@ -208,18 +221,18 @@ def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Deviat
 
 
 def _summary(windows: Sequence[EpochWindow | None]) -> WindowSeries | None:
-    """The windows of a run that has all of them."""
+    """The windows as a series; None if one is missing."""
     whole = [window for window in windows if window is not None]
     return WindowSeries.of(whole) if len(whole) == len(windows) else None
 
 
 def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
-    """Mean losses of the last epoch, the published result, where all runs have it.
+    """Mean losses of the last epoch, the published result, if all runs have it.
 
-    Its own few lines hardly show their spread: the error comes from the windows, and is known as well as that of the
-    last one.
+    Its few lines are too few to estimate their spread, so the error comes from the windows, with the count of the last
+    one.
     """
-    found = []
+    deviations = []
     for loss in LOSSES:
         places = [*reference.windows, (reference.epochs, reference.epochs)]
         ends = [subject.curves.windows(loss, places)[-2:] for subject in subjects]
@@ -235,20 +248,20 @@ def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Devia
             for one in (run.losses[loss] for run in reference.runs)
         ]
         name = f"{loss} of epoch {reference.epochs}"
-        found.append(compare(name, runs, references, LAST_EPOCH[loss], LAST_EPOCH_ERROR / len(LOSSES)))
-    return found
+        deviations.append(compare(name, runs, references, LAST_EPOCH[loss], LAST_EPOCH_ERROR / len(LOSSES)))
+    return deviations
 
 
 def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
-    """Mean metrics of the test images, where the reference and all runs have them."""
-    found = []
+    """Mean metrics of the test images, if the reference and all runs have them."""
+    deviations = []
     for metric, between in QUALITY.items():
         values = [run.quality[metric] for run in reference.runs if run.quality and metric in run.quality]
         own = [subject.quality[metric] for subject in subjects if subject.quality and metric in subject.quality]
         if values and len(own) == len(subjects):
             runs, references = ([log_mean([value], [0.0], [1]) for value in group] for group in (own, values))
-            found.append(compare(metric, runs, references, between, QUALITY_ERROR / len(QUALITY)))
-    return found
+            deviations.append(compare(metric, runs, references, between, QUALITY_ERROR / len(QUALITY)))
+    return deviations
 
 
 def _departure_text(departure: Departure) -> str:

@@ -20,7 +20,7 @@ DIGITS = 5
 
 
 def windows_of(epochs: int) -> list[tuple[int, int]]:
-    """Up to WINDOWS windows of as many whole epochs each as can be, first and last one counted."""
+    """Divide the epochs into at most WINDOWS windows of nearly equal length: first and last epoch of each."""
     parts = np.array_split(np.arange(1, epochs + 1), min(WINDOWS, epochs))
     return [(int(part[0]), int(part[-1])) for part in parts]
 
@@ -28,10 +28,10 @@ def windows_of(epochs: int) -> list[tuple[int, int]]:
 def make_reference(
     model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Subject], quality_images: int | None = None
 ) -> Reference:
-    """A reference out of trusted runs of one recipe.
+    """Make a reference from trusted runs of one recipe.
 
     Raises:
-        UsageError: a run did not get to its end, has an epoch without losses, or a loss that is not finite.
+        UsageError: a run did not finish, has an epoch without losses, or a loss that is not finite.
     """
     epochs = recipe["schedule.epochs"] + recipe["schedule.epochs_decay"]
     windows = windows_of(epochs)
@@ -55,14 +55,15 @@ def make_reference(
 
 
 def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:
-    found = one.curves.windows(name, [*windows, (epochs, epochs)])
-    if any(window is None for window in found):
-        first, last = [*windows, (epochs, epochs)][found.index(None)]
+    places = [*windows, (epochs, epochs)]
+    series = one.curves.windows(name, places)
+    if any(window is None for window in series):
+        first, last = places[series.index(None)]
         raise UsageError(
             f"{one.source} has no {name} for each of the epochs {first} to {last}, its recipe has {epochs}",
             "a reference is made from whole runs",
         )
-    whole = [window for window in found if window is not None]
+    whole = [window for window in series if window is not None]
     if not np.isfinite([window.mean for window in whole]).all():
         raise UsageError(f"{one.source}: {name} became NaN or infinite", "a reference is made from runs that trained")
     last_epoch = whole[-1]

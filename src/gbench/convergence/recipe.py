@@ -1,4 +1,4 @@
-"""The recipe of a run: every setting that decides what its curves should be, and how two recipes differ."""
+"""The recipe of a run: every setting that affects its loss curves; and the differences of two recipes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gbench.settings.spec import ModelConfig, RunSpec
 
 SECTIONS = ("network", "optim", "data")
 SCHEDULE = ("epochs", "epochs_decay", "max_steps", "until_ci", "max_time_s", "drop_last")
-NO_MATTER = ("data.workers", "data.source")  # decide how fast, not what
+NO_MATTER = ("data.workers", "data.source")  # affect speed only
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class RecipeDifference:
     field: str
     run: Any
     reference: Any
-    by: str = "the reference has"  # words before the expected value
+    by: str = "the reference has"
+    """Words before the expected value."""
 
     @property
     def sentence(self) -> str:
@@ -32,7 +33,7 @@ class RecipeDifference:
 
 
 def recipe_of(spec: RunSpec) -> dict[str, Any]:
-    """The recipe as dotted names and values. Seed, precision, device and machine are no part of it."""
+    """The recipe as dotted names and values, without seed, precision, device and machine."""
     recipe = {"batch_size": spec.batch_size, "dataset": spec.dataset, **_settings(spec.config)}
     if spec.config.optim.lr_policy != "step":
         del recipe["optim.lr_decay_iters"]
@@ -41,15 +42,15 @@ def recipe_of(spec: RunSpec) -> dict[str, Any]:
 
 def _settings(config: ModelConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json")
-    found = {f"{section}.{key}": value for section in SECTIONS for key, value in values[section].items()}
-    found.update({f"schedule.{key}": values["schedule"][key] for key in SCHEDULE})
-    return {key: value for key, value in found.items() if key not in NO_MATTER}
+    settings = {f"{section}.{key}": value for section in SECTIONS for key, value in values[section].items()}
+    settings.update({f"schedule.{key}": values["schedule"][key] for key in SCHEDULE})
+    return {key: value for key, value in settings.items() if key not in NO_MATTER}
 
 
 def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[RecipeDifference]:
     """The fields in which two recipes differ, in the reference's order.
 
-    A field that one of them lacks has its default there: an older gbench did not know it.
+    A field that one of them lacks counts as its default: an older gbench did not have it.
     """
     defaults = _settings(ModelConfig())
     fields = [*reference, *(field for field in run if field not in reference)]
@@ -63,35 +64,35 @@ def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[Re
 def rate_otherwise(
     recipe: Mapping[str, Any], learning_rates: Sequence[Sequence[float]] | None
 ) -> RecipeDifference | None:
-    """Where the learning rates that a run's optimisers really had are not what its own recipe means.
+    """The first learning rate of a run's optimisers that is not the one of its recipe, if any.
 
-    Upstream's linear policy (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `models/networks.py`, `get_scheduler`;
-    moved before each epoch): other policies are not looked at.
+    Checks upstream's linear policy only (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `models/networks.py`,
+    `get_scheduler`; moved before each epoch).
 
     Args:
-        learning_rates: of G and of D in each epoch, as environment.json has them; None if unknown.
+        learning_rates: of G and D in each epoch, from environment.json; None if unknown.
     """
     if learning_rates is None or recipe["optim.lr_policy"] != "linear":
         return None
     epochs, decay = recipe["schedule.epochs"], recipe["schedule.epochs_decay"]
     for epoch, rates in enumerate(learning_rates, 1):
-        meant = recipe["optim.lr"] * max(0.0, 1.0 - max(0, epoch + 1 - epochs) / (decay + 1))
+        expected = recipe["optim.lr"] * max(0.0, 1.0 - max(0, epoch + 1 - epochs) / (decay + 1))
         for network, rate in zip("GD", rates, strict=True):
-            if not math.isclose(rate, meant, rel_tol=1e-6, abs_tol=1e-12):
+            if not math.isclose(rate, expected, rel_tol=1e-6, abs_tol=1e-12):
                 return RecipeDifference(
-                    f"the learning rate of {network}'s optimiser in epoch {epoch}", rate, meant, "its recipe means"
+                    f"the learning rate of {network}'s optimiser in epoch {epoch}", rate, expected, "its recipe means"
                 )
     return None
 
 
 def not_allowed(found: list[RecipeDifference], allow: Iterable[str]) -> list[RecipeDifference]:
-    """Those that are not among the fields allowed to differ, which may be named in full or by their last part."""
+    """The differences that are not allowed. `allow`: fields by their full name or its last part."""
     allowed = set(allow)
     return [one for one in found if not allowed & {one.field, one.field.rpartition(".")[2]}]
 
 
 def require_fields(allow: Iterable[str], known: Collection[str]) -> None:
-    """Raises UsageError for a field that no recipe has."""
+    """Raises UsageError: no recipe has such a field."""
     names = {name for field in known for name in (field, field.rpartition(".")[2])}
     for field in allow:
         if field not in names:
@@ -101,7 +102,7 @@ def require_fields(allow: Iterable[str], known: Collection[str]) -> None:
 
 
 def one_recipe(found: Sequence[tuple[str | None, Mapping[str, Any]]]) -> tuple[str, dict[str, Any]]:
-    """The model and recipe that all runs of a reference have. Raises UsageError: none is known, or they differ."""
+    """The common model and recipe of all runs of a reference. Raises UsageError: none is known, or they differ."""
     if not found:
         raise UsageError("a log does not contain its recipe", "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION with it")
     model, recipe = found[0]

@@ -1,6 +1,6 @@
-"""A reference: the losses of trusted runs, window by window, and their recipe.
+"""A reference: the losses of trusted runs by window, and their recipe.
 
-One YAML file each in configs/reference/. It holds window means and their spread, never the log itself.
+Each reference is a YAML file in configs/reference/, with window means and their spread, not the log itself.
 """
 
 from __future__ import annotations
@@ -21,33 +21,38 @@ from gbench.convergence.tolerance import LogFigure, allowed, log_mean
 from gbench.errors import RecordError, UsageError
 from gbench.settings.spec import Frozen
 
-BAND_ERROR = 0.01  # share of true reproductions that leave any band of any loss
+BAND_ERROR = 0.01  # share of true reproductions with a mean outside any band of any loss
 
 
 class LossWindows(Frozen):
-    """One loss of one run, a value a window: its mean, the spread of single losses, the mean's standard error, and
-    how many losses there are."""
+    """One loss of one run. Lists have a value per window."""
 
     mean: list[float]
     sd: list[float]
+    """Of single losses."""
     standard_error: list[float]
+    """Of the mean."""
     count: list[PositiveInt]
-    last_epoch: float  # mean
+    """Number of losses."""
+    last_epoch: float
+    """Mean of the last epoch."""
     last_epoch_standard_error: float
 
 
 class ReferenceRun(Frozen):
-    """One run that the reference rests on."""
+    """One run of the reference."""
 
     source: str
-    lines: PositiveInt  # losses it was made from, each of one iteration
+    lines: PositiveInt
+    """Number of iterations with losses."""
     losses: dict[str, LossWindows]
-    quality: dict[str, float] | None = None  # mean metrics over test images: MAE on [-1, 1], PSNR in dB
+    quality: dict[str, float] | None = None
+    """Mean metrics over test images: MAE on [-1, 1], PSNR in dB."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """Between `low` and `high` lies the mean of a loss over these epochs, in a run that reproduces the reference."""
+    """The range of a loss's mean over these epochs in a run that reproduces the reference."""
 
     first_epoch: int
     last_epoch: int
@@ -56,19 +61,22 @@ class Band:
 
 
 class Reference(Frozen):
-    """A whole reference file. recipe: dotted names of settings, as `recipe.recipe_of` gives them."""
+    """A reference file."""
 
     version: Literal[1] = 1
     model: str
     description: str
     recipe: dict[str, Any]
-    windows: list[tuple[PositiveInt, PositiveInt]]  # first and last epoch of each
-    quality_images: PositiveInt | None = None  # first test images, in lexicographic order, it is over; None: all
+    """Dotted names of settings, as `recipe.recipe_of` returns them."""
+    windows: list[tuple[PositiveInt, PositiveInt]]
+    """First and last epoch of each window."""
+    quality_images: PositiveInt | None = None
+    """The quality is over so many first test images in lexicographic order; None: all."""
     runs: list[ReferenceRun] = Field(min_length=1)
 
     @model_validator(mode="after")
     def whole(self) -> Reference:
-        """Every run has every loss, and every loss a positive mean in every window."""
+        """Check that every run has every loss, with a positive mean in every window."""
         for run in self.runs:
             for name in LOSSES:
                 if name not in run.losses:
@@ -94,13 +102,14 @@ class Reference(Frozen):
         return BAND_ERROR / (len(LOSSES) * len(self.windows))
 
     def figures(self, loss: str, window: int) -> list[LogFigure]:
-        """Each run's mean of a loss over a window (counted from 0)."""
+        """Each run's mean of a loss over a window (numbered from 0)."""
         losses = [run.losses[loss] for run in self.runs]
         return [log_mean([one.mean[window]], [one.standard_error[window]], [one.count[window]]) for one in losses]
 
     def bands(self, loss: str) -> list[Band]:
-        """Where the means of a loss lie in a run that reproduces this reference and has all iterations, so that its
-        own noise is small. A verdict on printed lines alone allows for their noise as well.
+        """The bands of a loss, for a run with all iterations, whose own noise is small.
+
+        A verdict on printed lines alone has a wider tolerance, for their noise.
 
         Raises:
             KeyError: no such loss.
@@ -118,7 +127,7 @@ def load_reference(path: Path) -> Reference:
     """Read and check a reference file.
 
     Raises:
-        UsageError: missing, not YAML, or not of the form above.
+        UsageError: missing, not YAML, or not a valid `Reference`.
     """
     hint = "configs/reference/ shows the form"
     try:

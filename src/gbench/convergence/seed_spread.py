@@ -1,13 +1,13 @@
 """Spread between runs of one recipe that differ only in their seed: standard deviations, as shares of a loss.
 
-A reference of one run can't show it. It was measured on scaled-down runs (docs/convergence.md;
-`benchmarks/convergence.py` prints these figures) and is assumed for runs of full size. It is pooled with the spread of
-several runs, in a reference or among those judged.
+A reference of one run does not show it. It was measured on scaled-down runs (docs/convergence.md;
+`benchmarks/convergence.py` prints these figures) and is assumed for runs of full size. If the reference or the subjects
+have several runs, their spread is pooled with it.
 """
 
 from __future__ import annotations
 
-# Weight of the assumption when it is pooled, and its own uncertainty.
+# Weight of the assumed spread when pooled, and its own uncertainty.
 DEGREES_OF_FREEDOM = 8.0  # two groups of five runs
 
 WINDOW = {"G_GAN": 0.066, "G_L1": 0.015, "D_real": 0.093, "D_fake": 0.096}  # of the mean over a window of epochs

@@ -1,4 +1,4 @@
-"""What is judged and by what: run folders, logs, evaluations, references."""
+"""Read what to judge, and the reference: run folders, logs, evaluations, reference files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gbench.runfolder.folder import RunFolder
 
 
 def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -> Subject:
-    """A run folder, or a log in upstream's format.
+    """Read a run folder, or a log in upstream's format.
 
     Args:
-        images: number of first test images to take the image quality over; None: all.
-        evaluation: its evaluation.json, unless the run folder has it.
+        images: number of first test images for the image quality; None: all.
+        evaluation: its evaluation.json; None: the one in the run folder, if any.
 
     Raises:
         GbenchError: neither a readable run folder nor a readable log; or a missing or broken evaluation.
@@ -46,11 +46,11 @@ def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -
 def read_quality(path: Path, images: int | None) -> dict[str, float] | None:
     """Mean metrics of an evaluation.json over the first images in lexicographic order; None if it is missing.
 
-    Empty if it has fewer images. A metric that is infinite for one of the images is left out.
+    Empty if it has fewer images. Omits a metric that is infinite for one of the images.
 
     Raises:
         InfrastructureError: it can't be read.
-        UsageError: it was made in another mode than a reference's.
+        UsageError: it was made in another mode than the reference's.
     """
     evaluation = read_evaluation_file(path)
     if evaluation is None:
@@ -69,10 +69,10 @@ def read_quality(path: Path, images: int | None) -> dict[str, float] | None:
 
 
 def find_reference(given: Path | None, model: str | None) -> Reference:
-    """The given reference; else the one in configs/reference/ for this model (None: the only one).
+    """The given reference; otherwise the one in configs/reference/ for this model (None: the only one).
 
     Raises:
-        UsageError: none, or several.
+        UsageError: there is none, or several.
     """
     if given is not None:
         return load_reference(given)
@@ -90,10 +90,10 @@ def find_reference(given: Path | None, model: str | None) -> Reference:
 
 
 def require_recipe(reference: Reference, recipe: dict[str, Any], allow: Iterable[str]) -> None:
-    """Refuse a run that can't reproduce the reference, before it starts. Raises UsageError."""
-    found = not_allowed(differences(recipe, reference.recipe), allow)
-    if found:
+    """Check before a run starts that it can reproduce the reference. Raises UsageError: the recipes differ."""
+    refused = not_allowed(differences(recipe, reference.recipe), allow)
+    if refused:
         raise UsageError(
-            "this run can't reproduce the reference: " + "; ".join(one.sentence for one in found),
+            "this run can't reproduce the reference: " + "; ".join(one.sentence for one in refused),
             "fix the recipe, allow the difference with --allow FIELD, or leave out --check",
         )

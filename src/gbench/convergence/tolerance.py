@@ -1,8 +1,8 @@
 """The deviation of runs from a reference in one figure, and its tolerance.
 
-Figures are compared as logarithms, so that a difference is a share. The tolerance has two sources: the noise of single
-losses within runs, which is measured, and the variance between runs of one recipe, which a single run can't show: it is
-assumed (`seed_spread.py`) and pooled with that of several runs.
+Figures are compared as logarithms, so that a difference is a share. The tolerance has two sources: the noise of losses
+within runs, which is measured, and the variance between runs of one recipe, which a single run does not show. The
+latter is assumed (`seed_spread.py`), and pooled with that of several runs if there are any.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ LEAST = 5e-4  # half the last digit of a printed loss, as the logarithm of a mea
 
 @dataclass(frozen=True)
 class LogFigure:
-    """Logarithm of a mean of one run, or a difference of two, with its standard error from the noise within the run.
-
-    count: single losses that the standard error is computed from.
-    """
+    """Logarithm of a mean of one run, or the difference of two."""
 
     value: float
     standard_error: float
+    """From the noise within the run."""
     count: float
+    """Number of losses that the standard error is computed from."""
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """share: how far the runs are above the reference, as a share of it; negative: below.
-
-    low, high: tolerance of that share. z: the difference in units of its standard error.
-    """
+    """The deviation of runs from a reference in one figure."""
 
     name: str
     share: float
+    """Relative difference from the reference; negative: below it."""
     low: float
+    """Lower tolerance of the share."""
     high: float
+    """Upper tolerance of the share."""
     z: float
+    """The difference divided by its standard error."""
 
     @property
     def inside(self) -> bool:
@@ -51,13 +51,13 @@ class Deviation:
 
 
 def log_mean(means: Sequence[float], errors: Sequence[float], counts: Sequence[float]) -> LogFigure:
-    """The logarithm of the mean of window means. errors: their standard errors; counts: losses in each window."""
+    """The logarithm of the mean of window means. errors: their standard errors; counts: losses per window."""
     mean = max(float(np.mean(means)), LEAST)
     return LogFigure(math.log(mean), math.sqrt(float(np.sum(np.square(errors)))) / len(means) / mean, sum(counts))
 
 
 def minus(one: LogFigure, other: LogFigure) -> LogFigure:
-    """The difference of two figures of one run, from different epochs."""
+    """The difference of two figures of one run, over different epochs."""
     return LogFigure(
         one.value - other.value, math.hypot(one.standard_error, other.standard_error), min(one.count, other.count)
     )
@@ -66,11 +66,11 @@ def minus(one: LogFigure, other: LogFigure) -> LogFigure:
 def compare(
     name: str, runs: Sequence[LogFigure], references: Sequence[LogFigure], between: float, error: float
 ) -> Deviation:
-    """The mean of `runs` against the mean of `references`.
+    """Compare the mean of `runs` with the mean of `references`.
 
     Args:
         between: assumed standard deviation of the figure between runs.
-        error: share of true reproductions that are judged to differ.
+        error: false rejection rate.
     """
     difference = float(np.mean([run.value for run in runs]) - np.mean([one.value for one in references]))
     tolerance, standard_error = allowed(runs, references, between, error)
@@ -86,7 +86,7 @@ def compare(
 def allowed(
     runs: Sequence[LogFigure], references: Sequence[LogFigure], between: float, error: float
 ) -> tuple[float, float]:
-    """The tolerance of the difference of the two means, and the standard error of that difference."""
+    """The tolerance of the difference of the two means, and its standard error."""
     squares, degrees = between**2 * DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM
     within = uncertain = 0.0
     for group in (runs, references):
