@@ -1,5 +1,5 @@
-"""The CNDB record: built from a run folder, written to a YAML file, stored in a database, read back.
+"""The CNDB record: build it from a run folder, write it to a YAML file, store it in a database, read it back.
 
-In: a run folder, a benchmark log line or a record file. Out: `Record`, its file, its rows. A database that is down
-loses nothing: the record waits in the spool.
+In: a run folder, a benchmark log line or a record file. Out: `Record`, its file, its rows. If the database is down, the
+record waits in the spool.
 """

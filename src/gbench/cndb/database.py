@@ -1,8 +1,8 @@
-"""A database to read from or write to: PostgreSQL, or a SQLite file.
+"""Connect to a database to read or write: PostgreSQL, or a SQLite file.
 
-One writer at a time: a transaction that writes holds PostgreSQL's advisory lock, or SQLite's own write lock, from its
-first statement to its end. So what it looked up stays true until it has written. The original's tool takes no such
-lock, and is not stopped by this one either.
+One writer at a time: a writing transaction holds PostgreSQL's advisory lock, or SQLite's own write lock, from its first
+statement to its end, so that what it reads stays valid until it has written. The original's tool ignores this lock, and
+is not blocked by it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gbench.errors import InfrastructureError
 LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
 CONNECT_S = 10
 SQL_LOG = logging.getLogger("sqlalchemy.engine.Engine")
-STATEMENT_S = 60  # a database that takes longer over one statement counts as down
+STATEMENT_S = 60  # timeout of a statement
 
 
 def connect(config: DatabaseConfig) -> Engine:
@@ -65,7 +65,7 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that is the only one of gbench's that writes; committed at its end, undone by an exception."""
+    """A transaction that holds gbench's write lock; committed at its end, rolled back by an exception."""
     with engine.connect().execution_options(gbench_writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -74,10 +74,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def database_errors(config: DatabaseConfig) -> Iterator[None]:
-    """Turn a driver's exceptions into one sentence without a password.
+    """Convert a driver's exceptions into one sentence without a password.
 
     Raises:
-        InfrastructureError: the database is down, refuses, or broke off.
+        InfrastructureError: a database operation failed.
     """
     try:
         yield
@@ -88,7 +88,7 @@ def database_errors(config: DatabaseConfig) -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        # The chain would show the connection's parameters.
+        # `from None`: the chained exception would show the connection's parameters
         raise InfrastructureError(f"database {config.shown}: {config.redact(lines[0])}", _hint(config, cause)) from None
 
 
@@ -104,7 +104,7 @@ def _hint(config: DatabaseConfig, cause: object) -> str:
 
 
 def _is_missing(cause: object) -> bool:
-    """Whether a connection failed because the database does not exist; libpq gives no code for it, only a message."""
+    """Whether a connection failed because the database does not exist; libpq reports that as a message only."""
     return getattr(cause, "sqlstate", None) == "3D000" or (
         'database "' in str(cause) and "does not exist" in str(cause)
     )
@@ -112,9 +112,9 @@ def _is_missing(cause: object) -> bool:
 
 def _engine(config: DatabaseConfig) -> Engine:
     if config.verbose and not SQL_LOG.handlers:
-        SQL_LOG.addHandler(logging.StreamHandler())  # to stderr; SQLAlchemy's own writes between the results on stdout
+        SQL_LOG.addHandler(logging.StreamHandler())  # to stderr; SQLAlchemy's own handler writes to stdout
     url = make_url(config.uri)
-    # One connection at a time, closed at once: a command-line tool shares none.
+    # No connection pool: a command-line tool uses one connection at a time.
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, echo=config.verbose, poolclass=NullPool, connect_args={"timeout": STATEMENT_S})
         event.listen(engine, "connect", _prepare_sqlite)
@@ -134,12 +134,12 @@ def _engine(config: DatabaseConfig) -> Engine:
             echo=config.verbose,
             poolclass=NullPool,
             connect_args=arguments,
-            isolation_level="READ COMMITTED",  # what a writer sees once it has the lock, not from before it waited
+            isolation_level="READ COMMITTED",  # after waiting for the lock, a writer must see the latest data
         )
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy says, not where the driver guesses
+    connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
     connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -1,7 +1,7 @@
 """Database configs: the original's config files (CNDB section 3), and SQLite by default.
 
-A password comes from the file, from a `${VARIABLE}` in it, or, where the file has none, from PGPASSWORD or ~/.pgpass by
-PostgreSQL's own client library. Never print it: `shown` is the printable form.
+A password comes from the file, or from a `${VARIABLE}` in it; without one, PostgreSQL's client library reads PGPASSWORD
+or ~/.pgpass. Never print a password: `shown` is the printable form.
 """
 
 from __future__ import annotations
@@ -54,11 +54,15 @@ class _File(BaseModel):
 class DatabaseConfig:
     """One database."""
 
-    name: str  # as requested: a known name, or the absolute path of its config file
-    # With the password. As text only without special characters: SQLAlchemy before 2.1 can't read back all it writes.
+    name: str
+    """A known name, or the absolute path of its config file."""
     uri: URL | str = field(repr=False)
-    verbose: bool = False  # show the SQL
-    rebuild: bool = False  # drop all its tables first
+    """Includes the password. Use text only without special characters: SQLAlchemy before 2.1 can't parse all the URIs
+    that it writes."""
+    verbose: bool = False
+    """Show the SQL."""
+    rebuild: bool = False
+    """Drop all its tables first."""
 
     @property
     def shown(self) -> str:
@@ -91,7 +95,7 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
     """The database of launch.sh's fifth argument: one of NAMES, `embedded`, or the path of a config file.
 
     Raises:
-        UsageError: no such name or file, or a file that says no database.
+        UsageError: no such name or file, or an invalid file.
     """
     path = expanded(name)
     if name == EMBEDDED_NAME:
@@ -100,7 +104,7 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
         path = cndb_dir / CONFIG_DIR / NAMES[name]
         if not path.is_file():
             path = project_file(f"cndb/{CONFIG_DIR}/{NAMES[name]}")
-    elif "://" in name:  # it may hold a password, so it is not repeated
+    elif "://" in name:  # may contain a password: don't print it
         raise UsageError("DATABASE is a URI", "put it as `uri:` into a YAML file and give that file")
     if not path.is_file():
         raise UsageError(
@@ -112,12 +116,12 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
     except (*UNREADABLE, *NO_YAML) as error:
         raise UsageError(
             f"database config {path}{line_of(error)} can't be read as YAML", "fix it; docs/cndb.md has its keys"
-        ) from None  # YAML's own message would quote the line, and the line may be the password's
+        ) from None  # YAML's own message would quote the line, which may contain the password
     return parse_config(values, name if name in NAMES else str(path.absolute()), str(path), cndb_dir, environ)
 
 
 def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
-    """The database that a JSON argument describes. Raises UsageError."""
+    """The config from a JSON argument. Raises UsageError."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -126,10 +130,10 @@ def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databas
 
 
 def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
-    """A config from the keys of its file. A SQLite file's path is relative to the CNDB folder.
+    """The config from the keys of its file. A SQLite file's path is relative to the CNDB folder.
 
     Raises:
-        UsageError: an unknown key or a value of a wrong type; never quotes a value.
+        UsageError: an unknown key, or a value of the wrong type; the message never contains a value.
     """
     from sqlalchemy import URL, make_url
     from sqlalchemy.exc import ArgumentError
@@ -147,7 +151,7 @@ def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Ma
             url = make_url(file.uri.get_secret_value())
         except (ArgumentError, ValueError):
             raise UsageError(f"database config {where}: uri can't be read", "write postgresql://...") from None
-        if "@" in (url.host or ""):  # the end of a password, which would be shown as the host
+        if "@" in (url.host or ""):  # then the host contains the end of the password
             raise UsageError(f"database config {where}: uri has an @ too many", "write %40 in a user or password")
     elif file.database is None:
         raise UsageError(f"database config {where} names no database", "give `database:` or `uri:`")
@@ -172,7 +176,7 @@ def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Ma
 
 
 def _expanded(value: Any, where: str, environ: Mapping[str, str]) -> Any:
-    """A value with its `${VARIABLE}`s filled in."""
+    """A value with its `${VARIABLE}`s replaced."""
     if not isinstance(value, str):
         return value
 

@@ -19,18 +19,19 @@ from gbench.runfolder.host_facts import HostFacts, Processor
 from gbench.runfolder.run_result import RunResult
 from gbench.settings.spec import RunSpec
 
-OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir"}  # of a spec
+# Keys of the spec that are specific to one run
+OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir"}
 
 
 def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     """The record of a finished run: from its benchmark log, else from its samples, else from a line that it printed.
 
     Args:
-        result: its statistics, in place of those in result.json.
+        result: its statistics; None: those in result.json.
 
     Raises:
-        RunFailed: the run left nothing that a record can be made of.
-        RecordError: what it left makes no record, such as a figure that is not finite.
+        RunFailed: the run has no results to make a record from.
+        RecordError: its results are invalid, such as a figure that is not finite.
     """
     spec, environment = folder.spec(), folder.environment()
     result = result or folder.result()
@@ -40,10 +41,10 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     values = _common(spec, folder.host())
     if line is not None:
         try:
-            said = log_line.parse(line)
+            parsed = log_line.parse(line)
         except ValueError as error:
             raise RunFailed(f"benchmark log line {line!r}: {error}", "fix the run script") from error
-        values.update(said, extra={**values["extra"], **said.get("extra", {})})
+        values.update(parsed, extra={**values["extra"], **parsed.get("extra", {})})
         _add_worker_facts(values, environment)
         return sealed(checked(values, str(folder.path)))
     if environment.device is None or result is None:
@@ -74,12 +75,12 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     written = environment.values()
     values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank")})
     if environment.data is not None:
-        values["hyper_params"]["data_source"] = environment.data.source  # that ran, not that was asked for
+        values["hyper_params"]["data_source"] = environment.data.source  # the one in use, not the requested one
     return sealed(checked(values, str(folder.path)))
 
 
 def _add_worker_facts(values: dict[str, Any], environment: EnvironmentFacts) -> None:
-    """Add what the worker saw: versions, torch's switches of precision at the end, devices, kernel."""
+    """Add facts from the worker: versions, torch's precision settings at the end, devices, kernel."""
     values["soft_info"] |= environment.software
     if environment.precision_at_end is not None:
         values["extra"]["precision_flags"] = environment.precision_at_end.values()
@@ -90,7 +91,7 @@ def _add_worker_facts(values: dict[str, Any], environment: EnvironmentFacts) -> 
 def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]) -> dict[str, Any]:
     """Mean losses of the last epoch over its printed lines, as in the original, and over all iterations.
 
-    Both are the latter if no line of the last epoch was printed.
+    If no line of the last epoch was printed, both are over all iterations.
     """
     ranks, every = folder.ranks(), spec.config.schedule.print_every
     last = ranks[0][-1].epoch
@@ -100,23 +101,23 @@ def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]
 
 
 def _evaluation(folder: RunFolder, extra: dict[str, Any]) -> dict[str, Any]:
-    """Mean metrics of the evaluation that a convergence run ended with; how they were made goes into `extra`."""
-    found = read_final(folder)
-    if found is None:
+    """Mean metrics of a convergence run's final evaluation; adds its settings to `extra`."""
+    evaluation = read_final(folder)
+    if evaluation is None:
         return {}
     extra["evaluation"] = {
-        "mode": found.mode,
-        "phase": found.data.phase,
-        "images": len(found.images),
-        "epoch": found.checkpoint.epoch,
-        "checkpoint_sha256": found.checkpoint.sha256,
-        "sd": {name: spread.sd for name, spread in found.metrics.items()},
+        "mode": evaluation.mode,
+        "phase": evaluation.data.phase,
+        "images": len(evaluation.images),
+        "epoch": evaluation.checkpoint.epoch,
+        "checkpoint_sha256": evaluation.checkpoint.sha256,
+        "sd": {name: spread.sd for name, spread in evaluation.metrics.items()},
     }
-    return {name: spread.mean for name, spread in found.metrics.items() if spread.mean is not None}
+    return {name: spread.mean for name, spread in evaluation.metrics.items() if spread.mean is not None}
 
 
 def _benchmark_line(path: Path) -> str | None:
-    """The last benchmark log line in a file, if there is one."""
+    """The last benchmark log line in a file, if any."""
     if not path.exists():
         return None
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -124,7 +125,7 @@ def _benchmark_line(path: Path) -> str | None:
 
 
 def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
-    """The part of a record that spec and host know of any run."""
+    """The keys of a record that come from the spec and the host."""
     hardware, gpus = host.hardware, host.hardware.gpus
     where = {key: value for key, value in host.where.values().items() if key != "image"}
     cpu = hardware.cpu or Processor()
@@ -178,7 +179,7 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
 
 
 def _perf_data(result: RunResult) -> dict[str, Any]:
-    """The statistics, with the figures that CNDB knows under its names, each with its unit."""
+    """The statistics as `perf_data`: CNDB's own figures under CNDB's names, each with its unit."""
     rest = {key: value for key, value in asdict(result).items() if key not in ("losses", "last_epoch_losses")}
     return {
         "throughput": rest.pop("throughput_img_s"),

@@ -1,4 +1,4 @@
-"""Identity of records: the original's md5 of a configuration, and the hash of a whole record."""
+"""Hashes of records: the original's md5 of a configuration, and the hash of a whole record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def md5_of(record: Record) -> str:
 
 
 def content_sha256(values: dict[str, Any]) -> str:
-    """The hash of a record's values without the hash itself: of their JSON, keys sorted, without spaces."""
+    """SHA-256 of a record's values without the hash itself, as JSON with sorted keys and without spaces."""
     extra = {key: value for key, value in (values.get("extra") or {}).items() if key != HASH_KEY}
     content = {**values, "extra": extra}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -45,7 +45,7 @@ def content_sha256(values: dict[str, Any]) -> str:
 
 def sealed(record: Record) -> Record:
     """The record with its schema version and its hash in `extra`."""
-    # Keys in the order of its file, on which the md5 depends: then the file, read, has the md5 that this record has.
+    # Sort the keys as in the record's file: the md5 depends on their order, and reading the file must not change it.
     values = json.loads(json.dumps(record.model_dump(), sort_keys=True))
     values["extra"] = {**(values["extra"] or {}), "record_schema": RECORD_SCHEMA}
     values["extra"][HASH_KEY] = content_sha256(values)
@@ -53,11 +53,11 @@ def sealed(record: Record) -> Record:
 
 
 def seal_of(record: Record) -> str | None:
-    """The hash in a record; None if it has none."""
-    found = (record.extra or {}).get(HASH_KEY)
-    return found if isinstance(found, str) else None
+    """The hash in a record, if any."""
+    seal = (record.extra or {}).get(HASH_KEY)
+    return seal if isinstance(seal, str) else None
 
 
 def seal_holds(record: Record) -> bool:
-    """Whether a record is unchanged since it was sealed."""
+    """Whether a record is unchanged since `sealed`."""
     return seal_of(record) == content_sha256(record.model_dump())

@@ -1,4 +1,4 @@
-"""Old results: the original's record files, and benchmark logs of its run scripts, one result per line."""
+"""Import old results: the original's record files, and benchmark logs of its run scripts, with one result per line."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LOG_HINT = "give a benchmark log, or a record file named .yaml"
 
 
 def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | RecordError]:
-    """The results in a file, in order; for an unreadable one, the error with its place and cause.
+    """The results in a file, in order; for an invalid one, an error with its place and cause.
 
     Args:
-        path: a record file (.yaml, .yml), else a benchmark log. defaults: record keys that a log's lines do not give.
+        path: a record file (.yaml, .yml), or else a benchmark log. defaults: record keys that log lines lack.
 
     Raises:
-        RecordError: the file itself can't be read, or holds nothing.
+        RecordError: the file itself can't be read, or is empty.
     """
     if path.suffix.lower() in RECORD_SUFFIXES:
         yield read_record(path)
@@ -35,8 +35,9 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
             if isinstance(line, RecordError):
                 raise line
             if not log_line.is_benchmark_line(line):
-                said = f"{where} is no benchmark log line"
-                raise RecordError(said, "it would begin `network:...,`; fix or remove it")
+                raise RecordError(
+                    f"{where} is no benchmark log line", "it would begin `network:...,`; fix or remove it"
+                )
             yield checked({**defaults, **values_of(line, where)}, where)
         except RecordError as error:
             yield error
@@ -45,7 +46,7 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
 
 
 def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
-    """The lines of a benchmark log with their places, without empty lines and comments; an error for a non-text line.
+    """The lines of a benchmark log with their places, without empty lines and comments; an error if a line is not text.
 
     Raises:
         RecordError: the file itself can't be read.
@@ -59,7 +60,7 @@ def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
 
 
 def values_of(line: str, where: str) -> dict[str, Any]:
-    """The record keys that a benchmark log line gives. Raises RecordError."""
+    """The record keys in a benchmark log line. Raises RecordError."""
     try:
         return log_line.parse(line)
     except ValueError as error:

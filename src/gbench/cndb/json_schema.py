@@ -1,9 +1,9 @@
 """The record's JSON schema, `cndb/record.schema.json`, for tools that check records without this package.
 
-    python -m gbench.cndb.json_schema     # rewrites it; `make schema` does
+    python -m gbench.cndb.json_schema     # writes it; run by `make schema`
 
-It describes a record as gbench writes it. Other forms that gbench reads, such as the original's
-figures with their unit in one text, are converted to this one by `gbench cndb export`.
+It describes records as gbench writes them. gbench also reads other forms, such as the original's figures with their
+unit in one text; `gbench cndb export` converts them to this one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PLACE = "cndb/record.schema.json"
 
 
 def schema_text() -> str:
-    """The schema as its file has it."""
+    """The content of the schema file."""
     results = ("perf_data", "metric_data")
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,4 +1,4 @@
-"""The benchmark log line: how a run script of the GPU Golden Bench says its result (CNDB, "benchmark log line").
+"""The benchmark log line: how a run script of the GPU Golden Bench reports its result (CNDB, "benchmark log line").
 
 network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, precision:FP32, throughput:22.9 img/s
 """
@@ -41,10 +41,10 @@ def is_benchmark_line(line: str) -> bool:
 
 
 def parse(line: str) -> dict[str, Any]:
-    """The record keys that a line gives: numbers as numbers, with their unit under `KEY_unit`.
+    """Parse a line into record keys. Figures become numbers, with their unit under `KEY_unit`.
 
     Raises:
-        ValueError: a field without a colon, a count that is no whole number, or a figure that is not finite.
+        ValueError: a field without a colon, a count that is not a whole number, or a figure that is not finite.
     """
     values: dict[str, Any] = {}
     for part in line.strip().split(","):
@@ -53,7 +53,7 @@ def parse(line: str) -> dict[str, Any]:
             raise ValueError(f"field {part.strip()!r} has no colon")
         place = "perf_data.throughput" if "throughput" in key.lower() else KEYS.get(key.lower())
         if place is None:
-            continue  # fields that CNDB has no place for, as in the original
+            continue  # not a field of CNDB; the original ignores it too
         if place in ("batch_size", "dev_num"):
             if not text.isdigit():
                 raise ValueError(f"{key} {text!r} is not a whole number")
@@ -74,7 +74,7 @@ def parse(line: str) -> dict[str, Any]:
 
 
 def format_line(record: Record) -> str:
-    """The line that the original's own run script would have appended for this record."""
+    """The line that the original's run script would have written for this record."""
     perf, extra = record.perf_data or {}, record.extra or {}
     throughput = perf.get("throughput")
     shown = "N/A" if throughput is None else f"{throughput:.4g} {perf.get('throughput_unit', 'img/s')}"

@@ -1,6 +1,6 @@
-"""Records from a database, the newest first: selected figures, or whole records.
+"""Query records from a database, newest first: selected figures, or whole records.
 
-Reads any database of the contract, the original's own included; nothing is written, not even an index.
+Works on any database of the contract, including the original's own. Writes nothing, not even an index.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from gbench.cndb.values import measured
 from gbench.errors import RecordError
 
 ROW = train_results.c
-FETCHED = 1000  # rows a round trip
-TRUTH = {"true": True, "1": True, "false": False, "0": False}  # as PostgreSQL and SQLite say it
+FETCHED = 1000  # rows per round trip
+TRUTH = {"true": True, "1": True, "false": False, "0": False}  # booleans of PostgreSQL and SQLite
 
 
 @dataclass(frozen=True)
 class RecordFilter:
-    """Which records; None matches any."""
+    """Selects records; None matches any."""
 
-    model: str | None = None  # the name in the record or at launch
-    device: str | None = None  # part of its name
+    model: str | None = None
+    """Its name in the record, or at launch."""
+    device: str | None = None
+    """Part of its name."""
     precision: str | None = None
     since: datetime | None = None
     limit: int | None = None
@@ -36,7 +38,7 @@ class RecordFilter:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the history: when it was stored, what was measured, throughput in `unit` with its 95 % interval."""
+    """A line of the history. `low` and `high` are the ends of the throughput's 95 % interval; all three in `unit`."""
 
     id: int
     stored: datetime | None
@@ -95,7 +97,7 @@ def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
 
 
 def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
-    """Of each configuration that has no entry since then, the newest one."""
+    """The newest entry of each configuration without an entry since then."""
     newest: dict[tuple[object, ...], Entry] = {}
     for entry in newest_first:
         kind = (entry.model, entry.batch_size, entry.dev_num, entry.device, entry.precision, entry.dataset)
@@ -107,8 +109,8 @@ def find(engine: Engine, number: int) -> StoredRecord:
     """The record of one row.
 
     Raises:
-        RecordError: there is no such row, or it holds no record.
-        sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
+        RecordError: there is no such row, or it is not a valid record.
+        sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
     with engine.connect() as connection:
         row = connection.execute(_whole().where(ROW.id == number)).mappings().one_or_none()
@@ -121,10 +123,10 @@ def find(engine: Engine, number: int) -> StoredRecord:
 def records(
     engine: Engine, where: RecordFilter, bad: Callable[[RecordError], None] | None = None
 ) -> Iterator[tuple[int, Record]]:
-    """Whole records with their ids, newest first, read as they are asked for.
+    """Whole records with their ids, newest first, read lazily.
 
     Args:
-        bad: called with the error of an invalid row, which is then left out.
+        bad: called with the error of an invalid row, which is then skipped.
 
     Raises:
         RecordError: a row is invalid, and `bad` is None. sqlalchemy.exc.SQLAlchemyError as in `find`.
@@ -143,9 +145,10 @@ def records(
 
 
 def _said(engine: Engine, *path: str) -> ColumnElement[Any]:
-    """What `performance` says at a path: text, or on SQLite a number as such.
+    """The value at a path in `performance`: text, but on SQLite a number stays a number.
 
-    No cast: the database would break off at another tool's word for a number, and SQLite's text has 15 digits only.
+    No cast: a query would fail on text that another tool wrote in place of a number, and SQLite's text has only 15
+    digits.
     """
     if engine.dialect.name == "sqlite":
         return func.json_extract(ROW.performance, "$." + ".".join(path))
@@ -171,8 +174,8 @@ def _whole() -> Select[Any]:
 def _selected(query: Select[Any], where: RecordFilter) -> Select[Any]:
     """The matching rows, newest first.
 
-    With a limit, select ids first, by columns of the row itself: without our index, as in a database of the original,
-    the database would otherwise unpack the documents of all rows before sorting them.
+    With a limit, select the ids first, by columns of the row itself. Otherwise a database without our index, such as
+    one of the original, would unpack the JSON of all rows before sorting them.
     """
     newest = ROW.create_at.desc(), ROW.id.desc()
     if where.limit is None:
@@ -183,7 +186,7 @@ def _selected(query: Select[Any], where: RecordFilter) -> Select[Any]:
 
 
 def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
-    if where.model is not None:  # pix2pix_resnet_9blocks is launched, pix2pix-resnet_9blocks recorded
+    if where.model is not None:  # pix2pix_resnet_9blocks at launch is pix2pix-resnet_9blocks in the record
         query = query.where(or_(*(models.c.name == name for name in {where.model, where.model.replace("_", "-", 1)})))
     if where.device is not None:
         query = query.where(func.lower(ROW.device).contains(where.device.lower(), autoescape=True))

@@ -1,7 +1,7 @@
-"""The CNDB record: one benchmark result, in the keys that the original `cndb_submit` reads and writes.
+"""The CNDB record: one benchmark result, with the keys that the original `cndb_submit` reads and writes.
 
-A record in memory is always in one form, whoever wrote it: numbers are numbers, each with its unit; what the
-original does not know is in the free mappings, most of it in `extra`.
+A record in memory always has the same form, whichever tool wrote it: figures are numbers, each with its unit. Values
+that the original does not have are in the free mappings, mostly in `extra`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gbench.cndb.values import figures_as_numbers, mapping_of, plain
 from gbench.errors import RecordError
 
 RECORD_SCHEMA = 1
-LONGEST = 300  # characters of a name: PostgreSQL takes 2,704 bytes in an index row, and two names in one here
+LONGEST = 300  # characters of a name: an index row of PostgreSQL has at most 2,704 bytes, and here two names
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Word = Annotated[str, Field(max_length=LONGEST)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]  # the database's integer
@@ -55,7 +55,7 @@ class Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _one_form(cls, values: Any) -> Any:
-        """Whatever the original wrote, in this version's form; each value one that every store gives back."""
+        """Convert values to types that every store returns unchanged."""
         if not isinstance(values, dict):
             raise ValueError("not a mapping of record keys")
         dumped = {key: value.model_dump() if isinstance(value, Named) else value for key, value in values.items()}
@@ -84,25 +84,25 @@ class Record(BaseModel):
     @property
     def run_id(self) -> str | None:
         """The run's id; None for a record of another tool."""
-        found = (self.extra or {}).get("run_id")
-        return found if isinstance(found, str) else None
+        run_id = (self.extra or {}).get("run_id")
+        return run_id if isinstance(run_id, str) else None
 
 
 def checked(values: Any, where: str) -> Record:
-    """The record that `values` are.
+    """Make a record from `values`.
 
     Raises:
-        RecordError: they are none; says which key of `where`, and why.
+        RecordError: they are invalid; names `where`, the key, and the reason.
     """
     try:
         return Record.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
-        said = str(problem["msg"]).removeprefix("Value error, ")
+        message = str(problem["msg"]).removeprefix("Value error, ")
         given = f" (it is {problem['input']!r:.60})" if key and not isinstance(problem["input"], dict) else ""
         more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
         raise RecordError(
-            f"{where}: {f'{key}: ' if key else ''}{said[:1].lower()}{said[1:]}{given}{more}",
+            f"{where}: {f'{key}: ' if key else ''}{message[:1].lower()}{message[1:]}{given}{more}",
             "fix it; docs/cndb.md has every key",
         ) from error

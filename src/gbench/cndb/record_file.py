@@ -1,4 +1,4 @@
-"""Record files: one YAML mapping each, in the original's keys, written whole or not at all."""
+"""Record files: YAML mappings with the original's keys, written atomically."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gbench.cndb.record import Record, checked
 
 try:
     from yaml import CSafeDumper as SafeDumper
-except ImportError:  # PyYAML built without libyaml: the same, slower
+except ImportError:  # PyYAML without libyaml: slower
     from yaml import SafeDumper  # type: ignore[assignment]
 
 
 def file_name(record: Record, run_id: str) -> str:
-    """The original's file name, made unique by the run's id; at most 255 characters, as file systems have it."""
+    """The original's file name, made unique by the run's id; at most 255 characters, the limit of file systems."""
     fields = (
         f"{record.model}_batch_size_{record.batch_size}_dev_num_{record.dev_num}_precision_{record.train_type}"
         f"_eval_model_{record.eval_type}_dpf_mode_{record.dist_type}"
@@ -28,7 +28,7 @@ def file_name(record: Record, run_id: str) -> str:
 
 
 def to_yaml(record: Record) -> str:
-    """The record as the original dumps it: a mapping with sorted keys."""
+    """The record as YAML with sorted keys, as the original writes it."""
     return yaml.dump(record.model_dump(), Dumper=SafeDumper, sort_keys=True, allow_unicode=True)
 
 
@@ -40,20 +40,20 @@ def write_record(record: Record, cndb_dir: Path, run_id: str) -> Path:
 
 
 def save(record: Record, path: Path) -> None:
-    """Write a record file, whole or not at all. Raises InfrastructureError."""
+    """Write a record file atomically. Raises InfrastructureError."""
     make_folder(path.parent)
     write_atomically(path, to_yaml(record))
 
 
 def read_record(path: Path) -> Record:
-    """A record file, of this version or of the original.
+    """Read a record file, of gbench or of the original.
 
     Raises:
-        RecordError: it can't be read, is no plain YAML, or is no record.
+        RecordError: it can't be read, is not plain YAML, or is not a valid record.
     """
     return parse_record(read_text(path, "give a CNDB record file"), str(path))
 
 
 def parse_record(text: str, where: str) -> Record:
-    """The record that YAML text holds. Raises RecordError."""
+    """The record in YAML text. Raises RecordError."""
     return checked(parse_yaml(text, where, "fix it, or export the record again"), where)

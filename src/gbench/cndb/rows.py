@@ -1,8 +1,8 @@
-"""A record as a row of `train_results`, and back, with nothing lost on the way.
+"""Convert a record to a row of `train_results` and back without loss.
 
-The original keeps an info row under its name as it is, so a second record's details under that name would be gone; it
-does not store whether an md5 was computed or given. What the columns can't hold is kept in the row's `extra` under
-KEPT, and taken out again on the way back.
+The original never changes an existing info row, so a second record's details under the same name would be lost; nor
+does it store whether an md5 was computed or given. Values that the columns can't hold go into the row's `extra` under
+KEPT, and are restored from there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gbench.cndb.identity import UNKNOWN, md5_of
 from gbench.cndb.record import Named, Record
 
 KEPT = "gbench_kept"
-COMPUTED_MD5 = re.compile("[0-9a-f]{32}")  # anything else was given: the original put driver versions there
+COMPUTED_MD5 = re.compile("[0-9a-f]{32}")  # anything else was given: the original stored driver versions there
 COLUMNS = {  # key of the record -> column of train_results
     "framework": "framework",
     "dataset": "dataset",
@@ -36,17 +36,17 @@ COLUMNS = {  # key of the record -> column of train_results
 
 
 def info_of(named: Named | None) -> tuple[str, Any]:
-    """Name and detail of an info row, as the original stores them."""
+    """Name and detail of an info row, in the original's format."""
     if named is None:
         return UNKNOWN, ""
     return named.name, named.model_dump(exclude={"name"})
 
 
 def row_of(record: Record, software: Any, hardware: Any) -> dict[str, Any]:
-    """The columns of `train_results` that hold the record, but for ids and times.
+    """The columns of a record in `train_results`, without ids and times.
 
     Args:
-        software, hardware: details of the info rows that it will point to.
+        software, hardware: details of the info rows that it references.
     """
     values = record.model_dump()
     row = {column: values[key] for key, column in COLUMNS.items()}
@@ -69,11 +69,11 @@ def row_of(record: Record, software: Any, hardware: Any) -> dict[str, Any]:
 
 
 def values_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of the record that a row of `train_results` holds.
+    """The record's keys from a row of `train_results`.
 
     Args:
-        row: its columns, and `model`, `software`, `software_detail`, `hardware`, `hardware_detail` of the rows that it
-            points to.
+        row: its columns, and `model`, `software`, `software_detail`, `hardware`, `hardware_detail` from the rows that
+            it references.
     """
     values = {key: row[column] for key, column in COLUMNS.items()}
     values["model"] = row["model"]
@@ -88,7 +88,7 @@ def values_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are written alike: for Python, 1 equals 1.0 and true."""
+    """Whether two values have the same JSON; in Python, 1 equals 1.0 and True."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

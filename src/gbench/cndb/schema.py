@@ -1,4 +1,4 @@
-"""Brings a database's schema up to date: a new one, or one that the original made."""
+"""Bring the schema of a database up to date, whether it is new or the original created it."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from gbench.cndb.database import connect_or_create, writing
 from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.tables import METADATA
 
-VERSION_TABLE = "gbench_migrations"  # the original may use Alembic too, under Alembic's own name
+VERSION_TABLE = "gbench_migrations"  # not Alembic's default name, which the original may use
 
 
 def prepared(config: DatabaseConfig) -> tuple[Engine, str | None]:
-    """A database to write to, made and brought up to date as needed, with the warning of `upgrade`.
+    """Connect to a database for writing, creating and upgrading it as needed. Returns it and the warning of `upgrade`.
 
     Raises:
-        InfrastructureError: it does not answer. sqlalchemy.exc.SQLAlchemyError: it refuses.
+        InfrastructureError: the connection failed. sqlalchemy.exc.SQLAlchemyError: the upgrade failed.
     """
     engine = connect_or_create(config)
     return engine, upgrade(engine)
 
 
 def upgrade(engine: Engine) -> str | None:
-    """Bring the schema up to date and complete; returns a warning where we may not, but can do without.
+    """Migrate the schema and restore missing additions.
+
+    Returns a warning if the user lacks the privilege but the contract's tables exist.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
+        sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
     try:
         with engine.connect() as connection:
             if _is_complete(connection):
                 return None
         with writing(engine) as connection:
-            if not _is_complete(connection):  # nobody else has done it meanwhile
+            if not _is_complete(connection):  # another process may have done it meanwhile
                 config = _alembic()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -56,12 +58,12 @@ def upgrade(engine: Engine) -> str | None:
 
 
 def drop_all(engine: Engine) -> None:
-    """Drop the contract's tables and all that gbench added. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Drop the contract's tables and everything that gbench added. Raises sqlalchemy.exc.SQLAlchemyError."""
     with writing(engine) as connection:
         for view in inspect(connection).get_view_names():
             if view.startswith("gbench_"):
                 connection.execute(text(f"DROP VIEW IF EXISTS {view}" + _cascade(connection)))
-        views.drop(connection)  # what they stand on
+        views.drop(connection)  # and the function that they use
         METADATA.drop_all(connection)
         connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
 

@@ -1,4 +1,4 @@
-"""Store records in a database, by the original's rules (CNDB section 3), each run once."""
+"""Store records in a database by the original's rules (CNDB section 3), each run only once."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, t
 from gbench.cndb.values import figures_as_numbers
 
 Action = Literal["inserted", "updated", "already there"]
-NOT_CONTENT = ("id", "visible", "create_at", "update_at")  # equal rows may differ in these
-BATCH = 500  # records a transaction: other writers don't wait long
+NOT_CONTENT = ("id", "visible", "create_at", "update_at")  # columns that the comparison of rows ignores
+BATCH = 500  # records per transaction, so that other writers don't wait long
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The row of a record, and what was done to it."""
+    """The row of a stored record, and the action taken."""
 
     id: int
     action: Action
 
 
 def submit(engine: Engine, records: Iterable[Record], store_type: str) -> list[Stored]:
-    """Store records, `BATCH` a transaction; what is committed stays when a later one fails.
+    """Store records, `BATCH` per transaction; a failure does not undo earlier transactions.
 
     Args:
-        store_type: `save` inserts, unless an equal row is there; `update` overwrites the first row of the same md5,
-            else inserts; anything else leaves out a record with a known md5. A run that is stored already, by its
-            run id, is never inserted again.
+        store_type: `save` inserts unless an equal row exists; `update` overwrites the first row with the same md5, or
+            inserts; anything else skips a record whose md5 exists. A run whose id exists is never inserted again.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: the database is down, refuses, or broke off.
+        sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
     stored: list[Stored] = []
     records = list(records)
@@ -54,7 +53,7 @@ def submit(engine: Engine, records: Iterable[Record], store_type: str) -> list[S
 
 
 class _Store:
-    """One transaction's work. What it has looked up stays true, since nobody else writes meanwhile."""
+    """Stores records in one transaction. Its look-ups stay valid, as it holds the write lock."""
 
     def __init__(self, connection: Connection, store_type: str) -> None:
         self._connection, self._store_type = connection, store_type
@@ -80,7 +79,7 @@ class _Store:
         return Stored(number, "inserted")
 
     def _there(self, record: Record, row: dict[str, Any]) -> int | None:
-        """The existing row of this record."""
+        """The id of this record's existing row, if any."""
         ids = select(train_results.c.id).order_by(train_results.c.id).limit(1)
         if record.run_id is not None:
             same_run: int | None = self._connection.scalar(ids.where(run_id() == record.run_id))
@@ -109,19 +108,19 @@ class _Store:
         return {**row_of(record, software, hardware), **ids}
 
     def _info(self, table: Table, name: str, detail: Any) -> tuple[int, Any]:
-        """Id and detail of the info row of that name; an existing one is kept."""
+        """Id and detail of the info row with this name; an existing row is kept."""
         row = self._named(table, name, detail=detail)
         return row.id, row.detail
 
     def _model(self, name: str, metrics: list[str]) -> int:
-        """Id of the model's row; its metrics are those of its last record that has some."""
+        """Id of the model's row; its metrics are those of the last record with metrics."""
         row = self._named(models, name, metrics=metrics or None)
         if metrics and row.metrics != metrics:
             self._connection.execute(update(models).where(models.c.id == row.id).values(metrics=metrics))
         return int(row.id)
 
     def _named(self, table: Table, name: str, **values: Any) -> Row[Any]:
-        """The row of that name, made with `values` where it is missing."""
+        """The row with this name, created with `values` if missing."""
         query = select(table).where(table.c.name == name)
         row = self._connection.execute(query).one_or_none()
         if row is not None:
@@ -133,9 +132,9 @@ class _Store:
 
 
 def _fingerprint(row: Mapping[str, Any]) -> str:
-    """Equal for rows that are equal in every column but NOT_CONTENT.
+    """A hash of all columns except NOT_CONTENT.
 
-    The original's figures with their unit in one text count as this version's number and unit.
+    Figures in the original's form, with their unit in one text, have the same hash as number and unit.
     """
     values = {column.name: row[column.name] for column in train_results.c if column.name not in NOT_CONTENT}
     performance = values["performance"]

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class Utc(TypeDecorator[datetime]):
-    """A moment, in UTC; SQLite keeps no zone, so there it is left out."""
+    """A time in UTC. SQLite stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -29,7 +29,7 @@ class Utc(TypeDecorator[datetime]):
 
 
 class run_id(ColumnElement[str]):
-    """The run that a row tells of, from its `extra`, written as the index on it is: SQLite asks for the same words."""
+    """The run id in a row's `extra`, with the same SQL as in its index: SQLite uses the index only then."""
 
     inherit_cache = True
     type = String()
@@ -46,7 +46,7 @@ def _run_id_sqlite(element: run_id, compiler: Any, **_: Any) -> str:
 
 
 METADATA = MetaData()
-Json = JSONB().with_variant(JSON(), "sqlite")  # Python None is JSON null, as the original stores it
+Json = JSONB().with_variant(JSON(), "sqlite")  # stores None as JSON null, as the original does
 Texts = ARRAY(String).with_variant(JSON(none_as_null=True), "sqlite")
 
 models = Table(

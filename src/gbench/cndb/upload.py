@@ -1,8 +1,8 @@
-"""Upload a run's record to a database exactly once, whatever fails on the way.
+"""Upload a run's record to a database exactly once, whatever fails.
 
-Before the database is touched an entry is in the spool (`CNDB_DIR/spool`); it goes when the database has committed.
-So a database that is down, or a process that dies in between, leaves the entry, and `gbench cndb submit --pending`
-sends it later. A run that was stored in spite of this is recognised by its run id, and not stored twice.
+First write an entry to the spool (`CNDB_DIR/spool`), then store the record, then delete the entry. If the database is
+down or the process dies, the entry remains, and `gbench cndb submit --pending` sends it later. If the record was stored
+nevertheless, its run id prevents a second row.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ if TYPE_CHECKING:
 
 SPOOL = "spool"
 VERSION = 1
-DEADLINE_S = 120.0  # for one record; a database that is slower counts as down
+DEADLINE_S = 120.0  # timeout for one record
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A record that waits for its database. path: its spool entry; None if the spool could not be written."""
+    """A record that is not in its database yet."""
 
     path: Path | None
+    """Its spool entry; None if the spool could not be written."""
     database: str
     store_type: str
     record: Record
 
 
 def queue(cndb_dir: Path, record: Record, config: DatabaseConfig, store_type: str) -> Pending:
-    """Put a run's record into the spool. Raises InfrastructureError where that can't be written."""
+    """Write a run's record to the spool. Raises InfrastructureError: it can't be written."""
     run_id = record.run_id
     assert run_id is not None, "only a run's record is queued"
     folder = cndb_dir / SPOOL
@@ -56,12 +57,12 @@ def queue(cndb_dir: Path, record: Record, config: DatabaseConfig, store_type: st
 
 
 def waiting(cndb_dir: Path) -> list[Path]:
-    """The entries of the spool, the oldest run first."""
+    """The entries of the spool, oldest run first."""
     return sorted((cndb_dir / SPOOL).glob("*.json"))
 
 
 def read_entry(path: Path) -> Pending | None:
-    """One entry of the spool; None if another process has just sent it.
+    """Read an entry of the spool; None if another process has just sent it.
 
     Raises:
         RecordError: it is broken, or of another version.
@@ -80,10 +81,10 @@ def read_entry(path: Path) -> Pending | None:
 
 
 class Target:
-    """A database to store in, created and migrated with the first record.
+    """A database to store records in; the first record creates and migrates it.
 
     Attributes:
-        down: it could not be prepared. warning: that of `gbench.cndb.schema.upgrade`, once it is.
+        down: whether that failed. warning: of `gbench.cndb.schema.upgrade`, afterwards.
     """
 
     def __init__(self, config: DatabaseConfig) -> None:
@@ -96,7 +97,7 @@ class Target:
         """Store records.
 
         Raises:
-            InfrastructureError: the database is down, refuses, or broke off.
+            InfrastructureError: the database failed.
         """
         from gbench.cndb.database import database_errors
         from gbench.cndb.schema import prepared
@@ -107,38 +108,38 @@ class Target:
                 self.down = True
                 self._engine, self.warning = prepared(self.config)
                 self.down = False
-            engine, self._engine = self._engine, None  # after a failure it is prepared again
+            engine, self._engine = self._engine, None  # prepare it again after a failure
             stored = submit(engine, records, store_type)
             self._engine = engine
             return stored
 
 
 def send(entry: Pending, target: Target) -> str:
-    """Store a queued record and take it out of the spool; returns what became of it.
+    """Store a queued record and remove it from the spool. Returns a description of what was done.
 
     Raises:
-        InfrastructureError: the database did not take it in DEADLINE_S; the entry stays.
+        InfrastructureError: the database failed or exceeded DEADLINE_S; the entry remains.
     """
     with _deadline(target.config):
         [stored] = target.store([entry.record], entry.store_type)
     if entry.path is not None:
-        entry.path.unlink(missing_ok=True)  # another one may have sent it at the same time
+        entry.path.unlink(missing_ok=True)  # another process may have sent it at the same time
     return f"record {stored.id} {stored.action}"
 
 
 def deliver(
     record_path: Path, cndb_dir: Path, config: DatabaseConfig, warn: Callable[[str], None]
 ) -> tuple[str | None, str | None]:
-    """A run's record, which is on disk, to its database, by way of the spool.
+    """Send a run's record file to its database, through the spool.
 
     Returns:
-        What became of it; or why the database did not take it, and the command that sends it later. Never both.
+        What was done, and None; or None, and why it failed with the command to send it later.
     """
     record, target = read_record(record_path), Target(config)
     later = ["--pending"]
     try:
         entry = queue(cndb_dir, record, config, "save")
-    except InfrastructureError as error:  # the record's file exists in any case
+    except InfrastructureError as error:  # try without the spool; the record's file exists
         warn(f"warning: {error}")
         entry, later = Pending(None, config.name, "save", record), [str(record_path), "--db", config.name]
     try:
@@ -154,7 +155,7 @@ def config_of_run(database: str, cndb_dir: Path, environ: Mapping[str, str]) -> 
     """The database that a launch uploads to.
 
     Raises:
-        UsageError: no such config, or one that asks to drop everything first: nobody is asked during a launch.
+        UsageError: no such config, or one with `rebuild`, which a launch can't ask the user to confirm.
     """
     config = find_config(database, cndb_dir, environ)
     if config.rebuild:
@@ -167,7 +168,7 @@ def config_of_run(database: str, cndb_dir: Path, environ: Mapping[str, str]) -> 
 
 @contextmanager
 def _deadline(config: DatabaseConfig) -> Iterator[None]:
-    """Raises InfrastructureError in here after DEADLINE_S: a server that hangs answers no timeout of its own."""
+    """Raise InfrastructureError in this context after DEADLINE_S: timeouts on the server don't help if it hangs."""
 
     def on_alarm(number: int, frame: FrameType | None) -> None:
         raise InfrastructureError(

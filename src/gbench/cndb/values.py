@@ -1,4 +1,4 @@
-"""What the free mappings of a record may hold: values that YAML, JSON, PostgreSQL and SQLite give back unchanged."""
+"""Valid values in the free mappings of a record: those that YAML, JSON, PostgreSQL and SQLite return unchanged."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 
 from gbench.base.untrusted import DEPTH
 
-# Above it floats are whole numbers, and PostgreSQL's jsonb gives them back without their exponent: as integers.
+# Floats above it are whole numbers, which PostgreSQL's jsonb returns without exponent, as integers.
 WHOLE_FLOATS = 2.0**53
-FIGURES = ("throughput", "latency", "variance")  # which the original stores as text with their unit
+FIGURES = ("throughput", "latency", "variance")  # the original stores them as text with their unit
 MEASURED = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d].*|%.*|)", re.DOTALL)
 
 
 def plain(value: Any, place: str, depth: int = 0) -> Any:
-    """`value` in the one form that every store keeps: mappings with text keys, lists, text, numbers, booleans, null.
+    """Convert `value` to mappings with text keys, lists, text, numbers, booleans and null.
 
-    Dates become ISO text, integral floats beyond 2**53 integers, -0.0 becomes 0.0.
+    Dates become ISO text, floats of at least 2**53 integers, and -0.0 becomes 0.0.
 
     Raises:
-        ValueError: NaN, infinity, an integer beyond the floats, text that is not Unicode or has a NUL, more than DEPTH
-            levels, two keys that are one as text, or a type of another kind; names `place`.
+        ValueError: NaN, infinity, an integer beyond the range of floats, text that is not Unicode or has a NUL, more
+            than DEPTH levels, two keys with the same text, or another type; names `place`.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -53,7 +53,7 @@ def plain(value: Any, place: str, depth: int = 0) -> Any:
 
 
 def measured(value: Any) -> tuple[float, str] | None:
-    """A figure written with its unit, `22.9 img/s`, as (22.9, "img/s"); None where it is no such text."""
+    """Parse a figure with its unit: `22.9 img/s` gives (22.9, "img/s"); None for anything else."""
     match = MEASURED.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or not math.isfinite(float(match[1])):
         return None
@@ -61,7 +61,7 @@ def measured(value: Any) -> tuple[float, str] | None:
 
 
 def figures_as_numbers(perf: dict[str, Any]) -> dict[str, Any]:
-    """perf_data with the original's figures, text with a unit, as numbers, the unit under a key of its own."""
+    """perf_data with the original's figures, texts with a unit, as numbers, and the unit under its own key."""
     values = dict(perf)
     for key in FIGURES:
         figure = measured(values.get(key))
@@ -73,7 +73,7 @@ def figures_as_numbers(perf: dict[str, Any]) -> dict[str, Any]:
 
 
 def mapping_of(value: Any) -> Any:
-    """What JSON text says when it is a mapping, as the original sometimes stored one; else the value itself."""
+    """The mapping in JSON text, as the original sometimes stored it; any other value unchanged."""
     try:
         values = json.loads(value) if isinstance(value, str) else None
     except (ValueError, RecursionError):
@@ -87,7 +87,7 @@ def _key(key: Any, place: str) -> str:
     if isinstance(key, date):
         return key.isoformat()
     if isinstance(key, bool | int | float) or key is None:
-        return json.dumps(plain(key, f"a key of {place}"))  # true, null, 1.0: as the original's JSON has it
+        return json.dumps(plain(key, f"a key of {place}"))  # true, null, 1.0: as in the original's JSON
     raise ValueError(f"{place} has a {type(key).__name__} for a key")
 
 

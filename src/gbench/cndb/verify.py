@@ -1,4 +1,4 @@
-"""Verify a record: by its own hash, and by the run's raw samples."""
+"""Verify a record with its own hash, and with the run's raw samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gbench.cndb.record import Record
 from gbench.measure.summary import summarize_folder
 from gbench.runfolder.folder import RunFolder
 
-TOLERANCE = 1e-9  # relative: another processor's mathematics may round the last digit otherwise
+TOLERANCE = 1e-9  # relative: another CPU may round the last digit differently
 MISSING = "nothing"
 
 
@@ -21,8 +21,10 @@ MISSING = "nothing"
 class Verification:
     """The result of a verification."""
 
-    seal: Literal["holds", "broken", "none"]  # by the record's hash
-    differences: list[str] | None  # from the run; None if no run was given
+    seal: Literal["holds", "broken", "none"]
+    """Whether the record matches its hash; `none`: it has no hash."""
+    differences: list[str] | None
+    """From the run's samples; None if no run was given."""
 
     @property
     def holds(self) -> bool | None:
@@ -33,10 +35,10 @@ class Verification:
 
 
 def verify(record: Record, run: RunFolder | None) -> Verification:
-    """Check a record against its hash and, where a run folder is given, against the statistics of its raw samples.
+    """Check a record against its hash and, given a run folder, against the statistics of its raw samples.
 
     Raises:
-        GbenchError: the run folder can't be read, or makes no record.
+        GbenchError: the run folder can't be read, or no record can be made from it.
     """
     seal: Literal["holds", "broken", "none"] = "none"
     if seal_of(record) is not None:
@@ -53,7 +55,7 @@ def _differences(record: Record, run: RunFolder) -> Iterator[str]:
 
 
 def _compared(said: Any, again: Any, place: str) -> Iterator[str]:
-    """Where the record differs. Keys that only a later gbench writes don't count."""
+    """Where the record differs from the run. Ignores keys that the record, of an earlier gbench, lacks."""
     if isinstance(said, dict) and isinstance(again, dict):
         for key, value in said.items():
             yield from _compared(value, again.get(key, MISSING), f"{place}.{key}" if place else key)

@@ -1,5 +1,5 @@
-"""Upstream itself as the yardstick: its own train.py (junyanz/pytorch-CycleGAN-and-pix2pix), run and timed as it is.
+"""Run and time upstream's own, unchanged train.py (junyanz/pytorch-CycleGAN-and-pix2pix) for comparison.
 
-scripts/pt-pix2pix-upstream.sh starts this in place of our worker. None of its code is in this project: it is found or
-fetched, at the commit that CODE_LINK names.
+scripts/pt-pix2pix-upstream.sh starts this instead of our worker. The project contains no code of upstream: it uses an
+existing clone or makes one, at the commit that CODE_LINK names.
 """

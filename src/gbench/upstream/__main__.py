@@ -1,4 +1,4 @@
-"""Upstream's own training as the run of a spec:
+"""Run a spec with upstream's own training:
 
     python -m gbench.upstream --run-dir results/RUN_ID --data-dir data/facades
 
@@ -30,7 +30,7 @@ from gbench.upstream.timing import Figures, figures
 
 
 def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
-    """The benchmark log line. ran: precision as torch reports it; device: its name."""
+    """The benchmark log line. ran: the precision that torch reports; device: the device's name."""
     fields = {
         "network": spec.record_name,
         "batch size": spec.batch_size,
@@ -50,14 +50,18 @@ def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
 
 
 def run(folder: RunFolder, data_dir: Path) -> Figures:
-    """Run the spec with upstream's train.py. Raises GbenchError: impossible, failed, or it changed the precision."""
+    """Run the spec with upstream's train.py.
+
+    Raises:
+        GbenchError: upstream can't run this spec, it failed, or it changed the precision.
+    """
     from gbench.upstream.source import Pinned, find_code  # raises here if the extra is missing
 
     spec = folder.spec()
     command.require_known(spec)
     device = torch.device(spec.device)
     pinned = Pinned.of(spec.code_link)
-    datasets_dir = Path(os.environ.get("DATASETS_DIR", spec.datasets_dir))  # as this process sees it
+    datasets_dir = Path(os.environ.get("DATASETS_DIR", spec.datasets_dir))  # its path in this process's container
     code = find_code(pinned, os.environ.get("UPSTREAM_DIR"), datasets_dir, folder.path, _say)
     arguments = command.arguments(spec, data_dir, folder.path)
     _say(f"{code.folder} is at {code.commit}, without changes; python train.py {' '.join(arguments)}")

@@ -9,7 +9,7 @@ from gbench.errors import UsageError
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import written
 
-NEVER = str(2**31 - 1)  # steps or epochs between what a measured run never does
+NEVER = str(2**31 - 1)  # interval in steps or epochs that disables a periodic action
 # settings with the same name as upstream's option
 OF_NETWORK = ("netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "init_type", "init_gain")
 OF_OPTIM = ("gan_mode", "lambda_L1", "lr", "beta1", "lr_policy", "lr_decay_iters")
@@ -19,7 +19,7 @@ UPSTREAM_BETA2 = 0.999  # a constant of models/pix2pix_model.py
 
 
 def require_known(spec: RunSpec) -> None:
-    """Raises UsageError: the spec has a setting that upstream lacks (the first such one)."""
+    """Raises UsageError: the spec has a setting that upstream lacks; names the first."""
     config = spec.config
     optimized = f"--profile {spec.profile}" if spec.profile == "optimized" else written(config.speed.on)
     cases = (
@@ -32,8 +32,8 @@ def require_known(spec: RunSpec) -> None:
         (config.optim.beta2 != UPSTREAM_BETA2, f"optim.beta2 {config.optim.beta2}", f"{UPSTREAM_BETA2}"),
         (spec.device == "cpu" and spec.device_count > 1, "several processes on a CPU", "DEVICE_COUNT 1"),
     )
-    for asked, what, instead in cases:
-        if asked:
+    for unsupported, what, instead in cases:
+        if unsupported:
             raise UsageError(f"{what}: upstream's train.py has no such mode", f"take {instead}")
     if config.schedule.max_steps is None or config.schedule.max_steps < FEWEST_STEPS:
         raise UsageError(

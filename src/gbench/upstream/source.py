@@ -27,10 +27,10 @@ except ModuleNotFoundError as error:
         f"upstream's code can't be read: dulwich is not installed in {sys.prefix}", "pip install 'gbench[upstream]'"
     ) from error
 
-# https://HOST/OWNER/NAME/blob/COMMIT/FILE, as GitHub has it; GitLab puts /-/ before blob; file:///FOLDER/tree/COMMIT
+# https://HOST/OWNER/NAME/blob/COMMIT/FILE as on GitHub; GitLab has /-/ before blob; file:///FOLDER/tree/COMMIT
 CODE_LINK = re.compile(r"(?P<repository>.+?)/(?:-/)?(?:blob|tree|commit)/(?P<commit>[0-9a-f]{7,40})(?:/.*)?")
 NETWORK_TIMEOUT_S = 30.0
-SHOWN = 3  # changed files that are named
+SHOWN = 3  # changed files to name in an error
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Pinned:
 
     @classmethod
     def of(cls, code_link: str) -> Pinned:
-        """What CODE_LINK names. Raises UsageError: no repository can be told from it."""
+        """Parse CODE_LINK. Raises UsageError: it names no repository."""
         match = CODE_LINK.fullmatch(code_link)
         if match is None:
             raise UsageError(
@@ -53,16 +53,17 @@ class Pinned:
 
     @property
     def name(self) -> str:
-        """What a clone of it is called."""
+        """The folder name of a clone."""
         return self.repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
 
 
 @dataclass(frozen=True)
 class Code:
-    """A checkout that was found to be what it should be. commit: whole."""
+    """A checkout of the right commit, without changes."""
 
     folder: Path
     commit: str
+    """Not abbreviated."""
 
 
 def find_code(
@@ -71,14 +72,14 @@ def find_code(
     """Upstream's code: the clone that UPSTREAM_DIR names, else the one in DATASETS_DIR, else a new one in `run_dir`.
 
     Raises:
-        UsageError: a clone is not at the commit, or has changes.
-        InfrastructureError: there is none, and none could be made; or it is not upstream's.
+        UsageError: the clone is not at the commit, or has changes.
+        InfrastructureError: there is no clone and making one failed, or it is not upstream's.
     """
-    beside = datasets_dir / pinned.name
+    in_datasets = datasets_dir / pinned.name
     if upstream_dir:
-        folder, named = Path(upstream_dir).absolute(), "UPSTREAM_DIR"  # this process is in the run folder
-    elif beside.is_dir():
-        folder, named = beside, "the clone in DATASETS_DIR,"
+        folder, named = Path(upstream_dir).absolute(), "UPSTREAM_DIR"  # relative to the run folder, this process's own
+    elif in_datasets.is_dir():
+        folder, named = in_datasets, "the clone in DATASETS_DIR,"
     else:
         folder, named = run_dir / "upstream", "the new clone"
         say(f"cloning {pinned.repository} at {pinned.commit}")
@@ -87,7 +88,7 @@ def find_code(
 
 
 def _clone(pinned: Pinned, folder: Path) -> None:
-    socket.setdefaulttimeout(NETWORK_TIMEOUT_S)  # of every read and write, not of the whole
+    socket.setdefaulttimeout(NETWORK_TIMEOUT_S)  # of each read and write, not of the whole clone
     try:
         with porcelain.clone(pinned.repository, str(folder), checkout=False, errstream=io.BytesIO()) as repo:
             commit = parse_commit(repo, pinned.commit)
@@ -111,13 +112,13 @@ def _checked(folder: Path, pinned: Pinned, which: str) -> Code:
         raise
     except NotGitRepository as error:
         raise InfrastructureError(f"{which} is no git repository", again) from error
-    except Exception as error:  # dulwich lets out what its readers raise of a broken file: they have no class in common
+    except Exception as error:  # dulwich raises exceptions without a common class for a broken file
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise InfrastructureError(f"{which} is a broken clone, or can't be read ({why})", again) from error
 
 
 def _as_pinned(folder: Path, pinned: Pinned, which: str) -> Code:
-    """The clone, held against the commit. Raises as `find_code`, and for a broken one what dulwich does."""
+    """Check a clone against the commit. Raises as `find_code`, and dulwich's exceptions for a broken clone."""
     with Repo(str(folder)) as repo:
         try:
             head = repo.head().decode()
@@ -128,7 +129,7 @@ def _as_pinned(folder: Path, pinned: Pinned, which: str) -> Code:
                 f"{which} is at {head}, CODE_LINK names {pinned.commit}",
                 f"git -C {folder} checkout {pinned.commit}, or mend CODE_LINK",
             )
-        # git itself may not lock the index of a clone that is mounted read-only
+        # without locks: the clone may be mounted read-only
         status = porcelain.status(repo, optional_locks=False)
         paths = [*(path for paths in status.staged.values() for path in paths), *status.unstaged, *status.untracked]
         changed = sorted({path.decode() if isinstance(path, bytes) else str(path) for path in paths})

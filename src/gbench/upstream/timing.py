@@ -14,17 +14,15 @@ from gbench.upstream.watch import TimedLine
 
 @dataclass(frozen=True)
 class Figures:
-    """Images and steps per second over the steps after the warm-up.
-
-    throughput_img_s: from line to line, so with data wait, computing, printing and the start of epochs.
-    without_data_img_s: the same images over that time minus the `data` of the lines. legacy_img_s: as launch.sh does,
-    1 / mean `time` of lines 3 to 7, which upstream prints in milliseconds per image; None where that is 0, or with
-    fewer lines.
-    """
+    """Images and steps per second over the steps after the warm-up."""
 
     throughput_img_s: float
+    """From line to line, so including data wait, computing, printing and the start of epochs."""
     without_data_img_s: float
+    """The same images over that time minus the `data` of the lines."""
     legacy_img_s: float | None
+    """As launch.sh does: 1 / mean `time` of lines 3 to 7, which upstream prints to a millisecond per image; None if it
+    is 0, or with fewer lines."""
     step_mean_s: float
     step_variance_s2: float
     data_share: float
@@ -38,8 +36,8 @@ def figures(lines: Sequence[TimedLine], batch_size: int, warmup_steps: int, max_
     """The figures of a run from all of its lines, at least two.
 
     Args:
-        warmup_steps: fewest first steps to leave out; the first step always is, as no line shows its start.
-        max_warmup_steps: most first steps to leave out, as in our own runs.
+        warmup_steps: minimum number of first steps to exclude; at least one, as no line shows the first step's start.
+        max_warmup_steps: maximum number of them, as in our own runs.
     """
     first = lines[0].line
     step_s = [first.compute_s * batch_size + first.data_s]
@@ -47,7 +45,7 @@ def figures(lines: Sequence[TimedLine], batch_size: int, warmup_steps: int, max_
     steady, _ = judge_ranks([step_s], max(1, warmup_steps), max_warmup_steps)
     times = step_s[steady.warmup_steps :]
     wall_s, images = sum(times), batch_size * len(times)
-    # printed times are rounded to a millisecond, which may exceed a very short step
+    # printed times are rounded to a millisecond, so they may exceed a very short step
     data_s = min(sum(timed.line.data_s for timed in lines[steady.warmup_steps :]), 0.999 * wall_s)
     legacy = [timed.line.compute_s for timed in lines[LEGACY_STEPS]]
     has_legacy = len(legacy) == LEGACY_STEPS.stop - LEGACY_STEPS.start and sum(legacy) > 0

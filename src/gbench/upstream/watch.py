@@ -34,7 +34,7 @@ class TimedLine:
 
 
 class StepOutput:
-    """A standard output that records the log lines of steps and ends the program at the last one."""
+    """A standard output that records the log lines of steps, and ends the program after the last one."""
 
     def __init__(self, out: TextIO, steps: int) -> None:
         self.out, self.steps, self.lines = out, steps, list[TimedLine]()
@@ -47,7 +47,7 @@ class StepOutput:
         if line is not None:
             self.lines.append(TimedLine(line, now_s))
             if len(self.lines) == self.steps:
-                self.out.write("\n")  # that print would have added
+                self.out.write("\n")  # `print` would have added it
                 raise AllSteps
         return written
 
@@ -58,7 +58,7 @@ class StepOutput:
 def run(
     train: Path, arguments: Sequence[str], steps: int, convert_errors: AbstractContextManager[None] | None = None
 ) -> list[TimedLine]:
-    """Run `train` in this process as a shell would, until it has printed the lines of `steps` steps.
+    """Run the script `train` in this process until it has printed the lines of `steps` steps.
 
     Args:
         convert_errors: context that converts exceptions of `train` into GbenchErrors.

@@ -1,5 +1,5 @@
-"""The database's schema, step by step, by Alembic.
+"""Migrations of the database's schema, by Alembic.
 
-The contract's tables are never altered. What gbench adds (indexes, views) is named `gbench_...`, so that
-an original database stays one: its own tool reads and writes it as before.
+They never alter the contract's tables, so that the original's tool can still read and write the database. Indexes and
+views that gbench adds are named `gbench_...`.
 """

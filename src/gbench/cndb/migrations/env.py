@@ -1,4 +1,4 @@
-"""Alembic's entry: it runs the steps on the connection that `gbench.cndb.schema` hands over, in its transaction."""
+"""Alembic's entry point: run the migrations on the connection of `gbench.cndb.schema`, in its transaction."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""SQL views for dashboards (docs/dashboards.md): they only read, and are named `gbench_...`.
+"""SQL views for dashboards (docs/dashboards.md), read-only and named `gbench_...`.
 
-`gbench_results` flattens the contract's tables, in each database's own SQL; the other views build on it, in SQL that
-both understand.
+`gbench_results` flattens the contract's tables, in each database's own SQL. The other views use it, in SQL that both
+databases understand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WHERE oid = (SELECT relnamespace FROM pg_class WHERE oid = 'train_results'::regc
 
 
 def create(connection: Connection, names: Iterable[str] = VIEWS) -> None:
-    """Make the views, in this order; the tables must be there. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Create the views, in this order; the tables must exist. Raises sqlalchemy.exc.SQLAlchemyError."""
     for view in names:
         name = f"results_{connection.dialect.name}" if view == "results" else view
         sql = files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def create(connection: Connection, names: Iterable[str] = VIEWS) -> None:
 
 
 def drop(connection: Connection) -> None:
-    """Drop the views, where they are there. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Drop the views that exist. Raises sqlalchemy.exc.SQLAlchemyError."""
     for view in reversed(VIEWS):
         _execute(connection, f"DROP VIEW IF EXISTS gbench_{view}")
     if connection.dialect.name == "postgresql":
@@ -37,5 +37,5 @@ def drop(connection: Connection) -> None:
 
 
 def _execute(connection: Connection, sql: str) -> None:
-    """Run SQL as it stands: no part of it is a parameter."""
+    """Run SQL without parameter substitution."""
     connection.exec_driver_sql(sql, execution_options={"no_parameters": True})

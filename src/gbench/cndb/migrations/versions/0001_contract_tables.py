@@ -1,4 +1,4 @@
-"""The contract's tables, where they are missing. They never change, so they are not repeated here."""
+"""Create the contract's missing tables. They never change, so this step uses their current definition."""
 
 from __future__ import annotations
 

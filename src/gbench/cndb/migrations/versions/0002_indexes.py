@@ -1,4 +1,4 @@
-"""Indexes for submission and for the history."""
+"""Create the indexes for submission and for the history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views for dashboards."""
+"""Create the views for dashboards."""
 
 from __future__ import annotations
 
