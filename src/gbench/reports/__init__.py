@@ -1,4 +1,4 @@
 """Self-contained HTML pages of a run, a record, a history and an evaluation.
 
-In: run folders, records, databases. Out: one HTML file each, without a script or font from elsewhere.
+In: run folders, records, databases. Out: one HTML file per page, which loads nothing from the network.
 """

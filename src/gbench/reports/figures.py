@@ -1,4 +1,4 @@
-"""The figures of a run page, as words and numbers."""
+"""The figures of a run page, as text."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LOSS_COLUMNS = ("loss", "measured steps", "of the last epoch")
 
 
 def headline(run: RunData) -> tuple[str, str]:
-    """Throughput and its unit: the figure that the record carries."""
+    """Throughput and its unit, as in the run's record."""
     if run.said is not None:
         return headline_of(run.said)
     return ("", "nothing measured") if run.summary is None else (four(run.summary.throughput_img_s), "img/s")
 
 
 def headline_of(record: Record) -> tuple[str, str]:
-    """Throughput and its unit, as a record has them."""
+    """Throughput and its unit, from a record."""
     perf = record.perf_data or {}
     throughput = perf.get("throughput")
     if throughput is None:
@@ -42,7 +42,7 @@ def headline_of(record: Record) -> tuple[str, str]:
 
 
 def headline_meaning(run: RunData) -> str:
-    """What the headline is a figure of."""
+    """What the headline measures."""
     if run.said is not None:
         return "As its run script reported it in the benchmark log line, not as gbench measured it."
     if run.summary is None:
@@ -55,20 +55,20 @@ def headline_meaning(run: RunData) -> str:
 
 
 def headline_interval(run: RunData) -> str:
-    """The headline's interval; empty if the run has none."""
+    """The headline's confidence interval; empty if the run has none."""
     if run.said is not None or run.summary is None:
         return ""
     interval = run.summary.throughput_interval
-    said = (
+    text = (
         f"95 % interval {four(interval.low)} to {four(interval.high)} (±{interval.half_width_share:.2%})"
         if interval
         else "No interval: too few steps"
     )
-    return said if run.summary.steady_state else f"{said}; not steady"
+    return text if run.summary.steady_state else f"{text}; not steady"
 
 
 def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
-    """What the throughput was measured on."""
+    """The conditions of the measurement: model, data, devices, precision."""
     yield "Run", run.spec.run_id
     if run.said is not None:
         yield from record_facts(run.said)
@@ -89,7 +89,7 @@ def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
 
 
 def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
-    """The speed figures, in words that say what they count."""
+    """The speed figures, with labels that say what they count."""
     deviation_s = summary.step_variance_s2**0.5
     yield capitalized(summary.throughput_is), f"{four(summary.throughput_img_s)} img/s"
     if interval := summary.throughput_interval:
@@ -118,7 +118,7 @@ def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
 
 
 def throughputs(summary: RunResult) -> list[Throughput]:
-    """The ways to count the images a second, the headline first."""
+    """The different definitions of throughput, the headline first."""
     interval = summary.throughput_interval
     ends = (interval.low, interval.high) if interval else (None, None)
     others = {
@@ -133,7 +133,7 @@ def throughputs(summary: RunResult) -> list[Throughput]:
 
 
 def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
-    """One device against its bounds. peak: None if not measured."""
+    """One device compared with its bounds. peak: None if not measured."""
     yield "Verdict", limits.verdict
     yield "Work of an image", f"{four(limits.flop_per_image / 1e9)} GFLOP, forward and backward"
     yield "Reached", flops(limits.tflop_s) + (f", {four(limits.gb_s)} GB/s" if limits.gb_s else "")
@@ -153,7 +153,7 @@ def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
 
 
 def gpus(seen: TelemetrySummary) -> Iterator[tuple[str, ...]]:
-    """One line per GPU over the measured steps; columns as GPU_COLUMNS."""
+    """One row per GPU over the measured steps, with the columns GPU_COLUMNS."""
     for number, gpu in enumerate(seen.gpus):
         limiting = {name: share for name, share in (gpu.throttle or {}).items() if name != "gpu_idle"}
         yield (
@@ -166,7 +166,7 @@ def gpus(seen: TelemetrySummary) -> Iterator[tuple[str, ...]]:
 
 
 def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
-    """The host over the measured steps, mean and range; and what is unavailable."""
+    """The host over the measured steps, as mean and range; and what could not be read."""
     if (one := seen.host) is not None:
         for name, part, unit in (
             ("CPUs", one.cpu_percent, " %"),
@@ -191,13 +191,13 @@ def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
 
 
 def checks(host: HostFacts) -> Iterator[tuple[str, str, str, str]]:
-    """The checks before the start: name, verdict, what was found, what to do."""
+    """The checks before the start: name, verdict, finding, what to do."""
     for check in host.checks:
         yield check.id, "ignored" if check.ignored else check.severity, check.found, check.mend
 
 
 def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
-    """One line per rank, over its measured steps; columns as RANK_COLUMNS."""
+    """One row per rank over its measured steps, with the columns RANK_COLUMNS."""
     for rank, steps in enumerate(measured):
         times_s, data_s = [step.step_s for step in steps], sum(step.data_s for step in steps)
         last_twentieth = statistics.quantiles(times_s, n=20, method="inclusive")[-1] if len(times_s) > 1 else times_s[0]
@@ -206,13 +206,13 @@ def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
 
 
 def losses(summary: RunResult) -> Iterator[tuple[str, ...]]:
-    """One line per loss; columns as LOSS_COLUMNS."""
+    """One row per loss, with the columns LOSS_COLUMNS."""
     for name, mean in summary.losses.items():
         yield name, four(mean), four(summary.last_epoch_losses.get(name, mean))
 
 
 def reported(record: Record) -> Iterator[tuple[str, str]]:
-    """What a run script's benchmark log line said, each figure with the unit that it gave."""
+    """The content of a run script's benchmark log line, each figure with its unit."""
     yield from record_facts(record)
     yield "Distribution", record.dist_type or "not said"
     for figures in (record.perf_data or {}, record.metric_data or {}):
@@ -222,7 +222,7 @@ def reported(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def record_facts(record: Record) -> Iterator[tuple[str, str]]:
-    """What a record was measured on."""
+    """The conditions of a record's measurement."""
     yield "Model", record.model
     yield "Dataset", record.dataset
     yield "Batch", "not said" if record.batch_size is None else f"{record.batch_size} in all"

@@ -1,7 +1,7 @@
-"""One HTML page of an evaluation: every pair with its generated image, to sort and step through.
+"""The HTML page of an evaluation: every pair with its generated image, to sort and step through.
 
-A single file that loads nothing from the network. It links to the images in images/ by relative paths: a full test
-split is too large to embed.
+It loads nothing from the network. It links to the images in images/ by relative paths, as a full test split is too
+large to embed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gbench.runfolder.folder import VISUALS
 SCRIPT = Path(__file__).with_name("gallery.js").read_text(encoding="utf-8")
 STYLE = Path(__file__).with_name("gallery.css").read_text(encoding="utf-8")
 IMAGES = "'self' file:"  # next to the page, on a server or on disk
-KEYS = (("→", "J", "next"), ("←", "K", "previous"), ("Home", "", "first"), ("End", "", "last"))  # what gallery.js knows
+KEYS = (("→", "J", "next"), ("←", "K", "previous"), ("Home", "", "first"), ("End", "", "last"))  # as in gallery.js
 
 
 def write_gallery(found: Evaluation, path: Path) -> Path:
@@ -36,7 +36,7 @@ def write_gallery(found: Evaluation, path: Path) -> Path:
 
 
 def page(found: Evaluation) -> str:
-    """The page as HTML text; the same evaluation gives the same bytes."""
+    """The page as HTML text; deterministic."""
     images = count(len(found.images), "image")
 
     def fill() -> None:
@@ -60,7 +60,7 @@ def page(found: Evaluation) -> str:
 
 
 def worst_first(found: Evaluation, metric: str) -> list[int]:
-    """Indices of the images, the worst by a metric first."""
+    """Indices of the images, worst first by a metric."""
     sign = 1 if METRICS[metric].higher_is_better else -1
     return sorted(range(len(found.images)), key=lambda place: sign * _number(found.images[place], metric))
 
@@ -95,7 +95,7 @@ def _tile(name: str, metric: Metric, value: float | None, below: str) -> t.div:
 
 
 def settings(found: Evaluation) -> Iterator[tuple[str, str]]:
-    """The settings that decide the figures."""
+    """The settings that determine the figures."""
     checkpoint, data, network = found.checkpoint, found.data, found.network
     yield "Checkpoint", checkpoint.path
     yield "SHA-256", checkpoint.sha256

@@ -33,10 +33,13 @@ class Result:
     when: datetime
     age_days: float
     throughput: float
-    low: float | None  # of its 95 % interval; None for a record without one
+    low: float | None
+    """Lower end of its 95 % interval; None for a record without one."""
     high: float | None
+    """Upper end, likewise."""
     steady: bool | None
-    known: dict[str, str | None]  # what may differ between runs, by its column
+    known: dict[str, str | None]
+    """The columns MAY_DIFFER, which may differ between runs."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,30 @@ class LevelChange:
     """A change of level."""
 
     at: Result
-    share: float  # 0.05: 5 % faster
+    """The first run after the change."""
+    share: float
+    """Relative change; 0.05: 5 % faster."""
     before: float
     after: float
-    differs: list[str]  # between the last run before it and the first run after it
+    differs: list[str]
+    """Differences of the first run after the change from the last one before it, in words."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Comparable results, oldest first, and their levels. name, details: in words; key: tells two of one name apart."""
+    """Comparable results and their levels."""
 
     name: str
+    """In words."""
     details: str
+    """In words."""
     key: str
+    """Distinguishes configurations with the same name."""
     unit: str
     results: list[Result]
+    """Oldest first."""
     levels: list[Level]
+    """Oldest first."""
 
     @property
     def latest(self) -> Result:
@@ -73,7 +84,7 @@ class Configuration:
 
     @property
     def stale(self) -> bool:
-        """Whether it was not measured for long."""
+        """Whether the latest result is more than STALE_DAYS old."""
         return self.latest.age_days > STALE_DAYS
 
     def _change(self, before: Level, after: Level) -> LevelChange:
@@ -88,7 +99,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Regression:
-    """A result of the last 30 days that is slower than those before it."""
+    """A result of the last 30 days that is slower than the ones before."""
 
     configuration: Configuration
     result: Result
@@ -99,17 +110,20 @@ class Regression:
 
 @dataclass(frozen=True)
 class HistoryData:
-    """All of it. filters: in words. configurations: the last measured first; regressions: the worst first."""
+    """The data of the page."""
 
     database: str
     filters: str
+    """In words."""
     made: datetime
     configurations: list[Configuration]
+    """The most recently measured first."""
     regressions: list[Regression]
+    """Worst first."""
 
     @property
     def results(self) -> int:
-        """How many there are in all."""
+        """Total number of results."""
         return sum(len(one.results) for one in self.configurations)
 
 
@@ -117,12 +131,12 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
     """Results with a throughput, by configuration.
 
     Args:
-        model: by its record's or its launch's name. since: runs that began then or later; regressions are judged by
-            all runs.
+        model: its name in the record, or at launch.
+        since: only runs that started at this time or later; regressions are still determined from all runs.
 
     Raises:
-        InfrastructureError: the database is not there, does not answer, or lacks gbench's views.
-        RecordError: it holds no such result.
+        InfrastructureError: the database does not exist, failed, or lacks gbench's views.
+        RecordError: it has no such result.
     """
     now = datetime.now(timezone.utc)
     with database_errors(config):
@@ -141,17 +155,17 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
     filters = ", ".join(filter(None, (f"model {model}" if model else "", since_text)))
     if not kept:
         more = "leave out --model or --since" if filters else "gbench cndb submit RECORD stores one"
-        wanted = f" ({filters})" if filters else ""
-        raise RecordError(f"database {config.shown} holds no result with a throughput{wanted}", more)
-    found = _named([_configuration(list(rows)) for _, rows in groupby(kept, key=_comparable)])
-    place = {result.id: (one, result) for one in found for result in one.results}
+        only = f" ({filters})" if filters else ""
+        raise RecordError(f"database {config.shown} holds no result with a throughput{only}", more)
+    configurations = _named([_configuration(list(rows)) for _, rows in groupby(kept, key=_comparable)])
+    place = {result.id: (one, result) for one in configurations for result in one.results}
     regressions = [
         Regression(*place[row["id"]], row["previous_mean"], row["previous_results"], row["loss_share"])
         for row in slower
         if row["id"] in place
     ]
-    found.sort(key=lambda one: (-one.latest.when.timestamp(), one.name, one.key))
-    return HistoryData(config.shown, filters, now, found, regressions)
+    configurations.sort(key=lambda one: (-one.latest.when.timestamp(), one.name, one.key))
+    return HistoryData(config.shown, filters, now, configurations, regressions)
 
 
 def _rows(engine: Engine, view: str, columns: str, order: str, model: str | None) -> Sequence[Any]:
@@ -184,7 +198,7 @@ def _configuration(rows: Sequence[Any]) -> Configuration:
 
 def _result(row: Any) -> Result:
     when = row["run_time"]
-    if isinstance(when, str):  # SQLite has no times
+    if isinstance(when, str):  # SQLite has no type for times
         when = datetime.fromisoformat(when)
     return Result(
         id=row["id"],
@@ -199,7 +213,7 @@ def _result(row: Any) -> Result:
 
 
 def _named(found: list[Configuration]) -> list[Configuration]:
-    """Add their keys to the names of configurations that differ in their settings alone."""
+    """Add the key to the details of configurations that differ only in their settings."""
     times = Counter((one.name, one.details) for one in found)
     return [
         replace(one, details=f"{one.details}, settings {one.key}" if times[one.name, one.details] > 1 else one.details)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a history: what became slower, each configuration's trend, what is stale.
+"""The self-contained HTML page of a history: regressions, each configuration's trend, stale configurations.
 
 gbench report --history
 """
@@ -19,8 +19,8 @@ from gbench.reports.sorting import SCRIPT, Column, TableCell, sortable
 from gbench.reports.text import count, four, signed
 from gbench.reports.trend_plot import trend
 
-TRENDS = 24  # plots on the page
-ROWS = 500  # of a table
+TRENDS = 24  # maximum number of plots
+ROWS = 500  # maximum number of rows in a table
 NAMED = Column("configuration", number=False)
 LATEST = (NAMED, *map(Column, ("latest", "95 %", "change", "runs")), Column("run (UTC)"), Column("record"))
 REGRESSIONS = (NAMED, *map(Column, ("change", "result", "mean before", "of runs", "run (UTC)", "record")))

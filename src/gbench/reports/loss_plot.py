@@ -1,4 +1,4 @@
-"""The losses of a convergence run by epoch, over the bands in which a run that reproduces its reference would lie."""
+"""Plot the losses of a convergence run by epoch, with the bands of its reference."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gbench.reports.text import four
 
 
 def loss_plot(curves: Curves, bands: Mapping[str, Sequence[Band]], epochs: int, title: str) -> str:
-    """An SVG file of every loss: the mean of each whole epoch within the spread of its steps, the bands beneath.
+    """An SVG file of all losses: mean and standard deviation of each complete epoch, with the bands in the background.
 
     Args:
-        curves: not empty. bands: by loss; one that has none is drawn without. epochs: that the run sets out to do.
+        curves: not empty. bands: by loss; may lack some losses. epochs: planned length of the run.
     """
     numbers, first = np.unique(curves.epochs, return_index=True)
     lengths = np.diff(np.append(first, len(curves.epochs)))
-    if len(numbers) > 1 and lengths[-1] < lengths[0]:  # a mean of few steps is no epoch's mean yet
+    if len(numbers) > 1 and lengths[-1] < lengths[0]:  # leave out an incomplete last epoch
         numbers, first, lengths = numbers[:-1], first[:-1], lengths[:-1]
     names, said = list(curves.losses), []
     with figure(1.6 * math.ceil(len(names) / 2) + 0.5) as drawn:
@@ -55,6 +55,6 @@ def loss_plot(curves: Curves, bands: Mapping[str, Sequence[Band]], epochs: int, 
 
 
 def _by_epoch(values: Floats, first: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of the values of each epoch, which begins at these places."""
+    """Mean and standard deviation of the values of each epoch. first: index of each epoch's first value."""
     parts = np.split(values, first[1:])
     return np.array([part.mean() for part in parts]), np.array([part.std() for part in parts])

@@ -1,4 +1,4 @@
-"""The parts of every page: the document itself, sections, cards, tables, command lines, figures."""
+"""The building blocks of pages: document, sections, cards, tables, command lines, figures."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from gbench.reports.text import plain
 if TYPE_CHECKING:
     from gbench.reports.plots import Plot
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src {}"  # the browser loads nothing from the network
-LONG = 12  # a table of more rows may continue in the next column
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src {}"  # nothing is loaded from the network
+LONG = 12  # a table with more rows may continue in the next column
 Rows = Iterable[tuple[str, str]]
 
 
 def render(title: str, fill: Callable[[], None], script: str = "", style: str = "", images: str = "data:") -> str:
-    """A whole page as HTML text: `fill` adds its header, main and footer.
+    """A page as HTML text. `fill` adds header, main and footer.
 
     Args:
-        script: the one script that may run. style: CSS after that of every page. images: where they may come from.
+        script: the only script that may run. style: additional CSS. images: allowed sources of images.
     """
     html = document(title=title, lang="en")
     allowed = f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
@@ -47,21 +47,21 @@ def render(title: str, fill: Callable[[], None], script: str = "", style: str = 
 
 @contextmanager
 def section(heading: str, name: str = "") -> Iterator[None]:
-    """A section with its heading; name: what `contents` links to."""
+    """A section with a heading. name: the anchor that `contents` links to."""
     with t.section(id=name) if name else t.section():
         t.h2(heading)
         yield
 
 
 def contents(names: dict[str, str]) -> None:
-    """Links to the sections of a long page: name -> word."""
+    """Links to the sections of a long page: anchor -> text."""
     with t.nav(aria_label="sections"), t.ul(cls="contents"):
         for name, word in names.items():
             t.li(t.a(word, href=f"#{name}"))
 
 
 def facts(pairs: Rows) -> None:
-    """Names and values next to a figure, without which it means nothing."""
+    """Names and values next to a figure, as its context."""
     with t.dl(cls="facts"):
         for name, value in pairs:
             t.dt(name)
@@ -80,7 +80,7 @@ def headline(figure: str, unit: str, meaning: str, interval: str = "") -> None:
 
 
 def notes(heading: str, sentences: Sequence[Any], bad: bool = False) -> None:
-    """Sentences that must not be missed; nothing if there are none."""
+    """Highlighted sentences; nothing if there are none."""
     if sentences:
         with t.section():
             t.h2(heading)
@@ -97,7 +97,7 @@ def plot_card(heading: str, plot: Plot, look: str = "", below: str = "") -> None
 
 
 def cards(groups: dict[str, Rows], keys_as_code: bool = False) -> None:
-    """One card per group, in as many columns as fit; none for a group without rows."""
+    """One card per group that has rows, in as many columns as fit."""
     with t.div(cls="packed"):
         for heading, group in groups.items():
             if listed := list(group):
@@ -114,7 +114,7 @@ def table(listed: Rows, keys_as_code: bool = False) -> None:
 
 
 def figure_table(columns: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> None:
-    """A table of numbers; it scrolls within its box if the screen is too narrow."""
+    """A table of numbers, which scrolls if the screen is too narrow."""
     with scrolling(f"table by {columns[0]}"), t.table(cls="figures"):
         with t.thead(), t.tr():
             for column in columns:
@@ -129,13 +129,13 @@ def figure_table(columns: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> 
 
 @contextmanager
 def scrolling(name: str) -> Iterator[None]:
-    """A box with content that may be wider than the screen: the box scrolls, by keyboard too, not the page."""
+    """A box for content that may be wider than the screen: the box scrolls, also by keyboard, and not the page."""
     with t.div(cls="scroll", tabindex="0", role="region", aria_label=name):
         yield
 
 
 def commands(*lines: str) -> None:
-    """Command lines to copy; a narrow screen breaks them between words, not after a hyphen."""
+    """Command lines to copy, with line breaks only between words, not after a hyphen."""
     with t.pre():
         for number, line in enumerate(lines):
             raw("\n" if number else "")
@@ -145,5 +145,5 @@ def commands(*lines: str) -> None:
 
 
 def link(value: str) -> Any:
-    """A text; an address becomes a link."""
+    """The text, as a link if it is a web address."""
     return t.a(value, href=value, rel="noreferrer") if value.startswith(("https://", "http://")) else value

@@ -1,5 +1,4 @@
-"""Pictures of a run as thumbnails inside the page: of the evaluation that it ended with, else those that it left as it
-trained."""
+"""Thumbnails of a run's images, embedded in the page: of its final evaluation, or else of the training."""
 
 from __future__ import annotations
 
@@ -14,24 +13,27 @@ from PIL import Image
 
 from gbench.runfolder.evaluation_result import FINAL, NAME
 
-SHOWN = 8  # of what may be hundreds; the gallery has all
+SHOWN = 8  # of possibly hundreds; the gallery has all
 SIDE = 192  # pixels of a thumbnail
-# upstream's names, `12_fake_B.png`, in the order in which they are compared -> what they are
+# kind in upstream's file names, such as `12_fake_B.png`, in display order -> its caption
 KINDS = {"real_A": "input", "fake_B": "generated", "real_B": "real"}
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """shown: name of a sample -> kind -> data URI. total: how many samples there are. gallery: link to all of them."""
+    """The images to show."""
 
     shown: dict[str, dict[str, str]]
+    """Name of a sample -> kind -> data URI."""
     total: int
+    """Number of samples of the run."""
     gallery: str | None
+    """Link to the page with all of them; None if there is none."""
 
 
 def pictures(run_dir: Path, page_dir: Path) -> Pictures | None:
-    """The pictures of a run, evenly chosen; None where there are none. page_dir: where the page will be."""
-    evaluated = (run_dir / FINAL / NAME).is_file()  # to its end
+    """Evenly chosen images of a run; None if it has none. page_dir: the folder of the page."""
+    evaluated = (run_dir / FINAL / NAME).is_file()  # the evaluation finished
     places = [run_dir / FINAL, run_dir] if evaluated else [run_dir]
     place = next((place for place in places if any((place / "images").glob("*_fake_B.png"))), None)
     if place is None:
@@ -45,19 +47,19 @@ def pictures(run_dir: Path, page_dir: Path) -> Pictures | None:
 
 
 def _thumbnails(folder: Path, name: str) -> dict[str, str]:
-    """Those of a sample that can be read."""
-    found = {}
+    """The readable images of a sample, by kind."""
+    thumbnails = {}
     for kind in KINDS:
         try:
             with Image.open(folder / f"{name}_{kind}.png") as image:
                 small = image.convert("RGB")
-        except (OSError, ValueError):  # missing, cut off, no picture
+        except (OSError, ValueError):  # missing, truncated, or not an image
             continue
         small.thumbnail((SIDE, SIDE))
         buffer = io.BytesIO()
         small.save(buffer, "JPEG", quality=85)
-        found[kind] = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return found
+        thumbnails[kind] = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return thumbnails
 
 
 def _natural(name: str) -> tuple[bool, int, str]:

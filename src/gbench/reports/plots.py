@@ -18,14 +18,14 @@ from gbench.reports.text import count, four, seconds
 from gbench.runfolder.steps import Step
 
 Array = NDArray[np.float64]
-POINTS = 400  # a line has at most so many; each stands for a stretch of steps where a run has more
-MARKED_POINTS = 24  # beyond so many, markers would hide the line
-EPOCHS = 10  # fewer means do not make a curve
+POINTS = 400  # maximum number of points of a line; beyond it, each point is the mean of several steps
+MARKED_POINTS = 24  # with more points, markers would hide the line
+EPOCHS = 10  # fewer means are not drawn as a curve
 
 
 @dataclass(frozen=True)
 class Plot:
-    """An inline SVG, and the sentence that goes below it."""
+    """An inline SVG and its caption."""
 
     svg: str
     caption: str
@@ -33,7 +33,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Throughput:
-    """One way to count it. low, high: its 95 % interval."""
+    """Throughput by one definition. low, high: its 95 % interval, if any."""
 
     name: str
     value: float
@@ -43,15 +43,15 @@ class Throughput:
 
 
 def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
-    """Histogram of the step times of the slowest rank's measured steps, with their median."""
+    """Histogram of the slowest rank's measured step times, with their median."""
     times_s = np.array(max(([step.step_s for step in steps] for steps in measured), key=sum))
     median_s, (scale, unit) = float(np.median(times_s)), _unit(float(times_s.max()))
     with figure(2.9) as drawn:
         axes = drawn.subplots()
-        last_s = 2 * float(np.percentile(times_s, 99)) - median_s  # a few stragglers must not flatten all the others
+        last_s = 2 * float(np.percentile(times_s, 99)) - median_s  # a few outliers must not flatten the rest
         shown = times_s[times_s <= max(last_s, median_s)]
         bins = min(40, max(5, math.ceil(2 * len(shown) ** 0.5)))
-        if np.ptp(shown) < 1e-6 * median_s:  # all alike: one bar in the middle
+        if np.ptp(shown) < 1e-6 * median_s:  # all equal: one bar in the middle
             bounds, bins = (0.95 * median_s, 1.05 * median_s), 5
         else:
             bounds = (float(shown.min()), float(shown.max()))
@@ -72,9 +72,9 @@ def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
 
 
 def losses(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot | None:
-    """Every loss over the steps, mean over the ranks, each on its own scale; None where steps carry no losses.
+    """Every loss by step, averaged over ranks, each on its own scale; None if the steps have no losses.
 
-    A run of many steps and at least `EPOCHS` epochs is drawn by the means of its epochs.
+    A run with many steps and at least `EPOCHS` epochs is drawn by epoch means.
     """
     common = min(len(steps) for steps in ranks)
     together = [steps[:common] for steps in ranks]
@@ -120,7 +120,7 @@ def losses(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot | None:
 
 
 def throughputs(figures: Sequence[Throughput]) -> Plot:
-    """The ways to count a throughput side by side, the first with its interval."""
+    """The different definitions of throughput side by side, the first with its interval."""
     with figure(0.42 * len(figures) + 0.55) as drawn:
         axes = drawn.subplots()
         places = range(len(figures), 0, -1)
@@ -147,16 +147,16 @@ def throughputs(figures: Sequence[Throughput]) -> Plot:
 
 
 def looks() -> Iterator[dict[str, Any]]:
-    """Line looks that stay apart without colour; the same again after twelve."""
+    """Line styles that differ even without colour; they repeat after twelve."""
     styles = zip(cycle(SERIES), cycle(("-", "--", ":")), cycle(("o", "s", "^", "D")), strict=False)
     return ({"color": colour, "linestyle": line, "marker": marker} for colour, line, marker in styles)
 
 
 def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any], points: int = POINTS) -> None:
-    """One line; where it has too many points, means over stretches of it within a band from least to most."""
+    """Draw a line; with too many points, means of consecutive points within a band from minimum to maximum."""
     x, y = np.asarray(numbers, float), np.asarray(values, float)
     if len(x) > points:
-        length = math.ceil(len(x) / points)  # all alike: longer ones among them would look like a change
+        length = math.ceil(len(x) / points)  # equal lengths: a longer stretch would look like a change
         stretches = np.split(np.arange(len(x)), range(length, len(x), length))
         low, high = (np.array([take(y[part]) for part in stretches]) for take in (np.min, np.max))
         x, y = (np.array([both[part].mean() for part in stretches]) for both in (x, y))
@@ -165,7 +165,7 @@ def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any],
 
 
 def thinned(ranks: Sequence[Sequence[Step]], sentence: str) -> list[str]:
-    """The sentence that a line of too many points needs."""
+    """The sentence, if a line has too many points to draw each."""
     return [sentence] if max(len(steps) for steps in ranks) > POINTS else []
 
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of one record, of gbench or of the original: what it holds, and what it lacks.
+"""The self-contained HTML page of a record, of gbench or of the original: its content, and what it lacks.
 
 gbench report cndb/records/RECORD.yaml
 """
@@ -24,7 +24,7 @@ WAYS = {
     "throughput_legacy_img_s": "as launch.sh took it",
     "throughput_clean_img_s": "without throttled steps",
 }
-# keys of perf_data that say too little to someone who has not read docs/cndb.md
+# Labels of keys of perf_data that are not clear without docs/cndb.md
 NAMES = {
     "between_share": "Clock readings, log lines, checkpoints",
     "complete": "Came to its end",
@@ -42,7 +42,7 @@ Mapping = dict[str, Any]
 
 
 def write_record_page(record: Record, name: str, path: Path) -> Path:
-    """Write the page of a record; name: of its file. Raises InfrastructureError: `path` can't be written."""
+    """Write the page of a record. name: of its file. Raises InfrastructureError: `path` can't be written."""
     write_atomically(path, page(record, name))
     return path
 
@@ -86,7 +86,7 @@ def page(record: Record, name: str) -> str:
 
 
 def _lacks(record: Record) -> Iterator[str]:
-    """What a run's page has and this one lacks, and why."""
+    """What this page lacks compared with a run's page, and why."""
     perf = record.perf_data or {}
     if record.run_id is not None:
         yield f"Single steps, loss curves and telemetry: they are in the run folder, of run {record.run_id}"
@@ -144,7 +144,7 @@ def _measurements(record: Record) -> None:
 
 
 def _figures(values: Mapping) -> Iterator[tuple[str, str]]:
-    """Each with its unit, from the key or the `_unit` key."""
+    """Figures with their unit, from the key's name or the `_unit` key."""
     for key, value in values.items():
         if not key.endswith("_unit"):
             for name, text in rows({key: value}):
@@ -153,7 +153,7 @@ def _figures(values: Mapping) -> Iterator[tuple[str, str]]:
 
 
 def _metrics(values: Mapping) -> Iterator[tuple[str, str]]:
-    """Losses keep their own names."""
+    """Metrics; losses keep their names as labels."""
     for key, value in values.items():
         for name, text in rows(value if isinstance(value, dict) else {"": value}):
             yield f"{key}, {name}" if name else key, text
@@ -171,7 +171,7 @@ def _nested(key: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _known(value: Any) -> Any:
-    """A mapping without empty values."""
+    """The value; a mapping without its empty values."""
     if not isinstance(value, dict):
         return value
     inner = {key: _known(one) for key, one in value.items()}

@@ -1,4 +1,4 @@
-"""Where a run stands under the roof that its device's bounds make (Williams, Waterman, Patterson 2009)."""
+"""Roofline plot of a run (Williams, Waterman, Patterson 2009)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gbench.runfolder.environment_facts import PeakFacts
 
 
 def roofline(tflop_s: float, gb_s: float, peak: PeakFacts) -> Plot:
-    """Operations a second over operations a byte, one device.
+    """Operations per second against operations per byte, for one device.
 
     Args:
-        tflop_s, gb_s: what the run reached. peak: as measured there.
+        tflop_s, gb_s: achieved by the run. peak: measured on its device.
     """
     roof, slope = peak.tflop_s, peak.copy_gb_s
-    intensity, ridge = 1e3 * tflop_s / gb_s, 1e3 * roof / slope  # operations a byte
+    intensity, ridge = 1e3 * tflop_s / gb_s, 1e3 * roof / slope  # operations per byte
     x = np.geomspace(min(intensity, ridge) / 8, max(intensity, ridge) * 8, 200)
     with figure(2.9) as drawn:
         axes = drawn.subplots()

@@ -1,4 +1,4 @@
-"""The data of a run's page, read once from its run folder, however the run ended."""
+"""The data of a run's page, read from its run folder, whether the run finished or not."""
 
 from __future__ import annotations
 
@@ -23,25 +23,32 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class RunData:
-    """One run folder, read."""
+    """The content of a run folder."""
 
-    path: Path  # of the folder
+    path: Path
+    """Of the folder."""
     spec: RunSpec
-    host: HostFacts  # empty if the run did not get so far
-    environment: EnvironmentFacts  # likewise
-    ranks: list[list[Step]]  # the steps by rank; empty for a rank that wrote none
+    host: HostFacts
+    """Empty if the run did not write it."""
+    environment: EnvironmentFacts
+    """Empty if the run did not write it."""
+    ranks: list[list[Step]]
+    """The steps by rank; empty for a rank that wrote none."""
     telemetry: Telemetry
-    summary: RunResult | None  # None without a measured step
-    said: Record | None  # from its run script's benchmark log line, if the record is made from it
-    problems: list[str]  # sentences on what is missing or failed
+    summary: RunResult | None
+    """None without a measured step."""
+    said: Record | None
+    """From its run script's benchmark log line, if the record is made from that."""
+    problems: list[str]
+    """Sentences on what is missing or failed."""
 
     @classmethod
     def read(cls, folder: RunFolder) -> RunData:
         """Read a run folder.
 
         Raises:
-            InfrastructureError: it is no run folder, or a file of it is broken.
-            RunFailed: it is a profile.
+            InfrastructureError: not a run folder, or a broken file in it.
+            RunFailed: it is a profile or a tuning.
         """
         spec = measured_spec(folder)
         host, environment = folder.host(), folder.environment()
@@ -61,21 +68,21 @@ class RunData:
 
     @property
     def status(self) -> str:
-        """In one word."""
+        """The outcome: complete, incomplete or failed."""
         if not self.problems:
             return "complete"
         return "failed" if self.host.exit_code else "incomplete"
 
     @property
     def warmup_steps(self) -> int:
-        """Steps at the start that the statistics leave out."""
+        """Steps at the start that the statistics exclude."""
         if self.summary is not None:
             return self.summary.warmup_steps
         return max((sum(step.warmup for step in steps) for steps in self.ranks), default=0)
 
     @property
     def measured(self) -> list[list[Step]]:
-        """The steps that the statistics are of, outer list by rank; empty when there are none."""
+        """The steps in the statistics, by rank; empty if there are none."""
         if self.summary is None:
             return []
         first = self.summary.warmup_steps
@@ -83,7 +90,7 @@ class RunData:
 
     @property
     def precision(self) -> str:
-        """The precision that ran, as far as that is known."""
+        """The precision that ran, or the requested one if that is unknown."""
         if self.said is not None:
             return self.said.train_type or "not said"
         found = self.environment.precision_at_end or self.environment.precision
@@ -91,14 +98,14 @@ class RunData:
 
     @property
     def devices(self) -> str:
-        """Number and name of the devices it ran on."""
+        """Number and name of the devices."""
         if self.said is not None:
             return f"{self.said.dev_num} × {self.said.dev}"
         return f"{self.spec.world_size} × {self.environment.device or self.spec.device}"
 
 
 def _ending(folder: RunFolder, host: HostFacts) -> list[str]:
-    """What is to be said of how the run ended; nothing when it ended well."""
+    """Sentences on how the run ended; empty if it succeeded."""
     error, exit_code = read_error(folder), host.exit_code
     if error is not None:
         return [f"{error.what}; {error.hint}"]

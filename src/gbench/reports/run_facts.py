@@ -1,4 +1,4 @@
-"""The part of a run's page on its environment and settings, and how to reproduce it."""
+"""The sections of a run's page on its environment, its settings, and how to reproduce it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def configuration(run: RunData) -> None:
     """Every resolved setting."""
     values = run.spec.model_dump(mode="json")
     config = values.pop("config")
-    del values["command_line"]  # has its own place below
+    del values["command_line"]  # shown in the section on how to reproduce it
     groups: dict[str, Rows] = {}
     for name, inner in config.items():
         if isinstance(inner, dict):
@@ -107,5 +107,5 @@ def reproduction(run: RunData) -> None:
 
 
 def _values(facts: Facts | None) -> dict[str, Any]:
-    """The keys of a part; none if the run did not get so far."""
+    """The keys of a part; empty if the run did not write it."""
     return facts.values() if facts else {}

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of one run: no script, nothing fetched, the same run gives the same bytes.
+"""The self-contained HTML page of a run: no script, nothing loaded from the network, deterministic.
 
 gbench report results/RUN_ID
 """
@@ -22,17 +22,17 @@ from gbench.runfolder.folder import RunFolder
 
 
 def write_report(folder: RunFolder, path: Path) -> Path:
-    """Write the page of a run, from its run folder alone; of a run that did not finish, what there is.
+    """Write the page of a run from its run folder. The run need not have finished.
 
     Raises:
-        InfrastructureError: no run folder, a broken file in it, or `path` can't be written.
+        InfrastructureError: not a run folder, a broken file in it, or `path` can't be written.
     """
     write_atomically(path, page(RunData.read(folder), pictures(folder.path, path.parent)))
     return path
 
 
 def page(run: RunData, seen: Pictures | None) -> str:
-    """The page as HTML text. seen: the run's pictures."""
+    """The page as HTML text. seen: the run's images, if any."""
     throughput = figures.headline(run)
     what = f"{run.spec.model}, {run.precision}, {run.devices}"
 

@@ -1,4 +1,4 @@
-"""Tables that sort by a click, or by Enter or Space, on a column's head; without scripts they stay as written."""
+"""Tables that sort by a click, or by Enter or Space, on a column's head; without scripts they keep their order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dominate import tags as t
 
 from gbench.reports.page import scrolling
 
-# A cell sorts by its data-value where it has one (numbers, times), else by its text; empty ones come last either way.
+# A cell sorts by its data-value if it has one (numbers, times), else by its text. Empty cells come last in both orders.
 SCRIPT = """
 for (const table of document.querySelectorAll('table.sortable')) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
@@ -39,23 +39,26 @@ for (const table of document.querySelectorAll('table.sortable')) {
 
 @dataclass(frozen=True)
 class TableCell:
-    """What is read, what it sorts by where that is not the text, and a second line."""
+    """One cell."""
 
     text: str
     value: float | str | None = None
+    """Sort key; None: the text."""
     below: str = ""
+    """Second line."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """number: aligned to the right."""
+    """One column."""
 
     head: str
     number: bool = True
+    """Whether it is aligned to the right."""
 
 
 def sortable(name: str, columns: Iterable[Column], rows: Iterable[Iterable[TableCell]]) -> None:
-    """A table, whose first column names the row."""
+    """A sortable table. Its first column has the row headings."""
     columns = list(columns)
     with scrolling(name), t.table(cls="figures sortable"):
         with t.thead(), t.tr():

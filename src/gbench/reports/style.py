@@ -1,4 +1,4 @@
-"""The style sheet of every page: light, dark, phone, wide screen and paper, with the fonts that are there."""
+"""The style sheet of every page, for light and dark mode, phone, wide screen and paper, with system fonts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""matplotlib figures as inline SVG that takes its colours and font from the page around it.
+"""matplotlib figures as inline SVG with the colours and the font of the page.
 
-matplotlib can only draw colours, so each of the page's colours is drawn as one that nothing else uses and then replaced
-by the name of the page's CSS variable: one drawing serves light, dark and print.
+matplotlib has no CSS variables. So each of the page's colours is drawn as a placeholder colour, which is then replaced
+by the page's CSS variable: one drawing works in light mode, dark mode and print.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ VARIABLES = {
     WARN: "--warn",
     **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
 }
-WIDTH_IN = 4.2  # narrow, so that its text is still read on a phone; wide screens put two side by side
+WIDTH_IN = 4.2  # narrow, so that text is legible on a phone; wide screens show two side by side
 LOOK: dict[str, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # names come from files: a dollar sign in one is a dollar sign
+    "text.parse_math": False,  # names come from files and may contain a dollar sign
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
@@ -63,16 +63,16 @@ LOOK: dict[str, Any] = {
 
 @contextmanager
 def figure(height_in: float, width_in: float = WIDTH_IN) -> Iterator[Figure]:
-    """A figure in the page's look, whatever the user's own matplotlib settings are; draw and `to_svg` inside."""
+    """A figure in the page's style, independent of the user's matplotlib settings. Draw and call `to_svg` inside."""
     with style.context(["default", LOOK]):
         yield Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def to_svg(drawn: Figure, name: str, description: str) -> str:
-    """The figure as an `<svg>` element; the same figure gives the same bytes.
+    """The figure as an `<svg>` element; deterministic.
 
     Args:
-        name: unique on the page, goes before every id. description: for those who can't see it.
+        name: prefix of every id, unique on the page. description: text alternative.
     """
     buffer = io.StringIO()
     with style.context({"svg.hashsalt": name}):
@@ -91,6 +91,6 @@ def to_svg(drawn: Figure, name: str, description: str) -> str:
 
 
 def standalone(svg: str) -> str:
-    """What `to_svg` gave, as a file of its own: it brings the page's colours along, light and dark."""
+    """The result of `to_svg` as a separate file, with the page's colours for light and dark mode."""
     sheet = f"<style>{COLOURS}svg {{ background: var(--surface); }}</style>"
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(">", f">{sheet}", 1) + "\n"

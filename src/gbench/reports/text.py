@@ -1,4 +1,4 @@
-"""Words and numbers for people: labels from keys, values with their units."""
+"""Format text for people: labels from keys, values with units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPELLINGS = {
 }
 
 
-# the end of a key -> what its value is shown in; a longer end before one that it ends with
+# suffix of a key -> unit in which its value is shown; a suffix must precede the shorter ones that it ends with
 UNITS = {
     "_tflop_s": "TFLOP/s",
     "_gb_s": "GB/s",
@@ -37,21 +37,21 @@ UNITS = {
 
 
 def label(key: str) -> str:
-    """`pytorch_version` -> `PyTorch version`; the unit that a key names goes with the value."""
+    """`pytorch_version` -> `PyTorch version`; without the key's unit, which is shown with the value."""
     text = _words(key)
     return text if text.startswith(("cuDNN", "gbench", "torchvision")) else capitalized(text)
 
 
 def capitalized(text: str) -> str:
-    """With a capital first letter, the others as they are."""
+    """The text with a capital first letter, otherwise unchanged."""
     return text[:1].upper() + text[1:]
 
 
 def rows(values: dict[str, Any], within: str = "", unit: str = "") -> Iterator[tuple[str, str]]:
-    """Label and value of every fact in a mapping, mappings in it included: `("CPU, cores", "64")`.
+    """Label and value of every fact in a mapping, including nested mappings: `("CPU, cores", "64")`.
 
     Args:
-        within: label of the mapping. unit: of its values, where their own keys name none.
+        within: label of the mapping. unit: of values whose keys name none.
     """
     for key, value in values.items():
         name, own = f"{within}, {_words(key)}" if within else label(key), _unit(key) or unit
@@ -68,7 +68,7 @@ def rows(values: dict[str, Any], within: str = "", unit: str = "") -> Iterator[t
 
 
 def _shown(value: Any, end: str) -> str:
-    """A value, in the unit that the end of its key names where it is a number."""
+    """A value as text; a number in the unit of its key's suffix `end`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return plain(value)
     number = value / 2**30 if end == "_bytes" else value * 100 if end == "_share" else value
@@ -81,12 +81,12 @@ def _words(key: str) -> str:
 
 
 def _unit(key: str) -> str:
-    """The end of a key that names its unit; empty where there is none."""
+    """The suffix of a key that names its unit; empty if there is none."""
     return next((end for end in UNITS if key.endswith(end)), "")
 
 
 def plain(value: Any) -> str:
-    """A value of a JSON file as a person writes it."""
+    """A JSON value as readable text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -95,27 +95,27 @@ def plain(value: Any) -> str:
 
 
 def seconds(time_s: float) -> str:
-    """A time to four figures, in ms below one second."""
+    """A time to four significant figures, in ms below one second."""
     return f"{four(time_s)} s" if time_s >= 0.99995 else f"{four(time_s * 1e3)} ms"
 
 
 def four(number: float) -> str:
-    """A number to four figures, never with an exponent where it is large: `0.1230`, `33.38`, `12,345`."""
+    """A number to four significant figures, without an exponent if it is large: `0.1230`, `33.38`, `12,345`."""
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:#.4g}".rstrip(".")
 
 
 def flops(tflop_s: float) -> str:
-    """Operations a second, in GFLOP/s below one TFLOP/s."""
+    """Operations per second, in GFLOP/s below one TFLOP/s."""
     return f"{four(tflop_s)} TFLOP/s" if tflop_s >= 0.99995 else f"{four(tflop_s * 1e3)} GFLOP/s"
 
 
 def signed(share: float) -> str:
-    """A share more or less than before: `+7.4%`, `−6.2%`."""
+    """A relative change: `+7.4%`, `−6.2%`."""
     return f"{share:+.1%}".replace("-", "−")
 
 
 def utc(text: Any) -> str:
-    """`2026-01-01T00:00:00.123+00:00` -> `2026-01-01 00:00:00 UTC`; anything else as it is."""
+    """`2026-01-01T00:00:00.123+00:00` -> `2026-01-01 00:00:00 UTC`; other text unchanged."""
     written = plain(text)
     if len(written) >= 19 and written[10] == "T" and written.endswith("+00:00"):
         return f"{written[:10]} {written[11:19]} UTC"

@@ -1,4 +1,4 @@
-"""Steps, devices and host of a run on one time axis, one panel below the other, so that what disturbed what is seen."""
+"""Plot steps, devices and host of a run on a common time axis, in panels, to show what disturbed which steps."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from gbench.reports.svg import BAND, SERIES, WARN, figure, to_svg
 from gbench.reports.text import count, seconds
 from gbench.runfolder.steps import Step
 
-PAUSE_S = 60.0  # between two steps, from which on a run was ended and resumed: left out of the axis
-UNITS = ((3 * 3600, 3600, "h"), (600, 60, "min"), (0, 1, "s"))  # runs that are longer -> seconds of one unit, its name
+PAUSE_S = 60.0  # a gap between steps from this length on is a resumption, and is cut out of the axis
+UNITS = ((3 * 3600, 3600, "h"), (600, 60, "min"), (0, 1, "s"))  # minimum length of the run, seconds per unit, unit
 Value = float | None
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel of readings. series: name -> a value a sample."""
+    """One panel of readings."""
 
     title: str
     series: dict[str, list[Value]]
+    """By name, with a value per sample."""
 
 
 class Axis:
-    """Time since the first step began, on the steps' clock; pauses of a resumed run are left out."""
+    """Time since the start of the first step, on the steps' clock, without the pauses of a resumed run."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         starts = [step.end_s - step.step_s for step in steps]
@@ -46,11 +47,11 @@ class Axis:
         _, self._unit_s, self.unit = next(unit for unit in UNITS if self.ends_s[-1] >= unit[0])
 
     def of(self, times_s: Any) -> Array:
-        """Seconds since the first step began, in the axis' unit."""
+        """Convert seconds since the start of the first step to the axis' unit."""
         return np.asarray(times_s, float) / self._unit_s
 
     def of_samples(self, samples: Sequence[Sample]) -> Array:
-        """The place of samples, which are all of the run's last stretch."""
+        """The position of samples on the axis; all of them are from the last attempt."""
         return self.of(np.array([sample.t_s for sample in samples]) - self._zero[-1])
 
 
@@ -60,7 +61,7 @@ def timeline(
     """Step time and data wait of every rank, then clocks, power, temperature, utilisation and the host's load.
 
     Args:
-        marks: what held a GPU back, for each step of the longest rank.
+        marks: throttling of the GPUs in each step of the longest rank.
     """
     longest = max(ranks, key=len)
     axis = Axis(longest)
@@ -81,7 +82,7 @@ def timeline(
             _draw_panel(axes, panel, axis.of_samples(inside))
         for axes in (whole, wait, *below):
             _shade(axes, axis, warmup_steps, held)
-        for number, stretch in enumerate(held):  # once by more than a shade
+        for number, stretch in enumerate(held):  # a bar at the top, so that the shade is not the only cue
             whole.axvspan(*axis.of(stretch), 0.93, 1, color=WARN, linewidth=0, label="" if number else "held back")
         axes.set_xlabel(f"time since the first step began ({axis.unit})")
         axes.set_xlim(axis.of(start_s), axis.of(end_s))
@@ -98,7 +99,7 @@ def timeline(
 def _draw_steps(
     axes: Axes, name: str, noun: str, ranks: Sequence[Sequence[Step]], axis: Axis, warmup_steps: int
 ) -> list[str]:
-    """One panel of steps; what is to be said of it."""
+    """Draw one panel of steps. Returns sentences for the caption."""
     first_s, largest_s = (_largest(ranks, name, part) for part in (slice(warmup_steps), slice(warmup_steps, None)))
     step_s = _largest(ranks, "step_s", slice(warmup_steps, None)) or _largest(ranks, "step_s", slice(None))
     scale, unit = (1.0, "s") if step_s >= 1 else (1e3, "ms")
@@ -110,7 +111,7 @@ def _draw_steps(
     axes.yaxis.set_major_locator(MaxNLocator(5 if name == "step_s" else 3))
     if first_s <= 2 * largest_s or largest_s == 0:
         return []
-    axes.set_ylim(top=1.15 * largest_s * scale)  # a long first step must not flatten all the others
+    axes.set_ylim(top=1.15 * largest_s * scale)  # a long first step must not flatten the rest
     return [f"in the warm-up a {noun} reaches {seconds(first_s)}, beyond the scale"]
 
 
@@ -130,7 +131,7 @@ def _draw_panel(axes: Axes, panel: Panel, times: Array) -> None:
 
 
 def _panels(samples: Sequence[Sample]) -> Iterator[Panel]:
-    """What may be drawn, devices first."""
+    """All possible panels, devices first."""
     gpus = range(len(samples[0].gpus) if samples else 0)
 
     def of_gpus(title: str, value: Callable[[GpuSample], Value]) -> Panel:
@@ -155,20 +156,20 @@ def _panels(samples: Sequence[Sample]) -> Iterator[Panel]:
 
 
 def _in_words(names: Iterable[str]) -> str:
-    """Which line is which, so that the panel needs no legend."""
+    """Names with their line style, in place of a legend."""
     return ", ".join(f"{name} ({how})" for name, how in zip(names, cycle(("solid", "dashed", "dotted")), strict=False))
 
 
 def _stretches(axis: Axis, chosen: Sequence[bool]) -> list[tuple[float, float]]:
-    """Start and end of each run of chosen steps; those that no eye could tell apart are one."""
+    """Start and end of each run of consecutive chosen steps; merges runs that are too close to distinguish."""
     least = (axis.ends_s[-1] - axis.starts_s[0]) / 400
-    found: list[tuple[float, float]] = []
-    for start, end, wanted in zip(axis.starts_s, axis.ends_s, chosen, strict=False):
-        if wanted and found and start - found[-1][1] <= least:
-            found[-1] = (found[-1][0], end)
-        elif wanted:
-            found.append((start, end))
-    return found
+    stretches: list[tuple[float, float]] = []
+    for start, end, is_chosen in zip(axis.starts_s, axis.ends_s, chosen, strict=False):
+        if is_chosen and stretches and start - stretches[-1][1] <= least:
+            stretches[-1] = (stretches[-1][0], end)
+        elif is_chosen:
+            stretches.append((start, end))
+    return stretches
 
 
 def _shade(axes: Axes, axis: Axis, warmup_steps: int, held: Sequence[tuple[float, float]]) -> None:
@@ -181,12 +182,12 @@ def _shade(axes: Axes, axis: Axis, warmup_steps: int, held: Sequence[tuple[float
 
 
 def _number_steps(axes: Axes, axis: Axis) -> None:
-    """The numbers of the steps above the first panel; loss curves and marks name steps by them."""
+    """Show step numbers above the first panel, for comparison with loss curves and marks."""
     if len(axis.numbers) < 2:
         return
     ends = axis.of(axis.ends_s)
-    wanted = [int(tick) for tick in MaxNLocator(5, integer=True).tick_values(1, axis.numbers[-1])]
-    shown = [number for number in wanted if 1 <= number <= axis.numbers[-1]]
+    ticks = [int(tick) for tick in MaxNLocator(5, integer=True).tick_values(1, axis.numbers[-1])]
+    shown = [number for number in ticks if 1 <= number <= axis.numbers[-1]]
     above = axes.secondary_xaxis("top")
     above.set_ticks([ends[number - 1] for number in shown], [f"step {shown[0]}", *map(str, shown[1:])])
 

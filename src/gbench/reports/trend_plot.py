@@ -1,4 +1,4 @@
-"""The plot of a configuration's history: every run with its interval, its levels, and where they changed."""
+"""Plot a configuration's history: every run with its interval, the levels, and their changes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gbench.reports.plots import Plot, line
 from gbench.reports.svg import INK, SERIES, SURFACE, WARN, figure, to_svg
 from gbench.reports.text import count, four, signed
 
-POINTS = 150  # a plot has at most so many; each stands for a stretch of runs where there are more
+POINTS = 150  # maximum number of points; beyond it, each point is the mean of several runs
 
 
 def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
-    """Throughput over time. A filled point has an interval, a hollow one has none.
+    """Throughput over time. Filled points have an interval, hollow ones don't.
 
     Args:
         slower: ids of results that are regressions.
