@@ -22,15 +22,20 @@ DRIFT = 2e-4  # upper bound of the drift between the clocks of a GPU and the hos
 class StepTime:
     """Times of one step in seconds. The rest, step_s - data_s - between_s, is computing."""
 
-    data_s: float  # wait for its batch
-    step_s: float  # the whole step
-    end_s: float  # its end on the host's monotonic clock (CLOCK_MONOTONIC on Linux), comparable with other records
-    ahead_s: float  # from the host's last launch of the step to its end; near 0: the device waits for the host
-    between_s: float  # idle time before its batch is asked for: readings, log lines, checkpoints
+    data_s: float
+    """Wait for its batch."""
+    step_s: float
+    """The whole step."""
+    end_s: float
+    """Its end on the host's monotonic clock (CLOCK_MONOTONIC on Linux), comparable with telemetry."""
+    ahead_s: float
+    """From the host's last launch of the step to its end; near 0: the device waits for the host."""
+    between_s: float
+    """Idle time before its batch is requested: readings, log lines, checkpoints."""
 
 
 class Marks(Protocol):
-    """Marks moments, and gives the time between them later."""
+    """Marks points in time, and measures the time between them later."""
 
     def mark(self) -> Any:
         """Mark this moment; never waits."""
@@ -103,7 +108,7 @@ class StepClock:
         self._asked = None
 
     def ask(self) -> None:
-        """Mark that the batch of this step is asked for; call it if the loop did anything else since the last step."""
+        """Mark that the batch of this step is requested; call it if the loop did anything else since the last step."""
         self._asked = self._marks.mark()
 
     def batch_ready(self) -> None:
@@ -121,7 +126,7 @@ class StepClock:
             return []
         last = self._ends[-1][2]
         if self._marks.wait(last):
-            # it ends now on the host's clock, or just before, if this thread woke up late
+            # the step ended now by the host's clock, or slightly earlier if this thread woke up late
             took_s = self._marks.between(self._last_end, last)
             self._last_end_s = min(self._now() - took_s, self._last_end_s + DRIFT * took_s)
         times = []

@@ -12,13 +12,14 @@ PROBE_STEPS = LEFT_OUT + MEASURED
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds: of the remaining training; step_s: mean of the measured steps, data loading included."""
+    """The estimated duration of the remaining training."""
 
     seconds: float
     epochs: float
     steps: int
     measured_steps: int
     step_s: float
+    """Mean of the measured steps, data loading included."""
 
     def __str__(self) -> str:
         return (

@@ -26,11 +26,13 @@ COMMUNICATION = ("c10d::", "gloo:", "nccl")
 
 @dataclass
 class OperatorTotal:
-    """Of one operator over the whole trace. seconds: self time; flop: floating-point operations, None if unknown."""
+    """One operator over the whole trace."""
 
     seconds: float = 0.0
+    """Self time."""
     calls: int = 0
     flop: int | None = None
+    """Floating-point operations; None if unknown."""
 
 
 @dataclass
@@ -43,21 +45,22 @@ class PartTime:
 
 @dataclass
 class TraceTimes:
-    """Seconds of the whole trace.
-
-    operators: by name. parts: of the step's computing, by name. operators_s: time with at least one operator running;
-    overlapped_s: self time that ran at the same time as another operator; exposed_s: communication while no operator
-    runs; communication_s: all communication; gaps_s: the rest of the computing time: the device idles (GPU), or the
-    training thread is outside any operator (CPU).
-    """
+    """Seconds of the whole trace."""
 
     operators: dict[str, OperatorTotal] = field(default_factory=lambda: defaultdict(OperatorTotal))
+    """By name."""
     parts: dict[str, PartTime] = field(default_factory=lambda: defaultdict(PartTime))
+    """Parts of the step's computing, by name."""
     operators_s: float = 0.0
+    """Time with at least one operator running."""
     overlapped_s: float = 0.0
+    """Self time that ran at the same time as another operator."""
     exposed_s: float = 0.0
+    """Communication while no operator runs."""
     communication_s: float = 0.0
+    """All communication."""
     gaps_s: float = 0.0
+    """The rest of the computing time: the device idles (GPU), or the training thread is outside any operator (CPU)."""
 
 
 def read_trace(events: Sequence[Event], on_gpu: bool, waited_s: float, flop: Mapping[str, Sequence[int]]) -> TraceTimes:
@@ -147,16 +150,16 @@ def _is_transfer(event: Event) -> bool:
 
 def _regions_by_sequence(events: Iterable[Event]) -> dict[int, str | None]:
     """The region of each forward operation by autograd's sequence number; the last operation with a number counts."""
-    found: dict[int, tuple[float, str | None]] = {}
+    latest: dict[int, tuple[float, str | None]] = {}
     for event in events:
         if event.sequence is None or event.kind != "cpu_op":
             continue
         around = list(event.around())
         if any(one.name.startswith(BACKWARD) for one in around):
             continue
-        if event.sequence not in found or found[event.sequence][0] <= event.start_s:
-            found[event.sequence] = event.start_s, _region(around)
-    return {number: region for number, (_, region) in found.items()}
+        if event.sequence not in latest or latest[event.sequence][0] <= event.start_s:
+            latest[event.sequence] = event.start_s, _region(around)
+    return {number: region for number, (_, region) in latest.items()}
 
 
 def _region(around: Iterable[Event]) -> str | None:

@@ -1,4 +1,4 @@
-"""What a whole convergence job took, all attempts at it together: a pure function of its run folder."""
+"""Time and energy of a whole convergence job over all attempts: a pure function of its run folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gbench.runfolder.telemetry_result import EnergySource
 
 
 def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
-    """What the job of a run folder took; None where nothing was trained, or its epochs' length is not known.
+    """The totals of a run folder's job; None if nothing was trained, or the length of an epoch is unknown.
 
     Args:
         telemetry: of every attempt.
@@ -48,12 +48,12 @@ def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
 def _energy(
     attempts: Sequence[AttemptSteps], telemetry: Sequence[Telemetry]
 ) -> tuple[float | None, EnergySource | None]:
-    """Joules of the training of all attempts, and the source of the last; None where one's are not known."""
+    """Joules of the training over all attempts, and the source of the last one; None if any attempt's is unknown."""
     total, source, left = 0.0, None, iter(telemetry)
     for attempt in attempts:
         if not attempt.steps:
             continue
-        # both streams are of one clock and in one order; an attempt may have left no steps, or no samples
+        # both streams have the same clock and order; an attempt may lack steps or samples
         used = next(
             (one for one in (energy(t, Window.of(attempt.steps)) for t in left) if one.joules is not None), None
         )

@@ -22,16 +22,18 @@ BACK_TO_BACK_S = 0.02  # thousands of times the launch of a kernel
 
 @dataclass(frozen=True)
 class Peak:
-    """Medians of repeated calls. gemm_tflop_s, conv_tflop_s: 10^12 operations a second (a multiply-add is two);
-    copy_gb_s: 10^9 bytes a second, read and written."""
+    """Medians of repeated calls."""
 
     gemm_tflop_s: float
+    """10^12 operations per second (a multiply-add is two)."""
     conv_tflop_s: float
+    """10^12 operations per second (a multiply-add is two)."""
     copy_gb_s: float
+    """10^9 bytes per second, read and written."""
 
     @property
     def tflop_s(self) -> float:
-        """The better of the two kernels."""
+        """The faster of the two kernels."""
         return max(self.gemm_tflop_s, self.conv_tflop_s)
 
 

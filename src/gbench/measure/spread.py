@@ -19,32 +19,31 @@ from gbench.runfolder.run_result import StepTimes
 
 @dataclass(frozen=True)
 class RunMean:
-    """One of several repeated runs, in any one unit (seconds a step, images a second).
-
-    mean, variance: of its steps (sample variance). count: of independent steps; as the steps of a run are
-    autocorrelated, pass `Interval.effective_steps`: with the plain number of steps, noise within a run would count as a
-    difference between runs.
-    """
+    """One of several repeated runs, in any one unit (seconds per step, images per second)."""
 
     mean: float
+    """Of its steps."""
     variance: float
+    """Sample variance of its steps."""
     count: float
+    """Number of independent steps. As the steps of a run are autocorrelated, pass `Interval.effective_steps`: with the
+    plain number of steps, noise within a run would count as a difference between runs."""
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """Repeated runs of one spec: mean of the runs' means, and the parts of their variance.
-
-    within_variance: between steps of a run. between_variance: between the runs' true means; 0 where the steps explain
-    all differences. low, high: confidence interval of the mean of all runs of this spec; None for one run.
-    """
+    """Repeated runs of one spec: the mean of their means, and the parts of their variance."""
 
     runs: int
     mean: float
     within_variance: float
+    """Between the steps of a run."""
     between_variance: float | None
+    """Between the runs' true means; 0 if the steps explain all differences; None for one run."""
     low: float | None
+    """Lower end of the confidence interval of the mean over all runs of this spec; None for one run."""
     high: float | None
+    """Upper end, likewise."""
 
 
 def spread(step_s: ArrayLike) -> StepTimes:

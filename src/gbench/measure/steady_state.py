@@ -39,11 +39,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SteadyState:
-    """warmup_steps: first steps to leave out. settled: the rest is one steady state. reason: why, in one sentence."""
+    """Where the warm-up ends, and whether the run is steady after it."""
 
     warmup_steps: int
+    """First steps to exclude."""
     settled: bool
+    """Whether the rest is one steady state."""
     reason: str
+    """Why, in one sentence."""
 
 
 class _Fit(NamedTuple):

@@ -36,10 +36,9 @@ LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
 def summarize(
     ranks: list[list[Step]], environment: EnvironmentFacts, telemetry: Telemetry, max_warmup_steps: int | None = None
 ) -> RunResult | None:
-    """Statistics over the step streams of all ranks (outer list: ranks); None when no measured step is there.
+    """Statistics over the step streams of all ranks (outer list: ranks); None without a measured step.
 
-    A rank that got further than another counts only as far as all got. max_warmup_steps: most that warm-up may take;
-    None: half of the run.
+    Only steps that all ranks completed count. max_warmup_steps: maximum length of the warm-up; None: half of the run.
     """
     common = min((len(steps) for steps in ranks), default=0)
     whole = [steps[:common] for steps in ranks]
@@ -105,7 +104,7 @@ def summarize_folder(folder: RunFolder) -> RunResult | None:
 
 
 def measured_spec(folder: RunFolder) -> RunSpec:
-    """The spec of a run. Raises RunFailed: it was profiled, which takes time itself, or is a tuning."""
+    """The spec of a run. Raises RunFailed: it is a profile, whose profiler takes time itself, or a tuning."""
     spec = folder.spec()
     if spec.profiling is not None:
         raise RunFailed(f"{folder.path} is a profile: what it took is no measurement", "measure with gbench launch")
@@ -117,13 +116,13 @@ def measured_spec(folder: RunFolder) -> RunSpec:
 
 
 def _rate(steps: Sequence[Step], images: Sequence[int], chosen: Sequence[bool]) -> float | None:
-    """Images a second over the chosen steps alone."""
+    """Images per second over the chosen steps."""
     seconds = sum(step.step_s for step in compress(steps, chosen))
     return sum(compress(images, chosen)) / seconds if seconds else None
 
 
 def _legacy(steps: Sequence[Step], ranks: int) -> float | None:
-    """1 / mean seconds an image of the steps that launch.sh took, rank 0's, from a batch at hand to the step's end."""
+    """Throughput as in launch.sh: 1 / mean seconds per image of rank 0's LEGACY_STEPS, from batch to step end."""
     taken = steps[LEGACY_STEPS]
     if len(taken) < LEGACY_STEPS.stop - LEGACY_STEPS.start:
         return None

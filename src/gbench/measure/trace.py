@@ -20,20 +20,21 @@ Span = tuple[float, float]  # seconds: start, end
 
 @dataclass(eq=False)
 class Event:
-    """One event with a duration, in seconds. kind: Kineto's category; sequence: autograd's number, if any.
-
-    parent: the innermost event of the same thread around it; inside_s: duration of its children.
-    """
+    """One event with a duration, in seconds."""
 
     name: str
     kind: str
+    """Kineto's category."""
     thread: Any
     start_s: float
     end_s: float
     id: int | None
     sequence: int | None
+    """Autograd's number, if any."""
     parent: Event | None = None
+    """The innermost event of the same thread around it."""
     inside_s: float = 0.0
+    """Duration of its children."""
 
     @property
     def span(self) -> Span:

@@ -18,7 +18,7 @@ class AlarmLog:
 
     Args:
         reports: this rank prints and writes the alarms.
-        planned_steps: length of the run; None where it is unknown.
+        planned_steps: length of the run; None if unknown.
 
     Attributes:
         fatal: the first alarm that ends the run (alarms.stop_on).

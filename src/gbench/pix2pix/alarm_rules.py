@@ -21,7 +21,7 @@ class AlarmRules:
 
     Args:
         gan_mode: with wgangp a collapse of D is not judged: its losses have no fixed scale.
-        epochs: planned length of the run; None where it is unknown, which turns off the rule for a flat G_L1.
+        epochs: planned length of the run; None if unknown, which turns off the rule for a flat G_L1.
 
     Attributes:
         finite: all losses of the last step are finite.

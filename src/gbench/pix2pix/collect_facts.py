@@ -1,4 +1,4 @@
-"""What environment.json says of a run besides its result: software, hardware, work of a step, speed of the device."""
+"""Collect facts for environment.json: software, hardware, speed of the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM in a training: it ends the run at the next reading where checkpoints are kept, else at once."""
+"""Handle SIGTERM in a training: end the run at the next reading if checkpoints are kept, otherwise at once."""
 
 from __future__ import annotations
 

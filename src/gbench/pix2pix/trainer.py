@@ -42,7 +42,7 @@ from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 
 MOST_AHEAD = 10  # steps to the next reading per step of the last one: few steps predict only few
-READ_S = 2.0  # at most so long between readings: a crash loses no more, and a stop request waits no longer
+READ_S = 2.0  # maximum time between readings: what a crash can lose, and how long a stop request waits
 ALL_STEPS_DONE = "all steps are done"
 
 
@@ -50,11 +50,11 @@ class Trainer:
     """One rank's training. The constructor builds the parts; `run` trains.
 
     Args:
-        cache_dir: the folder of decoded pairs as this process sees it; None: as the spec names it.
+        cache_dir: path of the folder of decoded pairs in this process's container; None: the spec's.
         clock: times the steps; None: the clock of the device.
 
     Raises:
-        RunFailed: the device can't do what the spec asks for, or did something else.
+        RunFailed: the device does not support the spec, or another precision ran.
         UsageError, InfrastructureError: the dataset is not the spec's, or the disk failed.
     """
 
@@ -129,7 +129,7 @@ class Trainer:
         self.write_environment("precision_at_end")
 
     def resume(self) -> int | None:
-        """Restore the last usable checkpoint and return its step; None where this run has not begun before.
+        """Restore the last usable checkpoint and return its step; None if this run has not begun before.
 
         A run that ended before its first checkpoint starts again, with the same random numbers. A run that ended after
         its last step, but before it recorded its end, only records it.
@@ -167,7 +167,7 @@ class Trainer:
             self.read_steps(writer)
 
     def timed_batches(self) -> Iterator[Batch]:
-        """The batches left of this epoch. The run's time starts once its first batch is loaded."""
+        """The remaining batches of this epoch. The run's time starts once its first batch is loaded."""
         self.loader.set_epoch(self.state.epoch, skip=self.state.batches)
         self.clock.ask()
         batches: Iterator[Batch] = iter(self.loader)
@@ -178,7 +178,7 @@ class Trainer:
         return batches
 
     def timed_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One training step on this rank's device; returns its losses, still there."""
+        """One training step on this rank's device; returns its losses, on the device."""
         real_A, real_B, _ = batch
         device = self.ranks.device
         self.clock.batch_ready()
@@ -189,7 +189,7 @@ class Trainer:
         return losses
 
     def log_and_read(self, images: int, writer: StepWriter) -> None:
-        """Print the log line and read the pending steps, where they are due. images: of this epoch, on all devices."""
+        """Print the log line and read the pending steps, if they are due. images: of this epoch, on all devices."""
         line_due = self.state.step % self.schedule.print_every == 0
         reading_due = self.ended is not None or self.state.step >= self.read_at
         line = self.line(images) if line_due else None
@@ -237,13 +237,13 @@ class Trainer:
             self.stopped = self.stopped or self.alarm_log.fatal is not None
 
     def steps_to_next_reading(self, times: list[float]) -> int:
-        """Steps that fit in READ_S, or in what is left of --max-time. times: seconds of the last steps."""
+        """Steps that fit in READ_S, or in the rest of --max-time. times: seconds of the last steps."""
         left_s = self.stopping_rule.left_s()
         fit = int((READ_S if left_s is None else min(READ_S, left_s)) / statistics.fmean(times))
         return max(1, min(fit, MOST_AHEAD * len(times)))
 
     def end_epoch(self, writer: StepWriter) -> None:
-        """Write sample images and a checkpoint, where they are due, and begin the next epoch."""
+        """Write sample images and a checkpoint, if they are due, and begin the next epoch."""
         if self.due(self.schedule.images_every):
             self.save_images()
         if self.due(self.schedule.checkpoint_every) and self.losses_are_finite:

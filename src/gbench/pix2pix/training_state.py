@@ -1,4 +1,4 @@
-"""What a run resumes from: networks, optimisers, schedulers, random states, and how far it is."""
+"""The state that a run resumes from: networks, optimisers, schedulers, random states and progress."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class TrainingState:
     """The state of one rank, at the beginning of a run or restored from a checkpoint.
 
     Attributes:
-        step: steps done.
+        step: number of completed steps.
         epoch: the current one, from 1.
-        batches: of the current epoch that are done.
-        epoch_G_L1: this rank's G_L1 of each step of the current epoch, where checkpoints are kept.
+        batches: completed batches of the current epoch.
+        epoch_G_L1: this rank's G_L1 of each step of the current epoch, if checkpoints are kept.
         learning_rates: of G and D in each epoch, read back from the optimisers.
     """
 
@@ -44,7 +44,7 @@ class TrainingState:
         self.learning_rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
 
     def begin_next_epoch(self) -> None:
-        """Go on with the first batch of the next epoch."""
+        """Continue with the first batch of the next epoch."""
         self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
 
     def save(self, folder: Path, alarms: dict[str, Any] | None) -> None:

@@ -1,4 +1,4 @@
-"""One rank's part in a tuning: two models take turns, with and without a switch of `speed`; a switch that pays is kept.
+"""One rank's part in a tuning: two models alternate, with and without a switch of `speed`; a faster switch is kept.
 
 Both models start from the same weights and get the same batch of noise, so that only computing is timed. All ranks
 reach the same decisions, by the times of the slowest.
@@ -34,7 +34,7 @@ from gbench.settings.switches import CANDIDATES, why_not, written
 
 BLOCK_S = 0.25  # shortest block
 MIN_ROUNDS = 4
-ALONE_S = 30.0  # that a rank whose switch failed waits for the results of the others
+ALONE_S = 30.0  # how long a rank whose switch failed waits for the results of the others
 
 
 class Tuner:
@@ -95,7 +95,7 @@ class Tuner:
             self.folder.write(NAME, tuning.model_dump())
 
     def report(self, trial: Trial) -> None:
-        """A line of progress."""
+        """Print a line of progress."""
         if self.ranks.is_first:
             print(f"{written(trial.change, prefix='')}: {trial.why}", flush=True)
 
@@ -106,7 +106,7 @@ class Tuner:
         return self.trial(kept, change, seconds)
 
     def trial(self, kept: SpeedConfig, change: dict[str, Any], seconds: float) -> Trial:
-        """Alternate the kept switches without and with the change, for so many seconds."""
+        """Alternate the kept switches without and with the change, for this time."""
         base = Candidate(self.spec, self.ranks, kept, self.batch, self.threads)
         changed, failure = None, None
         try:
@@ -169,7 +169,10 @@ class Tuner:
         return [one for one in outcomes if one is not None]
 
     def take_turns(self, base: Candidate, changed: Candidate, seconds: float) -> tuple[PairedRatio, int]:
-        """Time rounds until the time is over or the gain is surely too small; the ratio, and the steps of a block."""
+        """Time rounds until the time is over or the gain is surely too small.
+
+        Returns the ratio, and the number of steps per block.
+        """
         steps = math.ceil(BLOCK_S / min(base.block(1) for _ in range(3)))  # of three, as single steps vary
         rounds: list[tuple[float, float]] = []
         spent = 0.0

@@ -1,4 +1,4 @@
-"""One of the two models of a tuning that take turns: its time per step, its setup time, its memory."""
+"""One of the two alternating models of a tuning: its time per step, its setup time, its memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Candidate:
         precision.confirmed(spec.precision, self._model.fake_B.dtype)
 
     def _time(self, steps: int) -> float:
-        """Seconds of so many steps, to the end of their work on the device."""
+        """Seconds that these steps take, until their work on the device is done."""
         torch.set_num_threads(self._threads)
         begun = time.perf_counter()
         for _ in range(steps):

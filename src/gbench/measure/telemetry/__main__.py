@@ -1,4 +1,4 @@
-"""The sampler beside a run; `sampler_process.py` starts it, and so can a hand:
+"""The sampler of a run. `sampler_process.py` starts it; to start it by hand:
 
     python -m gbench.measure.telemetry --run-dir results/RUN_ID --pids 4711,4712 --gpus 0,1
 
@@ -30,7 +30,7 @@ NICENESS = 10  # the run comes first
 
 
 def main() -> int:
-    """Sample until told to stop; a bug that ends the sampler is left in the stream, with its traceback."""
+    """Sample until stopped; write an unexpected exception to the stream, with its traceback."""
     arguments = _arguments()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # forked data loaders hold the run's end of the pipe open
     os.nice(NICENESS)
@@ -50,7 +50,7 @@ def main() -> int:
         run(sampler, writer, control, sampler.header(arguments.hz, arguments.pids))
         writer.end(control.stop or "", time.perf_counter())
     except Exception as error:
-        with contextlib.suppress(OSError):  # a full disk is what most likely ended it
+        with contextlib.suppress(OSError):  # the cause is probably a full disk
             writer.end(f"failed: {type(error).__name__}: {error}", time.perf_counter(), traceback.format_exc())
         return 1
     finally:

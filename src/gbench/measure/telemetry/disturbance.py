@@ -1,4 +1,4 @@
-"""Which steps ran while a GPU was held back, and by what. Pure functions over steps and samples.
+"""Which steps ran while a GPU was throttled, and why. Pure functions of steps and samples.
 
 The bits are NVML's clocks-event reasons (nvml.h; "throttle reasons" before driver 535).
 """
@@ -27,43 +27,41 @@ REASONS = {
     0x200: "board_limit",
     0x400: "reliability",
 }
-# The device would have run faster but for these. The others are its owner's settings, or its normal state.
+# Reasons that slow the device down. The others are settings of its owner, or normal states.
 LIMITING = 0x004 | 0x008 | 0x020 | 0x040 | 0x080
 
 
 def throttle_names(bits: int) -> list[str]:
-    """The reasons in a bit mask, lowest bit first; one that is not known by its number."""
+    """The reasons in a bit mask, lowest bit first; an unknown reason as its number."""
     set_bits = [1 << place for place in range(bits.bit_length()) if bits >> place & 1]
     return [REASONS.get(bit, f"0x{bit:x}") for bit in set_bits]
 
 
 @dataclass(frozen=True)
 class StepMark:
-    """What held the GPUs back during one step.
-
-    reasons: e.g. `gpu 1: sw_power_cap`, of any GPU of the run: all ranks wait for the slowest. observed: whether
-    samples cover the whole step and tell the reasons of every GPU; without GPUs never.
-    """
+    """Throttling of the GPUs during one step."""
 
     reasons: tuple[str, ...]
+    """Such as `gpu 1: sw_power_cap`, for any GPU of the run, as all ranks wait for the slowest."""
     observed: bool
+    """Whether samples cover the whole step and have the reasons of every GPU; always false without GPUs."""
 
     @property
     def disturbed(self) -> bool:
-        """Whether anything was seen that held a GPU back."""
+        """Whether throttling was observed."""
         return bool(self.reasons)
 
     @property
     def clean(self) -> bool:
-        """Whether it is known that nothing did."""
+        """Whether the step is known to be undisturbed."""
         return self.observed and not self.reasons
 
 
 def mark_disturbed(steps: Sequence[Timed], samples: Sequence[Sample]) -> list[StepMark]:
-    """One mark a step, in the order given; steps and samples must be in order of time.
+    """One mark per step. Steps and samples must be sorted by time.
 
-    A sample stands for the time that is nearer to it than to its neighbours, GAP_S / 2 away from it at most; a step is
-    marked by every sample whose time it shares.
+    A sample represents the time that is nearer to it than to its neighbours, up to GAP_S / 2 away. A step is marked by
+    every sample whose time overlaps it.
     """
     stretches = _stretches(samples)
     seen = [_limits(sample) for sample in samples]
@@ -86,7 +84,7 @@ def mark_disturbed(steps: Sequence[Timed], samples: Sequence[Sample]) -> list[St
 
 
 def disturbance(marks: Sequence[StepMark], first_step: int = 1) -> Disturbance:
-    """Which of the steps are marked, how many, and by what. first_step: the number of the first one."""
+    """Summarise marks: which steps, how many, and the reasons. first_step: number of the first step."""
     seen = any(mark.observed or mark.disturbed for mark in marks)
     names = sorted({reason for mark in marks for reason in mark.reasons})
     return Disturbance(
@@ -99,7 +97,7 @@ def disturbance(marks: Sequence[StepMark], first_step: int = 1) -> Disturbance:
 
 
 def _stretches(samples: Sequence[Sample]) -> list[tuple[float, float]]:
-    """The time that each sample stands for."""
+    """Start and end of the time that each sample represents."""
     times = [sample.t_s for sample in samples]
     middles = [(before + after) / 2 for before, after in pairwise(times)]
     starts = [max(t_s - GAP_S / 2, middle) for t_s, middle in zip(times, [-inf, *middles], strict=False)]
@@ -108,7 +106,7 @@ def _stretches(samples: Sequence[Sample]) -> list[tuple[float, float]]:
 
 
 def _limits(sample: Sample) -> tuple[list[str], bool]:
-    """What held GPUs back at a sample, and whether every GPU's reasons were readable (without GPUs: no)."""
+    """The throttle reasons in a sample, and whether those of every GPU were readable (without GPUs: false)."""
     bits = [gpu.throttle_bits for gpu in sample.gpus]
     names = [
         f"gpu {number}: {name}"

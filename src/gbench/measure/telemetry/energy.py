@@ -1,4 +1,4 @@
-"""Energy over a stretch of a run: NVML's energy counter, the integral of power where a GPU has none, RAPL on CPU."""
+"""Energy over a part of a run: by NVML's energy counter, by integration of power without one, or by RAPL on a CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gbench.runfolder.telemetry_result import DeviceEnergy, Energy, EnergySource
 Series = list[tuple[float, float]]  # (seconds, value), in order of time
 
 NVML_RANGE_MJ = 2**64  # an unsigned long long
-PLAUSIBLE_W = 20_000.0  # of one device: a counter that went back and would have to have taken more was reset
+PLAUSIBLE_W = 20_000.0  # of one device; if an overflow of the counter implies more, the counter was reset
 
 
 class _Reading(NamedTuple):
@@ -24,7 +24,7 @@ class _Reading(NamedTuple):
 
 
 def energy(telemetry: Telemetry, window: Window) -> Energy:
-    """Energy over `window`, straight lines assumed between samples. Its ends may lie up to GAP_S / 2 beyond them."""
+    """Energy over `window`, by linear interpolation. The window may extend up to GAP_S / 2 beyond the samples."""
     header = telemetry.header
     if header is None:
         return Energy(None, None, None, [], None)
@@ -45,7 +45,7 @@ _WEAKEST_FIRST: list[EnergySource | None] = ["power integration", "nvml counter"
 
 
 def change(series: Series, window: Window) -> float | None:
-    """How much a value that grows moved over `window`; None when the series does not reach its ends."""
+    """The increase of a value over `window`; None if the series does not cover it."""
     start, end = _value_at(series, window.start_s), _value_at(series, window.end_s)
     return None if start is None or end is None else end - start
 
@@ -101,10 +101,10 @@ def _power_series(samples: Sequence[Sample], number: int) -> Series:
 
 
 def _counter_series(readings: Sequence[_Reading], counter_range: int, unit_j: float) -> Series:
-    """Joules since the first reading; empty where the counter was reset at a power that is not known.
+    """Joules since the first reading; empty if the counter was reset while the power was unknown.
 
-    A counter that went back has either started anew after `counter_range`, or was reset: the latter when the former
-    would take more power than there is. Over a reset the power readings at both ends stand in.
+    A decreasing counter has either overflowed at `counter_range` or was reset; it was reset if an overflow would imply
+    an implausible power. Over a reset, integrate the power readings on both sides.
     """
     total_j = 0.0
     series = [(reading.t_s, 0.0) for reading in readings[:1]]
@@ -122,18 +122,18 @@ def _counter_series(readings: Sequence[_Reading], counter_range: int, unit_j: fl
 
 
 def _integral(series: Series) -> Series:
-    """The integral from the first point on, by trapezia."""
+    """The cumulative integral, by the trapezoidal rule."""
     areas = [(t1 - t0) * (y0 + y1) / 2 for (t0, y0), (t1, y1) in pairwise(series)]
     return list(zip((t for t, _ in series), accumulate(areas, initial=0.0), strict=False))
 
 
 def _has_hole(series: Series, window: Window) -> bool:
-    """Whether two neighbours are too far apart for a straight line between them, somewhere in the window."""
+    """Whether two adjacent points in the window are too far apart to interpolate."""
     return any(t1 - t0 > GAP_S and t1 > window.start_s and t0 < window.end_s for (t0, _), (t1, _) in pairwise(series))
 
 
 def _value_at(series: Series, t_s: float) -> float | None:
-    """On the straight line between neighbours, or just beyond the ends."""
+    """The value by linear interpolation, extrapolated by up to GAP_S / 2; None beyond."""
     if len(series) < 2 or not series[0][0] - GAP_S / 2 <= t_s <= series[-1][0] + GAP_S / 2:
         return None
     right = min(max(bisect_right(series, (t_s, inf)), 1), len(series) - 1)
@@ -146,6 +146,6 @@ def _power(joules: float | None, stretch: Window | None) -> float | None:
 
 
 def _total(values: Sequence[float | None]) -> float | None:
-    """The sum; None when one is unknown, or there is none."""
+    """The sum; None if a value is unknown, or there are none."""
     known = [value for value in values if value is not None]
     return sum(known) if known and len(known) == len(values) else None

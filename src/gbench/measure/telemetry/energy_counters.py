@@ -1,6 +1,6 @@
-"""The processor's energy counters (RAPL), as Linux shows them below /sys/class/powercap; AMD's come by the same names.
+"""The processor's energy counters (RAPL) in Linux's /sys/class/powercap; AMD's have the same names.
 
-Since 2020 (CVE-2020-8694) kernels let only root read them. `psys` is left out: it counts packages again.
+Since 2020 (CVE-2020-8694) only root can read them. `psys` is not read, as it includes the packages.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class RaplReader:
-    """Reads the counters of all packages and of their memory (`dram`): all of them or none, for a part is no total.
+    """Reads the counters of all packages and of their memory (`dram`), or none if any is unreadable.
 
     Args:
-        root: the powercap folder. missing: takes what can't be read.
+        root: the powercap folder. missing: receives what can't be read.
     """
 
     def __init__(self, root: Path, missing: MissingLog) -> None:
         self._missing = missing
         self._counters: dict[Path, RaplDomain] = {}
-        folders = sorted(root.glob("intel-rapl:*"))  # not intel-rapl-mmio:*, the same packages once more
+        folders = sorted(root.glob("intel-rapl:*"))  # not intel-rapl-mmio:*, which are the same packages
         if not folders:
             missing.add("rapl", f"no intel-rapl:* below {root}")
         try:
@@ -40,7 +40,7 @@ class RaplReader:
 
     @property
     def domains(self) -> list[RaplDomain]:
-        """What `read` gives, in its order."""
+        """The domains that `read` returns, in its order."""
         return list(self._counters.values())
 
     def read(self) -> list[int | None]:

@@ -1,4 +1,4 @@
-"""The run's GPUs through NVML, the NVIDIA driver's own library. Every call may fail, at any time, and stops nothing."""
+"""Read the run's GPUs through NVML, the NVIDIA driver's library. Any call may fail at any time; sampling continues."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gbench.runfolder.telemetry_result import GpuFacts
 
 # Codes of nvmlReturn_t (nvml.h).
 INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, GPU_IS_LOST = 2, 3, 4, 13, 15
-PERMANENT = (INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND)  # come again however often one asks
+PERMANENT = (INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND)  # repeating the call does not help
 
 Call = Callable[[Any, Any], Any]  # (the pynvml module, a device handle) -> the reading
 
 
 def _throttle_bits(nvml: Any, device: Any) -> int:
-    """Clocks-event reasons; drivers before 535 know them as throttle reasons."""
+    """Clocks-event reasons; drivers before 535 call them throttle reasons."""
     try:
         return int(nvml.nvmlDeviceGetCurrentClocksEventReasons(device))
     except Exception as error:
@@ -36,7 +36,7 @@ def _ecc(nvml: Any, device: Any, kind: int) -> int:
     return int(nvml.nvmlDeviceGetTotalEccErrors(device, kind, nvml.NVML_VOLATILE_ECC))
 
 
-# The energy counter first: it is the one whose time matters.
+# The energy counter comes first, as its time must be accurate.
 FAST: dict[str, Call] = {
     "energy_mj": lambda nvml, device: nvml.nvmlDeviceGetTotalEnergyConsumption(device),
     "power_w": lambda nvml, device: nvml.nvmlDeviceGetPowerUsage(device) / 1000,
@@ -81,7 +81,7 @@ class GpuReader:
     Args:
         nvml: the pynvml module; None when it can't be imported.
         wanted: a UUID (torch gives it without `GPU-`) or NVML index each.
-        missing: takes what can't be read.
+        missing: receives what can't be read.
     """
 
     def __init__(self, nvml: Any, wanted: Sequence[str], missing: MissingLog) -> None:
@@ -93,12 +93,12 @@ class GpuReader:
         self.facts = [GpuFacts(device.asked, **self._read(device, FACTS)) for device in self._devices]
 
     def read(self, slow: bool) -> list[dict[str, Any]]:
-        """One reading of each GPU by name; what can't be read is left out. slow: the once-a-second ones as well."""
+        """One reading of each GPU, by name, without what can't be read. slow: include the once-a-second readings."""
         calls = {**FAST, **SLOW} if slow else FAST
         return [self._read(device, calls) for device in self._devices]
 
     def close(self) -> None:
-        """Let go of the library, where it was got hold of."""
+        """Shut the library down, if it was started."""
         with contextlib.suppress(Exception):
             self._nvml.nvmlShutdown()
 
@@ -114,7 +114,7 @@ class GpuReader:
         return True
 
     def _find(self, device: _Device) -> Any:
-        """A handle; None when there is no such GPU."""
+        """The device's handle; None if there is no such GPU."""
         try:
             if device.asked.isdecimal():
                 return self._nvml.nvmlDeviceGetHandleByIndex(int(device.asked))
@@ -133,7 +133,7 @@ class GpuReader:
                 continue
             try:
                 values[name] = call(self._nvml, device.handle)
-            except Exception as error:  # whatever a driver's library throws, the sampler goes on
+            except Exception as error:  # the sampler continues after any exception of the driver's library
                 self._failed(device, name, error)
         return values
 
@@ -149,4 +149,4 @@ class GpuReader:
 
 
 def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value  # older bindings give bytes
+    return value.decode() if isinstance(value, bytes) else value  # older bindings return bytes

@@ -1,4 +1,4 @@
-"""The host beside a run: load, processors, memory, disk, and what the run's own processes take of them."""
+"""Read the host of a run: load, CPUs, memory, disk, and the run's own share of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # inode of the host's own, include/linux/pro
 
 
 class HostReader:
-    """Reads the host, and the processes of a run with all their descendants but this one.
+    """Reads the host, and the processes of a run with all their descendants except this one.
 
     Args:
-        pids: the run's ranks. missing: takes what can't be read. host_pids: whether this process goes by the host's
-            process ids, as `sees_host_pids` tells. now: seconds on a monotonic clock.
+        pids: the run's ranks. missing: receives what can't be read. host_pids: whether process ids are those of the
+            host (`sees_host_pids`). now: seconds on a monotonic clock.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class HostReader:
         self._read_at = now()
 
     def read(self, slow: bool) -> dict[str, Any]:
-        """One reading by name; what can't be read is left out. slow: the once-a-second ones as well."""
+        """One reading, by name, without what can't be read. slow: include the once-a-second readings."""
         values: dict[str, Any] = {}
         if slow:
             self._find_family()
@@ -54,10 +54,10 @@ class HostReader:
         return {name: value for name, value in values.items() if value is not None}
 
     def foreign(self, gpu_pids: Iterable[int]) -> list[str]:
-        """`PID NAME` of those processes on a GPU that are not the run's.
+        """`PID NAME` of processes on a GPU that don't belong to the run.
 
-        In a container older drivers give the host's pids, of which none can be recognised: there each GPU is taken to
-        have one process of the run.
+        In a container older drivers return the host's pids, which can't be matched: there, assume that each GPU has one
+        process of the run.
         """
         pids = list(gpu_pids)
         others = [pid for pid in pids if pid not in self._family]
@@ -69,7 +69,7 @@ class HostReader:
     def _attempt(self, name: str, read: Callable[[], T]) -> T | None:
         try:
             return read()
-        except Exception as error:  # whatever this kernel lacks, the sampler goes on
+        except Exception as error:  # the sampler continues whatever this kernel lacks
             self._missing.add(f"host {name}", str(error) or type(error).__name__)
             return None
 
@@ -88,25 +88,25 @@ class HostReader:
     def _of_family(self, read: Callable[[psutil.Process], T]) -> dict[int, T]:
         values = {}
         for pid, process in self._family.items():
-            with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            with contextlib.suppress(psutil.Error):  # the process has ended
                 values[pid] = read(process)
         return values
 
     def _family_cpu_use(self, seconds: float) -> float | None:
-        """CPUs kept busy since the last reading."""
+        """CPUs that the run kept busy since the last reading."""
         before = self._family_cpu_s
         self._family_cpu_s = self._of_family(lambda process: sum(process.cpu_times()[:2]))
         used_s = sum(max(0.0, cpu_s - before.get(pid, 0.0)) for pid, cpu_s in self._family_cpu_s.items())
         return round(used_s / seconds, 3) if before and seconds > 0 else None
 
     def _cpu_use(self) -> dict[str, float]:
-        """Shares of the time since the last reading; empty at first, and where no time has passed."""
+        """Shares of the time since the last reading; empty in the first one, or if no time has passed."""
         before, self._cpus = self._cpus, psutil.cpu_times(percpu=True)
         deltas = [
             {name: new - getattr(old, name) for name, new in cpu._asdict().items()}
             for old, cpu in zip(before, self._cpus, strict=False)
         ]
-        # user time has guest time in it already
+        # user time includes guest time
         totals = [sum(delta.values()) - delta.get("guest", 0.0) - delta.get("guest_nice", 0.0) for delta in deltas]
         pairs = [(delta, total) for delta, total in zip(deltas, totals, strict=True) if total > 0]
         if not pairs:
@@ -121,12 +121,12 @@ class HostReader:
 
 
 def _parents() -> dict[int, int]:
-    """The parent of every process. One bare pass over /proc: psutil would make one a rank, and pathlib takes 4 times as
-    long."""
+    """The parent of every process. A single plain pass over /proc: psutil would make one per rank, and pathlib takes 4
+    times as long."""
     parents = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():
-            with contextlib.suppress(OSError):  # it ended meanwhile
+            with contextlib.suppress(OSError):  # the process has ended
                 file = os.open(f"{entry.path}/stat", os.O_RDONLY)
                 try:
                     # pid (name) state parent ..., where the name may hold blanks and brackets

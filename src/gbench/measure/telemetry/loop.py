@@ -1,4 +1,4 @@
-"""The sampler's loop: read everything, write a line, wait for the next turn or a word from the run."""
+"""The sampler's loop: read everything, write a line, wait for the next turn or a command from the run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sampler:
         self._slow_at = float("-inf")
 
     def header(self, hz: float, run_pids: list[int]) -> Header:
-        """What holds for all samples."""
+        """The facts that all samples share."""
         return Header(
             hz=hz,
             started_utc=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
@@ -51,7 +51,7 @@ class Sampler:
         )
 
     def sample(self) -> Sample:
-        """Read everything once; the counters of energy first, close to the sample's time."""
+        """Read everything once, the energy counters first, as close to the sample's time as possible."""
         t_s = self.now()
         slow = t_s - self._slow_at >= SLOW_S
         if slow:
@@ -74,10 +74,10 @@ class Sampler:
 
 
 class Control:
-    """The pipe from the run: lines `mark NAME T_S` and `stop`; its end means stop as well.
+    """The pipe from the run, with lines `mark NAME T_S` and `stop`; the end of the pipe also means stop.
 
     Args:
-        pipe: a file descriptor to read. on_mark: takes name and time of each mark.
+        pipe: a file descriptor to read. on_mark: receives name and time of each mark.
     """
 
     def __init__(self, pipe: int, on_mark: Callable[[str, float], None]) -> None:
@@ -86,7 +86,7 @@ class Control:
         self.stop: str | None = None  # why to stop
 
     def wait(self, seconds: float) -> None:
-        """Listen for so long, or until it is time to stop."""
+        """Wait for this time, or until told to stop, and handle commands."""
         until = time.perf_counter() + seconds
         while self.stop is None:
             left = until - time.perf_counter()
@@ -107,10 +107,9 @@ class Control:
 
 
 def run(sampler: Sampler, writer: StreamWriter, control: Control, header: Header) -> None:
-    """Sample `header.hz` times a second until `control` says stop, and once more then.
+    """Sample `header.hz` times a second until `control.stop` is set, and then once more.
 
-    A turn that comes late is not made up for, and a machine whose readings take long is left half a period in peace
-    between them.
+    A delay is not caught up. If readings take long, wait at least half a period between them.
     """
     period_s = 1 / header.hz
     turn = sampler.now()

@@ -1,4 +1,4 @@
-"""Starting, telling and stopping the sampler from a worker. Whatever goes wrong with it, the run goes on."""
+"""Start, control and stop the sampler from a worker. Its failures never stop the run."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ STOP_TIMEOUT_S = 5.0
 
 
 class TelemetryProcess:
-    """The sampler, as a process that lives from `__enter__` to `__exit__`, and no longer than this one.
+    """The sampler's process, which lives from `__enter__` to `__exit__`, and not longer than this process.
 
-    One a node, started by its first rank, from its main thread: the kernel ends the sampler with the thread that
-    started it.
+    The first rank of each node starts one, from its main thread: the kernel ends the sampler together with the thread
+    that started it.
 
     Args:
-        run_dir: gets telemetry.jsonl. pids: every rank on this node; their descendants are found.
-        gpus: UUID or NVML index of each rank's GPU, in order of rank; none on CPU. hz: samples a second, 1 to 100.
-        cpus: that it may run on; None: those of this process.
+        run_dir: receives telemetry.jsonl. pids: every rank on this node; descendants are included automatically.
+        gpus: UUID or NVML index of each rank's GPU, in order of rank; empty on a CPU. hz: samples a second, 1 to 100.
+        cpus: CPUs that it may run on; None: those of this process.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class TelemetryProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> TelemetryProcess:
-        with contextlib.suppress(OSError):  # no stream is what the reader then names
+        with contextlib.suppress(OSError):  # the reader reports the missing stream
             self._process = subprocess.Popen(
                 self._command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
@@ -71,9 +71,9 @@ class TelemetryProcess:
                 self._process.wait(STOP_TIMEOUT_S)
 
     def measure_idle(self, seconds: float) -> None:
-        """Leave the devices idle for so long and mark it; returns at once where no energy can be read.
+        """Leave the devices idle for this time and mark it. Returns at once if no energy can be read.
 
-        Every rank must be waiting meanwhile.
+        Every rank must wait meanwhile.
         """
         header = self._wait_for_header()
         if header is None or not (any(gpu.index is not None for gpu in header.gpus) or header.rapl):
@@ -83,7 +83,7 @@ class TelemetryProcess:
         self.mark(IDLE_ENDS)
 
     def mark(self, name: str) -> None:
-        """Have the stream remember this moment under `name`, one word."""
+        """Write the current time to the stream as `name`, a single word."""
         self._say(f"mark {name} {time.perf_counter()!r}")
 
     def _say(self, words: str) -> None:
@@ -92,7 +92,7 @@ class TelemetryProcess:
                 self._process.stdin.write(f"{words}\n".encode())
 
     def _wait_for_header(self) -> Header | None:
-        """The first line of the stream; None when it does not come."""
+        """The first line of the stream; None after a timeout."""
         until = time.perf_counter() + START_TIMEOUT_S
         while self._process is not None and self._process.poll() is None and time.perf_counter() < until:
             header = read_stream(self._path).header

@@ -1,7 +1,7 @@
-"""The types of telemetry: what the sampler writes and what is made of it.
+"""The types of the telemetry stream.
 
-All times are seconds on CLOCK_MONOTONIC, the clock of `time.perf_counter` on Linux. It is the same in every process of
-a host, so samples and steps can be laid side by side.
+All times are seconds on CLOCK_MONOTONIC, the clock of `time.perf_counter` on Linux. All processes of a host share it,
+so the times of samples and steps are comparable.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gbench.runfolder.telemetry_result import Checked, GpuFacts, Missing
 CLOCK = "CLOCK_MONOTONIC"
 IDLE_STARTS, IDLE_ENDS = "idle_starts", "idle_ends"
 
-# A sample speaks for at most half of this before and after it. The sampler takes at least one a second.
+# A sample represents at most half of this time before and after it. The sampler takes at least one per second.
 GAP_S = 2.0
 
 
 class Timed(Protocol):
-    """A step as telemetry sees it: it ended at `end_s` on CLOCK_MONOTONIC and took `step_s` seconds."""
+    """A step: it ended at `end_s` on CLOCK_MONOTONIC and took `step_s` seconds."""
 
     @property
     def end_s(self) -> float: ...
@@ -37,17 +37,17 @@ class Window(NamedTuple):
 
     @classmethod
     def of(cls, steps: Sequence[Timed]) -> Window:
-        """From the start of the first step to the end of the last. Raises ValueError when there is none."""
+        """From the start of the first step to the end of the last. Raises ValueError: there are no steps."""
         return cls(min(step.end_s - step.step_s for step in steps), max(step.end_s for step in steps))
 
     @property
     def length_s(self) -> float:
-        """How long it is."""
+        """Its length in seconds."""
         return self.end_s - self.start_s
 
 
 class MissingLog:
-    """Collects what can't be read, each thing once, however often it fails."""
+    """Collects what can't be read, each item only once."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -60,14 +60,14 @@ class MissingLog:
             self._new.append(Missing(what, why))
 
     def drain(self) -> list[Missing]:
-        """What was added since the last call."""
+        """The items added since the last call."""
         new, self._new = self._new, []
         return new
 
 
 @dataclass(frozen=True)
 class Mark(Checked):
-    """A moment that the run told the sampler."""
+    """A named time that the run sent to the sampler."""
 
     name: str
     t_s: float
@@ -75,13 +75,10 @@ class Mark(Checked):
 
 @dataclass(frozen=True)
 class GpuSample(Checked):
-    """One reading of one GPU; None for what could not be read.
-
-    energy_mj: NVML's counter, millijoules since the driver was loaded. throttle_bits: NVML's clocks-event reasons. The
-    fields from ecc_corrected on are read once a second only; foreign: `PID NAME` of processes that are not the run's.
-    """
+    """One reading of one GPU; None if unreadable. The fields from ecc_corrected on are read once a second only."""
 
     energy_mj: int | None = None
+    """NVML's counter: millijoules since the driver was loaded."""
     power_w: float | None = None
     utilisation_percent: int | None = None
     memory_used_bytes: int | None = None
@@ -89,40 +86,46 @@ class GpuSample(Checked):
     memory_mhz: int | None = None
     temperature_c: int | None = None
     throttle_bits: int | None = None
+    """NVML's clocks-event reasons."""
     ecc_corrected: int | None = None
     ecc_uncorrected: int | None = None
     pcie_generation: int | None = None
     pcie_width: int | None = None
     foreign: list[str] | None = None
+    """`PID NAME` of processes that don't belong to the run."""
 
 
 @dataclass(frozen=True)
 class HostSample(Checked):
-    """One reading of the host; None for what could not be read.
-
-    rss_bytes: sum over the run's processes, so that pages they share count in each. The fields from load_1m on are read
-    once a second only. cpu_percent: mean over all CPUs; cpu_busiest_percent: the highest of one; steal_percent: what a
-    hypervisor took. cpu_mhz: mean. disk_read_bytes: all disks, since boot. run_cpus: CPUs that the run kept busy.
-    """
+    """One reading of the host; None if unreadable. The fields from load_1m on are read once a second only."""
 
     rss_bytes: int | None = None
+    """Sum over the run's processes; shared pages count in each of them."""
     memory_used_bytes: int | None = None
     load_1m: float | None = None
     cpu_percent: float | None = None
+    """Mean over all CPUs."""
     cpu_busiest_percent: float | None = None
+    """Of the busiest CPU."""
     steal_percent: float | None = None
+    """Time taken by a hypervisor."""
     cpu_mhz: float | None = None
+    """Mean over all CPUs."""
     disk_read_bytes: int | None = None
+    """From all disks, since boot."""
     run_cpus: float | None = None
+    """CPUs that the run kept busy."""
 
 
 @dataclass(frozen=True)
 class Sample(Checked):
-    """Everything read at `t_s`, which took `took_s`. own_cpu_s: CPU seconds of the sampler itself so far."""
+    """All readings of one turn."""
 
     t_s: float
     took_s: float
+    """Seconds that the readings took."""
     own_cpu_s: float
+    """CPU seconds of the sampler itself so far."""
     gpus: list[GpuSample] = field(default_factory=list)
     host: HostSample = HostSample()
     rapl_uj: list[int | None] = field(default_factory=list)
@@ -130,7 +133,7 @@ class Sample(Checked):
 
 @dataclass(frozen=True)
 class RaplDomain(Checked):
-    """An energy counter of the processor, which starts anew after `range_uj` microjoules."""
+    """An energy counter of the processor, which overflows after `range_uj` microjoules."""
 
     name: str
     range_uj: int
@@ -138,7 +141,7 @@ class RaplDomain(Checked):
 
 @dataclass(frozen=True)
 class Header(Checked):
-    """What holds for the whole stream. `gpus` and `rapl` name the entries of each sample's lists of that name."""
+    """Facts about the whole stream. `gpus` and `rapl` describe the items of the same lists in each sample."""
 
     hz: float
     started_utc: str
@@ -152,16 +155,17 @@ class Header(Checked):
 
 @dataclass(frozen=True)
 class Telemetry:
-    """A whole stream. ended: why the sampler stopped; None when it was killed, or still runs."""
+    """A whole stream."""
 
     header: Header | None = None
     samples: list[Sample] = field(default_factory=list)
     marks: dict[str, float] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
     ended: str | None = None
+    """Why the sampler stopped; None if it was killed or still runs."""
 
     @property
     def idle(self) -> Window | None:
-        """When the devices were left idle before the run; None where they were not."""
+        """The time during which the devices were left idle before the run, if any."""
         idle = Window(self.marks.get(IDLE_STARTS, 0.0), self.marks.get(IDLE_ENDS, 0.0))
         return idle if IDLE_STARTS in self.marks and idle.length_s > 0 else None

@@ -1,14 +1,14 @@
-"""telemetry.jsonl: what the sampler saw beside a run, one JSON object a line, and its reader.
+"""telemetry.jsonl: the sampler's output during a run, one JSON object per line; and its reader.
 
-    {"version": 1, "kind": "header", ...}      first: clock, rate, devices, what is missing and why; again where the
-                                               run was resumed, and what is above it does not count
-    {"kind": "sample", "t_s": 12.3, ...}       as often as asked
-    {"kind": "missing", "t_s", "what", "why"}  when something stops being readable during the run
-    {"kind": "mark", "t_s", "name"}            moments that the run told the sampler
+    {"version": 1, "kind": "header", ...}      first: clock, rate, devices, what is missing and why; again after a
+                                               resumption, and the lines before it don't count
+    {"kind": "sample", "t_s": 12.3, ...}       at the requested rate
+    {"kind": "missing", "t_s", "what", "why"}  when something becomes unreadable during the run
+    {"kind": "mark", "t_s", "name"}            times that the run sent to the sampler
     {"kind": "end", "t_s", "why"}              once, unless the sampler was killed
 
-Lines are written whole; what follows the last newline is not counted. Reading never raises: telemetry that is broken or
-absent costs a result nothing but what it would have said.
+Lines are written whole; text after the last newline is ignored. Reading never raises: if telemetry is broken or absent,
+a result only lacks its telemetry.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ NAME = "telemetry.jsonl"
 
 
 class StreamWriter:
-    """Appends lines to a stream, each whole and through to the operating system; a resumed run goes on in its own.
+    """Appends whole lines to a stream, without buffering; a resumed run continues in the same file.
 
     Raises:
-        OSError: the disk refuses a line.
+        OSError: a line can't be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         if os.fstat(self._file).st_size:
-            os.write(self._file, b"\n")  # ends a line that was cut off; else it is an empty one
+            os.write(self._file, b"\n")  # ends a truncated line; otherwise an empty line, which readers skip
 
     def close(self) -> None:
         """Close the file."""
@@ -60,11 +60,11 @@ class StreamWriter:
         self._write({"kind": "sample", **asdict(sample)})
 
     def missing(self, missing: Missing) -> None:
-        """Write what stopped being readable."""
+        """Write what has become unreadable."""
         self._write({"kind": "missing", **asdict(missing)})
 
     def mark(self, name: str, t_s: float) -> None:
-        """Write a moment of the run."""
+        """Write a time that the run marked."""
         self._write({"kind": "mark", "t_s": t_s, "name": name})
 
     def end(self, why: str, t_s: float, traceback: str | None = None) -> None:
@@ -78,15 +78,15 @@ class StreamWriter:
 
 
 def read_stream(path: Path) -> Telemetry:
-    """Read a stream, whole or cut off anywhere; what is broken or absent is named in `missing`. Never raises.
+    """Read a stream, complete or truncated anywhere; `missing` names what is broken or absent. Never raises.
 
-    Of a run that was resumed, what its last attempt sampled.
+    For a resumed run, the samples of its last attempt.
     """
     return read_attempts(path)[-1]
 
 
 def read_attempts(path: Path) -> list[Telemetry]:
-    """What was sampled in every attempt at a run, each as `read_stream` gives the last; at least one. Never raises."""
+    """The telemetry of every attempt at a run, at least one, the last as `read_stream` returns it. Never raises."""
     from gbench.runfolder.json_lines import JsonLines  # here: the sampler, which only writes, stays small without it
 
     try:
@@ -146,7 +146,7 @@ def _sample(values: dict[str, Any], header: Header, after_s: float) -> Sample:
 
 
 def _checked(kind: type[T], values: Any) -> T:
-    """`values` as a `kind`. Raises ValueError: they are none; says why on one line."""
+    """`values` as a `kind`. Raises ValueError: they are invalid; the message is one line."""
     from pydantic import ValidationError
 
     from gbench.base.invalid import first_problem
@@ -166,7 +166,7 @@ def _adapters() -> dict[type, TypeAdapter[Any]]:
 
 
 def _without_none(value: Any) -> Any:
-    """Fields that are None are left out: most lines lack the once-a-second ones. In lists None keeps its place."""
+    """Omit fields that are None: most lines lack the once-a-second ones. Lists keep None."""
     if isinstance(value, dict):
         return {key: _without_none(one) for key, one in value.items() if one is not None}
     return [_without_none(one) for one in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What the telemetry of a run says, in figures: a pure function of its stream and the measured window."""
+"""Summarise the telemetry of a run: a pure function of its stream and the measured window."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T", int, float)
 
 
 def summarize(telemetry: Telemetry, window: Window) -> TelemetrySummary:
-    """Figures over the samples within `window`, and what is missing from them."""
+    """Statistics over the samples within `window`, and what is missing."""
     header, samples = telemetry.header, telemetry.samples
     if header is None:
         return TelemetrySummary([], None, None, telemetry.missing)
@@ -38,7 +38,7 @@ def summarize(telemetry: Telemetry, window: Window) -> TelemetrySummary:
 
 
 def _holes(telemetry: Telemetry, window: Window) -> list[Missing]:
-    """What the stream as a whole lacks of the window."""
+    """Missing samples in the window, and a missing or abnormal end of the stream."""
     times = [sample.t_s for sample in telemetry.samples]
     holes = []
     if telemetry.ended is None:
@@ -117,7 +117,7 @@ def _throttle_shares(gpus: Sequence[GpuSample]) -> dict[str, float] | None:
 
 
 def _new_errors(counts: Sequence[tuple[float, int | None]], window: Window) -> int | None:
-    """From the last count before the window to the first after it, or the nearest there are."""
+    """The increase from the last count before the window to the first one after it, or to the nearest available."""
     known = [(t_s, count) for t_s, count in counts if count is not None]
     if not known:
         return None

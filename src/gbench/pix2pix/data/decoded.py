@@ -24,7 +24,7 @@ from gbench.pix2pix.data.transforms import Draw, Normalized, crops
 
 
 class _LevelsLoader(BatchKeys):
-    """What the cached and the resident loader share. levels: of all pairs, as `map_pairs` returns them."""
+    """Base of the cached and the resident loader. levels: of all pairs, as `map_pairs` returns them."""
 
     def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
         super().__init__(dataset, share)
@@ -35,7 +35,7 @@ class _LevelsLoader(BatchKeys):
         self.sides = (side, side) if crops(dataset.config) else (self.height, self.width)
 
     def _draw(self, key: Key) -> Draw:
-        """Crop and flip of a pair, as applied: drawn ones that the configuration turns off are none."""
+        """Crop and flip to apply to a pair: the drawn ones, unless the configuration turns them off."""
         left, top, flip = self.dataset.draw(key, (self.width, self.height))
         config = self.dataset.config
         return Draw(left, top, flip and config.flip) if crops(config) else Draw(0, 0, flip and config.flip)
@@ -54,7 +54,7 @@ class CachedLoader(_LevelsLoader):
         super().__init__(dataset, share, levels, device)
         self._levels = levels
         shape = (share.batch_size, *levels.shape[1:3], *self.sides)
-        self._stages = [Stage(shape, device) for _ in range(2)]  # one is filled while the other is used
+        self._stages = [Stage(shape, device) for _ in range(2)]  # one is filled while the other is in use
 
     def __iter__(self) -> Iterator[Batch]:
         stages, batches = cycle(self._stages), self.keys()
@@ -165,7 +165,7 @@ class ResidentLoader(_LevelsLoader):
 
 
 class SyntheticLoader(BatchKeys):
-    """Repeats one batch of noise on the device: a run without any cost of data.
+    """Repeats one batch of noise on the device, so that data costs no time.
 
     Images have the size of the first pair's; epochs have the dataset's length.
     """

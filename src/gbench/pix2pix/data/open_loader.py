@@ -1,4 +1,4 @@
-"""Open the loader that `data.source` asks for; if it is unavailable, fall back to a plainer one and say why."""
+"""Open the loader for `data.source`; if it is unavailable, fall back to a simpler one and print why."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ RESIDENT_SHARE = 0.25  # of a device's free memory, before the model is built
 def open_loader(
     spec: RunSpec, data_dir: Path, cache_dir: Path, dataset_sha256: str | None, ranks: Ranks
 ) -> tuple[Loader, dict[str, Any]]:
-    """The loader of this rank, and facts for the record: the source in use (the same on every rank), the one asked for,
-    why they differ, and what the cache took. Every rank must call it.
+    """The loader of this rank, and facts for the record. Every rank must call it.
+
+    The facts are the source in use (the same on every rank), the requested one, why they differ, and facts about the
+    cache.
 
     Args:
-        cache_dir: as this process sees it.
+        cache_dir: its path in this process's container.
         dataset_sha256: identity of the dataset; None: hash it now.
 
     Raises:
@@ -101,7 +103,7 @@ def _cached_levels(
 
 
 def _too_little_memory(levels: Levels, ranks: Ranks) -> str | None:
-    """Why the pairs don't fit on the devices; None where they do. The same on every rank."""
+    """Why the pairs don't fit on the devices; None if they fit. The same on every rank."""
     cuda = ranks.device.type == "cuda"
     free = torch.cuda.mem_get_info(ranks.device)[0] if cuda else psutil.virtual_memory().available
     least = min(ranks.gather(free))

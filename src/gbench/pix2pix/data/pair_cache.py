@@ -45,7 +45,7 @@ class CacheFolder:
 
 
 def identity_of(dataset: AlignedDataset, dataset_sha256: str) -> Identity:
-    """All that determines the levels: the files, which of them, their scaling, and the versions of the decoders."""
+    """Everything that determines the levels: the files, their selection and scaling, and the decoders' versions."""
     config = dataset.config
     return {
         "format": FORMAT,
@@ -64,14 +64,14 @@ def identity_of(dataset: AlignedDataset, dataset_sha256: str) -> Identity:
 def prepare(
     folder: CacheFolder, dataset: AlignedDataset, identity: Identity, say: Callable[[str], None] = lambda text: None
 ) -> str:
-    """Find or create a sound file of `identity` in `folder`, for all ranks; return how it came there, in words.
+    """Find or create a valid file of `identity` in `folder`, for all ranks. Returns which of the two, in words.
 
     Args:
         say: receives a line before the pairs are decoded.
 
     Raises:
-        NoCache: the pairs differ in size or are above the limit, the folder can't be written, the disk is full.
-        InfrastructureError: a picture is no usable pair.
+        NoCache: the pairs differ in size or exceed the limit, the folder can't be written, or the disk is full.
+        InfrastructureError: an image is not a usable pair.
     """
     path = folder.file(identity)
     with contextlib.suppress(OSError):  # no file yet

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from gbench.base.files import sync_folder
 
-FORMAT = 1  # raise it with the layout of the file, and with whatever changes the levels of a pair
+FORMAT = 1  # increase it when the layout of the file or the levels of a pair change
 HEADER_BYTES = 4096
 
 BROKEN = (OSError, ValueError, LookupError, TypeError)  # what reading a damaged file raises
@@ -74,7 +74,7 @@ def map_pairs(path: Path, identity: Identity) -> Levels:
 
 
 def why_broken(path: Path, identity: Identity) -> str | None:
-    """What is wrong with a file, all of it read; "" for a missing file, None for a sound one."""
+    """Read a whole file and return what is wrong with it; "" for a missing file, None for a valid one."""
     try:
         with path.open("rb", buffering=0) as file:
             stored, sums, _ = _open(file, identity)
@@ -118,7 +118,7 @@ def _write_at(handle: int, data: bytes, offset: int) -> None:
 
 
 def _sums(stored: Levels) -> npt.NDArray[np.uint64]:
-    """The sum of the 64-bit words of each pair: any changed byte changes it, at the cost of a read."""
+    """The sum of the 64-bit words of each pair, which any changed byte changes; as fast as reading."""
     sums: npt.NDArray[np.uint64] = stored.view(np.uint64).sum(axis=1, dtype=np.uint64)
     return sums
 
@@ -132,5 +132,5 @@ def _padded(shape: tuple[int, ...]) -> int:
 
 
 def file_bytes(pairs: int, shape: tuple[int, ...]) -> int:
-    """Size of a file of so many pairs of this shape."""
+    """Size of a file with this number of pairs of this shape."""
     return HEADER_BYTES + pairs * (_padded(shape) + 8)

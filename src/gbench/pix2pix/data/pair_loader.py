@@ -1,4 +1,4 @@
-"""Loaders of a rank: what they have in common, and the one that decodes every file in every epoch.
+"""The interface and base of all loaders, and the loader that decodes every file in every epoch.
 
 >>> loader = build_loader(Path("data/facades"), DataConfig(), batch_size=4, rank=0, world_size=1, seed=0,
 ...                       drop_last=True, pin_memory=False)
@@ -43,18 +43,19 @@ class Loader(Protocol):
 class Share(NamedTuple):
     """A rank's share of each global batch.
 
-    Global batch i of an epoch holds the same pairs for any number of ranks. An epoch that is no multiple of the ranks
+    Global batch i of an epoch has the same pairs for any number of ranks. An epoch that is not a multiple of the ranks
     is filled up from its beginning, as by DistributedSampler; drop_last ends it at the last whole global batch.
     """
 
-    batch_size: int  # pairs of this rank per step
+    batch_size: int
+    """Pairs of this rank per step."""
     rank: int
     world_size: int
     drop_last: bool
 
 
 class BatchKeys:
-    """The keys of each batch of a rank: what all loaders have in common.
+    """Base of all loaders: the keys of each batch of a rank.
 
     Raises:
         UsageError: with drop_last, the dataset doesn't fill one global batch.

@@ -46,7 +46,7 @@ class AlignedDataset(Dataset[AlignedPair]):
     no flip, no shuffle).
 
     Raises:
-        InfrastructureError: the phase is missing or empty; on access, a file is no usable pair.
+        InfrastructureError: the phase is missing or empty; on access, a file is not a usable pair.
     """
 
     def __init__(self, root: Path, config: DataConfig, seed: int) -> None:
@@ -97,7 +97,7 @@ class AlignedDataset(Dataset[AlignedPair]):
 
 
 def collate(items: list[AlignedPair | GbenchError]) -> Batch | GbenchError:
-    """Stack pairs into a batch; return an error where one is among them or where sizes differ."""
+    """Stack pairs into a batch; return an error if one is among them, or if sizes differ."""
     pairs: list[AlignedPair] = []
     for item in items:
         if isinstance(item, GbenchError):

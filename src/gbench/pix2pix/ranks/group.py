@@ -45,7 +45,7 @@ class Ranks:
         return self.rank == 0
 
     def wrap(self, network: nn.Module, speed: SpeedConfig | None = None) -> nn.Module:
-        """`network` on this rank's device, in DistributedDataParallel; bare where a CUDA graph captures it.
+        """`network` on this rank's device, in DistributedDataParallel; bare if a CUDA graph captures it.
 
         Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
         """

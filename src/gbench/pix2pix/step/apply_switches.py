@@ -1,7 +1,7 @@
 """Apply the switches of `speed` (settings.spec.SpeedConfig) to networks, optimisers and the training step.
 
-None changes the precision or what is computed; the order of sums may change, and with channels_last the elements that
-dropout drops. With all switches off, nothing changes.
+No switch changes the precision or the result of a step, except for the order of sums and, with channels_last, the
+elements that dropout drops. With all switches off, nothing changes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def require_tuned_here(spec: RunSpec) -> None:
 
 
 def set_threads(speed: SpeedConfig) -> None:
-    """Set the number of torch's threads in this process, where a switch does."""
+    """Set the number of torch's threads in this process, if a switch sets it."""
     if speed.threads is not None:
         torch.set_num_threads(speed.threads)
 
@@ -62,7 +62,7 @@ def adam_options(speed: SpeedConfig) -> dict[str, Any]:
 
 
 def step_of(model: Pix2Pix, speed: SpeedConfig) -> TrainStep:
-    """The training step as the switches change it: captured in a CUDA graph, inputs in channels_last."""
+    """The training step with the switches applied: captured in a CUDA graph, inputs in channels_last."""
     step: TrainStep = model.train_step
     if speed.cuda_graph:
         step = GraphedStep(model)

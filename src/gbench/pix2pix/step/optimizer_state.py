@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-KERNELS = ("foreach", "fused", "capturable")  # the entries of an Adam group that say how it computes, not what
+KERNELS = ("foreach", "fused", "capturable")  # the entries of an Adam group that select its kernels
 
 
 def adapted_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:

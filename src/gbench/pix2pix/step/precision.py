@@ -76,7 +76,7 @@ def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
 
 
 def confirmed(asked: Precision, output_dtype: torch.dtype) -> dict[str, Any]:
-    """`read_back`, checked against the precision asked for. Raises RunFailed: they differ."""
+    """`read_back`, checked against the requested precision. Raises RunFailed: they differ."""
     found = read_back(output_dtype)
     if found["ran"] != asked:
         raise RunFailed(
