@@ -1,4 +1,4 @@
-"""Drives a headless chromium over its DevTools pipe: no extra package, no port, no network."""
+"""Drive a headless chromium through its DevTools pipe, without extra packages, ports or network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Browser:
     """One chromium with one page.
 
     Args:
-        profile: an empty folder for what the browser keeps. timeout_s: for each answer.
+        profile: an empty folder for the browser's data. timeout_s: for each answer.
     """
 
     def __init__(self, profile: Path, timeout_s: float = 60) -> None:
@@ -63,7 +63,7 @@ class Browser:
             self._process.wait()
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send one DevTools command and wait for its answer; events that come meanwhile go to `events`."""
+        """Send a DevTools command and wait for its answer; append events received meanwhile to `events`."""
         self._last_id += 1
         message: dict[str, Any] = {"id": self._last_id, "method": method, "params": params}
         if getattr(self, "_session", None):
@@ -77,7 +77,7 @@ class Browser:
             self.events.append(answer)
 
     def open(self, url: str, width: int, dark: bool = False, media: str = "") -> None:
-        """Load a page in a window of so many CSS pixels."""
+        """Load a page in a window that is `width` CSS pixels wide."""
         self.events.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600
@@ -111,7 +111,7 @@ class Browser:
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe with descriptors well above the 3 and 4 that DevTools takes."""
+    """A pipe with descriptors well above 3 and 4, which DevTools uses."""
     low = os.pipe()
     reader, writer = (fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 20) for descriptor in low)
     for descriptor in low:

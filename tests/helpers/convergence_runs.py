@@ -20,7 +20,7 @@ SPREADS = {"G_GAN": 0.3, "G_L1": 0.19, "D_real": 1.0, "D_fake": 1.0}  # of singl
 
 
 def drawn_losses(seed: int, factors: Mapping[str, float] | None = None) -> Callable[[int], dict[str, float]]:
-    """Losses a step: lognormal about means that fall slowly, times `factors`."""
+    """Losses per step: lognormal about slowly decreasing means, times `factors`."""
     rng = np.random.default_rng(seed)
     scales = {name: MEANS[name] * (factors or {}).get(name, 1.0) for name in LOSSES}
 
@@ -37,7 +37,7 @@ def drawn_losses(seed: int, factors: Mapping[str, float] | None = None) -> Calla
 def convergence_run(
     spec: RunSpec, seed: int = 0, factors: Mapping[str, float] | None = None, steps: int | None = None
 ) -> RunFolder:
-    """The folder of a convergence run with drawn losses; one that did fewer steps than planned was ended."""
+    """The folder of a convergence run with drawn losses; with fewer steps than planned, a run that was stopped."""
     planned = EPOCHS * STEPS
     return write_run(
         spec.model_copy(update={"run_id": f"run-{seed}"}),
@@ -49,7 +49,7 @@ def convergence_run(
 
 
 def published_lines(path: Path, factors: Mapping[str, float] | None = None) -> list[str]:
-    """The published run's facts as upstream would have printed them, losses times `factors`."""
+    """The published run's log lines in upstream's format, losses times `factors`."""
     lines = []
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):

@@ -1,8 +1,8 @@
 """The real Docker engine for the tests marked `system`.
 
-Taken is the engine that GBENCH_TEST_DOCKER_HOST names (a developer's, so that the base image is built only once), else
-the one that DOCKER_HOST names or that runs on this machine. Where there is none, one is started for the session, with
-all its data in a folder that is deleted afterwards. Without any the tests fail: a skipped system test proves nothing.
+Uses the engine that GBENCH_TEST_DOCKER_HOST names (a developer's, so that the base image is built only once), else that
+of DOCKER_HOST or of this machine. If there is none, starts one for the session, with its data in a folder that is
+deleted afterwards. If that fails, the tests fail: a skipped system test proves nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ START_TIMEOUT_S = 60
 
 @pytest.fixture(scope="session")
 def docker_client() -> Iterator[docker.DockerClient]:
-    """A client of the engine, which DOCKER_HOST names for the rest of the session."""
+    """A client of the engine; sets DOCKER_HOST to it for the rest of the session."""
     with contextlib.ExitStack() as stack:
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         host = os.environ.get("GBENCH_TEST_DOCKER_HOST")
@@ -47,7 +47,7 @@ def docker_client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def base_image(docker_client: docker.DockerClient) -> str:
-    """An image with PyTorch and the project's dependencies, made without a registry."""
+    """An image with PyTorch and the project's dependencies, built without a registry."""
     inputs = project_file("scripts/make-base-image.sh").read_text() + repr(metadata.requires("gbench"))
     name = f"gbench-test-base:{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
     make_base_image(name)
@@ -55,7 +55,7 @@ def base_image(docker_client: docker.DockerClient) -> str:
 
 
 def make_base_image(name: str) -> str:
-    """Run the script; returns what it printed."""
+    """Run the script and return its output."""
     script = project_file("scripts/make-base-image.sh")
     made = subprocess.run(
         [script, "--python", sys.executable, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -66,14 +66,14 @@ def make_base_image(name: str) -> str:
 
 @contextlib.contextmanager
 def _own_engine() -> Iterator[str]:
-    """Start dockerd with its data in a folder of its own; yields its address."""
+    """Start dockerd with its data in a separate folder; yields its address."""
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         pytest.fail("no Docker engine answers; start one, or run as root where dockerd is installed")
     folder = Path(tempfile.mkdtemp(prefix="gbench-docker.", dir="/var/tmp"))  # not /tmp: it may be in memory
     folder.chmod(0o755)
     host = f"unix://{folder}/docker.sock"
     command = ["dockerd", "--host", host, "--data-root", folder / "data", "--exec-root", folder / "exec"]
-    # The tests need no way out of Docker's own network, so the machine's packet filter is left alone.
+    # The tests need no connection out of Docker's network, so leave the machine's packet filter unchanged.
     command += ["--pidfile", folder / "pid", "--iptables=false"]
     with (folder / "log").open("wb") as log:
         engine = subprocess.Popen(command, stdout=log, stderr=log)

@@ -1,4 +1,4 @@
-"""Runs of simulated machines with a known truth: what verdicts are judged on, here and in benchmarks/compare.py."""
+"""Runs of simulated machines with known truth, to evaluate verdicts here and in benchmarks/compare.py."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gbench.compare.metrics import THROUGHPUT, RunFigure
 from gbench.measure.bootstrap import throughput_interval
 from simulated import Floats, lognormal, pauses
 
-IMAGES = 8  # a step
-STEPS = 300  # a run
-DRAWN = 1000  # runs of each kind of steps, from which the runs of a side are taken
+IMAGES = 8  # per step
+STEPS = 300  # per run
+DRAWN = 1000  # runs of each kind of steps, from which the runs of a side are drawn
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Machine:
     steps: Steps = Steps()
 
     def side(self, runs: int, rng: np.random.Generator) -> Side:
-        """As many runs of one side."""
+        """This number of runs of one side."""
         drawn = drawn_runs(self.steps)
         chosen = rng.integers(0, DRAWN, runs)
         slower = self.run_sd * rng.standard_normal(runs) + self.day_sd * rng.standard_normal()
@@ -70,7 +70,7 @@ class Machine:
 
 @cache
 def drawn_runs(steps: Steps) -> Side:
-    """DRAWN runs that differ by their steps alone."""
+    """DRAWN runs that differ only in their steps."""
     draw = pauses if steps.paused else lognormal
     series = draw(DRAWN, STEPS, steps.phi, steps.sd, np.random.default_rng(0))
     series = series * (1 + steps.drift * np.linspace(-0.5, 0.5, STEPS))
@@ -79,7 +79,7 @@ def drawn_runs(steps: Steps) -> Side:
 
 
 def _said(step_s: Floats) -> RunFigure:
-    """What a run's record says of its throughput."""
+    """A run's throughput, as in its record."""
     interval = throughput_interval(step_s, IMAGES)
     assert interval is not None
     throughput = {

@@ -1,4 +1,4 @@
-"""Records for tests: plain ones to vary, and whatever a record may hold, drawn by hypothesis."""
+"""Records for tests: plain ones to vary, and arbitrary valid ones drawn by hypothesis."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def drawn(**changes: Any) -> Record:
 
 
 def of_run(run_id: str, **changes: Any) -> Record:
-    """A record that tells of one run."""
+    """A record of one run."""
     return drawn(**{"extra": {"NV_Web": "N/A", "run_id": run_id}, **changes})
 
 
 def record(run_id: str | None = None, throughput: float = 22.9, **changes: Any) -> Record:
-    """A record of little but a throughput; sealed, as a launch leaves it, where it tells of a run."""
+    """A minimal record with a throughput; sealed, like that of a launch, if it has a run id."""
     figure = {"throughput": throughput, "throughput_unit": "img/s"}
     values = {**PLAIN, **dict.fromkeys(BARE), "dev": "V100-PCIE-32GB", "dev_num": 8, "perf_data": figure, **changes}
     if run_id is None:

@@ -1,5 +1,5 @@
-"""Sessions of `gbench ab` on simulated machines whose true ratio is known: what its intervals are judged on, here and
-in benchmarks/ab.py."""
+"""Sessions of `gbench ab` on simulated machines with a known true ratio, to evaluate its intervals here and in
+benchmarks/ab.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gbench.experiments.block_ratio import LEAST_BLOCKS, BlockRatio, block_logs,
 from gbench.experiments.session import ORDER
 from simulated import Floats, ar1
 
-RATIO = 1.02  # that is true of every session
+RATIO = 1.02  # true ratio of every session
 Drift = Callable[[Floats, np.random.Generator], Floats]  # level of the machine, a logarithm, at each run
 
 
@@ -22,12 +22,12 @@ def no_drift(run: Floats, rng: np.random.Generator) -> Floats:
 
 
 def line(run: Floats, rng: np.random.Generator) -> Floats:
-    """Half a per cent a run."""
+    """A linear drift of 0.5 % per run."""
     return 0.005 * run
 
 
 def warming_up(run: Floats, rng: np.random.Generator) -> Floats:
-    """3 % in all, most of it in the first blocks."""
+    """3 % in total, most of it in the first blocks."""
     return 0.03 * np.exp(-run / 6)
 
 
@@ -38,22 +38,22 @@ def cold_start(run: Floats, rng: np.random.Generator) -> Floats:
 
 
 def wave(run: Floats, rng: np.random.Generator) -> Floats:
-    """2 % from peak to trough, 24 runs long, from anywhere."""
+    """A wave of 2 % from peak to trough, 24 runs long, with a random phase."""
     return 0.01 * np.sin(2 * np.pi * (run / 24 + rng.random()))
 
 
 def one_step(run: Floats, rng: np.random.Generator) -> Floats:
-    """2 % at one moment."""
+    """A single step of 2 %."""
     return 0.02 * (run >= rng.integers(1, 40))
 
 
 def session(
     sd: float, phi: float, drift: Drift, until_ci: float, most_blocks: int, rng: np.random.Generator
 ) -> BlockRatio:
-    """What a session ends with.
+    """The result of a session.
 
     Args:
-        sd: share of 1 by which runs vary. phi: autocorrelation of a run and the next.
+        sd: standard deviation of runs, as a share of 1. phi: autocorrelation of adjacent runs.
     """
     runs = most_blocks * len(ORDER)
     logs = (ar1(1, runs, phi, sd, rng)[0] - 1) + drift(np.arange(runs, dtype=float), rng)
@@ -68,7 +68,7 @@ def session(
 
 
 def naive_session(sd: float, until_ci: float, most_blocks: int, rng: np.random.Generator) -> BlockRatio:
-    """Independent runs by what one would do without a thought: Student's 95 % from three blocks on."""
+    """Independent runs with the naive method: Student's 95 % interval from three blocks on."""
     logs = math.log(RATIO) + sd * rng.standard_normal(most_blocks)  # of a block, which varies as a run does
     for count in range(3, most_blocks + 1):
         mean, error = float(logs[:count].mean()), float(logs[:count].std(ddof=1)) / math.sqrt(count)

@@ -1,4 +1,4 @@
-"""A small repository of our own that speaks upstream's command line and log, and takes known times over its steps."""
+"""A small repository with upstream's command line and log format, whose steps take known times."""
 
 from __future__ import annotations
 
@@ -75,17 +75,17 @@ if __name__ == "__main__":
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git says in a folder, whatever the user's own configuration is."""
+    """The output of git in a folder, independent of the user's configuration."""
     identity = ["-c", "user.name=drawn", "-c", "user.email=drawn@example.org", "-c", "commit.gpgsign=false"]
     done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 def draw(folder: Path, train: str | None = None, more: str = "pass") -> str:
-    """Make the repository in a new folder; gives its commit.
+    """Make the repository in a new folder; returns its commit.
 
     Args:
-        train: train.py, in place of the whole one. more: a statement that each step of the whole one does.
+        train: content of train.py; None: the complete one. more: a statement to run in each step of the complete one.
     """
     whole = TRAIN.format(data_s=DATA_S, step_s=STEP_S, more=more)
     (folder / "options").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A gbench in a process of its own, for tests that stop it, kill it, or run it as someone else.
+"""gbench in a separate process, for tests that stop it, kill it, or run it as another user.
 
 python drive_docker.py SPEC_JSON RUN_DIR
 """

@@ -1,4 +1,4 @@
-"""Evaluations as the worker leaves them, made without a generator."""
+"""Evaluations as the worker writes them, made without a generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gbench.settings.spec import DataConfig, NetworkConfig
 
 
 def evaluation_of(images: dict[str, tuple[float | None, float | None, float | None]], **changes: object) -> Evaluation:
-    """Of images by name, with their MAE, PSNR and SSIM."""
+    """An evaluation of these images: by name, their MAE, PSNR and SSIM."""
     listed = [
         Image(name=name, source=f"test/{name}.png", metrics=dict(zip(("MAE", "PSNR", "SSIM"), values, strict=True)))
         for name, values in images.items()

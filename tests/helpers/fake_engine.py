@@ -1,4 +1,4 @@
-"""A docker client, as docker.from_env gives it, with an imagined engine behind it."""
+"""A docker client like that of docker.from_env, with a fake engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import docker.errors
 
 
 class Engine:
-    """images: the variables of each image, by how its name begins. info: what `docker info` says beside its version."""
+    """A fake engine. images: environment variables of each image, by prefix of its name. info: as by `docker info`."""
 
     def __init__(self, images: dict[str, list[str]] | None = None, **info: Any) -> None:
         self._images, self._info = images or {}, info

@@ -1,4 +1,4 @@
-"""pynvml as a library would be with imagined cards behind it: the real names, constants and errors; invented values."""
+"""A fake pynvml with simulated cards: the real names, constants and errors, but invented values."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def _links(up: int) -> Any:
 
 
 def links(up: int) -> dict[str, Any]:
-    """A card with so many of its 18 NVLinks up."""
+    """A card with `up` of its 18 NVLinks up."""
     return {"NvLinkState": _links(up)}
 
 
 def clocks(**clock_of: dict[int, int]) -> dict[str, Any]:
-    """Clock functions out of a table of MHz: `clocks(ClockInfo={SM: 345})`."""
+    """Clock functions from a table of MHz: `clocks(ClockInfo={SM: 345})`."""
     return {name: table.__getitem__ for name, table in clock_of.items()}
 
 
 def process(pid: int, gib: float | None) -> SimpleNamespace:
-    """What NVML says of a process on a card."""
+    """NVML's information about a process on a card."""
     return SimpleNamespace(pid=pid, usedGpuMemory=None if gib is None else int(gib * 1024**3))
 
 
-# An idle H100 as it should be. By the name of the function, less nvmlDeviceGet: a value, or what computes one.
+# A healthy idle H100: name of the function without nvmlDeviceGet -> a value, or a function that computes it.
 HEALTHY: dict[str, Any] = {
     "Name": "NVIDIA H100 80GB HBM3",
     "UUID": "GPU-0",
@@ -69,7 +69,7 @@ HEALTHY: dict[str, Any] = {
 
 
 def fake_nvml(*cards: dict[str, Any], driver: str = "570.86.10", cuda: int = 12080, init: object = None) -> ModuleType:
-    """The module. Each card says how it differs from HEALTHY; init: an error that nvmlInit raises."""
+    """The module. cards: each card's differences from HEALTHY. init: an error that nvmlInit raises."""
     module = ModuleType("pynvml")
     handles = [{**HEALTHY, "UUID": f"GPU-{index}", **card} for index, card in enumerate(cards)]
     for name in dir(pynvml):

@@ -1,4 +1,4 @@
-"""A run folder that is written as a convergence run writes it, and someone who follows it."""
+"""A run folder written like that of a convergence run, and a follower of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE_S = 60.0
 
 
 class Writer:
-    """Does steps and images of a run, one rank."""
+    """Writes steps and images of a run with one rank."""
 
     def __init__(self, spec: RunSpec, folder: RunFolder | None = None, resumed_after: int | None = None) -> None:
         self.folder = folder or RunFolder.create(spec)
@@ -37,7 +37,7 @@ class Writer:
             )
 
     def images(self, epoch: int) -> None:
-        """Three grey ones of 4 x 2 pixels, the lighter the later."""
+        """Write three grey images of 4 x 2 pixels, lighter in later epochs."""
         self.folder.images.mkdir(exist_ok=True)
         for place, name in enumerate(VISUALS):
             Image.fromarray(np.full((4, 2, 3), 60 * place + epoch, np.uint8)).save(self.folder.image(epoch, name))
@@ -45,7 +45,7 @@ class Writer:
 
 @contextmanager
 def followed(folder: RunFolder, views: Views) -> Iterator[list[str]]:
-    """A follower's process beside the run while in here; gives the lines of its log."""
+    """Run a follower's process in this context; yields the lines of its log."""
     lines: list[str] = []
     with following(folder, views, lines.append) as on_line:
         on_line("a line of the run")
@@ -53,7 +53,7 @@ def followed(folder: RunFolder, views: Views) -> Iterator[list[str]]:
 
 
 def until(what: Callable[[], bool]) -> None:
-    """Wait for it."""
+    """Wait until the condition is true."""
     deadline = time.monotonic() + PATIENCE_S
     while not what():
         assert time.monotonic() < deadline

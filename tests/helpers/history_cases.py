@@ -1,4 +1,4 @@
-"""What the history says of the records, on whichever database, and which it takes."""
+"""The history's entries and filters, on any database."""
 
 from __future__ import annotations
 

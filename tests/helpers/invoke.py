@@ -1,4 +1,4 @@
-"""The command line as a user runs it: in a process of its own, or in this one, which saves the second of its start."""
+"""Run the command line as a user does: in a separate process, or in this one, which saves a second of start-up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def in_a_process(arguments: tuple[object, ...], folder: Path, variables: dict[st
 
 
 def in_this_process(arguments: tuple[object, ...], folder: Path, variables: dict[str, str]) -> Answer:
-    """Run `gbench ARGUMENTS` in a folder; processes that it starts inherit the captured output."""
+    """Run `gbench ARGUMENTS` in a folder; its child processes inherit the captured output."""
     before = Path.cwd()
     with (
         mock.patch.dict(os.environ, variables),
@@ -59,7 +59,7 @@ def in_this_process(arguments: tuple[object, ...], folder: Path, variables: dict
 
 @contextlib.contextmanager
 def _captured(descriptor: int, stream: str) -> Iterator[IO[bytes]]:
-    """Send a descriptor and the stream of that name to a file."""
+    """Redirect a descriptor and the stream with this name to a file."""
     kept = os.dup(descriptor)
     with (
         tempfile.TemporaryFile() as file,
@@ -77,7 +77,7 @@ def _captured(descriptor: int, stream: str) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _printed_warnings() -> Iterator[None]:
-    """Python's warnings go to stderr, as they do outside pytest."""
+    """Send Python's warnings to stderr, as outside pytest."""
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))

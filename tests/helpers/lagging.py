@@ -1,18 +1,18 @@
-"""A device as the clock sees a GPU, on simulated time."""
+"""A simulated GPU for the clock, on simulated time."""
 
 from __future__ import annotations
 
 
 class LaggingDevice:
-    """A stream that does its work later than the host hands it over, as a GPU does.
+    """A stream that does its work after the host has submitted it, as a GPU does.
 
     `work(seconds)` queues work; a mark passes when all work queued before it is done.
 
     Args:
-        rate: seconds of the device's clock in one of the host's.
+        rate: seconds of the device's clock per second of the host's.
 
     Attributes:
-        wakes_late_s: how long after a mark a host that waited for it goes on.
+        wakes_late_s: delay between a mark and the wake-up of a host that waits for it.
     """
 
     def __init__(self, rate: float = 1.0) -> None:

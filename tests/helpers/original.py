@@ -1,4 +1,4 @@
-"""A database as the original's tool makes and fills it: the contract's tables (CNDB section 3) and such rows."""
+"""A database as the original's tool creates and fills it: the contract's tables (CNDB section 3) with rows."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ else:
 
 @pytest.fixture
 def contract_ddl() -> str:
-    """SQL that makes a database of the original's, with one row."""
+    """SQL that creates a database of the original's tool, with one row."""
     return DUMPS["drawn"]

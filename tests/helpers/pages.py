@@ -1,4 +1,4 @@
-"""A page as a test reads it."""
+"""Parse a page for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
 class Page(HTMLParser):
-    """A page taken apart: fails on tags that do not close in order."""
+    """The content of a page; fails on tags that are not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: made, started, stopped and thrown away by them."""
+"""A PostgreSQL server for the tests, which create, start, stop and delete it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER, PASSWORD = "golden", "s3cret-Wort"
 
 
 class Postgres:
-    """One server in a folder of its own, reached over TCP with a password."""
+    """One server with its own folder, accessible over TCP with a password."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, _free_port()
@@ -36,12 +36,12 @@ class Postgres:
         self._server("pg_ctl", "--wait", f"--log={self.folder / 'log'}", f"--options={options}", "start")
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop it: `fast` breaks connections off in good order, `immediate` as a crash does."""
+        """Stop it: `fast` closes connections cleanly, `immediate` simulates a crash."""
         self._server("pg_ctl", "--wait", f"--mode={mode}", "stop")
 
     @property
     def environ(self) -> dict[str, str]:
-        """What PostgreSQL's own programs need to reach it."""
+        """Environment variables for PostgreSQL's own programs."""
         return {
             **os.environ,
             "PGHOST": "127.0.0.1",
@@ -51,32 +51,32 @@ class Postgres:
         }
 
     def config(self, database: str) -> dict[str, object]:
-        """The keys of a database config file, but for the password."""
+        """The keys of a database config file, without the password."""
         return {"schema": "postgresql", "user": USER, "host": "127.0.0.1", "port": self.port, "database": database}
 
     def uri(self, database: str) -> str:
-        """The database as one text, password included."""
+        """The database's URI, including the password."""
         return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{quote(database)}"
 
     def query(self, database: str, sql: str) -> list[tuple[object, ...]]:
-        """Rows of a query, by PostgreSQL's own client library."""
+        """The rows of a query, through PostgreSQL's client library."""
         with psycopg.connect(self.uri(database), autocommit=True) as connection:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
     def create(self, database: str, dump: str = "") -> None:
-        """Make a database, from a dump if one is given."""
+        """Create a database, from a dump if given."""
         self.query("postgres", f'CREATE DATABASE "{database}"')
         if dump:
             command = ["psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--dbname={database}"]
             subprocess.run(command, input=dump, env=self.environ, check=True, capture_output=True, text=True)
 
     def drop(self, database: str) -> None:
-        """Throw a database away."""
+        """Drop a database."""
         self.query("postgres", f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
     def schema(self, database: str) -> list[str]:
-        """The lines of `pg_dump --schema-only` that say something."""
+        """The lines of `pg_dump --schema-only`, without comments and empty lines."""
         command = ["pg_dump", "--schema-only", "--no-owner", database]
         done = subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True)
         lines = (line.rstrip() for line in done.stdout.splitlines())

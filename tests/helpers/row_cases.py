@@ -1,4 +1,4 @@
-"""How a record lies in the tables, on whichever database, and that it comes out as it went in."""
+"""The rows of a record in any database, and that reading returns the record unchanged."""
 
 from __future__ import annotations
 
@@ -160,5 +160,5 @@ class RowCases(Cases):
 
     @pytest.fixture
     def odd(self, engine: Engine) -> Engine:
-        """A database that all examples share, so that their infos meet others of the same name."""
+        """A database shared by all examples, so that info rows with the same name collide."""
         return engine

@@ -1,4 +1,4 @@
-"""Run folders as a run leaves them, written through the project's own classes: no training needed."""
+"""Run folders as a run writes them, made with the project's own classes and without training."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write_run(
     ended: bool = True,
     host: dict[str, Any] | None = None,
 ) -> RunFolder:
-    """A run of `spec` that did `steps` of `planned_steps`, each rank its even share of the batch."""
+    """A run of `spec` that did `steps` of `planned_steps`, with an equal share of the batch on each rank."""
     folder = RunFolder.create(spec)
     complete = ended and steps == planned_steps
     ending = {"ended_utc": "2026-01-02T03:05:05.678+00:00", "exit_code": 0 if complete else 1} if ended else {}
@@ -96,7 +96,7 @@ def write_telemetry(
     held_back: Callable[[float], bool] = lambda t_s: False,
     hz: float = 10.0,
 ) -> None:
-    """What a sampler would have seen beside `write_run`'s steps; held_back: when GPU 0 was at its power limit."""
+    """A sampler's stream for `write_run`'s steps. held_back: when GPU 0 was at its power limit."""
     facts = [GpuFacts(str(gpu), index=gpu, name="GPU 9000") for gpu in range(gpus)]
     writer = StreamWriter(folder.path / NAME)
     writer.header(Header(hz, "2026-01-02T03:04:05.000+00:00", cpus=64, gpus=facts), [])

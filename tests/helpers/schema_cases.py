@@ -1,4 +1,4 @@
-"""How a database is made and kept complete, whichever it is, and by many at once."""
+"""Creating and completing the schema of any database, also by several processes at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SchemaCases(Cases):
         assert "\n" not in str(error.value)
 
     def test_what_was_dropped_comes_back_and_dependents_stay(self, engine: Engine) -> None:
-        """As a rebuild by the original's tool leaves it: `gbench_migrations` says that all is there."""
+        """As after a rebuild by the original's tool: `gbench_migrations` still lists everything."""
         store(engine, drawn(), "save")
         sql(engine, "CREATE VIEW theirs AS SELECT * FROM gbench_results")
         for name in ("INDEX gbench_run_id", "INDEX gbench_history", "VIEW gbench_fleet", "VIEW gbench_latest"):

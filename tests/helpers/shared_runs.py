@@ -1,4 +1,4 @@
-"""Runs that several tests only read: made once a session, also where pytest-xdist has several processes."""
+"""Runs that several tests only read, made once per session, also with several processes of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from invoke import in_this_process
 
 @dataclass(frozen=True)
 class SharedRun:
-    """A run that has ended.
+    """A finished run.
 
     Attributes:
         base: the folder in which gbench was called.
-        answer: what it printed.
+        answer: its output.
     """
 
     base: Path
@@ -39,7 +39,7 @@ class SharedRun:
 
 
 def run_once(temporary: pytest.TempPathFactory, name: str, *arguments: object) -> SharedRun:
-    """Run `gbench ARGUMENTS` in a folder of this name, unless a process of this session has; tests only read it."""
+    """Run `gbench ARGUMENTS` in a folder of this name, once per session. Tests must not change the folder."""
     root = temporary.getbasetemp()
     base = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
     kept = base / "answer.json"

@@ -1,6 +1,6 @@
-"""Step times with known truth: what the statistics are judged on, here and in benchmarks/stats.py.
+"""Step times with known truth, to evaluate the statistics here and in benchmarks/stats.py.
 
-All are around 1 second a step; a share of it is their unit.
+All have a mean of about 1 second per step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def lognormal(draws: int, steps: int, phi: float, noise: float, rng: np.random.G
 
 
 def slow_wave(draws: int, steps: int, phi: float, noise: float, rng: np.random.Generator) -> Floats:
-    """White noise on an AR(1) wave of half its size: not AR(1), its first autocorrelation hides the wave."""
+    """White noise on an AR(1) wave of half its size: not AR(1), and its first autocorrelation hides the wave."""
     return ar1(draws, steps, phi, noise / 2, rng) + noise * rng.standard_normal((draws, steps))
 
 

@@ -1,8 +1,8 @@
 """Simulated convergence runs about the published curves, for the verdict's error rates (benchmarks/convergence.py).
 
-What differs between runs of one recipe, and what a wrong recipe does to the curves, is taken from scaled-down runs of
-this project's own training (benchmarks/convergence_effects.yaml): relative shifts of each window's mean, laid over the
-published curves.
+Differences between runs of one recipe, and effects of a wrong recipe, come from scaled-down runs of this project's own
+training (benchmarks/convergence_effects.yaml), as relative shifts of each window's mean, applied to the published
+curves.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Floats = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "configs" / "reference" / "pix2pix_resnet_9blocks-v100-fp32.yaml"
 EFFECTS = ROOT / "benchmarks" / "convergence_effects.yaml"
-ITERATIONS = 400  # an epoch
-PRINTED = 4  # of them
+ITERATIONS = 400  # per epoch
+PRINTED = 4  # printed iterations per epoch
 METRICS = ("MAE", "PSNR")
 
 
 class Drawn(Curves):
-    """Curves of which only the means of windows were drawn: what 320,000 single losses would be reduced to."""
+    """Curves with drawn window means only, instead of 320,000 single losses that would be reduced to them."""
 
     def __init__(self, epochs: int, windows: dict[tuple[str, int, int], EpochWindow]) -> None:
         super().__init__(np.arange(1, epochs + 1), {})
@@ -112,12 +112,12 @@ class Simulator:
         return centred / math.sqrt(sum(len(group) - 1 for group in groups))
 
     def effect(self, variant: str) -> Floats:
-        """What a variant shifts, against the reference's recipe, (162,)."""
+        """The shift of a variant compared with the reference's recipe, (162,)."""
         shift: Floats = self.table(variant).mean(axis=0) - self.table("reference").mean(axis=0)
         return shift
 
     def run(self, variant: str, lines: int | None) -> Subject:
-        """A run with its end and its evaluation. lines: printed ones an epoch; None: all iterations are known."""
+        """A finished run with its evaluation. lines: printed lines per epoch; None: all iterations."""
         between = self.rng.standard_normal(len(self.residuals)) @ self.residuals * self.spread
         shift = self.effect(variant) + between
         means, shares = np.exp(
@@ -138,7 +138,7 @@ class Simulator:
         return Subject("drawn", None, Drawn(last, windows), None, metrics, True)
 
     def window(self, mean: float, share: float, count: int) -> EpochWindow:
-        """A window of lognormal losses: drawn one by one where they are few, else their mean alone."""
+        """A window of lognormal losses: single losses if they are few, otherwise only their mean."""
         if count > 1000:
             error = share * mean / math.sqrt(count)
             return EpochWindow(mean + error * self.rng.standard_normal(), share * mean, error, count)

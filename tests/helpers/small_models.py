@@ -1,4 +1,4 @@
-"""A small pix2pix model, and pairs of pictures for it to learn from."""
+"""A small pix2pix model, and pairs of images to train it on."""
 
 from __future__ import annotations
 

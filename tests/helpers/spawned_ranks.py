@@ -1,4 +1,4 @@
-"""Ranks in processes of a test's own, without torchrun."""
+"""Run ranks in processes of a test, without torchrun."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gbench.runfolder.worker_exit import leave
 
 
 def spawn_ranks(function: Callable[..., None], arguments: tuple[Any, ...], count: int) -> None:
-    """Run `function(rank, *arguments)` in `count` processes. Raises mp.ProcessRaisedException: what one raised."""
+    """Run `function(rank, *arguments)` in `count` processes. Raises mp.ProcessRaisedException: a process raised."""
     mp.spawn(_as_rank, (function, arguments), nprocs=count)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a record that is stored, on whichever database: by its store type, and by its run."""
+"""Storing records in any database: by store type, and each run once."""
 
 from __future__ import annotations
 

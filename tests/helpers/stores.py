@@ -1,4 +1,4 @@
-"""A database that cases of the store are tried on, and what plain SQL says of it."""
+"""A database for the cases of the store, and plain SQL on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gbench.cndb.store import submit
 
 
 def sql(engine: Engine, query: str, **values: Any) -> list[tuple[Any, ...]]:
-    """What plain SQL says, past all of gbench's own reading."""
+    """The rows of a plain SQL query, without gbench's own code."""
     with engine.begin() as connection:
         result = connection.execute(text(query), values)
         return [tuple(row) for row in result] if result.returns_rows else []
@@ -27,7 +27,7 @@ def count(engine: Engine, table: str) -> int:
 
 
 def made(database: DatabaseConfig) -> Engine:
-    """The database as `submit` makes it."""
+    """The database as `submit` creates it."""
     engine = connect_or_create(database)
     assert upgrade(engine) is None
     return engine
@@ -39,7 +39,7 @@ def store(engine: Engine, record: Record, store_type: str) -> tuple[int, str]:
 
 
 class Cases:
-    """What all of them have. `database`, which a test module gives: one that does not exist yet; `engine`: it, made."""
+    """Base of all cases. `database` (defined by the test module) does not exist yet; `engine` creates it."""
 
     @pytest.fixture
     def engine(self, database: DatabaseConfig) -> Iterator[Engine]:

@@ -1,4 +1,4 @@
-"""Processes that submit the same records at the same time; as a program, one of them."""
+"""Processes that submit the same records at the same time; run as a program, one of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROCESSES, RECORDS, A_TIME = 8, 200, 20
 
 
 def same_records(of_runs: bool) -> list[Record]:
-    """RECORDS records of as many configurations, which share info names (with other details) and models."""
+    """RECORDS records of different configurations, which share models and info names (with different details)."""
     return [
         drawn(
             model=f"model-{number % 3}",
@@ -36,9 +36,9 @@ def same_records(of_runs: bool) -> list[Record]:
 
 
 def submit_together(database: DatabaseConfig, store_type: str, of_runs: bool) -> Counter[str]:
-    """What became of the records that PROCESSES processes submitted, each in an order of its own.
+    """Submit the records from PROCESSES processes, each in a different order; returns the counts of actions.
 
-    None of them has made the database: they race for that too.
+    The database does not exist yet, so they also compete to create it.
     """
     processes = [
         subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -58,7 +58,7 @@ def submit_together(database: DatabaseConfig, store_type: str, of_runs: bool) ->
 
 
 def main() -> None:
-    """Submit as the first line of standard input says."""
+    """Submit as the first line of standard input specifies."""
     print("ready", flush=True)  # all is imported
     task = json.loads(sys.stdin.readline())
     records = same_records(task["of_runs"])

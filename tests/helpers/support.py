@@ -20,7 +20,7 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said."""
+    """The result of a command."""
 
     code: int
     out: str

@@ -1,6 +1,6 @@
-"""What the dashboards' views must answer, on SQLite and on PostgreSQL alike: each database's tests inherit ViewCases.
+"""Tests of the dashboards' views, which the tests of SQLite and of PostgreSQL inherit.
 
-Expected answers are worked out in Python from the drawn results, independently of the views' SQL.
+Expected rows are computed in Python from the drawn results, independently of the views' SQL.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from view_data import (
 
 
 class ViewCases:
-    """The tests. A subclass's module gives `engine`: an up-to-date database without a record."""
+    """The tests. The module of a subclass defines `engine`: an up-to-date database without records."""
 
     def test_a_result_is_one_flat_row(self, engine: Engine) -> None:
         result = Result(2, 100.0, 1.0, changes={"tags": ["nightly", "a100"], "code_link": "https://example.com/1"})

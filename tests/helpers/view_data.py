@@ -1,4 +1,4 @@
-"""Results to put before the dashboards' views, drawn ones and odd ones, and how to ask the views."""
+"""Results for the tests of the dashboards' views, random and unusual ones, and queries of the views."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def stored(engine: Engine, results: list[Result]) -> list[int]:
 
 
 def row(engine: Engine, **columns: Any) -> int:
-    """Put a row straight into train_results, as some other tool might have; returns its id."""
+    """Insert a row directly into train_results, as another tool might; returns its id."""
     values = {"framework": "PyTorch", "device": "A100", "dev_num": 1, "create_at": NOW, "visible": False, **columns}
     with engine.begin() as connection:
         return int(connection.execute(insert(train_results).values(values).returning(train_results.c.id)).scalar_one())
 
 
 def view(engine: Engine, name: str) -> list[dict[str, Any]]:
-    """All rows of a view, by id where it has one."""
+    """All rows of a view, ordered by id if it has one."""
     return query(engine, f"SELECT * FROM gbench_{name}" + (" ORDER BY id" if name != "fleet" else ""))
 
 
@@ -87,14 +87,14 @@ def query(engine: Engine, sql: str) -> list[dict[str, Any]]:
 
 
 def moment(value: Any) -> datetime:
-    """A time of either database."""
+    """A time from either database."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
 
 
 def drawn(seed: int) -> list[Result]:
-    """Results of nine configurations over 60 days: noise of 1 %, falls of 10 % and rises, a few without an interval."""
+    """Results of nine configurations over 60 days: 1 % noise, drops of 10 %, increases, a few without an interval."""
     draw = random.Random(seed)
     results = []
     for model in ("pix2pix-resnet_9blocks", "pix2pix-unet_256", "resnet50"):
@@ -120,7 +120,7 @@ def by_configuration(results: list[Result]) -> Iterator[list[tuple[int, Result]]
 
 
 def documented_sql(language: str) -> list[str]:
-    """The code blocks of docs/dashboards.md in that language."""
+    """The code blocks of docs/dashboards.md in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
