@@ -1,4 +1,4 @@
-"""What many tests need: a small drawn dataset, a spec, and the command line as a user runs it."""
+"""Shared fixtures: a small drawn dataset, a spec, and the command line as a user runs it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LAUNCH_SH_VARIABLES = (
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure shows the load of the machine: a time-out may be its fault."""
+    """Show the machine's load in a failure, as it may cause a time-out."""
     report = yield
     if report.failed:
         load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
@@ -49,7 +49,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own launch.sh exports must not change what tests see."""
+    """Remove the developer's own launch.sh exports from the environment."""
     for name in LAUNCH_SH_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -64,7 +64,7 @@ def facades(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
-    """Material beside the project that not everyone has (real pairs, the original's files); skips without."""
+    """Optional material next to the project (real pairs, the original's files); skips the test without it."""
 
     def find(name: str) -> Path:
         path = SHARED / name
@@ -114,6 +114,6 @@ def gbench(tmp_path: Path) -> Callable[..., Answer]:
 
 @pytest.fixture(scope="session")
 def small_launch(facades: Path) -> list[str]:
-    """Arguments of a small local launch, to which a test adds its own."""
+    """Arguments of a small local launch, to be extended by a test."""
     settings = [argument for key, value in SMALL.items() for argument in ("--set", f"{key}={value}")]
     return ["--device", "cpu", "--runner", "local", "--datasets-dir", str(facades), "--dataset", "synthetic", *settings]

@@ -1,4 +1,4 @@
-"""`gbench check` as a user meets it."""
+"""`gbench check` as a user runs it."""
 
 from __future__ import annotations
 

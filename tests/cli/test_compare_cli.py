@@ -21,7 +21,7 @@ Gbench = Callable[..., Answer]
 
 @pytest.fixture
 def side(tmp_path: Path) -> Callable[..., str]:
-    """Writes records of runs around a throughput that vary by a share of 1; gives their folder."""
+    """Write records of runs with a relative variation about a throughput; returns their folder."""
 
     def write(name: str, throughput: float, runs: int = 5, run_sd: float = 0.002, **changes: Any) -> str:
         rng = np.random.default_rng(len(name))

@@ -1,4 +1,4 @@
-"""What a process of gbench ends with where nothing is wrong with its arguments or its run."""
+"""Exit codes of gbench if its arguments and its run are valid."""
 
 from __future__ import annotations
 

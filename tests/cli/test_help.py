@@ -1,4 +1,4 @@
-"""Help that is complete and quick, and what it promises."""
+"""The help is complete and fast, and its statements are true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gbench summary` as a user runs it, on run folders as they should be and as they should not."""
+"""`gbench summary` as a user runs it, on valid and invalid run folders."""
 
 from __future__ import annotations
 

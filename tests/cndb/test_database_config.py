@@ -1,4 +1,4 @@
-"""Database configs: which database a name, file or JSON text means; what is wrong in one, without its values."""
+"""Database configs from names, files and JSON text; errors that do not show values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of the past: benchmark logs and record files."""
+"""Import of old results: benchmark logs and record files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
 
 
 def found_in(path: Path) -> list[str | float]:
-    """What a file gives: throughputs, and of what can't be read the sentence."""
+    """The results in a file: throughputs, and error sentences."""
     results = read_results(path, {"framework": "PyTorch"})
     return [
         str(result) if isinstance(result, RecordError) else (result.perf_data or {})["throughput"] for result in results

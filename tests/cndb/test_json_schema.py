@@ -1,4 +1,4 @@
-"""The exported JSON schema: that of the code, and one that takes every record and refuses what is none."""
+"""The exported JSON schema matches the code, accepts every record and rejects anything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record files: what is refused, in one sentence each, and what two records share of a name."""
+"""Record files: errors in one sentence each, and unique file names."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_is_no_record_is_told_in_one_sentence(text: str, why: str) -> None:
 
 
 def bomb(lines: int) -> str:
-    """A record of a few hundred characters that says 10 ** lines values."""
+    """A record of a few hundred characters that expands to 10 ** lines values."""
     aliases = [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else '0'] * 10)}]" for n in range(lines)]
     return GOOD[1:-1].replace(", ", "\n", 4).replace(", perf", "\nperf") + "\nextra:\n" + "\n".join(aliases)
 

@@ -1,4 +1,4 @@
-"""The spool: a record waits there for its database, and gets there once."""
+"""The spool: a record waits for its database, and is stored once."""
 
 from __future__ import annotations
 

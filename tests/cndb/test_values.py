@@ -1,4 +1,4 @@
-"""What a record may hold: one form for what every store keeps, one sentence for what none does."""
+"""Valid values of a record in their one form, and one sentence for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record that was changed, or that another run made, is found out."""
+"""A record that was changed, or belongs to another run, is detected."""
 
 from __future__ import annotations
 

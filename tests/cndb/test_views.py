@@ -23,7 +23,7 @@ def engine(tmp_path: Path) -> Engine:
 
 
 class TestViewsOnSqlite(ViewCases):
-    """And what only SQLite can hold."""
+    """Also tests values that only SQLite can store."""
 
     @pytest.mark.parametrize("column", ["performance", "hyper_params", "tags"])
     @pytest.mark.parametrize("value", ["{", "", "NaN", "{'throughput': 3}", "\x00"])

@@ -1,4 +1,4 @@
-"""The change between two sets of runs: its variance and where that comes from."""
+"""The change between two sets of runs: its variance and the source of that."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_a_noisy_machine_never_cries_wolf(base: Machine, new: Machine) -> None:
 
 
 def test_steps_taken_for_independent_would_cry_wolf() -> None:
-    """Why runs are the unit: as if each run's own interval were all there is to know."""
+    """Why runs are the unit: with intervals of single runs only, false alarms are frequent."""
     rng, machine, alarms = np.random.default_rng(0), Machine(0.01), 0
     for _ in range(DRAWS):
         base, new = (machine.side(5, rng).readings() for _ in range(2))

@@ -1,4 +1,4 @@
-"""The rule: what an interval says of no change, of the threshold, and of neither."""
+"""The rule: intervals that exclude no change, the threshold, both or neither."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One verdict with what must be known beside it, and its forms for pages."""
+"""One verdict with its notes, and its output formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which records may be compared, and how those that may not are refused."""
+"""Which records are comparable, and the errors for those that are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Earlier runs of a configuration, out of a database."""
+"""Earlier runs of a configuration, from a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two records, the likeliest to matter first."""
+"""Differences between two records, the most likely cause first."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_greater_of_two_measured_influences_comes_first() -> None:
 
 
 def test_throttling_is_told_by_what_it_cost() -> None:
-    """NEW's clean steps alone do 100 images a second, all of them 90."""
+    """NEW does 100 images per second in its clean steps, and 90 over all steps."""
     still = run(perf={"disturbance": {"marked_share": 0.0, "share_by_reason": {}}, "throughput_clean_img_s": 100.0})
     disturbance = {"marked_share": 0.4, "share_by_reason": {"gpu 0: sw_power_cap": 0.4}}
     held = run(perf={"throughput": 90.0, "disturbance": disturbance, "throughput_clean_img_s": 100.0})

@@ -1,4 +1,4 @@
-"""BASE and NEW as they are named: files, run folders, folders, patterns."""
+"""BASE and NEW given as files, run folders, folders and patterns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from run_folders import write_run
 
 @pytest.fixture
 def records(tmp_path: Path) -> Path:
-    """Three record files in a folder of their own."""
+    """Three record files in their own folder."""
     for number in range(3):
         save(record(run_id=f"r{number}"), tmp_path / "records" / f"{number}.yaml")
     return tmp_path / "records"

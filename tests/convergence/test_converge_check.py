@@ -98,7 +98,7 @@ def test_wrong_input_gets_one_sentence(
 
 @pytest.mark.slow
 def test_seeds_are_trained_and_judged_together(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
-    """Real trainings: a reference made of one, two more held against it, and their learning rates read back."""
+    """Real trainings: a reference from one run, two more compared with it, and their learning rates read back."""
     settings = [word for setting in ("epochs=1", "epochs_decay=1") for word in ("--set", f"schedule.{setting}")]
     run = ("converge", *MODEL, *small_launch, *settings, "-q", "--json")
     first = gbench(*run)

@@ -1,4 +1,4 @@
-"""The published V100 run against the reference that was made of it."""
+"""The published V100 run, compared with the reference made from it."""
 
 from __future__ import annotations
 

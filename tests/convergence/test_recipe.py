@@ -1,4 +1,4 @@
-"""What a run's recipe is, and what its optimisers really did."""
+"""A run's recipe, and the learning rates that its optimisers had."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_field_unknown_to_a_reference_has_its_default(make_spec: MakeSpec) -> 
 
 
 def rates(lr: float, epochs: int, decay: int) -> list[list[float]]:
-    """What the project's own scheduler gives an optimiser, epoch by epoch."""
+    """The learning rates of the project's scheduler by epoch."""
     import torch
 
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=lr)

@@ -12,7 +12,7 @@ from gbench.errors import InfrastructureError
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Three files whose bytes nobody decodes, and one that is not an image."""
+    """Three files that are never decoded, and one that is not an image."""
     folder = tmp_path / "set"
     for name in ("train/1.png", "train/2.jpg", "test/1.png", "train/notes.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

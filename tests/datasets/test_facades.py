@@ -153,6 +153,6 @@ def test_a_folder_of_something_else_is_not_touched(archive: Path, tmp_path: Path
 
 
 def test_read_only_place(archive: Path) -> None:
-    """/proc takes no new folder from anyone, root included."""
+    """Nobody can create a folder in /proc, not even root."""
     with pytest.raises(InfrastructureError, match="can't write /proc/facades"):
         prepare(Path("/proc/facades"), archive=archive)

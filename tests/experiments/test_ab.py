@@ -1,4 +1,4 @@
-"""`gbench ab` as a user runs it, on a run script that is done in a moment and says what it is told to say."""
+"""`gbench ab` as a user runs it, on a fast run script that reports given figures."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_session_goes_on_from_its_records_and_processes(
 
 @contextmanager
 def hanging(folder: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A session whose next run hangs; on leaving, it and all that it started must have ended."""
+    """A session whose next run hangs; at the end of the context, it and all its child processes must have ended."""
     command = [sys.executable, "-m", "gbench", "ab", *map(str, arguments)]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

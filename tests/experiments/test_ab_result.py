@@ -1,4 +1,4 @@
-"""What a session is said to have come to, in one sentence."""
+"""The result of a session in one sentence."""
 
 from __future__ import annotations
 

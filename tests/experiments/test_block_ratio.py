@@ -1,4 +1,4 @@
-"""The ratio of two sides, its interval, and how often that holds the truth. The full table: benchmarks/ab.py."""
+"""The ratio of two sides, its interval and the interval's coverage. The full table: benchmarks/ab.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_drift_that_is_linear_cancels() -> None:
 
 
 def test_the_curve_of_a_drift_does_not_cancel() -> None:
-    """What docs/ab.md says of a machine that warms up by 10 %."""
+    """The statement of docs/ab.md on a machine that warms up by 10 %."""
     warming = np.exp(cold_start(np.arange(16.0), np.random.default_rng(0)))
     assert ratio_of_blocks(block_logs(list(warming))).ratio == pytest.approx(0.999, abs=1e-4)
 

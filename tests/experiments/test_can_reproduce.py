@@ -1,4 +1,4 @@
-"""What is otherwise here than in a record, thing by thing."""
+"""Each difference between this machine and a record."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ A_CARD = Gpus((Gpu(0, "Tesla V100-PCIE-32GB", "GPU-0", (7, 0)),), driver="550.1"
 
 @pytest.fixture
 def as_here(make_spec: Callable[..., RunSpec]) -> Callable[..., tuple[Recorded, RunSpec]]:
-    """A record whose every word is true of this machine, with one A_CARD; changed where a test says so."""
+    """A record that matches this machine, with one A_CARD, and a test's changes."""
 
     def make(
         extra: dict[str, Any] | None = None,

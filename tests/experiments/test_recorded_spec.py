@@ -1,4 +1,4 @@
-"""What can be run again: records with their spec, run folders; and what is said of the others."""
+"""What can be rerun: records with their spec, and run folders; and the errors for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gbench replay`: what can't be reproduced is said first, the run is made again, and compared."""
+"""`gbench replay`: report what can't be reproduced, rerun, and compare."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IMAGE_ID = "sha256:" + "ab" * 32
 
 @pytest.fixture
 def recorded(gbench: Callable[..., Answer], facades: Path, tmp_path: Path) -> Path:
-    """The record of a run by a run script of one's own."""
+    """The record of a run with a user's own run script."""
     (tmp_path / "mine.sh").write_text(SCRIPT)
     shutil.copytree(facades, tmp_path / "here")
     arguments = ["--device", "cpu", "--runner", "local", "--datasets-dir", "here", "--dataset", "synthetic", "-q"]
@@ -82,7 +82,7 @@ def test_runs_before_one_that_failed_can_be_compared(
 def test_what_would_make_the_comparison_meaningless_is_refused(
     gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
 ) -> None:
-    """Another dataset, another script; each is said, refused, and allowed by its name."""
+    """Another dataset or script: each is reported, refused, and can be allowed by its name."""
     shutil.rmtree(tmp_path / "here" / "val")
     (tmp_path / "here" / "manifest.json").unlink()
     with (tmp_path / "mine.sh").open("a") as script:
@@ -193,7 +193,7 @@ def test_paths_of_another_machine_become_the_projects_own(make_spec: Callable[..
 
 
 def test_the_run_script_is_the_one_that_was_recorded(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
-    """That of the recorded path where it is unchanged; else the project's of that name, if that is it."""
+    """The script at the recorded path if unchanged, else the project's script of that name if it matches."""
     own, there = project_file("scripts/pt-pix2pix.sh"), tmp_path / "pt-pix2pix.sh"
     spec = make_spec().model_copy(update={"run_model_file": str(there)})
     for text, sha256, chosen in (

@@ -1,4 +1,4 @@
-"""A session's file: what it holds, whose turn it is, and how it is taken up again."""
+"""A session's file: its content, the next side to run, and resumption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two specs differ in, and which of it is other work."""
+"""Differences of two specs, and which of them change the work."""
 
 from __future__ import annotations
 

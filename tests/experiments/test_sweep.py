@@ -1,4 +1,4 @@
-"""`gbench sweep` as a user runs it: real processes; training where figures count, a run script of its own elsewhere."""
+"""`gbench sweep` as a user runs it: real processes; real training for figures, a test's run script elsewhere."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_out_of_memory_is_a_result(gbench: Gbench, small_launch: list[str], tmp_
 
 
 def test_a_failed_cell_runs_again_last_and_at_each_resumption(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
-    """Batch 1 never works, batch 2 at the second try."""
+    """Batch 1 always fails, batch 2 succeeds at the second attempt."""
     answer = gbench(*scripted('[ "$BATCH_SIZE" != 1 ] && { [ "$BATCH_SIZE" != 2 ] || [ "$(tries)" = 2 ]; }'))
     assert answer.code == 1
     folder = the_sweep(tmp_path)
@@ -197,7 +197,7 @@ def test_ctrl_c_shows_what_is_known_and_how_to_go_on(gbench: Gbench, scripted: A
 
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_at_any_moment_goes_on(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
-    """Killed in the middle of a run, and then at random; a run that is finished is never made again."""
+    """Kill it in the middle of a run, then at random times; a finished run is never repeated."""
     process = begin(tmp_path, scripted('[ "$BATCH_SIZE" != 2 ] || [ "$(tries)" -gt 1 ] || sleep 600', "1,2,3,4"))
     wait_for((tmp_path / "tries-2").exists, process)
     moments = random.Random(2)
@@ -225,7 +225,7 @@ def test_a_sweep_that_is_killed_at_any_moment_goes_on(gbench: Gbench, scripted: 
 
 
 def test_a_recorded_run_is_done_though_gbench_was_killed(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
-    """As SIGKILL leaves it after the record: neither sent, nor on a page, nor noted."""
+    """The state after SIGKILL right after writing the record: not uploaded, no page, not marked as done."""
     model, *others = scripted("true", "1,2")[1:]
     assert gbench("sweep", model, "embedded", *others).code == 0
     folder = the_sweep(tmp_path)
@@ -271,7 +271,7 @@ def test_an_unwritable_page_ends_the_sweep_and_loses_no_run(gbench: Gbench, scri
 
 
 def test_a_full_disk_hides_neither_table_nor_how_to_go_on(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
-    """A full disk, for the sweep's own files: folders stand in their places."""
+    """Simulate a full disk for the sweep's files: folders of the same name block them."""
     answer = gbench(
         *scripted('[ "$BATCH_SIZE" = 1 ] || { mv ../sweep.json ../kept; mkdir ../sweep.json ../sweep.md; }')
     )
@@ -331,7 +331,7 @@ def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path, content
 def test_an_image_is_rebuilt_once_though_the_first_cell_fails(
     make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What launch is asked to do, for images are Docker's."""
+    """Checks the request to launch, as images need Docker."""
     asked = []
 
     def failing(spec: RunSpec, environ: object, watcher: object, rebuild: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which cells a matrix has, and which of them can't run: nothing is started here."""
+"""The cells of a matrix, and which of them can't run; starts nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of a sweep: its arithmetic on run folders of a fake clock, and what it says where a figure is missing."""
+"""The table of a sweep: its arithmetic on run folders with a fake clock, and missing figures."""
 
 from __future__ import annotations
 

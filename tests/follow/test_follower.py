@@ -1,4 +1,4 @@
-"""The follower as a process of its own, beside a run folder that is being written."""
+"""The follower as a separate process, on a run folder that is being written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def convergence(make_spec: MakeSpec, **changes: object) -> RunSpec:
 
 
 def described(folder: RunFolder) -> str:
-    """What losses.svg says of itself; it is XML whenever it is looked at."""
+    """The description in losses.svg, which is valid XML at any time."""
     path = folder.path / "losses.svg"
     return ElementTree.fromstring(path.read_text()).attrib["aria-label"] if path.exists() else ""
 

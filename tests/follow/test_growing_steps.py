@@ -1,4 +1,4 @@
-"""Step streams read while they are written, by several ranks, and taken back by a resumed run."""
+"""Step streams of several ranks, read while they are written, also across a resumption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation: every link leads somewhere, every page is in the index, and every file that is named exists."""
+"""The documentation: every link is valid, every page is in the index, every file it names exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house: which room may import which. The table in CONTRIBUTING.md is the rule; this reads it and holds it."""
+"""Which room may import which, by the table in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WORKER_ROOMS = ("nets", "ranks", "data", "step")  # of pix2pix, from the lowest
 
 
 def rooms() -> list[str]:
-    """The rooms from the top of the table to its end."""
+    """The rooms, in the order of the table."""
     table = (ROOT / "CONTRIBUTING.md").read_text().split("## The rooms")[1].split("\n## ")[0]
     return re.findall(r"^\| `(\w+)/?` \|", table, re.MULTILINE)
 
 
 def imported(module: str) -> set[str]:
-    """The modules that one imports, at its top or within a function."""
+    """The modules that a module imports, at its top or within a function."""
     found = set[str]()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):

@@ -28,7 +28,7 @@ def covers(series: Floats, truth: float) -> float:
 
 
 def naive_covers(series: Floats) -> float:
-    """The same for Student's t on steps taken for independent."""
+    """The same for Student's t, which assumes independent steps."""
     steps = series.shape[1]
     half_width = t_quantile(0.975, steps - 1) * series.std(axis=1, ddof=1) / math.sqrt(steps)
     return float(np.mean(np.abs(series.mean(axis=1) - 1) <= half_width))

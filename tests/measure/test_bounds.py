@@ -1,4 +1,4 @@
-"""Work counted from the graph, bounds measured on the device, and the verdict between them."""
+"""Work counted from the graph, bounds measured on the device, and the verdict."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_measuring_peaks_leaves_the_random_numbers() -> None:
 
 
 def test_a_short_kernel_is_measured_without_the_idle_start() -> None:
-    """A kernel of 50 us on a device that takes 20 us to wake up once it has been waited for."""
+    """A 50 us kernel on a device that takes 20 us to wake up after each synchronisation."""
 
     class SlowToWake(LaggingDevice):
         def work(self, seconds: float) -> None:

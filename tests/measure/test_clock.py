@@ -1,4 +1,4 @@
-"""The clock on a device that lags behind the host, and on one that does not."""
+"""The clock on a device that runs behind the host, and on one that does not."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_work_beside_a_busy_device_costs_the_step_nothing() -> None:
 
 @pytest.mark.parametrize("rate", [1 - 5e-5, 1 + 5e-5])
 def test_a_drifting_device_clock_is_corrected_at_every_reading(rate: float) -> None:
-    """Over an hour 50 ppm are 0.18 s: longer than a step, and what telemetry is laid beside steps by."""
+    """Over an hour, 50 ppm are 0.18 s: longer than a step, so telemetry would not match the steps."""
     device = LaggingDevice(rate)
     clock = StepClock(device, device.now)
     clock.start()

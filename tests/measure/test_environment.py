@@ -1,4 +1,4 @@
-"""What the worker's process sees of itself."""
+"""Facts about the worker's process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An estimate from a run's first steps, and its words."""
+"""An estimate from a run's first steps, and its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time of a trace goes, on traces written by hand in Kineto's form: what adds up to what."""
+"""Where the time of a trace goes, on hand-written traces in Kineto's format: the parts add up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job took over several attempts, on written run folders."""
+"""Totals of a job over several attempts, for given run folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def attempt(folder: RunFolder, rank: int, after: int | None, count: int, start_s
 
 
 def sampled(start_s: float, end_s: float, watts: float | None = WATTS) -> Telemetry:
-    """A GPU at a steady power, by its counter, which starts anew with every boot."""
+    """A GPU at constant power, measured by its counter, which restarts at every boot."""
     times = [start_s + 0.5 * n for n in range(int(2 * (end_s - start_s)) + 1)]
     counters = [None if watts is None else round(watts * (t_s - start_s) * 1000) for t_s in times]
     samples = [Sample(t_s, 0.0, 0.0, [GpuSample(energy_mj=mj)]) for t_s, mj in zip(times, counters, strict=True)]

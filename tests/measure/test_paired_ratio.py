@@ -1,4 +1,4 @@
-"""How much faster one kind of block is than another, from rounds in which they took turns."""
+"""The ratio of two kinds of blocks, from alternating rounds."""
 
 from __future__ import annotations
 

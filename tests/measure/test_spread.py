@@ -37,7 +37,7 @@ def test_components_are_recovered_from_unequal_simulated_runs() -> None:
 
 
 def test_interval_over_runs_covers_and_of_steps_alone_would_not() -> None:
-    """5 runs of 200 steps: what differs between runs, pooled steps can't see."""
+    """5 runs of 200 steps: pooled steps don't show the variance between runs."""
     rng, hits, pooled_hits = np.random.default_rng(2), 0, 0
     for _ in range(1000):
         steps = rng.normal(rng.normal(100.0, 2.0, (5, 1)), 5.0, (5, 200))

@@ -9,7 +9,7 @@ from gbench.measure.stopping_rule import StoppingRule
 
 
 def feed(rule: StoppingRule, times: list[float], at_once: int = 10) -> tuple[int, str | None]:
-    """Steps taken in until the run was to end, and why."""
+    """The number of steps until the run should end, and the reason."""
     for start in range(0, len(times), at_once):
         if reason := rule.reason((seconds, 4) for seconds in times[start : start + at_once]):
             return start + at_once, reason
@@ -41,7 +41,7 @@ def test_the_warm_up_does_not_count() -> None:
 
 
 def test_the_slowest_rank_decides_and_all_ask_at_the_same_steps() -> None:
-    """This rank's steps are all alike; the other's are slower, and noisy."""
+    """This rank's steps are all equal; the other's are slower and noisy."""
     other = [1.1 * seconds for seconds in noisy(20_000, 0.10)]
     asked: list[int] = []
 

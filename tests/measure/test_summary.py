@@ -1,4 +1,4 @@
-"""Throughput arithmetic on fake clocks and written streams; never on real time."""
+"""Throughput arithmetic with fake clocks and given streams, never in real time."""
 
 from __future__ import annotations
 

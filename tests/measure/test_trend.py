@@ -1,4 +1,4 @@
-"""Levels of drawn histories: no change where none is, a change where one is, and one odd run is none."""
+"""Levels of drawn histories: real changes are found, and a single outlier is not a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tests of the worker need."""
+"""Shared fixtures of the worker's tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gbench.pix2pix.ranks.group import Ranks
 
 @pytest.fixture
 def ranks(tmp_path: Path) -> Iterator[Ranks]:
-    """One rank in this process, in a group of its own."""
+    """One rank in this process, in its own process group."""
     dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
     yield Ranks(0, 1, torch.device("cpu"))
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Alarms on simulated streams of losses: those that must come, and those that must not."""
+"""Alarms on simulated losses: required ones, and no false ones."""
 
 from __future__ import annotations
 

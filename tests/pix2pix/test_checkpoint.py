@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, plain values only, upstream's keys."""
+"""Checkpoints: complete or missing, plain values only, upstream's keys."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def generator(make_spec: MakeSpec) -> torch.nn.Module:
 
 @pytest.fixture
 def evaluate(make_spec: MakeSpec, facades: Path, ranks: Ranks, generator: torch.nn.Module, tmp_path: Path) -> Evaluate:
-    """Evaluates a state (the generator's, by default) into a folder of its own; keywords go to the request."""
+    """Evaluate a state (default: the generator's) into a new folder; keywords go to the request."""
     number = iter(range(100))
 
     def run(state: Any = None, data_dir: Path = facades, **changes: Any) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Metrics against their formulas, written down once more with numpy alone; upstream's rounding."""
+"""Metrics compared with an independent numpy implementation; upstream's rounding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gbench.pix2pix.image_metrics import image_metrics, require_size, to_levels
 
 
 def pair(seed: int = 0, side: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two images that are alike and not equal, (3, side, side) in [-1, 1]."""
+    """Two similar images, (3, side, side) in [-1, 1]."""
     rng = np.random.default_rng(seed)
     real = np.kron(rng.uniform(-1, 1, (3, side // 4, side // 4)), np.ones((4, 4)))
     fake = np.clip(real + rng.normal(0, 0.2, real.shape), -1, 1)

@@ -1,4 +1,4 @@
-"""Sample images, which a thread of their own writes."""
+"""Sample images, written by a separate thread."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Clock(StepClock):
 
 
 class ObservedTrainer(Trainer):
-    """Remembers after which steps it read or said anything; `fault` is done within each step."""
+    """Records after which steps it read or printed; runs `fault` within each step."""
 
     def __init__(self, spec: RunSpec, data_dir: Path, ranks: Ranks, fault: Fault | None = None) -> None:
         self.observer = Clock(ranks.device)
@@ -90,7 +90,7 @@ class ObservedTrainer(Trainer):
         return super().line(images)
 
     def steps_to_next_reading(self, times: list[float]) -> int:
-        """So many that few steps have several readings, however fast this machine is."""
+        """Few enough that a short run has several readings on any machine."""
         return min(200, super().steps_to_next_reading(times))
 
     def read_steps(self, writer: StepWriter) -> None:
@@ -172,7 +172,7 @@ def test_between_readings_nothing_is_printed_or_written(
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_between_readings_nothing_waits_for_the_gpu(make_spec: MakeSpec, facades: Path, tmp_path: Path) -> None:
-    """By torch's own watch over synchronising calls, off while the loop reads."""
+    """Uses torch's detection of synchronising calls, off while the loop reads."""
 
     class Unguarded(ObservedTrainer):
         def line(self, images: int) -> str:

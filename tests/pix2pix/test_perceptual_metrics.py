@@ -1,4 +1,4 @@
-"""LPIPS, FID and KID from weights in a file. The weights are drawn: what needs no trained ones can be told here."""
+"""LPIPS, FID and KID with random weights from a file, as far as testable without trained ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def drawn(count: int, seed: int = 0) -> list[Levels]:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks for an address has tried to download."""
+    """Fail on any attempt to download."""
 
     def refuse(url: str, *_: object) -> None:
         raise AssertionError(f"a download of {url}")

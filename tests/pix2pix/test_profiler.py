@@ -1,4 +1,4 @@
-"""What the profiler's marks do to a network, and where its trace goes."""
+"""The profiler's marks on a network, and the place of its trace."""
 
 from __future__ import annotations
 

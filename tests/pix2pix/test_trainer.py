@@ -18,7 +18,7 @@ MakeSpec = Callable[..., RunSpec]
 
 
 def test_checkpoints_and_log_lines_are_no_data_wait(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:
-    """Every log line takes 0.1 s more than it does, saving after every epoch of 4 steps 0.3 s."""
+    """Slow down every log line by 0.1 s, and saving after every epoch of 4 steps by 0.3 s."""
 
     class Slow(Trainer):
         def line(self, images: int) -> str:

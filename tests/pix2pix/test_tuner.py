@@ -1,4 +1,4 @@
-"""What a tuning keeps, on imagined step times, and one with real models."""
+"""What a tuning keeps, with simulated step times, and one tuning with real models."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SimulatedMachine:
         self.fails, self.noise, self.blocks = fails, random.Random(1), 0
 
     def candidate(self, spec: RunSpec, ranks: Ranks, switches: SpeedConfig, *others: Any) -> SimulatedCandidate:
-        """Takes the place of `tuner.Candidate`."""
+        """Replaces `tuner.Candidate`."""
         on = [name if value is True else str(value) for name, value in switches.on.items()]
         if any(name in self.fails for name in on):
             raise RunFailed("no compiler", "install one")
@@ -69,7 +69,7 @@ class SimulatedMachine:
         return 0.5 / math.prod(WORTH[name] for name in on)
 
     def block_s(self, candidate: SimulatedCandidate, steps: int) -> float:
-        """Seconds that these steps take now."""
+        """Simulated seconds of these steps."""
         self.blocks += 1
         return steps * candidate.step_s * (1 + 0.01 * self.noise.gauss(0, 1)) * (1 + 0.001 * self.blocks)
 
@@ -123,7 +123,7 @@ def test_a_switch_that_fails_is_a_result_and_ends_nothing(
 def test_two_candidates_that_do_not_fit_cost_one_line(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a captured graph on a GPU, whose memory stays taken while the other one has its turn."""
+    """Like a captured graph on a GPU, which keeps its memory while the other candidate runs."""
 
     class SmallMemory(SimulatedMachine):
         taken = False
@@ -145,7 +145,7 @@ def test_a_single_slow_step_does_not_shorten_the_blocks(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class SlowAtFirst(SimulatedMachine):
-        """Its steps are short, and the first block of each candidate is a second late."""
+        """Its steps are short, and the first block of each candidate takes an extra second."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -166,7 +166,7 @@ def test_a_single_slow_step_does_not_shorten_the_blocks(
 def test_what_does_not_pay_when_measured_again_is_not_kept(
     tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A trial can be lucky: here fused is faster once and then never again."""
+    """A single trial may be faster by chance: here fused is faster once and never again."""
 
     class LuckyOnce(SimulatedMachine):
         lucky = True

@@ -1,4 +1,4 @@
-"""Whose weights a file holds, and what is said when they do not fit."""
+"""Weights in different files, and the errors if they don't fit."""
 
 from __future__ import annotations
 

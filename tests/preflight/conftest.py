@@ -1,4 +1,4 @@
-"""Imagined hosts for the checks to look at."""
+"""Simulated hosts for the checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gbench.settings.spec import RunSpec
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
-    """Makes a root folder out of paths and texts."""
+    """Create a root folder from paths and texts."""
 
     def make(files: dict[str, str]) -> Path:
         root = tmp_path / "root"
@@ -37,7 +37,7 @@ def tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
 
 @pytest.fixture
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Puts a shell script before everything else on PATH."""
+    """Put a shell script first on PATH."""
 
     def make(name: str, script: str) -> Path:
         folder = tmp_path / "bin"
@@ -53,7 +53,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str]
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
-    """Puts an imagined pynvml in the place of the real one."""
+    """Replace pynvml by a fake one."""
 
     def make(*cards: dict[str, Any], **system: Any) -> ModuleType:
         module = fake_nvml(*cards, **system)
@@ -65,7 +65,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
 
 @pytest.fixture
 def check_one(make_spec: Callable[..., RunSpec]) -> Callable[..., Check | None]:
-    """Makes one check of the table as a whole run would make it; None when it is not made at all."""
+    """Run one check of the table as in a whole run; None if it does not apply."""
 
     def make(
         rule_id: str,

@@ -1,4 +1,4 @@
-"""`gbench check --fix` on an imagined GPU host, in this process."""
+"""`gbench check --fix` on a simulated GPU host, in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gbench.cli.check import check as command
 
 
 class GpuHost:
-    """An imagined GPU host: pynvml reads, and nvidia-smi on PATH writes, the same two files."""
+    """A simulated GPU host: pynvml reads and nvidia-smi on PATH writes the same two files."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = folder / "calls"

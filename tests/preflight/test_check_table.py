@@ -1,4 +1,4 @@
-"""The table as a whole: what is checked for whom, how bad it may be, and that its page says the same."""
+"""The whole table: which checks apply when, their severities, and agreement with its page."""
 
 from __future__ import annotations
 

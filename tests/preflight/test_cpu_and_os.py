@@ -1,4 +1,4 @@
-"""Facts of the host, from imagined /proc and /sys trees, real tools on PATH, and real processes."""
+"""Facts of the host, from simulated /proc and /sys trees, real tools on PATH, and real processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The driver against the CUDA of an image or of the local torch."""
+"""The driver compared with the CUDA version of an image or of the local torch."""
 
 from __future__ import annotations
 

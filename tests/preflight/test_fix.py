@@ -1,4 +1,4 @@
-"""FixCommand commands, really run: on imagined /sys trees and with real programs."""
+"""FixCommand commands, run on simulated /sys trees and with real programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every GPU check on imagined cards, at NVML's own boundary."""
+"""Every GPU check on simulated cards, through a fake NVML."""
 
 from __future__ import annotations
 

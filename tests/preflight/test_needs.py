@@ -1,4 +1,4 @@
-"""What no run can do without."""
+"""Requirements of every run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def no_engine() -> None:
 
 
 def free(monkeypatch: pytest.MonkeyPatch, free_gib: dict[str, float]) -> None:
-    """A disk's free room, by how the path begins."""
+    """Set a disk's free space, by prefix of the path."""
 
     def usage(path: object) -> SimpleNamespace:
         gib = next(gib for begin, gib in free_gib.items() if str(path).startswith(begin))

@@ -1,4 +1,4 @@
-"""CUDA_VISIBLE_DEVICES of a local run: the cards that are checked are the cards that run."""
+"""CUDA_VISIBLE_DEVICES of a local run: the checked cards are the ones in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery as text: what it holds, in which order, and that it needs nothing from anywhere."""
+"""The gallery as text: content, order, and no external resources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def found() -> Evaluation:
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """The elements of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ def engine(config: DatabaseConfig) -> Engine:
 
 
 def nightly(runs: int, level: float = 100.0, until_days_ago: float = 0.5, **changes: object) -> list[Result]:
-    """A run a day at a level, 0.5 % apart; the interval is 0.5 % on each side."""
+    """One run per day at a level, with a variation of 0.5 %; the interval is 0.5 % on each side."""
     draw = random.Random(runs)
     return [
         Result(until_days_ago + runs - 1 - place, level * draw.gauss(1, 0.005), 0.005 * level, **changes)  # type: ignore[arg-type]

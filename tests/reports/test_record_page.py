@@ -1,4 +1,4 @@
-"""The page of a record: what it holds, of gbench or of the original, and what it says that it can't show."""
+"""The page of a record, of gbench or of the original: its content, and the list of what it lacks."""
 
 from __future__ import annotations
 

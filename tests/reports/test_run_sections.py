@@ -1,4 +1,4 @@
-"""What a run's page shows beside its figures: telemetry on the steps' clock, bounds, checks, pictures, long curves."""
+"""The other sections of a run's page: telemetry on the steps' clock, bounds, checks, images, long curves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page_of(folder: RunFolder) -> Page:
 
 
 def described(page: Page, start: str) -> str:
-    """What the drawing that begins so is said to show."""
+    """The description of the drawing that begins with `start`."""
     (found,) = [text for text in page.all("aria-label") if text.startswith(start)]
     return found
 

@@ -1,4 +1,4 @@
-"""Numbers and labels as a person reads them."""
+"""Formatting of numbers and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which checkpoint is meant, and what it says of itself without torch."""
+"""Choosing a checkpoint, and reading its spec without torch."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture
 def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words of a page alone: no plot reads a JSON file."""
+    """Leave out the plots of pages, which read no JSON file."""
 
     class NoPlots:
         def __getattr__(self, name: str) -> Callable[..., None]:
@@ -52,7 +52,7 @@ def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def changed(values: Any) -> Iterator[Any]:
-    """Copies of values, each of which lacks one key, at any depth, or has another value there."""
+    """Copies of values, each with one key, at any depth, missing or changed."""
     odd = cycle(ODD)
     for place in list(places(values, ())):
         for replace in (False, True):

@@ -1,4 +1,4 @@
-"""evaluation.json: read as it was written, or one sentence."""
+"""evaluation.json: read as written, or one error sentence."""
 
 from __future__ import annotations
 

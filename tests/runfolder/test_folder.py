@@ -1,4 +1,4 @@
-"""The contract between host and worker: what is written is read back, what is broken is named."""
+"""The contract between host and worker: files are read as written, and errors name what is broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run's log: kept in two places, shown without failure reports, never a second error on a full disk."""
+"""The run's log: written to two files, shown without failure reports, only one error on a full disk."""
 
 from __future__ import annotations
 

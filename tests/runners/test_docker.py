@@ -1,4 +1,4 @@
-"""The docker runner's request, asserted whole; no engine is needed to make it."""
+"""The docker runner's complete request, without an engine."""
 
 from __future__ import annotations
 

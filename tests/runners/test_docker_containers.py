@@ -1,4 +1,4 @@
-"""Telling a dead run's container from a live one's."""
+"""Distinguish a dead run's container from a live one's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gbench.runners.containers import Owner, _started_ticks
 
 
 def owner_of(process: subprocess.Popen[bytes]) -> Owner:
-    """The identity of a child that still runs."""
+    """The identity of a running child process."""
     ticks = _started_ticks(process.pid)
     assert ticks is not None
     return dataclasses.replace(Owner.current(), pid=process.pid, started_ticks=ticks)

@@ -1,4 +1,4 @@
-"""The engine's own words, as it was heard to say them, and the sentence made of them."""
+"""Real error messages of the engine, and the sentences made from them."""
 
 from __future__ import annotations
 

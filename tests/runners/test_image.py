@@ -1,4 +1,4 @@
-"""What goes into an image, and the name that says so."""
+"""The content of an image, and the name derived from it."""
 
 from __future__ import annotations
 

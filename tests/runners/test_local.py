@@ -1,4 +1,4 @@
-"""The local runner on real processes: nothing outlives a run, whichever way it ends."""
+"""The local runner on real processes: no process outlives a run, however it ends."""
 
 from __future__ import annotations
 

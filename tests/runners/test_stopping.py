@@ -1,4 +1,4 @@
-"""What ends a run from outside, as an exception in here."""
+"""External requests to stop a run, as exceptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gbench converge` as a user runs it: what it shows, what it warns of, what ends it, and what it took in all."""
+"""`gbench converge` as a user runs it: output, alarms, ends and totals."""
 
 from __future__ import annotations
 

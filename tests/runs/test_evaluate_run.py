@@ -40,7 +40,7 @@ def converge(gbench: Gbench, small_launch: list[str]) -> Callable[..., Answer]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]) -> SharedRun:
-    """A convergence run that has come to its end; tests write beside it, not into it."""
+    """A finished convergence run; tests must not write into its folder."""
     arguments = ["converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, *FLAGS]
     return run_once(tmp_path_factory, "converged", *arguments)
 
@@ -216,7 +216,7 @@ def test_a_dry_run_starts_nothing(gbench: Gbench, run: RunFolder, tmp_path: Path
 
 @pytest.mark.slow
 def test_the_real_facades_at_full_width(gbench: Gbench, shared: Callable[[str], Path], tmp_path: Path) -> None:
-    """A generator that was drawn and not trained, on two real pairs of 256 pixels."""
+    """A generator with random weights, on two real pairs of 256 pixels."""
     from gbench.pix2pix import build_generator
 
     torch.manual_seed(0)

@@ -39,13 +39,13 @@ def the_run(base: Path) -> RunFolder:
 
 @pytest.fixture
 def two_rank_run(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]) -> SharedRun:
-    """A launch of two ranks that is repeatable."""
+    """A deterministic launch with two ranks."""
     return run_once(tmp_path_factory, "two-ranks", "launch", *TWO_RANKS, *small_launch, *REPEATABLE, "--json")
 
 
 @pytest.fixture
 def quiet_run(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]) -> SharedRun:
-    """A launch in BF16 that prints JSON alone."""
+    """A launch in BF16 that prints only JSON."""
     run = ["pix2pix_unet_128", 2, 1, "BF16", *small_launch, *CROP_128, "--steps", 3, "--warmup", 1, "--json", "-q"]
     return run_once(tmp_path_factory, "quiet", "launch", *run)
 

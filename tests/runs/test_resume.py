@@ -44,7 +44,7 @@ def the_run(tmp_path: Path) -> RunFolder:
 
 
 def until_step(process: subprocess.Popen[str], tmp_path: Path, step: int) -> None:
-    """Wait until the run has written down a step."""
+    """Wait until the run has written a step."""
     deadline = time.monotonic() + 180
     while not list(tmp_path.glob("results/*/steps-rank0.jsonl")) or len(the_run(tmp_path).steps(0)) < step:
         assert process.poll() is None, process.communicate()

@@ -1,4 +1,4 @@
-"""What a tuning found, remembered and given to runs of profile optimized."""
+"""Results of a tuning, cached and applied to runs with profile optimized."""
 
 from __future__ import annotations
 

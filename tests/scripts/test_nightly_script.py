@@ -23,7 +23,7 @@ NIGHT = "cd ../.. && "  # from the run folder, where a run script begins, to the
 
 
 class Nights:
-    """Nights in a folder of their own, each of a run that a line of shell makes."""
+    """Nights in a separate folder, each with a run made by a line of shell."""
 
     def __init__(self, base: Path, facades: Path) -> None:
         self.base, self.page = base, base / "page.md"
@@ -45,7 +45,7 @@ class Nights:
         )
 
     def run(self, run: str, **variables: str) -> tuple[int, str]:
-        """Exit code, and what it says last."""
+        """Exit code, and last line of output."""
         process = self.start(run, **variables)
         _, err = process.communicate(timeout=120)
         return process.returncode, err.splitlines()[-1]
@@ -97,7 +97,7 @@ def test_a_folder_that_cant_be_made_is_no_regression(nights: Nights) -> None:
 
 
 def test_unwritable_pages_are_no_regression_and_ci_is_told(nights: Nights) -> None:
-    """As on a full disk: folders stand in their places."""
+    """Simulates a full disk: folders of the same name block the files."""
     code, last = nights.run(NIGHT + "mkdir summary.md junit.xml; exit 9")
     assert code == 4
     assert "not measured: gbench: error: the run script ended with exit code 9" in last

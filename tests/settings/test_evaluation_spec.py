@@ -1,4 +1,4 @@
-"""What an evaluation takes from the run, the command line and the machine."""
+"""Settings of an evaluation from the run, the command line and the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spec files: as a command line of `gbench launch`, and what is answered where one can't be meant."""
+"""Spec files: their equivalent command line of `gbench launch`, and errors for invalid ones."""
 
 from __future__ import annotations
 

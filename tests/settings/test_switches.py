@@ -1,4 +1,4 @@
-"""Which profile a run has, which switches can act in it, and the command that tunes for it."""
+"""The profile of a run, the switches that apply to it, and the command that tunes for it."""
 
 from __future__ import annotations
 

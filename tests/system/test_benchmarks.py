@@ -1,4 +1,4 @@
-"""The benchmarks in their smallest form: that all of them run and say what they compare. None of their times counts."""
+"""The benchmarks at their smallest size: all of them run and print their comparison. Times are not checked."""
 
 from __future__ import annotations
 

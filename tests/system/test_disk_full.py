@@ -1,4 +1,4 @@
-"""A disk that is full: the run's, which ends it with one sentence, or the cache's, which the run goes on without."""
+"""A full disk: the run's ends the run with one sentence; without the cache's, the run continues."""
 
 from __future__ import annotations
 

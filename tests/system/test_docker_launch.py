@@ -34,7 +34,7 @@ def in_docker(small_launch: list[str], base_image: str) -> list[str]:
 
 
 def events_of(client: docker.DockerClient, run_id: str, since: float) -> list[dict[str, Any]]:
-    """What the engine did with the run's containers."""
+    """The engine's events for the run's containers."""
     filters = {"type": "container", "label": f"{RUN_ID_LABEL}={run_id}"}
     return list(client.events(since=int(since), until=int(time.time()) + 1, filters=filters, decode=True))
 
@@ -107,7 +107,7 @@ def test_ctrl_c_in_a_launch_leaves_no_container(
 def test_a_convergence_run_and_an_evaluation_in_containers(
     docker_client: docker.DockerClient, in_docker: list[str], gbench: Callable[..., Answer], tmp_path: Path
 ) -> None:
-    """The run's own evaluation, and that of its bare weights, which the container sees as a file mounted alone."""
+    """The run's own evaluation, and that of its bare weights, mounted into the container as a single file."""
     short = ["--set", "schedule.epochs=1", "--set", "schedule.epochs_decay=1", "--set", "schedule.checkpoint_every=1"]
     answer = gbench("converge", *in_docker[1:], *short, "--json", timeout_s=400)
     assert answer.code == 0, answer.err

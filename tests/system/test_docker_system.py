@@ -1,4 +1,4 @@
-"""The docker runner against the real engine: images, runs, and every way a run can end."""
+"""The docker runner with the real engine: images, runs, and every way a run can end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WAITING = 'trap "echo told to stop | tee stopped; exit 9" TERM; echo kept > kept
 
 
 def make_spec(folder: Path, base: str, script: str, **changes: Any) -> RunSpec:
-    """A CPU run of `script` from a base image."""
+    """The spec of a CPU run of `script` in a base image."""
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "sample.txt").write_text("a sample\n")
     (folder / "run.sh").write_text(script + "\n")

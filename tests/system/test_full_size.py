@@ -1,4 +1,4 @@
-"""The job at its real size on this processor: nine blocks, 64 filters, 256 pixels."""
+"""The job at full size on the CPU: nine blocks, 64 filters, 256 pixels."""
 
 from __future__ import annotations
 

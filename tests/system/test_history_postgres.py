@@ -1,4 +1,4 @@
-"""A history's page from PostgreSQL says what it says from SQLite."""
+"""A history's page is the same from PostgreSQL as from SQLite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def postgresql(postgres: Postgres) -> Iterator[DatabaseConfig]:
 
 
 def said(history: HistoryData) -> Any:
-    """All but the database, the time of reading and the keys, which differ by design."""
+    """Everything except the database, the time of reading and the keys, which differ by design."""
     results = {
         (one.name, one.details): [(r.id, r.when, r.throughput, r.low, r.high, r.steady, r.known) for r in one.results]
         for one in history.configurations

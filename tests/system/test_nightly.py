@@ -38,7 +38,7 @@ SCRIPT_OF_WORKER = 'eval "exec ${TORCHRUN/-m gbench.pix2pix/-m simulated_worker}
 
 @pytest.fixture
 def nightly(small_launch: list[str], tmp_path: Path) -> Callable[..., tuple[Answer, Path]]:
-    """Runs a night in an empty folder; gives what it said, and its folder."""
+    """Run a night in an empty folder; returns its output and folder."""
 
     def run(*more: str, **variables: str) -> tuple[Answer, Path]:
         base = ["bash", str(SCRIPT), "pix2pix_resnet_6blocks", "2", "1", "FP32", *small_launch, "--steps", "12", *more]

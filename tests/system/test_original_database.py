@@ -1,4 +1,4 @@
-"""A database that the original's tool made: read, written to, and left as it is."""
+"""A database of the original's tool: read, written, and otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_the_originals_tool_writes_after_us(dump: str, restored: Callable[[str],
 def test_its_tool_makes_a_name_in_the_moment_in_which_we_do(
     restored: Callable[[str], DatabaseConfig], postgres: Postgres
 ) -> None:
-    """Its tool takes no lock: we wait for its row, and take that."""
+    """The original's tool takes no lock: wait for its row, and use it."""
     engine = made(restored("drawn"))
     with psycopg.connect(postgres.uri(NAME)) as its:
         its.execute("INSERT INTO models (name, categories) VALUES ('both', '{its}')")

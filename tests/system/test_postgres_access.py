@@ -1,4 +1,4 @@
-"""How a database is reached and made: passwords from where they may come from, odd names, users with few rights."""
+"""Connecting to and creating a database: sources of passwords, unusual names, users with few privileges."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def config(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def user(postgres: Postgres, name: str) -> dict[str, str]:
-    """Config keys of a user made anew, who may do nothing yet."""
+    """Config keys of a new user without privileges."""
     postgres.query("postgres", f"DROP ROLE IF EXISTS {name}")
     postgres.query("postgres", f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
     return {"user": name, "passwd": PASSWORD}

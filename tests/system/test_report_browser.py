@@ -1,4 +1,4 @@
-"""The pages in a real browser: they load without a word on the console, fit a phone, follow light and dark, sort."""
+"""The pages in a real browser: no console output, fit on a phone, light and dark mode, sorting."""
 
 from __future__ import annotations
 

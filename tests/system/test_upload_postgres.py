@@ -1,4 +1,4 @@
-"""Uploads to a PostgreSQL that goes down, hangs, refuses; and what nobody may read afterwards."""
+"""Uploads to a PostgreSQL that is down, hangs or refuses; and no leaked passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real visdom server beside a run: it gets losses and images, and may die and come back."""
+"""A real visdom server during a run: it receives losses and images, and may die and restart."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Server:
         until(lambda: self.window("none") is not None)
 
     def kill(self) -> None:
-        """As a crash does."""
+        """Kill it, as in a crash."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def window(self, environment: str) -> dict[str, Any] | None:
-        """The windows of an environment by name; None where no server answers."""
+        """The windows of an environment by name; None if no server answers."""
         import requests
 
         try:

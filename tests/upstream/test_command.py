@@ -1,4 +1,4 @@
-"""A spec in the words of upstream's command line, and what upstream can't do."""
+"""A spec as upstream's command line, and settings that upstream lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where upstream's code comes from, and that it is what CODE_LINK names; the repositories are git's own."""
+"""Finding upstream's code, and checking it against CODE_LINK; with real git repositories."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find(tmp_path: Path) -> Find:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Named as upstream's."""
+    """A clone with the name of upstream's repository."""
     draw(tmp_path / "elsewhere" / "pytorch-CycleGAN-and-pix2pix")
     return tmp_path / "elsewhere" / "pytorch-CycleGAN-and-pix2pix"
 

@@ -1,4 +1,4 @@
-"""Upstream's lines as figures: the arithmetic, on lines with known times."""
+"""Figures from upstream's lines: the arithmetic, on lines with known times."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_ten_steps_of_a_tenth_of_a_second_are_40_img_s() -> None:
 
 
 def test_what_no_line_has_is_in_the_headline_figure_alone() -> None:
-    """An epoch's start between lines 5 and 6 takes a second, of which upstream's own times say nothing."""
+    """The start of an epoch between lines 5 and 6 takes a second, which upstream's own times don't include."""
     found = figures(lines([0.1] * 5 + [1.1] + [0.1] * 5, 4, 0.08, 0.02), 4, 1, None)
     assert found.throughput_img_s == pytest.approx(40 / 2.0)
     assert found.legacy_img_s == pytest.approx(50)

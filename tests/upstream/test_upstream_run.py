@@ -1,4 +1,4 @@
-"""`gbench launch` with scripts/pt-pix2pix-upstream.sh, on a drawn repository that speaks upstream's command line."""
+"""`gbench launch` with scripts/pt-pix2pix-upstream.sh, on a fake repository with upstream's command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A train.py run in this process until its last step's line, and what it may do instead."""
+"""Running train.py in this process until the line of its last step, and its failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live line: read as it is written, each line once, and only on a terminal."""
+"""The live line: shown while the run writes, each line once, and only on a terminal."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_warning_stays_on_a_terminal_above_the_live_line(make_spec: Callable[.
 
 
 def read_all(screen: int) -> bytes:
-    """All that comes until the other side is closed."""
+    """Everything received until the other side closes."""
     shown = b""
     while True:
         try:

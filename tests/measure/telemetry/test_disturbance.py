@@ -1,4 +1,4 @@
-"""Which steps are marked, on written steps and samples."""
+"""Which steps are marked, for given steps and samples."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_gpu_that_can_not_be_read_hides_nothing_of_the_others() -> None:
 
 
 def test_steps_far_from_any_sample_are_not_taken_for_clean() -> None:
-    """The sampler died at 2 s: a sample speaks for a second either side."""
+    """The sampler died at 2 s; a sample represents one second before and after it."""
     samples = [sample(second, 0) for second in (0.0, 1.0, 2.0)]
     marks = mark_disturbed(steps_of(0.5, 10), samples)
     assert [mark.clean for mark in marks] == [True] * 6 + [False] * 4

@@ -1,4 +1,4 @@
-"""Energy over a window, on written samples; the counters of RAPL from files as the kernel lays them out."""
+"""Energy over a window, for given samples; RAPL counters from files laid out as in the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way from NVML to figures, on a fake of the library itself and a fake clock."""
+"""From NVML to figures, with a fake of the library and a fake clock."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FakeGpu:
 
 
 class FakeNvml:
-    """What of pynvml the reader calls, with the real module's constants and errors."""
+    """The functions of pynvml that the reader calls, with the real constants and errors."""
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
     NVML_TEMPERATURE_GPU, NVML_VOLATILE_ECC = pynvml.NVML_TEMPERATURE_GPU, pynvml.NVML_VOLATILE_ECC
@@ -175,7 +175,7 @@ def clock() -> Clock:
 
 @dataclass
 class FakeControl:
-    """Lets the clock go on, and says stop in time."""
+    """Advances the clock, and stops the sampler at the end."""
 
     clock: Clock
     until_s: float

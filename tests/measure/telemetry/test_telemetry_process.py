@@ -1,4 +1,4 @@
-"""The real sampler beside a real process."""
+"""The real sampler on a real process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_second_beside_this_process(tmp_path: Path) -> None:
 
 
 def test_the_sampler_runs_on_the_cpus_that_it_is_given(tmp_path: Path) -> None:
-    """A rank that is bound to some cores would have it there too."""
+    """Otherwise it would run on the cores to which the rank is bound."""
     last = max(os.sched_getaffinity(0))
     with TelemetryProcess(tmp_path, [os.getpid()], cpus=[last]):
         (sampler,) = psutil.Process().children()

@@ -1,4 +1,4 @@
-"""The stream: written, cut off anywhere, broken, read again."""
+"""The stream: written, truncated anywhere, damaged, and read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a written stream; the host as it is here."""
+"""Statistics of a given stream; readings of the real host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cached, resident and synthetic beside the loader that reads every file: the same tensors, in the same order."""
+"""Cached, resident and synthetic loaders compared with the one that reads every file: same tensors, same order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which loader a run gets, what it falls back to, and how that is said and recorded."""
+"""Which loader a run gets, its fallbacks, and how they are reported and recorded."""
 
 from __future__ import annotations
 

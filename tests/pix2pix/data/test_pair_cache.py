@@ -1,4 +1,4 @@
-"""The file of decoded pairs: made once, whole or not at all, never trusted blindly, never more than its limit."""
+"""The file of decoded pairs: created once and atomically, always verified, never above its limit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def dataset_of(root: Path, **changes: object) -> AlignedDataset:
 
 
 def made(folder: CacheFolder, dataset: AlignedDataset) -> tuple[str, Levels]:
-    """How the file came there, and what it holds."""
+    """Whether the file was found or made, and its content."""
     identity = identity_of(dataset, dataset_hash(dataset.folder.parent))
     how = prepare(folder, dataset, identity)
     return how, map_pairs(folder.file(identity), identity)
@@ -79,7 +79,7 @@ class Maker:
             said.send(f"no cache: {error}")
 
     def answer(self) -> str:
-        """How the file came there, or why there is none."""
+        """Whether the file was found or made, or why it is missing."""
         assert self._said.poll(60)
         text: str = self._said.recv()
         self.process.join(60)

@@ -93,7 +93,7 @@ def test_bit_for_bit_as_torchvisions_pipeline(tmp_path: Path, size: tuple[int, i
 @pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("preprocess", ["resize_and_crop", "crop", "scale_width_and_crop", "scale_width", "none"])
 def test_both_halves_get_the_same_crop_and_flip(tmp_path: Path, preprocess: str, flip: bool) -> None:
-    """Each half says where its pixels come from: red is x, green is y; blue tells the halves apart."""
+    """Pixels encode their origin: red is x, green is y; blue distinguishes the halves."""
     y, x = np.mgrid[:96, :96]
     halves = [np.stack([x * 2, y * 2, np.full_like(x, blue)], axis=-1) for blue in (0, 255)]
     save(tmp_path, "train/1.png", np.concatenate(halves, axis=1))

@@ -1,4 +1,4 @@
-"""Deterministic runs: the padding that has no random order, and the seeds."""
+"""Deterministic runs: padding with a fixed order of sums, and the seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cores a rank gets: on imagined machines, and the real thing here."""
+"""Which cores a rank gets, on simulated machines and on the real one."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_rank_whose_gpu_is_unknown_stays_and_says_why(
 
 
 def test_threads_that_are_there_already_are_bound_too() -> None:
-    """In a process of its own, whose affinity stays as it is."""
+    """In a separate process, so that this one's affinity is unchanged."""
     code = """
 import os, threading, torch
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the processes of a run talk to each other, as far as it can be told without a GPU."""
+"""Communication of a run's processes, as far as it can be tested without a GPU."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_rank_that_fails_alone_does_not_wait_in_nccl(gpus: dict[str, Any], fai
 
 
 def test_objects_are_gathered_without_the_gpus() -> None:
-    """`fake` stands in for NCCL, which does not start without a GPU; no object comes back by way of it."""
+    """`fake` replaces NCCL, which needs a GPU; it returns no objects."""
     backends = BACKENDS["cuda"].replace("nccl", "fake")
     assert "cuda:fake" in backends
     dist.init_process_group(backends, store=fake_pg.FakeStore(), rank=0, world_size=1)

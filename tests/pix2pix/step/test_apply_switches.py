@@ -1,4 +1,4 @@
-"""Each switch of `speed` against the reference: the losses over 30 steps, state that goes from one to the other."""
+"""Each switch of `speed` compared with the reference: losses over 30 steps, and exchange of saved state."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
 
 
 def build(switches: SpeedConfig, dropout: bool = True, **options: Any) -> Pix2Pix:
-    """A small model with one residual block: compiling is what a test waits for."""
+    """A small model with one residual block, as compilation dominates the time of a test."""
     torch.manual_seed(0)
     generator = ResnetGenerator(3, 3, 4, build_norm("batch"), dropout, blocks=1)
     networks = [generator, build_discriminator("n_layers", ndf=4, n_layers=1)]
@@ -73,7 +73,7 @@ def assert_agree(one: Tensor, other: Tensor) -> None:
 
 
 def test_another_summing_order_agrees_but_not_other_dropout() -> None:
-    """What the tolerances of the tests below are worth."""
+    """Check the tolerances of the tests below."""
     with torch.backends.mkldnn.flags(enabled=False):  # torch's own convolutions in place of oneDNN's
         other_kernels = curves(SpeedConfig())
     assert not torch.equal(other_kernels, reference())

@@ -1,4 +1,4 @@
-"""A captured step on an imagined device: what CUDA keeps at fixed places is kept there, and replayed here."""
+"""A captured step on a simulated device, which keeps tensors at fixed addresses and replays as CUDA does."""
 
 from __future__ import annotations
 

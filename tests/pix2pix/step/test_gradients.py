@@ -36,7 +36,7 @@ def gradients(model: Pix2Pix) -> dict[str, Tensor]:
 
 
 def train(rank: int, folder: Path, norm: str, dropout: bool, steps: int) -> None:
-    """One of two processes, on its half of each global batch; leaves gradients, weights and losses in `folder`."""
+    """One of two processes, on its half of each global batch; writes gradients, weights and losses to `folder`."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=WORLD)
     ranks = Ranks(rank, WORLD, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""The training step against a plain one, and what surrounds it: freezing, precision, state."""
+"""The training step compared with a plain one; freezing, precision and state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def gan_objective(gan_mode: str, logits: Tensor, real: bool) -> Tensor:
 
 
 def plain_step(model: Pix2Pix, gan_mode: str, lambda_L1: float, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
-    """The step as the paper tells it: no freezing, no detaching, gradients asked for where they are wanted."""
+    """The step as in the paper: without freezing and detaching, with explicit gradients."""
     G, D = model.generator, model.discriminator
 
     def update(optimizer: torch.optim.Optimizer, net: nn.Module, loss: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""FP32 is FP32: set through torch's own switches and read back, not assumed."""
+"""FP32 is FP32: set through torch's switches and read back."""
 
 from __future__ import annotations
 
