@@ -71,7 +71,7 @@ def at(chance: float) -> Change:
 
 
 def test_alarms_of_several_figures_share_alpha() -> None:
-    """Holm with weights 0.8, 0.2: 0.9 % alone is an alarm, beside another figure it is not, after the other's it is."""
+    """Holm with weights 0.8, 0.2: 0.9 % is an alarm alone, not with another figure, but again if the other alarms."""
     assert judge([(THROUGHPUT, at(0.9 * ALPHA))], 0.03)[0].verdict == "regression"
     beside = judge([(THROUGHPUT, at(0.9 * ALPHA)), (MEMORY, at(0.4))], 0.03)
     assert [each.verdict for each in beside] == ["inconclusive", "inconclusive"]

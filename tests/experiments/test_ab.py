@@ -166,7 +166,7 @@ def test_a_session_goes_on_from_its_records_and_processes(
     unused = session.runs[0].model_copy(update={"figure": 900.0, "used": False})
     found = result_of(session.model_copy(update={"runs": (*session.runs, unused)}))
     assert (found.medians, found.runs) == ({"A": 100, "B": 100}, {"A": 2, "B": 2})
-    assert found.causes == []  # software is told of where there is something to explain
+    assert found.causes == []  # differences of software are only reported if there is a change to explain
     more = session.model_copy(update={"asked": session.asked.model_copy(update={"max_blocks": 2})})
     shutil.copytree(session.runs[0].run_dir, folder / "lost")
     monkeypatch.setattr(local, "ENDING_S", 0.0)

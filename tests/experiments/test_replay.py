@@ -274,5 +274,5 @@ def test_without_docker_the_image_is_not_known(in_a_container: Recorded, monkeyp
     assert replay.mismatches[0].here == "not known (Docker can't be used)"
     local = plan(in_a_container, Redirect(runner="local"), {}, rebuild=True, allowed=())
     assert [one.field for one in local.mismatches if one.refused] == ["image"]
-    with pytest.raises(UsageError, match=r"give --allow image$"):  # that --rebuild would mend nothing
+    with pytest.raises(UsageError, match=r"give --allow image$"):  # --rebuild would not help
         require_meaningful(local, ())

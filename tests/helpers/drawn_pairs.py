@@ -21,42 +21,44 @@ DRAWN = 1000  # runs of each kind of steps, from which the runs of a side are dr
 
 @dataclass(frozen=True)
 class Steps:
-    """How the steps of a run vary, around 1 second.
-
-    sd: standard deviation. phi: their first autocorrelation. drift: share by which they slow down from the first to the
-    last. paused: one in 50 takes twice as long.
-    """
+    """The distribution of a run's steps, about 1 second."""
 
     sd: float = 0.02
+    """Standard deviation."""
     phi: float = 0.6
+    """First autocorrelation."""
     drift: float = 0.0
+    """Relative slowdown from the first to the last step."""
     paused: bool = False
+    """Whether one step in 50 takes twice as long."""
 
 
 class Side(NamedTuple):
-    """Runs. mean_s, variance_s2: of the steps of each. error_share: of its throughput, as a record of it says."""
+    """The runs of one side."""
 
     mean_s: Floats
+    """Of each run's steps."""
     variance_s2: Floats
+    """Of each run's steps."""
     error_share: Floats
+    """Relative standard error of each run's throughput, as in its record."""
 
     def readings(self, loss: float = 0.0) -> list[RunFigure]:
-        """Throughput of each run, made lower by a share of 1."""
+        """Throughput of each run, reduced by a share of 1."""
         rates = (1 - loss) * IMAGES / self.mean_s
         return [RunFigure(float(rate), float(error)) for rate, error in zip(rates, self.error_share, strict=True)]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """How a machine's runs vary: shares of 1, standard deviations where not said otherwise.
-
-    run_sd: from run to run. day_sd: from one side's day to the other's, the same for all its runs. disturbed: share of
-    runs that something makes 5 % slower.
-    """
+    """The variation of a machine's runs, in shares of 1."""
 
     run_sd: float
+    """Standard deviation between runs."""
     day_sd: float = 0.0
+    """Standard deviation between the days of the two sides; the same for all runs of a side."""
     disturbed: float = 0.0
+    """Share of runs that a disturbance makes 5 % slower."""
     steps: Steps = Steps()
 
     def side(self, runs: int, rng: np.random.Generator) -> Side:

@@ -49,17 +49,16 @@ class Drawn(Curves):
 
 @dataclass(frozen=True)
 class Case:
-    """What is held against what.
-
-    own: the reference is made of so many runs with all iterations; 0: of the printed lines of one run, as the published
-    one is. seeds: runs judged together. lines: printed ones an epoch that a run is judged by; None: all iterations.
-    spread: what the between-run spread is, in terms of the one that is assumed.
-    """
+    """One comparison of simulated runs with a simulated reference."""
 
     own: int = 0
+    """Runs with all iterations in the reference; 0: the printed lines of one run, as in the published reference."""
     seeds: int = 1
+    """Number of runs judged together."""
     lines: int | None = None
+    """Printed lines per epoch of a run; None: all iterations."""
     spread: float = 1.0
+    """True spread between runs, divided by the assumed one."""
 
     @property
     def cells(self) -> str:

@@ -117,7 +117,7 @@ def test_on_a_gpu_kernels_count_and_the_rest_is_gaps() -> None:
         "ncclDevKernel_AllReduce_Sum_f32_RING_LL": (30, 1),
     }
     assert (found.operators_s, found.communication_s, found.exposed_s) == pytest.approx((0.065, 0.030, 0.020))
-    assert found.overlapped_s == pytest.approx(0.010)  # NCCL beside wgrad and the copy
+    assert found.overlapped_s == pytest.approx(0.010)  # NCCL during wgrad and the copy
     assert found.gaps_s == pytest.approx(0.005)  # 2 ms before the first kernel, 3 ms before wgrad
     assert 0.010 + found.operators_s + found.exposed_s + found.gaps_s == pytest.approx(0.1)
     parts = {name: round(part.operators_s * 1e3, 6) for name, part in found.parts.items()}

@@ -25,7 +25,7 @@ def test_images_are_written_as_they_were_handed_over(tmp_path: Path) -> None:
     for epoch in (1, 2):
         writer.save(epoch, *batches)
     for batch in batches:
-        batch.fill_(0.5)  # the training goes on in the same memory
+        batch.fill_(0.5)  # the training continues to use the same memory
     writer.wait()
     for epoch in (1, 2):
         pixels = [np.asarray(Image.open(folder.image(epoch, name))) for name in VISUALS]
@@ -41,7 +41,7 @@ def test_a_disk_that_refuses_is_told_at_the_next_image_or_wait(tmp_path: Path) -
         writer.save(1, batch, batch, batch)
         with pytest.raises(InfrastructureError, match=r"can't write .*epoch001_real_A\.png"):
             next_call()
-        writer.wait()  # told once
+        writer.wait()  # reported only once
 
 
 @pytest.mark.parametrize("checkpoint_every", [0, 1])

@@ -184,7 +184,7 @@ def test_between_readings_nothing_waits_for_the_gpu(make_spec: MakeSpec, facades
             super().read_steps(writer)
 
     def guard(step: int) -> None:
-        if step >= 2:  # in the second step DistributedDataParallel orders its buckets anew, once, and waits for that
+        if step >= 2:  # in the second step DistributedDataParallel reorders its buckets once, and waits for that
             torch.cuda.set_sync_debug_mode("error")
 
     def run(fault: Fault | None = None) -> None:

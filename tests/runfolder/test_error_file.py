@@ -1,4 +1,4 @@
-"""Why a rank failed: left in error.json, raised again by the host, and told apart where it was for want of memory."""
+"""Why a rank failed: written to error.json, raised again by the host; out of memory is a separate kind."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_two_ranks_are_profiled_with_their_communication(gbench: Gbench, small_l
         assert trace_names(folder.path / name)["gloo:all_reduce"] >= 4  # G's and D's gradients, in each of two steps
     assert 0 < found.communication_s < found.step_s
     assert 0 <= found.exposed_s <= found.communication_s
-    assert found.bare_step_s is None  # of one step no median is told
+    assert found.bare_step_s is None  # too few steps for a median
 
 
 def test_the_table_for_a_person(gbench: Gbench, small_launch: list[str]) -> None:

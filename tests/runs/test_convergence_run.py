@@ -101,7 +101,7 @@ def test_an_alarm_may_end_the_run_which_can_go_on(
 
     answer = gbench("converge", "--resume", folder.path, "--json")
     assert answer.code == 0, answer.err
-    assert read_alarms(folder.path) == [alarm]  # it is no news to the run that goes on
+    assert read_alarms(folder.path) == [alarm]  # the resumed run does not repeat it
     job = answer.json["result"]["job"]
     assert (job["epochs"], job["attempts"], job["redone_s"]) == (4, 2, 0)
     host = folder.read("host.json")

@@ -1,4 +1,4 @@
-"""Runs that are killed, asked to stop, or cut off in the middle of a write, and go on from their last checkpoint."""
+"""Runs that are killed, stopped, or interrupted in the middle of a write, and resume from their last checkpoint."""
 
 from __future__ import annotations
 

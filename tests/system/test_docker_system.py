@@ -37,7 +37,7 @@ pytestmark = pytest.mark.system
 
 DRIVER = Path(__file__).parents[1] / "helpers" / "drive_docker.py"
 OTHER_UID, OTHER_GID = 12345, 23456
-# Says that it runs, and waits until it is told to stop, which it notes.
+# Prints that it runs, waits for a request to stop, and records that.
 WAITING = 'trap "echo told to stop | tee stopped; exit 9" TERM; echo kept > kept; echo waiting; sleep 600 & wait'
 
 

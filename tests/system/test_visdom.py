@@ -154,4 +154,4 @@ def test_a_real_run_outlives_the_server_that_shows_it(server: Server, small_laun
     out, err = run.communicate(timeout=240)
     assert run.returncode == 0, err
     assert json.loads(out)["result"]["complete"] is True
-    assert err.count("does not answer") <= 1  # none, where the run was done before it was to be told
+    assert err.count("does not answer") <= 1  # none if the run finished before it was due

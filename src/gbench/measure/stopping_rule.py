@@ -42,7 +42,7 @@ class StoppingRule:
         self._start_s = self._now()
 
     def reason(self, steps: Iterable[tuple[float, int]]) -> str | None:
-        """Add further steps (seconds, images of all ranks) and return why the run should end now; None: go on.
+        """Add further steps (seconds, images of all ranks) and return why the run should end now; None: continue.
 
         Every rank must call it after the same steps.
         """

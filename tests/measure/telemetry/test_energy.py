@@ -97,7 +97,7 @@ def rapl_telemetry(readings: list[list[int | None]], ranges: list[int], gpus: in
 
 
 def test_rapl_of_all_packages_over_a_wrap_of_one() -> None:
-    # 10 W and 20 W for 0.3 s; the second starts anew at 262,143,328,850 uJ
+    # 10 W and 20 W for 0.3 s; the second overflows at 262,143,328,850 uJ
     high = 262_143_328_850
     readings: list[list[int | None]] = [[n * 10**6, (high - 3 * 10**6 + n * 2 * 10**6) % high] for n in range(4)]
     found = energy(rapl_telemetry(readings, [high, high]), Window(0.0, 0.3))

@@ -57,7 +57,7 @@ def make_loader(drawn: Path, tmp_path: Path) -> MakeLoader:
 
 
 def epochs(loader: Loader, numbers: Sequence[int]) -> list[Batch]:
-    """All batches of some epochs; the number of an epoch says where it is."""
+    """All batches of some epochs, by their numbers."""
     batches: list[Batch] = []
     for number in numbers:
         loader.set_epoch(number)

@@ -162,7 +162,7 @@ def test_unet_computes_what_its_weights_say() -> None:
     state = net.state_dict()
 
     def level(x: Tensor, name: str, depth: int) -> Tensor:
-        """What a level puts out, its own input not yet beside it. No in-place ReLU: it must not matter."""
+        """The output of a level before its input is concatenated. Without in-place ReLU, which must not matter."""
         first, last = depth == 0, depth == 6
         down = f"{name}.0" if first else f"{name}.1"
         up = f"{name}.3" if first or last else f"{name}.5"
