@@ -24,9 +24,9 @@ SERVERS = ("docker_client", "postgres", "browser")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests of a server."""
     for item in items:
-        for server in SERVERS:
-            if server in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(server))
+        used = [server for server in SERVERS if server in getattr(item, "fixturenames", ())]
+        if used:  # the first alone: pytest-xdist would make another group of two names, and with it another engine
+            item.add_marker(pytest.mark.xdist_group(used[0]))
 
 
 @pytest.hookimpl(wrapper=True)

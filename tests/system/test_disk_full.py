@@ -45,7 +45,7 @@ def test_a_full_disk_stores_whole_transactions_alone(gbench: Callable[..., Answe
     log.write_text("".join(line.format(number) for number in range(2000)))
     answer = gbench("cndb", "import", log, "--cndb-dir", cndb_disk)
     assert answer.code == 4
-    assert answer.err.count("\n") == 1 and "database or disk is full; see that" in answer.err
+    assert answer.err.count("\n") == 1 and "database or disk is full; check that" in answer.err
     listed = gbench("cndb", "list", "--json", "--limit", 0, "--cndb-dir", cndb_disk).json
     assert 0 < len(listed) < 2000 and len(listed) % BATCH == 0
     assert sorted(one["throughput"] for one in listed) == [number + 0.5 for number in range(len(listed))]
