@@ -93,21 +93,21 @@ def test_the_figures_are_those_of_the_written_images(evaluate: Evaluate) -> None
 
 def test_by_default_it_is_upstreams_test_and_seeded(evaluate: Evaluate, generator: torch.nn.Module) -> None:
     """Dropout on, statistics of the one image: what a generator in training mode makes of it alone."""
-    found = evaluate(seed=5)
+    found = evaluate(options={"seed": 5})
     assert (found.dropout, found.statistics, found.seed) == (True, "batch", 5)
     assert found.mode == "as upstream's test.py: dropout on, batch statistics; seed 5"
-    assert figures(evaluate(seed=5)) == figures(found)
-    assert figures(evaluate(seed=6)) != figures(found)
-    assert figures(evaluate(seed=5, limit=2)) == figures(found)[:2]
+    assert figures(evaluate(options={"seed": 5})) == figures(found)
+    assert figures(evaluate(options={"seed": 6})) != figures(found)
+    assert figures(evaluate(options={"seed": 5}, limit=2)) == figures(found)[:2]
 
     shifted = {key: value + 1 if "running_mean" in key else value for key, value in generator.state_dict().items()}
-    assert figures(evaluate(shifted, seed=5)) == figures(found)  # running statistics play no part
+    assert figures(evaluate(shifted, options={"seed": 5})) == figures(found)  # running statistics play no part
 
 
 def test_eval_mode_has_neither_dropout_nor_batch_statistics(evaluate: Evaluate, generator: torch.nn.Module) -> None:
     found = evaluate(eval_mode=True)
     assert (found.dropout, found.statistics, found.mode) == (False, "running", "dropout off, running statistics")
-    assert figures(evaluate(eval_mode=True, seed=9)) == figures(found)
+    assert figures(evaluate(eval_mode=True, options={"seed": 9})) == figures(found)
     for one, other in zip(figures(evaluate(eval_mode=True, batch=3)), figures(found), strict=True):
         assert one == pytest.approx(other, rel=1e-5)
     shifted = {key: value + 1 if "running_mean" in key else value for key, value in generator.state_dict().items()}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gbench.settings.resolve import Resolved
 
 OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config_dir")
+OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_image")
 FILE = click.Path(path_type=Path)
 
 
@@ -79,7 +80,7 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
     from gbench.settings.evaluation_spec import EvaluationRequest
 
     rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
-    options = {name: given.pop(name) for name in OWN_VARIABLES}
+    options = {name: given.pop(name) for name in OF_THE_SPEC}
     for name in ("lpips_weights", "fid_weights"):
         if given[name] is not None and not given[name].is_file():
             raise UsageError(

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
-from gbench.base.invalid import first_problem
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, UsageError
 from gbench.machine.gpus import Gpus
@@ -17,7 +16,7 @@ from gbench.settings.check_spec import check_spec
 from gbench.settings.literals import DataSource, Precision
 from gbench.settings.resolve import Resolved
 from gbench.settings.spec import RunSpec
-from gbench.settings.spec_file import read_mapping, request_of, resolve_file
+from gbench.settings.spec_file import invalid_values, read_mapping, request_of, resolve_file
 
 Scaling = Literal["strong", "weak"]  # fixed total batch; fixed batch per device
 HINT = "docs/sweep.md shows a whole one"
@@ -41,14 +40,11 @@ class Place(BaseModel):
 
     def spec(self, base: RunSpec) -> RunSpec:
         """`base` with this place's settings."""
-        data = base.config.data.model_copy(update={"source": self.data})
-        return base.model_copy(
-            update={
-                "batch_size": self.batch_size,
-                "device_count": self.device_count,
-                "precision": self.precision,
-                "config": base.config.model_copy(update={"data": data}),
-            }
+        return base.replaced(
+            batch_size=self.batch_size,
+            device_count=self.device_count,
+            precision=self.precision,
+            config={"data": {"source": self.data}},
         )
 
 
@@ -101,13 +97,8 @@ def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tu
     """
     values = read_mapping(path, Axes.model_fields, HINT)
     given = {key: values.pop(key) for key in Axes.model_fields if key in values}
-    try:
+    with invalid_values(str(path), HINT, HINT):
         axes = Axes.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "missing":
-            raise UsageError(f"{path} does not say {first['loc'][0]}", HINT) from error
-        raise UsageError(f"{path}: {first_problem(error)}", HINT) from error
     if (axes.batch_size is None) == (axes.per_device_batch_size is None):
         raise UsageError(f"{path} must say either batch_size, the total, or per_device_batch_size", HINT)
 

@@ -26,6 +26,7 @@ from gbench.settings.resolve import (
 )
 from gbench.settings.spec import AlarmConfig, EvaluationConfig, RunSpec, SpeedConfig
 
+CHOICES: dict[str, tuple[str, ...]] = {"device": DEVICES, "runner": RUNNERS, "precision": PRECISIONS}
 PATHS = ("datasets_dir", "dockerfile")
 # file names of torchvision's and torch-fidelity's weights in torch's download folder
 ALEXNET, INCEPTION = "alexnet-owt-7be5be79.pth", "weights-inception-2015-12-05-6726825d.pth"
@@ -47,15 +48,11 @@ class EvaluationRequest:
     batch: int = 1
     devices: int = 1
     limit: int | None = None
-    device: str | None = None
-    runner: str | None = None
-    precision: str | None = None
-    seed: int | None = None
-    from_image: str | None = None
     lpips_weights: Path | None = None
     fid_weights: Path | None = None
     settings: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)  # of launch.sh's variables, by field of RunSpec
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of RunSpec that replace the training's."""
     command_line: str = ""
 
 
@@ -67,16 +64,8 @@ def of_run(run: RunSpec, request: EvaluationRequest, environ: Mapping[str, str])
 def of_model(model: str, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
     """The evaluation of a checkpoint with a model of the config folder, for upstream's files. Raises UsageError."""
     network = tuple(setting for setting in request.settings if setting.startswith("network."))
-    plain = Request(
-        model,
-        batch_size=1,
-        device_count=1,
-        precision="FP32",
-        device=request.device or "cuda",
-        runner=request.runner or "docker",
-        **request.options,
-        settings=network,
-    )
+    values = {**request.options, "precision": "FP32", "settings": network}
+    plain = Request(model, batch_size=1, device_count=1, **values)
     return _evaluation(resolve(plain, environ), None, request, environ)
 
 
@@ -87,9 +76,7 @@ def final_of(run: RunSpec, checkpoint: Path, out: Path, environ: Mapping[str, st
     """
     request = EvaluationRequest(checkpoint, out=out, devices=run.device_count, command_line=run.command_line)
     spec = of_run(run, request, environ).spec
-    assert spec.evaluation is not None
-    plain = spec.evaluation.model_copy(update={"lpips_weights": None, "fid_weights": None})
-    return spec.model_copy(update={"run_id": f"{run.run_id}-final", "evaluation": plain})
+    return spec.replaced(run_id=f"{run.run_id}-final", evaluation={"lpips_weights": None, "fid_weights": None})
 
 
 def _weights(given: Path | None, installed: str | None, environ: Mapping[str, str]) -> str | None:
@@ -108,16 +95,15 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
             "leave it out, or pass --eval-mode for running statistics",
         )
     run, origins = base.spec, dict(base.origins)
-    given = {
-        "device": request.device and one_of("--device", request.device, DEVICES),
-        "runner": request.runner and one_of("--runner", request.runner, RUNNERS),
-        "precision": request.precision and one_of("--precision", request.precision, PRECISIONS),
-        "seed": request.seed,
-        "from_image": request.from_image,
-        **{name: _absolute(name, value) for name, value in request.options.items()},
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    origins |= dict.fromkeys([*changes, *(ROWS[name].variable for name in request.options)], "option")
+    changes = dict(request.options)
+    for name, choices in CHOICES.items():
+        if name in changes:
+            one_of(f"--{name}", changes[name], choices)
+    for name in changes:
+        if name in PATHS:
+            changes[name] = str(expanded(changes[name]).resolve())
+    origins |= dict.fromkeys([*changes, *(ROWS[name].variable for name in changes if ROWS[name].variable)], "option")
+    device, runner = changes.get("device", run.device), changes.get("runner", run.runner)
     own_id = new_run_id("eval")
     config = override(run.config, list(request.settings))
     alexnet = ALEXNET if config.data.crop_size >= ALEXNET_SIDE else None
@@ -131,45 +117,29 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
         fid_weights=_weights(request.fid_weights, INCEPTION, environ),
     )
     named = {setting.partition("=")[0] for setting in request.settings}
-    data = {
-        "phase": "test",
-        "load_size": config.data.crop_size,
-        "flip": False,
-        "max_dataset_size": request.limit,
-    }
+    size = config.data.crop_size
+    data = {"phase": "test", "load_size": size, "flip": False, "max_dataset_size": request.limit}
     data = {key: value for key, value in data.items() if f"data.{key}" not in named} | {"source": "real"}
     origins |= {f"data.{key}": "as upstream tests" for key in data} | dict.fromkeys(named, "option")
     if request.limit is not None:
         origins["data.max_dataset_size"] = "option"
-    spec = run.model_copy(
-        update={
-            **changes,
-            "run_id": own_id,
-            "recipe": "evaluation",
-            "batch_size": request.batch * request.devices,
-            "device_count": request.devices,
-            "database": None,
-            "timeout_s": None,
-            "config": config.model_copy(
-                update={
-                    "data": config.data.model_copy(update=data),
-                    "speed": SpeedConfig(),
-                    "alarms": AlarmConfig(),
-                }
-            ),
-            "profile": "reference",
-            "tuned_by": None,
-            "dataset_subdir": "",
-            "run_model_file": str(project_file("scripts/pt-pix2pix.sh")),
-            "command_line": request.command_line,
-            "evaluation": evaluation,
-        }
+    spec = run.replaced(
+        **changes,
+        run_id=own_id,
+        recipe="evaluation",
+        batch_size=request.batch * request.devices,
+        device_count=request.devices,
+        database=None,
+        timeout_s=None,
+        config=config.replaced(data=data, speed=SpeedConfig(), alarms=AlarmConfig()),
+        profile="reference",
+        tuned_by=None,
+        dataset_subdir="",
+        run_model_file=str(project_file("scripts/pt-pix2pix.sh")),
+        command_line=request.command_line,
+        evaluation=evaluation,
+        cuda_visible_devices=visible_devices(device, runner, environ),
+        omp_num_threads=omp_num_threads(environ),
     )
-    visible, threads = visible_devices(spec.device, spec.runner, environ), omp_num_threads(environ)
-    spec = spec.model_copy(update={"cuda_visible_devices": visible, "omp_num_threads": threads})
     check_spec(spec)
     return Resolved(spec, origins)
-
-
-def _absolute(name: str, value: str) -> str:
-    return str(expanded(value).resolve()) if name in PATHS else value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,7 @@ from gbench.base.invalid import first_problem
 from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
 from gbench.errors import RecordError, UsageError
 from gbench.settings.literals import Recipe
-from gbench.settings.spec import (
-    AlarmConfig,
-    DataConfig,
-    Frozen,
-    MeasureConfig,
-    ModelConfig,
-    NetworkConfig,
-    OptimConfig,
-    ScheduleConfig,
-    SpeedConfig,
-)
+from gbench.settings.spec import Frozen, ModelConfig, ScheduleConfig
 
 
 class RecipeFile(Frozen):
@@ -32,23 +24,15 @@ class RecipeFile(Frozen):
     schedule: dict[str, Any] = Field(default_factory=dict)
 
 
-class ModelFile(Frozen):
-    """The contents of `configs/MODEL.yaml`; `network` ... `schedule` are as in ModelConfig."""
+class ModelFile(ModelConfig):
+    """The contents of `configs/MODEL.yaml`."""
 
-    description: str = ""
     record_name: str
     framework: str = "PyTorch"
     dataset: str = "facades"
     code_link: str
     image: str = "gbench:pix2pix"
     dockerfile: str = "Dockerfile"
-    network: NetworkConfig = NetworkConfig()
-    optim: OptimConfig = OptimConfig()
-    data: DataConfig = DataConfig()
-    schedule: dict[str, Any] = Field(default_factory=dict)
-    measure: MeasureConfig = MeasureConfig()
-    speed: SpeedConfig = SpeedConfig()
-    alarms: AlarmConfig = AlarmConfig()
     recipes: dict[Recipe, RecipeFile]
 
     def recipe_of(self, run_model_file: str) -> Recipe | None:
@@ -58,17 +42,9 @@ class ModelFile(Frozen):
 
     def config(self, recipe: Recipe) -> ModelConfig:
         """The model's values, overridden by the schedule of a recipe."""
-        schedule = ScheduleConfig(**{**self.schedule, **self.recipes[recipe].schedule})
-        return ModelConfig(
-            description=self.description,
-            network=self.network,
-            optim=self.optim,
-            data=self.data,
-            schedule=schedule,
-            measure=self.measure,
-            speed=self.speed,
-            alarms=self.alarms,
-        )
+        schedule = {**self.schedule.model_dump(exclude_unset=True), **self.recipes[recipe].schedule}
+        values = {name: getattr(self, name) for name in ModelConfig.model_fields}
+        return ModelConfig(**{**values, "schedule": ScheduleConfig(**schedule)})
 
 
 def model_names(config_dir: Path) -> list[str]:
@@ -90,12 +66,8 @@ def load_model(model: str, config_dir: Path) -> ModelFile:
         near = difflib.get_close_matches(model, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
         raise UsageError(f"MODEL {model!r} is not in {config_dir}", f"{hint} `gbench models` lists them")
-    try:
+    with yaml_errors(path):
         values = load_yaml(read_text(path, "fix the file"))
-    except RecordError as error:
-        raise UsageError(error.what, error.hint) from error
-    except NO_YAML as error:
-        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "fix the file") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no mapping", "see the project's configs/ for the form")
     try:
@@ -107,6 +79,17 @@ def load_model(model: str, config_dir: Path) -> ModelFile:
     if "performance" not in file.recipes:
         raise UsageError(f"{path}: recipes has no `performance`", "add it; the project's configs/ show the form")
     return file
+
+
+@contextmanager
+def yaml_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a YAML file into a UsageError."""
+    try:
+        yield
+    except RecordError as error:
+        raise UsageError(error.what, error.hint) from error
+    except NO_YAML as error:
+        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "fix the file") from error
 
 
 def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
@@ -125,10 +108,7 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
         for part in parents:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or leaf not in place:
-            keys = sorted(
-                f"{section}.{name}" for section, inner in values.items() if isinstance(inner, dict) for name in inner
-            )
-            near = difflib.get_close_matches(key, keys, n=1)
+            near = difflib.get_close_matches(key, sorted(config.settings), n=1)
             hint = f"did you mean {near[0]}?" if near else "`gbench models MODEL` lists the keys"
             raise UsageError(f"--set: there is no setting {key!r}", hint)
         try:

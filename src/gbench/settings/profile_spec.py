@@ -9,8 +9,7 @@ from gbench.settings.spec import ProfileConfig
 
 def of_run(resolved: Resolved, steps: int) -> Resolved:
     """The profile of `steps` steps after the warm-up of a run. Raises UsageError."""
-    spec, config = resolved.spec, resolved.spec.config
-    warmup = max(1, config.schedule.warmup_steps)  # the profiler needs one step to warm up
+    warmup = max(1, resolved.spec.config.schedule.warmup_steps)  # the profiler needs one step to warm up
     schedule = {
         "max_steps": warmup + steps,
         "warmup_steps": warmup,
@@ -21,14 +20,11 @@ def of_run(resolved: Resolved, steps: int) -> Resolved:
         "images_every": 0,
     }
     measure = {"peak_seconds": 0.0, "idle_seconds": 0.0}
-    changed = config.model_copy(
-        update={
-            "schedule": config.schedule.model_copy(update=schedule),
-            "measure": config.measure.model_copy(update=measure),
-        }
+    spec = resolved.spec.replaced(
+        recipe="profile",
+        config={"schedule": schedule, "measure": measure},
+        profiling=ProfileConfig(steps=steps),
     )
-    profile = ProfileConfig(steps=steps)
-    spec = spec.model_copy(update={"recipe": "profile", "config": changed, "profiling": profile})
     check_spec(spec)
     names = [*(f"schedule.{key}" for key in schedule), *(f"measure.{key}" for key in measure), "profiling"]
     return Resolved(spec, {**resolved.origins, **dict.fromkeys(names, "profile")})

@@ -7,8 +7,8 @@ config value that it sets. Imports nothing heavy: `gbench launch --help` loads t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -40,11 +40,11 @@ class Kind(Enum):
 class RequestRow:
     """How one field of Request is written."""
 
-    name: str
-    """The field of Request. RunSpec has the same, unless `setting` is given."""
     kind: Kind
-    default: Any
     help: str = ""
+    name: str = ""
+    """The field of Request. RunSpec has the same, unless `setting` is given."""
+    default: Any = None
     key: str = ""
     """The key of a spec file, and the long option with `-` for `_`. Defaults to the name."""
     metavar: str | None = None
@@ -64,56 +64,40 @@ class RequestRow:
         return f"--{self.key.replace('_', '-')}"
 
 
-def _option(
-    default: Any,
-    kind: Kind,
-    help: str,
-    *,
-    key: str = "",
-    metavar: str | None = None,
-    variable: str = "",
-    setting: str = "",
-) -> Any:
-    """A field with its row; the parameters are those of Row."""
-    metadata = _metadata(kind, help=help, key=key, metavar=metavar, variable=variable, setting=setting)
-    if isinstance(default, dict):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
+def _row(kind: Kind, help: str = "", **more: str) -> dict[str, RequestRow]:
+    """The metadata of a field; `more` are fields of RequestRow."""
+    return {"row": RequestRow(kind, help, **more)}
 
 
-def _metadata(kind: Kind, **more: Any) -> dict[str, Any]:
-    return {"row": {"kind": kind, **more}}
+def _option(kind: Kind, help: str, default: Any = None, **more: str) -> Any:
+    """A field with its row."""
+    return field(default=default, metadata=_row(kind, help, **more))
 
 
 @dataclass(frozen=True)
 class Request:
     """What the user asked for; None or empty where nothing was said. Fields without a row are set by the command."""
 
-    model: str = field(metadata=_metadata(Kind.TEXT))
-    batch_size: int = field(metadata=_metadata(Kind.COUNT))
-    device_count: int = field(metadata=_metadata(Kind.COUNT))
-    precision: str = field(metadata=_metadata(Kind.PRECISION))
-    database: str | None = field(default=None, metadata=_metadata(Kind.DATABASE))
-    ignore_check: bool = field(default=False, metadata=_metadata(Kind.IGNORE_CHECK))
+    model: str = field(metadata=_row(Kind.TEXT))
+    batch_size: int = field(metadata=_row(Kind.COUNT))
+    device_count: int = field(metadata=_row(Kind.COUNT))
+    precision: str = field(metadata=_row(Kind.PRECISION))
+    database: str | None = _option(Kind.DATABASE, "")
+    ignore_check: bool = _option(Kind.IGNORE_CHECK, "", False)
 
     # how long a measured run takes
     steps: int | None = _option(
-        None, Kind.COUNT, "Optimisation steps to run. Default: the recipe's.", setting="schedule.max_steps"
+        Kind.COUNT, "Optimisation steps to run. Default: the recipe's.", setting="schedule.max_steps"
     )
     warmup: int | None = _option(
-        None,
-        Kind.NATURAL,
-        "Minimum number of first steps to exclude from the statistics.",
-        setting="schedule.warmup_steps",
+        Kind.NATURAL, "Minimum number of first steps to exclude from the statistics.", setting="schedule.warmup_steps"
     )
     until_ci: float | None = _option(
-        None,
         Kind.SHARE,
         "Run until the half-width of the 95 % confidence interval is at most this share of the mean: 1%.",
         setting="schedule.until_ci",
     )
     max_time_s: float | None = _option(
-        None,
         Kind.SPAN,
         "Start no step after this much training time: 90s, 10m.",
         key="max_time",
@@ -121,30 +105,32 @@ class Request:
     )
 
     # what every run takes
-    device: str = _option("cuda", Kind.DEVICE, "cuda or cpu.")
-    runner: str = _option("docker", Kind.RUNNER, "docker, or local: this Python environment.")
-    seed: int = _option(0, Kind.NATURAL, "Random seed of the weights, the dropout and the data order.")
+    device: str = _option(Kind.DEVICE, "cuda or cpu.", "cuda")
+    runner: str = _option(Kind.RUNNER, "docker, or local: this Python environment.", "docker")
+    seed: int = _option(Kind.NATURAL, "Random seed of the weights, the dropout and the data order.", 0)
     deterministic: bool = _option(
-        False, Kind.FLAG, "Use deterministic kernels: a rerun gives bitwise equal losses. Slower."
+        Kind.FLAG, "Use deterministic kernels: a rerun gives bitwise equal losses. Slower.", False
     )
     timeout_s: float | None = _option(
-        None, Kind.SPAN, "Stop the run if it takes longer than this: 90s, 15m, 2h.", key="timeout"
+        Kind.SPAN, "Stop the run if it takes longer than this: 90s, 15m, 2h.", key="timeout"
     )
     settings: tuple[str, ...] = _option(
-        (),
         Kind.SETTINGS,
         "Override a value of the model's config: network.ngf=16. Repeatable.",
+        (),
         key="set",
         metavar="KEY=VALUE",
     )
-    env: Mapping[str, str] = _option(
-        {},
-        Kind.VARIABLES,
-        "Set an environment variable of the run script: OMP_NUM_THREADS=4. The record stores its value. Repeatable.",
-        metavar="NAME=VALUE",
+    env: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=_row(
+            Kind.VARIABLES,
+            "Set an environment variable of the run script: OMP_NUM_THREADS=4. The record stores its value. "
+            "Repeatable.",
+            metavar="NAME=VALUE",
+        ),
     )
     data_source: str | None = _option(
-        None,
         Kind.DATA_SOURCE,
         "real: decode every image in every epoch, as upstream does (default); cached: decode once, crop and flip "
         "during the run; resident: as cached, on the device; synthetic: one batch of noise, to time the computation "
@@ -153,57 +139,51 @@ class Request:
         setting="data.source",
     )
     profile: str | None = _option(
-        None,
         Kind.PROFILE,
         "reference: upstream's memory layout and kernels (default); optimized: the switches that gbench tune found for "
         "this run; custom: the switches given with --set speed.KEY=VALUE.",
         metavar="PROFILE",
     )
     cache_dir: str | None = _option(
-        None,
         Kind.TEXT,
         "Folder for decoded images and tuning results. Default: $XDG_CACHE_HOME/gbench or ~/.cache/gbench.",
         metavar="DIR",
     )
     cache_limit_gib: float = _option(
-        4.0,
         Kind.AMOUNT,
         "Size limit of the decoded images; a dataset that does not fit is read as with --data real.",
+        4.0,
         key="cache_limit",
         metavar="GIB",
     )
 
     # launch.sh's variables
     image: str | None = _option(
-        None,
         Kind.TEXT,
         "Image name; gbench appends a hash of the image's sources. NAME@sha256:... is used as is.",
         variable="CONT",
     )
-    dataset: str | None = _option(None, Kind.TEXT, "Dataset name, as stored in the record.", variable="DATASETS")
+    dataset: str | None = _option(Kind.TEXT, "Dataset name, as stored in the record.", variable="DATASETS")
     datasets_dir: str | None = _option(
-        None, Kind.TEXT, "Dataset folder on the host, mounted read-only at /data.", variable="DATASETS_DIR"
+        Kind.TEXT, "Dataset folder on the host, mounted read-only at /data.", variable="DATASETS_DIR"
     )
     cndb_dir: str | None = _option(
-        None, Kind.TEXT, "CNDB folder; records are written to its records/ folder.", variable="CNDB_DIR"
+        Kind.TEXT, "CNDB folder; records are written to its records/ folder.", variable="CNDB_DIR"
     )
     code_link: str | None = _option(
-        None, Kind.TEXT, "Link to the model's code; must contain a commit id.", variable="CODE_LINK"
+        Kind.TEXT, "Link to the model's code; must contain a commit id.", variable="CODE_LINK"
     )
     run_model_file: str | None = _option(
-        None,
         Kind.TEXT,
         "Run script. The project has one for performance runs and one for convergence runs.",
         variable="RUN_MODEL_FILE",
     )
-    dockerfile: str | None = _option(None, Kind.TEXT, "Dockerfile of the image.", variable="DOCKERFILE")
-    config_dir: str | None = _option(
-        None, Kind.TEXT, "Folder of the MODEL.yaml files.", key="config", variable="CONFIG"
-    )
+    dockerfile: str | None = _option(Kind.TEXT, "Dockerfile of the image.", variable="DOCKERFILE")
+    config_dir: str | None = _option(Kind.TEXT, "Folder of the MODEL.yaml files.", key="config", variable="CONFIG")
 
-    from_image: str | None = _option(None, Kind.TEXT, "Base image. Default: the Dockerfile's.", metavar="IMAGE")
-    results_dir: str = _option("results", Kind.TEXT, "Folder for run folders.", key="results")
-    logs_dir: str = _option("logs", Kind.TEXT, "Folder for log files.", key="logs")
+    from_image: str | None = _option(Kind.TEXT, "Base image. Default: the Dockerfile's.", metavar="IMAGE")
+    results_dir: str = _option(Kind.TEXT, "Folder for run folders.", "results", key="results")
+    logs_dir: str = _option(Kind.TEXT, "Folder for log files.", "logs", key="logs")
 
     recipe: Recipe = "performance"
     """The recipe, unless an option or a variable names a run script."""
@@ -213,16 +193,14 @@ class Request:
     """The command that made the request, for the record."""
 
 
-def _rows() -> dict[str, RequestRow]:
-    found = {}
+def _rows() -> Iterator[RequestRow]:
     for one in fields(Request):
         if row := one.metadata.get("row"):
             default = one.default if one.default_factory is MISSING else one.default_factory()
-            found[one.name] = RequestRow(one.name, default=default, **{**row, "key": row.get("key") or one.name})
-    return found
+            yield replace(row, name=one.name, default=default, key=row.key or one.name)
 
 
-ROWS = _rows()
+ROWS = {row.name: row for row in _rows()}
 ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
 # launch.sh's variables, and the fields that they set
 VARIABLE_FIELDS = {row.variable: row.name for row in ROWS.values() if row.variable}

@@ -18,7 +18,7 @@ from gbench.settings.check_spec import check_spec
 from gbench.settings.literals import Device, Precision, Recipe, RunnerName
 from gbench.settings.model_file import ModelFile, load_model, override
 from gbench.settings.request import ARGUMENTS, ROWS, VARIABLE_FIELDS, Request
-from gbench.settings.spec import Frozen, ModelConfig, RunSpec
+from gbench.settings.spec import ModelConfig, RunSpec
 from gbench.settings.switches import profile_of
 
 # What launch.sh's documentation exports, and the file of this project that replaces it.
@@ -46,10 +46,7 @@ class Resolved:
 
 def all_from(spec: RunSpec, origin: str) -> Resolved:
     """A spec whose values all come from one place: a run, a record or a session."""
-    names = [*VARIABLE_FIELDS, *RunSpec.model_fields]
-    for section, values in spec.config:
-        names += [f"{section}.{key}" for key in type(values).model_fields] if isinstance(values, Frozen) else []
-    return Resolved(spec, dict.fromkeys(names, origin))
+    return Resolved(spec, dict.fromkeys([*VARIABLE_FIELDS, *RunSpec.model_fields, *spec.config.settings], origin))
 
 
 def new_run_id(model: str, now: datetime | None = None) -> str:
@@ -206,14 +203,9 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe) -> tuple[Mo
         settings.append("schedule.max_steps=null")  # the interval ends the run, not the recipe's number of steps
     if request.stop_on:
         settings.append(f"alarms.stop_on=[{', '.join(request.stop_on)}]")
-    config = override(model_file.config(recipe), settings)
-    schedule = {**model_file.schedule, **model_file.recipes[recipe].schedule}
-    origins = {}
-    for section, values in config:
-        if isinstance(values, Frozen):
-            named = set(schedule) if section == "schedule" else getattr(model_file, section).model_fields_set
-            for key in type(values).model_fields:
-                origins[f"{section}.{key}"] = "config" if key in named else "default"
-    for setting in settings:
-        origins[setting.partition("=")[0]] = "option"
-    return config, origins
+    config = model_file.config(recipe)
+    origins = dict.fromkeys(config.settings, "default")
+    for section, values in config.model_dump(exclude_unset=True, exclude={"description"}).items():
+        origins |= {f"{section}.{key}": "config" for key in values}
+    origins |= {setting.partition("=")[0]: "option" for setting in settings}
+    return override(config, settings), origins

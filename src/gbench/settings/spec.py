@@ -8,18 +8,28 @@ of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gbench.settings.literals import AlarmKind, DataSource, Device, Precision, Recipe, RunnerName, SpeedProfile
 from gbench.settings.request import VARIABLE_FIELDS
 
+Settings = TypeVar("Settings", bound="Frozen")
+
 
 class Frozen(BaseModel):
     """Base of every settings class: immutable; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def replaced(self: Settings, **changes: Any) -> Settings:
+        """A copy with other values, which are not validated. A mapping for a section changes only the keys it names."""
+        for name, value in changes.items():
+            section = getattr(self, name)
+            if isinstance(section, Frozen) and isinstance(value, dict):
+                changes[name] = section.replaced(**value)
+        return self.model_copy(update=changes)
 
 
 class NetworkConfig(Frozen):
@@ -36,11 +46,8 @@ class NetworkConfig(Frozen):
     n_layers_D: PositiveInt = 3
     """Layers of the discriminator; netD=n_layers only."""
     norm: Literal["batch", "instance", "none"] = "batch"
-    """Normalisation layers of both networks."""
     dropout: bool = True
-    """Dropout in the generator."""
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
-    """Distribution of the initial weights."""
     init_gain: PositiveFloat = 0.02
     """Scale of the initial weights; not for kaiming."""
 
@@ -55,9 +62,8 @@ class OptimConfig(Frozen):
     lr: PositiveFloat = 2e-4
     """Initial learning rate of Adam, for both networks."""
     beta1: float = Field(0.5, ge=0.0, lt=1.0)
-    """Adam's decay of the first moment."""
+    """Adam's decay of the first moment; beta2: of the second."""
     beta2: float = Field(0.999, ge=0.0, lt=1.0)
-    """Adam's decay of the second moment."""
     lr_policy: Literal["linear", "step", "plateau", "cosine"] = "linear"
     """How the learning rate falls; linear: constant for `epochs`, then to zero over `epochs_decay`."""
     lr_decay_iters: PositiveInt = 50
@@ -68,7 +74,6 @@ class DataConfig(Frozen):
     """How a pair of images becomes a sample (upstream `data/base_dataset.py`, `data/aligned_dataset.py`)."""
 
     phase: Literal["train", "val", "test"] = "train"
-    """Split of the dataset."""
     direction: Literal["AtoB", "BtoA"] = "BtoA"
     """Which half of a pair is the input."""
     preprocess: Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"] = "resize_and_crop"
@@ -76,11 +81,9 @@ class DataConfig(Frozen):
     load_size: PositiveInt = 286
     """Pixels of the side, or width, after resizing; at least crop_size for resize_and_crop."""
     crop_size: PositiveInt = 256
-    """Pixels of the side of the random crop."""
     flip: bool = True
     """Mirror half of the pairs at random."""
     shuffle: bool = True
-    """New order in every epoch."""
     max_dataset_size: PositiveInt | None = None
     """Use only the first N pairs. None: all."""
     workers: NonNegativeInt = 4
@@ -98,9 +101,9 @@ class ScheduleConfig(Frozen):
     """How long a run trains and what it keeps."""
 
     epochs: PositiveInt = 100
-    """Epochs at the initial learning rate."""
+    """At the initial learning rate."""
     epochs_decay: NonNegativeInt = 100
-    """Epochs after them, over which the linear policy lowers the rate to zero."""
+    """After them: the linear policy lowers the rate to zero."""
     max_steps: PositiveInt | None = None
     """Optimisation steps of the run: it ends before its epochs do, or repeats epochs. None: all epochs."""
     warmup_steps: NonNegativeInt = 0
@@ -163,9 +166,8 @@ class SpeedConfig(Frozen):
     cuda_graph: bool = False
     """Capture a training step once and replay it; one GPU, not with AMP."""
     gradient_as_bucket_view: bool = False
-    """Option of DistributedDataParallel; several devices only."""
+    """Option of DistributedDataParallel, as is static_graph; several devices only."""
     static_graph: bool = False
-    """Option of DistributedDataParallel; several devices only."""
     threads: int | None = Field(None, ge=1, le=1024)
     """Threads per process; CPU only. None: its share of the cores."""
 
@@ -189,7 +191,6 @@ class AlarmConfig(Frozen):
     flat_until: float = Field(0.25, ge=0, le=1)
     """Only this first share of the run is checked for a flat loss: later on it may level off."""
     stop_on: tuple[AlarmKind, ...] = ()
-    """Alarms that end the run."""
 
 
 class ModelConfig(Frozen):
@@ -204,18 +205,21 @@ class ModelConfig(Frozen):
     speed: SpeedConfig = SpeedConfig()
     alarms: AlarmConfig = AlarmConfig()
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every value by the dotted key that `--set` takes: `network.ngf`."""
+        sections = {name: section.model_dump(mode="json") for name, section in self if isinstance(section, Frozen)}
+        return {f"{name}.{key}": value for name, values in sections.items() for key, value in values.items()}
+
 
 class EvaluationConfig(Frozen):
     """What an evaluation puts through the generator, and how. Paths are the host's."""
 
     checkpoint: str
-    """File of the weights."""
     epoch: PositiveInt | None = None
     """Epoch after which they were saved, if the host knows it."""
     run_id: str | None = None
-    """The training run, if known."""
     out: str
-    """Folder of the results."""
     eval_mode: bool = False
     """Dropout off and running statistics; otherwise dropout on and batch statistics, as upstream."""
     lpips_weights: str | None = None
@@ -231,41 +235,37 @@ class EvaluationConfig(Frozen):
 
 
 class ProfileConfig(Frozen):
-    """What part of a run is profiled."""
+    """What part of a run is profiled: this many steps, after the warm-up of the schedule."""
 
     steps: PositiveInt
-    """Steps under the profiler, after the warm-up of the schedule."""
 
 
 class TuningConfig(Frozen):
-    """How `gbench tune` tries the switches."""
+    """How long `gbench tune` tries the switches: seconds of timed steps over all trials."""
 
     max_time_s: PositiveFloat = 120.0
-    """Seconds of timed steps over all trials."""
 
 
 class TunedBy(Frozen):
     """The tuning that a run's switches come from."""
 
     run_id: str
-    """The tuning's id."""
     utc: str
-    """When it ended."""
     torch_version: str
-    """The torch that it ran with."""
     ratio: PositiveFloat | None
     """The reference's step time divided by that with the switches. None: no switch paid."""
 
 
 class RunSpec(Frozen):
-    """Everything that decides what a run does. Paths are the host's."""
+    """Everything that decides what a run does. Paths are the host's.
+
+    A field that Request has too is described there.
+    """
 
     spec_version: Literal[1] = 1
-    """Version of this format."""
     run_id: str
     """`<utc>-<model>-<short id>`."""
     model: str
-    """Name of the file in the config folder, without `.yaml`."""
     record_name: str
     """CNDB's name of the model."""
     framework: str
@@ -277,58 +277,36 @@ class RunSpec(Frozen):
     device_count: PositiveInt
     """Devices per node."""
     nodes: Literal[1] = 1
-    """Machines."""
     precision: Precision
-    """Number format of the training; TF32 needs a GPU."""
     device: Device
-    """Kind of device."""
     runner: RunnerName
-    """Where the run script runs: in a container, or in this host's Python environment."""
     database: str | None
     """Database that gets the record: a name or a config file. None: no upload."""
     ignore_check: bool
     """Measure although the machine is not fit."""
     seed: NonNegativeInt
-    """Random seed of the weights, the dropout and the data order."""
     deterministic: bool
-    """Use deterministic kernels."""
     timeout_s: PositiveFloat | None
-    """Seconds after which the run is stopped. None: no limit."""
     config: ModelConfig
-    """The model's config, with all options applied."""
 
     image: str
-    """CONT: image name, to which the runner adds a hash of its sources."""
+    """Name, to which the runner adds a hash of its sources."""
     dockerfile: str
-    """DOCKERFILE."""
     from_image: str | None
-    """Base image. None: the Dockerfile's own."""
     dataset: str
-    """DATASETS: name of the dataset."""
     datasets_dir: str
-    """DATASETS_DIR: folder mounted at /data."""
     dataset_subdir: str
     """The dataset's folder in datasets_dir: its name, or "" where datasets_dir is the dataset."""
     cndb_dir: str
-    """CNDB_DIR: folder whose records/ gets the record."""
     code_link: str
-    """CODE_LINK: link to the model's code at a commit."""
     run_model_file: str
-    """RUN_MODEL_FILE: the run script."""
     config_dir: str
-    """CONFIG: folder of the MODEL.yaml files."""
     results_dir: str
-    """Folder in which the run folder is created."""
     logs_dir: str
-    """Folder for log files."""
     command_line: str
-    """The command that started the run."""
     cache_dir: str = ""
-    """Folder for decoded images and tuning results."""
     cache_limit_gib: NonNegativeFloat = 4.0
-    """Size limit of the decoded images."""
     env: dict[str, str] = Field(default_factory=dict)
-    """Further variables of the run script, from --env."""
     cuda_visible_devices: str | None = None
     """CUDA_VISIBLE_DEVICES, for local runs on GPUs only."""
     omp_num_threads: PositiveInt | None = None

@@ -16,81 +16,62 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from gbench.base.invalid import first_problem
-from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, repeated_key, whole_numbers, why_of
-from gbench.errors import RecordError, UsageError
+from gbench.base.untrusted import load_yaml, read_text, repeated_key, whole_numbers
+from gbench.errors import UsageError
+from gbench.settings.model_file import yaml_errors
 from gbench.settings.request import Request
 from gbench.settings.resolve import Resolved, resolve
 from gbench.settings.yaml_keys import KEYS, request_from
 
 MOST_BYTES = 1 << 20
-PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")  # YAML reads others as another number: 0123, 1_000, 12:30
 HINT = "docs/ab.md shows a whole one"
 
 
 def read_spec_file(path: Path, command_line: str = "") -> Request:
-    """The run that a spec file describes.
-
-    Args:
-        command_line: the command to record.
-
-    Raises:
-        UsageError: as `read_mapping` and `request_of`.
-    """
+    """The run that a spec file describes. Raises UsageError."""
     return request_of(read_mapping(path), str(path), command_line)
 
 
 def read_mapping(path: Path, more_keys: Collection[str] = (), hint: str = HINT) -> dict[str, Any]:
-    """The keys and values of a spec file, or of a file with more keys; values are not validated yet.
+    """The keys and values of a spec file, which may have `more_keys`; values are not validated yet.
 
     Args:
-        more_keys: keys that the file may have in addition to those of a spec file. hint: where to see an example.
+        hint: of the error: where to see an example.
 
     Raises:
-        UsageError: it is not there, no file, too large, no YAML mapping, a key is unknown or given twice, or a number
-            is another one to YAML.
+        UsageError: it is no readable YAML mapping, too large, or a key is unknown or given twice.
     """
-    try:
-        if path.is_file() and path.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{path} is larger than {MOST_BYTES >> 20} MiB", "a spec file has some ten lines")
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise UsageError(f"{path} is larger than {MOST_BYTES >> 20} MiB", "a spec file has some ten lines")
+    with yaml_errors(path):
         text = read_text(path, hint)
         values = load_yaml(text)
         repeated = repeated_key(text)
-        odd = next((one for one in whole_numbers(text) if _is_odd(*one)), None)
-    except RecordError as error:
-        raise UsageError(error.what, error.hint) from error
-    except NO_YAML as error:
-        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "fix the file") from error
+        numbers = list(whole_numbers(text))
     if not isinstance(values, dict):
         raise UsageError(f"{path} is not a mapping of keys to values", hint)
     if repeated:
         raise UsageError(f"{path}: {repeated} is there twice", "leave one of the two out")
-    if odd:
-        raise UsageError(f"{path}: {odd[0]}: {odd[1]} is another number to YAML", "write it plainly, or text in quotes")
+    for key, number in numbers:
+        if not key.startswith("set.") and not PLAIN_NUMBER.fullmatch(number):  # the values of `set` are YAML
+            raise UsageError(
+                f"{path}: {key}: {number} is another number to YAML", "write it plainly, or text in quotes"
+            )
     require_known(values, str(path), more_keys)
     return values
 
 
-def _is_odd(key: str, number: str) -> bool:
-    """Whether YAML reads another number than the user meant: 0123, 1_000, 12:30. The values of `set` are YAML."""
-    return not key.startswith("set.") and not PLAIN_NUMBER.fullmatch(number)
-
-
 def require_known(values: Mapping[Any, Any], where: str, more_keys: Collection[str] = ()) -> None:
-    """Reject a key that is neither a key of a spec file nor one of `more_keys`.
-
-    Args:
-        where: the file, for the message.
-
-    Raises:
-        UsageError: there is one; names the nearest that is known.
-    """
+    """Raises UsageError: a key is neither one of a spec file nor one of `more_keys`. where: the file, for the message."""
     known = list(dict.fromkeys([*KEYS, *more_keys]))
     for key in values:
         if key not in known:
@@ -103,19 +84,26 @@ def request_of(values: Mapping[str, Any], where: str, command_line: str = "", hi
     """The run that the keys and values of a spec file describe.
 
     Args:
-        where: the file, or the place in it, for the message. hint: where to see an example.
+        where: the file, or the place in it, for the message.
 
     Raises:
         UsageError: a key is unknown or missing, or its value has the wrong type.
     """
     require_known(values, where)
-    try:
+    with invalid_values(where, hint, "fix the file"):
         return request_from(dict(values), command_line)
+
+
+@contextmanager
+def invalid_values(where: str, example: str, hint: str) -> Iterator[None]:
+    """Turn a ValidationError into a UsageError. example: the hint if a value is missing."""
+    try:
+        yield
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "missing":
-            raise UsageError(f"{where} does not say {first['loc'][0]}", hint) from error
-        raise UsageError(f"{where}: {first_problem(error)}", "fix the file") from error
+            raise UsageError(f"{where} does not say {first['loc'][0]}", example) from error
+        raise UsageError(f"{where}: {first_problem(error)}", hint) from error
 
 
 def resolve_file(request: Request, where: str, environ: Mapping[str, str]) -> Resolved:

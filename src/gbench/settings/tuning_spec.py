@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 from gbench.base.paths import project_file
 from gbench.errors import UsageError
 from gbench.settings.model_file import load_model
 from gbench.settings.resolve import DEFAULT_DATASETS_DIR, Resolved, cache_dir_of, new_run_id
-from gbench.settings.spec import NetworkConfig, RunSpec, TuningConfig
+from gbench.settings.spec import RunSpec, TuningConfig
 from gbench.settings.switches import setting, written
 
 SIZES = ("preprocess", "load_size", "crop_size")  # the settings of the data that decide the size of a step
@@ -24,26 +23,20 @@ def of_run(run: Resolved, max_time_s: float) -> Resolved:
         raise UsageError(
             f"gbench tune tries the switches by itself, and {written(spec.config.speed.on)} is given", "leave it out"
         )
-    data = spec.config.data.model_copy(update={"source": "synthetic"})
-    spec = spec.model_copy(
-        update={
-            "run_id": new_run_id("tune"),
-            "recipe": "tuning",
-            "database": None,
-            "config": spec.config.model_copy(update={"data": data}),
-            "run_model_file": str(project_file("scripts/pt-pix2pix.sh")),
-            "tuning": TuningConfig(max_time_s=max_time_s),
-        }
+    spec = spec.replaced(
+        run_id=new_run_id("tune"),
+        recipe="tuning",
+        database=None,
+        config={"data": {"source": "synthetic"}},
+        run_model_file=str(project_file("scripts/pt-pix2pix.sh")),
+        tuning=TuningConfig(max_time_s=max_time_s),
     )
-    return replace(
-        run, spec=spec, origins={**run.origins, **dict.fromkeys(("data.source", "RUN_MODEL_FILE"), "gbench tune")}
-    )
+    return Resolved(spec, {**run.origins, "data.source": "gbench tune", "RUN_MODEL_FILE": "gbench tune"})
 
 
 def tune_command(spec: RunSpec) -> str:
     """The `gbench tune` that finds the switches for a run, to be typed where this process was started."""
     model_file = load_model(spec.model, Path(spec.config_dir))
-    plain = model_file.config("performance")
     options = {
         "--device": (spec.device, "cuda"),
         "--runner": (spec.runner, "docker"),
@@ -58,9 +51,8 @@ def tune_command(spec: RunSpec) -> str:
     for option, (value, default) in options.items():
         words += [option, value] if value is not None and value != default else []
     words += ["--deterministic"] if spec.deterministic else []
-    for section, keys in {"network": tuple(NetworkConfig.model_fields), "data": SIZES}.items():
-        values, defaults = (getattr(config, section) for config in (spec.config, plain))
-        for key in keys:
-            if (value := getattr(values, key)) != getattr(defaults, key):
-                words += ["--set", f"{section}.{key}={setting(value)}"]
+    defaults = model_file.config("performance").settings
+    for key, value in spec.config.settings.items():
+        if key.startswith(("network.", *(f"data.{size}" for size in SIZES))) and value != defaults[key]:
+            words += ["--set", f"{key}={setting(value)}"]
     return shlex.join(words)
