@@ -71,7 +71,7 @@ def read_mapping(path: Path, more_keys: Collection[str] = (), hint: str = HINT) 
 
 
 def require_known(values: Mapping[Any, Any], where: str, more_keys: Collection[str] = ()) -> None:
-    """Raises UsageError: a key is neither one of a spec file nor one of `more_keys`. where: the file, for the message."""
+    """Raises UsageError: a key is neither one of a spec file nor one of `more_keys`. where: the file, for the error."""
     known = list(dict.fromkeys([*KEYS, *more_keys]))
     for key in values:
         if key not in known:
