@@ -15,6 +15,12 @@ from gbench.runfolder.folder import RunFolder
 from invoke import in_this_process
 
 
+def the_run(base: Path) -> RunFolder:
+    """The only run folder of a gbench that was called in the folder `base`."""
+    (path,) = (base / "results").iterdir()
+    return RunFolder(path)
+
+
 @dataclass(frozen=True)
 class SharedRun:
     """A finished run.
@@ -29,8 +35,7 @@ class SharedRun:
 
     @property
     def folder(self) -> RunFolder:
-        (path,) = (self.base / "results").iterdir()
-        return RunFolder(path)
+        return the_run(self.base)
 
     @property
     def record(self) -> Path:

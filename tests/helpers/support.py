@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 # The same code path as a full-size run, on few and small feature maps.
 SMALL = {
     "data.load_size": 36,
@@ -16,6 +18,9 @@ SMALL = {
     "schedule.print_every": 1,
     "measure.peak_seconds": 0,
 }
+
+# Tests that start two ranks, which together need much memory, run in one process of pytest-xdist: never two at once.
+two_ranks = pytest.mark.xdist_group("two_ranks")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from support import two_ranks
 
 from gbench.errors import RunFailed
 from gbench.pix2pix import tuner, tuning_candidate
@@ -245,6 +246,7 @@ def _tune_as(rank: int, spec: RunSpec, facades: Path) -> None:
         (folder.path / f"rank{rank}.txt").write_text(str(error))
 
 
+@two_ranks
 def test_a_switch_that_fails_on_one_rank_ends_the_tuning(make_spec: MakeSpec, facades: Path) -> None:
     spec = make_spec(data_source="synthetic", device_count=2)
     spec = spec.model_copy(update={"tuning": TuningConfig(max_time_s=1.0)})

@@ -9,17 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
-from support import Answer
+from support import Answer, two_ranks
 
 from gbench.runfolder.alarms import read_alarms
-from gbench.runfolder.folder import VISUALS, RunFolder
+from gbench.runfolder.folder import VISUALS
+from shared_runs import the_run
 
 Gbench = Callable[..., Answer]
-
-
-def the_run(base: Path) -> RunFolder:
-    (path,) = (base / "results").iterdir()
-    return RunFolder(path)
 
 
 @pytest.fixture
@@ -81,6 +77,7 @@ def test_an_alarm_is_named_when_it_happens_and_in_the_record(
     assert str(alarm) in (folder.path / "report.html").read_text()
 
 
+@two_ranks
 @pytest.mark.slow
 def test_an_alarm_may_end_the_run_which_can_go_on(
     gbench: Gbench, arguments: Callable[..., list[object]], tmp_path: Path

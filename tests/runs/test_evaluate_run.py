@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 import yaml
-from support import Answer
+from support import Answer, two_ranks
 
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
@@ -89,6 +89,7 @@ def test_converge_ends_with_an_evaluation_that_its_record_has(
     assert verified.code == 0, verified.err
 
 
+@two_ranks
 @pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(gbench: Gbench, run: RunFolder, tmp_path: Path) -> None:
     figures, images = [], []
@@ -187,6 +188,7 @@ def test_a_run_killed_in_its_evaluation_is_finished_by_resume(
     assert "evaluating" not in again.err
 
 
+@two_ranks
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing_running(run: RunFolder, tmp_path: Path) -> None:
     out = tmp_path / "stopped"

@@ -19,6 +19,7 @@ from support import Answer
 
 from gbench.measure.summary import summarize_folder
 from gbench.runfolder.folder import RunFolder
+from shared_runs import the_run
 
 Gbench = Callable[..., Answer]
 KILLS = int(os.environ.get("GBENCH_TEST_KILLS", "3"))  # ten, to show it; fewer, to test it
@@ -36,11 +37,6 @@ def arguments(small_launch: list[str]) -> list[object]:
 def begin(tmp_path: Path, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "gbench", *map(str, arguments)]
     return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def the_run(tmp_path: Path) -> RunFolder:
-    (path,) = (tmp_path / "results").iterdir()
-    return RunFolder(path)
 
 
 def until_step(process: subprocess.Popen[str], tmp_path: Path, step: int) -> None:

@@ -11,11 +11,12 @@ from support import Answer
 
 from browser import Browser
 from docker_engine import base_image, docker_client
+from docker_runs import nothing_is_left, open_folder
 from invoke import in_a_process
 from original import contract_ddl
 from postgres import postgres
 
-__all__ = ["base_image", "contract_ddl", "docker_client", "postgres"]
+__all__ = ["base_image", "contract_ddl", "docker_client", "nothing_is_left", "open_folder", "postgres"]
 
 SERVERS = ("docker_client", "postgres", "browser")
 

@@ -18,8 +18,7 @@ from gbench.errors import InfrastructureError
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` atomically: write a temporary file in the same folder, sync it, rename it.
 
-    Raises:
-        InfrastructureError: the folder can't be written, or the disk is full.
+    Raises InfrastructureError: the folder can't be written, or the disk is full.
     """
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -91,11 +90,7 @@ def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents, if missing.
-
-    Raises:
-        InfrastructureError: it can't be created.
-    """
+    """Create a folder and its parents, if missing. Raises InfrastructureError: it can't be created."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -42,8 +42,7 @@ def read_text(path: Path, hint: str) -> str:
 def read_lines(path: Path, hint: str) -> Iterator[tuple[int, str | None]]:
     """The lines of a file with their numbers, from 1; None in place of a line that is not UTF-8.
 
-    Raises:
-        RecordError: it is missing, not a file, or UTF-16.
+    Raises RecordError: it is missing, not a file, or UTF-16.
     """
     try:
         with path.open(encoding=ENCODING, errors="surrogateescape") as lines:
@@ -64,8 +63,7 @@ def cant_read(path: Path, error: OSError | UnicodeDecodeError, hint: str) -> Rec
 def load_yaml(text: str) -> Any:
     """Load YAML text as plain values: text, numbers, dates, lists, mappings.
 
-    Raises:
-        yaml.YAMLError, ValueError, RecursionError: it is not plain YAML, or too large or too deep; NO_YAML.
+    Raises yaml.YAMLError, ValueError, RecursionError: it is not plain YAML, or too large or too deep; NO_YAML.
     """
     _look_before_loading(text)
     return yaml.load(text, Loader=SafeLoader)

@@ -40,11 +40,7 @@ def phases_in(root: Path) -> list[str]:
 
 
 def phase_images(root: Path, phase: str) -> list[Path]:
-    """The images of one phase, sorted.
-
-    Raises:
-        InfrastructureError: the dataset has no such phase, or no image in it.
-    """
+    """The images of one phase, sorted. Raises InfrastructureError: the dataset has no such phase, or no image in it."""
     phases = phases_in(root)
     if not phases:
         raise InfrastructureError(f"no dataset in {root} (it has none of {', '.join(PHASES)})", GET_A_DATASET)

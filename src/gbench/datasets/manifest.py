@@ -79,8 +79,7 @@ def hash_file(path: Path) -> FileEntry:
 def hash_files(root: Path) -> dict[str, FileEntry]:
     """Every image of the dataset by its path relative to `root`, hashed in parallel.
 
-    Raises:
-        InfrastructureError: a file can't be read.
+    Raises InfrastructureError: a file can't be read.
     """
     paths = [path for phase in PHASES for path in list_images(root / phase)]
     with ThreadPoolExecutor() as pool:
@@ -102,8 +101,7 @@ def dataset_hash(root: Path) -> str:
 def write_manifest(root: Path, name: str, source: str) -> Manifest:
     """Hash the dataset and write its manifest into `root`.
 
-    Raises:
-        InfrastructureError: a file can't be read, or the manifest can't be written.
+    Raises InfrastructureError: a file can't be read, or the manifest can't be written.
     """
     files = hash_files(root)
     counts = {phase: sum(path.startswith(f"{phase}/") for path in files) for phase in PHASES}
@@ -113,11 +111,7 @@ def write_manifest(root: Path, name: str, source: str) -> Manifest:
 
 
 def read_manifest(root: Path) -> Manifest:
-    """The dataset's manifest.
-
-    Raises:
-        InfrastructureError: it is missing or invalid.
-    """
+    """The dataset's manifest. Raises InfrastructureError: it is missing or invalid."""
     path = root / MANIFEST_NAME
     try:
         return Manifest.model_validate_json(path.read_bytes())
@@ -140,8 +134,7 @@ def read_manifest(root: Path) -> Manifest:
 def find_problems(root: Path, manifest: Manifest) -> list[Problem]:
     """Every way in which the dataset differs from its manifest, by path; empty if it is intact.
 
-    Raises:
-        InfrastructureError: a file can't be read.
+    Raises InfrastructureError: a file can't be read.
     """
     found = hash_files(root)
     problems = [Problem("missing", path) for path in manifest.files.keys() - found.keys()]
@@ -157,8 +150,7 @@ def find_problems(root: Path, manifest: Manifest) -> list[Problem]:
 def require_intact(root: Path) -> Manifest:
     """The manifest of a dataset that agrees with it.
 
-    Raises:
-        InfrastructureError: the manifest is missing or invalid, a file can't be read, or there are problems.
+    Raises InfrastructureError: the manifest is missing or invalid, a file can't be read, or there are problems.
     """
     manifest = read_manifest(root)
     if problems := find_problems(root, manifest):

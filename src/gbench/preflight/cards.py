@@ -23,8 +23,7 @@ class Card:
     def read(self, function: str, *arguments: Any) -> Any:
         """The result of an NVML function for this card.
 
-        Raises:
-            Unreadable: this card, driver or version of nvidia-ml-py does not report it.
+        Raises Unreadable: this card, driver or version of nvidia-ml-py does not report it.
         """
         return call(self.nvml, function, self.handle, *arguments)
 
@@ -41,11 +40,7 @@ class Card:
 
 
 def call(nvml: Any, function: str, *arguments: Any) -> Any:
-    """The result of one NVML function.
-
-    Raises:
-        Unreadable: there is none.
-    """
+    """The result of one NVML function. Raises Unreadable: there is none."""
     if not hasattr(nvml, function):
         raise Unreadable("not reported by this version of nvidia-ml-py")
     try:

@@ -67,8 +67,7 @@ def compare(wanted: Cuda, driver: tuple[int, int]) -> Finding:
 def local_cuda() -> Cuda | None:
     """The CUDA version that this environment's torch is built with, read without loading torch. None: without CUDA.
 
-    Raises:
-        Unreadable: there is no torch, or it does not report it.
+    Raises Unreadable: there is no torch, or it does not report it.
     """
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
@@ -88,8 +87,7 @@ def local_cuda() -> Cuda | None:
 def image_cuda(spec: RunSpec) -> Cuda:
     """The CUDA of the run's image: from the image or its base if they exist, else from the name of the base.
 
-    Raises:
-        Unreadable: neither gives it.
+    Raises Unreadable: neither gives it.
     """
     try:
         plan = plan_image(spec.image, Path(spec.dockerfile), spec.from_image)

@@ -100,8 +100,7 @@ class Context:
     def read(self, path: str) -> str:
         """The text of a file, e.g. of `proc/mounts`, stripped.
 
-        Raises:
-            Unreadable: it does not exist, or this user may not read it.
+        Raises Unreadable: it does not exist, or this user may not read it.
         """
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()

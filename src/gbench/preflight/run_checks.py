@@ -87,8 +87,7 @@ def judge(checks: Iterable[Check], ignore_check: bool = False) -> Fitness:
 def require_fit(fitness: Fitness) -> None:
     """Stop a launch on a machine that is not fit.
 
-    Raises:
-        InfrastructureError: it is not fit; the message has every error.
+    Raises InfrastructureError: it is not fit; the message has every error.
     """
     if not fitness.fit:
         errors = "; ".join(f"{check.id}: {check.found}" for check in fitness.errors)

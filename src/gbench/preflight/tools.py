@@ -13,11 +13,7 @@ SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # hold such tools, and are often missin
 
 
 def output_of(tool: str, *arguments: str) -> str:
-    """What a tool prints on stdout.
-
-    Raises:
-        Unreadable: it is not installed, takes too long, or fails.
-    """
+    """What a tool prints on stdout. Raises Unreadable: it is not installed, takes too long, or fails."""
     path = shutil.which(tool, path=os.pathsep.join((*os.get_exec_path(), *SYSTEM_FOLDERS)))
     if path is None:
         raise Unreadable(f"{tool} is not installed")

@@ -52,8 +52,7 @@ def take_back_alarms(run_dir: Path, after: int) -> None:
 def read_alarms(run_dir: Path) -> list[Alarm]:
     """The alarms of a run in order, without a last line that a crash truncated.
 
-    Raises:
-        InfrastructureError: a broken line in the middle, or another version.
+    Raises InfrastructureError: a broken line in the middle, or another version.
     """
     alarms: list[Alarm] = []
     begun = False

@@ -55,8 +55,7 @@ def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tupl
 def spec_in(path: Path) -> RunSpec | None:
     """The spec in a checkpoint that gbench saved; None for a plain state_dict, or a file that is not a checkpoint.
 
-    Raises:
-        InfrastructureError: it can't be read, or its spec is of another version.
+    Raises InfrastructureError: it can't be read, or its spec is of another version.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -45,11 +45,7 @@ def write_error(folder: RunFolder, error: GbenchError) -> None:
 
 
 def read_error(folder: RunFolder) -> WorkerError | None:
-    """The error that a rank wrote, if any.
-
-    Raises:
-        InfrastructureError: the file is broken, or of another version.
-    """
+    """The error that a rank wrote, if any. Raises InfrastructureError: the file is broken, or of another version."""
     return folder.read_as(NAME, WorkerError, f"read {folder.log}")
 
 

@@ -132,8 +132,7 @@ def spread(values: Iterable[float | None]) -> Spread:
 def read_evaluation(folder: RunFolder) -> Evaluation | None:
     """The evaluation in its run folder; None if it did not finish.
 
-    Raises:
-        InfrastructureError: the file is broken, or of another version.
+    Raises InfrastructureError: the file is broken, or of another version.
     """
     return read_evaluation_file(folder.path / NAME)
 

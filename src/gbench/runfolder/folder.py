@@ -113,11 +113,7 @@ class RunFolder:
         return (self.path / name).exists()
 
     def spec(self) -> RunSpec:
-        """The run's RunSpec.
-
-        Raises:
-            InfrastructureError: not a run folder, or a spec of another version.
-        """
+        """The run's RunSpec. Raises InfrastructureError: not a run folder, or a spec of another version."""
         try:
             return RunSpec.model_validate_json(self._text("spec.json"))
         except ValidationError as error:
@@ -163,8 +159,7 @@ class RunFolder:
     def read(self, name: str) -> dict[str, Any] | None:
         """Read a JSON file; None if it does not exist.
 
-        Raises:
-            InfrastructureError: the file is broken, or of another version.
+        Raises InfrastructureError: the file is broken, or of another version.
         """
         if not (self.path / name).exists():
             return None
@@ -214,8 +209,7 @@ class RunFolder:
     def ranks(self) -> list[list[Step]]:
         """The raw samples of all ranks; an empty list for a rank that wrote none.
 
-        Raises:
-            InfrastructureError: as `steps`, or a step has other losses than the first one.
+        Raises InfrastructureError: as `steps`, or a step has other losses than the first one.
         """
         ranks = [self.steps(rank) for rank in range(self.spec().world_size)]
         names = next((step.losses.keys() for steps in ranks for step in steps), None)

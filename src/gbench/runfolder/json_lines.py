@@ -80,8 +80,7 @@ class JsonLines:
 def read_lines(path: Path, take: Callable[[dict[str, Any]], None]) -> None:
     """Pass the object of each line to `take`, which raises ValueError if it is invalid. Does nothing without a file.
 
-    Raises:
-        InfrastructureError: a line is broken, or the file can't be read.
+    Raises InfrastructureError: a line is broken, or the file can't be read.
     """
     if not path.exists():
         return

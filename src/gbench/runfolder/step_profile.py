@@ -91,7 +91,6 @@ class StepProfile(Frozen):
 def read_profile(folder: RunFolder) -> StepProfile | None:
     """The profile in its run folder; None if it did not finish.
 
-    Raises:
-        InfrastructureError: the file is broken, or of another version.
+    Raises InfrastructureError: the file is broken, or of another version.
     """
     return folder.read_as(NAME, StepProfile, "profile again")

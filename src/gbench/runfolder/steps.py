@@ -70,8 +70,7 @@ def stream_path(run_dir: Path, rank: int) -> Path:
 def read_attempts(run_dir: Path, rank: int) -> list[AttemptSteps]:
     """All steps of one rank by attempt, repeated ones included; empty without a stream.
 
-    Raises:
-        InfrastructureError: a broken line, a missing step, or another version.
+    Raises InfrastructureError: a broken line, a missing step, or another version.
     """
     attempts: list[AttemptSteps] = []
 

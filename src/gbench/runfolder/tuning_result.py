@@ -76,7 +76,6 @@ class Tuning(Frozen):
 def read_tuning(folder: RunFolder) -> Tuning | None:
     """The tuning in its run folder; None if it did not finish.
 
-    Raises:
-        InfrastructureError: the file is broken, or of another version.
+    Raises InfrastructureError: the file is broken, or of another version.
     """
     return folder.read_as(NAME, Tuning, "run `gbench tune` again")

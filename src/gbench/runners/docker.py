@@ -146,8 +146,7 @@ class DockerRunner:
     def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
         """Run the script in a container to its end; see `Runner.run`.
 
-        Raises:
-            InfrastructureError: Docker could not start it, or the machine failed (shared memory, disk).
+        Raises InfrastructureError: Docker could not start it, or the machine failed (shared memory, disk).
         """
         client, image = self._prepared()
         # by id: the name may be moved to another image meanwhile

@@ -25,8 +25,7 @@ class Status(NamedTuple):
 def connect() -> docker.DockerClient:
     """A client of the engine that Docker's variables (DOCKER_HOST ...) name, or of this machine's.
 
-    Raises:
-        InfrastructureError: no engine answers, or this user may not use it.
+    Raises InfrastructureError: no engine answers, or this user may not use it.
     """
     import docker
 

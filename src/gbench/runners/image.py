@@ -223,11 +223,7 @@ def _build(
 
 
 def _lines(events: Iterator[dict[str, Any]], doing: str) -> Iterator[str]:
-    """The whole lines of a build's or pull's event stream.
-
-    Raises:
-        InfrastructureError: the stream reports an error.
-    """
+    """The whole lines of a build's or pull's event stream. Raises InfrastructureError: the stream reports an error."""
     text = ""
     for event in events:
         if "error" in event:

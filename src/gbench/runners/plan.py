@@ -56,8 +56,7 @@ class Runner(Protocol):
     def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
         """Run the script to its end, passing on each output line; leaves nothing running, however it ends.
 
-        Raises:
-            InfrastructureError: the script could not be started.
+        Raises InfrastructureError: the script could not be started.
         """
 
 

@@ -49,8 +49,7 @@ def evaluate(
 def evaluate_final(training: OpenRun, environ: Mapping[str, str]) -> None:
     """Evaluate the last checkpoint of a convergence run, in the run's folder, unless that was already completed.
 
-    Raises:
-        GbenchError: it failed, or was stopped.
+    Raises GbenchError: it failed, or was stopped.
     """
     folder = final_of(training.folder)
     if read_evaluation(folder) is not None:

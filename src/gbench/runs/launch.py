@@ -47,8 +47,7 @@ class FinishedRun:
 def resume(run_dir: Path, environ: Mapping[str, str], observer: Observer, views: Views = NO_VIEWS) -> FinishedRun:
     """Resume a stopped run from its last complete checkpoint or, if it was trained, with its evaluation.
 
-    Raises:
-        GbenchError: it is complete, still running, or keeps no checkpoints; and as `launch`.
+    Raises GbenchError: it is complete, still running, or keeps no checkpoints; and as `launch`.
     """
     folder = RunFolder(run_dir.absolute())
     spec = folder.spec()

@@ -78,8 +78,7 @@ def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) ->
 def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tuple[RunSpec, dict[str, Any]]:
     """Describe what would run: the spec, with the dataset's folder if it exists, and the runner's exact request.
 
-    Raises:
-        GbenchError: the database config is missing, or profile optimized has no tuning.
+    Raises GbenchError: the database config is missing, or profile optimized has no tuning.
     """
     if spec.database is not None:
         config_of_run(spec.database, Path(spec.cndb_dir), environ)
@@ -92,8 +91,7 @@ def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tu
 def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> None:
     """Check what a run needs before the first of several begins: a later failure would waste the runs before it.
 
-    Raises:
-        GbenchError: as `prepare`; or there is no Docker engine, or the folder for records or logs can't be written.
+    Raises GbenchError: as `prepare`; or there is no Docker engine, or the folder for records or logs can't be written.
     """
     prepare(spec, environ, rebuild).runner.describe()
     if spec.runner == "docker":
@@ -122,8 +120,7 @@ def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Run
 def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
     """`spec` with the dataset's folder below DATASETS_DIR; unchanged if it is missing and not required.
 
-    Raises:
-        GbenchError: it is required but missing.
+    Raises GbenchError: it is required but missing.
     """
     try:
         subdir = find_dataset(Path(spec.datasets_dir), spec.dataset, spec.config.data.phase)

@@ -19,8 +19,7 @@ def probe(
 ) -> tuple[Estimate, Path]:
     """Run the first steps of `spec`, without a record; returns the estimate for the whole run, and the run folder.
 
-    Raises:
-        GbenchError: as `launch`; or the run stopped before the probe's last step.
+    Raises GbenchError: as `launch`; or the run stopped before the probe's last step.
     """
     with stoppable(None):
         folder = run_to_end(prepare(probe_of(spec), environ, rebuild), observer, views)

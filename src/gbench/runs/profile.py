@@ -18,8 +18,7 @@ def profile(
 ) -> tuple[StepProfile, RunFolder]:
     """Run the spec of a profile; returns the profile and its run folder.
 
-    Raises:
-        GbenchError: as `launch`; or the run script doesn't start gbench's worker.
+    Raises GbenchError: as `launch`; or the run script doesn't start gbench's worker.
     """
     with stoppable(None):
         folder = run_to_end(prepare(spec, environ, rebuild), observer)

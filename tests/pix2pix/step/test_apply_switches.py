@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from support import two_ranks
 from torch import Tensor
 
 from gbench.errors import RunFailed
@@ -191,6 +192,7 @@ def _rank_losses(rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
+@two_ranks
 def test_ddp_switches_leave_the_losses_of_both_ranks(tmp_path: Path) -> None:
     spawn_ranks(_rank_losses, (tmp_path,), 2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from support import two_ranks
 from torch import Tensor, nn
 
 from gbench.pix2pix import Pix2Pix, build_discriminator, build_generator
@@ -56,6 +57,7 @@ def train_on_two(folder: Path, norm: str, dropout: bool, steps: int) -> list[dic
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
+@two_ranks
 def test_two_ranks_of_two_give_the_gradient_of_one_of_four(tmp_path: Path) -> None:
     """Instance norm looks at each sample alone and every loss is a mean over equal halves, so the maths is the same.
 
@@ -75,6 +77,7 @@ def test_two_ranks_of_two_give_the_gradient_of_one_of_four(tmp_path: Path) -> No
         torch.testing.assert_close(sum(rank["losses"][name] for rank in two) / WORLD, loss, rtol=1e-4, atol=0)
 
 
+@two_ranks
 def test_ranks_stay_alike_with_batch_norm_and_dropout(tmp_path: Path) -> None:
     """After 4 steps on different data weights and moments are equal to the bit; batch norm's statistics differ."""
     first, second = (rank["model"] for rank in train_on_two(tmp_path, "batch", dropout=True, steps=4))
