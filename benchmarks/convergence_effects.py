@@ -26,7 +26,8 @@ from PIL import Image
 
 from gbench.convergence.curves import LOSSES, of_run
 from gbench.convergence.make_reference import windows_of
-from gbench.pix2pix.data.pair_loader import build_loader
+from gbench.pix2pix.data.pair_loader import PairLoader, Share
+from gbench.pix2pix.data.pairs import AlignedDataset
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
@@ -86,7 +87,7 @@ def quality(trainer: Trainer, data: Path) -> dict[str, float]:
     config = trainer.spec.config.data.model_copy(
         update={"phase": "test", "load_size": CROP_SIZE, "flip": False, "shuffle": False}
     )
-    loader = build_loader(data, config, batch_size=1, rank=0, world_size=1, seed=0, drop_last=False, pin_memory=False)
+    loader = PairLoader(AlignedDataset(data, config, seed=0), Share(1, 0, 1, drop_last=False), pin_memory=False)
     loader.set_epoch(1)
     errors, ratios = [], []
     for real_A, real_B, _ in loader:

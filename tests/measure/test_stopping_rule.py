@@ -6,6 +6,7 @@ import numpy as np
 
 from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.stopping_rule import StoppingRule
+from gbench.settings.spec import ScheduleConfig
 
 
 def feed(rule: StoppingRule, times: list[float], at_once: int = 10) -> tuple[int, str | None]:
@@ -22,7 +23,7 @@ def noisy(count: int, share: float) -> list[float]:
 
 def test_it_ends_once_the_interval_is_narrow_enough() -> None:
     times = noisy(20_000, 0.10)
-    steps, reason = feed(StoppingRule(0.01, None, warmup_steps=0), times)
+    steps, reason = feed(StoppingRule(ScheduleConfig(until_ci=0.01)), times)
     assert reason == "--until-ci of 0.01 is reached"
     interval = throughput_interval(times[:steps], 4)
     assert interval is not None and interval.half_width_share <= 0.01
@@ -31,12 +32,15 @@ def test_it_ends_once_the_interval_is_narrow_enough() -> None:
 
 def test_a_tighter_interval_takes_longer() -> None:
     times = noisy(20_000, 0.10)
-    assert feed(StoppingRule(0.005, None, 0), times)[0] > feed(StoppingRule(0.01, None, 0), times)[0]
+    assert (
+        feed(StoppingRule(ScheduleConfig(until_ci=0.005)), times)[0]
+        > feed(StoppingRule(ScheduleConfig(until_ci=0.01)), times)[0]
+    )
 
 
 def test_the_warm_up_does_not_count() -> None:
     times = [5.0] * 30 + noisy(20_000, 0.01)
-    steps, reason = feed(StoppingRule(0.01, None, warmup_steps=30), times)
+    steps, reason = feed(StoppingRule(ScheduleConfig(until_ci=0.01, warmup_steps=30)), times)
     assert reason is not None and steps <= 150
 
 
@@ -49,26 +53,28 @@ def test_the_slowest_rank_decides_and_all_ask_at_the_same_steps() -> None:
         asked.append(len(own))
         return [own, other[: len(own)]]
 
-    steps, reason = feed(StoppingRule(0.01, None, 0, gather=gather), [0.1] * 20_000)
+    steps, reason = feed(StoppingRule(ScheduleConfig(until_ci=0.01), gather), [0.1] * 20_000)
     assert reason is not None
     interval = throughput_interval(other[:steps], 4)
     assert interval is not None and interval.half_width_share <= 0.01
     assert asked[0] == 100 and asked[-1] == steps
-    alone, _ = feed(StoppingRule(0.01, None, 0), other)
+    alone, _ = feed(StoppingRule(ScheduleConfig(until_ci=0.01)), other)
     assert steps == alone
 
 
 def test_a_run_that_settles_too_late_is_never_precise_enough() -> None:
     times = [0.2] * 300 + noisy(700, 0.01)
-    assert feed(StoppingRule(0.01, None, 0, max_warmup_steps=400), times[:900], at_once=900)[1] is not None
-    assert feed(StoppingRule(0.01, None, 0, max_warmup_steps=200), times[:900], at_once=900)[1] is None
+    assert (
+        feed(StoppingRule(ScheduleConfig(until_ci=0.01, max_warmup_steps=400)), times[:900], at_once=900)[1] is not None
+    )
+    assert feed(StoppingRule(ScheduleConfig(until_ci=0.01, max_warmup_steps=200)), times[:900], at_once=900)[1] is None
 
 
 def test_the_time_ends_it_however_wide_the_interval_is() -> None:
     clock = iter([100.0, 101.0, 159.0, 160.0])
-    rule = StoppingRule(0.001, 60.0, 0, now=lambda: next(clock))
+    rule = StoppingRule(ScheduleConfig(until_ci=0.001, max_time_s=60.0), now=lambda: next(clock))
     assert [rule.reason([(0.1, 4)]) for _ in range(3)] == [None, None, "--max-time of 60 s is up"]
 
 
 def test_without_either_it_never_ends() -> None:
-    assert feed(StoppingRule(None, None, 0), noisy(1000, 0.001)) == (1000, None)
+    assert feed(StoppingRule(ScheduleConfig()), noisy(1000, 0.001)) == (1000, None)

@@ -14,27 +14,11 @@ import torch
 import torch.nn.functional as F
 
 from gbench.measure.clock import StepClock, clock_for
+from gbench.runfolder.environment_facts import PeakFacts
 
 GEMM_SIDE = {"cuda": 8192, "cpu": 1024}
 COPY_BYTES = {"cuda": 1 << 30, "cpu": 1 << 27}
 BACK_TO_BACK_S = 0.02  # thousands of times the launch of a kernel
-
-
-@dataclass(frozen=True)
-class Peak:
-    """Medians of repeated calls."""
-
-    gemm_tflop_s: float
-    """10^12 operations per second (a multiply-add is two)."""
-    conv_tflop_s: float
-    """10^12 operations per second (a multiply-add is two)."""
-    copy_gb_s: float
-    """10^9 bytes per second, read and written."""
-
-    @property
-    def tflop_s(self) -> float:
-        """The faster of the two kernels."""
-        return max(self.gemm_tflop_s, self.conv_tflop_s)
 
 
 @dataclass(frozen=True)
@@ -51,12 +35,8 @@ class ConvShape:
         return 2 * 9 * self.channels**2 * self.batch * self.side**2
 
 
-def measure_peak(device: torch.device, dtype: torch.dtype, shape: ConvShape, seconds: float) -> Peak:
-    """Measure for about `seconds`, a third for each kernel.
-
-    Args:
-        dtype: float32 runs as torch.backends says (IEEE or TF32).
-    """
+def measure_peak(device: torch.device, dtype: torch.dtype, shape: ConvShape, seconds: float) -> PeakFacts:
+    """Measure for about `seconds`, a third for each kernel. dtype: float32 runs as torch.backends says."""
     side = GEMM_SIDE[device.type]
     own = torch.Generator(device).manual_seed(0)  # leaves the random numbers of the run unchanged
 
@@ -76,7 +56,11 @@ def measure_peak(device: torch.device, dtype: torch.dtype, shape: ConvShape, sec
         gemm_s = median_s(lambda: a @ b)
         conv_s = median_s(lambda: F.conv2d(x, w, padding=1))
         copy_s = median_s(lambda: target.copy_(source))
-    return Peak(2 * side**3 / gemm_s / 1e12, shape.flop / conv_s / 1e12, 2 * COPY_BYTES[device.type] / copy_s / 1e9)
+    return PeakFacts(
+        gemm_tflop_s=2 * side**3 / gemm_s / 1e12,  # a multiply-add is two operations
+        conv_tflop_s=shape.flop / conv_s / 1e12,
+        copy_gb_s=2 * COPY_BYTES[device.type] / copy_s / 1e9,
+    )
 
 
 def median_call_s(clock: StepClock, call: Callable[[], object], seconds: float) -> float:

@@ -57,8 +57,7 @@ class Event:
 def load(path: Path) -> list[Event]:
     """The events of a trace file, each with its parent.
 
-    Raises:
-        InfrastructureError: it can't be read, or is incomplete.
+    Raises InfrastructureError: it can't be read, or is incomplete.
     """
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:

@@ -27,8 +27,7 @@ CHECKPOINT_VERSION = 2
 def save(values: Any, path: Path) -> None:
     """Write a checkpoint to a temporary file next to `path`, sync and rename it: `path` is complete or missing.
 
-    Raises:
-        InfrastructureError: it can't be written.
+    Raises InfrastructureError: it can't be written.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -47,8 +46,7 @@ def save(values: Any, path: Path) -> None:
 def load(path: Path) -> Any:
     """Read a checkpoint or a state_dict to the CPU; only tensors and plain values, no code.
 
-    Raises:
-        InfrastructureError: missing, not a checkpoint, or one that would run code.
+    Raises InfrastructureError: missing, not a checkpoint, or one that would run code.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -62,10 +60,8 @@ def load(path: Path) -> Any:
 def save_run(values: dict[str, Any], folder: Path, epoch: int, whole: bool, keep: int) -> None:
     """Write the checkpoint of a run after an epoch (`whole`) or from within it, and upstream's weight files.
 
-    Then checkpoints before the last `keep` are removed.
-
-    Raises:
-        InfrastructureError: it can't be written; earlier ones are kept.
+    Then checkpoints before the last `keep` are removed. Raises InfrastructureError: it can't be written; earlier ones
+    are kept.
     """
     save({"version": CHECKPOINT_VERSION, **values}, folder / f"epoch-{epoch:04d}{'' if whole else '-part'}.pt")
     save(values["model"]["generator"], folder / "latest_net_G.pth")
@@ -86,8 +82,7 @@ def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: floa
 def last_whole(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint of a run that can be loaded; None without checkpoints.
 
-    Raises:
-        InfrastructureError: none of the checkpoints can be loaded.
+    Raises InfrastructureError: none of the checkpoints can be loaded.
     """
     problem: GbenchError | None = None
     for path in reversed(of_run(folder)):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from gbench.measure import environment
-from gbench.measure.peak import Peak, measure_peak
+from gbench.measure.peak import measure_peak
 from gbench.pix2pix.ranks.affinity import read_back
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.step.count_ops import main_convolution
+from gbench.runfolder.environment_facts import PeakFacts
 from gbench.settings.spec import RunSpec
 
 
@@ -28,11 +28,11 @@ def collect_facts(spec: RunSpec, ranks: Ranks) -> dict[str, Any]:
         "rank": ranks.gather(ranks.binding and read_back(ranks.binding)),
     }
     if spec.config.measure.peak_seconds:
-        facts["peak"] = asdict(_peak(spec, ranks.device))
+        facts["peak"] = _peak(spec, ranks.device)
     return facts
 
 
-def _peak(spec: RunSpec, device: torch.device) -> Peak:
+def _peak(spec: RunSpec, device: torch.device) -> PeakFacts:
     """What this device achieves in the precision of the run."""
     dtype = precision.AUTOCAST[spec.precision] or torch.float32
     peak = measure_peak(device, dtype, main_convolution(spec), spec.config.measure.peak_seconds)

@@ -17,13 +17,15 @@ import torch
 from PIL import Image as Picture
 from torch import Tensor
 
-from gbench.base.files import cant_write, make_folder
+from gbench.base.files import make_folder
 from gbench.datasets.manifest import hash_file
 from gbench.errors import GbenchError, InfrastructureError, RunFailed
 from gbench.measure import environment
 from gbench.pix2pix import checkpoint
 from gbench.pix2pix.data.pairs import AlignedDataset, collate
-from gbench.pix2pix.image_metrics import Levels, image_metrics, require_size, to_levels
+from gbench.pix2pix.data.transforms import Levels
+from gbench.pix2pix.image_metrics import image_metrics, require_size, to_levels
+from gbench.pix2pix.images import write_png
 from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.perceptual_metrics import build_lpips, set_distances
@@ -121,7 +123,7 @@ class Evaluator:
             three = map(to_levels, (real_A[place], fake_B[place], real_B[place]))
             shown = dict(zip(VISUALS, three, strict=True))
             for kind, levels in shown.items():
-                save_png(levels, self.images_dir / f"{name}_{kind}.png")
+                write_png(levels, self.images_dir / f"{name}_{kind}.png")
             metrics = image_metrics(fake_B[place], real_B[place])
             if self.lpips is not None:
                 metrics["LPIPS"] = self.lpips(shown["fake_B"], shown["real_B"])
@@ -187,8 +189,7 @@ class Evaluator:
 def output_names(paths: list[Path]) -> list[str]:
     """Prefix of each pair's output files, as in upstream: the pair's file name without its extension.
 
-    Raises:
-        InfrastructureError: two pairs have the same.
+    Raises InfrastructureError: two pairs have the same.
     """
     seen: dict[str, Path] = {}
     for path in paths:
@@ -198,15 +199,7 @@ def output_names(paths: list[Path]) -> list[str]:
     return list(seen)
 
 
-def save_png(levels: Levels, path: Path) -> None:
-    """Write (height, width, 3) uint8 as PNG. Raises InfrastructureError: it can't be written."""
-    try:
-        Picture.fromarray(levels).save(path)
-    except OSError as error:
-        raise cant_write(path, error) from error
-
-
 def read_png(path: Path) -> Levels:
-    """Read an image that `save_png` wrote."""
+    """Read an image that `write_png` wrote."""
     with Picture.open(path) as file:
         return np.array(file)

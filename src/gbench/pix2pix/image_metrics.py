@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from gbench.errors import UsageError
+from gbench.pix2pix.data.transforms import Levels
 
-Levels = npt.NDArray[np.uint8]
 SSIM_WINDOW = 11  # pixels, Gaussian with sigma 1.5: Wang et al. 2004, torchmetrics' default
 
 
@@ -21,8 +20,9 @@ def to_levels(image: Tensor) -> Levels:
 
     Upstream's util/util.py, tensor2im, at 003efc4c.
     """
-    values: npt.NDArray[np.float32] = image.detach().cpu().float().numpy().transpose(1, 2, 0)
-    return ((values + 1) / 2.0 * 255.0).astype(np.uint8)
+    values = image.detach().cpu().float().numpy().transpose(1, 2, 0)
+    levels: Levels = ((values + 1) / 2.0 * 255.0).astype(np.uint8)
+    return levels
 
 
 def require_size(height: int, width: int) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from gbench.base.files import cant_write
+from gbench.pix2pix.data.transforms import Levels
 from gbench.runfolder.folder import VISUALS, RunFolder
 
 
@@ -31,8 +31,7 @@ class ImageWriter:
         Args:
             real_A, fake_B, real_B: (N, 3, H, W) in [-1, 1], on any device; copied before this returns.
 
-        Raises:
-            InfrastructureError: as `wait`, for the previous epoch.
+        Raises InfrastructureError: as `wait`, for the previous epoch.
         """
         self.wait()
         images = {name: _pixels(batch[0]) for name, batch in zip(VISUALS, (real_A, fake_B, real_B), strict=True)}
@@ -45,22 +44,26 @@ class ImageWriter:
             writing.result()
 
 
-def _write(folder: RunFolder, epoch: int, images: dict[str, NDArray[np.uint8]]) -> None:
+def _write(folder: RunFolder, epoch: int, images: dict[str, Levels]) -> None:
     for name, pixels in images.items():
-        path = folder.image(epoch, name)
-        part = path.with_name(f".{path.name}")
-        try:
-            folder.images.mkdir(exist_ok=True)
-            Image.fromarray(pixels).save(part, format="PNG")
-            part.replace(path)  # so that readers never see an incomplete file
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()
-            raise cant_write(path, error) from error
+        write_png(pixels, folder.image(epoch, name))
 
 
-def _pixels(image: Tensor) -> NDArray[np.uint8]:
+def write_png(levels: Levels, path: Path) -> None:
+    """Write (H, W, 3) uint8 as PNG; readers never see an incomplete file. Raises InfrastructureError."""
+    part = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(levels).save(part, format="PNG")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise cant_write(path, error) from error
+
+
+def _pixels(image: Tensor) -> Levels:
     """(3, H, W) in [-1, 1] as uint8 (H, W, 3); NaN becomes black."""
     scaled = torch.nan_to_num(image.float(), nan=-1.0).clamp(-1, 1).add(1).mul(127.5)
-    pixels: NDArray[np.uint8] = scaled.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    pixels: Levels = scaled.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     return pixels

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gbench.errors import UsageError
 from gbench.pix2pix import checkpoint
-from gbench.pix2pix.image_metrics import Levels, as_batch
+from gbench.pix2pix.data.transforms import Levels
+from gbench.pix2pix.image_metrics import as_batch
 
 # torchmetrics' name of LPIPS's network -> torchvision's weights, a key that only they have, and its shape
 Backbone = Literal["alex", "vgg", "squeeze"]

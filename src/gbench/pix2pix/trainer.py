@@ -10,7 +10,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -82,20 +81,14 @@ class Trainer:
         self.facts: dict[str, Any] = {  # for environment.json
             "planned_steps": self.planned_steps,
             "steps_per_epoch": len(self.loader),
-            "work_per_image": asdict(work),
+            "work_per_image": work,
             "data": data,
         }
         self.clock = clock or clock_for(ranks.device)
         self.pending = PendingSteps(self.clock, spec, ranks)
         self.image_writer = ImageWriter(folder)
         self.stop_request = StopRequest(at_once=not self.schedule.checkpoint_every)
-        self.stopping_rule = StoppingRule(
-            self.schedule.until_ci,
-            self.schedule.max_time_s,
-            self.schedule.warmup_steps,
-            self.schedule.max_warmup_steps,
-            ranks.gather,
-        )
+        self.stopping_rule = StoppingRule(self.schedule, ranks.gather)
         self.alarm_log: AlarmLog | None = None
         if spec.recipe == "convergence":  # a measured run is not disturbed by it
             self.alarm_log = AlarmLog(spec, folder, ranks.is_first, len(self.loader), self.planned_steps)
@@ -108,8 +101,7 @@ class Trainer:
     def run(self) -> None:
         """Train until all steps are done, the stopping rule ends the run, or SIGTERM or an alarm stops it.
 
-        Raises:
-            RunFailed: stopped by SIGTERM or an alarm; the checkpoint to resume from is saved.
+        Raises RunFailed: stopped by SIGTERM or an alarm; the checkpoint to resume from is saved.
         """
         self.facts |= collect_facts(self.spec, self.ranks)
         self.resumed_after = self.resume()

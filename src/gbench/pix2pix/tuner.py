@@ -10,6 +10,7 @@ import gc
 import math
 import sys
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,17 @@ class Tuner:
         return self.trial(kept, change, seconds)
 
     def trial(self, kept: SpeedConfig, change: dict[str, Any], seconds: float) -> Trial:
-        """Alternate the kept switches without and with the change, for this time."""
+        """Alternate the kept switches without and with the change, for this time; then free its memory."""
+        trial = self.alternate(kept, change, seconds)
+        gc.collect()
+        if "torch._dynamo" in sys.modules:
+            torch._dynamo.reset()  # it stops compiling a function after a few compilations
+        if self.ranks.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return trial
+
+    def alternate(self, kept: SpeedConfig, change: dict[str, Any], seconds: float) -> Trial:
+        """`trial`, with both models in memory."""
         base = Candidate(self.spec, self.ranks, kept, self.batch, self.threads)
         changed, failure = None, None
         try:
@@ -123,24 +134,16 @@ class Tuner:
                     raise  # the other ranks wait in the step
                 failures = [self.describe(error)]
         if failures or changed is None:
-            del base, changed
-            self.release_memory()
             return Trial(change=change, kept=False, why=f"failed: {failures[0]}")
-        trial = Trial(
+        return Trial(
             change=change,
             kept=ratio.low > 1 + LEAST_GAIN,
             why=verdict(ratio),
-            ratio=ratio.ratio,
-            low=ratio.low,
-            high=ratio.high,
-            rounds=ratio.rounds,
+            **asdict(ratio),
             steps_per_block=steps,
             base=base.result(),
             changed=changed.result(),
         )
-        del base, changed
-        self.release_memory()
-        return trial
 
     def describe(self, error: Exception) -> str:
         """An error in one line."""
@@ -189,14 +192,6 @@ class Tuner:
             if spent >= seconds or ratio.high < 1 + LEAST_GAIN:
                 self.left_s -= spent
                 return ratio, steps
-
-    def release_memory(self) -> None:
-        """Free the memory of a trial."""
-        gc.collect()
-        if "torch._dynamo" in sys.modules:
-            torch._dynamo.reset()  # it stops compiling a function after a few compilations
-        if self.ranks.device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def verdict(ratio: PairedRatio) -> str:

@@ -16,8 +16,7 @@ COUNTER = ".num_batches_tracked"  # of batch norm since torch 0.4.1; older files
 def generator_weights(values: Any, name: str) -> dict[str, Any]:
     """The generator's weights among the values of a checkpoint file, under the keys of a bare network.
 
-    Raises:
-        UsageError: the file `name` has no weights.
+    Raises UsageError: the file `name` has no weights.
     """
     try:
         if isinstance(values, Mapping) and "model" in values:
@@ -35,10 +34,8 @@ def generator_weights(values: Any, name: str) -> dict[str, Any]:
 def load_generator(network: nn.Module, weights: dict[str, Any], name: str, model: str) -> None:
     """Load weights into a generator.
 
-    Statistics of instance norm, which old files of upstream contain and never use, are ignored.
-
-    Raises:
-        UsageError: the weights are another network's; names the first key that doesn't fit.
+    Statistics of instance norm, which old files of upstream contain and never use, are ignored. Raises UsageError: the
+    weights are another network's; names the first key that doesn't fit.
     """
     expected = network.state_dict()
     stray = {key for key in weights.keys() - expected.keys() if _unused(network, key)}

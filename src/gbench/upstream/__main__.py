@@ -52,8 +52,7 @@ def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
 def run(folder: RunFolder, data_dir: Path) -> Figures:
     """Run the spec with upstream's train.py.
 
-    Raises:
-        GbenchError: upstream can't run this spec, it failed, or it changed the precision.
+    Raises GbenchError: upstream can't run this spec, it failed, or it changed the precision.
     """
     from gbench.upstream.source import Pinned, find_code  # raises here if the extra is missing
 

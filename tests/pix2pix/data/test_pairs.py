@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode, functional, transforms
 from gbench.datasets.palette import PALETTE
 from gbench.datasets.synth import synth
 from gbench.errors import GbenchError, InfrastructureError, UsageError
-from gbench.pix2pix.data.pair_loader import PairLoader, build_loader
+from gbench.pix2pix.data.pair_loader import PairLoader, Share
 from gbench.pix2pix.data.pairs import AlignedDataset, Batch
 from gbench.pix2pix.data.transforms import draw
 from gbench.settings.spec import DataConfig
@@ -45,8 +45,9 @@ def config(**changes: object) -> DataConfig:
 
 
 def loader(root: Path, config: DataConfig, **changes: object) -> PairLoader:
-    options = {"batch_size": 4, "rank": 0, "world_size": 1, "seed": 0, "drop_last": False, "pin_memory": False}
-    return build_loader(root, config, **{**options, **changes})  # type: ignore[arg-type]
+    options = {"batch_size": 4, "rank": 0, "world_size": 1, "drop_last": False, "seed": 0, **changes}
+    dataset = AlignedDataset(root, config, options.pop("seed"))  # type: ignore[arg-type]
+    return PairLoader(dataset, Share(**options), pin_memory=False)  # type: ignore[arg-type]
 
 
 def epoch(loader: PairLoader, number: int) -> list[Batch]:

@@ -21,11 +21,7 @@ SLOW_S = 1.0  # between readings that cost more, or change less: processes, PCIe
 
 
 class Sampler:
-    """Takes samples of the GPUs, the host and RAPL.
-
-    Args:
-        now: seconds on CLOCK_MONOTONIC.
-    """
+    """Takes samples of the GPUs, the host and RAPL. now: seconds on CLOCK_MONOTONIC."""
 
     def __init__(
         self,

@@ -35,8 +35,7 @@ NAME = "telemetry.jsonl"
 class StreamWriter:
     """Appends whole lines to a stream, without buffering; a resumed run continues in the same file.
 
-    Raises:
-        OSError: a line can't be written.
+    Raises OSError: a line can't be written.
     """
 
     def __init__(self, path: Path) -> None:

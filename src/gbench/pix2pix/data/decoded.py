@@ -16,14 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gbench.pix2pix.data.pair_file import Levels
-from gbench.pix2pix.data.pair_loader import BatchKeys, Share
+from gbench.pix2pix.data.pair_loader import Loader, Share
 from gbench.pix2pix.data.pairs import AlignedDataset, Batch
 from gbench.pix2pix.data.sampler import Key
-from gbench.pix2pix.data.transforms import Draw, Normalized, crops
+from gbench.pix2pix.data.transforms import Draw, Levels, Normalized, crops
 
 
-class _LevelsLoader(BatchKeys):
+class _LevelsLoader(Loader):
     """Base of the cached and the resident loader. levels: of all pairs, as `map_pairs` returns them."""
 
     def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
@@ -164,7 +163,7 @@ class ResidentLoader(_LevelsLoader):
         return bands.gather(2, columns).view(samples, 2, -1, height, width)
 
 
-class SyntheticLoader(BatchKeys):
+class SyntheticLoader(Loader):
     """Repeats one batch of noise on the device, so that data costs no time.
 
     Images have the size of the first pair's; epochs have the dataset's length.

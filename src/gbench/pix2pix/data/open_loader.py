@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,11 @@ import torch
 from gbench.datasets.manifest import dataset_hash
 from gbench.errors import GbenchError
 from gbench.pix2pix.data.decoded import CachedLoader, ResidentLoader, SyntheticLoader
-from gbench.pix2pix.data.pair_cache import (
-    GIB,
-    CacheFolder,
-    NoCache,
-    identity_of,
-    map_pairs,
-    prepare,
-)
-from gbench.pix2pix.data.pair_file import Identity, Levels
+from gbench.pix2pix.data.pair_cache import GIB, CacheFolder, NoCache, identity_of, map_pairs, prepare
+from gbench.pix2pix.data.pair_file import Identity
 from gbench.pix2pix.data.pair_loader import Loader, PairLoader, Share
 from gbench.pix2pix.data.pairs import AlignedDataset
+from gbench.pix2pix.data.transforms import Levels
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.settings.spec import RunSpec
 
@@ -32,24 +27,22 @@ RESIDENT_SHARE = 0.25  # of a device's free memory, before the model is built
 def open_loader(
     spec: RunSpec, data_dir: Path, cache_dir: Path, dataset_sha256: str | None, ranks: Ranks
 ) -> tuple[Loader, dict[str, Any]]:
-    """The loader of this rank, and facts for the record. Every rank must call it.
-
-    The facts are the source in use (the same on every rank), the requested one, why they differ, and facts about the
-    cache.
+    """The loader of this rank, and `EnvironmentFacts.data`, the same on every rank. Every rank must call it.
 
     Args:
         cache_dir: its path in this process's container.
         dataset_sha256: identity of the dataset; None: hash it now.
 
     Raises:
-        UsageError, InfrastructureError: as AlignedDataset and BatchKeys; with a cache, for any unusable pair at once.
+        UsageError, InfrastructureError: as AlignedDataset and Loader; with a cache, for any unusable pair at once.
     """
     config, device = spec.config.data, ranks.device
     dataset = AlignedDataset(data_dir, config, spec.seed)
     share = Share(spec.batch_per_device, ranks.rank, ranks.world_size, spec.config.schedule.drop_last)
+    plain = partial(PairLoader, dataset, share, pin_memory=device.type == "cuda")
     facts: dict[str, Any] = {"source": config.source, "asked": config.source, "because": None}
     if config.source == "real":
-        return _plain(dataset, share, device), facts
+        return plain(), facts
     if config.source == "synthetic":
         return SyntheticLoader(dataset, share, device), facts
     try:
@@ -57,7 +50,7 @@ def open_loader(
         levels, facts["cache"] = _cached_levels(dataset, cache, dataset_sha256, ranks)
     except NoCache as error:
         _fall_back(facts, "real", str(error), ranks)
-        return _plain(dataset, share, device), facts
+        return plain(), facts
     if config.source == "resident":
         why_not = _too_little_memory(levels, ranks)
         if why_not is None:
@@ -66,18 +59,10 @@ def open_loader(
     return CachedLoader(dataset, share, levels, device), facts
 
 
-def _plain(dataset: AlignedDataset, share: Share, device: torch.device) -> PairLoader:
-    return PairLoader(dataset, share, pin_memory=device.type == "cuda")
-
-
 def _cached_levels(
     dataset: AlignedDataset, cache: CacheFolder, dataset_sha256: str | None, ranks: Ranks
 ) -> tuple[Levels, dict[str, Any]]:
-    """All pairs, from a file that rank 0 found or created, and facts about it.
-
-    Raises:
-        NoCache, GbenchError: as `prepare`, on every rank.
-    """
+    """All pairs, from a file that rank 0 found or created, and facts about it. Raises on every rank as `prepare`."""
     outcome: tuple[Identity, dict[str, Any]] | Exception | None = None
     if ranks.is_first:
         try:
@@ -109,10 +94,8 @@ def _too_little_memory(levels: Levels, ranks: Ranks) -> str | None:
     least = min(ranks.gather(free))
     if levels.nbytes <= RESIDENT_SHARE * least:
         return None
-    return (
-        f"its pairs take {levels.nbytes / GIB:.3g} GiB, above {RESIDENT_SHARE:.0%} of the {least / GIB:.3g} GiB "
-        f"free on a device"
-    )
+    room = f"{RESIDENT_SHARE:.0%} of the {least / GIB:.3g} GiB free on a device"
+    return f"its pairs take {levels.nbytes / GIB:.3g} GiB, above {room}"
 
 
 def _fall_back(facts: dict[str, Any], source: str, because: str, ranks: Ranks) -> None:

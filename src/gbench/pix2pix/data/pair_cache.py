@@ -20,8 +20,9 @@ from PIL import features
 from gbench.base.files import cant_write, locked
 from gbench.errors import InfrastructureError
 from gbench.pix2pix.data import pair_file
-from gbench.pix2pix.data.pair_file import BROKEN, FORMAT, Identity, Levels, file_bytes, why_broken, write_pairs
+from gbench.pix2pix.data.pair_file import BROKEN, FORMAT, Identity, file_bytes, why_broken, write_pairs
 from gbench.pix2pix.data.pairs import AlignedDataset
+from gbench.pix2pix.data.transforms import Levels
 
 PATIENCE_S = 300.0  # to wait for another run that is creating a file
 GIB = 1024**3

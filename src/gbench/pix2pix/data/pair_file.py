@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gbench.base.files import sync_folder
+from gbench.pix2pix.data.transforms import Levels
 
 FORMAT = 1  # increase it when the layout of the file or the levels of a pair change
 HEADER_BYTES = 4096
 
 BROKEN = (OSError, ValueError, LookupError, TypeError)  # what reading a damaged file raises
 
-Levels = npt.NDArray[np.uint8]
 Identity = dict[str, Any]
 
 

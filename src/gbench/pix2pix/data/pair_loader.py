@@ -1,7 +1,7 @@
-"""The interface and base of all loaders, and the loader that decodes every file in every epoch.
+"""The base of all loaders, and the loader that decodes every file in every epoch.
 
->>> loader = build_loader(Path("data/facades"), DataConfig(), batch_size=4, rank=0, world_size=1, seed=0,
-...                       drop_last=True, pin_memory=False)
+>>> dataset = AlignedDataset(Path("data/facades"), DataConfig(), seed=0)
+>>> loader = PairLoader(dataset, Share(batch_size=4, rank=0, world_size=1, drop_last=True), pin_memory=False)
 >>> for epoch in range(2):
 ...     loader.set_epoch(epoch)
 ...     for real_A, real_B, paths in loader: ...
@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset
@@ -20,24 +20,6 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 from gbench.errors import GbenchError, UsageError
 from gbench.pix2pix.data.pairs import AlignedDataset, AlignedPair, Batch, collate
 from gbench.pix2pix.data.sampler import EpochSampler, Key
-from gbench.settings.spec import DataConfig
-
-
-class Loader(Protocol):
-    """The batches of one rank, epoch by epoch."""
-
-    def set_epoch(self, epoch: int, skip: int = 0) -> None:
-        """Set the epoch (from 0) whose order, crops and flips the next iterator draws.
-
-        Args:
-            skip: first batches to leave out without loading them.
-        """
-
-    def __len__(self) -> int:
-        """Batches per epoch, the same on every rank."""
-
-    def __iter__(self) -> Iterator[Batch]:
-        """The batches of the epoch that are not skipped."""
 
 
 class Share(NamedTuple):
@@ -54,12 +36,8 @@ class Share(NamedTuple):
     drop_last: bool
 
 
-class BatchKeys:
-    """Base of all loaders: the keys of each batch of a rank.
-
-    Raises:
-        UsageError: with drop_last, the dataset doesn't fill one global batch.
-    """
+class Loader(ABC):
+    """The batches of one rank, epoch by epoch. Raises UsageError: with drop_last, they don't fill one global batch."""
 
     def __init__(self, dataset: AlignedDataset, share: Share) -> None:
         self.dataset, self._batch_size = dataset, share.batch_size
@@ -69,21 +47,24 @@ class BatchKeys:
                 f"{dataset.folder} gives {len(dataset)} images, fewer than one batch of {whole}",
                 "take a smaller BATCH_SIZE, a larger dataset, or set schedule.drop_last to false",
             )
-        shuffle, seed = dataset.config.shuffle, dataset.seed
         self._sampler = EpochSampler(
-            dataset, share.world_size, share.rank, shuffle=shuffle, seed=seed, drop_last=share.drop_last
+            dataset, share.world_size, share.rank, dataset.config.shuffle, dataset.seed, share.drop_last
         )
         indices = cast(Iterable[int], self._sampler)  # keys in fact, which BatchSampler passes through
         self.batches = BatchSampler(indices, share.batch_size, share.drop_last)
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
-        """See Loader."""
+        """Set the epoch (from 0) whose order, crops and flips the next iterator draws. skip: first batches to omit."""
         self._sampler.set_epoch(epoch)
         self._sampler.skip = skip * self._batch_size
 
     def __len__(self) -> int:
-        """See Loader."""
+        """Batches per epoch, the same on every rank."""
         return len(self.batches)
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of the epoch that are not skipped."""
 
     def keys(self) -> Iterator[list[Key]]:
         """The keys of each batch of the epoch."""
@@ -114,7 +95,7 @@ def _outlive_sigterm(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-class PairLoader(BatchKeys):
+class PairLoader(Loader):
     """Decodes, scales, crops and flips every pair each time, as upstream does: `data.source` real.
 
     Loading begins when an iterator is created, which raises the dataset's errors in place of a batch.
@@ -139,7 +120,7 @@ class PairLoader(BatchKeys):
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._checked(iter(self._loader))
+        return self._checked(iter(self._loader))  # not a generator itself, as loading must begin now
 
     @staticmethod
     def _checked(batches: Iterator[Batch | GbenchError]) -> Iterator[Batch]:
@@ -150,24 +131,3 @@ class PairLoader(BatchKeys):
                 finally:
                     del batch  # breaks a cycle of error and frame, which would keep the loader's processes
             yield batch
-
-
-def build_loader(
-    root: Path,
-    config: DataConfig,
-    *,
-    batch_size: int,
-    rank: int,
-    world_size: int,
-    seed: int,
-    drop_last: bool,
-    pin_memory: bool,
-) -> PairLoader:
-    """A loader of one rank that reads the files, whatever `config.source` is.
-
-    Raises:
-        UsageError, InfrastructureError: as AlignedDataset and PairLoader.
-    """
-    return PairLoader(
-        AlignedDataset(root, config, seed), Share(batch_size, rank, world_size, drop_last), pin_memory=pin_memory
-    )

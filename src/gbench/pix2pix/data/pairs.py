@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
@@ -16,7 +15,7 @@ from gbench.datasets.decode import decode_rgb
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.pix2pix.data.sampler import Key
-from gbench.pix2pix.data.transforms import Draw, channels_first, crops, draw, scale, to_tensor
+from gbench.pix2pix.data.transforms import Draw, Levels, channels_first, crops, draw, scale, to_tensor
 from gbench.settings.spec import DataConfig
 
 
@@ -42,11 +41,7 @@ class Batch(NamedTuple):
 class AlignedDataset(Dataset[AlignedPair]):
     """The pairs of one phase in sorted order. `dataset[epoch, index]` is a pure function of seed, epoch and index.
 
-    Phase `test` has no rules of its own: the configuration sets upstream's test options (load_size equal to crop_size,
-    no flip, no shuffle).
-
-    Raises:
-        InfrastructureError: the phase is missing or empty; on access, a file is not a usable pair.
+    Raises InfrastructureError: the phase is missing or empty; on access, a file is not a usable pair.
     """
 
     def __init__(self, root: Path, config: DataConfig, seed: int) -> None:
@@ -69,7 +64,7 @@ class AlignedDataset(Dataset[AlignedPair]):
         epoch, index = key
         return draw(random.Random(f"{self.seed}/{epoch}/{index}"), size, self.config.crop_size)
 
-    def levels(self, index: int) -> npt.NDArray[np.uint8]:
+    def levels(self, index: int) -> Levels:
         """A and B before crop and flip: uint8 (2, 3, height, width). Raises InfrastructureError: as access."""
         return np.stack([channels_first(half) for half in self._scaled(index)])
 

@@ -15,6 +15,8 @@ from PIL import Image
 
 from gbench.settings.spec import DataConfig
 
+Levels = npt.NDArray[np.uint8]  # 0 to 255, as in an image file
+
 
 class Draw(NamedTuple):
     """Random crop and flip of one pair. left, top: corner of the crop in pixels of the scaled image."""
@@ -63,7 +65,7 @@ def to_tensor(image: Image.Image, drawn: Draw, config: DataConfig) -> torch.Tens
     return normalize(torch.from_numpy(channels_first(image)))
 
 
-def channels_first(image: Image.Image) -> npt.NDArray[np.uint8]:
+def channels_first(image: Image.Image) -> Levels:
     """The image as uint8 (3, height, width)."""
     return np.ascontiguousarray(np.array(image).transpose(2, 0, 1))
 

@@ -36,10 +36,8 @@ def init_weights(net: nn.Module, init_type: str = "normal", gain: float = 0.02) 
 
     Convolutions and linear layers are initialised by `init_type` with `gain` (the standard deviation for `normal`;
     `kaiming` has its own scale), batch norm's scale by N(1, gain); biases become 0. Layers are visited in upstream's
-    order, so that a seed gives upstream's weights.
-
-    Raises:
-        UsageError: `init_type` is not normal, xavier, kaiming or orthogonal.
+    order, so that a seed gives upstream's weights. Raises UsageError: `init_type` is not normal, xavier, kaiming or
+    orthogonal.
     """
     fill = pick("init_type", init_type, INITS)
     net.apply(partial(_init_layer, fill=fill, gain=gain))

@@ -33,9 +33,6 @@ def build_gan_loss(gan_mode: str) -> GanLoss:
 
     vanilla: cross-entropy on the logits (Goodfellow et al. 2014). lsgan: squared distance to 1 or 0 (Mao et al. 2017).
     wgangp: the critic's mean, negative for real (Arjovsky et al. 2017); as in upstream's pix2pix, without the gradient
-    penalty after which the mode is named.
-
-    Raises:
-        UsageError: unknown `gan_mode`.
+    penalty after which the mode is named. Raises UsageError: unknown `gan_mode`.
     """
     return pick("gan_mode", gan_mode, GAN_LOSSES)

@@ -32,9 +32,5 @@ NORMS = {
 
 
 def build_norm(norm: str) -> Norm:
-    """The `batch`, `instance` or `none` normalisation.
-
-    Raises:
-        UsageError: unknown name.
-    """
+    """The `batch`, `instance` or `none` normalisation. Raises UsageError: unknown name."""
     return pick("norm", norm, NORMS)

@@ -21,11 +21,7 @@ HOST_SAYS = re.compile(r"DefaultCPUAllocator: can't allocate memory|std::bad_all
 
 @contextmanager
 def convert_memory_errors(device: torch.device, batch: int) -> Iterator[None]:
-    """Convert every out-of-memory exception raised in here. Raises OutOfMemory.
-
-    Args:
-        batch: images per device.
-    """
+    """Convert every out-of-memory exception raised in here. Raises OutOfMemory. batch: images per device."""
     try:
         yield
     except Exception as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
@@ -12,18 +11,11 @@ from gbench.measure.peak import ConvShape
 from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.step.model import Pix2Pix
+from gbench.runfolder.environment_facts import WorkFacts
 from gbench.settings.spec import RunSpec
 
 
-@dataclass(frozen=True)
-class WorkPerImage:
-    """Floating-point operations, and bytes that unfused operations read and write; None: unknown."""
-
-    flop: int
-    bytes: int | None
-
-
-def work_per_image(spec: RunSpec) -> WorkPerImage:
+def work_per_image(spec: RunSpec) -> WorkFacts:
     """Work of a training step per image, at the crop's size and the batch size of a device: images share the traffic of
     the weights.
 
@@ -32,7 +24,7 @@ def work_per_image(spec: RunSpec) -> WorkPerImage:
     batch = spec.batch_per_device
     step = count_work(_step_on_meta(spec))
     in_fp32 = precision.AUTOCAST[spec.precision] is None
-    return WorkPerImage(step.flop // batch, step.bytes // batch if in_fp32 else None)
+    return WorkFacts(flop=step.flop // batch, bytes=step.bytes // batch if in_fp32 else None)
 
 
 def flop_of_calls(spec: RunSpec) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ torch registers its random generator with the graph, so that every replay draws 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,16 +18,6 @@ from gbench.pix2pix.step.model import Pix2Pix
 WARM_UP = 3  # steps before the capture: cuDNN chooses kernels, the optimisers create their moments
 
 
-class Capture(Protocol):
-    """The device's side."""
-
-    def on_side_stream(self, step: Callable[[], Any]) -> Any:
-        """Run a step on a side stream, for which the main stream waits; return its result."""
-
-    def capture(self, step: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
-        """Capture a step without running it; return the tensor of its result, and a function that runs it."""
-
-
 class CudaCapture:
     """A CUDA graph of the current device."""
 
@@ -35,6 +25,7 @@ class CudaCapture:
         self._side = torch.cuda.Stream()  # one for all steps, as torch keeps the memory of a stream for that stream
 
     def on_side_stream(self, step: Callable[[], Any]) -> Any:
+        """Run a step on a side stream, for which the main stream waits; return its result."""
         main, side = torch.cuda.current_stream(), self._side
         side.wait_stream(main)
         with torch.cuda.stream(side):
@@ -43,6 +34,7 @@ class CudaCapture:
         return result
 
     def capture(self, step: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
+        """Capture a step without running it; return the tensor of its result, and a function that runs it."""
         graph = torch.cuda.CUDAGraph()
         # thread_local: the threads that load data may go on copying to the device.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
@@ -60,7 +52,7 @@ class GraphedStep:
         capture: default: CUDA graphs of the current device.
     """
 
-    def __init__(self, model: Pix2Pix, capture: Capture | None = None) -> None:
+    def __init__(self, model: Pix2Pix, capture: CudaCapture | None = None) -> None:
         self._model, self._capture = model, capture or CudaCapture()
         self._shape: torch.Size | None = None
         self._warmed_up = 0
@@ -89,18 +81,15 @@ class GraphedStep:
         self._real_A, self._real_B = real_A.clone(), real_B.clone()
         optimizers = self._model.optimizer_G, self._model.optimizer_D
         lrs = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
-        self._rates = [
-            (optimizer, torch.tensor(rate, device=real_A.device))
-            for optimizer, rate in zip(optimizers, lrs, strict=True)
-        ]
+        self._rates = list(zip(optimizers, (torch.tensor(lr, device=real_A.device) for lr in lrs), strict=True))
         for optimizer, tensor in self._rates:
             optimizer.zero_grad()  # so that the capture allocates the gradients in the graph's memory
             optimizer.param_groups[0]["lr"] = tensor
         try:
             self._losses, replay = self._capture.capture(self._step)
         finally:
-            for optimizer, rate in zip(optimizers, lrs, strict=True):  # plain numbers, for schedule and checkpoint
-                optimizer.param_groups[0]["lr"] = rate
+            for optimizer, lr in zip(optimizers, lrs, strict=True):  # plain numbers, for schedule and checkpoint
+                optimizer.param_groups[0]["lr"] = lr
         self._fake_B = self._model.fake_B
         return replay
 

@@ -30,8 +30,7 @@ def _has_fp32_precision() -> bool:
 def set_precision(precision: Precision, device: torch.device) -> None:
     """Set the precision of matrix products and convolutions for the whole process.
 
-    Raises:
-        RunFailed: the device doesn't support it.
+    Raises RunFailed: the device doesn't support it.
     """
     if precision in ("TF32", "BF16") and device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)

@@ -26,11 +26,9 @@ def build_scheduler(
     plateau: times 0.2 once the metric has not fallen by 1 % for more than 5 epochs.
     cosine: half a cosine to 0 in epoch `epochs`; it rises after it, as upstream ignores `epochs_decay`.
 
-    Args:
-        epoch_count: the first epoch to run, for a run that continues from weights without schedulers (linear only).
+    epoch_count: the first epoch to run, for a run that continues from weights without schedulers (linear only).
 
-    Raises:
-        UsageError: unknown policy.
+    Raises UsageError: unknown policy.
     """
 
     def linear_factor(moves: int) -> float:
@@ -48,9 +46,7 @@ def build_scheduler(
 def start_epoch(scheduler: LRScheduler, metric: float = 0.0) -> None:
     """Move `scheduler` to the next epoch, before its first step.
 
-    Args:
-        metric: input of plateau. Upstream's pix2pix leaves it at 0, so that plateau decays in epoch 7 and every 6
-            epochs after it.
+    metric: input of plateau. Upstream's pix2pix leaves it at 0, so that plateau decays in epoch 7 and every 6 after it.
     """
     if isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step(metric)
