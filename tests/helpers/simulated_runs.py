@@ -19,7 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from gbench.convergence.contrasts import CONTRASTS, Contrast
-from gbench.convergence.curves import LOSSES, Curves, EpochWindow, WindowSeries
+from gbench.convergence.curves import LOSSES, Curves, EpochWindow
 from gbench.convergence.judge import Subject, Verdict, judge
 from gbench.convergence.make_reference import make_reference
 from gbench.convergence.reference import Reference, load_reference
@@ -165,7 +165,8 @@ def build(seed: int = 0, spread: float = 1.0) -> Simulator:
 def contrast_of(contrast: Contrast, values: Floats) -> float:
     """A contrast of a run's row of `Simulator.table`."""
     means, shares = np.exp(values[:-2]).reshape(2, len(LOSSES), -1)[:, LOSSES.index(contrast.loss)]
-    return contrast.figure(WindowSeries(list(means), list(means * shares), [0.0] * len(means), [1] * len(means))).value
+    windows = [EpochWindow(mean, mean * share, 0.0, 1) for mean, share in zip(means, shares, strict=True)]
+    return contrast.figure(windows).value
 
 
 def spreads(simulator: Simulator) -> dict[str, float]:

@@ -7,13 +7,13 @@ detect a small change everywhere, which no window shows.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from gbench.convergence.curves import WindowSeries
-from gbench.convergence.reference import LossWindows
+from gbench.convergence.curves import EpochWindow
 from gbench.convergence.tolerance import LEAST, LogFigure, log_mean, minus
 
 ENOUGH = 1000  # losses in a window from which their spread is reliable
@@ -34,32 +34,31 @@ class Contrast:
     of: Literal["mean", "spread"] = "mean"
     """`spread`: that of single losses, as a share of the mean of their window."""
 
-    def fits(self, loss: LossWindows | WindowSeries) -> bool:
+    def fits(self, windows: Sequence[EpochWindow]) -> bool:
         """Whether the windows have enough losses: from few skewed losses, the spread is underestimated."""
-        return self.of == "mean" or min(loss.count) >= ENOUGH
+        return self.of == "mean" or all(window.count >= ENOUGH for window in windows)
 
-    def figure(self, loss: LossWindows | WindowSeries) -> LogFigure:
+    def figure(self, windows: Sequence[EpochWindow]) -> LogFigure:
         """The value of the contrast for a run with these windows."""
         if self.of == "spread":
-            return _spread(loss)
-        whole = _part(loss, self.over)
-        return whole if self.against is None else minus(whole, _part(loss, self.against))
+            return _spread(windows)
+        whole = _part(windows, self.over)
+        return whole if self.against is None else minus(whole, _part(windows, self.against))
 
 
-def _part(loss: LossWindows | WindowSeries, share: tuple[float, float]) -> LogFigure:
-    first, last = (round(len(loss.mean) * place) for place in share)
-    last = max(last, first + 1)
-    return log_mean(loss.mean[first:last], loss.standard_error[first:last], loss.count[first:last])
+def _part(windows: Sequence[EpochWindow], share: tuple[float, float]) -> LogFigure:
+    first, last = (round(len(windows) * place) for place in share)
+    return log_mean(windows[first : max(last, first + 1)])
 
 
-def _spread(loss: LossWindows | WindowSeries) -> LogFigure:
+def _spread(windows: Sequence[EpochWindow]) -> LogFigure:
     """Logarithm of the root mean square of the windows' relative spreads, with an error from adjacent differences."""
-    squares = np.square(loss.sd) / np.maximum(np.square(loss.mean), LEAST**2)
-    mean = max(float(squares.mean()), LEAST**2)
-    if len(squares) < 2:
-        return LogFigure(math.log(mean) / 2, 1.0, sum(loss.count))
-    error = math.sqrt(float(np.mean(np.diff(squares) ** 2)) / 2 / len(squares))
-    return LogFigure(math.log(mean) / 2, error / mean / 2, sum(loss.count))
+    sds, means = [window.sd for window in windows], [window.mean for window in windows]
+    squares = np.square(sds) / np.maximum(np.square(means), LEAST**2)
+    mean, error = max(float(squares.mean()), LEAST**2), 1.0
+    if len(squares) > 1:
+        error = math.sqrt(float(np.mean(np.diff(squares) ** 2)) / 2 / len(squares)) / mean / 2
+    return LogFigure(math.log(mean) / 2, error, sum(window.count for window in windows))
 
 
 WHOLE, FIRST_HALF, SECOND_HALF = (0.0, 1.0), (0.0, 0.5), (0.5, 1.0)

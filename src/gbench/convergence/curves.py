@@ -31,24 +31,10 @@ class EpochWindow:
     """Number of losses."""
 
 
-@dataclass(frozen=True)
-class WindowSeries:
-    """One loss in several windows: a list per value, with an item per window."""
-
-    mean: list[float]
-    sd: list[float]
-    standard_error: list[float]
-    count: list[int]
-
-    @classmethod
-    def of(cls, windows: Sequence[EpochWindow]) -> WindowSeries:
-        """The series of these windows."""
-        return cls(
-            [one.mean for one in windows],
-            [one.sd for one in windows],
-            [one.standard_error for one in windows],
-            [one.count for one in windows],
-        )
+def whole(windows: Sequence[EpochWindow | None]) -> list[EpochWindow]:
+    """The windows; empty if one is missing."""
+    known = [window for window in windows if window is not None]
+    return known if len(known) == len(windows) else []
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ The rule, its error rates and its limits: docs/convergence.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from gbench.convergence.contrasts import CONTRASTS
-from gbench.convergence.curves import LOSSES, Curves, EpochWindow, WindowSeries
+from gbench.convergence.curves import LOSSES, Curves, EpochWindow, whole
 from gbench.convergence.recipe import RecipeDifference, differences, not_allowed, rate_otherwise
 from gbench.convergence.reference import Reference
 from gbench.convergence.seed_spread import LAST_EPOCH, QUALITY, WINDOW
@@ -90,9 +90,7 @@ class Verdict:
 
 
 def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str] = ()) -> Verdict:
-    """Compare runs of one recipe with a reference.
-
-    A run whose learning rates were not those of its recipe counts as a run of another recipe.
+    """Compare runs of one recipe with a reference. Learning rates other than the recipe's count as another recipe.
 
     Args:
         allow: fields of the recipe that may differ; NO_QUALITY: the image quality may be missing.
@@ -100,21 +98,13 @@ def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str
     allowed = set(allow)
     recipe = _recipe(reference, subjects, allowed)
     broken = [text for subject in subjects for text in _not_finite(subject)]
-    departures: list[Departure] = []
-    comparisons: list[Deviation] = []
+    departures, comparisons = list[Departure](), list[Deviation]()
     missing = [text for subject in subjects for text in _missing(reference, subject, NO_QUALITY in allowed)]
     if not broken:
         departures = _departures(reference, subjects)
-        comparisons = [
-            *_contrasts(reference, subjects),
-            *_last_epoch(reference, subjects),
-            *_quality(reference, subjects),
-        ]
-    outside = [
-        *broken,
-        *(_departure_text(departure) for departure in departures),
-        *(_deviation_text(one) for one in comparisons if not one.inside),
-    ]
+        comparisons = [part for find in (_contrasts, _last_epoch, _quality) for part in find(reference, subjects)]
+    outside = [*broken, *map(_departure_text, departures)]
+    outside += [_deviation_text(one) for one in comparisons if not one.inside]
     curves: Word = "not reproduced" if outside else "inconclusive" if missing else "reproduced"
     reasons = [f"recipe: {one.sentence}" for one in recipe] + (outside or missing)
     return Verdict(
@@ -176,26 +166,19 @@ def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Depar
     """The losses outside their bands, over the windows that all runs have."""
     departures = []
     for loss in LOSSES:
-        outside: list[tuple[int, int, Deviation]] = []
+        outside: dict[tuple[int, int], Deviation] = {}
         curves = [subject.curves.windows(loss, reference.windows) for subject in subjects]
-        for place, (first, last) in enumerate(reference.windows):
-            windows = [each[place] for each in curves]
-            runs = [
-                log_mean([window.mean], [window.standard_error], [window.count])
-                for window in windows
-                if window is not None
-            ]
-            if len(runs) < len(subjects):
-                continue
-            comparison = compare(loss, runs, reference.figures(loss, place), WINDOW[loss], reference.band_error)
-            if not comparison.inside:
-                outside.append((first, last, comparison))
+        for place, epochs in enumerate(reference.windows):
+            runs = [log_mean([window]) for window in whole([windows[place] for windows in curves])]
+            if runs:
+                deviation = compare(loss, runs, reference.figures(loss, place), WINDOW[loss], reference.band_error)
+                if not deviation.inside:
+                    outside[epochs] = deviation
         if outside:
-            furthest = max((comparison for _, _, comparison in outside), key=lambda one: abs(one.z))
-            share = float(np.mean([comparison.share for _, _, comparison in outside]))
-            departures.append(
-                Departure(loss, share, furthest.low, furthest.high, outside[0][0], outside[-1][1], len(outside))
-            )
+            furthest = max(outside.values(), key=lambda one: abs(one.z))
+            share = float(np.mean([one.share for one in outside.values()]))
+            first, last = min(outside)[0], max(outside)[1]
+            departures.append(Departure(loss, share, furthest.low, furthest.high, first, last, len(outside)))
     return departures
 
 
@@ -203,52 +186,27 @@ def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Deviat
     """Each contrast that can be computed for the reference and all runs."""
     shown = []
     for contrast in CONTRASTS:
-        own = [_summary(subject.curves.windows(contrast.loss, reference.windows)) for subject in subjects]
-        runs = [one for one in own if one is not None and contrast.fits(one)]
-        trusted = [run.losses[contrast.loss] for run in reference.runs]
-        if len(runs) == len(subjects) and all(contrast.fits(one) for one in trusted):
-            shown.append((contrast, runs, trusted))
-    return [
-        compare(
-            contrast.name,
-            [contrast.figure(one) for one in runs],
-            [contrast.figure(one) for one in trusted],
-            contrast.between,
-            CONTRAST_ERROR / len(shown),
-        )
-        for contrast, runs, trusted in shown
-    ]
-
-
-def _summary(windows: Sequence[EpochWindow | None]) -> WindowSeries | None:
-    """The windows as a series; None if one is missing."""
-    whole = [window for window in windows if window is not None]
-    return WindowSeries.of(whole) if len(whole) == len(windows) else None
+        runs = [whole(subject.curves.windows(contrast.loss, reference.windows)) for subject in subjects]
+        trusted = [run.losses[contrast.loss].windows for run in reference.runs]
+        if all(runs) and all(contrast.fits(one) for one in (*runs, *trusted)):
+            shown.append((contrast, list(map(contrast.figure, runs)), list(map(contrast.figure, trusted))))
+    return [compare(one.name, runs, trusted, one.between, CONTRAST_ERROR / len(shown)) for one, runs, trusted in shown]
 
 
 def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
     """Mean losses of the last epoch, the published result, if all runs have it.
 
-    Its few lines are too few to estimate their spread, so the error comes from the windows, with the count of the last
-    one.
+    It has too few lines to estimate their spread, so the error comes from the windows, with the last one's count.
     """
     deviations = []
+    places = [*reference.windows, (reference.epochs, reference.epochs)]
     for loss in LOSSES:
-        places = [*reference.windows, (reference.epochs, reference.epochs)]
-        ends = [subject.curves.windows(loss, places)[-2:] for subject in subjects]
-        runs = [
-            log_mean([epoch.mean], [epoch.standard_error], [window.count])
-            for window, epoch in ends
-            if window is not None and epoch is not None
-        ]
-        if len(runs) < len(subjects):
-            continue
-        references = [
-            log_mean([one.last_epoch], [one.last_epoch_standard_error], [one.count[-1]])
-            for one in (run.losses[loss] for run in reference.runs)
-        ]
-        name = f"{loss} of epoch {reference.epochs}"
-        deviations.append(compare(name, runs, references, LAST_EPOCH[loss], LAST_EPOCH_ERROR / len(LOSSES)))
+        ends = [whole(subject.curves.windows(loss, places)[-2:]) for subject in subjects]
+        if all(ends):
+            runs = [log_mean([replace(epoch, count=window.count)]) for window, epoch in ends]
+            trusted = [log_mean([run.losses[loss].end]) for run in reference.runs]
+            name = f"{loss} of epoch {reference.epochs}"
+            deviations.append(compare(name, runs, trusted, LAST_EPOCH[loss], LAST_EPOCH_ERROR / len(LOSSES)))
     return deviations
 
 
@@ -259,8 +217,8 @@ def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Deviatio
         values = [run.quality[metric] for run in reference.runs if run.quality and metric in run.quality]
         own = [subject.quality[metric] for subject in subjects if subject.quality and metric in subject.quality]
         if values and len(own) == len(subjects):
-            runs, references = ([log_mean([value], [0.0], [1]) for value in group] for group in (own, values))
-            deviations.append(compare(metric, runs, references, between, QUALITY_ERROR / len(QUALITY)))
+            runs, trusted = ([log_mean([EpochWindow(mean, 0.0, 0.0, 1)]) for mean in group] for group in (own, values))
+            deviations.append(compare(metric, runs, trusted, between, QUALITY_ERROR / len(QUALITY)))
     return deviations
 
 

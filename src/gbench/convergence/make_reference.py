@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from gbench.base.files import write_atomically
-from gbench.convergence.curves import LOSSES
+from gbench.convergence.curves import LOSSES, whole
 from gbench.convergence.judge import Subject
 from gbench.convergence.reference import LossWindows, Reference, ReferenceRun
 from gbench.errors import UsageError
@@ -56,22 +56,21 @@ def make_reference(
 
 def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:
     places = [*windows, (epochs, epochs)]
-    series = one.curves.windows(name, places)
-    if any(window is None for window in series):
-        first, last = places[series.index(None)]
+    windows_or_none = one.curves.windows(name, places)
+    if None in windows_or_none:
+        first, last = places[windows_or_none.index(None)]
         raise UsageError(
             f"{one.source} has no {name} for each of the epochs {first} to {last}, its recipe has {epochs}",
             "a reference is made from whole runs",
         )
-    whole = [window for window in series if window is not None]
-    if not np.isfinite([window.mean for window in whole]).all():
+    *parts, last_epoch = whole(windows_or_none)
+    if not np.isfinite([window.mean for window in (*parts, last_epoch)]).all():
         raise UsageError(f"{one.source}: {name} became NaN or infinite", "a reference is made from runs that trained")
-    last_epoch = whole[-1]
     return LossWindows(
-        mean=[_short(window.mean) for window in whole[:-1]],
-        sd=[_short(window.sd) for window in whole[:-1]],
-        standard_error=[_short(window.standard_error) for window in whole[:-1]],
-        count=[window.count for window in whole[:-1]],
+        mean=[_short(window.mean) for window in parts],
+        sd=[_short(window.sd) for window in parts],
+        standard_error=[_short(window.standard_error) for window in parts],
+        count=[window.count for window in parts],
         last_epoch=_short(last_epoch.mean),
         last_epoch_standard_error=_short(last_epoch.standard_error),
     )

@@ -14,13 +14,15 @@ import numpy as np
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from gbench.base.invalid import first_problem
+from gbench.base.paths import project_file
 from gbench.base.untrusted import read_yaml
-from gbench.convergence.curves import LOSSES
+from gbench.convergence.curves import LOSSES, EpochWindow
 from gbench.convergence.seed_spread import WINDOW
 from gbench.convergence.tolerance import LogFigure, allowed, log_mean
 from gbench.errors import RecordError, UsageError
 from gbench.settings.spec import Frozen
 
+FOLDER = "configs/reference"
 BAND_ERROR = 0.01  # share of true reproductions with a mean outside any band of any loss
 
 
@@ -37,6 +39,16 @@ class LossWindows(Frozen):
     last_epoch: float
     """Mean of the last epoch."""
     last_epoch_standard_error: float
+
+    @property
+    def windows(self) -> list[EpochWindow]:
+        """The windows one by one."""
+        return list(map(EpochWindow, self.mean, self.sd, self.standard_error, self.count))
+
+    @property
+    def end(self) -> EpochWindow:
+        """The last epoch; its spread and count are those of the last window."""
+        return EpochWindow(self.last_epoch, self.sd[-1], self.last_epoch_standard_error, self.count[-1])
 
 
 class ReferenceRun(Frozen):
@@ -83,10 +95,8 @@ class Reference(Frozen):
                     raise ValueError(f"{run.source} has no {name}")
                 loss = run.losses[name]
                 lengths = {len(values) for values in (loss.mean, loss.sd, loss.standard_error, loss.count)}
-                if lengths != {len(self.windows)}:
-                    raise ValueError(
-                        f"{run.source}: {name} does not have one value for each of {len(self.windows)} windows"
-                    )
+                if lengths != {count := len(self.windows)}:
+                    raise ValueError(f"{run.source}: {name} does not have one value for each of {count} windows")
                 if not min(loss.mean) > 0:
                     raise ValueError(f"{run.source}: {name} has a mean that is not positive")
         return self
@@ -103,17 +113,10 @@ class Reference(Frozen):
 
     def figures(self, loss: str, window: int) -> list[LogFigure]:
         """Each run's mean of a loss over a window (numbered from 0)."""
-        losses = [run.losses[loss] for run in self.runs]
-        return [log_mean([one.mean[window]], [one.standard_error[window]], [one.count[window]]) for one in losses]
+        return [log_mean([run.losses[loss].windows[window]]) for run in self.runs]
 
     def bands(self, loss: str) -> list[Band]:
-        """The bands of a loss, for a run with all iterations, whose own noise is small.
-
-        A verdict on printed lines alone has a wider tolerance, for their noise.
-
-        Raises:
-            KeyError: no such loss.
-        """
+        """The bands of a loss for a run with all iterations; a verdict on printed lines has a wider tolerance."""
         bands = []
         for number, (first, last) in enumerate(self.windows):
             figures = self.figures(loss, number)
@@ -121,6 +124,12 @@ class Reference(Frozen):
             tolerance, _ = allowed([LogFigure(middle, 0.0, 1)], figures, WINDOW[loss], self.band_error)
             bands.append(Band(first, last, math.exp(middle - tolerance), math.exp(middle + tolerance)))
         return bands
+
+
+def references_of(model: str | None) -> dict[Path, Reference]:
+    """The references in configs/reference/ for a model; None: for any."""
+    found = {path: load_reference(path) for path in sorted(project_file(FOLDER).glob("*.yaml"))}
+    return {path: one for path, one in found.items() if model in (None, one.model)}
 
 
 def load_reference(path: Path) -> Reference:

@@ -11,7 +11,7 @@ from gbench.base.paths import project_file
 from gbench.convergence.curves import of_log, of_run
 from gbench.convergence.judge import Subject
 from gbench.convergence.recipe import differences, not_allowed, recipe_of
-from gbench.convergence.reference import Reference, load_reference
+from gbench.convergence.reference import FOLDER, Reference, load_reference, references_of
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.evaluation_result import FINAL, NAME, read_evaluation_file
 from gbench.runfolder.folder import RunFolder
@@ -76,15 +76,13 @@ def find_reference(given: Path | None, model: str | None) -> Reference:
     """
     if given is not None:
         return load_reference(given)
-    folder = project_file("configs/reference")
-    found = [(path, load_reference(path)) for path in sorted(folder.glob("*.yaml"))]
-    fitting = [(path, one) for path, one in found if model in (None, one.model)]
+    fitting = references_of(model)
     if len(fitting) == 1:
-        return fitting[0][1]
+        return next(iter(fitting.values()))
     which = f"MODEL {model}" if model else "a log"
-    names = ", ".join(str(path) for path, _ in fitting)
+    names = f": {', '.join(map(str, fitting))}" if fitting else ""
     raise UsageError(
-        f"{folder} holds {len(fitting)} references for {which}{': ' + names if names else ''}",
+        f"{project_file(FOLDER)} holds {len(fitting)} references for {which}{names}",
         "give one with --reference, or make one with --add-reference",
     )
 

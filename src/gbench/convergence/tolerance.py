@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gbench.convergence.curves import EpochWindow
 from gbench.convergence.seed_spread import DEGREES_OF_FREEDOM
 from gbench.measure.paired_ratio import t_quantile
 
@@ -50,10 +51,11 @@ class Deviation:
         return self.low <= self.share <= self.high
 
 
-def log_mean(means: Sequence[float], errors: Sequence[float], counts: Sequence[float]) -> LogFigure:
-    """The logarithm of the mean of window means. errors: their standard errors; counts: losses per window."""
-    mean = max(float(np.mean(means)), LEAST)
-    return LogFigure(math.log(mean), math.sqrt(float(np.sum(np.square(errors)))) / len(means) / mean, sum(counts))
+def log_mean(windows: Sequence[EpochWindow]) -> LogFigure:
+    """The logarithm of the mean of window means."""
+    mean = max(float(np.mean([window.mean for window in windows])), LEAST)
+    error = math.sqrt(float(np.sum(np.square([window.standard_error for window in windows])))) / len(windows)
+    return LogFigure(math.log(mean), error / mean, sum(window.count for window in windows))
 
 
 def minus(one: LogFigure, other: LogFigure) -> LogFigure:
@@ -74,13 +76,8 @@ def compare(
     """
     difference = float(np.mean([run.value for run in runs]) - np.mean([one.value for one in references]))
     tolerance, standard_error = allowed(runs, references, between, error)
-    return Deviation(
-        name,
-        math.expm1(difference),
-        math.expm1(-tolerance),
-        math.expm1(tolerance),
-        difference / standard_error,
-    )
+    share, low, high = map(math.expm1, (difference, -tolerance, tolerance))
+    return Deviation(name, share, low, high, difference / standard_error)
 
 
 def allowed(

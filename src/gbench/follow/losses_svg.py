@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from gbench.base.files import write_atomically
-from gbench.base.paths import project_file
 from gbench.convergence.recipe import differences, recipe_of
-from gbench.convergence.reference import Band, load_reference
+from gbench.convergence.reference import Band, references_of
 from gbench.follow.scene import Scene
 from gbench.settings.spec import RunSpec
 
@@ -44,8 +43,7 @@ class LossPlot:
 def bands_of(spec: RunSpec) -> Mapping[str, Sequence[Band]]:
     """Loss name -> bands of the reference with this run's model and recipe; empty if there is no such reference."""
     recipe = recipe_of(spec)
-    for path in sorted(project_file("configs/reference").glob("*.yaml")):
-        reference = load_reference(path)
-        if reference.model == spec.model and not differences(recipe, reference.recipe):
+    for reference in references_of(spec.model).values():
+        if not differences(recipe, reference.recipe):
             return {name: reference.bands(name) for name in reference.runs[0].losses}
     return {}
