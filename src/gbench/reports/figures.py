@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from gbench.cndb.record import Record
@@ -11,7 +12,6 @@ from gbench.reports.plots import Throughput
 from gbench.reports.run_data import RunData
 from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
 from gbench.runfolder.environment_facts import PeakFacts
-from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.run_result import Limits, RunResult
 from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import MeanAndRange, TelemetrySummary
@@ -22,6 +22,13 @@ GPU_COLUMNS = (
     *("GPU", "SM clock, MHz", "power, W", "temperature, °C", "utilisation, %", "memory", "clock reasons"),
     "other processes",
 )
+# Key of perf_data -> what the throughput counts
+DEFINITIONS = {
+    "throughput": "end to end",
+    "throughput_without_data_img_s": "without data wait",
+    "throughput_legacy_img_s": "as launch.sh took it",
+    "throughput_clean_img_s": "without throttled steps",
+}
 LOSS_COLUMNS = ("loss", "measured steps", "of the last epoch")
 
 
@@ -38,7 +45,7 @@ def headline_of(record: Record) -> tuple[str, str]:
     throughput = perf.get("throughput")
     if throughput is None:
         return "", "no throughput reported"
-    return _number(throughput), plain(perf.get("throughput_unit", ""))
+    return number(throughput), plain(perf.get("throughput_unit", ""))
 
 
 def headline_meaning(run: RunData) -> str:
@@ -47,23 +54,18 @@ def headline_meaning(run: RunData) -> str:
         return "As its run script reported it in the benchmark log line, not as gbench measured it."
     if run.summary is None:
         return "The run ended before its first measured step."
-    return (
-        f"{capitalized(run.summary.throughput_is)}: {count(run.summary.images, 'image')} in "
-        f"{seconds(run.summary.wall_s)} "
-        f"of synchronised steps, by the slowest rank's clock."
-    )
+    images, time = count(run.summary.images, "image"), seconds(run.summary.wall_s)
+    what = capitalized(run.summary.throughput_is)
+    return f"{what}: {images} in {time} of synchronised steps, by the slowest rank's clock."
 
 
 def headline_interval(run: RunData) -> str:
     """The headline's confidence interval; empty if the run has none."""
     if run.said is not None or run.summary is None:
         return ""
-    interval = run.summary.throughput_interval
-    text = (
-        f"95 % interval {four(interval.low)} to {four(interval.high)} (±{interval.half_width_share:.2%})"
-        if interval
-        else "No interval: too few steps"
-    )
+    text = "No interval: too few steps"
+    if interval := run.summary.throughput_interval:
+        text = f"95 % interval {four(interval.low)} to {four(interval.high)} (±{interval.half_width_share:.2%})"
     return text if run.summary.steady_state else f"{text}; not steady"
 
 
@@ -117,18 +119,20 @@ def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
         yield "Energy", f"{four(summary.joules_per_image)} J an image ({summary.energy.source})"
 
 
-def throughputs(summary: RunResult) -> list[Throughput]:
+def throughputs_of(summary: RunResult) -> list[Throughput]:
     """The different definitions of throughput, the headline first."""
     interval = summary.throughput_interval
-    ends = (interval.low, interval.high) if interval else (None, None)
-    others = {
-        "without data wait": summary.throughput_without_data_img_s,
-        "as launch.sh took it": summary.throughput_legacy_img_s,
-        "without throttled steps": summary.throughput_clean_img_s,
-    }
+    values = {**asdict(summary), "throughput": summary.throughput_img_s}
+    return throughputs(values, "img/s", (interval.low, interval.high) if interval else None)
+
+
+def throughputs(values: dict[str, Any], unit: str, interval: tuple[float, float] | None) -> list[Throughput]:
+    """The different definitions of throughput that are known. values: by key of perf_data."""
+    known = {key: values.get(key) for key in DEFINITIONS}
     return [
-        Throughput("end to end", summary.throughput_img_s, "img/s", *ends),
-        *(Throughput(name, value) for name, value in others.items() if value is not None),
+        Throughput(DEFINITIONS[key], value, unit, interval if key == "throughput" else None)
+        for key, value in known.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
     ]
 
 
@@ -141,13 +145,10 @@ def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
         yield "Measured here, matrix product", flops(peak.gemm_tflop_s)
         yield "Measured here, convolution", flops(peak.conv_tflop_s)
         yield "Measured here, copy", f"{four(peak.copy_gb_s)} GB/s"
-    for name, share in (
-        ("Of the operations measured", limits.measured_flop_share),
-        ("Of the bytes measured", limits.measured_copy_share),
-        ("MFU, of the data sheet's operations", limits.data_sheet_flop_share),
-        ("Of the data sheet's bytes", limits.data_sheet_copy_share),
-    ):
-        yield name, "unknown" if share is None else f"{share:.1%}"
+    yield "Of the operations measured", _share(limits.measured_flop_share)
+    yield "Of the bytes measured", _share(limits.measured_copy_share)
+    yield "MFU, of the data sheet's operations", _share(limits.data_sheet_flop_share)
+    yield "Of the data sheet's bytes", _share(limits.data_sheet_copy_share)
     if limits.data_sheet is not None:
         yield "Data sheet", limits.data_sheet
 
@@ -190,12 +191,6 @@ def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
         yield f"Not seen: {missing.what}", missing.why
 
 
-def checks(host: HostFacts) -> Iterator[tuple[str, str, str, str]]:
-    """The checks before the start: name, verdict, finding, what to do."""
-    for check in host.checks:
-        yield check.id, "ignored" if check.ignored else check.severity, check.found, check.mend
-
-
 def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
     """One row per rank over its measured steps, with the columns RANK_COLUMNS."""
     for rank, steps in enumerate(measured):
@@ -218,7 +213,7 @@ def reported(record: Record) -> Iterator[tuple[str, str]]:
     for figures in (record.perf_data or {}, record.metric_data or {}):
         for key, value in figures.items():
             if not key.endswith("_unit"):
-                yield label(key), f"{_number(value)} {figures.get(f'{key}_unit', '')}".strip()
+                yield label(key), f"{number(value)} {figures.get(f'{key}_unit', '')}".strip()
 
 
 def record_facts(record: Record) -> Iterator[tuple[str, str]]:
@@ -230,9 +225,14 @@ def record_facts(record: Record) -> Iterator[tuple[str, str]]:
     yield "Precision", record.train_type or "not said"
 
 
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1%}"
+
+
 def _mean_and_range(part: MeanAndRange | None) -> str:
     return "–" if part is None else f"{four(part.mean)} ({four(part.min)} to {four(part.max)})"
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """A JSON value as text, a float to four significant figures."""
     return four(value) if isinstance(value, float) else plain(value)

@@ -15,12 +15,13 @@ from dominate.util import raw
 
 from gbench.base.files import write_atomically
 from gbench.reports.page import facts, render, section
+from gbench.reports.style import asset
 from gbench.reports.text import count, four, plain
 from gbench.runfolder.evaluation_result import METRICS, SET_METRICS, Evaluation, Image, Metric
 from gbench.runfolder.folder import VISUALS
 
-SCRIPT = Path(__file__).with_name("gallery.js").read_text(encoding="utf-8")
-STYLE = Path(__file__).with_name("gallery.css").read_text(encoding="utf-8")
+SCRIPT = asset("gallery.js")
+STYLE = asset("gallery.css")
 IMAGES = "'self' file:"  # next to the page, on a server or on disk
 KEYS = (("→", "J", "next"), ("←", "K", "previous"), ("Home", "", "first"), ("End", "", "last"))  # as in gallery.js
 

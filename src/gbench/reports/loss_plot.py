@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gbench.convergence.curves import Curves, Floats
 from gbench.convergence.reference import Band
+from gbench.reports.plots import loss_panels
 from gbench.reports.svg import MUTED, SERIES, figure, standalone, to_svg
 from gbench.reports.text import four
 
@@ -25,10 +25,10 @@ def loss_plot(curves: Curves, bands: Mapping[str, Sequence[Band]], epochs: int, 
     lengths = np.diff(np.append(first, len(curves.epochs)))
     if len(numbers) > 1 and lengths[-1] < lengths[0]:  # leave out an incomplete last epoch
         numbers, first, lengths = numbers[:-1], first[:-1], lengths[:-1]
-    names, said = list(curves.losses), []
+    names, ends = list(curves.losses), []
     with figure(1.6 * math.ceil(len(names) / 2) + 0.5) as drawn:
-        grid = drawn.subplots(math.ceil(len(names) / 2), 2, sharex=True, squeeze=False)
-        for axes, name in zip(grid.flat, names, strict=False):
+        panels = loss_panels(drawn, names, "epoch")
+        for axes, name in zip(panels, names, strict=True):
             for number, band in enumerate(bands.get(name, ())):
                 edges = (band.first_epoch - 0.5, band.last_epoch + 0.5)
                 label = None if number else "reference"
@@ -39,18 +39,11 @@ def loss_plot(curves: Curves, bands: Mapping[str, Sequence[Band]], epochs: int, 
             )
             marker = "o" if len(numbers) == 1 else None
             axes.plot(numbers, mean, color=SERIES[0], marker=marker, label="mean of an epoch")
-            axes.set_title(name)
             axes.set_xlim(0.5, max(epochs, int(numbers[-1])) + 0.5)
-            axes.yaxis.set_major_locator(MaxNLocator(4))
-            said.append(f"{name} {four(float(mean[-1]))}")
-        for axes in grid.flat[len(names) :]:
-            axes.set_visible(False)
-        for axes in grid[-1]:
-            axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+            ends.append(f"{name} {four(float(mean[-1]))}")
         drawn.suptitle(title, fontsize=8)
-        drawn.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        described = f"Line plots of the losses by epoch. After epoch {numbers[-1]}: {', '.join(said)}."
+        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        described = f"Line plots of the losses by epoch. After epoch {numbers[-1]}: {', '.join(ends)}."
         return standalone(to_svg(drawn, "losses", f"{title}. {described}"))
 
 

@@ -16,7 +16,7 @@ from gbench.reports.style import CSS
 from gbench.reports.text import plain
 
 if TYPE_CHECKING:
-    from gbench.reports.plots import Plot
+    from gbench.reports.svg import Plot
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src {}"  # nothing is loaded from the network
 LONG = 12  # a table with more rows may continue in the next column
@@ -50,6 +50,14 @@ def section(heading: str, name: str = "") -> Iterator[None]:
     """A section with a heading. name: the anchor that `contents` links to."""
     with t.section(id=name) if name else t.section():
         t.h2(heading)
+        yield
+
+
+@contextmanager
+def card(heading: str, look: str = "") -> Iterator[None]:
+    """A box with a heading. look: more CSS classes."""
+    with t.div(cls=f"card {look}".strip()):
+        t.h3(heading)
         yield
 
 
@@ -89,8 +97,7 @@ def notes(heading: str, sentences: Sequence[Any], bad: bool = False) -> None:
 
 def plot_card(heading: str, plot: Plot, look: str = "", below: str = "") -> None:
     """A plot with its caption."""
-    with t.div(cls=f"card {look}".strip()):
-        t.h3(heading)
+    with card(heading, look):
         if below:
             t.p(below, cls="muted")
         t.figure(raw(plot.svg), t.figcaption(plot.caption))
@@ -101,8 +108,7 @@ def cards(groups: dict[str, Rows], keys_as_code: bool = False) -> None:
     with t.div(cls="packed"):
         for heading, group in groups.items():
             if listed := list(group):
-                with t.div(cls="card long" if len(listed) > LONG else "card"):
-                    t.h3(heading)
+                with card(heading, "long" if len(listed) > LONG else ""):
                     table(listed, keys_as_code)
 
 
@@ -115,16 +121,22 @@ def table(listed: Rows, keys_as_code: bool = False) -> None:
 
 def figure_table(columns: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> None:
     """A table of numbers, which scrolls if the screen is too narrow."""
-    with scrolling(f"table by {columns[0]}"), t.table(cls="figures"):
-        with t.thead(), t.tr():
-            for column in columns:
-                t.th(column, scope="col", cls="number" if column != columns[0] else "")
+    first, *others = columns
+    with scrolling(f"table by {first}"), t.table(cls="figures"):
+        table_head({first: "", **dict.fromkeys(others, "number")})
         with t.tbody():
             for name, *numbers in lines:
                 with t.tr():
                     t.th(name, scope="row")
                     for number in numbers:
                         t.td(number, cls="number")
+
+
+def table_head(columns: dict[str, str]) -> None:
+    """The first row of a table: heading -> its CSS class."""
+    with t.thead(), t.tr():
+        for heading, look in columns.items():
+            t.th(heading, scope="col", cls=look)
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from gbench.reports.svg import BAND, INK, MUTED, SERIES, SURFACE, figure, to_svg
+from gbench.reports.svg import BAND, INK, MUTED, SERIES, SURFACE, Plot, captioned, figure
 from gbench.reports.text import count, four, seconds
 from gbench.runfolder.steps import Step
 
@@ -24,22 +25,14 @@ EPOCHS = 10  # fewer means are not drawn as a curve
 
 
 @dataclass(frozen=True)
-class Plot:
-    """An inline SVG and its caption."""
-
-    svg: str
-    caption: str
-
-
-@dataclass(frozen=True)
 class Throughput:
-    """Throughput by one definition. low, high: its 95 % interval, if any."""
+    """Throughput by one definition."""
 
     name: str
     value: float
-    unit: str = "img/s"
-    low: float | None = None
-    high: float | None = None
+    unit: str
+    interval: tuple[float, float] | None
+    """At 95 %."""
 
 
 def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
@@ -68,7 +61,7 @@ def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
             f"fastest {seconds(float(times_s.min()))}, slowest {seconds(float(times_s.max()))}"
             + (f"; {count(beyond, 'step')} beyond the scale." if beyond else ".")
         )
-        return Plot(to_svg(drawn, "distribution", f"Histogram of step times. {caption}"), caption)
+        return captioned(drawn, "distribution", "Histogram of step times", caption)
 
 
 def losses(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot | None:
@@ -84,11 +77,11 @@ def losses(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot | None:
     epochs = np.array([step.epoch for step in together[0]])
     by_epoch = common > POINTS and len(np.unique(epochs)) >= EPOCHS
     numbers = np.unique(epochs) if by_epoch else np.array([step.step for step in together[0]])
+    over = "epoch" if by_epoch else "step"
     ends: list[str] = []
     holes = False
     with figure(1.45 * math.ceil(len(names) / 2) + 0.2) as drawn:
-        grid = drawn.subplots(math.ceil(len(names) / 2), 2, sharex=True, squeeze=False)
-        for axes, name, look in zip(grid.flat, names, looks(), strict=False):
+        for axes, name, look in zip(loss_panels(drawn, names, over), names, looks(), strict=False):
             values = np.array([[step.losses.get(name, math.nan) for step in steps] for steps in together]).mean(axis=0)
             holes |= not np.isfinite(values).all()
             if by_epoch:
@@ -96,27 +89,29 @@ def losses(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot | None:
             line(axes, numbers, np.where(np.isfinite(values), values, math.nan), name, look)
             if warmup_steps and not by_epoch:
                 axes.axvspan(0.5, warmup_steps + 0.5, color=BAND, linewidth=0, zorder=0)
-            axes.set_title(name)
-            axes.yaxis.set_major_locator(MaxNLocator(4))
             ends.append(f"{name} from {four(values[0])} to {four(values[-1])}")
-        for axes in grid.flat[len(names) :]:
-            axes.set_visible(False)
-        for axes in grid[-1]:
-            axes.set_xlabel("epoch" if by_epoch else "step")
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        said = [f"Mean over {count(len(ranks), 'rank')}" + (" and all steps of an epoch" if by_epoch else "")]
-        said += ["each loss on its own scale"]
-        said += ["the warm-up is shaded"] if warmup_steps and not by_epoch else []
-        said += ["values that are not finite leave gaps"] if holes else []
-        if not by_epoch:
-            said += thinned(
-                together, "each point is the mean of a stretch of steps, the band its lowest to highest value"
-            )
-        caption = "; ".join(said) + "."
-        over = "epoch" if by_epoch else "step"
-        return Plot(
-            to_svg(drawn, "losses", f"Line plots of the losses by {over}: {', '.join(ends)}. {caption}"), caption
-        )
+        notes = [f"Mean over {count(len(ranks), 'rank')}" + (" and all steps of an epoch" if by_epoch else "")]
+        notes += ["each loss on its own scale"]
+        notes += ["the warm-up is shaded"] if warmup_steps and not by_epoch else []
+        notes += ["values that are not finite leave gaps"] if holes else []
+        if common > POINTS and not by_epoch:
+            notes.append("each point is the mean of a stretch of steps, the band its lowest to highest value")
+        description = f"Line plots of the losses by {over}: {', '.join(ends)}"
+        return captioned(drawn, "losses", description, "; ".join(notes) + ".")
+
+
+def loss_panels(drawn: Figure, names: Sequence[str], over: str) -> list[Axes]:
+    """One panel per loss, two in a row. over: label of the common x axis."""
+    grid = drawn.subplots(math.ceil(len(names) / 2), 2, sharex=True, squeeze=False)
+    for axes, name in zip(grid.flat, names, strict=False):
+        axes.set_title(name)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel(over)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    return list(grid.flat[: len(names)])
 
 
 def throughputs(figures: Sequence[Throughput]) -> Plot:
@@ -125,8 +120,8 @@ def throughputs(figures: Sequence[Throughput]) -> Plot:
         axes = drawn.subplots()
         places = range(len(figures), 0, -1)
         for place, one, marker in zip(places, figures, cycle(("o", "s", "^", "D", "v")), strict=False):
-            if one.low is not None and one.high is not None:
-                axes.plot([one.low, one.high], [place, place], color=SERIES[0], linewidth=5, alpha=0.35)
+            if one.interval is not None:
+                axes.plot(one.interval, [place, place], color=SERIES[0], linewidth=5, alpha=0.35)
             axes.plot(one.value, place, marker, color=SERIES[0] if place == len(figures) else MUTED, markersize=6)
             axes.annotate(
                 four(one.value), (one.value, place), (0, 6), textcoords="offset points", ha="center", fontsize=8
@@ -138,12 +133,10 @@ def throughputs(figures: Sequence[Throughput]) -> Plot:
         axes.set_xlabel(figures[0].unit)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="y", visible=False)
-        said = "; ".join(f"{one.name} {four(one.value)}" for one in figures)
-        interval = "; the bar is its 95 % interval" if figures[0].low is not None else ""
+        values = "; ".join(f"{one.name} {four(one.value)}" for one in figures)
+        interval = "; the bar is its 95 % interval" if figures[0].interval else ""
         caption = f"The first is the headline{interval}. The scale does not start at zero."
-        return Plot(
-            to_svg(drawn, "throughput", f"Dot plot of throughputs in {figures[0].unit}: {said}. {caption}"), caption
-        )
+        return captioned(drawn, "throughput", f"Dot plot of throughputs in {figures[0].unit}: {values}", caption)
 
 
 def looks() -> Iterator[dict[str, Any]]:
@@ -162,11 +155,6 @@ def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any],
         x, y = (np.array([both[part].mean() for part in stretches]) for both in (x, y))
         axes.fill_between(x, low, high, color=look["color"], alpha=0.25, linewidth=0)
     axes.plot(x, y, label=name, **{**look, "marker": look["marker"] if len(x) <= MARKED_POINTS else None})
-
-
-def thinned(ranks: Sequence[Sequence[Step]], sentence: str) -> list[str]:
-    """The sentence, if a line has too many points to draw each."""
-    return [sentence] if max(len(steps) for steps in ranks) > POINTS else []
 
 
 def _unit(largest_s: float) -> tuple[float, str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from gbench.reports.plots import Plot
-from gbench.reports.svg import INK, MUTED, SERIES, figure, to_svg
+from gbench.reports.svg import INK, MUTED, SERIES, Plot, captioned, figure
 from gbench.reports.text import flops, four
 from gbench.runfolder.environment_facts import PeakFacts
 
@@ -48,4 +47,4 @@ def roofline(tflop_s: float, gb_s: float, peak: PeakFacts) -> Plot:
             f"{flops(roof)} by {upper_name}, {flops(lower)} by {lower_name}, {four(slope)} GB/s by copy. Bytes are "
             "those of operations that are not fused, so more than really went to memory."
         )
-        return Plot(to_svg(drawn, "roofline", f"Roofline plot. {caption}"), caption)
+        return captioned(drawn, "roofline", "Roofline plot", caption)

@@ -8,31 +8,30 @@ from typing import Any
 
 from dominate import tags as t
 
-from gbench.reports import figures
 from gbench.reports.page import Rows, cards, commands, section
 from gbench.reports.run_data import RunData
 from gbench.reports.text import plain, rows, utc
+from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.typed_json import Facts
+from gbench.settings.spec import RunSpec
 
 
-def checks(run: RunData) -> None:
-    """The checks before the start."""
-    lines = list(figures.checks(run.host))
-    if not lines:
-        return
+def checks(host: HostFacts) -> None:
+    """The checks before the start: name, verdict, finding, what to do."""
     with section("Checks before the start", "checks"), t.div(cls="card"), t.table(cls="checks"):
         with t.thead(), t.tr():
             for column in ("check", "verdict", "found"):
                 t.th(column, scope="col")
         with t.tbody():
-            for name, verdict, found, mend in lines:
+            for check in host.checks:
+                verdict = "ignored" if check.ignored else check.severity
                 with t.tr():
-                    t.th(t.code(name), scope="row")
+                    t.th(t.code(check.id), scope="row")
                     t.td(verdict, cls=f"verdict {verdict}")
                     with t.td():
-                        t.span(found)
-                        if mend:
-                            t.div(f"To do: {mend}", cls="muted")
+                        t.span(check.found)
+                        if check.mend:
+                            t.div(f"To do: {check.mend}", cls="muted")
 
 
 def environment(run: RunData) -> None:
@@ -63,9 +62,9 @@ def environment(run: RunData) -> None:
         cards(groups)
 
 
-def configuration(run: RunData) -> None:
+def configuration(spec: RunSpec) -> None:
     """Every resolved setting."""
-    values = run.spec.model_dump(mode="json")
+    values = spec.model_dump(mode="json")
     config = values.pop("config")
     del values["command_line"]  # shown in the section on how to reproduce it
     groups: dict[str, Rows] = {}

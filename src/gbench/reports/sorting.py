@@ -7,34 +7,10 @@ from dataclasses import dataclass
 
 from dominate import tags as t
 
-from gbench.reports.page import scrolling
+from gbench.reports.page import scrolling, table_head
+from gbench.reports.style import asset
 
-# A cell sorts by its data-value if it has one (numbers, times), else by its text. Empty cells come last in both orders.
-SCRIPT = """
-for (const table of document.querySelectorAll('table.sortable')) {
-  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
-  heads.forEach((head, column) => {
-    const button = document.createElement('button');
-    button.type = 'button';
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener('click', () => {
-      const down = head.ariaSort === 'ascending';
-      for (const other of heads) other.removeAttribute('aria-sort');
-      head.ariaSort = down ? 'descending' : 'ascending';
-      const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
-      const number = text => text === '' ? NaN : Number(text);
-      const rows = [...body.rows].map(row => [key(row), row]);
-      rows.sort(([a], [b]) => {
-        if (a === '' || b === '') return (a === '') - (b === '');
-        const order = isNaN(number(a)) || isNaN(number(b)) ? a.localeCompare(b) : number(a) - number(b);
-        return down ? -order : order;
-      });
-      body.append(...rows.map(([, row]) => row));
-    });
-  });
-}
-"""
+SCRIPT = asset("sorting.js")
 
 
 @dataclass(frozen=True)
@@ -61,9 +37,7 @@ def sortable(name: str, columns: Iterable[Column], rows: Iterable[Iterable[Table
     """A sortable table. Its first column has the row headings."""
     columns = list(columns)
     with scrolling(name), t.table(cls="figures sortable"):
-        with t.thead(), t.tr():
-            for column in columns:
-                t.th(column.head, scope="col", cls="number" if column.number else "")
+        table_head({column.head: "number" if column.number else "" for column in columns})
         with t.tbody():
             for row in rows:
                 with t.tr():

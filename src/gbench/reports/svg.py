@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -61,6 +62,14 @@ LOOK: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Plot:
+    """An inline SVG and its caption."""
+
+    svg: str
+    caption: str
+
+
 @contextmanager
 def figure(height_in: float, width_in: float = WIDTH_IN) -> Iterator[Figure]:
     """A figure in the page's style, independent of the user's matplotlib settings. Draw and call `to_svg` inside."""
@@ -88,6 +97,11 @@ def to_svg(drawn: Figure, name: str, description: str) -> str:
         f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {view_box[0]} role="img" aria-label="{escape(description)}">'
     )
     return head + text[text.index(">") + 1 :]
+
+
+def captioned(drawn: Figure, name: str, description: str, caption: str) -> Plot:
+    """The figure with its caption, and both texts as its alternative."""
+    return Plot(to_svg(drawn, name, f"{description}. {caption}"), caption)
 
 
 def standalone(svg: str) -> str:

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from gbench.measure.telemetry.disturbance import StepMark
 from gbench.measure.telemetry.samples import GpuSample, Sample
-from gbench.reports.plots import Array, Plot, line, looks, thinned
-from gbench.reports.svg import BAND, SERIES, WARN, figure, to_svg
+from gbench.reports.plots import POINTS, Array, line, looks
+from gbench.reports.svg import BAND, SERIES, WARN, Plot, captioned, figure
 from gbench.reports.text import count, seconds
 from gbench.runfolder.steps import Step
 
@@ -65,19 +65,15 @@ def timeline(
     """
     longest = max(ranks, key=len)
     axis = Axis(longest)
-    start_s, end_s = axis.starts_s[0], axis.ends_s[-1]
-    inside = [
-        sample
-        for sample, t_s in zip(samples, axis.of_samples(samples), strict=True)
-        if axis.of(start_s) <= t_s <= axis.of(end_s)
-    ]
+    start, end = axis.of([axis.starts_s[0], axis.ends_s[-1]])
+    inside = [sample for sample, x in zip(samples, axis.of_samples(samples), strict=True) if start <= x <= end]
     panels = [panel for panel in _panels(inside) if any(v is not None for s in panel.series.values() for v in s)]
     held = _stretches(axis, [mark.disturbed for mark in marks])
-    said = [f"Each step of {count(len(ranks), 'rank')}"]
+    notes = [f"Each step of {count(len(ranks), 'rank')}"]
     with figure(3.2 + 0.85 * len(panels)) as drawn:
         whole, wait, *below = drawn.subplots(2 + len(panels), 1, sharex=True, height_ratios=[2, 1] + [1] * len(panels))
-        said += _draw_steps(whole, "step_s", "step", ranks, axis, warmup_steps)
-        said += _draw_steps(wait, "data_s", "data wait", ranks, axis, warmup_steps)
+        notes += _draw_steps(whole, "step_s", "step", ranks, axis, warmup_steps)
+        notes += _draw_steps(wait, "data_s", "data wait", ranks, axis, warmup_steps)
         for axes, panel in zip(below, panels, strict=True):
             _draw_panel(axes, panel, axis.of_samples(inside))
         for axes in (whole, wait, *below):
@@ -85,15 +81,15 @@ def timeline(
         for number, stretch in enumerate(held):  # a bar at the top, so that the shade is not the only cue
             whole.axvspan(*axis.of(stretch), 0.93, 1, color=WARN, linewidth=0, label="" if number else "held back")
         axes.set_xlabel(f"time since the first step began ({axis.unit})")
-        axes.set_xlim(axis.of(start_s), axis.of(end_s))
+        axes.set_xlim(start, end)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         _number_steps(whole, axis)
         drawn.legend(*whole.get_legend_handles_labels(), loc="outside upper left", ncols=4)
-        said += _notes(axis, warmup_steps, panels, marks)
-        said += thinned(ranks, "each point is the mean of a stretch of steps, the band its fastest to slowest step")
-        caption = "; ".join(said) + "."
+        notes += _notes(axis, warmup_steps, panels, marks)
+        if len(longest) > POINTS:
+            notes.append("each point is the mean of a stretch of steps, the band its fastest to slowest step")
         named = ", ".join(["step time", "data wait", *(panel.title for panel in panels)])
-        return Plot(to_svg(drawn, "timeline", f"Line plots over time: {named}. {caption}"), caption)
+        return captioned(drawn, "timeline", f"Line plots over time: {named}", "; ".join(notes) + ".")
 
 
 def _draw_steps(

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from gbench.reports.history_data import Configuration, Result
-from gbench.reports.plots import Plot, line
-from gbench.reports.svg import INK, SERIES, SURFACE, WARN, figure, to_svg
+from gbench.reports.plots import line
+from gbench.reports.svg import INK, SERIES, SURFACE, WARN, Plot, captioned, figure
 from gbench.reports.text import count, four, signed
 
 POINTS = 150  # maximum number of points; beyond it, each point is the mean of several runs
@@ -22,7 +22,7 @@ def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
     Args:
         slower: ids of results that are regressions.
     """
-    results, changes = configuration.results, configuration.changes
+    results = configuration.results
     with figure(1.8, 3.4) as drawn:
         axes = drawn.subplots()
         if len(results) > POINTS:
@@ -38,17 +38,11 @@ def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
         for level in configuration.levels:
             ends = [results[level.start].when, results[level.end - 1].when]
             axes.plot(dates.date2num(ends), [level.median] * 2, color=INK, linewidth=1)
-        for change in changes:
-            axes.axvline(float(dates.date2num(change.at.when)), color=WARN, linestyle="--", linewidth=1)
-            axes.annotate(
-                signed(change.share),
-                (float(dates.date2num(change.at.when)), 1),
-                (2, -2),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                va="top",
-                color=WARN,
-            )
+        for change in configuration.changes:
+            x = float(dates.date2num(change.at.when))
+            axes.axvline(x, color=WARN, linestyle="--", linewidth=1)
+            at_top = ("data", "axes fraction")
+            axes.annotate(signed(change.share), (x, 1), (2, -2), at_top, "offset points", va="top", color=WARN)
         axes.margins(x=0.06, y=0.25)
         locator = dates.AutoDateLocator(minticks=2, maxticks=5)
         axes.xaxis.set_major_locator(locator)
@@ -57,7 +51,7 @@ def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
         axes.set_ylabel(configuration.unit)
         caption = "; ".join(_notes(configuration)) + "."
         name = f"{configuration.name}, {configuration.details}"
-        return Plot(to_svg(drawn, f"trend-{configuration.key}", f"Throughput of {name} over time. {caption}"), caption)
+        return captioned(drawn, f"trend-{configuration.key}", f"Throughput of {name} over time", caption)
 
 
 def _draw_runs(axes: Axes, results: Sequence[Result]) -> None:
