@@ -55,8 +55,8 @@ def test_the_order_is_work_measured_software_host_minor() -> None:
     assert texts[0] == "precision: FP32 -> TF32 (other work was done, or by another device)"
     assert texts[1] == "data wait: 5.0% -> 14.5%, -10.0% of throughput (the loader kept the device waiting)"
     assert texts[2] == "driver: 550 -> 560 (it compiles and launches kernels, and sets the clocks)"
-    assert found[1].share == pytest.approx(0.855 / 0.95 - 1)
-    assert found[4].share == pytest.approx(1495 / 1500 - 1)
+    assert found[1].throughput_share == pytest.approx(0.855 / 0.95 - 1)
+    assert found[4].throughput_share == pytest.approx(1495 / 1500 - 1)
 
 
 def test_the_greater_of_two_measured_influences_comes_first() -> None:
@@ -70,7 +70,7 @@ def test_throttling_is_told_by_what_it_cost() -> None:
     disturbance = {"marked_share": 0.4, "share_by_reason": {"gpu 0: sw_power_cap": 0.4}}
     held = run(perf={"throughput": 90.0, "disturbance": disturbance, "throughput_clean_img_s": 100.0})
     (cause,) = explain([still], [held])
-    assert cause.share == pytest.approx(-0.1)
+    assert cause.throughput_share == pytest.approx(-0.1)
     assert "throttled steps: 0.0% -> 40.0%, -10.0% of throughput" in cause.text
     assert "gpu 0: sw_power_cap" in cause.text
 

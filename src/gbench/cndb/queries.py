@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, func, or_, select
+from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, or_, select
 
 from gbench.cndb.record import Record, checked
 from gbench.cndb.rows import values_of_row
@@ -71,29 +71,28 @@ class StoredRecord:
 
 def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
     """The history, newest first. Raises sqlalchemy.exc.SQLAlchemyError."""
-    query = _selected(
-        select(
-            ROW.id,
-            ROW.create_at,
-            models.c.name.label("model"),
-            ROW.batch_size,
-            ROW.dev_num,
-            ROW.device,
-            ROW.train_exec_mode,
-            ROW.dist_mode,
-            ROW.dataset,
-            _said(engine, "throughput").label("throughput"),
-            _said(engine, "throughput_unit").label("unit"),
-            _said(engine, "throughput_interval", "low").label("low"),
-            _said(engine, "throughput_interval", "high").label("high"),
-            _said(engine, "steady_state").label("steady"),
-            ROW.metrics,
-            run_id().label("run_id"),
-        ).join(models, models.c.id == ROW.model_id, isouter=True),
-        where,
-    )
+    columns = {
+        "id": ROW.id,
+        "stored": ROW.create_at,
+        "model": models.c.name,
+        "batch_size": ROW.batch_size,
+        "dev_num": ROW.dev_num,
+        "device": ROW.device,
+        "precision": ROW.train_exec_mode,
+        "dist_type": ROW.dist_mode,
+        "dataset": ROW.dataset,
+        "throughput": _performance(engine, "throughput"),
+        "low": _performance(engine, "throughput_interval", "low"),
+        "high": _performance(engine, "throughput_interval", "high"),
+        "unit": _performance(engine, "throughput_unit"),
+        "steady": _performance(engine, "steady_state"),
+        "metrics": ROW.metrics,
+        "run_id": run_id(),
+    }
+    query = select(*(column.label(name) for name, column in columns.items()))
+    query = _selected(query.join(models, models.c.id == ROW.model_id, isouter=True), where)
     with engine.connect() as connection:
-        return [_entry(row) for row in connection.execute(query)]
+        return [_entry(**row) for row in connection.execute(query).mappings()]
 
 
 def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
@@ -116,8 +115,7 @@ def find(engine: Engine, number: int) -> StoredRecord:
         row = connection.execute(_whole().where(ROW.id == number)).mappings().one_or_none()
     if row is None:
         raise RecordError(f"there is no record {number}", "gbench cndb list shows the ids")
-    record = checked(values_of_row(dict(row)), f"record {number}")
-    return StoredRecord(number, row["md5"], row["create_at"], row["update_at"], record)
+    return StoredRecord(number, row["md5"], row["create_at"], row["update_at"], _record(row))
 
 
 def records(
@@ -135,7 +133,7 @@ def records(
     with engine.connect() as connection:
         for row in connection.execute(query).mappings():
             try:
-                record = checked(values_of_row(dict(row)), f"record {row['id']}")
+                record = _record(row)
             except RecordError as error:
                 if bad is None:
                     raise
@@ -144,7 +142,11 @@ def records(
                 yield row["id"], record
 
 
-def _said(engine: Engine, *path: str) -> ColumnElement[Any]:
+def _record(row: RowMapping) -> Record:
+    return checked(values_of_row(dict(row)), f"record {row['id']}")
+
+
+def _performance(engine: Engine, *path: str) -> ColumnElement[Any]:
     """The value at a path in `performance`: text, but on SQLite a number stays a number.
 
     No cast: a query would fail on text that another tool wrote in place of a number, and SQLite's text has only 15
@@ -197,23 +199,7 @@ def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
     return query
 
 
-def _entry(row: Any) -> Entry:
-    figure, low, high = (measured(str(said)) or (None, None) for said in (row.throughput, row.low, row.high))
-    return Entry(
-        id=row.id,
-        stored=row.create_at,
-        model=row.model,
-        batch_size=row.batch_size,
-        dev_num=row.dev_num,
-        device=row.device,
-        precision=row.train_exec_mode,
-        dist_type=row.dist_mode,
-        dataset=row.dataset,
-        throughput=figure[0],
-        low=low[0],
-        high=high[0],
-        unit=row.unit or figure[1] or None,
-        steady=TRUTH.get(str(row.steady)),
-        metrics=row.metrics,
-        run_id=row.run_id,
-    )
+def _entry(throughput: Any, low: Any, high: Any, unit: str | None, steady: Any, **columns: Any) -> Entry:
+    (figure, own_unit), (low, _), (high, _) = (measured(str(one)) or (None, "") for one in (throughput, low, high))
+    known = TRUTH.get(str(steady))
+    return Entry(throughput=figure, low=low, high=high, unit=unit or own_unit or None, steady=known, **columns)

@@ -19,15 +19,17 @@ class Influence(IntEnum):
 
 @dataclass(frozen=True)
 class Quantity:
-    """A measured quantity with a computable effect on throughput."""
+    """A measured quantity."""
 
     title: str
     path: tuple[str, ...]
     show: str
     """Format and unit."""
-    share: Callable[[float, float], float]
-    """From its values in BASE and NEW, the share of throughput that they explain."""
-    why: str
+    share: Callable[[float, float], float] | None = None
+    """From its values in BASE and NEW, the share of throughput that they explain; None if that can't be computed."""
+    why: str = ""
+    least: float = 0.0
+    """Without `share`: the smallest change that is reported."""
 
 
 def _lost(base: float, new: float) -> float:
@@ -40,7 +42,7 @@ def _in_proportion(base: float, new: float) -> float:
 
 
 GPUS, HOST = ("perf_data", "telemetry", "gpus"), ("perf_data", "telemetry", "host")
-FIGURES = (
+QUANTITIES = (
     Quantity("data wait", ("perf_data", "data_share"), ".1%", _lost, "the loader kept the device waiting"),
     Quantity("time between steps", ("perf_data", "between_share"), ".1%", _lost, "readings, log lines and checkpoints"),
     Quantity("GPU clock", (*GPUS, "sm_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the GPU is the limit"),
@@ -53,15 +55,12 @@ FIGURES = (
         lambda base, new: _lost(base / 100, new / 100),
         "at most, where the CPU is the limit",
     ),
-)
-# Quantities without a computable effect: title, path, format, and the smallest change that is reported.
-SIGNS: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
-    ("CPUs kept busy by other processes", (*HOST, "other_cpus"), ".2f", 0.25),
-    ("GPU temperature", (*GPUS, "temperature_c", "mean"), ".0f °C", 5.0),
-    ("GPU power", (*GPUS, "power_w", "mean"), ".0f W", 10.0),
-    ("PCIe generation", (*GPUS, "pcie_generation"), ".0f", 0.5),
-    ("PCIe width", (*GPUS, "pcie_width"), ".0f", 0.5),
-    ("load of the host", (*HOST, "load_1m", "mean"), ".1f", 1.0),
+    Quantity("CPUs kept busy by other processes", (*HOST, "other_cpus"), ".2f", least=0.25),
+    Quantity("GPU temperature", (*GPUS, "temperature_c", "mean"), ".0f °C", least=5.0),
+    Quantity("GPU power", (*GPUS, "power_w", "mean"), ".0f W", least=10.0),
+    Quantity("PCIe generation", (*GPUS, "pcie_generation"), ".0f", least=0.5),
+    Quantity("PCIe width", (*GPUS, "pcie_width"), ".0f", least=0.5),
+    Quantity("load of the host", (*HOST, "load_1m", "mean"), ".1f", least=1.0),
 )
 # Facts: title, path, what they can affect, and why
 FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from gbench.compare.change import change
 from gbench.compare.differences import require_comparable
 from gbench.compare.explain import Cause, explain
-from gbench.compare.metrics import METRICS, THROUGHPUT, ComparedMetric, metric_named
+from gbench.compare.metrics import METRICS, THROUGHPUT, metric_named
 from gbench.compare.sides import Run, require_distinct, started
 from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
@@ -83,13 +83,11 @@ def compare(
         UsageError: the runs are not comparable, or have no figure in common.
     """
     require_distinct(base, new)
-    notes = [
-        f"allowed to differ: {text}"
-        for text in require_comparable([run.record for run in base], [run.record for run in new], allowed)
-    ]
+    records = [run.record for run in base], [run.record for run in new]
+    notes = [f"allowed to differ: {text}" for text in require_comparable(*records, allowed)]
     changes = []
-    for metric in _chosen(names):
-        readings = [[metric.read(run.record) for run in side] for side in (base, new)]
+    for metric in [metric_named(name) for name in dict.fromkeys(names)] or METRICS:
+        readings = [[metric.read(record) for record in side] for side in records]
         known = [[reading for reading in side if reading is not None] for side in readings]
         if [len(side) for side in known] != [len(base), len(new)]:
             if names:
@@ -112,8 +110,7 @@ def compare(
     if len(new) == 1 and any(one.verdict == "regression" for one in judged):
         notes.append("NEW is a single run, which a disturbance may have slowed; a second one would show")
     notes += [*_on_spread(judged, len(history)), *_on_runs(base, new), *_on_figures(judged, bool(names))]
-    causes = explain([run.record for run in base], [run.record for run in new])
-    return Comparison(base, new, threshold, bool(names), judged, notes, causes)
+    return Comparison(base, new, threshold, bool(names), judged, notes, explain(*records))
 
 
 def change_text(one: Judged) -> str:
@@ -140,12 +137,6 @@ def runs_needed(one: Judged) -> str:
 def percent(share: float) -> str:
     """`3%`, `0.5%`."""
     return f"{100 * share:.3g}%"
-
-
-def _chosen(names: Sequence[str]) -> list[ComparedMetric]:
-    if not names:
-        return list(METRICS)
-    return [metric_named(name) for name in dict.fromkeys(names)]
 
 
 def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from gbench.cndb.record import Record
-from gbench.compare.causes import FACTS, FIGURES, GPUS, SIGNS, Influence
+from gbench.compare.causes import FACTS, GPUS, QUANTITIES, Influence
 from gbench.compare.differences import IMAGE, NOT_SAID, shown
 from gbench.compare.differences import differences as differing_fields
 from gbench.compare.metrics import at
@@ -30,16 +30,16 @@ class Cause:
     base: str
     new: str
     influence: Influence
-    share: float | None
+    throughput_share: float | None
     """Share of throughput that it explains, measured or bounded; negative: NEW is slower. None if unknown."""
     text: str
 
 
 def explain(base: Sequence[Record], new: Sequence[Record]) -> list[Cause]:
     """Every known difference, the most likely cause first; means over the runs of a side."""
-    causes = [*_work(base, new), *_measured(base, new), *_throttled(base, new), *_others(base, new), *_facts(base, new)]
-    causes += [*_checks(base, new), *_steadiness(base, new)]
-    return sorted(causes, key=lambda cause: (cause.influence, -abs(cause.share or 0.0)))
+    kinds = (_work, _throttled, _quantities, _foreign, _facts, _checks, _steadiness)
+    causes = [cause for causes_of in kinds for cause in causes_of(base, new)]
+    return sorted(causes, key=lambda cause: (cause.influence, -abs(cause.throughput_share or 0.0)))
 
 
 def _work(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
@@ -51,14 +51,16 @@ def _work(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
         yield _cause(one.field, (one.base, one.new), influence, why)
 
 
-def _measured(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
-    for figure in FIGURES:
-        values = _mean(base, figure.path), _mean(new, figure.path)
-        if values[0] is None or values[1] is None:
+def _quantities(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    for quantity in QUANTITIES:
+        before, after = _mean(base, quantity.path), _mean(new, quantity.path)
+        if before is None or after is None:
             continue
-        share = figure.share(values[0], values[1])
-        if abs(share) >= VISIBLE:
-            yield _cause(figure.title, _formatted(values[0], values[1], figure.show), _rank(share), figure.why, share)
+        both, share = _formatted(before, after, quantity.show), quantity.share and quantity.share(before, after)
+        if share is not None and abs(share) >= VISIBLE:
+            yield _cause(quantity.title, both, _rank(share), quantity.why, share)
+        if share is None and abs(after - before) >= quantity.least:
+            yield _cause(quantity.title, both, Influence.HOST, quantity.why)
 
 
 def _throttled(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
@@ -81,18 +83,13 @@ def _throttle_cost(record: Record) -> float | None:
     return rate / clean if rate and clean else None
 
 
-def _others(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
-    for title, path, show, least in SIGNS:
-        one, other = _mean(base, path), _mean(new, path)
-        if one is not None and other is not None and abs(other - one) >= least:
-            yield _cause(title, _formatted(one, other, show), Influence.HOST, "")
-    one_side, other_side = _foreign(base), _foreign(new)
-    if one_side != other_side:
-        why = "they use its time and memory"
-        yield _cause("other processes on the GPUs", (one_side, other_side), Influence.HOST, why)
+def _foreign(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
+    both = _processes(base), _processes(new)
+    if both[0] != both[1]:
+        yield _cause("other processes on the GPUs", both, Influence.HOST, "they use its time and memory")
 
 
-def _foreign(records: Sequence[Record]) -> str:
+def _processes(records: Sequence[Record]) -> str:
     """Names of other processes on the GPUs, without process ids."""
     names = (name for record in records for gpu in _gpus(record) for name in _items(gpu.get("foreign")))
     return ", ".join(sorted({str(name).partition(" ")[2] for name in names})) or "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
@@ -41,15 +42,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def cause_json(cause: Cause) -> dict[str, Any]:
-    """One difference. throughput_share: the share of throughput that it explains; None if not measured."""
-    return {
-        "field": cause.field,
-        "base": cause.base,
-        "new": cause.new,
-        "influence": cause.influence.name.lower(),
-        "throughput_share": cause.share,
-        "text": cause.text,
-    }
+    """One difference, with the name of its influence."""
+    return {**asdict(cause), "influence": cause.influence.name.lower()}
 
 
 def _figure(one: Judged) -> dict[str, Any]:

@@ -60,10 +60,9 @@ def at(values: Any, *path: str) -> Any:
 
 def _throughput(record: Record) -> RunFigure | None:
     value = _figure(at(record.perf_data, "throughput"))
-    ends = [_figure(at(record.perf_data, "throughput_interval", end)) for end in ("low", "high")]
     if value is None:
         return None
-    low, high = ends
+    low, high = (_figure(at(record.perf_data, "throughput_interval", end)) for end in ("low", "high"))
     if low is None or high is None or high < low:
         return RunFigure(value)
     # Student's t widens the interval of a short run, so its error is slightly overestimated, never underestimated.

@@ -16,25 +16,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from gbench.errors import GbenchError
 from gbench.follow.losses_svg import LossPlot
-from gbench.follow.scene import Scene
+from gbench.follow.scene import Scene, View
 from gbench.runfolder.folder import RunFolder
 
 LOOK_EVERY_S = 1.0
 NICENESS = 10  # give way to the run
-
-
-class View(Protocol):
-    """One way to show a run."""
-
-    def show(self, scene: Scene) -> None:
-        """Show new data."""
-
-    def close(self) -> None:
-        """Release what it holds; no `show` follows."""
 
 
 class Guarded:

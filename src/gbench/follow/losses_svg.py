@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from gbench.base.files import write_atomically
 from gbench.convergence.recipe import differences, recipe_of
 from gbench.convergence.reference import Band, references_of
-from gbench.follow.scene import Scene
+from gbench.follow.scene import Scene, View
 from gbench.settings.spec import RunSpec
 
 NAME = "losses.svg"
 SHARE = 0.1  # limit of the share of time spent drawing, for short epochs
 
 
-class LossPlot:
+class LossPlot(View):
     """The plot of a run's losses over the bands of the reference for its recipe, if there is one."""
 
     def __init__(self, scene: Scene) -> None:
@@ -32,12 +32,9 @@ class LossPlot:
 
         began_s = time.monotonic()
         title = f"{scene.spec.record_name}, epoch {now[0]} of {scene.epochs}"
-        write_atomically(scene.folder.path / NAME, loss_plot(scene.curves(), self._bands, scene.epochs, title))
+        write_atomically(scene.folder.path / NAME, loss_plot(scene.history.curves(), self._bands, scene.epochs, title))
         self._drawn, ended_s = now, time.monotonic()
         self._next_s = ended_s + (ended_s - began_s) / SHARE
-
-    def close(self) -> None:
-        """Do nothing: no file is open."""
 
 
 def bands_of(spec: RunSpec) -> Mapping[str, Sequence[Band]]:

@@ -43,10 +43,6 @@ class Scene:
         """Planned number of epochs."""
         return self.spec.config.schedule.planned_epochs(self.steps_per_epoch)
 
-    def curves(self) -> Curves:
-        """The losses so far."""
-        return self.history.curves()
-
     def images(self) -> tuple[int, list[Pixels]] | None:
         """The newest sample images' epoch, and the images, (H, W, 3) in order of VISUALS; None if there are none."""
         from PIL import Image
@@ -57,6 +53,17 @@ class Scene:
             return None
         paths = (self.folder.image(max(epochs), name) for name in VISUALS)
         return max(epochs), [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+
+
+class View:
+    """One way to show a run."""
+
+    def show(self, scene: Scene) -> None:
+        """Show new data."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release what it holds; no `show` follows."""
 
 
 def printed(curves: Curves, every: int, after: int = 0) -> tuple[NDArray[np.int64], dict[str, Floats]]:

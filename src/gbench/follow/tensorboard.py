@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gbench.follow.scene import Pixels, Scene, printed
+from gbench.follow.scene import Pixels, Scene, View, printed
 from gbench.runfolder.folder import VISUALS
 
 
-class TensorBoardView:
+class TensorBoardView(View):
     """Writes new values into a separate event file: losses as `loss/NAME`, at the steps of the printed lines.
 
     A resumed run writes everything again, and makes TensorBoard discard the earlier files of the folder.
@@ -35,7 +35,7 @@ class TensorBoardView:
         if scene.history.taken_back != self._taken_back:
             self._start_again(scene)
         if scene.history.steps // self._every > self._sent // self._every:
-            numbers, losses = printed(scene.curves(), self._every, self._sent)
+            numbers, losses = printed(scene.history.curves(), self._every, self._sent)
             for place, step in enumerate(numbers.tolist()):
                 self._add(step, [{"tag": f"loss/{n}", "simple_value": float(v[place])} for n, v in losses.items()])
             self._sent = scene.history.steps

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from gbench.follow.scene import Scene, printed
+from gbench.follow.scene import Scene, View, printed
 from gbench.runfolder.folder import VISUALS
 
 TIMEOUT_S = 5.0  # for each response of the server
@@ -24,7 +24,7 @@ POINTS = 2000  # maximum number of points in a line
 LOSSES, IMAGES = "losses", "images"  # names of the windows
 
 
-class VisdomView:
+class VisdomView(View):
     """Sends new losses and images. If the server does not answer, warns once and retries later.
 
     Args:
@@ -58,7 +58,7 @@ class VisdomView:
         now = (scene.history.steps // self._spec.config.schedule.print_every, scene.history.taken_back)
         if now == self._shown or not now[0]:
             return
-        curves = scene.curves()
+        curves = scene.history.curves()
         numbers, losses = printed(curves, self._spec.config.schedule.print_every)
         stride = -(-len(numbers) // POINTS)
         epochs = curves.epochs[numbers - 1]
@@ -85,9 +85,6 @@ class VisdomView:
         shown = np.stack([image.transpose(2, 0, 1) for image in images])
         self._client.images(shown, nrow=len(VISUALS), win=IMAGES, padding=2, opts={"title": title})
         self._epoch = epoch
-
-    def close(self) -> None:
-        """Do nothing: no connection is kept open."""
 
 
 def load() -> Any:
