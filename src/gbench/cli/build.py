@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
@@ -17,15 +18,7 @@ from gbench.cli.shared.run_options import json_option, option
 @click.option("--rebuild", is_flag=True, help="Build it even if it exists, without the build cache.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Print the result only, no build log.")
-def build(
-    model: str,
-    image: str | None,
-    dockerfile: str | None,
-    from_image: str | None,
-    rebuild: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def build(model: str, rebuild: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Build the image of MODEL if it does not exist, and print its name.
 
     \b
@@ -38,8 +31,7 @@ def build(
     from gbench.settings.request import Request
     from gbench.settings.resolve import resolve
 
-    request = Request(model, 1, 1, "FP32", from_image=from_image, image=image, dockerfile=dockerfile)
-    runner = DockerRunner(resolve(request, os.environ).spec, rebuild)
+    runner = DockerRunner(resolve(Request(model, 1, 1, "FP32", **options), os.environ).spec, rebuild)
     with stoppable(None):
         runner.prepare(Terminal(quiet).line)
         facts = runner.facts()

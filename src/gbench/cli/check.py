@@ -25,14 +25,12 @@ WIDTH = 120
 
 
 @click.command()
-@click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Device to use.")
-@click.option(
-    "--runner", type=click.Choice(["docker", "local"]), default="docker", show_default=True, help="Runner to use."
-)
-@click.option("--model", default="pix2pix_resnet_9blocks", show_default=True, help="Model to run.")
+@click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", help="Device to use.")
+@click.option("--runner", type=click.Choice(["docker", "local"]), default="docker", help="Runner to use.")
+@click.option("--model", default="pix2pix_resnet_9blocks", help="Model to run.")
 @click.option("--datasets-dir", metavar="DATASETS_DIR", help="Dataset folder. Variable: DATASETS_DIR.")
 @click.option("--dataset", metavar="DATASETS", help="Dataset name. Variable: DATASETS.")
-@click.option("--results", "results_dir", default="results", show_default=True, help="Folder for run folders.")
+@click.option("--results", "results_dir", default="results", help="Folder for run folders.")
 @click.option("--fix", is_flag=True, help="Print the commands that fix what was found.")
 @click.option("--apply", "apply_", is_flag=True, help="With --fix: run them, then check again. Most need root.")
 @click.option("--clocks", is_flag=True, help="With --fix --apply: also run those that set GPU clocks.")

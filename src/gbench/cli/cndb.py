@@ -28,7 +28,6 @@ _database = bundle(
         click.option(
             "--db",
             default="embedded",
-            show_default=True,
             metavar="DATABASE",
             help="gpu-performance, gpu-convergency, gpu-demo, a config file, or embedded: cndb.sqlite in the CNDB "
             "folder.",
@@ -42,7 +41,6 @@ _target = bundle(
             "--store-type",
             type=click.Choice(STORE_TYPES),
             default="save",
-            show_default=True,
             help="save: insert unless an equal row exists; update: overwrite the row with the same md5; skip: keep it.",
         ),
         click.option("--yes", is_flag=True, help="Don't ask before a config's `rebuild: 1` drops all records."),
@@ -63,7 +61,6 @@ def _filters(limit: int) -> Callable[[Any], Any]:
                 "--limit",
                 type=click.IntRange(0, MOST_ROWS),
                 default=limit,
-                show_default=True,
                 help="At most N; 0: all.",
             ),
         ]
@@ -116,7 +113,7 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
 
 @cndb.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--framework", default="PyTorch", show_default=True, help="Framework of results in a benchmark log.")
+@click.option("--framework", default="PyTorch", help="Framework of results in a benchmark log.")
 @_target
 def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
     """Store old results: benchmark logs of launch.sh, one result per line, and record files (.yaml, .yml).
@@ -156,7 +153,7 @@ def list_(
     gbench cndb list --model pix2pix_resnet_9blocks --device v100 --precision FP32 --since 30d --limit 0 --csv
     gbench cndb list --model pix2pix_resnet_9blocks --db gpu-performance --stale
     """
-    from gbench.cli.shared.entries import moment, print_csv, print_entries, print_entries_json
+    from gbench.cli.shared.entries import moment, print_entries, print_entries_csv, print_entries_json
     from gbench.cndb.database import connect, database_errors
     from gbench.cndb.queries import entries, overdue
 
@@ -173,7 +170,7 @@ def list_(
     if since is not None and not matching:
         raise RecordError(f"{config.shown} has no such record since {filters['since']}", "measure, or ask for others")
     late = matching if since is None else overdue(matching, since)
-    show = print_entries_json if as_json else print_csv if as_csv else print_entries
+    show = print_entries_json if as_json else print_entries_csv if as_csv else print_entries
     if since is not None and not (late or as_json or as_csv):
         click.echo("nothing is overdue")
         return

@@ -28,7 +28,7 @@ METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy", "loss-l1")
 @click.command()
 @click.argument("base")
 @click.argument("new")
-@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="The smallest loss to detect.")
+@click.option("--threshold", type=PERCENT, default="3%", help="The smallest loss to detect.")
 @click.option(
     "--metric",
     "names",

@@ -25,9 +25,7 @@ _root_argument = click.argument("root", type=_folder, default=DEFAULT_ROOT)
 
 
 def _out_option(default: Path) -> Callable[[Any], Any]:
-    return click.option(
-        "--out", type=_folder, default=default, show_default=True, help="The dataset's folder; never overwritten."
-    )
+    return click.option("--out", type=_folder, default=default, help="The dataset's folder; never overwritten.")
 
 
 @click.group()
@@ -71,8 +69,8 @@ def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json
 @click.option("--train", type=click.IntRange(min=0), help="Images in train  [default: --count, else 400]")
 @click.option("--val", type=click.IntRange(min=0), help="Images in val  [default: --count, else 100]")
 @click.option("--test", type=click.IntRange(min=0), help="Images in test  [default: --count, else 106]")
-@click.option("--size", type=click.IntRange(16, 4096), default=256, show_default=True, help="Side of a half in pixels.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the drawing.")
+@click.option("--size", type=click.IntRange(16, 4096), default=256, help="Side of a half in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the drawing.")
 @json_option
 def synth(
     out: Path,

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import bundle, dry_run_option, json_option, option, quiet_option, show_plan
+from gbench.cli.shared.run_options import (
+    COUNT,
+    NATURAL,
+    PATH,
+    bundle,
+    command_line,
+    dry_run_option,
+    json_option,
+    option,
+    quiet_option,
+)
 from gbench.errors import InfrastructureError, UsageError
 
 if TYPE_CHECKING:
-    from gbench.runs.evaluate import FinishedEvaluation
     from gbench.settings.evaluation_spec import EvaluationRequest
     from gbench.settings.resolve import Resolved
 
 OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config_dir")
 OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_image")
-FILE = click.Path(path_type=Path)
 
 
 @click.command()
 @bundle(
     [
-        click.argument("source", type=FILE, metavar="CHECKPOINT|RUN_DIR"),
+        click.argument("source", type=PATH, metavar="CHECKPOINT|RUN_DIR"),
         click.option("--best", is_flag=True, help="Use the run's generator with the lowest mean G_L1, not the newest."),
-        click.option("--epoch", type=click.IntRange(min=1), help="Use the run's checkpoint of this epoch."),
+        click.option("--epoch", type=COUNT, help="Use the run's checkpoint of this epoch."),
         click.option("--model", help="Model of a bare state_dict: pix2pix_resnet_9blocks; `gbench models` lists them."),
         click.option(
             "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Value of its config: network.ngf=16."
@@ -38,29 +44,36 @@ FILE = click.Path(path_type=Path)
         ),
         click.option(
             "--batch",
-            type=click.IntRange(min=1),
+            type=COUNT,
             default=1,
-            show_default=True,
             help="Images per device; more than 1 requires --eval-mode.",
         ),
-        click.option("--limit", type=click.IntRange(min=1), help="Only the first N images. Upstream's default: 50."),
-        click.option("--seed", type=click.IntRange(min=0), help="Seed of dropout. Default: the run's, else 0."),
+        click.option("--limit", type=COUNT, help="Only the first N images. Upstream's default: 50."),
+        click.option("--seed", type=NATURAL, help="Seed of dropout. Default: the run's, else 0."),
         click.option("--device", help="cuda or cpu. Default: the run's, else cuda."),
-        click.option(
-            "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Devices to share the images."
-        ),
+        click.option("--devices", type=COUNT, default=1, help="Devices to share the images."),
         click.option("--runner", help="docker or local. Default: the run's, else docker."),
         click.option("--precision", help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
-        click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
-        click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),
-        click.option("--out", type=FILE, help="New folder for the results. Default: in RUN_DIR, else in results/."),
+        click.option("--lpips-weights", type=PATH, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
+        click.option("--fid-weights", type=PATH, help="torch-fidelity's Inception v3, for FID and KID."),
+        click.option("--out", type=PATH, help="New folder for the results. Default: in RUN_DIR, else in results/."),
         *(option(name, more="") for name in OWN_VARIABLES),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
         click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
         *(dry_run_option, json_option, quiet_option),
     ]
 )
-def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given: Any) -> None:
+def eval(
+    source: Path,
+    best: bool,
+    epoch: int | None,
+    model: str | None,
+    rebuild: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
     """Run a trained generator on the test split: images, metrics per image and their means, and a gallery.
 
     It works like upstream's test.py: dropout is on, and batch norm uses each image's own statistics, unless --eval-mode
@@ -74,33 +87,34 @@ def eval(source: Path, best: bool, epoch: int | None, model: str | None, **given
     gbench eval latest_net_G.pth --model pix2pix_resnet_9blocks --limit 50
     gbench eval epoch-0200.pt --device cpu --runner local --datasets-dir data --out evaluation
     """
-    from gbench.cli.shared.output import print_json
+    from gbench.cli.shared.output import evaluation_lines, print_json
+    from gbench.cli.shared.plan_output import show_plan
     from gbench.cli.shared.progress_bar import Bar
     from gbench.runs.evaluate import evaluate
     from gbench.settings.evaluation_spec import EvaluationRequest
 
-    rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
-    options = {name: given.pop(name) for name in OF_THE_SPEC}
+    options = {name: value for name in OF_THE_SPEC if (value := given.pop(name)) is not None}
     for name in ("lpips_weights", "fid_weights"):
         if given[name] is not None and not given[name].is_file():
             raise UsageError(
                 f"--{name.replace('_', '-')} {given[name]} is not a file", "fix the path; see docs/evaluation.md"
             )
-    request = EvaluationRequest(
-        source,
-        options={name: value for name, value in options.items() if value is not None},
-        command_line=shlex.join(["gbench", *sys.argv[1:]]),
-        **given,
-    )
+    request = EvaluationRequest(source, options=options, command_line=command_line(), **given)
     resolved = _resolve(request, best, epoch, model)
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return
     done = evaluate(resolved.spec, os.environ, Bar(quiet), rebuild)
+    result, folder = done.evaluation, done.folder.path
+    files = {"evaluation": folder / "evaluation.json", "images": folder / "images", "gallery": done.gallery}
+    paths = {name: str(path) for name, path in files.items()}
     if as_json:
-        print_json({"evaluation": done.evaluation.model_dump(), "paths": _paths(done)})
+        print_json({"evaluation": result.model_dump(), "paths": paths})
         return
-    for name, text in _lines(done):
+    images = f"{result.dataset} {result.data.phase}, {len(result.images)} images"
+    devices = f"{result.device_count} x {result.device}  {result.precision}"
+    head = {result.model: f"  {result.trained}  {images}  {devices}", "mode": result.mode}
+    for name, text in [*head.items(), *evaluation_lines(result), *paths.items()]:
         click.echo(f"{name:<14}{text}")
 
 
@@ -139,27 +153,3 @@ def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: s
             "name it with --model, e.g. --model pix2pix_resnet_9blocks, and what differs from its config with --set",
         )
     return of_run(own, request, os.environ)
-
-
-def _paths(done: FinishedEvaluation) -> dict[str, str]:
-    folder = done.folder.path
-    return {
-        "evaluation": str(folder / "evaluation.json"),
-        "images": str(folder / "images"),
-        "gallery": str(done.gallery),
-    }
-
-
-def _lines(done: FinishedEvaluation) -> list[tuple[str, str]]:
-    """The result as lines of text: name and value."""
-    from gbench.cli.shared.output import evaluation_lines
-
-    result = done.evaluation
-    devices = f"{result.device_count} x {result.device}"
-    head = f"{result.dataset} {result.data.phase}, {len(result.images)} images  {devices}  "
-    return [
-        (result.model, f"  {result.trained}  {head}{result.precision}"),
-        ("mode", result.mode),
-        *evaluation_lines(result),
-        *_paths(done).items(),
-    ]

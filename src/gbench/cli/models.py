@@ -17,7 +17,6 @@ from gbench.cli.shared.run_options import json_option
     "--recipe",
     type=click.Choice(["performance", "convergence"]),
     default="performance",
-    show_default=True,
     help="Schedule to show.",
 )
 @json_option

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import resolved_of, run_options, show_plan, what_runs
+from gbench.cli.shared.run_options import COUNT, resolved_of, run_options, what_runs
 
 if TYPE_CHECKING:
-    from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.step_profile import StepProfile
+TWICE = "operators that run at the same time, counted twice below"
 
 
 @click.command()
 @what_runs(required=True)
-@click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Steps to profile.")
-@click.option("--warmup", type=click.IntRange(min=1), help="Warm-up steps before them; default: the recipe's.")
-@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Operators to list.")
+@click.option("--steps", type=COUNT, default=5, help="Steps to profile.")
+@click.option("--warmup", type=COUNT, help="Warm-up steps before them; default: the recipe's.")
+@click.option("--top", type=COUNT, default=15, help="Operators to list.")
 @run_options()
-def profile(steps: int, top: int, **given: Any) -> None:
+def profile(steps: int, top: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
     """Profile some steps of MODEL in the loop of a measured run: list operators by self time, and write a trace.
 
     The whole time of a step is accounted for: operators, communication not hidden by computation, data wait, and gaps
@@ -33,28 +33,24 @@ def profile(steps: int, top: int, **given: Any) -> None:
     gbench profile pix2pix_resnet_9blocks 1 1 FP32 --device cpu --runner local
     """
     from gbench.cli.shared.output import Terminal, print_json
+    from gbench.cli.shared.plan_output import show_plan
+    from gbench.runfolder.step_profile import NAME
     from gbench.runs.profile import profile as run
     from gbench.settings.profile_spec import of_run
 
-    rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     resolved = of_run(resolved_of({**given, "database": "false", "ignore_check": True}, os.environ), steps)
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return
     result, folder = run(resolved.spec, os.environ, Terminal(quiet), rebuild)
+    paths = {"profile": str(folder.path / NAME), "trace": str(folder.path / result.traces[0])}
     if as_json:
-        print_json({"profile": result.model_dump(), "paths": _paths(result, folder)})
+        print_json({"profile": result.model_dump(), "paths": paths})
         return
-    for name, text in [*_lines(result), *_paths(result, folder).items()]:
+    for name, text in [*_lines(result), *paths.items()]:
         click.echo(f"{name:<14}{text}")
     click.echo()
     _print_operators(result, top)
-
-
-def _paths(result: StepProfile, folder: RunFolder) -> dict[str, str]:
-    from gbench.runfolder.step_profile import NAME
-
-    return {"profile": str(folder.path / NAME), "trace": str(folder.path / result.traces[0])}
 
 
 def _lines(result: StepProfile) -> list[tuple[str, str]]:
@@ -66,7 +62,7 @@ def _lines(result: StepProfile) -> list[tuple[str, str]]:
     bare = f"; {result.bare_step_s:.4g} s without it" if result.bare_step_s is not None else ""
     parts = (f"{part.name} {share(part.operators_s + part.gaps_s)}" for part in result.parts)
     where = "the GPU idles between kernels" if result.on_gpu else "the training thread is outside any operator"
-    lines = [
+    return [
         (result.model, f"  batch {result.batch_size} on {result.device_count} x {result.device}  {result.precision}"),
         *([("speed", result.profile)] if result.profile != "reference" else []),
         ("step", f"{result.step_s:.4g} s, mean of {result.steps} under the profiler{bare}; no measurement"),
@@ -77,24 +73,20 @@ def _lines(result: StepProfile) -> list[tuple[str, str]]:
         ("gaps", f"{share(result.gaps_s)}: {where}"),
         ("computing", ", ".join(parts)),
         ("arithmetic", f"{result.flop / 1e9:.4g} GFLOP a step and device"),
+        *([("overlapped", f"{share(result.overlapped_s)}: {TWICE}")] if result.overlapped_s > 0 else []),
     ]
-    if result.overlapped_s > 0:
-        lines.append(("overlapped", f"{share(result.overlapped_s)}: operators beside others, counted twice below"))
-    return lines
 
 
 def _print_operators(result: StepProfile, top: int) -> None:
     from gbench.cli.shared.table import print_table
 
     rows = [("operator", "self s", "share", "calls", "FLOP", "TFLOP/s")]
-    shown = result.operators[:top]
-    for one in shown:
+    for one in result.operators[:top]:
         flop, rate = "-", "-"
         if one.flop:
             flop, rate = f"{one.flop / result.flop:.1%}", f"{one.flop / one.self_s / 1e12:.4g}"
         rows.append((one.name, f"{one.self_s:.4g}", f"{one.self_s / result.step_s:.1%}", f"{one.calls:g}", flop, rate))
-    rest = result.operators[top:]
-    if rest:
+    if rest := result.operators[top:]:
         seconds = sum(one.self_s for one in rest)
         rows.append((f"{len(rest)} others", f"{seconds:.4g}", f"{seconds / result.step_s:.1%}", "", "", ""))
     print_table(rows, right=(1, 2, 3, 4, 5), give_way={0: 20})

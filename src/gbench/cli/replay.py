@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import PERCENT, json_option, option, quiet_option
+from gbench.cli.shared.run_options import COUNT, PERCENT, command_line, json_option, option, quiet_option
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
@@ -27,30 +26,25 @@ if TYPE_CHECKING:
 @option("run_model_file", "  [default: the recorded one]")
 @click.option("--runner", help="docker or local.  [default: the recorded one]")
 @click.option("--rebuild", is_flag=True, help="Build an image from the present sources, in place of the recorded one.")
-@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Number of separate runs.")
-@click.option("--threshold", type=PERCENT, default="3%", show_default=True, help="As in gbench compare.")
+@click.option("--repeats", type=COUNT, default=1, help="Number of separate runs.")
+@click.option("--threshold", type=PERCENT, default="3%", help="As in gbench compare.")
 @click.option("--run-sd", type=PERCENT, help="As in gbench compare.")
-@click.option("--results", "results_dir", default="results", show_default=True, help="Folder for run folders.")
-@click.option("--logs", "logs_dir", default="logs", show_default=True, help="Folder for copies of the runs' logs.")
+@click.option("--results", "results_dir", default="results", help="Folder for run folders.")
+@click.option("--logs", "logs_dir", default="logs", help="Folder for copies of the runs' logs.")
 @click.option("--dry-run", is_flag=True, help="Print what can't be reproduced here, and what would run.")
 @json_option
 @quiet_option
 def replay(
     record: str,
     allowed: Sequence[str],
-    datasets_dir: str | None,
-    cndb_dir: str | None,
-    run_model_file: str | None,
-    runner: str | None,
     rebuild: bool,
     repeats: int,
     threshold: float,
     run_sd: float | None,
-    results_dir: str,
-    logs_dir: str,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    **redirect: Any,
 ) -> None:
     """Rerun RECORD, a record file or a run folder, with the same seed, settings and image; then compare.
 
@@ -78,9 +72,8 @@ def replay(
     from gbench.runs.prepare import require_possible
     from gbench.settings.resolve import new_run_id
 
-    command_line = shlex.join(["gbench", *sys.argv[1:]])
-    redirect = Redirect(datasets_dir, cndb_dir, run_model_file, runner, results_dir, logs_dir, command_line)
-    planned = plan(read_recorded(record), redirect, os.environ, rebuild, allowed)
+    here = Redirect(**redirect, command_line=command_line())
+    planned = plan(read_recorded(record), here, os.environ, rebuild, allowed)
     if dry_run:
         _print_plan(planned, allowed, rebuild, as_json)
         return
@@ -130,19 +123,14 @@ def _hint_to_compare(finished: Sequence[FinishedRun], record: str) -> str:
 
 def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:
     """Print what can't be reproduced, and what would run."""
-    from gbench.cli.shared.output import plan_json, print_json, print_plan
-    from gbench.runs.prepare import plan
+    from gbench.cli.shared.plan_output import show_plan
 
-    resolved = planned.resolved
-    spec, request = plan(planned.spec, os.environ, rebuild)
     refused = planned.refused(allowed)
-    if as_json:
-        unlike = [{**one.__dict__, "refused": one in refused} for one in planned.mismatches]
-        print_json({"not_reproduced": unlike, **plan_json(spec, resolved.origins, request)})
-        return
-    for one in planned.mismatches:
-        click.echo(f"not reproduced: {one}" + (f"; refused without --allow {one.field}" if one in refused else ""))
-    if not planned.mismatches:
-        click.echo("nothing is known that could not be reproduced here")
-    click.echo()
-    print_plan(spec, resolved.origins, request, as_json=False)
+    if not as_json:
+        for one in planned.mismatches:
+            click.echo(f"not reproduced: {one}" + (f"; refused without --allow {one.field}" if one in refused else ""))
+        if not planned.mismatches:
+            click.echo("everything recorded can be reproduced here")
+        click.echo()
+    unlike = [{**one.__dict__, "refused": one in refused} for one in planned.mismatches]
+    show_plan(planned.resolved, rebuild, as_json, more={"not_reproduced": unlike})

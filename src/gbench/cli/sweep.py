@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import shlex
-import sys
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +12,10 @@ import click
 
 from gbench.cli.shared.run_options import (
     LAST_ARGUMENTS,
+    PATH,
+    Parsed,
     bundle,
+    command_line,
     given_except,
     measure_options,
     resolved_of,
@@ -31,18 +31,12 @@ if TYPE_CHECKING:
 SHOWN = {"as_json", "as_csv", "quiet", "dry_run"}  # parameters that only affect the output
 
 
-class Counts(click.ParamType[list[int]]):
-    """A list of positive integers: `1,2,4`."""
+def _counts(text: str) -> list[int] | None:
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) for part in parts] if all(part.isdecimal() and int(part) for part in parts) else None
 
-    name = "numbers"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        if isinstance(value, list):
-            return value
-        parts = str(value).split(",")
-        if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-            self.fail(f"{value!r} is not a list of numbers from 1 on, like 1,2,4", param, ctx)
-        return [int(part) for part in parts]
+COUNTS = Parsed("numbers", _counts, "not a list of numbers from 1 on, like 1,2,4")
 
 
 @click.command()
@@ -50,26 +44,30 @@ class Counts(click.ParamType[list[int]]):
     [
         click.argument("matrix", required=False, metavar="[MODEL|MATRIX.yaml]"),
         *LAST_ARGUMENTS,
-        click.option("--batch-sizes", type=Counts(), metavar="1,2,4", help="Totals over all devices, as in launch."),
+        click.option("--batch-sizes", type=COUNTS, metavar="1,2,4", help="Totals over all devices, as in launch."),
         click.option(
-            "--per-device-batch-sizes", type=Counts(), metavar="1,2,4", help="Per device, in place of the total."
+            "--per-device-batch-sizes", type=COUNTS, metavar="1,2,4", help="Per device, in place of the total."
         ),
-        click.option("--device-counts", type=Counts(), metavar="1,2,4", help="Numbers of devices."),
+        click.option("--device-counts", type=COUNTS, metavar="1,2,4", help="Numbers of devices."),
         click.option("--precisions", metavar="FP32,TF32", help="Any of FP32, TF32, AMP and BF16."),
         click.option("--stop-at-oom", is_flag=True, help="Skip batches larger than one that ran out of memory."),
-        click.option(
-            "--resume",
-            "resume_dir",
-            type=click.Path(path_type=Path),
-            metavar="DIR",
-            help="Resume the sweep in this folder.",
-        ),
+        click.option("--resume", "resume_dir", type=PATH, metavar="DIR", help="Resume the sweep in this folder."),
         click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV on stdout."),
     ]
 )
 @measure_options
 @run_options()
-def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv: bool, **given: Any) -> None:
+def sweep(
+    matrix: str | None,
+    resume_dir: Path | None,
+    stop_at_oom: bool,
+    as_csv: bool,
+    rebuild: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
     """Launch MODEL once for every combination of batch size, device count and precision, and print one table.
 
     Its columns: throughput with its 95 % interval, scaling efficiency against 1 device, memory, MFU. --batch-sizes are
@@ -92,7 +90,6 @@ def sweep(matrix: str | None, resume_dir: Path | None, stop_at_oom: bool, as_csv
     from gbench.experiments.sweep_file import SweepFolder
     from gbench.experiments.sweep_table import write_page
 
-    rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
     if as_csv and as_json:
         raise UsageError("--csv and --json contradict each other", "give one of them")
     if resume_dir is not None:
@@ -143,7 +140,7 @@ def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Res
     if matrix.endswith((".yaml", ".yml")):
         if others := given_except({"matrix", "stop_at_oom", "rebuild", *SHOWN}):
             raise UsageError(f"all that {matrix} can say is said there", f"leave out {', '.join(others)}")
-        return read_matrix(Path(matrix), os.environ, shlex.join(["gbench", *sys.argv[1:]]))
+        return read_matrix(Path(matrix), os.environ, command_line())
     total, each, counts, precisions = (
         given.pop(name) for name in ("batch_sizes", "per_device_batch_sizes", "device_counts", "precisions")
     )
@@ -163,16 +160,14 @@ def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Res
 def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:
     """Print the table."""
     from gbench.cli.shared.output import print_json
-    from gbench.cli.shared.table import print_table
+    from gbench.cli.shared.table import print_csv, print_table
     from gbench.experiments.sweep_table import WORDS, Row, cells, notes, rows_of, to_json
 
     rows = rows_of(folder, state)
     if as_json:
         print_json(to_json(folder, state, rows))
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Row))
-        writer.writerows(["" if value is None else value for value in asdict(row).values()] for row in rows)
+        print_csv(Row, map(asdict, rows))
     else:
         table = cells(rows)
         print_table(table, right=range(WORDS, len(table[0])), give_way={}, left_out=(1, 9, 8, 6))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, show_plan, what_runs
+from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, what_runs
 
 if TYPE_CHECKING:
     from gbench.runfolder.tuning_result import Trial
@@ -19,16 +19,9 @@ NOT_OF_A_TUNING = ("data_source", "cache_limit_gib", "profile", "run_model_file"
 
 @click.command()
 @what_runs(required=True)
-@click.option(
-    "--max-time",
-    "max_time_s",
-    type=SECONDS,
-    default="2m",
-    show_default=True,
-    help="Total time of timed steps: 90s, 2m, 1h.",
-)
+@click.option("--max-time", type=SECONDS, default="2m", help="Total time of timed steps: 90s, 2m, 1h.")
 @run_options(without=NOT_OF_A_TUNING)
-def tune(max_time_s: float, **given: Any) -> None:
+def tune(max_time: float, rebuild: bool, dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
     """Try each switch of `speed`, alternated with a baseline, and save those that pay for --profile optimized.
 
     The switches are channels_last, fused or foreach Adam, torch.compile, CUDA graphs, DDP's bucket views and static
@@ -43,11 +36,11 @@ def tune(max_time_s: float, **given: Any) -> None:
     gbench tune pix2pix_unet_256 16 1 BF16 --dry-run
     """
     from gbench.cli.shared.output import Terminal, print_json
+    from gbench.cli.shared.plan_output import show_plan
     from gbench.runs.tune import tune as run
     from gbench.settings.tuning_spec import of_run
 
-    rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
-    resolved = of_run(resolved_of({**given, "database": "false"}, os.environ), max_time_s)
+    resolved = of_run(resolved_of({**given, "database": "false"}, os.environ), max_time)
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return

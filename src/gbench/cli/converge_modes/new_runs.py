@@ -13,7 +13,8 @@ import click
 from gbench.cli.converge_modes.options import VerdictOptions
 from gbench.cli.converge_modes.verdict_output import print_result, reference_for_new_runs
 from gbench.cli.shared.output import Terminal, print_estimate
-from gbench.cli.shared.run_options import resolved_of, show_plan
+from gbench.cli.shared.plan_output import show_plan
+from gbench.cli.shared.run_options import resolved_of
 from gbench.errors import GbenchError, UsageError
 from gbench.follow.follower import Views
 from gbench.runs.launch import FinishedRun, launch

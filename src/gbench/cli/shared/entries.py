@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
 
-from gbench.cli.shared.table import print_table
+from gbench.cli.shared.output import or_dash, print_json
+from gbench.cli.shared.table import print_csv, print_table
 from gbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,21 +53,16 @@ def print_entries(entries: list[Entry]) -> None:
     print_table([HEADINGS, *map(_cells, entries)], RIGHT, GIVE_WAY, LEFT_OUT)
 
 
-def print_csv(entries: list[Entry]) -> None:
+def print_entries_csv(entries: list[Entry]) -> None:
     """Print CSV: one line per record, all fields."""
     from gbench.cndb.queries import Entry
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Entry))
-    for entry in entries:
-        values = _plain(entry)
-        writer.writerow(json.dumps(v) if isinstance(v, dict) else "" if v is None else v for v in values.values())
+    rows = map(_plain, entries)
+    print_csv(Entry, ({k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()} for row in rows))
 
 
 def print_entries_json(entries: list[Entry]) -> None:
     """Print a JSON list: one object per record, all fields."""
-    from gbench.cli.shared.output import print_json
-
     print_json([_plain(entry) for entry in entries])
 
 
@@ -112,11 +106,11 @@ def _cells(entry: Entry) -> list[str]:
     cells = [
         str(entry.id),
         _minute(entry.stored),
-        _text(entry.model),
-        _text(entry.batch_size),
-        _text(entry.dev_num),
-        _text(entry.device),
-        _text(entry.precision),
+        or_dash(entry.model),
+        or_dash(entry.batch_size),
+        or_dash(entry.dev_num),
+        or_dash(entry.device),
+        or_dash(entry.precision),
         figure + ("" if entry.steady in (None, True) else " unsteady"),
         interval,
         losses,
@@ -132,7 +126,3 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 def _minute(when: datetime | None) -> str:
     return when.strftime("%Y-%m-%d %H:%M") if when else "-"
-
-
-def _text(value: Any) -> str:
-    return "-" if value is None else str(value)

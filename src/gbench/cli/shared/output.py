@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +19,10 @@ if TYPE_CHECKING:
 
     from gbench.cli.shared.live_line import Progress
     from gbench.measure.estimate import Estimate
-    from gbench.measure.spread import Repeats
     from gbench.runfolder.evaluation_result import Evaluation
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.run_result import Job, RunResult
     from gbench.runs.launch import FinishedRun
-    from gbench.settings.spec import RunSpec
 
 
 class Terminal:
@@ -72,42 +69,6 @@ def print_json(values: Any) -> None:
     click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
 
 
-def print_plan(
-    spec: RunSpec, origins: dict[str, str], request: dict[str, Any], as_json: bool, seeds: Sequence[int] = ()
-) -> None:
-    """Print a dry run: every value with its origin, then the exact request; of several runs, only the first.
-
-    Args:
-        seeds: the seeds of all runs, if there are several.
-    """
-    from gbench.settings.request import VARIABLE_FIELDS
-
-    if as_json:
-        print_json({**plan_json(spec, origins, request), **({"seeds": list(seeds)} if seeds else {})})
-        return
-    if seeds:
-        click.echo(f"# {len(seeds)} runs, one after the other, with seeds {', '.join(map(str, seeds))}; the first:")
-    values = spec.model_dump(mode="json")
-    click.echo("# the resolved spec: value (origin)")
-    for variable, value in spec.variables.items():
-        click.echo(f"{variable:<28}{value}  ({origins[variable]})")
-    config = values.pop("config")
-    for key, value in values.items():
-        if key not in VARIABLE_FIELDS.values():
-            click.echo(f"{key:<28}{_text(value)}" + (f"  ({origins[key]})" if key in origins else ""))
-    for section, inner in config.items():
-        for key, value in inner.items() if isinstance(inner, dict) else ():
-            name = f"{section}.{key}"
-            click.echo(f"{name:<28}{_text(value)}  ({origins[name]})")
-    click.echo("\n# the exact request; nothing was started")
-    click.echo(json.dumps(request, indent=2))
-
-
-def plan_json(spec: RunSpec, origins: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:
-    """A dry run as JSON values."""
-    return {"spec": spec.model_dump(mode="json"), "origins": origins, "request": request}
-
-
 def finished_json(finished: FinishedRun) -> dict[str, Any]:
     """The result of a launch as JSON values."""
     from gbench.runfolder.typed_json import VERSION
@@ -140,7 +101,7 @@ def print_finished(finished: FinishedRun) -> None:
             click.echo(line)
     else:
         for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
-            click.echo(f"{key:<13} {_text(value)}")
+            click.echo(f"{key:<13} {or_dash(value)}")
     if finished.evaluation is not None:
         for name, text in evaluation_lines(finished.evaluation):
             click.echo(f"{name:<14}{text}")
@@ -171,22 +132,6 @@ def report_not_stored(not_stored: Sequence[str | None]) -> None:
     if waiting:
         click.echo(f"gbench: warning: not uploaded: {waiting[-1]}", err=True)
         click.get_current_context().exit(ExitCode.NOT_UPLOADED)
-
-
-def repeats_line(repeats: Repeats, images: int) -> str:
-    """A line with the mean throughput of repeated runs and its variation.
-
-    Args:
-        repeats: of step times.
-        images: per step.
-    """
-    assert repeats.between_variance is not None and repeats.low is not None and repeats.high is not None
-    between, within = (value**0.5 / repeats.mean for value in (repeats.between_variance, repeats.within_variance))
-    return (
-        f"{repeats.runs} runs: {images / repeats.mean:.4g} img/s, 95 % interval {images / repeats.high:.4g} to "
-        f"{images / max(repeats.low, 1e-9):.4g}; standard deviation between runs {between:.2%}, of steps within a run "
-        f"{within:.2%}"
-    )
 
 
 def _paths(finished: FinishedRun) -> dict[str, str]:
@@ -288,5 +233,6 @@ def _memory(ranks: list[dict[str, int]]) -> str:
     return ", ".join(f"{peak / 1024**3:.3g} GiB {name}" for name, peak in peaks.items()) + ", peak of a rank"
 
 
-def _text(value: Any) -> str:
+def or_dash(value: Any) -> str:
+    """A value as text, `-` for None."""
     return "-" if value is None else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,7 +16,6 @@ from gbench.settings.literals import DataSource
 from gbench.settings.request import ARGUMENTS, ROWS, Kind, Request
 
 if TYPE_CHECKING:
-    from gbench.follow.follower import Views
     from gbench.settings.resolve import Resolved
 
 
@@ -41,11 +39,14 @@ def _assignment(text: str) -> tuple[str, str] | None:
     return (name, value) if equals else None
 
 
+PATH = click.Path(path_type=Path)
+COUNT = click.IntRange(min=1)
+NATURAL = click.IntRange(min=0)
 SECONDS = Parsed("time", quantities.seconds, f"not {quantities.SPAN}")
 PERCENT = Parsed("percent", quantities.share, f"not {quantities.SHARE}")
 TYPES: dict[Kind, Any] = {
-    Kind.COUNT: click.IntRange(min=1),
-    Kind.NATURAL: click.IntRange(min=0),
+    Kind.COUNT: COUNT,
+    Kind.NATURAL: NATURAL,
     Kind.AMOUNT: click.FloatRange(min=0),
     Kind.SPAN: SECONDS,
     Kind.SHARE: PERCENT,
@@ -62,18 +63,12 @@ dry_run_option = click.option(
 )
 
 
-def _argument(name: str, required: bool) -> Callable[[Any], Any]:
-    row = ROWS[name]
-    default: dict[str, Any] = {} if row.required else {"default": "false"}
-    return click.argument(name, type=TYPES.get(row.kind), required=required and row.required, **default)
-
-
 def what_runs(required: bool) -> Callable[[Any], Any]:
     """The arguments MODEL, BATCH_SIZE, DEVICE_COUNT and PRECISION."""
-    return bundle([_argument(name, required) for name in ARGUMENTS[:4]])
+    return bundle([click.argument(name, type=TYPES.get(ROWS[name].kind), required=required) for name in ARGUMENTS[:4]])
 
 
-LAST_ARGUMENTS = tuple(_argument(name, required=False) for name in ARGUMENTS[4:])
+LAST_ARGUMENTS = [click.argument(name, type=TYPES.get(ROWS[name].kind), default="false") for name in ARGUMENTS[4:]]
 
 
 def run_arguments(required: bool) -> Callable[[Any], Any]:
@@ -98,11 +93,7 @@ def measure_options(command: Any) -> Any:
 
 
 def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
-    """The option of a field of Request.
-
-    Args:
-        more: the end of its help; default: its variable.
-    """
+    """The option of a field of Request. more: the end of its help; default: its variable."""
     row = ROWS[name]
     repeated = row.kind in (Kind.SETTINGS, Kind.VARIABLES)
     if more is None:
@@ -148,25 +139,9 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
 
     database = given.get("database") or "false"
     changed = {"database": None if database.lower() == "false" else database, "env": dict(given.get("env", ()))}
-    return resolve(Request(**{**given, **changed}, command_line=shlex.join(["gbench", *sys.argv[1:]])), environ)
+    return resolve(Request(**{**given, **changed}, command_line=command_line()), environ)
 
 
-def show_plan(
-    resolved: Resolved, rebuild: bool, as_json: bool, views: Views | None = None, seeds: Sequence[int] = ()
-) -> None:
-    """Print the plan for --dry-run. Raises UsageError, as the run would: DATABASE is not a database.
-
-    Args:
-        views: the live views of the run.
-        seeds: the seeds of all runs, if there are several.
-    """
-    from gbench.cli.shared.output import print_plan
-    from gbench.runs.prepare import plan
-
-    spec, request = plan(resolved.spec, os.environ, rebuild)
-    origins = resolved.origins
-    if spec.tuned_by is not None:
-        origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
-    if views is not None:
-        request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
-    print_plan(spec, origins, request, as_json, seeds)
+def command_line() -> str:
+    """This command, for the record."""
+    return shlex.join(["gbench", *sys.argv[1:]])

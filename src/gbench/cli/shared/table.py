@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import click
 
@@ -41,6 +45,13 @@ def print_table(
         ]
         line = "  ".join(cells).rstrip()
         click.echo(line if cell_len(line) <= terminal else _cut(line, terminal, set_cell_size))
+
+
+def print_csv(of: type[Any], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print CSV: the fields of a dataclass as headings, then a line per row; an empty cell for None."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(field.name for field in fields(of))
+    writer.writerows(["" if value is None else value for value in row.values()] for row in rows)
 
 
 def _cut(text: str, width: int, set_size: Callable[[str, int], str]) -> str:

@@ -1,0 +1,62 @@
+"""What --dry-run prints."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gbench.cli.shared.output import or_dash, print_json
+from gbench.settings.request import VARIABLE_FIELDS
+
+if TYPE_CHECKING:
+    from gbench.follow.follower import Views
+    from gbench.settings.resolve import Resolved
+
+
+def show_plan(
+    resolved: Resolved,
+    rebuild: bool,
+    as_json: bool,
+    views: Views | None = None,
+    seeds: Sequence[int] = (),
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Print every value with its origin, then the exact request; of several runs, only the first.
+
+    Args:
+        seeds: the seeds of all runs, if there are several.
+        more: further values of the JSON.
+
+    Raises:
+        UsageError: as the run would: DATABASE is not a database.
+    """
+    from gbench.runs.prepare import plan
+
+    spec, request = plan(resolved.spec, os.environ, rebuild)
+    origins = resolved.origins
+    if spec.tuned_by != resolved.spec.tuned_by:
+        origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
+    if views is not None:
+        request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
+    values = spec.model_dump(mode="json")
+    if as_json:
+        last = {"seeds": list(seeds)} if seeds else {}
+        print_json({**(more or {}), "spec": values, "origins": origins, "request": request, **last})
+        return
+    if seeds:
+        click.echo(f"# {len(seeds)} runs, one after the other, with seeds {', '.join(map(str, seeds))}; the first:")
+    click.echo("# the resolved spec: value (origin)")
+    for variable, value in spec.variables.items():
+        click.echo(f"{variable:<28}{value}  ({origins[variable]})")
+    for key, value in values.items():
+        if key not in ("config", *VARIABLE_FIELDS.values()):
+            click.echo(f"{key:<28}{or_dash(value)}" + (f"  ({origins[key]})" if key in origins else ""))
+    for key, value in spec.config.settings.items():
+        click.echo(f"{key:<28}{or_dash(value)}  ({origins[key]})")
+    click.echo("\n# the exact request; nothing was started")
+    click.echo(json.dumps(request, indent=2))
