@@ -150,14 +150,9 @@ def dead_socket(tmp_path: Path) -> Path:
 def test_no_engine_is_one_sentence(dead_socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (dead_socket, dead_socket.with_name("never.sock")):
         monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
-        with pytest.raises(InfrastructureError, match="Docker can't be used: its engine does not answer; start it"):
-            connect()
-        for status in (docker_status(), gpu_container_status()):
-            assert not status.ok
-            assert (status.text, status.hint.split()[0]) == (
-                "Docker can't be used: its engine does not answer",
-                "start",
-            )
+        for question in (connect, docker_status, gpu_container_status):
+            with pytest.raises(InfrastructureError, match="Docker can't be used: its engine does not answer; start it"):
+                question()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from gbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from gbench.preflight.fix import FixCommand
-    from gbench.preflight.run_checks import Check, CheckedRun
+    from gbench.preflight.rule import Check, CheckedRun
 
 Show = Callable[[str], None]
 MARKS = {"ok": "ok     ", "info": "info   ", "warning": "WARNING", "error": "ERROR  "}
@@ -85,7 +85,7 @@ def _nothing(text: str) -> None:
 
 def _checked_run(given: dict[str, Any]) -> CheckedRun:
     """The launch that these options and variables describe, on all GPUs of this host."""
-    from gbench.preflight.run_checks import CheckedRun
+    from gbench.preflight.rule import CheckedRun
     from gbench.settings.request import Request
     from gbench.settings.resolve import resolve
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from gbench.base.cpu_list import cpu_set
 from gbench.preflight.rule import Context, Finding
-from gbench.preflight.unreadable import Unreadable
 
 LEAST_GIB = 4.0  # per device: a process with CUDA's libraries, and its loaders
 CGROUP = "sys/fs/cgroup"
@@ -19,15 +17,14 @@ def cgroup_limits(context: Context) -> Finding:
     local = context.run.runner == "local"
     own = _own_groups(context) if local else {}
     cpus = len(cpu_set(context.read("sys/devices/system/cpu/online")))
-    memory_gib = _number(r"MemTotal:\s*(\d+)", context.read("proc/meminfo")) / 1024**2
+    memory_gib = int(context.find("proc/meminfo", r"MemTotal:\s*(\d+)")) / 1024**2
     texts, doubtful = [], False
     quota = min(_quotas(context, own), default=float("inf"))
     if quota < cpus:
         texts.append(f"time for {quota:.1f} of {cpus} CPUs")
         doubtful = True
-    allowed = re.search(r"Cpus_allowed_list:\s*(\S+)", context.read("proc/self/status"))
-    if local and allowed and len(cpu_set(allowed[1])) < cpus:
-        texts.append(f"only CPUs {allowed[1]} of {cpus}")
+    if local and len(cpu_set(allowed := context.allowed_cpus())) < cpus:
+        texts.append(f"only CPUs {allowed} of {cpus}")
     limit_gib = min(_memory_limits_gib(context, own), default=float("inf"))
     if limit_gib < memory_gib:
         texts.append(f"{limit_gib:.1f} of {memory_gib:.1f} GiB of memory")
@@ -35,13 +32,6 @@ def cgroup_limits(context: Context) -> Finding:
     if not texts:
         return Finding("ok", "no limit")
     return Finding("warning" if doubtful else "info", "; ".join(texts))
-
-
-def _number(pattern: str, text: str) -> float:
-    match = re.search(pattern, text)
-    if match is None:
-        raise Unreadable("the kernel does not report it")
-    return float(match[1])
 
 
 def _own_groups(context: Context) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gbench.preflight import cgroups, cpu_and_os, cuda, gpu_links, gpu_state, needs
 from gbench.preflight.each_gpu import of_each
 from gbench.preflight.rule import Rule
@@ -9,6 +11,7 @@ from gbench.preflight.rule import Rule
 CUDA = frozenset({"cuda"})
 DOCKER = frozenset({"docker"})
 LOCAL = frozenset({"local"})
+gpu_rule = partial(Rule, only=CUDA)
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -127,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         only=CUDA,
         needed=True,
     ),
-    Rule(
+    gpu_rule(
         "gpu-cuda",
         "the driver can run the CUDA of the image or the local torch, and that CUDA supports the run's GPUs (CUDA 13 "
         "does not support a V100); else error; only by forward-compatibility libraries, warning; by minor-version "
@@ -135,105 +138,92 @@ RULES: tuple[Rule, ...] = (
         "otherwise CUDA does not start",
         "install a later driver, or use an image with an earlier CUDA: --from-image",
         cuda.driver_cuda,
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-processes",
         "no other process computes on the run's GPUs, else error; graphics, or a process on another GPU, warning",
         "it takes a share of the GPU's time, memory and power",
         "end it, or wait for it; gbench never does",
         gpu_state.processes,
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-persistence",
         "persistence mode is on; else warning",
         "without it the driver unloads between runs: the next run starts late and with default clocks",
         "enable it",
         of_each(gpu_state.persistence),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-application-clocks",
         "they are the default or the highest; else warning",
         "a card with lower clocks is slower than others of its kind",
         "set the highest (--clocks), or the default (nvidia-smi -rac)",
         of_each(gpu_state.application_clocks),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-clocks",
         "the present clocks; below 90 % of the highest on a card that is neither idle nor throttled, warning",
         "a locked clock slows the card down, and NVML does not report it in any other way",
         "lock the highest (--clocks), or unlock (nvidia-smi -rgc)",
         of_each(gpu_state.clocks_now),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-throttling",
         "the card is not throttled now; for heat, power brake or hardware slowdown, error; for another reason, warning "
         "(application clocks have their own check)",
         "a card that is throttled without load is throttled in the run too",
         "let it cool down; check its airflow, power cables and limits: nvidia-smi -q -d PERFORMANCE",
         of_each(gpu_state.throttling),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-power-limit",
         "the limit in force is not below the default; else warning",
         "under load the card lowers its clocks to stay below it",
         "set the default limit",
         of_each(gpu_state.power_limit),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-ecc",
         "no uncorrected memory error since the driver was loaded, else error; a pending change, or a pending or failed "
         "repair, warning",
         "uncorrected errors change results; ECC itself takes memory and, on GDDR cards, bandwidth",
         "reset the card when it is idle: nvidia-smi --gpu-reset -i INDEX; replace one that fails again",
         of_each(gpu_state.ecc),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-mig",
         "Multi-Instance GPU is off, else error; on after the next reset, warning",
         "a process uses a slice of the card, and the record would give its figure for the whole card",
         "nvidia-smi -i INDEX -mig 0, as root when the card is idle",
         of_each(gpu_state.mig),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-pcie-link",
         "its width and, unless idle, its generation are the highest that the card supports; else warning",
         "copying batches and, without NVLink, summing gradients take longer",
         "reseat the card in a slot of its width; check risers, BIOS settings and bifurcation",
         of_each(gpu_links.pcie_link),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-nvlink",
         "all links are up; if some are down and the run uses several GPUs, warning",
         "gradients otherwise use fewer links, or PCIe",
         "nvidia-smi nvlink -s and nvidia-smi topo -m; check bridges and nvidia-fabricmanager",
         of_each(gpu_links.nvlink),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "gpu-numa",
         "this process may use CPUs of the GPU's NUMA node; else warning",
         "from the other socket, each copy and each launch crosses the link between sockets",
         "bind it to that node with numactl",
         of_each(gpu_links.numa),
-        only=CUDA,
     ),
-    Rule(
+    gpu_rule(
         "pcie-acs",
         "Access Control Services are off on all bridges; else error if the run uses several GPUs",
         "they route traffic between GPUs through the processor",
         "turn ACS off in the BIOS or, as root, with `setpci -s BRIDGE ECAP_ACS+6.w=0000`; this removes the isolation "
         "of virtual machines that use devices directly",
         gpu_links.acs,
-        only=CUDA,
     ),
 )

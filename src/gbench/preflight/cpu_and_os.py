@@ -108,10 +108,7 @@ def irqbalance(context: Context) -> Finding:
 
 
 def huge_pages(context: Context) -> Finding:
-    chosen = re.search(r"\[(\w+)\]", context.read("sys/kernel/mm/transparent_hugepage/enabled"))
-    if chosen is None:
-        raise Unreadable("the kernel does not report it")
-    return Finding("info", chosen[1])
+    return Finding("info", context.find("sys/kernel/mm/transparent_hugepage/enabled", r"\[(\w+)\]"))
 
 
 def shared_memory(context: Context) -> Finding:

@@ -13,13 +13,12 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from gbench.errors import GbenchError
+from gbench.errors import InfrastructureError, UsageError
 from gbench.preflight.cards import call
 from gbench.preflight.rule import Context, Finding
 from gbench.preflight.unreadable import Unreadable
-from gbench.runners.docker_errors import engine_errors
 from gbench.runners.engine import connect
-from gbench.runners.image import plan_image
+from gbench.runners.image import find_image, plan_image
 from gbench.settings.spec import RunSpec
 
 FIRST_MAJOR_WITH_MINOR_COMPATIBILITY = 11
@@ -93,7 +92,7 @@ def image_cuda(spec: RunSpec) -> Cuda:
         plan = plan_image(spec.image, Path(spec.dockerfile), spec.from_image)
         names = [name for name in (plan.name, plan.base) if name]
         environments = {name: _environment(name) for name in names}
-    except GbenchError as error:
+    except (InfrastructureError, UsageError) as error:
         raise Unreadable(error.what) from error
     for name, environment in environments.items():
         match = re.match(r"(\d+)\.(\d+)", environment.get("CUDA_VERSION", ""))
@@ -109,15 +108,9 @@ def image_cuda(spec: RunSpec) -> Cuda:
 
 def _environment(image: str) -> dict[str, str]:
     """The environment variables of an image; none if it does not exist yet."""
-    from docker.errors import ImageNotFound
-
-    client = connect()
-    with engine_errors(f"look for the image {image}"):
-        try:
-            variables = client.images.get(image).attrs["Config"]["Env"] or []
-        except ImageNotFound:
-            return {}
-    return dict(variable.partition("=")[::2] for variable in variables)
+    found = find_image(connect(), image)
+    variables = found.attrs["Config"]["Env"] if found else None
+    return dict(variable.partition("=")[::2] for variable in variables or [])
 
 
 def _text(version: tuple[int, int]) -> str:

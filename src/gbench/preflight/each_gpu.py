@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from gbench.base.cpu_list import ranges
 from gbench.preflight.cards import Card
-from gbench.preflight.rule import Context, Finding, worst
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.rule import Context, Finding, finding_of, worst
 
 
 def of_each(probe: Callable[[Card, Context], Finding]) -> Callable[[Context], Finding | None]:
@@ -15,16 +14,10 @@ def of_each(probe: Callable[[Card, Context], Finding]) -> Callable[[Context], Fi
 
     def all_of_them(context: Context) -> Finding | None:
         cards = [card for card in context.cards if card.used]
-        return merge([(card.gpu.index, _probe_one(probe, card, context)) for card in cards]) if cards else None
+        findings = [(card.gpu.index, finding) for card in cards if (finding := finding_of(probe, card, context))]
+        return merge(findings) if findings else None
 
     return all_of_them
-
-
-def _probe_one(probe: Callable[[Card, Context], Finding], card: Card, context: Context) -> Finding:
-    try:
-        return probe(card, context)
-    except Unreadable as reason:
-        return Finding("info", str(reason))
 
 
 def merge(findings: list[tuple[int, Finding]]) -> Finding:

@@ -60,13 +60,11 @@ def numa(card: Card, context: Context) -> Finding:
     found = f"at node {node}, CPUs {near_text}"
     if context.run.runner == "docker":
         return Finding("info", found)
-    may_text = re.search(r"^Cpus_allowed_list:\s*(\S+)", context.read("proc/self/status"), re.MULTILINE)
-    if may_text is None:
-        raise Unreadable(f"{found}; the CPUs that this process may use are not reported")
-    near, may = cpu_set(near_text), cpu_set(may_text[1])
+    may_text = context.allowed_cpus()
+    near, may = cpu_set(near_text), cpu_set(may_text)
     if not near & may:
         fix = f"numactl --cpunodebind={node} --membind={node} gbench launch ..."
-        return Finding("warning", f"{found}; this process may use only {may_text[1]}", fix)
+        return Finding("warning", f"{found}; this process may use only {may_text}", fix)
     return Finding("ok", f"{found}; bound to them") if may <= near else Finding("info", f"{found}; not bound to them")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from gbench.base.cpu_list import ranges
 from gbench.datasets.layout import find_dataset, phases_in
 from gbench.datasets.manifest import MANIFEST_NAME, require_intact
-from gbench.errors import GbenchError, InfrastructureError
+from gbench.errors import InfrastructureError
 from gbench.machine.gpus import HIDDEN_HINT
 from gbench.preflight.rule import Context, Finding, worst
-from gbench.runners.engine import Status, connect, docker_status, gpu_container_status
+from gbench.runners.engine import connect, docker_status, gpu_container_status
 
 LEAST_IMAGE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and its build the same again
 LEAST_RUNS_GIB = 8.0  # a convergence run keeps 40 checkpoints of 170 MB
@@ -21,7 +21,7 @@ LEAST_RUNS_GIB = 8.0  # a convergence run keeps 40 checkpoints of 170 MB
 def variables(context: Context) -> Finding | None:
     """launch.sh's eight variables, as a launch would resolve them."""
     if context.run.unresolved is not None:
-        return Finding("error", context.run.unresolved.what, context.run.unresolved.hint)
+        raise context.run.unresolved
     spec = context.run.spec
     if spec is None:
         return None
@@ -33,15 +33,11 @@ def variables(context: Context) -> Finding | None:
 
 
 def docker(context: Context) -> Finding:
-    return _of_status(docker_status())
+    return Finding("ok", docker_status())
 
 
 def container_toolkit(context: Context) -> Finding | None:
-    return _of_status(gpu_container_status()) if docker_status().ok else None
-
-
-def _of_status(status: Status) -> Finding:
-    return Finding("ok" if status.ok else "error", status.text, status.hint)
+    return Finding("ok", gpu_container_status()) if _docker_folder() else None
 
 
 def torch(context: Context) -> Finding:
@@ -65,13 +61,10 @@ def dataset(context: Context) -> Finding | None:
         return None
     datasets_dir, name = Path(context.run.spec.datasets_dir), context.run.spec.dataset
     phase = next(iter(phases_in(datasets_dir / name) or phases_in(datasets_dir)), "train")
-    try:
-        root = datasets_dir / find_dataset(datasets_dir, name, phase)
-        if not (root / MANIFEST_NAME).exists():
-            return Finding("warning", f"{root} has no {MANIFEST_NAME} to verify it against")
-        manifest = require_intact(root)
-    except GbenchError as error:
-        return Finding("error", error.what, error.hint)
+    root = datasets_dir / find_dataset(datasets_dir, name, phase)
+    if not (root / MANIFEST_NAME).exists():
+        return Finding("warning", f"{root} has no {MANIFEST_NAME} to verify it against")
+    manifest = require_intact(root)
     counts = ", ".join(f"{count} {phase}" for phase, count in manifest.counts.items())
     return Finding("ok", f"{root}: {counts}, as its manifest says")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gbench.errors import UsageError
+from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.gpus import Gpus
 from gbench.preflight.cards import Card
 from gbench.preflight.unreadable import Unreadable
@@ -107,6 +108,17 @@ class Context:
         except OSError as error:
             raise Unreadable(f"can't read /{path}: {error.strerror}") from error
 
+    def find(self, path: str, pattern: str) -> str:
+        """The first group of a pattern in the text of a file. Raises Unreadable: as `read`, or it does not occur."""
+        match = re.search(pattern, self.read(path), re.MULTILINE)
+        if match is None:
+            raise Unreadable("the kernel does not report it")
+        return match[1]
+
+    def allowed_cpus(self) -> str:
+        """The CPUs that this process may use, as the kernel lists them. Raises Unreadable."""
+        return self.find("proc/self/status", r"^Cpus_allowed_list:\s*(\S+)")
+
     def maybe(self, path: str) -> str:
         """Like read; empty if the file can't be read."""
         try:
@@ -132,3 +144,13 @@ class Rule:
     """The device and the runner that it is for; empty: all."""
     needed: bool = False
     """No run starts without it, so it is an error on the CPU too."""
+
+
+def finding_of(probe: Callable[..., Finding | None], *arguments: Any) -> Finding | None:
+    """What a probe finds: an error if something is missing, information if a fact can't be read."""
+    try:
+        return probe(*arguments)
+    except Unreadable as reason:
+        return Finding("info", str(reason))
+    except (InfrastructureError, UsageError) as error:
+        return Finding("error", error.what, error.hint)

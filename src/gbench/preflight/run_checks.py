@@ -10,13 +10,10 @@ from gbench.errors import InfrastructureError
 from gbench.machine.gpus import Gpus, visible
 from gbench.preflight.cards import open_cards
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import Check, CheckedRun, Context, Finding, Rule
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.rule import Check, CheckedRun, Context, Finding, Rule, finding_of
 
 # What a launch checks. The other rules are for what it can't run without, and reports itself.
 CONDITIONS = tuple(rule for rule in RULES if not rule.needed)
-
-__all__ = ["CONDITIONS", "Check", "CheckedRun", "Fitness", "judge", "require_fit", "run_checks"]
 
 
 def run_checks(run: CheckedRun, gpus: Gpus, rules: Iterable[Rule] = RULES, root: Path = Path("/")) -> Iterator[Check]:
@@ -29,17 +26,9 @@ def run_checks(run: CheckedRun, gpus: Gpus, rules: Iterable[Rule] = RULES, root:
     with open_cards(gpus if run.device == "cuda" else Gpus(missing="not used"), run.device_count) as cards:
         context = Context(run, gpus, cards, root)
         for rule in rules:
-            if rule.only <= {run.device, run.runner}:
-                finding = _probe(rule, context)
-                if finding is not None:
-                    yield _check(rule, finding, run)
-
-
-def _probe(rule: Rule, context: Context) -> Finding | None:
-    try:
-        return rule.probe(context)
-    except Unreadable as reason:
-        return Finding("info", str(reason))
+            applies = rule.only <= {run.device, run.runner}
+            if applies and (finding := finding_of(rule.probe, context)):
+                yield _check(rule, finding, run)
 
 
 def _check(rule: Rule, finding: Finding, run: CheckedRun) -> Check:
@@ -76,12 +65,9 @@ class Fitness:
 
 def judge(checks: Iterable[Check], ignore_check: bool = False) -> Fitness:
     """Whether the machine is fit. ignore_check: errors become warnings, marked as ignored."""
-    return Fitness(
-        tuple(
-            replace(check, severity="warning", ignored=True) if ignore_check and check.severity == "error" else check
-            for check in checks
-        )
-    )
+    if ignore_check:
+        checks = (replace(one, severity="warning", ignored=True) if one.severity == "error" else one for one in checks)
+    return Fitness(tuple(checks))
 
 
 def require_fit(fitness: Fitness) -> None:

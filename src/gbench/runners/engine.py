@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gbench.errors import InfrastructureError
 from gbench.runners.docker_errors import engine_errors
 
 if TYPE_CHECKING:
     import docker
-
-
-class Status(NamedTuple):
-    """One line of a check."""
-
-    ok: bool
-    text: str
-    """What was found."""
-    hint: str
-    """What to do if it is not ok."""
 
 
 def connect() -> docker.DockerClient:
@@ -31,7 +21,7 @@ def connect() -> docker.DockerClient:
 
     with engine_errors("be used"):
         client = docker.from_env()
-        if _is_rootless(client.info()):
+        if "name=rootless" in client.info().get("SecurityOptions", []):
             raise InfrastructureError(
                 "Docker can't be used: a rootless engine can't give the run's files to their owner",
                 "use the system's engine (unset DOCKER_HOST), or run without Docker: --runner local",
@@ -39,25 +29,20 @@ def connect() -> docker.DockerClient:
         return client
 
 
-def docker_status() -> Status:
-    """Whether this user can reach a Docker engine, and which."""
-    try:
-        info = connect().info()
-    except InfrastructureError as error:
-        return Status(False, error.what, error.hint)
-    return Status(True, f"Docker engine {info['ServerVersion']}, data in {info['DockerRootDir']}", "")
+def docker_status() -> str:
+    """The engine that this user can reach. Raises InfrastructureError: there is none."""
+    info = connect().info()
+    return f"Docker engine {info['ServerVersion']}, data in {info['DockerRootDir']}"
 
 
-def gpu_container_status() -> Status:
-    """Whether the Docker engine can pass GPUs to a container, as far as can be seen without starting one."""
-    try:
-        found = _gpu_support(connect().info())
-    except InfrastructureError as error:
-        return Status(False, error.what, error.hint)
-    if found:
-        return Status(True, f"Docker can pass GPUs to a container ({found})", "")
-    return Status(
-        False,
+def gpu_container_status() -> str:
+    """How the engine passes GPUs to a container, as far as can be seen without starting one.
+
+    Raises InfrastructureError: no engine answers, or it can't.
+    """
+    if way := _gpu_support(connect().info()):
+        return f"Docker can pass GPUs to a container ({way})"
+    raise InfrastructureError(
         "Docker has no NVIDIA container toolkit to pass GPUs to a container",
         "install nvidia-container-toolkit and restart Docker, or run on the CPU: --device cpu",
     )
@@ -72,7 +57,3 @@ def _gpu_support(info: dict[str, Any]) -> str | None:
         return "CDI"
     hook = shutil.which("nvidia-container-runtime-hook")
     return hook and str(hook)
-
-
-def _is_rootless(info: dict[str, Any]) -> bool:
-    return "name=rootless" in info.get("SecurityOptions", [])

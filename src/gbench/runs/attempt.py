@@ -17,7 +17,8 @@ from gbench.base.utc import utc_now
 from gbench.errors import GbenchError
 from gbench.follow.follower import Views, following
 from gbench.measure.summary import summarize_folder
-from gbench.preflight.run_checks import CONDITIONS, CheckedRun, judge, require_fit, run_checks
+from gbench.preflight.rule import CheckedRun
+from gbench.preflight.run_checks import CONDITIONS, judge, require_fit, run_checks
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.folder import RunFolder
