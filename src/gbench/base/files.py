@@ -65,8 +65,7 @@ def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
         patience_s: how long to wait for another holder.
         what: the name, in the error, of what is in use.
 
-    Raises:
-        InfrastructureError: another process holds it, or the file can't be created.
+    Raises InfrastructureError: another process holds it, or the file can't be created.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

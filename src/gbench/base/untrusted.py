@@ -27,11 +27,7 @@ NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # ValueError: an invalid
 def read_text(path: Path, hint: str) -> str:
     """Read a whole text file.
 
-    Args:
-        hint: of the error: what to give instead.
-
-    Raises:
-        RecordError: it is missing, not a file, or not UTF-8.
+    hint: of the error: what to give instead. Raises RecordError: it is missing, not a file, or not UTF-8.
     """
     try:
         return path.read_text(encoding=ENCODING)
@@ -81,8 +77,7 @@ def parse_yaml(text: str, source: str, hint: str) -> Any:
         source: of the error: where the text is from.
         hint: of the error: what to do instead.
 
-    Raises:
-        RecordError: it is not plain YAML, or too large or too deep.
+    Raises RecordError: it is not plain YAML, or too large or too deep.
     """
     try:
         return load_yaml(text)

@@ -98,11 +98,9 @@ def _unpack(archive: Path, out: Path, source: str) -> Manifest:
 def check_content(root: Path, what: Path) -> None:
     """Check that the folder has the facades set's 400 train, 100 val and 106 test pairs of 512x256 pixels.
 
-    Args:
-        what: the path to name in the error.
+    what: the path to name in the error.
 
-    Raises:
-        InfrastructureError: the counts differ, or an image can't be read or has another size.
+    Raises InfrastructureError: the counts differ, or an image can't be read or has another size.
     """
     images = {phase: list_images(root / phase) for phase in PHASES}
     counts = {phase: len(images[phase]) for phase in PHASES}

@@ -52,11 +52,9 @@ class DatasetStats(BaseModel):
 def stats(root: Path, on_progress: Callable[[int], None] = lambda images: None) -> DatasetStats:
     """Read every image of the dataset.
 
-    Args:
-        on_progress: receives the number of images read so far.
+    on_progress: receives the number of images read so far.
 
-    Raises:
-        InfrastructureError: no dataset in `root`, a phase without images, or an image that can't be decoded.
+    Raises InfrastructureError: no dataset in `root`, a phase without images, or an image that can't be decoded.
     """
     phases = phases_in(root) or ["train"]  # without any phase, phase_images raises
     read = count(1)

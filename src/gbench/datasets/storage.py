@@ -22,8 +22,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
 
     `out` may exist only as an empty folder: nothing is ever overwritten.
 
-    Raises:
-        InfrastructureError: writing failed, or `out` was created meanwhile.
+    Raises InfrastructureError: writing failed, or `out` was created meanwhile.
     """
     make_folder(out.parent)
     try:

@@ -53,8 +53,7 @@ def synth(
         size: side of each half in pixels.
         on_progress: receives the number of images drawn so far.
 
-    Raises:
-        InfrastructureError: `root` holds something else, or can't be written.
+    Raises InfrastructureError: `root` holds something else, or can't be written.
     """
     source = f"{SOURCE} {DRAWING_VERSION}, size {size}, seed {seed}"
     wanted = {phase: counts.get(phase, 0) for phase in PHASES}

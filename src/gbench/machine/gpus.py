@@ -82,8 +82,7 @@ def _begins(uuid: str, entry: str) -> bool:
 def require_devices(spec: RunSpec, gpus: Gpus) -> None:
     """Check that the host's GPUs satisfy the spec.
 
-    Args:
-        gpus: all GPUs of the host.
+    gpus: all GPUs of the host.
 
     Raises:
         InfrastructureError: there is no GPU.

@@ -55,8 +55,7 @@ def call(nvml: Any, function: str, *arguments: Any) -> Any:
 def open_cards(gpus: Gpus, device_count: int | None) -> Iterator[tuple[Card, ...]]:
     """Every GPU of the host, with NVML open; none if NVML fails.
 
-    Args:
-        device_count: how many of the visible GPUs the run uses, from the first. None: all.
+    device_count: how many of the visible GPUs the run uses, from the first. None: all.
     """
     import pynvml
 

@@ -14,9 +14,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from gbench.base import strict_json
-from gbench.base.files import cant_write, write_all
-from gbench.runfolder.json_lines import read_lines
+from gbench.runfolder.json_lines import JsonLinesWriter, read_lines
 from gbench.runfolder.typed_json import VERSION
 from gbench.settings.literals import AlarmKind
 
@@ -39,14 +37,16 @@ class Alarm:
 
 def append_alarm(run_dir: Path, alarm: Alarm) -> None:
     """Append an alarm. Raises InfrastructureError: it can't be written."""
-    path = run_dir / NAME
-    _append(path, [asdict(alarm)] if path.exists() else [{"version": VERSION}, asdict(alarm)])
+    first = [] if (run_dir / NAME).exists() else [{"version": VERSION}]
+    with JsonLinesWriter(run_dir / NAME) as stream:
+        stream.write([*first, asdict(alarm)])
 
 
 def take_back_alarms(run_dir: Path, after: int) -> None:
     """Discard alarms after the step from which a run resumes. Raises InfrastructureError: it can't be written."""
     if (run_dir / NAME).exists():
-        _append(run_dir / NAME, [{"version": VERSION, "resumed_after": after}])
+        with JsonLinesWriter(run_dir / NAME) as stream:
+            stream.write([{"version": VERSION, "resumed_after": after}])
 
 
 def read_alarms(run_dir: Path) -> list[Alarm]:
@@ -78,13 +78,3 @@ class _First:
 
 
 _FIRST, _ALARM = TypeAdapter(_First), TypeAdapter(Alarm)
-
-
-def _append(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = "".join(strict_json.dumps(row) + "\n" for row in rows)
-    try:
-        with path.open("ab", buffering=0) as file:
-            # The newline ends a truncated line; otherwise it is an empty line, which readers skip.
-            write_all(file, (f"\n{text}" if file.tell() else text).encode())
-    except OSError as error:
-        raise cant_write(path, error) from error

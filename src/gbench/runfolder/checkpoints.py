@@ -27,11 +27,9 @@ def of_run(folder: Path) -> list[Path]:
 def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tuple[Path, int | None]:
     """Choose a checkpoint of a run. Returns its path, and its epoch if the checkpoint itself does not contain it.
 
-    Args:
-        best: the generator with the lowest mean G_L1. epoch: the checkpoint of this epoch. Neither: the newest.
+    best: the generator with the lowest mean G_L1. epoch: the checkpoint of this epoch. Neither: the newest.
 
-    Raises:
-        UsageError: the run has no such checkpoint.
+    Raises UsageError: the run has no such checkpoint.
     """
     folder, saved = run.checkpoints, of_run(run.checkpoints)
     if best:

@@ -9,7 +9,7 @@ have none; an unknown kind counts as `failed`.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from gbench.errors import GbenchError, InfrastructureError, OutOfMemory, RunFailed, UsageError
 from gbench.runfolder.folder import RunFolder
@@ -24,10 +24,8 @@ KINDS: dict[str, type[GbenchError]] = {
 }
 
 
-class WorkerError(BaseModel):
+class WorkerError(BaseModel, frozen=True):
     """Why a rank failed, and what to do."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: str = FAILED
     what: str

@@ -89,16 +89,14 @@ class Evaluation(Frozen):
     dataset: str
     dataset_sha256: str | None
     network: NetworkConfig
-    """The settings in use."""
     data: DataConfig
-    """The settings in use."""
     software: dict[str, Any]
     metrics: dict[str, Spread]
-    """Over images, by name."""
+    """By name, as the next two: METRICS over images."""
     set_metrics: dict[str, float]
-    """Of all images together, by name."""
+    """SET_METRICS."""
     not_computed: dict[str, str]
-    """Why a metric is absent, by its name."""
+    """Why a metric is absent."""
     images: list[Image]
 
     @property
@@ -130,10 +128,7 @@ def spread(values: Iterable[float | None]) -> Spread:
 
 
 def read_evaluation(folder: RunFolder) -> Evaluation | None:
-    """The evaluation in its run folder; None if it did not finish.
-
-    Raises InfrastructureError: the file is broken, or of another version.
-    """
+    """The evaluation in its run folder; None if it did not finish. Raises InfrastructureError: it can't be used."""
     return read_evaluation_file(folder.path / NAME)
 
 

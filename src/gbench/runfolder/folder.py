@@ -19,8 +19,7 @@ run, which never overwrites another's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,19 +50,15 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, spec: RunSpec, anew: bool = False) -> RunFolder:
-        """Create the spec's run folder and write the spec into it.
+    def create(cls, spec: RunSpec, overwrite: bool = False) -> RunFolder:
+        """Create the spec's run folder and write the spec into it. overwrite: the folder may exist.
 
-        Args:
-            anew: reuse an existing folder, and overwrite its spec.
-
-        Raises:
-            InfrastructureError: it can't be created, or it exists and `anew` is false.
+        Raises InfrastructureError: it can't be created, or it exists.
         """
         folder = cls(spec.run_dir)
         try:
             folder.path.parent.mkdir(parents=True, exist_ok=True)
-            folder.path.mkdir(exist_ok=anew)
+            folder.path.mkdir(exist_ok=overwrite)
         except OSError as error:
             raise cant_write(folder.path, error) from error
         write_atomically(folder.path / "spec.json", spec.model_dump_json(indent=2) + "\n")
@@ -98,11 +93,9 @@ class RunFolder:
         """The command that resumes this run."""
         return f"gbench converge --resume {self.path}"
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self) -> AbstractContextManager[int]:
         """Hold the folder's lock. Raises InfrastructureError: another process runs here."""
-        with locked(self.path / ".lock", 0, f"run folder {self.path}"):
-            yield
+        return locked(self.path / ".lock", 0, f"run folder {self.path}")
 
     def begun(self, rank: int) -> bool:
         """Whether a rank has begun to write its steps, in this process or an earlier one."""
@@ -157,11 +150,8 @@ class RunFolder:
         write_atomically(self.path / name, to_json({"version": VERSION, **values}))
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """Read a JSON file; None if it does not exist.
-
-        Raises InfrastructureError: the file is broken, or of another version.
-        """
-        if not (self.path / name).exists():
+        """Read a JSON file; None without one. Raises InfrastructureError: it is broken, or of another version."""
+        if not self.has(name):
             return None
         try:
             values = strict_json.loads(self._text(name))
@@ -174,16 +164,11 @@ class RunFolder:
         return values
 
     def read_as(self, name: str, kind: type[Content], again: str) -> Content | None:
-        """Read a JSON file into its class; None if it does not exist.
+        """Read a JSON file into its class; None if it does not exist. again: what to do if it is broken.
 
-        Args:
-            again: hint for a broken file.
-
-        Raises:
-            InfrastructureError: as `read`, or a value is invalid for the class.
+        Raises InfrastructureError: as `read`, or a value is invalid for the class.
         """
-        values = self.read(name)
-        if values is None:
+        if (values := self.read(name)) is None:
             return None
         del values["version"]
         try:
@@ -192,13 +177,9 @@ class RunFolder:
             raise InfrastructureError(f"{self.path / name} is broken ({first_problem(error)})", again) from error
 
     def steps(self, rank: int) -> list[Step]:
-        """The raw samples of one rank, without a last line that a crash truncated.
+        """The raw samples of one rank, without those that a resumed run repeated.
 
-        A resumed run continues in the same stream, from the step of its checkpoint. It repeats the steps after that
-        one, so their first samples don't count.
-
-        Raises:
-            InfrastructureError: a broken line in the middle, a missing step, or another version.
+        Raises InfrastructureError: a broken line in the middle, a missing step, or another version.
         """
         return steps_that_count(self.attempts(rank))
 
@@ -207,10 +188,7 @@ class RunFolder:
         return read_attempts(self.path, rank)
 
     def ranks(self) -> list[list[Step]]:
-        """The raw samples of all ranks; an empty list for a rank that wrote none.
-
-        Raises InfrastructureError: as `steps`, or a step has other losses than the first one.
-        """
+        """The raw samples of each rank. Raises InfrastructureError: as `steps`, or steps differ in their losses."""
         ranks = [self.steps(rank) for rank in range(self.spec().world_size)]
         names = next((step.losses.keys() for steps in ranks for step in steps), None)
         for rank, steps in enumerate(ranks):

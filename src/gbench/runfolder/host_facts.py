@@ -113,8 +113,7 @@ class HostFacts(Facts):
 def closed(attempts: list[AttemptTimes], ranks: Sequence[Sequence[AttemptSteps]]) -> list[AttemptTimes]:
     """Attempts of host.json, the last one ended: if gbench was killed, at the end of its last recorded step.
 
-    Args:
-        ranks: the steps of each rank, by attempt.
+    ranks: the steps of each rank, by attempt.
     """
     if not attempts or attempts[-1].wall_s is not None:
         return attempts

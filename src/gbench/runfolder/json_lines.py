@@ -1,12 +1,13 @@
 """The streams of the run folder: one JSON object per line, appended during the run and readable at any time.
 
 A stream begins with a line that has a version; a resumed run adds another such line. Writers append whole lines, so a
-crash truncates at most the last one; a resumed run ends that with a newline before its own first line.
+crash truncates at most the last one, which the next writer ends with a newline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gbench.base import strict_json
+from gbench.base.files import cant_write, write_all
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.typed_json import UNUSABLE
@@ -77,8 +79,32 @@ class JsonLines:
                 continue
 
 
+class JsonLinesWriter(ExitStack):
+    """Appends objects to a stream as whole lines, without buffering. Raises InfrastructureError: it can't be written.
+
+    new: the stream must not exist yet.
+    """
+
+    def __init__(self, path: Path, new: bool = False) -> None:
+        super().__init__()
+        self._path = path
+        try:
+            self._file = self.enter_context(path.open("xb" if new else "ab", buffering=0))
+            if self._file.tell():
+                write_all(self._file, b"\n")  # ends a truncated line; otherwise an empty line, which readers skip
+        except OSError as error:
+            raise cant_write(path, error) from error
+
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append one line per object."""
+        try:
+            write_all(self._file, "".join(strict_json.dumps(row) + "\n" for row in rows).encode())
+        except OSError as error:
+            raise cant_write(self._path, error) from error
+
+
 def read_lines(path: Path, take: Callable[[dict[str, Any]], None]) -> None:
-    """Pass the object of each line to `take`, which raises ValueError if it is invalid. Does nothing without a file.
+    """Pass the object of each line to `take`, which raises ValueError if it is invalid. No file: no lines.
 
     Raises InfrastructureError: a line is broken, or the file can't be read.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from gbench.base.files import cant_write, make_folder, write_all
 
@@ -19,15 +19,11 @@ REASON = re.compile(
 KILLED = re.compile(r"Signal 9 \(SIGKILL\) received by PID|exitcode *: -9\b|is killed by signal: Killed")
 
 
-class RunLog:
-    """Writes lines to the run folder's log and to `logs/`, and shows them.
-
-    Args:
-        paths: the files to write; creates their folders.
-        show: called with each line to show.
-    """
+class RunLog(ExitStack):
+    """Writes lines to files, whose folders it creates, and shows them."""
 
     def __init__(self, paths: list[Path], show: Callable[[str], None]) -> None:
+        super().__init__()
         self._show, self._paths, self._failing, self._broken = show, paths, False, False
         self.reason: str | None = None  # the first reason for a failure that the run printed
         self.killed = False  # whether it reported that one of its processes was killed
@@ -35,18 +31,9 @@ class RunLog:
             make_folder(path.parent)
         try:
             # unbuffered: data that a full disk rejected must not be written again on close
-            self._files = [path.open("ab", buffering=0) for path in paths]
+            self._files = [self.enter_context(path.open("ab", buffering=0)) for path in paths]
         except OSError as error:
             raise cant_write(paths[0], error) from error
-
-    def __enter__(self) -> RunLog:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for file in self._files:
-            file.close()
 
     def line(self, text: str) -> None:
         """Write one line and show it. Raises InfrastructureError, once: it can't be written."""

@@ -89,8 +89,5 @@ class StepProfile(Frozen):
 
 
 def read_profile(folder: RunFolder) -> StepProfile | None:
-    """The profile in its run folder; None if it did not finish.
-
-    Raises InfrastructureError: the file is broken, or of another version.
-    """
+    """The profile in its run folder; None if it did not finish. Raises InfrastructureError: as `RunFolder.read_as`."""
     return folder.read_as(NAME, StepProfile, "profile again")

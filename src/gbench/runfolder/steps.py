@@ -25,9 +25,7 @@ Loss = Annotated[float, BeforeValidator(lambda value: math.nan if value is None 
 class Step:
     """One optimisation step of one rank."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {
-        "extra": "forbid"
-    }  # for `read_step`; the constructor checks nothing
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # for `read_step` alone
 
     step: int
     epoch: int
@@ -68,10 +66,7 @@ def stream_path(run_dir: Path, rank: int) -> Path:
 
 
 def read_attempts(run_dir: Path, rank: int) -> list[AttemptSteps]:
-    """All steps of one rank by attempt, repeated ones included; empty without a stream.
-
-    Raises InfrastructureError: a broken line, a missing step, or another version.
-    """
+    """All steps of one rank by attempt, repeated ones included; empty without a stream. Raises InfrastructureError."""
     attempts: list[AttemptSteps] = []
 
     def take(values: dict[str, Any]) -> None:

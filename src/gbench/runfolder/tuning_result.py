@@ -1,7 +1,6 @@
 """tuning.json: which switches of `speed` were tried, and which of them help.
 
-A tuning has its own run folder, with spec.json, host.json and log.txt as in any run, and tuning.json, which rank 0
-writes at the end.
+Rank 0 of a tuning writes it at the end, into a run folder of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Arm(Frozen):
 
 
 class Trial(Frozen):
-    """The effect of a change to the switches. Figures are None if it was not measured."""
+    """The effect of a change to the switches. A figure that was not measured is None."""
 
     change: dict[str, Any]
     kept: bool
@@ -38,9 +37,8 @@ class Trial(Frozen):
     ratio: float | None = None
     """The base's step time divided by that with the change."""
     low: float | None = None
-    """Lower end of its 95 % interval."""
     high: float | None = None
-    """Upper end of its 95 % interval."""
+    """Ends of the ratio's 95 % interval."""
     rounds: int = 0
     steps_per_block: int = 0
     base: Arm | None = None
@@ -74,8 +72,5 @@ class Tuning(Frozen):
 
 
 def read_tuning(folder: RunFolder) -> Tuning | None:
-    """The tuning in its run folder; None if it did not finish.
-
-    Raises InfrastructureError: the file is broken, or of another version.
-    """
+    """The tuning in its run folder; None if it did not finish. Raises InfrastructureError: as `RunFolder.read_as`."""
     return folder.read_as(NAME, Tuning, "run `gbench tune` again")

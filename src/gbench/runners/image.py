@@ -73,8 +73,7 @@ def plan_image(cont: str, dockerfile: Path, from_image: str | None) -> ImagePlan
         dockerfile: DOCKERFILE, built in the project's context.
         from_image: a base image that replaces the Dockerfile's.
 
-    Raises:
-        UsageError: an invalid image name, or a from_image without effect.
+    Raises UsageError: an invalid image name, or a from_image without effect.
     """
     if "@" in cont or cont.startswith("sha256:"):
         if from_image:
@@ -113,8 +112,7 @@ def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on
         rebuild: build it even if it exists, without Docker's cache.
         on_line: receives the build log, line by line.
 
-    Raises:
-        InfrastructureError: it can't be pulled or built.
+    Raises InfrastructureError: it can't be pulled or built.
     """
     image = find_image(client, plan.name)
     if plan.pinned:

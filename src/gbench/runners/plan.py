@@ -84,8 +84,7 @@ def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
 def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, str]:
     """The variables of a run script: launch.sh's names, and the run folder's paths.
 
-    Args:
-        cores: CPU cores that the run may use.
+    cores: CPU cores that the run may use.
     """
     variables = {
         "MODEL": spec.model,

@@ -71,11 +71,9 @@ def trained(folder: RunFolder) -> bool:
 def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = None) -> Iterator[OpenRun]:
     """Create and lock the run folder, check the machine, prepare the image.
 
-    Args:
-        resumed: the folder of an earlier attempt; None: a new one.
+    resumed: the folder of an earlier attempt; None: a new one.
 
-    Raises:
-        GbenchError: the folder is in use or can't be written, the machine is unfit, or the image can't be prepared.
+    Raises GbenchError: the folder is in use or can't be written, the machine is unfit, or the image can't be prepared.
     """
     spec, measured = prepared.spec, prepared.spec.recipe not in UNMEASURED
     folder = resumed or RunFolder.create(spec)
@@ -101,8 +99,7 @@ def run_worker(
     Returns:
         Statistics of the steps; None for a run without recorded steps.
 
-    Raises:
-        GbenchError: it failed or was stopped; says why.
+    Raises GbenchError: it failed or was stopped; says why.
     """
     spec, folder = run.spec, run.folder
     if spec.recipe not in UNMEASURED:
@@ -135,8 +132,7 @@ def run_to_end(prepared: Prepared, observer: Observer, views: Views = NO_VIEWS) 
 def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
     """Close a run whose training has ended, without another attempt: keep the training's facts; add a missing end.
 
-    Args:
-        warning: a warning to add, of this resumption.
+    warning: a warning to add, of this resumption.
     """
     kept = folder.host()
     if kept.ended_utc is None:  # gbench was killed just then

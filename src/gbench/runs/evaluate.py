@@ -39,8 +39,7 @@ def evaluate(
         environ: the environment that a local run inherits.
         rebuild: build the image without cache.
 
-    Raises:
-        GbenchError: something it needs is missing, it failed, or it was stopped. Its files are kept.
+    Raises GbenchError: something it needs is missing, it failed, or it was stopped. Its files are kept.
     """
     with stoppable(None):
         return _finished(run_to_end(prepare(spec, environ, rebuild), observer))
@@ -57,7 +56,7 @@ def evaluate_final(training: OpenRun, environ: Mapping[str, str]) -> None:
     checkpoint, _ = choose(training.folder)
     trained_spec = training.folder.spec()
     spec = locate_dataset(evaluation_spec.final_of(trained_spec, checkpoint, folder.path, environ))
-    folder = RunFolder.create(spec, anew=True)
+    folder = RunFolder.create(spec, overwrite=True)
     training.log.line(f"evaluating {checkpoint.name} on the test split")
     with RunLog([folder.log], training.log.line) as log:
         runner = make_runner(spec, environ, rebuild=False)

@@ -75,8 +75,7 @@ def launch(
         resumed: the run folder of earlier attempts; None: a new run.
         views: live views of a convergence run.
 
-    Raises:
-        GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
+    Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
     with stoppable(None):
         database = upload.config_of_run(spec.database, Path(spec.cndb_dir), environ) if spec.database else None
@@ -115,8 +114,7 @@ def publish(
     Returns:
         How it was stored, or why not, as `upload.deliver`; and the path of the page.
 
-    Raises:
-        GbenchError: someone asked to stop, or the page can't be written.
+    Raises GbenchError: someone asked to stop, or the page can't be written.
     """
     stored = not_stored = None
     if database:

@@ -64,8 +64,7 @@ def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) ->
         environ: the environment that a local run inherits.
         rebuild: build the image without cache.
 
-    Raises:
-        GbenchError: a device, a tuning, the dataset or a valid image name is missing.
+    Raises GbenchError: a device, a tuning, the dataset or a valid image name is missing.
     """
     gpus = find_gpus()
     spec = locate_dataset(for_this_machine(spec, gpus))

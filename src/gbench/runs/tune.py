@@ -35,8 +35,7 @@ def tune(spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild:
         environ: the environment that a local run inherits.
         rebuild: build the image without cache.
 
-    Raises:
-        GbenchError: something it needs is missing, it failed, or it was stopped. An earlier result is kept.
+    Raises GbenchError: something it needs is missing, it failed, or it was stopped. An earlier result is kept.
     """
     with stoppable(None):
         make_folder(Path(spec.cache_dir))
