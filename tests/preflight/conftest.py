@@ -14,8 +14,9 @@ import pytest
 from fake_nvml import fake_nvml
 from gbench.machine.gpus import find_gpus
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import Check, CheckedRun
+from gbench.preflight.rule import CheckedRun
 from gbench.preflight.run_checks import run_checks
+from gbench.runfolder.host_facts import CheckFacts
 from gbench.settings.spec import RunSpec
 
 
@@ -64,7 +65,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
 
 
 @pytest.fixture
-def check_one(make_spec: Callable[..., RunSpec]) -> Callable[..., Check | None]:
+def check_one(make_spec: Callable[..., RunSpec]) -> Callable[..., CheckFacts | None]:
     """Run one check of the table as in a whole run; None if it does not apply."""
 
     def make(
@@ -74,7 +75,7 @@ def check_one(make_spec: Callable[..., RunSpec]) -> Callable[..., Check | None]:
         runner: str = "local",
         device_count: int | None = None,
         **of_spec: Any,
-    ) -> Check | None:
+    ) -> CheckFacts | None:
         rules = [rule for rule in RULES if rule.id == rule_id]
         spec = make_spec().model_copy(update={"device": device, "runner": runner, **of_spec})
         checks = list(run_checks(CheckedRun(spec.device, spec.runner, device_count, spec), find_gpus(), rules, root))

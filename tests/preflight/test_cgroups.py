@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gbench.preflight.rule import Check
+from gbench.runfolder.host_facts import CheckFacts
 
 MACHINE = {
     "sys/devices/system/cpu/online": "0-15\n",
@@ -103,7 +103,7 @@ GIB = 1024**3
     ],
 )
 def test_the_tightest_limit_is_found(
-    check_one: Callable[..., Check],
+    check_one: Callable[..., CheckFacts],
     tree: Callable[[dict[str, str]], Path],
     files: dict[str, str],
     runner: str,
@@ -115,7 +115,7 @@ def test_the_tightest_limit_is_found(
 
 
 def test_memory_is_wanted_for_each_device(
-    check_one: Callable[..., Check], tree: Callable[[dict[str, str]], Path]
+    check_one: Callable[..., CheckFacts], tree: Callable[[dict[str, str]], Path]
 ) -> None:
     root = tree({**MACHINE, **V2, "sys/fs/cgroup/memory.max": f"{24 * GIB}"})
     assert check_one("cgroup-limits", root, device_count=4).severity == "info"

@@ -13,8 +13,9 @@ from fake_nvml import process
 from gbench.errors import ExitCode, InfrastructureError, UsageError
 from gbench.machine.gpus import Gpus, find_gpus
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import Check, CheckedRun, Rule
+from gbench.preflight.rule import CheckedRun, Rule
 from gbench.preflight.run_checks import CONDITIONS, judge, require_fit, run_checks
+from gbench.runfolder.host_facts import CheckFacts
 from gbench.settings.spec import RunSpec
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "check.md"
@@ -113,10 +114,10 @@ def test_without_resolved_values_the_rest_is_still_checked() -> None:
 
 
 CHECKS = [
-    Check("a", "ok", "fine", "why"),
-    Check("b", "warning", "doubtful", "why", "fix"),
-    Check("c", "error", "wrong", "why", "fix"),
-    Check("d", "error", "wrong too", "why", "fix"),
+    CheckFacts(id="a", severity="ok", found="fine", why="why"),
+    CheckFacts(id="b", severity="warning", found="doubtful", why="why", fix="fix"),
+    CheckFacts(id="c", severity="error", found="wrong", why="why", fix="fix"),
+    CheckFacts(id="d", severity="error", found="wrong too", why="why", fix="fix"),
 ]
 
 
@@ -140,10 +141,10 @@ def test_ignored_errors_are_kept_as_warnings_that_say_so() -> None:
 
 
 def test_foreign_gpu_processes_are_an_error_without_a_command(
-    check_one: Callable[..., Check], nvml: Callable[..., ModuleType]
+    check_one: Callable[..., CheckFacts], nvml: Callable[..., ModuleType]
 ) -> None:
     nvml({"ComputeRunningProcesses": [process(4242, 3.0)]})
     check = check_one("gpu-processes")
     assert check.severity == "error"
-    assert check.commands == ()
+    assert check.commands == []
     assert "gbench never does" in check.fix

@@ -16,11 +16,11 @@ import pytest
 
 from gbench.machine import host
 from gbench.preflight import cpu_and_os, tools
-from gbench.preflight.rule import Check
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.tools import Unreadable
+from gbench.runfolder.host_facts import CheckFacts
 
 Tree = Callable[[dict[str, str]], Path]
-CheckOne = Callable[..., Check]
+CheckOne = Callable[..., CheckFacts]
 
 
 def governors(*names: str) -> dict[str, str]:
@@ -29,7 +29,7 @@ def governors(*names: str) -> dict[str, str]:
 
 def test_governor_of_every_cpu_counts(check_one: CheckOne, tree: Tree) -> None:
     fit = check_one("cpu-governor", tree(governors("performance", "performance")))
-    assert (fit.severity, fit.found, fit.commands) == ("ok", "performance on 2 CPUs", ())
+    assert (fit.severity, fit.found, fit.commands) == ("ok", "performance on 2 CPUs", [])
     unfit = check_one("cpu-governor", tree(governors("performance", "powersave", "performance")))
     assert (unfit.severity, unfit.found) == ("error", "performance on 2, powersave on 1 CPUs")
     assert unfit.commands[0].argv[0] == "sh"

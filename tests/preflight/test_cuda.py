@@ -10,8 +10,8 @@ import pytest
 
 from fake_engine import Engine
 from gbench.preflight.cuda import Cuda, compare, image_cuda, local_cuda
-from gbench.preflight.rule import Check
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.tools import Unreadable
+from gbench.runfolder.host_facts import CheckFacts
 from gbench.settings.spec import RunSpec
 
 
@@ -55,7 +55,10 @@ def test_local_torch_tells_its_cuda_without_being_loaded(
 
 
 def test_a_torch_without_cuda_is_an_error(
-    check_one: Callable[..., Check], nvml: Callable[..., ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    check_one: Callable[..., CheckFacts],
+    nvml: Callable[..., ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nvml({})
     (tmp_path / "version.py").write_text("cuda: Optional[str] = None\n")
@@ -69,7 +72,7 @@ def test_a_torch_without_cuda_is_an_error(
     [("13.0", (7, 0), "error"), ("13.0", (7, 5), "ok"), ("12.6", (7, 0), "ok")],
 )
 def test_cuda_13_has_no_code_for_a_v100(
-    check_one: Callable[..., Check],
+    check_one: Callable[..., CheckFacts],
     nvml: Callable[..., ModuleType],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -87,7 +90,7 @@ def test_cuda_13_has_no_code_for_a_v100(
         assert "CUDA 12.6" in check.fix
 
 
-def test_the_installed_torch_tells(check_one: Callable[..., Check], nvml: Callable[..., ModuleType]) -> None:
+def test_the_installed_torch_tells(check_one: Callable[..., CheckFacts], nvml: Callable[..., ModuleType]) -> None:
     nvml({}, cuda=99000)
     check = check_one("gpu-cuda", runner="local")
     assert check.severity in ("ok", "error")  # error: a build without CUDA
@@ -124,7 +127,7 @@ def test_an_image_tells_its_cuda(
 
 
 def test_an_image_newer_than_the_driver_is_an_error(
-    check_one: Callable[..., Check], nvml: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+    check_one: Callable[..., CheckFacts], nvml: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("docker.from_env", lambda: Engine({}))
     nvml({}, cuda=11040)

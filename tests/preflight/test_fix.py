@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gbench.preflight.fix import apply, fix_commands
-from gbench.preflight.rule import Check, Command
+from gbench.preflight.rule import Command
+from gbench.runfolder.host_facts import CheckFacts
 
 
-def check(*commands: Command) -> Check:
-    return Check("some-check", "error", "found", "why", "fix", commands)
+def check(*commands: Command) -> CheckFacts:
+    return CheckFacts(id="some-check", severity="error", found="found", why="why", fix="fix", commands=list(commands))
 
 
 def outcome(*argv: str, clocks: bool = False, allowed: bool = False) -> str:
@@ -20,7 +21,7 @@ def outcome(*argv: str, clocks: bool = False, allowed: bool = False) -> str:
 
 
 def test_the_governor_is_set_on_every_cpu_and_then_fit(
-    check_one: Callable[..., Check], tree: Callable[[dict[str, str]], Path]
+    check_one: Callable[..., CheckFacts], tree: Callable[[dict[str, str]], Path]
 ) -> None:
     files = [f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor" for cpu in range(12)]
     root = tree(dict.fromkeys(files, "powersave"))
@@ -32,7 +33,7 @@ def test_the_governor_is_set_on_every_cpu_and_then_fit(
 
 
 def test_a_governor_that_can_not_be_set_says_why(
-    check_one: Callable[..., Check], tree: Callable[[dict[str, str]], Path]
+    check_one: Callable[..., CheckFacts], tree: Callable[[dict[str, str]], Path]
 ) -> None:
     path = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
     root = tree({path: "powersave"})

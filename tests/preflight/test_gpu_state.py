@@ -14,10 +14,10 @@ import pytest
 import gbench.preflight
 from fake_nvml import GRAPHICS, LINKS, MEMORY, NOT_SUPPORTED, clocks, links, process
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import Check
+from gbench.runfolder.host_facts import CheckFacts
 
 Nvml = Callable[..., ModuleType]
-CheckOne = Callable[..., Check]
+CheckOne = Callable[..., CheckFacts]
 CARD_RULES = [rule.id for rule in RULES if rule.id.startswith("gpu-") and rule.id not in ("gpu-cuda", "gpu-numa")]
 THROTTLE = {
     name.removeprefix("nvmlClocksThrottleReason"): {"CurrentClocksEventReasons": getattr(pynvml, name)}
@@ -35,7 +35,7 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
     assert check.severity == "ok"
     assert check.found.startswith("GPU 0-1: ")
     assert check.fix == ""
-    assert check.commands == ()
+    assert check.commands == []
     assert module.open == 0
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from fake_engine import Engine
 from gbench.datasets.manifest import MANIFEST_NAME
-from gbench.preflight.rule import Check
+from gbench.runfolder.host_facts import CheckFacts
 
-CheckOne = Callable[..., Check]
+CheckOne = Callable[..., CheckFacts]
 
 
 def no_engine() -> None:

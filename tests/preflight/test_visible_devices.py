@@ -10,13 +10,13 @@ import pytest
 from fake_nvml import process
 from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.gpus import Gpu, Gpus, find_gpus, require_devices, visible
-from gbench.preflight.rule import Check
+from gbench.runfolder.host_facts import CheckFacts
 from gbench.runners.plan import Places, script_environment
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 
-CheckOne = Callable[..., Check]
+CheckOne = Callable[..., CheckFacts]
 Nvml = Callable[..., ModuleType]
 UUIDS = ("GPU-aa11", "GPU-aa22", "GPU-bb33", "GPU-cc44")
 HOST = Gpus(tuple(Gpu(index, "NVIDIA H100", uuid, (9, 0)) for index, uuid in enumerate(UUIDS)), "570")

@@ -16,7 +16,8 @@ from gbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from gbench.preflight.fix import FixCommand
-    from gbench.preflight.rule import Check, CheckedRun
+    from gbench.preflight.rule import CheckedRun
+    from gbench.runfolder.host_facts import CheckFacts
 
 Show = Callable[[str], None]
 MARKS = {"ok": "ok     ", "info": "info   ", "warning": "WARNING", "error": "ERROR  "}
@@ -58,7 +59,7 @@ def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json:
     run = _checked_run(given)
     show = _nothing if as_json else click.echo
 
-    def run_all() -> tuple[Check, ...]:
+    def run_all() -> tuple[CheckFacts, ...]:
         return tuple(_shown(run_checks(run, find_gpus()), show))
 
     checks = run_all()
@@ -71,7 +72,7 @@ def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json:
             checks = run_all()
     fitness = judge(checks)
     if as_json:
-        print_json({"fit": fitness.fit, "checks": [one.to_json() for one in checks], "mendings": _plain(fixes)})
+        print_json({"fit": fitness.fit, "checks": [one.values() for one in checks], "mendings": _plain(fixes)})
     counts = f"{len(fitness.errors)} error(s), {len(fitness.warnings)} warning(s)"
     show(f"{'fit' if fitness.fit else 'not fit'} for {run.runner} on {run.device}: {counts}")
     if fixes and not fix:
@@ -97,7 +98,7 @@ def _checked_run(given: dict[str, Any]) -> CheckedRun:
     return CheckedRun(given["device"], given["runner"], spec=resolved.spec, origins=resolved.origins)
 
 
-def _shown(checks: Iterable[Check], show: Show) -> Iterator[Check]:
+def _shown(checks: Iterable[CheckFacts], show: Show) -> Iterator[CheckFacts]:
     """The same checks, each shown as it completes."""
     for one in checks:
         show(_wrapped(f"{MARKS[one.severity]}  {one.id:<{INDENT - 10}} ", one.found))

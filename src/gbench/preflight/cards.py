@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gbench.machine.gpus import Gpu, Gpus
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.tools import Unreadable
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from gbench.preflight import cgroups, cpu_and_os, cuda, gpu_links, gpu_state, needs
-from gbench.preflight.each_gpu import of_each
-from gbench.preflight.rule import Rule
+from gbench.preflight.rule import Rule, of_each
 
 CUDA = frozenset({"cuda"})
 DOCKER = frozenset({"docker"})

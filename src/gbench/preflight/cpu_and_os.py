@@ -16,8 +16,7 @@ import psutil
 
 from gbench.machine import host
 from gbench.preflight.rule import Command, Context, Finding
-from gbench.preflight.tools import output_of
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.tools import Unreadable, output_of
 
 BUSY_PERCENT = 5.0  # of one CPU, as in launch.sh
 SAMPLE_S = 0.5

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from gbench.errors import InfrastructureError, UsageError
 from gbench.preflight.cards import call
 from gbench.preflight.rule import Context, Finding
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.tools import Unreadable
 from gbench.runners.engine import connect
 from gbench.runners.image import find_image, plan_image
 from gbench.settings.spec import RunSpec

@@ -6,7 +6,8 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from gbench.preflight.rule import Check, Command
+from gbench.preflight.rule import Command
+from gbench.runfolder.host_facts import CheckFacts
 
 TIMEOUT_S = 60.0  # nvidia-smi may first have to initialise every card
 
@@ -22,7 +23,7 @@ class FixCommand:
     """`done`, or why not; empty before it ran."""
 
 
-def fix_commands(checks: Iterable[Check]) -> list[FixCommand]:
+def fix_commands(checks: Iterable[CheckFacts]) -> list[FixCommand]:
     """The commands that would fix what was found, in the order of the checks."""
     return [FixCommand(check.id, command) for check in checks for command in check.commands]
 

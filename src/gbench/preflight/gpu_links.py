@@ -8,8 +8,7 @@ from gbench.base.cpu_list import cpu_set
 from gbench.preflight.cards import Card
 from gbench.preflight.gpu_state import is_idle
 from gbench.preflight.rule import Context, Finding
-from gbench.preflight.tools import output_of
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.tools import Unreadable, output_of
 
 
 def pcie_link(card: Card, context: Context) -> Finding:

@@ -6,9 +6,8 @@ import os
 from typing import Any
 
 from gbench.preflight.cards import Card
-from gbench.preflight.each_gpu import merge
-from gbench.preflight.rule import Command, Context, Finding, Severity, worst
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.rule import Command, Context, Finding, Severity, merge, worst
+from gbench.preflight.tools import Unreadable
 
 AWAKE_SHARE = 0.9  # of the highest SM clock; a card below it that is neither idle nor throttled has a locked clock
 

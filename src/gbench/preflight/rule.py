@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gbench.base.cpu_list import ranges
 from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.gpus import Gpus
 from gbench.preflight.cards import Card
-from gbench.preflight.unreadable import Unreadable
+from gbench.preflight.tools import Unreadable
 from gbench.settings.literals import Device, RunnerName
 from gbench.settings.spec import RunSpec
 
@@ -41,28 +42,6 @@ class Finding:
     found: str
     fix: str = ""
     commands: tuple[Command, ...] = ()
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one check."""
-
-    id: str
-    """The rule's id."""
-    severity: Severity
-    found: str
-    why: str
-    """How it affects a measurement."""
-    fix: str = ""
-    """What to do; empty if there is nothing to fix."""
-    commands: tuple[Command, ...] = ()
-    """Commands that do it."""
-    ignored: bool = False
-    """It was an error, and the user chose to ignore it."""
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values of host.json and of `gbench check --json`, where the fix has the key `mend`."""
-        return {"mend" if key == "fix" else key: value for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -154,3 +133,27 @@ def finding_of(probe: Callable[..., Finding | None], *arguments: Any) -> Finding
         return Finding("info", str(reason))
     except (InfrastructureError, UsageError) as error:
         return Finding("error", error.what, error.hint)
+
+
+def of_each(probe: Callable[[Card, Context], Finding]) -> Callable[[Context], Finding | None]:
+    """Make a probe of all GPUs of the run from a probe of one. GPUs with the same finding share one text."""
+
+    def all_of_them(context: Context) -> Finding | None:
+        cards = [card for card in context.cards if card.used]
+        findings = [(card.gpu.index, finding) for card in cards if (finding := finding_of(probe, card, context))]
+        return merge(findings) if findings else None
+
+    return all_of_them
+
+
+def merge(findings: list[tuple[int, Finding]]) -> Finding:
+    """Merge (GPU index, finding) pairs: the worst severity, all texts, all commands."""
+    indices: dict[str, list[int]] = {}
+    for index, finding in findings:
+        indices.setdefault(finding.found, []).append(index)
+    return Finding(
+        worst(finding.severity for _, finding in findings),
+        "; ".join(f"GPU {ranges(sorted(of))}: {text}" for text, of in indices.items()),
+        "; ".join(dict.fromkeys(finding.fix for _, finding in findings if finding.fix)),
+        tuple(command for _, finding in findings for command in finding.commands),
+    )

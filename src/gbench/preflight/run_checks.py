@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gbench.errors import InfrastructureError
 from gbench.machine.gpus import Gpus, visible
 from gbench.preflight.cards import open_cards
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import Check, CheckedRun, Context, Finding, Rule, finding_of
+from gbench.preflight.rule import CheckedRun, Context, Finding, Rule, finding_of
+from gbench.runfolder.host_facts import CheckFacts
 
 # What a launch checks. The other rules are for what it can't run without, and reports itself.
 CONDITIONS = tuple(rule for rule in RULES if not rule.needed)
 
 
-def run_checks(run: CheckedRun, gpus: Gpus, rules: Iterable[Rule] = RULES, root: Path = Path("/")) -> Iterator[Check]:
+def run_checks(
+    run: CheckedRun, gpus: Gpus, rules: Iterable[Rule] = RULES, root: Path = Path("/")
+) -> Iterator[CheckFacts]:
     """All checks that apply to a run, one at a time as they complete; about a second in all.
 
     gpus: what `find_gpus` found. rules: all, or `CONDITIONS`. root: the folder of /proc and /sys.
@@ -30,29 +33,37 @@ def run_checks(run: CheckedRun, gpus: Gpus, rules: Iterable[Rule] = RULES, root:
                 yield _check(rule, finding, run)
 
 
-def _check(rule: Rule, finding: Finding, run: CheckedRun) -> Check:
+def _check(rule: Rule, finding: Finding, run: CheckedRun) -> CheckFacts:
     """On the CPU, a condition that only distorts a figure is a warning: such runs are for trying things out."""
     severity = finding.severity
     if severity == "error" and run.device == "cpu" and not rule.needed:
         severity = "warning"
     bad = severity in ("warning", "error")
     fix = (finding.fix or rule.fix) if bad else ""
-    return Check(rule.id, severity, finding.found, rule.why, fix, finding.commands if bad else ())
+    return CheckFacts(
+        id=rule.id,
+        severity=severity,
+        found=finding.found,
+        why=rule.why,
+        fix=fix,
+        commands=list(finding.commands) if bad else [],
+        ignored=False,
+    )
 
 
 @dataclass(frozen=True)
 class Fitness:
     """All checks of a machine, and whether it is fit. An ignored error is a warning that is marked as ignored."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[CheckFacts, ...]
 
     @property
-    def errors(self) -> tuple[Check, ...]:
+    def errors(self) -> tuple[CheckFacts, ...]:
         """What makes the machine unfit."""
         return tuple(check for check in self.checks if check.severity == "error")
 
     @property
-    def warnings(self) -> tuple[Check, ...]:
+    def warnings(self) -> tuple[CheckFacts, ...]:
         """What makes its figures doubtful, ignored errors included."""
         return tuple(check for check in self.checks if check.severity == "warning")
 
@@ -62,10 +73,11 @@ class Fitness:
         return not self.errors
 
 
-def judge(checks: Iterable[Check], ignore_check: bool = False) -> Fitness:
+def judge(checks: Iterable[CheckFacts], ignore_check: bool = False) -> Fitness:
     """Whether the machine is fit. ignore_check: errors become warnings, marked as ignored."""
     if ignore_check:
-        checks = (replace(one, severity="warning", ignored=True) if one.severity == "error" else one for one in checks)
+        ignored = {"severity": "warning", "ignored": True}
+        checks = (one.model_copy(update=ignored) if one.severity == "error" else one for one in checks)
     return Fitness(tuple(checks))
 
 

@@ -1,4 +1,4 @@
-"""Run tools of the system, which may not be installed."""
+"""What a machine may not report: the exception, and tools of the system, which may not be installed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 
-from gbench.preflight.unreadable import Unreadable
-
 TIMEOUT_S = 5.0
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # hold such tools, and are often missing from a user's PATH
+
+
+class Unreadable(Exception):
+    """A fact is unavailable here; the text says which, or why. Never a reason to call a machine unfit."""
 
 
 def output_of(tool: str, *arguments: str) -> str:

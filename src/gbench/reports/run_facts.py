@@ -30,8 +30,8 @@ def checks(host: HostFacts) -> None:
                     t.td(verdict, cls=f"verdict {verdict}")
                     with t.td():
                         t.span(check.found)
-                        if check.mend:
-                            t.div(f"To do: {check.mend}", cls="muted")
+                        if check.fix:
+                            t.div(f"To do: {check.fix}", cls="muted")
 
 
 def environment(run: RunData) -> None:

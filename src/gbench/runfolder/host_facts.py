@@ -62,15 +62,17 @@ class GitFacts(Facts):
 
 
 class CheckFacts(Facts):
-    """The result of one check before the start."""
+    """The result of one check of the machine."""
 
     id: str
     severity: str
     found: str
     why: str = ""
-    mend: str = ""
+    """How it affects a measurement."""
+    fix: str = Field(default="", alias="mend")
     """What to do; empty if nothing."""
     commands: list[Any] = Field(default_factory=list)
+    """That do it."""
     ignored: bool = False
     """Whether it was an error that the user chose to ignore."""
 

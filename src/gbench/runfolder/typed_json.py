@@ -21,11 +21,11 @@ class Facts(BaseModel):
     Unknown keys are kept. A key that the file lacks has its default, and is not written.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="allow", allow_inf_nan=False)
 
     def values(self) -> dict[str, Any]:
         """The keys that are set, as plain values."""
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(exclude_unset=True, by_alias=True)
 
     def changed(self: OfFacts, **changes: Any) -> OfFacts:
         """A copy with some facts changed or added. Raises pydantic.ValidationError: a value of another type."""

@@ -149,7 +149,7 @@ def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
     for check in verdict.warnings:
         log.line(f"warning: {check.id}: {check.found}")
     require_fit(verdict)
-    return [CheckFacts(**check.to_json()) for check in verdict.checks]
+    return list(verdict.checks)
 
 
 @contextmanager
