@@ -16,10 +16,7 @@ from gbench.errors import InfrastructureError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically: write a temporary file in the same folder, sync it, rename it.
-
-    Raises InfrastructureError: the folder can't be written, or the disk is full.
-    """
+    """Write `text` to a temporary file in the same folder, sync it, rename it. Raises InfrastructureError."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -60,10 +57,7 @@ def write_all(file: FileIO, data: bytes) -> None:
 def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
     """Hold a file lock while the context is open; yields its descriptor, through which a child process can keep it.
 
-    Args:
-        path: the lock file; created if missing.
-        patience_s: how long to wait for another holder.
-        what: the name, in the error, of what is in use.
+    patience_s: how long to wait for another holder. what: what the lock is of, for the error.
 
     Raises InfrastructureError: another process holds it, or the file can't be created.
     """

@@ -25,10 +25,7 @@ NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # ValueError: an invalid
 
 
 def read_text(path: Path, hint: str) -> str:
-    """Read a whole text file.
-
-    hint: of the error: what to give instead. Raises RecordError: it is missing, not a file, or not UTF-8.
-    """
+    """Read a whole text file. Raises RecordError, with `hint`: it is missing, not a file, or not UTF-8."""
     try:
         return path.read_text(encoding=ENCODING)
     except UNREADABLE as error:
@@ -71,14 +68,7 @@ def read_yaml(path: Path, hint: str) -> Any:
 
 
 def parse_yaml(text: str, source: str, hint: str) -> Any:
-    """`load_yaml` with a one-sentence error.
-
-    Args:
-        source: of the error: where the text is from.
-        hint: of the error: what to do instead.
-
-    Raises RecordError: it is not plain YAML, or too large or too deep.
-    """
+    """`load_yaml` of a text from `source`. Raises RecordError, with `hint`: it is none, too large or too deep."""
     try:
         return load_yaml(text)
     except NO_YAML as error:

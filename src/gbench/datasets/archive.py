@@ -12,10 +12,9 @@ from gbench.errors import InfrastructureError
 
 
 def extract(archive: Path, target: Path) -> None:
-    """Unpack `archive` into the existing folder `target`.
+    """Unpack `archive` into the existing folder `target`: check it whole, then copy each member into a new file.
 
-    The whole archive is checked before anything is written. Then each member is copied into a new file, so the
-    archive's owners, modes, links and devices never reach the disk, on any Python version.
+    So the archive's owners, modes, links and devices never reach the disk, on any Python version.
 
     Raises:
         InfrastructureError: the archive is damaged, or has a refused member (then nothing is written).

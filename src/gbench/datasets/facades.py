@@ -35,10 +35,7 @@ def prepare(
 ) -> PreparedDataset:
     """Put the facades set into the folder `out`, or verify an existing one.
 
-    Args:
-        url: address of the archive. A partial download stays next to `out` until it is complete and unpacked.
-        archive: a local copy to use instead of a download; it is kept.
-        on_progress: receives the number of bytes downloaded so far.
+    A partial download stays next to `out` until it is complete and unpacked. archive: a local copy to use instead.
 
     Raises:
         UsageError: the address is not http or https.
@@ -96,17 +93,14 @@ def _unpack(archive: Path, out: Path, source: str) -> Manifest:
 
 
 def check_content(root: Path, what: Path) -> None:
-    """Check that the folder has the facades set's 400 train, 100 val and 106 test pairs of 512x256 pixels.
-
-    what: the path to name in the error.
+    """Check that the folder has COUNTS pairs of PAIR_SIZE. what: the path to name in the error.
 
     Raises InfrastructureError: the counts differ, or an image can't be read or has another size.
     """
     images = {phase: list_images(root / phase) for phase in PHASES}
     counts = {phase: len(images[phase]) for phase in PHASES}
     if counts != COUNTS:
-        have = ", ".join(f"{count} {phase}" for phase, count in counts.items())
-        want = ", ".join(f"{count} {phase}" for phase, count in COUNTS.items())
+        have, want = (", ".join(f"{count} {phase}" for phase, count in one.items()) for one in (counts, COUNTS))
         raise InfrastructureError(f"{what} is not the facades set: it has {have} images, not {want}", NOT_FACADES)
     for path in (path for phase in PHASES for path in images[phase]):
         relative = path.relative_to(root)

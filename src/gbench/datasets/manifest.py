@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, NonNegativeInt, ValidationError
 
 from gbench.base.files import write_atomically
 from gbench.datasets.layout import PHASES, list_images
@@ -20,19 +20,15 @@ from gbench.errors import InfrastructureError
 MANIFEST_NAME = "manifest.json"
 
 
-class FileEntry(BaseModel):
+class FileEntry(BaseModel, frozen=True, extra="forbid"):
     """One image file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: str
     size_bytes: NonNegativeInt
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, frozen=True, extra="forbid"):
     """The dataset as it was prepared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     manifest_version: Literal[1] = 1
     name: str
@@ -77,10 +73,7 @@ def hash_file(path: Path) -> FileEntry:
 
 
 def hash_files(root: Path) -> dict[str, FileEntry]:
-    """Every image of the dataset by its path relative to `root`, hashed in parallel.
-
-    Raises InfrastructureError: a file can't be read.
-    """
+    """Every image of the dataset by its path relative to `root`. Raises InfrastructureError: a file can't be read."""
     paths = [path for phase in PHASES for path in list_images(root / phase)]
     with ThreadPoolExecutor() as pool:
         entries = pool.map(hash_file, paths)
@@ -99,10 +92,7 @@ def dataset_hash(root: Path) -> str:
 
 
 def write_manifest(root: Path, name: str, source: str) -> Manifest:
-    """Hash the dataset and write its manifest into `root`.
-
-    Raises InfrastructureError: a file can't be read, or the manifest can't be written.
-    """
+    """Hash the dataset and write its manifest. Raises InfrastructureError: a file can't be read or written."""
     files = hash_files(root)
     counts = {phase: sum(path.startswith(f"{phase}/") for path in files) for phase in PHASES}
     manifest = Manifest(name=name, source=source, counts=counts, dataset_sha256=combine(files), files=files)
@@ -132,26 +122,18 @@ def read_manifest(root: Path) -> Manifest:
 
 
 def find_problems(root: Path, manifest: Manifest) -> list[Problem]:
-    """Every way in which the dataset differs from its manifest, by path; empty if it is intact.
-
-    Raises InfrastructureError: a file can't be read.
-    """
-    found = hash_files(root)
-    problems = [Problem("missing", path) for path in manifest.files.keys() - found.keys()]
-    problems += [Problem("extra", path) for path in found.keys() - manifest.files.keys()]
-    problems += [
-        Problem("changed", path) for path in found.keys() & manifest.files.keys() if found[path] != manifest.files[path]
-    ]
+    """How the dataset differs from its manifest, sorted by path. Raises InfrastructureError: as `hash_files`."""
+    here, wanted = hash_files(root), manifest.files
+    problems = [Problem("missing", path) for path in wanted.keys() - here.keys()]
+    problems += [Problem("extra", path) for path in here.keys() - wanted.keys()]
+    problems += [Problem("changed", path) for path in here.keys() & wanted.keys() if here[path] != wanted[path]]
     if combine(manifest.files) != manifest.dataset_sha256:
         problems.append(Problem("inconsistent", MANIFEST_NAME))
     return sorted(problems, key=lambda problem: problem.path)
 
 
 def require_intact(root: Path) -> Manifest:
-    """The manifest of a dataset that agrees with it.
-
-    Raises InfrastructureError: the manifest is missing or invalid, a file can't be read, or there are problems.
-    """
+    """The manifest of an intact dataset. Raises InfrastructureError: it has none, or differs from it."""
     manifest = read_manifest(root)
     if problems := find_problems(root, manifest):
         raise InfrastructureError(

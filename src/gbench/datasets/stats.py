@@ -50,9 +50,7 @@ class DatasetStats(BaseModel):
 
 
 def stats(root: Path, on_progress: Callable[[int], None] = lambda images: None) -> DatasetStats:
-    """Read every image of the dataset.
-
-    on_progress: receives the number of images read so far.
+    """Read every image of the dataset. on_progress: receives the number of images read so far.
 
     Raises InfrastructureError: no dataset in `root`, a phase without images, or an image that can't be decoded.
     """
@@ -74,10 +72,8 @@ def _phase_stats(paths: list[Path], on_image: Callable[[], None]) -> PhaseStats:
         for half, part in enumerate((pixels[:, : width // 2], pixels[:, width // 2 :])):
             for channel in range(3):
                 histograms[half, channel] += np.bincount(part[:, :, channel].ravel(), minlength=256)
-        coarse = (pixels[:, width // 2 :] >> 2).astype(np.int32)
-        labels += np.bincount(
-            classes[coarse[:, :, 0], coarse[:, :, 1], coarse[:, :, 2]].ravel(), minlength=len(PALETTE) + 1
-        )
+        coarse = pixels[:, width // 2 :].reshape(-1, 3) >> 2
+        labels += np.bincount(classes[tuple(coarse.T)], minlength=len(labels))
         on_image()
     shares = {name: round(float(n / labels.sum()), 6) for name, n in zip([*PALETTE, "other"], labels, strict=True)}
     return PhaseStats(
@@ -96,9 +92,9 @@ def _half_stats(histogram: NDArray[np.int64]) -> HalfStats:
     total = histogram.sum(axis=1)
     mean = (histogram * levels).sum(axis=1) / total
     variance = (histogram * levels**2).sum(axis=1) / total - mean**2
-    red, green, blue = (float(value) for value in mean.round(3))
-    std_red, std_green, std_blue = (float(value) for value in np.sqrt(variance.clip(0)).round(3))
-    return HalfStats(mean=(red, green, blue), std=(std_red, std_green, std_blue))
+    return HalfStats.model_validate(
+        {"mean": mean.round(3).tolist(), "std": np.sqrt(variance.clip(0)).round(3).tolist()}
+    )
 
 
 def _class_table() -> NDArray[np.intp]:

@@ -46,12 +46,9 @@ def synth(
     seed: int = 0,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> PreparedDataset:
-    """Draw a dataset into `root`, with its manifest; or verify the same one if it exists.
+    """Draw a dataset of `counts` images a phase into `root`, with its manifest; or verify the same one if it exists.
 
-    Args:
-        counts: images a phase; files are numbered from 1.
-        size: side of each half in pixels.
-        on_progress: receives the number of images drawn so far.
+    size: side of each half in pixels. on_progress: receives the number of images drawn so far.
 
     Raises InfrastructureError: `root` holds something else, or can't be written.
     """

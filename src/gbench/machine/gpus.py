@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,22 +39,29 @@ class Gpus:
     """The host's other devices, hidden from the run by CUDA_VISIBLE_DEVICES."""
 
 
+@contextmanager
+def open_nvml() -> Iterator[Any]:
+    """The module pynvml, initialised. Raises pynvml.NVMLError: there is no driver."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
+
+
 def find_gpus() -> Gpus:
     """Query NVML. A machine without driver or GPU is no error; `missing` then gives the reason."""
     import pynvml
 
     try:
-        pynvml.nvmlInit()
+        with open_nvml() as nvml:
+            devices = tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
+            driver = _text(nvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError as error:
         return Gpus(missing=f"NVML: {error}")
-    try:
-        devices = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
-        driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        return Gpus(devices, driver, None if devices else "the NVIDIA driver reports no GPU")
-    except pynvml.NVMLError as error:
-        return Gpus(missing=f"NVML: {error}")
-    finally:
-        pynvml.nvmlShutdown()
+    return Gpus(devices, driver, None if devices else "the NVIDIA driver reports no GPU")
 
 
 def visible(gpus: Gpus, variable: str | None) -> Gpus:
@@ -80,9 +89,7 @@ def _begins(uuid: str, entry: str) -> bool:
 
 
 def require_devices(spec: RunSpec, gpus: Gpus) -> None:
-    """Check that the host's GPUs satisfy the spec.
-
-    gpus: all GPUs of the host.
+    """Check that all the GPUs of the host satisfy the spec.
 
     Raises:
         InfrastructureError: there is no GPU.

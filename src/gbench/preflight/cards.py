@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gbench.machine.gpus import Gpu, Gpus
+from gbench.machine.gpus import Gpu, Gpus, open_nvml
 from gbench.preflight.tools import Unreadable
 
 
@@ -59,18 +59,12 @@ def open_cards(gpus: Gpus, device_count: int | None) -> Iterator[tuple[Card, ...
     """
     import pynvml
 
-    if gpus.missing:
-        yield ()
-        return
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        yield ()
-        return
-    try:
-        yield tuple(_cards(pynvml, gpus, gpus.devices[:device_count]))
-    finally:
-        pynvml.nvmlShutdown()
+    with ExitStack() as stack:
+        cards: tuple[Card, ...] = ()
+        with suppress(pynvml.NVMLError):
+            if not gpus.missing:
+                cards = tuple(_cards(stack.enter_context(open_nvml()), gpus, gpus.devices[:device_count]))
+        yield cards
 
 
 def _cards(nvml: Any, gpus: Gpus, used: tuple[Gpu, ...]) -> Iterator[Card]:

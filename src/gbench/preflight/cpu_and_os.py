@@ -55,9 +55,9 @@ def governor(context: Context) -> Finding:
 def busy_processes(context: Context) -> Finding:
     """Processes that use the CPUs in two samples in a row, so that a short burst of work is ignored."""
     everyone = f"over {SAMPLE_S} s{_how_far(context)}"
-    busy = _busy(psutil.process_iter(), SAMPLE_S)
+    busy = _busy(psutil.process_iter())
     if busy:
-        busy = _busy(busy, SAMPLE_S)
+        busy = _busy(busy)
     if not busy:
         return Finding("ok", f"no other process above {BUSY_PERCENT:.0f} % of a CPU {everyone}")
     most = sorted(busy.items(), key=lambda item: -item[1])
@@ -66,21 +66,21 @@ def busy_processes(context: Context) -> Finding:
     return Finding("error", f"{names}{more} {everyone}")
 
 
-def _busy(processes: Iterable[psutil.Process], sample_s: float) -> dict[psutil.Process, float]:
+def _busy(processes: Iterable[psutil.Process]) -> dict[psutil.Process, float]:
     """The other processes that use more than BUSY_PERCENT of a CPU, and how much they use (percent)."""
     sampled = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.cpu_percent()  # starts its clock
             sampled.append(process)
-    time.sleep(sample_s)
+    time.sleep(SAMPLE_S)
     used = {}
     for process in sampled:
         with contextlib.suppress(psutil.Error):
-            used[process] = process.cpu_percent()
-    return {
-        process: percent for process, percent in used.items() if percent > BUSY_PERCENT and process.pid != os.getpid()
-    }
+            percent = process.cpu_percent()
+            if percent > BUSY_PERCENT and process.pid != os.getpid():
+                used[process] = percent
+    return used
 
 
 def _name(process: psutil.Process) -> str:

@@ -111,18 +111,16 @@ def is_idle(card: Card) -> bool:
 
 
 def throttling(card: Card, context: Context) -> Finding:
-    reasons = throttle_reasons(card)
-    texts, severities = [], []
+    unknown = reasons = throttle_reasons(card)
+    found: dict[str, Severity] = {}
     for constant, text, severity in REASONS:
         bit = getattr(card.nvml, constant)
         if reasons & bit:
-            reasons &= ~bit
-            texts.append(text)
-            severities.append(severity)
-    if reasons:  # of a driver newer than this table
-        texts.append(f"reason {reasons:#x}")
-        severities.append("warning")
-    return Finding(worst(severities), ", ".join(texts) or "none")
+            unknown &= ~bit
+            found[text] = severity
+    if unknown:  # of a driver newer than this table
+        found[f"reason {unknown:#x}"] = "warning"
+    return Finding(worst(found.values()), ", ".join(found) or "none")
 
 
 def power_limit(card: Card, context: Context) -> Finding:

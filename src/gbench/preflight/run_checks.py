@@ -20,10 +20,7 @@ CONDITIONS = tuple(rule for rule in RULES if not rule.needed)
 def run_checks(
     run: CheckedRun, gpus: Gpus, rules: Iterable[Rule] = RULES, root: Path = Path("/")
 ) -> Iterator[CheckFacts]:
-    """All checks that apply to a run, one at a time as they complete; about a second in all.
-
-    gpus: what `find_gpus` found. rules: all, or `CONDITIONS`. root: the folder of /proc and /sys.
-    """
+    """All checks that apply to a run, one at a time as they complete. root: the folder of /proc and /sys."""
     gpus = visible(gpus, run.spec.cuda_visible_devices if run.spec else None)
     with open_cards(gpus if run.device == "cuda" else Gpus(missing="not used"), run.device_count) as cards:
         context = Context(run, gpus, cards, root)

@@ -43,7 +43,7 @@ class DataFacts(Facts):
     asked: str | None = None
     """The source that the spec requests."""
     because: str | None = None
-    """Why it is not the requested source."""
+    """Why it is another one."""
 
 
 class PeakFacts(Facts):
@@ -88,7 +88,6 @@ class EnvironmentFacts(Facts):
     """The switches that were on."""
     cudnn_benchmark: bool | None = None
     software: dict[str, Any] = Field(default_factory=dict)
-    """Versions by name."""
     hardware: WorkerHardware = WorkerHardware()
     rank: list[Any] | None = None
     """The CPUs that each rank ran on."""
@@ -106,4 +105,3 @@ class EnvironmentFacts(Facts):
     learning_rates: list[tuple[float, float]] | None = None
     """Of generator and discriminator in each epoch, read back from their optimisers."""
     precision_at_end: PrecisionFacts | None = None
-    """After the last step."""

@@ -13,8 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from gbench.base import strict_json
 from gbench.base.files import cant_write, write_all
 from gbench.base.invalid import first_problem
@@ -115,7 +113,7 @@ def read_lines(path: Path, take: Callable[[dict[str, Any]], None]) -> None:
             try:
                 take(line.values())
             except ValueError as error:
-                why = first_problem(error) if isinstance(error, ValidationError) else error
+                why = first_problem(error)
                 raise InfrastructureError(f"{path} line {line.number} is broken ({why})", UNUSABLE) from error
     except OSError as error:
-        raise InfrastructureError(f"{path} can't be read ({error.strerror or error})", UNUSABLE) from error
+        raise InfrastructureError(f"{path} can't be read ({first_problem(error)})", UNUSABLE) from error

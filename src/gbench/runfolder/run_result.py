@@ -98,9 +98,8 @@ class RunResult:
     complete: bool
     """Whether the run reached its planned end."""
     data_source: str
-    """Where batches came from; `real`: every image was decoded during the run."""
     data_source_reason: str | None
-    """Why they did not come from the requested source."""
+    """Why it is not the requested source."""
     ranks: int
     warmup_steps: int
     """Steps excluded at the start: those of the spec, or more until the step times settled."""

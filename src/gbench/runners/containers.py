@@ -8,7 +8,7 @@ our labels, is never touched.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ class Owner:
 
     def to_label(self) -> str:
         """The value of a label, which `from_label` reads."""
-        return f"{self.host} {self.boot_id} {self.pid_namespace} {self.pid} {self.started_ticks}"
+        return " ".join(map(str, astuple(self)))
 
     @classmethod
     def from_label(cls, label: str) -> Owner | None:

@@ -57,7 +57,6 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
     Args:
         image: what to run, an id or a name.
         image_name: its name, for a label.
-        run_dir: the run folder on the host.
     """
     from docker.types import DeviceRequest, Mount, Ulimit
 
@@ -112,13 +111,11 @@ class DockerRunner:
 
     def describe(self) -> dict[str, Any]:
         """What `run` would create, and what `prepare` would build it from."""
-        run_dir = self._spec.run_dir
+        spec, plan = self._spec, self._plan
         return {
-            "image": self._plan.name,
-            "build": None
-            if self._plan.pinned
-            else {"dockerfile": self._spec.dockerfile, "args": self._plan.build_args},
-            "container": container_request(self._spec, self._plan.name, self._plan.name, run_dir, Caller.current()),
+            "image": plan.name,
+            "build": None if plan.pinned else {"dockerfile": spec.dockerfile, "args": plan.build_args},
+            "container": container_request(spec, plan.name, plan.name, spec.run_dir, Caller.current()),
         }
 
     def prepare(self, on_line: Callable[[str], None]) -> None:

@@ -66,14 +66,9 @@ class ImagePlan:
 
 
 def plan_image(cont: str, dockerfile: Path, from_image: str | None) -> ImagePlan:
-    """Decide on the image by reading files only.
+    """Decide on the image by reading files only. from_image: a base image that replaces the Dockerfile's.
 
-    Args:
-        cont: CONT, an image name.
-        dockerfile: DOCKERFILE, built in the project's context.
-        from_image: a base image that replaces the Dockerfile's.
-
-    Raises UsageError: an invalid image name, or a from_image without effect.
+    Raises UsageError: `cont` is no image name, or `from_image` has no effect.
     """
     if "@" in cont or cont.startswith("sha256:"):
         if from_image:
@@ -106,11 +101,7 @@ def build_context(dockerfile: Path) -> tuple[ContextFile, ...]:
 
 
 def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on_line: Callable[[str], None]) -> Image:
-    """Find, build or (a pinned one) pull the image.
-
-    Args:
-        rebuild: build it even if it exists, without Docker's cache.
-        on_line: receives the build log, line by line.
+    """Find, build or (a pinned one) pull the image. rebuild: build it in any case, without Docker's cache.
 
     Raises InfrastructureError: it can't be pulled or built.
     """

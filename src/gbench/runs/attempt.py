@@ -69,9 +69,7 @@ def trained(folder: RunFolder) -> bool:
 
 @contextmanager
 def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = None) -> Iterator[OpenRun]:
-    """Create and lock the run folder, check the machine, prepare the image.
-
-    resumed: the folder of an earlier attempt; None: a new one.
+    """Create and lock the run folder, or lock `resumed`; check the machine; prepare the image.
 
     Raises GbenchError: the folder is in use or can't be written, the machine is unfit, or the image can't be prepared.
     """
@@ -89,17 +87,9 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
 def run_worker(
     run: OpenRun, running: AbstractContextManager[None], views: Views = NO_VIEWS, resumed: bool = False
 ) -> RunResult | None:
-    """Run the worker to its end, and close the run folder with its outcome, even if it fails or is stopped.
+    """Run the worker to its end within `running`, and close the run folder, even if it fails or is stopped.
 
-    Args:
-        running: a context to run it in.
-        views: live views of a convergence run.
-        resumed: whether it continues an earlier attempt.
-
-    Returns:
-        Statistics of the steps; None for a run without recorded steps.
-
-    Raises GbenchError: it failed or was stopped; says why.
+    Returns the statistics of the steps; None for a run without recorded steps. Raises GbenchError: why it failed.
     """
     spec, folder = run.spec, run.folder
     if spec.recipe not in UNMEASURED:
@@ -130,10 +120,7 @@ def run_to_end(prepared: Prepared, observer: Observer, views: Views = NO_VIEWS) 
 
 
 def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
-    """Close a run whose training has ended, without another attempt: keep the training's facts; add a missing end.
-
-    warning: a warning to add, of this resumption.
-    """
+    """Close a run whose training has ended: keep the training's facts; add a missing end, and a warning."""
     kept = folder.host()
     if kept.ended_utc is None:  # gbench was killed just then
         kept = folder.update_host(attempts=_earlier_attempts(folder), ended_utc=utc_now(), exit_code=0)
@@ -163,20 +150,16 @@ def _followed(run: OpenRun, views: Views) -> Iterator[Callable[[str], None]]:
 
 
 def _close(run: OpenRun, outcome: Outcome | None) -> RunResult | None:
-    """Write the end into host.json, and the statistics of what was measured.
-
-    Raises no GbenchError: a full disk or a broken file must not hide why the run ended.
-    """
+    """Write the end and the statistics. No GbenchError: a full disk or broken file must not hide why the run ended."""
     if run.facts.attempts and run.facts.attempts[-1].wall_s is None:
         *earlier, last = run.facts.attempts
         last = last.changed(wall_s=time.perf_counter() - last.started_s)
         run.facts = run.facts.changed(attempts=[*earlier, last])
-    warnings = run.facts.warnings
+    ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None)
     with contextlib.suppress(GbenchError):
-        warnings = [*warnings, *map(str, read_alarms(run.folder.path))]
+        ended = ended.changed(warnings=[*ended.warnings, *map(str, read_alarms(run.folder.path))])
     with contextlib.suppress(GbenchError):
-        exit_code = outcome.exit_code if outcome else None
-        run.folder.write_host(run.facts.changed(ended_utc=utc_now(), exit_code=exit_code, warnings=warnings))
+        run.folder.write_host(ended)
     with contextlib.suppress(GbenchError):
         return _write_result(run.folder)
     return None

@@ -35,10 +35,6 @@ def evaluate(
 ) -> FinishedEvaluation:
     """Evaluate the checkpoint that the spec names, in a new folder.
 
-    Args:
-        environ: the environment that a local run inherits.
-        rebuild: build the image without cache.
-
     Raises GbenchError: something it needs is missing, it failed, or it was stopped. Its files are kept.
     """
     with stoppable(None):

@@ -51,10 +51,9 @@ def resume(run_dir: Path, environ: Mapping[str, str], observer: Observer, views:
     """
     folder = RunFolder(run_dir.absolute())
     spec = folder.spec()
-    if trained(folder):
-        if folder.host().record:
-            raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
-    elif not spec.config.schedule.checkpoint_every:
+    if trained(folder) and folder.host().record:
+        raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
+    if not trained(folder) and not spec.config.schedule.checkpoint_every:
         raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
     return launch(spec, environ, observer, resumed=folder, views=views)
 
@@ -71,9 +70,7 @@ def launch(
 
     Args:
         environ: the environment that a local run inherits, and that a database config may refer to.
-        rebuild: build the image without cache.
         resumed: the run folder of earlier attempts; None: a new run.
-        views: live views of a convergence run.
 
     Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
@@ -111,10 +108,7 @@ def publish(
 ) -> tuple[str | None, str | None, Path]:
     """Upload a run's record, if a database is given, and write the run's page.
 
-    Returns:
-        How it was stored, or why not, as `upload.deliver`; and the path of the page.
-
-    Raises GbenchError: someone asked to stop, or the page can't be written.
+    Returns how it was stored, or why not, as `upload.deliver`; and the path of the page.
     """
     stored = not_stored = None
     if database:

@@ -27,9 +27,7 @@ def oom_kills() -> int | None:
 def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_before: int | None) -> None:
     """Raise the error that explains why a run script failed; return if it succeeded.
 
-    Args:
-        log: the run's log.
-        oom_kills_before: `oom_kills` at the start of the run.
+    oom_kills_before: `oom_kills` at the start of the run.
 
     Raises:
         OutOfMemory: the worker or the kernel reports a lack of memory.

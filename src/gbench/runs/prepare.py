@@ -127,7 +127,7 @@ def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
         if required:
             raise
         return spec
-    return spec.model_copy(update={"dataset_subdir": subdir})
+    return spec.replaced(dataset_subdir=subdir)
 
 
 def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
@@ -154,6 +154,5 @@ def _with_cache_folder(spec: RunSpec) -> tuple[RunSpec, str | None]:
         make_folder(Path(spec.cache_dir))
     except InfrastructureError as error:
         warning = f"--data {spec.config.data.source} is unavailable: {error.what}; the run takes --data real"
-        data = spec.config.data.model_copy(update={"source": "real"})
-        return spec.model_copy(update={"config": spec.config.model_copy(update={"data": data})}), warning
+        return spec.replaced(config={"data": {"source": "real"}}), warning
     return spec, None

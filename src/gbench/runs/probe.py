@@ -38,6 +38,4 @@ def probe_of(spec: RunSpec) -> RunSpec:
     """`spec` reduced to its first steps: no checkpoints, no images, no measurement of the device."""
     short = {"max_steps": PROBE_STEPS, "checkpoint_every": 0, "images_every": 0}
     bare = {"peak_seconds": 0.0, "idle_seconds": 0.0}
-    config = spec.config
-    sections = {"schedule": config.schedule.model_copy(update=short), "measure": config.measure.model_copy(update=bare)}
-    return spec.model_copy(update={"config": config.model_copy(update=sections), "database": None})
+    return spec.replaced(config={"schedule": short, "measure": bare}, database=None)

@@ -99,11 +99,9 @@ def with_tuned_switches(spec: RunSpec, gpus: Gpus) -> RunSpec:
             f"{again} first",
         ) from error
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        why = first_problem(error) if isinstance(error, ValidationError) else getattr(error, "strerror", None) or error
-        raise InfrastructureError(f"{path} can't be read ({why})", f"{again} again") from error
+        raise InfrastructureError(f"{path} can't be read ({first_problem(error)})", f"{again} again") from error
     cant_act = why_not(spec, remembered.speed)
     if remembered.key != key or cant_act is not None:
         why = cant_act[0] if cant_act is not None else "its key is another one"
         raise InfrastructureError(f"{path} is not what a tuning for this run has left ({why})", f"{again} again")
-    config = spec.config.model_copy(update={"speed": remembered.speed})
-    return spec.model_copy(update={"config": config, "tuned_by": remembered.tuned_by})
+    return spec.replaced(config={"speed": remembered.speed}, tuned_by=remembered.tuned_by)

@@ -31,10 +31,6 @@ class FinishedTuning:
 def tune(spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild: bool = False) -> FinishedTuning:
     """Try each switch as the spec of a tuning says, and save those that pay.
 
-    Args:
-        environ: the environment that a local run inherits.
-        rebuild: build the image without cache.
-
     Raises GbenchError: something it needs is missing, it failed, or it was stopped. An earlier result is kept.
     """
     with stoppable(None):

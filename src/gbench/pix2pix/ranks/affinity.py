@@ -122,13 +122,10 @@ def _on_pci(domain: int, bus: int, device: int) -> str:
 
 def _by_nvml(uuid: str) -> str | None:
     with suppress(Exception):  # no such package, driver or GPU: the rank is not bound
-        import pynvml
+        from gbench.machine.gpus import open_nvml
 
-        pynvml.nvmlInit()
-        try:
-            found = pynvml.nvmlDeviceGetPciInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid))
-        finally:
-            pynvml.nvmlShutdown()
+        with open_nvml() as nvml:
+            found = nvml.nvmlDeviceGetPciInfo(nvml.nvmlDeviceGetHandleByUUID(uuid))
         return _on_pci(found.domain, found.bus, found.device)
     return None
 
