@@ -29,11 +29,7 @@ STATEMENT_S = 60  # timeout of a statement
 
 
 def connect(config: DatabaseConfig) -> Engine:
-    """An engine for an existing database.
-
-    Raises:
-        InfrastructureError: it does not exist, or does not answer.
-    """
+    """An engine for an existing database. Raises InfrastructureError: it does not exist, or does not answer."""
     engine = _engine(config)
     if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
         raise InfrastructureError(f"there is no database {config.shown} yet", "gbench cndb submit RECORD creates it")

@@ -10,6 +10,19 @@ from gbench.cndb.record import RECORD_SCHEMA, Record
 
 UNKNOWN = "unknown"  # the original's name for no software or hardware info
 HASH_KEY = "content_sha256"
+HASHED = {  # key of the record -> column of train_results, in the order in which the md5 takes them
+    "framework": "framework",
+    "dataset": "dataset",
+    "batch_size": "batch_size",
+    "dev": "device",
+    "dev_num": "dev_num",
+    "train_type": "train_exec_mode",
+    "eval_type": "eval_exec_mode",
+    "dist_type": "dist_mode",
+    "hyper_params": "hyper_params",
+    "code_link": "code_link",
+    "tags": "tags",
+}
 
 
 def md5_of(record: Record) -> str:
@@ -20,17 +33,7 @@ def md5_of(record: Record) -> str:
         "_model_name": record.model,
         "_soft_info_name": record.soft_info.name if record.soft_info else UNKNOWN,
         "_hard_info_name": record.hard_info.name if record.hard_info else UNKNOWN,
-        "framework": record.framework,
-        "dataset": record.dataset,
-        "batch_size": record.batch_size,
-        "device": record.dev,
-        "dev_num": record.dev_num,
-        "train_exec_mode": record.train_type,
-        "eval_exec_mode": record.eval_type,
-        "dist_mode": record.dist_type,
-        "hyper_params": record.hyper_params,
-        "code_link": record.code_link,
-        "tags": record.tags,
+        **{column: getattr(record, key) for key, column in HASHED.items()},
     }
     return hashlib.md5(json.dumps(identity).encode(), usedforsecurity=False).hexdigest()
 

@@ -89,11 +89,7 @@ class Record(BaseModel):
 
 
 def checked(values: Any, where: str) -> Record:
-    """Make a record from `values`.
-
-    Raises:
-        RecordError: they are invalid; names `where`, the key, and the reason.
-    """
+    """Make a record from `values`. Raises RecordError: they are invalid; names `where`, the key, and the reason."""
     try:
         return Record.model_validate(values)
     except ValidationError as error:

@@ -12,27 +12,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gbench.cndb.identity import UNKNOWN, md5_of
+from gbench.cndb.identity import HASHED, UNKNOWN, md5_of
 from gbench.cndb.record import Named, Record
 
 KEPT = "gbench_kept"
 COMPUTED_MD5 = re.compile("[0-9a-f]{32}")  # anything else was given: the original stored driver versions there
-COLUMNS = {  # key of the record -> column of train_results
-    "framework": "framework",
-    "dataset": "dataset",
-    "batch_size": "batch_size",
-    "dev": "device",
-    "dev_num": "dev_num",
-    "train_type": "train_exec_mode",
-    "eval_type": "eval_exec_mode",
-    "dist_type": "dist_mode",
-    "code_link": "code_link",
-    "metric_data": "metrics",
-    "perf_data": "performance",
-    "hyper_params": "hyper_params",
-    "tags": "tags",
-    "extra": "extra",
-}
+COLUMNS = {**HASHED, "metric_data": "metrics", "perf_data": "performance", "extra": "extra"}
 
 
 def info_of(named: Named | None) -> tuple[str, Any]:

@@ -94,11 +94,7 @@ class Target:
         self._engine: Engine | None = None
 
     def store(self, records: Iterable[Record], store_type: str) -> list[Stored]:
-        """Store records.
-
-        Raises:
-            InfrastructureError: the database failed.
-        """
+        """Store records. Raises InfrastructureError: the database failed."""
         from gbench.cndb.database import database_errors
         from gbench.cndb.schema import prepared
         from gbench.cndb.store import submit

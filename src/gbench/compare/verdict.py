@@ -71,11 +71,7 @@ class Judged:
 
 
 def judge(changes: Sequence[tuple[ComparedMetric, Change]], threshold: float) -> list[Judged]:
-    """The verdict on each figure, the headline first.
-
-    Args:
-        threshold: the deterioration to detect, as a share of 1.
-    """
+    """The verdict on each figure, the headline first. threshold: the deterioration to detect, as a share of 1."""
     weights = _weights(len(changes))
     worse = _holm([change.chance_above(0.0) for _, change in changes], weights)
     better = _holm([change.chance_below(0.0) for _, change in changes], weights)

@@ -23,15 +23,14 @@ from gbench.runfolder.folder import VISUALS
 SCRIPT = asset("gallery.js")
 STYLE = asset("gallery.css")
 IMAGES = "'self' file:"  # next to the page, on a server or on disk
-KEYS = (("→", "J", "next"), ("←", "K", "previous"), ("Home", "", "first"), ("End", "", "last"))  # as in gallery.js
+KEYS = (  # as in gallery.js
+    "<kbd>→</kbd> or <kbd>J</kbd> next, <kbd>←</kbd> or <kbd>K</kbd> previous, "
+    "<kbd>Home</kbd> first, <kbd>End</kbd> last"
+)
 
 
 def write_gallery(found: Evaluation, path: Path) -> Path:
-    """Write the gallery of an evaluation, next to its images/.
-
-    Raises:
-        InfrastructureError: it can't be written.
-    """
+    """Write the gallery of an evaluation, next to its images/. Raises InfrastructureError: it can't be written."""
     write_atomically(path, page(found))
     return path
 
@@ -124,26 +123,16 @@ def _bar(found: Evaluation) -> None:
             t.button("Previous", type="button", id="previous")
             t.button("Next", type="button", id="next")
         t.span(id="position", cls="position", role="status")
-        with t.p(cls="keys muted"):
-            for number, (key, other, action) in enumerate(KEYS):
-                raw(", " if number else "")
-                t.kbd(key)
-                if other:
-                    raw(" or ")
-                    t.kbd(other)
-                raw(f" {action}")
+        t.p(raw(KEYS), cls="keys muted")
 
 
 def _pair(found: Evaluation, place: int, rank: str) -> None:
     image = found.images[place]
     data = {f"data-{name.lower()}": str(_number(image, name)).replace("inf", "Infinity") for name in image.metrics}
-    with t.li(
-        cls="card pair",
-        id=f"pair-{place}",
-        tabindex="-1",
-        **data,
-        **{"data-place": str(place), "data-name": image.name},
-    ):
+    data |= {"data-place": str(place), "data-name": image.name}
+    figures = ", ".join(f"{name} {_figure(value)}" for name, value in image.metrics.items())
+    shown = ("the input", f"the generated image: {figures}", "the real image")
+    with t.li(cls="card pair", id=f"pair-{place}", tabindex="-1", **data):
         with t.div():
             t.h3(image.name)
             t.p(rank, cls="rank")
@@ -151,20 +140,12 @@ def _pair(found: Evaluation, place: int, rank: str) -> None:
                 for name, value in image.metrics.items():
                     t.div(t.dt(name), t.dd(_figure(value, METRICS[name].unit)))
         with t.div(cls="three"):
-            for kind, alt in zip(VISUALS, _alternatives(image), strict=True):
+            for kind, what in zip(VISUALS, shown, strict=True):
                 source = quote(f"images/{image.name}_{kind}.png")
+                alt = f"Pair {image.name}, {what}"
                 with t.figure():
                     t.a(t.img(src=source, alt=alt, loading="lazy", width=1, height=1), href=source)
                     t.figcaption(kind)
-
-
-def _alternatives(image: Image) -> tuple[str, str, str]:
-    figures = ", ".join(f"{name} {_figure(value)}" for name, value in image.metrics.items())
-    return (
-        f"Pair {image.name}, the input",
-        f"Pair {image.name}, the generated image: {figures}",
-        f"Pair {image.name}, the real image",
-    )
 
 
 def _number(image: Image, metric: str) -> float:

@@ -39,25 +39,22 @@ def environment(run: RunData) -> None:
     host, environment = run.host, run.environment
     host_rows = list(rows(host.hardware.values()))
     first, last = _values(environment.precision), _values(environment.precision_at_end)
-    groups: dict[str, Rows] = {"Software": rows(environment.software), "Host": host_rows}
-    groups["As the worker saw it"] = [row for row in rows(environment.hardware.values()) if row not in host_rows]
-    if first == last:
-        groups["Precision, as torch reported it after the first and the last step"] = rows(last)
-    else:
-        groups["Precision, as torch reported it after the first step"] = rows(first)
-        groups["Precision, as torch reported it after the last step"] = rows(last)
+    reported = "Precision, as torch reported it after the"
+    precision = {"first": first, "last": last} if first != last else {"first and the last": last}
     shown = ("device", "software", "hardware", "precision", "precision_at_end")
-    groups["More from the worker"] = rows(
-        {key: value for key, value in environment.values().items() if key not in shown}
-    )
-    groups["Image and runner"] = rows(host.where.values())
-    groups["Dataset"] = [("Name", run.spec.dataset), *rows(host.dataset.values())]
-    groups["Code"] = [("Model's code", run.spec.code_link), *rows(_values(host.git), "gbench")]
-    groups["Time"] = [
-        ("Start", utc(host.started_utc)),
-        ("End", utc(host.ended_utc)),
-        ("Exit code", plain(host.exit_code)),
-    ]
+    more = {key: value for key, value in environment.values().items() if key not in shown}
+    times = {"Start": utc(host.started_utc), "End": utc(host.ended_utc), "Exit code": plain(host.exit_code)}
+    groups: dict[str, Rows] = {
+        "Software": rows(environment.software),
+        "Host": host_rows,
+        "As the worker saw it": [row for row in rows(environment.hardware.values()) if row not in host_rows],
+        **{f"{reported} {step} step": rows(values) for step, values in precision.items()},
+        "More from the worker": rows(more),
+        "Image and runner": rows(host.where.values()),
+        "Dataset": [("Name", run.spec.dataset), *rows(host.dataset.values())],
+        "Code": [("Model's code", run.spec.code_link), *rows(_values(host.git), "gbench")],
+        "Time": times.items(),
+    }
     with section("Environment", "environment"):
         cards(groups)
 

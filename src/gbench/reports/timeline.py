@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import cycle
+from itertools import compress, cycle
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,8 @@ from gbench.runfolder.steps import Step
 
 PAUSE_S = 60.0  # a gap between steps from this length on is a resumption, and is cut out of the axis
 UNITS = ((3 * 3600, 3600, "h"), (600, 60, "min"), (0, 1, "s"))  # minimum length of the run, seconds per unit, unit
-Value = float | None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel of readings."""
-
-    title: str
-    series: dict[str, list[Value]]
-    """By name, with a value per sample."""
+Series = dict[str, list[float | None]]
+"""Readings by name, with a value per sample."""
 
 
 class Axis:
@@ -67,15 +58,15 @@ def timeline(
     axis = Axis(longest)
     start, end = axis.of([axis.starts_s[0], axis.ends_s[-1]])
     inside = [sample for sample, x in zip(samples, axis.of_samples(samples), strict=True) if start <= x <= end]
-    panels = [panel for panel in _panels(inside) if any(v is not None for s in panel.series.values() for v in s)]
+    panels = _panels(inside)
     held = _stretches(axis, [mark.disturbed for mark in marks])
     notes = [f"Each step of {count(len(ranks), 'rank')}"]
     with figure(3.2 + 0.85 * len(panels)) as drawn:
         whole, wait, *below = drawn.subplots(2 + len(panels), 1, sharex=True, height_ratios=[2, 1] + [1] * len(panels))
         notes += _draw_steps(whole, "step_s", "step", ranks, axis, warmup_steps)
         notes += _draw_steps(wait, "data_s", "data wait", ranks, axis, warmup_steps)
-        for axes, panel in zip(below, panels, strict=True):
-            _draw_panel(axes, panel, axis.of_samples(inside))
+        for axes, (title, series) in zip(below, panels.items(), strict=True):
+            _draw_panel(axes, title, series, axis.of_samples(inside))
         for axes in (whole, wait, *below):
             _shade(axes, axis, warmup_steps, held)
         for number, stretch in enumerate(held):  # a bar at the top, so that the shade is not the only cue
@@ -88,7 +79,7 @@ def timeline(
         notes += _notes(axis, warmup_steps, panels, marks)
         if len(longest) > POINTS:
             notes.append("each point is the mean of a stretch of steps, the band its fastest to slowest step")
-        named = ", ".join(["step time", "data wait", *(panel.title for panel in panels)])
+        named = ", ".join(["step time", "data wait", *panels])
         return captioned(drawn, "timeline", f"Line plots over time: {named}", "; ".join(notes) + ".")
 
 
@@ -111,44 +102,45 @@ def _draw_steps(
     return [f"in the warm-up a {noun} reaches {seconds(first_s)}, beyond the scale"]
 
 
-def _draw_panel(axes: Axes, panel: Panel, times: Array) -> None:
-    single = len(panel.series) == 1
-    for (name, values), look in zip(panel.series.items(), looks(), strict=False):
+def _draw_panel(axes: Axes, title: str, series: Series, times: Array) -> None:
+    single = len(series) == 1
+    for (name, values), look in zip(series.items(), looks(), strict=False):
         read = [(t, value) for t, value in zip(times, values, strict=True) if value is not None]
         if read:
             x, y = zip(*read, strict=True)
             style = {**look, "marker": None} if len(read) > 1 else look
             line(axes, np.array(x), y, name, {**style, "color": SERIES[2]} if single else style)
-    axes.set_title(panel.title)
+    axes.set_title(title)
     axes.margins(y=0.15)
-    if "%" in panel.title:
+    if "%" in title:
         axes.set_ylim(-5, 105)
     axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
-def _panels(samples: Sequence[Sample]) -> Iterator[Panel]:
-    """All possible panels, devices first."""
+def _panels(samples: Sequence[Sample]) -> dict[str, Series]:
+    """Title -> readings of every panel with a reading, devices first."""
     gpus = range(len(samples[0].gpus) if samples else 0)
 
-    def of_gpus(title: str, value: Callable[[GpuSample], Value]) -> Panel:
-        return Panel(title, {f"GPU {gpu}": [value(sample.gpus[gpu]) for sample in samples] for gpu in gpus})
+    def of_gpus(value: Callable[[GpuSample], float | None]) -> Series:
+        return {f"GPU {gpu}": [value(sample.gpus[gpu]) for sample in samples] for gpu in gpus}
 
-    yield of_gpus("SM clock, MHz", lambda gpu: gpu.sm_mhz)
-    yield of_gpus("GPU power, W", lambda gpu: gpu.power_w)
-    yield of_gpus("GPU temperature, °C", lambda gpu: gpu.temperature_c)
-    yield of_gpus("GPU utilisation, %", lambda gpu: gpu.utilisation_percent)
     hosts = [sample.host for sample in samples]
-    cpus = {"mean": [host.cpu_percent for host in hosts], "busiest": [host.cpu_busiest_percent for host in hosts]}
-    stolen = [host.steal_percent for host in hosts]
-    if any(stolen):
+    cpus: Series = {"mean": [host.cpu_percent for host in hosts]}
+    cpus["busiest"] = [host.cpu_busiest_percent for host in hosts]
+    if any(stolen := [host.steal_percent for host in hosts]):
         cpus["stolen"] = stolen
-    yield Panel(f"host CPUs, %: {_in_words(cpus)}", cpus)
-    load = {"run": [host.run_cpus for host in hosts], "load of 1 min": [host.load_1m for host in hosts]}
-    yield Panel(f"CPUs kept busy: {_in_words(load)}", load)
-    if not gpus:
-        yield Panel("CPU clock, MHz", {"mean": [host.cpu_mhz for host in hosts]})
-    memory = [host.rss_bytes and host.rss_bytes / 2**30 for host in hosts]
-    yield Panel("memory of the run, GiB", {"resident": memory})
+    load: Series = {"run": [host.run_cpus for host in hosts], "load of 1 min": [host.load_1m for host in hosts]}
+    panels = {
+        "SM clock, MHz": of_gpus(lambda gpu: gpu.sm_mhz),
+        "GPU power, W": of_gpus(lambda gpu: gpu.power_w),
+        "GPU temperature, °C": of_gpus(lambda gpu: gpu.temperature_c),
+        "GPU utilisation, %": of_gpus(lambda gpu: gpu.utilisation_percent),
+        f"host CPUs, %: {_in_words(cpus)}": cpus,
+        f"CPUs kept busy: {_in_words(load)}": load,
+        "CPU clock, MHz": {} if gpus else {"mean": [host.cpu_mhz for host in hosts]},
+        "memory of the run, GiB": {"resident": [host.rss_bytes and host.rss_bytes / 2**30 for host in hosts]},
+    }
+    return {title: series for title, series in panels.items() if any(v is not None for s in series.values() for v in s)}
 
 
 def _in_words(names: Iterable[str]) -> str:
@@ -160,11 +152,10 @@ def _stretches(axis: Axis, chosen: Sequence[bool]) -> list[tuple[float, float]]:
     """Start and end of each run of consecutive chosen steps; merges runs that are too close to distinguish."""
     least = (axis.ends_s[-1] - axis.starts_s[0]) / 400
     stretches: list[tuple[float, float]] = []
-    for start, end, is_chosen in zip(axis.starts_s, axis.ends_s, chosen, strict=False):
-        if is_chosen and stretches and start - stretches[-1][1] <= least:
-            stretches[-1] = (stretches[-1][0], end)
-        elif is_chosen:
-            stretches.append((start, end))
+    for start, end in compress(zip(axis.starts_s, axis.ends_s, strict=True), chosen):
+        if stretches and start - stretches[-1][1] <= least:
+            start, _ = stretches.pop()
+        stretches.append((start, end))
     return stretches
 
 
@@ -188,14 +179,14 @@ def _number_steps(axes: Axes, axis: Axis) -> None:
     above.set_ticks([ends[number - 1] for number in shown], [f"step {shown[0]}", *map(str, shown[1:])])
 
 
-def _notes(axis: Axis, warmup_steps: int, panels: Sequence[Panel], marks: Sequence[StepMark]) -> Iterator[str]:
+def _notes(axis: Axis, warmup_steps: int, panels: dict[str, Series], marks: Sequence[StepMark]) -> Iterator[str]:
     if warmup_steps:
         yield f"the shaded warm-up ({count(warmup_steps, 'step')}) is left out of the statistics"
     disturbed = sum(mark.disturbed for mark in marks)
     if disturbed:
         reasons = ", ".join(sorted({reason for mark in marks for reason in mark.reasons}))
         yield f"a GPU was held back in {count(disturbed, 'step')}, marked along the top ({reasons})"
-    if any(len(panel.series) > 1 and "GPU 0" in panel.series for panel in panels):
+    if any(len(series) > 1 and "GPU 0" in series for series in panels.values()):
         yield "each GPU is drawn as the rank of its number"
     if axis.paused:
         yield f"{count(axis.paused, 'pause')} before it was resumed left out, telemetry is of the last part"
