@@ -70,11 +70,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def database_errors(config: DatabaseConfig) -> Iterator[None]:
-    """Convert a driver's exceptions into one sentence without a password.
-
-    Raises:
-        InfrastructureError: a database operation failed.
-    """
+    """Convert a driver's exceptions into one sentence without a password. Raises InfrastructureError."""
     try:
         yield
     except ModuleNotFoundError as error:

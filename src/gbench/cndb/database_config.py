@@ -92,11 +92,7 @@ def embedded(cndb_dir: Path) -> DatabaseConfig:
 
 
 def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
-    """The database of launch.sh's fifth argument: one of NAMES, `embedded`, or the path of a config file.
-
-    Raises:
-        UsageError: no such name or file, or an invalid file.
-    """
+    """The database of launch.sh's fifth argument: a name, or a config file. Raises UsageError: no such, or invalid."""
     path = expanded(name)
     if name == EMBEDDED_NAME:
         return embedded(cndb_dir)
@@ -177,12 +173,8 @@ def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Ma
 
 def _expanded(value: Any, where: str, environ: Mapping[str, str]) -> Any:
     """A value with its `${VARIABLE}`s replaced."""
-    if not isinstance(value, str):
-        return value
-
-    def fill(match: re.Match[str]) -> str:
-        if match[1] not in environ:
-            raise UsageError(f"database config {where} needs the variable {match[1]}, which is not set", "export it")
-        return environ[match[1]]
-
-    return VARIABLE.sub(fill, value)
+    try:
+        return VARIABLE.sub(lambda match: environ[match[1]], value) if isinstance(value, str) else value
+    except KeyError as error:
+        name = error.args[0]
+        raise UsageError(f"database config {where} needs the variable {name}, which is not set", "export it") from None

@@ -89,10 +89,7 @@ def _add_worker_facts(values: dict[str, Any], environment: EnvironmentFacts) -> 
 
 
 def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]) -> dict[str, Any]:
-    """Mean losses of the last epoch over its printed lines, as in the original, and over all iterations.
-
-    If no line of the last epoch was printed, both are over all iterations.
-    """
+    """Mean losses of the last epoch: over its printed lines, if any, as in the original, and over all iterations."""
     ranks, every = folder.ranks(), spec.config.schedule.print_every
     last = ranks[0][-1].epoch
     printed = [step.losses for steps in ranks for step in steps if step.epoch == last and step.step % every == 0]

@@ -46,11 +46,7 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
 
 
 def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
-    """The lines of a benchmark log with their places, without empty lines and comments; an error if a line is not text.
-
-    Raises:
-        RecordError: the file itself can't be read.
-    """
+    """The places and lines of a log, without comments; an error for a line that isn't text. Raises RecordError."""
     for number, line in read_lines(path, LOG_HINT):
         where = f"{path} line {number}"
         if line is None:

@@ -41,11 +41,7 @@ def is_benchmark_line(line: str) -> bool:
 
 
 def parse(line: str) -> dict[str, Any]:
-    """Parse a line into record keys. Figures become numbers, with their unit under `KEY_unit`.
-
-    Raises:
-        ValueError: a field without a colon, a count that is not a whole number, or a figure that is not finite.
-    """
+    """Parse a line into record keys; figures become numbers, with their unit in `KEY_unit`. Raises ValueError."""
     values: dict[str, Any] = {}
     for part in line.strip().split(","):
         key, colon, text = (piece.strip() for piece in part.partition(":"))

@@ -105,12 +105,7 @@ def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
 
 
 def find(engine: Engine, number: int) -> StoredRecord:
-    """The record of one row.
-
-    Raises:
-        RecordError: there is no such row, or it is not a valid record.
-        sqlalchemy.exc.SQLAlchemyError: the database failed.
-    """
+    """The record of one row. Raises RecordError: no such row, or invalid; sqlalchemy.exc.SQLAlchemyError."""
     with engine.connect() as connection:
         row = connection.execute(_whole().where(ROW.id == number)).mappings().one_or_none()
     if row is None:

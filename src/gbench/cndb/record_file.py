@@ -46,11 +46,7 @@ def save(record: Record, path: Path) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Read a record file, of gbench or of the original.
-
-    Raises:
-        RecordError: it can't be read, is not plain YAML, or is not a valid record.
-    """
+    """Read a record file, of gbench or of the original. Raises RecordError: unreadable, not plain YAML, or invalid."""
     return parse_record(read_text(path, "give a CNDB record file"), str(path))
 
 

@@ -28,11 +28,7 @@ def info_of(named: Named | None) -> tuple[str, Any]:
 
 
 def row_of(record: Record, software: Any, hardware: Any) -> dict[str, Any]:
-    """The columns of a record in `train_results`, without ids and times.
-
-    Args:
-        software, hardware: details of the info rows that it references.
-    """
+    """The columns of a record, without ids and times. software, hardware: details of the info rows it references."""
     values = record.model_dump()
     row = {column: values[key] for key, column in COLUMNS.items()}
     row["md5"] = md5_of(record)

@@ -132,10 +132,7 @@ class _Store:
 
 
 def _fingerprint(row: Mapping[str, Any]) -> str:
-    """A hash of all columns except NOT_CONTENT.
-
-    Figures in the original's form, with their unit in one text, have the same hash as number and unit.
-    """
+    """A hash of all columns except NOT_CONTENT; equal for figures with their unit in one text and as two values."""
     values = {column.name: row[column.name] for column in train_results.c if column.name not in NOT_CONTENT}
     performance = values["performance"]
     if isinstance(performance, dict):

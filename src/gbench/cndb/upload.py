@@ -62,11 +62,7 @@ def waiting(cndb_dir: Path) -> list[Path]:
 
 
 def read_entry(path: Path) -> Pending | None:
-    """Read an entry of the spool; None if another process has just sent it.
-
-    Raises:
-        RecordError: it is broken, or of another version.
-    """
+    """Read an entry of the spool; None if another process has just sent it. Raises RecordError: it is broken."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["version"] != VERSION:
@@ -148,11 +144,7 @@ def deliver(
 
 
 def config_of_run(database: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
-    """The database that a launch uploads to.
-
-    Raises:
-        UsageError: no such config, or one with `rebuild`, which a launch can't ask the user to confirm.
-    """
+    """The database that a launch uploads to. Raises UsageError: no such config, or one with `rebuild`."""
     config = find_config(database, cndb_dir, environ)
     if config.rebuild:
         raise UsageError(

@@ -35,11 +35,7 @@ class Verification:
 
 
 def verify(record: Record, run: RunFolder | None) -> Verification:
-    """Check a record against its hash and, given a run folder, against the statistics of its raw samples.
-
-    Raises:
-        GbenchError: the run folder can't be read, or no record can be made from it.
-    """
+    """Check a record against its hash and, given a run folder, its raw samples. Raises GbenchError: no record there."""
     seal: Literal["holds", "broken", "none"] = "none"
     if seal_of(record) is not None:
         seal = "holds" if seal_holds(record) else "broken"
@@ -48,24 +44,24 @@ def verify(record: Record, run: RunFolder | None) -> Verification:
 
 def _differences(record: Record, run: RunFolder) -> Iterator[str]:
     summary = summarize_folder(run)
-    again = record_of(run, summary).model_dump()
-    said = record.model_dump()
-    said["extra"] = {key: value for key, value in (said["extra"] or {}).items() if key != HASH_KEY}
-    yield from _compared(said, again, "")
+    recomputed = record_of(run, summary).model_dump()
+    recorded = record.model_dump()
+    recorded["extra"] = {key: value for key, value in (recorded["extra"] or {}).items() if key != HASH_KEY}
+    yield from _compared(recorded, recomputed, "")
 
 
-def _compared(said: Any, again: Any, place: str) -> Iterator[str]:
+def _compared(recorded: Any, recomputed: Any, place: str) -> Iterator[str]:
     """Where the record differs from the run. Ignores keys that the record, of an earlier gbench, lacks."""
-    if isinstance(said, dict) and isinstance(again, dict):
-        for key, value in said.items():
-            yield from _compared(value, again.get(key, MISSING), f"{place}.{key}" if place else key)
-    elif isinstance(said, list) and isinstance(again, list) and len(said) == len(again):
-        for index, (one, other) in enumerate(zip(said, again, strict=True)):
+    if isinstance(recorded, dict) and isinstance(recomputed, dict):
+        for key, value in recorded.items():
+            yield from _compared(value, recomputed.get(key, MISSING), f"{place}.{key}" if place else key)
+    elif isinstance(recorded, list) and isinstance(recomputed, list) and len(recorded) == len(recomputed):
+        for index, (one, other) in enumerate(zip(recorded, recomputed, strict=True)):
             yield from _compared(one, other, f"{place}[{index}]")
-    elif not _same(said, again):
-        yield f"{place}: the record says {said!r:.60}, the run {again!r:.60}"
+    elif not _same(recorded, recomputed):
+        yield f"{place}: the record says {recorded!r:.60}, the run {recomputed!r:.60}"
 
 
-def _same(said: Any, again: Any) -> bool:
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (said, again))
-    return math.isclose(said, again, rel_tol=TOLERANCE) if numbers else bool(said == again)
+def _same(recorded: Any, recomputed: Any) -> bool:
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (recorded, recomputed))
+    return math.isclose(recorded, recomputed, rel_tol=TOLERANCE) if numbers else bool(recorded == recomputed)

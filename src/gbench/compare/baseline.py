@@ -68,11 +68,7 @@ class Baselines:
         return sorted(path.stem for path in (self.cndb_dir / FOLDER).glob("*.yaml") if path.is_file())
 
     def read(self, name: str) -> Baseline:
-        """Read a baseline.
-
-        Raises:
-            UsageError: no baseline has that name. InfrastructureError: its file can't be read.
-        """
+        """Read a baseline. Raises UsageError: none has that name; InfrastructureError: its file can't be read."""
         path = self.path(name)
         if not path.is_file():
             known = f"there are {', '.join(self.names())}" if self.names() else "gbench cndb baseline set makes one"

@@ -60,38 +60,34 @@ def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Differenc
     """The fields in which any two of the records differ."""
     sides = [[fields(record) for record in side] for side in (base, new)]
     names = dict.fromkeys(field for side in sides for one in side for field in one)
-    found = []
+    differing = []
     for field in names:
         values = [sorted({one.get(field, NOT_SAID) for one in side}) for side in sides]
         if len({*values[0], *values[1]}) > 1:
-            found.append(Difference(field, *(" | ".join(some) for some in values)))
-    return found
+            differing.append(Difference(field, *(" | ".join(some) for some in values)))
+    return differing
 
 
 def require_comparable(base: list[Record], new: list[Record], allowed: Collection[str]) -> list[str]:
-    """Check that records are comparable. Returns the allowed differences, in words.
-
-    Raises:
-        UsageError: they differ in fields that `allowed` does not name, or it names an unknown field.
-    """
+    """The allowed differences, in words. Raises UsageError: others differ, or `allowed` names an unknown field."""
     known = {field for record in (*base, *new) for field in fields(record)} | {"hyper_params"}
     for name in allowed:
         if name not in known:
             raise UsageError(f"--allow {name!r} is not a field of these records", f"known: {', '.join(sorted(known))}")
-    found = differences(base, new)
-    refused = [one for one in found if not _in(one.field, allowed)]
+    differing = differences(base, new)
+    refused = [one for one in differing if not _in(one.field, allowed)]
     if refused:
-        said = "; ".join(f"{one.field} is {one.base} in BASE, {one.new} in NEW" for one in refused)
+        text = "; ".join(f"{one.field} is {one.base} in BASE, {one.new} in NEW" for one in refused)
         options = " ".join(f"--allow {one.field}" for one in refused)
-        raise UsageError(f"BASE and NEW are not comparable: {said}", f"if this is intended, give {options}")
-    return [f"{one.field}: {one.base} -> {one.new}" for one in found]
+        raise UsageError(f"BASE and NEW are not comparable: {text}", f"if this is intended, give {options}")
+    return [f"{one.field}: {one.base} -> {one.new}" for one in differing]
 
 
 def require_alike(records: list[Record]) -> None:
     """Check that runs can form one baseline. Raises UsageError: they differ; names the fields."""
-    if found := differences(records, []):
-        said = "; ".join(f"{one.field} is {one.base}" for one in found)
-        raise UsageError(f"the runs are not comparable: {said}", "pin runs that agree in all of these")
+    if differing := differences(records, []):
+        text = "; ".join(f"{one.field} is {one.base}" for one in differing)
+        raise UsageError(f"the runs are not comparable: {text}", "pin runs that agree in all of these")
 
 
 def _in(field: str, names: Collection[str]) -> bool:

@@ -32,13 +32,13 @@ def earlier_runs(
         precision=None if "precision" in allowed else like.train_type,
     )
     own, excluded = configuration(like, allowed), {record.run_id for record in exclude} - {None}
-    begun, found = started(like), []
+    begun, runs = started(like), []
     for number, record in records(engine, where):
         start = started(record)
         later = begun is not None and start is not None and start >= begun
         if later or record.run_id in excluded or record in exclude or configuration(record, allowed) != own:
             continue
-        found.append(Run(record, f"record {number}"))
-        if len(found) == limit:
+        runs.append(Run(record, f"record {number}"))
+        if len(runs) == limit:
             break
-    return found[::-1]
+    return runs[::-1]

@@ -65,19 +65,19 @@ def started(record: Record) -> str | None:
 
 
 def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
-    path, found = expanded(part), list[Path]()
+    path, paths = expanded(part), list[Path]()
     if path.is_file() or (path / SPEC).is_file():
         yield path
         return
     if part and path.is_dir():
         runs = (spec.parent for spec in path.glob(f"*/{SPEC}"))
-        found = sorted([*path.glob("*.yaml"), *path.glob("*.yml"), *runs])
+        paths = sorted([*path.glob("*.yaml"), *path.glob("*.yml"), *runs])
     elif part:
         with suppress(ValueError):  # no pattern
-            found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-    if not found:
+            paths = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not paths:
         raise UsageError(f"{name} {part!r} is no record, run folder, or folder or pattern of them", forms)
-    yield from found
+    yield from paths
 
 
 def _read(path: Path) -> Run:

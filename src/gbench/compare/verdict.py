@@ -103,11 +103,7 @@ def judge(changes: Sequence[tuple[ComparedMetric, Change]], threshold: float) ->
 
 
 def overall(judged: Sequence[Judged], named: bool) -> Kind:
-    """One verdict on all figures.
-
-    Args:
-        named: the figures were given by name, so each of them must be conclusive. Otherwise only the headline must be.
-    """
+    """One verdict on all figures. named: they were given by name, so each must be conclusive, not only the first."""
     if any(one.verdict == "regression" for one in judged):
         return "regression"
     deciding = judged if named else judged[:1]

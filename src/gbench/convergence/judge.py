@@ -90,11 +90,7 @@ class Verdict:
 
 
 def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str] = ()) -> Verdict:
-    """Compare runs of one recipe with a reference. Learning rates other than the recipe's count as another recipe.
-
-    Args:
-        allow: fields of the recipe that may differ; NO_QUALITY: the image quality may be missing.
-    """
+    """Compare runs of one recipe with a reference. allow: fields of the recipe that may differ; or NO_QUALITY."""
     allowed = set(allow)
     recipe = _recipe(reference, subjects, allowed)
     broken = [text for subject in subjects for text in _not_finite(subject)]
@@ -123,15 +119,16 @@ def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str
 
 
 def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]) -> list[RecipeDifference]:
-    found: dict[str, RecipeDifference] = {}
+    """How the recipes differ; learning rates that are not those of a run's own recipe count as a difference too."""
+    apart: dict[str, RecipeDifference] = {}
     for subject in subjects:
         if subject.recipe is not None:
             for one in not_allowed(differences(subject.recipe, reference.recipe), allowed):
-                found.setdefault(one.field, one)
+                apart.setdefault(one.field, one)
             ran = rate_otherwise(subject.recipe, subject.learning_rates)
             if ran is not None:
-                found.setdefault(ran.field, ran)
-    return list(found.values())
+                apart.setdefault(ran.field, ran)
+    return list(apart.values())
 
 
 def _not_finite(subject: Subject) -> list[str]:

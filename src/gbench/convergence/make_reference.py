@@ -81,11 +81,7 @@ def _short(value: float) -> float:
 
 
 def write_reference(reference: Reference, path: Path) -> None:
-    """Write a reference as YAML.
-
-    Raises:
-        UsageError: the file exists already. InfrastructureError: it can't be written.
-    """
+    """Write a reference as YAML. Raises UsageError: the file exists; InfrastructureError: it can't be written."""
     if path.exists():
         raise UsageError(f"{path} exists already", "give another file, or remove it")
     values = reference.model_dump(mode="json")

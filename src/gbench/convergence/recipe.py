@@ -48,17 +48,14 @@ def _settings(config: ModelConfig) -> dict[str, Any]:
 
 
 def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[RecipeDifference]:
-    """The fields in which two recipes differ, in the reference's order.
-
-    A field that one of them lacks counts as its default: an older gbench did not have it.
-    """
+    """The fields in which two recipes differ. A field that one lacks, as older versions did, counts as its default."""
     defaults = _settings(ModelConfig())
     fields = [*reference, *(field for field in run if field not in reference)]
-    found = [
+    both = [
         RecipeDifference(field, *(recipe.get(field, defaults.get(field)) for recipe in (run, reference)))
         for field in fields
     ]
-    return [one for one in found if one.run != one.reference]
+    return [one for one in both if one.run != one.reference]
 
 
 def rate_otherwise(
@@ -85,10 +82,10 @@ def rate_otherwise(
     return None
 
 
-def not_allowed(found: list[RecipeDifference], allow: Iterable[str]) -> list[RecipeDifference]:
+def not_allowed(apart: list[RecipeDifference], allow: Iterable[str]) -> list[RecipeDifference]:
     """The differences that are not allowed. `allow`: fields by their full name or its last part."""
     allowed = set(allow)
-    return [one for one in found if not allowed & {one.field, one.field.rpartition(".")[2]}]
+    return [one for one in apart if not allowed & {one.field, one.field.rpartition(".")[2]}]
 
 
 def require_fields(allow: Iterable[str], known: Collection[str]) -> None:
@@ -101,12 +98,12 @@ def require_fields(allow: Iterable[str], known: Collection[str]) -> None:
             raise UsageError(f"--allow: a recipe has no field {field!r}", hint)
 
 
-def one_recipe(found: Sequence[tuple[str | None, Mapping[str, Any]]]) -> tuple[str, dict[str, Any]]:
+def one_recipe(recipes: Sequence[tuple[str | None, Mapping[str, Any]]]) -> tuple[str, dict[str, Any]]:
     """The common model and recipe of all runs of a reference. Raises UsageError: none is known, or they differ."""
-    if not found:
+    if not recipes:
         raise UsageError("a log does not contain its recipe", "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION with it")
-    model, recipe = found[0]
-    for _, other in found[1:]:
+    model, recipe = recipes[0]
+    for _, other in recipes[1:]:
         apart = differences(other, recipe)
         if apart:
             raise UsageError(

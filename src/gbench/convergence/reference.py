@@ -128,8 +128,8 @@ class Reference(Frozen):
 
 def references_of(model: str | None) -> dict[Path, Reference]:
     """The references in configs/reference/ for a model; None: for any."""
-    found = {path: load_reference(path) for path in sorted(project_file(FOLDER).glob("*.yaml"))}
-    return {path: one for path, one in found.items() if model in (None, one.model)}
+    references = {path: load_reference(path) for path in sorted(project_file(FOLDER).glob("*.yaml"))}
+    return {path: one for path, one in references.items() if model in (None, one.model)}
 
 
 def load_reference(path: Path) -> Reference:

@@ -69,11 +69,7 @@ def read_quality(path: Path, images: int | None) -> dict[str, float] | None:
 
 
 def find_reference(given: Path | None, model: str | None) -> Reference:
-    """The given reference; otherwise the one in configs/reference/ for this model (None: the only one).
-
-    Raises:
-        UsageError: there is none, or several.
-    """
+    """The given reference, else the one in configs/reference/ for this model. Raises UsageError: none, or several."""
     if given is not None:
         return load_reference(given)
     fitting = references_of(model)

@@ -68,12 +68,7 @@ def minus(one: LogFigure, other: LogFigure) -> LogFigure:
 def compare(
     name: str, runs: Sequence[LogFigure], references: Sequence[LogFigure], between: float, error: float
 ) -> Deviation:
-    """Compare the mean of `runs` with the mean of `references`.
-
-    Args:
-        between: assumed standard deviation of the figure between runs.
-        error: false rejection rate.
-    """
+    """Compare two means. between: standard deviation to assume between runs. error: false rejection rate."""
     difference = float(np.mean([run.value for run in runs]) - np.mean([one.value for one in references]))
     tolerance, standard_error = allowed(runs, references, between, error)
     share, low, high = map(math.expm1, (difference, -tolerance, tolerance))

@@ -25,11 +25,7 @@ LOSSES, IMAGES = "losses", "images"  # names of the windows
 
 
 class VisdomView(View):
-    """Sends new losses and images. If the server does not answer, warns once and retries later.
-
-    Args:
-        say: receives the warning.
-    """
+    """Sends new losses and images. If the server does not answer, warns once through `say` and retries later."""
 
     def __init__(self, url: str, scene: Scene, say: Callable[[str], None]) -> None:
         self._url, self._say, self._spec = url, say, scene.spec

@@ -34,8 +34,8 @@ LOSS_COLUMNS = ("loss", "measured steps", "of the last epoch")
 
 def headline(run: RunData) -> tuple[str, str]:
     """Throughput and its unit, as in the run's record."""
-    if run.said is not None:
-        return headline_of(run.said)
+    if run.reported is not None:
+        return headline_of(run.reported)
     return ("", "nothing measured") if run.summary is None else (four(run.summary.throughput_img_s), "img/s")
 
 
@@ -50,7 +50,7 @@ def headline_of(record: Record) -> tuple[str, str]:
 
 def headline_meaning(run: RunData) -> str:
     """What the headline measures."""
-    if run.said is not None:
+    if run.reported is not None:
         return "As its run script reported it in the benchmark log line, not as gbench measured it."
     if run.summary is None:
         return "The run ended before its first measured step."
@@ -61,7 +61,7 @@ def headline_meaning(run: RunData) -> str:
 
 def headline_interval(run: RunData) -> str:
     """The headline's confidence interval; empty if the run has none."""
-    if run.said is not None or run.summary is None:
+    if run.reported is not None or run.summary is None:
         return ""
     text = "No interval: too few steps"
     if interval := run.summary.throughput_interval:
@@ -72,8 +72,8 @@ def headline_interval(run: RunData) -> str:
 def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
     """The conditions of the measurement: model, data, devices, precision."""
     yield "Run", run.spec.run_id
-    if run.said is not None:
-        yield from record_facts(run.said)
+    if run.reported is not None:
+        yield from record_facts(run.reported)
         return
     yield "Model", run.spec.record_name
     yield "Dataset", run.spec.dataset

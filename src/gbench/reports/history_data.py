@@ -212,10 +212,10 @@ def _result(row: Any) -> Result:
     )
 
 
-def _named(found: list[Configuration]) -> list[Configuration]:
+def _named(configurations: list[Configuration]) -> list[Configuration]:
     """Add the key to the details of configurations that differ only in their settings."""
-    times = Counter((one.name, one.details) for one in found)
+    times = Counter((one.name, one.details) for one in configurations)
     return [
         replace(one, details=f"{one.details}, settings {one.key}" if times[one.name, one.details] > 1 else one.details)
-        for one in found
+        for one in configurations
     ]

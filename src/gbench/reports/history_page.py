@@ -23,28 +23,26 @@ from gbench.reports.history_data import (
     read_history,
 )
 from gbench.reports.page import contents, facts, headline, plot_card, render, section
-from gbench.reports.sorting import SCRIPT, Column, TableCell, sortable
+from gbench.reports.sorting import SCRIPT, TableCell, sortable
 from gbench.reports.text import count, four, signed
 from gbench.reports.trend_plot import trend
 
 TRENDS = 24  # maximum number of plots
 ROWS = 500  # maximum number of rows in a table
-NAMED = Column("configuration", number=False)
-LATEST = (NAMED, *map(Column, ("latest", "95 %", "change", "runs")), Column("run (UTC)"), Column("record"))
-REGRESSIONS = (NAMED, *map(Column, ("change", "result", "mean before", "of runs", "run (UTC)", "record")))
-CHANGES = (NAMED, *map(Column, ("change", "from", "to", "since (UTC)", "record")), Column("what differs", number=False))
-STALE = (NAMED, *map(Column, ("days ago", "latest", "runs", "run (UTC)", "record")))
+
+
+def _columns(*numbers: str) -> dict[str, str]:
+    return {"configuration": "", **dict.fromkeys(numbers, "number")}
+
+
+LATEST = _columns("latest", "95 %", "change", "runs", "run (UTC)", "record")
+REGRESSIONS = _columns("change", "result", "mean before", "of runs", "run (UTC)", "record")
+CHANGES = _columns("change", "from", "to", "since (UTC)", "record") | {"what differs": ""}
+STALE = _columns("days ago", "latest", "runs", "run (UTC)", "record")
 
 
 def write_history(config: DatabaseConfig, path: Path, model: str | None, since: datetime | None) -> Path:
-    """Write the page of a database's history.
-
-    Args:
-        model, since: as in `read_history`.
-
-    Raises:
-        InfrastructureError, RecordError: as in `read_history`, or `path` can't be written.
-    """
+    """Write the page of a database's history. Raises as `read_history`, or InfrastructureError: can't write `path`."""
     write_atomically(path, page(read_history(config, model, since)))
     return path
 
@@ -131,7 +129,7 @@ def _worth_drawing(history: HistoryData) -> list[Configuration]:
     return by_interest[:TRENDS]
 
 
-def _table(name: str, columns: Sequence[Column], rows: Sequence[Sequence[TableCell]], without: str) -> None:
+def _table(name: str, columns: dict[str, str], rows: Sequence[Sequence[TableCell]], without: str) -> None:
     if not rows:
         t.p(without)
         return

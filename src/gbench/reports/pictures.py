@@ -43,7 +43,7 @@ def pictures(run_dir: Path, page_dir: Path) -> Pictures | None:
     chosen = [names[len(names) * place // min(SHOWN, len(names))] for place in range(min(SHOWN, len(names)))]
     shown = {name: _thumbnails(folder, name) for name in chosen}
     link = quote(Path(os.path.relpath(gallery, page_dir)).as_posix()) if gallery.is_file() else None
-    return Pictures({name: found for name, found in shown.items() if found}, len(names), link)
+    return Pictures({name: thumbnails for name, thumbnails in shown.items() if thumbnails}, len(names), link)
 
 
 def _thumbnails(folder: Path, name: str) -> dict[str, str]:

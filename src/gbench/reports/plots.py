@@ -65,10 +65,7 @@ def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
 
 
 def losses(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot | None:
-    """Every loss by step, averaged over ranks, each on its own scale; None if the steps have no losses.
-
-    A run with many steps and at least `EPOCHS` epochs is drawn by epoch means.
-    """
+    """Every loss by step, or by epoch if there are many, averaged over ranks; None if the steps have no losses."""
     common = min(len(steps) for steps in ranks)
     together = [steps[:common] for steps in ranks]
     names = list(together[0][0].losses) if common else []

@@ -96,8 +96,8 @@ def _lacks(record: Record) -> Iterator[str]:
 
 def _interval(perf: Mapping) -> str:
     ends = _ends(perf)
-    said = f"95 % interval {four(ends[0])} to {four(ends[1])}" if ends else ""
-    return f"{said}; not steady" if said and perf.get("steady_state") is False else said
+    text = f"95 % interval {four(ends[0])} to {four(ends[1])}" if ends else ""
+    return f"{text}; not steady" if text and perf.get("steady_state") is False else text
 
 
 def _ends(perf: Mapping) -> tuple[float, float] | None:

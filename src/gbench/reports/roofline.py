@@ -11,11 +11,7 @@ from gbench.runfolder.environment_facts import PeakFacts
 
 
 def roofline(tflop_s: float, gb_s: float, peak: PeakFacts) -> Plot:
-    """Operations per second against operations per byte, for one device.
-
-    Args:
-        tflop_s, gb_s: achieved by the run. peak: measured on its device.
-    """
+    """Operations per second against operations per byte, for one device. peak: measured on the run's device."""
     roof, slope = peak.tflop_s, peak.copy_gb_s
     intensity, ridge = 1e3 * tflop_s / gb_s, 1e3 * roof / slope  # operations per byte
     x = np.geomspace(min(intensity, ridge) / 8, max(intensity, ridge) * 8, 200)

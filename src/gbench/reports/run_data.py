@@ -37,34 +37,29 @@ class RunData:
     telemetry: Telemetry
     summary: RunResult | None
     """None without a measured step."""
-    said: Record | None
+    reported: Record | None
     """From its run script's benchmark log line, if the record is made from that."""
     problems: list[str]
     """Sentences on what is missing or failed."""
 
     @classmethod
     def read(cls, folder: RunFolder) -> RunData:
-        """Read a run folder.
-
-        Raises:
-            InfrastructureError: not a run folder, or a broken file in it.
-            RunFailed: it is a profile or a tuning.
-        """
+        """Read a run folder. Raises InfrastructureError: broken or none; RunFailed: a profile or a tuning."""
         spec = measured_spec(folder)
         host, environment = folder.host(), folder.environment()
         ranks = folder.ranks()
         telemetry = read_stream(folder.path / TELEMETRY_NAME)
         summary = summarize(ranks, environment, telemetry, spec.config.schedule.max_warmup_steps)
-        said, problems = None, _ending(folder, host)
+        reported, problems = None, _ending(folder, host)
         own_script = spec.recipe == "custom" or folder.benchmark_log.exists()
         if summary is None or own_script:
             try:
-                said = record_of(folder)
+                reported = record_of(folder)
             except RunFailed as error:
                 problems.append(str(error) if own_script else "It ended before its first measured step")
         if summary is not None and not summary.complete:
             problems.append(_progress(summary, environment.planned_steps))
-        return cls(folder.path, spec, host, environment, ranks, telemetry, summary, said, problems)
+        return cls(folder.path, spec, host, environment, ranks, telemetry, summary, reported, problems)
 
     @property
     def status(self) -> str:
@@ -91,16 +86,16 @@ class RunData:
     @property
     def precision(self) -> str:
         """The precision that ran, or the requested one if that is unknown."""
-        if self.said is not None:
-            return self.said.train_type or "not said"
-        found = self.environment.precision_at_end or self.environment.precision
-        return found.ran if found else f"{self.spec.precision} asked"
+        if self.reported is not None:
+            return self.reported.train_type or "not said"
+        precision = self.environment.precision_at_end or self.environment.precision
+        return precision.ran if precision else f"{self.spec.precision} asked"
 
     @property
     def devices(self) -> str:
         """Number and name of the devices."""
-        if self.said is not None:
-            return f"{self.said.dev_num} × {self.said.dev}"
+        if self.reported is not None:
+            return f"{self.reported.dev_num} × {self.reported.dev}"
         return f"{self.spec.world_size} × {self.environment.device or self.spec.device}"
 
 

@@ -27,11 +27,7 @@ from gbench.runfolder.telemetry_result import TelemetrySummary
 
 
 def write_report(folder: RunFolder, path: Path) -> Path:
-    """Write the page of a run from its run folder. The run need not have finished.
-
-    Raises:
-        InfrastructureError: not a run folder, a broken file in it, or `path` can't be written.
-    """
+    """Write the page of a run, finished or not. Raises InfrastructureError: a broken run folder, or can't write."""
     write_atomically(path, page(RunData.read(folder), pictures(folder.path, path.parent)))
     return path
 
@@ -89,13 +85,13 @@ def _sections(run: RunData, seen: Pictures | None) -> dict[str, tuple[str, Calla
 
 def _throughput(run: RunData) -> None:
     with section("Throughput", "throughput"):
-        if run.summary is None and run.said is None:
+        if run.summary is None and run.reported is None:
             t.p("No step was measured.")
             return
         with t.div(cls="grid"):
-            if run.said is not None:
+            if run.reported is not None:
                 with card("What the run script reported"):
-                    table(figures.reported(run.said))
+                    table(figures.reported(run.reported))
             if run.summary is not None:
                 with card("All ranks together", "tall"):
                     table(figures.throughput(run.summary, run.spec.world_size))

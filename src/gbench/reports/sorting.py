@@ -24,25 +24,15 @@ class TableCell:
     """Second line."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column."""
-
-    head: str
-    number: bool = True
-    """Whether it is aligned to the right."""
-
-
-def sortable(name: str, columns: Iterable[Column], rows: Iterable[Iterable[TableCell]]) -> None:
-    """A sortable table. Its first column has the row headings."""
-    columns = list(columns)
+def sortable(name: str, columns: dict[str, str], rows: Iterable[Iterable[TableCell]]) -> None:
+    """A sortable table. Its first column has the row headings. columns: heading -> CSS class."""
     with scrolling(name), t.table(cls="figures sortable"):
-        table_head({column.head: "number" if column.number else "" for column in columns})
+        table_head(columns)
         with t.tbody():
             for row in rows:
                 with t.tr():
-                    for place, (column, cell) in enumerate(zip(columns, row, strict=True)):
-                        attributes = {"cls": "number"} if column.number else {}
+                    for place, (look, cell) in enumerate(zip(columns.values(), row, strict=True)):
+                        attributes = {"cls": look} if look else {}
                         if cell.value is not None:
                             attributes["data_value"] = str(cell.value)
                         with t.td(**attributes) if place else t.th(scope="row", **attributes):

@@ -48,11 +48,7 @@ def capitalized(text: str) -> str:
 
 
 def rows(values: dict[str, Any], within: str = "", unit: str = "") -> Iterator[tuple[str, str]]:
-    """Label and value of every fact in a mapping, including nested mappings: `("CPU, cores", "64")`.
-
-    Args:
-        within: label of the mapping. unit: of values whose keys name none.
-    """
+    """Label and value of every fact, nested ones too: `("CPU, cores", "64")`. unit: of values whose keys name none."""
     for key, value in values.items():
         name, own = f"{within}, {_words(key)}" if within else label(key), _unit(key) or unit
         if isinstance(value, dict) and value.keys() == {"mean", "min", "max"}:

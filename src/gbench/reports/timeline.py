@@ -49,11 +49,7 @@ class Axis:
 def timeline(
     ranks: Sequence[Sequence[Step]], warmup_steps: int, samples: Sequence[Sample], marks: Sequence[StepMark]
 ) -> Plot:
-    """Step time and data wait of every rank, then clocks, power, temperature, utilisation and the host's load.
-
-    Args:
-        marks: throttling of the GPUs in each step of the longest rank.
-    """
+    """Times of every rank's steps, then devices and host. marks: throttling in each step of the longest rank."""
     longest = max(ranks, key=len)
     axis = Axis(longest)
     start, end = axis.of([axis.starts_s[0], axis.ends_s[-1]])

@@ -17,11 +17,7 @@ POINTS = 150  # maximum number of points; beyond it, each point is the mean of s
 
 
 def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
-    """Throughput over time. Filled points have an interval, hollow ones don't.
-
-    Args:
-        slower: ids of results that are regressions.
-    """
+    """Throughput over time. Hollow points have no interval. slower: ids of results that are regressions."""
     results = configuration.results
     with figure(1.8, 3.4) as drawn:
         axes = drawn.subplots()
@@ -75,15 +71,15 @@ def _draw_runs(axes: Axes, results: Sequence[Result]) -> None:
 def _notes(configuration: Configuration) -> list[str]:
     results, changes = configuration.results, configuration.changes
     first, last = results[0], results[-1]
-    said = [f"{count(len(results), 'run')}, {first.when:%Y-%m-%d} to {last.when:%Y-%m-%d}"]
+    notes = [f"{count(len(results), 'run')}, {first.when:%Y-%m-%d} to {last.when:%Y-%m-%d}"]
     if len(results) > POINTS:
-        said.append("each point of the line is the mean of a stretch of runs, the band their range")
+        notes.append("each point of the line is the mean of a stretch of runs, the band their range")
     if changes:
         newest = changes[-1]
-        said.append(
+        notes.append(
             f"last change of level {signed(newest.share)} on {newest.at.when:%Y-%m-%d}, from {four(newest.before)} to "
             f"{four(newest.after)}"
         )
     if any(one.low is None for one in results) and len(results) <= POINTS:
-        said.append("hollow: without an interval")
-    return said
+        notes.append("hollow: without an interval")
+    return notes
