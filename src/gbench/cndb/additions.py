@@ -9,9 +9,8 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from gbench.cndb import views
-from gbench.cndb.tables import METADATA
+from gbench.cndb.tables import METADATA, RUN_ID
 
-RUN_ID = {"postgresql": "(extra ->> 'run_id')", "sqlite": "json_extract(extra, '$.run_id')"}
 # For submission: by run and by md5. For the history: by time, with the columns that it filters by.
 INDEXES = {
     "gbench_run_id": "{run_id}",

@@ -28,6 +28,9 @@ class Utc(TypeDecorator[datetime]):
         return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
 
 
+RUN_ID = {"postgresql": "(extra ->> 'run_id')", "sqlite": "json_extract(extra, '$.run_id')"}
+
+
 class run_id(ColumnElement[str]):
     """The run id in a row's `extra`, with the same SQL as in its index: SQLite uses the index only then."""
 
@@ -35,14 +38,9 @@ class run_id(ColumnElement[str]):
     type = String()
 
 
-@compiles(run_id, "postgresql")
-def _run_id_postgresql(element: run_id, compiler: Any, **_: Any) -> str:
-    return "(train_results.extra ->> 'run_id')"
-
-
-@compiles(run_id, "sqlite")
-def _run_id_sqlite(element: run_id, compiler: Any, **_: Any) -> str:
-    return "json_extract(train_results.extra, '$.run_id')"
+@compiles(run_id)
+def _sql_of_run_id(element: run_id, compiler: Any, **_: Any) -> str:
+    return RUN_ID[compiler.dialect.name]
 
 
 METADATA = MetaData()

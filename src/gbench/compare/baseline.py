@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -101,8 +101,7 @@ class Baselines:
         made = Pin(by=_user(), at_utc=utc_now(), reason=reason.strip(), runs=runs)
         baseline = Baseline(pins=[*pins, made], records=list(records))
         make_folder(self.path(name).parent)
-        values: dict[str, Any] = baseline.model_dump()
-        write_atomically(self.path(name), yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        write_atomically(self.path(name), yaml.safe_dump(baseline.model_dump(), sort_keys=False, allow_unicode=True))
         return baseline
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from gbench.compare.change import change
 from gbench.compare.differences import require_comparable
@@ -164,7 +164,7 @@ def _on_runs(base: Sequence[Run], new: Sequence[Run]) -> list[str]:
             count = sum(perf.get(key) is False for perf in perfs)
             if count:
                 notes.append(f"{count} of {len(side)} runs of {name} {what}")
-    times = [[time for run in side if (time := _time(run)) is not None] for side in (base, new)]
+    times = [[time for run in side if (time := started(run.record)) is not None] for side in (base, new)]
     if all(len(side) > 1 and max(side) - min(side) <= ONE_GO for side in times):
         apart = max(min(times[1]) - max(times[0]), min(times[0]) - max(times[1]))
         if apart > ONE_GO:
@@ -182,11 +182,3 @@ def _on_figures(judged: Sequence[Judged], named: bool) -> list[str]:
     groups = {"certainly worse, but by less than half the threshold": small}
     groups["undecided, and not part of the verdict"] = titles
     return [f"{what}: {', '.join(those)}" for what, those in groups.items() if those]
-
-
-def _time(run: Run) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(started(run.record) or "")
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)

@@ -67,9 +67,9 @@ def _throttled(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]
     """The cost of throttled steps: throughput divided by that of the undisturbed steps."""
     cost = [_mean_of([_throttle_cost(record) for record in side]) for side in (base, new)]
     marked = [_mean(side, ("perf_data", "disturbance", "marked_share")) for side in (base, new)]
-    if None in marked or marked[0] == marked[1]:
+    if marked[0] is None or marked[1] is None or marked[0] == marked[1]:
         return
-    both = _formatted(marked[0] or 0.0, marked[1] or 0.0, ".1%")
+    both = _formatted(marked[0], marked[1], ".1%")
     reasons = sorted(
         {str(name) for record in new for name in _items(_at(record, "perf_data", "disturbance", "share_by_reason"))}
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from gbench.base.paths import expanded
@@ -58,10 +59,13 @@ def require_distinct(base: list[Run], new: list[Run]) -> None:
         seen[identity] = run.source
 
 
-def started(record: Record) -> str | None:
-    """When its run started: ISO text in UTC, which sorts by time."""
-    text = (record.extra or {}).get("started_utc")
-    return text if isinstance(text, str) else None
+def started(record: Record) -> datetime | None:
+    """When its run started; None if the record has no valid time."""
+    try:
+        time = datetime.fromisoformat(str((record.extra or {}).get("started_utc")))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def _paths(part: str, name: str, forms: str) -> Iterator[Path]:

@@ -58,17 +58,13 @@ class VisdomView(View):
         numbers, losses = printed(curves, self._spec.config.schedule.print_every)
         stride = -(-len(numbers) // POINTS)
         epochs = curves.epochs[numbers - 1]
+        title = f"{self._spec.model} loss over time"
         x = epochs + (numbers - (epochs - 1) * scene.steps_per_epoch) / scene.steps_per_epoch
         self._client.line(
             X=np.stack([x[::stride]] * len(losses), 1),
             Y=np.stack([values[::stride] for values in losses.values()], 1),
             win=LOSSES,
-            opts={
-                "title": f"{self._spec.model} loss over time",
-                "legend": list(losses),
-                "xlabel": "epoch",
-                "ylabel": "loss",
-            },
+            opts={"title": title, "legend": list(losses), "xlabel": "epoch", "ylabel": "loss"},
         )
         self._shown = now
 

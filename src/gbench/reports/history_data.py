@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Engine, inspect, text
@@ -22,6 +23,8 @@ COLUMNS = (
     "id, run_time, age_days, configuration, model, dataset, device, dev_num, batch_size, precision, dist_mode, recipe, "
     "throughput, low, high, throughput_unit, steady_state, driver, software, hardware, code_link"
 )
+REGRESSION = "id, previous_mean, previous_results, loss_share"
+COMPARABLE = itemgetter("configuration", "model", "device", "precision")
 MAY_DIFFER = {"driver": "driver", "software": "image", "hardware": "machine", "code_link": "model's code"}
 
 
@@ -48,12 +51,15 @@ class LevelChange:
 
     at: Result
     """The first run after the change."""
-    share: float
-    """Relative change; 0.05: 5 % faster."""
     before: float
     after: float
     differs: list[str]
     """Differences of the first run after the change from the last one before it, in words."""
+
+    @property
+    def share(self) -> float:
+        """Relative change; 0.05: 5 % faster."""
+        return self.after / self.before - 1
 
 
 @dataclass(frozen=True)
@@ -78,23 +84,23 @@ class Configuration:
         return self.results[-1]
 
     @property
-    def changes(self) -> list[LevelChange]:
-        """Where the level changed, oldest first."""
-        return [self._change(before, after) for before, after in pairwise(self.levels)]
-
-    @property
     def stale(self) -> bool:
         """Whether the latest result is more than STALE_DAYS old."""
         return self.latest.age_days > STALE_DAYS
 
-    def _change(self, before: Level, after: Level) -> LevelChange:
-        last, first = self.results[after.start - 1], self.results[after.start]
-        differs = [
-            f"{word} {last.known[column] or 'unknown'} → {first.known[column] or 'unknown'}"
-            for column, word in MAY_DIFFER.items()
-            if last.known[column] != first.known[column]
-        ]
-        return LevelChange(first, after.median / before.median - 1, before.median, after.median, differs)
+    @property
+    def changes(self) -> list[LevelChange]:
+        """Where the level changed, oldest first."""
+        changes = []
+        for before, after in pairwise(self.levels):
+            last, first = self.results[after.start - 1], self.results[after.start]
+            differs = [
+                f"{word} {last.known[column] or 'unknown'} → {first.known[column] or 'unknown'}"
+                for column, word in MAY_DIFFER.items()
+                if last.known[column] != first.known[column]
+            ]
+            changes.append(LevelChange(first, before.median, after.median, differs))
+        return changes
 
 
 @dataclass(frozen=True)
@@ -146,9 +152,7 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
                 f"database {config.shown} lacks gbench's views", "gbench cndb submit RECORD creates them"
             )
         trend = _rows(engine, "trend", COLUMNS, "configuration, model, device, precision, run_time, id", model)
-        slower = _rows(
-            engine, "regressions", "id, previous_mean, previous_results, loss_share", "loss_share DESC", model
-        )
+        slower = _rows(engine, "regressions", REGRESSION, "loss_share DESC", model)
     days = (now - since).total_seconds() / 86400 if since else None
     kept = [row for row in trend if days is None or row["age_days"] <= days]
     since_text = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
@@ -157,7 +161,7 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
         more = "leave out --model or --since" if filters else "gbench cndb submit RECORD stores one"
         only = f" ({filters})" if filters else ""
         raise RecordError(f"database {config.shown} holds no result with a throughput{only}", more)
-    configurations = _named([_configuration(list(rows)) for _, rows in groupby(kept, key=_comparable)])
+    configurations = _named([_configuration(list(rows)) for _, rows in groupby(kept, key=COMPARABLE)])
     place = {result.id: (one, result) for one in configurations for result in one.results}
     regressions = [
         Regression(*place[row["id"]], row["previous_mean"], row["previous_results"], row["loss_share"])
@@ -176,10 +180,6 @@ def _rows(engine: Engine, view: str, columns: str, order: str, model: str | None
         return connection.execute(query, names).mappings().all()
 
 
-def _comparable(row: Any) -> tuple[Any, ...]:
-    return tuple(row[column] for column in ("configuration", "model", "device", "precision"))
-
-
 def _configuration(rows: Sequence[Any]) -> Configuration:
     one = rows[-1]
     results = [_result(row) for row in rows]
@@ -189,7 +189,7 @@ def _configuration(rows: Sequence[Any]) -> Configuration:
     return Configuration(
         name=", ".join((one["model"] or "unknown model", one["precision"] or "no precision", devices)),
         details=", ".join(str(detail) for detail in details if detail),
-        key=hashlib.sha256(repr(_comparable(one)).encode()).hexdigest()[:6],
+        key=hashlib.sha256(repr(COMPARABLE(one)).encode()).hexdigest()[:6],
         unit=one["throughput_unit"] or "",
         results=results,
         levels=levels([result.throughput for result in results]),

@@ -44,6 +44,13 @@ def page(record: Record, name: str) -> str:
     """The page as HTML text."""
     throughput = figures.headline_of(record)
     perf, extra = record.perf_data or {}, record.extra or {}
+    common = [
+        ("Model's code", plain(record.code_link)),
+        ("Distribution", plain(record.dist_type)),
+        ("Evaluation mode", plain(record.eval_type)),
+        ("md5", plain(record.md5_val)),
+        ("Tags", plain(record.tags)),
+    ]
     more = {key: value for key, value in extra.items() if key not in ("warnings", "command_line", "spec")}
 
     def fill() -> None:
@@ -63,7 +70,7 @@ def page(record: Record, name: str) -> str:
                     {
                         "Software": rows(record.soft_info.model_dump() if record.soft_info else {}),
                         "Hardware": rows(record.hard_info.model_dump() if record.hard_info else {}),
-                        "More": [*rows(_known(more)), *_common(record)],
+                        "More": [*rows(_known(more)), *common],
                     }
                 )
             if record.hyper_params:
@@ -158,11 +165,3 @@ def _known(value: Any) -> Any:
         return value
     inner = {key: _known(one) for key, one in value.items()}
     return {key: one for key, one in inner.items() if one is not None and one not in ({}, [], "")}
-
-
-def _common(record: Record) -> Iterator[tuple[str, str]]:
-    yield "Model's code", plain(record.code_link)
-    yield "Distribution", plain(record.dist_type)
-    yield "Evaluation mode", plain(record.eval_type)
-    yield "md5", plain(record.md5_val)
-    yield "Tags", plain(record.tags)

@@ -21,15 +21,8 @@ from gbench.reports.style import COLOURS
 
 INK, MUTED, RULE, SURFACE, BAND, WARN = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005", "#fa0006"
 SERIES = ("#fa0011", "#fa0012", "#fa0013", "#fa0014")
-VARIABLES = {
-    INK: "--ink",
-    MUTED: "--muted",
-    RULE: "--rule",
-    SURFACE: "--surface",
-    BAND: "--band",
-    WARN: "--warn",
-    **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
-}
+NAMES = ("ink", "muted", "rule", "surface", "band", "warn", "series-1", "series-2", "series-3", "series-4")
+VARIABLES = dict(zip((INK, MUTED, RULE, SURFACE, BAND, WARN, *SERIES), NAMES, strict=True))
 WIDTH_IN = 4.2  # narrow, so that text is legible on a phone; wide screens show two side by side
 LOOK: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -89,14 +82,12 @@ def to_svg(drawn: Figure, name: str, description: str) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     for colour, variable in VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
+        text = text.replace(colour, f"var(--{variable})")
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
     view_box = re.search(r'viewBox="[^"]*"', text)
     assert view_box is not None
-    head = (
-        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {view_box[0]} role="img" aria-label="{escape(description)}">'
-    )
-    return head + text[text.index(">") + 1 :]
+    attributes = f'{view_box[0]} role="img" aria-label="{escape(description)}"'
+    return f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {attributes}>' + text[text.index(">") + 1 :]
 
 
 def captioned(drawn: Figure, name: str, description: str, caption: str) -> Plot:
