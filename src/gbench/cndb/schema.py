@@ -60,9 +60,10 @@ def upgrade(engine: Engine) -> str | None:
 def drop_all(engine: Engine) -> None:
     """Drop the contract's tables and everything that gbench added. Raises sqlalchemy.exc.SQLAlchemyError."""
     with writing(engine) as connection:
+        cascade = " CASCADE" if connection.dialect.name == "postgresql" else ""
         for view in inspect(connection).get_view_names():
             if view.startswith("gbench_"):
-                connection.execute(text(f"DROP VIEW IF EXISTS {view}" + _cascade(connection)))
+                connection.execute(text(f"DROP VIEW IF EXISTS {view}{cascade}"))
         views.drop(connection)  # and the function that they use
         METADATA.drop_all(connection)
         connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
@@ -81,7 +82,3 @@ def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
-
-
-def _cascade(connection: Connection) -> str:
-    return " CASCADE" if connection.dialect.name == "postgresql" else ""

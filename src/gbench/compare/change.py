@@ -36,17 +36,15 @@ class Change:
     """The change of a figure from BASE to NEW."""
 
     base: float
-    """Geometric mean over runs."""
+    """Geometric mean over runs; likewise `new`."""
     new: float
-    """Geometric mean over runs."""
     base_runs: int
     new_runs: int
     log: float
     """Logarithm of the ratio of NEW to BASE, with the sign for which positive is better."""
     base_variance: float
-    """Of the logarithm of one run's figure."""
+    """Of the logarithm of one run's figure; likewise `new_variance`."""
     new_variance: float
-    """Of the logarithm of one run's figure."""
     dof: float
     """Degrees of freedom of the standard error; infinite if the variance is assumed."""
     source: Source

@@ -63,9 +63,8 @@ class Judged:
     ratio: float
     """NEW / BASE, whether higher is better or not."""
     low: float
-    """Lower end of the ratio's 95 % interval."""
+    """Lower end of the ratio's 95 % interval, up to `high`."""
     high: float
-    """Upper end of the ratio's 95 % interval."""
     more: More | None
     """For an inconclusive figure."""
 

@@ -58,9 +58,8 @@ class Departure:
     share: float
     """Mean relative deviation from the reference over the windows outside."""
     low: float
-    """Lower tolerance of the deviation, in the window farthest outside."""
+    """Lower tolerance of the deviation, in the window farthest outside; `high`: the upper one."""
     high: float
-    """Upper tolerance, likewise."""
     first_epoch: int
     """Of the first window outside."""
     last_epoch: int

@@ -27,15 +27,12 @@ BAND_ERROR = 0.01  # share of true reproductions with a mean outside any band of
 
 
 class LossWindows(Frozen):
-    """One loss of one run. Lists have a value per window."""
+    """One loss of one run. Lists have a value per window, as in `EpochWindow`."""
 
     mean: list[float]
     sd: list[float]
-    """Of single losses."""
     standard_error: list[float]
-    """Of the mean."""
     count: list[PositiveInt]
-    """Number of losses."""
     last_epoch: float
     """Mean of the last epoch."""
     last_epoch_standard_error: float

@@ -39,9 +39,8 @@ class Deviation:
     share: float
     """Relative difference from the reference; negative: below it."""
     low: float
-    """Lower tolerance of the share."""
+    """Lower tolerance of the share; `high`: the upper one."""
     high: float
-    """Upper tolerance of the share."""
     z: float
     """The difference divided by its standard error."""
 

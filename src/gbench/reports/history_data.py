@@ -37,9 +37,8 @@ class Result:
     age_days: float
     throughput: float
     low: float | None
-    """Lower end of its 95 % interval; None for a record without one."""
+    """Lower end of its 95 % interval; None, as `high`, for a record without one."""
     high: float | None
-    """Upper end, likewise."""
     steady: bool | None
     known: dict[str, str | None]
     """The columns MAY_DIFFER, which may differ between runs."""
@@ -67,9 +66,7 @@ class Configuration:
     """Comparable results and their levels."""
 
     name: str
-    """In words."""
     details: str
-    """In words."""
     key: str
     """Distinguishes configurations with the same name."""
     unit: str

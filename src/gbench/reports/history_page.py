@@ -50,22 +50,21 @@ def write_history(config: DatabaseConfig, path: Path, model: str | None, since: 
 def page(history: HistoryData) -> str:
     """The page as HTML text."""
     every = history.configurations
-    drawn = _worth_drawing(history)
+    slower = {item.configuration.key for item in history.regressions}
+    drawn = sorted(every, key=lambda one: (one.key not in slower, not one.changes))[:TRENDS]
     stale = sorted((one for one in every if one.stale), key=lambda one: -one.latest.age_days)
-    changed = sorted(
-        ((one, change) for one in every for change in one.changes), key=lambda pair: pair[1].at.when, reverse=True
-    )
+    changed = [(one, change) for one in every for change in one.changes]
+    changed.sort(key=lambda pair: pair[1].at.when, reverse=True)
 
     def fill() -> None:
-        _header(history, len(stale))
+        _header(history, len(slower), len(stale))
         with t.main():
             names = {"regressions": "Slower", "changes": "Changes of level", "trends": "Trends"}
             contents({**names, "latest": "Latest results", "stale": "Stale"})
             with section("Slower in the last 30 days", "regressions"):
-                slower = [_regression(one) for one in history.regressions]
-                _table(
-                    "regressions", REGRESSIONS, slower, "No result of the last 30 days is slower than those before it."
-                )
+                rows = [_regression(one) for one in history.regressions]
+                none = "No result of the last 30 days is slower than those before it."
+                _table("regressions", REGRESSIONS, rows, none)
             with section("Changes of level", "changes"):
                 t.p(
                     "Where the throughput of a configuration moved to another level and stayed there; detection needs "
@@ -85,11 +84,10 @@ def page(history: HistoryData) -> str:
     return render(f"History: {count(len(every), 'configuration')}", fill, SCRIPT)
 
 
-def _header(history: HistoryData, stale: int) -> None:
+def _header(history: HistoryData, slower: int, stale: int) -> None:
     every = history.configurations
     first = min(one.results[0].when for one in every)
     last = max(one.latest.when for one in every)
-    slower = len({item.configuration.key for item in history.regressions})
     with t.header():
         t.p(f"history of {history.database}", cls="muted")
         t.h1("What was measured, and is it getting slower?")
@@ -121,12 +119,6 @@ def _trends(drawn: Sequence[Configuration], slower: set[int], total: int) -> Non
     with t.div(cls="grid trends"):
         for one in drawn:
             plot_card(one.name, trend(one, slower), below=one.details)
-
-
-def _worth_drawing(history: HistoryData) -> list[Configuration]:
-    slower = {item.configuration.key for item in history.regressions}
-    by_interest = sorted(history.configurations, key=lambda one: (one.key not in slower, not one.changes))
-    return by_interest[:TRENDS]
 
 
 def _table(name: str, columns: dict[str, str], rows: Sequence[Sequence[TableCell]], without: str) -> None:

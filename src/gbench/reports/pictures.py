@@ -39,7 +39,8 @@ def pictures(run_dir: Path, page_dir: Path) -> Pictures | None:
     if place is None:
         return None
     folder, gallery = place / "images", place / "gallery.html"
-    names = sorted((path.name.removesuffix("_fake_B.png") for path in folder.glob("*_fake_B.png")), key=_natural)
+    names = [path.name.removesuffix("_fake_B.png") for path in folder.glob("*_fake_B.png")]
+    names.sort(key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
     chosen = [names[len(names) * place // min(SHOWN, len(names))] for place in range(min(SHOWN, len(names)))]
     shown = {name: _thumbnails(folder, name) for name in chosen}
     link = quote(Path(os.path.relpath(gallery, page_dir)).as_posix()) if gallery.is_file() else None
@@ -60,7 +61,3 @@ def _thumbnails(folder: Path, name: str) -> dict[str, str]:
         small.save(buffer, "JPEG", quality=85)
         thumbnails[kind] = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return thumbnails
-
-
-def _natural(name: str) -> tuple[bool, int, str]:
-    return (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)

@@ -38,7 +38,8 @@ class Throughput:
 def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
     """Histogram of the slowest rank's measured step times, with their median."""
     times_s = np.array(max(([step.step_s for step in steps] for steps in measured), key=sum))
-    median_s, (scale, unit) = float(np.median(times_s)), _unit(float(times_s.max()))
+    median_s = float(np.median(times_s))
+    scale, unit = (1.0, "s") if times_s.max() >= 1 else (1e3, "ms")
     with figure(2.9) as drawn:
         axes = drawn.subplots()
         last_s = 2 * float(np.percentile(times_s, 99)) - median_s  # a few outliers must not flatten the rest
@@ -152,7 +153,3 @@ def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any],
         x, y = (np.array([both[part].mean() for part in stretches]) for both in (x, y))
         axes.fill_between(x, low, high, color=look["color"], alpha=0.25, linewidth=0)
     axes.plot(x, y, label=name, **{**look, "marker": look["marker"] if len(x) <= MARKED_POINTS else None})
-
-
-def _unit(largest_s: float) -> tuple[float, str]:
-    return (1.0, "s") if largest_s >= 1 else (1e3, "ms")

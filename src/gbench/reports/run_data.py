@@ -26,12 +26,10 @@ class RunData:
     """The content of a run folder."""
 
     path: Path
-    """Of the folder."""
     spec: RunSpec
     host: HostFacts
-    """Empty if the run did not write it."""
+    """Empty, as `environment`, if the run did not write it."""
     environment: EnvironmentFacts
-    """Empty if the run did not write it."""
     ranks: list[list[Step]]
     """The steps by rank; empty for a rank that wrote none."""
     telemetry: Telemetry
