@@ -136,5 +136,5 @@ def test_a_repository_that_can_not_be_reached_is_one_sentence(find: Find, url: s
 
 
 def test_a_commit_that_the_repository_does_not_have_is_refused(find: Find, clone: Path) -> None:
-    with pytest.raises(UsageError, match=f"has no commit {COMMIT}; mend CODE_LINK"):
+    with pytest.raises(UsageError, match=f"has no commit {COMMIT}; fix CODE_LINK"):
         find(Pinned(clone.as_uri(), COMMIT))

@@ -173,9 +173,8 @@ def _resample(noise: Floats, length: int, seed: int) -> Floats:
 def _t_quantile(probability: float, dof: float) -> float:
     """Quantile of Student's t for 0.5 <= probability < 1 and dof >= 1; part of the method.
 
-    By a table of the integral over the angle of t = sqrt(dof) tan(angle), where the density is cos(angle) ** (dof - 1).
-    At 0.975 it differs from the exact `paired_ratio.t_quantile` by up to 1e-3 below 2 degrees of freedom and by less
-    than 1e-5 up to 256.
+    By a table of the integral over the angle of t = sqrt(dof) tan(angle). At 0.975 it differs from the exact
+    `paired_ratio.t_quantile` by up to 1e-3 below 2 degrees of freedom and by less than 1e-5 up to 256.
     """
     angle = np.linspace(0.0, math.pi / 2, 4097)
     density = np.cos(angle) ** (dof - 1)

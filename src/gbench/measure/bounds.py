@@ -14,9 +14,8 @@ BOUND = 0.5  # share of a measured peak from which that peak is the limit
 def limits(environment: EnvironmentFacts, images_s: float, data_share: float, ahead_share: float) -> Limits | None:
     """Compare a device's speed with its peaks; None if its work was not counted.
 
-    Args:
-        environment: environment.json. images_s: of one device, a second. data_share: of the time that is data wait.
-        ahead_share: by what share of a step the host was ahead of the device (median).
+    images_s: of one device, a second. data_share: of the time that is data wait. ahead_share: by what share of a step
+    the host was ahead of the device (median).
     """
     work, peak = environment.work_per_image, environment.peak
     if work is None or environment.precision is None:

@@ -86,12 +86,7 @@ class CudaMarks:
 
 
 class StepClock:
-    """Times steps back to back.
-
-    Args:
-        marks: of the device that does the work.
-        now: the host's monotonic clock, in seconds.
-    """
+    """Times steps back to back. marks: of the device that works. now: the host's monotonic clock, in seconds."""
 
     def __init__(self, marks: Marks, now: Callable[[], float] = time.perf_counter) -> None:
         self._marks, self._now = marks, now

@@ -1,8 +1,6 @@
-"""Peak figures from NVIDIA's data sheets: dense, without sparsity.
+"""Peak figures from NVIDIA's data sheets: dense, without sparsity; memory bandwidth in GB/s.
 
-TFLOP/s by precision (FP32 without, TF32, AMP and BF16 with tensor cores), memory bandwidth in GB/s. A card is looked up
-by its whole name, as similar ones (GH200, H200 NVL, a MIG slice of an A100) have other figures. A card that is not
-listed is unknown.
+A card is looked up by its whole name, as similar ones (GH200, H200 NVL, a MIG slice of an A100) have other figures.
 """
 
 from __future__ import annotations

@@ -114,7 +114,8 @@ def _thread_time(events: Sequence[Event], computing: Sequence[Event]) -> tuple[T
         if operators == [event]:
             outermost.append(event.span)
     whole, busy = union(event.span for event in computing), union(outermost)
-    talking = clipped(union(event.span for event in events if _is_transfer(event)), whole)
+    # gloo's own threads, rather than the calls that start the communication
+    talking = clipped(union(event.span for event in events if event.name.startswith("gloo:")), whole)
     exposed_s = length(talking) - length(clipped(talking, busy))
     operators_s, whole_s = length(busy), length(whole)
     reading = TraceTimes(operators_s=operators_s, exposed_s=exposed_s, communication_s=length(talking))
@@ -141,11 +142,6 @@ def _device_time(events: Sequence[Event], waited_s: float, start_s: float) -> tu
     reading.overlapped_s = sum_s - operators_s - exposed_s
     reading.gaps_s = max(0.0, whole_s - operators_s - exposed_s - waited_s)
     return reading, charges
-
-
-def _is_transfer(event: Event) -> bool:
-    """Whether it is the communication, on its own thread, rather than the call that starts it."""
-    return event.name.startswith("gloo:")
 
 
 def _regions_by_sequence(events: Iterable[Event]) -> dict[int, str | None]:

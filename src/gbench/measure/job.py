@@ -16,11 +16,9 @@ from gbench.runfolder.telemetry_result import EnergySource
 def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
     """The totals of a run folder's job; None if nothing was trained, or the length of an epoch is unknown.
 
-    Args:
-        telemetry: of every attempt.
+    telemetry: of every attempt.
 
-    Raises:
-        InfrastructureError: a broken file.
+    Raises InfrastructureError: a broken file.
     """
     steps_per_epoch = folder.environment().steps_per_epoch
     ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]

@@ -1,9 +1,7 @@
 """How much work a training step is: floating-point operations and bytes, counted from the graph that really runs.
 
-The step runs once on torch's `meta` device, where operations have shapes but no data: counting takes a second and no
-memory. Operations are counted by torch's FlopCounterMode (a multiply-add is two). Bytes are those that each
-operation reads and writes with nothing fused or cached, to compare with a memory bandwidth; an upper bound where a
-compiler fuses.
+The step runs once on torch's `meta` device, without data. Operations are FlopCounterMode's (a multiply-add is two).
+Bytes are those that each operation reads and writes with nothing fused or cached, an upper bound.
 """
 
 from __future__ import annotations
@@ -58,10 +56,7 @@ class _CallCounter(TorchDispatchMode):
 
 
 def count_calls(call: Callable[[], object]) -> dict[str, list[int]]:
-    """Floating-point operations of each call of an operator, in order, by names like `aten::convolution`.
-
-    `call` must only use meta tensors.
-    """
+    """Operations of each call within `call`, on meta tensors, in order, by names like `aten::convolution`."""
     counter = _CallCounter()
     with counter:
         call()

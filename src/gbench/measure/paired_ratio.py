@@ -1,8 +1,7 @@
 """Student's interval of a mean, and the ratio of paired measurements as a mean of logarithms.
 
-Three callers share the interval and differ in what a value is and when they look at it: repeated runs (`spread.py`),
-the rounds of a tuning (here: looked at after every round, to give up early what does not pay), and the blocks of
-`gbench ab` (`experiments/block_ratio.py`: looked at until the interval is narrow, for which its level is raised).
+Used for repeated runs (`spread.py`), the rounds of a tuning, and the blocks of `gbench ab`, which looks until the
+interval is narrow, and raises its level for that (`experiments/block_ratio.py`).
 """
 
 from __future__ import annotations
@@ -24,9 +23,7 @@ def t_quantile(probability: float, dof: float) -> float:
 def mean_interval(values: Sequence[float], level: float, least_std: float = 0.0) -> tuple[float, float]:
     """The mean of at least two independent values, and the half-width of its interval by Student's t.
 
-    Args:
-        level: share of such intervals that cover the true mean.
-        least_std: lower limit of the standard deviation, for values that agree to the last digit.
+    least_std: lower limit of the standard deviation, for values that agree to the last digit.
     """
     count = len(values)
     error = max(float(np.std(values, ddof=1)), least_std) / math.sqrt(count)
@@ -44,13 +41,9 @@ class PairedRatio:
 
 
 def ratio_of_rounds(rounds: Sequence[tuple[float, float]], level: float = 0.95) -> PairedRatio:
-    """The first times over the second ones: above 1, the second kind is faster.
+    """The first times over the second ones, of blocks in the order A B B A, so that a linear drift affects both alike.
 
-    Blocks run in the order A B B A, then B A A B, so that a drift of the machine that is linear over a round affects
-    both kinds alike.
-
-    Args:
-        rounds: seconds of A's and of B's blocks in each of at least two rounds, with the same number of steps.
+    rounds: seconds of A's and of B's blocks in each of at least two rounds, with the same number of steps.
     """
     mean, half_width = mean_interval([math.log(first / second) for first, second in rounds], level)
     return PairedRatio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), len(rounds))

@@ -1,8 +1,4 @@
-"""Measure the peak speed of a device, the bound of a step's speed.
-
-Two kernels at sizes that fill the device, in the precision of the run: a matrix product, and a 3x3 convolution of the
-shape that dominates the model. And a copy, for memory bandwidth.
-"""
+"""Measure the peak speed of a device: matrix product and main convolution in the run's precision, and copy."""
 
 from __future__ import annotations
 
@@ -66,8 +62,7 @@ def measure_peak(device: torch.device, dtype: torch.dtype, shape: ConvShape, sec
 def median_call_s(clock: StepClock, call: Callable[[], object], seconds: float) -> float:
     """Median seconds of a call, over as many as fit into `seconds`, at least three, after two warm-up calls.
 
-    Short calls are timed in batches of BACK_TO_BACK_S without waiting for the device, to exclude the start of an idle
-    GPU.
+    Short calls are timed in batches of BACK_TO_BACK_S, to exclude the start of an idle GPU.
     """
 
     def run_s(calls: int) -> float:

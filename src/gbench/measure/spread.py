@@ -1,8 +1,4 @@
-"""Spread of step times within a run, and of repeated runs.
-
-Pure functions of numbers. The interval of a single run's throughput is in `bootstrap.py`. Explained in
-docs/statistics.md.
-"""
+"""Spread of step times within a run, and of repeated runs; explained in docs/statistics.md."""
 
 from __future__ import annotations
 

@@ -63,8 +63,7 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
         maximum: most warm-up steps; None: half of the run. A run that needs more is not settled, and this many are
             left out.
 
-    Raises:
-        ValueError: maximum below minimum.
+    Raises ValueError: maximum below minimum.
     """
     times = np.asarray(step_s, dtype=float)
     if maximum is not None and maximum < minimum:
@@ -107,10 +106,7 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
 def judge_ranks(ranks: Sequence[ArrayLike], minimum: int = 0, maximum: int | None = None) -> tuple[SteadyState, int]:
     """Where the warm-up of a run on several ranks ends, and the rank that was slowest after it.
 
-    Ranks wait for each other in every step, so they share one warm-up, found from their mean times.
-
-    Args:
-        ranks: step times of each rank, all of one length of at least one. minimum, maximum: as `find_steady_state`.
+    Ranks wait for each other, so they share one warm-up, found from their mean times. ranks: step times, of one length.
     """
     times = np.asarray(ranks, dtype=float)
     steady = find_steady_state(times.mean(axis=0), minimum, maximum)
@@ -149,8 +145,7 @@ def _too_late(times: Floats, starts: list[int], warmup: int, minimum: int, bound
 def change_points(times: Floats, penalty: float, floor: float) -> list[int]:
     """Indices at which a new level of a series (1-d) starts. Parts below 1 % of it are not looked into again.
 
-    Args:
-        penalty: what a change's likelihood ratio must beat. floor: variance that is there at least.
+    penalty: what a change's likelihood ratio must beat. floor: variance that is there at least.
     """
     shortest = max(8, len(times) // 100)
     parts, cuts = [(0, len(times))], []

@@ -15,9 +15,7 @@ class StoppingRule:
 
     Args:
         schedule: its until_ci, max_time_s (counted from `start`), warmup_steps and max_warmup_steps.
-        gather: maps the step times of this rank to those of every rank; every rank calls it at the same step. The
-            slowest rank's times give the result, and so the interval.
-        now: monotonic clock in seconds.
+        gather: this rank's step times -> those of every rank, of which the slowest give the result.
     """
 
     def __init__(

@@ -36,10 +36,7 @@ LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
 def summarize(
     ranks: list[list[Step]], environment: EnvironmentFacts, telemetry: Telemetry, max_warmup_steps: int | None = None
 ) -> RunResult | None:
-    """Statistics over the step streams of all ranks (outer list: ranks); None without a measured step.
-
-    Only steps that all ranks completed count. max_warmup_steps: maximum length of the warm-up; None: half of the run.
-    """
+    """Statistics over the steps that all ranks (outer list) completed; None without a measured one."""
     common = min((len(steps) for steps in ranks), default=0)
     whole = [steps[:common] for steps in ranks]
     least = sum(step.warmup for step in whole[0]) if whole else 0
@@ -55,6 +52,7 @@ def summarize(
     marks = mark_disturbed(slowest, telemetry.samples)
     window = Window.of(slowest)
     used = energy(telemetry, window)
+    ahead_share = statistics.median(step.ahead_s / step.step_s for step in slowest)
     data = environment.data or DataFacts(source="real")
     return RunResult(
         complete=environment.ended is not None and environment.ended.steps == common,
@@ -77,7 +75,7 @@ def summarize(
         data_share=data_s / wall_s,
         between_share=sum(step.between_s for step in slowest) / wall_s,
         disturbance=disturbance(marks, slowest[0].step),
-        limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, _ahead_share(slowest)),
+        limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, ahead_share),
         energy=used,
         joules_per_image=used.joules_per_image(images),
         memory=environment.memory,
@@ -127,10 +125,6 @@ def _legacy(steps: Sequence[Step], ranks: int) -> float | None:
     if len(taken) < LEGACY_STEPS.stop - LEGACY_STEPS.start:
         return None
     return 1 / statistics.fmean((step.step_s - step.data_s - step.between_s) / (step.images * ranks) for step in taken)
-
-
-def _ahead_share(steps: Sequence[Step]) -> float:
-    return statistics.median(step.ahead_s / step.step_s for step in steps)
 
 
 def _mean_losses(steps: list[Step]) -> dict[str, float]:

@@ -55,10 +55,7 @@ class Event:
 
 
 def load(path: Path) -> list[Event]:
-    """The events of a trace file, each with its parent.
-
-    Raises InfrastructureError: it can't be read, or is incomplete.
-    """
+    """The events of a trace file, each with its parent. Raises InfrastructureError: unreadable or incomplete."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             return events_of(json.load(file)["traceEvents"])
@@ -117,12 +114,12 @@ def length(spans: Iterable[Span]) -> float:
 
 def clipped(spans: Sequence[Span], to: Sequence[Span]) -> list[Span]:
     """The parts of `spans` within `to`; both are unions."""
-    found, place = list[Span](), 0
+    parts, place = list[Span](), 0
     for start_s, end_s in spans:
         while place < len(to) and to[place][1] <= start_s:
             place += 1
         for low_s, high_s in to[place:]:
             if low_s >= end_s:
                 break
-            found.append((max(start_s, low_s), min(end_s, high_s)))
-    return found
+            parts.append((max(start_s, low_s), min(end_s, high_s)))
+    return parts

@@ -18,14 +18,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from gbench.measure.steady_state import CLIP, PENALTY, RELEVANT, RESOLUTION, change_points
+from gbench.measure.steady_state import CLIP, PENALTY, RELEVANT, RESOLUTION, Floats, change_points
 
 MIN_RUNS = 8  # fewer don't distinguish a change from chance
 NEIGHBOURS = 2  # on each side
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,7 @@ class Level:
 def levels(values: ArrayLike) -> list[Level]:
     """The levels of a history, oldest first; none without values.
 
-    Args:
-        values: throughputs above 0, ordered by the start of the runs (1-d).
+    values: throughputs above 0, ordered by the start of the runs (1-d).
     """
     history = np.asarray(values, dtype=float)
     if not len(history):

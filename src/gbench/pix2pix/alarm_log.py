@@ -14,7 +14,7 @@ from gbench.settings.spec import RunSpec
 
 
 class AlarmLog:
-    """Applies the alarm rules to the steps of a run as they are read. Every rank has one; all reach the same result.
+    """Applies the alarm rules to the steps of a convergence run, with the same result on every rank; else does nothing.
 
     Args:
         reports: this rank prints and writes the alarms.
@@ -29,6 +29,7 @@ class AlarmLog:
     ) -> None:
         self._spec, self._folder, self._reports = spec, folder, reports
         self._steps_per_epoch, self._planned_steps = steps_per_epoch, planned_steps
+        self.active = spec.recipe == "convergence"
         epochs = None if planned_steps is None else planned_steps / steps_per_epoch
         self._rules = AlarmRules(spec.config.alarms, spec.config.optim.gan_mode, steps_per_epoch, epochs)
         self._first_s: list[float] | None = []  # times of the first steps, until the estimate
@@ -40,26 +41,29 @@ class AlarmLog:
         """Whether all losses of the last step are finite."""
         return self._rules.finite
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any] | None:
         """The state of the rules as plain values, for a checkpoint."""
-        return self._rules.state()
+        return self._rules.state() if self.active else None
 
-    def resume(self, after: int, state: dict[str, Any] | None) -> None:
-        """Continue after step `after` with the result of `state`. Raises InfrastructureError: the disk failed."""
-        self._resumed_after = after
+    def resume(self, saved: dict[str, Any] | None) -> None:
+        """Continue after a checkpoint, or from the start. Raises InfrastructureError: the disk failed."""
+        if not self.active:
+            return
+        self._resumed_after = saved["step"] if saved else 0
         if self._reports:
-            take_back_alarms(self._folder.path, after)
-        if state is not None:
-            self._rules.load_state(state)
+            take_back_alarms(self._folder.path, self._resumed_after)
+        if saved and saved.get("alarms") is not None:
+            self._rules.load_state(saved["alarms"])
 
     def add(self, steps: list[Step], losses: list[float], has_ended: bool) -> None:
         """Add further steps. Raises InfrastructureError: an alarm can't be written.
 
         Args:
-            losses: means over all ranks, step after step in the order of its names. They come from an all-reduce, so
-                that every rank has the same bits.
+            losses: means over all ranks (the same bits on each), step after step in the order of its names.
             has_ended: the run has ended: an alarm now only warns.
         """
+        if not self.active:
+            return
         values = iter(losses)
         for step in steps:
             for alarm in self._rules.step(step.step, step.epoch, {name: next(values) for name in step.losses}):

@@ -1,7 +1,7 @@
 """Alarm rules of a convergence run: NaN or infinite losses, a collapsed discriminator, a flat G_L1.
 
-A pure function of the losses, step by step, so that every rank raises the same alarms at the same step. The thresholds
-are in `settings.spec.AlarmConfig`; docs/live-view.md says how they were chosen.
+A pure function of the losses, so that every rank raises the same alarms at the same step. docs/live-view.md says how
+the thresholds were chosen.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class AlarmRules:
         """Add the losses of a step, means over all ranks, and return the alarms that it raises."""
         not_finite = [name for name, value in losses.items() if not math.isfinite(value)]
         self.finite = not not_finite
-        found: list[tuple[AlarmKind, str]] = []
+        raised: list[tuple[AlarmKind, str]] = []
         if not_finite:
             verb = "is" if len(not_finite) == 1 else "are"
-            found.append(("nan", f"{' and '.join(not_finite)} {verb} NaN or infinite"))
+            raised.append(("nan", f"{' and '.join(not_finite)} {verb} NaN or infinite"))
         self._sums = {name: self._sums.get(name, 0.0) + value for name, value in losses.items()}
         self._steps += 1
         if step % self._steps_per_epoch == 0:
@@ -54,10 +54,10 @@ class AlarmRules:
             self._means = [*self._means, means][-self._keep :]
             self._sums, self._steps = {}, 0
             if self._judges_D and (text := self._collapse(epoch)):
-                found.append(("collapse", text))
+                raised.append(("collapse", text))
             if text := self._flat(epoch):
-                found.append(("flat", text))
-        return [Alarm(kind, epoch, step, text) for kind, text in found if self._is_new(kind, epoch)]
+                raised.append(("flat", text))
+        return [Alarm(kind, epoch, step, text) for kind, text in raised if self._is_new(kind, epoch)]
 
     def _is_new(self, kind: AlarmKind, epoch: int) -> bool:
         before = self._seen.get(kind)

@@ -1,10 +1,8 @@
 """Checkpoints: everything that a run needs to resume, and weight files in upstream's format.
 
-`checkpoints/epoch-NNNN.pt` has networks, optimisers, schedulers, scaler, the random state of every rank, step, epoch
-and the spec, as of the end of that epoch; `epoch-NNNN-part.pt` has the same from within it. `latest_net_G.pth` and
-`latest_net_D.pth` are plain state_dicts under upstream's names and keys (junyanz/pytorch-CycleGAN-and-pix2pix,
-models/base_model.py at 003efc4c), for use in either program; `best_net_G.pth` is the generator after the epoch
-of the lowest mean G_L1, which `best.json` names.
+`epoch-NNNN.pt` is from the end of that epoch, `epoch-NNNN-part.pt` from within it. `latest_net_G.pth`, `best_net_G.pth`
+and `latest_net_D.pth` are plain state_dicts under upstream's names and keys (junyanz/pytorch-CycleGAN-and-pix2pix,
+models/base_model.py at 003efc4c). The best is of the epoch with the lowest mean G_L1; `best.json` names it.
 """
 
 from __future__ import annotations
@@ -18,17 +16,14 @@ from typing import Any
 import torch
 
 from gbench.base.files import cant_write, sync_folder, write_atomically
-from gbench.errors import GbenchError, InfrastructureError
+from gbench.errors import InfrastructureError
 from gbench.runfolder.checkpoints import of_run
 
 CHECKPOINT_VERSION = 2
 
 
 def save(values: Any, path: Path) -> None:
-    """Write a checkpoint to a temporary file next to `path`, sync and rename it: `path` is complete or missing.
-
-    Raises InfrastructureError: it can't be written.
-    """
+    """Write a checkpoint; `path` is complete or missing. Raises InfrastructureError: it can't be written."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -44,10 +39,7 @@ def save(values: Any, path: Path) -> None:
 
 
 def load(path: Path) -> Any:
-    """Read a checkpoint or a state_dict to the CPU; only tensors and plain values, no code.
-
-    Raises InfrastructureError: missing, not a checkpoint, or one that would run code.
-    """
+    """Read only tensors and plain values, no code, to the CPU. Raises InfrastructureError: missing, or no such file."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -60,8 +52,7 @@ def load(path: Path) -> Any:
 def save_run(values: dict[str, Any], folder: Path, epoch: int, whole: bool, keep: int) -> None:
     """Write the checkpoint of a run after an epoch (`whole`) or from within it, and upstream's weight files.
 
-    Then checkpoints before the last `keep` are removed. Raises InfrastructureError: it can't be written; earlier ones
-    are kept.
+    Then remove those before the last `keep`. Raises InfrastructureError: it can't be written; earlier ones are kept.
     """
     save({"version": CHECKPOINT_VERSION, **values}, folder / f"epoch-{epoch:04d}{'' if whole else '-part'}.pt")
     save(values["model"]["generator"], folder / "latest_net_G.pth")
@@ -80,24 +71,20 @@ def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: floa
 
 
 def last_whole(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint of a run that can be loaded; None without checkpoints.
-
-    Raises InfrastructureError: none of the checkpoints can be loaded.
-    """
-    problem: GbenchError | None = None
+    """The newest checkpoint that can be loaded; None without any. Raises InfrastructureError: none can be loaded."""
+    problems: list[InfrastructureError] = []
     for path in reversed(of_run(folder)):
         try:
             values = load(path)
         except InfrastructureError as error:
-            problem = problem or error
+            problems.append(error)
             continue
         if isinstance(values, dict) and values.get("version") == CHECKPOINT_VERSION:
             return values
-        problem = problem or InfrastructureError(
-            f"{path} is a checkpoint of another version", "resume with the gbench that wrote it"
-        )
-    if problem is not None:
-        raise problem
+        what = f"{path} is a checkpoint of another version"
+        problems.append(InfrastructureError(what, "resume with the gbench that wrote it"))
+    if problems:
+        raise problems[0]
     return None
 
 

@@ -1,8 +1,7 @@
 """The evaluation of one rank: its share of the test split through the generator.
 
-Upstream (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, test.py) keeps dropout on, and batch norm with the
-statistics of the batch, which is one image. Here dropout is seeded per batch, and batches have the same images for any
-number of ranks, so that results don't depend on it.
+As upstream's test.py (at 003efc4c), dropout and batch statistics stay on. Dropout is seeded per batch, and batches have
+the same images for any number of ranks, so that results don't depend on it.
 """
 
 from __future__ import annotations
@@ -41,10 +40,7 @@ PROGRESS_S = 1.0  # between lines of progress
 
 
 class Evaluator:
-    """One rank's evaluation.
-
-    Args:
-        inputs_dir: folder of the files that the spec names; None: their own paths.
+    """One rank's evaluation. inputs_dir: folder of the files that the spec names; None: their own paths.
 
     Raises:
         UsageError: the checkpoint is another network's, or a file has other weights.
@@ -69,13 +65,8 @@ class Evaluator:
         self.epoch = config.epoch or (values.get("epoch") if "model" in values else None)
         self.generator.to(ranks.device).train(not config.eval_mode)
         self.lpips: Callable[[Levels, Levels], float] | None = None
-        self.not_computed = {"LPIPS": "no weights: gbench eval takes --lpips-weights or installed ones"}
-        self.not_computed |= dict.fromkeys(
-            SET_METRICS, "no weights: gbench eval takes --fid-weights, or installed ones"
-        )
         if config.lpips_weights:
             self.lpips = build_lpips(self.files["lpips_weights"], config.lpips_weights)
-            del self.not_computed["LPIPS"]
         self.images_dir = folder.path / "images"
         self.ran: dict[str, Any] = {}
 
@@ -85,11 +76,11 @@ class Evaluator:
         size = self.spec.batch_per_device
         batches = [range(first, min(first + size, len(self.dataset))) for first in range(0, len(self.dataset), size)]
         mine: list[tuple[int, Image]] = []
-        said = time.monotonic()
+        printed_s = time.monotonic()
         for number in range(self.ranks.rank, len(batches), self.ranks.world_size):
             mine += self.evaluate(batches[number])
-            if self.ranks.is_first and time.monotonic() - said > PROGRESS_S:
-                said = time.monotonic()
+            if self.ranks.is_first and time.monotonic() - printed_s > PROGRESS_S:
+                printed_s = time.monotonic()
                 self.print_progress(min((number + self.ranks.world_size) * size, len(self.dataset)))
         shares = self.ranks.gather(mine)
         ran = self.ranks.gather(self.ran)[0]
@@ -143,7 +134,16 @@ class Evaluator:
     def result(self, images: list[Image], ran: dict[str, Any]) -> Evaluation:
         """The content of evaluation.json."""
         spec, config = self.spec, self.config
-        set_metrics = self.distances(images)
+        not_computed = (
+            {} if self.lpips else {"LPIPS": "no weights: gbench eval takes --lpips-weights or installed ones"}
+        )
+        set_metrics: dict[str, float] = {}
+        if config.fid_weights is None:
+            not_computed |= dict.fromkeys(SET_METRICS, "no weights: gbench eval takes --fid-weights, or installed ones")
+        elif len(images) < 2:
+            not_computed |= dict.fromkeys(SET_METRICS, "it takes two images or more")
+        else:
+            set_metrics = self.distances(images, config.fid_weights)
         names = [name for name in METRICS if name in images[0].metrics]
         return Evaluation(
             model=spec.model,
@@ -167,30 +167,20 @@ class Evaluator:
             software=environment.software(),
             metrics={name: spread(image.metrics[name] for image in images) for name in names},
             set_metrics=set_metrics,
-            not_computed=self.not_computed,
+            not_computed=not_computed,
             images=images,
         )
 
-    def distances(self, images: list[Image]) -> dict[str, float]:
+    def distances(self, images: list[Image], weights: str) -> dict[str, float]:
         """FID and KID of the written images."""
-        if self.config.fid_weights is None:
-            return {}
-        if len(images) < 2:
-            self.not_computed |= dict.fromkeys(SET_METRICS, "it takes two images or more")
-            return {}
         print(f"{' and '.join(SET_METRICS)} of {len(images)} images", flush=True)
-        for name in SET_METRICS:
-            del self.not_computed[name]
         files = [[self.images_dir / f"{image.name}_{kind}.png" for image in images] for kind in ("fake_B", "real_B")]
         fakes, reals = ([read_png(path) for path in paths] for paths in files)
-        return set_distances(self.files["fid_weights"], self.config.fid_weights, fakes, reals)
+        return set_distances(self.files["fid_weights"], weights, fakes, reals)
 
 
 def output_names(paths: list[Path]) -> list[str]:
-    """Prefix of each pair's output files, as in upstream: the pair's file name without its extension.
-
-    Raises InfrastructureError: two pairs have the same.
-    """
+    """Prefix of each pair's output files: its stem, as in upstream. Raises InfrastructureError: two are equal."""
     seen: dict[str, Path] = {}
     for path in paths:
         other = seen.setdefault(path.stem, path)

@@ -51,9 +51,9 @@ def image_metrics(fake_B: Tensor, real_B: Tensor) -> dict[str, float | None]:
 def _ssim(fake: Levels, real: Levels) -> float:
     """Mean over the windows within the image; torchmetrics' own mean includes padding in some versions."""
     pair = [as_batch(levels).double() for levels in (fake, real)]
-    found = structural_similarity_index_measure(pair[0], pair[1], data_range=255.0, return_full_image=True)
+    whole = structural_similarity_index_measure(pair[0], pair[1], data_range=255.0, return_full_image=True)
     edge = SSIM_WINDOW // 2
-    return float(found[1][..., edge:-edge, edge:-edge].mean())
+    return float(whole[1][..., edge:-edge, edge:-edge].mean())
 
 
 def as_batch(levels: Levels) -> Tensor:

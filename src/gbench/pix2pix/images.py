@@ -28,10 +28,7 @@ class ImageWriter:
     def save(self, epoch: int, real_A: Tensor, fake_B: Tensor, real_B: Tensor) -> None:
         """Write the first pair of a batch and the output of G, as `epoch003_fake_B.png` and so on, in the background.
 
-        Args:
-            real_A, fake_B, real_B: (N, 3, H, W) in [-1, 1], on any device; copied before this returns.
-
-        Raises InfrastructureError: as `wait`, for the previous epoch.
+        All are (N, 3, H, W) in [-1, 1] on any device, copied before this returns. Raises as `wait`, for earlier images.
         """
         self.wait()
         images = {name: _pixels(batch[0]) for name, batch in zip(VISUALS, (real_A, fake_B, real_B), strict=True)}

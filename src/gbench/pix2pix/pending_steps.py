@@ -47,11 +47,8 @@ class PendingSteps:
     def line(self, images: int) -> str:
         """Wait for the device and return upstream's log line of the last step, with the losses of the whole batch.
 
-        Every rank must call it at the same step. It does no more than the line needs: where lines are frequent, their
-        cost is part of the throughput.
-
-        Args:
-            images: of this epoch so far, over all devices.
+        Every rank must call it at the same step. It does no more than the line needs: its cost is part of a step.
+        images: of this epoch so far, over all devices.
         """
         last = self._steps[-1]
         self._times += self._clock.read()

@@ -30,11 +30,9 @@ BACKBONES: dict[Backbone, tuple[torchvision.models.WeightsEnum, str, tuple[int, 
 def build_lpips(weights: Path, name: str) -> Callable[[Levels, Levels], float]:
     """LPIPS (Zhang et al. 2018) between two images; the linear layers are torchmetrics' own.
 
-    Args:
-        weights: torchvision's weights of alexnet, vgg16 or squeezenet1_1. name: of that file in messages.
+    weights: torchvision's weights of alexnet, vgg16 or squeezenet1_1. name: of that file in messages.
 
-    Raises:
-        InfrastructureError, UsageError: it can't be loaded, or has other weights.
+    Raises InfrastructureError, UsageError: it can't be loaded, or has other weights.
     """
     from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
@@ -80,11 +78,9 @@ def build_lpips(weights: Path, name: str) -> Callable[[Levels, Levels], float]:
 def set_distances(weights: Path, name: str, fakes: Sequence[Levels], reals: Sequence[Levels]) -> dict[str, float]:
     """FID (Heusel et al. 2017) and KID (Binkowski et al. 2018) between two sets of at least two images.
 
-    Args:
-        weights: torch-fidelity's weights of Inception v3. name: of that file in messages.
+    weights: torch-fidelity's weights of Inception v3. name: of that file in messages.
 
-    Raises:
-        InfrastructureError, UsageError: they can't be loaded, or are other weights.
+    Raises InfrastructureError, UsageError: they can't be loaded, or are other weights.
     """
     from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
     from torchmetrics.image.fid import NoTrainInceptionV3

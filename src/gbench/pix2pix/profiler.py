@@ -32,18 +32,14 @@ from gbench.settings.spec import RunSpec
 from gbench.settings.switches import describe
 
 GZIP_LEVEL = 6
+OF_TRACE = ("operators_s", "exposed_s", "gaps_s", "communication_s", "overlapped_s")  # as in TraceTimes
 FEWEST_BARE_STEPS = 3  # before the profiler starts, without the first one, which chooses kernels
 
 
 class ProfiledClock(StepClock):
-    """The clock of a run that also profiles its last steps.
+    """The clock of a run that also profiles its last steps, after `warmup` others (at least 1).
 
     The start of the profiler is part of the last warm-up step; its stop is part of no step.
-
-    Args:
-        warmup: steps before the profiled ones, at least 1.
-        steps: profiled steps.
-        trace: file to write.
     """
 
     def __init__(self, marks: Marks, device: torch.device, warmup: int, steps: int, trace: Path) -> None:
@@ -87,9 +83,8 @@ class ProfiledClock(StepClock):
             self._profiler.stop()
 
     def _save(self, profiler: Any) -> None:
-        plain = self._trace.with_suffix(
-            ""
-        )  # torch would compress by way of /tmp, and leave the file there on a full disk
+        # torch would compress by way of /tmp, and leave the file there on a full disk
+        plain = self._trace.with_suffix("")
         try:
             profiler.export_chrome_trace(str(plain))
             if not plain.is_file():  # torch raises nothing then
@@ -151,11 +146,7 @@ class ProfiledTrainer(Trainer):
             bare_step_s=statistics.median(step.step_s for step in before) if len(before) >= FEWEST_BARE_STEPS else None,
             data_s=statistics.fmean(step.data_s for step in steps),
             between_s=statistics.fmean(step.between_s for step in steps),
-            operators_s=read.operators_s / count,
-            exposed_s=read.exposed_s / count,
-            gaps_s=read.gaps_s / count,
-            communication_s=read.communication_s / count,
-            overlapped_s=read.overlapped_s / count,
+            **{name: getattr(read, name) / count for name in OF_TRACE},
             flop=sum(map(sum, flop.values())),
             parts=[
                 StepPart(name=name, operators_s=part.operators_s / count, gaps_s=part.gaps_s / count)

@@ -10,14 +10,10 @@ from types import FrameType
 
 
 class StopRequest:
-    """Records SIGTERM while a training runs.
+    """Records SIGTERM while a training runs, in `received`.
 
-    Args:
-        at_once: raise SystemExit when SIGTERM arrives, so that the last steps are still written. False: only record
-            it; the run saves a checkpoint and ends after its next reading.
-
-    Attributes:
-        received: SIGTERM has arrived on this rank.
+    at_once: raise SystemExit when it arrives, so that the last steps are still written. False: the run saves a
+    checkpoint and ends after its next reading.
     """
 
     def __init__(self, at_once: bool) -> None:

@@ -48,9 +48,7 @@ ALL_STEPS_DONE = "all steps are done"
 class Trainer:
     """One rank's training. The constructor builds the parts; `run` trains.
 
-    Args:
-        cache_dir: path of the folder of decoded pairs in this process's container; None: the spec's.
-        clock: times the steps; None: the clock of the device.
+    cache_dir: of decoded pairs, in this process's container; None: the spec's. clock: None: the device's.
 
     Raises:
         RunFailed: the device does not support the spec, or another precision ran.
@@ -89,9 +87,7 @@ class Trainer:
         self.image_writer = ImageWriter(folder)
         self.stop_request = StopRequest(at_once=not self.schedule.checkpoint_every)
         self.stopping_rule = StoppingRule(self.schedule, ranks.gather)
-        self.alarm_log: AlarmLog | None = None
-        if spec.recipe == "convergence":  # a measured run is not disturbed by it
-            self.alarm_log = AlarmLog(spec, folder, ranks.is_first, len(self.loader), self.planned_steps)
+        self.alarm_log = AlarmLog(spec, folder, ranks.is_first, len(self.loader), self.planned_steps)
         self.resumed_after: int | None = None  # the step that a resumed run continues after
         self.read_at = 1  # step of the next reading, the same on every rank
         self.ended: str | None = None  # the reason, once the run is complete
@@ -123,14 +119,12 @@ class Trainer:
     def resume(self) -> int | None:
         """Restore the last usable checkpoint and return its step; None if this run has not begun before.
 
-        A run that ended before its first checkpoint starts again, with the same random numbers. A run that ended after
-        its last step, but before it recorded its end, only records it.
+        Without a checkpoint it starts again, with the same random numbers; after its last step it only records its end.
         """
         if not self.folder.begun(self.ranks.rank):
             return None
         saved = checkpoint.last_whole(self.folder.checkpoints)
-        if self.alarm_log is not None:
-            self.alarm_log.resume(saved["step"] if saved else 0, saved.get("alarms") if saved else None)
+        self.alarm_log.resume(saved)
         if saved is None:
             return 0
         self.state.restore(saved)
@@ -216,17 +210,15 @@ class Trainer:
         # One exchange: what depends on a clock is rank 0's decision; any rank may have received SIGTERM.
         next_in = self.steps_to_next_reading([step.step_s for step in steps])
         decided = [reason is not None, next_in] if self.ranks.is_first else [0, 0]
-        losses = [] if self.alarm_log is None else [loss for step in steps for loss in step.losses.values()]
+        losses = [loss for step in steps for loss in step.losses.values()] if self.alarm_log.active else []
         values = [*decided, self.stop_request.received, *losses]
         shared = torch.tensor(values, dtype=torch.float64, device=self.ranks.device)
         enough, next_in, stop, *means = self.ranks.mean(shared).tolist()
         self.read_at = self.state.step + max(1, round(next_in * self.ranks.world_size))
         if enough and not self.ended:
             self.ended = reason or "rank 0 has measured enough"
-        self.stopped = stop > 0 and not self.ended
-        if self.alarm_log is not None:
-            self.alarm_log.add(steps, means, self.ended is not None)
-            self.stopped = self.stopped or self.alarm_log.fatal is not None
+        self.alarm_log.add(steps, means, self.ended is not None)
+        self.stopped = (stop > 0 and not self.ended) or self.alarm_log.fatal is not None
 
     def steps_to_next_reading(self, times: list[float]) -> int:
         """Steps that fit in READ_S, or in the rest of --max-time. times: seconds of the last steps."""
@@ -238,7 +230,7 @@ class Trainer:
         """Write sample images and a checkpoint, if they are due, and begin the next epoch."""
         if self.due(self.schedule.images_every):
             self.save_images()
-        if self.due(self.schedule.checkpoint_every) and self.losses_are_finite:
+        if self.due(self.schedule.checkpoint_every) and self.alarm_log.finite:
             self.image_writer.wait()  # a checkpoint comes after the images and steps that precede it
             writer.sync()
             self.save()
@@ -255,21 +247,16 @@ class Trainer:
             real_A, real_B = self.shown
             self.image_writer.save(self.state.epoch, real_A, self.model.fake_B, real_B)
 
-    @property
-    def losses_are_finite(self) -> bool:
-        """Whether the last losses were finite, so that a checkpoint may replace an earlier one."""
-        return self.alarm_log is None or self.alarm_log.finite
-
     def save(self) -> None:
         """Write a checkpoint, on every rank at once."""
-        self.state.save(self.folder.checkpoints, None if self.alarm_log is None else self.alarm_log.state())
+        self.state.save(self.folder.checkpoints, self.alarm_log.state())
 
     def raise_if_stopped(self) -> None:
         """Raises RunFailed: an alarm or SIGTERM stopped the run before its end."""
-        if self.alarm_log is not None and self.alarm_log.fatal is not None:
+        if self.alarm_log.fatal is not None:
             raise self.alarm_log.failure(self.alarm_log.fatal)
         if self.stopped:
-            saved = "its checkpoint is saved" if self.losses_are_finite else "not saved, as its losses are not finite"
+            saved = "its checkpoint is saved" if self.alarm_log.finite else "not saved, as its losses are not finite"
             raise RunFailed(
                 f"stopped by SIGTERM after step {self.state.step}; {saved}",
                 f"go on with {self.folder.resume_command}",

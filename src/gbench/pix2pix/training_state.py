@@ -12,6 +12,8 @@ from gbench.pix2pix.step.build_model import build_model
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
 from gbench.settings.spec import RunSpec
 
+PROGRESS = ("step", "epoch", "batches", "epoch_G_L1", "learning_rates")  # attributes that a checkpoint holds
+
 
 class TrainingState:
     """The state of one rank, at the beginning of a run or restored from a checkpoint.
@@ -50,25 +52,17 @@ class TrainingState:
     def save(self, folder: Path, alarms: dict[str, Any] | None) -> None:
         """Write a checkpoint: weights and buffers of rank 0, the random state of every rank. Every rank must call it.
 
-        Args:
-            alarms: state of the alarm rules.
-
-        Raises:
-            InfrastructureError: it can't be written.
+        alarms: state of the alarm rules. Raises InfrastructureError: it can't be written.
         """
         random_states = self._ranks.gather(checkpoint.random_state(self._ranks.device))
         if not self._ranks.is_first:
             return
         values: dict[str, Any] = {
             "spec": self._spec.model_dump(),
-            "epoch": self.epoch,
-            "batches": self.batches,
-            "step": self.step,
+            **{name: getattr(self, name) for name in PROGRESS},
             "model": self.model.state_dict(),
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "random_states": random_states,
-            "epoch_G_L1": self.epoch_G_L1,
-            "learning_rates": self.learning_rates,
             "alarms": alarms,
         }
         whole = self.batches == self._steps_per_epoch
@@ -83,7 +77,7 @@ class TrainingState:
         for scheduler, state in zip(self.schedulers, values["schedulers"], strict=True):
             scheduler.load_state_dict(state)
         checkpoint.set_random_state(values["random_states"][self._ranks.rank], self._ranks.device)
-        self.step, self.epoch, self.batches = values["step"], values["epoch"], values["batches"]
-        self.epoch_G_L1, self.learning_rates = values["epoch_G_L1"], values["learning_rates"]
+        for name in PROGRESS:
+            setattr(self, name, values[name])
         if self.batches == self._steps_per_epoch:
             self.begin_next_epoch()

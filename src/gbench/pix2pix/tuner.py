@@ -1,7 +1,6 @@
 """One rank's part in a tuning: two models alternate, with and without a switch of `speed`; a faster switch is kept.
 
-Both models start from the same weights and get the same batch of noise, so that only computing is timed. All ranks
-reach the same decisions, by the times of the slowest.
+They share initial weights and a batch, so that only computing is timed. The slowest rank's times decide for all.
 """
 
 from __future__ import annotations
@@ -172,10 +171,7 @@ class Tuner:
         return [one for one in outcomes if one is not None]
 
     def take_turns(self, base: Candidate, changed: Candidate, seconds: float) -> tuple[PairedRatio, int]:
-        """Time rounds until the time is over or the gain is surely too small.
-
-        Returns the ratio, and the number of steps per block.
-        """
+        """The ratio and the steps per block, from rounds until the time is over or the gain is surely too small."""
         steps = math.ceil(BLOCK_S / min(base.block(1) for _ in range(3)))  # of three, as single steps vary
         rounds: list[tuple[float, float]] = []
         spent = 0.0

@@ -20,9 +20,7 @@ SETUP_STEPS = WARM_UP + 2  # not timed: kernels are chosen, compiled, captured
 class Candidate:
     """A model with some switches on, which trains in timed blocks.
 
-    Args:
-        batch: real_A and real_B, (N, 3, height, width) on the device.
-        threads: of this process, unless a switch sets them.
+    batch: real_A and real_B, (N, 3, height, width) on the device. threads: unless a switch sets them.
     """
 
     def __init__(

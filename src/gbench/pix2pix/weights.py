@@ -14,10 +14,7 @@ COUNTER = ".num_batches_tracked"  # of batch norm since torch 0.4.1; older files
 
 
 def generator_weights(values: Any, name: str) -> dict[str, Any]:
-    """The generator's weights among the values of a checkpoint file, under the keys of a bare network.
-
-    Raises UsageError: the file `name` has no weights.
-    """
+    """A checkpoint file's generator, under the keys of a bare network. Raises UsageError: the file `name` has none."""
     try:
         if isinstance(values, Mapping) and "model" in values:
             values = values["model"]["generator"]
@@ -32,10 +29,9 @@ def generator_weights(values: Any, name: str) -> dict[str, Any]:
 
 
 def load_generator(network: nn.Module, weights: dict[str, Any], name: str, model: str) -> None:
-    """Load weights into a generator.
+    """Load weights into a generator, without the unused statistics of instance norm that old files of upstream contain.
 
-    Statistics of instance norm, which old files of upstream contain and never use, are ignored. Raises UsageError: the
-    weights are another network's; names the first key that doesn't fit.
+    Raises UsageError: the weights are another network's; names the first key that doesn't fit.
     """
     expected = network.state_dict()
     stray = {key for key in weights.keys() - expected.keys() if _unused(network, key)}
@@ -48,16 +44,16 @@ def load_generator(network: nn.Module, weights: dict[str, Any], name: str, model
     network.load_state_dict({key: weights.get(key, expected[key]) for key in expected})
 
 
-def _misfits(expected: Mapping[str, Tensor], found: dict[str, Any]) -> Iterator[str]:
+def _misfits(expected: Mapping[str, Tensor], weights: dict[str, Any]) -> Iterator[str]:
     for key, tensor in expected.items():
-        value = found.get(key)
+        value = weights.get(key)
         if value is None and key.endswith(COUNTER):
             continue
         if not isinstance(value, Tensor):
             yield f"it has no {key}"
         elif value.shape != tensor.shape:
             yield f"{key} is {_shape(value)} in it and {_shape(tensor)} in the network"
-    yield from (f"it has {key}, which the network has not" for key in found if key not in expected)
+    yield from (f"it has {key}, which the network has not" for key in weights if key not in expected)
 
 
 def _unused(network: nn.Module, key: str) -> bool:

@@ -29,7 +29,7 @@ from gbench.upstream import command, watch
 from gbench.upstream.timing import Figures, figures
 
 
-def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
+def benchmark_line(spec: RunSpec, ran: str, device: str, result: Figures) -> str:
     """The benchmark log line. ran: the precision that torch reports; device: the device's name."""
     fields = {
         "network": spec.record_name,
@@ -37,12 +37,12 @@ def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
         "device count": spec.device_count,
         "dpf mode": "DP" if spec.device_count > 1 else "Single",  # nn.DataParallel, in one process
         "precision": ran,
-        "throughput": f"{found.throughput_img_s} img/s",
-        "time_avg": f"{found.step_mean_s} s/step",
-        "time_var": f"{found.step_variance_s2} s^2",
-        "without_data_img_s": found.without_data_img_s,
-        "legacy_img_s": found.legacy_img_s,
-        "data_share": found.data_share,
+        "throughput": f"{result.throughput_img_s} img/s",
+        "time_avg": f"{result.step_mean_s} s/step",
+        "time_var": f"{result.step_variance_s2} s^2",
+        "without_data_img_s": result.without_data_img_s,
+        "legacy_img_s": result.legacy_img_s,
+        "data_share": result.data_share,
         "device": device.replace(",", " "),
         "dataset": spec.dataset,
     }
@@ -50,10 +50,7 @@ def benchmark_line(spec: RunSpec, ran: str, device: str, found: Figures) -> str:
 
 
 def run(folder: RunFolder, data_dir: Path) -> Figures:
-    """Run the spec with upstream's train.py.
-
-    Raises GbenchError: upstream can't run this spec, it failed, or it changed the precision.
-    """
+    """Run the spec with upstream's train.py. Raises GbenchError: it can't, it failed, or it changed the precision."""
     from gbench.upstream.source import Pinned, find_code  # raises here if the extra is missing
 
     spec = folder.spec()
@@ -72,7 +69,7 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     convert_errors = convert_memory_errors(device, spec.batch_per_device)
     lines = watch.run(code.folder / "train.py", arguments, schedule.max_steps, convert_errors)
     flags = precision.confirmed(spec.precision, torch.get_default_dtype())
-    found = figures(lines, spec.batch_size, schedule.warmup_steps, schedule.max_warmup_steps)
+    result = figures(lines, spec.batch_size, schedule.warmup_steps, schedule.max_warmup_steps)
     name = environment.device_name(device)
     facts = {
         "device": name,
@@ -84,10 +81,10 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     }
     folder.write_environment(EnvironmentFacts.model_validate(facts))
     ran = {"commit": code.commit, "repository": pinned.repository, "arguments": arguments}
-    folder.write("upstream.json", {**ran, "figures": asdict(found), "lines": [asdict(timed) for timed in lines]})
-    if not found.steady_state:
-        _say(f"warning: not steady: {found.steady_state_reason}")
-    line = benchmark_line(spec, flags["ran"], name, found)
+    folder.write("upstream.json", {**ran, "figures": asdict(result), "lines": [asdict(timed) for timed in lines]})
+    if not result.steady_state:
+        _say(f"warning: not steady: {result.steady_state_reason}")
+    line = benchmark_line(spec, flags["ran"], name, result)
     log = folder.benchmark_log
     try:
         with log.open("a", encoding="utf-8") as file:
@@ -95,7 +92,7 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
     except OSError as error:
         raise cant_write(log, error) from error
     print(line, flush=True)
-    return found
+    return result
 
 
 def _say(text: str) -> None:

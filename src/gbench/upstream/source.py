@@ -94,7 +94,7 @@ def _clone(pinned: Pinned, folder: Path) -> None:
             commit = parse_commit(repo, pinned.commit)
             porcelain.reset(repo, "hard", commit)
     except KeyError as error:
-        raise UsageError(f"{pinned.repository} has no commit {pinned.commit}", "mend CODE_LINK") from error
+        raise UsageError(f"{pinned.repository} has no commit {pinned.commit}", "fix CODE_LINK") from error
     except (OSError, ValueError, HTTPError, HTTPUnauthorized, GitProtocolError, NotGitRepository) as error:
         raise InfrastructureError(
             f"{pinned.repository} can't be cloned ({' '.join(str(error).split())})",
@@ -127,7 +127,7 @@ def _as_pinned(folder: Path, pinned: Pinned, which: str) -> Code:
         if not head.startswith(pinned.commit):
             raise UsageError(
                 f"{which} is at {head}, CODE_LINK names {pinned.commit}",
-                f"git -C {folder} checkout {pinned.commit}, or mend CODE_LINK",
+                f"git -C {folder} checkout {pinned.commit}, or fix CODE_LINK",
             )
         # without locks: the clone may be mounted read-only
         status = porcelain.status(repo, optional_locks=False)

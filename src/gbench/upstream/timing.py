@@ -35,9 +35,7 @@ class Figures:
 def figures(lines: Sequence[TimedLine], batch_size: int, warmup_steps: int, max_warmup_steps: int | None) -> Figures:
     """The figures of a run from all of its lines, at least two.
 
-    Args:
-        warmup_steps: minimum number of first steps to exclude; at least one, as no line shows the first step's start.
-        max_warmup_steps: maximum number of them, as in our own runs.
+    warmup_steps, max_warmup_steps: as in our own runs, but at least one, as no line shows the first step's start.
     """
     first = lines[0].line
     step_s = [first.compute_s * batch_size + first.data_s]

@@ -24,10 +24,7 @@ class AllSteps(BaseException):
 
 @dataclass(frozen=True)
 class TimedLine:
-    """A log line and the time of its print, in seconds of a monotonic clock.
-
-    The line contains losses, so the device has finished the step by then.
-    """
+    """A log line and the time of its print on a monotonic clock; by then the device has finished the step."""
 
     line: LossLine
     end_s: float
@@ -60,12 +57,7 @@ def run(
 ) -> list[TimedLine]:
     """Run the script `train` in this process until it has printed the lines of `steps` steps.
 
-    Args:
-        convert_errors: context that converts exceptions of `train` into GbenchErrors.
-
-    Raises:
-        RunFailed: it failed, ended too early, or printed impossible times.
-        GbenchError: as converted.
+    Raises RunFailed: it failed, ended too early, or printed impossible times; and what `convert_errors` raises.
     """
     output = StepOutput(sys.stdout, steps)
     sys.argv, sys.dont_write_bytecode = [str(train), *arguments], True

@@ -146,7 +146,7 @@ def test_a_changed_byte_is_found_and_mended(drawn: Path, tmp_path: Path, place: 
     data[place] ^= 1
     path.write_bytes(data)
     how, levels = made(folder, dataset)
-    assert how.startswith("made anew: it was broken (") and words in how
+    assert how.startswith("made again: it was broken (") and words in how
     assert np.array_equal(levels, expected(dataset))
     assert made(folder, dataset)[0] == "found"
 
@@ -158,7 +158,7 @@ def test_a_file_of_another_size_is_found_and_mended(drawn: Path, tmp_path: Path,
     (path,) = tmp_path.glob("*.pairs")
     os.truncate(path, size)
     how, levels = made(folder, dataset)
-    assert how.startswith("made anew") and np.array_equal(levels, expected(dataset))
+    assert how.startswith("made again") and np.array_equal(levels, expected(dataset))
 
 
 def test_whatever_decides_the_levels_decides_the_file(

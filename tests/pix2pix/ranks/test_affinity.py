@@ -127,7 +127,7 @@ def test_where_a_gpu_is_on_pci(monkeypatch: pytest.MonkeyPatch, told: dict[str, 
         (1, None, {0, 4}, "neither torch nor NVML tells where the GPU is on PCI"),
         (1, "0000:5e:00.0", {0, 4}, "the kernel does not tell the NUMA node of GPU 0000:5e:00.0"),
         (-1, GPU, {0, 4}, f"the kernel does not tell the NUMA node of GPU {GPU}"),
-        (1, GPU, {0, 1}, f"none of CPUs 4-7, 12-15, those beside GPU {GPU}, may be used"),
+        (1, GPU, {0, 1}, f"none of CPUs 4-7, 12-15, those near GPU {GPU}, may be used"),
     ],
 )
 def test_a_rank_whose_gpu_is_unknown_stays_and_says_why(

@@ -11,7 +11,8 @@ from itertools import pairwise
 from math import inf
 
 from gbench.base.cpu_list import ranges
-from gbench.measure.telemetry.samples import GAP_S, Sample, Timed
+from gbench.measure.telemetry.samples import GAP_S, Sample
+from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import Disturbance
 
 REASONS = {
@@ -57,7 +58,7 @@ class StepMark:
         return self.observed and not self.reasons
 
 
-def mark_disturbed(steps: Sequence[Timed], samples: Sequence[Sample]) -> list[StepMark]:
+def mark_disturbed(steps: Sequence[Step], samples: Sequence[Sample]) -> list[StepMark]:
     """One mark per step. Steps and samples must be sorted by time.
 
     A sample represents the time that is nearer to it than to its neighbours, up to GAP_S / 2 away. A step is marked by

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from math import inf
 from typing import NamedTuple
 
-from gbench.measure.telemetry.samples import GAP_S, Sample, Telemetry, Window
+from gbench.measure.telemetry.samples import GAP_S, Telemetry, Window
 from gbench.runfolder.telemetry_result import DeviceEnergy, Energy, EnergySource
 
 Series = list[tuple[float, float]]  # (seconds, value), in order of time
@@ -51,9 +51,10 @@ def change(series: Series, window: Window) -> float | None:
 
 
 def _gpu(telemetry: Telemetry, number: int, window: Window) -> DeviceEnergy:
-    samples = telemetry.samples
-    counter = _counter_series(_gpu_readings(samples, number), NVML_RANGE_MJ, unit_j=1e-3)
-    power = _power_series(samples, number)
+    gpus = [(sample.t_s, sample.gpus[number]) for sample in telemetry.samples]
+    readings = [_Reading(t_s, gpu.energy_mj, gpu.power_w) for t_s, gpu in gpus if gpu.energy_mj is not None]
+    counter = _counter_series(readings, NVML_RANGE_MJ, unit_j=1e-3)
+    power = [(t_s, gpu.power_w) for t_s, gpu in gpus if gpu.power_w is not None]
 
     def over(stretch: Window | None) -> tuple[float | None, EnergySource | None]:
         if stretch is None:
@@ -70,10 +71,11 @@ def _gpu(telemetry: Telemetry, number: int, window: Window) -> DeviceEnergy:
 
 def _host(telemetry: Telemetry, window: Window) -> DeviceEnergy:
     assert telemetry.header is not None
-    counters = [
-        _counter_series(_rapl_readings(telemetry.samples, number), domain.range_uj, unit_j=1e-6)
-        for number, domain in enumerate(telemetry.header.rapl)
-    ]
+    counters = []
+    for number, domain in enumerate(telemetry.header.rapl):
+        counts = [(sample.t_s, sample.rapl_uj[number]) for sample in telemetry.samples]
+        readings = [_Reading(t_s, count, None) for t_s, count in counts if count is not None]
+        counters.append(_counter_series(readings, domain.range_uj, unit_j=1e-6))
 
     def over(stretch: Window | None) -> float | None:
         if stretch is None:
@@ -83,21 +85,6 @@ def _host(telemetry: Telemetry, window: Window) -> DeviceEnergy:
     joules = over(window)
     idle_power_w = _power(over(telemetry.idle), telemetry.idle)
     return DeviceEnergy("processors", joules, None if joules is None else "rapl", idle_power_w)
-
-
-def _gpu_readings(samples: Sequence[Sample], number: int) -> list[_Reading]:
-    gpus = [(sample.t_s, sample.gpus[number]) for sample in samples]
-    return [_Reading(t_s, gpu.energy_mj, gpu.power_w) for t_s, gpu in gpus if gpu.energy_mj is not None]
-
-
-def _rapl_readings(samples: Sequence[Sample], number: int) -> list[_Reading]:
-    counters = [(sample.t_s, sample.rapl_uj[number]) for sample in samples]
-    return [_Reading(t_s, counter, None) for t_s, counter in counters if counter is not None]
-
-
-def _power_series(samples: Sequence[Sample], number: int) -> Series:
-    powers = [(sample.t_s, sample.gpus[number].power_w) for sample in samples]
-    return [(t_s, power_w) for t_s, power_w in powers if power_w is not None]
 
 
 def _counter_series(readings: Sequence[_Reading], counter_range: int, unit_j: float) -> Series:

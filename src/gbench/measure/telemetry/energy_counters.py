@@ -13,11 +13,7 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class RaplReader:
-    """Reads the counters of all packages and of their memory (`dram`), or none if any is unreadable.
-
-    Args:
-        root: the powercap folder. missing: receives what can't be read.
-    """
+    """Reads the counters of all packages and of their memory (`dram`), or none if any is unreadable."""
 
     def __init__(self, root: Path, missing: MissingLog) -> None:
         self._missing = missing

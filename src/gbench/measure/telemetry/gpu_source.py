@@ -78,10 +78,8 @@ class _Device:
 class GpuReader:
     """Reads the GPUs that a run uses, in the run's order: `gpu 0` is its first.
 
-    Args:
-        nvml: the pynvml module; None when it can't be imported.
-        wanted: a UUID (torch gives it without `GPU-`) or NVML index each.
-        missing: receives what can't be read.
+    nvml: the pynvml module; None when it can't be imported. wanted: a UUID (torch gives it without `GPU-`) or NVML
+    index each. missing: receives what can't be read.
     """
 
     def __init__(self, nvml: Any, wanted: Sequence[str], missing: MissingLog) -> None:

@@ -20,9 +20,8 @@ INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # inode of the host's own, include/linux/pro
 class HostReader:
     """Reads the host, and the processes of a run with all their descendants except this one.
 
-    Args:
-        pids: the run's ranks. missing: receives what can't be read. host_pids: whether process ids are those of the
-            host (`sees_host_pids`). now: seconds on a monotonic clock.
+    pids: the run's ranks. missing: receives what can't be read. host_pids: whether process ids are those of the host
+    (`sees_host_pids`). now: seconds on a monotonic clock.
     """
 
     def __init__(

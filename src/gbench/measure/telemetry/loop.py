@@ -70,11 +70,7 @@ class Sampler:
 
 
 class Control:
-    """The pipe from the run, with lines `mark NAME T_S` and `stop`; the end of the pipe also means stop.
-
-    Args:
-        pipe: a file descriptor to read. on_mark: receives name and time of each mark.
-    """
+    """The pipe from the run, with lines `mark NAME T_S` and `stop`; the end of the pipe also means stop."""
 
     def __init__(self, pipe: int, on_mark: Callable[[str, float], None]) -> None:
         self._pipe, self._on_mark = pipe, on_mark
@@ -103,10 +99,7 @@ class Control:
 
 
 def run(sampler: Sampler, writer: StreamWriter, control: Control, header: Header) -> None:
-    """Sample `header.hz` times a second until `control.stop` is set, and then once more.
-
-    A delay is not caught up. If readings take long, wait at least half a period between them.
-    """
+    """Sample `header.hz` times a second until `control.stop` is set, and then once more; a delay is not caught up."""
     period_s = 1 / header.hz
     turn = sampler.now()
     sample = sampler.sample()

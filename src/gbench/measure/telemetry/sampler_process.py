@@ -19,15 +19,11 @@ STOP_TIMEOUT_S = 5.0
 
 
 class TelemetryProcess:
-    """The sampler's process, which lives from `__enter__` to `__exit__`, and not longer than this process.
+    """The sampler's process, from `__enter__` to `__exit__`, and not longer than the thread that started it.
 
-    The first rank of each node starts one, from its main thread: the kernel ends the sampler together with the thread
-    that started it.
-
-    Args:
-        run_dir: receives telemetry.jsonl. pids: every rank on this node; descendants are included automatically.
-        gpus: UUID or NVML index of each rank's GPU, in order of rank; empty on a CPU. hz: samples a second, 1 to 100.
-        cpus: CPUs that it may run on; None: those of this process.
+    run_dir: receives telemetry.jsonl. pids: every rank on this node; descendants are included automatically.
+    gpus: UUID or NVML index of each rank's GPU, in order of rank; empty on a CPU. hz: samples a second, 1 to 100.
+    cpus: CPUs that it may run on; None: those of this process.
     """
 
     def __init__(
@@ -71,10 +67,7 @@ class TelemetryProcess:
                 self._process.wait(STOP_TIMEOUT_S)
 
     def measure_idle(self, seconds: float) -> None:
-        """Leave the devices idle for this time and mark it. Returns at once if no energy can be read.
-
-        Every rank must wait meanwhile.
-        """
+        """Leave the devices idle for this time and mark it, if energy can be read. Every rank must wait meanwhile."""
         header = self._wait_for_header()
         if header is None or not (any(gpu.index is not None for gpu in header.gpus) or header.rapl):
             return

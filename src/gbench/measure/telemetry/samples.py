@@ -1,32 +1,21 @@
-"""The types of the telemetry stream.
-
-All times are seconds on CLOCK_MONOTONIC, the clock of `time.perf_counter` on Linux. All processes of a host share it,
-so the times of samples and steps are comparable.
-"""
+"""The types of the telemetry stream. Times are seconds on CLOCK_MONOTONIC, as those of steps (`time.perf_counter`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from gbench.runfolder.telemetry_result import Checked, GpuFacts, Missing
+
+if TYPE_CHECKING:
+    from gbench.runfolder.steps import Step
 
 CLOCK = "CLOCK_MONOTONIC"
 IDLE_STARTS, IDLE_ENDS = "idle_starts", "idle_ends"
 
 # A sample represents at most half of this time before and after it. The sampler takes at least one per second.
 GAP_S = 2.0
-
-
-class Timed(Protocol):
-    """A step: it ended at `end_s` on CLOCK_MONOTONIC and took `step_s` seconds."""
-
-    @property
-    def end_s(self) -> float: ...
-
-    @property
-    def step_s(self) -> float: ...
 
 
 class Window(NamedTuple):
@@ -36,7 +25,7 @@ class Window(NamedTuple):
     end_s: float
 
     @classmethod
-    def of(cls, steps: Sequence[Timed]) -> Window:
+    def of(cls, steps: Sequence[Step]) -> Window:
         """From the start of the first step to the end of the last. Raises ValueError: there are no steps."""
         return cls(min(step.end_s - step.step_s for step in steps), max(step.end_s for step in steps))
 

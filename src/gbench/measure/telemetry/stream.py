@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,10 +33,7 @@ NAME = "telemetry.jsonl"
 
 
 class StreamWriter:
-    """Appends whole lines to a stream, without buffering; a resumed run continues in the same file.
-
-    Raises OSError: a line can't be written.
-    """
+    """Appends whole lines to a stream, unbuffered; a resumed run continues in the same file. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -50,9 +47,8 @@ class StreamWriter:
 
     def header(self, header: Header, missing: list[Missing]) -> None:
         """Write the first line."""
-        self._write(
-            {"version": VERSION, "kind": "header", **asdict(header), "missing": [asdict(one) for one in missing]}
-        )
+        unreadable = [asdict(one) for one in missing]
+        self._write({"version": VERSION, "kind": "header", **asdict(header), "missing": unreadable})
 
     def sample(self, sample: Sample) -> None:
         """Write one sample."""
@@ -77,10 +73,7 @@ class StreamWriter:
 
 
 def read_stream(path: Path) -> Telemetry:
-    """Read a stream, complete or truncated anywhere; `missing` names what is broken or absent. Never raises.
-
-    For a resumed run, the samples of its last attempt.
-    """
+    """The last attempt in a stream, complete or truncated; `missing` names what is broken. Never raises."""
     return read_attempts(path)[-1]
 
 
@@ -92,54 +85,50 @@ def read_attempts(path: Path) -> list[Telemetry]:
         lines = list(JsonLines(path).new())
     except OSError as error:
         return [Telemetry(missing=[Missing("telemetry", f"{path.name} can't be read ({error.strerror or error})")])]
+    if not lines:
+        return [Telemetry(missing=[Missing("telemetry", f"{path.name} is empty")])]
     attempts: list[Telemetry] = []
-    header, ended = None, None
-    samples: list[Sample] = []
-    marks: dict[str, float] = {}
-    missing: list[Missing] = []
     for line in lines:
         try:
             values = line.values()
             kind = values.pop("kind")
-            if line is lines[0]:
-                header, missing = _header(kind, values)
-            elif kind == "header":
-                attempts.append(Telemetry(header, samples, marks, missing, ended))
-                header, missing = _header(kind, values)
-                samples, marks, ended = [], {}, None
-                missing.append(Missing("telemetry", "what was sampled before the run was resumed does not count"))
-            elif kind == "sample" and header is not None:
-                samples.append(_sample(values, header, samples[-1].t_s if samples else float("-inf")))
+            if kind == "header" or not attempts:
+                attempts.append(_begin(kind, values))
+                if len(attempts) > 1:
+                    why = "what was sampled before the run was resumed does not count"
+                    attempts[-1].missing.append(Missing("telemetry", why))
+            elif kind == "sample":
+                attempts[-1].samples.append(_sample(values, attempts[-1]))
             elif kind == "missing":
-                missing.append(_checked(Missing, values))
+                attempts[-1].missing.append(_checked(Missing, values))
             elif kind == "mark":
                 mark = _checked(Mark, values)
-                marks[mark.name] = mark.t_s
+                attempts[-1].marks[mark.name] = mark.t_s
             elif kind == "end":
-                ended = str(values["why"])
+                attempts[-1] = replace(attempts[-1], ended=str(values["why"]))
             else:
                 raise ValueError(f"unknown kind {kind!r}")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            missing.append(Missing("telemetry", f"line {line.number} of {path.name} is broken ({error})"))
-            if line is lines[0]:
-                break
-    if not lines:
-        missing.append(Missing("telemetry", f"{path.name} is empty"))
-    return [*attempts, Telemetry(header, samples, marks, missing, ended)]
+            broken = Missing("telemetry", f"line {line.number} of {path.name} is broken ({error})")
+            if not attempts:
+                return [Telemetry(missing=[broken])]
+            attempts[-1].missing.append(broken)
+    return attempts
 
 
-def _header(kind: str, values: dict[str, Any]) -> tuple[Header, list[Missing]]:
+def _begin(kind: str, values: dict[str, Any]) -> Telemetry:
     if kind != "header" or values.pop("version") != VERSION:
         raise ValueError(f"not a telemetry stream of version {VERSION}")
     missing = [_checked(Missing, one) for one in values.pop("missing")]
-    return _checked(Header, values), missing
+    return Telemetry(_checked(Header, values), missing=missing)
 
 
-def _sample(values: dict[str, Any], header: Header, after_s: float) -> Sample:
+def _sample(values: dict[str, Any], before: Telemetry) -> Sample:
     sample = _checked(Sample, values)
-    if (len(sample.gpus), len(sample.rapl_uj)) != (len(header.gpus), len(header.rapl)):
+    assert before.header is not None, "as _begin returned it"
+    if (len(sample.gpus), len(sample.rapl_uj)) != (len(before.header.gpus), len(before.header.rapl)):
         raise ValueError("not the devices of the header")
-    if sample.t_s <= after_s:
+    if before.samples and sample.t_s <= before.samples[-1].t_s:
         raise ValueError(f"t_s: {sample.t_s} is not after the sample before")
     return sample
 

@@ -1,13 +1,12 @@
 """Loaders that decode nothing during the run: `data.source` cached, resident and synthetic.
 
-The cached and the resident loader give the tensors of PairLoader bit for bit. The batches of all three are on the
-device.
+The first two give PairLoader's tensors bit for bit; the batches of all three are on the device.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import cycle
@@ -65,7 +64,9 @@ class CachedLoader(_LevelsLoader):
                 stage = next(stages)
                 ahead.append((keys, stage, thread.submit(self._fill, stage, keys)))
 
-        with ThreadPoolExecutor(1, "gbench-data", set_device_of(self.device)) as thread:
+        # without it, threads of every rank would take memory of GPU 0
+        set_device = partial(torch.cuda.set_device, self.device) if self.device.type == "cuda" else None
+        with ThreadPoolExecutor(1, "gbench-data", set_device) as thread:
             begin_next()
             while ahead:
                 keys, stage, filled = ahead.popleft()
@@ -79,11 +80,6 @@ class CachedLoader(_LevelsLoader):
         stage.send(len(keys))
 
 
-def set_device_of(device: torch.device) -> Callable[[], None] | None:
-    """Initialiser of a thread that copies to a device; without it, threads of every rank take memory of GPU 0."""
-    return partial(torch.cuda.set_device, device) if device.type == "cuda" else None
-
-
 def crop_and_flip(levels: Levels, drawn: Draw, out: Levels) -> None:
     """Write a crop of `levels`, uint8 (2, 3, height, width), into `out`, (2, 3, crop height, crop width)."""
     (height, width), left, top = out.shape[-2:], drawn.left, drawn.top
@@ -95,10 +91,7 @@ def crop_and_flip(levels: Levels, drawn: Draw, out: Levels) -> None:
 
 
 class Stage:
-    """A host buffer for one batch of levels, and its copy to the device.
-
-    A GPU gets it from page-locked memory in a stream of its own; on a CPU nothing is copied.
-    """
+    """A host buffer for one batch of levels, and its copy to a GPU in a stream of its own; a CPU needs no copy."""
 
     def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
         self._device, self._on_gpu = device, device.type == "cuda"
@@ -131,10 +124,7 @@ class Stage:
 
 
 class ResidentLoader(_LevelsLoader):
-    """Keeps all pairs on the device and crops, flips and normalises them there: the host touches no pixel.
-
-    Draws crops and flips of an epoch at its beginning.
-    """
+    """Keeps all pairs on the device and crops, flips and normalises them there: the host touches no pixel."""
 
     def __init__(self, dataset: AlignedDataset, share: Share, levels: Levels, device: torch.device) -> None:
         super().__init__(dataset, share, levels, device)
@@ -164,10 +154,7 @@ class ResidentLoader(_LevelsLoader):
 
 
 class SyntheticLoader(Loader):
-    """Repeats one batch of noise on the device, so that data costs no time.
-
-    Images have the size of the first pair's; epochs have the dataset's length.
-    """
+    """Repeats one batch of noise of the first pair's size on the device, so that data costs no time."""
 
     def __init__(self, dataset: AlignedDataset, share: Share, device: torch.device) -> None:
         super().__init__(dataset, share)

@@ -33,8 +33,7 @@ def open_loader(
         cache_dir: its path in this process's container.
         dataset_sha256: identity of the dataset; None: hash it now.
 
-    Raises:
-        UsageError, InfrastructureError: as AlignedDataset and Loader; with a cache, for any unusable pair at once.
+    Raises UsageError, InfrastructureError: as AlignedDataset and Loader; with a cache, for any unusable pair at once.
     """
     config, device = spec.config.data, ranks.device
     dataset = AlignedDataset(data_dir, config, spec.seed)

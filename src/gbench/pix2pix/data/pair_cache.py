@@ -67,8 +67,7 @@ def prepare(
 ) -> str:
     """Find or create a valid file of `identity` in `folder`, for all ranks. Returns which of the two, in words.
 
-    Args:
-        say: receives a line before the pairs are decoded.
+    say: receives a line before the pairs are decoded.
 
     Raises:
         NoCache: the pairs differ in size or exceed the limit, the folder can't be written, or the disk is full.
@@ -87,7 +86,7 @@ def prepare(
             broken = why_broken(path, identity)  # another process may have created it meanwhile
             if broken is not None:
                 _make(folder, path, dataset, identity, say)
-                return f"made anew: it was broken ({broken})" if broken else "made"
+                return f"made again: it was broken ({broken})" if broken else "made"
     with contextlib.suppress(OSError):  # another user's file
         os.utime(path)  # the least recently used files are removed first
     return "found"

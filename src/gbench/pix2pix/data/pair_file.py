@@ -32,9 +32,7 @@ Identity = dict[str, Any]
 def write_pairs(path: Path, identity: Identity, shape: tuple[int, ...], levels_of: Callable[[int], Levels]) -> None:
     """Write the pairs on all cores into a file next to `path`, sync it and rename it. Raises OSError.
 
-    Args:
-        shape: of the levels of each pair.
-        levels_of: decodes the pair of an index; called from several threads.
+    shape: of the levels of each pair. levels_of: decodes the pair of an index; called from several threads.
     """
     size, partial = file_bytes(identity["pairs"], shape), path.with_suffix(".partial")
 
@@ -64,10 +62,7 @@ def write_pairs(path: Path, identity: Identity, shape: tuple[int, ...], levels_o
 
 
 def map_pairs(path: Path, identity: Identity) -> Levels:
-    """Map the levels of a file: uint8 (pairs, 2 halves A and B, 3, height, width). Raises BROKEN.
-
-    The mapping is copy-on-write, as torch wants writable arrays; the file never changes.
-    """
+    """The levels of a file, uint8 (pairs, 2 halves A and B, 3, height, width), mapped copy-on-write. Raises BROKEN."""
     with path.open("rb", buffering=0) as file:
         stored, _, shape = _open(file, identity)
     return np.asarray(stored)[:, : _bytes(shape)].reshape(len(stored), *shape)

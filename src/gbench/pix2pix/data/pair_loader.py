@@ -23,10 +23,9 @@ from gbench.pix2pix.data.sampler import EpochSampler, Key
 
 
 class Share(NamedTuple):
-    """A rank's share of each global batch.
+    """A rank's share of each global batch, which has the same pairs for any number of ranks.
 
-    Global batch i of an epoch has the same pairs for any number of ranks. An epoch that is not a multiple of the ranks
-    is filled up from its beginning, as by DistributedSampler; drop_last ends it at the last whole global batch.
+    An epoch that doesn't divide by the ranks is filled up from its start; drop_last ends it at the last whole batch.
     """
 
     batch_size: int
@@ -72,10 +71,7 @@ class Loader(ABC):
 
 
 class _ErrorsAsValues(Dataset["AlignedPair | GbenchError"]):
-    """The dataset, with expected errors as values.
-
-    A DataLoader rebuilds an exception of its processes from one string, which loses its class and attributes.
-    """
+    """The dataset with expected errors as values, as an exception of a DataLoader's process would lose its class."""
 
     def __init__(self, dataset: AlignedDataset) -> None:
         self.dataset = dataset
@@ -98,10 +94,7 @@ def _outlive_sigterm(_: int) -> None:
 class PairLoader(Loader):
     """Decodes, scales, crops and flips every pair each time, as upstream does: `data.source` real.
 
-    Loading begins when an iterator is created, which raises the dataset's errors in place of a batch.
-
-    Args:
-        pin_memory: page-locked batches, for copies to a GPU that don't block.
+    Raises the dataset's errors in place of a batch. pin_memory: page-locked batches, for copies that don't block.
     """
 
     def __init__(self, dataset: AlignedDataset, share: Share, pin_memory: bool) -> None:

@@ -20,10 +20,7 @@ from gbench.settings.spec import DataConfig
 
 
 class AlignedPair(NamedTuple):
-    """One pair in the direction of training: real_A is the generator's input, real_B its target.
-
-    Both are (3, height, width), float32 in [-1, 1].
-    """
+    """One pair, (3, height, width), float32 in [-1, 1]: real_A is the generator's input, real_B its target."""
 
     real_A: torch.Tensor
     real_B: torch.Tensor
@@ -71,7 +68,14 @@ class AlignedDataset(Dataset[AlignedPair]):
     def _scaled(self, index: int) -> list[Image.Image]:
         """A and B, scaled, before the crop."""
         path = self.paths[index]
-        halves = [scale(half, self.config) for half in self._halves(path)]
+        pair = decode_rgb(path)
+        middle, odd = divmod(pair.width, 2)
+        if odd:
+            raise InfrastructureError(
+                f"{path} is {pair.width} pixels wide, which gives no two equal halves", "fix or remove it"
+            )
+        boxes = (0, 0, middle, pair.height), (middle, 0, pair.width, pair.height)
+        halves = [scale(pair.crop(box), self.config) for box in boxes]
         size = halves[0].size
         if crops(self.config) and min(size) < self.config.crop_size:
             raise InfrastructureError(
@@ -79,16 +83,6 @@ class AlignedDataset(Dataset[AlignedPair]):
                 "lower data.crop_size, or set data.preprocess to one that resizes",
             )
         return halves
-
-    def _halves(self, path: Path) -> tuple[Image.Image, Image.Image]:
-        """A and B as they are in the file."""
-        pair = decode_rgb(path)
-        middle, odd = divmod(pair.width, 2)
-        if odd:
-            raise InfrastructureError(
-                f"{path} is {pair.width} pixels wide, which gives no two equal halves", "fix or remove it"
-            )
-        return pair.crop((0, 0, middle, pair.height)), pair.crop((middle, 0, pair.width, pair.height))
 
 
 def collate(items: list[AlignedPair | GbenchError]) -> Batch | GbenchError:

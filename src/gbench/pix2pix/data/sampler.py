@@ -14,8 +14,7 @@ Key = tuple[int, int]  # epoch, index into the dataset
 class EpochSampler(DistributedSampler[Key]):
     """torch's DistributedSampler, which yields (epoch, index).
 
-    The epoch comes with each index for loader processes that outlive an epoch: so crop and flip of a pair depend only
-    on seed, epoch and index, and not on the number of ranks or processes.
+    With the epoch, loader processes that outlive it draw crop and flip of a pair from seed, epoch and index alone.
 
     Attributes:
         skip: first pairs of this rank to leave out in the next epoch, for a run that resumes within it.

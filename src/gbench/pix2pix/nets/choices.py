@@ -11,10 +11,7 @@ T = TypeVar("T")
 
 
 def pick(setting: str, name: str, table: Mapping[str, T]) -> T:
-    """The entry of `table` called `name`.
-
-    Raises UsageError: there is none; the message names the setting and every choice.
-    """
+    """The entry of `table` called `name`. Raises UsageError, with every choice: there is none."""
     if name not in table:
         raise UsageError(f"{setting} is {name!r}, which is not known", f"choose one of {', '.join(table)}")
     return table[name]

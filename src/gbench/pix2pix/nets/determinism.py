@@ -9,10 +9,9 @@ from torch import nn
 
 
 class SliceReflectionPad2d(nn.Module):
-    """Reflection padding by slices and flips.
+    """Reflection padding of (N, C, H, W) by slices and flips.
 
-    Same values as `nn.ReflectionPad2d`, whose CUDA backward pass adds in no fixed order, so that torch refuses it in
-    deterministic mode. Input (N, C, H, W), output (N, C, H + 2 padding, W + 2 padding).
+    The backward pass of `nn.ReflectionPad2d` on CUDA adds in no fixed order, which torch refuses in deterministic mode.
     """
 
     def __init__(self, padding: int) -> None:
@@ -30,8 +29,7 @@ def choose_kernels(deterministic: bool, one_size: bool) -> None:
 
     Args:
         deterministic: only kernels that reproduce their results bit for bit.
-        one_size: all images have one size; then cuDNN may time its convolutions and keep the fastest, as in upstream
-            (models/base_model.py at 003efc4c: whenever preprocess is not scale_width).
+        one_size: all images have one size; then cuDNN may keep its fastest convolutions (upstream's base_model.py).
     """
     if deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # the only way to configure cuBLAS

@@ -79,8 +79,7 @@ def build_discriminator(
         norm: batch, instance or none.
         init_type, init_gain: see `init_weights`.
 
-    Raises:
-        UsageError: unknown name.
+    Raises UsageError: unknown name.
     """
     layer = build_norm(norm)
     kinds: dict[str, Callable[[], nn.Module]] = {

@@ -137,8 +137,7 @@ def build_generator(
         dropout: half of the inner features dropped in training.
         init_type, init_gain: see `init_weights`.
 
-    Raises:
-        UsageError: unknown name.
+    Raises UsageError: unknown name.
     """
     make = pick("netG", netG, GENERATORS)
     net = make(input_nc, output_nc, ngf, build_norm(norm), dropout)

@@ -32,12 +32,10 @@ def _init_layer(layer: nn.Module, fill: Fill, gain: float) -> None:
 
 
 def init_weights(net: nn.Module, init_type: str = "normal", gain: float = 0.02) -> None:
-    """Draw new weights of `net`, in place, from torch's global generator.
+    """Draw new weights of `net`, in place, from torch's global generator; a seed gives upstream's weights.
 
-    Convolutions and linear layers are initialised by `init_type` with `gain` (the standard deviation for `normal`;
-    `kaiming` has its own scale), batch norm's scale by N(1, gain); biases become 0. Layers are visited in upstream's
-    order, so that a seed gives upstream's weights. Raises UsageError: `init_type` is not normal, xavier, kaiming or
-    orthogonal.
+    Convolutions and linear layers by `init_type` with `gain` (the standard deviation for `normal`; `kaiming` has its
+    own scale), batch norm's scale by N(1, gain); biases become 0. Raises UsageError: unknown `init_type`.
     """
     fill = pick("init_type", init_type, INITS)
     net.apply(partial(_init_layer, fill=fill, gain=gain))

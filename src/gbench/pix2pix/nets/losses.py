@@ -13,19 +13,15 @@ from gbench.pix2pix.nets.choices import pick
 GanLoss = Callable[[Tensor, bool], Tensor]
 
 
-def _vanilla(logits: Tensor, real: bool) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+def _to_labels(loss: Callable[[Tensor, Tensor], Tensor]) -> GanLoss:
+    return lambda logits, real: loss(logits, torch.full_like(logits, float(real)))
 
 
-def _lsgan(logits: Tensor, real: bool) -> Tensor:
-    return F.mse_loss(logits, torch.full_like(logits, float(real)))
-
-
-def _wgangp(logits: Tensor, real: bool) -> Tensor:
-    return -logits.mean() if real else logits.mean()
-
-
-GAN_LOSSES: dict[str, GanLoss] = {"vanilla": _vanilla, "lsgan": _lsgan, "wgangp": _wgangp}
+GAN_LOSSES: dict[str, GanLoss] = {
+    "vanilla": _to_labels(F.binary_cross_entropy_with_logits),
+    "lsgan": _to_labels(F.mse_loss),
+    "wgangp": lambda logits, real: -logits.mean() if real else logits.mean(),
+}
 
 
 def build_gan_loss(gan_mode: str) -> GanLoss:

@@ -37,9 +37,7 @@ class Binding:
 def bind_rank(device: torch.device, rank: int, ranks: int, pin: bool, threads: int | None) -> Binding:
     """Bind this process with all its threads, present and future.
 
-    Args:
-        rank, ranks: of the processes on this host. pin: false: don't bind.
-        threads: for torch to compute with on a CPU; None: one per core of its share.
+    rank, ranks: of the processes on this host. threads: for torch on a CPU; None: one per core of its share.
     """
     allowed = frozenset(os.sched_getaffinity(0))
     if not pin:
@@ -59,12 +57,7 @@ def bind_rank(device: torch.device, rank: int, ranks: int, pin: bool, threads: i
 
 
 def own_share(allowed: frozenset[int], rank: int, ranks: int, root: Path = ROOT) -> Binding:
-    """One rank's share of the cores that all ranks may use: equally many whole cores for each, of one NUMA node where
-    they divide evenly; the remainder stays free.
-
-    Args:
-        root: folder that holds sys/.
-    """
+    """Equally many whole cores for each rank, of one NUMA node where they divide evenly; the rest stays free."""
     cores = _physical_cores(allowed, root)
     each = len(cores) // ranks
     if not each:
@@ -74,11 +67,7 @@ def own_share(allowed: frozenset[int], rank: int, ranks: int, root: Path = ROOT)
 
 
 def near_gpu(allowed: frozenset[int], bus_id: str | None, root: Path = ROOT) -> Binding:
-    """The allowed cores of a GPU's NUMA node.
-
-    Args:
-        bus_id: of the GPU on PCI as in /sys, `0000:3b:00.0`; None: unknown. root: folder that holds sys/.
-    """
+    """The allowed cores of a GPU's NUMA node. bus_id: on PCI as in /sys, `0000:3b:00.0`; None: unknown."""
 
     def left(why_not: str) -> Binding:
         return Binding(allowed, allowed, why_not=why_not)
@@ -93,7 +82,7 @@ def near_gpu(allowed: frozenset[int], bus_id: str | None, root: Path = ROOT) -> 
     if node < 0:
         return left(f"the kernel does not tell the NUMA node of GPU {bus_id}")
     if not allowed & near:
-        return left(f"none of CPUs {ranges(sorted(near))}, those beside GPU {bus_id}, may be used")
+        return left(f"none of CPUs {ranges(sorted(near))}, those near GPU {bus_id}, may be used")
     return Binding(allowed, allowed & near)
 
 
@@ -109,11 +98,11 @@ def read_back(binding: Binding) -> dict[str, Any]:
 
 def bus_id_of(device: torch.device) -> str | None:
     """A GPU's bus id on PCI as in /sys, from torch, else from NVML; None: unknown to both."""
-    found: Any = torch.cuda.get_device_properties(device)
+    gpu: Any = torch.cuda.get_device_properties(device)
     try:
-        return _on_pci(found.pci_domain_id, found.pci_bus_id, found.pci_device_id)
+        return _on_pci(gpu.pci_domain_id, gpu.pci_bus_id, gpu.pci_device_id)
     except AttributeError:
-        return _by_nvml(f"GPU-{getattr(found, 'uuid', None)}")
+        return _by_nvml(f"GPU-{getattr(gpu, 'uuid', None)}")
 
 
 def _on_pci(domain: int, bus: int, device: int) -> str:

@@ -44,19 +44,18 @@ class Ranks:
         """Whether this process writes and prints for all."""
         return self.rank == 0
 
-    def wrap(self, network: nn.Module, speed: SpeedConfig | None = None) -> nn.Module:
+    def wrap(self, network: nn.Module, speed: SpeedConfig) -> nn.Module:
         """`network` on this rank's device, in DistributedDataParallel; bare if a CUDA graph captures it.
 
         Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
         """
-        if speed is not None and speed.cuda_graph:
+        if speed.cuda_graph:
             return network.to(self.device)
         device_ids = [self.device] if self.device.type == "cuda" else None
         parameters = inspect.signature(DistributedDataParallel).parameters
         switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
         options: dict[str, Any] = {switch: False}  # renamed in torch 2.14
-        if speed is not None:
-            options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
+        options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
         return DistributedDataParallel(network.to(self.device), device_ids=device_ids, **options)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -68,11 +67,7 @@ class Ranks:
         return values
 
     def gather(self, value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
-        """`value` of every rank, in order of rank; every rank must call it. Doesn't use GPUs.
-
-        Args:
-            group: another group of all ranks; None: the default group.
-        """
+        """`value` of every rank, in order; every rank must call it. Uses no GPU. group: another one of all ranks."""
         values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value, group)
         return values
@@ -82,8 +77,7 @@ class Ranks:
 def joined(device: Device, expected: int, pin: bool = False, threads: int | None = None) -> Iterator[Ranks]:
     """Join the process group that torchrun's variables describe; leave it unless an exception ends it.
 
-    Args:
-        pin, threads: as for `bind_rank`.
+    pin, threads: as for `bind_rank`.
 
     Raises:
         UsageError: not started by torchrun, or with a number of processes that differs from the spec's.
@@ -143,16 +137,13 @@ def select_gpu(gpu: torch.device) -> None:
 def runs_on(capability: tuple[int, int], code: str) -> bool:
     """Whether a GPU runs code of an nvcc target: `sm_86` on its generation from 8.6 on, `compute_90`, compiled at load
     time, on all from 9.0 on."""
-    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", code)
-    if found is None:
+    target = re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", code)
+    if target is None:
         return True  # an unknown target: assume that it runs
-    made_for = int(found[2]), int(found[3])
-    return made_for <= capability and (found[1] == "compute" or made_for[0] == capability[0])
+    made_for = int(target[2]), int(target[3])
+    return made_for <= capability and (target[1] == "compute" or made_for[0] == capability[0])
 
 
 def die_with_parent() -> None:
-    """Let the kernel kill this process when torchrun dies.
-
-    torchrun starts each worker in its own session, which signals to torchrun's process group don't reach.
-    """
+    """Let the kernel kill this process when torchrun dies: its signals don't reach a worker's own session."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

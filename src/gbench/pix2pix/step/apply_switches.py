@@ -42,8 +42,7 @@ def set_threads(speed: SpeedConfig) -> None:
 def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
     """Set memory layout and compilation of a network, in place, before it is wrapped; its state_dict keeps its keys.
 
-    Compilation happens at the first step, for its shapes (no symbolic ones). Random numbers come from torch's own
-    kernels, so that a compiled network drops the same elements as an uncompiled one.
+    With fallback_random a compiled network drops the same elements as an uncompiled one.
     """
     if speed.channels_last:
         network.to(memory_format=torch.channels_last)
@@ -66,14 +65,9 @@ def step_of(model: Pix2Pix, speed: SpeedConfig) -> TrainStep:
     step: TrainStep = model.train_step
     if speed.cuda_graph:
         step = GraphedStep(model)
-    return _in_channels_last(step) if speed.channels_last else step
-
-
-def _in_channels_last(step: TrainStep) -> TrainStep:
-    def laid_out(real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
-        return step(*(image.contiguous(memory_format=torch.channels_last) for image in (real_A, real_B)))
-
-    return laid_out
+    if not speed.channels_last:
+        return step
+    return lambda *images: step(*(image.contiguous(memory_format=torch.channels_last) for image in images))
 
 
 @contextmanager

@@ -16,10 +16,9 @@ from gbench.settings.spec import RunSpec
 
 
 def work_per_image(spec: RunSpec) -> WorkFacts:
-    """Work of a training step per image, at the crop's size and the batch size of a device: images share the traffic of
-    the weights.
+    """Work of a training step per image, at the run's crop size and batch size. Sets torch's seed.
 
-    Bytes are unknown under autocast, which does not cast on the meta device used to count. Sets torch's seed.
+    Bytes are unknown under autocast, which does not cast on the meta device used to count.
     """
     batch = spec.batch_per_device
     step = count_work(_step_on_meta(spec))
@@ -41,8 +40,5 @@ def _step_on_meta(spec: RunSpec) -> Callable[[], object]:
 
 
 def main_convolution(spec: RunSpec) -> ConvShape:
-    """The 3x3 convolution of the residual blocks, where a ResNet generator spends most of its time.
-
-    4 ngf channels at a quarter of the crop's side; a U-Net has one of similar size.
-    """
+    """The residual blocks' 3x3 convolution, 4 ngf channels at a quarter of the crop's side; a U-Net's is similar."""
     return ConvShape(spec.batch_per_device, 4 * spec.config.network.ngf, spec.config.data.crop_size // 4)

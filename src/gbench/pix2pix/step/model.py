@@ -14,6 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 from gbench.pix2pix.nets.losses import build_gan_loss
 from gbench.pix2pix.step.optimizer_state import adapted_state
 
+PARTS = ("generator", "discriminator", "optimizer_G", "optimizer_D", "scaler")  # attributes that training changes
+
 
 def unwrap(net: nn.Module) -> nn.Module:
     """The bare network, without DistributedDataParallel."""
@@ -48,8 +50,7 @@ class Pix2Pix:
         optimizer_G, optimizer_D: for `build_scheduler`.
         fake_B: output of G in the last `train_step`, detached, in the precision that ran; None before the first.
 
-    Raises:
-        UsageError: unknown `gan_mode`.
+    Raises UsageError: unknown `gan_mode`.
     """
 
     def __init__(
@@ -110,20 +111,14 @@ class Pix2Pix:
 
     @torch.no_grad()
     def forward(self, real_A: Tensor) -> Tensor:
-        """G's images of `real_A`, (N, C, H, W) float32 in [-1, 1].
-
-        In whatever mode G is: upstream's `test.py` leaves dropout and batch statistics on (`--eval` turns them off).
-        """
+        """G's images of `real_A`, (N, C, H, W) float32 in [-1, 1], in whatever mode G is."""
         with self._autocast():
             fake_B: Tensor = self.generator(real_A)
         return fake_B.float()
 
     @torch.no_grad()
     def try_out(self, side: int) -> Tensor:
-        """Output of G for a gray image, (1, 3, side, side), in the precision of the run.
-
-        Changes no weight, no running statistic and no random state.
-        """
+        """Output of G for a gray image, (1, 3, side, side), in the run's precision; changes no state."""
         self.generator.eval()
         with self._autocast():
             fake_B: Tensor = self.generator(torch.zeros(1, 3, side, side, device=self.device))
@@ -132,22 +127,14 @@ class Pix2Pix:
 
     def state_dict(self) -> dict[str, Any]:
         """All state that training changes; the networks under upstream's keys, wrapped or not."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        return {name: getattr(self, name).state_dict() for name in PARTS}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a `state_dict`. Raises KeyError or RuntimeError: it is another model's."""
-        for name, part in self._parts().items():
+        for name in PARTS:
+            part = getattr(self, name)
             own = adapted_state(part, state[name]) if isinstance(part, torch.optim.Optimizer) else state[name]
             part.load_state_dict(own)
-
-    def _parts(self) -> dict[str, Any]:
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "optimizer_G": self.optimizer_G,
-            "optimizer_D": self.optimizer_D,
-            "scaler": self.scaler,
-        }
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.autocast_dtype is None:

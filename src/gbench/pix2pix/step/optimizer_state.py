@@ -12,11 +12,7 @@ KERNELS = ("foreach", "fused", "capturable")  # the entries of an Adam group tha
 
 
 def adapted_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """Adapt a saved optimiser state to this optimiser's kernels and memory layout.
-
-    torch's own `load_state_dict` would keep the kernels of the optimiser that saved it, and hand its moments in another
-    layout to kernels that ignore strides.
-    """
+    """Adapt a saved optimiser state to this optimiser's kernels and memory layout, which torch would keep as saved."""
     parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
     groups = [
         {**saved, **{name: own[name] for name in KERNELS}}

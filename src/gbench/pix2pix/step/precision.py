@@ -28,10 +28,7 @@ def _has_fp32_precision() -> bool:
 
 
 def set_precision(precision: Precision, device: torch.device) -> None:
-    """Set the precision of matrix products and convolutions for the whole process.
-
-    Raises RunFailed: the device doesn't support it.
-    """
+    """Set the precision of matrix products and convolutions for the process. Raises RunFailed: the device lacks it."""
     if precision in ("TF32", "BF16") and device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
         if capability < AMPERE:
@@ -54,11 +51,7 @@ def set_precision(precision: Precision, device: torch.device) -> None:
 
 
 def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
-    """The settings that torch reports, and the precision they result in (`ran`).
-
-    Args:
-        output_dtype: of the network's last output, the only sign of autocast.
-    """
+    """What torch reports, and the resulting precision (`ran`). output_dtype: the only sign of autocast."""
     if _has_fp32_precision():
         matmul = BACKENDS.cuda.matmul.fp32_precision
         conv = BACKENDS.cudnn.conv.fp32_precision
@@ -76,13 +69,13 @@ def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
 
 def confirmed(asked: Precision, output_dtype: torch.dtype) -> dict[str, Any]:
     """`read_back`, checked against the requested precision. Raises RunFailed: they differ."""
-    found = read_back(output_dtype)
-    if found["ran"] != asked:
+    reported = read_back(output_dtype)
+    if reported["ran"] != asked:
         raise RunFailed(
-            f"PRECISION {asked} was asked, torch reports {found['ran']} ({found})",
+            f"PRECISION {asked} was asked, torch reports {reported['ran']} ({reported})",
             "look for code that changes torch.backends during the run",
         )
-    return found
+    return reported
 
 
 def _name(in_tf32: set[bool], output: str) -> str:
