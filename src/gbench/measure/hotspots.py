@@ -9,11 +9,12 @@ A region is a `record_function` named REGION + its name; its backward pass is fo
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gbench.measure.trace import ON_DEVICE, Event, Span, clipped, length, union
+from gbench.runfolder.step_profile import Operator, StepPart
 
 REGION = "gbench: "
 COMPUTING = REGION + "computing"  # from a loaded batch to the end of the step's launches
@@ -25,32 +26,11 @@ COMMUNICATION = ("c10d::", "gloo:", "nccl")
 
 
 @dataclass
-class OperatorTotal:
-    """One operator over the whole trace."""
-
-    seconds: float = 0.0
-    """Self time."""
-    calls: int = 0
-    flop: int | None = None
-    """Floating-point operations; None if unknown."""
-
-
-@dataclass
-class PartTime:
-    """Self time of operators in one part of the step, and, on a CPU, time in that part outside any operator."""
-
-    operators_s: float = 0.0
-    gaps_s: float = 0.0
-
-
-@dataclass
 class TraceTimes:
-    """Seconds of the whole trace."""
+    """Seconds of the whole trace, but operators and parts of one step, those that take longest first."""
 
-    operators: dict[str, OperatorTotal] = field(default_factory=lambda: defaultdict(OperatorTotal))
-    """By name."""
-    parts: dict[str, PartTime] = field(default_factory=lambda: defaultdict(PartTime))
-    """Parts of the step's computing, by name."""
+    operators: list[Operator] = field(default_factory=list)
+    parts: list[StepPart] = field(default_factory=list)
     operators_s: float = 0.0
     """Time with at least one operator running."""
     overlapped_s: float = 0.0
@@ -80,18 +60,32 @@ def read_trace(events: Sequence[Event], on_gpu: bool, waited_s: float, flop: Map
     else:
         reading, charges = _thread_time(events, computing)
     called: set[tuple[str, Event]] = set()  # a call may launch several kernels
+    calls: Counter[str] = Counter()
+    operators_s: dict[str, float] = defaultdict(float)
+    parts_s: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])  # in operators, in gaps
     for name, event, seconds, is_gap in charges:
-        part = reading.parts[_part(name, event, regions)]
+        parts_s[_part(name, event, regions)][is_gap] += seconds
         if is_gap:
-            part.gaps_s += seconds
             continue
-        part.operators_s += seconds
-        reading.operators[name].seconds += seconds
-        if event is None or (name, event) not in called:
-            reading.operators[name].calls += 1
+        operators_s[name] += seconds
+        calls[name] += event is None or (name, event) not in called
         if event is not None:
             called.add((name, event))
-    _charge_flop(events, charges, reading.operators, flop, len(computing))
+    steps = len(computing)
+    counted = _flop_by_operator(events, charges, flop, steps)
+    reading.operators = [
+        Operator(
+            name=name,
+            self_s=seconds / steps,
+            calls=calls[name] / steps,
+            flop=None if counted is None else counted.get(name, 0) // steps,
+        )
+        for name, seconds in sorted(operators_s.items(), key=lambda item: -item[1])
+    ]
+    reading.parts = [
+        StepPart(name=name, operators_s=part_s / steps, gaps_s=gaps_s / steps)
+        for name, (part_s, gaps_s) in sorted(parts_s.items(), key=lambda item: -sum(item[1]))
+    ]
     return reading
 
 
@@ -178,15 +172,11 @@ def _part(name: str, event: Event | None, regions: Mapping[int, str | None]) -> 
     return f"{region} {direction}" if region else ("other backward" if node else "other")
 
 
-def _charge_flop(
-    events: Sequence[Event],
-    charges: Iterable[_Charge],
-    operators: Mapping[str, OperatorTotal],
-    flop: Mapping[str, Sequence[int]],
-    steps: int,
-) -> None:
+def _flop_by_operator(
+    events: Sequence[Event], charges: Iterable[_Charge], flop: Mapping[str, Sequence[int]], steps: int
+) -> dict[str, int] | None:
     """Charge the operations of each counted call to the operator in it that took most of its time, such as the
-    implementation of a convolution. Leaves flop None if the trace lacks any of the counted calls."""
+    implementation of a convolution. None if the trace lacks any of the counted calls."""
     spent: dict[Event, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for name, event, seconds, is_gap in charges:
         counted = next((one for one in event.around() if one.name in flop), None) if event and not is_gap else None
@@ -196,10 +186,9 @@ def _charge_flop(
     for counted_name, counts in flop.items():
         calls = sorted((event for event in events if event.name == counted_name), key=lambda event: event.start_s)
         if len(calls) != len(counts) * steps:
-            return
+            return None
         for number, call in enumerate(calls):
             takers = {name: seconds for name, seconds in spent[call].items() if name not in MOVES}
             if spent[call]:
                 totals[max(takers, key=lambda name: takers[name], default=counted_name)] += counts[number % len(counts)]
-    for name, total in operators.items():
-        total.flop = totals.get(name, 0)
+    return totals

@@ -27,7 +27,7 @@ from gbench.pix2pix.step.count_ops import flop_of_calls
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder import step_profile as contract
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_profile import Operator, StepPart, StepProfile
+from gbench.runfolder.step_profile import StepProfile
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import describe
 
@@ -130,8 +130,6 @@ class ProfiledTrainer(Trainer):
         waited_s = sum(step.data_s + step.between_s for step in steps)
         flop, on_gpu = flop_of_calls(spec), self.ranks.device.type == "cuda"
         read = read_trace(whole_trace(self.trace, count, on_gpu), on_gpu, waited_s, flop)
-        by_time = sorted(read.operators.items(), key=lambda item: -item[1].seconds)
-        parts = sorted(read.parts.items(), key=lambda item: -(item[1].operators_s + item[1].gaps_s))
         return StepProfile(
             model=spec.model,
             batch_size=spec.batch_size,
@@ -148,19 +146,8 @@ class ProfiledTrainer(Trainer):
             between_s=statistics.fmean(step.between_s for step in steps),
             **{name: getattr(read, name) / count for name in OF_TRACE},
             flop=sum(map(sum, flop.values())),
-            parts=[
-                StepPart(name=name, operators_s=part.operators_s / count, gaps_s=part.gaps_s / count)
-                for name, part in parts
-            ],
-            operators=[
-                Operator(
-                    name=name,
-                    self_s=total.seconds / count,
-                    calls=total.calls / count,
-                    flop=None if total.flop is None else total.flop // count,
-                )
-                for name, total in by_time
-            ],
+            parts=read.parts,
+            operators=read.operators,
             traces=[contract.trace_name(rank) for rank in range(self.ranks.world_size)],
             software=self.facts["software"],
             profile=describe(spec.profile, spec.config.speed.on),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -25,13 +25,11 @@ def run_sampler(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Itera
         return
     pids = ranks.gather(os.getpid())
     gpus = ranks.gather(_name(ranks.device)) if ranks.device.type == "cuda" else []
-    if not ranks.is_first:
-        ranks.gather(None)
-        yield
-        return
     cpus = None if ranks.binding is None else ranks.binding.allowed  # any core: not only those that rank 0 is bound to
-    with TelemetryProcess(folder.path, pids, gpus, config.telemetry_hz, cpus) as telemetry:
-        telemetry.measure_idle(config.idle_seconds)
+    with ExitStack() as stack:
+        if ranks.is_first:
+            sampler = TelemetryProcess(folder.path, pids, gpus, config.telemetry_hz, cpus)
+            stack.enter_context(sampler).measure_idle(config.idle_seconds)
         ranks.gather(None)
         yield
 
