@@ -39,7 +39,7 @@ def save(values: Any, path: Path) -> None:
 
 
 def load(path: Path) -> Any:
-    """Read only tensors and plain values, no code, to the CPU. Raises InfrastructureError: missing, or not a checkpoint."""
+    """Read tensors and plain values only, to the CPU. Raises InfrastructureError: missing, or not a checkpoint."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

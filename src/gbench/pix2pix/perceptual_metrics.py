@@ -37,9 +37,7 @@ def build_lpips(weights: Path, name: str) -> Callable[[Levels, Levels], float]:
     from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
     state = checkpoint.load(weights)
-    shapes = (
-        {key: tuple(getattr(value, "shape", ())) for key, value in state.items()} if isinstance(state, dict) else {}
-    )
+    shapes = {key: getattr(value, "shape", None) for key, value in state.items()} if isinstance(state, dict) else {}
     backbone = next((net for net, (_, key, shape) in BACKBONES.items() if shapes.get(key) == shape), None)
     if backbone is None:
         raise UsageError(

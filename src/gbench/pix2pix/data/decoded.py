@@ -33,10 +33,7 @@ class _LevelsLoader(Loader):
         self.sides = (side, side) if crops(dataset.config) else (self.height, self.width)
 
     def _draw(self, key: Key) -> Draw:
-        """Crop and flip to apply to a pair: the drawn ones, unless the configuration turns them off."""
-        left, top, flip = self.dataset.draw(key, (self.width, self.height))
-        config = self.dataset.config
-        return Draw(left, top, flip and config.flip) if crops(config) else Draw(0, 0, flip and config.flip)
+        return self.dataset.draw(key, (self.width, self.height))
 
     def _batch(self, keys: Sequence[Key], levels: Tensor) -> Batch:
         """levels: uint8 (pairs, 2, 3, height, width) on the device, cropped and flipped."""

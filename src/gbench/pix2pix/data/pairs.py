@@ -57,9 +57,11 @@ class AlignedDataset(Dataset[AlignedPair]):
         return AlignedPair(a, b, path) if self.config.direction == "AtoB" else AlignedPair(b, a, path)
 
     def draw(self, key: Key, size: tuple[int, int]) -> Draw:
-        """Crop and flip of one pair. size: (width, height) of a scaled half."""
+        """Crop and flip to apply to one pair. size: (width, height) of a scaled half."""
         epoch, index = key
-        return draw(random.Random(f"{self.seed}/{epoch}/{index}"), size, self.config.crop_size)
+        left, top, flip = draw(random.Random(f"{self.seed}/{epoch}/{index}"), size, self.config.crop_size)
+        flip = flip and self.config.flip
+        return Draw(left, top, flip) if crops(self.config) else Draw(0, 0, flip)
 
     def levels(self, index: int) -> Levels:
         """A and B before crop and flip: uint8 (2, 3, height, width). Raises InfrastructureError: as access."""
