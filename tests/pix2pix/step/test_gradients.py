@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gbench.pix2pix import Pix2Pix, build_discriminator, build_generator
 from gbench.pix2pix.ranks.group import Ranks
+from gbench.settings.spec import SpeedConfig
 from spawned_ranks import spawn_ranks
 
 WORLD = 2
@@ -41,7 +42,7 @@ def train(rank: int, folder: Path, norm: str, dropout: bool, steps: int) -> None
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=WORLD)
     ranks = Ranks(rank, WORLD, torch.device("cpu"))
-    model = Pix2Pix(*map(ranks.wrap, build(norm, dropout)))
+    model = Pix2Pix(*(ranks.wrap(network, SpeedConfig()) for network in build(norm, dropout)))
     torch.manual_seed(rank)  # dropout of its own
     mine = slice(rank * BATCH // WORLD, (rank + 1) * BATCH // WORLD)
     for step in range(steps):
