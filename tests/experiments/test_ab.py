@@ -174,7 +174,7 @@ def test_a_session_goes_on_from_its_records_and_processes(
     with lock, pytest.raises(InfrastructureError, match="lost is in use by another process"):
         run_session(more, folder, os.environ, Terminal(quiet=True))
     Path(session.runs[0].record).unlink()
-    with pytest.raises(UsageError, match="a session is told by its records: put it back"):
+    with pytest.raises(UsageError, match="a session needs its records: put it back"):
         run_session(more, folder, os.environ, Terminal(quiet=True))
     assert len(read_session(folder).runs) == 4
 

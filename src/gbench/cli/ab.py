@@ -5,38 +5,37 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from gbench.base.utc import utc_now
-from gbench.cli.shared.run_options import PERCENT, SECONDS, json_option, quiet_option
+from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.run_options import COUNT, PATH, PERCENT, SECONDS, command_line, json_option, quiet_option
 from gbench.errors import GbenchError, Interrupted, UsageError
+from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
     from gbench.experiments.ab import SessionResult
     from gbench.experiments.session import Session
     from gbench.settings.spec import RunSpec
 
-METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy")  # a copy of session.MetricName: help must load fast
-UNTIL_CI, MAX_BLOCKS = 0.01, 20
+METRIC_NAMES = get_args(MetricName)
 SHOWN_CAUSES = 5
-FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("a", type=FILE, required=False, metavar="A.yaml")
-@click.argument("b", type=FILE, required=False, metavar="B.yaml")
+@click.argument("a", type=PATH, required=False, metavar="A.yaml")
+@click.argument("b", type=PATH, required=False, metavar="B.yaml")
 @click.option("--metric", type=click.Choice(METRIC_NAMES), help="Figure to compare.  [default: throughput, end to end]")
 @click.option("--until-ci", type=PERCENT, help="End when the interval's half-width is at most this.  [default: 1%]")
-@click.option("--max-blocks", type=click.IntRange(min=1), help="End after this many blocks of four runs. [default: 20]")
+@click.option("--max-blocks", type=COUNT, help="End after this many blocks of four runs. [default: 20]")
 @click.option("--max-time", "max_time_s", type=SECONDS, help="Begin no block after this much time in runs: 30m, 2h.")
-@click.option("--resume", "resume_dir", type=FILE, metavar="DIR", help="Resume the session in this folder.")
+@click.option("--resume", "resume_dir", type=PATH, metavar="DIR", help="Resume the session in this folder.")
 @click.option("--rebuild", is_flag=True, help="Rebuild each side's image, once, without the build cache.")
-@click.option("--results", "results_dir", type=FILE, help="Folder for the session folder.  [default: results]")
+@click.option("--results", "results_dir", type=PATH, help="Folder for the session folder.  [default: results]")
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")
 @json_option
 @quiet_option
@@ -75,13 +74,13 @@ def ab(
     failed; 3: inconclusive, the interval is too wide; 4: a problem of Docker, device, dataset or disk.
     """
     from gbench.base.files import locked, make_folder
-    from gbench.cli.shared.output import Terminal
     from gbench.experiments.ab import ended, require_both_possible, run_session
     from gbench.experiments.session import read_session
     from gbench.runners.stopping import stoppable
 
+    given = {name: value for name, value in given.items() if value is not None}
     if resume_dir is not None:
-        if a is not None or given["metric"] is not None or results_dir is not None or rebuild:
+        if a is not None or "metric" in given or results_dir is not None or rebuild:
             raise UsageError(
                 "--resume takes all else from its session",
                 "leave out the spec files, --metric, --results and --rebuild",
@@ -115,18 +114,18 @@ def ab(
 
 def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[Session, Path]:
     """A new session of two spec files, and the path of its folder."""
-    from gbench.experiments.session import Session, SessionGoal, new_session_id
+    from gbench.experiments.session import Session, SessionGoal
     from gbench.experiments.spec_differences import spec_differences
+    from gbench.settings.resolve import new_run_id
 
-    session_id = new_session_id()
+    session_id = new_run_id("ab")
     folder = (results_dir / session_id).absolute()
-    defaults = {"metric": "throughput", "until_ci": UNTIL_CI, "max_blocks": MAX_BLOCKS, "max_time_s": None}
     one, other = (_resolved(path, folder) for path in (a, b))
     session = Session(
         session_id=session_id,
         started_utc=utc_now(),
         command_line=one.command_line,
-        asked=SessionGoal(**{**defaults, **_without_none(given)}),
+        asked=SessionGoal(**given),
         files={"A": str(a), "B": str(b)},
         specs={"A": one, "B": other},
         differences=tuple(map(str, spec_differences(one, other))),
@@ -143,9 +142,8 @@ def _resolved(path: Path, folder: Path) -> RunSpec:
         raise UsageError(f"{path}: database: no database takes runs of gbench ab", "leave it out")
     if "results" in values:
         raise UsageError(f"{path}: results: run folders are made in that of the session", "give gbench ab --results")
-    request = request_of(values, str(path), shlex.join(["gbench", *sys.argv[1:]]))
-    spec = resolve_file(request, str(path), os.environ).spec
-    return spec.model_copy(update={"results_dir": str(folder)})
+    request = request_of(values, str(path), command_line())
+    return resolve_file(request, str(path), os.environ).spec.replaced(results_dir=str(folder))
 
 
 def _resumed_session(folder: Path, given: dict[str, Any]) -> Session:
@@ -153,11 +151,7 @@ def _resumed_session(folder: Path, given: dict[str, Any]) -> Session:
     from gbench.experiments.session import read_session
 
     session = read_session(folder)
-    return session.taken_up(folder.absolute(), session.asked.model_copy(update=_without_none(given)))
-
-
-def _without_none(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
+    return session.taken_up(folder.absolute(), session.asked.replaced(**given))
 
 
 def _differences(session: Session) -> list[str]:
@@ -167,7 +161,6 @@ def _differences(session: Session) -> list[str]:
 
 def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) -> None:
     """Print both sides as `gbench launch --dry-run` does, their differences, and when the session ends."""
-    from gbench.cli.shared.output import print_json
     from gbench.experiments.ab import ended, of_side
     from gbench.runs.prepare import plan
 
@@ -197,7 +190,6 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
 
 def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | None = None) -> SessionResult:
     """Print the result of a session. error: the error that ended it."""
-    from gbench.cli.shared.output import print_json
     from gbench.compare.formats import cause_json
     from gbench.experiments.ab import result_of
 
@@ -233,8 +225,7 @@ def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | N
         click.echo(f"in the records  {cause.text}")
     click.echo(f"{'session':<16}{folder}")
     if error is None and not result.reached:
-        click.echo(
-            f"{'to go on':<16}gbench ab --resume {shlex.quote(str(folder))}, with more --max-blocks or --max-time"
-        )
+        resume = f"gbench ab --resume {shlex.quote(str(folder))}"
+        click.echo(f"{'to go on':<16}{resume}, with more --max-blocks or --max-time")
     click.echo(result.sentence)
     return result

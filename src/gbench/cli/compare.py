@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
+from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import PERCENT, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
+from gbench.cli.shared.table import print_table
 from gbench.errors import RecordError, UsageError
+from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
     from gbench.compare.comparison import Comparison
@@ -22,7 +25,7 @@ BASELINE = "baseline:"
 LAST = re.compile(r"last:([1-9]\d{0,3})")
 HISTORY = 30  # earlier runs of a configuration, to estimate the variation between runs
 SHOWN_CAUSES = 5  # maximum number of differences printed with a verdict
-METRIC_NAMES = ("throughput", "latency-p95", "memory", "energy", "loss-l1")
+METRIC_NAMES = (*get_args(MetricName), "loss-l1")
 
 
 @click.command()
@@ -80,7 +83,6 @@ def compare(
     threshold; 2: not comparable, or wrong arguments; 3: inconclusive; the result says how many more runs would decide.
     """
     from gbench.base.files import write_atomically
-    from gbench.cli.shared.output import print_json
     from gbench.compare.formats import as_json as to_json
     from gbench.compare.formats import as_junit, as_markdown, cause_json
     from gbench.compare.sides import read_side
@@ -165,7 +167,6 @@ def _earlier(
 
 
 def print_comparison(found: Comparison) -> None:
-    from gbench.cli.shared.table import print_table
     from gbench.compare.formats import HEADINGS, cells
 
     rows: list[list[str]] = [list(HEADINGS), *(cells(one) for one in found.judged)]

@@ -45,7 +45,6 @@ class SessionResult:
     runs: dict[Side, int]
     """Number of runs of each side."""
     units: dict[Side, str]
-    """Unit of each side's figures."""
     causes: list[Cause]
     """Differences between the records: different work; and if the ratio is not 1, measured influences and software.
     Conditions around the runs are the same for both sides, since they alternate."""
@@ -98,11 +97,7 @@ def _outcome(metric: ComparedMetric, ratio: BlockRatio) -> str:
 
 
 def require_both_possible(session: Session, environ: Mapping[str, str], rebuild: bool) -> None:
-    """Check before the first run that both sides can run.
-
-    Raises:
-        GbenchError: as `require_possible`; names the side.
-    """
+    """Check before the first run that both sides can run. Raises GbenchError: as `require_possible`; names the side."""
     for side in SIDES:
         with of_side(side, session.files[side]):
             require_possible(session.specs[side], environ, rebuild)
@@ -111,10 +106,7 @@ def require_both_possible(session: Session, environ: Mapping[str, str], rebuild:
 def run_session(
     session: Session, folder: Path, environ: Mapping[str, str], observer: Observer, rebuild: bool = False
 ) -> Session:
-    """Run what a session still lacks, and return the updated session.
-
-    Args:
-        folder: the session's folder; ab.json is written there after each run.
+    """Run what a session still lacks, write ab.json into its folder after each run, and return the updated session.
 
     Raises:
         GbenchError: a run failed or was stopped, or the record of an earlier run is missing. All measurements so far
@@ -128,7 +120,7 @@ def run_session(
     while not ended(session):
         begun, side = time.monotonic(), session.next_side
         spec = session.specs[side]
-        spec = spec.model_copy(update={"run_id": new_run_id(spec.model)})
+        spec = spec.replaced(run_id=new_run_id(spec.model))
         place = len(session.used) % len(ORDER) + 1
         observer.line(f"block {session.blocks + 1}, run {place} of {len(ORDER)}: {side}, {session.files[side]}")
         first = all(run.side != side for run in session.runs)
@@ -144,9 +136,9 @@ def run_session(
             figure=figure,
             wall_s=time.monotonic() - begun,
         )
-        session = session.model_copy(update={"runs": (*session.runs, run)})
+        session = session.replaced(runs=(*session.runs, run))
         ratio = _ratio(session)
-        session = session.model_copy(update={"ratio": ratio})
+        session = session.replaced(ratio=ratio)
         session.write(folder)
         if ratio is not None and place == len(ORDER):
             observer.line(_so_far(ratio, session.asked.until_ci))
@@ -167,11 +159,7 @@ def ended(session: Session) -> bool:
 
 
 def result_of(session: Session) -> SessionResult:
-    """The result of a session's runs so far.
-
-    Raises:
-        UsageError: one of its records is missing.
-    """
+    """The result of a session's runs so far. Raises UsageError: one of its records is missing."""
     runs = {side: [run for run in session.used if run.side == side] for side in SIDES}
     records = {side: [_record(run) for run in runs[side]] for side in SIDES}
     metric, ratio = metric_named(session.asked.metric), _ratio(session)
@@ -236,7 +224,7 @@ def _record(run: SessionRun) -> Record:
     try:
         return read_record(Path(run.record))
     except RecordError as error:
-        raise UsageError(error.what, "a session is told by its records: put it back, or begin a new session") from error
+        raise UsageError(error.what, "a session needs its records: put it back, or begin a new session") from error
 
 
 def _so_far(ratio: BlockRatio, until_ci: float) -> str:

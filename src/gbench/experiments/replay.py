@@ -84,7 +84,6 @@ def plan(
 
     Args:
         rebuild: build an image from the present sources instead of using the recorded one.
-        allowed: fields that may differ.
 
     Raises:
         UsageError: an unknown field in `allowed`, a missing run script, or an invalid value.
@@ -103,7 +102,7 @@ def plan(
     elif spec.runner == "docker":
         here, why = _image_here(recorded)
         if here is not None:
-            spec = spec.model_copy(update={"image": here, "from_image": None})
+            spec = spec.replaced(image=here, from_image=None)
         else:
             image = Mismatch(IMAGE, _image_name(recorded), why, refused=True)
     check_spec(spec)

@@ -16,25 +16,22 @@ from gbench.base.invalid import first_problem
 from gbench.base.untrusted import read_text
 from gbench.errors import RecordError, UsageError
 from gbench.experiments.block_ratio import BlockRatio
-from gbench.settings.resolve import new_run_id
+from gbench.settings.literals import MetricName
 from gbench.settings.spec import Frozen, RunSpec
 
 NAME = "ab.json"
 Side = Literal["A", "B"]
-MetricName = Literal[
-    "throughput", "latency-p95", "memory", "energy"
-]  # those of compare/metrics.py that any run may have
 ORDER: tuple[Side, ...] = ("A", "B", "B", "A")
 
 
 class SessionGoal(Frozen):
     """What a session measures, and when it ends."""
 
-    metric: MetricName
-    until_ci: float = Field(gt=0, lt=1)
+    metric: MetricName = "throughput"
+    until_ci: float = Field(0.01, gt=0, lt=1)
     """Half-width of the ratio's 95 % interval, as a share of the ratio."""
-    max_blocks: PositiveInt
-    max_time_s: PositiveFloat | None
+    max_blocks: PositiveInt = 20
+    max_time_s: PositiveFloat | None = None
     """Limit of the total time of its runs; no block begins after it. None: no limit."""
 
 
@@ -91,31 +88,22 @@ class Session(Frozen):
         return sum(run.wall_s for run in self.runs)
 
     def taken_up(self, folder: Path, asked: SessionGoal) -> Session:
-        """The session prepared to resume after an interruption.
+        """The session prepared to resume, in a folder that may have been moved, with the goal from now on.
 
         The machine may have changed meanwhile. That cancels between pairs (A B and B A), but not within one, so a run
         without the other of its pair no longer counts.
-
-        Args:
-            folder: of the session; it may have been moved.
-            asked: the goal from now on.
         """
         runs = list(self.runs)
         if len(self.used) % 2:
             last = max(place for place, run in enumerate(runs) if run.used)
-            runs[last] = runs[last].model_copy(update={"used": False})
-        specs = {side: spec.model_copy(update={"results_dir": str(folder)}) for side, spec in self.specs.items()}
-        return self.model_copy(update={"runs": tuple(runs), "asked": asked, "specs": specs})
+            runs[last] = runs[last].replaced(used=False)
+        specs = {side: spec.replaced(results_dir=str(folder)) for side, spec in self.specs.items()}
+        return self.replaced(runs=tuple(runs), asked=asked, specs=specs)
 
     def write(self, folder: Path) -> None:
         """Write `ab.json`. Raises InfrastructureError."""
         make_folder(folder)
         write_atomically(folder / NAME, self.model_dump_json(indent=2) + "\n")
-
-
-def new_session_id() -> str:
-    """A new id, also the name of the session's folder."""
-    return new_run_id("ab")
 
 
 def read_session(folder: Path) -> Session:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gbench.base.files import locked
 from gbench.cndb import upload
 from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMemory
 from gbench.experiments.sweep_file import ENDED, CellAttempt, Sweep, SweepCell, SweepFolder
@@ -36,12 +37,8 @@ class SweepResult:
 def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str], dataset_needed: bool) -> Sweep:
     """Plan the cells of a sweep; those that can't run here are skipped. Starts nothing and writes nothing.
 
-    Args:
-        base: the settings common to all cells.
-        dataset_needed: whether a missing dataset is an error.
-
     Raises:
-        GbenchError: something prevents every cell, such as a wrong database config or a missing dataset.
+        GbenchError: something prevents every cell, such as a wrong database config or, if needed, a missing dataset.
     """
     if base.database is not None:
         upload.config_of_run(base.database, Path(base.cndb_dir), environ)
@@ -73,28 +70,11 @@ def go_on(
     Raises:
         InfrastructureError: the folder is not that of a sweep, is in use, or can't be written.
     """
-    with folder.taken(), stoppable(None):
-        result = SweepResult(folder.read())
+    with locked(folder.path / ".lock", 0, f"sweep folder {folder.path}"), stoppable(None):
+        session = _SweepSession(folder, environ, rebuild, SweepResult(folder.read()))
+        result = session.result
         try:
-            for cell in result.sweep.cells:
-                if cell.state == "running":
-                    wait_for_end(folder.run(cell.attempts[-1]).path)
-                if cell.state in ("running", "interrupted", "failed"):
-                    _conclude(cell, result, folder, environ, new_observer().line)
-            todo = deque(cell for cell in result.sweep.cells if cell.state not in ENDED)
-            while todo:
-                cell = todo.popleft()
-                had_failed = cell.state == "failed"
-                if not _skipped_for_memory(cell, result.sweep):
-                    observer = new_observer()
-                    observer.line(
-                        f"cell {result.sweep.cells.index(cell) + 1} of {len(result.sweep.cells)}: {cell.place}"
-                    )
-                    _attempt(cell, result, folder, environ, observer, rebuild)
-                    rebuild = False
-                folder.write(result.sweep)
-                if cell.state == "failed" and not had_failed:
-                    todo.append(cell)
+            session.run(new_observer)
         except GbenchError as error:
             result.stopped = error
             with suppress(InfrastructureError):  # a full disk must not hide the result
@@ -102,66 +82,75 @@ def go_on(
     return result
 
 
-def _conclude(
-    cell: SweepCell,
-    result: SweepResult,
-    folder: SweepFolder,
-    environ: Mapping[str, str],
-    on_line: Callable[[str], None],
-) -> None:
-    """Mark a cell as done if its last run has a record; upload the record and write the run's page.
+@dataclass
+class _SweepSession:
+    folder: SweepFolder
+    environ: Mapping[str, str]
+    rebuild: bool
+    result: SweepResult
 
-    Raises:
-        GbenchError: someone asked to stop, or the database config or the disk prevents it.
-    """
-    attempt, base = cell.attempts[-1], result.sweep.spec
-    record_path = folder.record_of(attempt)
-    if record_path is None:
-        return
-    cndb_dir = Path(base.cndb_dir)
-    # the database ignores a record that it already has
-    database = upload.config_of_run(base.database, cndb_dir, environ) if base.database else None
-    _, not_stored, _ = publish(folder.run(attempt), record_path, cndb_dir, database, on_line)
-    result.not_stored += [not_stored] if not_stored else []
-    attempt.state, attempt.reason, attempt.record = "done", None, str(record_path)
-    folder.write(result.sweep)
-    on_line(f"done already: {cell.place}: {record_path}")
+    def run(self, new_observer: Callable[[], Observer]) -> None:
+        sweep = self.result.sweep
+        for cell in sweep.cells:
+            if cell.state == "running":
+                wait_for_end(self.folder.run(cell.attempts[-1]).path)
+            if cell.state in ("running", "interrupted", "failed"):
+                self._conclude(cell, new_observer().line)
+        todo = deque(cell for cell in sweep.cells if cell.state not in ENDED)
+        while todo:
+            cell = todo.popleft()
+            had_failed = cell.state == "failed"
+            if not _skipped_for_memory(cell, sweep):
+                observer = new_observer()
+                observer.line(f"cell {sweep.cells.index(cell) + 1} of {len(sweep.cells)}: {cell.place}")
+                self._attempt(cell, observer)
+                self.rebuild = False
+            self.folder.write(sweep)
+            if cell.state == "failed" and not had_failed:
+                todo.append(cell)
 
+    def _conclude(self, cell: SweepCell, on_line: Callable[[str], None]) -> None:
+        """Mark a cell as done if its last run has a record; upload the record and write the run's page."""
+        attempt, base = cell.attempts[-1], self.result.sweep.spec
+        record_path = self.folder.record_of(attempt)
+        if record_path is None:
+            return
+        cndb_dir = Path(base.cndb_dir)
+        # the database ignores a record that it already has
+        database = upload.config_of_run(base.database, cndb_dir, self.environ) if base.database else None
+        _, not_stored, _ = publish(self.folder.run(attempt), record_path, cndb_dir, database, on_line)
+        self.result.not_stored += [not_stored] if not_stored else []
+        attempt.state, attempt.reason, attempt.record = "done", None, str(record_path)
+        self.folder.write(self.result.sweep)
+        on_line(f"done already: {cell.place}: {record_path}")
 
-def _attempt(
-    cell: SweepCell,
-    result: SweepResult,
-    folder: SweepFolder,
-    environ: Mapping[str, str],
-    observer: Observer,
-    rebuild: bool,
-) -> None:
-    """Run a cell, and write its outcome into the sweep.
+    def _attempt(self, cell: SweepCell, observer: Observer) -> None:
+        """Run a cell, and write its outcome into the sweep.
 
-    Raises:
-        GbenchError: someone asked to stop; the run did not begin, so no other cell would either; or the run has its
-            record, but a later file could not be written.
-    """
-    base = result.sweep.spec
-    run_id = new_run_id(base.model)
-    spec = cell.place.spec(base).model_copy(update={"run_id": run_id, "results_dir": str(folder.path)})
-    cell.attempts.append(attempt := CellAttempt(run=run_id))
-    try:
-        folder.write(result.sweep)
-        finished = launch(spec, environ, observer, rebuild)
-        attempt.state, attempt.record = "done", str(finished.record_path)
-        result.not_stored += [finished.not_stored] if finished.not_stored else []
-    except Interrupted:
-        raise
-    except GbenchError as error:
-        attempt.state, attempt.reason = "out_of_memory" if isinstance(error, OutOfMemory) else "failed", str(error)
-        # host.json is written once everything that a run needs was found
-        if not folder.run(attempt).has("host.json") or folder.record_of(attempt) is not None:
+        Raises:
+            GbenchError: someone asked to stop; the run did not begin, so no other cell would either; or the run has its
+                record, but a later file could not be written.
+        """
+        folder, base = self.folder, self.result.sweep.spec
+        run_id = new_run_id(base.model)
+        spec = cell.place.spec(base).replaced(run_id=run_id, results_dir=str(folder.path))
+        cell.attempts.append(attempt := CellAttempt(run=run_id))
+        try:
+            folder.write(self.result.sweep)
+            finished = launch(spec, self.environ, observer, self.rebuild)
+            attempt.state, attempt.record = "done", str(finished.record_path)
+            self.result.not_stored += [finished.not_stored] if finished.not_stored else []
+        except Interrupted:
             raise
-        observer.line(f"{attempt.state.replace('_', ' ')}: {error}")
-    finally:
-        if attempt.state == "running":
-            attempt.state = "interrupted"
+        except GbenchError as error:
+            attempt.state, attempt.reason = "out_of_memory" if isinstance(error, OutOfMemory) else "failed", str(error)
+            # host.json is written once everything that a run needs was found
+            if not folder.run(attempt).has("host.json") or folder.record_of(attempt) is not None:
+                raise
+            observer.line(f"{attempt.state.replace('_', ' ')}: {error}")
+        finally:
+            if attempt.state == "running":
+                attempt.state = "interrupted"
 
 
 def _skipped_for_memory(cell: SweepCell, sweep: Sweep) -> bool:

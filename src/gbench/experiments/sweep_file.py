@@ -9,15 +9,14 @@ results/<utc>-sweep-<model>-<id>/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gbench.base.files import cant_write, locked, write_atomically
+from gbench.base.files import cant_write, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.base.untrusted import cant_read
 from gbench.errors import InfrastructureError
@@ -30,10 +29,12 @@ State = Literal["waiting", "running", "interrupted", "failed", "done", "out_of_m
 ENDED: tuple[State, ...] = ("done", "out_of_memory", "skipped")  # not run again
 
 
-class CellAttempt(BaseModel):
-    """One run of a cell."""
-
+class _Exact(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class CellAttempt(_Exact):
+    """One run of a cell."""
 
     run: str
     """Name of its run folder."""
@@ -42,13 +43,10 @@ class CellAttempt(BaseModel):
     reason: str | None = None
     """Why it failed."""
     record: str | None = None
-    """Path of its record."""
 
 
-class SweepCell(BaseModel):
+class SweepCell(_Exact):
     """A cell of the matrix, and its runs."""
-
-    model_config = ConfigDict(extra="forbid")
 
     place: Place
     skipped: str | None = None
@@ -68,10 +66,8 @@ class SweepCell(BaseModel):
         return self.skipped or (self.attempts[-1].reason if self.attempts else None)
 
 
-class Sweep(BaseModel):
+class Sweep(_Exact):
     """The content of sweep.json."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
     scaling: Scaling
@@ -92,11 +88,7 @@ class SweepFolder:
     path: Path
 
     def create(self, sweep: Sweep) -> None:
-        """Create the folder, and write the sweep into it.
-
-        Raises:
-            InfrastructureError: it exists, or can't be created.
-        """
+        """Create the folder, and write the sweep into it. Raises InfrastructureError: it exists or can't be made."""
         try:
             self.path.mkdir(parents=True)
         except OSError as error:
@@ -107,11 +99,6 @@ class SweepFolder:
     def file(self) -> Path:
         """Path of sweep.json."""
         return self.path / "sweep.json"
-
-    @property
-    def page(self) -> Path:
-        """Path of sweep.md."""
-        return self.path / "sweep.md"
 
     @property
     def resume_command(self) -> str:
@@ -130,31 +117,21 @@ class SweepFolder:
                 return Path(record)
         return None
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Hold the sweep's lock. Raises InfrastructureError: another process holds it."""
-        with locked(self.path / ".lock", 0, f"sweep folder {self.path}"):
-            yield
-
     def write(self, sweep: Sweep) -> None:
         """Write sweep.json. Raises InfrastructureError: it can't be written."""
         write_atomically(self.file, sweep.model_dump_json(indent=2) + "\n")
 
     def read(self) -> Sweep:
-        """Read sweep.json.
-
-        Raises:
-            InfrastructureError: it is missing, broken, or of another version.
-        """
+        """Read sweep.json. Raises InfrastructureError: it is missing, broken, or of another version."""
         try:
             return Sweep.model_validate_json(self.file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InfrastructureError(f"{self.path} has no sweep.json", "give the folder of a gbench sweep") from error
         except (OSError, UnicodeDecodeError) as error:
-            why = cant_read(self.file, error, "start the sweep anew")
+            why = cant_read(self.file, error, "start a new sweep")
             raise InfrastructureError(why.what, why.hint) from error
         except ValidationError as error:
             raise InfrastructureError(
                 f"{self.file} is not a sweep that this gbench reads ({first_problem(error)})",
-                "use the gbench version that wrote it, or start the sweep anew",
+                "use the gbench version that wrote it, or start a new sweep",
             ) from error

@@ -14,7 +14,7 @@ from gbench.cndb.from_run import record_of
 from gbench.compare.metrics import THROUGHPUT, metric_named
 from gbench.errors import GbenchError
 from gbench.experiments.sweep_file import State, Sweep, SweepCell, SweepFolder
-from gbench.experiments.sweep_matrix import Scaling
+from gbench.experiments.sweep_matrix import Place, Scaling
 
 MEMORY = metric_named("memory")
 NOTHING = "-"
@@ -36,11 +36,10 @@ class Row:
     throughput: float | None = None
     """Of all devices together."""
     unit: str | None = None
-    """Unit of throughput, low and high."""
+    """Of throughput, low and high."""
     low: float | None = None
     """Lower bound of the throughput's 95 % interval."""
     high: float | None = None
-    """Upper bound."""
     steady: bool | None = None
     """Whether step times had settled."""
     scaling_efficiency: float | None = None
@@ -48,7 +47,6 @@ class Row:
     memory_gib: float | None = None
     """Peak of a rank: on its GPU, or without one resident on the host."""
     device_name: str | None = None
-    """The GPU or the processor."""
     tflop_s: float | None = None
     """Model FLOP/s of one device, in 10^12 per second."""
     peak_tflop_s: float | None = None
@@ -63,7 +61,6 @@ class Row:
     run: str | None = None
     """Path of the last run folder."""
     record: str | None = None
-    """Path of the record."""
 
 
 def rows_of(folder: SweepFolder, sweep: Sweep) -> list[Row]:
@@ -170,21 +167,18 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
             f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
             f"MFU: share of {peak}, in the precision of the run{own}",
         ]
-    others = [
-        f"{cell.place}: {row.data}" for cell, row in zip(sweep.cells, rows, strict=True) if row.data != cell.place.data
-    ]
-    if others:
+    placed = [(cell.place, row) for cell, row in zip(sweep.cells, rows, strict=True)]
+    if others := [f"{place}: {row.data}" for place, row in placed if row.data != place.data]:
         lines.append(f"NOT READ AS ASKED FOR, the log says why: {'; '.join(others)}")
-    restless = [str(cell.place) for cell, row in zip(sweep.cells, rows, strict=True) if row.steady is False]
-    if restless:
+    if restless := [str(place) for place, row in placed if row.steady is False]:
         lines.append(f"NOT STEADY, give more --steps: {'; '.join(restless)}")
-    alike: dict[tuple[str, str], list[SweepCell]] = {}
-    for cell, row in zip(sweep.cells, rows, strict=True):
+    alike: dict[tuple[str, str], list[Place]] = {}
+    for place, row in placed:
         if row.reason is not None:
-            alike.setdefault((_words(row.state), row.reason), []).append(cell)
-    for (state, reason), same_reason in alike.items():
-        more = f" and {len(same_reason) - 1} more" if len(same_reason) > 1 else ""
-        lines.append(f"{same_reason[0].place}{more}: {state}: {reason}")
+            alike.setdefault((_words(row.state), row.reason), []).append(place)
+    for (state, reason), places in alike.items():
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        lines.append(f"{places[0]}{more}: {state}: {reason}")
     return lines
 
 
@@ -196,7 +190,7 @@ def write_page(folder: SweepFolder, sweep: Sweep) -> None:
     rule = ["---"] * WORDS + ["--:"] * (len(headings) - WORDS)
     lines += ["| " + " | ".join(row) + " |" for row in (headings, rule, *texts)]
     lines += ["", *(f"- {note}" for note in notes(sweep, rows))]
-    write_atomically(folder.page, "\n".join(lines) + "\n")
+    write_atomically(folder.path / "sweep.md", "\n".join(lines) + "\n")
 
 
 def to_json(folder: SweepFolder, sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:

@@ -10,4 +10,5 @@ RunnerName = Literal["docker", "local"]
 AlarmKind = Literal["nan", "collapse", "flat"]
 Recipe = Literal["performance", "convergence", "custom"]
 DataSource = Literal["real", "cached", "resident", "synthetic"]
+MetricName = Literal["throughput", "latency-p95", "memory", "energy"]  # of compare/metrics.py, for any kind of run
 SpeedProfile = Literal["reference", "optimized", "custom"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from gbench.cli.shared.run_options import bundle
+from gbench.settings.literals import AlarmKind
 
 if TYPE_CHECKING:
     from gbench.follow.follower import Views
 
 VISDOM_URL = "http://localhost:8097"  # visdom's own default
-ALARMS = ("nan", "collapse", "flat")
+ALARMS = get_args(AlarmKind)
 
 
 class Alarms(click.ParamType[tuple[str, ...]]):
@@ -40,29 +41,27 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str |
     return value
 
 
-def view_options(command: Any) -> Any:
-    """--visdom and --tensorboard."""
-    return bundle(
-        [
-            click.option(
-                "--visdom",
-                is_flag=False,
-                flag_value=VISDOM_URL,
-                metavar="[URL]",
-                is_eager=True,  # if it has taken the next argument as its URL, report that first
-                callback=_url,
-                help="Send losses and images to a visdom server during the run. "
-                f"Without a value (put it last): {VISDOM_URL}.",
-            ),
-            click.option(
-                "--tensorboard",
-                is_flag=False,
-                flag_value="",
-                metavar="[DIR]",
-                help="Write TensorBoard event files to DIR/RUN_ID. Without a value (put it last): RUN_DIR/tensorboard.",
-            ),
-        ]
-    )(command)
+view_options = bundle(
+    [
+        click.option(
+            "--visdom",
+            is_flag=False,
+            flag_value=VISDOM_URL,
+            metavar="[URL]",
+            is_eager=True,  # if it has taken the next argument as its URL, report that first
+            callback=_url,
+            help="Send losses and images to a visdom server during the run. "
+            f"Without a value (put it last): {VISDOM_URL}.",
+        ),
+        click.option(
+            "--tensorboard",
+            is_flag=False,
+            flag_value="",
+            metavar="[DIR]",
+            help="Write TensorBoard event files to DIR/RUN_ID. Without a value (put it last): RUN_DIR/tensorboard.",
+        ),
+    ]
+)
 
 
 def views_of(given: dict[str, Any]) -> Views:
