@@ -11,7 +11,8 @@ import click
 from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
-from gbench.cli.shared.run_options import bundle, given_except, json_option
+from gbench.cli.shared.output import print_json
+from gbench.cli.shared.run_options import PATH, bundle, given_except, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, RecordError, UsageError
 
@@ -57,12 +58,7 @@ def _filters(limit: int) -> Callable[[Any], Any]:
             click.option("--device", help="Part of the device's name: v100."),
             click.option("--precision", help="FP32, TF32, AMP or BF16."),
             click.option("--since", help="Only records stored since then: 2026-01-31, 30d or 12h."),
-            click.option(
-                "--limit",
-                type=click.IntRange(0, MOST_ROWS),
-                default=limit,
-                help="At most N; 0: all.",
-            ),
+            click.option("--limit", type=click.IntRange(0, MOST_ROWS), default=limit, help="At most N; 0: all."),
         ]
     )
 
@@ -84,7 +80,7 @@ cndb.add_command(baseline)
 
 
 @cndb.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=PATH)
 @click.option("--pending", is_flag=True, help="Send the records waiting in the spool, each to its own database.")
 @_target
 def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
@@ -102,9 +98,9 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
     if pending:
         for name in ("db", "store_type", "yes"):
             if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
-                option = name.replace("_", "-")
+                option = f"--{name.replace('_', '-')}"
                 raise UsageError(
-                    f"--{option} and --pending contradict", "an entry of the spool names its database itself"
+                    f"{option} and --pending contradict", "an entry of the spool names its database itself"
                 )
         send_pending(cndb_folder(target["cndb_dir"]), target["as_json"])
         return
@@ -112,7 +108,7 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
 
 
 @cndb.command("import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=PATH)
 @click.option("--framework", default="PyTorch", help="Framework of results in a benchmark log.")
 @_target
 def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
@@ -191,7 +187,6 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
     gbench cndb show 12
     """
     from gbench.cli.shared.entries import print_record
-    from gbench.cli.shared.output import print_json
     from gbench.cndb.database import connect, database_errors
     from gbench.cndb.queries import find
 
@@ -251,10 +246,8 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
 
 
 @cndb.command()
-@click.argument("file", metavar="RECORD", type=click.Path(path_type=Path))
-@click.option(
-    "--run", "run_dir", type=click.Path(path_type=Path), help="The record's run folder: recompute every figure."
-)
+@click.argument("file", metavar="RECORD", type=PATH)
+@click.option("--run", "run_dir", type=PATH, help="The record's run folder: recompute every figure.")
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) -> None:
@@ -265,7 +258,6 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
     \b
     gbench cndb verify cndb/records/RECORD.yaml --run results/RUN_ID
     """
-    from gbench.cli.shared.output import print_json
     from gbench.cndb.record_file import read_record
     from gbench.cndb.verify import verify as check
     from gbench.runfolder.folder import RunFolder
@@ -277,10 +269,8 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
         texts = {"holds": "unchanged", "broken": "CHANGED since it was written", "none": "none: not gbench's"}
         click.echo(f"hash  {texts[verdict.seal]}")
         if verdict.differences is not None:
-            for difference in verdict.differences:
+            for difference in verdict.differences or ["its raw samples give the same figures"]:
                 click.echo(f"run   {difference}")
-            if not verdict.differences:
-                click.echo("run   its raw samples give the same figures")
         click.echo({True: "the record holds", False: "the record does NOT hold", None: "inconclusive"}[verdict.holds])
     ctx.exit({True: ExitCode.OK, False: ExitCode.FAILED, None: ExitCode.INCONCLUSIVE}[verdict.holds])
 

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.cli.shared.run_options import json_option
+from gbench.cli.shared.output import print_json
+from gbench.cli.shared.run_options import bundle, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder
 
 if TYPE_CHECKING:
-    from gbench.compare.baseline import Baseline, Baselines
+    from gbench.compare.baseline import Baseline
 
-_reason = click.option("--reason", required=True, help="Why these runs; kept in the file.")
+_pinning = bundle(
+    [
+        click.argument("name"),
+        click.argument("runs"),
+        click.option("--reason", required=True, help="Why these runs; kept in the file."),
+        cndb_dir_option,
+    ]
+)
 
 
 @click.group()
@@ -22,10 +30,7 @@ def baseline() -> None:
 
 
 @baseline.command("set")
-@click.argument("name")
-@click.argument("runs")
-@_reason
-@cndb_dir_option
+@_pinning
 def set_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
     """Pin RUNS as baseline NAME: record files, run folders, folders or quoted patterns, joined by commas.
 
@@ -36,10 +41,7 @@ def set_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
 
 
 @baseline.command("refresh")
-@click.argument("name")
-@click.argument("runs")
-@_reason
-@cndb_dir_option
+@_pinning
 def refresh_(name: str, runs: str, reason: str, cndb_dir: Path | None) -> None:
     """Pin other RUNS as baseline NAME; the file keeps who pinned which runs before, when and why.
 
@@ -60,9 +62,9 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
     gbench cndb baseline show
     gbench cndb baseline show v100-fp32
     """
-    from gbench.cli.shared.output import print_json
+    from gbench.compare.baseline import Baselines
 
-    baselines = _baselines(cndb_dir)
+    baselines = Baselines(cndb_folder(cndb_dir))
     shown = {one: baselines.read(one) for one in ([name] if name else baselines.names())}
     if as_json:
         print_json({one: pinned.model_dump() for one, pinned in shown.items()})
@@ -73,13 +75,8 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
         click.echo("no baselines")
 
 
-def _baselines(cndb_dir: Path | None) -> Baselines:
-    from gbench.compare.baseline import Baselines
-
-    return Baselines(cndb_folder(cndb_dir))
-
-
 def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, refresh: bool) -> None:
+    from gbench.compare.baseline import Baselines
     from gbench.compare.differences import require_alike
     from gbench.compare.sides import read_side, require_distinct
 
@@ -87,17 +84,15 @@ def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, refresh: bool
     records = [run.record for run in pinned]
     require_distinct(pinned, [])
     require_alike(records)
-    baselines = _baselines(cndb_dir)
+    baselines = Baselines(cndb_folder(cndb_dir))
     baselines.pin(name, records, reason, refresh)
     click.echo(f"baseline {name}: {len(pinned)} runs in {baselines.path(name)}")
 
 
 def _print(name: str, pinned: Baseline) -> None:
     first = pinned.records[0]
-    devices = f"{first.dev_num} x {first.dev}"
-    click.echo(
-        f"{name}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}, {first.train_type}"
-    )
+    devices = f"{first.dev_num} x {first.dev}, {first.train_type}"
+    click.echo(f"{name}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}")
     for pin in reversed(pinned.pins):
         when = pin.at_utc[:16].replace("T", " ")
         click.echo(f"  {when} UTC  {pin.by}: {pin.reason} ({', '.join(pin.runs) or 'no run ids'})")

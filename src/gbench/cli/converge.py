@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,7 +25,15 @@ from gbench.cli.shared.view_options import Alarms, view_options, views_of
 @verdict_options
 @view_options
 @run_options()
-def converge(**given: Any) -> None:
+def converge(
+    resume_dir: Path | None,
+    estimate: bool,
+    rebuild: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
     """Train MODEL by its full convergence recipe, evaluate it, and write its CNDB record.
 
     The recipe is upstream's: 100 epochs, 100 more with the learning rate falling to zero, then an evaluation on the
@@ -48,26 +57,20 @@ def converge(**given: Any) -> None:
     gbench converge --check upstream/loss_log.txt --evaluation evaluation.json
     gbench converge --add-reference results/RUN_1 --add-reference results/RUN_2 --out our-card.yaml
     """
-    rebuild, dry_run, as_json, quiet = (given.pop(name) for name in ("rebuild", "dry_run", "as_json", "quiet"))
+    from gbench.cli.converge_modes import existing_runs, new_runs
+
     views = views_of(given)
     options = VerdictOptions.taken_from(given)
     # launch.sh's users export RUN_MODEL_FILE to choose the kind of run; this command has only one kind.
     environ = {name: value for name, value in os.environ.items() if name != "RUN_MODEL_FILE"}
-    resume_dir, estimate = given.pop("resume_dir"), given.pop("estimate")
+    if options.add_reference or options.checks_existing_runs:
+        options.require_no_new_run(resume_dir)
     if options.add_reference:
-        from gbench.cli.converge_modes.new_reference import add_reference
-
-        add_reference(options, resume_dir, given, environ, as_json)
+        existing_runs.add_reference(options, given, environ, as_json)
     elif options.checks_existing_runs:
-        from gbench.cli.converge_modes.existing_runs import check_existing_runs
-
-        check_existing_runs(options, resume_dir, given["model"], as_json)
+        existing_runs.check_existing_runs(options, given["model"], as_json)
     elif resume_dir is not None:
-        from gbench.cli.converge_modes.resumed_run import resume_run
-
-        resume_run(resume_dir, options, views, as_json, quiet)
+        new_runs.resume_run(resume_dir, options, views, as_json, quiet)
     else:
-        from gbench.cli.converge_modes.new_runs import start_runs
-
         how = {"estimate": estimate, "rebuild": rebuild, "dry_run": dry_run, "as_json": as_json, "quiet": quiet}
-        start_runs(given, options, views, environ, **how)
+        new_runs.start_runs(given, options, views, environ, **how)

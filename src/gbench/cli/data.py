@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import json_option
+from gbench.cli.shared.run_options import NATURAL, json_option
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = Path("data/facades")
 
 _folder = click.Path(file_okay=False, path_type=Path)
-
 _root_argument = click.argument("root", type=_folder, default=DEFAULT_ROOT)
 
 
@@ -65,23 +64,14 @@ def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json
 
 @data.command()
 @_out_option(Path("data/synthetic"))
-@click.option("--count", type=click.IntRange(min=0), help="Images in each phase.")
-@click.option("--train", type=click.IntRange(min=0), help="Images in train  [default: --count, else 400]")
-@click.option("--val", type=click.IntRange(min=0), help="Images in val  [default: --count, else 100]")
-@click.option("--test", type=click.IntRange(min=0), help="Images in test  [default: --count, else 106]")
+@click.option("--count", type=NATURAL, help="Images in each phase.")
+@click.option("--train", type=NATURAL, help="Images in train  [default: --count, else 400]")
+@click.option("--val", type=NATURAL, help="Images in val  [default: --count, else 100]")
+@click.option("--test", type=NATURAL, help="Images in test  [default: --count, else 106]")
 @click.option("--size", type=click.IntRange(16, 4096), default=256, help="Side of a half in pixels.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the drawing.")
+@click.option("--seed", type=NATURAL, default=0, help="Seed of the drawing.")
 @json_option
-def synth(
-    out: Path,
-    count: int | None,
-    train: int | None,
-    val: int | None,
-    test: int | None,
-    size: int,
-    seed: int,
-    as_json: bool,
-) -> None:
+def synth(out: Path, count: int | None, size: int, seed: int, as_json: bool, **of_phase: int | None) -> None:
     """Draw a synthetic facades dataset.
 
     It has label maps in the CMP palette, and matching photo-like pictures. An image depends only on seed, phase, number
@@ -95,11 +85,8 @@ def synth(
     from gbench.datasets import facades
     from gbench.datasets import synth as drawing
 
-    given = {"train": train, "val": val, "test": test}
-    counts = {
-        phase: number if number is not None else count if count is not None else facades.COUNTS[phase]
-        for phase, number in given.items()
-    }
+    counts = facades.COUNTS if count is None else dict.fromkeys(facades.COUNTS, count)
+    counts = {**counts, **{phase: number for phase, number in of_phase.items() if number is not None}}
     if not sum(counts.values()):
         raise click.UsageError("No images requested: give --count, --train, --val or --test.")
     with _progress("drawing", sum(counts.values())) as advance_to:

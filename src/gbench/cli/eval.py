@@ -42,12 +42,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         click.option(
             "--eval-mode", is_flag=True, help="Disable dropout and use running statistics (upstream's --eval)."
         ),
-        click.option(
-            "--batch",
-            type=COUNT,
-            default=1,
-            help="Images per device; more than 1 requires --eval-mode.",
-        ),
+        click.option("--batch", type=COUNT, default=1, help="Images per device; more than 1 requires --eval-mode."),
         click.option("--limit", type=COUNT, help="Only the first N images. Upstream's default: 50."),
         click.option("--seed", type=NATURAL, help="Seed of dropout. Default: the run's, else 0."),
         click.option("--device", help="cuda or cpu. Default: the run's, else cuda."),

@@ -7,20 +7,19 @@ from pathlib import Path
 
 import click
 
+from gbench.cli.shared.output import or_dash, print_json
 from gbench.cli.shared.run_options import json_option
+from gbench.settings.literals import Recipe
 
 
 @click.command()
 @click.argument("model", required=False)
 @click.option("--config", metavar="CONFIG", help="Folder of the MODEL.yaml files. Variable: CONFIG.")
 @click.option(
-    "--recipe",
-    type=click.Choice(["performance", "convergence"]),
-    default="performance",
-    help="Schedule to show.",
+    "--recipe", type=click.Choice(["performance", "convergence"]), default="performance", help="Schedule to show."
 )
 @json_option
-def models(model: str | None, config: str | None, recipe: str, as_json: bool) -> None:
+def models(model: str | None, config: str | None, recipe: Recipe, as_json: bool) -> None:
     """List the models; with MODEL, list its values by the KEY that `launch --set` takes.
 
     To add a variant, add a YAML file to the config folder.
@@ -29,7 +28,6 @@ def models(model: str | None, config: str | None, recipe: str, as_json: bool) ->
     gbench models
     gbench models pix2pix_unet_256 --recipe convergence
     """
-    from gbench.cli.shared.output import print_json
     from gbench.settings.model_file import load_model, model_names
     from gbench.settings.resolve import default_config_dir
 
@@ -42,10 +40,10 @@ def models(model: str | None, config: str | None, recipe: str, as_json: bool) ->
             for name, description in listed.items():
                 click.echo(f"{name:<26}{description}")
         return
-    values = load_model(model, folder).config("convergence" if recipe == "convergence" else "performance").model_dump()
+    values = load_model(model, folder).config(recipe)
     if as_json:
-        print_json(values)
+        print_json(values.model_dump())
         return
-    for section, inner in values.items():
-        for key, value in inner.items() if isinstance(inner, dict) else ():
-            click.echo(f"{section}.{key:<20} {'-' if value is None else value}")
+    for name, value in values.settings.items():
+        section, _, key = name.partition(".")
+        click.echo(f"{section}.{key:<20} {or_dash(value)}")

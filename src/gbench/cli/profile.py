@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.plan_output import show_plan
 from gbench.cli.shared.run_options import COUNT, resolved_of, run_options, what_runs
+from gbench.cli.shared.table import print_table
 
 if TYPE_CHECKING:
     from gbench.runfolder.step_profile import StepProfile
@@ -32,8 +35,6 @@ def profile(steps: int, top: int, rebuild: bool, dry_run: bool, as_json: bool, q
     gbench profile pix2pix_resnet_9blocks 32 1 AMP --data synthetic --steps 10 --top 30
     gbench profile pix2pix_resnet_9blocks 1 1 FP32 --device cpu --runner local
     """
-    from gbench.cli.shared.output import Terminal, print_json
-    from gbench.cli.shared.plan_output import show_plan
     from gbench.runfolder.step_profile import NAME
     from gbench.runs.profile import profile as run
     from gbench.settings.profile_spec import of_run
@@ -78,8 +79,6 @@ def _lines(result: StepProfile) -> list[tuple[str, str]]:
 
 
 def _print_operators(result: StepProfile, top: int) -> None:
-    from gbench.cli.shared.table import print_table
-
     rows = [("operator", "self s", "share", "calls", "FLOP", "TFLOP/s")]
     for one in result.operators[:top]:
         flop, rate = "-", "-"

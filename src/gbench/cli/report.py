@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from gbench.cli.shared.output import print_json
+from gbench.cli.shared.run_options import PATH
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
 from gbench.errors import UsageError
 
 
 @click.command()
-@click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=click.Path(path_type=Path))
+@click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=PATH)
 @click.option("--history", is_flag=True, help="Write a database's page: trends, slowdowns, stale configurations.")
 @click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
 @cndb_dir_option
@@ -20,7 +22,7 @@ from gbench.errors import UsageError
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="File of the page. Default: RUN_DIR/report.html, RECORD with suffix .html, or CNDB_DIR/history.html.",
 )
 @click.option("--json", "as_json", is_flag=True, help='Print {"report": path} on stdout.')
@@ -45,8 +47,6 @@ def report(
     gbench report --history
     gbench report --history --db gpu-performance --model pix2pix_resnet_9blocks --since 90d -o history.html
     """
-    from gbench.cli.shared.output import print_json
-
     if history == (source is not None):
         raise UsageError("report needs a run folder, a record file, or --history alone", "gbench report -h")
     if source is not None and any(value is not None for value in (db, cndb_dir, model, since)):

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
+from gbench.cli.shared.output import summary_lines
+from gbench.cli.shared.run_options import PATH
+
 
 @click.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print it in the format of result.json.")
 def summary(run_dir: Path, as_json: bool) -> None:
     """Recompute the statistics of RUN_DIR from its raw samples, even if the run was killed.
@@ -18,7 +21,6 @@ def summary(run_dir: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from gbench.cli.shared.output import summary_lines
     from gbench.errors import RunFailed
     from gbench.measure.summary import summarize_folder
     from gbench.runfolder.folder import RunFolder

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.cli.shared.output import Terminal, print_json, report_not_stored
 from gbench.cli.shared.run_options import (
     LAST_ARGUMENTS,
     PATH,
@@ -21,6 +22,7 @@ from gbench.cli.shared.run_options import (
     resolved_of,
     run_options,
 )
+from gbench.cli.shared.table import print_csv, print_table
 from gbench.errors import InfrastructureError, RunFailed, UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +87,6 @@ def sweep(
 
     Exit code 0: every cell has a result, which may be out of memory; 1: some failed, even when retried.
     """
-    from gbench.cli.shared.output import Terminal, report_not_stored
     from gbench.experiments.sweep import go_on, plan
     from gbench.experiments.sweep_file import SweepFolder
     from gbench.experiments.sweep_table import write_page
@@ -159,8 +160,6 @@ def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Res
 
 def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:
     """Print the table."""
-    from gbench.cli.shared.output import print_json
-    from gbench.cli.shared.table import print_csv, print_table
     from gbench.experiments.sweep_table import WORDS, Row, cells, notes, rows_of, to_json
 
     rows = rows_of(folder, state)

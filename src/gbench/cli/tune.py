@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.plan_output import show_plan
 from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, what_runs
+from gbench.cli.shared.table import print_table
 
 if TYPE_CHECKING:
     from gbench.runfolder.tuning_result import Trial
@@ -35,8 +38,6 @@ def tune(max_time: float, rebuild: bool, dry_run: bool, as_json: bool, quiet: bo
     gbench tune pix2pix_resnet_9blocks 1 1 FP32 --device cpu --runner local --max-time 10m
     gbench tune pix2pix_unet_256 16 1 BF16 --dry-run
     """
-    from gbench.cli.shared.output import Terminal, print_json
-    from gbench.cli.shared.plan_output import show_plan
     from gbench.runs.tune import tune as run
     from gbench.settings.tuning_spec import of_run
 
@@ -54,7 +55,6 @@ def tune(max_time: float, rebuild: bool, dry_run: bool, as_json: bool, quiet: bo
 
 def _print(done: FinishedTuning, model: str) -> None:
     """Print the result as text."""
-    from gbench.cli.shared.table import print_table
     from gbench.settings.switches import written
 
     tuning = done.tuning

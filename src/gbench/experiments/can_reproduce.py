@@ -26,9 +26,8 @@ class Mismatch:
 
     field: str
     then: str
-    """Its value in the record."""
+    """In the record."""
     here: str
-    """Its value on this machine."""
     refused: bool = False
     """Whether it makes the comparison meaningless, unless --allow names the field."""
 
@@ -37,11 +36,7 @@ class Mismatch:
 
 
 def mismatches(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> list[Mismatch]:
-    """All known differences except the image, refused ones first.
-
-    Args:
-        spec: of the planned run.
-    """
+    """All known differences of the planned run (`spec`) except the image, refused ones first."""
     differences = [*_work(recorded, spec), *_device(recorded, spec, gpus), *_software(recorded, spec), *_end(recorded)]
     return sorted(differences, key=lambda one: not one.refused)
 
@@ -99,7 +94,7 @@ def _software(recorded: Recorded, spec: RunSpec) -> Iterator[Mismatch]:
     dirty = recorded.extra("git", "dirty"), here.get("dirty")
     if any(dirty):  # even if both are: the changes themselves are not recorded
         yield Mismatch("uncommitted changes", "some" if dirty[0] else "none", "some" if dirty[1] else "none")
-    then = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
+    then = recorded.software
     yield from _if_other("gbench", then.get("gbench_version"), __version__)
     if spec.runner == "local":
         yield from _if_other("python", then.get("python_version"), platform.python_version())

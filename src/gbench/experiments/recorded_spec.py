@@ -35,6 +35,11 @@ class Recorded:
         path = Path(self.source)
         return RunFolder(path) if path.is_dir() else None
 
+    @property
+    def software(self) -> dict[str, Any]:
+        """The record's `soft_info`; empty if it has none."""
+        return self.record.soft_info.model_dump() if self.record.soft_info else {}
+
     def extra(self, *path: str) -> Any:
         """A value of the record's `extra`; None if it has none."""
         value: Any = self.record.extra
@@ -44,11 +49,7 @@ class Recorded:
 
 
 def read_recorded(text: str) -> Recorded:
-    """Read the run of a record file or a run folder.
-
-    Raises:
-        UsageError: it is neither, it names several runs, or its record lacks a spec.
-    """
+    """Read the run of a record file or a run folder. Raises UsageError: it is none, or several, or lacks a spec."""
     runs = read_side(text, "RECORD", FORMS)
     if len(runs) != 1:
         raise UsageError(f"RECORD {text!r} names {len(runs)} runs", FORMS)

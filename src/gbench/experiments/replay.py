@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gbench.base.paths import expanded, project_file
 from gbench.compare.differences import IMAGE, fields
@@ -22,6 +21,7 @@ from gbench.settings.resolve import (
     DEFAULT_DATASETS_DIR,
     RUNNERS,
     Resolved,
+    absolute,
     all_from,
     cache_dir_of,
     new_run_id,
@@ -30,10 +30,6 @@ from gbench.settings.resolve import (
 )
 from gbench.settings.spec import RunSpec
 
-OF_THIS_MACHINE = (
-    *("run_id", "runner", "database", "image", "from_image", "dockerfile", "datasets_dir", "cndb_dir"),
-    *("run_model_file", "config_dir", "results_dir", "logs_dir", "cache_dir", "command_line", "cuda_visible_devices"),
-)
 RUN_SCRIPT = "run_script"  # --allow accepts it, though it is no field of a comparison
 
 
@@ -64,7 +60,7 @@ class Replay:
     def resolved(self) -> Resolved:
         """The spec, with the origin of each value: the record or this machine."""
         resolved, then = all_from(self.spec, "record"), self.recorded.spec
-        here = [name for name in OF_THIS_MACHINE if getattr(self.spec, name) != getattr(then, name)]
+        here = [name for name in RunSpec.model_fields if getattr(self.spec, name) != getattr(then, name)]
         here += [variable for variable, field in VARIABLE_FIELDS.items() if field in here]
         return Resolved(self.spec, resolved.origins | dict.fromkeys(here, "this machine"))
 
@@ -82,11 +78,7 @@ def plan(
 ) -> Replay:
     """Plan the run, and find what this machine can't reproduce. Starts nothing.
 
-    Args:
-        rebuild: build an image from the present sources instead of using the recorded one.
-
-    Raises:
-        UsageError: an unknown field in `allowed`, a missing run script, or an invalid value.
+    Raises UsageError: an unknown field in `allowed`, a missing run script, or an invalid value.
     """
     known = {*fields(recorded.record), "hyper_params", RUN_SCRIPT}
     if strange := [name for name in allowed if name not in known]:
@@ -143,29 +135,26 @@ def _here(recorded: Recorded, redirect: Redirect, environ: Mapping[str, str]) ->
     if not datasets:
         datasets = then.datasets_dir if Path(then.datasets_dir).is_dir() else DEFAULT_DATASETS_DIR
     there = Path(then.dockerfile).is_file(), Path(then.config_dir).is_dir()
-    return then.model_copy(
-        update={
-            "run_id": new_run_id(then.model),
-            "runner": runner,
-            "database": None,
-            "datasets_dir": _absolute(datasets),
-            "dataset_subdir": "",
-            "cndb_dir": _absolute(redirect.cndb_dir or environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR),
-            "run_model_file": _run_script(recorded, redirect.run_model_file),
-            "dockerfile": then.dockerfile if there[0] else str(project_file("Dockerfile")),
-            "config_dir": then.config_dir if there[1] else str(project_file("configs")),
-            "results_dir": _absolute(redirect.results_dir),
-            "logs_dir": _absolute(redirect.logs_dir),
-            "cache_dir": cache_dir_of(None, environ)[0],
-            "command_line": redirect.command_line,
-            "cuda_visible_devices": visible_devices(then.device, runner, environ),
-        }
+    return then.replaced(
+        run_id=new_run_id(then.model),
+        runner=runner,
+        database=None,
+        datasets_dir=absolute(datasets),
+        dataset_subdir="",
+        cndb_dir=absolute(redirect.cndb_dir or environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR),
+        run_model_file=_run_script(recorded, redirect.run_model_file),
+        dockerfile=then.dockerfile if there[0] else str(project_file("Dockerfile")),
+        config_dir=then.config_dir if there[1] else str(project_file("configs")),
+        results_dir=absolute(redirect.results_dir),
+        logs_dir=absolute(redirect.logs_dir),
+        cache_dir=cache_dir_of(None, environ)[0],
+        command_line=redirect.command_line,
+        cuda_visible_devices=visible_devices(then.device, runner, environ),
     )
 
 
 def _run_script(recorded: Recorded, given: str | None) -> str:
-    """The run script: the given one; else the recorded one or the project's of that name, preferring an unchanged
-    one."""
+    """The given run script; else the recorded one or the project's of that name, an unchanged one first."""
     then, sha256 = Path(recorded.spec.run_model_file), recorded.extra("run_script_sha256")
     own = project_file(f"scripts/{then.name}")
     places = [expanded(given).resolve()] if given else [path for path in (then, own) if path.is_file()]
@@ -179,7 +168,7 @@ def _image_here(recorded: Recorded) -> tuple[str | None, str]:
     from gbench.runners.engine import connect
     from gbench.runners.image import find_image
 
-    info = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
+    info = recorded.software
     names = [name for name in (info.get("image_id"), *(info.get("image_digests") or [])) if isinstance(name, str)]
     if not names:
         return None, "which one is not known: the record holds no id of it"
@@ -193,9 +182,5 @@ def _image_here(recorded: Recorded) -> tuple[str | None, str]:
 
 
 def _image_name(recorded: Recorded) -> str:
-    info: dict[str, Any] = recorded.record.soft_info.model_dump() if recorded.record.soft_info else {}
-    return " ".join(str(part) for part in (info.get("name"), info.get("image_id")) if part) or "not said"
-
-
-def _absolute(path: str) -> str:
-    return str(expanded(path).resolve())
+    parts = (recorded.software.get("name"), recorded.software.get("image_id"))
+    return " ".join(str(part) for part in parts if part) or "not said"

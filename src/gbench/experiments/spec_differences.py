@@ -26,9 +26,7 @@ class SpecDifference:
     field: str
     """Its dotted name."""
     one: str
-    """Its value in the first spec."""
     other: str
-    """Its value in the second spec."""
     work: bool
     """Whether the two specs then do different work."""
 

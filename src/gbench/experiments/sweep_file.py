@@ -101,6 +101,11 @@ class SweepFolder:
         return self.path / "sweep.json"
 
     @property
+    def page(self) -> Path:
+        """Path of sweep.md."""
+        return self.path / "sweep.md"
+
+    @property
     def resume_command(self) -> str:
         """The command that resumes this sweep."""
         return f"gbench sweep --resume {self.path}"

@@ -75,11 +75,7 @@ class Axes(BaseModel):
         return "strong" if self.batch_size else "weak"
 
     def places(self, data: DataSource) -> list[Place]:
-        """All combinations: data and precisions in the order given, numbers ascending.
-
-        Args:
-            data: the source if the axes have none.
-        """
+        """All combinations: data (by default this) and precisions in the order given, numbers ascending."""
         return [
             Place(batch_size=size if self.batch_size else size * count, device_count=count, precision=one, data=source)
             for source in dict.fromkeys(self.data or [data])
@@ -90,11 +86,7 @@ class Axes(BaseModel):
 
 
 def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tuple[Axes, Resolved]:
-    """Read a spec file in which axes may be lists; returns the axes, and the settings common to all cells.
-
-    Raises:
-        UsageError: it is no spec file, or a value is missing, invalid, or contradicts another.
-    """
+    """Read a spec file with lists as axes: the axes, and the settings common to all cells. Raises UsageError."""
     values = read_mapping(path, Axes.model_fields, HINT)
     given = {key: values.pop(key) for key in Axes.model_fields if key in values}
     with invalid_values(str(path), HINT, HINT):
@@ -109,16 +101,10 @@ def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tu
 
 
 def common_to(axes: Axes, read: Callable[[dict[str, Any]], Resolved]) -> Resolved:
-    """The settings common to all cells, resolved with a device count for which they are valid.
+    """The settings common to all cells, as `read` resolves them for one device, or else for the most devices.
 
     Some settings need several devices, and some a single one; cells for which they are invalid are skipped by
-    `why_not`.
-
-    Args:
-        read: resolves them, given batch_size, device_count and precision. Raises UsageError.
-
-    Raises:
-        UsageError: `read` fails for one device and for the most devices.
+    `why_not`. Raises UsageError: they are valid for neither.
     """
     problem = None
     for count in (1, max(axes.device_count)):
@@ -131,11 +117,7 @@ def common_to(axes: Axes, read: Callable[[dict[str, Any]], Resolved]) -> Resolve
 
 
 def why_not(place: Place, base: RunSpec, gpus: Gpus, images: int | None) -> GbenchError | None:
-    """Why a run in this place can't succeed on a host with these GPUs; None if nothing is known to prevent it.
-
-    Args:
-        images: number of images in an epoch; None if unknown.
-    """
+    """Why a run in this place can't succeed on this host; None: nothing known. images: in an epoch, if known."""
     spec = place.spec(base)
     try:
         check_spec(spec)
@@ -159,7 +141,8 @@ def require_some(places: Sequence[Place], reasons: Sequence[GbenchError | None])
 
 def images_of(spec: RunSpec) -> int | None:
     """Number of images in an epoch of a run; None if its dataset is missing."""
-    if not Path(spec.datasets_dir, spec.dataset_subdir, spec.config.data.phase).is_dir():
+    root, data = Path(spec.datasets_dir, spec.dataset_subdir), spec.config.data
+    if not (root / data.phase).is_dir():
         return None
-    count = len(phase_images(Path(spec.datasets_dir, spec.dataset_subdir), spec.config.data.phase))
-    return min(count, spec.config.data.max_dataset_size or count)
+    count = len(phase_images(root, data.phase))
+    return min(count, data.max_dataset_size or count)

@@ -190,7 +190,7 @@ def write_page(folder: SweepFolder, sweep: Sweep) -> None:
     rule = ["---"] * WORDS + ["--:"] * (len(headings) - WORDS)
     lines += ["| " + " | ".join(row) + " |" for row in (headings, rule, *texts)]
     lines += ["", *(f"- {note}" for note in notes(sweep, rows))]
-    write_atomically(folder.path / "sweep.md", "\n".join(lines) + "\n")
+    write_atomically(folder.page, "\n".join(lines) + "\n")
 
 
 def to_json(folder: SweepFolder, sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gbench.settings.resolve import (
     PRECISIONS,
     RUNNERS,
     Resolved,
+    absolute,
     all_from,
     new_run_id,
     omp_num_threads,
@@ -101,7 +102,7 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
             one_of(f"--{name}", changes[name], choices)
     for name in changes:
         if name in PATHS:
-            changes[name] = str(expanded(changes[name]).resolve())
+            changes[name] = absolute(changes[name])
     origins |= dict.fromkeys([*changes, *(ROWS[name].variable for name in changes if ROWS[name].variable)], "option")
     device, runner = changes.get("device", run.device), changes.get("runner", run.runner)
     own_id = new_run_id("eval")

@@ -55,8 +55,7 @@ def model_names(config_dir: Path) -> list[str]:
 def load_model(model: str, config_dir: Path) -> ModelFile:
     """Read and check `config_dir/model.yaml`.
 
-    Raises:
-        UsageError: no such folder or model, unreadable YAML, or a key or value that is not allowed.
+    Raises UsageError: no such folder or model, unreadable YAML, or a key or value that is not allowed.
     """
     if not config_dir.is_dir():
         raise UsageError(f"CONFIG {config_dir} is not a folder", "give the folder that holds MODEL.yaml with --config")
@@ -95,8 +94,7 @@ def yaml_errors(path: Path) -> Iterator[None]:
 def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
     """`config` overridden by `KEY=VALUE` settings; KEY is dotted (`network.ngf`), VALUE is YAML.
 
-    Raises:
-        UsageError: not of that form, an unknown key, or an invalid value.
+    Raises UsageError: not of that form, an unknown key, or an invalid value.
     """
     values = config.model_dump()
     for setting in settings:
@@ -118,7 +116,6 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
         try:
             ModelConfig(**values)
         except ValidationError as error:
-            raise UsageError(
-                f"--set {first_problem(error)}", "`gbench models MODEL` shows the values in use"
-            ) from error
+            hint = "`gbench models MODEL` shows the values in use"
+            raise UsageError(f"--set {first_problem(error)}", hint) from error
     return ModelConfig(**values)

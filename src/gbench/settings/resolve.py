@@ -56,10 +56,7 @@ def new_run_id(model: str, now: datetime | None = None) -> str:
 
 
 class _Variables:
-    """Looks launch.sh's variables up in order of precedence, and notes the origin of each.
-
-    options: values of the command line, by variable; None or missing where it says nothing.
-    """
+    """Looks launch.sh's variables up, first in the options of that name, and notes the origin of each."""
 
     def __init__(self, options: Mapping[str, str | None], environ: Mapping[str, str]) -> None:
         self.options, self.environ = options, environ
@@ -93,8 +90,7 @@ class _Variables:
 def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     """Resolve and check a request, as far as possible without Docker, devices and the dataset.
 
-    Raises:
-        UsageError: a value is missing, is invalid, or contradicts another one.
+    Raises UsageError: a value is missing, is invalid, or contradicts another one.
     """
     options = {variable: getattr(request, field) for variable, field in VARIABLE_FIELDS.items()}
     variables = _Variables(options, environ)
@@ -127,17 +123,16 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         "image": variables.get("CONT", model_file.image, ""),
         "dockerfile": str(variables.path("DOCKERFILE", model_file.dockerfile, "")),
         "dataset": variables.get("DATASETS", model_file.dataset, ""),
-        "datasets_dir": str(expanded(variables.get("DATASETS_DIR", None, DEFAULT_DATASETS_DIR)).resolve()),
+        "datasets_dir": absolute(variables.get("DATASETS_DIR", None, DEFAULT_DATASETS_DIR)),
         "dataset_subdir": "",
-        "cndb_dir": str(expanded(variables.get("CNDB_DIR", None, DEFAULT_CNDB_DIR)).resolve()),
+        "cndb_dir": absolute(variables.get("CNDB_DIR", None, DEFAULT_CNDB_DIR)),
         "code_link": variables.get("CODE_LINK", model_file.code_link, ""),
         "run_model_file": str(run_script),
         "config_dir": str(config_dir),
-        "results_dir": str(expanded(request.results_dir).resolve()),
-        "logs_dir": str(expanded(request.logs_dir).resolve()),
+        "results_dir": absolute(request.results_dir),
+        "logs_dir": absolute(request.logs_dir),
         "command_line": request.command_line,
         "cache_dir": cache_dir,
-        "env": dict(request.env),
         "cuda_visible_devices": visible,
         "omp_num_threads": omp_num_threads(of_script),
         "profile": profile_of(request.profile, config.speed),
@@ -163,10 +158,15 @@ def omp_num_threads(environ: Mapping[str, str]) -> int | None:
     return int(first)
 
 
+def absolute(path: str) -> str:
+    """A path of the user's as an absolute one."""
+    return str(expanded(path).resolve())
+
+
 def cache_dir_of(given: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
     """The folder for decoded images and tuning results, --cache-dir or one in the user's cache folder; its origin."""
     if given is not None:
-        return str(expanded(given).resolve()), "option"
+        return absolute(given), "option"
     origin = "variable XDG_CACHE_HOME" if environ.get("XDG_CACHE_HOME") else "default"
     return str((user_cache_dir(environ) / "gbench").resolve()), origin
 

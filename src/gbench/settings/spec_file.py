@@ -44,11 +44,7 @@ def read_spec_file(path: Path, command_line: str = "") -> Request:
 def read_mapping(path: Path, more_keys: Collection[str] = (), hint: str = HINT) -> dict[str, Any]:
     """The keys and values of a spec file, which may have `more_keys`; values are not validated yet.
 
-    Args:
-        hint: of the error: where to see an example.
-
-    Raises:
-        UsageError: it is no readable YAML mapping, too large, or a key is unknown or given twice.
+    Raises UsageError: it is no readable YAML mapping, too large, or a key is unknown or given twice.
     """
     if path.is_file() and path.stat().st_size > MOST_BYTES:
         raise UsageError(f"{path} is larger than {MOST_BYTES >> 20} MiB", "a spec file has some ten lines")
@@ -83,11 +79,7 @@ def require_known(values: Mapping[Any, Any], where: str, more_keys: Collection[s
 def request_of(values: Mapping[str, Any], where: str, command_line: str = "", hint: str = HINT) -> Request:
     """The run that the keys and values of a spec file describe.
 
-    Args:
-        where: the file, or the place in it, for the message.
-
-    Raises:
-        UsageError: a key is unknown or missing, or its value has the wrong type.
+    Raises UsageError: a key is unknown or missing, or its value has the wrong type.
     """
     require_known(values, where)
     with invalid_values(where, hint, "fix the file"):

@@ -24,13 +24,9 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
 
 
 def profile_of(asked: str | None, speed: SpeedConfig) -> SpeedProfile:
-    """The profile of a run with these switches, before any tuning is applied.
+    """The profile of a run with these switches and --profile, before any tuning is applied.
 
-    Args:
-        asked: --profile; None where it is not given.
-
-    Raises:
-        UsageError: the profile is unknown, or contradicts the switches.
+    Raises UsageError: the profile is unknown, or contradicts the switches.
     """
     if asked is not None and asked not in get_args(SpeedProfile):
         raise UsageError(f"--profile {asked!r} is not known", f"choose one of {', '.join(get_args(SpeedProfile))}")
@@ -85,8 +81,6 @@ def why_not(spec: RunSpec, speed: SpeedConfig) -> tuple[str, str] | None:
         if spec.world_size > 1:
             return "speed.cuda_graph is for one device: the exchange of gradients is not captured", "leave it out"
         if spec.precision == "AMP":
-            return (
-                "speed.cuda_graph can't capture AMP's GradScaler, which waits for the device",
-                "take BF16, or leave it out",
-            )
+            why = "speed.cuda_graph can't capture AMP's GradScaler, which waits for the device"
+            return why, "take BF16, or leave it out"
     return None

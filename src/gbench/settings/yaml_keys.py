@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -24,25 +25,16 @@ from gbench.settings.request import ROWS, Kind, Request, RequestRow
 from gbench.settings.spec import Frozen
 
 
-def _span(value: Any) -> float:
-    found = quantities.seconds(str(value)) if isinstance(value, str | int | float) else None
-    if found is None or isinstance(value, bool):
-        raise PydanticCustomError("span", f"input should be {SPAN}")
-    return found
+def _parsed(types: tuple[type, ...], parse: Callable[[str], Any], wanted: str) -> BeforeValidator:
+    """Parse a value of one of these types; `parse` returns None for invalid text."""
 
+    def parsed(value: Any) -> Any:
+        result = parse(str(value)) if type(value) in types else None
+        if result is None:
+            raise PydanticCustomError("quantity", "input should be {wanted}", {"wanted": wanted})
+        return result
 
-def _share(value: Any) -> float:
-    found = quantities.share(value) if isinstance(value, str) else None
-    if found is None:
-        raise PydanticCustomError("share", f"input should be {SHARE}")
-    return found
-
-
-def _ignore_check(value: Any) -> bool:
-    found = value if isinstance(value, bool) else quantities.ignore_check(value) if isinstance(value, str) else None
-    if found is None:
-        raise PydanticCustomError("check", "input should be false or ignore_check")
-    return found
+    return BeforeValidator(parsed)
 
 
 def _database(value: Any) -> Any:
@@ -69,15 +61,15 @@ TYPES: dict[Kind, Any] = {
     Kind.NATURAL: NonNegativeInt,
     Kind.AMOUNT: NonNegativeFloat,
     Kind.FLAG: bool,
-    Kind.SPAN: Annotated[float | None, BeforeValidator(_span)],
-    Kind.SHARE: Annotated[float | None, BeforeValidator(_share)],
+    Kind.SPAN: Annotated[float | None, _parsed((str, int, float), quantities.seconds, SPAN)],
+    Kind.SHARE: Annotated[float | None, _parsed((str,), quantities.share, SHARE)],
     Kind.PRECISION: Precision,
     Kind.DEVICE: Device,
     Kind.RUNNER: RunnerName,
     Kind.DATA_SOURCE: DataSource | None,
     Kind.PROFILE: Literal["reference", "optimized"] | None,  # a custom one is written as the switches of `set`
     Kind.DATABASE: Annotated[str | None, BeforeValidator(_database)],
-    Kind.IGNORE_CHECK: Annotated[bool, BeforeValidator(_ignore_check)],
+    Kind.IGNORE_CHECK: Annotated[bool, _parsed((str, bool), quantities.ignore_check, "false or ignore_check")],
     Kind.SETTINGS: Annotated[dict[str, Any], BeforeValidator(_scalars)],
     Kind.VARIABLES: Annotated[dict[str, str], BeforeValidator(_variables)],
 }
@@ -112,9 +104,9 @@ SpecFile: type[_Strict] = create_model("SpecFile", __base__=_Strict, **{row.key:
 def request_from(values: dict[str, Any], command_line: str) -> Request:
     """The request that a spec file's keys and values describe. Raises ValidationError."""
     file = SpecFile.model_validate(values)
-    found = {row.name: getattr(file, row.key) for row in ROWS.values()}
-    found["settings"] = tuple(f"{key}={_yaml(value)}" for key, value in found["settings"].items())
-    return Request(**found, command_line=command_line)
+    values = {row.name: getattr(file, row.key) for row in ROWS.values()}
+    values["settings"] = tuple(f"{key}={_yaml(value)}" for key, value in values["settings"].items())
+    return Request(**values, command_line=command_line)
 
 
 def _yaml(value: Any) -> str:

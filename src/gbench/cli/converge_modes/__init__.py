@@ -1,1 +1,1 @@
-"""The modes of `gbench converge`, one per file: `new_runs`, `resumed_run`, `existing_runs`, `new_reference`."""
+"""The modes of `gbench converge`: `new_runs` makes or resumes runs, `existing_runs` judges or makes a reference."""

@@ -1,25 +1,28 @@
-"""`gbench converge MODEL ...`: new runs, one per seed, and a verdict on them; or their plan, or an estimate."""
+"""`gbench converge MODEL ...`: new runs, one per seed, their plan, or an estimate; and `--resume RUN_DIR`."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import click
 
-from gbench.cli.converge_modes.options import VerdictOptions
+from gbench.cli.converge_modes.options import JUDGING, VerdictOptions
 from gbench.cli.converge_modes.verdict_output import print_result, reference_for_new_runs
-from gbench.cli.shared.output import Terminal, print_estimate
+from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.plan_output import show_plan
-from gbench.cli.shared.run_options import resolved_of
+from gbench.cli.shared.run_options import given_except, resolved_of
 from gbench.errors import GbenchError, UsageError
 from gbench.follow.follower import Views
-from gbench.runs.launch import FinishedRun, launch
+from gbench.runfolder.folder import RunFolder
+from gbench.runs.launch import FinishedRun, launch, resume
 from gbench.runs.probe import probe, probe_of
 from gbench.settings.resolve import Resolved, new_run_id
+from gbench.settings.spec import RunSpec
 
 NEEDED = ("model", "batch_size", "device_count", "precision")
 
@@ -41,16 +44,27 @@ def start_runs(
         raise UsageError("--estimate is of one run", f"leave out --seeds: {options.seeds} take so many times as long")
     resolved = _resolve(given, environ)
     spec = resolved.spec
-    reference = reference_for_new_runs(options, spec) if options.judges_new_runs else None
+    reference = reference_for_new_runs(options, spec)
     seeds = [spec.seed + number for number in range(options.seeds or 1)]
     if dry_run:
         planned = replace(resolved, spec=probe_of(spec)) if estimate else resolved
         show_plan(planned, rebuild, as_json, views, seeds if options.seeds is not None else ())
     elif estimate:
-        print_estimate(*probe(spec, os.environ, Terminal(quiet), rebuild, views), as_json)
+        whole, folder = probe(spec, os.environ, Terminal(quiet), rebuild, views)
+        if as_json:
+            print_json({"estimate": asdict(whole), "paths": {"run": str(folder)}})
+        else:
+            click.echo(f"{whole}\n{'run':<14}{folder}")
     else:
-        finished = _run_seeds(resolved, seeds, views, rebuild, quiet)
-        print_result(finished, options, reference, as_json)
+        print_result(_run_seeds(spec, seeds, views, rebuild, quiet), options, reference, as_json)
+
+
+def resume_run(run_dir: Path, options: VerdictOptions, views: Views, as_json: bool, quiet: bool) -> None:
+    """Resume the run of `--resume RUN_DIR`, and print its result."""
+    if others := given_except({"resume_dir", "as_json", "quiet", "visdom", "tensorboard", *JUDGING}):
+        raise UsageError("--resume takes all from its run folder", f"leave out {', '.join(others)}")
+    reference = reference_for_new_runs(options, RunFolder(run_dir).spec())
+    print_result([resume(run_dir, os.environ, Terminal(quiet), views)], options, reference, as_json)
 
 
 def _resolve(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
@@ -64,11 +78,11 @@ def _resolve(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     return resolved
 
 
-def _run_seeds(resolved: Resolved, seeds: list[int], views: Views, rebuild: bool, quiet: bool) -> list[FinishedRun]:
+def _run_seeds(base: RunSpec, seeds: list[int], views: Views, rebuild: bool, quiet: bool) -> list[FinishedRun]:
     """One run per seed. If one fails, print the command that judges those before it."""
     finished: list[FinishedRun] = []
     for number, seed in enumerate(seeds):
-        spec = resolved.spec.model_copy(update={"run_id": new_run_id(resolved.spec.model), "seed": seed})
+        spec = base.replaced(run_id=new_run_id(base.model), seed=seed)
         try:
             finished.append(launch(spec, os.environ, Terminal(quiet), rebuild and number == 0, views=views))
         except GbenchError:

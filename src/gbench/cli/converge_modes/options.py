@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from gbench.cli.shared.run_options import bundle
+from gbench.cli.shared.run_options import COUNT, PATH, bundle
 from gbench.errors import UsageError
 
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
-PATH = click.Path(path_type=Path)
 # parameters of VerdictOptions
 JUDGING = ("check", "reference", "allow", "evaluation")
 MAKING_A_REFERENCE = ("add_reference", "out", "description", "quality_images")
@@ -89,7 +88,7 @@ verdict_options = bundle(
         ),
         click.option(
             "--seeds",
-            type=click.IntRange(min=1),
+            type=COUNT,
             help="Number of runs, with consecutive seeds from --seed, and one verdict on all of them.",
         ),
         click.option("--reference", type=PATH, metavar="FILE", help="Reference to compare with; default: the model's."),
@@ -118,7 +117,7 @@ verdict_options = bundle(
         click.option("--description", metavar="TEXT", help="Description of the reference: what ran, where, when."),
         click.option(
             "--quality-images",
-            type=click.IntRange(min=1),
+            type=COUNT,
             metavar="N",
             help="Compute the reference's image quality over the first N test images; default: over all.",
         ),

@@ -33,8 +33,10 @@ def reference_for(options: VerdictOptions, model: str | None) -> Reference:
     return reference
 
 
-def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> Reference:
-    """The reference for new runs. Raises UsageError: there is none, or the runs' recipe can't reproduce it."""
+def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> Reference | None:
+    """The reference if new runs are judged. Raises UsageError: none exists, or their recipe can't reproduce it."""
+    if not options.judges_new_runs:
+        return None
     reference = reference_for(options, spec.model)
     require_recipe(reference, recipe_of(spec), options.allow)
     return reference
@@ -46,12 +48,7 @@ def verdict_on(options: VerdictOptions, reference: Reference, runs: Sequence[Pat
 
 
 def subjects_of(runs: Sequence[Path], evaluations: Sequence[Path], images: int | None) -> list[Subject]:
-    """Read run folders or logs for a verdict.
-
-    Args:
-        evaluations: one per run, or none.
-        images: number of test images over which to compute image quality; None: all.
-    """
+    """Read run folders or logs, with their evaluations if any; image quality over the first `images`, or all."""
     files: Sequence[Path | None] = evaluations or [None] * len(runs)
     return [subject_of(run, images, file) for run, file in zip(runs, files, strict=True)]
 

@@ -29,11 +29,7 @@ UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 def moment(text: str, option: str = "--since") -> datetime:
     """Parse a time: `2026-01-31`, `2026-01-31T12:00`, or an age: `30d`, `12h`, `2w`. UTC if no zone is given.
 
-    Args:
-        option: the option that it was given to, for the error.
-
-    Raises:
-        UsageError: it is none of these.
+    Raises UsageError: it is none of these.
     """
     ago = re.fullmatch(r"(\d{1,5})([dhw])", text)
     if ago is not None:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from gbench.cli.shared.live_line import Progress
-    from gbench.measure.estimate import Estimate
     from gbench.runfolder.evaluation_result import Evaluation
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.run_result import Job, RunResult
@@ -113,21 +111,8 @@ def print_finished(finished: FinishedRun) -> None:
         click.echo(f"{'database':<14}{finished.stored}")
 
 
-def print_estimate(estimate: Estimate, run_dir: Path, as_json: bool) -> None:
-    """Print how long a run would take, and the probe's folder."""
-    if as_json:
-        print_json({"estimate": asdict(estimate), "paths": {"run": str(run_dir)}})
-    else:
-        click.echo(f"{estimate}\n{'run':<14}{run_dir}")
-
-
 def report_not_stored(not_stored: Sequence[str | None]) -> None:
-    """If uploads failed, print a warning and exit with NOT_UPLOADED.
-
-    Args:
-        not_stored: for each record, why its upload failed, and the command that sends it later; None: stored, or no
-            database.
-    """
+    """If uploads failed, print a warning and exit with NOT_UPLOADED. not_stored: why, or None, per record."""
     waiting = [why for why in not_stored if why is not None]
     if waiting:
         click.echo(f"gbench: warning: not uploaded: {waiting[-1]}", err=True)

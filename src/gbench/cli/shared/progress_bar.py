@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
+from gbench.cli.shared.output import Terminal
 from gbench.runfolder.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -18,19 +17,15 @@ if TYPE_CHECKING:
 STATE = re.compile(r"evaluated (\d+) of (\d+) images")  # printed by gbench.pix2pix.evaluator
 
 
-class Bar:
-    """An `Observer` of an evaluation that shows a bar on stderr; nothing if quiet."""
+class Bar(Terminal):
+    """Shows a bar on stderr while an evaluation's worker writes lines."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._shown: tuple[Progress, TaskID] | None = None
+    _shown: tuple[Progress, TaskID] | None = None
 
     def line(self, text: str) -> None:
         """Advance the bar, or show the line."""
-        if self._quiet:
-            return
         if self._shown is None:
-            click.echo(text, err=True)
+            super().line(text)
             return
         progress, task = self._shown
         if state := STATE.fullmatch(text):
@@ -40,7 +35,7 @@ class Bar:
 
     @contextmanager
     def running(self, folder: RunFolder) -> Iterator[None]:
-        """Show the bar while the evaluation's worker writes lines."""
+        """Show the bar."""
         if self._quiet or not sys.stderr.isatty():
             yield
             return

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gbench.base.paths import expanded
+from gbench.cli.shared.output import print_json
+from gbench.cli.shared.run_options import PATH
 from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
     from gbench.cndb.upload import Target
 
 
-cndb_dir_option = click.option(
-    "--cndb-dir", type=click.Path(path_type=Path), help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]"
-)
+cndb_dir_option = click.option("--cndb-dir", type=PATH, help="CNDB folder. Variable: CNDB_DIR.  [default: cndb]")
 
 
 def cndb_folder(given: Path | None = None) -> Path:
@@ -51,16 +51,18 @@ def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | Rec
 def store(
     items: Iterable[Record | RecordError], store_type: str, yes: bool, db: str, cndb_dir: Path | None, as_json: bool
 ) -> None:
-    """Store the readable results and report the counts; exit code 1 if any were unreadable.
-
-    Raises:
-        GbenchError: the database fails, or its config is wrong.
-    """
-    from gbench.cli.shared.output import print_json
+    """Store the readable results and report the counts; exit code 1 if any were unreadable."""
     from gbench.cndb.upload import Target
 
     target = Target(config_of(db, cndb_dir))
-    records, bad = _sorted(items)
+    records: list[Record] = []
+    bad = 0
+    for item in items:
+        if isinstance(item, RecordError):
+            click.echo(f"gbench: error: {item}", err=True)
+            bad += 1
+        else:
+            records.append(item)
     stored: list[Stored] = []
     if records:
         rebuild(target.config, yes)
@@ -78,12 +80,7 @@ def store(
 
 
 def rebuild(config: DatabaseConfig, yes: bool) -> None:
-    """Drop all tables if the config says so and the user or --yes confirms it.
-
-    Raises:
-        UsageError: it is not confirmed.
-        InfrastructureError: the database is down, or refuses.
-    """
+    """Drop all tables if the config says so and the user or --yes confirms it. Raises UsageError: nobody confirms."""
     from gbench.cndb.database import connect_or_create, database_errors
     from gbench.cndb.schema import drop_all
 
@@ -102,7 +99,6 @@ def rebuild(config: DatabaseConfig, yes: bool) -> None:
 
 def send_pending(cndb_dir: Path, as_json: bool) -> None:
     """Send the records in the spool. A database that is down or has a wrong config is tried once, and reported."""
-    from gbench.cli.shared.output import print_json
     from gbench.cndb.upload import Target, config_of_run, read_entry, send, waiting
 
     sent, kept = [], []
@@ -141,16 +137,3 @@ def send_pending(cndb_dir: Path, as_json: bool) -> None:
 def _warn(target: Target | None) -> None:
     if target is not None and target.warning is not None:
         click.echo(f"warning: database {target.config.shown}: {target.warning}", err=True)
-
-
-def _sorted(items: Iterable[Record | RecordError]) -> tuple[list[Record], int]:
-    """The readable records, and the number of unreadable ones, each reported immediately."""
-    records: list[Record] = []
-    bad = 0
-    for item in items:
-        if isinstance(item, RecordError):
-            click.echo(f"gbench: error: {item}", err=True)
-            bad += 1
-        else:
-            records.append(item)
-    return records, bad
