@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,15 @@ import yaml
 from sqlalchemy import make_url
 
 from gbench.cndb.database import connect, connect_or_create, database_errors
-from gbench.cndb.database_config import NAMES, DatabaseConfig, embedded, find_config, parse_config, parse_json
+from gbench.cndb.database_config import (
+    CONFIG_DIR,
+    NAMES,
+    DatabaseConfig,
+    embedded,
+    find_config,
+    parse_config,
+    parse_json,
+)
 from gbench.cndb.schema import upgrade
 from gbench.errors import InfrastructureError, UsageError
 
@@ -42,6 +52,42 @@ def test_the_originals_keys(tmp_path: Path) -> None:
     assert (url.host, url.port, url.database) == ("db.example.org", 5433, "bench")
     assert (config.name, config.verbose, config.rebuild) == ("name", True, False)
     assert config.shown == "bench on db.example.org:5433"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "postgres"},
+        {"type": "${NOT_SET}"},  # nothing reads it
+        {"type": ["mysql"]},
+        {"port": "5433", "verbose": "1", "rebuild": "0"},
+        {"port": "${DB_PORT}", "rebuild": "${DB_REBUILD}"},
+        {"verbose": True, "rebuild": None, "uri": None},
+    ],
+)
+def test_ways_to_write_the_originals_keys(changes: dict[str, Any], tmp_path: Path) -> None:
+    values, environ = {**FULL, **changes}, {"DB_PORT": "5433", "DB_REBUILD": "0"}
+    path = tmp_path / "db.yaml"
+    path.write_text(yaml.safe_dump(values))
+    expected = parsed(FULL, tmp_path)
+    found = [find_config(str(path), tmp_path, environ), parse_json(json.dumps(values), tmp_path, environ)]
+    for config in [*found, parsed(values, tmp_path, **environ)]:
+        assert (config.uri, config.verbose, config.rebuild) == (expected.uri, True, False)
+
+
+def test_the_originals_own_config(shared: Callable[[str], Path], tmp_path: Path) -> None:
+    own = shared("cndb-legacy/db_config.example.yaml")
+    path = tmp_path / CONFIG_DIR / NAMES["gpu-performance"]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(own.read_bytes())
+    as_json = json.dumps(yaml.safe_load(own.read_text()))
+    for config in (
+        find_config("gpu-performance", tmp_path, {}),
+        find_config(str(own), tmp_path, {}),
+        parse_json(as_json, tmp_path, {}),
+    ):
+        assert config.shown == "gpu_golden_bench on 127.0.0.1:5432"
+        assert (make_url(config.uri).username, config.verbose, config.rebuild) == ("benchmark", False, False)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])

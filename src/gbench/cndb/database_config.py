@@ -137,7 +137,9 @@ def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Ma
     if not isinstance(values, dict):
         raise UsageError(f"database config {where} is not a mapping", "see docs/cndb.md for its keys")
     try:
-        file = _File.model_validate({key: _expanded(value, where, environ) for key, value in values.items()})
+        # The original's files have a `type`, which nothing reads; it takes a key without a value as one left out.
+        given = {key: value for key, value in values.items() if key != "type" and value is not None}
+        file = _File.model_validate({key: _expanded(value, where, environ) for key, value in given.items()})
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
