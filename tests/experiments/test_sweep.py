@@ -127,7 +127,7 @@ def test_out_of_memory_is_a_result(gbench: Gbench, small_launch: list[str], tmp_
     peak = "import torch; print(*(line for line in open('/proc/self/status') if line.startswith('VmPeak')))"
     said = subprocess.run([sys.executable, "-c", peak], capture_output=True, text=True, check=True).stdout
     script = tmp_path / "pt-pix2pix.sh"  # of the project's own name, so that it is a run as any other
-    script.write_text(f'ulimit -v {int(said.split()[1]) + (2 << 20)}\neval "exec $TORCHRUN"\n')
+    script.write_text(f'ulimit -v {int(said.split()[1]) + (2 << 20)}\neval "exec $WORKER"\n')
     large = {"data.load_size": 144, "data.crop_size": 128, "network.ngf": 32, "network.ndf": 32}
     settings = [text for key, value in large.items() for text in ("--set", f"{key}={value}")]
     where = ["--datasets-dir", tmp_path / "data", "--run-model-file", script, "--data", "synthetic"]

@@ -89,7 +89,7 @@ def test_only_a_cached_run_may_write_to_the_cache_folder(tmp_path: Path) -> None
     for spec, given in ((plain, False), (cached, True)):
         request = container_request(spec, "i", "i", tmp_path, CALLER)
         assert (mount in request["mounts"]) == given
-        assert request["environment"]["TORCHRUN"].endswith(" --cache-dir /gbench/cache") == given
+        assert request["environment"]["WORKER"].endswith(" --cache-dir /gbench/cache") == given
 
 
 def test_describe_needs_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +137,6 @@ def test_an_evaluation_has_its_checkpoint_and_output_mounted(tmp_path: Path) -> 
         ("/gbench/inputs/checkpoint", str(checkpoint), True),
         ("/gbench/inputs/lpips_weights", str(weights), True),
     ]
-    assert request["environment"]["TORCHRUN"].endswith(
+    assert request["environment"]["WORKER"].endswith(
         "--run-dir /gbench/run --data-dir /data --inputs-dir /gbench/inputs"
     )

@@ -72,11 +72,14 @@ def test_the_script_sees_the_spec_as_variables(make_spec: MakeSpec, tmp_path: Pa
     run(
         make_spec,
         tmp_path,
-        'echo "$MODEL $BATCH_SIZE $DEVICE_COUNT $PRECISION $RUN_DIR"; echo "$TORCHRUN"',
+        'echo "$MODEL $BATCH_SIZE $DEVICE_COUNT $PRECISION $RUN_DIR"; echo "$TORCHRUN"; echo "$WORKER"',
         lines.append,
     )
     assert lines[0] == f"pix2pix_resnet_9blocks 4 1 FP32 {tmp_path}"
     assert "torch.distributed.run" in lines[1] and lines[1].startswith(sys.executable)
+    assert lines[2].startswith(
+        f"{sys.executable} -m gbench.pix2pix.start_ranks --nproc-per-node 1 --run-dir {tmp_path} "
+    )
 
 
 def test_what_the_script_leaves_in_the_background_is_ended(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_ctrl_c_leaves_nothing_running(run: RunFolder, tmp_path: Path) -> None:
 def test_a_dry_run_starts_nothing(gbench: Gbench, run: RunFolder, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     plan = gbench("eval", run.path, "--devices", 2, "--limit", 3, "--dry-run", "--json").json
-    assert "--nproc-per-node 2 -m gbench.pix2pix --run-dir" in plan["request"]["environment"]["TORCHRUN"]
+    assert "-m gbench.pix2pix.start_ranks --nproc-per-node 2 --run-dir" in plan["request"]["environment"]["WORKER"]
     assert plan["spec"]["evaluation"]["checkpoint"] == str(run.checkpoints / "epoch-0002.pt")
     data = plan["spec"]["config"]["data"]
     assert (data["phase"], data["load_size"], data["crop_size"], data["flip"]) == ("test", 32, 32, False)

@@ -93,7 +93,7 @@ def test_drawn_pictures_called_facades_are_a_warning(gbench: Gbench, small_launc
     answer = gbench("launch", *arguments, "--steps", 2, "--warmup", 1, "--json")
     assert answer.code == 0, answer.err
     (warning,) = answer.json["record"]["extra"]["warnings"]
-    assert "DATASETS is 'facades'" in warning and "synthetic" in warning
+    assert "DATASETS is facades" in warning and "synthetic" in warning
     assert f"warning: {warning}" in answer.err
 
 
@@ -208,7 +208,7 @@ def test_a_dry_run_shows_the_exact_command_and_starts_nothing(
     arguments = ["pix2pix_resnet_9blocks", 4, 2, "FP32", *small_launch, "--dry-run", "--json"]
     plan = gbench("launch", *arguments).json
     assert plan["request"]["argv"] == ["bash", str(project_file("scripts/pt-pix2pix.sh"))]
-    assert "--nproc-per-node 2 -m gbench.pix2pix --run-dir" in plan["request"]["environment"]["TORCHRUN"]
+    assert "-m gbench.pix2pix.start_ranks --nproc-per-node 2 --run-dir" in plan["request"]["environment"]["WORKER"]
     assert plan["spec"]["config"]["network"]["ngf"] == 4
     assert plan["origins"]["network.ngf"] == "option"
     assert set(tmp_path.iterdir()) == before

@@ -54,7 +54,7 @@ def test_ctrl_c_keeps_the_samples_and_leaves_nothing_running(small_launch: list[
 def test_a_rank_that_is_killed_is_told_of(small_launch: list[str], tmp_path: Path) -> None:
     process = started(small_launch, tmp_path, until="(epoch: 3")
     folder = the_run(tmp_path)
-    ranks = [found for found in psutil.process_iter(["cmdline"]) if _is_rank(found, folder.path)]
+    ranks = _ranks(folder.path)
     assert len(ranks) == 2
     ranks[1].kill()
     _, err = process.communicate(timeout=60)
@@ -66,9 +66,15 @@ def test_a_rank_that_is_killed_is_told_of(small_launch: list[str], tmp_path: Pat
     assert not _mentions(folder.path)
 
 
-def _is_rank(process: psutil.Process, run_dir: Path) -> bool:
-    command = process.info["cmdline"] or []
-    return "gbench.pix2pix" in command and str(run_dir) in command and "torch.distributed.run" not in command
+def _ranks(run_dir: Path) -> list[psutil.Process]:
+    """The ranks of a run: children, with the same command line, of the process that forked them."""
+    start = {"gbench.pix2pix.start_ranks", str(run_dir)}
+    processes = {
+        process.pid: process
+        for process in psutil.process_iter(["cmdline", "ppid"])
+        if start <= set(process.info["cmdline"] or [])
+    }
+    return [process for process in processes.values() if process.info["ppid"] in processes]
 
 
 @two_ranks

@@ -34,7 +34,7 @@ def test_a_cell_killed_by_the_kernel_is_out_of_memory(
 ) -> None:
     synth(tmp_path / "data", {"train": 64}, size=40)
     script = tmp_path / "pt-pix2pix.sh"
-    script.write_text(f'echo $$ > {group}/cgroup.procs\neval "exec $TORCHRUN"\n')
+    script.write_text(f'echo $$ > {group}/cgroup.procs\neval "exec $WORKER"\n')
     settings = [text for key, value in LARGE.items() for text in ("--set", f"{key}={value}")]
     where = ["--datasets-dir", tmp_path / "data", "--run-model-file", script, "--data", "synthetic"]
     matrix = ["--batch-sizes", "1,64", "--device-counts", 1, "--precisions", "FP32"]

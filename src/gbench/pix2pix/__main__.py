@@ -22,7 +22,7 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, tell
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run one rank; write an expected failure to `error.json` and print it as one line."""
     parser = argparse.ArgumentParser(prog="python -m gbench.pix2pix", description="One rank of a run, under torchrun.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--inputs-dir", type=Path, help="folder of the files that the spec names; default: their own paths"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()

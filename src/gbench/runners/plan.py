@@ -1,7 +1,7 @@
 """What a runner starts: one run script, with the run's variables, in the run folder.
 
 Every runner starts the same script in the same way; only the paths differ (on the host, or at fixed mount points in a
-container). The project's run scripts start the worker under torchrun. A user's script may do anything, and reports
+container). The project's run scripts start the worker. A user's script may do anything, and reports
 through `$BENCHMARK_LOG`.
 """
 
@@ -70,12 +70,28 @@ def input_files(spec: RunSpec) -> dict[str, str]:
     return spec.evaluation.inputs if spec.evaluation else {}
 
 
-def torchrun_argv(spec: RunSpec, places: Places) -> list[str]:
-    """The worker under torchrun: one process per device, meeting on this host at a free port."""
+def torchrun_argv(python: str, ranks: int, run_dir: str, options: list[str]) -> list[str]:
+    """The worker under torchrun: one process per device, meeting on this host at a free port.
+
+    Args:
+        options: of `python -m gbench.pix2pix`.
+    """
     return [
-        *(places.python, "-m", "torch.distributed.run", "--standalone"),
-        *("--nnodes", str(spec.nodes), "--nproc-per-node", str(spec.device_count)),
-        *("-m", "gbench.pix2pix", "--run-dir", places.run_dir, "--data-dir", _data_dir(spec, places)),
+        *(python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)),
+        *("--log-dir", str(Path(run_dir) / "torchrun")),  # by default a folder in $TMPDIR, left there
+        *("-m", "gbench.pix2pix", *options),
+    ]
+
+
+def worker_argv(python: str, ranks: int, options: list[str]) -> list[str]:
+    """The worker, one process per device, all forked from one that has loaded torch."""
+    return [python, "-m", "gbench.pix2pix.start_ranks", "--nproc-per-node", str(ranks), *options]
+
+
+def worker_options(spec: RunSpec, places: Places) -> list[str]:
+    """Options of `python -m gbench.pix2pix`."""
+    return [
+        *("--run-dir", places.run_dir, "--data-dir", _data_dir(spec, places)),
         *(("--cache-dir", places.cache_dir) if spec.config.data.uses_cache else ()),
         *(("--inputs-dir", places.inputs_dir) if spec.evaluation and places.inputs_dir else ()),
     ]
@@ -86,6 +102,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
 
     cores: CPU cores that the run may use.
     """
+    options = worker_options(spec, places)
     variables = {
         "MODEL": spec.model,
         "BATCH_SIZE": str(spec.batch_size),
@@ -101,7 +118,8 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
         "RUN_DIR": places.run_dir,
         "BENCHMARK_LOG": str(Path(places.run_dir) / BENCHMARK_LOG_NAME),
         "PYTHON": places.python,
-        "TORCHRUN": shlex.join(torchrun_argv(spec, places)),
+        "WORKER": shlex.join(worker_argv(places.python, spec.device_count, options)),
+        "TORCHRUN": shlex.join(torchrun_argv(places.python, spec.device_count, places.run_dir, options)),
         "PYTHONUNBUFFERED": "1",
     }
     if spec.omp_num_threads is not None:

@@ -26,6 +26,6 @@ def profile(
     if step_profile is None:
         raise RunFailed(
             f"the run left no profile in {folder.path}",
-            f"RUN_MODEL_FILE {spec.run_model_file} must start gbench's worker, as $TORCHRUN does",
+            f"RUN_MODEL_FILE {spec.run_model_file} must start gbench's worker, as $WORKER does",
         )
     return step_profile, folder

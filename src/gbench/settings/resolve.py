@@ -177,11 +177,11 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
 
 
 def one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
-    """`value`, in any case, as one of `choices`. Raises UsageError: it is not one. name: its argument or option."""
+    """`value` as one of `choices`. Raises UsageError: it is not one of them. name: its argument or option."""
     for choice in choices:
-        if choice.lower() == value.lower():
+        if choice == value:
             return choice
-    near = "AMP" if value.upper() == "FP16" and "AMP" in choices else None
+    near = next((c for c in choices if c.lower() == value.lower()), None)
     hint = f"did you mean {near}?" if near else f"choose one of {', '.join(choices)}"
     raise UsageError(f"{name} {value!r} is not known", hint)
 

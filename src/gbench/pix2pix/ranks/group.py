@@ -1,4 +1,4 @@
-"""The processes of a run: one per device, started by torchrun, connected by NCCL on GPUs and gloo on CPUs."""
+"""The processes of a run: one per device, connected by NCCL on GPUs and by gloo on CPUs."""
 
 from __future__ import annotations
 
@@ -75,22 +75,20 @@ class Ranks:
 
 @contextmanager
 def joined(device: Device, expected: int, pin: bool = False, threads: int | None = None) -> Iterator[Ranks]:
-    """Join the process group that torchrun's variables describe; leave it unless an exception ends it.
+    """Join the process group that the variables of torchrun describe; leave it unless an exception ends it.
 
     pin, threads: as for `bind_rank`.
 
     Raises:
-        UsageError: not started by torchrun, or with a number of processes that differs from the spec's.
+        UsageError: a variable is missing, or the number of processes differs from the spec's.
         RunFailed: fewer GPUs than processes, or this process's GPU is unusable.
     """
     try:
         rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     except KeyError as error:
-        raise UsageError(
-            f"variable {error.args[0]} is not set", "start it by torchrun, or better: gbench launch"
-        ) from error
+        raise UsageError(f"variable {error.args[0]} is not set", "start it by gbench launch") from error
     if world != expected:
-        raise UsageError(f"torchrun started {world} processes, the spec says {expected}", "give both the same number")
+        raise UsageError(f"{world} processes were started, the spec says {expected}", "give both the same number")
     if device == "cuda" and torch.cuda.device_count() <= local:
         raise RunFailed(
             f"--device cuda: this process needs GPU {local}, torch sees {torch.cuda.device_count()}",
@@ -145,5 +143,5 @@ def runs_on(capability: tuple[int, int], code: str) -> bool:
 
 
 def die_with_parent() -> None:
-    """Let the kernel kill this process when torchrun dies: its signals don't reach a worker's own session."""
+    """Let the kernel kill this process when its parent dies: torchrun's signals don't reach a rank's own session."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,191 @@
+"""All ranks of a run on one host, forked from one process that has loaded PyTorch:
+
+    python -m gbench.pix2pix.start_ranks --nproc-per-node 2 --run-dir results/RUN_ID --data-dir data/facades
+
+torchrun loads PyTorch in its agent and again in every rank. This process loads it once, before any thread and any CUDA
+context exists, and every rank starts with it. Where a fork is not safe, this process becomes torchrun.
+
+As under torchrun, the ranks meet in a TCPStore of this process, and the first rank that fails ends the others. The
+store is at 127.0.0.1: the host's name need not resolve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from gbench.runners.plan import torchrun_argv
+
+GRACE_S = 30.0  # torchrun's: from SIGTERM to SIGKILL, for ranks that write their last steps
+ADDRESS = "127.0.0.1"
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class StopSignal(BaseException):
+    """This process got a signal to stop. number: of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main(argv: list[str]) -> int:
+    """Run all ranks to their end; returns the exit code of the first that failed, 128 + signal for a signal."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gbench.pix2pix.start_ranks",
+        description="All ranks of a run on one host. Other options are those of python -m gbench.pix2pix.",
+    )
+    parser.add_argument("--nproc-per-node", type=int, required=True, help="number of ranks")
+    parser.add_argument("--run-dir", required=True, help="run folder with spec.json; results go there")
+    arguments, others = parser.parse_known_args(argv)
+    count: int = arguments.nproc_per_node
+    rank_argv = ["--run-dir", arguments.run_dir, *others]
+    run_rank = load(count)
+    if reason := unsafe_to_fork():
+        print(f"gbench: torchrun starts the ranks: {reason}", flush=True)
+        torchrun = torchrun_argv(sys.executable, count, arguments.run_dir, rank_argv)
+        os.execv(sys.executable, torchrun)
+    gc.collect()
+    gc.freeze()  # a collection in a rank would write to, and so copy, the pages that all ranks share
+    listener = socket.create_server((ADDRESS, 0))
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until every rank is known
+    ranks = {fork_rank(rank, count, listener, lambda: run_rank(rank_argv)): rank for rank in range(count)}
+    try:
+        for number in STOPS:
+            signal.signal(number, _raise_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        _store = serve_store(listener)
+        return wait(ranks)
+    except StopSignal as stop:
+        return 128 + stop.number
+    finally:
+        end(ranks)
+
+
+def load(count: int) -> Callable[[list[str]], int]:
+    """Import all that a rank needs, without starting CUDA; returns the function that runs a rank."""
+    if count > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun
+    look_without_cuda = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    unset = look_without_cuda not in os.environ
+    os.environ.setdefault(look_without_cuda, "1")
+    importlib.import_module("torch._dynamo")  # torch.optim and DistributedDataParallel import it at their first use
+    worker = importlib.import_module("gbench.pix2pix.__main__")
+    if unset:
+        del os.environ[look_without_cuda]
+    run_rank: Callable[[list[str]], int] = worker.main
+    return run_rank
+
+
+def unsafe_to_fork() -> str | None:
+    """Why ranks must not be forked from this process; None: they may."""
+    import torch
+
+    probe = os.fork()  # ends the threads of libraries that allow a fork: OpenBLAS's pool
+    if probe == 0:
+        os._exit(torch.cuda._is_in_bad_fork())
+    if os.waitpid(probe, 0)[1]:
+        return "the process that loaded PyTorch has started CUDA"
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    return f"the process that loaded PyTorch has {threads} threads" if threads > 1 else None
+
+
+def fork_rank(rank: int, count: int, listener: socket.socket, run: Callable[[], int]) -> int:
+    """Fork one rank, with torchrun's variables, to run `run`; returns its process id."""
+    from gbench.pix2pix.ranks.group import die_with_parent
+    from gbench.runfolder.worker_exit import leave
+
+    parent, port = os.getpid(), listener.getsockname()[1]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
+    listener.close()
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": ADDRESS,
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+    }
+    code = 1
+    try:
+        code = run()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        leave(code)
+
+
+def serve_store(listener: socket.socket) -> object:
+    """The TCPStore in which the ranks meet; it serves them while it is referenced."""
+    from torch import distributed
+
+    port = listener.getsockname()[1]
+    store: object = distributed.TCPStore(  # type: ignore[attr-defined]  # torch does not list it in __all__
+        ADDRESS, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
+    )
+    return store
+
+
+def wait(ranks: dict[int, int]) -> int:
+    """Wait until all ranks have succeeded (0) or one has failed: its exit code, 128 + signal for a signal.
+
+    Args:
+        ranks: rank by process id; those that have ended are removed.
+    """
+    while ranks:
+        pid, status = os.wait()
+        rank = ranks.pop(pid)
+        code = os.waitstatus_to_exitcode(status)
+        if code < 0:
+            print(f"rank {rank} (process {pid}) ended by signal {signal.Signals(-code).name}", flush=True)
+            return 128 - code
+        if code:
+            return code
+    return 0
+
+
+def end(ranks: dict[int, int]) -> None:
+    """End the ranks that still run: SIGTERM, then SIGKILL after GRACE_S."""
+    for stop, grace_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+        for pid in ranks:
+            os.kill(pid, stop)
+        deadline = time.monotonic() + grace_s
+        while ranks and time.monotonic() < deadline:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            ranks.pop(pid, None)
+            if not pid:
+                time.sleep(0.05)
+
+
+def _raise_stop(number: int, frame: object) -> NoReturn:
+    for stop in STOPS:
+        signal.signal(stop, signal.SIG_IGN)  # may come again, from a terminal or a supervisor
+    raise StopSignal(number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,155 @@
+"""Ranks forked from one process that has loaded torch, in real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+# Runs the given lines as every rank, in place of the worker.
+RANKS = """
+import os, signal, sys, time
+from pathlib import Path
+from gbench.pix2pix import start_ranks
+
+def run_rank(argv):
+    rank, folder = int(os.environ["RANK"]), Path(argv[1])
+{lines}
+
+start_ranks.load = lambda count: run_rank
+start_ranks.GRACE_S = {grace_s}
+sys.exit(start_ranks.main(["--nproc-per-node", "2", "--run-dir", sys.argv[1]]))
+"""
+WAIT = """
+    (folder / f"ready{rank}").touch()
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def ranks(folder: Path, lines: str, grace_s: float = 30) -> Iterator[subprocess.Popen[str]]:
+    """Two ranks that run `lines` as a function's body, with `rank` and `folder`; none outlives the context."""
+    argv = [sys.executable, "-c", RANKS.format(lines=lines, grace_s=grace_s), str(folder)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(*paths: Path) -> None:
+    while not all(path.exists() for path in paths):
+        time.sleep(0.02)
+
+
+def test_ranks_fork_from_one_thread_without_cuda() -> None:
+    code = """
+import os, sys
+from gbench.pix2pix import start_ranks
+start_ranks.load(1)
+import torch
+pool = len(os.listdir("/proc/self/task"))
+print(start_ranks.unsafe_to_fork(), torch.cuda.is_initialized(), len(os.listdir("/proc/self/task")), pool)
+print("gbench.pix2pix.trainer" in sys.modules, "torch._dynamo" in sys.modules)
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "False", "1", "2", "True", "True"]  # the pool: one thread of OpenBLAS
+
+
+def test_ranks_meet_in_a_process_group(tmp_path: Path) -> None:
+    lines = """
+    import torch, torch.distributed as dist
+    dist.init_process_group("gloo")
+    value = torch.tensor([rank + 1.0])
+    dist.all_reduce(value)
+    (folder / str(rank)).write_text(f"{value.item()} {os.environ['MASTER_ADDR']}")
+    return 0
+"""
+    with ranks(tmp_path, lines) as process:
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert [(tmp_path / name).read_text() for name in "01"] == ["3.0 127.0.0.1"] * 2
+
+
+def test_the_first_failed_rank_ends_the_others(tmp_path: Path) -> None:
+    lines = """
+    if rank == 1:
+        while not (folder / "ready0").exists():
+            time.sleep(0.01)
+        return 7
+    def stop(number, frame):
+        (folder / "stopped").touch()
+        os._exit(0)
+    signal.signal(signal.SIGTERM, stop)
+"""
+    with ranks(tmp_path, lines + WAIT) as process:
+        output, _ = process.communicate()
+    assert process.returncode == 7, output
+    assert (tmp_path / "stopped").exists()
+
+
+def test_an_exception_is_printed_and_is_exit_code_1(tmp_path: Path) -> None:
+    with ranks(tmp_path, "    raise ValueError(f'no rank like {rank}')") as process:
+        output, _ = process.communicate()
+    assert process.returncode == 1
+    assert "ValueError: no rank like " in output
+
+
+def test_a_killed_rank_is_named_with_its_signal(tmp_path: Path) -> None:
+    lines = """
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+"""
+    with ranks(tmp_path, lines + WAIT, grace_s=0.2) as process:
+        output, _ = process.communicate()
+    assert process.returncode == 128 + signal.SIGKILL
+    assert "rank 1 (process " in output and "ended by signal SIGKILL" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_stop_reaches_every_rank(number: signal.Signals, tmp_path: Path) -> None:
+    lines = """
+    def stop(number, frame):
+        (folder / f"stopped{rank}").touch()
+        os._exit(3)
+    signal.signal(signal.SIGTERM, stop)
+"""
+    with ranks(tmp_path, lines + WAIT) as process:
+        wait_for(tmp_path / "ready0", tmp_path / "ready1")
+        process.send_signal(number)
+        output, _ = process.communicate()
+    assert process.returncode == 128 + number, output
+    assert sorted(path.name for path in tmp_path.glob("stopped*")) == ["stopped0", "stopped1"]
+
+
+def test_no_rank_outlives_its_parent(tmp_path: Path) -> None:
+    with ranks(tmp_path, WAIT) as process:
+        wait_for(tmp_path / "ready0", tmp_path / "ready1")
+        children = psutil.Process(process.pid).children()
+        process.kill()
+    gone, alive = psutil.wait_procs(children)
+    assert (len(gone), alive) == (2, [])
+
+
+def test_torchrun_starts_ranks_where_a_thread_runs(tmp_path: Path) -> None:
+    """A profiler or a preloaded library may start a thread in every Python process."""
+    thread = "import threading, time; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()"
+    (tmp_path / "sitecustomize.py").write_text(thread)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    argv = [sys.executable, "-m", "gbench.pix2pix.start_ranks", "--nproc-per-node", "1"]
+    arguments = ["--run-dir", str(tmp_path / "none"), "--data-dir", str(tmp_path)]
+    done = subprocess.run([*argv, *arguments], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "torchrun starts the ranks: the process that loaded PyTorch has 2 threads" in done.stdout
+    assert (tmp_path / "none" / "torchrun").is_dir()  # and not below $TMPDIR
+    assert "gbench: error: " in done.stderr  # the worker's own sentence: there is no spec
