@@ -23,6 +23,14 @@ class ExitCode(IntEnum):
     NO_READER = 141  # the reader of stdout has gone (as a shell reports SIGPIPE)
 
 
+MOST_CHARACTERS = 1000  # of what failed: a quoted value may be a whole file
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: each control character as its escape sequence, such as `\\x1b`."""
+    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+
+
 class GbenchError(Exception):
     """An expected failure.
 
@@ -39,7 +47,10 @@ class GbenchError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.what}; {self.hint}"
+        what, cut = self.what, MOST_CHARACTERS // 2
+        if len(what) > MOST_CHARACTERS:
+            what = f"{what[:cut]} ... {what[-cut:]}"
+        return printable(f"{what}; {self.hint}")
 
 
 class RunFailed(GbenchError):

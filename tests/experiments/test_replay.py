@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,7 @@ def test_runs_before_one_that_failed_can_be_compared(
 ) -> None:
     script = tmp_path / "mine.sh"
     script.write_text('[ "$(ls "$(dirname "$RUN_DIR")" | wc -l)" = 2 ] && exit 9\n' + SCRIPT)
-    answer = gbench("replay", recorded, "--results", "again", "--repeats", 3, "--allow", "run_script", "-q")
+    answer = gbench("replay", recorded, "--results", "again", "--repeats", 3, "--allow", "run_script", "-q", "--trust")
     assert answer.code == 1
     said, _, command = answer.err.strip().partition("; one run before it ended well: ")
     assert "the run script ended with exit code 9" in said
@@ -99,7 +101,9 @@ def test_what_would_make_the_comparison_meaningless_is_refused(
     assert f"the run would not be of the same thing as {recorded}: dataset_sha256: " in last
     assert last.endswith("if that is meant, give --allow dataset_sha256 --allow run_script")
     assert len(list((tmp_path / "results").iterdir())) == 1
-    allowed = gbench("replay", recorded, "--allow", "dataset_sha256", "--allow", "run_script", "--run-sd", "0.1%")
+    allowed = gbench(
+        "replay", recorded, "--allow", "dataset_sha256", "--allow", "run_script", "--trust", "--run-sd", "0.1%"
+    )
     assert allowed.code == 0, allowed.err
     assert "note: allowed to differ: dataset_sha256: " in allowed.out
     assert "not reproduced: run_script: " in allowed.out
@@ -133,6 +137,69 @@ def test_what_is_missing_here_is_no_difference_to_allow(
     docker = gbench("replay", recorded, "--runner", "docker", **variables)
     assert (docker.code, "error: Docker can't be used" in docker.err) == (4, True), docker.err
     assert len(list((tmp_path / "results").iterdir())) == 1
+
+
+STRANGE = ("BASH_ENV", "ENV", "LD_PRELOAD", "PYTHONSTARTUP", "PATH", "BASH_FUNC_ls", "NCCL_NET_PLUGIN", "HOME", "CC")
+
+
+def altered(recorded: Path, to: Path, **spec: Any) -> Path:
+    """A copy of a record with another spec."""
+    record = yaml.safe_load(recorded.read_text())
+    record["extra"]["spec"].update(spec)
+    to.write_text(yaml.safe_dump(record))
+    return to
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_strangers_record_runs_only_with_trust(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path, inside: bool
+) -> None:
+    """One that was changed in the CNDB folder, or an unchanged one from elsewhere."""
+    strangers = recorded if inside else tmp_path / "r.yaml"
+    altered(recorded, strangers, env={"RATE": "100", "TITLE": "\x1b[2J"} if inside else {"RATE": "100"})
+    refused = gbench("replay", strangers)
+    assert refused.code == 2 and refused.err.splitlines()[-1].endswith("then give --trust")
+    assert f"run script    {tmp_path / 'mine.sh'} (SHA-256 " in refused.err and "RATE=100" in refused.err
+    assert "\x1b" not in refused.err
+    assert len(list((tmp_path / "results").iterdir())) == 1
+    assert gbench("replay", strangers, "--dry-run").code == 0
+    assert gbench("replay", strangers, "--trust", "--run-sd", "0.1%").code == 0
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("\n", 2)])
+def test_on_a_terminal_a_strangers_record_is_asked_about(
+    gbench: Callable[..., Answer], recorded: Path, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
+) -> None:
+    monkeypatch.setattr(sys, "stdin", keyboard := io.StringIO(typed))
+    monkeypatch.setattr(keyboard, "isatty", lambda: True)
+    answer = gbench("replay", altered(recorded, recorded, seed=7), "--run-sd", "0.1%")
+    assert answer.code == code, answer.err
+
+
+def test_variables_that_execute_never_come_from_a_record(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
+) -> None:
+    commands = dict.fromkeys(STRANGE, f"$(touch {tmp_path}/executed)")
+    strangers = altered(recorded, tmp_path / "r.yaml", env={"RATE": "100", **commands})
+    refused = gbench("replay", strangers, "--trust")
+    assert refused.code == 2 and refused.err.rstrip().endswith("give --allow env")
+    assert all(name in refused.err for name in STRANGE)
+    answer = gbench("replay", strangers, "--trust", "--allow", "env", "--json", "--run-sd", "0.1%")
+    assert answer.code == 0, answer.err
+    assert RunFolder(Path(answer.json["runs"][0])).spec().env == {"RATE": "100"}
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("sha256", ["c0ffee", None])
+def test_a_script_that_a_record_names_is_refused(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path, sha256: str | None
+) -> None:
+    """With another hash, also if the record says that the script is a recipe's; without a hash, it needs --trust."""
+    record = yaml.safe_load(recorded.read_text())
+    record["extra"] |= {"run_script_sha256": sha256, "spec": {**record["extra"]["spec"], "recipe": "performance"}}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(record))
+    refused = gbench("replay", "r.yaml", *(["--trust"] if sha256 else []))
+    assert refused.code == 2 and ("--allow run_script" if sha256 else "--trust") in refused.err
 
 
 def test_wrong_words(gbench: Callable[..., Answer], recorded: Path) -> None:

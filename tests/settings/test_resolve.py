@@ -108,6 +108,18 @@ def test_a_new_variant_needs_no_code(tmp_path: Path) -> None:
     assert (spec.config.network.netG, spec.config.network.ngf) == ("resnet_6blocks", 32)
 
 
+@pytest.mark.parametrize("key", ["run_model_file: scripts/pt-pix2pix.sh", "dockerfile: Dockerfile"])
+def test_a_config_from_elsewhere_runs_no_file_of_its_own(tmp_path: Path, key: str) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("touch executed")
+    text = project_file("configs/pix2pix_resnet_9blocks.yaml").read_text()
+    name = key.partition(":")[0]
+    changed = text.replace(key, f"{name}: {theirs}") if key in text else f"{text}\n{name}: {theirs}\n"
+    (tmp_path / "small.yaml").write_text(changed)
+    with pytest.raises(UsageError, match=f"{theirs} of the model's config is no file of the project"):
+        ask(model="small", config_dir=str(tmp_path))
+
+
 @pytest.mark.parametrize("name", model_names(project_file("configs")))
 def test_every_model_of_the_project_is_its_own_generator(name: str) -> None:
     file = load_model(name, project_file("configs"))

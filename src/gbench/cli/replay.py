@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.run_options import COUNT, PERCENT, command_line, json_option, option, quiet_option
-from gbench.errors import GbenchError
+from gbench.errors import GbenchError, UsageError, printable
 
 if TYPE_CHECKING:
     from gbench.experiments.replay import Replay
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--run-sd", type=PERCENT, help="As in gbench compare.")
 @click.option("--results", "results_dir", default="results", help="Folder for run folders.")
 @click.option("--logs", "logs_dir", default="logs", help="Folder for copies of the runs' logs.")
+@click.option("--trust", is_flag=True, help="Don't ask before running what a record from elsewhere says.")
 @click.option("--dry-run", is_flag=True, help="Print what can't be reproduced here, and what would run.")
 @json_option
 @quiet_option
@@ -41,6 +43,7 @@ def replay(
     repeats: int,
     threshold: float,
     run_sd: float | None,
+    trust: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -82,6 +85,7 @@ def replay(
         observer.line(f"not reproduced: {one}")
     require_possible(planned.spec, os.environ, rebuild)  # first: --allow can't help if something is missing
     require_meaningful(planned, allowed)
+    _require_trust(planned, bool(here.run_model_file), trust)
     finished: list[FinishedRun] = []
     with stoppable(None):
         for number in range(repeats):
@@ -119,6 +123,19 @@ def _hint_to_compare(finished: Sequence[FinishedRun], record: str) -> str:
     ended = "one run" if len(finished) == 1 else f"{len(finished)} runs"
     files = ",".join(str(one.record_path) for one in finished)
     return f"; {ended} before it ended well: {shlex.join(['gbench', 'compare', record, files])}"
+
+
+def _require_trust(planned: Replay, script_given: bool, trust: bool) -> None:
+    """Show what a stranger's record runs here, and ask. Raises UsageError: neither the user nor --trust says yes."""
+    from gbench.experiments.trust import what_runs, why_ask
+
+    why = None if trust else why_ask(planned.recorded, planned.spec, script_given)
+    if why is None:
+        return
+    for line in what_runs(planned.spec):
+        click.echo(printable(line), err=True)
+    if not (sys.stdin.isatty() and click.confirm(printable(f"{why}: run it"), err=True)):
+        raise UsageError(f"{why}, so what it runs needs your consent", "read the lines above, then give --trust")
 
 
 def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:

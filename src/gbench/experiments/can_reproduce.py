@@ -14,6 +14,7 @@ from gbench.compare.differences import shown
 from gbench.datasets.synth import DRAWING_VERSION, drawing_version
 from gbench.errors import GbenchError
 from gbench.experiments.recorded_spec import Recorded
+from gbench.experiments.trust import is_projects
 from gbench.machine import host, provenance
 from gbench.machine.gpus import Gpus, visible
 from gbench.runs.prepare import dataset_facts, locate_dataset
@@ -52,7 +53,8 @@ def _work(recorded: Recorded, spec: RunSpec) -> Iterator[Mismatch]:
         here += _other_drawing(recorded)
     yield from _if_other("dataset_sha256", then, here, refused=True)
     script = provenance.file_sha256(Path(spec.run_model_file))
-    yield from _if_other("run_script", recorded.extra("run_script_sha256"), script, refused=spec.recipe == "custom")
+    own = spec.recipe == "custom" or not is_projects(Path(spec.run_model_file))
+    yield from _if_other("run_script", recorded.extra("run_script_sha256"), script, refused=own)
     yield from _if_other("runner", recorded.spec.runner, spec.runner)
 
 

@@ -11,6 +11,7 @@ from gbench.compare.differences import IMAGE, fields
 from gbench.errors import GbenchError, UsageError
 from gbench.experiments.can_reproduce import Mismatch, mismatches
 from gbench.experiments.recorded_spec import Recorded
+from gbench.experiments.trust import executed
 from gbench.machine import provenance
 from gbench.machine.gpus import find_gpus
 from gbench.runfolder.folder import RunFolder
@@ -30,7 +31,7 @@ from gbench.settings.resolve import (
 )
 from gbench.settings.spec import RunSpec
 
-RUN_SCRIPT = "run_script"  # --allow accepts it, though it is no field of a comparison
+RUN_SCRIPT, ENV = "run_script", "env"  # --allow accepts them, though they are no fields of a comparison
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ class Replay:
 
     def comparable(self, allowed: Collection[str]) -> list[str]:
         """The fields in which the records may differ."""
-        return [*(name for name in allowed if name != RUN_SCRIPT), *([IMAGE] if self.image_may_differ else [])]
+        return [
+            *(name for name in allowed if name not in (RUN_SCRIPT, ENV)),
+            *([IMAGE] if self.image_may_differ else []),
+        ]
 
 
 def plan(
@@ -80,12 +84,15 @@ def plan(
 
     Raises UsageError: an unknown field in `allowed`, a missing run script, or an invalid value.
     """
-    known = {*fields(recorded.record), "hyper_params", RUN_SCRIPT}
+    known = {*fields(recorded.record), "hyper_params", RUN_SCRIPT, ENV}
     if strange := [name for name in allowed if name not in known]:
         raise UsageError(f"--allow {strange[0]!r} is no field of the record", f"take of {', '.join(sorted(known))}")
     spec = _here(recorded, redirect, environ)
     gpus = find_gpus()
     others = mismatches(recorded, spec, gpus)
+    if left_out := executed(recorded.spec.env):
+        names = ", ".join(left_out)
+        others.insert(0, Mismatch(ENV, names, "left out, as a shell or loader may execute it", refused=True))
     image: Mismatch | None = None
     if recorded.spec.runner != spec.runner:
         image = Mismatch(IMAGE, _image_name(recorded), f"runner {spec.runner}", refused=True)
@@ -150,6 +157,7 @@ def _here(recorded: Recorded, redirect: Redirect, environ: Mapping[str, str]) ->
         cache_dir=cache_dir_of(None, environ)[0],
         command_line=redirect.command_line,
         cuda_visible_devices=visible_devices(then.device, runner, environ),
+        env={name: value for name, value in then.env.items() if name not in executed(then.env)},
     )
 
 

@@ -78,7 +78,13 @@ class _Variables:
         """Like get, for a path: relative to the working folder, or to the project if from a config or a default."""
         text = self.get(variable, config, default)
         if self.origins[variable] in ("config", "default"):
-            return project_file(text)
+            path = project_file(text)
+            if not path.resolve().is_relative_to(project_file("pyproject.toml").parent):
+                raise UsageError(  # MODEL.yaml may be from elsewhere
+                    f"{variable} {text} of the model's config is no file of the project",
+                    f"if you trust it, give it yourself: export {variable}={text}",
+                )
+            return path
         path = expanded(text)
         successor = LAUNCH_SH_FILES.get(path.as_posix().removeprefix("./"))
         if successor and not path.exists():
