@@ -64,6 +64,21 @@ def test_records_go_in_once_and_come_out_as_they_were(gbench: Gbench, files: lis
     assert gbench("cndb", "export", 2).out == f"---\n{text_of(Path(files[1]))}"
 
 
+def test_the_list_says_what_a_throughput_is_of(gbench: Gbench, tmp_path: Path) -> None:
+    ours = {"throughput": 17.0, "throughput_unit": "img/s", "data_share": 0.1, "data_source": "synthetic"}
+    made = [record(run_id="ours", perf_data=ours), record(perf_data={"throughput": "22.9 img/s"})]
+    for number, one in enumerate(made):
+        save(one, tmp_path / f"{number}.yaml")
+    gbench("cndb", "submit", "0.yaml", "1.yaml")
+    assert [one["throughput_of"] for one in gbench("cndb", "list", "--json").json] == ["launch.sh", "end to end"]
+    listed = gbench("cndb", "list").out
+    assert "22.9 launch.sh" in listed and "17 synthetic" in listed
+    assert "22.9 img/s as launch.sh: steps 3 to 7, data excluded" in gbench("cndb", "show", 2).out
+    assert "data excluded" not in gbench("cndb", "show", 1).out
+    gbench("report", "--history", "-o", "history.html")
+    assert (tmp_path / "history.html").read_text().count("as launch.sh: steps 3 to 7, data excluded") >= 1
+
+
 def test_an_export_never_overwrites(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
     gbench("cndb", "submit", *files)
     (path,) = gbench("cndb", "export", 1, "--out", "out").out.split()

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, or_, sel
 from gbench.cndb.record import Record, checked
 from gbench.cndb.rows import values_of_row
 from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, train_results
+from gbench.cndb.throughput import throughput_of
 from gbench.cndb.values import measured
 from gbench.errors import RecordError
 
@@ -56,6 +57,9 @@ class Entry:
     steady: bool | None
     metrics: dict[str, Any] | None
     run_id: str | None
+    throughput_of: str | None
+    """As gbench.cndb.throughput says."""
+    data_source: str | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
         "steady": _performance(engine, "steady_state"),
         "metrics": ROW.metrics,
         "run_id": run_id(),
+        "data_share": _performance(engine, "data_share"),
+        "data_source": _performance(engine, "data_source"),
     }
     query = select(*(column.label(name) for name, column in columns.items()))
     query = _selected(query.join(models, models.c.id == ROW.model_id, isouter=True), where)
@@ -194,7 +200,10 @@ def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
     return query
 
 
-def _entry(throughput: Any, low: Any, high: Any, unit: str | None, steady: Any, **columns: Any) -> Entry:
+def _entry(
+    throughput: Any, low: Any, high: Any, unit: str | None, steady: Any, data_share: Any, **columns: Any
+) -> Entry:
     (figure, own_unit), (low, _), (high, _) = (measured(str(one)) or (None, "") for one in (throughput, low, high))
+    columns["throughput_of"] = throughput_of({"data_share": data_share}, columns["model"], columns["run_id"])
     known = TRUTH.get(str(steady))
     return Entry(throughput=figure, low=low, high=high, unit=unit or own_unit or None, steady=known, **columns)

@@ -6,10 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from gbench.cndb.throughput import AS_LAUNCH_SH as IN_WORDS
 from gbench.compare.change import change
 from gbench.compare.differences import require_comparable
 from gbench.compare.explain import Cause, explain
-from gbench.compare.metrics import METRICS, THROUGHPUT, metric_named
+from gbench.compare.metrics import AS_LAUNCH_SH, METRICS, THROUGHPUT, common_throughput, metric_named
 from gbench.compare.sides import Run, require_distinct, started
 from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
@@ -85,14 +86,18 @@ def compare(
     require_distinct(base, new)
     records = [run.record for run in base], [run.record for run in new]
     notes = [f"allowed to differ: {text}" for text in require_comparable(*records, allowed)]
+    throughput = common_throughput([*records[0], *records[1]])
+    if throughput is AS_LAUNCH_SH:
+        notes.append(f"throughput is compared {IN_WORDS}: some runs have no other")
     changes = []
     for metric in [metric_named(name) for name in dict.fromkeys(names)] or METRICS:
+        metric = throughput if metric is THROUGHPUT else metric
         readings = [[metric.read(record) for record in side] for side in records]
         known = [[reading for reading in side if reading is not None] for side in readings]
         if [len(side) for side in known] != [len(base), len(new)]:
             if names:
                 raise UsageError(f"not every run has {metric.name}", "leave it out of --metric")
-            if any(known) and metric is THROUGHPUT:  # otherwise the next figure would become the headline
+            if any(known) and metric is throughput:  # otherwise the next figure would become the headline
                 without = next(run for run in (*base, *new) if metric.read(run.record) is None)
                 raise UsageError(
                     f"{without.source} has no throughput above 0, others do",
@@ -102,7 +107,7 @@ def compare(
                 notes.append(f"{metric.title} is not judged: not every run has it")
             continue
         earlier = [reading for run in history if (reading := metric.read(run.record)) is not None]
-        unknown_sd = run_sd if run_sd is not None and metric is THROUGHPUT else metric.unknown_sd
+        unknown_sd = run_sd if run_sd is not None and metric is throughput else metric.unknown_sd
         changes.append((metric, change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd)))
     if not changes:
         raise UsageError("BASE and NEW have no figure in common", "compare records of measured runs")

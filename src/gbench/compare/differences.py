@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from gbench.cndb.record import Record
+from gbench.cndb.throughput import END_TO_END, kind_of
+from gbench.compare.metrics import AS_LAUNCH_SH, common_throughput
 from gbench.errors import UsageError
 from gbench.settings.switches import describe
 
 NOT_SAID = "not said"
 IMAGE = "image"  # the field a history may vary in; all others identify a configuration
+THROUGHPUT_OF = "throughput_of"
+SETTINGS = "hyper_params"
 NO_SETTING = ("seed", "profile", "speed")  # of hyper_params: the seed may vary; profile and speed are the field profile
 
 
@@ -45,8 +49,9 @@ def fields(record: Record) -> dict[str, str]:
         "recipe": extra.get("recipe"),
         "profile": profile,
         "throughput_unit": perf.get("throughput_unit"),
+        THROUGHPUT_OF: END_TO_END if kind_of(record) == END_TO_END else "what its script printed",
         IMAGE: record.soft_info.name if record.soft_info else None,
-        **{f"hyper_params.{key}": v for key, v in settings.items() if key not in NO_SETTING},
+        **{f"{SETTINGS}.{key}": v for key, v in settings.items() if key not in NO_SETTING},
     }
     return {field: shown(value) for field, value in values.items()}
 
@@ -57,7 +62,8 @@ def configuration(record: Record, allowed: Collection[str] = ()) -> dict[str, st
 
 
 def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Difference]:
-    """The fields in which any two of the records differ."""
+    """The fields in which any two of the records differ; all of SETTINGS in one if a side says none of them."""
+    base, new = list(base), list(new)
     sides = [[fields(record) for record in side] for side in (base, new)]
     names = dict.fromkeys(field for side in sides for one in side for field in one)
     differing = []
@@ -65,12 +71,23 @@ def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Differenc
         values = [sorted({one.get(field, NOT_SAID) for one in side}) for side in sides]
         if len({*values[0], *values[1]}) > 1:
             differing.append(Difference(field, *(" | ".join(some) for some in values)))
-    return differing
+    if common_throughput([*base, *new]) is AS_LAUNCH_SH:  # the figure that is compared is one of the same
+        differing = [one for one in differing if one.field != THROUGHPUT_OF]
+    return _shortened(differing)
+
+
+def _shortened(differing: list[Difference]) -> list[Difference]:
+    settings = [one for one in differing if one.field.startswith(f"{SETTINGS}.")]
+    said = [sum(side != NOT_SAID for side in sides) for sides in zip(*map(_both, settings), strict=True)]
+    if len(settings) < 2 or all(said):
+        return differing
+    both = (f"{count} settings" if count else NOT_SAID for count in said)
+    return [one for one in differing if one not in settings] + [Difference(SETTINGS, *both)]
 
 
 def require_comparable(base: list[Record], new: list[Record], allowed: Collection[str]) -> list[str]:
     """The allowed differences, in words. Raises UsageError: others differ, or `allowed` names an unknown field."""
-    known = {field for record in (*base, *new) for field in fields(record)} | {"hyper_params"}
+    known = {field for record in (*base, *new) for field in fields(record)} | {SETTINGS}
     for name in allowed:
         if name not in known:
             raise UsageError(f"--allow {name!r} is not a field of these records", f"known: {', '.join(sorted(known))}")
@@ -78,7 +95,9 @@ def require_comparable(base: list[Record], new: list[Record], allowed: Collectio
     refused = [one for one in differing if not _in(one.field, allowed)]
     if refused:
         text = "; ".join(f"{one.field} is {one.base} in BASE, {one.new} in NEW" for one in refused)
-        options = " ".join(f"--allow {one.field}" for one in refused)
+        settings = sum(one.field.startswith(f"{SETTINGS}.") for one in refused)
+        names = (SETTINGS if settings > 1 and _in(one.field, (SETTINGS,)) else one.field for one in refused)
+        options = " ".join(f"--allow {name}" for name in dict.fromkeys(names))
         raise UsageError(f"BASE and NEW are not comparable: {text}", f"if this is intended, give {options}")
     return [f"{one.field}: {one.base} -> {one.new}" for one in differing]
 
@@ -88,6 +107,10 @@ def require_alike(records: list[Record]) -> None:
     if differing := differences(records, []):
         text = "; ".join(f"{one.field} is {one.base}" for one in differing)
         raise UsageError(f"the runs are not comparable: {text}", "pin runs that agree in all of these")
+
+
+def _both(one: Difference) -> tuple[str, str]:
+    return one.base, one.new
 
 
 def _in(field: str, names: Collection[str]) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gbench.cndb.record import Record
+from gbench.cndb.throughput import LAUNCH_SH, kind_of
 
 NORMAL_95 = 1.959964  # half-width of a 95 % interval in standard errors
 
@@ -69,6 +70,12 @@ def _throughput(record: Record) -> RunFigure | None:
     return RunFigure(value, math.log(high / low) / 2 / NORMAL_95)
 
 
+def _as_launch_sh(record: Record) -> RunFigure | None:
+    own = kind_of(record) == LAUNCH_SH
+    value = _figure(at(record.perf_data, "throughput" if own else "throughput_legacy_img_s"))
+    return None if value is None else RunFigure(value)
+
+
 def _at_path(*path: str) -> Callable[[Record], RunFigure | None]:
     """A function that reads a figure of `perf_data`."""
 
@@ -98,6 +105,8 @@ def _loss_l1(record: Record) -> RunFigure | None:
 
 
 THROUGHPUT = ComparedMetric("throughput", "throughput", "img/s", True, 0.03, _throughput)
+# For records of which some have no other: steps 3 to 7, data excluded
+AS_LAUNCH_SH = replace(THROUGHPUT, title="throughput as launch.sh", read=_as_launch_sh)
 METRICS = (
     THROUGHPUT,
     ComparedMetric("latency-p95", "p95 step time", "s", False, 0.05, _at_path("step", "p95_s")),
@@ -105,6 +114,12 @@ METRICS = (
     ComparedMetric("energy", "energy an image", "J", False, 0.05, _at_path("joules_per_image")),
     ComparedMetric("loss-l1", "loss G_L1", "", False, 0.05, _loss_l1),
 )
+
+
+def common_throughput(records: Collection[Record]) -> ComparedMetric:
+    """THROUGHPUT; AS_LAUNCH_SH if some records have no other, and all have that."""
+    mixed = any(kind_of(one) == LAUNCH_SH for one in records) and any(kind_of(one) != LAUNCH_SH for one in records)
+    return AS_LAUNCH_SH if mixed and all(map(_as_launch_sh, records)) else THROUGHPUT
 
 
 def metric_named(name: str) -> ComparedMetric:

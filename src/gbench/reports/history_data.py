@@ -15,13 +15,14 @@ from sqlalchemy import Engine, inspect, text
 
 from gbench.cndb.database import connect, database_errors
 from gbench.cndb.database_config import DatabaseConfig
+from gbench.cndb.throughput import AS_LAUNCH_SH, LAUNCH_SH, throughput_of
 from gbench.errors import InfrastructureError, RecordError
 from gbench.measure.trend import Level, levels
 
 STALE_DAYS = 30.0
 COLUMNS = (
     "id, run_time, age_days, configuration, model, dataset, device, dev_num, batch_size, precision, dist_mode, recipe, "
-    "throughput, low, high, throughput_unit, steady_state, driver, software, hardware, code_link"
+    "run_id, throughput, low, high, throughput_unit, steady_state, driver, software, hardware, code_link"
 )
 REGRESSION = "id, previous_mean, previous_results, loss_share"
 COMPARABLE = itemgetter("configuration", "model", "device", "precision")
@@ -181,7 +182,8 @@ def _configuration(rows: Sequence[Any]) -> Configuration:
     one = rows[-1]
     results = [_result(row) for row in rows]
     batch = f"batch {one['batch_size']}" if one["batch_size"] else ""
-    details = (batch, one["dataset"], one["dist_mode"], one["recipe"])
+    as_launch_sh = throughput_of(None, one["model"], one["run_id"]) == LAUNCH_SH
+    details = (batch, one["dataset"], one["dist_mode"], one["recipe"], AS_LAUNCH_SH if as_launch_sh else "")
     devices = f"{one['dev_num']} × {one['device']}"
     return Configuration(
         name=", ".join((one["model"] or "unknown model", one["precision"] or "no precision", devices)),

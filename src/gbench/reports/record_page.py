@@ -13,6 +13,7 @@ from dominate import tags as t
 
 from gbench.base.files import write_atomically
 from gbench.cndb.record import Record
+from gbench.cndb.throughput import in_words
 from gbench.reports import figures, plots
 from gbench.reports.page import card, cards, commands, facts, headline, notes, plot_card, render, section, table
 from gbench.reports.text import four, label, plain, rows, utc
@@ -43,6 +44,7 @@ def write_record_page(record: Record, name: str, path: Path) -> Path:
 def page(record: Record, name: str) -> str:
     """The page as HTML text."""
     throughput = figures.headline_of(record)
+    meaning = (in_words(record) or "the record says").removeprefix("as ")
     perf, extra = record.perf_data or {}, record.extra or {}
     common = [
         ("Model's code", plain(record.code_link)),
@@ -58,7 +60,7 @@ def page(record: Record, name: str) -> str:
             t.p(f"record of {record.framework} · {utc(extra.get('started_utc') or 'start not said')}", cls="muted")
             t.h1(record.model)
             with t.div(cls="card hero"):
-                headline(*throughput, "As the record says.", _interval(perf))
+                headline(*throughput, f"As {meaning}.", _interval(perf))
                 facts(figures.record_facts(record))
         with t.main():
             notes("What a record can't show", list(_lacks(record)))

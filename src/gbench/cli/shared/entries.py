@@ -13,6 +13,7 @@ import yaml
 
 from gbench.cli.shared.output import or_dash, print_json
 from gbench.cli.shared.table import print_csv, print_table
+from gbench.cndb.throughput import LAUNCH_SH, in_words
 from gbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def print_record(found: StoredRecord) -> None:
             match rest:
                 case {"throughput_interval": {"low": float() | int() as low, "high": float() | int() as high}}:
                     line += f", 95 % interval {low:.4g} to {high:.4g}"
+            line = f"{line.rstrip()} {in_words(record)}"
             click.echo(CONTROL.sub("?", line.rstrip()))
     click.echo()
     values = {
@@ -94,6 +96,10 @@ def _cells(entry: Entry) -> list[str]:
     figure = "-" if entry.throughput is None else f"{entry.throughput:.4g}"
     if entry.unit not in (None, "img/s"):
         figure += f" {entry.unit}"
+    if entry.throughput is not None and entry.throughput_of == LAUNCH_SH:
+        figure += f" {LAUNCH_SH}"
+    elif entry.data_source in ("cached", "resident", "synthetic"):
+        figure += f" {entry.data_source}"
     losses = "  ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else str(value)
         for name, value in (entry.metrics if isinstance(entry.metrics, dict) else {}).items()
