@@ -24,6 +24,17 @@ UNREADABLE = (OSError, UnicodeDecodeError)
 NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # ValueError: an invalid date such as 2026-02-30
 
 
+class PlainLoader(SafeLoader):
+    """SafeLoader, whose error for a scalar that its tag can't hold (`!!bool x`) is a YAMLError in every case."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (LookupError, AttributeError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(None, None, f"{repr(node.value)[:60]} is no {kind}", node.start_mark) from error
+
+
 def read_text(path: Path, hint: str) -> str:
     """Read a whole text file. Raises RecordError, with `hint`: it is missing, not a file, or not UTF-8."""
     try:
@@ -59,7 +70,7 @@ def load_yaml(text: str) -> Any:
     Raises yaml.YAMLError, ValueError, RecursionError: it is not plain YAML, or too large or too deep; NO_YAML.
     """
     _look_before_loading(text)
-    return yaml.load(text, Loader=SafeLoader)
+    return yaml.load(text, Loader=PlainLoader)
 
 
 def read_yaml(path: Path, hint: str) -> Any:

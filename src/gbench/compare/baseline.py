@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.invalid import first_problem
-from gbench.base.untrusted import NO_YAML, load_yaml, read_text, why_of
+from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
 from gbench.base.utc import utc_now
 from gbench.cndb.record import Record
 from gbench.errors import InfrastructureError, RecordError, UsageError
@@ -80,7 +80,9 @@ class Baselines:
             raise InfrastructureError(error.what, again) from error
         except NO_YAML as error:
             why = first_problem(error) if isinstance(error, ValidationError) else why_of(error)
-            raise InfrastructureError(f"{path} is not a baseline that this gbench reads ({why})", again) from error
+            raise InfrastructureError(
+                f"{path}{line_of(error)} is not a baseline that this gbench reads ({why})", again
+            ) from error
 
     def pin(self, name: str, records: Sequence[Record], reason: str, refresh: bool) -> Baseline:
         """Write a baseline.
