@@ -45,7 +45,8 @@ def test_phase_images(tmp_path: Path) -> None:
         ([], "facades", "train", ["{root}", "{root}/facades", "gbench data prepare", "gbench data synth"]),
         (["facades/test/1.png"], "facades", "train", ["'train'", "only test", "data.phase"]),
         (["facades/train/notes.txt"], "facades", "train", ["no image in {root}/facades/train", "gbench data"]),
-        (["other/train/1.png"], "facades", "train", ["no dataset in {root}"]),
+        (["other/train/1.png"], "facades", "train", ["no dataset in {root}", "other is there: give --dataset other"]),
+        (["a/train/1.png", "facades/train/1.png"], "facade", "train", ["did you mean --dataset facades?"]),
     ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, files: list[str], name: str, phase: str, words: list[str]) -> None:

@@ -93,7 +93,7 @@ def test_drawn_pictures_called_facades_are_a_warning(gbench: Gbench, small_launc
     answer = gbench("launch", *arguments, "--steps", 2, "--warmup", 1, "--json")
     assert answer.code == 0, answer.err
     (warning,) = answer.json["record"]["extra"]["warnings"]
-    assert "DATASETS is facades" in warning and "synthetic" in warning
+    assert "DATASETS is 'facades'" in warning and "synthetic" in warning
     assert f"warning: {warning}" in answer.err
 
 

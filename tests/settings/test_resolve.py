@@ -200,3 +200,8 @@ def test_a_crop_larger_than_the_scaled_image(preprocess: str) -> None:
     with pytest.raises(UsageError, match=r"data\.crop_size 64 is larger than data\.load_size 60"):
         ask(settings=(*sizes, f"data.preprocess={preprocess}"))
     ask(settings=(*sizes, "data.preprocess=crop"))
+
+
+def test_words_are_taken_in_any_case() -> None:
+    spec = ask(precision="fp32", device="CPU", runner="Local").spec
+    assert (spec.precision, spec.device, spec.runner) == ("FP32", "cpu", "local")

@@ -39,6 +39,11 @@ def test_every_argument_and_option_of_launch_has_its_key() -> None:
     assert names - OF_THE_COMMAND == set(KEYS)
 
 
+def test_a_file_says_words_in_any_case(write: Any) -> None:
+    request = read_spec_file(write(LEAST.replace("FP32", "bf16") + "device: CPU\nrunner: Local\n"))
+    assert (request.precision, request.device, request.runner) == ("BF16", "cpu", "local")
+
+
 def test_a_whole_file_says_what_a_command_line_says(write: Any) -> None:
     request = read_spec_file(
         write(

@@ -48,6 +48,18 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            if near := difflib.get_close_matches(args[0].lower(), COMMANDS, n=1):
+                raise click.UsageError(f"No such command {args[0]!r}: did you mean {near[0]}?", ctx) from error
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

@@ -26,8 +26,12 @@ WIDTH = 120
 
 
 @click.command()
-@click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", help="Device to use.")
-@click.option("--runner", type=click.Choice(["docker", "local"]), default="docker", help="Runner to use.")
+@click.option(
+    "--device", type=click.Choice(["cuda", "cpu"], case_sensitive=False), default="cuda", help="Device to use."
+)
+@click.option(
+    "--runner", type=click.Choice(["docker", "local"], case_sensitive=False), default="docker", help="Runner to use."
+)
 @click.option("--model", default="pix2pix_resnet_9blocks", help="Model to run.")
 @click.option("--datasets-dir", metavar="DATASETS_DIR", help="Dataset folder. Variable: DATASETS_DIR.")
 @click.option("--dataset", metavar="DATASETS", help="Dataset name. Variable: DATASETS.")

@@ -6,7 +6,9 @@ import this at start.
 
 from __future__ import annotations
 
+import difflib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from gbench.errors import InfrastructureError, UsageError
@@ -71,5 +73,16 @@ def find_dataset(datasets_dir: Path, name: str, phase: str) -> str:
             phase_images(datasets_dir / subdir, phase)
             return subdir
     raise InfrastructureError(
-        f"no dataset in {datasets_dir} or {datasets_dir / name} (neither has any of {', '.join(PHASES)})", GET_A_DATASET
+        f"no dataset in {datasets_dir} or {datasets_dir / name} (neither has any of {', '.join(PHASES)})",
+        _other_datasets(datasets_dir, name) + GET_A_DATASET,
     )
+
+
+def _other_datasets(datasets_dir: Path, name: str) -> str:
+    """The start of a hint: the datasets that are there in place of `name`; empty if there is none."""
+    others: list[str] = []
+    with suppress(PermissionError):
+        others = sorted(entry.name for entry in datasets_dir.iterdir() if phases_in(entry))
+    if near := difflib.get_close_matches(name, others, n=1):
+        return f"did you mean --dataset {near[0]}? Or "
+    return f"{others[0]} is there: give --dataset {others[0]}, or " if others else ""

@@ -17,6 +17,7 @@ from gbench.settings.literals import DataSource, Precision
 from gbench.settings.resolve import Resolved
 from gbench.settings.spec import RunSpec
 from gbench.settings.spec_file import invalid_values, read_mapping, request_of, resolve_file
+from gbench.settings.yaml_keys import PRECISION
 
 Scaling = Literal["strong", "weak"]  # fixed total batch; fixed batch per device
 HINT = "docs/sweep.md shows a whole one"
@@ -65,7 +66,7 @@ class Axes(BaseModel):
     """Totals over all devices."""
     per_device_batch_size: Several[PositiveInt] | None = None
     device_count: Several[PositiveInt]
-    precision: Several[Precision]
+    precision: Several[PRECISION]
     data: Several[DataSource] | None = None
     """Data sources; None: that of the other settings."""
 

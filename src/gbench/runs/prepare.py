@@ -140,7 +140,7 @@ def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
     facts = DatasetFacts(root=str(root), sha256=manifest.dataset_sha256, source=manifest.source)
     if manifest.name == spec.dataset:
         return facts, []
-    return facts, [f"DATASETS is {spec.dataset}, but {root} says of itself that it is {manifest.name}"]
+    return facts, [f"DATASETS is {spec.dataset!r}, but {root} says of itself that it is {manifest.name}"]
 
 
 def _with_cache_folder(spec: RunSpec) -> tuple[RunSpec, str | None]:

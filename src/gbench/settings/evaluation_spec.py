@@ -99,7 +99,7 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
     changes = dict(request.options)
     for name, choices in CHOICES.items():
         if name in changes:
-            one_of(f"--{name}", changes[name], choices)
+            changes[name] = one_of(f"--{name}", changes[name], choices)
     for name in changes:
         if name in PATHS:
             changes[name] = absolute(changes[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,18 @@ from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
 from gbench.errors import RecordError, UsageError
 from gbench.settings.literals import Recipe
 from gbench.settings.spec import Frozen, ModelConfig, ScheduleConfig
+
+# Options of upstream's train.py (options/ at 003efc4c) whose setting has another name here.
+UPSTREAM_OPTIONS = {
+    "n_epochs": "schedule.epochs",
+    "n_epochs_decay": "schedule.epochs_decay",
+    "no_dropout": "network.dropout",
+    "no_flip": "data.flip",
+    "num_threads": "data.workers",
+    "print_freq": "schedule.print_every",
+    "save_epoch_freq": "schedule.checkpoint_every",
+    "serial_batches": "data.shuffle",
+}
 
 
 class RecipeFile(Frozen):
@@ -91,6 +104,19 @@ def yaml_errors(path: Path) -> Iterator[None]:
         raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "fix the file") from error
 
 
+def _setting_meant(key: str, known: list[str]) -> str | None:
+    """The setting that a wrong key seems to mean: upstream's name, its last part alone, other order, or misspelt."""
+    leaf = key.rpartition(".")[2].lower()
+    leaves = {name.rpartition(".")[2].lower(): name for name in known}
+    if found := UPSTREAM_OPTIONS.get(leaf) or leaves.get(leaf):
+        return found
+    for name in known:
+        if sorted(re.split("[._]", name)) == sorted(re.split("[._]", key)):
+            return name
+    near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(leaf, leaves, n=1)
+    return leaves.get(near[0], near[0]) if near else None
+
+
 def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
     """`config` overridden by `KEY=VALUE` settings; KEY is dotted (`network.ngf`), VALUE is YAML.
 
@@ -100,14 +126,14 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
     for setting in settings:
         key, equals, text = setting.partition("=")
         *parents, leaf = key.split(".")
-        if not equals or not parents:
+        if not equals:
             raise UsageError(f"--set {setting!r} is not KEY=VALUE", "write it like --set network.ngf=16")
         place: Any = values
         for part in parents:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or leaf not in place:
-            near = difflib.get_close_matches(key, sorted(config.settings), n=1)
-            hint = f"did you mean {near[0]}?" if near else "`gbench models MODEL` lists the keys"
+            near = _setting_meant(key, list(config.settings))
+            hint = f"did you mean {near}?" if near else "`gbench models MODEL` lists the keys"
             raise UsageError(f"--set: there is no setting {key!r}", hint)
         try:
             place[leaf] = load_yaml(text)

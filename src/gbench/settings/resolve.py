@@ -183,11 +183,11 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
 
 
 def one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice:
-    """`value` as one of `choices`. Raises UsageError: it is not one of them. name: its argument or option."""
+    """`value`, in any case, as one of `choices`. Raises UsageError: it is not one. name: its argument or option."""
     for choice in choices:
-        if choice == value:
+        if choice.lower() == value.lower():
             return choice
-    near = next((c for c in choices if c.lower() == value.lower()), None)
+    near = "AMP" if value.upper() == "FP16" and "AMP" in choices else None
     hint = f"did you mean {near}?" if near else f"choose one of {', '.join(choices)}"
     raise UsageError(f"{name} {value!r} is not known", hint)
 

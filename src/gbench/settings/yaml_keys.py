@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -55,6 +55,14 @@ def _scalars(value: Any) -> Any:
     return value
 
 
+def _any_case(choices: Any) -> Any:
+    """One of these words, in any case."""
+    as_written = {word.lower(): word for word in get_args(choices)}
+    change = BeforeValidator(lambda value: as_written.get(value.lower(), value) if isinstance(value, str) else value)
+    return Annotated[choices, change]
+
+
+PRECISION = _any_case(Precision)
 TYPES: dict[Kind, Any] = {
     Kind.TEXT: str,
     Kind.COUNT: PositiveInt,
@@ -63,9 +71,9 @@ TYPES: dict[Kind, Any] = {
     Kind.FLAG: bool,
     Kind.SPAN: Annotated[float | None, _parsed((str, int, float), quantities.seconds, SPAN)],
     Kind.SHARE: Annotated[float | None, _parsed((str,), quantities.share, SHARE)],
-    Kind.PRECISION: Precision,
-    Kind.DEVICE: Device,
-    Kind.RUNNER: RunnerName,
+    Kind.PRECISION: PRECISION,
+    Kind.DEVICE: _any_case(Device),
+    Kind.RUNNER: _any_case(RunnerName),
     Kind.DATA_SOURCE: DataSource | None,
     Kind.PROFILE: Literal["reference", "optimized"] | None,  # a custom one is written as the switches of `set`
     Kind.DATABASE: Annotated[str | None, BeforeValidator(_database)],
