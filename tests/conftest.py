@@ -33,6 +33,8 @@ LAUNCH_SH_VARIABLES = (
     "DOCKERFILE",
     "CONFIG",
     "CUDA_VISIBLE_DEVICES",
+    "GBENCH_DEVICE",
+    "GBENCH_RUNNER",
     "COLUMNS",  # set in the workers of pytest-xdist
 )
 
@@ -52,6 +54,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the developer's own launch.sh exports from the environment."""
     for name in LAUNCH_SH_VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GBENCH_DEFAULTS", "")  # no gbench.yaml
 
 
 @pytest.fixture(scope="session")

@@ -135,15 +135,16 @@ def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> 
 
 def _resolved(path: Path, folder: Path) -> RunSpec:
     """The spec of a file, with its run folders in the session's folder."""
-    from gbench.settings.spec_file import read_mapping, request_of, resolve_file
+    from gbench.settings.defaults import resolve_values
+    from gbench.settings.spec_file import read_mapping
 
     values = read_mapping(path)
     if values.get("database", False) is not False:
         raise UsageError(f"{path}: database: no database takes runs of gbench ab", "leave it out")
     if "results" in values:
         raise UsageError(f"{path}: results: run folders are made in that of the session", "give gbench ab --results")
-    request = request_of(values, str(path), command_line())
-    return resolve_file(request, str(path), os.environ).spec.replaced(results_dir=str(folder))
+    resolved = resolve_values(values, str(path), os.environ, command_line())
+    return resolved.spec.replaced(results_dir=str(folder))
 
 
 def _resumed_session(folder: Path, given: dict[str, Any]) -> Session:

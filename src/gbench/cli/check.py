@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import json_option
+from gbench.cli.shared.run_options import json_option, option, stated
 from gbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -26,12 +26,8 @@ WIDTH = 120
 
 
 @click.command()
-@click.option(
-    "--device", type=click.Choice(["cuda", "cpu"], case_sensitive=False), default="cuda", help="Device to use."
-)
-@click.option(
-    "--runner", type=click.Choice(["docker", "local"], case_sensitive=False), default="docker", help="Runner to use."
-)
+@option("device")
+@option("runner")
 @click.option("--model", default="pix2pix_resnet_9blocks", help="Model to run.")
 @click.option("--datasets-dir", metavar="DATASETS_DIR", help="Dataset folder. Variable: DATASETS_DIR.")
 @click.option("--dataset", metavar="DATASETS", help="Dataset name. Variable: DATASETS.")
@@ -91,15 +87,19 @@ def _nothing(text: str) -> None:
 def _checked_run(given: dict[str, Any]) -> CheckedRun:
     """The launch that these options and variables describe, on all GPUs of this host."""
     from gbench.preflight.rule import CheckedRun
+    from gbench.settings.defaults import with_defaults
     from gbench.settings.request import Request
-    from gbench.settings.resolve import resolve
+    from gbench.settings.resolve import DEVICES, RUNNERS, one_of, resolve
 
     request = Request(batch_size=1, device_count=1, precision="FP32", **given)
+    request = with_defaults(request, stated(), os.environ)
+    device = one_of("--device", request.device, DEVICES)
+    runner = one_of("--runner", request.runner, RUNNERS)
     try:
         resolved = resolve(request, os.environ)
     except UsageError as error:
-        return CheckedRun(given["device"], given["runner"], unresolved=error)
-    return CheckedRun(given["device"], given["runner"], spec=resolved.spec, origins=resolved.origins)
+        return CheckedRun(device, runner, unresolved=error)
+    return CheckedRun(device, runner, spec=resolved.spec, origins=resolved.origins)
 
 
 def _shown(checks: Iterable[CheckFacts], show: Show) -> Iterator[CheckFacts]:

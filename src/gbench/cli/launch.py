@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import COUNT, measure_options, resolved_of, run_arguments, run_options
+from gbench.cli.shared.run_options import (
+    COUNT,
+    measure_options,
+    of_spec_file,
+    require_arguments,
+    resolved_of,
+    run_arguments,
+    run_options,
+    stated,
+)
 
 if TYPE_CHECKING:
     from gbench.measure.spread import Repeats
+    from gbench.settings.resolve import Resolved
+
+NOT_IN_A_FILE = {"model", "repeats", "rebuild", "dry_run", "as_json", "quiet"}
 
 
 @click.command()
-@run_arguments(required=True)
+@run_arguments(required=False)
 @measure_options
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs, each with a record.")
+@click.option("--smoke", is_flag=True, help="Run a tiny training on this CPU, without Docker or a dataset.")
 @run_options()
-def launch(repeats: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
+def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
     """Run MODEL once and write its CNDB record.
 
     BATCH_SIZE is the total over all DEVICE_COUNT devices. PRECISION is FP32, TF32, AMP or BF16. DATABASE is false
     (upload nothing), gpu-performance, gpu-convergency, gpu-demo, or a config file; if the database is down, the exit
-    code is 5, and the record waits for `gbench cndb submit --pending`. IGNORE_CHECK is false or ignore_check. An option
-    overrides its variable, and the variable overrides configs/MODEL.yaml.
+    code is 5, and the record waits for `gbench cndb submit --pending`. IGNORE_CHECK is false or ignore_check. A
+    spec file, as for `gbench ab`, may replace all arguments. An option overrides its variable, the variable gbench.yaml
+    (docs/defaults.md), and that configs/MODEL.yaml.
 
     \b
+    gbench launch --smoke
     gbench launch pix2pix_resnet_9blocks 32 8 FP32
+    gbench launch run.yaml
     gbench launch pix2pix_resnet_9blocks 32 8 TF32 --datasets-dir /data --timeout 20m
     gbench launch pix2pix_resnet_9blocks 4 2 FP32 --device cpu --runner local --steps 20 --warmup 5 \\
         --set data.load_size=72 --set data.crop_size=64
@@ -41,7 +58,13 @@ def launch(repeats: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: boo
     from gbench.runs.launch import repeats_of
     from gbench.settings.resolve import new_run_id
 
-    resolved = resolved_of(given, os.environ)
+    if (given["model"] or "").endswith((".yaml", ".yml")):
+        resolved = of_spec_file(given["model"], NOT_IN_A_FILE, os.environ)
+    elif smoke:
+        resolved = _smoke(given, dry_run)
+    else:
+        require_arguments(given)
+        resolved = resolved_of(given, os.environ)
     if dry_run:
         show_plan(resolved, rebuild, as_json, seeds=[resolved.spec.seed] * repeats if repeats > 1 else ())
         return
@@ -58,6 +81,20 @@ def launch(repeats: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: boo
     elif together is not None:
         click.echo(_repeats_line(together, resolved.spec.batch_size))
     report_not_stored([one.not_stored for one in finished])
+
+
+def _smoke(given: dict[str, Any], dry_run: bool) -> Resolved:
+    """The spec of --smoke: its values where the command line states none. Draws its dataset, unless dry_run."""
+    from gbench.datasets.synth import synth
+    from gbench.settings import smoke
+    from gbench.settings.resolve import cache_dir_of
+
+    folder = Path(cache_dir_of(given["cache_dir"], os.environ)[0]) / smoke.FOLDER
+    own = {name: value for name, value in (smoke.VALUES | {"datasets_dir": folder}).items() if name not in stated()}
+    if not dry_run and {"dataset", "datasets_dir"} <= own.keys():
+        synth(folder / own["dataset"], smoke.COUNTS, smoke.SIZE)
+    values = {**given, **own, "settings": (*smoke.SETTINGS, *given["settings"])}
+    return resolved_of(values, os.environ, more=own)
 
 
 def _repeats_line(repeats: Repeats, images: int) -> str:

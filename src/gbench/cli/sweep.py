@@ -19,6 +19,7 @@ from gbench.cli.shared.run_options import (
     command_line,
     given_except,
     measure_options,
+    require_nothing_beside,
     resolved_of,
     run_options,
 )
@@ -139,8 +140,7 @@ def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Res
     if matrix is None:
         raise UsageError("missing argument MODEL or MATRIX.yaml", "see gbench sweep --help")
     if matrix.endswith((".yaml", ".yml")):
-        if others := given_except({"matrix", "stop_at_oom", "rebuild", *SHOWN}):
-            raise UsageError(f"all that {matrix} can say is said there", f"leave out {', '.join(others)}")
+        require_nothing_beside(matrix, {"matrix", "stop_at_oom", "rebuild", *SHOWN})
         return read_matrix(Path(matrix), os.environ, command_line())
     total, each, counts, precisions = (
         given.pop(name) for name in ("batch_sizes", "per_device_batch_sizes", "device_counts", "precisions")

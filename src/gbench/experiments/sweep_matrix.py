@@ -13,10 +13,11 @@ from gbench.errors import GbenchError, UsageError
 from gbench.machine.gpus import Gpus
 from gbench.runs.prepare import for_this_machine
 from gbench.settings.check_spec import check_spec
+from gbench.settings.defaults import resolve_values
 from gbench.settings.literals import DataSource, Precision
 from gbench.settings.resolve import Resolved
 from gbench.settings.spec import RunSpec
-from gbench.settings.spec_file import invalid_values, read_mapping, request_of, resolve_file
+from gbench.settings.spec_file import invalid_values, read_mapping
 from gbench.settings.yaml_keys import PRECISION
 
 Scaling = Literal["strong", "weak"]  # fixed total batch; fixed batch per device
@@ -96,7 +97,7 @@ def read_matrix(path: Path, environ: Mapping[str, str], command_line: str) -> tu
         raise UsageError(f"{path} must say either batch_size, the total, or per_device_batch_size", HINT)
 
     def read(place: dict[str, Any]) -> Resolved:
-        return resolve_file(request_of({**values, **place}, str(path), command_line, HINT), str(path), environ)
+        return resolve_values({**values, **place}, str(path), environ, command_line, HINT)
 
     return axes, common_to(axes, read)
 

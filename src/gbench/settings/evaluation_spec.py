@@ -10,6 +10,7 @@ from typing import Any
 from gbench.base.paths import expanded, project_file, user_cache_dir
 from gbench.errors import UsageError
 from gbench.settings.check_spec import check_spec
+from gbench.settings.defaults import with_defaults
 from gbench.settings.model_file import override
 from gbench.settings.request import ROWS, Request
 from gbench.settings.resolve import (
@@ -66,7 +67,7 @@ def of_model(model: str, request: EvaluationRequest, environ: Mapping[str, str])
     """The evaluation of a checkpoint with a model of the config folder, for upstream's files. Raises UsageError."""
     network = tuple(setting for setting in request.settings if setting.startswith("network."))
     values = {**request.options, "precision": "FP32", "settings": network}
-    plain = Request(model, batch_size=1, device_count=1, **values)
+    plain = with_defaults(Request(model, batch_size=1, device_count=1, **values), values, environ)
     return _evaluation(resolve(plain, environ), None, request, environ)
 
 

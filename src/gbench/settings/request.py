@@ -105,8 +105,8 @@ class Request:
     )
 
     # what every run takes
-    device: str = _option(Kind.DEVICE, "cuda or cpu.", "cuda")
-    runner: str = _option(Kind.RUNNER, "docker, or local: this Python environment.", "docker")
+    device: str = _option(Kind.DEVICE, "cuda or cpu. Variable: GBENCH_DEVICE.", "cuda")
+    runner: str = _option(Kind.RUNNER, "docker, or local: this Python environment. Variable: GBENCH_RUNNER.", "docker")
     seed: int = _option(Kind.NATURAL, "Random seed of the weights, the dropout and the data order.", 0)
     deterministic: bool = _option(
         Kind.FLAG, "Use deterministic kernels: a rerun gives bitwise equal losses. Slower.", False
@@ -191,6 +191,8 @@ class Request:
     """Alarms that end a convergence run."""
     command_line: str = ""
     """The command that made the request, for the record."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where the values of defaults.py came from, by variable, field, or key of the config."""
 
 
 def _rows() -> Iterator[RequestRow]:

@@ -1,6 +1,7 @@
 """From a request to one RunSpec, and where each value came from.
 
-Precedence: option > variable > `configs/MODEL.yaml` > default. Nothing below this module reads argv or the environment.
+Precedence: option > variable > gbench.yaml (defaults.py) > `configs/MODEL.yaml` > default. Nothing below this module
+reads argv or the environment.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     }
     spec = RunSpec(**{**as_asked, **resolved})
     check_spec(spec)
-    return Resolved(spec, {**_origins(request), **variables.origins, **origins})
+    return Resolved(spec, {**_origins(request), **variables.origins, **origins, **request.origins})
 
 
 def visible_devices(device: str, runner: str, environ: Mapping[str, str]) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from click.core import ParameterSource
 
+from gbench.errors import UsageError
 from gbench.settings import quantities
 from gbench.settings.literals import DataSource
 from gbench.settings.request import ARGUMENTS, ROWS, Kind, Request
@@ -111,14 +112,35 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
     )
 
 
+def require_arguments(given: Mapping[str, Any]) -> None:
+    """Raises MissingParameter: one of launch.sh's first four arguments is not given."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in ARGUMENTS[:4] and given[parameter.name] is None:
+            raise click.UsageError(f"Missing argument {parameter.name.upper()!r}.", context)
+
+
+def of_spec_file(path: str, allowed: Collection[str], environ: Mapping[str, str]) -> Resolved:
+    """Resolve the spec file in place of MODEL. allowed: other parameters that may be given. Raises UsageError."""
+    from gbench.settings.defaults import resolve_values
+    from gbench.settings.spec_file import read_mapping
+
+    require_nothing_beside(path, allowed)
+    return resolve_values(read_mapping(Path(path)), path, environ, command_line())
+
+
+def require_nothing_beside(path: str, allowed: Collection[str]) -> None:
+    """Raises UsageError: parameters are given beside a spec file that says all. allowed: those that may be."""
+    if others := given_except(allowed):
+        raise UsageError(f"all that {path} can say is said there", f"leave out {', '.join(others)}")
+
+
 def given_except(allowed: Collection[str]) -> list[str]:
     """The arguments and options on the command line that are not in `allowed`, as the user writes them."""
-    context = click.get_current_context()
     return [
         parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
-        for parameter in context.command.params
-        if parameter.name not in allowed
-        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        for parameter in click.get_current_context().command.params
+        if parameter.name in stated() - set(allowed)
     ]
 
 
@@ -133,13 +155,29 @@ def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     return decorate
 
 
-def resolved_of(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
-    """Resolve the command line and the environment to a spec. Raises UsageError."""
+def stated() -> set[str]:
+    """The names of the parameters that are on the command line."""
+    context = click.get_current_context()
+    return {
+        str(parameter.name)
+        for parameter in context.command.params
+        if context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    }
+
+
+def resolved_of(given: dict[str, Any], environ: Mapping[str, str], more: Collection[str] = ()) -> Resolved:
+    """Resolve the command line, the environment and gbench.yaml to a spec. Raises UsageError.
+
+    more: names of values that are as if stated on the command line.
+    """
+    from gbench.settings.defaults import with_defaults
     from gbench.settings.resolve import resolve
 
     database = given.get("database") or "false"
     changed = {"database": None if database.lower() == "false" else database, "env": dict(given.get("env", ()))}
-    return resolve(Request(**{**given, **changed}, command_line=command_line()), environ)
+    request = Request(**{**given, **changed}, command_line=command_line())
+    fixed = {*stated(), *more, *(ROWS.keys() - given.keys())}
+    return resolve(with_defaults(request, fixed, environ), environ)
 
 
 def command_line() -> str:

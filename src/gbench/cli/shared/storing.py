@@ -27,10 +27,12 @@ cndb_dir_option = click.option("--cndb-dir", type=PATH, help="CNDB folder. Varia
 
 
 def cndb_folder(given: Path | None = None) -> Path:
-    """The CNDB folder: `given`, else CNDB_DIR, else the default."""
+    """The CNDB folder: `given`, else CNDB_DIR, else that of gbench.yaml, else the default."""
+    from gbench.settings.defaults import read_defaults
     from gbench.settings.resolve import DEFAULT_CNDB_DIR
 
-    return expanded(given or os.environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR)
+    named = given or os.environ.get("CNDB_DIR")
+    return expanded(named or read_defaults(os.environ)[0].get("cndb_dir") or DEFAULT_CNDB_DIR)
 
 
 def config_of(db: str, cndb_dir: Path | None = None) -> DatabaseConfig:

@@ -1,0 +1,98 @@
+"""A user's defaults for what the command line or a spec file does not say: some variables, and a file gbench.yaml.
+
+The file is that of $GBENCH_DEFAULTS, which may be empty for none; else the nearest gbench.yaml in this folder and those
+above it; else gbench/gbench.yaml in the user's config folder. It may come from a stranger: its keys name nothing that
+would be executed, so no script, image or environment variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gbench.base.paths import expanded
+from gbench.errors import UsageError
+from gbench.settings.request import ROWS, Request
+from gbench.settings.resolve import DEVICES, RUNNERS, Resolved, one_of
+from gbench.settings.spec_file import HINT, read_mapping, request_of, resolve_file
+
+NAME = "gbench.yaml"
+KEYS = (
+    *("device", "runner", "dataset", "data", "set", "seed", "deterministic", "timeout", "profile", "cache_limit"),
+    *("cache_dir", "datasets_dir", "cndb_dir", "results", "logs"),
+)
+PATHS = ("cache_dir", "datasets_dir", "cndb_dir", "results_dir", "logs_dir")  # relative to the file's folder
+VARIABLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "GBENCH_DEVICE": ("device", DEVICES),
+    "GBENCH_RUNNER": ("runner", RUNNERS),
+}
+WHAT_RUNS = {"model": "-", "batch_size": 1, "device_count": 1, "precision": "FP32"}  # the keys that a whole file needs
+
+
+def defaults_file(environ: Mapping[str, str]) -> Path | None:
+    """The file of defaults that applies in the working folder, if any."""
+    if (named := environ.get("GBENCH_DEFAULTS")) is not None:
+        return expanded(named) if named else None
+    here = Path.cwd()
+    users = expanded(environ.get("XDG_CONFIG_HOME") or "~/.config") / "gbench"
+    for folder in (here, *here.parents, users):
+        with suppress(PermissionError):
+            if (folder / NAME).is_file():
+                return folder / NAME
+    return None
+
+
+def read_defaults(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fields of Request that have a default here, and the origin of each. Raises UsageError: an invalid value."""
+    values: dict[str, Any] = {}
+    path = defaults_file(environ)
+    if path is not None:
+        said = read_mapping(path, hint="fix the file, or set GBENCH_DEFAULTS= to run without it")
+        if others := [key for key in said if key not in KEYS]:
+            raise UsageError(f"{path}: {others[0]} can have no default", f"take any of {', '.join(KEYS)}")
+        request = request_of({**WHAT_RUNS, **said}, str(path))
+        values = {row.name: getattr(request, row.name) for row in ROWS.values() if row.key in said}
+        for name in PATHS:
+            if values.get(name):
+                values[name] = str((path.parent / expanded(values[name])).resolve())
+    origins = dict.fromkeys(values, str(path))
+    for variable, (name, choices) in VARIABLES.items():
+        if value := environ.get(variable):
+            values[name], origins[name] = one_of(variable, value, choices), f"variable {variable}"
+    return values, origins
+
+
+def with_defaults(request: Request, stated: Collection[str], environ: Mapping[str, str]) -> Request:
+    """`request` with the user's defaults. A variable of launch.sh takes precedence over the file.
+
+    stated: the fields that keep their value. The settings of `set` are those of both.
+
+    Raises UsageError: an invalid value.
+    """
+    values, origins = read_defaults(environ)
+    changes, settings, keyed = {}, list(values.pop("settings", ())), {}
+    for name, value in values.items():
+        row = ROWS[name]
+        if value is None or name in stated or environ.get(row.variable):
+            continue
+        if row.setting:
+            settings.append(f"{row.setting}={value}")
+        else:
+            changes[name], keyed[row.variable or name] = value, origins[name]
+    said = {setting.partition("=")[0] for setting in request.settings}
+    said |= {row.setting for row in ROWS.values() if row.name in stated}
+    settings = [setting for setting in settings if setting.partition("=")[0] not in said]
+    keyed |= {setting.partition("=")[0]: str(defaults_file(environ)) for setting in settings}
+    return replace(request, **changes, settings=(*settings, *request.settings), origins=keyed)
+
+
+def resolve_values(
+    values: Mapping[str, Any], where: str, environ: Mapping[str, str], command_line: str = "", hint: str = HINT
+) -> Resolved:
+    """The spec that the keys and values of a spec file describe. where: the file, for errors. Raises UsageError."""
+    request = request_of(values, where, command_line, hint)
+    stated = [row.name for row in ROWS.values() if row.key in values]
+    return resolve_file(with_defaults(request, stated, environ), where, environ)

@@ -1,0 +1,127 @@
+"""What a gbench.yaml and GBENCH_ variables say where the command line says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Answer
+
+MODEL = "pix2pix_resnet_9blocks"
+RUN = ["launch", MODEL, 4, 1, "FP32", "--dry-run", "--json"]
+CPU = "device: cpu\nrunner: local\n"
+
+
+@pytest.fixture
+def searching(gbench: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """Runs gbench with a search for gbench.yaml, which none of the test's own folders has."""
+    monkeypatch.delenv("GBENCH_DEFAULTS")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return gbench
+
+
+def test_the_file_says_what_the_command_line_does_not(searching: Callable[..., Answer], tmp_path: Path) -> None:
+    file = tmp_path / "gbench.yaml"
+    file.write_text(CPU + "datasets_dir: sets\ndataset: maps\nresults: out\nset: {network.ngf: 8, data.workers: 0}\n")
+    found = searching(*RUN, "--dataset", "mine", "--set", "network.ngf=16").json
+    spec, origins = found["spec"], found["origins"]
+    assert (spec["device"], spec["runner"], spec["dataset"]) == ("cpu", "local", "mine")
+    assert (spec["datasets_dir"], spec["results_dir"]) == (str(tmp_path / "sets"), str(tmp_path / "out"))
+    assert (spec["config"]["network"]["ngf"], spec["config"]["data"]["workers"]) == (16, 0)
+    of_file = ("device", "runner", "DATASETS_DIR", "results_dir", "data.workers")
+    assert {origins[name] for name in of_file} == {str(file)}
+    assert origins["DATASETS"] == origins["network.ngf"] == "option"
+
+
+def test_precedence_of_option_variable_and_file(searching: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "gbench.yaml").write_text("device: cuda\nrunner: docker\ndatasets_dir: sets\ndata: synthetic\n")
+    found = searching(*RUN, GBENCH_DEVICE="CPU", GBENCH_RUNNER="local", DATASETS_DIR="/there").json
+    spec, origins = found["spec"], found["origins"]
+    assert (spec["device"], origins["device"]) == ("cpu", "variable GBENCH_DEVICE")
+    assert (spec["runner"], origins["runner"]) == ("local", "variable GBENCH_RUNNER")
+    assert (spec["datasets_dir"], origins["DATASETS_DIR"]) == ("/there", "variable DATASETS_DIR")
+    stated = searching(*RUN, "--device", "cuda", "--data", "real", GBENCH_DEVICE="cpu").json
+    assert (stated["spec"]["device"], stated["origins"]["device"]) == ("cuda", "default")
+    assert stated["spec"]["config"]["data"]["source"] == "real"
+
+
+def test_the_nearest_file_upwards_then_the_users(searching: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "config" / "gbench").mkdir(parents=True)
+    (tmp_path / "config" / "gbench" / "gbench.yaml").write_text("seed: 1\n")
+    assert searching(*RUN).json["spec"]["seed"] == 1
+    (tmp_path.parent / "gbench.yaml").write_text("seed: 2\n")
+    try:
+        assert searching(*RUN).json["spec"]["seed"] == 2
+        named = tmp_path / "named.yaml"
+        named.write_text("seed: 3\n")
+        assert searching(*RUN, GBENCH_DEFAULTS=str(named)).json["spec"]["seed"] == 3
+        assert searching(*RUN, GBENCH_DEFAULTS="").json["spec"]["seed"] == 0
+    finally:
+        (tmp_path.parent / "gbench.yaml").unlink()
+
+
+def test_every_command_that_runs_takes_them(searching: Callable[..., Answer], tmp_path: Path, facades: Path) -> None:
+    (tmp_path / "gbench.yaml").write_text(CPU + f"datasets_dir: {facades}\nprofile: reference\ncndb_dir: db\n")
+    (tmp_path / "a.yaml").write_text(f"model: {MODEL}\nbatch_size: 4\ndevice_count: 1\nprecision: fp32\n")
+    for command in (["launch", "a.yaml"], ["converge", *RUN[1:5]], ["tune", *RUN[1:5]], ["profile", *RUN[1:5]]):
+        spec = searching(*command, "--dry-run", "--json").json["spec"]
+        assert (spec["device"], spec["runner"], spec["datasets_dir"]) == ("cpu", "local", str(facades))
+    both = searching("ab", "a.yaml", "a.yaml", "--dry-run", "--json").json["sides"]
+    assert both["A"]["spec"]["device"] == "cpu"
+    assert searching("check").code == 0
+    assert str(tmp_path / "db") in searching("cndb", "list").err
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("env: {BASH_ENV: x}\n", ["env can have no default", "take any of device, runner"]),
+        ("run_model_file: x.sh\n", ["run_model_file can have no default"]),
+        ("model: x\n", ["model can have no default"]),
+        ("devcie: cpu\n", ["no key 'devcie'", "did you mean device?"]),
+        ("device: tpu\n", ["device", "'cuda' or 'cpu'"]),
+        ("set: {network.nfg: 1}\n", ["no setting 'network.nfg'"]),
+        ("- device\n", ["is not a mapping"]),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(
+    searching: Callable[..., Answer], tmp_path: Path, text: str, parts: list[str]
+) -> None:
+    (tmp_path / "gbench.yaml").write_text(text)
+    answer = searching(*RUN)
+    assert answer.code == 2
+    assert all(part in answer.err for part in parts), answer.err
+    assert searching("launch", "--help").code == 0
+
+
+def test_a_wrong_variable_is_named(gbench: Callable[..., Answer]) -> None:
+    answer = gbench(*RUN, GBENCH_RUNNER="podman")
+    assert (answer.code, "GBENCH_RUNNER 'podman'" in answer.err) == (2, True)
+
+
+def test_launch_takes_a_spec_file(gbench: Callable[..., Answer], tmp_path: Path) -> None:
+    text = f"model: {MODEL}\nbatch_size: 4\ndevice_count: 1\nprecision: FP32\ndevice: cpu\nrunner: local\nsteps: 30\n"
+    (tmp_path / "run.yml").write_text(text)
+    spec: dict[str, Any] = gbench("launch", "run.yml", "--dry-run", "--json").json["spec"]
+    assert (spec["batch_size"], spec["config"]["schedule"]["max_steps"]) == (4, 30)
+    other = gbench("launch", "run.yml", "--steps", 5)
+    assert (other.code, "leave out --steps" in other.err) == (2, True)
+
+
+def test_smoke_is_a_small_run_on_this_cpu(gbench: Callable[..., Answer], tmp_path: Path) -> None:
+    found = gbench(
+        "launch", "--smoke", "--dry-run", "--json", "--steps", 9, XDG_CACHE_HOME=str(tmp_path / "cache")
+    ).json
+    spec = found["spec"]
+    assert (spec["model"], spec["device"], spec["runner"], spec["batch_size"]) == (MODEL, "cpu", "local", 4)
+    assert (spec["config"]["schedule"]["max_steps"], spec["config"]["network"]["ngf"]) == (9, 8)
+    assert spec["datasets_dir"] == str(tmp_path / "cache" / "gbench" / "smoke")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_smoke_trains(gbench: Callable[..., Answer], tmp_path: Path) -> None:
+    answer = gbench("launch", "--smoke", "--steps", 4, "--warmup", 1, "--json", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert answer.code == 0, answer.err
+    assert answer.json["result"]["steps"] == 3
