@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import save, write_record
-from gbench.errors import InfrastructureError, UsageError
+from gbench.errors import InfrastructureError, Interrupted, UsageError
 from gbench.follow.follower import Views
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.runfolder.evaluation_result import Evaluation, read_final
@@ -74,7 +76,7 @@ def launch(
 
     Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
-    with stoppable(None):
+    with _naming_the_record(spec), stoppable(None):
         database = upload.config_of_run(spec.database, Path(spec.cndb_dir), environ) if spec.database else None
         require_writable(Path(spec.cndb_dir) / "records")  # fail now: the record is written last, maybe after hours
         prepared = prepare(spec, environ, rebuild)
@@ -90,7 +92,7 @@ def launch(
             if converges and trained(folder) and not no_evaluation:
                 evaluate_final(run, environ)
                 record = record_of(folder)
-            record_path = _write_record(record, spec, folder)
+            record_path = _write_record(record, spec, folder, database)
             folder.update_host(record=str(record_path))
             if summary is not None:  # a run script that measures for itself prints its own line
                 run.log.line(log_line.format_line(record))
@@ -130,8 +132,28 @@ def repeats_of(runs: list[FinishedRun]) -> Repeats | None:
     return repeats_variance(means)
 
 
-def _write_record(record: Record, spec: RunSpec, folder: RunFolder) -> Path:
-    """Write the record into the CNDB folder; if that fails, into the run folder, and raise an error that names it."""
+@contextmanager
+def _naming_the_record(spec: RunSpec) -> Iterator[None]:
+    """Let the sentence of a stop name the run's record, if it is written, and the command that stores a queued one."""
+    try:
+        yield
+    except Interrupted as error:
+        cndb_dir, hint = Path(spec.cndb_dir), error.hint
+        for path in (cndb_dir / "records").glob(f"*_{spec.run_id}.yaml"):
+            hint = f"the run was complete; its record is {path}"
+        if list((cndb_dir / upload.SPOOL).glob(f"{spec.run_id}@*.json")):
+            hint += f"; store it: {shlex.join(['gbench', 'cndb', 'submit', '--pending', '--cndb-dir', str(cndb_dir)])}"
+        raise Interrupted(error.what, hint) from error
+
+
+def _write_record(record: Record, spec: RunSpec, folder: RunFolder, database: DatabaseConfig | None) -> Path:
+    """Queue the record for its database, and write its file, in this order: a stop in between loses nothing.
+
+    If its file can't be written into the CNDB folder, it goes into the run folder, and the error names it.
+    """
+    if database is not None:
+        with suppress(InfrastructureError):  # upload.deliver tries again, and reports it
+            upload.queue(Path(spec.cndb_dir), record, database, "save")
     try:
         return write_record(record, Path(spec.cndb_dir), spec.run_id)
     except InfrastructureError as error:

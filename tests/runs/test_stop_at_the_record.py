@@ -1,0 +1,44 @@
+"""A stop while a run's record is written, queued or stored: the database gets it later, and the message says how."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Answer
+
+from gbench.cndb import upload
+from gbench.errors import Interrupted
+from gbench.runs import launch
+
+LINE = (
+    "network:n, batch size:1, device count:1, dpf mode:Single, precision:FP32, throughput:1 img/s, device:X, dataset:d"
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [("write_record", "what the run had written is kept"), ("publish", "the run was complete; its record is ")],
+)
+def test_a_stop_leaves_the_record_queued(
+    gbench: Callable[..., Answer], facades: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, said: str
+) -> None:
+    """Stopped between the spool entry and the record's file, or between that and the database."""
+
+    def stopped(*arguments: object) -> None:
+        raise Interrupted("stopped by SIGTERM", "what the run had written is kept")
+
+    (tmp_path / "mine.sh").write_text(f'echo "{LINE}" >> "$BENCHMARK_LOG"\n')
+    run = ["pix2pix_resnet_9blocks", 1, 1, "FP32", "embedded", "--device", "cpu", "--runner", "local", "-q"]
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, where, stopped)
+        answer = gbench("launch", *run, "--datasets-dir", facades, "--run-model-file", "mine.sh")
+    assert answer.code == 130 and said in answer.err, answer.err
+    records = list((tmp_path / "cndb" / "records").glob("*.yaml"))
+    assert [str(path) for path in records if str(path) in answer.err] == [str(path) for path in records]
+    assert len(upload.waiting(tmp_path / "cndb")) == 1
+    command = answer.err.strip().rpartition("; store it: ")[2]
+    sent = gbench(*shlex.split(command)[1:])
+    assert (sent.code, "1 sent, 0 still waiting" in sent.out) == (0, True), sent.err
