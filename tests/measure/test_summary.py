@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -128,6 +129,22 @@ def test_losses_are_means_of_steps_ranks_and_the_last_epoch() -> None:
     assert summary is not None
     assert summary.losses == {"L": pytest.approx(3.0)}
     assert summary.last_epoch_losses == {"L": pytest.approx(4.5)}
+
+
+def test_mean_losses_do_not_depend_on_the_clock() -> None:
+    """Two runs of one seed: in one, the first 20 steps are slow and found to be warm-up."""
+    losses = [1.0 / n for n in range(1, 101)]
+    runs = []
+    for times_s in ([0.1] * 100, [0.5] * 20 + [0.1] * 80):
+        steps = [
+            replace(step, losses={"L": loss}) for step, loss in zip(stream(times_s, warmup=5), losses, strict=True)
+        ]
+        runs.append(summarize([steps], ended=100))
+    fast, slow = runs
+    assert fast is not None and slow is not None
+    assert (fast.warmup_steps, slow.warmup_steps) == (5, 20)
+    assert fast.losses == slow.losses == {"L": pytest.approx(sum(losses[5:]) / 95)}
+    assert fast.last_epoch_losses == slow.last_epoch_losses == {"L": pytest.approx(sum(losses) / 100)}
 
 
 def test_the_legacy_figure_is_of_steps_3_to_7_without_data_wait() -> None:

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 from support import Answer
 
+from gbench.cndb.log_line import format_line, parse
+from gbench.cndb.record import checked
+from gbench.cndb.record_file import read_record
+from gbench.cndb.throughput import kind_of
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.typed_json import VERSION, to_json
+from pages import Page
 
 KEPT = Path(__file__).resolve().parents[1] / "fixtures" / "run-folders-v1"
 ONE_RANK, TWO_RANKS, CONVERGENCE = (
@@ -63,6 +68,22 @@ def test_a_kept_record_verifies_against_its_run(run_id: str, gbench: Callable[..
     answer = gbench("cndb", "verify", record(run_id), "--run", folder(run_id).path, "--json")
     assert answer.code == 0, answer.out + answer.err
     assert answer.json["holds"] is True and answer.json["differences"] == []
+
+
+def test_a_convergence_run_says_the_published_figure(gbench: Callable[..., Answer], tmp_path: Path) -> None:
+    accuracy = "G_GAN = 0.653814  G_L1 = 36.8012  D_real = 0.646608  D_fake = 0.746319"
+    assert f"mean losses   {accuracy}; of the last epoch's" in gbench("summary", folder(CONVERGENCE).path).out
+    line = format_line(read_record(record(CONVERGENCE)))
+    assert f", accuracy:{accuracy}, " in line
+    assert (parse(line)["metric_data"], kind_of(checked({"framework": "PyTorch", **parse(line)}, "line"))) == (
+        {"accuracy": accuracy},
+        "end to end",
+    )
+    shutil.copytree(folder(CONVERGENCE).path, tmp_path / CONVERGENCE)
+    gbench("report", tmp_path / CONVERGENCE, "-o", tmp_path / "page.html")
+    text = Page((tmp_path / "page.html").read_text()).text
+    places = [text.index(one) for one in ("not judged", accuracy, "MAE", "Throughput: 9.229 img/s")]
+    assert places == sorted(places)
 
 
 def test_kept_runs_and_records_compare(gbench: Callable[..., Answer]) -> None:

@@ -21,8 +21,9 @@ def summary(run_dir: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from gbench.cndb.log_line import accuracy_text
     from gbench.errors import RunFailed
-    from gbench.measure.summary import summarize_folder
+    from gbench.measure.summary import printed_means, summarize_folder
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.typed_json import VERSION, to_json
 
@@ -35,5 +36,6 @@ def summary(run_dir: Path, as_json: bool) -> None:
     if as_json:
         click.echo(to_json({"version": VERSION, **asdict(result)}), nl=False)
         return
-    for line in summary_lines(result):
+    converges = folder.spec().recipe == "convergence"
+    for line in summary_lines(result, accuracy_text(printed_means(folder)) if converges else None):
         click.echo(line)

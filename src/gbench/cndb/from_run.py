@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from gbench.cndb import log_line
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import Record, checked
 from gbench.errors import RunFailed
+from gbench.measure.summary import printed_means
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.evaluation_result import read_final
 from gbench.runfolder.folder import RunFolder
@@ -58,19 +58,20 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
             "the run left neither measured steps nor a benchmark log line",
             f"read {folder.log}; a run script of your own must append its line to $BENCHMARK_LOG",
         )
-    losses = result.last_epoch_losses if spec.recipe == "convergence" else result.losses
+    losses: dict[str, Any] = result.last_epoch_losses if spec.recipe == "convergence" else result.losses
     lost = [name for name, mean in losses.items() if not math.isfinite(mean)]
     if lost:
         raise RunFailed(f"the losses {', '.join(lost)} became NaN or infinite", f"the run diverged; read {folder.log}")
     if environment.precision_at_end is None:
         raise RunFailed(f"the run {folder.path} did not come to its end", f"read {folder.log}")
     _add_worker_facts(values, environment)
-    metrics = _last_epoch(folder, spec, losses) if spec.recipe == "convergence" else losses
+    if spec.recipe == "convergence":
+        losses = {**printed_means(folder), "all_iterations": losses}
     values.update(
         dev=environment.device,
         train_type=environment.precision_at_end.ran,
         perf_data=_perf_data(result),
-        metric_data={**metrics, **_evaluation(folder, values["extra"])},
+        metric_data={**losses, **_evaluation(folder, values["extra"])},
     )
     written = environment.values()
     values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank")})
@@ -86,15 +87,6 @@ def _add_worker_facts(values: dict[str, Any], environment: EnvironmentFacts) -> 
         values["extra"]["precision_flags"] = environment.precision_at_end.values()
     if environment.hardware.model_fields_set:
         values["extra"].update(gpus=environment.hardware.gpus, kernel=environment.hardware.kernel)
-
-
-def _last_epoch(folder: RunFolder, spec: RunSpec, all_iterations: dict[str, Any]) -> dict[str, Any]:
-    """Mean losses of the last epoch: over its printed lines, if any, as in the original, and over all iterations."""
-    ranks, every = folder.ranks(), spec.config.schedule.print_every
-    last = ranks[0][-1].epoch
-    printed = [step.losses for steps in ranks for step in steps if step.epoch == last and step.step % every == 0]
-    means = {name: fmean(losses[name] for losses in printed) for name in all_iterations if printed}
-    return {**(means or all_iterations), "all_iterations": all_iterations}
 
 
 def _evaluation(folder: RunFolder, extra: dict[str, Any]) -> dict[str, Any]:

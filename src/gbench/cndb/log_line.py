@@ -6,12 +6,14 @@ network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from gbench.cndb.record import Record
 
 NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(.*)")
 NOT_FINITE = re.compile(r"[-+]?(nan|inf|infinity)\b", re.IGNORECASE)
+LOSSES = ("G_GAN", "G_L1", "D_real", "D_fake")  # in the original's order; a record file sorts its keys
 # key of the line -> key of the record; keys of mappings as SECTION.KEY
 KEYS = {
     "network": "model",
@@ -74,6 +76,8 @@ def format_line(record: Record) -> str:
     perf, extra = record.perf_data or {}, record.extra or {}
     throughput = perf.get("throughput")
     shown = "N/A" if throughput is None else f"{throughput:.4g} {perf.get('throughput_unit', 'img/s')}"
+    ours = {key: perf.get(KEYS[key].partition(".")[2]) for key in ("without_data_img_s", "legacy_img_s", "data_share")}
+    accuracy = accuracy_of(record)
     fields = {
         "network": record.model,
         "batch size": record.batch_size,
@@ -81,6 +85,8 @@ def format_line(record: Record) -> str:
         "dpf mode": record.dist_type,
         "precision": record.train_type,
         "throughput": shown,
+        **{key: f"{value:.4g}" for key, value in ours.items() if isinstance(value, int | float)},
+        **({"accuracy": accuracy} if accuracy else {}),
         "device": record.dev.replace(",", " "),
         "dataset": record.dataset,
         "nv_web_perf": extra.get("NV_Web", "N/A"),
@@ -88,3 +94,15 @@ def format_line(record: Record) -> str:
         "driver": extra.get("driver", "N/A"),
     }
     return ", ".join(f"{key}:{value}" for key, value in fields.items())
+
+
+def accuracy_of(record: Record) -> str | None:
+    """The original's result of a convergence run, as it wrote it: means over the last epoch's printed lines."""
+    metrics = record.metric_data or {}
+    of_convergence = isinstance(metrics.get("all_iterations"), dict)
+    return accuracy_text({name: metrics.get(name) for name in LOSSES}) if of_convergence else None
+
+
+def accuracy_text(means: Mapping[str, Any]) -> str:
+    """Mean losses as the original wrote them: `G_GAN = 2.49475  G_L1 = 18.4075  D_real = 0.16925  D_fake = 0.20175`."""
+    return "  ".join(f"{name} = {mean:.6g}" for name, mean in means.items() if isinstance(mean, int | float))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from gbench.cndb.from_run import record_of
 from gbench.cndb.identity import HASH_KEY, seal_holds, seal_of
 from gbench.cndb.record import Record
-from gbench.measure.summary import summarize_folder
+from gbench.measure.summary import summarize_folder, with_losses_as_before
 from gbench.runfolder.folder import RunFolder
 
 TOLERANCE = 1e-9  # relative: another CPU may round the last digit differently
@@ -39,13 +39,20 @@ def verify(record: Record, run: RunFolder | None) -> Verification:
     seal: Literal["holds", "broken", "none"] = "none"
     if seal_of(record) is not None:
         seal = "holds" if seal_holds(record) else "broken"
-    return Verification(seal, None if run is None else list(_differences(record, run)))
+    return Verification(seal, None if run is None else _differences(record, run))
 
 
-def _differences(record: Record, run: RunFolder) -> Iterator[str]:
+def _differences(record: Record, run: RunFolder) -> list[str]:
+    """Where the record differs from the run. Accepts mean losses over the measured steps, as earlier versions had."""
     summary = summarize_folder(run)
-    recomputed = record_of(run, summary).model_dump()
-    recorded = record.model_dump()
+    found = list(_from(record, record_of(run, summary)))
+    if summary is not None and found and all(one.startswith("metric_data.") for one in found):
+        found = list(_from(record, record_of(run, with_losses_as_before(run, summary))))
+    return found
+
+
+def _from(record: Record, run: Record) -> Iterator[str]:
+    recomputed, recorded = run.model_dump(), record.model_dump()
     recorded["extra"] = {key: value for key, value in (recorded["extra"] or {}).items() if key != HASH_KEY}
     yield from _compared(recorded, recomputed, "")
 

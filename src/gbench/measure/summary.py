@@ -80,10 +80,8 @@ def summarize(
         joules_per_image=used.joules_per_image(images),
         memory=environment.memory,
         telemetry=summarize_telemetry(telemetry, window) if telemetry.header else None,
-        losses=_mean_losses([step for steps in measured for step in steps]),
-        last_epoch_losses=_mean_losses(
-            [step for steps in measured for step in steps if step.epoch == slowest[-1].epoch]
-        ),
+        losses=mean_losses([step for steps in whole for step in steps[least:]]),
+        last_epoch_losses=mean_losses(last_epoch(whole)),
     )
 
 
@@ -99,6 +97,14 @@ def summarize_folder(folder: RunFolder) -> RunResult | None:
     if spec.recipe != "convergence":
         return summary
     return replace(summary, job=job_of(folder, telemetry))
+
+
+def with_losses_as_before(folder: RunFolder, summary: RunResult) -> RunResult:
+    """The summary as earlier versions made it: losses over the measured steps, which depend on the clock."""
+    first = summary.warmup_steps
+    measured = [steps[first : first + summary.steps] for steps in folder.ranks()]
+    every = [step for steps in measured for step in steps]
+    return replace(summary, losses=mean_losses(every), last_epoch_losses=mean_losses(last_epoch(measured)))
 
 
 def measured_spec(folder: RunFolder) -> RunSpec:
@@ -127,5 +133,17 @@ def _legacy(steps: Sequence[Step], ranks: int) -> float | None:
     return 1 / statistics.fmean((step.step_s - step.data_s - step.between_s) / (step.images * ranks) for step in taken)
 
 
-def _mean_losses(steps: list[Step]) -> dict[str, float]:
+def printed_means(folder: RunFolder) -> dict[str, float]:
+    """The original's result: means over the printed lines of the last epoch; over all its steps if none was printed."""
+    every, steps = folder.spec().config.schedule.print_every, last_epoch(folder.ranks())
+    return mean_losses([step for step in steps if step.step % every == 0] or steps)
+
+
+def last_epoch(ranks: Sequence[Sequence[Step]]) -> list[Step]:
+    """The steps of all ranks in the last epoch."""
+    return [step for steps in ranks for step in steps if step.epoch == ranks[0][-1].epoch]
+
+
+def mean_losses(steps: Sequence[Step]) -> dict[str, float]:
+    """Means over steps, by the name of the loss."""
     return {name: statistics.fmean(step.losses[name] for step in steps) for name in steps[0].losses}

@@ -138,9 +138,9 @@ class RunResult:
     """Peaks of each rank in bytes; those of the first step if the run failed."""
     telemetry: TelemetrySummary | None
     losses: dict[str, Loss]
-    """Means over the measured steps of all ranks."""
+    """Means over the steps of all ranks after the warm-up of the spec. Where it ended by the clock doesn't matter."""
     last_epoch_losses: dict[str, Loss]
-    """Means over the measured steps of the last epoch."""
+    """Means over the steps of the last epoch."""
     job: Job | None = None
     """Totals of a convergence run."""
     profile: str = "reference"

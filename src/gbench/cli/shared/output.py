@@ -85,6 +85,7 @@ def finished_json(finished: FinishedRun) -> dict[str, Any]:
 
 def print_finished(finished: FinishedRun) -> None:
     """Print the result of a launch as text."""
+    from gbench.cndb.log_line import accuracy_of
     from gbench.runfolder.alarms import read_alarms
 
     record = finished.record
@@ -95,7 +96,7 @@ def print_finished(finished: FinishedRun) -> None:
         + ("" if profile == "reference" else f"  {profile}")
     )
     if finished.summary is not None:
-        for line in summary_lines(finished.summary):
+        for line in summary_lines(finished.summary, accuracy_of(record)):
             click.echo(line)
     else:
         for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
@@ -132,8 +133,8 @@ def _paths(finished: FinishedRun) -> dict[str, str]:
     }
 
 
-def summary_lines(summary: RunResult) -> list[str]:
-    """A run's figures as lines of text."""
+def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[str]:
+    """A run's figures as lines of text. accuracy: of a convergence run, in place of the mean losses."""
     interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
     figures = {
         "throughput": f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}",
@@ -175,6 +176,8 @@ def summary_lines(summary: RunResult) -> list[str]:
     if summary.job is not None:
         figures["whole job"] = _job(summary.job)
     figures["mean losses"] = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
+    if accuracy is not None:
+        figures["mean losses"] = f"{accuracy}; of the last epoch's printed lines"
     lines = [f"{name:<14}{text}" for name, text in figures.items()]
     return lines if summary.complete else [*lines, "INCOMPLETE    the run ended before its last step"]
 
@@ -206,7 +209,10 @@ def _job(job: Job) -> str:
     if job.attempts > 1:
         parts[0] += f" over {job.attempts} attempts"
     again = f" ({duration(job.redone_s)} of it done again)" if job.redone_s else ""
-    parts += [f"{duration(job.training_s)} of it training{again}", f"{job.epochs_per_hour:.4g} epochs/h"]
+    whole = job.wall_s is not None and job.wall_s > 0
+    speed = job.epochs / job.wall_s * 3600 if job.wall_s else job.epochs_per_hour
+    parts.append(f"{duration(job.training_s)} of it training{again}")
+    parts.append(f"{speed:.4g} epochs/h" + ("" if whole else " of training"))
     if job.joules is not None:
         parts.append(f"{job.joules / 3.6e6:.4g} kWh ({job.energy_source})")
     return ", ".join(parts)

@@ -1,0 +1,44 @@
+"""The headline of a convergence run's page: the verdict, the published figures, then the throughput."""
+
+from __future__ import annotations
+
+from gbench.cndb.log_line import accuracy_text
+from gbench.convergence.judge import judge
+from gbench.convergence.recipe import differences, not_allowed
+from gbench.convergence.subjects import find_reference, subject_of
+from gbench.errors import GbenchError
+from gbench.measure.summary import printed_means
+from gbench.reports.figures import headline as throughput
+from gbench.reports.run_data import RunData
+from gbench.reports.text import four
+from gbench.runfolder.evaluation_result import METRICS, read_final
+from gbench.runfolder.folder import RunFolder
+
+
+def headline(run: RunData) -> tuple[str, str, str, str]:
+    """The arguments of page.headline."""
+    folder, (verdict, why) = RunFolder(run.path), _verdict(run)
+    last = run.ranks[0][-1].epoch
+    figures = [f"Epoch {last}, means of its printed lines: {accuracy_text(printed_means(folder))}"]
+    if (evaluation := read_final(folder)) is not None:
+        known = [
+            (name, one.mean) for name, one in evaluation.metrics.items() if name in METRICS and one.mean is not None
+        ]
+        figures.append(", ".join(f"{name} {four(mean)}" for name, mean in known))
+    speed = " ".join(throughput(run))
+    end_to_end = f", {run.summary.throughput_is}" if run.summary else ""
+    return verdict, "", f"{why} Throughput: {speed}{end_to_end}.", "; ".join(figures)
+
+
+def _verdict(run: RunData) -> tuple[str, str]:
+    """The verdict on the run against its model's reference, and a sentence on why."""
+    try:
+        reference = find_reference(None, run.spec.model)
+        subject = subject_of(run.path, reference.quality_images)
+        apart = not_allowed(differences(subject.recipe or {}, reference.recipe), ())
+        if apart:
+            return "not judged", f"Its recipe is not the reference's: {apart[0].sentence}."
+        found = judge(reference, [subject])
+    except GbenchError as error:
+        return "not judged", f"{error.what}."
+    return found.verdict, f"{'; '.join(found.reasons[:2]) or f'Against {found.reference}'}."
