@@ -10,7 +10,7 @@
 # run, or no longer within the budget (450 s), is a row that says why; the exit code is 1 where no run ended well.
 set -euo pipefail
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 device=cuda out=gpu-$(date -u +%Y%m%dT%H%M%SZ) budget=450 only='*'
 while (($#)); do
   case $1 in

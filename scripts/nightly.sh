@@ -13,8 +13,14 @@
 set -Eeuo pipefail
 trap 'exit 4' ERR # any other failure, such as a full disk, is not a regression
 
-here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-source "$here/find-gbench.sh"
+here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
+gbench=$(dirname -- "$here")/.venv/bin/gbench
+if [ ! -x "$gbench" ]; then
+  gbench=$(command -v gbench) || {
+    echo "nightly.sh: error: gbench is not installed; run 'make install' in $(dirname -- "$here")" >&2
+    exit 4
+  }
+fi
 nights=${NIGHTLY_DIR:-nightly}
 out=$nights/$(date -u +%Y%m%dT%H%M%SZ)
 if ! mkdir -p "$nights" || ! mkdir "$out"; then # not -p: a folder that is there is another night's

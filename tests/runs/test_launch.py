@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,22 +180,6 @@ def test_a_changed_dataset_is_not_measured(
     assert answer.code == 4
     assert f"changed: train/{first.name}" in answer.err
     assert not (tmp_path / "results").exists()
-
-
-def test_launch_sh_takes_the_old_command_line(facades: Path, tmp_path: Path) -> None:
-    command = ["bash", str(project_file("scripts/launch.sh")), "pix2pix_resnet_9blocks", "32", "8", "FP32"]
-    variables = {"DATASETS_DIR": str(facades), "CODE_LINK": "https://example.org/blob/0123abc/networks.py"}
-    done = subprocess.run(
-        [*command, "false", "false", "--dry-run"],
-        cwd=tmp_path,
-        env={**os.environ, **variables, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"{facades}  (variable DATASETS_DIR)" in done.stdout
-    assert "https://example.org/blob/0123abc/networks.py  (variable CODE_LINK)" in done.stdout
-    assert '"BATCH_SIZE": "32"' in done.stdout
 
 
 def test_a_dry_run_shows_the_exact_command_and_starts_nothing(

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from gbench.errors import UsageError
+from gbench.settings.launch_sh_files import require_for_gbench
 from gbench.settings.quantities import problem_of_variable
 from gbench.settings.spec import DataConfig, NetworkConfig, RunSpec, ScheduleConfig
 from gbench.settings.switches import check_speed
@@ -51,6 +52,8 @@ def _check_files(spec: RunSpec) -> None:
             raise UsageError(
                 f"{variable} {path} is not a file", f"fix the path, or leave {variable} out for the project's own"
             )
+    dockerfile = Path(spec.dockerfile) if spec.runner == "docker" else None
+    require_for_gbench(Path(spec.run_model_file), dockerfile, spec.env)
 
 
 def _check_schedule(schedule: ScheduleConfig) -> None:

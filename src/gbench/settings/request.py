@@ -182,8 +182,12 @@ class Request:
     config_dir: str | None = _option(Kind.TEXT, "Folder of the MODEL.yaml files.", key="config", variable="CONFIG")
 
     from_image: str | None = _option(Kind.TEXT, "Base image. Default: the Dockerfile's.", metavar="IMAGE")
-    results_dir: str = _option(Kind.TEXT, "Folder for run folders.", "results", key="results")
-    logs_dir: str = _option(Kind.TEXT, "Folder for log files.", "logs", key="logs")
+    results_dir: str | None = _option(
+        Kind.TEXT, "Folder for run folders. Default: $RESULT_DIR, or results in $WORK_DIR or here.", key="results"
+    )
+    logs_dir: str | None = _option(
+        Kind.TEXT, "Folder for log files. Default: $LOG_DIR, or logs in $WORK_DIR or here.", key="logs"
+    )
 
     recipe: Recipe = "performance"
     """The recipe, unless an option or a variable names a run script."""

@@ -16,19 +16,13 @@ from typing import TypeVar, get_args
 from gbench.base.paths import expanded, project_file, user_cache_dir
 from gbench.errors import UsageError
 from gbench.settings.check_spec import check_spec
+from gbench.settings.launch_sh_files import SUCCESSORS
 from gbench.settings.literals import Device, Precision, Recipe, RunnerName
 from gbench.settings.model_file import ModelFile, load_model, override
 from gbench.settings.request import ARGUMENTS, ROWS, VARIABLE_FIELDS, Request
 from gbench.settings.spec import ModelConfig, RunSpec
 from gbench.settings.switches import profile_of
 
-# What launch.sh's documentation exports, and the file of this project that replaces it.
-LAUNCH_SH_FILES = {
-    "PyTorch/pix2pix/Dockerfile": "Dockerfile",
-    "PyTorch/pix2pix/configs": "configs",
-    "PyTorch/pix2pix/pt-pix2pix.sh": "scripts/pt-pix2pix.sh",
-    "PyTorch/pix2pix/pt-pix2pix-convergency.sh": "scripts/pt-pix2pix-convergency.sh",
-}
 DEFAULT_DATASETS_DIR = "data"  # `gbench data prepare facades` puts its dataset below it
 DEFAULT_CNDB_DIR = "cndb"
 Choice = TypeVar("Choice", bound=str)
@@ -87,7 +81,7 @@ class _Variables:
                 )
             return path
         path = expanded(text)
-        successor = LAUNCH_SH_FILES.get(path.as_posix().removeprefix("./"))
+        successor = SUCCESSORS.get(path.as_posix().removeprefix("./"))
         if successor and not path.exists():
             self.origins[variable] += f": launch.sh's {text}, here {successor}"
             return project_file(successor)
@@ -99,6 +93,11 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
 
     Raises UsageError: a value is missing, is invalid, or contradicts another one.
     """
+    if environ.get("DATESTAMP"):
+        raise UsageError(
+            f"DATESTAMP {environ['DATESTAMP']!r} has no effect: the names of a run's files begin with its own time",
+            "unset DATESTAMP",
+        )
     options = {variable: getattr(request, field) for variable, field in VARIABLE_FIELDS.items()}
     variables = _Variables(options, environ)
     config_dir = variables.path("CONFIG", None, "configs")
@@ -109,6 +108,8 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     recipe = model_file.recipe_of(str(run_script))
     config, origins = _config(request, model_file, recipe or "performance")
     cache_dir, origins["cache_dir"] = cache_dir_of(request.cache_dir, environ)
+    results_dir, origins["results_dir"] = _output_dir(request.results_dir, "RESULT_DIR", "results", environ)
+    logs_dir, origins["logs_dir"] = _output_dir(request.logs_dir, "LOG_DIR", "logs", environ)
     visible = visible_devices(request.device, request.runner, environ)
     if visible is not None:
         origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
@@ -136,8 +137,8 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         "code_link": variables.get("CODE_LINK", model_file.code_link, ""),
         "run_model_file": str(run_script),
         "config_dir": str(config_dir),
-        "results_dir": absolute(request.results_dir),
-        "logs_dir": absolute(request.logs_dir),
+        "results_dir": results_dir,
+        "logs_dir": logs_dir,
         "command_line": request.command_line,
         "cache_dir": cache_dir,
         "cuda_visible_devices": visible,
@@ -176,6 +177,14 @@ def cache_dir_of(given: str | None, environ: Mapping[str, str]) -> tuple[str, st
         return absolute(given), "option"
     origin = "variable XDG_CACHE_HOME" if environ.get("XDG_CACHE_HOME") else "default"
     return str((user_cache_dir(environ) / "gbench").resolve()), origin
+
+
+def _output_dir(given: str | None, variable: str, name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """A folder for output and its origin: the option, launch.sh's variable, or `name` in WORK_DIR or here."""
+    work_dir = environ.get("WORK_DIR")
+    if given or environ.get(variable):
+        return absolute(given or environ[variable]), "option" if given else f"variable {variable}"
+    return absolute(f"{work_dir or '.'}/{name}"), "variable WORK_DIR" if work_dir else "default"
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:
