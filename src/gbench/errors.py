@@ -23,12 +23,18 @@ class ExitCode(IntEnum):
     NO_READER = 141  # the reader of stdout has gone (as a shell reports SIGPIPE)
 
 
-MOST_CHARACTERS = 1000  # of what failed: a quoted value may be a whole file
+MOST_CHARACTERS = 1000  # of what failed
 
 
 def printable(text: str) -> str:
     """Text for a terminal: each control character as its escape sequence, such as `\\x1b`."""
     return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+
+
+def shortened(what: str) -> str:
+    """What failed, without the middle of a quoted value that is thousands of characters long."""
+    cut = MOST_CHARACTERS // 2
+    return what if len(what) <= MOST_CHARACTERS else f"{what[:cut]} ... {what[-cut:]}"
 
 
 class GbenchError(Exception):
@@ -47,10 +53,7 @@ class GbenchError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        what, cut = self.what, MOST_CHARACTERS // 2
-        if len(what) > MOST_CHARACTERS:
-            what = f"{what[:cut]} ... {what[-cut:]}"
-        return printable(f"{what}; {self.hint}")
+        return printable(f"{shortened(self.what)}; {self.hint}")
 
 
 class RunFailed(GbenchError):

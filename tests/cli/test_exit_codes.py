@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,19 @@ def test_a_bug_is_no_verdict(
     assert exit.value.code == 70
     assert "KeyError: 'a place that nobody thought of'" in err
     assert err.splitlines()[-1].startswith("gbench: error: a bug of gbench ")
+
+
+def test_sigterm_before_a_run_has_begun_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(RunFolder, "spec", lambda folder: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(sys, "argv", ["gbench", "summary", str(tmp_path)])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as exit:
+        gbench.cli.main()
+    assert exit.value.code == 130
+    assert capfd.readouterr().err == "gbench: error: stopped by SIGTERM; nothing was left running\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_reader_that_has_gone_is_no_verdict() -> None:

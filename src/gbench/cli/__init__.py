@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from gbench import __version__
-from gbench.errors import ExitCode, GbenchError
+from gbench.errors import ExitCode, GbenchError, printable, shortened
 
 # verb (and module in gbench.cli) -> its line in `gbench --help`, which imports none of the modules
 COMMANDS = {
@@ -119,8 +121,15 @@ def _drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    """Say so and exit, where no run has begun: a run handles its stops itself."""
+    os.write(2, b"gbench: error: stopped by SIGTERM; nothing was left running\n")
+    sys.exit(ExitCode.INTERRUPTED)
+
+
 def main() -> None:
     """Entry point: report an expected error as one sentence and an exit code, a bug with its traceback."""
+    before = signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         code = cli.main(prog_name="gbench", standalone_mode=False)
         sys.stdout.flush()  # inside `try`, so that a full disk is reported like any other error
@@ -134,7 +143,7 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         more = f"; see `{context.command_path} --help`" if context else ""
-        message = error.format_message()
+        message = printable(shortened(error.format_message()))
         click.echo(f"gbench: error: {message[0].lower()}{message[1:].rstrip('.')}{more}", err=True)
         sys.exit(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
@@ -147,8 +156,14 @@ def main() -> None:
             click.echo("gbench: error: can't write to stdout (No space left on device); free space there", err=True)
             _drop_stdout()
             sys.exit(ExitCode.INFRASTRUCTURE)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            what = shortened(f"{error.filename} is too long for a path")
+            click.echo(printable(f"gbench: error: {what}; give a shorter one"), err=True)
+            sys.exit(ExitCode.USAGE)
         import traceback
 
         traceback.print_exc()
         click.echo(f"gbench: error: a bug of gbench {__version__}; please report it with the lines above", err=True)
         sys.exit(ExitCode.BUG)
+    finally:
+        signal.signal(signal.SIGTERM, before)

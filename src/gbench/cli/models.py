@@ -9,6 +9,7 @@ import click
 
 from gbench.cli.shared.output import or_dash, print_json
 from gbench.cli.shared.run_options import json_option
+from gbench.errors import printable
 from gbench.settings.literals import Recipe
 
 
@@ -38,7 +39,7 @@ def models(model: str | None, config: str | None, recipe: Recipe, as_json: bool)
             print_json(listed)
         else:
             for name, description in listed.items():
-                click.echo(f"{name:<26}{description}")
+                click.echo(printable(f"{name:<26}{description}"))
         return
     values = load_model(model, folder).config(recipe)
     if as_json:
@@ -46,4 +47,4 @@ def models(model: str | None, config: str | None, recipe: Recipe, as_json: bool)
         return
     for name, value in values.settings.items():
         section, _, key = name.partition(".")
-        click.echo(f"{section}.{key:<20} {or_dash(value)}")
+        click.echo(printable(f"{section}.{key:<20} {or_dash(value)}"))

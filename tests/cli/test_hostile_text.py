@@ -1,0 +1,64 @@
+"""Control characters and very long values of files and names reach a terminal as short printable text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from support import Answer
+
+from drawn_records import PLAIN
+from gbench.base.paths import project_file
+
+ESCAPE = "\x1b[31m\x07\x9b"
+LONG = "x" * 20_000
+LAUNCH = ["launch", "pix2pix_resnet_9blocks", 1, 1, "FP32"]
+
+
+def files(folder: Path, text: str) -> None:
+    """Files of every kind with `text` as a key, a value and, if it is short, in their names."""
+    named = text if len(text) < 100 else "long"
+    (folder / f"r{named}.yaml").write_text(yaml.safe_dump({**PLAIN, text: 1}))
+    (folder / "r.yaml").write_text(yaml.safe_dump({**PLAIN, "batch_size": text}))
+    (folder / "spec.yaml").write_text(yaml.safe_dump({"model": "m", text: 1}))
+    (folder / "models").mkdir()
+    model = yaml.safe_load(project_file("configs/pix2pix_resnet_9blocks.yaml").read_text())
+    (folder / "models" / f"m{named}.yaml").write_text(yaml.safe_dump({**model, "description": text}))
+    (folder / "bad-models").mkdir()
+    (folder / "bad-models" / f"m{named}.yaml").write_text(yaml.safe_dump({**model, text: 1}))
+
+
+@pytest.mark.parametrize("text", [ESCAPE, LONG], ids=["escape", "long"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cndb", "verify", "r{named}.yaml"],
+        ["cndb", "import", "r.yaml"],
+        ["compare", "r{named}.yaml", "r.yaml"],
+        ["replay", "r.yaml"],
+        ["ab", "spec.yaml", "spec.yaml"],
+        ["sweep", "spec.yaml"],
+        ["models", "--config", "models"],
+        ["models", "--config", "bad-models"],
+        [*LAUNCH, "--set", "network.ngf={text}"],
+        [*LAUNCH, "--set", "{text}=1"],
+        [*LAUNCH, "--precision-of", "{text}"],
+        [*LAUNCH[:4], "{text}"],
+        [*LAUNCH[:3], "{text}", "FP32"],
+        ["{text}"],
+        ["report", "{text}"],
+        ["summary", "{text}"],
+    ],
+    ids=str,
+)
+def test_hostile_text(gbench: Callable[..., Answer], tmp_path: Path, text: str, arguments: list[object]) -> None:
+    files(tmp_path, text)
+    named = text if len(text) < 100 else "long"
+    answer = gbench(*(str(one).format(text=text, named=named) for one in arguments))
+    listed = arguments[-1] == "models"
+    assert answer.code == 0 if listed else answer.code in (1, 2, 4), answer.err
+    said = answer.out + answer.err
+    assert all(one.isprintable() for one in said.replace("\n", "")), said
+    assert len(said) < 3000 or listed
