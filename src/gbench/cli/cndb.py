@@ -14,10 +14,11 @@ from gbench.cli.cndb_baseline import baseline
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import PATH, bundle, given_except, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
-from gbench.errors import ExitCode, RecordError, UsageError
+from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError
 
 if TYPE_CHECKING:
     from gbench.cndb.queries import RecordFilter
+    from gbench.cndb.record import Record
 
 MOST_ROWS = 2**31 - 1  # PostgreSQL's integer
 ROW_ID = click.IntRange(1, MOST_ROWS)
@@ -84,14 +85,23 @@ cndb.add_command(baseline)
 @click.option("--pending", is_flag=True, help="Send the records waiting in the spool, each to its own database.")
 @_target
 def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
-    """Store the record files FILES. A run that is already stored is not stored again.
+    """Store the record files or run folders FILES. A run that is already stored is not stored again.
+
+    Of a run folder, it makes the record first, as for a run that ended on a full disk.
 
     \b
     gbench cndb submit cndb/records/*.yaml
+    gbench cndb submit results/RUN_ID
     gbench cndb submit record.yaml --db gpu-performance --store-type update
     gbench cndb submit --pending
     """
-    from gbench.cndb.record_file import read_record
+    from gbench.compare.sides import read_run
+
+    def record_of(path: Path) -> Record:
+        try:
+            return read_run(path).record
+        except (RunFailed, InfrastructureError) as error:
+            raise RecordError(error.what, error.hint) from error
 
     if bool(files) == pending:
         raise UsageError("submit needs record files, or --pending alone", "e.g. gbench cndb submit cndb/records/*.yaml")
@@ -104,7 +114,7 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
                 )
         send_pending(cndb_folder(target["cndb_dir"]), target["as_json"])
         return
-    store((item for path in files for item in results_of(map(read_record, [path]))), **target)
+    store((item for path in files for item in results_of(map(record_of, [path]))), **target)
 
 
 @cndb.command("import")

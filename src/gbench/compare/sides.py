@@ -42,7 +42,7 @@ def read_side(text: str, name: str, forms: str = FORMS) -> list[Run]:
     with suppress(OSError):  # a list that is too long for a name
         parts = [text] if Path(text).exists() else parts
     try:
-        return [_read(path) for part in parts for path in _paths(part, name, forms)]
+        return [read_run(path) for part in parts for path in _paths(part, name, forms)]
     except OSError as error:  # a name that is too long, a folder without permission
         raise UsageError(f"{name} {text!r} can't be read ({error.strerror})", forms) from error
     except (RecordError, RunFailed) as error:
@@ -84,8 +84,11 @@ def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
     yield from paths
 
 
-def _read(path: Path) -> Run:
-    """The record in a file, or that of a run folder, recomputed from its raw samples."""
+def read_run(path: Path) -> Run:
+    """The record in a file, or that of a run folder, recomputed from its raw samples.
+
+    Raises RecordError, RunFailed, InfrastructureError: it holds no record of a complete run.
+    """
     if not path.is_dir():
         return Run(read_record(path), str(path))
     folder = RunFolder(path)

@@ -18,6 +18,8 @@ REASON = re.compile(
 # How torchrun and torch's loader report a process that was killed.
 KILLED = re.compile(r"Signal 9 \(SIGKILL\) received by PID|exitcode *: -9\b|is killed by signal: Killed")
 
+EXIT_CODE = re.compile(r"\bexitcode *: ([1-9]\d*)\b")  # in torchrun's report of the rank that failed first
+
 
 class RunLog(ExitStack):
     """Writes lines to files, whose folders it creates, and shows them."""
@@ -26,6 +28,7 @@ class RunLog(ExitStack):
         super().__init__()
         self._show, self._paths, self._failing, self._broken = show, paths, False, False
         self.reason: str | None = None  # the first reason for a failure that the run printed
+        self.exit_code: int | None = None  # of the rank that failed first, as torchrun reports it
         self.killed = False  # whether it reported that one of its processes was killed
         for path in paths:
             make_folder(path.parent)
@@ -39,6 +42,8 @@ class RunLog(ExitStack):
         """Write one line and show it. Raises InfrastructureError, once: it can't be written."""
         if self.reason is None and (match := REASON.match(text)):
             self.reason = match[1] or match[2]
+        if self.exit_code is None and (code := EXIT_CODE.search(text)):
+            self.exit_code = int(code[1])
         self.killed = self.killed or KILLED.search(text) is not None
         if self._broken:
             return

@@ -6,6 +6,7 @@ A launch, an evaluation, a tuning, a profile and a probe differ only in their sp
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gbench.base.utc import utc_now
-from gbench.errors import GbenchError
+from gbench.errors import GbenchError, InfrastructureError
 from gbench.follow.follower import Views, following
 from gbench.measure.summary import summarize_folder
 from gbench.preflight.rule import CheckedRun
@@ -107,8 +108,12 @@ def run_worker(
         with running, _followed(run, views) as on_line, stoppable(spec.timeout_s):
             outcome = run.runner.run(folder.path, on_line)
     finally:
-        summary = _close(run, outcome)
+        summary, not_written = _close(run, outcome)
     require_success(folder, outcome, run.log, kills)
+    if not_written is not None and spec.recipe not in UNMEASURED and spec.profiling is None:
+        resumable = spec.config.schedule.checkpoint_every
+        then = folder.resume_command if resumable else shlex.join(["gbench", "cndb", "submit", str(folder.path)])
+        raise InfrastructureError(not_written.what, f"the run is complete: free space, then make its record by {then}")
     return summary
 
 
@@ -149,8 +154,11 @@ def _followed(run: OpenRun, views: Views) -> Iterator[Callable[[str], None]]:
         yield on_line
 
 
-def _close(run: OpenRun, outcome: Outcome | None) -> RunResult | None:
-    """Write the end and the statistics. No GbenchError: a full disk or broken file must not hide why the run ended."""
+def _close(run: OpenRun, outcome: Outcome | None) -> tuple[RunResult | None, GbenchError | None]:
+    """Write the end and the statistics. Returns these, and why they could not be written.
+
+    No GbenchError: a full disk or broken file must not hide why the run ended.
+    """
     if run.facts.attempts and run.facts.attempts[-1].wall_s is None:
         *earlier, last = run.facts.attempts
         last = last.changed(wall_s=time.perf_counter() - last.started_s)
@@ -158,11 +166,13 @@ def _close(run: OpenRun, outcome: Outcome | None) -> RunResult | None:
     ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None)
     with contextlib.suppress(GbenchError):
         ended = ended.changed(warnings=[*ended.warnings, *map(str, read_alarms(run.folder.path))])
-    with contextlib.suppress(GbenchError):
+    try:
         run.folder.write_host(ended)
-    with contextlib.suppress(GbenchError):
-        return _write_result(run.folder)
-    return None
+        return _write_result(run.folder), None
+    except InfrastructureError as error:
+        return None, error
+    except GbenchError:  # of a recipe that measures nothing
+        return None, None
 
 
 def _write_result(folder: RunFolder) -> RunResult | None:

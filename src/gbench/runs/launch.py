@@ -35,7 +35,8 @@ class FinishedRun:
     log: Path
     record: Record
     record_path: Path
-    report: Path
+    report: Path | None
+    """The run's page; None if it could not be written."""
     summary: RunResult | None
     """None for a run script that measures for itself."""
     evaluation: Evaluation | None
@@ -107,17 +108,21 @@ def publish(
     cndb_dir: Path,
     database: DatabaseConfig | None,
     on_line: Callable[[str], None],
-) -> tuple[str | None, str | None, Path]:
+) -> tuple[str | None, str | None, Path | None]:
     """Upload a run's record, if a database is given, and write the run's page.
 
-    Returns how it was stored, or why not, as `upload.deliver`; and the path of the page.
+    Returns how it was stored, or why not, as `upload.deliver`; and the path of the page, None if it can't be written.
     """
     stored = not_stored = None
     if database:
         stored, not_stored = upload.deliver(record_path, cndb_dir, database, on_line)
     from gbench.reports.run_page import write_report  # after the run: it loads matplotlib
 
-    return stored, not_stored, write_report(folder, folder.path / "report.html")
+    try:
+        return stored, not_stored, write_report(folder, folder.path / "report.html")
+    except InfrastructureError as error:
+        on_line(f"warning: {error}")
+        return stored, not_stored, None
 
 
 def repeats_of(runs: list[FinishedRun]) -> Repeats | None:

@@ -6,7 +6,7 @@ import contextlib
 import signal
 from pathlib import Path
 
-from gbench.errors import ExitCode, OutOfMemory, RunFailed
+from gbench.errors import ExitCode, InfrastructureError, OutOfMemory, RunFailed
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.log import RunLog
@@ -50,5 +50,10 @@ def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_
             "a process of the run was killed (SIGKILL): perhaps for lack of memory, though not by the kernel",
             f"see who ends processes here, a scheduler, systemd-oomd, earlyoom or a person; read {folder.log}",
         )
+    if log.reason and ExitCode.INFRASTRUCTURE in (
+        outcome.exit_code,
+        log.exit_code,
+    ):  # a full disk has no room for error.json
+        raise InfrastructureError(log.reason, f"read {folder.log}")
     why = f" ({log.reason})" if log.reason else ""
     raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

@@ -128,7 +128,7 @@ def _paths(finished: FinishedRun) -> dict[str, str]:
         "run": str(finished.folder.path),
         "log": str(finished.log),
         "record": str(finished.record_path),
-        "report": str(finished.report),
+        **({"report": str(finished.report)} if finished.report else {}),
         **gallery,
     }
 
