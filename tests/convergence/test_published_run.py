@@ -12,9 +12,10 @@ from support import Answer
 
 from convergence_runs import published_lines
 from evaluations import evaluation_of
-from gbench.convergence.curves import LOSSES, of_lines
+from gbench.convergence.curves import LOSSES
 from gbench.convergence.make_reference import windows_of
 from gbench.convergence.subjects import find_reference
+from gbench.convergence.training_log import of_lines
 
 CSV = "reference/v100_facades_resnet9_losses.csv"
 Gbench = Callable[..., Answer]
@@ -49,7 +50,7 @@ def test_the_reference_holds_the_published_figures() -> None:
 
 
 def test_the_reference_is_the_one_that_its_log_makes(shared: Shared) -> None:
-    curves = of_lines(published_lines(shared(CSV)), "log")
+    curves = of_lines(published_lines(shared(CSV)), "log").curves
     reference = find_reference(None, "pix2pix_resnet_9blocks")
     for name in LOSSES:
         windows = [curves.window(name, *window) for window in reference.windows]

@@ -15,6 +15,7 @@ from gbench.cli.shared.run_options import (
     bundle,
     command_line,
     dry_run_option,
+    given_except,
     json_option,
     option,
     quiet_option,
@@ -32,7 +33,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
 @click.command()
 @bundle(
     [
-        click.argument("source", type=PATH, metavar="CHECKPOINT|RUN_DIR"),
+        click.argument("source", type=PATH, metavar="CHECKPOINT|RUN_DIR|IMAGES"),
         click.option("--best", is_flag=True, help="Use the run's generator with the lowest mean G_L1, not the newest."),
         click.option("--epoch", type=COUNT, help="Use the run's checkpoint of this epoch."),
         click.option("--model", help="Model of a bare state_dict: pix2pix_resnet_9blocks; `gbench models` lists them."),
@@ -73,15 +74,25 @@ def eval(
 
     It works like upstream's test.py: dropout is on, and batch norm uses each image's own statistics, unless --eval-mode
     is given. The source is a run folder (its newest checkpoint), a checkpoint of gbench, or upstream's
-    latest_net_G.pth. MAE, PSNR and SSIM are always computed; LPIPS, FID and KID only with weights that you provide.
-    Nothing is downloaded.
+    latest_net_G.pth. Of a folder of generated images under upstream's names (N_fake_B.png, N_real_B.png), however they
+    were made, it gives the metrics, and runs nothing.
+
+    MAE, PSNR and SSIM are always computed; LPIPS, FID and KID only with weights that you provide. Nothing is
+    downloaded.
 
     \b
     gbench eval results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
     gbench eval results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c --best --eval-mode --batch 16
     gbench eval latest_net_G.pth --model pix2pix_resnet_9blocks --limit 50
     gbench eval epoch-0200.pt --device cpu --runner local --datasets-dir data --out evaluation
+    gbench eval upstream/results/facades_pix2pix/test_latest/images --limit 50
     """
+    if source.is_dir() and not (source / "spec.json").exists():
+        from gbench.pix2pix.image_folder import holds_images
+
+        if holds_images(source):
+            _of_images(source, given["limit"], as_json)
+            return
     from gbench.cli.shared.output import evaluation_lines, print_json
     from gbench.cli.shared.plan_output import show_plan
     from gbench.cli.shared.progress_bar import Bar
@@ -111,6 +122,25 @@ def eval(
     head = {result.model: f"  {result.trained}  {images}  {devices}", "mode": result.mode}
     for name, text in [*head.items(), *evaluation_lines(result), *paths.items()]:
         click.echo(f"{name:<14}{text}")
+
+
+def _of_images(folder: Path, limit: int | None, as_json: bool) -> None:
+    """Print the metrics of images that somebody made."""
+    from gbench.cli.shared.output import metric_text, print_json
+    from gbench.pix2pix.image_folder import folder_metrics
+    from gbench.runfolder.evaluation_result import METRICS, spread
+
+    if others := given_except({"source", "limit", "as_json", "quiet"}):
+        raise UsageError(f"{folder} holds images, so nothing is run", f"leave out {', '.join(others)}")
+    images = folder_metrics(folder)[:limit]
+    means = {name: spread(image.metrics[name] for image in images) for name in images[0].metrics}
+    if as_json:
+        values = {"metrics": {name: one.model_dump() for name, one in means.items()}}
+        print_json({**values, "images": [image.model_dump() for image in images]})
+        return
+    click.echo(f"{'images':<14}{folder}, {len(images)} of them")
+    for name, one in means.items():
+        click.echo(f"{name:<14}{metric_text(METRICS[name], one)}")
 
 
 def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: str | None) -> Resolved:

@@ -1,18 +1,15 @@
-"""The loss curves of a run: from its run folder, or from a log in upstream's format (gbench.runfolder.loss_line)."""
+"""Loss curves, and those of a run folder."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.loss_line import read_loss_line
 
 Floats = NDArray[np.float64]
 LOSSES = ("G_GAN", "G_L1", "D_real", "D_fake")
@@ -96,43 +93,3 @@ def of_run(folder: RunFolder) -> Curves:
         for name in LOSSES
     }
     return Curves(np.array([steps[0].epoch for steps in together], dtype=np.int64), losses)
-
-
-def of_log(path: Path) -> Curves:
-    """The printed losses of a training log in upstream's format; ignores other lines.
-
-    A line of an earlier epoch than the last one starts another attempt, which replaces the epochs that it repeats.
-
-    Raises:
-        InfrastructureError: it can't be read. UsageError: it has no such line, or one that lacks a loss.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise InfrastructureError(f"{path} can't be read ({error})", "give a log of a training run") from error
-    return of_lines(lines, str(path))
-
-
-def of_lines(lines: Iterable[str], source: str) -> Curves:
-    """`of_log` of lines; `source` names them in errors."""
-    epochs: list[int] = []
-    rows: list[list[float]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            parsed = read_loss_line(line)
-            if parsed is None:
-                continue
-            row = [parsed.losses[name] for name in LOSSES]
-        except (KeyError, ValueError) as error:
-            raise UsageError(
-                f"{source} line {number} gives no {', '.join(LOSSES)} ({error})", "give a log of a pix2pix training"
-            ) from error
-        while epochs and epochs[-1] > parsed.epoch:
-            epochs.pop()
-            rows.pop()
-        epochs.append(parsed.epoch)
-        rows.append(row)
-    if not rows:
-        raise UsageError(f"{source} holds no line like (epoch: 1, iters: 100, ...) G_GAN: ...", "give a training log")
-    table = np.array(rows)
-    return Curves(np.array(epochs, dtype=np.int64), {name: table[:, place] for place, name in enumerate(LOSSES)})

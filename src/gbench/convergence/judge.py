@@ -41,13 +41,20 @@ class Subject:
     """None if unknown, as for a log."""
     curves: Curves
     recipe: Mapping[str, Any] | None
-    """None if unknown, as for a log."""
+    """None if unknown; of a log only the fields that it states."""
     quality: Mapping[str, float] | None
     """Mean metrics of its test images; None if not evaluated."""
     ended: bool
     """Whether it finished."""
     learning_rates: Sequence[Sequence[float]] | None = None
     """Of G and D in each epoch, read back from the optimisers; None if unknown."""
+    partial: bool = False
+    """Whether the recipe may lack fields."""
+
+    def differences(self, other: Mapping[str, Any]) -> list[RecipeDifference]:
+        """How its recipe, as far as it is known, differs from another."""
+        own = self.recipe or {}
+        return differences(own, {name: other[name] for name in other if name in own or not self.partial})
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,8 @@ class Verdict:
     """Sentences that explain the verdict."""
     recipe: list[RecipeDifference]
     recipe_known: bool
+    recipe_partial: bool
+    """Whether only what a log states of it is known."""
     allowed: list[str]
     departures: list[Departure]
     comparisons: list[Deviation]
@@ -108,6 +117,7 @@ def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str
         reasons=reasons,
         recipe=recipe,
         recipe_known=all(subject.recipe is not None for subject in subjects),
+        recipe_partial=any(subject.partial for subject in subjects),
         allowed=sorted(allowed),
         departures=departures,
         comparisons=comparisons,
@@ -122,7 +132,7 @@ def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]
     apart: dict[str, RecipeDifference] = {}
     for subject in subjects:
         if subject.recipe is not None:
-            for one in not_allowed(differences(subject.recipe, reference.recipe), allowed):
+            for one in not_allowed(subject.differences(reference.recipe), allowed):
                 apart.setdefault(one.field, one)
             ran = rate_otherwise(subject.recipe, subject.learning_rates)
             if ran is not None:

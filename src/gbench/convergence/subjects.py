@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from gbench.base.paths import project_file
-from gbench.convergence.curves import of_log, of_run
+from gbench.convergence.curves import of_run
 from gbench.convergence.judge import Subject
 from gbench.convergence.recipe import differences, not_allowed, recipe_of
 from gbench.convergence.reference import FOLDER, Reference, load_reference, references_of
+from gbench.convergence.training_log import read_log
 from gbench.errors import InfrastructureError, UsageError
-from gbench.runfolder.evaluation_result import FINAL, NAME, read_evaluation_file
+from gbench.runfolder.evaluation_result import FINAL, NAME, Image, read_evaluation_file
 from gbench.runfolder.folder import RunFolder
 
 
@@ -22,14 +23,14 @@ def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -
 
     Args:
         images: number of first test images for the image quality; None: all.
-        evaluation: its evaluation.json; None: the one in the run folder, if any.
+        evaluation: its evaluation.json, or a folder of its test images; None: what is in the run folder, if anything.
 
     Raises:
         GbenchError: neither a readable run folder nor a readable log; or a missing or broken evaluation.
     """
     in_folder = path / FINAL / NAME if path.is_dir() else None
     place = evaluation or in_folder
-    quality = read_quality(place, images) if place else None
+    quality = _quality_of(place, images) if place else None
     if evaluation is not None and quality is None:
         raise InfrastructureError(f"there is no evaluation {evaluation}", "create it with gbench eval")
     if path.is_dir():
@@ -37,10 +38,12 @@ def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -
         spec, environment = folder.spec(), folder.environment()
         ended, rates = environment.ended is not None, environment.learning_rates
         return Subject(str(path), spec.model, of_run(folder), recipe_of(spec), quality, ended, rates)
-    curves = of_log(path)
+    log = read_log(path)
+    curves, stated = log.curves, log.stated
+    source = f"{path}, the last of {log.replaced + 1} runs in it" if log.replaced else str(path)
     last = int((curves.epochs == curves.last_epoch).sum())
     earlier = int((curves.epochs == curves.epochs[0]).sum())
-    return Subject(str(path), None, curves, None, quality, last >= earlier)
+    return Subject(source, None, curves, stated or None, quality, last >= earlier, partial=bool(stated))
 
 
 def read_quality(path: Path, images: int | None) -> dict[str, float] | None:
@@ -55,14 +58,27 @@ def read_quality(path: Path, images: int | None) -> dict[str, float] | None:
     evaluation = read_evaluation_file(path)
     if evaluation is None:
         return None
-    metrics = [image.metrics for image in sorted(evaluation.images, key=lambda image: image.name)][:images]
-    if len(metrics) < (images or 1):
-        return {}
     if evaluation.statistics == "running":
         raise UsageError(
             f"{path} was made with dropout off and running statistics, a reference's quality as upstream's test.py",
             "evaluate again without --eval-mode",
         )
+    return _means(evaluation.images, images)
+
+
+def _quality_of(place: Path, images: int | None) -> dict[str, float] | None:
+    if not place.is_dir():
+        return read_quality(place, images)
+    from gbench.pix2pix.image_folder import folder_metrics  # loads PyTorch
+
+    return _means(folder_metrics(place), images)
+
+
+def _means(evaluated: Iterable[Image], images: int | None) -> dict[str, float]:
+    """Mean metrics over the first images; empty if there are fewer."""
+    metrics = [image.metrics for image in sorted(evaluated, key=lambda image: image.name)][:images]
+    if len(metrics) < (images or 1):
+        return {}
     values = {name: [one.get(name) for one in metrics] for name in metrics[0]}
     finite = {name: [value for value in each if value is not None] for name, each in values.items()}
     return {name: statistics.fmean(each) for name, each in finite.items() if len(each) == len(metrics)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gbench.cndb.log_line import accuracy_text
 from gbench.convergence.judge import judge
-from gbench.convergence.recipe import differences, not_allowed
 from gbench.convergence.subjects import find_reference, subject_of
 from gbench.errors import GbenchError
 from gbench.measure.summary import printed_means
@@ -35,8 +34,7 @@ def _verdict(run: RunData) -> tuple[str, str]:
     try:
         reference = find_reference(None, run.spec.model)
         subject = subject_of(run.path, reference.quality_images)
-        apart = not_allowed(differences(subject.recipe or {}, reference.recipe), ())
-        if apart:
+        if apart := subject.differences(reference.recipe):
             return "not judged", f"Its recipe is not the reference's: {apart[0].sentence}."
         found = judge(reference, [subject])
     except GbenchError as error:

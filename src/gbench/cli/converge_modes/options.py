@@ -13,7 +13,7 @@ from gbench.errors import UsageError
 
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
 # parameters of VerdictOptions
-JUDGING = ("check", "reference", "allow", "evaluation")
+JUDGING = ("check", "reference", "allow", "evaluation", "images")
 MAKING_A_REFERENCE = ("add_reference", "out", "description", "quality_images")
 
 
@@ -26,6 +26,7 @@ class VerdictOptions:
     reference: Path | None
     allow: tuple[str, ...]
     evaluation: tuple[Path, ...]
+    images: tuple[Path, ...]
     add_reference: tuple[Path, ...]
     out: Path | None
     description: str | None
@@ -66,10 +67,13 @@ class VerdictOptions:
             )
         if (self.reference or self.allow) and not (self.check or self.judges_new_runs):
             raise UsageError("--reference and --allow are of --check and --seeds", "give one of them")
+        if self.evaluation and self.images:
+            raise UsageError("--evaluation and --images both give the image quality", "leave one of them out")
         existing = self.add_reference or (() if self.judges_new_runs else self.check)
-        if self.evaluation and len(self.evaluation) != len(existing):
+        name, given = ("--images", self.images) if self.images else ("--evaluation", self.evaluation)
+        if given and len(given) != len(existing):
             raise UsageError(
-                f"--evaluation is given {len(self.evaluation)} times for {len(existing)} runs that are there",
+                f"{name} is given {len(given)} times for {len(existing)} runs that are there",
                 "give one for each run, or none",
             )
 
@@ -104,6 +108,14 @@ verdict_options = bundle(
             type=PATH,
             metavar="FILE",
             help="evaluation.json of a RUN that is a log, or that has no evaluation.",
+        ),
+        click.option(
+            "--images",
+            multiple=True,
+            type=PATH,
+            metavar="DIR",
+            help="Folder of the test images of a RUN that is a log: N_fake_B.png, N_real_B.png, as upstream's test.py "
+            "names them.",
         ),
         click.option(
             "--add-reference",

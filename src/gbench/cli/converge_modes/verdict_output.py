@@ -44,12 +44,15 @@ def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> Reference 
 
 def verdict_on(options: VerdictOptions, reference: Reference, runs: Sequence[Path]) -> Verdict:
     """The verdict on run folders or logs."""
-    return judge(reference, subjects_of(runs, options.evaluation, reference.quality_images), options.allow)
+    subjects = subjects_of(runs, options.evaluation, reference.quality_images, options.images)
+    return judge(reference, subjects, options.allow)
 
 
-def subjects_of(runs: Sequence[Path], evaluations: Sequence[Path], images: int | None) -> list[Subject]:
-    """Read run folders or logs, with their evaluations if any; image quality over the first `images`, or all."""
-    files: Sequence[Path | None] = evaluations or [None] * len(runs)
+def subjects_of(
+    runs: Sequence[Path], evaluations: Sequence[Path], images: int | None, folders: Sequence[Path] = ()
+) -> list[Subject]:
+    """Read run folders or logs, with their evaluations or folders of images if any; quality over the first `images`."""
+    files: Sequence[Path | None] = evaluations or folders or [None] * len(runs)
     return [subject_of(run, images, file) for run, file in zip(runs, files, strict=True)]
 
 
@@ -92,7 +95,8 @@ def print_verdict(found: Verdict) -> None:
     elif found.recipe:
         click.echo(f"{'recipe':<14}differs; its curves, judged on their own: {found.curves}")
     else:
-        click.echo(f"{'recipe':<14}the reference's{', but for what --allow names' if found.allowed else ''}")
+        stated = ", as far as the log states it" if found.recipe_partial else ""
+        click.echo(f"{'recipe':<14}the reference's{stated}{', but for what --allow names' if found.allowed else ''}")
     for one in found.comparisons:
         mark = "" if one.inside else "  OUTSIDE"
         click.echo(f"{one.name:<32}{one.share + 0.0:+8.1%}  allowed {one.low:+.1%} to {one.high:+.1%}{mark}")

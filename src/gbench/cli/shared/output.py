@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from gbench.cli.shared.live_line import Progress
-    from gbench.runfolder.evaluation_result import Evaluation
+    from gbench.runfolder.evaluation_result import Evaluation, Metric, Spread
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.run_result import Job, RunResult
     from gbench.runs.launch import FinishedRun
@@ -191,10 +191,15 @@ def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:
         if name in found.set_metrics:
             lines.append((name, f"{found.set_metrics[name]:.4g}; {metric.meaning}"))
         elif name in found.metrics:
-            mean, sd = found.metrics[name].mean, found.metrics[name].sd
-            figure = "infinite: some images are equal" if mean is None else f"{mean:.4g} {metric.unit}".rstrip()
-            lines.append((name, figure + (f" (sd {sd:.3g})" if sd is not None else "") + f"; {metric.meaning}"))
+            lines.append((name, metric_text(metric, found.metrics[name])))
     return [*lines, *((names, f"not computed: {why}") for names, why in found.absent)]
+
+
+def metric_text(metric: Metric, over_images: Spread) -> str:
+    """A metric's mean and deviation over images, and what it means."""
+    mean, sd = over_images.mean, over_images.sd
+    figure = "infinite: some images are equal" if mean is None else f"{mean:.4g} {metric.unit}".rstrip()
+    return figure + (f" (sd {sd:.3g})" if sd is not None else "") + f"; {metric.meaning}"
 
 
 def _img_s(value: float | None, what: str, without: str) -> str:
