@@ -56,7 +56,7 @@ def test_without_room_for_its_page_a_run_is_stored(
 
 
 @pytest.mark.parametrize(("scripts", "ranks", "exit_code"), [(1, 4, 4), (4, None, 4), (1, 1, 1), (1, 2, 1)])
-def test_an_error_that_did_not_fit_on_the_disk_keeps_its_exit_code(
+def test_without_error_json_a_full_disk_keeps_its_exit_code(
     tmp_path: Path, scripts: int, ranks: int | None, exit_code: int
 ) -> None:
     """The rank's sentence is in its output; its exit code is the script's, or in torchrun's report."""
