@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 import click
 
-from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
+from gbench.errors import ExitCode, GbenchError, RecordError
 
 REQUIRED = ("model", "framework", "dataset", "dev")
+LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "FATAL", "CRITICAL")
 JSON_FLAGS = ("perf_data", "metric_data", "hyper_params", "soft_info", "hard_info", "extra")
 
 
@@ -42,21 +43,21 @@ def _parser() -> _Parser:
     add("--dev_num", type=int, help="devices, more than 0")
     add("--train_type", help="precision: FP32, TF32, AMP ...")
     add("--eval_type")
-    add("--dist_type", help="single (default), DP, DDP, hvd")
+    add("--dist_type", default="single", help="single (default), DP, DDP, hvd; single overrides no --load_file")
     add("--perf_data", metavar="JSON", help='e.g. \'{"throughput": 22.9, "throughput_unit": "img/s"}\'')
     add("--metric_data", metavar="JSON", help="convergence metrics; this or --perf_data is needed")
     add("--hyper_params", metavar="JSON")
     add("--soft_info", metavar="JSON", help="mapping with a name, e.g. that of the image")
-    add("--soft_file", metavar="YAML", help="the same from a file")
+    add("--soft_file", metavar="YAML", help="the same from a file; --soft_info comes first")
     add("--hard_info", metavar="JSON", help="mapping with a name, e.g. that of the machine")
-    add("--hard_file", metavar="YAML", help="the same from a file")
+    add("--hard_file", metavar="YAML", help="the same from a file; --hard_info comes first")
     add("--code_link")
     add("--db_config", metavar="JSON", help="database to store in; without it and --db_file: check and save only")
-    add("--db_file", metavar="YAML", help="the same from a config file")
+    add("--db_file", metavar="YAML", help="the same from a config file; --db_config comes first")
     add("--md5", help="identity of the record, in place of the computed one")
     add("--tags", metavar="a,b")
     add("--db_store_type", default="save", help="save (default), update, else: skip when the md5 is there")
-    add("--log-level", default="WARNING", type=str.upper, choices=["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+    add("--log-level", default="WARNING", type=str.upper, choices=LOG_LEVELS)
     add("-f", "--data_file", metavar="LOG", help="benchmark log: every line a record")
     add("--load_file", metavar="YAML", help="start from this record")
     add("--save_file", metavar="YAML", help="write the record here")
@@ -86,17 +87,17 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
     flags = _flags(given)
     records = []
     for values, where in _starts(given):
-        values.update(flags)
+        # As in the original, an empty flag overrides nothing, nor does the default of --dist_type.
+        values.update({key: flag for key, flag in flags.items() if key not in values or (flag and flag != "single")})
         values.setdefault("eval_type", None)
-        values.setdefault("dist_type", "single")
         for key in REQUIRED:
             if not values.get(key):
                 parser.error(f"--{key} is required")
         if not isinstance(values.get("dev_num"), int) or values["dev_num"] <= 0:
             parser.error("--dev_num must be > 0")
-        if not values.get("perf_data") and not values.get("metric_data"):
+        if values.get("perf_data") is None and values.get("metric_data") is None:
             parser.error("--perf_data or --metric_data is required")
-        records.append(checked(values, where))
+        records.append(checked(values, where, may_be_empty=True))
     if given["save_file"]:
         if len(records) != 1:
             parser.error(f"--save_file holds one record, --data_file gave {len(records)}")
@@ -110,21 +111,23 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
     rebuild(config, given["yes"])
     target = Target(config)
     stored = target.store(records, given["db_store_type"])
-    if target.warning is not None and given["log_level"] in ("DEBUG", "INFO", "WARNING"):
+    if target.warning is not None and _shows(given, "WARNING"):
         click.echo(f"cndb_submit: warning: database {config.shown}: {target.warning}", err=True)
-    if given["log_level"] in ("DEBUG", "INFO"):
+    if _shows(given, "INFO"):
         for one in stored:
             click.echo(f"record {one.id} {one.action} in {config.shown}", err=True)
+
+
+def _shows(given: Mapping[str, Any], level: str) -> bool:
+    return LOG_LEVELS.index(given["log_level"]) <= LOG_LEVELS.index(level)
 
 
 def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """The values that the flags override (a record file, the lines of a benchmark log, or none), and their source."""
     from gbench.cndb.importing import benchmark_lines, values_of
-    from gbench.cndb.record_file import read_record
 
     if given["load_file"]:
-        values = read_record(Path(given["load_file"])).model_dump()
-        return [(values, given["load_file"])]
+        return [(_loaded(given), given["load_file"])]
     if not given["data_file"]:
         return [({}, "the command line")]
     path = Path(given["data_file"])
@@ -138,6 +141,20 @@ def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     return starts
 
 
+def _loaded(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of --load_file; all have a value. A key that no record has is left out, with a warning."""
+    from gbench.base.untrusted import read_yaml
+    from gbench.cndb.record import Record
+
+    path = given["load_file"]
+    values = read_yaml(Path(path), "give a CNDB record file")
+    if not isinstance(values, dict):
+        raise RecordError(f"{path}: not a mapping of record keys", "fix it; docs/cndb.md has every key")
+    if (others := [str(key) for key in values if key not in Record.model_fields]) and _shows(given, "WARNING"):
+        click.echo(f"cndb_submit: warning: {path}: ignored, as no record has it: {', '.join(others)!r:.200}", err=True)
+    return {key: values.get(key) for key in Record.model_fields}
+
+
 def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
     """The record values given by flags."""
     keys = (*REQUIRED, "batch_size", "dev_num", "train_type", "eval_type", "dist_type", "code_link")
@@ -147,7 +164,7 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["tags"] is not None:
         values["tags"] = [tag.strip() for tag in given["tags"].split(",") if tag.strip()]
     for key in ("soft", "hard"):
-        if given[f"{key}_file"] is not None:
+        if given[f"{key}_file"] and not given[f"{key}_info"]:
             values[f"{key}_info"] = _yaml_mapping(Path(given[f"{key}_file"]), f"--{key}_file")
     for key in JSON_FLAGS:
         if given[key] is not None:
@@ -178,8 +195,6 @@ def _config(given: Mapping[str, Any]) -> Any:
     from gbench.cli.shared.storing import cndb_folder, config_of
     from gbench.cndb.database_config import parse_json
 
-    if given["db_config"] and given["db_file"]:
-        raise UsageError("--db_config and --db_file contradict each other", "give one of them")
     if given["db_config"]:
         return parse_json(given["db_config"], cndb_folder(), os.environ)
     return config_of(given["db_file"]) if given["db_file"] else None

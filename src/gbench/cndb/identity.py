@@ -34,6 +34,7 @@ def md5_of(record: Record) -> str:
         "_soft_info_name": record.soft_info.name if record.soft_info else UNKNOWN,
         "_hard_info_name": record.hard_info.name if record.hard_info else UNKNOWN,
         **{column: getattr(record, key) for key, column in HASHED.items()},
+        "hyper_params": record.given_hyper_params,
     }
     return hashlib.md5(json.dumps(identity).encode(), usedforsecurity=False).hexdigest()
 

@@ -144,7 +144,7 @@ def records(
 
 
 def _record(row: RowMapping) -> Record:
-    return checked(values_of_row(dict(row)), f"record {row['id']}")
+    return checked(values_of_row(dict(row)), f"record {row['id']}", may_be_empty=True)
 
 
 def _performance(engine: Engine, *path: str) -> ColumnElement[Any]:

@@ -6,14 +6,25 @@ that the original does not have are in the free mappings, mostly in `extra`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gbench.cndb.values import figures_as_numbers, mapping_of, plain
 from gbench.errors import RecordError
 
 RECORD_SCHEMA = 1
+MAY_BE_EMPTY = {"may_be_empty": True}  # context of a validation
 LONGEST = 300  # characters of a name: an index row of PostgreSQL has at most 2,704 bytes, and here two names
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Word = Annotated[str, Field(max_length=LONGEST)]
@@ -51,15 +62,28 @@ class Record(BaseModel):
     md5_val: Word | None = None  # None: computed at submission
     tags: list[str] | None = None
     extra: dict[str, Any] | None = None
+    _given: dict[str, Any] | None = PrivateAttr(None)
 
-    @model_validator(mode="before")
+    @property
+    def given_hyper_params(self) -> dict[str, Any] | None:
+        """`hyper_params` with floats from 2**53 on, and -0.0, as they were given: the original's md5 is of these."""
+        return self.hyper_params if self._given is None else self._given
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record) and self.model_dump() == other.model_dump()
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _one_form(cls, values: Any) -> Any:
+    def _one_form(cls, values: Any, make: Callable[[Any], Record]) -> Record:
         """Convert values to types that every store returns unchanged."""
         if not isinstance(values, dict):
             raise ValueError("not a mapping of record keys")
         dumped = {key: value.model_dump() if isinstance(value, Named) else value for key, value in values.items()}
-        return {key: plain(value, str(key)) for key, value in dumped.items()}
+        record = make({key: plain(value, str(key)) for key, value in dumped.items()})
+        given = plain(dumped.get("hyper_params"), "hyper_params", floats_as_given=True)
+        if repr(given) != repr(record.hyper_params):
+            record._given = given
+        return record
 
     @field_validator("perf_data")
     @classmethod
@@ -74,8 +98,8 @@ class Record(BaseModel):
         return {key: value if key == "name" else mapping_of(value) for key, value in info.items()}
 
     @model_validator(mode="after")
-    def _has_a_result(self) -> Record:
-        if not self.perf_data and not self.metric_data:
+    def _has_a_result(self, info: ValidationInfo) -> Record:
+        if not self.perf_data and not self.metric_data and info.context != MAY_BE_EMPTY:
             raise ValueError("perf_data or metric_data is needed")
         if self.run_id is not None and len(self.run_id) > LONGEST:
             raise ValueError(f"extra.run_id has more than {LONGEST} characters")
@@ -88,10 +112,13 @@ class Record(BaseModel):
         return run_id if isinstance(run_id, str) else None
 
 
-def checked(values: Any, where: str) -> Record:
-    """Make a record from `values`. Raises RecordError: they are invalid; names `where`, the key, and the reason."""
+def checked(values: Any, where: str, may_be_empty: bool = False) -> Record:
+    """Make a record from `values`. may_be_empty: perf_data and metric_data may hold no figure, as in the original.
+
+    Raises RecordError: they are invalid; names `where`, the key, and the reason.
+    """
     try:
-        return Record.model_validate(values)
+        return Record.model_validate(values, context=MAY_BE_EMPTY if may_be_empty else None)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])

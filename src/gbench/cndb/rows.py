@@ -44,8 +44,11 @@ def row_of(record: Record, software: Any, hardware: Any) -> dict[str, Any]:
     }
     read = values_of_row(joined)
     lost = {key: value for key, value in values.items() if not _same(read[key], value)}
+    if not _same(record.given_hyper_params, record.hyper_params):
+        lost["hyper_params"] = json.dumps(record.given_hyper_params)  # jsonb would change its floats
     if lost:
-        row["extra"] = {**(record.extra or {}), KEPT: lost if record.extra is not None else {**lost, "extra": None}}
+        whole = record.extra is None or KEPT in record.extra  # an extra that `values_of_row` would not restore
+        row["extra"] = {**(record.extra or {}), KEPT: {**lost, "extra": record.extra} if whole else lost}
     return row
 
 
@@ -65,6 +68,8 @@ def values_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept, dict):
         values["extra"] = {key: value for key, value in values["extra"].items() if key != KEPT}
         values.update(kept)
+    if isinstance(values["hyper_params"], str):
+        values["hyper_params"] = json.loads(values["hyper_params"])
     return values
 
 

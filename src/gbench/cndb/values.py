@@ -17,10 +17,10 @@ FIGURES = ("throughput", "latency", "variance")  # the original stores them as t
 MEASURED = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d].*|%.*|)", re.DOTALL)
 
 
-def plain(value: Any, place: str, depth: int = 0) -> Any:
+def plain(value: Any, place: str, depth: int = 0, floats_as_given: bool = False) -> Any:
     """Convert `value` to mappings with text keys, lists, text, numbers, booleans and null.
 
-    Dates become ISO text, floats of at least 2**53 integers, and -0.0 becomes 0.0.
+    Dates become ISO text; unless `floats_as_given`, floats of at least 2**53 become integers, and -0.0 becomes 0.0.
 
     Raises:
         ValueError: NaN, infinity, an integer beyond the range of floats, text that is not Unicode or has a NUL, more
@@ -37,15 +37,19 @@ def plain(value: Any, place: str, depth: int = 0) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{place} is {value}: not a finite number")
+        if floats_as_given:
+            return value
         return int(value) if abs(value) >= WHOLE_FLOATS else float(value) + 0.0
     if isinstance(value, str):
         return _text(value, place)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, list | tuple):
-        return [plain(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [plain(item, f"{place}[{index}]", depth + 1, floats_as_given) for index, item in enumerate(value)]
     if isinstance(value, dict):
-        values = {_key(key, place): plain(item, f"{place}.{key}", depth + 1) for key, item in value.items()}
+        values = {
+            _key(key, place): plain(item, f"{place}.{key}", depth + 1, floats_as_given) for key, item in value.items()
+        }
         if len(values) < len(value):
             raise ValueError(f"{place} has two keys that are one as text")
         return values
