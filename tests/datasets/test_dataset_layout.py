@@ -15,7 +15,7 @@ def touch(root: Path, *names: str) -> None:
 
 
 def test_images_sorted_as_strings_by_upstreams_extensions(tmp_path: Path) -> None:
-    touch(tmp_path, "2.png", "10.JPG", "sub/1.jpeg", "notes.txt", "3.gif", "a.tiff", "manifest.json")
+    touch(tmp_path, "2.png", "10.JPG", "11.Jpg", "4.Png", "sub/1.jpeg", "notes.txt", "3.gif", "a.tiff", "manifest.json")
     assert [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)] == [
         "10.JPG",
         "2.png",

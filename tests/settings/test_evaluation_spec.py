@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gbench.errors import UsageError
 from gbench.settings.evaluation_spec import ALEXNET, INCEPTION, EvaluationRequest, of_run
 from gbench.settings.spec import EvaluationConfig, RunSpec
 
@@ -46,3 +48,11 @@ def test_installed_weights_are_taken_unless_others_are_given(
 def test_weights_are_left_where_images_are_too_small(make_spec: MakeSpec, cache: Path) -> None:
     found = asked(make_spec(), {"TORCH_HOME": str(cache.parents[1])})  # 32 pixels
     assert (found.lpips_weights, found.fid_weights) == (None, str(cache / INCEPTION))
+
+
+def test_test_images_are_never_cropped_at_random(make_spec: MakeSpec) -> None:
+    request = EvaluationRequest(Path("epoch-0001.pt"), settings=("data.load_size=72", "data.crop_size=64"))
+    with pytest.raises(UsageError, match=r"load_size 72 above .* 64 would crop each test image at random"):
+        of_run(make_spec(), request, {})
+    alone = replace(request, settings=("data.crop_size=64",))
+    assert of_run(make_spec(), alone, {}).spec.config.data.load_size == 64

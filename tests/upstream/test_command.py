@@ -30,9 +30,15 @@ def test_the_batch_the_cards_and_the_network_are_the_specs(make_spec: MakeSpec, 
     assert (values["load_size"], values["crop_size"], values["ngf"], values["norm"]) == ("36", "32", "4", "batch")
     assert (values["lr"], values["beta1"], values["lambda_L1"]) == ("0.0002", "0.5", "100.0")
     assert values["print_freq"] == "6"  # images
-    # 16 images are two whole batches; 5 steps take three epochs of them
-    assert (values["max_dataset_size"], values["n_epochs"], values["n_epochs_decay"]) == ("12", "3", "0")
+    # 16 images are two whole batches; the run ends in the third epoch, at the rates of the spec's schedule
+    assert (values["max_dataset_size"], values["n_epochs"], values["n_epochs_decay"]) == ("12", "100", "100")
     assert values["display_id"] == "-1" and flags == {"no_html"}
+
+
+def test_steps_beyond_the_schedule_are_refused(make_spec: MakeSpec, facades: Path, tmp_path: Path) -> None:
+    settings = ("schedule.epochs=1", "schedule.epochs_decay=1")
+    with pytest.raises(UsageError, match="5 steps are 3 epochs of 2, and the schedule ends after 2; --set schedule"):
+        arguments(make_spec(batch_size=6, steps=5, settings=settings), facades, tmp_path)
 
 
 def test_settings_that_are_flags_there(make_spec: MakeSpec, facades: Path, tmp_path: Path) -> None:

@@ -138,3 +138,12 @@ def test_a_repository_that_can_not_be_reached_is_one_sentence(find: Find, url: s
 def test_a_commit_that_the_repository_does_not_have_is_refused(find: Find, clone: Path) -> None:
     with pytest.raises(UsageError, match=f"has no commit {COMMIT}; fix CODE_LINK"):
         find(Pinned(clone.as_uri(), COMMIT))
+
+
+def test_an_object_that_is_missing_is_no_missing_commit(find: Find, clone: Path) -> None:
+    tree = git(clone, "rev-parse", "HEAD:train.py").strip()
+    head = git(clone, "rev-parse", "HEAD")
+    (clone / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    with pytest.raises(InfrastructureError, match="can't be cloned") as error:
+        find(Pinned(clone.as_uri(), head))
+    assert "has no commit" not in str(error.value) and tree[:7] in str(error.value)

@@ -26,6 +26,7 @@ def test_ten_steps_of_a_tenth_of_a_second_are_40_img_s() -> None:
     assert found.throughput_img_s == pytest.approx(40)
     assert found.without_data_img_s == pytest.approx(50)
     assert found.data_share == pytest.approx(0.2)
+    assert found.step_p95_s == pytest.approx(0.1)
     assert (found.step_mean_s, found.step_variance_s2) == (pytest.approx(0.1), pytest.approx(0))
 
 

@@ -10,24 +10,24 @@ import pytest
 from support import Answer
 
 from drawn_upstream import DATA_S, STEP_S, draw, git
-from gbench.base.paths import project_file
+from gbench.cndb.record import checked
+from gbench.compare.metrics import metric_named
 
 Gbench = Callable[..., Answer]
+SCRIPT = "pt-pix2pix-upstream.sh"  # the project's, found from any folder
 HOST = "https://example.org/pix2pix"
 
 
 @pytest.fixture
 def launch(gbench: Gbench, small_launch: list[str]) -> Callable[..., Answer]:
-    script = project_file("scripts/pt-pix2pix-upstream.sh")
-
     def run(code_link: str, *more: object, **variables: str) -> Answer:
-        given = [*small_launch, "--run-model-file", script, "--code-link", code_link, "--steps", 9, "--warmup", 2]
+        given = [*small_launch, "--run-model-file", SCRIPT, "--code-link", code_link, "--steps", 9, "--warmup", 2]
         return gbench("launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *given, *more, **variables)
 
     return run
 
 
-def test_upstreams_lines_become_a_record(launch: Callable[..., Answer], tmp_path: Path) -> None:
+def test_upstreams_lines_become_a_record(launch: Callable[..., Answer], gbench: Gbench, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     commit = draw(clone)
     answer = launch(f"{HOST}/blob/{commit}/train.py", "--json", UPSTREAM_DIR=str(clone))
@@ -42,6 +42,11 @@ def test_upstreams_lines_become_a_record(launch: Callable[..., Answer], tmp_path
     assert 0 < perf["throughput_legacy_img_s"] <= 4 / (STEP_S - 4 * 0.0005)  # rounded to a millisecond an image
     assert perf["latency"] == pytest.approx(4 / perf["throughput"]) and perf["latency_unit"] == "s/step"
     assert 0 < perf["data_share"] < 1 and perf["variance"] >= 0
+    assert perf["step"]["p95_s"] >= STEP_S and perf["memory"][0]["host_rss_bytes"] > 2**20
+    for metric in map(metric_named, ("latency-p95", "memory")):
+        assert metric.read(checked(record, "it")) is not None
+    reported = gbench("summary", folder, "--json").json["perf_data"]
+    assert reported["throughput"] == perf["throughput"] and "throughput " in gbench("summary", folder).out
     assert record["extra"]["recipe"] == "custom"
     assert record["extra"]["precision_flags"]["ran"] == "FP32"
     assert record["soft_info"]["pytorch_version"] and record["extra"]["kernel"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gbench.cli.shared.output import summary_lines
+from gbench.cli.shared.output import print_json, print_reported, summary_lines
 from gbench.cli.shared.run_options import PATH
 
 
@@ -16,11 +16,14 @@ from gbench.cli.shared.run_options import PATH
 def summary(run_dir: Path, as_json: bool) -> None:
     """Recompute the statistics of RUN_DIR from its raw samples, even if the run was killed.
 
+    Of a run script that measures for itself it gives the figures that the script reported.
+
     \b
     gbench summary results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
     """
     from dataclasses import asdict
 
+    from gbench.cndb.from_run import record_of
     from gbench.cndb.log_line import accuracy_text
     from gbench.errors import RunFailed
     from gbench.measure.summary import printed_means, summarize_folder
@@ -29,6 +32,13 @@ def summary(run_dir: Path, as_json: bool) -> None:
 
     folder = RunFolder(run_dir)
     result = summarize_folder(folder)
+    if result is None and folder.benchmark_log.exists():
+        record = record_of(folder)
+        if as_json:
+            print_json({"perf_data": record.perf_data, "metric_data": record.metric_data})
+        else:
+            print_reported(record)
+        return
     if result is None:
         silent = [str(rank) for rank, steps in enumerate(folder.ranks()) if not steps]
         why = f"there is no step of rank {', '.join(silent)}" if silent else "the run ended in its warm-up"

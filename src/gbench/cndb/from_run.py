@@ -45,6 +45,8 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
         except ValueError as error:
             raise RunFailed(f"benchmark log line {line!r}: {error}", "fix the run script") from error
         values.update(parsed, extra={**values["extra"], **parsed.get("extra", {})})
+        if environment.memory and "perf_data" in parsed:
+            values["perf_data"]["memory"] = environment.memory
         _add_worker_facts(values, environment)
         return sealed(checked(values, str(folder.path)))
     if environment.device is None or result is None:

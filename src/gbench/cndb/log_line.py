@@ -27,6 +27,7 @@ KEYS = {
     "fps": "perf_data.throughput",
     "time_avg": "perf_data.latency",
     "time_var": "perf_data.variance",
+    "time_p95": "perf_data.step.p95_s",
     "without_data_img_s": "perf_data.throughput_without_data_img_s",
     "legacy_img_s": "perf_data.throughput_legacy_img_s",
     "data_share": "perf_data.data_share",
@@ -61,7 +62,10 @@ def parse(line: str) -> dict[str, Any]:
         if not dot:
             values[section] = text
             continue
+        *folders, name = name.split(".")
         inner = values.setdefault(section, {})
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
         number = NUMBER.fullmatch(text) if section == "perf_data" else None
         if section == "perf_data" and NOT_FINITE.match(text):
             raise ValueError(f"{key} {text!r} is not a finite number")

@@ -15,8 +15,9 @@ from gbench.errors import InfrastructureError, UsageError
 
 PHASES = ("train", "val", "test")
 
-# Upstream data/image_folder.py at 003efc4c.
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff"})
+# Upstream data/image_folder.py at 003efc4c: in lower or upper case, never mixed.
+_LOWER = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff")
+IMAGE_EXTENSIONS = frozenset({*_LOWER, *map(str.upper, _LOWER)})
 
 GET_A_DATASET = "make one with `gbench data prepare facades` or `gbench data synth`, or set DATASETS_DIR to its folder"
 
@@ -31,7 +32,7 @@ def list_images(folder: Path) -> list[Path]:
         os.path.join(parent, name)  # noqa: PTH118 -- sorted as strings, as upstream does
         for parent, _, names in os.walk(folder)
         for name in names
-        if os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS  # noqa: PTH122
+        if os.path.splitext(name)[1] in IMAGE_EXTENSIONS  # noqa: PTH122
     ]
     return [Path(path) for path in sorted(found)]
 

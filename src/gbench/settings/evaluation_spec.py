@@ -119,7 +119,12 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
         fid_weights=_weights(request.fid_weights, INCEPTION, environ),
     )
     named = {setting.partition("=")[0] for setting in request.settings}
-    size = config.data.crop_size
+    size, loaded = config.data.crop_size, config.data.load_size
+    if "data.load_size" in named and loaded > size and "crop" in config.data.preprocess:
+        raise UsageError(
+            f"data.load_size {loaded} above data.crop_size {size} would crop each test image at random",
+            f"leave data.load_size out: it is then {size}, as upstream tests",
+        )
     data = {"phase": "test", "load_size": size, "flip": False, "max_dataset_size": request.limit}
     data = {key: value for key, value in data.items() if f"data.{key}" not in named} | {"source": "real"}
     origins |= {f"data.{key}": "as upstream tests" for key in data} | dict.fromkeys(named, "option")

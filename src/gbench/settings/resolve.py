@@ -85,6 +85,11 @@ class _Variables:
         if successor and not path.exists():
             self.origins[variable] += f": launch.sh's {text}, here {successor}"
             return project_file(successor)
+        own = f"scripts/{path.name}"  # of the project, named from any folder
+        named = variable == "RUN_MODEL_FILE" and text in (path.name, own)
+        if named and not path.exists() and project_file(own).is_file():
+            self.origins[variable] += ": the project's own"
+            return project_file(own)
         return path.resolve()
 
 

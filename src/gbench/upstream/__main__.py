@@ -40,6 +40,7 @@ def benchmark_line(spec: RunSpec, ran: str, device: str, result: Figures) -> str
         "throughput": f"{result.throughput_img_s} img/s",
         "time_avg": f"{result.step_mean_s} s/step",
         "time_var": f"{result.step_variance_s2} s^2",
+        "time_p95": result.step_p95_s,
         "without_data_img_s": result.without_data_img_s,
         "legacy_img_s": result.legacy_img_s,
         "data_share": result.data_share,

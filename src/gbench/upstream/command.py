@@ -46,7 +46,7 @@ def arguments(spec: RunSpec, data_dir: Path, run_dir: Path) -> list[str]:
     """The arguments of train.py: epochs of whole batches, a log line per step, nothing saved or shown.
 
     Raises:
-        UsageError: the dataset doesn't fill one batch.
+        UsageError: the dataset doesn't fill one batch, or the schedule ends before the steps.
         InfrastructureError: the dataset lacks the phase, or images in it.
     """
     network, optim, data, schedule = spec.config.network, spec.config.optim, spec.config.data, spec.config.schedule
@@ -58,6 +58,12 @@ def arguments(spec: RunSpec, data_dir: Path, run_dir: Path) -> list[str]:
             "take a smaller BATCH_SIZE, or a larger dataset",
         )
     assert schedule.max_steps is not None, "require_known"
+    epochs, planned = -(-schedule.max_steps // batches), schedule.epochs + schedule.epochs_decay
+    if epochs > planned:
+        raise UsageError(
+            f"{schedule.max_steps} steps are {epochs} epochs of {batches}, and the schedule ends after {planned}",
+            f"--set schedule.epochs={epochs}, or fewer --steps",
+        )
     values: dict[str, object] = {
         "dataroot": data_dir,
         "name": "upstream",
@@ -69,8 +75,8 @@ def arguments(spec: RunSpec, data_dir: Path, run_dir: Path) -> list[str]:
         "batch_size": spec.batch_size,
         "max_dataset_size": batches * spec.batch_size,  # whole batches: every step does the same work, as in our recipe
         "num_threads": data.workers * spec.device_count,  # ours count per rank; upstream has one process
-        "n_epochs": -(-schedule.max_steps // batches),
-        "n_epochs_decay": 0,
+        "n_epochs": schedule.epochs,
+        "n_epochs_decay": schedule.epochs_decay,
         "print_freq": spec.batch_size,  # images: after every step
         "display_id": -1,
         **dict.fromkeys(("display_freq", "update_html_freq", "save_latest_freq", "save_epoch_freq"), NEVER),

@@ -91,17 +91,23 @@ def _clone(pinned: Pinned, folder: Path) -> None:
     socket.setdefaulttimeout(NETWORK_TIMEOUT_S)  # of each read and write, not of the whole clone
     try:
         with porcelain.clone(pinned.repository, str(folder), checkout=False, errstream=io.BytesIO()) as repo:
-            commit = parse_commit(repo, pinned.commit)
+            try:
+                commit = parse_commit(repo, pinned.commit)
+            except KeyError as error:
+                raise UsageError(f"{pinned.repository} has no commit {pinned.commit}", "fix CODE_LINK") from error
             porcelain.reset(repo, "hard", commit)
-    except KeyError as error:
-        raise UsageError(f"{pinned.repository} has no commit {pinned.commit}", "fix CODE_LINK") from error
-    except (OSError, ValueError, HTTPError, HTTPUnauthorized, GitProtocolError, NotGitRepository) as error:
+    except (KeyError, OSError, ValueError, HTTPError, HTTPUnauthorized, GitProtocolError, NotGitRepository) as error:
         raise InfrastructureError(
-            f"{pinned.repository} can't be cloned ({' '.join(str(error).split())})",
+            f"{pinned.repository} can't be cloned ({_why(error)})",
             f"clone it elsewhere, and name the clone in UPSTREAM_DIR or put it into DATASETS_DIR as {pinned.name}",
         ) from error
     finally:
         socket.setdefaulttimeout(None)
+
+
+def _why(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"object {text} is missing there" if isinstance(error, KeyError) else text
 
 
 def _checked(folder: Path, pinned: Pinned, which: str) -> Code:

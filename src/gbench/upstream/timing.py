@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from gbench.measure.spread import spread
 from gbench.measure.steady_state import judge_ranks
 from gbench.measure.summary import LEGACY_STEPS
 from gbench.upstream.watch import TimedLine
@@ -25,6 +26,7 @@ class Figures:
     is 0, or with fewer lines."""
     step_mean_s: float
     step_variance_s2: float
+    step_p95_s: float
     data_share: float
     steps: int
     warmup_steps: int
@@ -52,6 +54,7 @@ def figures(lines: Sequence[TimedLine], batch_size: int, warmup_steps: int, max_
         without_data_img_s=images / (wall_s - data_s),
         legacy_img_s=1 / statistics.fmean(legacy) if has_legacy else None,
         step_mean_s=statistics.fmean(times),
+        step_p95_s=spread(times).p95_s,
         step_variance_s2=statistics.variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
         steps=len(times),

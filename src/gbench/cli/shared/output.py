@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from gbench.cli.shared.live_line import Progress
+    from gbench.cndb.record import Record
     from gbench.runfolder.evaluation_result import Evaluation, Metric, Spread
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.run_result import Job, RunResult
@@ -99,8 +100,7 @@ def print_finished(finished: FinishedRun) -> None:
         for line in summary_lines(finished.summary, accuracy_of(record)):
             click.echo(line)
     else:
-        for key, value in {**(record.perf_data or {}), **(record.metric_data or {})}.items():
-            click.echo(f"{key:<13} {or_dash(value)}")
+        print_reported(record)
     if finished.evaluation is not None:
         for name, text in evaluation_lines(finished.evaluation):
             click.echo(f"{name:<14}{text}")
@@ -110,6 +110,17 @@ def print_finished(finished: FinishedRun) -> None:
         click.echo(f"{name:<14}{path}")
     if finished.stored is not None:
         click.echo(f"{'database':<14}{finished.stored}")
+
+
+def print_reported(record: Record) -> None:
+    """Print the figures of a run script that measures for itself."""
+    figures = {**(record.perf_data or {}), **(record.metric_data or {})}
+    memory = figures.pop("memory", None)
+    for key, value in figures.items():
+        inner = ", ".join(f"{name} {one}" for name, one in value.items()) if isinstance(value, dict) else None
+        click.echo(f"{key:<13} {or_dash(value if inner is None else inner)}")
+    if memory:
+        click.echo(f"{'memory':<13} {_memory(memory)}")
 
 
 def report_not_stored(not_stored: Sequence[str | None]) -> None:
