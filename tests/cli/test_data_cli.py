@@ -87,18 +87,18 @@ def test_stats(drawn: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["prepare", "maps"], 2, "'maps' is not 'facades'"),
-        (["prepare", "facades", "--url", "a", "--archive", "b"], 2, "not both"),
+        (["prepare", "facades", "--url", "a", "--archive", "/dev/null"], 2, "not both"),
         (["prepare", "facades", "--url", "ftp://host/f.tar.gz"], 2, "http://"),
         (
             ["prepare", "facades", "--archive", "none.tar.gz"],
-            4,
+            2,
             "none.tar.gz can't be read (No such file or directory)",
         ),
         (["synth", "--count", "0"], 2, "no images requested"),
         (["synth", "--size", "8"], 2, "16<=x<=4096"),
         (["synth", "--count", "-1"], 2, "--count"),
-        (["verify", "nowhere"], 4, "no manifest.json in nowhere"),
-        (["stats", "nowhere"], 4, "no dataset in nowhere"),
+        (["verify", "nowhere"], 2, "nowhere can't be read"),
+        (["stats", "nowhere"], 2, "nowhere can't be read"),
     ],
 )
 def test_wrong_invocations_get_one_sentence(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:

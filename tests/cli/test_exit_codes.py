@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import Answer
 
 import gbench.cli
 from gbench.runfolder.folder import RunFolder
@@ -49,3 +52,27 @@ def test_a_reader_that_has_gone_is_no_verdict() -> None:
     done = subprocess.run([sys.executable, "-m", "gbench", "models"], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_result_is_the_only_json_even_if_it_is_an_error(
+    gbench: Callable[..., Answer], facades: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(facades, tmp_path / "copy"))
+    next((copy / "train").iterdir()).unlink()
+    changed = gbench("data", "verify", copy, "--json")
+    assert (changed.code, changed.json["intact"]) == (1, False)
+    missing = gbench("data", "verify", "nowhere", "--json")
+    assert missing.code == missing.json["error"]["exit_code"] == 2
+
+
+def test_a_terminal_that_has_gone_is_a_stop() -> None:
+    code = (
+        "import gbench.cli as c, sys; c.cli.main = lambda **_: (sys.stdin.read(), print('x', file=sys.stderr)); "
+        "c.main()"
+    )
+    ours, theirs = os.openpty()
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    os.close(ours)
+    process.communicate()
+    assert process.returncode == 130

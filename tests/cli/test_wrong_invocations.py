@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
         ["--resume takes all from its sweep folder", "leave out MATRIX, --batch-sizes"],
     ),
     (["cndb", "submit"], 2, ["submit needs record files", "--pending"]),
-    (["cndb", "submit", "{empty}/none.yaml"], 1, ["{empty}/none.yaml can't be read", "No such file"]),
+    (["cndb", "submit", "{empty}/none.yaml"], 2, ["{empty}/none.yaml can't be read", "No such file"]),
     (["cndb", "list"], 4, ["there is no database", "cndb.sqlite yet", "gbench cndb submit"]),
     (["cndb", "list", "--since", "yesterday"], 2, ["--since 'yesterday'", "30d"]),
     (["cndb", "list", "--csv", "--json"], 2, ["contradict"]),
@@ -112,7 +113,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["cndb", "submit", "--pending", "--db", "gpu-demo"], 2, ["--db and --pending contradict", "spool"]),
     (["cndb", "submit", "--pending", "--store-type", "save"], 2, ["--store-type and --pending contradict"]),
     (["cndb", "import", "{file}"], 1, ["{file} holds no result", "benchmark log"]),
-    (["cndb", "import", "{empty}"], 1, ["{empty} can't be read (Is a directory)"]),
+    (["cndb", "import", "{empty}"], 4, ["{empty} can't be read (Is a directory)"]),
     (["cndb", "import", "{file}", "--db", "{file}"], 2, ["database config {file} is not a mapping"]),
     (["cndb", "verify", "{file}"], 1, ["{file}: not a mapping of record keys"]),
     (["launch", MODEL, "4", "1", "FP32", "false", "perhaps"], 2, ["neither false nor ignore_check"]),
@@ -154,15 +155,15 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     ([*CONVERGE, "--seeds", "2", "--estimate", "--datasets-dir", "{data}"], 2, ["--estimate is of one run"]),
     ([*GOOD, "--set", "alarms.stop_on=[nan]"], 2, ["alarms.stop_on is for convergence runs", "gbench converge"]),
     (["summary", "{empty}"], 4, ["{empty} has no spec.json"]),
-    (["eval"], 2, ["missing argument 'CHECKPOINT|RUN_DIR'"]),
-    (["eval", "{empty}/none"], 4, ["{empty}/none is not there", "give a run folder"]),
+    (["eval"], 2, ["missing argument 'CHECKPOINT|RUN_DIR|IMAGES'"]),
+    (["eval", "{empty}/none"], 2, ["{empty}/none can't be read", "fix the path"]),
     (["eval", "{empty}"], 4, ["{empty} has no spec.json"]),
     (["eval", "{file}"], 2, ["{file} does not say which model", "--model pix2pix_resnet_9blocks"]),
     (["eval", "{file}", "--best"], 2, ["--best and --epoch choose among a run's checkpoints"]),
     (["eval", "{empty}", "--model", MODEL], 2, ["--model is for a bare checkpoint"]),
     (["eval", "{file}", "--model", "pix2pix_unet"], 2, ["did you mean pix2pix_unet_"]),
     (["eval", "{file}", "--model", MODEL, "--batch", "4"], 2, ["--batch 4 would change the result", "--eval-mode"]),
-    (["eval", "{file}", "--model", MODEL, "--fid-weights", "{empty}/w"], 2, ["--fid-weights {empty}/w is not a file"]),
+    (["eval", "{file}", "--model", MODEL, "--fid-weights", "{empty}/w"], 2, ["{empty}/w can't be read (No such file"]),
     ([*EVAL, "--datasets-dir", "{empty}"], 4, ["no dataset in {empty}"]),
     ([*EVAL, "--datasets-dir", "{data}", "--set", "data.phase=best"], 2, ["data.phase"]),
     ([*EVAL, "--datasets-dir", "{data}", "--out", "{file}/out"], 4, ["can't write {file}/out"]),
@@ -194,7 +195,11 @@ def test_the_answer_is_one_sentence_and_an_exit_code(
     assert exit.value.code == code
     for part in parts:
         assert part.format(**places) in err
-    assert out == ""
+    if "--json" in arguments:
+        error = json.loads(out)["error"]
+        assert (error["exit_code"], f"{error['what']}; {error['hint']}" in err) == (code, True)
+    else:
+        assert out == ""
     if arguments:  # nothing at all is answered with the help
         assert err.startswith("gbench: error: ")
         assert err.count("\n") == 1
@@ -206,3 +211,64 @@ def test_there_is_no_silent_fall_back_to_the_processor(gbench: Callable[..., Ans
     answer = gbench("launch", MODEL, 4, 1, "FP32", "--runner", "local", "--datasets-dir", facades)
     assert answer.code == 4
     assert "--device cpu" in answer.err
+
+
+NAMING_A_PATH = [
+    line.split()
+    for line in """
+    launch {}.yaml
+    sweep {}.yaml
+    ab {} {file}
+    ab {file} {}
+    ab --resume {}
+    sweep --resume {}
+    converge --resume {}
+    converge --check {}
+    converge --check {empty} --evaluation {}
+    converge --check {empty} --reference {}
+    converge --add-reference {} --out x
+    eval {}
+    eval {file} --lpips-weights {}
+    summary {}
+    report {}
+    compare {} {}
+    compare {file} {}
+    replay {}
+    cndb submit {}
+    cndb import {}
+    cndb verify {}
+    cndb verify {file} --run {}
+    data verify {}
+    data stats {}
+    data prepare facades --archive {}
+    """.strip().splitlines()
+]
+
+
+@pytest.mark.parametrize("arguments", NAMING_A_PATH, ids=[" ".join(row)[:50] for row in NAMING_A_PATH])
+def test_a_path_that_is_not_there_is_exit_code_2(
+    arguments: list[str], tmp_path: Path, gbench: Callable[..., Answer]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    places = {"empty": str(tmp_path / "empty"), "file": str(tmp_path / "file")}
+    answer = gbench(*(argument.format("nowhere", **places) for argument in arguments))
+    assert answer.code == 2, answer.err
+    assert "nowhere" in answer.err
+    assert (answer.out, answer.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("ab empty empty", "launch d.yaml", "sweep d.yaml", "summary file", "converge --resume file"),
+        *("data stats file", "cndb submit empty", "cndb verify empty", "cndb verify file --run file"),
+        "eval file --fid-weights empty",
+    ],
+)
+def test_a_path_that_cant_be_used_is_exit_code_4(line: str, tmp_path: Path, gbench: Callable[..., Answer]) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "d.yaml").mkdir()
+    (tmp_path / "file").write_text("")
+    answer = gbench(*line.split())
+    assert (answer.code, "can't be read (" in answer.err) == (4, True)

@@ -68,11 +68,11 @@ def test_a_run_of_another_recipe_is_refused_before_it_starts(
         (("--check", "empty.log"), "empty.log holds no line like (epoch: 1"),
         (("--check", "broken.log"), "broken.log line 1 gives no G_GAN, G_L1, D_real, D_fake"),
         (("--check", "good.log", "--allow", "optim.lrr"), "did you mean optim.lr?"),
-        (("--check", "good.log", "--reference", "none.yaml"), "reference none.yaml can't be read"),
+        (("--check", "good.log", "--reference", "none.yaml"), "none.yaml can't be read"),
         (("--check", "good.log", "--reference", "broken.yaml"), "reference broken.yaml: model: field required"),
         (("--check", "good.log", "--evaluation", "broken.yaml"), "broken.yaml is broken (expected value at line 1"),
         (
-            ("--check", "good.log", "--evaluation", "a", "--evaluation", "b"),
+            ("--check", "good.log", "--evaluation", "good.log", "--evaluation", "good.log"),
             "--evaluation is given 2 times for 1 runs that are there",
         ),
         (("--check", "good.log", *MODEL), "leave out MODEL"),

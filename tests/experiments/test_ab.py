@@ -265,11 +265,10 @@ def test_a_side_that_can_not_run_is_told_before_any_run(
         (["{a}", "{stored}"], ["database: no database takes runs of gbench ab"]),
         (["{a}", "{placed}"], ["results: run folders are made", "--results"]),
         (["{a}", "{a}", "--metric", "loss-l1"], ["'loss-l1' is not one of"]),
-        (["{a}", "{a}", "--resume", "results"], ["--resume takes all else from its session"]),
-        (["--resume", "results", "--results", "elsewhere"], ["--resume takes all else", "--results and --rebuild"]),
-        (["--resume", "results", "--rebuild"], ["--resume takes all else", "--results and --rebuild"]),
+        (["{a}", "{a}", "--resume", "."], ["--resume takes all else from its session"]),
+        (["--resume", ".", "--results", "elsewhere"], ["--resume takes all else", "--results and --rebuild"]),
+        (["--resume", ".", "--rebuild"], ["--resume takes all else", "--results and --rebuild"]),
         (["{a}", "{tuned}", "--dry-run"], ["error: B ({tuned}): --profile optimized: no tuning is remembered"]),
-        (["--resume", "results"], ["ab.json can't be read"]),
     ],
 )
 def test_what_is_answered_with_one_sentence(
@@ -286,3 +285,5 @@ def test_what_is_answered_with_one_sentence(
     assert answer.code == 2
     assert all(part.format(**files) in answer.err for part in parts), answer.err
     assert answer.err.count("\n") == 1
+    no_session = gbench("ab", "--resume", ".")
+    assert (no_session.code, "ab.json can't be read" in no_session.err) == (4, True)

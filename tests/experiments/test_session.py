@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from gbench.compare.metrics import metric_named
-from gbench.errors import UsageError
+from gbench.errors import InfrastructureError
 from gbench.experiments.ab import ended
 from gbench.experiments.session import NAME, Session, SessionGoal, SessionRun, read_session
 from gbench.settings.literals import MetricName
@@ -95,7 +95,7 @@ def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None
 def test_a_folder_of_no_session(tmp_path: Path, text: bytes | None, said: str) -> None:
     if text is not None:
         (tmp_path / NAME).write_bytes(text)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(InfrastructureError, match=said):
         read_session(tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_what_no_session_can_say_is_refused(begun: Session, tmp_path: Path, then
     text = (tmp_path / NAME).read_text()
     assert then in text
     (tmp_path / NAME).write_text(text.replace(then, now, 1))
-    with pytest.raises(UsageError, match=f"ab.json is broken: .*{said}") as caught:
+    with pytest.raises(InfrastructureError, match=f"ab.json is broken: .*{said}") as caught:
         read_session(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -44,6 +44,7 @@ def test_this_machine_quickly(make_spec: Callable[..., RunSpec]) -> None:
         "torch",
         "dataset",
         "dataset-mount",
+        "writing",
         "disk",
         "shared-memory",
         "cpu",

@@ -67,6 +67,13 @@ def test_room_is_wanted_where_it_is_used(check_one: CheckOne, monkeypatch: pytes
     assert check_one("disk", runner="local").severity == "warning"
 
 
+def test_what_a_run_writes_can_be_written(check_one: CheckOne, tmp_path: Path) -> None:
+    assert check_one("writing").severity == "ok"
+    (tmp_path / "file").write_text("")
+    check = check_one("writing", cndb_dir=str(tmp_path / "file"))
+    assert (check.severity, f"can't write {tmp_path / 'file' / 'records'}" in check.found) == ("error", True)
+
+
 def test_a_dataset_without_a_manifest_can_not_be_verified(check_one: CheckOne, facades: Path, tmp_path: Path) -> None:
     assert check_one("dataset").found == f"{facades}: 16 train, 2 val, 4 test, as its manifest says"
     bare = tmp_path / "bare"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
-from gbench.errors import UsageError
+from gbench.errors import InfrastructureError, UsageError
 
 
 def package_dir() -> Path:
@@ -35,6 +39,27 @@ def expanded(path: str | Path) -> Path:
         raise UsageError(
             f"{path}: nobody here has that home folder", "fix the name, or write ./~ for a file"
         ) from error
+
+
+def require_readable(path: Path, kind: Literal["file", "folder", "any"] = "any") -> None:
+    """Check a path that the user named.
+
+    Raises:
+        UsageError: it is not there.
+        InfrastructureError: it can't be read, or is not of this kind.
+    """
+    place = expanded(path)
+    try:
+        is_folder = stat.S_ISDIR(place.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise UsageError(f"{path} can't be read ({getattr(error, 'strerror', error)})", "fix the path") from error
+    except PermissionError as error:
+        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
+    if kind != "any" and is_folder != (kind == "folder"):
+        why = os.strerror(errno.EISDIR if is_folder else errno.ENOTDIR)
+        raise InfrastructureError(f"{path} can't be read ({why})", f"give a {kind}")
+    if not os.access(place, os.R_OK | (os.X_OK if is_folder else 0)):
+        raise InfrastructureError(f"{path} can't be read ({os.strerror(errno.EACCES)})", "fix its permissions")
 
 
 def user_cache_dir(environ: Mapping[str, str]) -> Path:

@@ -106,7 +106,7 @@ def cli() -> None:
 
     Exit codes: 0 ok; 1 the run or the check failed, a regression, or not reproduced; 2 wrong arguments; 3 inconclusive;
     4 a problem of Docker, GPU, dataset, disk or database; 5 the run succeeded, but the database did not accept its
-    record; 70 a bug in gbench; 130 stopped by Ctrl-C or a signal.
+    record; 70 a bug in gbench; 130 stopped by Ctrl-C or a signal; 141 the reader of the output has gone.
     """
 
 
@@ -127,43 +127,61 @@ def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(ExitCode.INTERRUPTED)
 
 
+def _fail(what: str, hint: str, code: int, printed: bool) -> NoReturn:
+    """Exit with one sentence on stderr, and with --json an object on stdout.
+
+    printed: a result is on stdout already.
+    """
+    try:
+        click.echo(printable("; ".join(filter(None, (f"gbench: error: {shortened(what)}", hint)))), err=True)
+    except OSError:  # the terminal has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    if "--json" in sys.argv and not printed:
+        from gbench.cli.shared.output import print_json
+
+        try:
+            print_json({"error": {"what": what, "hint": hint, "exit_code": int(code)}})
+            sys.stdout.flush()
+        except OSError:
+            _drop_stdout()
+    sys.exit(code)
+
+
 def main() -> None:
     """Entry point: report an expected error as one sentence and an exit code, a bug with its traceback."""
     before = signal.signal(signal.SIGTERM, _on_sigterm)
+    shown: dict[str, bool] = {}  # what print_json notes
     try:
-        code = cli.main(prog_name="gbench", standalone_mode=False)
+        code = cli.main(prog_name="gbench", standalone_mode=False, obj=shown)
         sys.stdout.flush()  # inside `try`, so that a full disk is reported like any other error
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
     except GbenchError as error:
-        click.echo(f"gbench: error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(error.what, error.hint, error.exit_code, bool(shown))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(ExitCode.USAGE)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        more = f"; see `{context.command_path} --help`" if context else ""
-        message = printable(shortened(error.format_message()))
-        click.echo(f"gbench: error: {message[0].lower()}{message[1:].rstrip('.')}{more}", err=True)
-        sys.exit(ExitCode.USAGE)
+        message = error.format_message()
+        hint = f"see `{context.command_path} --help`" if context else ""
+        _fail(f"{message[0].lower()}{message[1:].rstrip('.')}", hint, ExitCode.USAGE, bool(shown))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("gbench: error: stopped by Ctrl-C; nothing was left running", err=True)
-        sys.exit(ExitCode.INTERRUPTED)
+        _fail("stopped by Ctrl-C", "nothing was left running", ExitCode.INTERRUPTED, bool(shown))
     except BrokenPipeError:
         _without_reader()
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            click.echo("gbench: error: can't write to stdout (No space left on device); free space there", err=True)
-            _drop_stdout()
-            sys.exit(ExitCode.INFRASTRUCTURE)
+        if isinstance(error, OSError) and error.filename is None:
+            if error.errno == errno.ENOSPC:
+                click.echo("gbench: error: can't write to stdout (No space left on device); free space there", err=True)
+                _drop_stdout()
+                sys.exit(ExitCode.INFRASTRUCTURE)
+            if error.errno == errno.EIO:  # the terminal has gone, and sent SIGHUP
+                _fail("stopped: the terminal has gone", "what was written is kept", ExitCode.INTERRUPTED, bool(shown))
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            what = shortened(f"{error.filename} is too long for a path")
-            click.echo(printable(f"gbench: error: {what}; give a shorter one"), err=True)
-            sys.exit(ExitCode.USAGE)
+            _fail(f"{error.filename} is too long for a path", "give a shorter one", ExitCode.USAGE, bool(shown))
         import traceback
 
         traceback.print_exc()
-        click.echo(f"gbench: error: a bug of gbench {__version__}; please report it with the lines above", err=True)
-        sys.exit(ExitCode.BUG)
+        _fail(f"a bug of gbench {__version__}", "please report it with the lines above", ExitCode.BUG, bool(shown))
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -13,7 +13,17 @@ import click
 
 from gbench.base.utc import utc_now
 from gbench.cli.shared.output import Terminal, print_json
-from gbench.cli.shared.run_options import COUNT, PATH, PERCENT, SECONDS, command_line, json_option, quiet_option
+from gbench.cli.shared.run_options import (
+    COUNT,
+    FILE,
+    FOLDER,
+    PATH,
+    PERCENT,
+    SECONDS,
+    command_line,
+    json_option,
+    quiet_option,
+)
 from gbench.errors import GbenchError, Interrupted, UsageError
 from gbench.settings.literals import MetricName
 
@@ -27,13 +37,13 @@ SHOWN_CAUSES = 5
 
 
 @click.command()
-@click.argument("a", type=PATH, required=False, metavar="A.yaml")
-@click.argument("b", type=PATH, required=False, metavar="B.yaml")
+@click.argument("a", type=FILE, required=False, metavar="A.yaml")
+@click.argument("b", type=FILE, required=False, metavar="B.yaml")
 @click.option("--metric", type=click.Choice(METRIC_NAMES), help="Figure to compare.  [default: throughput, end to end]")
 @click.option("--until-ci", type=PERCENT, help="End when the interval's half-width is at most this.  [default: 1%]")
 @click.option("--max-blocks", type=COUNT, help="End after this many blocks of four runs. [default: 20]")
 @click.option("--max-time", "max_time_s", type=SECONDS, help="Begin no block after this much time in runs: 30m, 2h.")
-@click.option("--resume", "resume_dir", type=PATH, metavar="DIR", help="Resume the session in this folder.")
+@click.option("--resume", "resume_dir", type=FOLDER, metavar="DIR", help="Resume the session in this folder.")
 @click.option("--rebuild", is_flag=True, help="Rebuild each side's image, once, without the build cache.")
 @click.option("--results", "results_dir", type=PATH, help="Folder for the session folder.  [default: results]")
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import PATH, bundle, given_except, json_option
+from gbench.cli.shared.run_options import FILE, FOLDER, bundle, given_except, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError
 
@@ -81,7 +81,7 @@ cndb.add_command(baseline)
 
 
 @cndb.command()
-@click.argument("files", nargs=-1, type=PATH)
+@click.argument("files", nargs=-1, type=FILE)
 @click.option("--pending", is_flag=True, help="Send the records waiting in the spool, each to its own database.")
 @_target
 def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
@@ -118,7 +118,7 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
 
 
 @cndb.command("import")
-@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--framework", default="PyTorch", help="Framework of results in a benchmark log.")
 @_target
 def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
@@ -256,8 +256,8 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
 
 
 @cndb.command()
-@click.argument("file", metavar="RECORD", type=PATH)
-@click.option("--run", "run_dir", type=PATH, help="The record's run folder: recompute every figure.")
+@click.argument("file", metavar="RECORD", type=FILE)
+@click.option("--run", "run_dir", type=FOLDER, help="The record's run folder: recompute every figure.")
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import NATURAL, json_option
+from gbench.cli.shared.run_options import FILE, FOLDER, NATURAL, json_option
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = Path("data/facades")
 
 _folder = click.Path(file_okay=False, path_type=Path)
-_root_argument = click.argument("root", type=_folder, default=DEFAULT_ROOT)
+_root_argument = click.argument("root", type=FOLDER, default=DEFAULT_ROOT)
 
 
 def _out_option(default: Path) -> Callable[[Any], Any]:
@@ -39,9 +39,7 @@ def data() -> None:
 @click.argument("name", type=click.Choice(["facades"]))
 @_out_option(DEFAULT_ROOT)
 @click.option("--url", metavar="URL", help="Download the archive from this mirror.")
-@click.option(
-    "--archive", type=click.Path(dir_okay=False, path_type=Path), help="Use this local copy; download nothing."
-)
+@click.option("--archive", type=FILE, help="Use this local copy; download nothing.")
 @json_option
 def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json: bool) -> None:
     """Download, unpack and check a published dataset.

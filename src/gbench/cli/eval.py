@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.run_options import (
+    ANY,
     COUNT,
+    FILE,
     NATURAL,
     PATH,
     bundle,
@@ -20,7 +22,7 @@ from gbench.cli.shared.run_options import (
     option,
     quiet_option,
 )
-from gbench.errors import InfrastructureError, UsageError
+from gbench.errors import UsageError
 
 if TYPE_CHECKING:
     from gbench.settings.evaluation_spec import EvaluationRequest
@@ -33,7 +35,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
 @click.command()
 @bundle(
     [
-        click.argument("source", type=PATH, metavar="CHECKPOINT|RUN_DIR|IMAGES"),
+        click.argument("source", type=ANY, metavar="CHECKPOINT|RUN_DIR|IMAGES"),
         click.option("--best", is_flag=True, help="Use the run's generator with the lowest mean G_L1, not the newest."),
         click.option("--epoch", type=COUNT, help="Use the run's checkpoint of this epoch."),
         click.option("--model", help="Model of a bare state_dict: pix2pix_resnet_9blocks; `gbench models` lists them."),
@@ -50,8 +52,8 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         click.option("--devices", type=COUNT, default=1, help="Devices to share the images."),
         click.option("--runner", help="docker or local. Default: the run's, else docker."),
         click.option("--precision", help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
-        click.option("--lpips-weights", type=PATH, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
-        click.option("--fid-weights", type=PATH, help="torch-fidelity's Inception v3, for FID and KID."),
+        click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
+        click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),
         click.option("--out", type=PATH, help="New folder for the results. Default: in RUN_DIR, else in results/."),
         *(option(name, more="") for name in OWN_VARIABLES),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
@@ -100,11 +102,6 @@ def eval(
     from gbench.settings.evaluation_spec import EvaluationRequest
 
     options = {name: value for name in OF_THE_SPEC if (value := given.pop(name)) is not None}
-    for name in ("lpips_weights", "fid_weights"):
-        if given[name] is not None and not given[name].is_file():
-            raise UsageError(
-                f"--{name.replace('_', '-')} {given[name]} is not a file", "fix the path; see docs/evaluation.md"
-            )
     request = EvaluationRequest(source, options=options, command_line=command_line(), **given)
     resolved = _resolve(request, best, epoch, model)
     if dry_run:
@@ -152,8 +149,6 @@ def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: s
     from gbench.settings.evaluation_spec import of_model, of_run
 
     path = request.checkpoint
-    if not path.exists():
-        raise InfrastructureError(f"{path} is not there", "give a run folder or a checkpoint")
     if best and epoch is not None:
         raise UsageError("--best and --epoch contradict each other", "leave one of them out")
     if path.is_dir():

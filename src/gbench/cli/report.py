@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import PATH
+from gbench.cli.shared.run_options import ANY, PATH
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
 from gbench.errors import UsageError
 
 
 @click.command()
-@click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=PATH)
+@click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=ANY)
 @click.option("--history", is_flag=True, help="Write a database's page: trends, slowdowns, stale configurations.")
 @click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
 @cndb_dir_option
@@ -70,8 +70,6 @@ def _of(source: Path, output: Path | None) -> Path:
     from gbench.reports.run_page import write_report
     from gbench.runfolder.folder import RunFolder
 
-    if not source.exists():
-        raise UsageError(f"there is no {source}", "give the folder of a gbench run, or a record file")
     return write_report(RunFolder(source), output or source / "report.html")
 
 

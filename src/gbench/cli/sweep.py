@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.base.paths import require_readable
 from gbench.cli.shared.output import Terminal, print_json, report_not_stored
 from gbench.cli.shared.run_options import (
+    FOLDER,
     LAST_ARGUMENTS,
-    PATH,
     Parsed,
     bundle,
     command_line,
@@ -54,7 +55,7 @@ COUNTS = Parsed("numbers", _counts, "not a list of numbers from 1 on, like 1,2,4
         click.option("--device-counts", type=COUNTS, metavar="1,2,4", help="Numbers of devices."),
         click.option("--precisions", metavar="FP32,TF32", help="Any of FP32, TF32, AMP and BF16."),
         click.option("--stop-at-oom", is_flag=True, help="Skip batches larger than one that ran out of memory."),
-        click.option("--resume", "resume_dir", type=PATH, metavar="DIR", help="Resume the sweep in this folder."),
+        click.option("--resume", "resume_dir", type=FOLDER, metavar="DIR", help="Resume the sweep in this folder."),
         click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV on stdout."),
     ]
 )
@@ -141,6 +142,7 @@ def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Res
         raise UsageError("missing argument MODEL or MATRIX.yaml", "see gbench sweep --help")
     if matrix.endswith((".yaml", ".yml")):
         require_nothing_beside(matrix, {"matrix", "stop_at_oom", "rebuild", *SHOWN})
+        require_readable(Path(matrix), "file")
         return read_matrix(Path(matrix), os.environ, command_line())
     total, each, counts, precisions = (
         given.pop(name) for name in ("batch_sizes", "per_device_batch_sizes", "device_counts", "precisions")

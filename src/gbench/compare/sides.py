@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gbench.base.paths import expanded
+from gbench.base.paths import expanded, require_readable
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import read_record
-from gbench.errors import RecordError, RunFailed, UsageError
+from gbench.errors import InfrastructureError, RecordError, RunFailed, UsageError
 from gbench.measure.summary import summarize_folder
 from gbench.runfolder.folder import RunFolder
 
@@ -43,7 +43,9 @@ def read_side(text: str, name: str, forms: str = FORMS) -> list[Run]:
         parts = [text] if Path(text).exists() else parts
     try:
         return [read_run(path) for part in parts for path in _paths(part, name, forms)]
-    except OSError as error:  # a name that is too long, a folder without permission
+    except PermissionError as error:
+        raise InfrastructureError(f"{name} {text!r} can't be read ({error.strerror})", "fix its permissions") from error
+    except OSError as error:  # a name that is too long
         raise UsageError(f"{name} {text!r} can't be read ({error.strerror})", forms) from error
     except (RecordError, RunFailed) as error:
         raise UsageError(f"{name}: {error.what}", error.hint) from error
@@ -87,8 +89,9 @@ def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
 def read_run(path: Path) -> Run:
     """The record in a file, or that of a run folder, recomputed from its raw samples.
 
-    Raises RecordError, RunFailed, InfrastructureError: it holds no record of a complete run.
+    Raises RecordError, RunFailed, UsageError, InfrastructureError: it holds no record of a complete run.
     """
+    require_readable(path)
     if not path.is_dir():
         return Run(read_record(path), str(path))
     folder = RunFolder(path)

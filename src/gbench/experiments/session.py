@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Valida
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.base.untrusted import read_text
-from gbench.errors import RecordError, UsageError
+from gbench.errors import InfrastructureError, RecordError
 from gbench.experiments.block_ratio import BlockRatio
 from gbench.settings.literals import MetricName
 from gbench.settings.spec import Frozen, RunSpec
@@ -107,11 +107,11 @@ class Session(Frozen):
 
 
 def read_session(folder: Path) -> Session:
-    """Read the session of a folder. Raises UsageError: there is none, or it is broken."""
+    """Read the session of a folder. Raises InfrastructureError: there is none, or it is broken."""
     path = folder / NAME
     try:
         return Session.model_validate_json(read_text(path, "give the folder of a session of gbench ab"))
     except RecordError as error:
-        raise UsageError(error.what, error.hint) from error
+        raise InfrastructureError(error.what, error.hint) from error
     except ValidationError as error:
-        raise UsageError(f"{path} is broken: {first_problem(error)}", "begin a new session") from error
+        raise InfrastructureError(f"{path} is broken: {first_problem(error)}", "begin a new session") from error

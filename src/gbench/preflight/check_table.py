@@ -65,6 +65,14 @@ RULES: tuple[Rule, ...] = (
         cpu_and_os.dataset_mount,
     ),
     Rule(
+        "writing",
+        "run folders, logs and records can be written; else error",
+        "a run whose record can't be written is lost",
+        "free space there, or take folders that you may write: --results, --logs, --cndb-dir",
+        needs.writing,
+        needed=True,
+    ),
+    Rule(
         "disk",
         "8 GiB are free for the runs and, in Docker's folder, 20 GiB for the image; else warning",
         "a full disk ends a build or a run",

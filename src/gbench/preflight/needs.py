@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from gbench.base.cpu_list import ranges
+from gbench.base.files import require_writable
 from gbench.datasets.layout import find_dataset, phases_in
 from gbench.datasets.manifest import MANIFEST_NAME, require_intact
 from gbench.errors import InfrastructureError
@@ -67,6 +68,15 @@ def dataset(context: Context) -> Finding | None:
     manifest = require_intact(root)
     counts = ", ".join(f"{count} {phase}" for phase, count in manifest.counts.items())
     return Finding("ok", f"{root}: {counts}, as its manifest says")
+
+
+def writing(context: Context) -> Finding | None:
+    if (spec := context.run.spec) is None:
+        return None
+    folders = [Path(spec.results_dir), Path(spec.logs_dir), Path(spec.cndb_dir) / "records"]
+    for folder in folders:
+        require_writable(folder)
+    return Finding("ok", f"{', '.join(map(str, folders))} can be written")
 
 
 def disk(context: Context) -> Finding | None:

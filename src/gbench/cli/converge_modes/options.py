@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gbench.cli.shared.run_options import COUNT, PATH, bundle
+from gbench.cli.shared.run_options import ANY, COUNT, FILE, PATH, Existing, bundle
 from gbench.errors import UsageError
 
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
@@ -78,6 +78,13 @@ class VerdictOptions:
             )
 
 
+class RunToCheck(Existing):
+    """A run folder or a log; or THIS_RUN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return THIS_RUN if value == THIS_RUN else super().convert(value, param, ctx)
+
+
 verdict_options = bundle(
     [
         click.option(
@@ -85,7 +92,7 @@ verdict_options = bundle(
             multiple=True,
             is_flag=False,
             flag_value=THIS_RUN,
-            type=PATH,
+            type=RunToCheck(),
             metavar="[RUN]",
             help="Judge a run folder or an upstream log; repeat it for several runs of one set. Without RUN: judge the "
             "run that this command makes.",
@@ -95,7 +102,7 @@ verdict_options = bundle(
             type=COUNT,
             help="Number of runs, with consecutive seeds from --seed, and one verdict on all of them.",
         ),
-        click.option("--reference", type=PATH, metavar="FILE", help="Reference to compare with; default: the model's."),
+        click.option("--reference", type=FILE, metavar="FILE", help="Reference to compare with; default: the model's."),
         click.option(
             "--allow",
             multiple=True,
@@ -105,7 +112,7 @@ verdict_options = bundle(
         click.option(
             "--evaluation",
             multiple=True,
-            type=PATH,
+            type=FILE,
             metavar="FILE",
             help="evaluation.json of a RUN that is a log, or that has no evaluation.",
         ),
@@ -120,7 +127,7 @@ verdict_options = bundle(
         click.option(
             "--add-reference",
             multiple=True,
-            type=PATH,
+            type=ANY,
             metavar="RUN",
             help="Make a reference from RUN, or from several if repeated, and write it to --out. For a log, MODEL and "
             "the arguments after it give the recipe.",

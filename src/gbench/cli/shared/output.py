@@ -66,6 +66,9 @@ class Terminal:
 def print_json(values: Any) -> None:
     """Print one JSON value on stdout."""
     click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
+    context = click.get_current_context(silent=True)
+    if context is not None and context.obj is not None:
+        context.obj["json"] = True  # so that an error after it is no second value
 
 
 def finished_json(finished: FinishedRun) -> dict[str, Any]:

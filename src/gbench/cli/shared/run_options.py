@@ -6,11 +6,12 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 from click.core import ParameterSource
 
+from gbench.base.paths import require_readable
 from gbench.errors import UsageError
 from gbench.settings import quantities
 from gbench.settings.literals import DataSource
@@ -35,12 +36,27 @@ class Parsed(click.ParamType[Any]):
         return parsed
 
 
+class Existing(click.ParamType[Path]):
+    """A path that must be there: the same exit code in every command. Raises UsageError, InfrastructureError."""
+
+    name = "path"
+
+    def __init__(self, kind: Literal["file", "folder", "any"] = "any") -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        require_readable(path, self._kind)
+        return path
+
+
 def _assignment(text: str) -> tuple[str, str] | None:
     name, equals, value = text.partition("=")
     return (name, value) if equals else None
 
 
 PATH = click.Path(path_type=Path)
+ANY, FILE, FOLDER = Existing(), Existing("file"), Existing("folder")
 COUNT = click.IntRange(min=1)
 NATURAL = click.IntRange(min=0)
 SECONDS = Parsed("time", quantities.seconds, f"not {quantities.SPAN}")
@@ -126,6 +142,7 @@ def of_spec_file(path: str, allowed: Collection[str], environ: Mapping[str, str]
     from gbench.settings.spec_file import read_mapping
 
     require_nothing_beside(path, allowed)
+    require_readable(Path(path), "file")
     return resolve_values(read_mapping(Path(path)), path, environ, command_line())
 
 
