@@ -55,7 +55,11 @@ _target = bundle(
 def _filters(limit: int) -> Callable[[Any], Any]:
     return bundle(
         [
-            click.option("--model", help="Model, by its name in launch or in the record: pix2pix_resnet_9blocks."),
+            click.option(
+                "--model",
+                help="Model, by its name in launch or in the record: pix2pix_resnet_9blocks. "
+                "pix2pix joins the original's records of that name with those of pix2pix_resnet_9blocks.",
+            ),
             click.option("--device", help="Part of the device's name: v100."),
             click.option("--precision", help="FP32, TF32, AMP or BF16."),
             click.option("--since", help="Only records stored since then: 2026-01-31, 30d or 12h."),

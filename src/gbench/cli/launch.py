@@ -38,7 +38,8 @@ def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: boo
 
     BATCH_SIZE is the total over all DEVICE_COUNT devices. PRECISION is FP32, TF32, AMP or BF16. DATABASE is false
     (upload nothing), gpu-performance, gpu-convergency, gpu-demo, or a config file; if the database is down, the exit
-    code is 5, and the record waits for `gbench cndb submit --pending`. IGNORE_CHECK is false or ignore_check. A
+    code is 5, and the record waits for `gbench cndb submit --pending`. IGNORE_CHECK is false or ignore_check. The
+    first four have no default. MODEL pix2pix is the original's name of pix2pix_resnet_9blocks. A
     spec file, as for `gbench ab`, may replace all arguments. An option overrides its variable, the variable gbench.yaml
     (docs/defaults.md), and that configs/MODEL.yaml.
 

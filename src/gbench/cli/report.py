@@ -17,7 +17,7 @@ from gbench.errors import UsageError
 @click.option("--history", is_flag=True, help="Write a database's page: trends, slowdowns, stale configurations.")
 @click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
 @cndb_dir_option
-@click.option("--model", help="With --history: only this model: pix2pix_resnet_9blocks.")
+@click.option("--model", help="With --history: only this model: pix2pix_resnet_9blocks; pix2pix adds the original's.")
 @click.option("--since", help="With --history: only runs since then: 2026-01-31, 30d or 12h.")
 @click.option(
     "-o",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, or_, select
+from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, select
 
 from gbench.cndb.record import Record, checked
 from gbench.cndb.rows import values_of_row
@@ -18,6 +18,7 @@ from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, t
 from gbench.cndb.throughput import throughput_of
 from gbench.cndb.values import measured
 from gbench.errors import RecordError
+from gbench.settings.model_file import record_names
 
 ROW = train_results.c
 FETCHED = 1000  # rows per round trip
@@ -29,7 +30,7 @@ class RecordFilter:
     """Selects records; None matches any."""
 
     model: str | None = None
-    """Its name in the record, or at launch."""
+    """Its name in the record, or at launch; pix2pix, the original's name, also selects pix2pix-resnet_9blocks."""
     device: str | None = None
     """Part of its name."""
     precision: str | None = None
@@ -189,8 +190,8 @@ def _selected(query: Select[Any], where: RecordFilter) -> Select[Any]:
 
 
 def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
-    if where.model is not None:  # pix2pix_resnet_9blocks at launch is pix2pix-resnet_9blocks in the record
-        query = query.where(or_(*(models.c.name == name for name in {where.model, where.model.replace("_", "-", 1)})))
+    if where.model is not None:
+        query = query.where(models.c.name.in_(record_names(where.model)))
     if where.device is not None:
         query = query.where(func.lower(ROW.device).contains(where.device.lower(), autoescape=True))
     if where.precision is not None:

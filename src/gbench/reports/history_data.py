@@ -18,6 +18,7 @@ from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.throughput import AS_LAUNCH_SH, LAUNCH_SH, throughput_of
 from gbench.errors import InfrastructureError, RecordError
 from gbench.measure.trend import Level, levels
+from gbench.settings.model_file import record_names
 
 STALE_DAYS = 30.0
 COLUMNS = (
@@ -171,8 +172,8 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
 
 
 def _rows(engine: Engine, view: str, columns: str, order: str, model: str | None) -> Sequence[Any]:
-    names = {"one": model, "other": model.replace("_", "-", 1)} if model is not None else {}
-    where = "WHERE model IN (:one, :other)" if names else ""
+    names = {f"name{n}": name for n, name in enumerate(sorted(record_names(model)))} if model is not None else {}
+    where = f"WHERE model IN ({', '.join(f':{name}' for name in names)})" if names else ""
     with engine.connect() as connection:
         query = text(f"SELECT {columns} FROM gbench_{view} {where} ORDER BY {order}")
         return connection.execute(query, names).mappings().all()

@@ -29,6 +29,9 @@ UPSTREAM_OPTIONS = {
     "serial_batches": "data.shuffle",
 }
 
+# The original's convergence records have this model, which is also the only MODEL that its run script takes.
+ALIASES = {"pix2pix": "pix2pix_resnet_9blocks"}
+
 
 class RecipeFile(Frozen):
     """One entry of `recipes`: a run script and its schedule."""
@@ -65,6 +68,16 @@ def model_names(config_dir: Path) -> list[str]:
     return sorted(path.stem for path in config_dir.glob("*.yaml"))
 
 
+def model_name(model: str, config_dir: Path) -> str:
+    """The name of a model's file, for a name or an alias. A file with the alias's name comes first."""
+    return model if (config_dir / f"{model}.yaml").is_file() else ALIASES.get(model, model)
+
+
+def record_names(model: str) -> set[str]:
+    """The names that a model may have in records: `pix2pix_unet_256` is `pix2pix-unet_256` there; of an alias, both."""
+    return {model, ALIASES.get(model, model).replace("_", "-", 1)}
+
+
 def load_model(model: str, config_dir: Path) -> ModelFile:
     """Read and check `config_dir/model.yaml`.
 
@@ -72,6 +85,7 @@ def load_model(model: str, config_dir: Path) -> ModelFile:
     """
     if not config_dir.is_dir():
         raise UsageError(f"CONFIG {config_dir} is not a folder", "give the folder that holds MODEL.yaml with --config")
+    model = model_name(model, config_dir)
     path = config_dir / f"{model}.yaml"
     names = model_names(config_dir)
     if model not in names:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -18,7 +18,7 @@ from gbench.errors import UsageError
 from gbench.settings.check_spec import check_spec
 from gbench.settings.launch_sh_files import SUCCESSORS
 from gbench.settings.literals import Device, Precision, Recipe, RunnerName
-from gbench.settings.model_file import ModelFile, load_model, override
+from gbench.settings.model_file import ModelFile, load_model, model_name, override
 from gbench.settings.request import ARGUMENTS, ROWS, VARIABLE_FIELDS, Request
 from gbench.settings.spec import ModelConfig, RunSpec
 from gbench.settings.switches import profile_of
@@ -106,6 +106,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     options = {variable: getattr(request, field) for variable, field in VARIABLE_FIELDS.items()}
     variables = _Variables(options, environ)
     config_dir = variables.path("CONFIG", None, "configs")
+    request = replace(request, model=model_name(request.model, config_dir))
     model_file = load_model(request.model, config_dir)
     if request.recipe not in model_file.recipes:
         raise UsageError(f"MODEL {request.model!r} has no recipe {request.recipe}", "add it to its config")
