@@ -18,6 +18,12 @@ def test_a_run_whose_time_is_up_is_told_what_to_do() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
+def test_time_that_is_up_already_ends_the_next_part() -> None:
+    """The evaluation of a run whose training took all of --timeout."""
+    with pytest.raises(RunFailed, match="--timeout 60s"), stoppable(60, began_s=time.monotonic() - 61):
+        time.sleep(60)
+
+
 @pytest.mark.parametrize("stop", STOPS)
 def test_every_stop_ends_it_once_and_clean_up_is_undisturbed(stop: signal.Signals) -> None:
     before = signal.getsignal(stop)

@@ -11,8 +11,11 @@ import yaml
 from PIL import Image
 from support import Answer, two_ranks
 
+from gbench.errors import RunFailed
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.folder import VISUALS
+from gbench.runs import evaluate
+from gbench.runs.attempt import OpenRun
 from shared_runs import the_run
 
 Gbench = Callable[..., Answer]
@@ -146,3 +149,18 @@ def test_an_estimate_is_a_short_run_without_a_record(
     assert not folder.checkpoints.exists()
     assert "no evaluation" not in answer.err
     assert json.loads((folder.path / "host.json").read_text())["exit_code"] == 0
+
+
+def test_the_timeout_covers_the_evaluation(
+    gbench: Gbench, arguments: Callable[..., list[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluated(run: OpenRun, running: object) -> None:
+        assert run.spec.recipe == "evaluation"
+        assert run.spec.timeout_s == 3600
+        assert run.began_s <= the_run(tmp_path).host().attempts[0].started_s
+        raise RunFailed("it was evaluated", "so be it")
+
+    monkeypatch.setattr(evaluate, "run_worker", evaluated)
+    epochs = {"schedule__epochs": 1, "schedule__epochs_decay": 0, "schedule__checkpoint_every": 1}
+    answer = gbench(*arguments(**epochs), "--timeout", "1h")
+    assert "it was evaluated; so be it" in answer.err

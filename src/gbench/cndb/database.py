@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,40 @@ LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
 CONNECT_S = 10
 SQL_LOG = logging.getLogger("sqlalchemy.engine.Engine")
 STATEMENT_S = 60  # timeout of a statement
+
+
+class Patient(sqlite3.Connection):
+    """A SQLite connection that waits for a lock in Python, so that Ctrl-C ends the wait; its own wait is in C."""
+
+    def cursor(self, *arguments: Any) -> Any:
+        return super().cursor(PatientCursor)
+
+    def commit(self) -> None:
+        _unlocked(super().commit)
+
+
+class PatientCursor(sqlite3.Cursor):
+    """As Patient."""
+
+    def execute(self, *arguments: Any) -> Any:
+        return _unlocked(super().execute, *arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        return _unlocked(super().executemany, *arguments)
+
+
+SQLITE = {"timeout": 0.1, "factory": Patient}
+
+
+def _unlocked(call: Callable[..., Any], *arguments: Any) -> Any:
+    """`call`, repeated for STATEMENT_S while the database is locked; a locked one has changed nothing."""
+    deadline = time.monotonic() + STATEMENT_S
+    while True:
+        try:
+            return call(*arguments)
+        except sqlite3.OperationalError as error:
+            if str(error) != "database is locked" or time.monotonic() > deadline:
+                raise
 
 
 def connect(config: DatabaseConfig) -> Engine:
@@ -108,7 +143,7 @@ def _engine(config: DatabaseConfig) -> Engine:
     url = make_url(config.uri)
     # No connection pool: a command-line tool uses one connection at a time.
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, echo=config.verbose, poolclass=NullPool, connect_args={"timeout": STATEMENT_S})
+        engine = create_engine(url, echo=config.verbose, poolclass=NullPool, connect_args=SQLITE)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine

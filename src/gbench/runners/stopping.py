@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,15 +14,18 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # SIGUSR
 
 
 @contextmanager
-def stoppable(timeout_s: float | None) -> Iterator[None]:
+def stoppable(timeout_s: float | None, began_s: float | None = None) -> Iterator[None]:
     """Raise an exception in the block if the run is asked to stop, or its time is up.
 
     After the first such signal, further ones are ignored until the end of the block, so that a second Ctrl-C does not
     interrupt the clean-up.
 
+    Args:
+        began_s: when the run began, on the monotonic clock. None: now.
+
     Raises:
         Interrupted: one of STOPS arrived.
-        RunFailed: `timeout_s` seconds have passed.
+        RunFailed: `timeout_s` seconds have passed since the run began.
     """
 
     def ignore_the_rest() -> None:
@@ -40,7 +44,8 @@ def stoppable(timeout_s: float | None) -> Iterator[None]:
     before = {number: signal.signal(number, on_stop) for number in STOPS}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_timeout)
     if timeout_s is not None:
-        signal.setitimer(signal.ITIMER_REAL, timeout_s)
+        left_s = timeout_s if began_s is None else began_s + timeout_s - time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, max(left_s, 0.001))  # 0 would be no timeout
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -56,6 +56,8 @@ class OpenRun:
     runner: Runner
     facts: HostFacts
     """The facts known so far."""
+    began_s: float = field(default_factory=time.monotonic)
+    """From here on --timeout counts: over the training and its evaluation."""
 
 
 def log_path(spec: RunSpec) -> Path:
@@ -105,7 +107,7 @@ def run_worker(
     kills = oom_kills()
     outcome: Outcome | None = None
     try:
-        with running, _followed(run, views) as on_line, stoppable(spec.timeout_s):
+        with running, _followed(run, views) as on_line, stoppable(spec.timeout_s, run.began_s):
             outcome = run.runner.run(folder.path, on_line)
     finally:
         summary, not_written = _close(run, outcome)

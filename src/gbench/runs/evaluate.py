@@ -52,13 +52,14 @@ def evaluate_final(training: OpenRun, environ: Mapping[str, str]) -> None:
     checkpoint, _ = choose(training.folder)
     trained_spec = training.folder.spec()
     spec = locate_dataset(evaluation_spec.final_of(trained_spec, checkpoint, folder.path, environ))
+    spec = spec.replaced(timeout_s=trained_spec.timeout_s)
     folder = RunFolder.create(spec, overwrite=True)
     training.log.line(f"evaluating {checkpoint.name} on the test split")
     with RunLog([folder.log], training.log.line) as log:
         runner = make_runner(spec, environ, rebuild=False)
         runner.prepare(log.line)
         facts = training.facts.changed(started_utc=utc_now())
-        run_worker(OpenRun(spec, folder, log, runner, facts), nullcontext())
+        run_worker(OpenRun(spec, folder, log, runner, facts, training.began_s), nullcontext())
     _finished(folder)
 
 

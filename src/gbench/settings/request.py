@@ -112,7 +112,7 @@ class Request:
         Kind.FLAG, "Use deterministic kernels: a rerun gives bitwise equal losses. Slower.", False
     )
     timeout_s: float | None = _option(
-        Kind.SPAN, "Stop the run if it takes longer than this: 90s, 15m, 2h.", key="timeout"
+        Kind.SPAN, "Stop the run, with its evaluation, if it takes longer than this: 90s, 15m, 2h.", key="timeout"
     )
     settings: tuple[str, ...] = _option(
         Kind.SETTINGS,
