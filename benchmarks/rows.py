@@ -26,6 +26,8 @@ class Row(NamedTuple):
     """ours / reference, taken within rounds."""
     goal: float | None = None
     """The upper limit for ours, in `unit`."""
+    ratio_goal: float | None = None
+    """The upper limit for the ratio."""
 
     @classmethod
     def of(
@@ -36,25 +38,31 @@ class Row(NamedTuple):
         ours: Sequence[float],
         reference: Sequence[float],
         goal: float | None = None,
+        ratio_goal: float | None = None,
     ) -> Row:
         """From paired measurements, one pair a round."""
         ratios = [one / other for one, other in zip(ours, reference, strict=True)]
-        return cls(what, against, unit, Median.of(ours), Median.of(reference), Median.of(ratios), goal)
+        return cls(what, against, unit, Median.of(ours), Median.of(reference), Median.of(ratios), goal, ratio_goal)
+
+    def goal_text(self) -> str:
+        """Its goal, and whether it is met; empty without a goal."""
+        if self.goal is not None:
+            return f"; goal {self.goal:g} {self.unit}: {'met' if self.ours.value <= self.goal else 'MISSED'}"
+        if self.ratio_goal is not None:
+            return f"; goal {self.ratio_goal:g} times: {'met' if self.ratio.value <= self.ratio_goal else 'MISSED'}"
+        return ""
 
     def line(self) -> str:
         """The row as a line of text."""
-        goal = (
-            "" if self.goal is None else f"; goal {self.goal:g}: {'met' if self.ours.value < self.goal else 'MISSED'}"
-        )
         return (
             f"{self.what}: {self.ours.value:.4g} {self.unit}; {self.against}: {self.reference.value:.4g} {self.unit}; "
-            f"{self.ratio.value:.3g} times ({self.ratio.low:.3g} to {self.ratio.high:.3g}){goal}"
+            f"{self.ratio.value:.3g} times ({self.ratio.low:.3g} to {self.ratio.high:.3g}){self.goal_text()}"
         )
 
     def values(self) -> dict[str, Any]:
         """The row as JSON values."""
         nested = {key: value._asdict() for key, value in self._asdict().items() if isinstance(value, Median)}
-        return {**self._asdict(), **nested}
+        return {**self._asdict(), **nested, "goal_text": self.goal_text()}
 
 
 def machine() -> dict[str, Any]:
