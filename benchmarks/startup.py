@@ -4,8 +4,8 @@
 
 A launch is measured from the start of its process to the start of the first step by the step's own clock: on this
 host, `--runner local`, on a processor, networks and pictures tiny, no peak measured and no idle time. An image's start
-comes on top. Its reference is plain.py, a script of a few lines under torchrun, with as many ranks. Ranks beyond the cores
-share them.
+comes on top. Its reference is plain.py, a script of a few lines under torchrun, with as many ranks. Ranks share the
+cores.
 """
 
 from __future__ import annotations

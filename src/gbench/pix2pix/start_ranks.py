@@ -16,7 +16,6 @@ import gc
 import importlib
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -28,6 +27,7 @@ from gbench.runners.plan import torchrun_argv
 
 GRACE_S = 30.0  # torchrun's: from SIGTERM to SIGKILL, for ranks that write their last steps
 ADDRESS = "127.0.0.1"
+PORT_BYTES = 2
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -51,20 +51,23 @@ def main(argv: list[str]) -> int:
     count: int = arguments.nproc_per_node
     rank_argv = ["--run-dir", arguments.run_dir, *others]
     run_rank = load(count)
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
+
     if reason := unsafe_to_fork():
         print(f"gbench: torchrun starts the ranks: {reason}", flush=True)
         torchrun = torchrun_argv(sys.executable, count, arguments.run_dir, rank_argv)
         os.execv(sys.executable, torchrun)
     gc.collect()
     gc.freeze()  # a collection in a rank would write to, and so copy, the pages that all ranks share
-    listener = socket.create_server((ADDRESS, 0))
+    port_reader, port_writer = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until every rank is known
-    ranks = {fork_rank(rank, count, listener, lambda: run_rank(rank_argv)): rank for rank in range(count)}
+    ranks = {fork_rank(rank, count, port_reader, lambda: run_rank(rank_argv)): rank for rank in range(count)}
     try:
         for number in STOPS:
             signal.signal(number, _raise_stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        _store = serve_store(listener)
+        store = TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
+        os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * count)
         return wait(ranks)
     except StopSignal as stop:
         return 128 + stop.number
@@ -100,12 +103,16 @@ def unsafe_to_fork() -> str | None:
     return f"the process that loaded PyTorch has {threads} threads" if threads > 1 else None
 
 
-def fork_rank(rank: int, count: int, listener: socket.socket, run: Callable[[], int]) -> int:
-    """Fork one rank, with torchrun's variables, to run `run`; returns its process id."""
+def fork_rank(rank: int, count: int, port_reader: int, run: Callable[[], int]) -> int:
+    """Fork one rank, with torchrun's variables, to run `run`; returns its process id.
+
+    Args:
+        port_reader: the pipe from which the rank reads the port of the store, which starts, with threads, after the fork.
+    """
     from gbench.pix2pix.ranks.group import die_with_parent
     from gbench.runfolder.worker_exit import leave
 
-    parent, port = os.getpid(), listener.getsockname()[1]
+    parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -117,14 +124,13 @@ def fork_rank(rank: int, count: int, listener: socket.socket, run: Callable[[], 
     die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
-    listener.close()
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": ADDRESS,
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(int.from_bytes(os.read(port_reader, PORT_BYTES), "big")),
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         "TORCHELASTIC_RESTART_COUNT": "0",
     }
@@ -137,17 +143,6 @@ def fork_rank(rank: int, count: int, listener: socket.socket, run: Callable[[], 
         traceback.print_exc()
     finally:
         leave(code)
-
-
-def serve_store(listener: socket.socket) -> object:
-    """The TCPStore in which the ranks meet; it serves them while it is referenced."""
-    from torch import distributed
-
-    port = listener.getsockname()[1]
-    store: object = distributed.TCPStore(  # type: ignore[attr-defined]  # torch does not list it in __all__
-        ADDRESS, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
-    )
-    return store
 
 
 def wait(ranks: dict[int, int]) -> int:

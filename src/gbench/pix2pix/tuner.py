@@ -16,7 +16,6 @@ from typing import Any
 
 import psutil
 import torch
-import torch.distributed as dist
 
 from gbench.errors import GbenchError, RunFailed
 from gbench.measure import environment
@@ -52,9 +51,7 @@ class Tuner:
         self.batch = [real_A, real_B]
         self.threads = torch.get_num_threads()
         # for the outcomes of a switch; other ranks may be exchanging gradients in the default group
-        group = dist.new_group(backend="gloo", timeout=timedelta(seconds=ALONE_S))
-        assert isinstance(group, dist.ProcessGroup), "all ranks are in it"
-        self.outcome_group = group
+        self.outcome_group = ranks.new_group(timedelta(seconds=ALONE_S))
 
     def candidates(self) -> list[dict[str, Any]]:
         """The changes to try on this device, in order."""

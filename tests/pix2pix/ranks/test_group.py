@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch.distributed as dist
 from torch.testing._internal.distributed import fake_pg  # registers the backend `fake`, which moves nothing
 
 from gbench.errors import RunFailed
-from gbench.pix2pix.ranks.group import BACKENDS, Ranks, joined, runs_on
+from gbench.pix2pix.ranks.group import BACKENDS, KEPT_GROUPS, Ranks, joined, runs_on
 
 
 @pytest.fixture
@@ -45,6 +46,21 @@ def test_a_rank_that_fails_alone_does_not_wait_in_nccl(gpus: dict[str, Any], fai
     with pytest.raises(type(failure)), joined("cuda", 2):
         raise failure
     assert gpus["nccl"] == ["cuda:1"]
+
+
+def test_a_group_is_kept_when_its_rank_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its destructor hangs up to torch 2.7."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    variables = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+    agent = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    for name, value in (variables | agent).items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr("gbench.pix2pix.ranks.group.die_with_parent", lambda: None)
+    with joined("cpu", 1) as ranks:
+        group = dist.group.WORLD
+        other = ranks.new_group(timedelta(minutes=1))
+    assert KEPT_GROUPS[-2:] == [group, other]
+    assert not dist.is_initialized()
 
 
 def test_objects_are_gathered_without_the_gpus() -> None:

@@ -28,6 +28,10 @@ PR_SET_PDEATHSIG = 1
 # Tensors on GPUs use NCCL. Python objects use gloo even there: a rank that waits in NCCL keeps its GPU busy, and GPUs
 # must be idle while their idle power is measured.
 BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
+# Every group of this process, until os._exit ends it. Up to torch 2.7 the destructor of a gloo group joins its thread
+# while it holds the GIL, which that thread may need to free the last object it gathered (pytorch/pytorch, pull request
+# 154976).
+KEPT_GROUPS: list[dist.ProcessGroup | None] = []
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,13 @@ class Ranks:
             values /= self.world_size
         return values
 
+    def new_group(self, timeout: timedelta) -> dist.ProcessGroup:
+        """Another group of all ranks, for objects; every rank must call it."""
+        group = dist.new_group(backend="gloo", timeout=timeout)
+        assert isinstance(group, dist.ProcessGroup), "all ranks are in it"
+        KEPT_GROUPS.append(group)
+        return group
+
     def gather(self, value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
         """`value` of every rank, in order; every rank must call it. Uses no GPU. group: another one of all ranks."""
         values: list[Any] = [None] * self.world_size
@@ -102,6 +113,7 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
     binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
     device_id = here if here.type == "cuda" else None
     dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
+    KEPT_GROUPS.append(dist.group.WORLD)
     try:
         yield Ranks(rank, world, here, binding)
     except BaseException:
