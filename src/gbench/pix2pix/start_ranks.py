@@ -107,7 +107,7 @@ def fork_rank(rank: int, count: int, port_reader: int, run: Callable[[], int]) -
     """Fork one rank, with torchrun's variables, to run `run`; returns its process id.
 
     Args:
-        port_reader: the pipe from which the rank reads the port of the store, which starts, with threads, after the fork.
+        port_reader: the pipe with the port of the store, which has threads and starts after the fork.
     """
     from gbench.pix2pix.ranks.group import die_with_parent
     from gbench.runfolder.worker_exit import leave
