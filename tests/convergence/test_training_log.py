@@ -128,6 +128,7 @@ def test_a_log_with_images_gets_a_whole_verdict(gbench: Gbench, log_of: Path, tm
     assert gbench("converge", "--check", log_of, "--reference", "q.yaml").code == 3
     answer = gbench("converge", "--check", log_of, *run, "--reference", "q.yaml", "--json")
     assert (answer.code, answer.json["verdict"]) == (0, "reproduced"), answer.out
+    (tmp_path / "e.json").write_text("{}")
     both = gbench("converge", "--check", log_of, *run, "--evaluation", "e.json", "--reference", "q.yaml")
     assert both.code == 2 and "--evaluation and --images both give" in both.err
 

@@ -76,6 +76,8 @@ class Record(BaseModel):
     @classmethod
     def _one_form(cls, values: Any, make: Callable[[Any], Record]) -> Record:
         """Convert values to types that every store returns unchanged."""
+        if isinstance(values, Record):
+            return make(values)
         if not isinstance(values, dict):
             raise ValueError("not a mapping of record keys")
         dumped = {key: value.model_dump() if isinstance(value, Named) else value for key, value in values.items()}
