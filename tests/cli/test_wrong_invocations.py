@@ -102,6 +102,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
         ["--resume takes all from its sweep folder", "leave out MATRIX, --batch-sizes"],
     ),
     (["cndb", "submit"], 2, ["submit needs record files", "--pending"]),
+    (["cndb", "submit", "{empty}"], 1, ["{empty} has no spec.json", "folder of a gbench run"]),
     (["cndb", "submit", "{empty}/none.yaml"], 2, ["{empty}/none.yaml can't be read", "No such file"]),
     (["cndb", "list"], 4, ["there is no database", "cndb.sqlite yet", "gbench cndb submit"]),
     (["cndb", "list", "--since", "yesterday"], 2, ["--since 'yesterday'", "30d"]),
@@ -262,7 +263,7 @@ def test_a_path_that_is_not_there_is_exit_code_2(
     "line",
     [
         *("ab empty empty", "launch d.yaml", "sweep d.yaml", "summary file", "converge --resume file"),
-        *("data stats file", "cndb submit empty", "cndb verify empty", "cndb verify file --run file"),
+        *("data stats file", "cndb verify empty", "cndb verify file --run file"),
         "eval file --fid-weights empty",
     ],
 )

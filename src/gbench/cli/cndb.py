@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import FILE, FOLDER, bundle, given_except, json_option
+from gbench.cli.shared.run_options import ANY, FILE, FOLDER, bundle, given_except, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError
 
@@ -85,7 +85,7 @@ cndb.add_command(baseline)
 
 
 @cndb.command()
-@click.argument("files", nargs=-1, type=FILE)
+@click.argument("files", nargs=-1, type=ANY)
 @click.option("--pending", is_flag=True, help="Send the records waiting in the spool, each to its own database.")
 @_target
 def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
