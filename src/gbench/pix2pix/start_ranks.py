@@ -153,7 +153,9 @@ def wait(ranks: dict[int, int]) -> int:
     """
     while ranks:
         pid, status = os.wait()
-        rank = ranks.pop(pid)
+        rank = ranks.pop(pid, None)
+        if rank is None:
+            continue  # an orphan of a rank: in a container this process may be the first, which gets them
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
             print(f"rank {rank} (process {pid}) ended by signal {signal.Signals(-code).name}", flush=True)
