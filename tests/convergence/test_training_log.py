@@ -1,4 +1,4 @@
-"""Logs that gbench did not write: stated options, several starts in one file, and images beside them."""
+"""Logs that gbench did not write: stated options, several starts in one file, and a folder of images."""
 
 from __future__ import annotations
 

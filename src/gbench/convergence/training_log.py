@@ -42,7 +42,7 @@ class TrainingLog:
     stated: dict[str, Any]
     """Fields of the recipe that its options state; empty without options, as in loss_log.txt."""
     replaced: int
-    """Earlier runs in it, which the last one began anew."""
+    """Earlier runs in the same file; the last one started over."""
 
 
 @dataclass

@@ -17,26 +17,18 @@ import importlib
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from gbench.runners.plan import torchrun_argv
+from gbench.runners.stopping import STOPS
+from gbench.runners.supervise import end_descendants
 
 GRACE_S = 30.0  # torchrun's: from SIGTERM to SIGKILL, for ranks that write their last steps
 ADDRESS = "127.0.0.1"
 PORT_BYTES = 2
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-class StopSignal(BaseException):
-    """This process got a signal to stop. number: of the signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def main(argv: list[str]) -> int:
@@ -57,22 +49,19 @@ def main(argv: list[str]) -> int:
         print(f"gbench: torchrun starts the ranks: {reason}", flush=True)
         torchrun = torchrun_argv(sys.executable, count, arguments.run_dir, rank_argv)
         os.execv(sys.executable, torchrun)
-    gc.collect()
     gc.freeze()  # a collection in a rank would write to, and so copy, the pages that all ranks share
     port_reader, port_writer = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until every rank is known
     ranks = {fork_rank(rank, count, port_reader, lambda: run_rank(rank_argv)): rank for rank in range(count)}
     try:
         for number in STOPS:
-            signal.signal(number, _raise_stop)
+            signal.signal(number, _stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         store = TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
         os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * count)
         return wait(ranks)
-    except StopSignal as stop:
-        return 128 + stop.number
     finally:
-        end(ranks)
+        end_descendants(GRACE_S)
 
 
 def load(count: int) -> Callable[[list[str]], int]:
@@ -165,23 +154,10 @@ def wait(ranks: dict[int, int]) -> int:
     return 0
 
 
-def end(ranks: dict[int, int]) -> None:
-    """End the ranks that still run: SIGTERM, then SIGKILL after GRACE_S."""
-    for stop, grace_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
-        for pid in ranks:
-            os.kill(pid, stop)
-        deadline = time.monotonic() + grace_s
-        while ranks and time.monotonic() < deadline:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-            ranks.pop(pid, None)
-            if not pid:
-                time.sleep(0.05)
-
-
-def _raise_stop(number: int, frame: object) -> NoReturn:
+def _stop(number: int, frame: object) -> NoReturn:
     for stop in STOPS:
         signal.signal(stop, signal.SIG_IGN)  # may come again, from a terminal or a supervisor
-    raise StopSignal(number)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

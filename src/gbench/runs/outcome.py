@@ -50,10 +50,8 @@ def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_
             "a process of the run was killed (SIGKILL): perhaps for lack of memory, though not by the kernel",
             f"see who ends processes here, a scheduler, systemd-oomd, earlyoom or a person; read {folder.log}",
         )
-    if log.reason and ExitCode.INFRASTRUCTURE in (
-        outcome.exit_code,
-        log.exit_code,
-    ):  # a full disk has no room for error.json
+    codes = (outcome.exit_code, log.exit_code)  # a full disk has no room for error.json
+    if log.reason and ExitCode.INFRASTRUCTURE in codes:
         raise InfrastructureError(log.reason, f"read {folder.log}")
     why = f" ({log.reason})" if log.reason else ""
     raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

@@ -50,11 +50,11 @@ def read_defaults(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str,
     values: dict[str, Any] = {}
     path = defaults_file(environ)
     if path is not None:
-        said = read_mapping(path, hint="fix the file, or set GBENCH_DEFAULTS= to run without it")
-        if others := [key for key in said if key not in KEYS]:
+        given = read_mapping(path, hint="fix the file, or set GBENCH_DEFAULTS= to run without it")
+        if others := [key for key in given if key not in KEYS]:
             raise UsageError(f"{path}: {others[0]} can have no default", f"take any of {', '.join(KEYS)}")
-        request = request_of({**WHAT_RUNS, **said}, str(path))
-        values = {row.name: getattr(request, row.name) for row in ROWS.values() if row.key in said}
+        request = request_of({**WHAT_RUNS, **given}, str(path))
+        values = {row.name: getattr(request, row.name) for row in ROWS.values() if row.key in given}
         for name in PATHS:
             if values.get(name):
                 values[name] = str((path.parent / expanded(values[name])).resolve())
@@ -73,20 +73,25 @@ def with_defaults(request: Request, stated: Collection[str], environ: Mapping[st
     Raises UsageError: an invalid value.
     """
     values, origins = read_defaults(environ)
-    changes, settings, keyed = {}, list(values.pop("settings", ())), {}
+    changes, keyed = {}, {}
+    settings = [(setting, origins["settings"]) for setting in values.pop("settings", ())]
     for name, value in values.items():
         row = ROWS[name]
         if value is None or name in stated or environ.get(row.variable):
             continue
         if row.setting:
-            settings.append(f"{row.setting}={value}")
+            settings.append((f"{row.setting}={value}", origins[name]))
         else:
             changes[name], keyed[row.variable or name] = value, origins[name]
-    said = {setting.partition("=")[0] for setting in request.settings}
-    said |= {row.setting for row in ROWS.values() if row.name in stated}
-    settings = [setting for setting in settings if setting.partition("=")[0] not in said]
-    keyed |= {setting.partition("=")[0]: str(defaults_file(environ)) for setting in settings}
-    return replace(request, **changes, settings=(*settings, *request.settings), origins=keyed)
+    overridden = {setting.partition("=")[0] for setting in request.settings}
+    overridden |= {row.setting for row in ROWS.values() if row.name in stated}
+    kept = []
+    for setting, origin in settings:
+        key = setting.partition("=")[0]
+        if key not in overridden:
+            kept.append(setting)
+            keyed[key] = origin
+    return replace(request, **changes, settings=(*kept, *request.settings), origins=keyed)
 
 
 def resolve_values(

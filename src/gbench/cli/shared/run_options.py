@@ -147,7 +147,7 @@ def of_spec_file(path: str, allowed: Collection[str], environ: Mapping[str, str]
 
 
 def require_nothing_beside(path: str, allowed: Collection[str]) -> None:
-    """Raises UsageError: parameters are given beside a spec file that says all. allowed: those that may be."""
+    """Raises UsageError: a parameter is given with a spec file, which holds all of them. allowed: the exceptions."""
     if others := given_except(allowed):
         raise UsageError(f"all that {path} can say is said there", f"leave out {', '.join(others)}")
 
