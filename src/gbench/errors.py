@@ -37,6 +37,11 @@ def shortened(what: str) -> str:
     return what if len(what) <= MOST_CHARACTERS else f"{what[:cut]} ... {what[-cut:]}"
 
 
+def sentence(what: str, hint: str) -> str:
+    """What failed, and what to do about it, if anything, in one line for a terminal."""
+    return printable("; ".join(filter(None, (shortened(what), hint))))
+
+
 class GbenchError(Exception):
     """An expected failure.
 
@@ -53,7 +58,7 @@ class GbenchError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return printable(f"{shortened(self.what)}; {self.hint}")
+        return sentence(self.what, self.hint)
 
 
 class RunFailed(GbenchError):

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from gbench import __version__
-from gbench.errors import ExitCode, GbenchError, printable, shortened
+from gbench.errors import ExitCode, GbenchError, sentence
 
 # verb (and module in gbench.cli) -> its line in `gbench --help`, which imports none of the modules
 COMMANDS = {
@@ -133,7 +133,7 @@ def _fail(what: str, hint: str, code: int, printed: bool) -> NoReturn:
     printed: a result is on stdout already.
     """
     try:
-        click.echo(printable("; ".join(filter(None, (f"gbench: error: {shortened(what)}", hint)))), err=True)
+        click.echo(f"gbench: error: {sentence(what, hint)}", err=True)
     except OSError:  # the terminal has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     if "--json" in sys.argv and not printed:
