@@ -22,12 +22,9 @@ pytestmark = pytest.mark.system
 
 Gbench = Callable[..., Answer]
 MODEL = "pix2pix_resnet_9blocks"
-SMALL = (
-    "network.ngf=16",
-    "network.ndf=16",
+NETWORK = ("network.ngf=16", "network.ndf=16", "data.crop_size=64", "data.workers=0")
+TRAINING = (  # an evaluation takes no margin to crop from
     "data.load_size=72",
-    "data.crop_size=64",
-    "data.workers=0",
     "schedule.epochs=10",
     "schedule.epochs_decay=10",
     "measure.peak_seconds=0",
@@ -60,15 +57,15 @@ def mae(answer: Answer) -> float:
 
 def test_losses_fall_and_facades_emerge(gbench: Gbench, pairs: Path, tmp_path: Path) -> None:
     where = ["--device", "cpu", "--runner", "local", "--datasets-dir", pairs, "--dataset", "facades50"]
-    where += [part for value in SMALL for part in ("--set", value)]
+    network, training = ([part for value in values for part in ("--set", value)] for values in (NETWORK, TRAINING))
     request = Request(model=MODEL, batch_size=1, device_count=1, precision="FP32", device="cpu", runner="local")
     spec = resolve(request, {}).spec
     small = spec.config.network.model_copy(update={"ngf": 16, "ndf": 16})
     generator, _ = build_networks(spec.model_copy(update={"config": spec.config.model_copy(update={"network": small})}))
     torch.save(generator.state_dict(), tmp_path / "untrained_net_G.pth")
-    before = mae(gbench("eval", tmp_path / "untrained_net_G.pth", "--model", MODEL, *where, "--json"))
+    before = mae(gbench("eval", tmp_path / "untrained_net_G.pth", "--model", MODEL, *where, *network, "--json"))
 
-    answer = gbench("converge", MODEL, 1, 1, "FP32", *where, "--json", timeout_s=900)
+    answer = gbench("converge", MODEL, 1, 1, "FP32", *where, *network, *training, "--json", timeout_s=900)
     after = mae(answer)
     assert after < MARGIN * before, f"MAE {before:.4f} untrained, {after:.4f} trained"
 
