@@ -64,6 +64,31 @@ def test_steps_equal_plain_ones(gan_mode: str, norm: str) -> None:
                 torch.testing.assert_close(tensor, other.state_dict()[key], rtol=1e-3, atol=1e-5, msg=key)
 
 
+def test_float64_networks_train_in_float64() -> None:
+    model = small_model(lambda_L1=10.0)
+    model.generator.double()
+    model.discriminator.double()
+    plain = copy.deepcopy(model)
+    for step in range(3):
+        real_A, real_B = (images.double() for images in pairs(seed=step))
+        torch.manual_seed(step)  # the same dropout
+        losses = model.train_step(real_A, real_B)
+        torch.manual_seed(step)
+        expected = plain_step(plain, "vanilla", 10.0, real_A, real_B)
+        torch.testing.assert_close(losses, {name: expected[name].detach() for name in losses}, rtol=1e-12, atol=0)
+    assert model.forward(real_A).dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_networks_have_float32_losses(dtype: torch.dtype) -> None:
+    model = small_model()
+    model.generator.to(dtype)
+    model.discriminator.to(dtype)
+    real_A, real_B = (images.to(dtype) for images in pairs())
+    assert {loss.dtype for loss in model.train_step(real_A, real_B).values()} == {torch.float32}
+    assert model.forward(real_A).dtype == torch.float32
+
+
 def test_defaults_are_upstreams() -> None:
     model = small_model()
     for optimizer in (model.optimizer_G, model.optimizer_D):

@@ -22,6 +22,11 @@ def unwrap(net: nn.Module) -> nn.Module:
     return net.module if isinstance(net, DistributedDataParallel) else net
 
 
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Widen half precision, which is too coarse for a loss; a wider tensor is returned as it is."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[None]:
     """Freeze the weights of `net` in this context; gradients still pass through it."""
@@ -43,7 +48,7 @@ class Pix2Pix:
         lambda_L1: weight of the L1 loss.
         lr, betas: of both Adams. adam: their other arguments, such as `{"fused": True}`; None: torch's defaults.
         autocast_dtype: None runs in the weights' own precision; torch.bfloat16 runs the forward passes under autocast;
-            torch.float16 does so with a GradScaler (one for both optimisers, updated once a step). Losses are float32.
+            torch.float16 does so with a GradScaler (one for both optimisers, updated once a step).
 
     Attributes:
         generator, discriminator: the bare networks.
@@ -82,9 +87,9 @@ class Pix2Pix:
         """One optimisation of D, then one of G, on a batch of pairs in [-1, 1], both (N, C, H, W) on `device`.
 
         Returns:
-            G_GAN, G_L1 (times lambda_L1), D_real, D_fake: float32, 0-dim, detached, on `device`; under DDP this rank's
-            own. D's are from before its update, G_GAN from after it. Only GradScaler waits for the device, to learn
-            whether a gradient overflowed.
+            G_GAN, G_L1 (times lambda_L1), D_real, D_fake: 0-dim, detached, on `device`, in the networks' precision, at
+            least float32; under DDP this rank's own. D's are from before its update, G_GAN from after it. Only
+            GradScaler waits for the device, to learn whether a gradient overflowed.
         """
         with self._autocast():
             fake_B: Tensor = self._trained_G(real_A)
@@ -92,16 +97,16 @@ class Pix2Pix:
         with self._autocast():
             logits_fake = self._trained_D(torch.cat((real_A, fake_B.detach()), 1))
             logits_real = self._trained_D(torch.cat((real_A, real_B), 1))
-        D_fake = self.gan_loss(logits_fake.float(), False)
-        D_real = self.gan_loss(logits_real.float(), True)
+        D_fake = self.gan_loss(at_least_float32(logits_fake), False)
+        D_real = self.gan_loss(at_least_float32(logits_real), True)
         self._optimize(self.optimizer_D, (D_fake + D_real) * 0.5)
 
         # The bare D: this pass leaves no gradient in its weights that DDP could average.
         with frozen(self.discriminator):
             with self._autocast():
                 logits_fake = self.discriminator(torch.cat((real_A, fake_B), 1))
-            G_GAN = self.gan_loss(logits_fake.float(), True)
-            G_L1 = F.l1_loss(fake_B.float(), real_B) * self.lambda_L1
+            G_GAN = self.gan_loss(at_least_float32(logits_fake), True)
+            G_L1 = F.l1_loss(at_least_float32(fake_B), real_B) * self.lambda_L1
             self._optimize(self.optimizer_G, G_GAN + G_L1)
 
         self.scaler.update()
@@ -111,10 +116,10 @@ class Pix2Pix:
 
     @torch.no_grad()
     def forward(self, real_A: Tensor) -> Tensor:
-        """G's images of `real_A`, (N, C, H, W) float32 in [-1, 1], in whatever mode G is."""
+        """G's images of `real_A`, (N, C, H, W) in [-1, 1], at least float32, in whatever mode G is."""
         with self._autocast():
             fake_B: Tensor = self.generator(real_A)
-        return fake_B.float()
+        return at_least_float32(fake_B)
 
     @torch.no_grad()
     def try_out(self, side: int) -> Tensor:
