@@ -13,6 +13,8 @@ from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import GpuFacts
 from gbench.settings.spec import RunSpec
 
+# contents of a JSON file that is damaged
+DAMAGED = (b"", b"null", b"[]", b'{"version": 1}', b"[" * 5000, b"\xff", b'{"version": 1, "x": "\\ud800"}', b"9" * 5000)
 PRECISION = {
     "ran": "FP32",
     "output_dtype": "float32",

@@ -22,6 +22,7 @@ from gbench.measure.summary import summarize_folder
 from gbench.reports import run_page
 from gbench.reports.run_data import RunData
 from gbench.runfolder.folder import RunFolder
+from run_folders import DAMAGED
 
 KEPT = Path(__file__).resolve().parents[1] / "fixtures" / "run-folders-v1"
 RUN = "20261129T090254Z-pix2pix_resnet_9blocks-02c16d"
@@ -30,7 +31,6 @@ DEEP: list[Any] = []
 for _ in range(150):
     DEEP = [DEEP]
 ODD = (None, "odd", -1, [0], {"odd": 0}, 10**30, True, 0, DEEP, "", 1e300)
-DAMAGED = (b"", b"null", b"[]", b'{"version": 1}', b"[" * 5000, b"\xff", b'{"version": 1, "x": "\\ud800"}', b"9" * 5000)
 
 
 @pytest.fixture

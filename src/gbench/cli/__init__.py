@@ -25,6 +25,8 @@ COMMANDS = {
     "build": "Build the image only.",
     "data": "Prepare, draw, verify and describe the dataset.",
     "models": "List the models that can be launched, and the values of each.",
+    "runs": "List the run folders with state, headline and verdict; prune old ones.",
+    "watch": "Show the progress of a run that another terminal or job has started.",
     "summary": "Recompute the figures of a run folder from its raw samples.",
     "sweep": "Launch every combination of batch sizes, device counts and precisions; print one table.",
     "compare": "Check whether NEW is slower than BASE by more than noise, and list what else differs.",

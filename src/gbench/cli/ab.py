@@ -16,10 +16,10 @@ from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
-    FOLDER,
     PATH,
     PERCENT,
     SECONDS,
+    ExistingRun,
     command_line,
     json_option,
     quiet_option,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gbench.experiments.session import Session
     from gbench.settings.spec import RunSpec
 
+SESSION = ExistingRun("folder", "ab.json")
 METRIC_NAMES = get_args(MetricName)
 SHOWN_CAUSES = 5
 
@@ -43,7 +44,7 @@ SHOWN_CAUSES = 5
 @click.option("--until-ci", type=PERCENT, help="End when the interval's half-width is at most this.  [default: 1%]")
 @click.option("--max-blocks", type=COUNT, help="End after this many blocks of four runs. [default: 20]")
 @click.option("--max-time", "max_time_s", type=SECONDS, help="Begin no block after this much time in runs: 30m, 2h.")
-@click.option("--resume", "resume_dir", type=FOLDER, metavar="DIR", help="Resume the session in this folder.")
+@click.option("--resume", "resume_dir", type=SESSION, metavar="DIR", help="Resume the session in this folder.")
 @click.option("--rebuild", is_flag=True, help="Rebuild each side's image, once, without the build cache.")
 @click.option("--results", "results_dir", type=PATH, help="Folder for the session folder.  [default: results]")
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")

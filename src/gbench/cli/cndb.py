@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import ANY, FILE, FOLDER, bundle, given_except, json_option
+from gbench.cli.shared.run_options import FILE, RUN, RUN_OR_FILE, bundle, given_except, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
 from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError
 
@@ -85,7 +85,7 @@ cndb.add_command(baseline)
 
 
 @cndb.command()
-@click.argument("files", nargs=-1, type=ANY)
+@click.argument("files", nargs=-1, type=RUN_OR_FILE)
 @click.option("--pending", is_flag=True, help="Send the records waiting in the spool, each to its own database.")
 @_target
 def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
@@ -261,7 +261,7 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
 
 @cndb.command()
 @click.argument("file", metavar="RECORD", type=FILE)
-@click.option("--run", "run_dir", type=FOLDER, help="The record's run folder: recompute every figure.")
+@click.option("--run", "run_dir", type=RUN, help="The record's run folder: recompute every figure.")
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) -> None:

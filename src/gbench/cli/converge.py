@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from gbench.cli.converge_modes.options import VerdictOptions, verdict_options
-from gbench.cli.shared.run_options import FOLDER, run_arguments, run_options
+from gbench.cli.shared.run_options import RUN, run_arguments, run_options
 from gbench.cli.shared.view_options import Alarms, view_options, views_of
 
 
 @click.command()
 @run_arguments(required=False)
-@click.option("--resume", "resume_dir", type=FOLDER, help="Resume this run from its last checkpoint.")
+@click.option("--resume", "resume_dir", type=RUN, help="Resume this run from its last checkpoint.")
 @click.option(
     "--stop-on", type=Alarms(), default=(), help="Alarms that end the run with exit code 1: nan,collapse,flat, or any."
 )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.run_options import (
-    ANY,
     COUNT,
     FILE,
     NATURAL,
     PATH,
+    RUN_OR_FILE,
     bundle,
     command_line,
     dry_run_option,
@@ -35,7 +35,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
 @click.command()
 @bundle(
     [
-        click.argument("source", type=ANY, metavar="CHECKPOINT|RUN_DIR|IMAGES"),
+        click.argument("source", type=RUN_OR_FILE, metavar="CHECKPOINT|RUN_DIR|IMAGES"),
         click.option("--best", is_flag=True, help="Use the run's generator with the lowest mean G_L1, not the newest."),
         click.option("--epoch", type=COUNT, help="Use the run's checkpoint of this epoch."),
         click.option("--model", help="Model of a bare state_dict: pix2pix_resnet_9blocks; `gbench models` lists them."),

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import ANY, PATH
+from gbench.cli.shared.run_options import PATH, RUN_OR_FILE
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
 from gbench.errors import UsageError
 
 
 @click.command()
-@click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=ANY)
+@click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=RUN_OR_FILE)
 @click.option("--history", is_flag=True, help="Write a database's page: trends, slowdowns, stale configurations.")
 @click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
 @cndb_dir_option

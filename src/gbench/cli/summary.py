@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from gbench.cli.shared.output import print_json, print_reported, summary_lines
-from gbench.cli.shared.run_options import FOLDER
+from gbench.cli.shared.run_options import RUN
 
 
 @click.command()
-@click.argument("run_dir", type=FOLDER)
+@click.argument("run_dir", type=RUN)
 @click.option("--json", "as_json", is_flag=True, help="Print it in the format of result.json.")
 def summary(run_dir: Path, as_json: bool) -> None:
     """Recompute the statistics of RUN_DIR from its raw samples, even if the run was killed.

@@ -13,8 +13,8 @@ import click
 from gbench.base.paths import require_readable
 from gbench.cli.shared.output import Terminal, print_json, report_not_stored
 from gbench.cli.shared.run_options import (
-    FOLDER,
     LAST_ARGUMENTS,
+    ExistingRun,
     Parsed,
     bundle,
     command_line,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gbench.experiments.sweep_matrix import Axes
     from gbench.settings.resolve import Resolved
 
+SWEEP = ExistingRun("folder", "sweep.json")
 SHOWN = {"as_json", "as_csv", "quiet", "dry_run"}  # parameters that only affect the output
 
 
@@ -55,7 +56,7 @@ COUNTS = Parsed("numbers", _counts, "not a list of numbers from 1 on, like 1,2,4
         click.option("--device-counts", type=COUNTS, metavar="1,2,4", help="Numbers of devices."),
         click.option("--precisions", metavar="FP32,TF32", help="Any of FP32, TF32, AMP and BF16."),
         click.option("--stop-at-oom", is_flag=True, help="Skip batches larger than one that ran out of memory."),
-        click.option("--resume", "resume_dir", type=FOLDER, metavar="DIR", help="Resume the sweep in this folder."),
+        click.option("--resume", "resume_dir", type=SWEEP, metavar="DIR", help="Resume the sweep in this folder."),
         click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV on stdout."),
     ]
 )

@@ -14,9 +14,9 @@ from gbench.cndb.record import Record
 from gbench.cndb.record_file import read_record
 from gbench.errors import InfrastructureError, RecordError, RunFailed, UsageError
 from gbench.measure.summary import summarize_folder
-from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.find import find_run
+from gbench.runfolder.folder import SPEC, RunFolder
 
-SPEC = "spec.json"  # what makes a folder a run folder
 FORMS = "give a record file, a run folder, last:5 or baseline:NAME, several joined by commas"
 
 
@@ -81,6 +81,8 @@ def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
     elif part:
         with suppress(ValueError):  # no pattern
             paths = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not paths and (found := find_run(part)) is not None:
+        paths = [found]
     if not paths:
         raise UsageError(f"{name} {part!r} is no record, run folder, or folder or pattern of them", forms)
     yield from paths

@@ -9,11 +9,11 @@ from typing import Any
 
 from gbench.base.paths import project_file
 from gbench.convergence.curves import of_run
-from gbench.convergence.judge import Subject
+from gbench.convergence.judge import Subject, judge
 from gbench.convergence.recipe import differences, not_allowed, recipe_of
 from gbench.convergence.reference import FOLDER, Reference, load_reference, references_of
 from gbench.convergence.training_log import read_log
-from gbench.errors import InfrastructureError, UsageError
+from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.runfolder.evaluation_result import FINAL, NAME, Image, read_evaluation_file
 from gbench.runfolder.folder import RunFolder
 
@@ -97,6 +97,19 @@ def find_reference(given: Path | None, model: str | None) -> Reference:
         f"{project_file(FOLDER)} holds {len(fitting)} references for {which}{names}",
         "give one with --reference, or make one with --add-reference",
     )
+
+
+def verdict_of_run(folder: RunFolder) -> tuple[str, str]:
+    """The verdict on a run against its model's reference, or `not judged`; and a sentence on why."""
+    try:
+        spec = folder.spec()
+        reference = find_reference(None, spec.model)
+        if apart := differences(recipe_of(spec), reference.recipe):  # known before the many steps are read
+            return "not judged", f"Its recipe is not the reference's: {apart[0].sentence}."
+        found = judge(reference, [subject_of(folder.path, reference.quality_images)])
+    except GbenchError as error:
+        return "not judged", f"{error.what}."
+    return found.verdict, f"{'; '.join(found.reasons[:2]) or f'Against {found.reference}'}."
 
 
 def require_recipe(reference: Reference, recipe: dict[str, Any], allow: Iterable[str]) -> None:

@@ -19,10 +19,10 @@ from gbench.compare.causes import Influence
 from gbench.compare.comparison import percent
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import ComparedMetric, metric_named
-from gbench.compare.sides import SPEC
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
 from gbench.experiments.block_ratio import LEAST_BLOCKS, BlockRatio, block_logs, ratio_of_blocks
 from gbench.experiments.session import ORDER, Session, SessionGoal, SessionRun, Side
+from gbench.runfolder.folder import SPEC
 from gbench.runners.local import wait_for_end
 from gbench.runs.attempt import Observer
 from gbench.runs.launch import launch

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from gbench.cndb.log_line import accuracy_text
-from gbench.convergence.judge import judge
-from gbench.convergence.subjects import find_reference, subject_of
-from gbench.errors import GbenchError
+from gbench.convergence.subjects import verdict_of_run
 from gbench.measure.summary import printed_means
 from gbench.reports.figures import headline as throughput
 from gbench.reports.run_data import RunData
@@ -16,7 +14,8 @@ from gbench.runfolder.folder import RunFolder
 
 def headline(run: RunData) -> tuple[str, str, str, str]:
     """The arguments of page.headline."""
-    folder, (verdict, why) = RunFolder(run.path), _verdict(run)
+    folder = RunFolder(run.path)
+    verdict, why = verdict_of_run(folder)
     last = run.ranks[0][-1].epoch
     figures = [f"Epoch {last}, means of its printed lines: {accuracy_text(printed_means(folder))}"]
     if (evaluation := read_final(folder)) is not None:
@@ -27,16 +26,3 @@ def headline(run: RunData) -> tuple[str, str, str, str]:
     speed = " ".join(throughput(run))
     end_to_end = f", {run.summary.throughput_is}" if run.summary else ""
     return verdict, "", f"{why} Throughput: {speed}{end_to_end}.", "; ".join(figures)
-
-
-def _verdict(run: RunData) -> tuple[str, str]:
-    """The verdict on the run against its model's reference, and a sentence on why."""
-    try:
-        reference = find_reference(None, run.spec.model)
-        subject = subject_of(run.path, reference.quality_images)
-        if apart := subject.differences(reference.recipe):
-            return "not judged", f"Its recipe is not the reference's: {apart[0].sentence}."
-        found = judge(reference, [subject])
-    except GbenchError as error:
-        return "not judged", f"{error.what}."
-    return found.verdict, f"{'; '.join(found.reasons[:2]) or f'Against {found.reference}'}."

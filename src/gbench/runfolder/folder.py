@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from gbench.base import strict_json
-from gbench.base.files import cant_write, locked, write_atomically
+from gbench.base.files import cant_write, is_locked, locked, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.environment_facts import EnvironmentFacts
@@ -38,7 +38,9 @@ from gbench.runfolder.typed_json import UNUSABLE, VERSION, to_json
 from gbench.runners.plan import BENCHMARK_LOG_NAME
 from gbench.settings.spec import RunSpec
 
+SPEC = "spec.json"  # what makes a folder a run folder
 HOST, ENVIRONMENT, RESULT = "host.json", "environment.json", "result.json"
+LOCK, LOOK_S = ".lock", 0.3  # how long to wait for a command that only looks whether the lock is held
 VISUALS = ("real_A", "fake_B", "real_B")  # the images of a pair by upstream's labels, in the order shown
 Content = TypeVar("Content")
 
@@ -61,7 +63,7 @@ class RunFolder:
             folder.path.mkdir(exist_ok=overwrite)
         except OSError as error:
             raise cant_write(folder.path, error) from error
-        write_atomically(folder.path / "spec.json", spec.model_dump_json(indent=2) + "\n")
+        write_atomically(folder.path / SPEC, spec.model_dump_json(indent=2) + "\n")
         return folder
 
     @property
@@ -95,7 +97,12 @@ class RunFolder:
 
     def taken(self) -> AbstractContextManager[int]:
         """Hold the folder's lock. Raises InfrastructureError: another process runs here."""
-        return locked(self.path / ".lock", 0, f"run folder {self.path}")
+        return locked(self.path / LOCK, LOOK_S, f"run folder {self.path}")
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process runs here."""
+        return is_locked(self.path / LOCK)
 
     def begun(self, rank: int) -> bool:
         """Whether a rank has begun to write its steps, in this process or an earlier one."""
@@ -108,10 +115,10 @@ class RunFolder:
     def spec(self) -> RunSpec:
         """The run's RunSpec. Raises InfrastructureError: not a run folder, or a spec of another version."""
         try:
-            return RunSpec.model_validate_json(self._text("spec.json"))
+            return RunSpec.model_validate_json(self._text(SPEC))
         except ValidationError as error:
             raise InfrastructureError(
-                f"{self.path / 'spec.json'} is not a spec that this gbench reads ({first_problem(error)})",
+                f"{self.path / SPEC} is not a spec that this gbench reads ({first_problem(error)})",
                 "use the gbench version that wrote it",
             ) from error
 

@@ -16,7 +16,7 @@ from typing import Any
 from gbench.base.paths import expanded
 from gbench.errors import UsageError
 from gbench.settings.request import ROWS, Request
-from gbench.settings.resolve import DEVICES, RUNNERS, Resolved, one_of
+from gbench.settings.resolve import DEVICES, RUNNERS, Resolved, one_of, output_dir
 from gbench.settings.spec_file import HINT, read_mapping, request_of, resolve_file
 
 NAME = "gbench.yaml"
@@ -25,6 +25,7 @@ KEYS = (
     *("cache_dir", "datasets_dir", "cndb_dir", "results", "logs"),
 )
 PATHS = ("cache_dir", "datasets_dir", "cndb_dir", "results_dir", "logs_dir")  # relative to the file's folder
+OUTPUT = {"results_dir": "RESULT_DIR", "logs_dir": "LOG_DIR"}  # variables of launch.sh that are no row's
 VARIABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "GBENCH_DEVICE": ("device", DEVICES),
     "GBENCH_RUNNER": ("runner", RUNNERS),
@@ -65,6 +66,12 @@ def read_defaults(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str,
     return values, origins
 
 
+def results_folder(environ: Mapping[str, str]) -> Path:
+    """The folder of results where no option names one. Raises UsageError: an invalid default."""
+    given = None if environ.get(OUTPUT["results_dir"]) else read_defaults(environ)[0].get("results_dir")
+    return Path(output_dir(given, OUTPUT["results_dir"], "results", environ)[0])
+
+
 def with_defaults(request: Request, stated: Collection[str], environ: Mapping[str, str]) -> Request:
     """`request` with the user's defaults. A variable of launch.sh takes precedence over the file.
 
@@ -77,7 +84,7 @@ def with_defaults(request: Request, stated: Collection[str], environ: Mapping[st
     settings = [(setting, origins["settings"]) for setting in values.pop("settings", ())]
     for name, value in values.items():
         row = ROWS[name]
-        if value is None or name in stated or environ.get(row.variable):
+        if value is None or name in stated or environ.get(row.variable or OUTPUT.get(name, "")):
             continue
         if row.setting:
             settings.append((f"{row.setting}={value}", origins[name]))

@@ -114,8 +114,8 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     recipe = model_file.recipe_of(str(run_script))
     config, origins = _config(request, model_file, recipe or "performance")
     cache_dir, origins["cache_dir"] = cache_dir_of(request.cache_dir, environ)
-    results_dir, origins["results_dir"] = _output_dir(request.results_dir, "RESULT_DIR", "results", environ)
-    logs_dir, origins["logs_dir"] = _output_dir(request.logs_dir, "LOG_DIR", "logs", environ)
+    results_dir, origins["results_dir"] = output_dir(request.results_dir, "RESULT_DIR", "results", environ)
+    logs_dir, origins["logs_dir"] = output_dir(request.logs_dir, "LOG_DIR", "logs", environ)
     visible = visible_devices(request.device, request.runner, environ)
     if visible is not None:
         origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
@@ -185,7 +185,7 @@ def cache_dir_of(given: str | None, environ: Mapping[str, str]) -> tuple[str, st
     return str((user_cache_dir(environ) / "gbench").resolve()), origin
 
 
-def _output_dir(given: str | None, variable: str, name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+def output_dir(given: str | None, variable: str, name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """A folder for output and its origin: the option, launch.sh's variable, or `name` in WORK_DIR or here."""
     work_dir = environ.get("WORK_DIR")
     if given or environ.get(variable):

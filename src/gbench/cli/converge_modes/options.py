@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gbench.cli.shared.run_options import ANY, COUNT, FILE, PATH, Existing, bundle
+from gbench.cli.shared.run_options import COUNT, FILE, PATH, RUN_OR_FILE, ExistingRun, bundle
 from gbench.errors import UsageError
 
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
@@ -78,7 +78,7 @@ class VerdictOptions:
             )
 
 
-class RunToCheck(Existing):
+class RunToCheck(ExistingRun):
     """A run folder or a log; or THIS_RUN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
@@ -127,7 +127,7 @@ verdict_options = bundle(
         click.option(
             "--add-reference",
             multiple=True,
-            type=ANY,
+            type=RUN_OR_FILE,
             metavar="RUN",
             help="Make a reference from RUN, or from several if repeated, and write it to --out. For a log, MODEL and "
             "the arguments after it give the recipe.",

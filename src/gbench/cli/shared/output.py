@@ -41,7 +41,12 @@ class Terminal:
             click.echo(text, err=True)
         elif text.startswith(("warning: ", "about ")):  # stays on the screen, above the live line
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        elif (now := self._progress.text()) is not None:
+        else:
+            self.tick()
+
+    def tick(self) -> None:
+        """Update the live line, if there is one."""
+        if self._live and self._progress and (now := self._progress.text()) is not None:
             from rich.text import Text
 
             self._live.update(Text(now, no_wrap=True, overflow="ellipsis"), refresh=True)

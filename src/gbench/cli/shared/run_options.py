@@ -50,13 +50,31 @@ class Existing(click.ParamType[Path]):
         return path
 
 
+class ExistingRun(Existing):
+    """A run folder: its path, the beginning of its name in the folder of results, or `latest`. Raises as `Existing`."""
+
+    def __init__(self, kind: Literal["file", "folder", "any"] = "any", marker: str = "spec.json") -> None:
+        """marker: the file that makes a folder one of a run, of a session or of a sweep."""
+        super().__init__(kind)
+        self._marker = marker
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if len(path.parts) == 1 and not path.exists():
+            from gbench.runfolder.find import find_run
+
+            path = find_run(path.name, self._marker) or path
+        return super().convert(path, param, ctx)
+
+
 def _assignment(text: str) -> tuple[str, str] | None:
     name, equals, value = text.partition("=")
     return (name, value) if equals else None
 
 
 PATH = click.Path(path_type=Path)
-ANY, FILE, FOLDER = Existing(), Existing("file"), Existing("folder")
+FILE, FOLDER = Existing("file"), Existing("folder")
+RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
 COUNT = click.IntRange(min=1)
 NATURAL = click.IntRange(min=0)
 SECONDS = Parsed("time", quantities.seconds, f"not {quantities.SPAN}")

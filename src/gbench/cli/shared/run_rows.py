@@ -1,0 +1,103 @@
+"""A run folder as a line of a list: its state, headline and verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gbench.cndb.from_run import record_of
+from gbench.convergence.subjects import verdict_of_run
+from gbench.errors import GbenchError, RunFailed
+from gbench.runfolder.evaluation_result import Evaluation, read_evaluation, read_final
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.run_result import RunResult
+from gbench.runfolder.state import state_of
+from gbench.runfolder.step_profile import read_profile
+from gbench.runfolder.tuning_result import read_tuning
+from gbench.settings.spec import RunSpec
+from gbench.settings.switches import written
+
+HEADINGS = ("run", "state", "kind", "batch", "on", "prec.", "headline", "verdict")
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run. Strings are empty for what is unknown."""
+
+    path: str
+    state: str
+    """As `state_of` says; or `damaged`."""
+    kind: str = ""
+    """Its recipe."""
+    batch_size: int | None = None
+    device_count: int | None = None
+    precision: str = ""
+    headline: str = ""
+    """Its figures."""
+    verdict: str = ""
+    """Of a convergence run on its reproduction, of other runs on what bounds the speed."""
+
+    @property
+    def cells(self) -> list[str]:
+        """The cells under HEADINGS."""
+        counts = ["-" if count is None else str(count) for count in (self.batch_size, self.device_count)]
+        verdict = self.verdict.partition(":")[0]
+        texts = (Path(self.path).name, self.state, self.kind, *counts, self.precision, self.headline, verdict)
+        return [text or "-" for text in texts]
+
+
+def row_of(path: Path) -> RunRow:
+    """The row of a run folder, which may be damaged."""
+    folder = RunFolder(path)
+    try:
+        spec, state, result = folder.spec(), state_of(folder), folder.result()
+        return RunRow(
+            str(path),
+            state,
+            spec.recipe,
+            spec.batch_size,
+            spec.device_count,
+            spec.precision,
+            _headline(folder, spec, result),
+            _verdict(folder, spec, state, result),
+        )
+    except (GbenchError, OSError):
+        return RunRow(str(path), "damaged")
+
+
+def _headline(folder: RunFolder, spec: RunSpec, result: RunResult | None) -> str:
+    if spec.recipe == "tuning":
+        tuning = read_tuning(folder)
+        return "" if tuning is None else written(tuning.speed.on, prefix="") or "no switch pays"
+    if spec.recipe == "profile":
+        profile = read_profile(folder)
+        return "" if profile is None else f"{profile.step_s:.4g} s a step"
+    evaluation = read_evaluation(folder) if spec.recipe == "evaluation" else read_final(folder)
+    quality = "" if evaluation is None else _quality(evaluation)
+    if result is None:
+        return quality or _reported(folder)
+    interval = result.throughput_interval
+    width = f" ±{interval.half_width_share:.1%}" if interval else ""
+    return f"{result.throughput_img_s:.4g} img/s{width}  {quality}".rstrip()
+
+
+def _quality(evaluation: Evaluation) -> str:
+    means = {name: one.mean for name, one in evaluation.metrics.items()}
+    return "  ".join(f"{name} {mean:.4g}" for name, mean in means.items() if mean is not None)
+
+
+def _reported(folder: RunFolder) -> str:
+    """The throughput that the run's own script reported, if it did."""
+    if not folder.benchmark_log.exists():
+        return ""
+    try:
+        figures = record_of(folder).perf_data or {}
+    except RunFailed:
+        return ""
+    return f"{figures.get('throughput', '')} {figures.get('throughput_unit', '')}".strip()
+
+
+def _verdict(folder: RunFolder, spec: RunSpec, state: str, result: RunResult | None) -> str:
+    if spec.recipe == "convergence":
+        return verdict_of_run(folder)[0] if state == "complete" else ""
+    return result.limits.verdict if result and result.limits else ""

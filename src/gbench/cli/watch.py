@@ -1,0 +1,45 @@
+"""`gbench watch`: show the progress of a run that is running elsewhere."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from gbench.cli.shared.output import Terminal
+from gbench.cli.shared.run_options import RUN
+from gbench.errors import ExitCode, Interrupted
+
+LOOK_EVERY_S = 1.0
+
+
+@click.command()
+@click.argument("run_dir", type=RUN, default="latest")
+@click.pass_context
+def watch(ctx: click.Context, run_dir: Path) -> None:
+    """Show the live line of the run in RUN_DIR until it ends, then its state and figures.
+
+    Without a terminal it only waits for the end. Ctrl-C ends the watching, not the run. Exit code 0: the run is
+    complete; 1: it is not.
+
+    \b
+    gbench watch
+    gbench watch 20260101T00
+    """
+    from gbench.cli.shared.run_rows import row_of
+    from gbench.runfolder.folder import RunFolder
+
+    folder, terminal = RunFolder(run_dir), Terminal(quiet=False)
+    try:
+        with terminal.running(folder):
+            while folder.alive:
+                terminal.tick()
+                time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped by Ctrl-C", "the run goes on, if it was running") from error
+    row = row_of(folder.path)
+    for name, text in (("run", row.path), ("state", row.state), ("figures", row.headline), ("verdict", row.verdict)):
+        if text:
+            click.echo(f"{name:<14}{text}")
+    ctx.exit(ExitCode.OK if row.state == "complete" else ExitCode.FAILED)

@@ -1,0 +1,50 @@
+"""Find run folders in the folder of results: all of them, or one by the beginning of its name, or the latest."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+from gbench.errors import UsageError
+from gbench.runfolder.folder import SPEC
+from gbench.settings.defaults import results_folder
+
+LATEST = "latest"
+SHOWN = 3  # candidates of an ambiguous name
+TIME = "%Y%m%dT%H%M%SZ"  # what the names of run folders begin with
+
+
+def run_folders(results: Path, marker: str = SPEC) -> list[Path]:
+    """The run folders in a folder of results and in the sessions and sweeps there, newest first.
+
+    marker: the file that makes a folder one of a run, of a session or of a sweep.
+    """
+    found = [file.parent for pattern in ("*", "*/*") for file in results.glob(f"{pattern}/{marker}")]
+    return sorted(found, key=lambda path: (_began(path, marker), path.name), reverse=True)
+
+
+def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The run folder whose name begins with `name`, or the newest if `name` is LATEST; None if there is none.
+
+    Raises UsageError: several begin so, or a default of the folder of results is invalid.
+    """
+    if not name or os.sep in name:
+        return None
+    found, name = run_folders(results_folder(environ), marker), name.rstrip("…")  # as a narrow table cuts it
+    if name == LATEST:
+        return found[0] if found else None
+    fitting = [path for path in found if path.name.startswith(name)]
+    if len(fitting) > 1:
+        named = ", ".join(path.name for path in fitting[:SHOWN]) + (", ..." if len(fitting) > SHOWN else "")
+        raise UsageError(f"{len(fitting)} runs begin with {name}: {named}", "give more of the name")
+    return fitting[0] if fitting else None
+
+
+def _began(path: Path, marker: str) -> str:
+    """When a run began, by its name, or by its marker's time if somebody renamed it."""
+    if re.match(r"\d{8}T\d{6}Z", path.name):
+        return path.name[:16]
+    return datetime.fromtimestamp((path / marker).stat().st_mtime, timezone.utc).strftime(TIME)

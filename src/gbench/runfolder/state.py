@@ -1,0 +1,23 @@
+"""The state of a run, in one word."""
+
+from __future__ import annotations
+
+from gbench.runfolder.error_file import read_error
+from gbench.runfolder.folder import RunFolder
+
+
+def state_of(folder: RunFolder) -> str:
+    """`running`, `complete`, `failed`, `stopped`, or `killed` if nobody saw its end.
+
+    Raises InfrastructureError: a file that tells is broken.
+    """
+    if folder.alive:
+        return "running"
+    host = folder.host()
+    if host.exit_code or host.started_utc is None or read_error(folder) is not None:
+        return "failed"
+    if host.ended_utc is None:
+        return "killed"
+    result = folder.result()
+    ended = host.exit_code == 0 and (result is None or result.complete)
+    return "complete" if ended else "stopped"

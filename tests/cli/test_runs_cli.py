@@ -1,0 +1,161 @@
+"""`gbench runs` and `gbench watch` as a user runs them, and run folders found by name in every command."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Answer
+
+from gbench.errors import RunFailed
+from gbench.runfolder.error_file import write_error
+from gbench.settings.spec import RunSpec
+from run_folders import DAMAGED, write_run
+
+Gbench = Callable[..., Answer]
+MakeSpec = Callable[..., RunSpec]
+KEPT = Path(__file__).resolve().parents[1] / "fixtures" / "run-folders-v1"
+RUN = "20261129T082525Z-pix2pix_resnet_9blocks-c3e08b"
+CONVERGENCE = "20261129T090254Z-pix2pix_resnet_9blocks-02c16d"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Kept runs in the folder of results of a user's working folder."""
+    return Path(shutil.copytree(KEPT / "results", tmp_path / "results"))
+
+
+def states(answer: Answer) -> dict[str, str]:
+    return {Path(row["path"]).name: row["state"] for row in answer.json}
+
+
+def test_kept_runs_are_listed_newest_first(gbench: Gbench, results: Path) -> None:
+    (results / "no run").mkdir()
+    (results / "note.txt").touch()
+    lines = [line.split() for line in gbench("runs").out.splitlines()]
+    assert [(words[0][:16], *words[1:7]) for words in lines[1:]] == [
+        ("20261129T090254Z", "complete", "convergence", "1", "1", "FP32", "9.229"),
+        ("20261129T083215Z", "complete", "performance", "2", "1", "FP32", "5.453"),
+        ("20261129T082555Z", "complete", "tuning", "2", "1", "FP32", "no"),
+        ("20261129T082542Z", "complete", "profile", "2", "1", "FP32", "0.05097"),
+        ("20261129T082525Z", "complete", "performance", "2", "1", "FP32", "55.39"),
+        ("20261129T082503Z", "complete", "performance", "2", "2", "FP32", "48.75"),
+    ]
+    assert "img/s  MAE 0.2532  PSNR 15.84  SSIM 0.07843  not judged" in gbench("runs", "--limit", 1).out
+    verdicts = [row["verdict"] for row in gbench("runs", "--json").json]
+    assert verdicts[1].startswith("neither compute- nor memory-bound: ")
+    assert all(len(line) <= 80 for line in gbench("runs", COLUMNS="80").out.splitlines())
+
+
+def test_states(gbench: Gbench, make_spec: MakeSpec) -> None:
+    made = {
+        "complete": write_run(make_spec()),
+        "failed": write_run(make_spec(), steps=5),
+        "killed": write_run(make_spec(), ended=False),
+        "stopped": write_run(make_spec(), steps=5, host={"exit_code": None}),
+        "running": write_run(make_spec(), ended=False),
+        "damaged": write_run(make_spec()),
+    }
+    write_error(failed := write_run(make_spec()), RunFailed("it fell", ""))
+    (made["damaged"].path / "host.json").write_text("[")
+    with made["running"].taken():
+        found = states(gbench("runs", "--json"))
+    assert found == {run.path.name: state for state, run in made.items()} | {failed.path.name: "failed"}
+
+
+@pytest.mark.parametrize("name", ["spec.json", "host.json", "result.json", "evaluations/final/evaluation.json"])
+def test_a_damaged_run_is_one_word(gbench: Gbench, results: Path, name: str) -> None:
+    for text in DAMAGED:
+        (results / CONVERGENCE / name).write_bytes(text)
+        answer = gbench("runs", "--json")
+        assert (answer.code, answer.err, len(answer.json)) == (0, "", 6)
+        lacks_all = "failed" if name == "host.json" and text == b'{"version": 1}' else "damaged"
+        assert states(answer)[CONVERGENCE] == lacks_all, text[:20]
+
+
+def test_no_runs(gbench: Gbench, tmp_path: Path) -> None:
+    assert gbench("runs").out == f"no runs in {tmp_path / 'results'}\n"
+    assert gbench("runs", "--results", "nowhere").code == 2
+
+
+RECORD = str(next((KEPT / "records").glob(f"*{RUN}.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("summary",), 0, "55.39 img/s"),
+        (("report",), 0, f"results/{RUN}/report.html"),
+        (("watch",), 0, f"results/{RUN}\n"),
+        (("cndb", "submit"), 0, "1 inserted"),
+        (("cndb", "verify", RECORD, "--run"), 0, "the record holds"),
+        (("compare", "--explain", RECORD), 0, "nothing that the records hold differs"),
+        (("cndb", "baseline", "set", "one", "--reason", "r"), 0, "baseline one: 1 runs"),
+        (("replay", "--dry-run"), 0, "not reproduced: dataset_sha256"),
+        (("eval",), 2, f"results/{RUN}"),
+        (("converge", "--resume"), 2, f"results/{RUN} has come to its end"),
+        (("converge", "--check"), 1, f"results/{RUN}"),
+        (("converge", "--out", "new.yaml", "--add-reference"), 2, f"results/{RUN} has no G_GAN"),
+    ],
+)
+@pytest.mark.parametrize("name", [RUN[:15] + "…", "latest"])
+def test_every_verb_finds_a_run(
+    gbench: Gbench, results: Path, arguments: tuple[str, ...], code: int, said: str, name: str
+) -> None:
+    for later in results.iterdir():
+        if later.name > RUN:
+            shutil.rmtree(later)
+    answer = gbench(*arguments, name)
+    assert (answer.code, said in answer.out + answer.err) == (code, True), answer
+
+
+@pytest.mark.parametrize(("verb", "marker"), [("ab", "ab.json"), ("sweep", "sweep.json")])
+def test_latest_is_of_the_verb(gbench: Gbench, results: Path, verb: str, marker: str) -> None:
+    session = results / f"20261128T000000Z-{verb}-1a2b3c"
+    session.mkdir()
+    (session / marker).write_text("{")
+    answer = gbench(verb, "--resume", "latest")
+    assert answer.code == 4 and str(session / marker) in answer.err
+
+
+def test_a_name_that_fits_no_run_or_several(gbench: Gbench, results: Path, tmp_path: Path) -> None:
+    several = gbench("summary", RUN[:9])
+    assert several.code == 2
+    assert several.err.startswith("gbench: error: 6 runs begin with 20261129T: 20261129T090254Z-")
+    assert several.err.endswith(", ...; give more of the name\n")
+    assert gbench("summary", "nothing").err == (
+        "gbench: error: nothing can't be read (No such file or directory); fix the path\n"
+    )
+    (tmp_path / "latest").mkdir()  # a path that is there is what it says
+    assert gbench("summary", "latest").err.startswith("gbench: error: latest has no spec.json")
+
+
+def test_runs_are_found_where_launch_puts_them(gbench: Gbench, results: Path, tmp_path: Path) -> None:
+    results.rename(tmp_path / "elsewhere")
+    (tmp_path / "gbench.yaml").write_text("results: elsewhere\n")
+    assert gbench("summary", RUN[:15]).code == 2
+    assert gbench("summary", RUN[:15], GBENCH_DEFAULTS="gbench.yaml").code == 0
+    assert gbench("summary", RUN[:15], RESULT_DIR="elsewhere").code == 0
+    assert gbench("summary", RUN[:15], RESULT_DIR="nowhere", GBENCH_DEFAULTS="gbench.yaml").code == 2
+
+
+def test_watch_waits_for_the_end(gbench: Gbench, make_spec: MakeSpec) -> None:
+    run = write_run(make_spec(), steps=5)
+
+    def end() -> None:
+        with run.taken():
+            held.set()
+            time.sleep(0.5)
+            run.update_host(exit_code=7)
+
+    held, running = threading.Event(), threading.Thread(target=end)
+    running.start()
+    held.wait()
+    answer = gbench("watch")
+    running.join()
+    assert (answer.code, answer.err) == (1, "")
+    assert answer.out == f"run           {run.path}\nstate         failed\n"
