@@ -15,7 +15,7 @@ from drawn_records import record
 from gbench.cndb import log_line
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Named, Record
-from gbench.cndb.record_file import file_name, to_yaml, write_record
+from gbench.cndb.record_file import file_name, records_of, to_yaml, write_record
 from gbench.errors import RunFailed
 from gbench.measure.summary import summarize_folder
 from gbench.runfolder.folder import RunFolder
@@ -79,9 +79,31 @@ def test_two_records_of_one_configuration_never_share_a_file(tmp_path: Path) -> 
     first, second = (write_record(record(), tmp_path, run_id) for run_id in ("a", "b"))
     assert first != second
     assert first.parent == tmp_path / "records"
-    assert file_name(record(), "a").startswith(
-        "pix2pix-resnet_9blocks_batch_size_32_dev_num_8_precision_FP32_eval_model_-_dpf_mode_DDP_"
+    assert file_name(record(), "a") == "pix2pix-resnet_9blocks_batch_size_32_dev_num_8_FP32_DDP_a.yaml"
+    own = "20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c"
+    assert file_name(record(eval_type="eager"), own) == (
+        "pix2pix-resnet_9blocks_batch_size_32_dev_num_8_FP32_DDP_eager_20260101T000000Z-1a2b3c.yaml"
     )
+
+
+@pytest.mark.parametrize("model", ["m", "m" * 200])
+def test_names_of_record_files_are_short_and_differ(model: str) -> None:
+    own = "20260101T000000Z-pix2pix_resnet_9blocks-1a2b3"
+    run_ids = [f"{own}c", f"{own}d", "a", "../b", "a" * 300, "a" * 299 + "b"]
+    names = {file_name(record(model=model), run_id) for run_id in run_ids}
+    assert len(names) == len(run_ids)
+    assert all(len(name) < 100 and "/" not in name for name in names)
+
+
+def test_the_record_of_a_run_is_found_by_its_run_id(tmp_path: Path) -> None:
+    own = "20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c"
+    path = write_record(record(), tmp_path, own)
+    earlier = path.with_name(f"pix2pix_batch_size_1_precision_FP32_{own}.yaml")
+    others = [write_record(record(), tmp_path, run_id) for run_id in (own[:-1] + "d", "a")]
+    assert records_of(tmp_path, own) == [path]
+    earlier.touch()
+    assert records_of(tmp_path, own) == sorted([path, earlier])
+    assert records_of(tmp_path, "a") == others[1:] and records_of(tmp_path, "*") == []
 
 
 @pytest.mark.parametrize("name", ["pix2pix_v100_1", "pix2pix_v100_8", "pix2pix_convergency", "resnet50"])

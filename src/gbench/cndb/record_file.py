@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -16,15 +17,38 @@ try:
 except ImportError:  # PyYAML without libyaml: slower
     from yaml import SafeDumper  # type: ignore[assignment]
 
+LONGEST = 93  # of a file name without `_` and `.yaml`
+RUN_ID = re.compile(r"(\d{8}T\d{6}Z-)[\w.-]+-([0-9a-f]{6})", re.ASCII)  # as `new_run_id` makes it
+
 
 def file_name(record: Record, run_id: str) -> str:
-    """The original's file name, made unique by the run's id; at most 255 characters, the limit of file systems."""
+    """The original's file name, shortened, and made unique by the run's id; under 100 characters."""
+    evaluated = () if record.eval_type in (None, "-") else (record.eval_type,)
     fields = (
-        f"{record.model}_batch_size_{record.batch_size}_dev_num_{record.dev_num}_precision_{record.train_type}"
-        f"_eval_model_{record.eval_type}_dpf_mode_{record.dist_type}"
+        *(record.model, "batch_size", record.batch_size, "dev_num", record.dev_num),
+        *(record.train_type, record.dist_type, *evaluated),
     )
-    named, unique = (re.sub(r"[^\w.+=@-]", "_", text, flags=re.ASCII) for text in (fields, run_id))
-    return f"{named[: 230 - len(unique)]}_{unique}.yaml"
+    named, unique = _fit("_".join(map(str, fields))), _unique(run_id)
+    return f"{named[: LONGEST - len(unique)]}_{unique}.yaml"
+
+
+def records_of(cndb_dir: Path, run_id: str) -> list[Path]:
+    """The record files of a run in a CNDB folder, also those of an earlier gbench with their longer names."""
+    own = RUN_ID.fullmatch(run_id)
+    ending = "*".join(own.groups()) if own else _unique(run_id)
+    return sorted((cndb_dir / "records").glob(f"*_{ending}.yaml"))
+
+
+def _unique(run_id: str) -> str:
+    """A run's id, without the model if it is of gbench's form; a hash of one that is long."""
+    if own := RUN_ID.fullmatch(run_id):
+        return "".join(own.groups())
+    fit = _fit(run_id)
+    return fit if len(fit) <= 40 else hashlib.sha256(run_id.encode()).hexdigest()[:40]
+
+
+def _fit(text: str) -> str:
+    return re.sub(r"[^\w.+=@-]", "_", text, flags=re.ASCII)
 
 
 def to_yaml(record: Record) -> str:

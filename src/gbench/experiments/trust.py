@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gbench.base.paths import project_file
 from gbench.cndb.identity import seal_holds
-from gbench.cndb.record_file import file_name, read_record
+from gbench.cndb.record_file import read_record, records_of
 from gbench.experiments.recorded_spec import Recorded
 from gbench.machine.provenance import file_sha256
 from gbench.settings.spec import RunSpec
@@ -39,7 +39,7 @@ def why_ask(recorded: Recorded, spec: RunSpec, script_given: bool) -> str | None
     """
     script = Path(spec.run_model_file)
     changed = file_sha256(script) != recorded.extra("run_script_sha256")
-    if not _made_here(recorded, Path(spec.cndb_dir) / "records"):
+    if not _made_here(recorded, Path(spec.cndb_dir)):
         return f"{recorded.source} is no unchanged record of this machine's CNDB folder, {spec.cndb_dir}"
     if changed and not script_given and not is_projects(script):
         return f"the run script {script} is not the one that {recorded.source} was made with"
@@ -64,12 +64,9 @@ def what_runs(spec: RunSpec) -> list[str]:
     return [*lines, f"{'mounts' if spec.runner == 'docker' else 'reads'}{'':8}{spec.datasets_dir}, {spec.config_dir}"]
 
 
-def _made_here(recorded: Recorded, records: Path) -> bool:
-    """Whether the record, or the one of a run folder, is in the folder of records and its hash holds."""
-    path = Path(recorded.source)
-    if path.is_dir():
-        path = records / file_name(recorded.record, recorded.spec.run_id)
-    if not path.is_file() or not path.resolve().is_relative_to(records.resolve()):
-        return False
-    record = read_record(path)
-    return seal_holds(record) and (record.extra or {}).get("spec") == recorded.extra("spec")
+def _made_here(recorded: Recorded, cndb_dir: Path) -> bool:
+    """Whether the record, or the one of a run folder, is in the CNDB folder's records and its hash holds."""
+    source, records = Path(recorded.source), (cndb_dir / "records").resolve()
+    own = records_of(cndb_dir, recorded.spec.run_id) if source.is_dir() else [source]
+    inside = (read_record(path) for path in own if path.is_file() and path.resolve().is_relative_to(records))
+    return any(seal_holds(one) and (one.extra or {}).get("spec") == recorded.extra("spec") for one in inside)

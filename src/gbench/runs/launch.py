@@ -13,7 +13,7 @@ from gbench.cndb import log_line, upload
 from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
-from gbench.cndb.record_file import save, write_record
+from gbench.cndb.record_file import records_of, save, write_record
 from gbench.errors import InfrastructureError, Interrupted, UsageError
 from gbench.follow.follower import Views
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
@@ -144,7 +144,7 @@ def _naming_the_record(spec: RunSpec) -> Iterator[None]:
         yield
     except Interrupted as error:
         cndb_dir, hint = Path(spec.cndb_dir), error.hint
-        for path in (cndb_dir / "records").glob(f"*_{spec.run_id}.yaml"):
+        for path in records_of(cndb_dir, spec.run_id):
             hint = f"the run was complete; its record is {path}"
         if list((cndb_dir / upload.SPOOL).glob(f"{spec.run_id}@*.json")):
             hint += f"; store it: {shlex.join(['gbench', 'cndb', 'submit', '--pending', '--cndb-dir', str(cndb_dir)])}"
