@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,12 @@ LINE = (
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    """Three record files: two runs, and a record of another tool."""
+    """Three record files: two runs, and a record of another tool. They ran a moment ago, in this order."""
+    ran = [{"started_utc": (datetime.now(timezone.utc) - timedelta(minutes=3 - n)).isoformat()} for n in range(3)]
     made = [
-        record(run_id="r1", throughput=20.5),
-        record(run_id="r2", throughput=21.5, tags=["nightly"]),
-        record(model="resnet50", dev="MLU270-X5K", train_type="O1", perf_data={"mean": 56.9}),
+        record(run_id="r1", throughput=20.5, extra=ran[0]),
+        record(run_id="r2", throughput=21.5, tags=["nightly"], extra=ran[1]),
+        record(model="resnet50", dev="MLU270-X5K", train_type="O1", perf_data={"mean": 56.9}, extra=ran[2]),
     ]
     for number, one in enumerate(made):
         save(one, tmp_path / f"{number}.yaml")
@@ -284,6 +286,31 @@ def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def test_the_list_goes_by_when_a_run_started(gbench: Gbench, tmp_path: Path) -> None:
+    """Not by when its record was stored; old results that are imported today are no measurement of today."""
+    hours = {"a": 2, "b": 1, "c": 900}
+    for run_id, ago in hours.items():
+        began = (datetime.now(timezone.utc) - timedelta(hours=ago)).isoformat(timespec="milliseconds")
+        save(record(run_id=run_id, extra={"started_utc": began}), tmp_path / f"{run_id}.yaml")
+    (tmp_path / "old.log").write_text(f"{LINE}\n{LINE.replace('44.5', '45.5')}\n")
+    gbench("cndb", "import", "a.yaml", "b.yaml", "c.yaml", "old.log")
+    listed = gbench("cndb", "list", "--json")
+    assert [one["run_id"] for one in listed.json] == ["b", "a", "c", None, None]
+    assert [one["ran"] is None for one in listed.json] == [False, False, False, True, True]
+    head, first = (line.split() for line in gbench("cndb", "list").out.splitlines()[:2])
+    assert (head[1], head[-2], first[-1], first[1]) == ("ran", "run", "b", listed.json[0]["ran"][:10])
+    for command in ("list", "export"):
+        recent = gbench("cndb", command, "--since", "30d")
+        assert recent.out.count("V100-PCIE-32GB") == 2
+        assert recent.err == "gbench: warning: left out 2 that don't say when they ran\n"
+    fresh = gbench("cndb", "list", "--stale")
+    assert (fresh.code, fresh.out, fresh.err) == (0, "nothing is overdue\n", "")
+    assert gbench("cndb", "list", "--stale", "2h").code == 0
+    assert gbench("cndb", "list", "--stale", "1h").code == 1
+    nothing = gbench("cndb", "list", "--stale", "--model", "mobilenet")
+    assert (nothing.code, "has no such record since 30d" in nothing.err) == (1, True)
+
+
 def test_what_is_overdue_is_listed(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
     none = gbench("cndb", "submit", *files[:2])
     assert none.code == 0
@@ -291,7 +318,8 @@ def test_what_is_overdue_is_listed(gbench: Gbench, files: list[str], tmp_path: P
     assert (fresh.code, fresh.out) == (0, "nothing is overdue\n")
     gbench("cndb", "submit", files[2])
     with closing(sqlite3.connect(tmp_path / "cndb" / "cndb.sqlite")) as database:
-        database.execute("UPDATE train_results SET create_at = datetime('now', '-27 hours') WHERE id < 3")
+        old = "json_set(extra, '$.started_utc', strftime('%Y-%m-%dT%H:%M:%S', 'now', '-27 hours'))"
+        database.execute(f"UPDATE train_results SET extra = {old} WHERE id < 3")
         database.commit()
     late = gbench("cndb", "list", "--stale", "--json")
     assert late.code == 1

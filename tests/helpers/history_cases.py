@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -10,10 +11,16 @@ from sqlalchemy import Engine
 
 from drawn_records import drawn, of_run
 from gbench.cli.shared.entries import print_entries
-from gbench.cndb.queries import RecordFilter, entries, find, records
+from gbench.cndb.queries import RecordFilter, entries, find, records, undated
 from gbench.cndb.store import submit
 from gbench.errors import RecordError
 from stores import Cases, count, sql, store
+
+
+def ran(engine: Engine, number: int, moment: str) -> None:
+    """Change when the run of a record started."""
+    extra = json.dumps({"started_utc": moment})
+    sql(engine, f"UPDATE train_results SET extra = :extra WHERE id = {number}", extra=extra)
 
 
 class HistoryCases(Cases):
@@ -85,11 +92,26 @@ class HistoryCases(Cases):
         middle = datetime(2026, 1, 15, 12, tzinfo=timezone(timedelta(hours=2)))
         for number, day in enumerate((14, 15, 15, 16), 1):
             hour = "09" if number == 2 else "11"  # 10:00 UTC is the middle
-            moment = f"2026-01-{day} {hour}:00:00.000000" + ("+00" if engine.dialect.name == "postgresql" else "")
-            sql(engine, f"UPDATE train_results SET create_at = '{moment}' WHERE id = {number}")
+            ran(engine, number, f"2026-01-{day}T{hour}:00:00.000+00:00")
         assert ids(since=middle) == [4, 3]
         assert ids(since=middle + timedelta(hours=1)) == [4, 3]
         assert ids(since=middle + timedelta(hours=1, seconds=1)) == [4]
+
+    def test_the_latest_run_is_first_and_unknown_times_last(self, engine: Engine) -> None:
+        submit(engine, [drawn(dev_num=number) for number in range(1, 7)], "save")
+        moments = ["2026-01-02T03:04:05.678+00:00", "2026-01-02T03:04:05.679+00:00", "2025-12-31T23:59:59+00:00"]
+        for number, moment in enumerate([*moments, "x" * 5000], 1):
+            ran(engine, number, moment)
+        found = entries(engine, RecordFilter())
+        assert [entry.id for entry in found] == [4, 2, 1, 3, 6, 5]
+        assert [entry.ran and entry.ran.isoformat(timespec="milliseconds") for entry in found] == [
+            None,
+            *sorted((*moments[:2], "2025-12-31T23:59:59.000+00:00"), reverse=True),
+            None,
+            None,
+        ]
+        assert undated(engine, RecordFilter(since=datetime.now(timezone.utc), device="drawn")) == 2
+        assert undated(engine, RecordFilter(since=datetime.now(timezone.utc), device="other")) == 0
 
     @pytest.mark.parametrize("metrics", ['"text"', "[1]", "5", "null"])
     def test_metrics_of_another_kind_are_listed(self, engine: Engine, metrics: str) -> None:

@@ -17,6 +17,8 @@ from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, r
 from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from gbench.cndb.queries import RecordFilter
     from gbench.cndb.record import Record
 
@@ -62,7 +64,7 @@ def _filters(limit: int) -> Callable[[Any], Any]:
             ),
             click.option("--device", help="Part of the device's name: v100."),
             click.option("--precision", help="FP32, TF32, AMP or BF16."),
-            click.option("--since", help="Only records stored since then: 2026-01-31, 30d or 12h."),
+            click.option("--since", help="Only runs that started since then: 2026-01-31, 30d or 12h."),
             click.option("--limit", type=click.IntRange(0, MOST_ROWS), default=limit, help="At most N; 0: all."),
         ]
     )
@@ -154,7 +156,7 @@ def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
 def list_(
     as_csv: bool, stale: str | None, as_json: bool, db: str, cndb_dir: Path | None, limit: int, **filters: Any
 ) -> None:
-    """List the history, newest first.
+    """List the history, the latest run first; records that don't say when they ran come last.
 
     With --stale the exit code is 1 if a configuration is overdue, or if nothing was measured at all.
 
@@ -176,7 +178,9 @@ def list_(
         limit, filters["since"] = 0, filters["since"] or "30d"
     config, where = config_of(db, cndb_dir), _filter(**filters, limit=limit)
     with database_errors(config):
-        matching = entries(connect(config), where)
+        matching = entries(engine := connect(config), where)
+        if stale is None:
+            _warn_of_undated(engine, where)
     if since is not None and not matching:
         raise RecordError(f"{config.shown} has no such record since {filters['since']}", "measure, or ask for others")
     late = matching if since is None else overdue(matching, since)
@@ -243,6 +247,8 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
     with database_errors(config):
         engine = connect(config)
         chosen = ((n, find(engine, n).record) for n in numbers) if numbers else records(engine, where, report)
+        if not numbers:
+            _warn_of_undated(engine, where)
         if out is not None:
             make_folder(out)
         for number, record in chosen:
@@ -296,3 +302,11 @@ def _filter(
     from gbench.cndb.queries import RecordFilter
 
     return RecordFilter(model, device, precision and precision.upper(), moment(since) if since else None, limit or None)
+
+
+def _warn_of_undated(engine: Engine, where: RecordFilter) -> None:
+    """Say how many records `--since` leaves out because they don't say when they ran."""
+    from gbench.cndb.queries import undated
+
+    if where.since is not None and (count := undated(engine, where)):
+        click.echo(f"gbench: warning: left out {count} that don't say when they ran", err=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from gbench.cndb import views
-from gbench.cndb.tables import METADATA, RUN_ID
+from gbench.cndb.tables import METADATA, RUN_ID, STARTED
 
-# For submission: by run and by md5. For the history: by time, with the columns that it filters by.
+# For submission: by run and by md5. For the history: by the time of its run or of storing, with the columns that it
+# filters by.
 INDEXES = {
     "gbench_run_id": "{run_id}",
     "gbench_md5": "md5",
+    "gbench_ran": "{started}, create_at, id, model_id, device, train_exec_mode",
     "gbench_history": "create_at, id, model_id, device, train_exec_mode",
 }
 NEEDED = {*METADATA.tables, *INDEXES, *(f"gbench_{view}" for view in views.VIEWS)}
@@ -41,6 +43,8 @@ def restore(connection: Connection) -> None:
 
 def create_indexes(connection: Connection) -> None:
     """Create the missing indexes. Raises as `missing`."""
+    dialect = connection.dialect.name
+    unknown_first = " NULLS FIRST" if dialect == "postgresql" else ""  # as always in SQLite
     for name, columns in INDEXES.items():
-        columns = columns.format(run_id=RUN_ID[connection.dialect.name])
+        columns = columns.format(run_id=RUN_ID[dialect], started=f"{STARTED[dialect]}{unknown_first}")
         connection.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON train_results ({columns})")

@@ -1,4 +1,6 @@
-"""Query records from a database, newest first: selected figures, or whole records.
+"""Query records from a database, the latest run first: selected figures, or whole records.
+
+Records that don't say when their run started come last, the one stored last first.
 
 Works on any database of the contract, including the original's own. Writes nothing, not even an index.
 """
@@ -6,15 +8,16 @@ Works on any database of the contract, including the original's own. Writes noth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, select
 
+from gbench.base.utc import time_of
 from gbench.cndb.record import Record, checked
 from gbench.cndb.rows import values_of_row
-from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, train_results
+from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, started, train_results
 from gbench.cndb.throughput import throughput_of
 from gbench.cndb.values import measured
 from gbench.errors import RecordError
@@ -35,6 +38,7 @@ class RecordFilter:
     """Part of its name."""
     precision: str | None = None
     since: datetime | None = None
+    """When the run started at the earliest; None also matches records that don't say it."""
     limit: int | None = None
 
 
@@ -43,6 +47,8 @@ class Entry:
     """A line of the history. `low` and `high` are the ends of the throughput's 95 % interval; all three in `unit`."""
 
     id: int
+    ran: datetime | None
+    """When the run started; None if the record doesn't say it."""
     stored: datetime | None
     model: str
     batch_size: int | None
@@ -75,9 +81,10 @@ class StoredRecord:
 
 
 def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
-    """The history, newest first. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """The history. Raises sqlalchemy.exc.SQLAlchemyError."""
     columns = {
         "id": ROW.id,
+        "ran": started(),
         "stored": ROW.create_at,
         "model": models.c.name,
         "batch_size": ROW.batch_size,
@@ -103,12 +110,20 @@ def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
 
 
 def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
-    """The newest entry of each configuration without an entry since then."""
+    """The newest entry of each configuration that did not run since then."""
     newest: dict[tuple[object, ...], Entry] = {}
     for entry in newest_first:
         kind = (entry.model, entry.batch_size, entry.dev_num, entry.device, entry.precision, entry.dataset)
         newest.setdefault(kind, entry)
-    return [entry for entry in newest.values() if entry.stored is None or entry.stored < since]
+    return [entry for entry in newest.values() if entry.ran is None or entry.ran < since]
+
+
+def undated(engine: Engine, where: RecordFilter) -> int:
+    """How many records `since` leaves out because they don't say when they ran. Raises as `entries`."""
+    query = select(func.count()).select_from(train_results).join(models, models.c.id == ROW.model_id, isouter=True)
+    with engine.connect() as connection:
+        found = connection.scalar(_filtered(query, replace(where, since=None)).where(started().is_(None)))
+    return found or 0
 
 
 def find(engine: Engine, number: int) -> StoredRecord:
@@ -123,7 +138,7 @@ def find(engine: Engine, number: int) -> StoredRecord:
 def records(
     engine: Engine, where: RecordFilter, bad: Callable[[RecordError], None] | None = None
 ) -> Iterator[tuple[int, Record]]:
-    """Whole records with their ids, newest first, read lazily.
+    """Whole records with their ids, read lazily.
 
     Args:
         bad: called with the error of an invalid row, which is then skipped.
@@ -176,12 +191,12 @@ def _whole() -> Select[Any]:
 
 
 def _selected(query: Select[Any], where: RecordFilter) -> Select[Any]:
-    """The matching rows, newest first.
+    """The matching rows, in the order of the module.
 
-    With a limit, select the ids first, by columns of the row itself. Otherwise a database without our index, such as
-    one of the original, would unpack the JSON of all rows before sorting them.
+    With a limit, select the ids first, by columns of the index. Otherwise a database without it, such as one of the
+    original, would unpack all JSON of all rows before sorting them.
     """
-    newest = ROW.create_at.desc(), ROW.id.desc()
+    newest = started().desc().nulls_last(), ROW.create_at.desc(), ROW.id.desc()
     if where.limit is None:
         return _filtered(query, where).order_by(*newest)
     named = select(ROW.id).join(models, models.c.id == ROW.model_id, isouter=True)
@@ -197,7 +212,7 @@ def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
     if where.precision is not None:
         query = query.where(ROW.train_exec_mode == where.precision)
     if where.since is not None:
-        query = query.where(ROW.create_at >= where.since)
+        query = query.where(started() >= where.since.astimezone(timezone.utc).replace(tzinfo=None).isoformat())
     return query
 
 
@@ -206,5 +221,6 @@ def _entry(
 ) -> Entry:
     (figure, own_unit), (low, _), (high, _) = (measured(str(one)) or (None, "") for one in (throughput, low, high))
     columns["throughput_of"] = throughput_of({"data_share": data_share}, columns["model"], columns["run_id"])
+    columns["ran"] = time_of(columns["ran"])
     known = TRUTH.get(str(steady))
     return Entry(throughput=figure, low=low, high=high, unit=unit or own_unit or None, steady=known, **columns)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
 from gbench.base.paths import expanded, require_readable
+from gbench.base.utc import time_of
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import read_record
@@ -63,11 +64,7 @@ def require_distinct(base: list[Run], new: list[Run]) -> None:
 
 def started(record: Record) -> datetime | None:
     """When its run started; None if the record has no valid time."""
-    try:
-        time = datetime.fromisoformat(str((record.extra or {}).get("started_utc")))
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    return time_of((record.extra or {}).get("started_utc"))
 
 
 def _paths(part: str, name: str, forms: str) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from gbench.base.utc import time_of
 from gbench.cli.shared.output import or_dash, print_json
 from gbench.cli.shared.table import print_csv, print_table
 from gbench.cndb.throughput import LAUNCH_SH, in_words
@@ -19,10 +20,10 @@ from gbench.errors import UsageError
 if TYPE_CHECKING:
     from gbench.cndb.queries import Entry, StoredRecord
 
-HEADINGS = ["id", "stored (UTC)", "model", "batch", "on", "device", "prec.", "img/s", "95 %", "losses"]
+HEADINGS = ["id", "ran (UTC)", "model", "batch", "on", "device", "prec.", "img/s", "95 %", "run", "losses"]
 RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
-GIVE_WAY = {9: 6, 2: 8, 5: 8}  # column -> minimum width when cut, in the order of cutting
-LEFT_OUT = (9, 8, 1, 3, 4, 6, 5)  # columns to omit on a narrow terminal, in the order of omission
+GIVE_WAY = {10: 6, 9: 17, 2: 8, 5: 8}  # column -> minimum width when cut, in the order of cutting
+LEFT_OUT = (10, 8, 9, 1, 3, 4, 6, 5)  # columns to omit on a narrow terminal, in the order of omission
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters in a name must not move the cursor
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
@@ -35,11 +36,9 @@ def moment(text: str, option: str = "--since") -> datetime:
     ago = re.fullmatch(r"(\d{1,5})([dhw])", text)
     if ago is not None:
         return datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
-    try:
-        then = datetime.fromisoformat(text)
-        return then.astimezone(timezone.utc) if then.tzinfo else then.replace(tzinfo=timezone.utc)
-    except (ValueError, OverflowError):  # OverflowError: beyond the first or last year in UTC
-        raise UsageError(f"{option} {text!r} isn't a valid time", "write 2026-01-31, or 30d, 12h, 2w ago") from None
+    if (then := time_of(text)) is None:
+        raise UsageError(f"{option} {text!r} isn't a valid time", "write 2026-01-31, or 30d, 12h, 2w ago")
+    return then
 
 
 def print_entries(entries: list[Entry]) -> None:
@@ -107,7 +106,7 @@ def _cells(entry: Entry) -> list[str]:
     )
     cells = [
         str(entry.id),
-        _minute(entry.stored),
+        _minute(entry.ran),
         or_dash(entry.model),
         or_dash(entry.batch_size),
         or_dash(entry.dev_num),
@@ -115,15 +114,15 @@ def _cells(entry: Entry) -> list[str]:
         or_dash(entry.precision),
         figure + ("" if entry.steady in (None, True) else " unsteady"),
         interval,
+        or_dash(entry.run_id),
         losses,
     ]
     return [CONTROL.sub("?", cell) for cell in cells]
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    values = asdict(entry)
-    values["stored"] = entry.stored.isoformat() if entry.stored else None
-    return values
+    times = {"ran": entry.ran, "stored": entry.stored}
+    return asdict(entry) | {name: time.isoformat() if time else None for name, time in times.items()}
 
 
 def _minute(when: datetime | None) -> str:
