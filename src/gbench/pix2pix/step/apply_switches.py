@@ -20,6 +20,7 @@ from gbench.pix2pix.step.cuda_graph import GraphedStep
 from gbench.pix2pix.step.model import Pix2Pix
 from gbench.settings.spec import RunSpec, SpeedConfig
 
+COMPILE_OPTIONS: dict[str, str | int | bool] = {"fallback_random": True, "layout_optimization": False}
 TrainStep = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
@@ -42,7 +43,8 @@ def set_threads(speed: SpeedConfig) -> None:
 def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
     """Set memory layout and compilation of a network, in place, before it is wrapped; its state_dict keeps its keys.
 
-    With fallback_random a compiled network drops the same elements as an uncompiled one.
+    A compiled network drops the same elements as an uncompiled one: random numbers come from torch's own kernels
+    (fallback_random) and fill memory of the same layout, which Inductor would otherwise change to NHWC.
     """
     if speed.channels_last:
         network.to(memory_format=torch.channels_last)
@@ -50,7 +52,7 @@ def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
     if speed.compile == "blocks":
         parts = [module for module in network.modules() if isinstance(module, ResnetBlock)]
     for part in parts:
-        part.compile(dynamic=False, options={"fallback_random": True})
+        part.compile(dynamic=False, options=COMPILE_OPTIONS)
     return network
 
 
