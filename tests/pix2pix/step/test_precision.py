@@ -27,6 +27,15 @@ def test_torch_reports_what_was_set_for_matmul_and_convolution(asked: precision.
     assert flags in ({"tf32"}, {"ieee"}, {True}, {False})  # both alike: never one of the two in TF32
 
 
+@pytest.mark.parametrize(("asked", "matmul"), [("TF32", "high"), ("FP32", "highest")])
+def test_older_switches_agree_with_the_newer_ones(asked: precision.Precision, matmul: str) -> None:
+    """torch raises where they differ, and torch.compile reads the older ones."""
+    precision.set_precision(asked, CPU)
+    tf32 = asked == "TF32"
+    assert torch.get_float32_matmul_precision() == matmul
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (tf32, tf32)
+
+
 def test_torchs_own_default_would_run_convolutions_in_tf32() -> None:
     import subprocess
     import sys

@@ -1,7 +1,8 @@
 """Set the precision of a run by the API of the installed torch, and read it back.
 
 By default PyTorch runs FP32 convolutions in TF32 on Ampere and newer; here FP32 means FP32. From torch 2.9 on each
-backend has `fp32_precision`, and mixing it with `allow_tf32` raises; older versions only have `allow_tf32`.
+backend has `fp32_precision`. The older switches are set too: where the two differ, reading the older ones raises, and
+torch.compile reads them (torch 2.9 and 2.10).
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def set_precision(precision: Precision, device: torch.device) -> None:
                 "take FP32 or AMP",
             )
     tf32 = precision == "TF32"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    BACKENDS.cudnn.allow_tf32 = tf32
     if _has_fp32_precision():
         mode = "tf32" if tf32 else "ieee"
         BACKENDS.cuda.matmul.fp32_precision = mode
@@ -45,9 +48,6 @@ def set_precision(precision: Precision, device: torch.device) -> None:
         # oneDNN has reduced modes on CPUs, which FP32 excludes
         BACKENDS.mkldnn.matmul.fp32_precision = "ieee"
         BACKENDS.mkldnn.conv.fp32_precision = "ieee"
-    else:
-        BACKENDS.cuda.matmul.allow_tf32 = tf32
-        BACKENDS.cudnn.allow_tf32 = tf32
 
 
 def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
