@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import threading
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from support import Answer
 
+from gbench.base.files import locked
 from gbench.errors import RunFailed
 from gbench.runfolder.error_file import write_error
 from gbench.settings.spec import RunSpec
@@ -20,6 +23,7 @@ Gbench = Callable[..., Answer]
 MakeSpec = Callable[..., RunSpec]
 KEPT = Path(__file__).resolve().parents[1] / "fixtures" / "run-folders-v1"
 RUN = "20261129T082525Z-pix2pix_resnet_9blocks-c3e08b"
+DIVERGED = "20261129T083215Z-pix2pix_resnet_9blocks-40c1c4"
 CONVERGENCE = "20261129T090254Z-pix2pix_resnet_9blocks-02c16d"
 
 
@@ -141,6 +145,77 @@ def test_runs_are_found_where_launch_puts_them(gbench: Gbench, results: Path, tm
     assert gbench("summary", RUN[:15], GBENCH_DEFAULTS="gbench.yaml").code == 0
     assert gbench("summary", RUN[:15], RESULT_DIR="elsewhere").code == 0
     assert gbench("summary", RUN[:15], RESULT_DIR="nowhere", GBENCH_DEFAULTS="gbench.yaml").code == 2
+
+
+def test_prune_removes_all_but_the_newest(gbench: Gbench, results: Path) -> None:
+    before = sorted(results.rglob("*"))
+    planned = gbench("runs", "prune", "--keep", 4, "--dry-run")
+    assert sorted(results.rglob("*")) == before
+    done = gbench("runs", "prune", "--keep", 4)
+    assert (done.code, done.err) == (0, "")
+    removed = re.findall(r"removed +(\S+)  [0-9.]+ MiB\n", done.out)
+    assert [Path(path).name for path in removed] == [RUN, "20261129T082503Z-pix2pix_resnet_9blocks-f68435"]
+    assert re.fullmatch(r"2 of 6 runs, [0-9.]+ MiB freed", done.out.splitlines()[-1])
+    assert planned.out == done.out.replace("removed     ", "would remove").replace(" freed", " would be freed")
+    assert not any(Path(path).exists() for path in removed)
+    assert len(gbench("runs", "--json").json) == 4
+
+
+def test_prune_keeps_what_is_not_its_own(gbench: Gbench, results: Path, tmp_path: Path) -> None:
+    (results / RUN).rename(results / "the good one")
+    mine = results / "20200101T000000Z-mine-1a2b3c"
+    mine.mkdir()
+    (mine / "thesis.txt").touch()
+    for spec in ("{}", "[", '{"run_id": "other"}', "[" * 9999):
+        (mine / "spec.json").write_text(spec)
+        assert (mine.name in gbench("runs", "prune", "--keep", 0, "--dry-run", "--json").json["removed"]) is False
+    session = results / "20200101T000000Z-ab-1a2b3c"
+    shutil.copytree(results / CONVERGENCE, session / CONVERGENCE)
+    (tmp_path / "linked").mkdir()
+    (results / CONVERGENCE).rename(tmp_path / "linked" / CONVERGENCE)
+    (results / CONVERGENCE).symlink_to(tmp_path / "linked" / CONVERGENCE)
+    (results / DIVERGED / "loop").symlink_to(tmp_path)
+    answer = gbench("runs", "prune", "--keep", 0)
+    assert answer.code == 0
+    assert {line.split("  ")[-1] for line in answer.out.splitlines() if line.startswith("kept")} == {
+        "not named by gbench"
+    }
+    assert {path.name for path in results.iterdir()} == {"the good one", mine.name, session.name, CONVERGENCE}
+    assert (mine / "thesis.txt").exists() and (session / CONVERGENCE / "spec.json").exists()
+    assert (tmp_path / "linked" / CONVERGENCE / "spec.json").exists()
+
+
+def test_prune_keeps_what_is_alive(gbench: Gbench, make_spec: MakeSpec) -> None:
+    running, orphaned, begun, killed, damaged = runs = [write_run(make_spec(), ended=False) for _ in range(5)]
+    for run in (killed, damaged):
+        for file in run.path.iterdir():
+            os.utime(file, (0, 0))
+    (damaged.path / "host.json").write_text("[")
+    os.utime(damaged.path / "host.json", (0, 0))
+    with running.taken(), locked(orphaned.path / ".processes.lock", 0, ""):
+        answer = gbench("runs", "prune", "--keep", 0, "--json")
+    assert answer.json["kept"] == {
+        str(running.path): "running",
+        str(orphaned.path): "running",
+        str(begun.path): "written to just now",
+    }
+    assert [run.path.exists() for run in runs] == [True, True, True, False, False]
+    assert answer.json["freed_bytes"] == sum(answer.json["removed"].values()) > 0
+
+
+@pytest.mark.parametrize(("keep", "left"), [("2026-11-29T08:30", 2), ("0", 0), ("1", 1), ("99", 6), ("9999w", 6)])
+def test_prune_keeps_a_number_or_an_age(gbench: Gbench, results: Path, keep: str, left: int) -> None:
+    assert gbench("runs", "prune", "--keep", keep).code == 0
+    assert len(list(results.iterdir())) == left
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [([], "missing option '--keep'"), (["--keep", "few"], "--keep 'few' isn't"), (["--keep", "-1"], "--keep '-1'")],
+)
+def test_prune_needs_to_know_what_to_keep(gbench: Gbench, results: Path, arguments: list[str], said: str) -> None:
+    answer = gbench("runs", "prune", *arguments)
+    assert (answer.code, said in answer.err, len(list(results.iterdir()))) == (2, True, 6)
 
 
 def test_watch_waits_for_the_end(gbench: Gbench, make_spec: MakeSpec) -> None:

@@ -1,9 +1,10 @@
-"""`gbench runs`: list the run folders."""
+"""`gbench runs`: list the run folders, and remove old ones."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -11,13 +12,19 @@ import click
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import FOLDER, NATURAL, json_option
 from gbench.cli.shared.table import print_table
+from gbench.errors import ExitCode, InfrastructureError
 
 GIVE_WAY = {7: 12, 0: 17}  # column -> minimum width: 17 columns of a name still find its run
 LEFT_OUT = (4, 3, 2, 5, 7)  # columns to omit on a narrow terminal, in the order of omission
 
 
+results_option = click.option(
+    "--results", "results_dir", type=FOLDER, help="Folder of run folders. Default: that of gbench launch."
+)
+
+
 @click.group(invoke_without_command=True)
-@click.option("--results", "results_dir", type=FOLDER, help="Folder of run folders. Default: that of gbench launch.")
+@results_option
 @click.option("--limit", type=NATURAL, default=20, help="At most N; 0: all.")
 @json_option
 @click.pass_context
@@ -47,3 +54,67 @@ def runs(ctx: click.Context, results_dir: Path | None, limit: int, as_json: bool
         print_table([HEADINGS, *(row.cells for row in rows)], (3, 4), GIVE_WAY, LEFT_OUT)
     else:
         click.echo(f"no runs in {place}")
+
+
+def _keep(text: str) -> int | datetime:
+    """The value of --keep: a number of runs, or since when they are kept. Raises UsageError."""
+    from gbench.cli.shared.entries import moment
+
+    return int(text) if text.isdecimal() else moment(text, "--keep")
+
+
+@runs.command()
+@click.option(
+    "--keep", required=True, metavar="N|AGE", help="The newest N runs to keep, or the age of the oldest: 30d."
+)
+@results_option
+@click.option("--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
+@json_option
+@click.pass_context
+def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Remove all run folders but the newest, and print which, and how much that frees.
+
+    A run that is running stays, and so does a folder that gbench did not name: one of yours, or a run that you have
+    renamed. The runs of sweeps and sessions belong to these, and stay too. Records and logs are kept elsewhere; what is
+    lost are raw samples, checkpoints and pages.
+
+    \b
+    gbench runs prune --keep 20 --dry-run
+    gbench runs prune --keep 30d
+    """
+    from gbench.runfolder.find import TIME, began, run_folders
+    from gbench.runfolder.folder import RunFolder
+    from gbench.runfolder.prune import remove, size_of, why_kept
+    from gbench.settings.defaults import results_folder
+
+    place, kept = results_dir or results_folder(os.environ), _keep(keep)
+    own = [path for path in run_folders(place) if path.parent == place]
+    old = own[kept:] if isinstance(kept, int) else [path for path in own if began(path) < kept.strftime(TIME)]
+    removed, stay, failed = dict[str, int](), dict[str, str](), False
+    for path in old:
+        try:
+            if (why := why_kept(RunFolder(path))) is None:
+                size = size_of(path)
+                if not dry_run:
+                    remove(RunFolder(path))
+        except (InfrastructureError, OSError) as error:
+            why, failed = str(error), True
+        if why is None:
+            removed[str(path)] = size
+        else:
+            stay[str(path)] = why
+        if not as_json:
+            word, what = ("kept", why) if why else ("would remove" if dry_run else "removed", _mib(size))
+            click.echo(f"{word:<14}{path}  {what}")
+    freed = sum(removed.values())
+    if as_json:
+        print_json({"dry_run": dry_run, "removed": removed, "freed_bytes": freed, "kept": stay})
+    else:
+        verb = "would be freed" if dry_run else "freed"
+        click.echo(f"{len(removed)} of {len(own)} runs, {_mib(freed)} {verb}")
+    if failed:
+        ctx.exit(ExitCode.INFRASTRUCTURE)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"

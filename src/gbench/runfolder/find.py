@@ -23,7 +23,7 @@ def run_folders(results: Path, marker: str = SPEC) -> list[Path]:
     marker: the file that makes a folder one of a run, of a session or of a sweep.
     """
     found = [file.parent for pattern in ("*", "*/*") for file in results.glob(f"{pattern}/{marker}")]
-    return sorted(found, key=lambda path: (_began(path, marker), path.name), reverse=True)
+    return sorted(found, key=lambda path: (began(path, marker), path.name), reverse=True)
 
 
 def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -43,8 +43,8 @@ def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.envi
     return fitting[0] if fitting else None
 
 
-def _began(path: Path, marker: str) -> str:
-    """When a run began, by its name, or by its marker's time if somebody renamed it."""
+def began(path: Path, marker: str = SPEC) -> str:
+    """When a run began, as TIME, by its name, or by its marker's time if somebody renamed it."""
     if re.match(r"\d{8}T\d{6}Z", path.name):
         return path.name[:16]
     return datetime.fromtimestamp((path / marker).stat().st_mtime, timezone.utc).strftime(TIME)

@@ -35,7 +35,7 @@ from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.steps import AttemptSteps, Step, read_attempts, steps_that_count, stream_path
 from gbench.runfolder.typed_json import UNUSABLE, VERSION, to_json
-from gbench.runners.plan import BENCHMARK_LOG_NAME
+from gbench.runners.plan import BENCHMARK_LOG_NAME, PROCESSES_LOCK
 from gbench.settings.spec import RunSpec
 
 SPEC = "spec.json"  # what makes a folder a run folder
@@ -102,7 +102,7 @@ class RunFolder:
     @property
     def alive(self) -> bool:
         """Whether a process runs here."""
-        return is_locked(self.path / LOCK)
+        return any(is_locked(self.path / name) for name in (LOCK, PROCESSES_LOCK))
 
     def begun(self, rank: int) -> bool:
         """Whether a rank has begun to write its steps, in this process or an earlier one."""

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from gbench.base.files import locked
 from gbench.errors import InfrastructureError
-from gbench.runners.plan import Outcome, Places, script_argv, script_environment
+from gbench.runners.plan import PROCESSES_LOCK, Outcome, Places, script_argv, script_environment
 from gbench.settings.spec import RunSpec
 
 ENDING_S = 30.0  # time for the processes of a killed run to end
@@ -100,7 +100,7 @@ def wait_for_end(run_dir: Path) -> None:
 
 def _ended(run_dir: Path) -> AbstractContextManager[int]:
     """Take the lock that a supervisor holds until the last process of its run has ended."""
-    return locked(run_dir / ".processes.lock", ENDING_S, f"run folder {run_dir}")
+    return locked(run_dir / PROCESSES_LOCK, ENDING_S, f"run folder {run_dir}")
 
 
 def _relay(output: IO[str], on_line: Callable[[str], None]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from gbench.settings.spec import RunSpec
 
 BENCHMARK_LOG_NAME = "benchmark.log"
+PROCESSES_LOCK = ".processes.lock"  # in the run folder; held until the last process of a local run has ended
 
 
 @dataclass(frozen=True)
