@@ -1,4 +1,4 @@
-"""CUDA_VISIBLE_DEVICES of a local run: the checked cards are the ones in use."""
+"""--gpus and CUDA_VISIBLE_DEVICES: the checked cards are the ones in use."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from types import ModuleType
 
 import pytest
 
-from fake_nvml import process
+from fake_nvml import NOT_SUPPORTED, process
 from gbench.errors import InfrastructureError, UsageError
-from gbench.machine.gpus import Gpu, Gpus, find_gpus, require_devices, visible
+from gbench.machine.gpus import Gpu, Gpus, find_gpus, require_devices, visible, with_full_uuids
 from gbench.runfolder.host_facts import CheckFacts
 from gbench.runners.plan import Places, script_environment
 from gbench.settings.request import Request
@@ -19,7 +19,11 @@ from gbench.settings.spec import RunSpec
 CheckOne = Callable[..., CheckFacts]
 Nvml = Callable[..., ModuleType]
 UUIDS = ("GPU-aa11", "GPU-aa22", "GPU-bb33", "GPU-cc44")
-HOST = Gpus(tuple(Gpu(index, "NVIDIA H100", uuid, (9, 0)) for index, uuid in enumerate(UUIDS)), "570")
+SLICES = tuple(Gpu(3, "NVIDIA H100 MIG 1g.10gb", uuid, (9, 0)) for uuid in ("MIG-d1", "MIG-d2"))
+HOST = Gpus(
+    tuple(Gpu(index, "NVIDIA H100", uuid, (9, 0), SLICES if index == 3 else ()) for index, uuid in enumerate(UUIDS)),
+    "570",
+)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,8 @@ HOST = Gpus(tuple(Gpu(index, "NVIDIA H100", uuid, (9, 0)) for index, uuid in enu
         ("", []),
         ("-1", []),
         ("MIG-aa11", []),
+        ("MIG-d2", [3]),
+        ("MIG-d2,MIG-d1", [3]),  # a process sees one slice
     ],
 )
 def test_the_run_sees_what_cuda_shows_it(variable: str | None, shown: list[int]) -> None:
@@ -63,9 +69,9 @@ def test_what_the_run_needs_is_asked_of_the_cards_it_sees(make_spec: Callable[..
     require_devices(local(make_spec, "1", precision="TF32"), find_gpus())
     with pytest.raises(UsageError, match=r"GPU 0 \("):
         require_devices(local(make_spec, "0", precision="TF32"), find_gpus())
-    with pytest.raises(UsageError, match="DEVICE_COUNT 2: this host has 1, and CUDA_VISIBLE_DEVICES hides 1 more"):
+    with pytest.raises(UsageError, match="DEVICE_COUNT 2: this host has 1 of '1'"):
         require_devices(local(make_spec, "1", device_count=2), find_gpus())
-    with pytest.raises(InfrastructureError, match=r"CUDA_VISIBLE_DEVICES='' shows none of this host's 2.*; unset"):
+    with pytest.raises(InfrastructureError, match=r"'' names none of this host's 2.*; name GPUs that"):
         require_devices(local(make_spec, ""), find_gpus())
 
 
@@ -77,22 +83,46 @@ def test_running_cards_are_checked_and_hidden_ones_are_not(check_one: CheckOne, 
     assert check.severity == "warning"
     assert check.found == "GPU 1-2: no process; GPU 0: pid 7 (/usr/bin/job7, 1.0 GiB)"
     assert check_one("gpu-processes", cuda_visible_devices="0").severity == "error"
-    assert "; CUDA_VISIBLE_DEVICES hides 0-1; driver" in check_one("gpu", cuda_visible_devices="2").found
+    assert "; not used: 0-1; driver" in check_one("gpu", cuda_visible_devices="2").found
     hidden = check_one("gpu", cuda_visible_devices="")
     assert hidden.severity == "error" and "CUDA_VISIBLE_DEVICES" in hidden.fix
 
 
 @pytest.mark.parametrize(
-    ("device", "runner", "kept"),
-    [("cuda", "local", "3,1"), ("cuda", "docker", None), ("cpu", "local", None)],
+    ("device", "runner", "option", "kept"),
+    [
+        ("cuda", "local", None, "3,1"),
+        ("cuda", "local", "2,0", "2,0"),
+        ("cuda", "docker", None, "3,1"),
+        ("cuda", "docker", "2,0", "2,0"),
+        ("cpu", "local", None, None),
+    ],
 )
-def test_the_variable_is_kept_and_reaches_the_run(device: str, runner: str, kept: str | None) -> None:
-    request = Request("pix2pix_resnet_9blocks", 4, 2, "FP32", device=device, runner=runner)
+def test_chosen_gpus_are_kept_and_reach_the_run(device: str, runner: str, option: str | None, kept: str | None) -> None:
+    request = Request("pix2pix_resnet_9blocks", 4, 2, "FP32", device=device, runner=runner, cuda_visible_devices=option)
     resolved = resolve(request, {"CUDA_VISIBLE_DEVICES": "3,1"})
     assert resolved.spec.cuda_visible_devices == kept
-    assert resolved.origins.get("cuda_visible_devices") == (kept and "variable CUDA_VISIBLE_DEVICES")
+    origin = "option" if option else "variable CUDA_VISIBLE_DEVICES" if kept else "default"
+    assert resolved.origins["cuda_visible_devices"] == origin
     variables = script_environment(
         resolved.spec, Places("/run", "/data", "/configs", "/run.sh", "python", "/cache"), cores=8
     )
-    assert variables.get("CUDA_VISIBLE_DEVICES") == kept
+    assert variables.get("CUDA_VISIBLE_DEVICES") == (kept if runner == "local" else None)  # Docker: device requests
     assert variables.get("CUDA_DEVICE_ORDER") == ("PCI_BUS_ID" if device == "cuda" else None)
+
+
+def test_gpus_are_for_runs_on_gpus() -> None:
+    request = Request("pix2pix_resnet_9blocks", 4, 2, "FP32", device="cpu", cuda_visible_devices="0")
+    with pytest.raises(UsageError, match="--gpus has no effect on --device cpu"):
+        resolve(request, {})
+
+
+def test_slices_and_whole_uuids_come_from_the_driver(make_spec: Callable[..., RunSpec], nvml: Nvml) -> None:
+    part = {"Name": "NVIDIA H100 MIG 1g.10gb", "UUID": "MIG-1"}
+    mig = {"MaxMigDeviceCount": 2, "MigDeviceHandleByIndex": lambda place: [part, {"UUID": NOT_SUPPORTED}][place]}
+    nvml({"UUID": "GPU-aa11"}, {"UUID": "GPU-bb22", **mig})
+    gpus = find_gpus()
+    assert [(one.index, one.name, one.uuid) for one in gpus.devices[1].slices] == [(1, part["Name"], "MIG-1")]
+    for given, whole in (("GPU-bb,0", "GPU-bb22,0"), ("MIG-1", "MIG-1"), ("7", "7"), (None, None)):
+        spec = make_spec().model_copy(update={"cuda_visible_devices": given})
+        assert with_full_uuids(spec, gpus).cuda_visible_devices == whole

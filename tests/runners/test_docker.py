@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fake_engine import Engine
+from fake_nvml import fake_nvml
 from gbench.base.paths import project_file
 from gbench.errors import UsageError
 from gbench.runners.containers import Owner
@@ -72,6 +75,41 @@ def test_the_whole_request_for_gpus(tmp_path: Path) -> None:
     assert (environment["HOME"], environment["USER"], environment["LOGNAME"]) == ("/tmp", "gbench", "gbench")
     assert "OMP_NUM_THREADS" not in environment
     assert not [value for value in environment.values() if str(tmp_path) in value], "a path of the host"
+
+
+@pytest.mark.parametrize(
+    ("given", "cdi", "ids"),
+    [
+        (None, [], ["0", "1"]),
+        ("2,3", [], ["2", "3"]),
+        (" 3 , 1,0", [], ["3", "1"]),  # the first DEVICE_COUNT
+        ("GPU-1b,GPU-0a", [], ["GPU-1b", "GPU-0a"]),
+        ("MIG-7c", [], ["MIG-7c"]),
+        (None, ["0", "1", "all"], ["nvidia.com/gpu=0", "nvidia.com/gpu=1"]),
+        ("GPU-1,0", ["0", "1"], ["nvidia.com/gpu=1", "nvidia.com/gpu=0"]),
+        ("GPU-1,0", ["0", "GPU-1"], ["nvidia.com/gpu=GPU-1", "nvidia.com/gpu=0"]),
+    ],
+)
+def test_the_container_gets_the_chosen_gpus(
+    given: str | None, cdi: list[str], ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml({}, {}))
+    listed = [f"nvidia.com/gpu={name}" for name in cdi]
+    spec = make_spec(tmp_path, cuda_visible_devices=given)
+    request = container_request(spec, "i", "i", tmp_path, CALLER, listed)
+    (gpus,) = request["device_requests"]
+    assert gpus["DeviceIDs"] == ids
+    assert (gpus["Driver"], gpus["Capabilities"]) == (("cdi", []) if cdi else ("", [["gpu"]]))
+    assert "CUDA_VISIBLE_DEVICES" not in request["environment"]
+
+
+def test_cdi_is_asked_for_where_the_engine_has_only_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    for runtimes, driver in (({"runc": {}}, "cdi"), ({"runc": {}, "nvidia": {}}, "")):
+        engine = Engine(Runtimes=runtimes, DiscoveredDevices=[{"Source": "cdi", "ID": "nvidia.com/gpu=0"}])
+        monkeypatch.setattr("gbench.runners.docker.connect", lambda engine=engine: engine)
+        described = DockerRunner(make_spec(tmp_path)).describe()
+        assert described["container"]["device_requests"][0]["Driver"] == driver
 
 
 def test_a_run_on_the_cpu_asks_for_no_gpu_and_shares_the_cores(tmp_path: Path) -> None:

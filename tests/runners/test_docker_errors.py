@@ -9,7 +9,7 @@ import pytest
 
 from gbench.errors import InfrastructureError
 from gbench.runners.docker_errors import explain, known_log_failure
-from gbench.runners.engine import _gpu_support, connect, docker_status, gpu_container_status
+from gbench.runners.engine import connect, docker_status, gpu_container_status, gpu_support
 
 VERSION = "Error while fetching server API version: "
 NOT_THERE = VERSION + "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
@@ -167,4 +167,4 @@ def test_gpu_support_is_read_off_the_engine(
     info: dict[str, object], found: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert _gpu_support(info) == found
+    assert gpu_support(info) == found

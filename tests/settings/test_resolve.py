@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,3 +206,24 @@ def test_a_crop_larger_than_the_scaled_image(preprocess: str) -> None:
 def test_words_are_taken_in_any_case() -> None:
     spec = ask(precision="fp32", device="CPU", runner="Local").spec
     assert (spec.precision, spec.device, spec.runner) == ("FP32", "cpu", "local")
+
+
+@pytest.mark.parametrize(
+    ("changes", "environ", "env"),
+    [
+        ({}, {}, {"NCCL_NVLS_ENABLE": "0"}),
+        ({"env": {"A": "1"}}, {}, {"A": "1", "NCCL_NVLS_ENABLE": "0"}),
+        ({"env": {"NCCL_NVLS_ENABLE": "1"}}, {}, {"NCCL_NVLS_ENABLE": "1"}),
+        ({"env": {"NCCL_ALGO": "Ring"}}, {}, {"NCCL_ALGO": "Ring"}),
+        ({"runner": "local"}, {"NCCL_ALGO": "Tree"}, {}),
+        ({}, {"NCCL_ALGO": "Tree"}, {"NCCL_NVLS_ENABLE": "0"}),  # a container does not inherit it
+        ({"device": "cpu"}, {}, {}),
+        ({"device_count": 1}, {}, {}),
+        ({"deterministic": False}, {}, {}),
+    ],
+)
+def test_deterministic_gpus_do_not_sum_in_nvswitch(
+    changes: dict[str, Any], environ: dict[str, str], env: dict[str, str]
+) -> None:
+    asked = {"deterministic": True, "device": "cuda", "runner": "docker", "device_count": 2, "batch_size": 2, **changes}
+    assert ask(environ, **asked).spec.env == env

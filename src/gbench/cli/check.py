@@ -28,6 +28,7 @@ WIDTH = 120
 @click.command()
 @option("device")
 @option("runner")
+@option("cuda_visible_devices")
 @click.option("--model", default="pix2pix_resnet_9blocks", help="Model to run.")
 @click.option("--datasets-dir", metavar="DATASETS_DIR", help="Dataset folder. Variable: DATASETS_DIR.")
 @click.option("--dataset", metavar="DATASETS", help="Dataset name. Variable: DATASETS.")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gbench.settings.resolve import Resolved
 
 OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config_dir")
-OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_image")
+OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_image", "cuda_visible_devices")
 
 
 @click.command()
@@ -50,6 +50,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         click.option("--seed", type=NATURAL, help="Seed of dropout. Default: the run's, else 0."),
         click.option("--device", help="cuda or cpu. Default: the run's, else cuda."),
         click.option("--devices", type=COUNT, default=1, help="Devices to share the images."),
+        option("cuda_visible_devices"),
         click.option("--runner", help="docker or local. Default: the run's, else docker."),
         click.option("--precision", help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
         click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),

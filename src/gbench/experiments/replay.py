@@ -156,7 +156,7 @@ def _here(recorded: Recorded, redirect: Redirect, environ: Mapping[str, str]) ->
         logs_dir=absolute(redirect.logs_dir),
         cache_dir=cache_dir_of(None, environ)[0],
         command_line=redirect.command_line,
-        cuda_visible_devices=visible_devices(then.device, runner, environ),
+        cuda_visible_devices=visible_devices(then.device, environ),
         env={name: value for name, value in then.env.items() if name not in executed(then.env)},
     )
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gbench.errors import InfrastructureError, UsageError
 from gbench.settings.spec import RunSpec
 
 AMPERE = (8, 0)
-HIDDEN_HINT = "unset CUDA_VISIBLE_DEVICES, or name GPUs that `nvidia-smi -L` lists"
+HIDDEN_HINT = "name GPUs that `nvidia-smi -L` lists, in --gpus or CUDA_VISIBLE_DEVICES, or unset both"
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Gpu:
     name: str
     uuid: str
     compute_capability: tuple[int, int]
+    slices: tuple[Gpu, ...] = ()
+    """Its MIG devices, with its own index."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Gpus:
     missing: str | None = None
     """Why there are no devices."""
     hidden: tuple[Gpu, ...] = ()
-    """The host's other devices, hidden from the run by CUDA_VISIBLE_DEVICES."""
+    """The host's other devices, hidden from the run by --gpus or CUDA_VISIBLE_DEVICES."""
 
 
 @contextmanager
@@ -67,21 +69,24 @@ def find_gpus() -> Gpus:
 def visible(gpus: Gpus, variable: str | None) -> Gpus:
     """The host's GPUs as CUDA shows them to a process whose CUDA_VISIBLE_DEVICES is `variable` (None: not set).
 
-    Entries are indices or prefixes of UUIDs. The first entry that names no GPU ends the list, and a duplicate empties
-    it (CUDA Programming Guide, CUDA environment variables; torch.cuda does the same). MIG slices don't count as GPUs.
+    Entries are indices, prefixes of UUIDs, or UUIDs of MIG devices, of which a process sees one only. The first entry
+    that names no GPU ends the list, and a duplicate empties it (CUDA Programming Guide, CUDA environment variables;
+    torch.cuda does the same).
     """
     if variable is None or gpus.missing:
         return gpus
     shown: list[Gpu] = []
     for entry in map(str.strip, variable.split(",")):
         named = [gpu for gpu in gpus.devices if entry == str(gpu.index) or _begins(gpu.uuid, entry)]
-        if len(named) != 1:
+        named += [part for gpu in gpus.devices for part in gpu.slices if entry == part.uuid]
+        if len(named) != 1 or (shown and entry.startswith("MIG-")):
             break
         shown += named
     if len(set(shown)) < len(shown):
         shown = []
-    missing = None if shown else f"CUDA_VISIBLE_DEVICES={variable!r} shows none of this host's {len(gpus.devices)}"
-    return Gpus(tuple(shown), gpus.driver, missing, tuple(gpu for gpu in gpus.devices if gpu not in shown))
+    missing = None if shown else f"{variable!r} names none of this host's {len(gpus.devices)}"
+    indices = {gpu.index for gpu in shown}
+    return Gpus(tuple(shown), gpus.driver, missing, tuple(gpu for gpu in gpus.devices if gpu.index not in indices))
 
 
 def _begins(uuid: str, entry: str) -> bool:
@@ -104,9 +109,9 @@ def require_devices(spec: RunSpec, gpus: Gpus) -> None:
             f"{HIDDEN_HINT if gpus.hidden else 'install the NVIDIA driver'}, or run on the processor: --device cpu",
         )
     if spec.device_count > len(gpus.devices):
-        hides = f", and CUDA_VISIBLE_DEVICES hides {len(gpus.hidden)} more" if gpus.hidden else ""
+        chosen = f" of {spec.cuda_visible_devices!r}" if spec.cuda_visible_devices is not None else ""
         raise UsageError(
-            f"DEVICE_COUNT {spec.device_count}: this host has {len(gpus.devices)}{hides}",
+            f"DEVICE_COUNT {spec.device_count}: this host has {len(gpus.devices)}{chosen}",
             f"ask for at most {len(gpus.devices)}; `nvidia-smi -L` lists them",
         )
     for gpu in gpus.devices[: spec.device_count]:
@@ -118,10 +123,30 @@ def require_devices(spec: RunSpec, gpus: Gpus) -> None:
             )
 
 
+def with_full_uuids(spec: RunSpec, gpus: Gpus) -> RunSpec:
+    """`spec` with whole UUIDs: unlike CUDA, a container engine takes no prefixes."""
+    if spec.cuda_visible_devices is None or (shown := visible(gpus, spec.cuda_visible_devices)).missing:
+        return spec
+    entries = map(str.strip, spec.cuda_visible_devices.split(","))
+    named = (entry if entry.isdecimal() else gpu.uuid for entry, gpu in zip(entries, shown.devices, strict=False))
+    return spec.replaced(cuda_visible_devices=",".join(named))
+
+
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return Gpu(index, _text(nvml.nvmlDeviceGetName(handle)), _text(nvml.nvmlDeviceGetUUID(handle)), (major, minor))
+    gpu = Gpu(index, _text(nvml.nvmlDeviceGetName(handle)), _text(nvml.nvmlDeviceGetUUID(handle)), (major, minor))
+    slices = (replace(gpu, name=_text(nvml.nvmlDeviceGetName(part)), uuid=uuid) for part, uuid in _slices(nvml, handle))
+    return replace(gpu, slices=tuple(slices))
+
+
+def _slices(nvml: Any, handle: Any) -> Iterator[tuple[Any, str]]:
+    """Handle and UUID of each MIG device of a GPU; none if it has no MIG."""
+    with suppress(nvml.NVMLError):
+        for place in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+            with suppress(nvml.NVMLError):  # no device at this place
+                part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+                yield part, _text(nvml.nvmlDeviceGetUUID(part))
 
 
 def _text(value: str | bytes) -> str:

@@ -53,7 +53,7 @@ def gpu(context: Context) -> Finding:
         return Finding("error", context.gpus.missing, HIDDEN_HINT if context.gpus.hidden else "")
     names = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in context.gpus.devices)
     hidden = ranges(gpu.index for gpu in context.gpus.hidden)
-    hides = f"; CUDA_VISIBLE_DEVICES hides {hidden}" if hidden else ""
+    hides = f"; not used: {hidden}" if hidden else ""
     return Finding("ok", f"{names}{hides}; driver {context.gpus.driver}")
 
 

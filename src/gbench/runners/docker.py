@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gbench.errors import InfrastructureError, UsageError
+from gbench.machine.gpus import find_gpus, visible
 from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
 from gbench.runners.docker_errors import engine_errors, known_log_failure
-from gbench.runners.engine import connect
+from gbench.runners.engine import CDI_KIND, cdi_gpus, connect, gpu_support
 from gbench.runners.image import ensure_image, plan_image
 from gbench.runners.plan import Outcome, Places, input_files, script_argv, script_environment
 from gbench.settings.spec import RunSpec
@@ -51,19 +53,22 @@ class Caller:
         return cls(os.getuid(), os.getgid(), tuple(sorted(os.getgroups())), os.cpu_count() or 1, Owner.current())
 
 
-def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path, caller: Caller) -> dict[str, Any]:
+def container_request(
+    spec: RunSpec, image: str, image_name: str, run_dir: Path, caller: Caller, cdi: Sequence[str] = ()
+) -> dict[str, Any]:
     """The whole container, as keyword arguments of docker-py's `containers.create`.
 
     Args:
         image: what to run, an id or a name.
         image_name: its name, for a label.
+        cdi: names of the engine's GPUs, if it passes them as CDI devices only.
     """
-    from docker.types import DeviceRequest, Mount, Ulimit
+    from docker.types import Mount, Ulimit
 
     def mount(inside: str, outside: str | Path, read_only: bool = True) -> Mount:
         return Mount(inside, str(outside), type="bind", read_only=read_only)
 
-    gpus = [str(index) for index in range(spec.device_count)] if spec.device == "cuda" else []
+    gpus = device_requests(spec, cdi)
     ulimits = [Ulimit(name="stack", soft=STACK_BYTES, hard=STACK_BYTES)]
     if gpus:  # transfers to a GPU use locked memory; without a GPU it is not needed, and not every engine may set it
         ulimits.append(Ulimit(name="memlock", soft=-1, hard=-1))
@@ -87,7 +92,7 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
             *([mount(INSIDE.cache_dir, spec.cache_dir, read_only=False)] if spec.config.data.uses_cache else []),
             *(mount(f"{INSIDE.inputs_dir}/{name}", path) for name, path in input_files(spec).items()),
         ],
-        "device_requests": [DeviceRequest(device_ids=gpus, capabilities=[["gpu"]])] if gpus else [],
+        "device_requests": gpus,
         "network_mode": "host",
         "ipc_mode": "host",  # the host's whole /dev/shm: launch.sh's --shm-size has no effect with it
         "ulimits": ulimits,
@@ -95,10 +100,31 @@ def container_request(spec: RunSpec, image: str, image_name: str, run_dir: Path,
     }
 
 
+def device_requests(spec: RunSpec, cdi: Sequence[str]) -> list[dict[str, Any]]:
+    """The GPUs of the container: the run's own, by index or UUID, or by the engine's CDI names."""
+    from docker.types import DeviceRequest
+
+    if spec.device != "cuda":
+        return []
+    chosen = spec.cuda_visible_devices
+    listed = map(str, range(spec.device_count)) if chosen is None else map(str.strip, chosen.split(","))
+    ids = list(listed)[: spec.device_count]
+    if not cdi:
+        return [DeviceRequest(device_ids=ids, capabilities=[["gpu"]])]
+    return [DeviceRequest(driver="cdi", device_ids=[_cdi_name(one, cdi) for one in ids])]
+
+
+def _cdi_name(one: str, cdi: Sequence[str]) -> str:
+    """The CDI name of a GPU: by what the run names it, else by its index."""
+    if f"{CDI_KIND}{one}" in cdi or not (shown := visible(find_gpus(), one).devices):
+        return f"{CDI_KIND}{one}"
+    return f"{CDI_KIND}{shown[0].index}"
+
+
 class DockerRunner:
     """Runs in a container of the image that is built from CONT, DOCKERFILE and the project's sources.
 
-    The engine is not contacted before `prepare`.
+    `describe` works without an engine; `prepare` needs it.
     """
 
     def __init__(self, spec: RunSpec, rebuild: bool = False) -> None:
@@ -108,14 +134,18 @@ class DockerRunner:
             raise UsageError(f"--rebuild has no effect on the pinned image {spec.image}", "leave one of the two out")
         self._client: docker.DockerClient | None = None
         self._image: Image | None = None
+        self._cdi: list[str] = []
 
     def describe(self) -> dict[str, Any]:
         """What `run` would create, and what `prepare` would build it from."""
         spec, plan = self._spec, self._plan
+        if spec.device == "cuda":
+            with suppress(InfrastructureError):  # without an engine, describe the request for the usual one
+                self._find_gpus(connect())
         return {
             "image": plan.name,
             "build": None if plan.pinned else {"dockerfile": spec.dockerfile, "args": plan.build_args},
-            "container": container_request(spec, plan.name, plan.name, spec.run_dir, Caller.current()),
+            "container": container_request(spec, plan.name, plan.name, spec.run_dir, Caller.current(), self._cdi),
         }
 
     def prepare(self, on_line: Callable[[str], None]) -> None:
@@ -124,6 +154,7 @@ class DockerRunner:
         with engine_errors("remove the containers of dead runs"):
             for name in sweep_orphans(self._client):
                 on_line(f"removed {name}: the gbench that started it is dead")
+            self._find_gpus(self._client)
         self._image = ensure_image(self._client, self._plan, self._rebuild, on_line)
 
     def facts(self) -> dict[str, Any]:
@@ -147,7 +178,7 @@ class DockerRunner:
         """
         client, image = self._prepared()
         # by id: the name may be moved to another image meanwhile
-        request = container_request(self._spec, str(image.id), self._plan.name, run_dir, Caller.current())
+        request = container_request(self._spec, str(image.id), self._plan.name, run_dir, Caller.current(), self._cdi)
         failure: tuple[str, str] | None = None
         try:
             with engine_errors("run the container"):
@@ -167,6 +198,10 @@ class DockerRunner:
             reason, hint = failure
             raise InfrastructureError(f"the run script ended with exit code {state['ExitCode']}: {reason}", hint)
         return Outcome(state["ExitCode"], out_of_memory=bool(state["ExitCode"] and state["OOMKilled"]))
+
+    def _find_gpus(self, client: docker.DockerClient) -> None:
+        info = client.info()
+        self._cdi = cdi_gpus(info) if gpu_support(info) == "CDI" else []
 
     def _prepared(self) -> tuple[docker.DockerClient, Image]:
         assert self._client and self._image, "prepare() comes first"

@@ -11,6 +11,8 @@ from gbench.runners.docker_errors import engine_errors
 if TYPE_CHECKING:
     import docker
 
+CDI_KIND = "nvidia.com/gpu="
+
 
 def connect() -> docker.DockerClient:
     """A client of the engine that Docker's variables (DOCKER_HOST ...) name, or of this machine's.
@@ -40,7 +42,7 @@ def gpu_container_status() -> str:
 
     Raises InfrastructureError: no engine answers, or it can't.
     """
-    if way := _gpu_support(connect().info()):
+    if way := gpu_support(connect().info()):
         return f"Docker can pass GPUs to a container ({way})"
     raise InfrastructureError(
         "Docker has no NVIDIA container toolkit to pass GPUs to a container",
@@ -48,12 +50,16 @@ def gpu_container_status() -> str:
     )
 
 
-def _gpu_support(info: dict[str, Any]) -> str | None:
-    """How the engine passes GPUs: its nvidia runtime, CDI devices, or the toolkit's hook that --gpus needs."""
+def gpu_support(info: dict[str, Any]) -> str | None:
+    """How the engine passes GPUs: its nvidia runtime, the toolkit's hook that --gpus needs, or only CDI devices."""
     if "nvidia" in info.get("Runtimes", {}):
         return "nvidia runtime"
-    devices = [device.get("ID", "") for device in info.get("DiscoveredDevices") or []]
-    if any(device.startswith("nvidia.com/gpu") for device in devices):
-        return "CDI"
-    hook = shutil.which("nvidia-container-runtime-hook")
-    return hook and str(hook)
+    if hook := shutil.which("nvidia-container-runtime-hook"):
+        return str(hook)
+    return "CDI" if cdi_gpus(info) else None
+
+
+def cdi_gpus(info: dict[str, Any]) -> list[str]:
+    """The GPUs that the engine lists as CDI devices: `nvidia.com/gpu=0`."""
+    names = [device.get("ID", "") for device in info.get("DiscoveredDevices") or []]
+    return [name for name in names if name.startswith(CDI_KIND)]

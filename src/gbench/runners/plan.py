@@ -130,7 +130,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
         variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
     if spec.device == "cuda":
         variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's order: the run uses the GPUs that were checked
-    if spec.cuda_visible_devices is not None:
+    if spec.cuda_visible_devices is not None and spec.runner == "local":  # a container has no other GPUs
         variables["CUDA_VISIBLE_DEVICES"] = spec.cuda_visible_devices
     return variables | spec.env  # never overrides the run's own variables, except OMP_NUM_THREADS
 

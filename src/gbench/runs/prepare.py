@@ -17,7 +17,7 @@ from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import GbenchError, InfrastructureError
 from gbench.machine import provenance
-from gbench.machine.gpus import Gpus, find_gpus, require_devices, visible
+from gbench.machine.gpus import Gpus, find_gpus, require_devices, visible, with_full_uuids
 from gbench.runfolder.host_facts import DatasetFacts, GitFacts, HostFacts, HostHardware, RunnerFacts
 from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Runner
@@ -81,8 +81,8 @@ def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tu
     """
     if spec.database is not None:
         config_of_run(spec.database, Path(spec.cndb_dir), environ)
-    if spec.profile == "optimized":
-        spec = with_tuned_switches(spec, find_gpus())
+    if spec.profile == "optimized" or spec.cuda_visible_devices is not None:
+        spec = with_tuned_switches(with_full_uuids(spec, gpus := find_gpus()), gpus)
     spec = locate_dataset(spec, required=False)
     return spec, make_runner(spec, environ, rebuild).describe()
 
@@ -104,7 +104,7 @@ def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -
 def for_this_machine(spec: RunSpec, gpus: Gpus) -> RunSpec:
     """`spec` with the switches tuned for it on this machine. Raises GbenchError: too few devices, or no tuning."""
     require_devices(spec, gpus)
-    return with_tuned_switches(spec, gpus)
+    return with_tuned_switches(with_full_uuids(spec, gpus), gpus)
 
 
 def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:

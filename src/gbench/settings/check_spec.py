@@ -22,6 +22,8 @@ def check_spec(spec: RunSpec) -> None:
         raise UsageError(
             "PRECISION TF32 does not exist on --device cpu", "take FP32, or a GPU of compute capability 8.0 or more"
         )
+    if spec.device == "cpu" and spec.cuda_visible_devices is not None:
+        raise UsageError("--gpus has no effect on --device cpu", "leave one of the two out")
     _check_files(spec)
     for name, value in spec.env.items():
         if problem := problem_of_variable(name, value):

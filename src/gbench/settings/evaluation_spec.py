@@ -78,7 +78,11 @@ def final_of(run: RunSpec, checkpoint: Path, out: Path, environ: Mapping[str, st
     """
     request = EvaluationRequest(checkpoint, out=out, devices=run.device_count, command_line=run.command_line)
     spec = of_run(run, request, environ).spec
-    return spec.replaced(run_id=f"{run.run_id}-final", evaluation={"lpips_weights": None, "fid_weights": None})
+    return spec.replaced(
+        run_id=f"{run.run_id}-final",
+        evaluation={"lpips_weights": None, "fid_weights": None},
+        cuda_visible_devices=run.cuda_visible_devices,
+    )
 
 
 def _weights(given: Path | None, installed: str | None, environ: Mapping[str, str]) -> str | None:
@@ -105,7 +109,7 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
         if name in PATHS:
             changes[name] = absolute(changes[name])
     origins |= dict.fromkeys([*changes, *(ROWS[name].variable for name in changes if ROWS[name].variable)], "option")
-    device, runner = changes.get("device", run.device), changes.get("runner", run.runner)
+    changes.setdefault("cuda_visible_devices", visible_devices(changes.get("device", run.device), environ))
     own_id = new_run_id("eval")
     config = override(run.config, list(request.settings))
     alexnet = ALEXNET if config.data.crop_size >= ALEXNET_SIDE else None
@@ -145,7 +149,6 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
         run_model_file=str(project_file("scripts/pt-pix2pix.sh")),
         command_line=request.command_line,
         evaluation=evaluation,
-        cuda_visible_devices=visible_devices(device, runner, environ),
         omp_num_threads=omp_num_threads(environ),
     )
     check_spec(spec)

@@ -107,6 +107,12 @@ class Request:
     # what every run takes
     device: str = _option(Kind.DEVICE, "cuda or cpu. Variable: GBENCH_DEVICE.", "cuda")
     runner: str = _option(Kind.RUNNER, "docker, or local: this Python environment. Variable: GBENCH_RUNNER.", "docker")
+    cuda_visible_devices: str | None = _option(
+        Kind.TEXT,
+        "GPUs to run on, as `nvidia-smi -L` numbers or names them: 2,3. Default: CUDA_VISIBLE_DEVICES, else the first.",
+        key="gpus",
+        metavar="LIST",
+    )
     seed: int = _option(Kind.NATURAL, "Random seed of the weights, the dropout and the data order.", 0)
     deterministic: bool = _option(
         Kind.FLAG, "Use deterministic kernels: a rerun gives bitwise equal losses. Slower.", False

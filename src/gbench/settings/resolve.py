@@ -116,10 +116,18 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     cache_dir, origins["cache_dir"] = cache_dir_of(request.cache_dir, environ)
     results_dir, origins["results_dir"] = output_dir(request.results_dir, "RESULT_DIR", "results", environ)
     logs_dir, origins["logs_dir"] = output_dir(request.logs_dir, "LOG_DIR", "logs", environ)
-    visible = visible_devices(request.device, request.runner, environ)
-    if visible is not None:
+    device = one_of("--device", request.device, DEVICES)
+    runner = one_of("--runner", request.runner, RUNNERS)
+    visible = request.cuda_visible_devices
+    if visible is None and (visible := visible_devices(device, environ)) is not None:
         origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     of_script = {**environ, **request.env}
+    env = dict(request.env)
+    if request.deterministic and device == "cuda" and request.device_count > 1:
+        given = of_script if runner == "local" else env  # a container does not inherit the environment
+        if not any(given.get(name) for name in ("NCCL_NVLS_ENABLE", "NCCL_ALGO")):
+            env["NCCL_NVLS_ENABLE"] = "0"  # NVSwitch sums in no fixed order
+            origins["env"] = "option --deterministic" + (" and --env" if request.env else "")
     if "OMP_NUM_THREADS" in of_script:
         origins["omp_num_threads"] = "variable OMP_NUM_THREADS"
     if config.speed.on:
@@ -131,8 +139,9 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         "record_name": model_file.record_name,
         "framework": model_file.framework,
         "precision": one_of("PRECISION", request.precision, PRECISIONS),
-        "device": one_of("--device", request.device, DEVICES),
-        "runner": one_of("--runner", request.runner, RUNNERS),
+        "device": device,
+        "runner": runner,
+        "env": env,
         "config": config,
         "image": variables.get("CONT", model_file.image, ""),
         "dockerfile": str(variables.path("DOCKERFILE", model_file.dockerfile, "")),
@@ -156,9 +165,9 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     return Resolved(spec, {**_origins(request), **variables.origins, **origins, **request.origins})
 
 
-def visible_devices(device: str, runner: str, environ: Mapping[str, str]) -> str | None:
-    """CUDA_VISIBLE_DEVICES if it decides which GPUs run, that is, for a local run on GPUs."""
-    return environ.get("CUDA_VISIBLE_DEVICES") if (device, runner) == ("cuda", "local") else None
+def visible_devices(device: str, environ: Mapping[str, str]) -> str | None:
+    """CUDA_VISIBLE_DEVICES, for a run on GPUs."""
+    return environ.get("CUDA_VISIBLE_DEVICES") if device == "cuda" else None
 
 
 def omp_num_threads(environ: Mapping[str, str]) -> int | None:

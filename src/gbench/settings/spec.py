@@ -308,7 +308,7 @@ class RunSpec(Frozen):
     cache_limit_gib: NonNegativeFloat = 4.0
     env: dict[str, str] = Field(default_factory=dict)
     cuda_visible_devices: str | None = None
-    """CUDA_VISIBLE_DEVICES, for local runs on GPUs only."""
+    """GPUs to run on, in the format of that variable. None: the first, or no GPUs at all."""
     omp_num_threads: PositiveInt | None = None
     """OMP_NUM_THREADS, threads of each rank, if the user has set it."""
     profile: SpeedProfile = "reference"
