@@ -4,9 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=20
+PYTEST_OPTIONS := -n $(WORKERS) --dist loadgroup --durations=20
+PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+include .ci/torch-pairs
+IMAGE_VENV := .venv-torch-$(IMAGE_TORCH)
+IMAGE_TORCH_TESTS := tests/pix2pix tests/measure tests/runners tests/runs/test_training.py
 
-.PHONY: help install bench picture benchmarks test system-test check format schema clean
+.PHONY: help install bench picture benchmarks test image-torch-test system-test check format schema clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -38,6 +42,19 @@ benchmarks: install  ## Measure gbench against references: one table, in about f
 test: install  ## Run the tests that need no Docker and no servers, in two processes (WORKERS=0: in one)
 	$(PYTEST) -m "not system"
 
+# The other packages are those of .venv.
+$(IMAGE_VENV)/.installed: .ci/torch-pairs $(INSTALLED)
+	$(PYTHON) -m venv $(IMAGE_VENV)
+	$(IMAGE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  torch==$(IMAGE_TORCH) torchvision==$(IMAGE_TORCHVISION)
+	@for packages in $(abspath $(VENV))/lib/python3.*/site-packages; do \
+	  echo "import site; site.addsitedir('$$packages')" | tee $(IMAGE_VENV)/lib/python3.*/site-packages/packages.pth >/dev/null; done
+	@touch $@
+
+image-torch-test: $(IMAGE_VENV)/.installed  ## Run the tests that train on the image's PyTorch, the oldest supported
+	$(IMAGE_VENV)/bin/python -c 'import torch, torchvision; print("PyTorch", torch.__version__, "torchvision", torchvision.__version__)'
+	$(IMAGE_VENV)/bin/python -m pytest $(PYTEST_OPTIONS) -m "not system" $(IMAGE_TORCH_TESTS)
+
 system-test: install  ## Run the system tests: Docker, PostgreSQL, visdom, a browser (as root; .ci/run installs what they need)
 	$(PYTEST) -m system
 
@@ -53,5 +70,5 @@ format: install  ## Fix what the linter and the formatter can fix
 schema: install  ## Rewrite cndb/record.schema.json after a change to the record
 	$(BIN)/python -m gbench.cndb.json_schema
 
-clean:  ## Remove .venv and caches; keep results, logs, data and records
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+clean:  ## Remove .venv* and caches; keep results, logs, data and records
+	rm -rf $(VENV) .venv-torch-* .mypy_cache .ruff_cache .pytest_cache

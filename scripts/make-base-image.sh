@@ -12,7 +12,7 @@ Builds the image NAME[:TAG] from a Debian mirror and this machine's pip settings
 
 Options:
   --mirror URL    Debian mirror (default: the one in this machine's APT sources)
-  --torch SPEC    PyTorch requirement, e.g. 'torch==2.7.1' (default: the one in pyproject.toml)
+  --torch SPEC    PyTorch requirement, e.g. 'torch==2.14.1' (default: 2.7.1, as in the Dockerfile's base)
   --python PATH   this machine's Python with pip; its version decides the Debian release (default: python3)
   --force         build even if the image exists
   -h, --help      show this text
@@ -101,14 +101,17 @@ fi
 
 say "2/3 PyTorch and the project's dependencies through $python"
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-mapfile -t requirements < <("$python" - "$project/pyproject.toml" <<'PY'
+mapfile -t requirements < <("$python" - "$project/pyproject.toml" "$torch" <<'PY'
 import sys, tomllib
 
 with open(sys.argv[1], "rb") as file:
     tables = tomllib.load(file)
 project = tables["project"]
 extra = project["optional-dependencies"]["upstream"]
-print(*tables["build-system"]["requires"], *project["dependencies"], *extra, sep="\n")
+dependencies = project["dependencies"]
+if not sys.argv[2]:  # the oldest PyTorch of the range is the image's
+    dependencies = [each.replace(">=", "==") if each.startswith(("torch>", "torchvision>")) else each for each in dependencies]
+print(*tables["build-system"]["requires"], *dependencies, *extra, sep="\n")
 PY
 )
 ((${#requirements[@]})) || die "no dependencies could be read from $project/pyproject.toml"

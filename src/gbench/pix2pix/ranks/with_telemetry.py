@@ -24,7 +24,8 @@ def run_sampler(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Itera
         yield
         return
     pids = ranks.gather(os.getpid())
-    gpus = ranks.gather(_name(ranks.device)) if ranks.device.type == "cuda" else []
+    # as NVML names them
+    gpus = ranks.gather(str(torch.cuda.get_device_properties(ranks.device).uuid)) if ranks.device.type == "cuda" else []
     cpus = None if ranks.binding is None else ranks.binding.allowed  # any core: not only those that rank 0 is bound to
     with ExitStack() as stack:
         if ranks.is_first:
@@ -32,9 +33,3 @@ def run_sampler(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Itera
             stack.enter_context(sampler).measure_idle(config.idle_seconds)
         ranks.gather(None)
         yield
-
-
-def _name(device: torch.device) -> str:
-    """A GPU as NVML names it: its UUID (torch 2.5 and newer), else its NVML index, which counts hidden GPUs."""
-    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-    return str(uuid or torch.cuda._get_nvml_device_index(device))
