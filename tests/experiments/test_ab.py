@@ -103,7 +103,7 @@ def test_blocks_used_up_are_inconclusive_and_resume_goes_on(
     assert answer.code == 3
     assert answer.out.splitlines()[-1].startswith("INCONCLUSIVE: throughput B/A 1.0000, of one block")
     assert "A and B do not differ" in answer.out
-    assert f"to go on        gbench ab --resume {the_session(tmp_path)}, with more --max-blocks" in answer.out
+    assert f"to go on        gbench ab --resume {the_session(tmp_path)} --max-blocks 4\n" in answer.out
     assert answer.err == ""
     dry = gbench("ab", "--resume", the_session(tmp_path), "--dry-run")
     assert dry.out.splitlines()[-1].startswith("next run      none")
@@ -131,7 +131,7 @@ def test_a_run_that_fails_ends_the_session_and_says_whose(
     assert answer.code == 1
     last = answer.err.splitlines()[-1]
     assert last.startswith(f"gbench: error: B ({b}): the run script ended with exit code 9")
-    assert f"gbench ab --resume {the_session(tmp_path)} goes on" in last
+    assert f"go on with gbench ab --resume {the_session(tmp_path)}" in last
     assert "NOTHING KNOWN YET" in answer.out
     assert [run.side for run in read_session(the_session(tmp_path)).runs] == ["A"]
 
@@ -202,7 +202,7 @@ def test_ctrl_c_tells_what_is_known_and_leaves_nothing_running(write: Write, tmp
     assert "INCONCLUSIVE: throughput B/A 1.0300, of one block" in out
     folder = the_session(tmp_path)
     assert err.splitlines()[-1] == (
-        f"gbench: error: stopped by Ctrl-C; what was measured is kept; gbench ab --resume {folder} goes on"
+        f"gbench: error: stopped by Ctrl-C; what was measured is kept; go on with gbench ab --resume {folder}"
     )
     session = read_session(folder)
     assert [run.side for run in session.runs] == ["A", "B", "B", "A"]

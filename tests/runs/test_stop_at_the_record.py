@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 from support import Answer
 
+from gbench.cli.shared.output import Terminal
 from gbench.cndb import upload
 from gbench.errors import Interrupted
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_writer import StepWriter
 from gbench.runs import launch
+from gbench.settings.spec import RunSpec
 
 LINE = (
     "network:n, batch size:1, device count:1, dpf mode:Single, precision:FP32, throughput:1 img/s, device:X, dataset:d"
@@ -42,3 +46,20 @@ def test_a_stop_leaves_the_record_queued(
     command = answer.err.strip().rpartition("; store it: ")[2]
     sent = gbench(*shlex.split(command)[1:])
     assert (sent.code, "1 sent, 0 still waiting" in sent.out) == (0, True), sent.err
+
+
+def test_a_stopped_convergence_run_names_its_resumption(
+    make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: object) -> None:
+        raise Interrupted("stopped by Ctrl-C", "what the run had written is kept")
+
+    spec = make_spec(config={"schedule": {"checkpoint_every": 1}})
+    monkeypatch.setattr(launch, "prepare", stopped)
+    with pytest.raises(Interrupted) as nothing_yet:
+        launch.launch(spec, {}, Terminal(quiet=True))
+    assert nothing_yet.value.hint == "what the run had written is kept"
+    folder = RunFolder.create(spec)
+    with StepWriter(folder, 0), pytest.raises(Interrupted) as begun:
+        launch.launch(spec, {}, Terminal(quiet=True))
+    assert begun.value.hint == f"its run folder is {folder.path}; go on with gbench converge --resume {folder.path}"

@@ -119,8 +119,12 @@ def ab(
         except GbenchError as error:
             _print(read_session(folder), folder, as_json, error)
             hint = "what was measured is kept" if isinstance(error, Interrupted) else error.hint
-            raise type(error)(error.what, f"{hint}; gbench ab --resume {shlex.quote(str(folder))} goes on") from error
+            raise type(error)(error.what, f"{hint}; go on with {_resume(folder)}") from error
     click.get_current_context().exit(_print(session, folder, as_json).exit_code)
+
+
+def _resume(folder: Path) -> str:
+    return f"gbench ab --resume {shlex.quote(str(folder))}"
 
 
 def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[Session, Path]:
@@ -204,6 +208,7 @@ def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | N
     """Print the result of a session. error: the error that ended it."""
     from gbench.compare.formats import cause_json
     from gbench.experiments.ab import result_of
+    from gbench.experiments.block_ratio import LEAST_BLOCKS
 
     result = result_of(session)
     if as_json:
@@ -237,7 +242,10 @@ def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | N
         click.echo(f"in the records  {cause.text}")
     click.echo(f"{'session':<16}{folder}")
     if error is None and not result.reached:
-        resume = f"gbench ab --resume {shlex.quote(str(folder))}"
-        click.echo(f"{'to go on':<16}{resume}, with more --max-blocks or --max-time")
+        goal = session.asked
+        late = session.blocks < goal.max_blocks and goal.max_time_s is not None
+        blocks = f"--max-blocks {max(LEAST_BLOCKS, 2 * goal.max_blocks)}"
+        more = f"--max-time {2 * (goal.max_time_s or 0):.0f}s" if late else blocks
+        click.echo(f"{'to go on':<16}{_resume(folder)} {more}")
     click.echo(result.sentence)
     return result

@@ -45,7 +45,7 @@ def tune(max_time: float, rebuild: bool, dry_run: bool, as_json: bool, quiet: bo
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return
-    done = run(resolved.spec, os.environ, Terminal(quiet, live=False), rebuild)
+    done = run(resolved.spec, os.environ, Terminal(quiet, keep=lambda text: not text.startswith("trying ")), rebuild)
     if as_json:
         paths = {"run": str(done.folder.path), "remembered": str(done.remembered)}
         print_json({"tuning": done.tuning.model_dump(), "paths": paths})

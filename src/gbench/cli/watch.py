@@ -34,7 +34,6 @@ def watch(ctx: click.Context, run_dir: Path) -> None:
     try:
         with terminal.running(folder):
             while folder.alive:
-                terminal.tick()
                 time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt as error:
         raise Interrupted("stopped by Ctrl-C", "the run goes on, if it was running") from error

@@ -22,6 +22,7 @@ from gbench.compare.metrics import ComparedMetric, metric_named
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
 from gbench.experiments.block_ratio import LEAST_BLOCKS, BlockRatio, block_logs, ratio_of_blocks
 from gbench.experiments.session import ORDER, Session, SessionGoal, SessionRun, Side
+from gbench.measure.estimate import duration
 from gbench.runfolder.folder import SPEC
 from gbench.runners.local import wait_for_end
 from gbench.runs.attempt import Observer
@@ -122,7 +123,9 @@ def run_session(
         spec = session.specs[side]
         spec = spec.replaced(run_id=new_run_id(spec.model))
         place = len(session.used) % len(ORDER) + 1
-        observer.line(f"block {session.blocks + 1}, run {place} of {len(ORDER)}: {side}, {session.files[side]}")
+        took = f"; a run takes {duration(session.wall_s / len(session.runs))}" if session.runs else ""
+        block = f"block {session.blocks + 1} of at most {session.asked.max_blocks}"
+        observer.line(f"{block}, run {place} of {len(ORDER)}: {side}, {session.files[side]}{took}")
         first = all(run.side != side for run in session.runs)
         with of_side(side, session.files[side]):
             finished = launch(spec, environ, observer, rebuild and first)

@@ -9,6 +9,7 @@ results/<utc>-sweep-<model>-<id>/
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ class SweepFolder:
     @property
     def resume_command(self) -> str:
         """The command that resumes this sweep."""
-        return f"gbench sweep --resume {self.path}"
+        return f"gbench sweep --resume {shlex.quote(str(self.path))}"
 
     def run(self, attempt: CellAttempt) -> RunFolder:
         """The run folder of an attempt."""

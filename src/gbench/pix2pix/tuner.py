@@ -68,13 +68,15 @@ class Tuner:
         kept, trials, overall = SpeedConfig(), list[Trial](), None
         changes = self.candidates()
         for number, change in enumerate(changes):
+            self.say(f"trying {written(change, prefix='')}, {number + 1} of {len(changes)}")
             trial = self.try_change(kept, change, self.left_s / (len(changes) - number + 1))
             trials.append(trial)
-            self.report(trial)
+            self.say(f"{written(trial.change, prefix='')}: {trial.why}")
             kept = kept.model_copy(update=change) if trial.kept else kept
         if kept.on:
+            self.say("trying all that was kept")
             overall = self.trial(SpeedConfig(), kept.on, self.left_s)
-            self.report(overall)
+            self.say(f"{written(overall.change, prefix='')}: {overall.why}")
         chosen = SpeedConfig(**(overall.change if overall is not None and overall.kept else {}))
         tuning = Tuning(
             device=environment.device_name(self.ranks.device),
@@ -91,10 +93,10 @@ class Tuner:
         if self.ranks.is_first:
             self.folder.write(NAME, tuning.model_dump())
 
-    def report(self, trial: Trial) -> None:
+    def say(self, line: str) -> None:
         """Print a line of progress."""
         if self.ranks.is_first:
-            print(f"{written(trial.change, prefix='')}: {trial.why}", flush=True)
+            print(line, flush=True)
 
     def try_change(self, kept: SpeedConfig, change: dict[str, Any], seconds: float) -> Trial:
         """Try a change on top of the kept switches, unless they already include another choice of the same switch."""

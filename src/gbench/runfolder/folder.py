@@ -19,6 +19,7 @@ run, which never overwrites another's.
 
 from __future__ import annotations
 
+import shlex
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ class RunFolder:
     @property
     def resume_command(self) -> str:
         """The command that resumes this run."""
-        return f"gbench converge --resume {self.path}"
+        return f"gbench converge --resume {shlex.quote(str(self.path))}"
 
     def taken(self) -> AbstractContextManager[int]:
         """Hold the folder's lock. Raises InfrastructureError: another process runs here."""

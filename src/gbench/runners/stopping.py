@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from gbench.errors import Interrupted, RunFailed
@@ -35,6 +36,9 @@ def stoppable(timeout_s: float | None, began_s: float | None = None) -> Iterator
     def on_stop(number: int, frame: FrameType | None) -> None:
         ignore_the_rest()
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        if os.isatty(2):  # the processes of the run may take seconds to end
+            with suppress(OSError):
+                os.write(2, f"\r\ngbench: {name}: stopping\n".encode())
         raise Interrupted(f"stopped by {name}", "what the run had written is kept")
 
     def on_timeout(number: int, frame: FrameType | None) -> None:

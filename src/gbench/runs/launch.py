@@ -77,7 +77,7 @@ def launch(
 
     Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
-    with _naming_the_record(spec), stoppable(None):
+    with _naming_the_record(spec, resumed or RunFolder(spec.run_dir)), stoppable(None):
         database = upload.config_of_run(spec.database, Path(spec.cndb_dir), environ) if spec.database else None
         require_writable(Path(spec.cndb_dir) / "records")  # fail now: the record is written last, maybe after hours
         prepared = prepare(spec, environ, rebuild)
@@ -138,12 +138,14 @@ def repeats_of(runs: list[FinishedRun]) -> Repeats | None:
 
 
 @contextmanager
-def _naming_the_record(spec: RunSpec) -> Iterator[None]:
-    """Let the sentence of a stop name the run's record, if it is written, and the command that stores a queued one."""
+def _naming_the_record(spec: RunSpec, folder: RunFolder) -> Iterator[None]:
+    """Let the sentence of a stop name what is kept, and the command that resumes the run or stores its record."""
     try:
         yield
     except Interrupted as error:
         cndb_dir, hint = Path(spec.cndb_dir), error.hint
+        if spec.config.schedule.checkpoint_every and folder.begun(0):
+            hint = f"its run folder is {folder.path}; go on with {folder.resume_command}"
         for path in records_of(cndb_dir, spec.run_id):
             hint = f"the run was complete; its record is {path}"
         if list((cndb_dir / upload.SPOOL).glob(f"{spec.run_id}@*.json")):

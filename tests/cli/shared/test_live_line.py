@@ -26,22 +26,25 @@ def step(number: int, warmup: bool = False) -> Step:
 def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec(batch_size=4, device_count=2))
     progress = Progress(folder)
-    assert progress.text() is None
+    assert progress.text(80) == "starting: loading PyTorch and the dataset  0.0 s"
+    progress.note("trying \x1b[31mgraph, 1 of 2")
+    assert progress.text(80) == "trying \\x1b[31mgraph, 1 of 2  0.0 s"
+    assert progress.text(16) == "trying \\x  0.0 s"
     with StepWriter(folder, 0) as writer:
-        assert progress.text() is None
         writer.append([step(1, warmup=True)])
-        assert progress.text() == "step 1/?  warming up  data wait 5%  G_L1 31"
+        assert progress.text(80) == "step 1/?  warming up  data wait 5%  G_L1 31"
         folder.write("environment.json", {"planned_steps": 103})
         writer.append([step(2), step(3)])
         # two devices, 2 images each in 0.1 s; 1.2 s for 3 steps, 100 to go
-        assert progress.text() == "step 3/103  40 img/s  data wait 12%  G_L1 33  0:40 left"
+        assert progress.text(80) == "step 3/103  40 s left  40 img/s  data wait 12%  G_L1 33"
+        assert progress.text(54) == "step 3/103  40 s left  40 img/s  data wait 12%"
 
 
 def test_throughput_has_its_interval_after_enough_steps(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
     with StepWriter(folder, 0) as writer:
         writer.append(step(number) for number in range(1, 41))
-    assert "  20 img/s +-0.0%  " in (Progress(folder).text() or "")
+    assert "  20 img/s +-0.0%  " in Progress(folder).text(80)
 
 
 def test_steps_that_a_resumed_run_does_again_count_once(make_spec: Callable[..., RunSpec]) -> None:
@@ -49,10 +52,10 @@ def test_steps_that_a_resumed_run_does_again_count_once(make_spec: Callable[...,
     progress = Progress(folder)
     with StepWriter(folder, 0) as writer:
         writer.append([step(1), step(2), replace(step(3), step_s=10.0)])
-    assert "step 3/?" in (progress.text() or "")
+    assert "step 3/?" in progress.text(80)
     with StepWriter(folder, 0, resumed_after=2) as writer:
         writer.append([step(3)])
-    assert progress.text() == "step 3/?  20 img/s  data wait 50%  G_L1 33"
+    assert progress.text(80) == "step 3/?  20 img/s  data wait 50%  G_L1 33"
 
 
 def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec]) -> None:
@@ -64,9 +67,9 @@ def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec])
     progress = Progress(folder)
     for end in range(0, len(whole), 7):
         path.write_bytes(whole[:end])
-        progress.text()
+        progress.text(80)
     path.write_bytes(whole)
-    assert (progress.text() or "").startswith("step 2/?  20 img/s")
+    assert progress.text(80).startswith("step 2/?  20 img/s")
 
 
 WARNS = """
@@ -83,6 +86,8 @@ with terminal.running(RunFolder(Path(sys.argv[1]))):
 
 def test_a_warning_stays_on_a_terminal_above_the_live_line(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
+    with StepWriter(folder, 0) as writer:
+        writer.append([step(1)])
     screen, terminal = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", WARNS, str(folder.path)], stderr=terminal) as process:
         os.close(terminal)
@@ -90,6 +95,23 @@ def test_a_warning_stays_on_a_terminal_above_the_live_line(make_spec: Callable[.
     assert process.returncode == 0
     assert b"warning: epoch 1, step 4: G_L1 is flat: [bold]\r\n" in shown
     assert b"(epoch: 1" not in shown
+
+
+STOPS = """
+import os, signal
+from gbench.runners.stopping import stoppable
+with stoppable(None):
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_a_terminal_sees_at_once_that_ctrl_c_has_come() -> None:
+    screen, terminal = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", STOPS], stderr=terminal) as process:
+        os.close(terminal)
+        shown = read_all(screen)
+    assert b"gbench: Ctrl-C: stopping\r\n" in shown.partition(b"Traceback")[0]
+    assert process.returncode == 1
 
 
 def read_all(screen: int) -> bytes:

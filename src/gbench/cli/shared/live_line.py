@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
+from gbench.errors import GbenchError, printable
 from gbench.measure.bootstrap import throughput_interval
+from gbench.measure.estimate import duration
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.json_lines import JsonLines
 from gbench.runfolder.steps import Step, read_step, stream_path
@@ -22,24 +25,34 @@ class Progress:
         self._recent: deque[Step] = deque(maxlen=RECENT)
         self._planned: int | None = None
         self._measured: list[Step] = []
+        self._doing, self._since_s = "starting: loading PyTorch and the dataset", time.monotonic()
 
-    def text(self) -> str | None:
-        """The current line; None before the first step."""
-        self._follow()
+    def note(self, line: str) -> None:
+        """Show this line of the worker, and how long ago it came, until the first step."""
+        self._doing, self._since_s = printable(line), time.monotonic()
+
+    def text(self, width: int) -> str:
+        """The current line, with as many losses as fit into `width` columns."""
+        try:
+            self._follow()
+            if self._recent and self._planned is None:
+                self._planned = self._folder.environment().planned_steps
+        except GbenchError:  # a broken file: the run itself reports it
+            pass
         if not self._recent:
-            return None
+            waited = f"  {duration(time.monotonic() - self._since_s)}"
+            return self._doing[: width - len(waited)] + waited
         last = self._recent[-1]
-        if self._planned is None:
-            self._planned = self._folder.environment().planned_steps
-        parts = [f"step {last.step}/{self._planned or '?'}"]
-        parts.append(self._throughput() if self._measured else "warming up")
+        line = f"step {last.step}/{self._planned or '?'}"
         wall_s = sum(step.step_s for step in self._recent)
-        parts.append(f"data wait {sum(step.data_s for step in self._recent) / wall_s:.0%}")
-        parts += [f"{name} {value:.3g}" for name, value in last.losses.items()]
         if self._planned is not None:
-            left_s = round((self._planned - last.step) * wall_s / len(self._recent))
-            parts.append(f"{left_s // 60}:{left_s % 60:02d} left")
-        return "  ".join(parts)
+            line += f"  {duration((self._planned - last.step) * wall_s / len(self._recent))} left"
+        line += f"  {self._throughput() if self._measured else 'warming up'}"
+        line += f"  data wait {sum(step.data_s for step in self._recent) / wall_s:.0%}"
+        for name, value in last.losses.items():
+            loss = f"  {name} {value:.3g}"
+            line += loss if len(line + loss) <= width else ""
+        return line
 
     def _follow(self) -> None:
         for values in self._stream.new_values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Progress on stderr: plain lines; during a run on a terminal, if `live`, one live line; nothing if quiet."""
+    """Progress on stderr: plain lines; during a run on a terminal, one live line; nothing if quiet.
 
-    def __init__(self, quiet: bool, live: bool = True) -> None:
+    keep: whether a line of the worker stays on the screen, above the live line.
+    """
+
+    def __init__(self, quiet: bool, keep: Callable[[str], bool] | None = None) -> None:
         self._quiet = quiet
-        self._may_live = live and not quiet
+        self._keep = keep or (lambda text: text.startswith(("warning: ", "about ")))
         self._live: Live | None = None
         self._progress: Progress | None = None
 
@@ -39,33 +42,34 @@ class Terminal:
             return
         if self._live is None or self._progress is None:
             click.echo(text, err=True)
-        elif text.startswith(("warning: ", "about ")):  # stays on the screen, above the live line
+        elif self._keep(text):
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            self.tick()
-
-    def tick(self) -> None:
-        """Update the live line, if there is one."""
-        if self._live and self._progress and (now := self._progress.text()) is not None:
-            from rich.text import Text
-
-            self._live.update(Text(now, no_wrap=True, overflow="ellipsis"), refresh=True)
+            self._progress.note(text)
 
     @contextmanager
     def running(self, folder: RunFolder) -> Iterator[None]:
-        """Show the live line while the run's worker writes lines."""
-        if not self._may_live or not sys.stderr.isatty():
+        """Show the live line, updated once a second."""
+        if self._quiet or not sys.stderr.isatty():
             yield
             return
         from rich.console import Console
         from rich.live import Live
+        from rich.text import Text
 
         from gbench.cli.shared.live_line import Progress
 
-        self._progress = Progress(folder)
-        with Live("starting", console=Console(stderr=True), auto_refresh=False, transient=True) as self._live:
-            yield
-        self._live = None
+        console, progress = Console(stderr=True), Progress(folder)
+        self._progress = progress
+
+        def now() -> Text:
+            return Text(progress.text(console.width), no_wrap=True, overflow="ellipsis")
+
+        with Live(get_renderable=now, console=console, refresh_per_second=1, transient=True) as self._live:
+            try:
+                yield
+            finally:
+                self._live = None
 
 
 def print_json(values: Any) -> None:

@@ -44,6 +44,6 @@ class Bar(Terminal):
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            self._shown = progress, progress.add_task("starting", total=None)
+            self._shown = progress, progress.add_task("starting: loading PyTorch and the dataset", total=None)
             yield
         self._shown = None
