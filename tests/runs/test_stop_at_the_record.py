@@ -54,7 +54,7 @@ def test_a_stopped_convergence_run_names_its_resumption(
     def stopped(*arguments: object) -> None:
         raise Interrupted("stopped by Ctrl-C", "what the run had written is kept")
 
-    spec = make_spec(config={"schedule": {"checkpoint_every": 1}})
+    spec = make_spec(settings=("schedule.checkpoint_every=1",))
     monkeypatch.setattr(launch, "prepare", stopped)
     with pytest.raises(Interrupted) as nothing_yet:
         launch.launch(spec, {}, Terminal(quiet=True))
