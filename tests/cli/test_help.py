@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -80,6 +81,75 @@ def test_completion_knows_our_verbs(gbench: Callable[..., Answer], shell: str) -
     current = "la" if shell == "fish" else "1"  # fish gives the word itself, the others its place
     words = gbench(_GBENCH_COMPLETE=f"{shell}_complete", COMP_WORDS="gbench la", COMP_CWORD=current).out
     assert "launch" in words
+
+
+def suggested(gbench: Callable[..., Answer], line: str, **variables: str) -> list[str]:
+    """What bash suggests for the last word of a command line."""
+    place = str(line.count(" "))
+    out = gbench(_GBENCH_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=place, **variables).out
+    return [word.partition(",")[2] for word in out.split()]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("gbench launch pix2pix_u", ["pix2pix_unet_128", "pix2pix_unet_256"]),
+        ("gbench models pix2pix_resnet_6", ["pix2pix_resnet_6blocks"]),
+        ("gbench cndb list --model pix2pix_unet_2", ["pix2pix_unet_256"]),
+        ("gbench launch pix2pix_unet_128 4 1 f", ["FP32"]),
+        ("gbench converge pix2pix_unet_128 4 1 b", ["BF16"]),
+        ("gbench sweep pix2pix_unet_128 --precisions FP32,t", ["FP32,TF32"]),
+        ("gbench tune pix2pix_unet_128 4 1 FP32 --device c", ["cuda", "cpu"]),
+        ("gbench check --runner l", ["local"]),
+        ("gbench replay x.yaml --runner d", ["docker"]),
+        ("gbench launch --profile o", ["optimized"]),
+        ("gbench launch pix2pix_unet_128 4 1 FP32 --set network.ng", ["network.ngf="]),
+        ("gbench eval x.pt --set network.netg", ["network.netG="]),
+        ("gbench launch --set nothing", []),
+        ("gbench report --ou", ["--out"]),
+        ("gbench eval --dev", ["--device", "--device-count"]),
+    ],
+)
+def test_completion_knows_values(gbench: Callable[..., Answer], line: str, words: list[str]) -> None:
+    assert sorted(suggested(gbench, line)) == sorted(words)
+
+
+def test_completion_knows_runs(gbench: Callable[..., Answer], tmp_path: Path) -> None:
+    for name in ("20260101T000000Z-m-1a2b3c", "20260102T000000Z-m-1a2b3c"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "spec.json").touch()
+    runs = ["20260102T000000Z-m-1a2b3c", "20260101T000000Z-m-1a2b3c"]
+    assert suggested(gbench, "gbench summary 2026") == runs
+    assert suggested(gbench, "gbench converge --resume 20260102") == runs[:1]
+    assert suggested(gbench, "gbench watch l") == ["latest"]
+    assert suggested(gbench, "gbench watch ./") == ["./"]  # bash completes files itself
+    assert suggested(gbench, "gbench launch pix2pix", CONFIG="nowhere") == []
+
+
+def test_options_have_one_set_of_names() -> None:
+    names: dict[str | None, set[tuple[str, ...]]] = {}
+    for _, command in commands():
+        for one in command.params:
+            if isinstance(one, click.Option):
+                names.setdefault(one.name, set()).add(tuple(one.opts))
+    assert {name: flags for name, flags in names.items() if len(flags) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "former", "now"),
+    [
+        ("report", "--output", "--out"),
+        ("eval", "--batch", "--per-device-batch-size"),
+        ("eval", "--devices", "--device-count"),
+    ],
+)
+def test_former_names_work_and_are_not_shown(
+    gbench: Callable[..., Answer], command: str, former: str, now: str
+) -> None:
+    out = gbench(command, "--help").out
+    assert now in out and f"{former} " not in out
+    assert "no such option" not in gbench(command, former, "1").err.lower()
+    assert "no such option" in gbench(command, f"{former}x", "1").err.lower()
 
 
 def test_models_lists_what_can_be_launched(gbench: Callable[..., Answer]) -> None:

@@ -163,7 +163,11 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["eval", "{file}", "--best"], 2, ["--best and --epoch choose among a run's checkpoints"]),
     (["eval", "{empty}", "--model", MODEL], 2, ["--model is for a bare checkpoint"]),
     (["eval", "{file}", "--model", "pix2pix_unet"], 2, ["did you mean pix2pix_unet_"]),
-    (["eval", "{file}", "--model", MODEL, "--batch", "4"], 2, ["--batch 4 would change the result", "--eval-mode"]),
+    (
+        ["eval", "{file}", "--model", MODEL, "--batch", "4"],
+        2,
+        ["--per-device-batch-size 4 would change the result", "--eval-mode"],
+    ),
     (["eval", "{file}", "--model", MODEL, "--fid-weights", "{empty}/w"], 2, ["{empty}/w can't be read (No such file"]),
     ([*EVAL, "--datasets-dir", "{empty}"], 4, ["no dataset in {empty}"]),
     ([*EVAL, "--datasets-dir", "{data}", "--set", "data.phase=best"], 2, ["data.phase"]),

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from gbench.cli.shared.run_options import json_option, option
+from gbench.cli.shared.suggested import MODEL
 
 
 @click.command()
-@click.argument("model", default="pix2pix_resnet_9blocks")
+@click.argument("model", type=MODEL, default="pix2pix_resnet_9blocks")
 @option("image")
 @option("dockerfile")
 @option("from_image")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.run_options import json_option, option, stated
+from gbench.cli.shared.suggested import MODEL
 from gbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ WIDTH = 120
 @option("device")
 @option("runner")
 @option("cuda_visible_devices")
-@click.option("--model", default="pix2pix_resnet_9blocks", help="Model to run.")
+@click.option("--model", type=MODEL, default="pix2pix_resnet_9blocks", help="Model to run.")
 @click.option("--datasets-dir", metavar="DATASETS_DIR", help="Dataset folder. Variable: DATASETS_DIR.")
 @click.option("--dataset", metavar="DATASETS", help="Dataset name. Variable: DATASETS.")
 @click.option("--results", "results_dir", default="results", help="Folder for run folders.")

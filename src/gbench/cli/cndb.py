@@ -12,8 +12,9 @@ from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import FILE, RUN, RUN_OR_FILE, bundle, given_except, json_option
+from gbench.cli.shared.run_options import FILE, RUN, RUN_OR_FILE, bundle, given_except, json_option, out_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
+from gbench.cli.shared.suggested import MODEL, PRECISION
 from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError
 
 if TYPE_CHECKING:
@@ -59,11 +60,12 @@ def _filters(limit: int) -> Callable[[Any], Any]:
         [
             click.option(
                 "--model",
+                type=MODEL,
                 help="Model, by its name in launch or in the record: pix2pix_resnet_9blocks. "
                 "pix2pix joins the original's records of that name with those of pix2pix_resnet_9blocks.",
             ),
             click.option("--device", help="Part of the device's name: v100."),
-            click.option("--precision", help="FP32, TF32, AMP or BF16."),
+            click.option("--precision", type=PRECISION, help="FP32, TF32, AMP or BF16."),
             click.option("--since", help="Only runs that started since then: 2026-01-31, 30d or 12h."),
             click.option("--limit", type=click.IntRange(0, MOST_ROWS), default=limit, help="At most N; 0: all."),
         ]
@@ -219,7 +221,7 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
 
 @cndb.command()
 @click.argument("numbers", metavar="[ID]...", nargs=-1, type=ROW_ID)
-@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for one file per record.")
+@out_option("Folder for one file per record.", type=click.Path(file_okay=False, path_type=Path))
 @_filters(0)
 @_database
 def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path | None, **filters: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import FILE, FOLDER, NATURAL, json_option
+from gbench.cli.shared.run_options import FILE, FOLDER, NATURAL, json_option, out_option
 from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _root_argument = click.argument("root", type=FOLDER, default=DEFAULT_ROOT)
 
 
 def _out_option(default: Path) -> Callable[[Any], Any]:
-    return click.option("--out", type=_folder, default=default, help="The dataset's folder; never overwritten.")
+    return out_option("The dataset's folder; never overwritten.", type=_folder, default=default)
 
 
 @click.group()

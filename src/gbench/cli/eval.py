@@ -12,16 +12,18 @@ from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
     NATURAL,
-    PATH,
     RUN_OR_FILE,
+    Renamed,
     bundle,
     command_line,
     dry_run_option,
     given_except,
     json_option,
     option,
+    out_option,
     quiet_option,
 )
+from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, RUNNER
 from gbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,24 +40,38 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         click.argument("source", type=RUN_OR_FILE, metavar="CHECKPOINT|RUN_DIR|IMAGES"),
         click.option("--best", is_flag=True, help="Use the run's generator with the lowest mean G_L1, not the newest."),
         click.option("--epoch", type=COUNT, help="Use the run's checkpoint of this epoch."),
-        click.option("--model", help="Model of a bare state_dict: pix2pix_resnet_9blocks; `gbench models` lists them."),
-        click.option(
-            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Value of its config: network.ngf=16."
-        ),
+        click.option("--model", type=MODEL, help="Model of a bare state_dict; `gbench models` lists them."),
+        option("settings"),
         click.option(
             "--eval-mode", is_flag=True, help="Disable dropout and use running statistics (upstream's --eval)."
         ),
-        click.option("--batch", type=COUNT, default=1, help="Images per device; more than 1 requires --eval-mode."),
+        click.option(
+            "--per-device-batch-size",
+            "batch",
+            cls=Renamed,
+            former=["--batch"],
+            type=COUNT,
+            default=1,
+            help="Images at a time, per device; more than 1 requires --eval-mode.",
+        ),
         click.option("--limit", type=COUNT, help="Only the first N images. Upstream's default: 50."),
         click.option("--seed", type=NATURAL, help="Seed of dropout. Default: the run's, else 0."),
-        click.option("--device", help="cuda or cpu. Default: the run's, else cuda."),
-        click.option("--devices", type=COUNT, default=1, help="Devices to share the images."),
+        click.option("--device", type=DEVICE, help="cuda or cpu. Default: the run's, else cuda."),
+        click.option(
+            "--device-count",
+            "devices",
+            cls=Renamed,
+            former=["--devices"],
+            type=COUNT,
+            default=1,
+            help="Devices to share the images.",
+        ),
         option("cuda_visible_devices"),
-        click.option("--runner", help="docker or local. Default: the run's, else docker."),
-        click.option("--precision", help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
+        click.option("--runner", type=RUNNER, help="docker or local. Default: the run's, else docker."),
+        click.option("--precision", type=PRECISION, help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
         click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
         click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),
-        click.option("--out", type=PATH, help="New folder for the results. Default: in RUN_DIR, else in results/."),
+        out_option("New folder for the results. Default: in RUN_DIR, else in results/."),
         *(option(name, more="") for name in OWN_VARIABLES),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
         click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
@@ -85,7 +101,7 @@ def eval(
 
     \b
     gbench eval results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c
-    gbench eval results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c --best --eval-mode --batch 16
+    gbench eval results/20260101T000000Z-pix2pix_resnet_9blocks-1a2b3c --best --eval-mode --per-device-batch-size 16
     gbench eval latest_net_G.pth --model pix2pix_resnet_9blocks --limit 50
     gbench eval epoch-0200.pt --device cpu --runner local --datasets-dir data --out evaluation
     gbench eval upstream/results/facades_pix2pix/test_latest/images --limit 50

@@ -9,12 +9,13 @@ import click
 
 from gbench.cli.shared.output import or_dash, print_json
 from gbench.cli.shared.run_options import json_option
+from gbench.cli.shared.suggested import MODEL
 from gbench.errors import printable
 from gbench.settings.literals import Recipe
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=MODEL)
 @click.option("--config", metavar="CONFIG", help="Folder of the MODEL.yaml files. Variable: CONFIG.")
 @click.option(
     "--recipe", type=click.Choice(["performance", "convergence"]), default="performance", help="Schedule to show."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.run_options import COUNT, PERCENT, command_line, json_option, option, quiet_option
+from gbench.cli.shared.suggested import RUNNER
 from gbench.errors import GbenchError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @option("datasets_dir", " Variable: DATASETS_DIR.  [default: the recorded one, else data]")
 @option("cndb_dir", " Variable: CNDB_DIR.  [default: cndb]")
 @option("run_model_file", "  [default: the recorded one]")
-@click.option("--runner", help="docker or local.  [default: the recorded one]")
+@click.option("--runner", type=RUNNER, help="docker or local.  [default: the recorded one]")
 @click.option("--rebuild", is_flag=True, help="Build an image from the present sources, in place of the recorded one.")
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs.")
 @click.option("--threshold", type=PERCENT, default="3%", help="As in gbench compare.")

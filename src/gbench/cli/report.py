@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import PATH, RUN_OR_FILE
+from gbench.cli.shared.run_options import RUN_OR_FILE, out_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
+from gbench.cli.shared.suggested import MODEL
 from gbench.errors import UsageError
 
 
@@ -17,13 +18,12 @@ from gbench.errors import UsageError
 @click.option("--history", is_flag=True, help="Write a database's page: trends, slowdowns, stale configurations.")
 @click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
 @cndb_dir_option
-@click.option("--model", help="With --history: only this model: pix2pix_resnet_9blocks; pix2pix adds the original's.")
-@click.option("--since", help="With --history: only runs since then: 2026-01-31, 30d or 12h.")
 @click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    help="File of the page. Default: RUN_DIR/report.html, RECORD with suffix .html, or CNDB_DIR/history.html.",
+    "--model", type=MODEL, help="With --history: only this model: pix2pix_resnet_9blocks; pix2pix adds the original's."
+)
+@click.option("--since", help="With --history: only runs since then: 2026-01-31, 30d or 12h.")
+@out_option(
+    "File of the page. Default: RUN_DIR/report.html, RECORD with suffix .html, or CNDB_DIR/history.html.", ["--output"]
 )
 @click.option("--json", "as_json", is_flag=True, help='Print {"report": path} on stdout.')
 def report(
@@ -33,7 +33,7 @@ def report(
     cndb_dir: Path | None,
     model: str | None,
     since: str | None,
-    output: Path | None,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Write a self-contained HTML page that needs no network, and print its path.
@@ -51,7 +51,7 @@ def report(
         raise UsageError("report needs a run folder, a record file, or --history alone", "gbench report -h")
     if source is not None and any(value is not None for value in (db, cndb_dir, model, since)):
         raise UsageError("--db, --cndb-dir, --model and --since are for --history", "leave them out")
-    path = _of_history(db or "embedded", cndb_dir, model, since, output) if source is None else _of(source, output)
+    path = _of_history(db or "embedded", cndb_dir, model, since, out) if source is None else _of(source, out)
     if as_json:
         print_json({"report": str(path)})
     else:

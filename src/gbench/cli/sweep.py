@@ -24,6 +24,7 @@ from gbench.cli.shared.run_options import (
     resolved_of,
     run_options,
 )
+from gbench.cli.shared.suggested import MODEL, PRECISIONS
 from gbench.cli.shared.table import print_csv, print_table
 from gbench.errors import InfrastructureError, RunFailed, UsageError
 
@@ -47,14 +48,14 @@ COUNTS = Parsed("numbers", _counts, "not a list of numbers from 1 on, like 1,2,4
 @click.command()
 @bundle(
     [
-        click.argument("matrix", required=False, metavar="[MODEL|MATRIX.yaml]"),
+        click.argument("matrix", type=MODEL, required=False, metavar="[MODEL|MATRIX.yaml]"),
         *LAST_ARGUMENTS,
         click.option("--batch-sizes", type=COUNTS, metavar="1,2,4", help="Totals over all devices, as in launch."),
         click.option(
             "--per-device-batch-sizes", type=COUNTS, metavar="1,2,4", help="Per device, in place of the total."
         ),
         click.option("--device-counts", type=COUNTS, metavar="1,2,4", help="Numbers of devices."),
-        click.option("--precisions", metavar="FP32,TF32", help="Any of FP32, TF32, AMP and BF16."),
+        click.option("--precisions", type=PRECISIONS, metavar="FP32,TF32", help="Any of FP32, TF32, AMP and BF16."),
         click.option("--stop-at-oom", is_flag=True, help="Skip batches larger than one that ran out of memory."),
         click.option("--resume", "resume_dir", type=SWEEP, metavar="DIR", help="Resume the sweep in this folder."),
         click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV on stdout."),

@@ -97,7 +97,8 @@ def _weights(given: Path | None, installed: str | None, environ: Mapping[str, st
 def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, environ: Mapping[str, str]) -> Resolved:
     if request.batch > 1 and not request.eval_mode:
         raise UsageError(
-            f"--batch {request.batch} would change the result: by batch statistics, images of one batch share theirs",
+            f"--per-device-batch-size {request.batch} would change the result: by batch statistics, images of one "
+            "batch share theirs",
             "leave it out, or pass --eval-mode for running statistics",
         )
     run, origins = base.spec, dict(base.origins)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gbench.cli.shared.run_options import COUNT, FILE, PATH, RUN_OR_FILE, ExistingRun, bundle
+from gbench.cli.shared.run_options import COUNT, FILE, PATH, RUN_OR_FILE, ExistingRun, bundle, out_option
 from gbench.errors import UsageError
 
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
@@ -132,7 +132,7 @@ verdict_options = bundle(
             help="Make a reference from RUN, or from several if repeated, and write it to --out. For a log, MODEL and "
             "the arguments after it give the recipe.",
         ),
-        click.option("--out", type=PATH, metavar="FILE", help="YAML file that --add-reference writes."),
+        out_option("YAML file that --add-reference writes.", metavar="FILE"),
         click.option("--description", metavar="TEXT", help="Description of the reference: what ran, where, when."),
         click.option(
             "--quality-images",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from gbench.base.paths import require_readable
+from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import UsageError
 from gbench.settings import quantities
 from gbench.settings.literals import DataSource
@@ -36,6 +39,20 @@ class Parsed(click.ParamType[Any]):
         return parsed
 
 
+class Renamed(click.Option):
+    """An option with former names: they work, but no help and no completion names them."""
+
+    def __init__(self, *args: Any, former: Sequence[str], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._former = former
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        names = self.opts
+        self.opts = [*names, *self._former]
+        super().add_to_parser(parser, ctx)
+        self.opts = names
+
+
 class Existing(click.ParamType[Path]):
     """A path that must be there: the same exit code in every command. Raises UsageError, InfrastructureError."""
 
@@ -57,6 +74,14 @@ class ExistingRun(Existing):
         """marker: the file that makes a folder one of a run, of a session or of a sweep."""
         super().__init__(kind)
         self._marker = marker
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from gbench.runfolder.find import LATEST, run_folders
+        from gbench.settings.defaults import results_folder
+
+        names = [LATEST, *(path.name for path in run_folders(results_folder(os.environ), self._marker))]
+        found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)
@@ -85,11 +110,22 @@ TYPES: dict[Kind, Any] = {
     Kind.AMOUNT: click.FloatRange(min=0),
     Kind.SPAN: SECONDS,
     Kind.SHARE: PERCENT,
+    Kind.PRECISION: PRECISION,
+    Kind.DEVICE: DEVICE,
+    Kind.RUNNER: RUNNER,
+    Kind.PROFILE: PROFILE,
+    Kind.SETTINGS: SETTING,
     Kind.DATA_SOURCE: click.Choice(get_args(DataSource)),
     Kind.IGNORE_CHECK: Parsed("check", quantities.ignore_check, "neither false nor ignore_check"),
     Kind.VARIABLES: Parsed("variable", _assignment, "not NAME=VALUE"),
 }
 MEASURED = ("steps", "warmup", "until_ci", "max_time_s")  # only for measured runs
+
+
+def out_option(help: str, former: Sequence[str] = (), **more: Any) -> Callable[[Any], Any]:
+    """Where a command writes its files. former: earlier names of the option."""
+    return click.option("-o", "--out", cls=Renamed, former=former, help=help, **{"type": PATH, **more})
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the result only, no progress.")
@@ -100,10 +136,15 @@ dry_run_option = click.option(
 
 def what_runs(required: bool) -> Callable[[Any], Any]:
     """The arguments MODEL, BATCH_SIZE, DEVICE_COUNT and PRECISION."""
-    return bundle([click.argument(name, type=TYPES.get(ROWS[name].kind), required=required) for name in ARGUMENTS[:4]])
+    return bundle([click.argument(name, type=_type(name), required=required) for name in ARGUMENTS[:4]])
 
 
-LAST_ARGUMENTS = [click.argument(name, type=TYPES.get(ROWS[name].kind), default="false") for name in ARGUMENTS[4:]]
+def _type(name: str) -> Any:
+    """The type of a field of Request."""
+    return MODEL if name == "model" else TYPES.get(ROWS[name].kind)
+
+
+LAST_ARGUMENTS = [click.argument(name, type=_type(name), default="false") for name in ARGUMENTS[4:]]
 
 
 def run_arguments(required: bool) -> Callable[[Any], Any]:
@@ -136,7 +177,7 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
     return click.option(
         row.flag,
         name,
-        type=TYPES.get(row.kind),
+        type=_type(name),
         is_flag=row.kind is Kind.FLAG,
         multiple=repeated,
         default=None if repeated else row.default,
