@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support import Answer, two_ranks
+from support import Answer, two_cores, two_ranks
 
 from gbench.cli.shared.output import Terminal
 from gbench.datasets.synth import synth
@@ -81,6 +81,7 @@ def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 @two_ranks
+@two_cores
 @pytest.mark.slow
 def test_a_sweep_is_a_launch_a_cell_and_one_table(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
     matrix = ["--batch-sizes", 2, "--device-counts", "1,2", "--precisions", "FP32,TF32"]

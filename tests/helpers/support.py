@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ SMALL = {
 
 # Tests that start two ranks, which together need much memory, run in one process of pytest-xdist: never two at once.
 two_ranks = pytest.mark.xdist_group("two_ranks")
+# Tests of commands that take no ignore_check, or of cores.
+two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Answer, two_ranks
+from support import Answer, two_cores, two_ranks
 
 from gbench.errors import InfrastructureError, RunFailed
 from gbench.measure.summary import summarize_folder
@@ -78,6 +78,7 @@ def test_a_profile_lays_out_the_whole_step_and_makes_no_record(
 
 
 @two_ranks
+@two_cores
 def test_two_ranks_are_profiled_with_their_communication(gbench: Gbench, small_launch: list[str]) -> None:
     arguments = ["--warmup", 2, "--steps", 2]
     found, folder = the_profile(gbench("profile", MODEL, 4, 2, "FP32", *small_launch, *arguments, "--json"))

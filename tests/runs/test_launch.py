@@ -135,7 +135,7 @@ def test_a_users_own_run_script_reports_by_its_benchmark_line(gbench: Gbench, fa
         script,
         "--json",
     ]
-    answer = gbench("launch", "pix2pix_resnet_9blocks", 8, 2, "FP32", *arguments)
+    answer = gbench("launch", "pix2pix_resnet_9blocks", 8, 2, "FP32", "false", "ignore_check", *arguments)
     assert answer.code == 0, answer.err
     record = answer.json["record"]
     assert record["perf_data"] == {"throughput": 12.5, "throughput_unit": "img/s"}

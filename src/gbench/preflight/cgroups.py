@@ -14,18 +14,16 @@ CGROUP = "sys/fs/cgroup"
 
 def cgroup_limits(context: Context) -> Finding:
     """The limits of this process's groups; in Docker only those of the root, since a container has its own groups."""
-    local = context.run.runner == "local"
-    own = _own_groups(context) if local else {}
-    cpus = len(cpu_set(context.read("sys/devices/system/cpu/online")))
-    memory_gib = int(context.find("proc/meminfo", r"MemTotal:\s*(\d+)")) / 1024**2
+    cpus = _online(context)
+    memory_gib = _meminfo_gib(context, "MemTotal")
     texts, doubtful = [], False
-    quota = min(_quotas(context, own), default=float("inf"))
+    quota = _quota(context)
     if quota < cpus:
         texts.append(f"time for {quota:.1f} of {cpus} CPUs")
         doubtful = True
-    if local and len(cpu_set(allowed := context.allowed_cpus())) < cpus:
+    if context.run.runner == "local" and len(cpu_set(allowed := context.allowed_cpus())) < cpus:
         texts.append(f"only CPUs {allowed} of {cpus}")
-    limit_gib = min(_memory_limits_gib(context, own), default=float("inf"))
+    limit_gib = _memory_limit_gib(context)
     if limit_gib < memory_gib:
         texts.append(f"{limit_gib:.1f} of {memory_gib:.1f} GiB of memory")
         doubtful = doubtful or limit_gib < LEAST_GIB * (context.run.device_count or 1)
@@ -34,8 +32,40 @@ def cgroup_limits(context: Context) -> Finding:
     return Finding("warning" if doubtful else "info", "; ".join(texts))
 
 
+def usable_cores(context: Context) -> int:
+    """The cores that a run may use, by the kernel's count: those allowed, or as many as a quota has time for."""
+    local = context.run.runner == "local"
+    cpus = len(cpu_set(context.allowed_cpus())) if local else _online(context)
+    return max(1, int(min(cpus, _quota(context))))
+
+
+def free_memory_gib(context: Context) -> float:
+    """The memory that is available, at most the limit of the groups."""
+    return min(_meminfo_gib(context, "MemAvailable"), _memory_limit_gib(context))
+
+
+def _online(context: Context) -> int:
+    return len(cpu_set(context.read("sys/devices/system/cpu/online")))
+
+
+def _meminfo_gib(context: Context, key: str) -> float:
+    return int(context.find("proc/meminfo", rf"{key}:\s*(\d+)")) / 1024**2
+
+
+def _quota(context: Context) -> float:
+    """The tightest quota, in CPUs; infinite without any."""
+    return min(_quotas(context, _own_groups(context)), default=float("inf"))
+
+
+def _memory_limit_gib(context: Context) -> float:
+    """The tightest limit; infinite without any."""
+    return min(_memory_limits_gib(context, _own_groups(context)), default=float("inf"))
+
+
 def _own_groups(context: Context) -> dict[str, str]:
-    """This process's group by controller; the name of v2's controller is empty."""
+    """This process's group by controller, none for a container; the name of v2's controller is empty."""
+    if context.run.runner != "local":
+        return {}
     lines = [line.split(":", 2) for line in context.read("proc/self/cgroup").splitlines()]
     return {controller: path for _, controllers, path in lines for controller in controllers.split(",")}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from gbench.preflight import cgroups, cpu_and_os, cuda, gpu_links, gpu_state, needs
+from gbench.preflight import cgroups, cpu_and_os, cuda, gpu_links, gpu_state, needs, processes
 from gbench.preflight.rule import Rule, of_each
 
+CPU = frozenset({"cpu"})
 CUDA = frozenset({"cuda"})
 DOCKER = frozenset({"docker"})
 LOCAL = frozenset({"local"})
@@ -92,6 +93,24 @@ RULES: tuple[Rule, ...] = (
         "the CPU decodes images and launches kernels",
         "",
         cpu_and_os.cpu,
+    ),
+    Rule(
+        "cpu-ranks",
+        "a CPU run has at most as many ranks as cores that it may use; else error",
+        "ranks that share a core wait for each other in every step, and for everything else on the machine",
+        "take a smaller DEVICE_COUNT",
+        processes.cpu_ranks,
+        only=CPU,
+        bound=True,
+    ),
+    Rule(
+        "loader-processes",
+        "all ranks together start at most 4 loader processes a core, and their batches fit into the free memory; else "
+        "error",
+        "more of them load no faster, and can take the machine's memory and process numbers from everyone",
+        "take fewer: --set data.workers=N",
+        processes.loader_processes,
+        bound=True,
     ),
     Rule(
         "cpu-governor",

@@ -123,6 +123,9 @@ class Rule:
     """The device and the runner that it is for; empty: all."""
     needed: bool = False
     """No run starts without it, so it is an error on the CPU too."""
+    bound: bool = False
+    """It protects the machine from the run, so it is an error on the CPU too, and holds for runs that measure nothing.
+    ignore_check ignores it."""
 
 
 def finding_of(probe: Callable[..., Finding | None], *arguments: Any) -> Finding | None:

@@ -14,7 +14,8 @@ from gbench.preflight.rule import CheckedRun, Context, Finding, Rule, finding_of
 from gbench.runfolder.host_facts import CheckFacts
 
 # What a launch checks. The other rules are for what it can't run without, and reports itself.
-CONDITIONS = tuple(rule for rule in RULES if not rule.needed)
+BOUNDS = tuple(rule for rule in RULES if rule.bound)
+CONDITIONS = tuple(rule for rule in RULES if not rule.needed and not rule.bound)
 
 
 def run_checks(
@@ -33,7 +34,7 @@ def run_checks(
 def _check(rule: Rule, finding: Finding, run: CheckedRun) -> CheckFacts:
     """On the CPU, a condition that only distorts a figure is a warning: such runs are for trying things out."""
     severity = finding.severity
-    if severity == "error" and run.device == "cpu" and not rule.needed:
+    if severity == "error" and run.device == "cpu" and not (rule.needed or rule.bound):
         severity = "warning"
     bad = severity in ("warning", "error")
     fix = (finding.fix or rule.fix) if bad else ""

@@ -19,7 +19,7 @@ from gbench.errors import GbenchError, InfrastructureError
 from gbench.follow.follower import Views, following
 from gbench.measure.summary import summarize_folder
 from gbench.preflight.rule import CheckedRun
-from gbench.preflight.run_checks import CONDITIONS, judge, require_fit, run_checks
+from gbench.preflight.run_checks import BOUNDS, CONDITIONS, judge, require_fit, run_checks
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.folder import RunFolder
@@ -33,7 +33,10 @@ from gbench.runs.prepare import Prepared
 from gbench.settings.spec import RunSpec
 
 NO_VIEWS = Views()
-UNMEASURED = ("evaluation", "tuning")  # recipes whose runs neither check the machine nor write a log in `logs/`
+UNMEASURED = (
+    "evaluation",
+    "tuning",
+)  # recipes that check bounds only, and write no log in `logs/`
 
 
 class Observer(Protocol):
@@ -82,9 +85,9 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
         observer.line(f"{'run' if measured else spec.recipe} folder {folder.path}")
         for warning in prepared.warnings:
             log.line(f"warning: {warning}")
-        checks = {"checks": _check_machine(prepared, log)} if measured else {}
+        checks = _check_machine(prepared, log)
         prepared.runner.prepare(log.line)
-        yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(**checks))
+        yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(checks=checks))
 
 
 def run_worker(
@@ -137,13 +140,21 @@ def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
 
 
 def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
-    """Check this machine, and log the warnings. Raises InfrastructureError: it is unfit."""
+    """Check what this machine bears and, for a measurement, its condition; log the warnings.
+
+    Raises InfrastructureError: it is unfit.
+    """
     spec = prepared.spec
-    verdict = judge(run_checks(CheckedRun.of(spec), prepared.gpus, CONDITIONS), spec.ignore_check)
-    for check in verdict.warnings:
-        log.line(f"warning: {check.id}: {check.found}")
-    require_fit(verdict)
-    return list(verdict.checks)
+    checks: list[CheckFacts] = []
+    for rules in (BOUNDS,) if spec.recipe in UNMEASURED else (BOUNDS, CONDITIONS):
+        # a profile ignores the condition of its machine by itself
+        ignored = spec.ignore_check and not (rules == BOUNDS and spec.profiling)
+        verdict = judge(run_checks(CheckedRun.of(spec), prepared.gpus, rules), ignored)
+        for check in verdict.warnings:
+            log.line(f"warning: {check.id}: {check.found}")
+        require_fit(verdict)
+        checks.extend(verdict.checks)
+    return checks
 
 
 @contextmanager

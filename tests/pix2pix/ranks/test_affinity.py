@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 import pynvml
 import pytest
 import torch
-from support import Answer, two_ranks
+from support import Answer, two_cores, two_ranks
 
 from gbench.base.cpu_list import cpu_set, ranges
 from gbench.pix2pix.ranks.affinity import Binding, bind_rank, bus_id_of, near_gpu, own_share
@@ -166,7 +166,7 @@ def test_pin_false_leaves_all_as_it_is() -> None:
 
 
 @two_ranks
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+@two_cores
 def test_two_ranks_run_on_cores_of_their_own(gbench: Callable[..., Answer], small_launch: list[str]) -> None:
     arguments = ["launch", "pix2pix_resnet_6blocks", 4, 2, "FP32", *small_launch, "--steps", 3, "--warmup", 1]
     answer = gbench(*arguments, "--json", OMP_NUM_THREADS="")

@@ -1,0 +1,36 @@
+"""Whether the cores and the memory bear the processes of a run. More of them than that stop everything else."""
+
+from __future__ import annotations
+
+from gbench.preflight import cgroups
+from gbench.preflight.rule import Context, Finding
+
+LOADERS_PER_CORE = 4  # data.workers is 4, so that one rank a core is always within the bound
+LOADER_GIB = 1 / 32  # of its own, beside what it shares with its rank (10 MiB were measured)
+LOADER_BATCHES = 2  # that each holds ready, the DataLoader's default
+
+
+def cpu_ranks(context: Context) -> Finding | None:
+    """One rank computes on at least one core."""
+    if (spec := context.run.spec) is None:
+        return None
+    cores = cgroups.usable_cores(context)
+    found = f"{spec.world_size} ranks, cores for {cores}"
+    if spec.world_size <= cores:
+        return Finding("ok", found)
+    return Finding("error", f"{found}: a DEVICE_COUNT of at most {cores} would do")
+
+
+def loader_processes(context: Context) -> Finding | None:
+    """All ranks together have 4 loader processes a core, and their batches fit into the memory."""
+    if (spec := context.run.spec) is None or spec.config.data.source == "synthetic":
+        return None
+    ranks, data = spec.world_size, spec.config.data
+    pair_gib = 2 * 3 * data.crop_size**2 * 4 / 1024**3  # FP32
+    each_gib = LOADER_GIB + LOADER_BATCHES * spec.batch_size / ranks * pair_gib
+    cores, free_gib = cgroups.usable_cores(context), cgroups.free_memory_gib(context)
+    most = int(min(cores * LOADERS_PER_CORE, free_gib / each_gib) / ranks)
+    found = f"{ranks * data.workers} loader processes, cores and memory for {most * ranks}"
+    if data.workers <= most:
+        return Finding("ok", found)
+    return Finding("error", f"{found}: --set data.workers={most} would do")
