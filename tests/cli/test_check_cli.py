@@ -20,6 +20,16 @@ def test_fit_says_so_and_how_many_warnings(gbench: Callable[..., Answer], facade
     assert "(option)" in answer.out
 
 
+def test_lines_fit_the_columns_and_severities_have_colours(
+    gbench: Callable[..., Answer], facades: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = gbench(*CPU, "--datasets-dir", facades, COLUMNS="70")
+    assert max(len(line) for line in answer.out.splitlines() if " " in line.strip()[33:]) <= 70
+    assert "\x1b" not in answer.out
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *arguments: False)
+    assert "\x1b[32mok" in gbench(*CPU, "--datasets-dir", facades).out
+
+
 def test_json_holds_every_field(gbench: Callable[..., Answer], facades: Path) -> None:
     answer = gbench(*CPU, "--datasets-dir", facades, "--json")
     assert answer.json["fit"] is True

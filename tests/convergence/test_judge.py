@@ -88,7 +88,7 @@ def test_a_run_that_became_nan_is_not_a_reproduction(reference: Reference, spec:
 
 def test_image_quality_counts_to_both_sides_and_its_absence_too(reference: Reference, spec: RunSpec) -> None:
     run = reference.runs[0].model_copy(update={"quality": {"MAE": 0.35, "PSNR": 13.0}})
-    measured = reference.model_copy(update={"runs": [run]})
+    measured = reference.model_copy(update={"runs": [run], "quality_images": 50})
     subject = subject_of(convergence_run(spec, seed=1).path, None)
 
     def on(quality: dict[str, float] | None, *allow: str) -> str:
@@ -98,6 +98,8 @@ def test_image_quality_counts_to_both_sides_and_its_absence_too(reference: Refer
     assert on({"MAE": 0.50, "PSNR": 13.0}) == on({"MAE": 0.20, "PSNR": 13.0}) == "not reproduced"
     assert on(None) == on({"MAE": 0.35}) == "inconclusive"
     assert on(None, "quality") == "reproduced"
+    few = judge(measured, [Subject(**{**vars(subject), "quality": {}})]).reasons
+    assert few[0].endswith("(MAE, PSNR) is not judged: fewer images were evaluated than the reference's 50")
 
 
 def test_several_runs_are_held_to_less_than_one(reference: Reference, spec: RunSpec) -> None:

@@ -24,6 +24,7 @@ from gbench.errors import RunFailed
 from gbench.experiments.sweep import go_on, plan
 from gbench.experiments.sweep_file import CellAttempt, Sweep, SweepFolder
 from gbench.experiments.sweep_matrix import Axes
+from gbench.machine.gpus import Gpus
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
@@ -304,6 +305,13 @@ def test_a_dry_run_lists_the_cells_and_starts_nothing(gbench: Gbench, scripted: 
     assert [line.split()[2:5] for line in answer.out.splitlines()[1:4]] == [["waiting", "1", n] for n in "123"]
     assert [cell["state"] for cell in gbench(*arguments, "--dry-run", "--json").json["cells"]] == ["waiting"] * 3
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_dry_run_of_gpu_cells_needs_no_gpu(gbench: Gbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gbench.experiments.sweep.find_gpus", Gpus)
+    axes = ["--batch-sizes", "8", "--device-counts", "1,2,3", "--precisions", "FP32"]
+    answer = gbench("sweep", "pix2pix_resnet_9blocks", *axes, "--dry-run", "--json")
+    assert [cell["state"] for cell in answer.json["cells"]] == ["waiting", "waiting", "skipped"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbench.reports.text import count, four, label, rows, seconds, signed, utc
+from gbench.reports.text import count, four, label, rows, seconds, signed, size, utc
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,8 @@ def test_seconds(time_s: float, text: str) -> None:
         ("pytorch_version", "PyTorch version"),
         ("cudnn_conv_fp32_precision", "cuDNN conv FP32 precision"),
         ("memory_bytes", "Memory"),
+        ("cpu_mhz", "CPU clock"),
+        ("cpu_percent", "CPU load"),
         ("gpus", "GPUs"),
     ],
 )
@@ -78,3 +80,18 @@ def test_utc_keeps_what_it_does_not_know() -> None:
 
 def test_counts() -> None:
     assert (count(1, "step"), count(2000, "step")) == ("1 step", "2,000 steps")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (80 * 2**30, "80.00 GiB"),
+        (0.5 * 2**30, "0.5000 GiB"),
+        (22.5 * 2**20, "22.50 MiB"),
+        (36659.0, "35.80 KiB"),
+        (7, "7 bytes"),
+        (0, "0 bytes"),
+    ],
+)
+def test_sizes(number: float, text: str) -> None:
+    assert size(number) == text

@@ -124,3 +124,12 @@ def test_two_runs_at_once_do_not_meet(gbench: Gbench, small_launch: list[str], t
     assert [run.wait(timeout=240) for run in runs] == [0, 0]
     for folder in ("results", "logs", "cndb/records"):
         assert len(list((tmp_path / folder).iterdir())) == 2
+
+
+def test_the_page_of_a_killed_run_says_why(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.sh").write_text("kill -9 $$\n")
+    run = ["pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--run-model-file", "mine.sh"]
+    answer = gbench("launch", *run)
+    assert answer.code == 1 and "was killed (SIGKILL): perhaps for lack of memory" in answer.err, answer.err
+    assert gbench("report", the_run(tmp_path).path).code == 0
+    assert "A process of the run was killed (SIGKILL)" in (the_run(tmp_path).path / "report.html").read_text()

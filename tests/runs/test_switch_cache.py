@@ -162,7 +162,7 @@ def test_an_optimized_launch_names_its_switches_with_its_figure(
     run = ["launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--steps", 12, "--warmup", 2]
     run += ["--profile", "optimized", "--cache-dir", cache]
     plan = gbench(*run, "--dry-run")
-    assert "speed.adam                  fused  (tuned)" in plan.out
+    assert "speed.adam                     fused  (tuned)" in plan.out
     answer = gbench(*run)
     assert answer.code == 0, answer.err
     assert answer.out.splitlines()[0].endswith("  synthetic  optimized")

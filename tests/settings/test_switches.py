@@ -104,13 +104,13 @@ def test_the_tuning_command_means_the_same_network_and_sizes(
     answer = CliRunner().invoke(tune, [*words[2:], "--dry-run"], catch_exceptions=False)
     assert answer.exit_code == 0
     for line in (
-        f"RUN_MODEL_FILE              {project_file('scripts/pt-pix2pix.sh')}  (gbench tune)",
-        "network.ngf                 4  (option)",
-        "network.dropout             False  (option)",
-        "data.crop_size              32  (option)",
-        "deterministic               True  (option)",
-        "data.source                 synthetic  (gbench tune)",
-        "tuning                      {'max_time_s': 120.0}",
+        f"RUN_MODEL_FILE                 {project_file('scripts/pt-pix2pix.sh')}  (gbench tune)",
+        "network.ngf                    4  (option)",
+        "network.dropout                False  (option)",
+        "data.crop_size                 32  (option)",
+        "deterministic                  True  (option)",
+        "data.source                    synthetic  (gbench tune)",
+        "tuning                         {'max_time_s': 120.0}",
     ):
         assert line in answer.output
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 Show = Callable[[str], None]
 MARKS = {"ok": "ok     ", "info": "info   ", "warning": "WARNING", "error": "ERROR  "}
+COLOURS = {"ok": "green", "info": None, "warning": "yellow", "error": "red"}  # on a terminal
 INDENT = 33
-WIDTH = 120
+WIDEST = 120
 
 
 @click.command()
@@ -107,7 +109,9 @@ def _checked_run(given: dict[str, Any]) -> CheckedRun:
 def _shown(checks: Iterable[CheckFacts], show: Show) -> Iterator[CheckFacts]:
     """The same checks, each shown as it completes."""
     for one in checks:
-        show(_wrapped(f"{MARKS[one.severity]}  {one.id:<{INDENT - 10}} ", one.found))
+        mark = MARKS[one.severity]
+        text = _wrapped(f"{mark}  {one.id:<{INDENT - 10}} ", one.found)
+        show(click.style(mark, fg=COLOURS[one.severity]) + text.removeprefix(mark))
         if one.fix:
             show(_wrapped(" " * INDENT + "why:  ", one.why))
             show(_wrapped(" " * INDENT + "fix:  ", one.fix))
@@ -115,7 +119,8 @@ def _shown(checks: Iterable[CheckFacts], show: Show) -> Iterator[CheckFacts]:
 
 
 def _wrapped(head: str, text: str) -> str:
-    lines = textwrap.wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False)
+    width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST) - len(head)
+    lines = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
     return head + ("\n" + " " * len(head)).join(lines)
 
 

@@ -39,13 +39,14 @@ def models(model: str | None, config: str | None, recipe: Recipe, as_json: bool)
         if as_json:
             print_json(listed)
         else:
+            column = max(map(len, listed), default=0) + 2
             for name, description in listed.items():
-                click.echo(printable(f"{name:<26}{description}"))
+                click.echo(printable(f"{name:<{column}}{description}"))
         return
     values = load_model(model, folder).config(recipe)
     if as_json:
         print_json(values.model_dump())
         return
+    column = max(map(len, values.settings)) + 2
     for name, value in values.settings.items():
-        section, _, key = name.partition(".")
-        click.echo(printable(f"{section}.{key:<20} {or_dash(value)}"))
+        click.echo(printable(f"{name:<{column}}{or_dash(value)}"))

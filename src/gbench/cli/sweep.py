@@ -130,9 +130,8 @@ def sweep(
         report_not_stored(result.not_stored)
     finally:  # the exit code of a failure takes precedence
         if failed:
-            raise RunFailed(
-                f"{failed} of {len(result.sweep.cells)} cells failed", f"`{folder.resume_command}` runs them once more"
-            )
+            ran = sum(not cell.skipped for cell in result.sweep.cells)
+            raise RunFailed(f"{failed} of {ran} cells failed", f"`{folder.resume_command}` runs them once more")
 
 
 def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:

@@ -164,7 +164,11 @@ def _missing(reference: Reference, subject: Subject, without_quality: bool) -> l
     required = {name for run in reference.runs for name in run.quality or () if name in QUALITY}
     absent = sorted(required - set(subject.quality or ()))
     if absent and not without_quality:
-        missing.append(f"{subject.source}: image quality ({', '.join(absent)}) was not evaluated")
+        why = "was not evaluated"
+        if subject.quality is not None:
+            few = f"is not judged: fewer images were evaluated than the reference's {reference.quality_images}"
+            why = "is infinite for an image" if subject.quality else few
+        missing.append(f"{subject.source}: image quality ({', '.join(absent)}) {why}")
     return missing
 
 

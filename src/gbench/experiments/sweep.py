@@ -45,7 +45,8 @@ def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str
     base = locate_dataset(base, required=dataset_needed)
     places = axes.places(base.config.data.source)
     gpus, images = find_gpus(), images_of(base)
-    reasons = [why_not(place, base, gpus, images) for place in places]
+    anywhere = not dataset_needed and base.device == "cuda" and not gpus.devices  # a dry run for another machine
+    reasons = [why_not(place, base, None if anywhere else gpus, images) for place in places]
     require_some(places, reasons)
     cells = [
         SweepCell(place=place, skipped=None if reason is None else reason.what)
@@ -102,7 +103,8 @@ class _SweepSession:
             had_failed = cell.state == "failed"
             if not _skipped_for_memory(cell, sweep):
                 observer = new_observer()
-                observer.line(f"cell {sweep.cells.index(cell) + 1} of {len(sweep.cells)}: {cell.place}")
+                cells = [one for one in sweep.cells if not one.skipped]
+                observer.line(f"cell {cells.index(cell) + 1} of {len(cells)}: {cell.place}")
                 self._attempt(cell, observer)
                 self.rebuild = False
             self.folder.write(sweep)

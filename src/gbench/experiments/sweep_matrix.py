@@ -118,12 +118,18 @@ def common_to(axes: Axes, read: Callable[[dict[str, Any]], Resolved]) -> Resolve
     raise problem
 
 
-def why_not(place: Place, base: RunSpec, gpus: Gpus, images: int | None) -> GbenchError | None:
-    """Why a run in this place can't succeed on this host; None: nothing known. images: in an epoch, if known."""
+def why_not(place: Place, base: RunSpec, gpus: Gpus | None, images: int | None) -> GbenchError | None:
+    """Why a run in this place can't succeed on this host; None: nothing known.
+
+    Args:
+        gpus: of this host; None: to run on another one.
+        images: in an epoch, if known.
+    """
     spec = place.spec(base)
     try:
         check_spec(spec)
-        for_this_machine(spec, gpus)
+        if gpus is not None:
+            for_this_machine(spec, gpus)
     except GbenchError as error:
         return error
     if images is not None and spec.config.schedule.drop_last and images < spec.batch_size:

@@ -10,7 +10,7 @@ from typing import Any
 from gbench.cndb.record import Record
 from gbench.reports.plots import Throughput
 from gbench.reports.run_data import RunData
-from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
+from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, size, utc
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.run_result import Limits, RunResult
 from gbench.runfolder.steps import Step
@@ -160,7 +160,7 @@ def gpus(seen: TelemetrySummary) -> Iterator[tuple[str, ...]]:
         yield (
             str(number if gpu.facts.index is None else gpu.facts.index),
             *(_mean_and_range(part) for part in (gpu.sm_mhz, gpu.power_w, gpu.temperature_c, gpu.utilisation_percent)),
-            "–" if gpu.memory_peak_bytes is None else f"{four(gpu.memory_peak_bytes / 2**30)} GiB",
+            "–" if gpu.memory_peak_bytes is None else size(gpu.memory_peak_bytes),
             ", ".join(f"{name} {share:.0%}" for name, share in limiting.items()) or "none",
             ", ".join(gpu.foreign) if gpu.foreign else "none",
         )
@@ -182,9 +182,9 @@ def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
             if cpus is not None:
                 yield name, f"{four(cpus)} CPUs"
         if one.rss_peak_bytes is not None:
-            yield "Memory of the run, peak", f"{four(one.rss_peak_bytes / 2**30)} GiB"
+            yield "Memory of the run, peak", size(one.rss_peak_bytes)
         if one.disk_read_bytes is not None:
-            yield "Read from disks", f"{four(one.disk_read_bytes / 2**30)} GiB"
+            yield "Read from disks", size(one.disk_read_bytes)
     if seen.sampler is not None and seen.sampler.reached_hz is not None:
         yield "Samples", f"{count(seen.sampler.samples, 'sample')}, {four(seen.sampler.reached_hz)} a second"
     for missing in seen.missing:

@@ -157,12 +157,17 @@ def _nested(key: str, value: Any) -> Iterator[tuple[str, str]]:
     for inner, one in value.items():
         if key == "limits" and inner in LIMITS:
             yield LIMITS[inner], figures.number(one)
+        elif inner == "missing" and isinstance(one, list):
+            for each in one:
+                yield "Not seen", ": ".join(map(plain, each.values())) if isinstance(each, dict) else plain(each)
         else:
             yield from rows({inner: one})
 
 
 def _known(value: Any) -> Any:
-    """The value; a mapping without its empty values."""
+    """The value; mappings in it without their empty values."""
+    if isinstance(value, list):
+        return [_known(one) for one in value]
     if not isinstance(value, dict):
         return value
     inner = {key: _known(one) for key, one in value.items()}

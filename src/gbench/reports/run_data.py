@@ -12,6 +12,7 @@ from gbench.measure.summary import measured_spec, summarize
 from gbench.measure.telemetry.samples import Telemetry
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.stream import read_stream
+from gbench.reports.text import capitalized
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.folder import RunFolder
@@ -102,6 +103,8 @@ def _ending(folder: RunFolder, host: HostFacts) -> list[str]:
     error, exit_code = read_error(folder), host.exit_code
     if error is not None:
         return [f"{error.what}; {error.hint}"]
+    if host.failure is not None:
+        return [capitalized(host.failure)]
     if host.ended_utc is None:
         return ["Its end was not seen: it is still running, or was killed together with gbench"]
     if exit_code is None:

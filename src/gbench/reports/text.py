@@ -18,6 +18,7 @@ SPELLINGS = {
     "sha256": "SHA-256",
     "torchvision": "torchvision",
 }
+WHOLE = {"cpu_mhz": "CPU clock", "cpu_percent": "CPU load"}  # keys that differ only in their unit
 
 
 # suffix of a key -> unit in which its value is shown; a suffix must precede the shorter ones that it ends with
@@ -25,7 +26,7 @@ UNITS = {
     "_tflop_s": "TFLOP/s",
     "_gb_s": "GB/s",
     "_img_s": "img/s",
-    "_bytes": "GiB",
+    "_bytes": "",  # by `size`
     "_share": "%",
     "_percent": "%",
     "_mhz": "MHz",
@@ -67,13 +68,15 @@ def _shown(value: Any, end: str) -> str:
     """A value as text; a number in the unit of its key's suffix `end`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return plain(value)
-    number = value / 2**30 if end == "_bytes" else value * 100 if end == "_share" else value
+    if end == "_bytes":
+        return size(value)
+    number = value * 100 if end == "_share" else value
     return f"{four(number) if isinstance(number, float) else plain(number)} {UNITS.get(end, '')}".strip()
 
 
 def _words(key: str) -> str:
     bare = key.removesuffix(_unit(key)) or key
-    return " ".join(SPELLINGS.get(word, word) for word in bare.split("_"))
+    return WHOLE.get(key) or " ".join(SPELLINGS.get(word, word) for word in bare.split("_"))
 
 
 def _unit(key: str) -> str:
@@ -88,6 +91,14 @@ def plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(plain(item) for item in value) or "none"
     return "–" if value is None or value == "" else str(value)
+
+
+def size(number: float) -> str:
+    """A number of bytes: `80.00 GiB`, `35.84 KiB`, `0 bytes`."""
+    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if number >= factor / 10:
+            return f"{four(number / factor)} {unit}"
+    return f"{number:.0f} bytes"
 
 
 def seconds(time_s: float) -> str:

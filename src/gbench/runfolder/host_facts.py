@@ -108,6 +108,8 @@ class HostFacts(Facts):
     """None while it runs, or if gbench was killed."""
     exit_code: int | None = None
     """Of the run script; None if it was stopped before its end."""
+    failure: str | None = None
+    """Why it failed, as gbench said it."""
     record: str | None = None
     """Path of the run's record."""
 

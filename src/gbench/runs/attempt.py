@@ -114,7 +114,12 @@ def run_worker(
             outcome = run.runner.run(folder.path, on_line)
     finally:
         summary, not_written = _close(run, outcome)
-    require_success(folder, outcome, run.log, kills)
+    try:
+        require_success(folder, outcome, run.log, kills)
+    except GbenchError as error:
+        with contextlib.suppress(InfrastructureError):
+            folder.update_host(failure=str(error))
+        raise
     if not_written is not None and spec.recipe not in UNMEASURED and spec.profiling is None:
         resumable = spec.config.schedule.checkpoint_every
         then = folder.resume_command if resumable else shlex.join(["gbench", "cndb", "submit", str(folder.path)])

@@ -181,7 +181,8 @@ class Request:
     )
     run_model_file: str | None = _option(
         Kind.TEXT,
-        "Run script. The project has one for performance runs and one for convergence runs.",
+        "Run script: a path, or the name of one in the project's scripts/: pt-pix2pix.sh (performance), "
+        "pt-pix2pix-convergency.sh, pt-pix2pix-upstream.sh (the yardstick).",
         variable="RUN_MODEL_FILE",
     )
     dockerfile: str | None = _option(Kind.TEXT, "Dockerfile of the image.", variable="DOCKERFILE")

@@ -13,6 +13,8 @@ import click
 from gbench.cli.shared.output import or_dash, print_json
 from gbench.settings.request import VARIABLE_FIELDS
 
+KEY = 31  # columns: the longest key and two spaces
+
 if TYPE_CHECKING:
     from gbench.follow.follower import Views
     from gbench.settings.resolve import Resolved
@@ -52,11 +54,11 @@ def show_plan(
         click.echo(f"# {len(seeds)} runs, one after the other, with seeds {', '.join(map(str, seeds))}; the first:")
     click.echo("# the resolved spec: value (origin)")
     for variable, value in spec.variables.items():
-        click.echo(f"{variable:<28}{value}  ({origins[variable]})")
+        click.echo(f"{variable:<{KEY}}{value}  ({origins[variable]})")
     for key, value in values.items():
         if key not in ("config", *VARIABLE_FIELDS.values()):
-            click.echo(f"{key:<28}{or_dash(value)}" + (f"  ({origins[key]})" if key in origins else ""))
+            click.echo(f"{key:<{KEY}}{or_dash(value)}" + (f"  ({origins[key]})" if key in origins else ""))
     for key, value in spec.config.settings.items():
-        click.echo(f"{key:<28}{or_dash(value)}  ({origins[key]})")
+        click.echo(f"{key:<{KEY}}{or_dash(value)}  ({origins[key]})")
     click.echo("\n# the exact request; nothing was started")
     click.echo(json.dumps(request, indent=2))
