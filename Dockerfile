@@ -6,6 +6,12 @@
 ARG FROM_IMAGE_NAME=pytorch/pytorch:2.7.1-cuda12.6-cudnn9-runtime
 FROM ${FROM_IMAGE_NAME}
 
+# torch.compile and Triton call a C compiler in the run; they need Python's headers, which a Debian Python has apart.
+RUN command -v gcc > /dev/null && command -v g++ > /dev/null && python3 -c 'import pathlib, sysconfig; \
+      exit(not (pathlib.Path(sysconfig.get_path("include", "posix_prefix")) / "Python.h").exists())' \
+ || (packages='gcc g++ libc6-dev'; [ "$(command -v python3)" != /usr/bin/python3 ] || packages="$packages python3-dev" \
+ && apt-get update && apt-get install --yes --no-install-recommends $packages && rm -rf /var/lib/apt/lists/*)
+
 WORKDIR /opt/gbench
 COPY pyproject.toml README.md LICENSE Dockerfile ./
 COPY cndb/demo cndb/demo

@@ -18,7 +18,7 @@ from gbench.runners.docker import Caller, DockerRunner, container_request, split
 from gbench.settings.evaluation_spec import EvaluationRequest, of_run
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import RunSpec, TuningConfig
 
 CALLER = Caller(uid=1000, gid=100, groups=(100, 998), cores=16, owner=Owner("host", "boot", "pid:[1]", 42, 4711))
 
@@ -117,6 +117,27 @@ def test_a_run_on_the_cpu_asks_for_no_gpu_and_shares_the_cores(tmp_path: Path) -
     assert request["device_requests"] == []
     assert [limit["Name"] for limit in request["ulimits"]] == ["stack"]
     assert request["environment"]["OMP_NUM_THREADS"] == "8"
+
+
+def test_compiled_code_is_kept_in_the_cache_folder(tmp_path: Path) -> None:
+    names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+    mount = {"Target": "/gbench/cache", "Source": "/cache", "Type": "bind", "ReadOnly": False}
+    spec = make_spec(tmp_path, cache_dir="/cache")
+    requests = [
+        container_request(one, "i", image, tmp_path, CALLER)
+        for one, image in (
+            (spec, "a"),
+            (spec.replaced(config={"speed": {"compile": "blocks"}}), "a"),
+            (spec.replaced(config={"speed": {"compile": "networks"}}), "b"),
+            (spec.replaced(tuning=TuningConfig(), env={names[0]: "/mine"}), "a"),
+        )
+    ]
+    assert [mount in request["mounts"] for request in requests] == [False, True, True, True]
+    plain, one, other, mine = ([request["environment"].get(name) for name in names] for request in requests)
+    assert plain == [None, None]
+    assert all(folder.startswith("/gbench/cache/compiled/") for folder in (*one, *other))
+    assert len({*one, *other}) == 4, "another image, other code"
+    assert mine == ["/mine", one[1]]
 
 
 def test_only_a_cached_run_may_write_to_the_cache_folder(tmp_path: Path) -> None:

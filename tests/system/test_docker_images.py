@@ -58,6 +58,55 @@ def test_image_is_built_once_and_keeps_the_torch_of_its_base(
     assert lines == [version]
 
 
+COMPILE = """
+import inspect, pathlib, subprocess, sys, tempfile
+import triton, triton.backends.nvidia.driver as driver
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.runtime.build import _build
+
+folder = pathlib.Path(tempfile.mkdtemp())
+stub = folder / "stub.c"  # there is no driver here to link to
+stub.write_text("")
+for name in ("libcuda.so", "libcuda.so.1"):
+    subprocess.run(["g++", "-shared", "-o", folder / name, stub], check=True)
+source = pathlib.Path(driver.__file__).with_name("driver.c")
+includes = getattr(driver, "include_dirs", None) or getattr(driver, "include_dir")
+last = [[]] if "ccflags" in inspect.signature(_build).parameters else []
+print(_build("cuda_utils", str(source), str(folder), [str(folder)], includes, driver.libraries, *last))
+
+(folder / "kernel.py").write_text('''
+import triton, triton.language as tl
+@triton.jit
+def add(x, y, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(y + at, tl.load(x + at, at < n) + 1, at < n)
+''')
+sys.path.insert(0, str(folder))
+from kernel import add
+signature = {"x": "*fp32", "y": "*fp32", "n": "i32", "BLOCK": "constexpr"}
+for capability in (70, 80, 90):
+    source = ASTSource(fn=add, signature=signature, constexprs={"BLOCK": 128})
+    print(capability, len(triton.compile(source, target=GPUTarget("cuda", capability, 32)).asm["cubin"]) > 0)
+"""
+
+
+def test_triton_compiles_its_driver_and_kernels_in_the_image(
+    docker_client: docker.DockerClient, base_image: str, tmp_path: Path
+) -> None:
+    """V100, A100, H100. Without the compiler of the image it does not."""
+    runner = DockerRunner(make_spec(tmp_path, base_image, ""))
+    runner.prepare(lambda line: None)
+    image = runner.facts()["image_id"]
+    lines = docker_client.containers.run(image, ["python3", "-c", COMPILE], remove=True, user="1000:1000")
+    driver, *kernels = lines.decode().splitlines()
+    assert driver.endswith(".so")
+    assert kernels == ["70 True", "80 True", "90 True"]
+    without = ["sh", "-c", 'rm "$(command -v gcc)"; exec python3 -c "$0"', COMPILE]
+    with pytest.raises(docker.errors.ContainerError, match="Failed to find C compiler"):
+        docker_client.containers.run(image, without, remove=True)
+
+
 def test_docker_build_by_hand_makes_the_same_image(
     docker_client: docker.DockerClient, base_image: str, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.gpus import find_gpus, visible
+from gbench.machine.host import cpu_name
 from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
 from gbench.runners.docker_errors import engine_errors, known_log_failure
 from gbench.runners.engine import CDI_KIND, cdi_gpus, connect, gpu_support
@@ -73,6 +75,8 @@ def container_request(
     if gpus:  # transfers to a GPU use locked memory; without a GPU it is not needed, and not every engine may set it
         ulimits.append(Ulimit(name="memlock", soft=-1, hard=-1))
     environment = script_environment(spec, INSIDE, caller.cores)
+    if spec.compiles:
+        environment = compile_caches(image_name) | environment
     # The caller's uid has no home and no name in the image; PyTorch needs both.
     environment |= {"HOME": "/tmp", "USER": "gbench", "LOGNAME": "gbench"}
     return {
@@ -89,7 +93,7 @@ def container_request(
             mount(INSIDE.config_dir, spec.config_dir),
             mount(INSIDE.run_script, spec.run_model_file),
             mount(INSIDE.run_dir, run_dir, read_only=False),
-            *([mount(INSIDE.cache_dir, spec.cache_dir, read_only=False)] if spec.config.data.uses_cache else []),
+            *([mount(INSIDE.cache_dir, spec.cache_dir, read_only=False)] if uses_cache_folder(spec) else []),
             *(mount(f"{INSIDE.inputs_dir}/{name}", path) for name, path in input_files(spec).items()),
         ],
         "device_requests": gpus,
@@ -98,6 +102,17 @@ def container_request(
         "ulimits": ulimits,
         "init": True,  # reaps the loader processes, and passes SIGTERM on
     }
+
+
+def uses_cache_folder(spec: RunSpec) -> bool:
+    """Whether the container needs the cache folder: for decoded images, or for what torch.compile compiles."""
+    return spec.config.data.uses_cache or spec.compiles
+
+
+def compile_caches(image_name: str) -> dict[str, str]:
+    """Variables that keep compiled code across runs: apart for each image and CPU, for which it was compiled."""
+    folder = f"{INSIDE.cache_dir}/compiled/{hashlib.sha256(f'{image_name} {cpu_name()}'.encode()).hexdigest()[:12]}"
+    return {"TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor", "TRITON_CACHE_DIR": f"{folder}/triton"}
 
 
 def device_requests(spec: RunSpec, cdi: Sequence[str]) -> list[dict[str, Any]]:

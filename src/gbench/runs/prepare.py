@@ -144,15 +144,18 @@ def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
 
 
 def _with_cache_folder(spec: RunSpec) -> tuple[RunSpec, str | None]:
-    """Create the cache folder if the run uses it; else fall back to --data real with a warning.
+    """Create the cache folder if the run uses it. If it can't be, a run falls back to --data real with a warning.
 
     The folder must exist, and belong to the caller, before a container mounts it.
     """
-    if not spec.config.data.uses_cache:
+    compiled = spec.runner == "docker" and spec.compiles
+    if not (spec.config.data.uses_cache or compiled):
         return spec, None
     try:
         make_folder(Path(spec.cache_dir))
     except InfrastructureError as error:
+        if compiled:
+            raise
         warning = f"--data {spec.config.data.source} is unavailable: {error.what}; the run takes --data real"
         return spec.replaced(config={"data": {"source": "real"}}), warning
     return spec, None

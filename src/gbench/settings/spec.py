@@ -328,6 +328,11 @@ class RunSpec(Frozen):
         return Path(self.evaluation.out) if self.evaluation else Path(self.results_dir) / self.run_id
 
     @property
+    def compiles(self) -> bool:
+        """Whether torch.compile runs."""
+        return self.config.speed.compile != "none" or self.tuning is not None
+
+    @property
     def variables(self) -> dict[str, str]:
         """launch.sh's eight variables and their resolved values."""
         return {variable: getattr(self, field) for variable, field in VARIABLE_FIELDS.items()}
