@@ -7,18 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from gbench.runfolder.folder import RunFolder
+from gbench.settings.spec import ProfileConfig, RunSpec
+
 # Runs the given lines as every rank, in place of the worker.
 RANKS = """
 import os, signal, sys, time
 from pathlib import Path
-from gbench.pix2pix import start_ranks
+from gbench.pix2pix import end_watch, start_ranks
 
 def run_rank(argv):
     rank, folder = int(os.environ["RANK"]), Path(argv[1])
@@ -26,6 +29,7 @@ def run_rank(argv):
 
 start_ranks.load = lambda count: run_rank
 start_ranks.GRACE_S = {grace_s}
+end_watch.PATIENCE_S, end_watch.POLL_S = 0.2, 0.05
 sys.exit(start_ranks.main(["--nproc-per-node", "2", "--run-dir", sys.argv[1]]))
 """
 WAIT = """
@@ -114,6 +118,33 @@ def test_a_killed_rank_is_named_with_its_signal(tmp_path: Path) -> None:
         output, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGKILL
     assert "rank 1 (process " in output and "ended by signal SIGKILL" in output
+
+
+@pytest.mark.parametrize("kind", ["training", "profile"])
+def test_ranks_that_hang_at_their_end_are_killed(kind: str, tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
+    profiling = ProfileConfig(steps=1) if kind == "profile" else None
+    spec = make_spec().model_copy(update={"profiling": profiling, "results_dir": str(tmp_path)})
+    folder = RunFolder.create(spec)
+    lines = """
+    from gbench.runfolder.folder import RunFolder
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if rank == 1:
+        return 0
+    RunFolder(folder).write("environment.json", {})
+    time.sleep(0.2)
+    RunFolder(folder).write("environment.json", {"ended": {"steps": 3, "because": "all steps are done"}})
+    if KIND == "profile":
+        time.sleep(1)
+        (folder / "profile.json").touch()
+    time.sleep(600)
+""".replace("KIND", repr(kind))
+    with ranks(folder.path, lines) as process:
+        output, _ = process.communicate()
+    assert (process.returncode, output) == (
+        0,
+        "warning: the run is complete, but rank 0 did not end within 0.2 s and is killed; all results are kept\n",
+    )
+    assert folder.has("profile.json") == (kind == "profile")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -18,10 +18,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
+from gbench.pix2pix.end_watch import EndWatch
+from gbench.runfolder.folder import RunFolder
 from gbench.runners.plan import torchrun_argv
 from gbench.runners.stopping import STOPS
 from gbench.runners.supervise import end_descendants
@@ -59,7 +61,9 @@ def main(argv: list[str]) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         store = TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
         os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * count)
-        return wait(ranks)
+        watch = EndWatch(RunFolder(Path(arguments.run_dir)), ranks)
+        watch.start()
+        return wait(ranks, watch.killed)
     finally:
         end_descendants(GRACE_S)
 
@@ -134,18 +138,19 @@ def fork_rank(rank: int, count: int, port_reader: int, run: Callable[[], int]) -
         leave(code)
 
 
-def wait(ranks: dict[int, int]) -> int:
+def wait(ranks: dict[int, int], complete: Collection[int] = ()) -> int:
     """Wait until all ranks have succeeded (0) or one has failed: its exit code, 128 + signal for a signal.
 
     Args:
         ranks: rank by process id; those that have ended are removed.
+        complete: process ids of ranks that succeeded although a signal ends them.
     """
     while ranks:
         pid, status = os.wait()
         rank = ranks.pop(pid, None)
         if rank is None:
             continue  # an orphan of a rank: in a container this process may be the first, which gets them
-        code = os.waitstatus_to_exitcode(status)
+        code = 0 if pid in complete else os.waitstatus_to_exitcode(status)
         if code < 0:
             print(f"rank {rank} (process {pid}) ended by signal {signal.Signals(-code).name}", flush=True)
             return 128 - code

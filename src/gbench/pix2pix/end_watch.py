@@ -1,0 +1,65 @@
+"""End ranks that stay although their run is complete: a library's teardown may hang when all results are on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+
+from gbench.errors import GbenchError
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_profile import NAME as PROFILE
+
+PATIENCE_S = 60.0  # from the last file of a run to the end of its processes
+POLL_S = 1.0
+
+
+class EndWatch(threading.Thread):
+    """Kills the ranks that are left PATIENCE_S after the run is complete, and says so.
+
+    A run is complete when environment.json says `ended` and, for a profile, profile.json exists. Evaluations and
+    tunings have no such sign, and are not watched.
+
+    Args:
+        ranks: rank by process id, of those that still run; another thread removes those that have ended.
+
+    Attributes:
+        killed: process ids.
+    """
+
+    def __init__(self, folder: RunFolder, ranks: dict[int, int]) -> None:
+        super().__init__(daemon=True)
+        self._folder, self._ranks = folder, ranks
+        self._read_ns: int | None = None
+        self._ended = False
+        self.killed: set[int] = set()
+
+    def run(self) -> None:
+        """Wait for the end of the run, then for that of the ranks."""
+        while not self._complete():
+            time.sleep(POLL_S)
+        time.sleep(PATIENCE_S)
+        left = dict(self._ranks)
+        if left:
+            names = ", ".join(map(str, sorted(left.values())))
+            print(
+                f"warning: the run is complete, but rank {names} did not end within {PATIENCE_S:g} s and is killed; "
+                "all results are kept",
+                flush=True,
+            )
+        for pid in left:
+            self.killed.add(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _complete(self) -> bool:
+        """Whether the run's last file is written. Reads environment.json only after a change, to disturb no step."""
+        with suppress(OSError, GbenchError):
+            changed_ns = (self._folder.path / "environment.json").stat().st_mtime_ns
+            if changed_ns != self._read_ns:
+                self._read_ns = changed_ns
+                self._ended = self._folder.environment().ended is not None
+            return self._ended and (self._folder.spec().profiling is None or self._folder.has(PROFILE))
+        return False
