@@ -20,6 +20,16 @@ def test_fit_says_so_and_how_many_warnings(gbench: Callable[..., Answer], facade
     assert "(option)" in answer.out
 
 
+def test_errors_are_told_from_warnings(gbench: Callable[..., Answer], tmp_path: Path) -> None:
+    answer = gbench(*CPU, "--datasets-dir", tmp_path / "none")
+    assert answer.code == 1
+    (errors,) = (line for line in answer.out.splitlines() if line.startswith("errors "))
+    assert errors == "errors    dataset. figures would be wrong, or no run is possible: nothing is launched"
+    warned = [line.split()[1] for line in answer.out.splitlines() if line.startswith("WARNING")]
+    lines = [line for line in answer.out.splitlines() if line.startswith("warnings ")]
+    assert [line.split(".")[0] for line in lines] == ([f"warnings  {', '.join(warned)}"] if warned else [])
+
+
 def test_lines_fit_the_columns_and_severities_have_colours(
     gbench: Callable[..., Answer], facades: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from fake_nvml import process
+from gbench.base.paths import project_file
 from gbench.errors import ExitCode, InfrastructureError, UsageError
 from gbench.machine.gpus import Gpus, find_gpus
 from gbench.preflight.check_table import RULES
@@ -151,3 +152,9 @@ def test_foreign_gpu_processes_are_an_error_without_a_command(
     assert check.severity == "error"
     assert check.commands == []
     assert "gbench never does" in check.fix
+
+
+def test_readme_says_what_refuses_an_ordinary_server() -> None:
+    text = project_file("README.md").read_text().split("## On GPUs")[1].split("\n## ")[0]
+    assert all(f"`{name}`" in text for name in ("cpu-governor", "busy-processes", "gpu-processes"))
+    assert "check --fix" in " ".join(text.split()) and "ignore_check" in text

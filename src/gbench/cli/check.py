@@ -77,6 +77,12 @@ def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json:
     fitness = judge(checks)
     if as_json:
         print_json({"fit": fitness.fit, "checks": [one.values() for one in checks], "mendings": _plain(fixes)})
+    for found, kind, meaning in (
+        (fitness.errors, "errors", "figures would be wrong, or no run is possible: nothing is launched"),
+        (fitness.warnings, "warnings", "figures may be doubtful: launched, and recorded"),
+    ):
+        if found:
+            show(_wrapped(f"{kind:<10}", f"{', '.join(one.id for one in found)}. {meaning}"))
     counts = f"{len(fitness.errors)} error(s), {len(fitness.warnings)} warning(s)"
     show(f"{'fit' if fitness.fit else 'not fit'} for {run.runner} on {run.device}: {counts}")
     if fixes and not fix:
