@@ -103,7 +103,15 @@ def test_tensorboard_reads_a_resumed_runs_steps_once(make_spec: MakeSpec, tmp_pa
     events = accumulator.EventAccumulator(str(tmp_path / "events" / spec.run_id))
     events.Reload()
     tags = events.Tags()
-    assert sorted(tags["scalars"]) == ["loss/D_fake", "loss/D_real", "loss/G_GAN", "loss/G_L1"]
+    losses = ["D_fake", "D_real", "G_GAN", "G_L1"]
+    of_epochs = [f"epoch/{name}" for name in (*losses, "img_s", "learning_rate")]
+    assert sorted(tags["scalars"]) == [*of_epochs, *(f"loss/{name}" for name in losses)]
+    for name, value in (("img_s", 4 / 0.1), ("learning_rate", 0.0002)):
+        assert [(one.step, one.value) for one in events.Scalars(f"epoch/{name}")] == [
+            (step, pytest.approx(value)) for step in (4, 8)
+        ]
+    means = [(one.step, one.value) for one in events.Scalars("epoch/G_L1")]
+    assert means == [(4, pytest.approx(39.75)), (8, pytest.approx(39.35))]
     assert sorted(tags["images"]) == ["fake_B", "real_A", "real_B"]
     scalars = events.Scalars("loss/G_L1")
     assert [(one.step, one.value) for one in scalars] == [

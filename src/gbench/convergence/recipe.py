@@ -61,25 +61,31 @@ def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[Re
 def rate_otherwise(
     recipe: Mapping[str, Any], learning_rates: Sequence[Sequence[float]] | None
 ) -> RecipeDifference | None:
-    """The first learning rate of a run's optimisers that is not the one of its recipe, if any.
-
-    Checks upstream's linear policy only (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `models/networks.py`,
-    `get_scheduler`; moved before each epoch).
+    """The first learning rate of a run's optimisers that is not the one of its recipe, if any: linear policy only.
 
     Args:
         learning_rates: of G and D in each epoch, from environment.json; None if unknown.
     """
     if learning_rates is None or recipe["optim.lr_policy"] != "linear":
         return None
-    epochs, decay = recipe["schedule.epochs"], recipe["schedule.epochs_decay"]
+    schedule = recipe["schedule.epochs"], recipe["schedule.epochs_decay"]
     for epoch, rates in enumerate(learning_rates, 1):
-        expected = recipe["optim.lr"] * max(0.0, 1.0 - max(0, epoch + 1 - epochs) / (decay + 1))
+        expected = linear_rate(recipe["optim.lr"], *schedule, epoch)
         for network, rate in zip("GD", rates, strict=True):
             if not math.isclose(rate, expected, rel_tol=1e-6, abs_tol=1e-12):
                 return RecipeDifference(
                     f"the learning rate of {network}'s optimiser in epoch {epoch}", rate, expected, "its recipe means"
                 )
     return None
+
+
+def linear_rate(lr: float, epochs: int, decay: int, epoch: int) -> float:
+    """Learning rate of an epoch, from 1, by upstream's linear policy.
+
+    Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `models/networks.py`, `get_scheduler`; moved before each
+    epoch.
+    """
+    return lr * max(0.0, 1.0 - max(0, epoch + 1 - epochs) / (decay + 1))
 
 
 def not_allowed(apart: list[RecipeDifference], allow: Iterable[str]) -> list[RecipeDifference]:

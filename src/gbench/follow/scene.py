@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbench.convergence.curves import Curves, Floats
+from gbench.convergence.recipe import linear_rate
 from gbench.follow.growing_steps import History
 from gbench.runfolder.folder import VISUALS, RunFolder
 
@@ -42,6 +43,26 @@ class Scene:
     def epochs(self) -> int:
         """Planned number of epochs."""
         return self.spec.config.schedule.planned_epochs(self.steps_per_epoch)
+
+    @property
+    def whole_epochs(self) -> int:
+        """Number of epochs of which all steps are done."""
+        return self.history.steps // self.steps_per_epoch if self.steps_per_epoch else 0
+
+    def of_epochs(self) -> dict[str, dict[str, Floats]]:
+        """Figures of the whole epochs, one value each, by plot: mean losses, img/s, linear learning rate."""
+        count, optim, schedule = self.whole_epochs, self.spec.config.optim, self.spec.config.schedule
+        steps = count * self.steps_per_epoch
+        curves, work = self.history.curves(), self.history.work()[:steps].reshape(count, -1, 2).sum(1)
+        plots = {
+            "loss": {name: values[:steps].reshape(count, -1).mean(1) for name, values in curves.losses.items()},
+            "img_s": {"img_s": work[:, 0] * self.spec.world_size / work[:, 1]},
+        }
+        if optim.lr_policy == "linear":
+            of = optim.lr, schedule.epochs, schedule.epochs_decay
+            rates = [linear_rate(*of, epoch) for epoch in range(1, count + 1)]
+            plots["learning_rate"] = {"learning_rate": np.array(rates)}
+        return plots
 
     def images(self) -> tuple[int, list[Pixels]] | None:
         """The newest sample images' epoch, and the images, (H, W, 3) in order of VISUALS; None if there are none."""

@@ -12,7 +12,8 @@ from gbench.runfolder.folder import VISUALS
 
 
 class TensorBoardView(View):
-    """Writes new values into a separate event file: losses as `loss/NAME`, at the steps of the printed lines.
+    """Writes new values into a separate event file: losses as `loss/NAME` at the steps of the printed lines, and of
+    each whole epoch, at its last step, mean losses, img/s and learning rate as `epoch/NAME`.
 
     A resumed run writes everything again, and makes TensorBoard discard the earlier files of the folder.
     """
@@ -27,7 +28,7 @@ class TensorBoardView(View):
     def _start_again(self, scene: Scene) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-        self._sent, self._epoch, self._taken_back = 0, 0, scene.history.taken_back
+        self._sent, self._whole, self._epoch, self._taken_back = 0, 0, 0, scene.history.taken_back
         self._writer.add_event(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
 
     def show(self, scene: Scene) -> None:
@@ -39,6 +40,12 @@ class TensorBoardView(View):
             for place, step in enumerate(numbers.tolist()):
                 self._add(step, [{"tag": f"loss/{n}", "simple_value": float(v[place])} for n, v in losses.items()])
             self._sent = scene.history.steps
+        if scene.whole_epochs > self._whole:
+            plots = [plot.items() for plot in scene.of_epochs().values()]
+            for place in range(self._whole, scene.whole_epochs):
+                values = [{"tag": f"epoch/{n}", "simple_value": float(v[place])} for plot in plots for n, v in plot]
+                self._add((place + 1) * scene.steps_per_epoch, values)
+            self._whole = scene.whole_epochs
         newest = scene.images()
         if newest is not None and newest[0] != self._epoch:
             self._epoch = newest[0]

@@ -1,4 +1,4 @@
-"""Send losses and sample images to a visdom server, in the same windows as upstream.
+"""Send losses and sample images to a visdom server, in upstream's windows, and the figures of whole epochs.
 
 Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py, `plot_current_losses` and
 `display_current_results`. Each run has its own environment, named by its run id.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from gbench.convergence.curves import Floats
 from gbench.follow.scene import Scene, View, printed
 from gbench.runfolder.folder import VISUALS
 
@@ -30,7 +31,7 @@ class VisdomView(View):
     def __init__(self, url: str, scene: Scene, say: Callable[[str], None]) -> None:
         self._url, self._say, self._spec = url, say, scene.spec
         self._client: Any = None
-        self._shown, self._epoch = (0, 0), 0
+        self._shown, self._whole, self._epoch = (0, 0), (0, 0), 0
         self._warned, self._retry_s = False, 0.0
 
     def show(self, scene: Scene) -> None:
@@ -40,8 +41,9 @@ class VisdomView(View):
         try:
             if self._client is None:
                 self._client = connect(self._url, self._spec.run_id)
-                self._shown, self._epoch = (0, 0), 0  # a restarted server may have lost everything
+                self._shown, self._whole, self._epoch = (0, 0), (0, 0), 0  # a restarted server may have lost everything
             self._losses(scene)
+            self._epochs(scene)
             self._images(scene)
         except ConnectionError:
             self._client, self._retry_s = None, time.monotonic() + RETRY_S
@@ -56,17 +58,29 @@ class VisdomView(View):
             return
         curves = scene.history.curves()
         numbers, losses = printed(curves, self._spec.config.schedule.print_every)
-        stride = -(-len(numbers) // POINTS)
         epochs = curves.epochs[numbers - 1]
-        title = f"{self._spec.model} loss over time"
         x = epochs + (numbers - (epochs - 1) * scene.steps_per_epoch) / scene.steps_per_epoch
-        self._client.line(
-            X=np.stack([x[::stride]] * len(losses), 1),
-            Y=np.stack([values[::stride] for values in losses.values()], 1),
-            win=LOSSES,
-            opts={"title": title, "legend": list(losses), "xlabel": "epoch", "ylabel": "loss"},
-        )
+        self._lines(LOSSES, f"{self._spec.model} loss over time", x, losses, "loss")
         self._shown = now
+
+    def _epochs(self, scene: Scene) -> None:
+        """Send the figures of all whole epochs, a window for each plot."""
+        now = (scene.whole_epochs, scene.history.taken_back)
+        if now == self._whole or not now[0]:
+            return
+        for name, lines in scene.of_epochs().items():
+            title = f"{self._spec.model} {name} of whole epochs"
+            self._lines(f"epoch_{name}", title, np.arange(1.0, now[0] + 1), lines, name)
+        self._whole = now
+
+    def _lines(self, window: str, title: str, x: Floats, lines: Mapping[str, Floats], y: str) -> None:
+        stride = -(-len(x) // POINTS)
+        self._client.line(
+            X=np.stack([x[::stride]] * len(lines), 1),
+            Y=np.stack([values[::stride] for values in lines.values()], 1),
+            win=window,
+            opts={"title": title, "legend": list(lines), "xlabel": "epoch", "ylabel": y},
+        )
 
     def _images(self, scene: Scene) -> None:
         newest = scene.images()
