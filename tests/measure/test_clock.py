@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from gbench.measure.clock import HostMarks, StepClock
+import pytest
+import torch
+
+from gbench.measure.clock import CudaMarks, HostMarks, StepClock
 from lagging import LaggingDevice
 
 
@@ -118,3 +121,19 @@ def test_a_late_wake_up_does_not_make_steps_end_later() -> None:
         ended_s = device.free_s
         times = clock.read()
         assert times[-1].end_s == pytest.approx(ended_s, abs=1e-3)
+
+
+def test_waiting_for_a_gpu_keeps_no_core_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {}
+
+    class Event:
+        def __init__(self, **given: Any) -> None:
+            options.update(given)
+
+        def record(self, stream: object) -> None:
+            pass
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    CudaMarks(torch.device("cuda")).mark()
+    assert options == {"enable_timing": True, "blocking": True}

@@ -57,6 +57,17 @@ SHM_LOADER = (
             "nvidia-smi",
         ),
         (
+            'invalid mount config for type "bind": stat /home/user/data: permission denied',
+            "its root user may not enter /home/user/data, as on a network mount with root_squash",
+            "--results",
+        ),
+        (
+            IN_INIT
+            + 'error mounting "/net/data" to rootfs at "/data": mount src=/net/data: permission denied: unknown',
+            "its root user may not enter /net/data,",
+            "chmod o+x",
+        ),
+        (
             RLIMIT,
             "limit on locked memory",
             "LimitMEMLOCK",

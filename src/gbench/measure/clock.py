@@ -65,13 +65,13 @@ class HostMarks:
 
 
 class CudaMarks:
-    """Events in the current stream of a GPU."""
+    """Events in the current stream of a GPU. Waiting for one sleeps: torch's default would keep a core busy."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def mark(self) -> torch.cuda.Event:
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True, blocking=True)
         event.record(torch.cuda.current_stream(self._device))
         return event
 

@@ -98,7 +98,9 @@ def container_request(
         ],
         "device_requests": gpus,
         "network_mode": "host",
-        "ipc_mode": "host",  # the host's whole /dev/shm: launch.sh's --shm-size has no effect with it
+        # The host's whole /dev/shm: launch.sh's --shm-size has no effect with it. The engine runs such a container
+        # without SELinux labels, so that its mounts need none (`:z`).
+        "ipc_mode": "host",
         "ulimits": ulimits,
         "init": True,  # reaps the loader processes, and passes SIGTERM on
     }

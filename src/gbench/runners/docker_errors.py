@@ -61,6 +61,11 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "fix the path; the engine must run on this machine",
     ),
     (
+        r'invalid mount config for type "bind": \w+ (\S+): permission denied|error mounting "([^"]+)".*permission',
+        r"its root user may not enter \1\2, as on a network mount with root_squash",
+        "take folders on a local disk (--datasets-dir, --results, --cache-dir), or let others enter it: chmod o+x",
+    ),
+    (
         r'exec: "bash": executable file not found',
         "the image has no bash to start the run script",
         "install bash in the image's Dockerfile, or leave CONT and DOCKERFILE unset for the project's own",

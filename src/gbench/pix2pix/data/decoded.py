@@ -95,7 +95,7 @@ class Stage:
         self._host = torch.empty(shape, dtype=torch.uint8, pin_memory=self._on_gpu)
         self._there = self._host
         if self._on_gpu:
-            self._stream, self._copied = torch.cuda.Stream(device), torch.cuda.Event()
+            self._stream, self._copied = torch.cuda.Stream(device), torch.cuda.Event(blocking=True)
 
     def free(self) -> Levels:
         """The buffer, once its previous batch is copied."""
