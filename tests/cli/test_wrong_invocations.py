@@ -140,7 +140,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     ([*GOOD, "--dockerfile", "{empty}/Dockerfile"], 2, ["DOCKERFILE {empty}/Dockerfile is not a file"]),
     ([*GOOD, "--run-model-file", "{empty}/run.sh"], 2, ["RUN_MODEL_FILE {empty}/run.sh is not a file"]),
     ([*GOOD, "--config", "{empty}/configs"], 2, ["CONFIG {empty}/configs is not a folder", "--config"]),
-    ([*GOOD, "--datasets-dir", "{empty}/none"], 4, ["DATASETS_DIR", "gbench data prepare", "gbench data synth"]),
+    ([*GOOD, "--datasets-dir", "{empty}/none"], 2, ["{empty}/none", "gbench data prepare facades --out {empty}/none/"]),
     ([*GOOD, "--datasets-dir", "{empty}"], 4, ["no dataset in {empty}", "gbench data prepare"]),
     ([*GOOD, "--datasets-dir", "{data}", "--results", "{file}/results"], 4, ["can't write {file}/results"]),
     ([*GOOD, "--datasets-dir", "{data}", "--cndb-dir", "{file}/cndb"], 4, ["can't write {file}/cndb/records"]),
@@ -219,7 +219,7 @@ def test_there_is_no_silent_fall_back_to_the_processor(gbench: Callable[..., Ans
 
 
 NAMING_A_PATH = [
-    line.split()
+    line.replace("MODEL", MODEL).split()
     for line in """
     launch {}.yaml
     sweep {}.yaml
@@ -246,6 +246,26 @@ NAMING_A_PATH = [
     data verify {}
     data stats {}
     data prepare facades --archive {}
+    launch MODEL 4 1 FP32 --run-model-file {}
+    launch MODEL 4 1 FP32 --datasets-dir {}
+    launch MODEL 4 1 FP32 --dockerfile {}
+    launch MODEL 4 1 FP32 --config {}
+    converge MODEL 4 1 FP32 --datasets-dir {}
+    profile MODEL 4 1 FP32 --datasets-dir {}
+    tune MODEL 4 1 FP32 --datasets-dir {}
+    sweep MODEL --batch-sizes 4 --device-counts 1 --precisions FP32 --datasets-dir {}
+    check --datasets-dir {}
+    eval {file} --model MODEL --datasets-dir {}
+    eval {file} --model MODEL --dockerfile {}
+    eval {file} --model MODEL --config {}
+    eval {file} --fid-weights {}
+    build --dockerfile {}
+    models --config {}
+    replay {file} --datasets-dir {}
+    converge --check {empty} --images {}
+    runs --results {}
+    watch {}
+    cndb list --db {}.yaml
     """.strip().splitlines()
 ]
 

@@ -47,6 +47,52 @@ def test_precedence_of_option_variable_and_file(searching: Callable[..., Answer]
     assert stated["spec"]["config"]["data"]["source"] == "real"
 
 
+@pytest.mark.parametrize(
+    ("option", "variables", "kept", "origin"),
+    [
+        (["--results", "o"], {"RESULT_DIR": "v", "WORK_DIR": "w"}, "o", "option"),
+        ([], {"RESULT_DIR": "v", "WORK_DIR": "w"}, "v", "variable RESULT_DIR"),
+        ([], {"WORK_DIR": "w"}, "w/results", "variable WORK_DIR"),
+        ([], {}, "f", "gbench.yaml"),
+        ([], {"GBENCH_DEFAULTS": ""}, "results", "default"),
+    ],
+)
+def test_folders_of_results_have_one_precedence(
+    searching: Callable[..., Answer],
+    tmp_path: Path,
+    option: list[str],
+    variables: dict[str, str],
+    kept: str,
+    origin: str,
+) -> None:
+    (tmp_path / "gbench.yaml").write_text("results: f\nlogs: f\n")
+    (tmp_path / "a.yaml").write_text(f"model: {MODEL}\nbatch_size: 4\ndevice_count: 1\nprecision: FP32\n{CPU}")
+    place = tmp_path / kept
+    found = searching(*RUN, *option, **variables).json
+    assert (found["spec"]["results_dir"], Path(found["origins"]["results_dir"]).name) == (str(place), origin)
+    if "RESULT_DIR" not in variables:
+        assert found["spec"]["logs_dir"] == str(place.with_name(place.name.replace("results", "logs")))
+    side = searching("ab", "a.yaml", "a.yaml", *option, "--dry-run", "--json", **variables).json["sides"]["A"]
+    assert Path(side["spec"]["results_dir"]).parent == place
+    checks = searching("check", *option, "--json", **variables).json["checks"]
+    assert f"{place}, " in next(one["found"] for one in checks if one["id"] == "writing")
+    place.mkdir(exist_ok=True, parents=True)
+    assert str(place) in searching("runs", *option, **variables).out or option
+
+
+def test_other_folders_have_the_same_precedence(searching: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "gbench.yaml").write_text("datasets_dir: f\ncndb_dir: c\n")
+    cases: list[tuple[dict[str, str], str, str]] = [
+        ({}, "f", "c"),
+        ({"DATASETS_DIR": "v", "CNDB_DIR": "d"}, "v", "d"),
+    ]
+    for variables, sets, cndb in cases:
+        made = searching("data", "synth", "--count", 1, "--size", 16, "--json", **variables).json
+        assert (tmp_path / made["root"]).resolve() == tmp_path / sets / "synthetic"
+        assert f"{sets}/facades can't be read" in searching("data", "verify", **variables).err
+        assert f"{cndb}/" in searching("cndb", "list", **variables).err
+
+
 def test_the_nearest_file_upwards_then_the_users(searching: Callable[..., Answer], tmp_path: Path) -> None:
     (tmp_path / "config" / "gbench").mkdir(parents=True)
     (tmp_path / "config" / "gbench" / "gbench.yaml").write_text("seed: 1\n")

@@ -11,6 +11,8 @@ from typing import Literal
 
 from gbench.errors import InfrastructureError, UsageError
 
+DEFAULT_DATASETS_DIR = "data"
+
 
 def package_dir() -> Path:
     """The folder of the `gbench` package itself."""

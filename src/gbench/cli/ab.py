@@ -16,12 +16,12 @@ from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
-    PATH,
     PERCENT,
     SECONDS,
     ExistingRun,
     command_line,
     json_option,
+    option,
     quiet_option,
 )
 from gbench.errors import GbenchError, Interrupted, UsageError
@@ -46,7 +46,7 @@ SHOWN_CAUSES = 5
 @click.option("--max-time", "max_time_s", type=SECONDS, help="Begin no block after this much time in runs: 30m, 2h.")
 @click.option("--resume", "resume_dir", type=SESSION, metavar="DIR", help="Resume the session in this folder.")
 @click.option("--rebuild", is_flag=True, help="Rebuild each side's image, once, without the build cache.")
-@click.option("--results", "results_dir", type=PATH, help="Folder for the session folder.  [default: results]")
+@option("results_dir")
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")
 @json_option
 @quiet_option
@@ -54,7 +54,7 @@ def ab(
     a: Path | None,
     b: Path | None,
     resume_dir: Path | None,
-    results_dir: Path | None,
+    results_dir: str | None,
     rebuild: bool,
     dry_run: bool,
     as_json: bool,
@@ -88,6 +88,7 @@ def ab(
     from gbench.experiments.ab import ended, require_both_possible, run_session
     from gbench.experiments.session import read_session
     from gbench.runners.stopping import stoppable
+    from gbench.settings.defaults import folder_of
 
     given = {name: value for name, value in given.items() if value is not None}
     if resume_dir is not None:
@@ -100,7 +101,7 @@ def ab(
     elif a is None or b is None:
         raise UsageError("two spec files are needed", "give A.yaml and B.yaml, or --resume DIR; see gbench ab --help")
     else:
-        session, folder = _new_session(a, b, given, results_dir or Path("results"))
+        session, folder = _new_session(a, b, given, folder_of("results_dir", os.environ, results_dir))
     if dry_run:
         _print_plan(session, folder, rebuild, as_json)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +18,22 @@ if TYPE_CHECKING:
     from gbench.datasets.manifest import PreparedDataset
     from gbench.datasets.stats import DatasetStats
 
-DEFAULT_ROOT = Path("data/facades")
-
 _folder = click.Path(file_okay=False, path_type=Path)
-_root_argument = click.argument("root", type=FOLDER, default=DEFAULT_ROOT)
 
 
-def _out_option(default: Path) -> Callable[[Any], Any]:
-    return out_option("The dataset's folder; never overwritten.", type=_folder, default=default)
+def _place(name: str) -> Path:
+    """Where a launch looks for the dataset of this name first."""
+    from gbench.settings.defaults import folder_of
+
+    return folder_of("datasets_dir", os.environ) / name
+
+
+_root_argument = click.argument("root", type=FOLDER, default=lambda: _place("facades"))
+
+
+def _out_option(name: str) -> Callable[[Any], Any]:
+    text = f"The dataset's folder; never overwritten. Default: {name} in $DATASETS_DIR or data."
+    return out_option(text, type=_folder, default=lambda: _place(name), show_default=False)
 
 
 @click.group()
@@ -37,7 +46,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("name", type=click.Choice(["facades"]))
-@_out_option(DEFAULT_ROOT)
+@_out_option("facades")
 @click.option("--url", metavar="URL", help="Download the archive from this mirror.")
 @click.option("--archive", type=FILE, help="Use this local copy; download nothing.")
 @json_option
@@ -61,7 +70,7 @@ def prepare(name: str, out: Path, url: str | None, archive: Path | None, as_json
 
 
 @data.command()
-@_out_option(Path("data/synthetic"))
+@_out_option("synthetic")
 @click.option("--count", type=NATURAL, help="Images in each phase.")
 @click.option("--train", type=NATURAL, help="Images in train  [default: --count, else 400]")
 @click.option("--val", type=NATURAL, help="Images in val  [default: --count, else 100]")
@@ -98,7 +107,7 @@ def synth(out: Path, count: int | None, size: int, seed: int, as_json: bool, **o
 def verify(root: Path, as_json: bool) -> None:
     """Check a dataset against its manifest.
 
-    ROOT defaults to data/facades. Exit code 1 if a file is missing, changed or extra.
+    ROOT defaults to facades in $DATASETS_DIR or data. Exit code 1 if a file is missing, changed or extra.
 
     \b
     Examples:
@@ -131,7 +140,7 @@ def verify(root: Path, as_json: bool) -> None:
 def stats(root: Path, as_json: bool) -> None:
     """Print counts, sizes and colours of a dataset.
 
-    ROOT defaults to data/facades.
+    ROOT defaults to facades in $DATASETS_DIR or data.
 
     \b
     Examples:

@@ -71,7 +71,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         click.option("--precision", type=PRECISION, help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
         click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
         click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),
-        out_option("New folder for the results. Default: in RUN_DIR, else in results/."),
+        out_option("New folder for the results. Default: in RUN_DIR, else as launch."),
         *(option(name, more="") for name in OWN_VARIABLES),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
         click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
@@ -116,10 +116,12 @@ def eval(
     from gbench.cli.shared.plan_output import show_plan
     from gbench.cli.shared.progress_bar import Bar
     from gbench.runs.evaluate import evaluate
+    from gbench.settings.defaults import folder_of
     from gbench.settings.evaluation_spec import EvaluationRequest
 
     options = {name: value for name in OF_THE_SPEC if (value := given.pop(name)) is not None}
-    request = EvaluationRequest(source, options=options, command_line=command_line(), **given)
+    parent = folder_of("results_dir", os.environ)
+    request = EvaluationRequest(source, parent=parent, options=options, command_line=command_line(), **given)
     resolved = _resolve(request, best, epoch, model)
     if dry_run:
         show_plan(resolved, rebuild, as_json)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs.")
 @click.option("--threshold", type=PERCENT, default="3%", help="As in gbench compare.")
 @click.option("--run-sd", type=PERCENT, help="As in gbench compare.")
-@click.option("--results", "results_dir", default="results", help="Folder for run folders.")
-@click.option("--logs", "logs_dir", default="logs", help="Folder for copies of the runs' logs.")
+@option("results_dir")
+@option("logs_dir")
 @click.option("--trust", is_flag=True, help="Don't ask before running what a record from elsewhere says.")
 @click.option("--dry-run", is_flag=True, help="Print what can't be reproduced here, and what would run.")
 @json_option

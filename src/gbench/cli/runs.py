@@ -42,11 +42,11 @@ def runs(ctx: click.Context, results_dir: Path | None, limit: int, as_json: bool
     """
     from gbench.cli.shared.run_rows import HEADINGS, row_of
     from gbench.runfolder.find import run_folders
-    from gbench.settings.defaults import results_folder
+    from gbench.settings.defaults import folder_of
 
     if ctx.invoked_subcommand is not None:
         return
-    place = results_dir or results_folder(os.environ)
+    place = results_dir or folder_of("results_dir", os.environ)
     rows = [row_of(path) for path in run_folders(place)[: limit or None]]
     if as_json:
         print_json([asdict(row) for row in rows])
@@ -85,9 +85,9 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
     from gbench.runfolder.find import TIME, began, run_folders
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.prune import remove, size_of, why_kept
-    from gbench.settings.defaults import results_folder
+    from gbench.settings.defaults import folder_of
 
-    place, kept = results_dir or results_folder(os.environ), _keep(keep)
+    place, kept = results_dir or folder_of("results_dir", os.environ), _keep(keep)
     own = [path for path in run_folders(place) if path.parent == place]
     old = own[kept:] if isinstance(kept, int) else [path for path in own if began(path) < kept.strftime(TIME)]
     removed, stay, failed = dict[str, int](), dict[str, str](), False

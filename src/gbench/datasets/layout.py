@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
+from gbench.base.paths import DEFAULT_DATASETS_DIR
 from gbench.errors import InfrastructureError, UsageError
 
 PHASES = ("train", "val", "test")
@@ -19,7 +21,15 @@ PHASES = ("train", "val", "test")
 _LOWER = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff")
 IMAGE_EXTENSIONS = frozenset({*_LOWER, *map(str.upper, _LOWER)})
 
-GET_A_DATASET = "make one with `gbench data prepare facades` or `gbench data synth`, or set DATASETS_DIR to its folder"
+
+def get_a_dataset(datasets_dir: str | Path | None = None) -> str:
+    """What to do without a dataset. datasets_dir: where it is looked for, if that is known."""
+    named = datasets_dir is not None and Path(datasets_dir).absolute() != Path(DEFAULT_DATASETS_DIR).absolute()
+    out, other = (
+        f" --out {shlex.quote(f'{datasets_dir}/{name}')}" if named else "" for name in ("facades", "synthetic")
+    )
+    commands = f"`gbench data prepare facades{out}` or `gbench data synth{other}`"
+    return f"make one with {commands}, or set DATASETS_DIR to its folder"
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -46,7 +56,7 @@ def phase_images(root: Path, phase: str) -> list[Path]:
     """The images of one phase, sorted. Raises InfrastructureError: the dataset has no such phase, or no image in it."""
     phases = phases_in(root)
     if not phases:
-        raise InfrastructureError(f"no dataset in {root} (it has none of {', '.join(PHASES)})", GET_A_DATASET)
+        raise InfrastructureError(f"no dataset in {root} (it has none of {', '.join(PHASES)})", get_a_dataset())
     if phase not in phases:
         raise InfrastructureError(
             f"the dataset in {root} has no phase '{phase}', only {', '.join(phases)}",
@@ -54,7 +64,7 @@ def phase_images(root: Path, phase: str) -> list[Path]:
         )
     images = list_images(root / phase)
     if not images:
-        raise InfrastructureError(f"no image in {root / phase}", GET_A_DATASET)
+        raise InfrastructureError(f"no image in {root / phase}", get_a_dataset())
     return images
 
 
@@ -68,14 +78,14 @@ def find_dataset(datasets_dir: Path, name: str, phase: str) -> str:
     if Path(name).name != name or name == "..":
         raise UsageError(f"DATASETS is '{name}', which is a path", "give the folder as DATASETS_DIR")
     if not datasets_dir.is_dir():
-        raise InfrastructureError(f"DATASETS_DIR is {datasets_dir}, which is not a folder", GET_A_DATASET)
+        raise InfrastructureError(f"DATASETS_DIR is {datasets_dir}, which is not a folder", get_a_dataset(datasets_dir))
     for subdir in (name, ""):
         if phases_in(datasets_dir / subdir):
             phase_images(datasets_dir / subdir, phase)
             return subdir
     raise InfrastructureError(
         f"no dataset in {datasets_dir} or {datasets_dir / name} (neither has any of {', '.join(PHASES)})",
-        _other_datasets(datasets_dir, name) + GET_A_DATASET,
+        _other_datasets(datasets_dir, name) + get_a_dataset(datasets_dir),
     )
 
 

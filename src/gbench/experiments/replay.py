@@ -16,10 +16,9 @@ from gbench.machine import provenance
 from gbench.machine.gpus import find_gpus
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.check_spec import check_spec
+from gbench.settings.defaults import folder_of
 from gbench.settings.request import VARIABLE_FIELDS
 from gbench.settings.resolve import (
-    DEFAULT_CNDB_DIR,
-    DEFAULT_DATASETS_DIR,
     RUNNERS,
     Resolved,
     absolute,
@@ -42,8 +41,8 @@ class Redirect:
     cndb_dir: str | None = None
     run_model_file: str | None = None
     runner: str | None = None
-    results_dir: str = "results"
-    logs_dir: str = "logs"
+    results_dir: str | None = None
+    logs_dir: str | None = None
     command_line: str = ""
 
 
@@ -138,22 +137,20 @@ def _here(recorded: Recorded, redirect: Redirect, environ: Mapping[str, str]) ->
     """The recorded spec with this machine's paths."""
     then = recorded.spec
     runner = one_of("--runner", redirect.runner, RUNNERS) if redirect.runner else then.runner
-    datasets = redirect.datasets_dir or environ.get("DATASETS_DIR")
-    if not datasets:
-        datasets = then.datasets_dir if Path(then.datasets_dir).is_dir() else DEFAULT_DATASETS_DIR
+    its_data = then.datasets_dir if Path(then.datasets_dir).is_dir() else None
     there = Path(then.dockerfile).is_file(), Path(then.config_dir).is_dir()
     return then.replaced(
         run_id=new_run_id(then.model),
         runner=runner,
         database=None,
-        datasets_dir=absolute(datasets),
+        datasets_dir=absolute(folder_of("datasets_dir", environ, redirect.datasets_dir, its_data)),
         dataset_subdir="",
-        cndb_dir=absolute(redirect.cndb_dir or environ.get("CNDB_DIR") or DEFAULT_CNDB_DIR),
+        cndb_dir=absolute(folder_of("cndb_dir", environ, redirect.cndb_dir)),
         run_model_file=_run_script(recorded, redirect.run_model_file),
         dockerfile=then.dockerfile if there[0] else str(project_file("Dockerfile")),
         config_dir=then.config_dir if there[1] else str(project_file("configs")),
-        results_dir=absolute(redirect.results_dir),
-        logs_dir=absolute(redirect.logs_dir),
+        results_dir=str(folder_of("results_dir", environ, redirect.results_dir)),
+        logs_dir=str(folder_of("logs_dir", environ, redirect.logs_dir)),
         cache_dir=cache_dir_of(None, environ)[0],
         command_line=redirect.command_line,
         cuda_visible_devices=visible_devices(then.device, environ),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gbench.errors import UsageError
 from gbench.runfolder.folder import SPEC
-from gbench.settings.defaults import results_folder
+from gbench.settings.defaults import folder_of
 
 LATEST = "latest"
 SHOWN = 3  # candidates of an ambiguous name
@@ -33,7 +33,7 @@ def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.envi
     """
     if not name or os.sep in name:
         return None
-    found, name = run_folders(results_folder(environ), marker), name.rstrip("…")  # as a narrow table cuts it
+    found, name = run_folders(folder_of("results_dir", environ), marker), name.rstrip("…")  # as a narrow table cuts it
     if name == LATEST:
         return found[0] if found else None
     fitting = [path for path in found if path.name.startswith(name)]

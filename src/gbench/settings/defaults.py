@@ -13,10 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gbench.base.paths import expanded
+from gbench.base.paths import DEFAULT_DATASETS_DIR, expanded
 from gbench.errors import UsageError
 from gbench.settings.request import ROWS, Request
-from gbench.settings.resolve import DEVICES, RUNNERS, Resolved, one_of, output_dir
+from gbench.settings.resolve import (
+    DEFAULT_CNDB_DIR,
+    DEVICES,
+    RUNNERS,
+    Resolved,
+    one_of,
+    output_dir,
+)
 from gbench.settings.spec_file import HINT, read_mapping, request_of, resolve_file
 
 NAME = "gbench.yaml"
@@ -25,7 +32,9 @@ KEYS = (
     *("cache_dir", "datasets_dir", "cndb_dir", "results", "logs"),
 )
 PATHS = ("cache_dir", "datasets_dir", "cndb_dir", "results_dir", "logs_dir")  # relative to the file's folder
-OUTPUT = {"results_dir": "RESULT_DIR", "logs_dir": "LOG_DIR"}  # variables of launch.sh that are no row's
+# variables of launch.sh that are no row's, and the folder's name below WORK_DIR or here
+OUTPUT = {"results_dir": ("RESULT_DIR", "results"), "logs_dir": ("LOG_DIR", "logs")}
+BUILT_IN = {"datasets_dir": DEFAULT_DATASETS_DIR, "cndb_dir": DEFAULT_CNDB_DIR}
 VARIABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "GBENCH_DEVICE": ("device", DEVICES),
     "GBENCH_RUNNER": ("runner", RUNNERS),
@@ -47,7 +56,10 @@ def defaults_file(environ: Mapping[str, str]) -> Path | None:
 
 
 def read_defaults(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fields of Request that have a default here, and the origin of each. Raises UsageError: an invalid value."""
+    """Fields of Request that have a default here and no variable of launch.sh, and the origin of each.
+
+    Raises UsageError: an invalid value.
+    """
     values: dict[str, Any] = {}
     path = defaults_file(environ)
     if path is not None:
@@ -56,6 +68,7 @@ def read_defaults(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str,
             raise UsageError(f"{path}: {others[0]} can have no default", f"take any of {', '.join(KEYS)}")
         request = request_of({**WHAT_RUNS, **given}, str(path))
         values = {row.name: getattr(request, row.name) for row in ROWS.values() if row.key in given}
+        values = {name: value for name, value in values.items() if not any(map(environ.get, _variables(name)))}
         for name in PATHS:
             if values.get(name):
                 values[name] = str((path.parent / expanded(values[name])).resolve())
@@ -66,14 +79,26 @@ def read_defaults(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str,
     return values, origins
 
 
-def results_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of results where no option names one. Raises UsageError: an invalid default."""
-    given = None if environ.get(OUTPUT["results_dir"]) else read_defaults(environ)[0].get("results_dir")
-    return Path(output_dir(given, OUTPUT["results_dir"], "results", environ)[0])
+def _variables(name: str) -> tuple[str, ...]:
+    """The variables of launch.sh that set a field."""
+    return (OUTPUT[name][0], "WORK_DIR") if name in OUTPUT else (ROWS[name].variable,)
+
+
+def folder_of(
+    name: str, environ: Mapping[str, str], given: str | Path | None = None, default: str | None = None
+) -> Path:
+    """A folder of this machine: `given` by an option, else by a variable or gbench.yaml, else the default.
+
+    name: a key of OUTPUT or BUILT_IN. default: in place of the built-in one. Raises UsageError: an invalid default.
+    """
+    given = given or read_defaults(environ)[0].get(name)
+    if name in OUTPUT:
+        return Path(output_dir(str(given) if given else None, *OUTPUT[name], environ)[0])
+    return expanded(given or environ.get(ROWS[name].variable) or default or BUILT_IN[name])
 
 
 def with_defaults(request: Request, stated: Collection[str], environ: Mapping[str, str]) -> Request:
-    """`request` with the user's defaults. A variable of launch.sh takes precedence over the file.
+    """`request` with the user's defaults.
 
     stated: the fields that keep their value. The settings of `set` are those of both.
 
@@ -84,7 +109,7 @@ def with_defaults(request: Request, stated: Collection[str], environ: Mapping[st
     settings = [(setting, origins["settings"]) for setting in values.pop("settings", ())]
     for name, value in values.items():
         row = ROWS[name]
-        if value is None or name in stated or environ.get(row.variable or OUTPUT.get(name, "")):
+        if value is None or name in stated:
             continue
         if row.setting:
             settings.append((f"{row.setting}={value}", origins[name]))

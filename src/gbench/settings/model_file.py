@@ -64,7 +64,9 @@ class ModelFile(ModelConfig):
 
 
 def model_names(config_dir: Path) -> list[str]:
-    """Names of the models in a config folder, sorted."""
+    """Names of the models in a config folder, sorted. Raises UsageError: there is no such folder."""
+    if not config_dir.is_dir():
+        raise UsageError(f"CONFIG {config_dir} is not a folder", "give the folder that holds MODEL.yaml with --config")
     return sorted(path.stem for path in config_dir.glob("*.yaml"))
 
 
@@ -83,11 +85,9 @@ def load_model(model: str, config_dir: Path) -> ModelFile:
 
     Raises UsageError: no such folder or model, unreadable YAML, or a key or value that is not allowed.
     """
-    if not config_dir.is_dir():
-        raise UsageError(f"CONFIG {config_dir} is not a folder", "give the folder that holds MODEL.yaml with --config")
+    names = model_names(config_dir)
     model = model_name(model, config_dir)
     path = config_dir / f"{model}.yaml"
-    names = model_names(config_dir)
     if model not in names:
         near = difflib.get_close_matches(model, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"

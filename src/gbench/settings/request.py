@@ -22,6 +22,7 @@ class Kind(Enum):
     COUNT = auto()  # a whole number, at least 1
     NATURAL = auto()  # a whole number, at least 0
     AMOUNT = auto()  # a number, at least 0
+    DATASETS_DIR = auto()
     FLAG = auto()
     SPAN = auto()  # seconds; written 90s, 15m, 2h
     SHARE = auto()  # a share of 1; written 1%
@@ -171,7 +172,7 @@ class Request:
     )
     dataset: str | None = _option(Kind.TEXT, "Dataset name, as stored in the record.", variable="DATASETS")
     datasets_dir: str | None = _option(
-        Kind.TEXT, "Dataset folder on the host, mounted read-only at /data.", variable="DATASETS_DIR"
+        Kind.DATASETS_DIR, "Dataset folder on the host, mounted read-only at /data.", variable="DATASETS_DIR"
     )
     cndb_dir: str | None = _option(
         Kind.TEXT, "CNDB folder; records are written to its records/ folder.", variable="CNDB_DIR"

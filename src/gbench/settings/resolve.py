@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from gbench.base.paths import expanded, project_file, user_cache_dir
+from gbench.base.paths import DEFAULT_DATASETS_DIR, expanded, project_file, user_cache_dir
 from gbench.errors import UsageError
 from gbench.settings.check_spec import check_spec
 from gbench.settings.launch_sh_files import SUCCESSORS
@@ -23,7 +23,6 @@ from gbench.settings.request import ARGUMENTS, ROWS, VARIABLE_FIELDS, Request
 from gbench.settings.spec import ModelConfig, RunSpec
 from gbench.settings.switches import profile_of
 
-DEFAULT_DATASETS_DIR = "data"  # `gbench data prepare facades` puts its dataset below it
 DEFAULT_CNDB_DIR = "cndb"
 Choice = TypeVar("Choice", bound=str)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -181,7 +180,7 @@ def omp_num_threads(environ: Mapping[str, str]) -> int | None:
     return int(first)
 
 
-def absolute(path: str) -> str:
+def absolute(path: str | Path) -> str:
     """A path of the user's as an absolute one."""
     return str(expanded(path).resolve())
 

@@ -6,10 +6,10 @@ import os
 import shlex
 from pathlib import Path
 
-from gbench.base.paths import project_file
+from gbench.base.paths import DEFAULT_DATASETS_DIR, project_file
 from gbench.errors import UsageError
 from gbench.settings.model_file import load_model
-from gbench.settings.resolve import DEFAULT_DATASETS_DIR, Resolved, cache_dir_of, new_run_id
+from gbench.settings.resolve import Resolved, cache_dir_of, new_run_id
 from gbench.settings.spec import RunSpec, TuningConfig
 from gbench.settings.switches import setting, written
 

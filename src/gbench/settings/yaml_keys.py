@@ -65,6 +65,7 @@ def _any_case(choices: Any) -> Any:
 PRECISION = _any_case(Precision)
 TYPES: dict[Kind, Any] = {
     Kind.TEXT: str,
+    Kind.DATASETS_DIR: str,
     Kind.COUNT: PositiveInt,
     Kind.NATURAL: NonNegativeInt,
     Kind.AMOUNT: NonNegativeFloat,
@@ -81,7 +82,7 @@ TYPES: dict[Kind, Any] = {
     Kind.SETTINGS: Annotated[dict[str, Any], BeforeValidator(_scalars)],
     Kind.VARIABLES: Annotated[dict[str, str], BeforeValidator(_variables)],
 }
-PLAIN = (Kind.TEXT, Kind.COUNT, Kind.NATURAL)  # may be left empty where the default is None
+PLAIN = (Kind.TEXT, Kind.DATASETS_DIR, Kind.COUNT, Kind.NATURAL)  # may be left empty where the default is None
 
 
 class _Strict(Frozen):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gbench.cli.shared.run_options import COUNT, FILE, PATH, RUN_OR_FILE, ExistingRun, bundle, out_option
+from gbench.cli.shared.run_options import COUNT, FILE, FOLDER, RUN_OR_FILE, ExistingRun, bundle, out_option
 from gbench.errors import UsageError
 
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
@@ -119,7 +119,7 @@ verdict_options = bundle(
         click.option(
             "--images",
             multiple=True,
-            type=PATH,
+            type=FOLDER,
             metavar="DIR",
             help="Folder of the test images of a RUN that is a log: N_fake_B.png, N_real_B.png, as upstream's test.py "
             "names them.",

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from gbench.base.paths import require_readable
+from gbench.base.paths import expanded, require_readable
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import UsageError
 from gbench.settings import quantities
@@ -77,9 +77,9 @@ class ExistingRun(Existing):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from gbench.runfolder.find import LATEST, run_folders
-        from gbench.settings.defaults import results_folder
+        from gbench.settings.defaults import folder_of
 
-        names = [LATEST, *(path.name for path in run_folders(results_folder(os.environ), self._marker))]
+        names = [LATEST, *(path.name for path in run_folders(folder_of("results_dir", os.environ), self._marker))]
         found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
         return found or [CompletionItem(incomplete, type="file")]
 
@@ -97,6 +97,15 @@ def _assignment(text: str) -> tuple[str, str] | None:
     return (name, value) if equals else None
 
 
+def _datasets_dir(text: str) -> str:
+    """A folder that is there. Raises UsageError: it is not."""
+    from gbench.datasets.layout import get_a_dataset
+
+    if not expanded(text).exists():
+        raise UsageError(f"DATASETS_DIR {text} is not there", get_a_dataset(text))
+    return text
+
+
 PATH = click.Path(path_type=Path)
 FILE, FOLDER = Existing("file"), Existing("folder")
 RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
@@ -107,6 +116,7 @@ PERCENT = Parsed("percent", quantities.share, f"not {quantities.SHARE}")
 TYPES: dict[Kind, Any] = {
     Kind.COUNT: COUNT,
     Kind.NATURAL: NATURAL,
+    Kind.DATASETS_DIR: Parsed("folder", _datasets_dir, ""),
     Kind.AMOUNT: click.FloatRange(min=0),
     Kind.SPAN: SECONDS,
     Kind.SHARE: PERCENT,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gbench.base.paths import expanded
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import PATH
 from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
@@ -28,11 +27,9 @@ cndb_dir_option = click.option("--cndb-dir", type=PATH, help="CNDB folder. Varia
 
 def cndb_folder(given: Path | None = None) -> Path:
     """The CNDB folder: `given`, else CNDB_DIR, else that of gbench.yaml, else the default."""
-    from gbench.settings.defaults import read_defaults
-    from gbench.settings.resolve import DEFAULT_CNDB_DIR
+    from gbench.settings.defaults import folder_of
 
-    named = given or os.environ.get("CNDB_DIR")
-    return expanded(named or read_defaults(os.environ)[0].get("cndb_dir") or DEFAULT_CNDB_DIR)
+    return folder_of("cndb_dir", os.environ, given)
 
 
 def config_of(db: str, cndb_dir: Path | None = None) -> DatabaseConfig:
