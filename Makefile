@@ -10,7 +10,7 @@ include .ci/torch-pairs
 IMAGE_VENV := .venv-torch-$(IMAGE_TORCH)
 IMAGE_TORCH_TESTS := tests/pix2pix tests/measure tests/runners tests/runs/test_training.py
 
-.PHONY: help install bench picture benchmarks test image-torch-test system-test check format schema clean
+.PHONY: help install shell bench picture benchmarks test image-torch-test system-test check format schema clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ $(INSTALLED): pyproject.toml build-constraints.txt
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[visdom]' \
 	  || echo "make: visdom could not be installed; everything but --visdom works"
 	@touch $@
+
+shell: install  ## Start a shell with gbench in PATH
+	@PATH="$(abspath $(BIN)):$$PATH" exec "$${SHELL:-bash}"
 
 # A CPU, no Docker, the embedded database, a small synthetic facades set.
 bench: install  ## Run a small training on the CPU without Docker: a CNDB record and an HTML report

@@ -42,6 +42,10 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """Imports the module of a verb when the verb is used."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`gbench help VERB` is `gbench VERB --help`."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -105,6 +109,8 @@ def cli() -> None:
     \b
     gbench launch pix2pix_resnet_9blocks 32 8 FP32                                  8 GPUs, in the project's image
     gbench launch pix2pix_resnet_9blocks 4 1 FP32 --device cpu --runner local      this CPU, without Docker
+
+    `gbench help VERB` and `gbench VERB --help` explain a verb, with examples.
 
     Exit codes: 0 ok; 1 the run or the check failed, a regression, or not reproduced; 2 wrong arguments; 3 inconclusive;
     4 a problem of Docker, GPU, dataset, disk or database; 5 the run succeeded, but the database did not accept its
