@@ -46,6 +46,13 @@ def test_sigterm_before_a_run_has_begun_is_told_of(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_sigterm_while_the_command_loads_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    command = [sys.executable, "-m", "gbench", "models"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "gbench: error: stopped by SIGTERM; nothing was left running\n")
+
+
 def test_a_reader_that_has_gone_is_no_verdict() -> None:
     read, write = os.pipe()
     os.close(read)

@@ -110,6 +110,7 @@ def test_seeds_are_trained_and_judged_together(gbench: Gbench, small_launch: lis
     several = (*run, "--seed", 1, "--seeds", 2, "--reference", "own.yaml")
     assert gbench(*several, "--dry-run").json["seeds"] == [1, 2]
     answer = gbench(*several)
+    assert "runs" in answer.json, answer.err
     seeds = [json.loads((Path(one["paths"]["run"]) / "spec.json").read_text())["seed"] for one in answer.json["runs"]]
     assert seeds == [1, 2]
     assert answer.json["verdict"]["runs"] == [one["paths"]["run"] for one in answer.json["runs"]]

@@ -90,6 +90,15 @@ def test_operations_go_to_the_implementation_that_ran() -> None:
     assert {one.flop for one in uncertain.operators} == {None}
 
 
+def test_operations_of_operators_add_up_though_steps_differ() -> None:
+    other = {"aten::mkldnn_convolution": "aten::thnn_conv2d"}  # what ran in the second step
+    second = [{**one, "name": other.get(one["name"], one["name"]), "ts": one["ts"] + 1000 * MS} for one in CPU]
+    found = read([*CPU, *second], aten__convolution=[601], aten__convolution_backward=[1200])
+    flop = {one.name: one.flop for one in found.operators if one.flop}
+    assert sorted(flop) == ["aten::convolution_backward", "aten::mkldnn_convolution", "aten::thnn_conv2d"]
+    assert sum(one.flop or 0 for one in found.operators) == 1801
+
+
 # One step on a GPU, 100 ms from the first mark to the last kernel's end, of which 10 ms were data wait.
 GPU = [
     region("ProfilerStep#3", 0, 40),

@@ -7,12 +7,12 @@ import importlib
 import os
 import signal
 import sys
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from gbench import __version__
+from gbench.base.terminated import on_sigterm
 from gbench.errors import ExitCode, GbenchError, sentence
 
 # verb (and module in gbench.cli) -> its line in `gbench --help`, which imports none of the modules
@@ -129,12 +129,6 @@ def _drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    """Say so and exit, where no run has begun: a run handles its stops itself."""
-    os.write(2, b"gbench: error: stopped by SIGTERM; nothing was left running\n")
-    sys.exit(ExitCode.INTERRUPTED)
-
-
 def _fail(what: str, hint: str, code: int, printed: bool) -> NoReturn:
     """Exit with one sentence on stderr, and with --json an object on stdout.
 
@@ -157,7 +151,7 @@ def _fail(what: str, hint: str, code: int, printed: bool) -> NoReturn:
 
 def main() -> None:
     """Entry point: report an expected error as one sentence and an exit code, a bug with its traceback."""
-    before = signal.signal(signal.SIGTERM, _on_sigterm)
+    before = signal.signal(signal.SIGTERM, on_sigterm)
     shown: dict[str, bool] = {}  # what print_json notes
     try:
         code = cli.main(prog_name="gbench", standalone_mode=False, obj=shown)

@@ -71,17 +71,15 @@ def read_trace(events: Sequence[Event], on_gpu: bool, waited_s: float, flop: Map
         calls[name] += event is None or (name, event) not in called
         if event is not None:
             called.add((name, event))
-    steps = len(computing)
+    steps, flop_so_far = len(computing), 0
     counted = _flop_by_operator(events, charges, flop, steps)
-    reading.operators = [
-        Operator(
-            name=name,
-            self_s=seconds / steps,
-            calls=calls[name] / steps,
-            flop=None if counted is None else counted.get(name, 0) // steps,
-        )
-        for name, seconds in sorted(operators_s.items(), key=lambda item: -item[1])
-    ]
+    for name, seconds in sorted(operators_s.items(), key=lambda item: -item[1]):
+        of_it = None
+        if counted is not None:  # rounded so that the sum over operators is exact, though steps may charge others
+            before, flop_so_far = flop_so_far, flop_so_far + counted.get(name, 0)
+            of_it = flop_so_far // steps - before // steps
+        one = Operator(name=name, self_s=seconds / steps, calls=calls[name] / steps, flop=of_it)
+        reading.operators.append(one)
     reading.parts = [
         StepPart(name=name, operators_s=part_s / steps, gaps_s=gaps_s / steps)
         for name, (part_s, gaps_s) in sorted(parts_s.items(), key=lambda item: -sum(item[1]))

@@ -1,0 +1,16 @@
+"""SIGTERM where no run has begun: a run handles its stops itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from gbench.errors import ExitCode
+
+
+def on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    """Say so, and exit."""
+    os.write(2, b"gbench: error: stopped by SIGTERM; nothing was left running\n")
+    sys.exit(ExitCode.INTERRUPTED)
