@@ -148,9 +148,12 @@ def test_warnings_are_shown(make_spec: MakeSpec) -> None:
 
 
 def test_a_killed_run_says_so_and_shows_what_there_is(make_spec: MakeSpec) -> None:
-    text = page_of(write_run(make_spec(batch_size=8, device_count=2), steps=7, ended=False)).text
+    run = write_run(make_spec(batch_size=8, device_count=2), steps=7, ended=False)
+    text = page_of(run).text
     assert "incomplete ·" in text
     assert "Its end was not seen" in text
+    with run.taken():
+        assert "It is still running" in page_of(run).text
     assert "It did 7 of 12 steps" in text
     assert "80.00 img/s" in text
     assert "Precision, as torch reported it after the first step" in text

@@ -106,7 +106,7 @@ def _ending(folder: RunFolder, host: HostFacts) -> list[str]:
     if host.failure is not None:
         return [capitalized(host.failure)]
     if host.ended_utc is None:
-        return ["Its end was not seen: it is still running, or was killed together with gbench"]
+        return ["It is still running" if folder.alive else "Its end was not seen: it was killed together with gbench"]
     if exit_code is None:
         return ["It was stopped before its run script ended"]
     return [f"Its run script ended with exit code {exit_code}"] if exit_code else []
