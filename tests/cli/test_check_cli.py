@@ -21,7 +21,7 @@ def test_fit_says_so_and_how_many_warnings(gbench: Callable[..., Answer], facade
 
 
 def test_errors_are_told_from_warnings(gbench: Callable[..., Answer], tmp_path: Path) -> None:
-    answer = gbench(*CPU, "--datasets-dir", tmp_path / "none")
+    answer = gbench(*CPU, "--datasets-dir", tmp_path)
     assert answer.code == 1
     (errors,) = (line for line in answer.out.splitlines() if line.startswith("errors "))
     assert errors == "errors    dataset. figures would be wrong, or no run is possible: nothing is launched"
