@@ -2,7 +2,7 @@
 
     python benchmarks/step.py [--pairs 40] [--steps 5] [--precision TF32] [--device cuda] [--json]
 
-gbench's is what a run calls: networks in DistributedDataParallel, `Pix2Pix.train_step`. The plain loop is plain.py.
+gbench's is what a run of one device calls: `Pix2Pix.train_step`. The plain loop is plain.py.
 Both have the same networks, weights, batch, precision and threads, and must compute the same losses first. Batches are
 on the device; loader.py measures loading. Sizes on a CPU are those of `make bench` (64 pixels, 16 filters, batch 4),
 with --device cuda those of the recipe (256 pixels, 64 filters, batch 32).

@@ -56,6 +56,7 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     assert record.extra["dataset_sha256"] == manifest["dataset_sha256"]
     assert record.extra["dataset_source"] == manifest["source"]
     assert record.extra["warnings"] == []
+    assert record.extra["ddp"] is False
     assert set(record.metric_data or {}) == {"G_GAN", "G_L1", "D_real", "D_fake"}
 
     names = {path.name for path in folder.path.iterdir()}

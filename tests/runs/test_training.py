@@ -81,6 +81,7 @@ def test_two_processes_train_one_model(two_rank_run: SharedRun) -> None:
     assert [step.images for rank in (0, 1) for step in folder.steps(rank)] == [2] * 6
     assert answer.json["result"]["images"] == 8
     assert (answer.json["record"]["dev_num"], answer.json["record"]["dist_type"]) == (2, "DDP")
+    assert answer.json["record"]["extra"]["ddp"] is True
 
 
 @two_ranks

@@ -76,7 +76,7 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
         metric_data={**losses, **_evaluation(folder, values["extra"])},
     )
     written = environment.values()
-    values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank")})
+    values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank", "ddp")})
     if environment.data is not None:
         values["hyper_params"]["data_source"] = environment.data.source  # the one in use, not the requested one
     return sealed(checked(values, str(folder.path)))

@@ -72,6 +72,7 @@ FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("CUDA", ("soft_info", "cuda_version"), Influence.SOFTWARE, "compiler and libraries of all kernels"),
     ("NCCL", ("soft_info", "nccl_version"), Influence.SOFTWARE, "it sums the gradients of several GPUs"),
     ("driver", ("extra", "driver"), Influence.SOFTWARE, "it compiles and launches kernels, and sets the clocks"),
+    ("DistributedDataParallel", ("extra", "ddp"), Influence.SOFTWARE, "it copies the gradients"),
     ("gbench's commit", ("extra", "git", "commit"), Influence.SOFTWARE, "the training loop and what times it"),
     ("uncommitted changes", ("extra", "git", "dirty"), Influence.SOFTWARE, "the commit does not say all"),
     ("gbench", ("soft_info", "gbench_version"), Influence.SOFTWARE, "the training loop and what times it"),

@@ -22,6 +22,7 @@ def collect_facts(spec: RunSpec, ranks: Ranks) -> dict[str, Any]:
         "device": environment.device_name(ranks.device),
         "profile": spec.profile,
         "speed": spec.config.speed.on,
+        "ddp": ranks.uses_ddp(spec.config.speed),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "software": environment.software(),
         "hardware": environment.hardware(ranks.device),

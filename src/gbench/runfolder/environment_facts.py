@@ -86,6 +86,8 @@ class EnvironmentFacts(Facts):
     profile: str | None = None
     speed: dict[str, Any] = Field(default_factory=dict)
     """The switches that were on."""
+    ddp: bool | None = None
+    """Whether the networks were in DistributedDataParallel; None: written by a gbench that always used it."""
     cudnn_benchmark: bool | None = None
     software: dict[str, Any] = Field(default_factory=dict)
     hardware: WorkerHardware = WorkerHardware()

@@ -11,7 +11,10 @@ import torch.distributed as dist
 from torch.testing._internal.distributed import fake_pg  # noqa: F401 (registers the backend `fake`)
 
 from gbench.errors import RunFailed
+from gbench.pix2pix import Pix2Pix
 from gbench.pix2pix.ranks.group import BACKENDS, KEPT_GROUPS, Ranks, joined, runs_on
+from gbench.settings.spec import SpeedConfig
+from small_models import pairs, small_model
 
 
 @pytest.fixture
@@ -72,6 +75,25 @@ def test_objects_are_gathered_without_the_gpus() -> None:
         assert Ranks(0, 1, torch.device("cuda", 0)).gather({"pid": 4711}) == [{"pid": 4711}]
     finally:
         dist.destroy_process_group()
+
+
+def test_bare_networks_train_as_wrapped_ones_of_one_rank() -> None:
+    """Bit for bit: weights under the same keys, moments and losses."""
+    ranks = Ranks(0, 1, torch.device("cpu"))
+    bare, other = small_model(), small_model()
+    assert ranks.wrap(bare.generator, SpeedConfig()) is bare.generator
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        wrapped = Pix2Pix(*(ranks.wrap_ddp(net, SpeedConfig()) for net in (other.generator, other.discriminator)))
+        for number in range(3):
+            losses = []
+            for model in (bare, wrapped):
+                torch.manual_seed(number)
+                losses.append(model.train_step(*pairs(seed=number)))
+            assert losses[0] == losses[1]
+    finally:
+        dist.destroy_process_group()
+    torch.testing.assert_close(bare.state_dict(), wrapped.state_dict(), rtol=0, atol=0)
 
 
 def test_a_gpu_without_code_in_torch_is_reported_first(gpus: dict[str, Any]) -> None:

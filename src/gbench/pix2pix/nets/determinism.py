@@ -33,7 +33,9 @@ def choose_kernels(deterministic: bool, one_size: bool) -> None:
     """
     if deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # the only way to configure cuBLAS
-    torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(True)
+    else:
+        torch.set_deterministic_debug_mode("default")  # the same, without importing torch's compiler
     torch.backends.cudnn.benchmark = one_size and not deterministic
 
 

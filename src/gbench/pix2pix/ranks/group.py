@@ -48,19 +48,26 @@ class Ranks:
         """Whether this process writes and prints for all."""
         return self.rank == 0
 
+    def uses_ddp(self, speed: SpeedConfig) -> bool:
+        """Whether DistributedDataParallel averages the gradients: of several ranks, outside a CUDA graph."""
+        return self.world_size > 1 and not speed.cuda_graph
+
     def wrap(self, network: nn.Module, speed: SpeedConfig) -> nn.Module:
-        """`network` on this rank's device, in DistributedDataParallel; bare if a CUDA graph captures it.
+        """`network` on this rank's device, in DistributedDataParallel or bare, as `uses_ddp`."""
+        network = network.to(self.device)
+        return self.wrap_ddp(network, speed) if self.uses_ddp(speed) else network
+
+    def wrap_ddp(self, network: nn.Module, speed: SpeedConfig) -> DistributedDataParallel:
+        """`network`, which is on this rank's device, in DistributedDataParallel.
 
         Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
         """
-        if speed.cuda_graph:
-            return network.to(self.device)
         device_ids = [self.device] if self.device.type == "cuda" else None
         parameters = inspect.signature(DistributedDataParallel).parameters
         switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
         options: dict[str, Any] = {switch: False}  # renamed in torch 2.14
         options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
-        return DistributedDataParallel(network.to(self.device), device_ids=device_ids, **options)
+        return DistributedDataParallel(network, device_ids=device_ids, **options)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over all ranks; every rank must call it."""

@@ -11,6 +11,7 @@ from gbench.measure.peak import ConvShape
 from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.step.model import Pix2Pix
+from gbench.pix2pix.step.without_compiler import wrappers_off
 from gbench.runfolder.environment_facts import WorkFacts
 from gbench.settings.spec import RunSpec
 
@@ -21,14 +22,16 @@ def work_per_image(spec: RunSpec) -> WorkFacts:
     Bytes are unknown under autocast, which does not cast on the meta device used to count.
     """
     batch = spec.batch_per_device
-    step = count_work(_step_on_meta(spec))
+    with wrappers_off():
+        step = count_work(_step_on_meta(spec))
     in_fp32 = precision.AUTOCAST[spec.precision] is None
     return WorkFacts(flop=step.flop // batch, bytes=step.bytes // batch if in_fp32 else None)
 
 
 def flop_of_calls(spec: RunSpec) -> dict[str, list[int]]:
     """Floating-point operations of each convolution of a training step, in order, by operator. Sets torch's seed."""
-    return count_calls(_step_on_meta(spec))
+    with wrappers_off():
+        return count_calls(_step_on_meta(spec))
 
 
 def _step_on_meta(spec: RunSpec) -> Callable[[], object]:

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gbench.pix2pix.nets.losses import build_gan_loss
 from gbench.pix2pix.step.optimizer_state import adapted_state
+from gbench.pix2pix.step.without_compiler import Adam
 
 PARTS = ("generator", "discriminator", "optimizer_G", "optimizer_D", "scaler")  # attributes that training changes
 
@@ -75,8 +76,7 @@ class Pix2Pix:
         self.gan_loss = build_gan_loss(gan_mode)
         self.lambda_L1 = lambda_L1
         self.optimizer_G, self.optimizer_D = (
-            torch.optim.Adam(net.parameters(), lr=lr, betas=betas, **(adam or {}))
-            for net in (self.generator, self.discriminator)
+            Adam(net.parameters(), lr=lr, betas=betas, **(adam or {})) for net in (self.generator, self.discriminator)
         )
         self.device = next(self.generator.parameters()).device
         self.autocast_dtype = autocast_dtype

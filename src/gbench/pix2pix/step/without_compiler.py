@@ -1,0 +1,61 @@
+"""Training without loading torch's compiler, torch._dynamo, which takes 1 to 2 s of CPU time.
+
+torch wraps functions so that torch.compile leaves them alone (torch/_compile.py). The wrapper loads the compiler at its
+first call. Outside a compiled function it then calls what it wraps, and so do Adam and `wrappers_off` here, at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+
+COMPILER = "torch._dynamo"
+
+
+class Adam(torch.optim.Adam):
+    """torch.optim.Adam with the methods that torch wraps: the same arithmetic, state and errors."""
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Update the weights from their gradients. closure: computes them again, and its result is returned."""
+        return _step(self, closure)
+
+
+_step: Any = inspect.unwrap(torch.optim.Adam.step)
+
+
+class _StandIn(ModuleType):
+    """Says that a function needs no wrapper. Any other use loads the compiler."""
+
+    def disable(self, function: Callable[..., Any], *_: object, **__: object) -> Callable[..., Any]:
+        return function
+
+    def __getattr__(self, name: str) -> Any:
+        sys.modules.pop(COMPILER, None)
+        return getattr(importlib.import_module(COMPILER), name)
+
+
+@contextmanager
+def wrappers_off() -> Iterator[None]:
+    """In this context no wrapped function of torch loads the compiler; where it is loaded, nothing changes."""
+    if COMPILER in sys.modules:
+        yield
+        return
+    stand_in = sys.modules[COMPILER] = _StandIn(COMPILER)
+    try:
+        yield
+    finally:
+        if sys.modules.get(COMPILER) is stand_in:
+            del sys.modules[COMPILER]
