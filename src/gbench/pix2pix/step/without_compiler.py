@@ -1,7 +1,7 @@
 """Training without loading torch's compiler, torch._dynamo, which takes 1 to 2 s of CPU time.
 
 torch wraps functions (torch._disable_dynamo) so that torch.compile leaves them alone. The wrapper loads the compiler at
-its first call. Outside a compiled function it then calls what it wraps, and so do Adam and `wrappers_off` here, at once.
+its first call. Outside a compiled function it then calls what it wraps; Adam and `wrappers_off` here call that at once.
 """
 
 from __future__ import annotations
