@@ -19,13 +19,12 @@ COPY configs configs
 COPY scripts scripts
 COPY src src
 
-# PyTorch is what is measured, so the base's own stays: pip may add what is missing beside it, and asks no index when
-# nothing is. PIP_BREAK_SYSTEM_PACKAGES: a Debian Python belongs to its distribution (PEP 668), here it is all ours.
+# PyTorch is what is measured, so the base's own stays: the lock has all other packages, and pip asks no index when none
+# is missing. PIP_BREAK_SYSTEM_PACKAGES: a Debian Python belongs to its distribution (PEP 668), here it is all ours.
 RUN export PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
- && python3 -c 'from importlib.metadata import version; [print(p + "==" + version(p)) for p in ("torch", "torchvision")]' \
-      > torch-of-base.txt \
- && python3 -m pip install --quiet --constraint torch-of-base.txt 'hatchling>=1.21' \
- && python3 -m pip install --quiet --constraint torch-of-base.txt --no-build-isolation '.[upstream]'
+ && python3 -m pip install --quiet --no-deps --require-hashes --requirement scripts/image-requirements.txt \
+ && python3 -m pip install --quiet --no-deps --no-build-isolation . \
+ && python3 -c 'import torch, torchvision'
 
 # Any user may run it: what would be written beside the run folder goes to /tmp, and PyTorch's look-up of a user name
 # finds one for a uid that the image does not know.

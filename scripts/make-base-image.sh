@@ -115,9 +115,11 @@ print(*tables["build-system"]["requires"], *dependencies, *extra, sep="\n")
 PY
 )
 ((${#requirements[@]})) || die "no dependencies could be read from $project/pyproject.toml"
+# In the versions of the image's lock, of which the image then needs no other.
+sed -n 's/^\([^ #]*==[^ ]*\).*/\1/p' "$project/scripts/image-requirements.txt" >"$work/versions.txt"
 # pip also checks the host's packages and complains about them; its output matters only if it fails.
 "$python" -m pip install --root-user-action=ignore --target "$root/usr/local/lib/python$version/dist-packages" \
-  "${requirements[@]}" ${torch:+"$torch"} >"$work/pip.log" 2>&1 ||
+  --constraint "$work/versions.txt" "${requirements[@]}" ${torch:+"$torch"} >"$work/pip.log" 2>&1 ||
   { tail -n 20 "$work/pip.log" >&2; die 'pip could not install the dependencies'; }
 
 say "3/3 Importing into Docker as $image"

@@ -48,7 +48,8 @@ def docker_client() -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="session")
 def base_image(docker_client: docker.DockerClient) -> str:
     """An image with PyTorch and the project's dependencies, built without a registry."""
-    inputs = project_file("scripts/make-base-image.sh").read_text() + repr(metadata.requires("gbench"))
+    scripts = [project_file(f"scripts/{name}") for name in ("make-base-image.sh", "image-requirements.txt")]
+    inputs = "".join(script.read_text() for script in scripts) + repr(metadata.requires("gbench"))
     name = f"gbench-test-base:{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
     make_base_image(name)
     return name

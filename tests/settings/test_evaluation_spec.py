@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gbench.errors import UsageError
-from gbench.settings.evaluation_spec import ALEXNET, INCEPTION, EvaluationRequest, of_run
+from gbench.settings.evaluation_spec import ALEXNET, INCEPTION, EvaluationRequest, final_of, of_run
 from gbench.settings.spec import EvaluationConfig, RunSpec
 
 MakeSpec = Callable[..., RunSpec]
@@ -56,3 +56,13 @@ def test_test_images_are_never_cropped_at_random(make_spec: MakeSpec) -> None:
         of_run(make_spec(), request, {})
     alone = replace(request, settings=("data.crop_size=64",))
     assert of_run(make_spec(), alone, {}).spec.config.data.load_size == 64
+
+
+def test_an_evaluation_runs_on_the_chosen_gpus(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Chosen for it, or by the environment; the one at the end of a run on the run's."""
+    run = make_spec().model_copy(update={"device": "cuda", "cuda_visible_devices": "3"})
+    environ = {"CUDA_VISIBLE_DEVICES": "1"}
+    for options, gpus in (({}, "1"), ({"cuda_visible_devices": "2"}, "2"), ({"device": "cpu"}, None)):
+        request = EvaluationRequest(tmp_path / "epoch.pt", options=options)
+        assert of_run(run, request, environ).spec.cuda_visible_devices == gpus
+    assert final_of(run, tmp_path / "epoch.pt", tmp_path / "out", environ).cuda_visible_devices == "3"
