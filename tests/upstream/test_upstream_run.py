@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Answer
+import yaml
+from support import SMALL, Answer
 
 from drawn_upstream import DATA_S, STEP_S, draw, git
 from gbench.cndb.record import checked
@@ -87,3 +88,20 @@ def test_a_run_that_goes_wrong_is_one_sentence_and_no_record(
     assert sentence in answer.err.splitlines()[-1]
     assert answer.err.count("gbench: error: ") == 1 and "Traceback" not in answer.err
     assert not (tmp_path / "cndb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["memory", "latency-p95"])
+def test_ab_compares_it_with_ours_by_any_figure(gbench: Gbench, facades: Path, tmp_path: Path, metric: str) -> None:
+    commit = draw(tmp_path / "clone")
+    ours = {"model": "pix2pix_resnet_6blocks", "batch_size": 4, "device_count": 1, "precision": "FP32"}
+    ours |= {"device": "cpu", "runner": "local", "datasets_dir": str(facades), "dataset": "synthetic"}
+    ours |= {"steps": 9, "warmup": 2, "set": SMALL, "cache_dir": str(tmp_path / "cache")}
+    upstream = {"run_model_file": SCRIPT, "code_link": f"{HOST}/blob/{commit}/train.py"}
+    for name, values in (("upstream", {**ours, **upstream}), ("ours", ours)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    given = ("upstream.yaml", "ours.yaml", "--metric", metric, "--max-blocks", 1, "--json")
+    answer = gbench("ab", *given, UPSTREAM_DIR=str(tmp_path / "clone"))
+    assert answer.code == 3, answer.err  # one block gives no interval
+    assert (answer.json["metric"], len(answer.json["runs"])) == (metric, 4)
+    assert answer.json["ratio"]["ratio"] > 0
