@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import Answer
+from support import Answer, two_ranks
 
 from gbench.base.paths import checkout_dir, project_file
+from gbench.datasets.synth import synth
 
 SCRIPT = project_file("scripts/launch.sh")
 LINE = ("pix2pix_resnet_9blocks", "32", "8", "FP32", "false", "false")
@@ -101,6 +102,23 @@ def test_the_convergence_line_on_a_small_set(facades: Path, small_launch: list[s
     assert (values["model"], values["batch_size"]) == ("pix2pix-resnet_9blocks", 1)
     assert values["code_link"] == EXPORTS["CODE_LINK"]
     assert len(list((tmp_path / "old-logs").iterdir())) == len(list((tmp_path / "old" / "results").iterdir())) == 1
+
+
+@two_ranks
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", ["1", "8"])
+def test_the_performance_lines_on_a_small_set(devices: str, small_launch: list[str], tmp_path: Path) -> None:
+    synth(tmp_path / "sets" / "facades", {"train": 32, "val": 1, "test": 1}, size=40, seed=1)
+    small = [*small_launch, "--steps", "2", "--warmup", "1"]
+    small[small.index("--datasets-dir") : small.index("--dataset") + 2] = []  # the exports name them
+    check = "false" if devices == "1" else "ignore_check"  # fewer cores than ranks are refused
+    line = (LINE[0], "32", devices, "FP32", "false", check)
+    answer = launch_sh(SCRIPT, (*line, *small), tmp_path, **EXPORTS | {"DATASETS_DIR": str(tmp_path / "sets")})
+    assert answer.code == 0, answer.err
+    [record] = (tmp_path / "cndb" / "records").iterdir()
+    values = yaml.safe_load(record.read_text())
+    assert (values["model"], values["batch_size"], values["dev_num"]) == ("pix2pix-resnet_9blocks", 32, int(devices))
+    assert (values["dataset"], values["code_link"]) == ("facades", EXPORTS["CODE_LINK"])
 
 
 def test_in_the_originals_folder_its_script_is_named(facades: Path, tmp_path: Path) -> None:

@@ -198,11 +198,23 @@ def test_ctrl_c_in_a_build_leaves_nothing(docker_client: docker.DockerClient, ba
         time.sleep(0.1)
 
 
-def tiny_base(client: docker.DockerClient, content: str) -> None:
+def test_facades_of_an_old_image_are_taken_out(docker_client: docker.DockerClient, tmp_path: Path) -> None:
+    tiny_base(docker_client, "a pair", name="workspace/datasets/facades/train/1.jpg")
+    page = project_file("docs/data.md").read_text()
+    found, *commands = re.findall("^    (.*docker .*)", page.split("### From an old image")[1], re.MULTILINE)
+    script = "\n".join(commands).replace("OLD_IMAGE", "gbench-test:tiny")
+    script = script.replace(":FOLDER", ":/workspace/datasets/facades")
+    subprocess.run(["bash", "-ec", script], cwd=tmp_path, check=True)
+    assert found.startswith("docker run") and len(commands) == 3
+    assert (tmp_path / "data" / "facades" / "train" / "1.jpg").read_text() == "a pair"
+    assert docker_client.containers.list(all=True, filters={"name": "old-facades"}) == []
+
+
+def tiny_base(client: docker.DockerClient, content: str, name: str = "content") -> None:
     """(Re)make the image gbench-test:tiny, which holds one file."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo("content")
+        entry = tarfile.TarInfo(name)
         entry.size = len(content)
         tar.addfile(entry, io.BytesIO(content.encode()))
     client.api.import_image_from_data(archive.getvalue(), repository="gbench-test", tag="tiny")
