@@ -88,8 +88,7 @@ class AlarmLog:
         what = f"stopped by --stop-on {alarm.kind}, {alarm}"
         if not self._spec.config.schedule.checkpoint_every:
             return RunFailed(what, "fix the cause and start again")
+        folder = RunFolder(self._spec.run_dir)  # on the host: in a container it is mounted at another place
         if not self.finite:
-            return RunFailed(what, f"fix the cause; earlier checkpoints are in {self._folder.checkpoints}")
-        return RunFailed(
-            f"{what}; its checkpoint is saved", f"fix the cause, or go on with {self._folder.resume_command}"
-        )
+            return RunFailed(what, f"fix the cause; earlier checkpoints are in {folder.checkpoints}")
+        return RunFailed(f"{what}; its checkpoint is saved", f"fix the cause, or go on with {folder.resume_command}")

@@ -259,7 +259,7 @@ class Trainer:
             saved = "its checkpoint is saved" if self.alarm_log.finite else "not saved, as its losses are not finite"
             raise RunFailed(
                 f"stopped by SIGTERM after step {self.state.step}; {saved}",
-                f"go on with {self.folder.resume_command}",
+                f"go on with {RunFolder(self.spec.run_dir).resume_command}",
             )
 
     def write_environment(self, moment: str) -> None:
