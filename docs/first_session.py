@@ -43,7 +43,8 @@ def session(folder: Path, installed: Path | None = None) -> str:
     installed: the bin folder of an environment to use in place of a new one, so that `make install` has nothing to do.
     """
     clone = folder / "gbench"
-    environ = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "COLUMNS": "100", "CDPATH": ""}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # a make may run this
+    environ |= {"XDG_CACHE_HOME": str(folder / "cache"), "COLUMNS": "100", "CDPATH": ""}
     environ |= {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": f"url.{CHECKOUT}.insteadOf", "GIT_CONFIG_VALUE_0": URL}
     environ |= {"GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*", "GBENCH_DEFAULTS": ""}
     lines = [f"echo '{MARK}{command}'\n{command}" for command in COMMANDS]

@@ -71,6 +71,7 @@ class Maker:
                 time.sleep(pause_s)
                 return super().levels(index)
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
         if most_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
         try:
