@@ -50,8 +50,9 @@ $(IMAGE_VENV)/.installed: .ci/torch-pairs $(INSTALLED)
 	$(PYTHON) -m venv $(IMAGE_VENV)
 	$(IMAGE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  torch==$(IMAGE_TORCH) torchvision==$(IMAGE_TORCHVISION)
-	@for packages in $(abspath $(VENV))/lib/python3.*/site-packages; do \
-	  echo "import site; site.addsitedir('$$packages')" | tee $(IMAGE_VENV)/lib/python3.*/site-packages/packages.pth >/dev/null; done
+	@for there in $(abspath $(VENV))/lib/python3.*/site-packages; do \
+	  for here in $(IMAGE_VENV)/lib/python3.*/site-packages; do \
+	    echo "import site; site.addsitedir('$$there')" >$$here/packages.pth; done; done
 	@touch $@
 
 image-torch-test: $(IMAGE_VENV)/.installed  ## Run the tests that train on the image's PyTorch, the oldest supported

@@ -203,6 +203,19 @@ def test_prune_keeps_what_is_alive(gbench: Gbench, make_spec: MakeSpec) -> None:
     assert answer.json["freed_bytes"] == sum(answer.json["removed"].values()) > 0
 
 
+def test_options_of_runs_are_those_of_prune(gbench: Gbench, results: Path, tmp_path: Path) -> None:
+    (other := tmp_path / "other").mkdir()
+    answer = gbench("runs", "--results", other, "--json", "prune", "--keep", 0)
+    assert (answer.json["removed"], len(list(results.iterdir()))) == ({}, 6)
+
+
+def test_names_move_no_cursor(gbench: Gbench, results: Path) -> None:
+    (results / RUN).rename(results / f"{RUN}\x1b[31m\n\x1b]0;owned\a")
+    for arguments in (["runs"], ["runs", "prune", "--keep", "0", "--dry-run"]):
+        said = gbench(*arguments).out
+        assert "owned" in said and "\x1b" not in said and len(said.splitlines()) == 7
+
+
 @pytest.mark.parametrize(("keep", "left"), [("2026-11-29T08:30", 2), ("0", 0), ("1", 1), ("99", 6), ("9999w", 6)])
 def test_prune_keeps_a_number_or_an_age(gbench: Gbench, results: Path, keep: str, left: int) -> None:
     assert gbench("runs", "prune", "--keep", keep).code == 0
@@ -211,7 +224,13 @@ def test_prune_keeps_a_number_or_an_age(gbench: Gbench, results: Path, keep: str
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [([], "missing option '--keep'"), (["--keep", "few"], "--keep 'few' isn't"), (["--keep", "-1"], "--keep '-1'")],
+    [
+        ([], "missing option '--keep'"),
+        (["--keep", "few"], "--keep 'few' isn't"),
+        (["--keep", "-1"], "--keep '-1'"),
+        (["--keep", "2099-01-01"], "is in the future"),
+        (["--keep", "٣"], "isn't"),
+    ],
 )
 def test_prune_needs_to_know_what_to_keep(gbench: Gbench, results: Path, arguments: list[str], said: str) -> None:
     answer = gbench("runs", "prune", *arguments)

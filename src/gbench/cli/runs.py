@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import FOLDER, NATURAL, json_option
-from gbench.cli.shared.table import print_table
-from gbench.errors import ExitCode, InfrastructureError
+from gbench.cli.shared.table import CONTROL, print_table
+from gbench.errors import ExitCode, InfrastructureError, UsageError
 
 GIVE_WAY = {7: 12, 0: 17}  # column -> minimum width: 17 columns of a name still find its run
 LEFT_OUT = (4, 3, 2, 5, 7)  # columns to omit on a narrow terminal, in the order of omission
@@ -57,10 +58,15 @@ def runs(ctx: click.Context, results_dir: Path | None, limit: int, as_json: bool
 
 
 def _keep(text: str) -> int | datetime:
-    """The value of --keep: a number of runs, or since when they are kept. Raises UsageError."""
+    """The value of --keep: a number of runs, or since when they are kept. Raises UsageError: neither."""
     from gbench.cli.shared.entries import moment
 
-    return int(text) if text.isdecimal() else moment(text, "--keep")
+    if re.fullmatch("[0-9]{1,5}", text):
+        return int(text)
+    since = moment(text, "--keep")
+    if since > datetime.now(timezone.utc):
+        raise UsageError(f"--keep {text} is in the future", "no run would be kept; give 0 to remove all runs")
+    return since
 
 
 @runs.command()
@@ -87,7 +93,10 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
     from gbench.runfolder.prune import remove, size_of, why_kept
     from gbench.settings.defaults import folder_of
 
-    place, kept = results_dir or folder_of("results_dir", os.environ), _keep(keep)
+    group = ctx.parent.params if ctx.parent else {}  # options may stand before `prune` too
+    as_json = as_json or group["as_json"]
+    place = results_dir or group["results_dir"] or folder_of("results_dir", os.environ)
+    kept = _keep(keep)
     own = [path for path in run_folders(place) if path.parent == place]
     old = own[kept:] if isinstance(kept, int) else [path for path in own if began(path) < kept.strftime(TIME)]
     removed, stay, failed = dict[str, int](), dict[str, str](), False
@@ -105,7 +114,7 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
             stay[str(path)] = why
         if not as_json:
             word, what = ("kept", why) if why else ("would remove" if dry_run else "removed", _mib(size))
-            click.echo(f"{word:<14}{path}  {what}")
+            click.echo(CONTROL.sub("?", f"{word:<14}{path}  {what}"))
     freed = sum(removed.values())
     if as_json:
         print_json({"dry_run": dry_run, "removed": removed, "freed_bytes": freed, "kept": stay})

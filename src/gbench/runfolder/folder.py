@@ -22,8 +22,9 @@ from __future__ import annotations
 import shlex
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -44,6 +45,12 @@ HOST, ENVIRONMENT, RESULT = "host.json", "environment.json", "result.json"
 LOCK, LOOK_S = ".lock", 0.3  # how long to wait for a command that only looks whether the lock is held
 VISUALS = ("real_A", "fake_B", "real_B")  # the images of a pair by upstream's labels, in the order shown
 Content = TypeVar("Content")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """The reader of a class, which takes longer to build than a file to read."""
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True)
@@ -180,9 +187,10 @@ class RunFolder:
             return None
         del values["version"]
         try:
-            return TypeAdapter(kind).validate_python(values)
+            content: Content = _adapter(cast(Any, kind)).validate_python(values)
         except ValidationError as error:
             raise InfrastructureError(f"{self.path / name} is broken ({first_problem(error)})", again) from error
+        return content
 
     def steps(self, rank: int) -> list[Step]:
         """The raw samples of one rank, without those that a resumed run repeated.

@@ -13,7 +13,7 @@ import yaml
 
 from gbench.base.utc import time_of
 from gbench.cli.shared.output import or_dash, print_json
-from gbench.cli.shared.table import print_csv, print_table
+from gbench.cli.shared.table import CONTROL, print_csv, print_table
 from gbench.cndb.throughput import LAUNCH_SH, in_words
 from gbench.errors import UsageError
 
@@ -24,7 +24,6 @@ HEADINGS = ["id", "ran (UTC)", "model", "batch", "on", "device", "prec.", "img/s
 RIGHT = (0, 3, 4, 7, 8)  # columns of numbers
 GIVE_WAY = {10: 6, 9: 17, 2: 8, 5: 8}  # column -> minimum width when cut, in the order of cutting
 LEFT_OUT = (10, 8, 9, 1, 3, 4, 6, 5)  # columns to omit on a narrow terminal, in the order of omission
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters in a name must not move the cursor
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
 
@@ -104,7 +103,7 @@ def _cells(entry: Entry) -> list[str]:
         for name, value in (entry.metrics if isinstance(entry.metrics, dict) else {}).items()
         if not isinstance(value, dict)
     )
-    cells = [
+    return [
         str(entry.id),
         _minute(entry.ran),
         or_dash(entry.model),
@@ -117,7 +116,6 @@ def _cells(entry: Entry) -> list[str]:
         or_dash(entry.run_id),
         losses,
     ]
-    return [CONTROL.sub("?", cell) for cell in cells]
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
