@@ -56,7 +56,6 @@ $(IMAGE_VENV)/.installed: .ci/torch-pairs $(INSTALLED)
 	@touch $@
 
 image-torch-test: $(IMAGE_VENV)/.installed  ## Run the tests that train on the image's PyTorch, the oldest supported
-	$(IMAGE_VENV)/bin/python -c 'import torch, torchvision; print("PyTorch", torch.__version__, "torchvision", torchvision.__version__)'
 	$(IMAGE_VENV)/bin/python -m pytest $(PYTEST_OPTIONS) -m "not system" $(IMAGE_TORCH_TESTS)
 
 system-test: install  ## Run the system tests: Docker, PostgreSQL, visdom, a browser (as root; .ci/run installs what they need)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds a base image for the project's Dockerfile where no image registry can be reached (air-gapped sites, CI):
-# Debian with a C compiler from an APT mirror, PyTorch and the project's dependencies through this machine's pip. See docs/air-gapped.md.
+# Debian with a C compiler from an APT mirror, PyTorch and the project's dependencies through this machine's pip. See
+# docs/air-gapped.md.
 set -euo pipefail
 
 usage() {
@@ -89,7 +90,8 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 say "1/3 Debian $suite from $mirror"
-debootstrap --variant=minbase --include=ca-certificates,python3,python3-pip,gcc,g++,libc6-dev,python3-dev "$suite" "$root" "$mirror" \
+packages=ca-certificates,python3,python3-pip,gcc,g++,libc6-dev,python3-dev
+debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" \
   >"$work/debootstrap.log" 2>&1 || { tail -n 20 "$work/debootstrap.log" >&2; die 'debootstrap failed'; }
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
 [[ $(chroot "$root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])') == "$version" ]] ||

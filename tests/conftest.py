@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in LAUNCH_SH_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GBENCH_DEFAULTS", "")  # no gbench.yaml
+
+
+def pytest_report_header() -> str:
+    return f"PyTorch {metadata.version('torch')}, torchvision {metadata.version('torchvision')}"
 
 
 @pytest.fixture(scope="session")

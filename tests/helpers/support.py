@@ -21,6 +21,7 @@ SMALL = {
 }
 
 # Tests that start two ranks, which together need much memory, run in one process of pytest-xdist: never two at once.
+SERVERS = ("docker_client", "postgres", "browser")  # fixtures of system tests
 two_ranks = pytest.mark.xdist_group("two_ranks")
 # Tests of commands that take no ignore_check, or of cores.
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
@@ -41,3 +42,8 @@ class Answer:
 
 def _not_json(name: str) -> None:
     raise ValueError(f"{name} is not JSON, though Python reads it")
+
+
+def server_of(item: pytest.Item) -> str | None:
+    """The server that a test uses, the first alone: pytest-xdist would make another group of two names."""
+    return next((server for server in SERVERS if server in getattr(item, "fixturenames", ())), None)

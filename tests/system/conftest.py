@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from support import Answer
+from support import Answer, server_of
 
 from browser import Browser
 from docker_engine import base_image, docker_client
@@ -18,16 +18,13 @@ from postgres import postgres
 
 __all__ = ["base_image", "contract_ddl", "docker_client", "nothing_is_left", "open_folder", "postgres"]
 
-SERVERS = ("docker_client", "postgres", "browser")
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests of a server."""
     for item in items:
-        used = [server for server in SERVERS if server in getattr(item, "fixturenames", ())]
-        if used:  # the first alone: pytest-xdist would make another group of two names, and with it another engine
-            item.add_marker(pytest.mark.xdist_group(used[0]))
+        if server := server_of(item):
+            item.add_marker(pytest.mark.xdist_group(server))
 
 
 @pytest.hookimpl(wrapper=True)

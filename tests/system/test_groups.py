@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-
-SERVERS = ("docker_client", "postgres", "browser")
+from support import server_of
 
 
 @pytest.mark.system
@@ -14,5 +13,5 @@ def test_tests_of_a_server_run_in_one_process(request: pytest.FixtureRequest) ->
     """pytest-xdist keeps the tests of a group, whose name it adds to theirs, in one process."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         for item in request.session.items:
-            used = [server for server in SERVERS if server in getattr(item, "fixturenames", ())]
-            assert not used or item.nodeid.endswith(f"@{used[0]}")
+            server = server_of(item)
+            assert server is None or item.nodeid.endswith(f"@{server}")

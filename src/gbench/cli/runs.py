@@ -47,7 +47,7 @@ def runs(ctx: click.Context, results_dir: Path | None, limit: int, as_json: bool
 
     if ctx.invoked_subcommand is not None:
         return
-    place = results_dir or folder_of("results_dir", os.environ)
+    place = folder_of("results_dir", os.environ, results_dir)
     rows = [row_of(path) for path in run_folders(place)[: limit or None]]
     if as_json:
         print_json([asdict(row) for row in rows])
@@ -88,17 +88,18 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
     gbench runs prune --keep 20 --dry-run
     gbench runs prune --keep 30d
     """
-    from gbench.runfolder.find import TIME, began, run_folders
+    from gbench.runfolder.find import began, run_folders
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.prune import remove, size_of, why_kept
     from gbench.settings.defaults import folder_of
+    from gbench.settings.resolve import RUN_TIME
 
     group = ctx.parent.params if ctx.parent else {}  # options may stand before `prune` too
     as_json = as_json or group["as_json"]
-    place = results_dir or group["results_dir"] or folder_of("results_dir", os.environ)
+    place = folder_of("results_dir", os.environ, results_dir or group["results_dir"])
     kept = _keep(keep)
     own = [path for path in run_folders(place) if path.parent == place]
-    old = own[kept:] if isinstance(kept, int) else [path for path in own if began(path) < kept.strftime(TIME)]
+    old = own[kept:] if isinstance(kept, int) else [path for path in own if began(path) < kept.strftime(RUN_TIME)]
     removed, stay, failed = dict[str, int](), dict[str, str](), False
     for path in old:
         try:

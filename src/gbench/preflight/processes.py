@@ -6,7 +6,7 @@ from gbench.preflight import cgroups
 from gbench.preflight.rule import Context, Finding
 
 LOADERS_PER_CORE = 4  # data.workers is 4, so that one rank a core is always within the bound
-LOADER_GIB = 1 / 32  # of its own, beside what it shares with its rank (10 MiB were measured)
+LOADER_GIB = 1 / 32  # not shared with its rank; 10 MiB were measured
 LOADER_BATCHES = 2  # that each holds ready, the DataLoader's default
 
 

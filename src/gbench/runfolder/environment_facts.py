@@ -87,7 +87,7 @@ class EnvironmentFacts(Facts):
     speed: dict[str, Any] = Field(default_factory=dict)
     """The switches that were on."""
     ddp: bool | None = None
-    """Whether the networks were in DistributedDataParallel; None: written by a gbench that always used it."""
+    """Whether the networks were in DistributedDataParallel; None: an earlier gbench did not say."""
     cudnn_benchmark: bool | None = None
     software: dict[str, Any] = Field(default_factory=dict)
     hardware: WorkerHardware = WorkerHardware()

@@ -33,10 +33,7 @@ from gbench.runs.prepare import Prepared
 from gbench.settings.spec import RunSpec
 
 NO_VIEWS = Views()
-UNMEASURED = (
-    "evaluation",
-    "tuning",
-)  # recipes that check bounds only, and write no log in `logs/`
+UNMEASURED = ("evaluation", "tuning")  # recipes that check bounds only, and write no log in `logs/`
 
 
 class Observer(Protocol):

@@ -24,6 +24,7 @@ from gbench.settings.spec import ModelConfig, RunSpec
 from gbench.settings.switches import profile_of
 
 DEFAULT_CNDB_DIR = "cndb"
+RUN_TIME = "%Y%m%dT%H%M%SZ"  # when a run began: what its id begins with
 Choice = TypeVar("Choice", bound=str)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -45,7 +46,7 @@ def all_from(spec: RunSpec, origin: str) -> Resolved:
 
 def new_run_id(model: str, now: datetime | None = None) -> str:
     """`<utc>-<model>-<short id>`: sorts by time, and is unique."""
-    utc = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
+    utc = (now or datetime.now(timezone.utc)).strftime(RUN_TIME)
     return f"{utc}-{model}-{secrets.token_hex(3)}"
 
 

@@ -12,6 +12,7 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.json_lines import JsonLines
 from gbench.runfolder.steps import Step, read_step, stream_path
 
+STARTING = "starting: loading PyTorch and the dataset"  # until a run says more
 RECENT = 50  # steps over which data wait and time left are averaged
 
 
@@ -25,7 +26,7 @@ class Progress:
         self._recent: deque[Step] = deque(maxlen=RECENT)
         self._planned: int | None = None
         self._measured: list[Step] = []
-        self._doing, self._since_s = "starting: loading PyTorch and the dataset", time.monotonic()
+        self._doing, self._since_s = STARTING, time.monotonic()
 
     def note(self, line: str) -> None:
         """Show this line of the worker, and how long ago it came, until the first step."""

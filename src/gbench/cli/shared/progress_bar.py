@@ -42,8 +42,10 @@ class Bar(Terminal):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from gbench.cli.shared.live_line import STARTING
+
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            self._shown = progress, progress.add_task("starting: loading PyTorch and the dataset", total=None)
+            self._shown = progress, progress.add_task(STARTING, total=None)
             yield
         self._shown = None

@@ -20,7 +20,7 @@ COMPILER = "torch._dynamo"
 
 
 class Adam(torch.optim.Adam):
-    """torch.optim.Adam with the methods that torch wraps: the same arithmetic, state and errors."""
+    """torch.optim.Adam with the methods that torch wraps: the same arithmetic and state. Not for `differentiable`."""
 
     add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
     zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
@@ -49,7 +49,10 @@ class _StandIn(ModuleType):
 
 @contextmanager
 def wrappers_off() -> Iterator[None]:
-    """In this context no wrapped function of torch loads the compiler; where it is loaded, nothing changes."""
+    """In this context no wrapped function of torch loads the compiler; where it is loaded, nothing changes.
+
+    torch remembers the functions that are called here, and never wraps them again.
+    """
     if COMPILER in sys.modules:
         yield
         return
