@@ -15,7 +15,8 @@ from gbench.measure.telemetry.stream import read_stream
 from gbench.reports.text import capitalized
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.error_file import read_error
-from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.evaluation_result import final_of
+from gbench.runfolder.folder import SPEC, RunFolder
 from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.steps import Step
@@ -65,7 +66,7 @@ class RunData:
         """The outcome: complete, incomplete or failed."""
         if not self.problems:
             return "complete"
-        return "failed" if self.host.exit_code else "incomplete"
+        return "failed" if self.host.exit_code or self.host.failure else "incomplete"
 
     @property
     def warmup_steps(self) -> int:
@@ -109,7 +110,10 @@ def _ending(folder: RunFolder, host: HostFacts) -> list[str]:
         return ["It is still running" if folder.alive else "Its end was not seen: it was killed together with gbench"]
     if exit_code is None:
         return ["It was stopped before its run script ended"]
-    return [f"Its run script ended with exit code {exit_code}"] if exit_code else []
+    if exit_code:
+        return [f"Its run script ended with exit code {exit_code}"]
+    final = final_of(folder)
+    return [f"Evaluation: {end}" for end in _ending(final, final.host())] if final.has(SPEC) else []
 
 
 def _progress(summary: RunResult, planned_steps: int | None) -> str:

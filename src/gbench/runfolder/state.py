@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gbench.runfolder.error_file import read_error
-from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.evaluation_result import final_of
+from gbench.runfolder.folder import SPEC, RunFolder
 
 
 def state_of(folder: RunFolder) -> str:
@@ -14,10 +15,11 @@ def state_of(folder: RunFolder) -> str:
     if folder.alive:
         return "running"
     host = folder.host()
-    if host.exit_code or host.started_utc is None or read_error(folder) is not None:
+    if host.exit_code or host.failure or host.started_utc is None or read_error(folder) is not None:
         return "failed"
     if host.ended_utc is None:
         return "killed"
     result = folder.result()
-    ended = host.exit_code == 0 and (result is None or result.complete)
-    return "complete" if ended else "stopped"
+    if host.exit_code != 0 or (result is not None and not result.complete):
+        return "stopped"
+    return state_of(final) if (final := final_of(folder)).has(SPEC) else "complete"

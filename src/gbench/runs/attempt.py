@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gbench.base.utc import utc_now
-from gbench.errors import GbenchError, InfrastructureError
+from gbench.errors import GbenchError, InfrastructureError, Interrupted
 from gbench.follow.follower import Views, following
 from gbench.measure.summary import summarize_folder
 from gbench.preflight.rule import CheckedRun
@@ -106,17 +106,18 @@ def run_worker(
     folder.write_host(run.facts)
     kills = oom_kills()
     outcome: Outcome | None = None
+    failure: Exception | None = None
     try:
         with running, _followed(run, views) as on_line, stoppable(spec.timeout_s, run.began_s):
             outcome = run.runner.run(folder.path, on_line)
-    finally:
-        summary, not_written = _close(run, outcome)
-    try:
         require_success(folder, outcome, run.log, kills)
-    except GbenchError as error:
-        with contextlib.suppress(InfrastructureError):
-            folder.update_host(failure=str(error))
+    except Interrupted:
         raise
+    except Exception as error:
+        failure = error
+        raise
+    finally:
+        summary, not_written = _close(run, outcome, failure)
     if not_written is not None and spec.recipe not in UNMEASURED and spec.profiling is None:
         resumable = spec.config.schedule.checkpoint_every
         then = folder.resume_command if resumable else shlex.join(["gbench", "cndb", "submit", str(folder.path)])
@@ -132,12 +133,17 @@ def run_to_end(prepared: Prepared, observer: Observer, views: Views = NO_VIEWS) 
 
 
 def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
-    """Close a run whose training has ended: keep the training's facts; add a missing end, and a warning."""
+    """Close a run whose training has ended, however its script did: keep the training's facts; add a missing end, and
+    a warning."""
     kept = folder.host()
-    if kept.ended_utc is None:  # gbench was killed just then
-        kept = folder.update_host(attempts=_earlier_attempts(folder), ended_utc=utc_now(), exit_code=0)
-    if warning and warning not in kept.warnings:
-        folder.update_host(warnings=[*kept.warnings, warning])
+    forget_error(folder)
+    folder.update_host(
+        attempts=_earlier_attempts(folder),
+        ended_utc=kept.ended_utc or utc_now(),  # None: gbench was killed just then
+        exit_code=0,
+        failure=None,
+        warnings=list(dict.fromkeys((*kept.warnings, *([warning] if warning else [])))),
+    )
     return _write_result(folder)
 
 
@@ -169,7 +175,9 @@ def _followed(run: OpenRun, views: Views) -> Iterator[Callable[[str], None]]:
         yield on_line
 
 
-def _close(run: OpenRun, outcome: Outcome | None) -> tuple[RunResult | None, GbenchError | None]:
+def _close(
+    run: OpenRun, outcome: Outcome | None, failure: Exception | None
+) -> tuple[RunResult | None, GbenchError | None]:
     """Write the end and the statistics. Returns these, and why they could not be written.
 
     No GbenchError: a full disk or broken file must not hide why the run ended.
@@ -178,7 +186,8 @@ def _close(run: OpenRun, outcome: Outcome | None) -> tuple[RunResult | None, Gbe
         *earlier, last = run.facts.attempts
         last = last.changed(wall_s=time.perf_counter() - last.started_s)
         run.facts = run.facts.changed(attempts=[*earlier, last])
-    ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None)
+    said = str(failure) if isinstance(failure, GbenchError) else failure and repr(failure)  # repr: a bug
+    ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None, failure=said)
     with contextlib.suppress(GbenchError):
         ended = ended.changed(warnings=[*ended.warnings, *map(str, read_alarms(run.folder.path))])
     try:
