@@ -1,18 +1,47 @@
-"""Write files atomically, so that neither a reader nor a crash leaves half of one; locks and folders."""
+"""Read files that others made; write files atomically, so that no reader and no crash sees half of one; locks."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import FileIO
+from io import FileIO, TextIOWrapper
 from pathlib import Path
+from typing import BinaryIO
 
 from gbench.errors import InfrastructureError
+
+STREAM = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")  # what a shell gives for `< FILE` and `<(COMMAND)`
+MOST_CHARACTERS = 64 * 2**20  # of a file that is read as a whole
+NO_FILE = "it is a pipe or a device"
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises OSError: also for a device, and for a pipe, which could block for ever."""
+    streamed = STREAM.fullmatch(str(path)) is not None
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if streamed else os.O_NONBLOCK))
+    mode = os.fstat(handle).st_mode
+    if streamed or stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    code, why = (errno.EISDIR, os.strerror(errno.EISDIR)) if stat.S_ISDIR(mode) else (errno.EINVAL, NO_FILE)
+    raise OSError(code, why, str(path))
+
+
+def read_file(path: Path, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """The text of a whole file. Raises OSError: as `open_file`, or it is too large; UnicodeDecodeError."""
+    with TextIOWrapper(open_file(path), encoding, errors) as file:
+        text = file.read(MOST_CHARACTERS + 1)
+    if len(text) > MOST_CHARACTERS:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return text
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -83,11 +112,16 @@ def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the file lock `path`. Creates nothing, and blocks others for a moment only."""
+    """Whether a process holds the file lock `path`. Creates nothing, and blocks others for a moment only.
+
+    Raises InfrastructureError: it is there, and can't be opened.
+    """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from gbench.base.files import NO_FILE, STREAM
 from gbench.errors import InfrastructureError, UsageError
 
 DEFAULT_DATASETS_DIR = "data"
@@ -52,11 +53,14 @@ def require_readable(path: Path, kind: Literal["file", "folder", "any"] = "any")
     """
     place = expanded(path)
     try:
-        is_folder = stat.S_ISDIR(place.stat().st_mode)
+        mode = place.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise UsageError(f"{path} can't be read ({getattr(error, 'strerror', error)})", "fix the path") from error
     except PermissionError as error:
         raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
+    is_folder = stat.S_ISDIR(mode)
+    if not is_folder and not stat.S_ISREG(mode) and not STREAM.fullmatch(str(place)):
+        raise InfrastructureError(f"{path} can't be read ({NO_FILE})", "give a file or a folder")
     if kind != "any" and is_folder != (kind == "folder"):
         why = os.strerror(errno.EISDIR if is_folder else errno.ENOTDIR)
         raise InfrastructureError(f"{path} can't be read ({why})", f"give a {kind}")

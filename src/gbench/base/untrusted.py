@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from gbench.base.files import open_file, read_file
 from gbench.errors import RecordError
 
 try:
@@ -38,7 +40,7 @@ class PlainLoader(SafeLoader):
 def read_text(path: Path, hint: str) -> str:
     """Read a whole text file. Raises RecordError, with `hint`: it is missing, not a file, or not UTF-8."""
     try:
-        return path.read_text(encoding=ENCODING)
+        return read_file(path, ENCODING)
     except UNREADABLE as error:
         raise cant_read(path, error, hint) from error
 
@@ -49,7 +51,7 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[int, str | None]]:
     Raises RecordError: it is missing, not a file, or UTF-16.
     """
     try:
-        with path.open(encoding=ENCODING, errors="surrogateescape") as lines:
+        with TextIOWrapper(open_file(path), ENCODING, "surrogateescape") as lines:
             for number, line in enumerate(lines, 1):
                 if number == 1 and line.startswith(UTF_16):
                     raise RecordError(f"{path} can't be read (it is UTF-16 text)", "save it as UTF-8")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from gbench.base.files import read_file
 from gbench.base.paths import expanded, project_file
 from gbench.base.untrusted import ENCODING, NO_YAML, UNREADABLE, line_of, load_yaml
 from gbench.errors import UsageError
@@ -108,7 +109,7 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
             f"take {', '.join(NAMES)}, {EMBEDDED_NAME}, the path of a YAML file (docs/cndb.md), or false",
         )
     try:
-        values = load_yaml(path.read_text(encoding=ENCODING))
+        values = load_yaml(read_file(path, ENCODING))
     except (*UNREADABLE, *NO_YAML) as error:
         raise UsageError(
             f"database config {path}{line_of(error)} can't be read as YAML", "fix it; docs/cndb.md has its keys"

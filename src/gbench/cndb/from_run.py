@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gbench.base.files import read_file
 from gbench.cndb import log_line
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import Record, checked
@@ -111,7 +112,7 @@ def _benchmark_line(path: Path) -> str | None:
     """The last benchmark log line in a file, if any."""
     if not path.exists():
         return None
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_file(path, errors="replace").splitlines()
     return next((line.strip() for line in reversed(lines) if log_line.is_benchmark_line(line)), None)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import make_folder, read_file, write_atomically
 from gbench.cndb.database_config import DatabaseConfig, find_config
 from gbench.cndb.record import Record, checked
 from gbench.cndb.record_file import read_record
@@ -64,7 +64,7 @@ def waiting(cndb_dir: Path) -> list[Path]:
 def read_entry(path: Path) -> Pending | None:
     """Read an entry of the spool; None if another process has just sent it. Raises RecordError: it is broken."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_file(path))
         if values["version"] != VERSION:
             raise ValueError(f"version {values['version']}")
         return Pending(path, values["database"], values["store_type"], checked(values["record"], str(path)))

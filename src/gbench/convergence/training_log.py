@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gbench.base.files import read_file
 from gbench.convergence.curves import LOSSES, Curves
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.loss_line import read_loss_line
@@ -56,7 +57,7 @@ class _Start:
 def read_log(path: Path) -> TrainingLog:
     """Read a log. Raises InfrastructureError: it can't be read. UsageError: as `of_lines`."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_file(path, errors="replace").splitlines()
     except OSError as error:
         raise InfrastructureError(f"{path} can't be read ({error})", "give a log of a training run") from error
     return of_lines(lines, str(path))

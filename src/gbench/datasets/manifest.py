@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, NonNegativeInt, ValidationError
 
-from gbench.base.files import write_atomically
+from gbench.base.files import open_file, read_file, write_atomically
+from gbench.base.invalid import first_problem
 from gbench.datasets.layout import PHASES, list_images
 from gbench.errors import InfrastructureError
 
@@ -63,7 +64,7 @@ def hash_file(path: Path) -> FileEntry:
     digest = hashlib.sha256()
     size_bytes = 0
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
                 size_bytes += len(chunk)
@@ -104,14 +105,16 @@ def read_manifest(root: Path) -> Manifest:
     """The dataset's manifest. Raises InfrastructureError: it is missing or invalid."""
     path = root / MANIFEST_NAME
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(read_file(path))
     except FileNotFoundError:
         raise InfrastructureError(
             f"no {MANIFEST_NAME} in {root}",
             f"if it is the facades set, `gbench data prepare facades --out {root}` checks it and writes one",
         ) from None
-    except OSError as error:
-        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InfrastructureError(
+            f"{path} can't be read ({first_problem(error)})", "prepare the dataset again"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

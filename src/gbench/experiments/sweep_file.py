@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gbench.base.files import cant_write, write_atomically
+from gbench.base.files import cant_write, read_file, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.base.untrusted import cant_read
 from gbench.errors import InfrastructureError
@@ -130,7 +130,7 @@ class SweepFolder:
     def read(self) -> Sweep:
         """Read sweep.json. Raises InfrastructureError: it is missing, broken, or of another version."""
         try:
-            return Sweep.model_validate_json(self.file.read_text(encoding="utf-8"))
+            return Sweep.model_validate_json(read_file(self.file))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InfrastructureError(f"{self.path} has no sweep.json", "give the folder of a gbench sweep") from error
         except (OSError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from gbench.base.files import open_file
 from gbench.base.paths import checkout_dir
 from gbench.machine import host
 from gbench.machine.gpus import Gpus
@@ -26,7 +27,8 @@ def hardware(gpus: Gpus) -> dict[str, Any]:
 def file_sha256(path: Path) -> str | None:
     """SHA-256 of a small file; None if it can't be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with open_file(path) as file:
+            return hashlib.sha256(file.read()).hexdigest()
     except OSError:
         return None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gbench.base.files import open_file
 from gbench.errors import InfrastructureError
 
 ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")  # Kineto's categories of GPU activity
@@ -57,7 +58,7 @@ class Event:
 def load(path: Path) -> list[Event]:
     """The events of a trace file, each with its parent. Raises InfrastructureError: unreadable or incomplete."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
+        with open_file(path) as packed, gzip.open(packed, "rt", encoding="utf-8") as file:
             return events_of(json.load(file)["traceEvents"])
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise InfrastructureError(

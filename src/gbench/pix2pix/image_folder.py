@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Picture
 
+from gbench.base.files import open_file
 from gbench.errors import InfrastructureError, UsageError
 from gbench.pix2pix.data.transforms import Levels
 from gbench.pix2pix.image_metrics import level_metrics, require_size
@@ -48,7 +49,7 @@ def _within(folder: Path) -> Path:
 
 def _levels(path: Path) -> Levels:
     try:
-        with Picture.open(path) as picture:
+        with open_file(path) as file, Picture.open(file) as picture:
             levels: Levels = np.asarray(picture.convert("RGB"))
     except FileNotFoundError as error:
         raise UsageError(f"{path} is not there", "each N_fake_B.png needs its N_real_B.png") from error

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gbench.base.files import open_file, read_file
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
@@ -34,7 +35,7 @@ def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tupl
     folder, saved = run.checkpoints, of_run(run.checkpoints)
     if best:
         try:
-            facts = json.loads((folder / "best.json").read_text(encoding="utf-8"))
+            facts = json.loads(read_file(folder / "best.json"))
             return folder / "best_net_G.pth", int(facts["epoch"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{folder} has no best.json that can be read", "leave out --best") from error
@@ -56,7 +57,7 @@ def spec_in(path: Path) -> RunSpec | None:
     Raises InfrastructureError: it can't be read, or its spec is of another version.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as content, zipfile.ZipFile(content) as archive:
             (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
             with archive.open(name) as file:
                 values = _PlainValues(file).load()

@@ -29,7 +29,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from gbench.base import strict_json
-from gbench.base.files import cant_write, is_locked, locked, write_atomically
+from gbench.base.files import cant_write, is_locked, locked, read_file, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.environment_facts import EnvironmentFacts
@@ -218,8 +218,8 @@ class RunFolder:
 
     def _text(self, name: str) -> str:
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            return read_file(self.path / name)
         except FileNotFoundError as error:
             raise InfrastructureError(f"{self.path} has no {name}", "give the folder of a gbench run") from error
         except (OSError, UnicodeDecodeError) as error:
-            raise InfrastructureError(f"{self.path / name} can't be read ({error})", UNUSABLE) from error
+            raise InfrastructureError(f"{self.path / name} can't be read ({first_problem(error)})", UNUSABLE) from error

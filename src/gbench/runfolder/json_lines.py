@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gbench.base import strict_json
-from gbench.base.files import cant_write, write_all
+from gbench.base.files import cant_write, open_file, write_all
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.typed_json import UNUSABLE
@@ -55,7 +55,7 @@ class JsonLines:
 
     def new(self) -> Iterator[JsonLine]:
         """The lines since the last call, without empty ones and any that a crash truncated. Raises OSError."""
-        with self._path.open("rb") as file:
+        with open_file(self._path) as file:
             file.seek(self._offset)
             new = file.read()
         self._offset += len(new)

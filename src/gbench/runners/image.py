@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gbench import __version__
+from gbench.base.files import read_file
 from gbench.base.paths import package_dir, project_file
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runners.docker_errors import engine_errors, explain
@@ -125,7 +126,7 @@ def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on
 
 def _base_of(dockerfile: Path, from_image: str | None) -> str | None:
     """The value of the Dockerfile's ARG FROM_IMAGE_NAME; None if it has no such ARG."""
-    argument = _BASE_ARGUMENT.search(dockerfile.read_text(encoding="utf-8"))
+    argument = _BASE_ARGUMENT.search(read_file(dockerfile))
     if argument is None:
         if from_image:
             raise UsageError(

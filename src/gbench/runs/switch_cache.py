@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import make_folder, read_file, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.gpus import Gpus, visible
@@ -92,7 +92,7 @@ def with_tuned_switches(spec: RunSpec, gpus: Gpus) -> RunSpec:
     path = place_of(spec, key)
     again = f"run `{tune_command(spec)}`"
     try:
-        remembered = Remembered.model_validate_json(path.read_text(encoding="utf-8"))
+        remembered = Remembered.model_validate_json(read_file(path))
     except FileNotFoundError as error:
         raise UsageError(
             "--profile optimized: no tuning is remembered for this device, network, batch, precision and software",

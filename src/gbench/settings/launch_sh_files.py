@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from gbench.base.files import read_file
 from gbench.base.paths import project_file
 from gbench.errors import InfrastructureError, UsageError
 
@@ -56,7 +57,7 @@ def require_for_gbench(run_script: Path, dockerfile: Path | None, env: Collectio
 def _commands(variable: str, path: Path) -> str:
     """A file's text without comments."""
     try:
-        return _COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace"))
+        return _COMMENT.sub("", read_file(path, errors="replace"))
     except OSError as error:
         raise InfrastructureError(
             f"{variable} {path} can't be read ({error.strerror})", "fix its permissions"
