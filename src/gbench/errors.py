@@ -26,9 +26,9 @@ class ExitCode(IntEnum):
 MOST_CHARACTERS = 1000  # of what failed
 
 
-def printable(text: str) -> str:
-    """Text for a terminal: each control character as its escape sequence, such as `\\x1b`."""
-    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+def printable(text: str, keep: str = "\n\t") -> str:
+    """Text for a terminal: each control character but those of `keep` as its escape sequence, such as `\\x1b`."""
+    return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
 
 
 def shortened(what: str) -> str:

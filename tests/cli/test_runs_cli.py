@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -77,8 +78,11 @@ def test_a_damaged_run_is_one_word(gbench: Gbench, results: Path, name: str) -> 
         (results / CONVERGENCE / name).write_bytes(text)
         answer = gbench("runs", "--json")
         assert (answer.code, answer.err, len(answer.json)) == (0, "", 6)
+        problem = next(row["problem"] for row in answer.json if row["path"].endswith(CONVERGENCE))
         lacks_all = "failed" if name == "host.json" and text == b'{"version": 1}' else "damaged"
         assert states(answer)[CONVERGENCE] == lacks_all, text[:20]
+        assert problem.startswith(f"{name} ") if lacks_all == "damaged" else problem == ""
+        assert lacks_all == "failed" or f"{name} " in gbench("runs").out
 
 
 def test_no_runs(gbench: Gbench, tmp_path: Path) -> None:
@@ -153,9 +157,9 @@ def test_prune_removes_all_but_the_newest(gbench: Gbench, results: Path) -> None
     assert sorted(results.rglob("*")) == before
     done = gbench("runs", "prune", "--keep", 4)
     assert (done.code, done.err) == (0, "")
-    removed = re.findall(r"removed +(\S+)  [0-9.]+ MiB\n", done.out)
+    removed = re.findall(r"removed +(\S+)  [0-9.]+ .iB\n", done.out)
     assert [Path(path).name for path in removed] == [RUN, "20261129T082503Z-pix2pix_resnet_9blocks-f68435"]
-    assert re.fullmatch(r"2 of 6 runs, [0-9.]+ MiB freed", done.out.splitlines()[-1])
+    assert re.fullmatch(r"2 of 6 runs, [0-9.]+ .iB freed", done.out.splitlines()[-1])
     assert planned.out == done.out.replace("removed     ", "would remove").replace(" freed", " would be freed")
     assert not any(Path(path).exists() for path in removed)
     assert len(gbench("runs", "--json").json) == 4
@@ -207,6 +211,75 @@ def test_options_of_runs_are_those_of_prune(gbench: Gbench, results: Path, tmp_p
     (other := tmp_path / "other").mkdir()
     answer = gbench("runs", "--results", other, "--json", "prune", "--keep", 0)
     assert (answer.json["removed"], len(list(results.iterdir()))) == ({}, 6)
+
+
+def test_prune_counts_what_it_could_remove(gbench: Gbench, results: Path) -> None:
+    future = results / "29991231T000000Z-m-1a2b3c"
+    future.mkdir()
+    (future / "spec.json").write_text(json.dumps({"run_id": future.name}))
+    os.utime(future / "spec.json", (32503593600, 32503593600))
+    (results / CONVERGENCE).rename(results / f"{CONVERGENCE}-mine")
+    answer = gbench("runs", "prune", "--keep", 4, "--json")
+    assert answer.json["kept"] == {
+        str(future): "its time is in the future",
+        str(results / f"{CONVERGENCE}-mine"): "not named by gbench",
+    }
+    assert list(answer.json["removed"]) == [str(results / "20261129T082503Z-pix2pix_resnet_9blocks-f68435")]
+
+
+def test_prune_removes_a_killed_run_of_the_future(gbench: Gbench, make_spec: MakeSpec) -> None:
+    killed = write_run(make_spec(), ended=False)
+    for file in killed.path.iterdir():
+        os.utime(file, (32503593600, 32503593600))
+    assert list(gbench("runs", "prune", "--keep", 0, "--json").json["removed"]) == [str(killed.path)]
+
+
+def test_prune_keeps_what_it_cant_tell(gbench: Gbench, results: Path) -> None:
+    (results / RUN / ".lock").symlink_to(".lock")
+    answer = gbench("runs", "prune", "--keep", 0)
+    assert answer.code == 4 and f"{RUN}/.lock can't be read (Too many levels of symbolic links)" in answer.out
+    assert [path.name for path in results.iterdir()] == [RUN]
+
+
+@pytest.mark.parametrize("at", [".", RUN])
+def test_prune_of_a_folder_that_is_read_only(
+    gbench: Gbench, results: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != results / at)  # the tests may run as root
+    for more in (["--dry-run"], []):
+        answer = gbench("runs", "prune", "--keep", 0, *more)
+        assert answer.code == 4
+        assert f"{RUN}  you may not write to {results / at}; remove it as its owner, or fix its" in answer.out
+    assert (results / RUN / "log.txt").exists()
+
+
+@pytest.mark.parametrize("marker", ["sweep.json", "ab.json"])
+def test_prune_keeps_the_runs_of_a_sweep(gbench: Gbench, results: Path, marker: str) -> None:
+    (results / marker).touch()
+    answer = gbench("runs", "--results", results, "prune", "--keep", 0)
+    assert (answer.code, len(list(results.iterdir()))) == (2, 7)
+    assert answer.err == (
+        f"gbench: error: {results} is a sweep or session, to which its runs belong; give the folder of results\n"
+    )
+
+
+def test_prune_by_a_gbench_yaml_is_confirmed(gbench: Gbench, results: Path, tmp_path: Path) -> None:
+    (tmp_path / "gbench.yaml").write_text("results: results\n")
+    prune = ["runs", "prune", "--keep", "5"]
+    here = {"GBENCH_DEFAULTS": "gbench.yaml"}
+    assert "1 of 6 runs" in gbench(*prune, "--dry-run", **here).out
+    refused = gbench(*prune, **here)
+    assert refused.err == (
+        f"gbench: error: only gbench.yaml says that runs are in {results}; give --results {results} to remove some\n"
+    )
+    assert (refused.code, len(list(results.iterdir()))) == (2, 6)
+    assert gbench(*prune, "--results", results, **here).code == 0
+    assert gbench(*prune, RESULT_DIR=str(results), **here).code == 0
+
+
+def test_a_cut_list_says_so(gbench: Gbench, results: Path) -> None:
+    assert gbench("runs", "--limit", 5).err == "the newest 5 of 6; --limit 0 lists all\n"
+    assert gbench("runs", "--limit", 6).err == gbench("runs", "--limit", 5, "--json").err == ""
 
 
 def test_names_move_no_cursor(gbench: Gbench, results: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from gbench.compare.metrics import metric_named
 from gbench.errors import InfrastructureError
 from gbench.experiments.ab import ended
-from gbench.experiments.session import NAME, Session, SessionGoal, SessionRun, read_session
+from gbench.experiments.session import Session, SessionGoal, SessionRun, read_session
 from gbench.settings.literals import MetricName
 from gbench.settings.spec import RunSpec
 
@@ -94,7 +94,7 @@ def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None
 )
 def test_a_folder_of_no_session(tmp_path: Path, text: bytes | None, said: str) -> None:
     if text is not None:
-        (tmp_path / NAME).write_bytes(text)
+        (tmp_path / "ab.json").write_bytes(text)
     with pytest.raises(InfrastructureError, match=said):
         read_session(tmp_path)
 
@@ -111,9 +111,9 @@ def test_a_folder_of_no_session(tmp_path: Path, text: bytes | None, said: str) -
 )
 def test_what_no_session_can_say_is_refused(begun: Session, tmp_path: Path, then: str, now: str, said: str) -> None:
     with_runs(begun, 4).write(tmp_path)
-    text = (tmp_path / NAME).read_text()
+    text = (tmp_path / "ab.json").read_text()
     assert then in text
-    (tmp_path / NAME).write_text(text.replace(then, now, 1))
+    (tmp_path / "ab.json").write_text(text.replace(then, now, 1))
     with pytest.raises(InfrastructureError, match=f"ab.json is broken: .*{said}") as caught:
         read_session(tmp_path)
     assert "\n" not in str(caught.value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from gbench.base.paths import SESSION
 from gbench.base.utc import utc_now
 from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.run_options import (
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from gbench.experiments.session import Session
     from gbench.settings.spec import RunSpec
 
-SESSION = ExistingRun("folder", "ab.json")
+SESSION_DIR = ExistingRun("folder", SESSION)
 METRIC_NAMES = get_args(MetricName)
 SHOWN_CAUSES = 5
 
@@ -44,7 +45,7 @@ SHOWN_CAUSES = 5
 @click.option("--until-ci", type=PERCENT, help="End when the interval's half-width is at most this.  [default: 1%]")
 @click.option("--max-blocks", type=COUNT, help="End after this many blocks of four runs. [default: 20]")
 @click.option("--max-time", "max_time_s", type=SECONDS, help="Begin no block after this much time in runs: 30m, 2h.")
-@click.option("--resume", "resume_dir", type=SESSION, metavar="DIR", help="Resume the session in this folder.")
+@click.option("--resume", "resume_dir", type=SESSION_DIR, metavar="DIR", help="Resume the session in this folder.")
 @click.option("--rebuild", is_flag=True, help="Rebuild each side's image, once, without the build cache.")
 @option("results_dir")
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.base.paths import SPEC
 from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
@@ -106,7 +107,7 @@ def eval(
     gbench eval epoch-0200.pt --device cpu --runner local --datasets-dir data --out evaluation
     gbench eval upstream/results/facades_pix2pix/test_latest/images --limit 50
     """
-    if source.is_dir() and not (source / "spec.json").exists():
+    if source.is_dir() and not (source / SPEC).exists():
         from gbench.pix2pix.image_folder import holds_images
 
         if holds_images(source):
@@ -183,7 +184,7 @@ def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: s
     if model is not None:
         return of_model(model, request, os.environ)
     around = RunFolder(path.absolute().parent.parent)
-    if path.absolute().parent == around.checkpoints and (around.path / "spec.json").exists():
+    if path.absolute().parent == around.checkpoints and around.has(SPEC):
         return of_run(around.spec(), replace(request, parent=around.path / "evaluations"), os.environ)
     own = spec_in(path)
     if own is None:

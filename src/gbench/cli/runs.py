@@ -12,8 +12,8 @@ import click
 
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import FOLDER, NATURAL, json_option
-from gbench.cli.shared.table import CONTROL, print_table
-from gbench.errors import ExitCode, InfrastructureError, UsageError
+from gbench.cli.shared.table import print_table
+from gbench.errors import ExitCode, InfrastructureError, UsageError, printable
 
 GIVE_WAY = {7: 12, 0: 17}  # column -> minimum width: 17 columns of a name still find its run
 LEFT_OUT = (4, 3, 2, 5, 7)  # columns to omit on a narrow terminal, in the order of omission
@@ -48,13 +48,16 @@ def runs(ctx: click.Context, results_dir: Path | None, limit: int, as_json: bool
     if ctx.invoked_subcommand is not None:
         return
     place = folder_of("results_dir", os.environ, results_dir)
-    rows = [row_of(path) for path in run_folders(place)[: limit or None]]
+    found = run_folders(place)
+    rows = [row_of(path) for path in found[: limit or None]]
     if as_json:
         print_json([asdict(row) for row in rows])
     elif rows:
         print_table([HEADINGS, *(row.cells for row in rows)], (3, 4), GIVE_WAY, LEFT_OUT)
     else:
         click.echo(f"no runs in {place}")
+    if len(rows) < len(found) and not as_json:
+        click.echo(f"the newest {len(rows)} of {len(found)}; --limit 0 lists all", err=True)
 
 
 def _keep(text: str) -> int | datetime:
@@ -81,29 +84,36 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
     """Remove all run folders but the newest, and print which, and how much that frees.
 
     A run that is running stays, and so does a folder that gbench did not name: one of yours, or a run that you have
-    renamed. The runs of sweeps and sessions belong to these, and stay too. Records and logs are kept elsewhere; what is
-    lost are raw samples, checkpoints and pages.
+    renamed. The runs of sweeps and sessions belong to these, and stay too. None of them counts among the N. Records and
+    logs are kept elsewhere; what is lost are raw samples, checkpoints and pages. If only gbench.yaml names the folder
+    of results, --results must confirm it.
 
     \b
     gbench runs prune --keep 20 --dry-run
     gbench runs prune --keep 30d
     """
-    from gbench.runfolder.find import began, run_folders
+    from gbench.reports.text import size as in_words
+    from gbench.runfolder.find import began
     from gbench.runfolder.folder import RunFolder
-    from gbench.runfolder.prune import remove, size_of, why_kept
-    from gbench.settings.defaults import folder_of
+    from gbench.runfolder.prune import own_runs, remove, size_of, why_kept
+    from gbench.settings.defaults import folder_of, read_defaults
     from gbench.settings.resolve import RUN_TIME
 
     group = ctx.parent.params if ctx.parent else {}  # options may stand before `prune` too
-    as_json = as_json or group["as_json"]
-    place = folder_of("results_dir", os.environ, results_dir or group["results_dir"])
-    kept = _keep(keep)
-    own = [path for path in run_folders(place) if path.parent == place]
-    old = own[kept:] if isinstance(kept, int) else [path for path in own if began(path) < kept.strftime(RUN_TIME)]
+    as_json, results_dir = as_json or group["as_json"], results_dir or group["results_dir"]
+    place = folder_of("results_dir", os.environ, results_dir)
+    by_default = read_defaults(os.environ)[1].get("results_dir")
+    if by_default and not results_dir and not dry_run:  # the file may be a stranger's
+        raise UsageError(f"only {by_default} says that runs are in {place}", f"give --results {place} to remove some")
+    kept, newer = _keep(keep), 0
+    own = own_runs(place)
     removed, stay, failed = dict[str, int](), dict[str, str](), False
-    for path in old:
+    for path in own:
         try:
             if (why := why_kept(RunFolder(path))) is None:
+                newer += 1
+                if newer <= kept if isinstance(kept, int) else began(path) >= kept.strftime(RUN_TIME):
+                    continue
                 size = size_of(path)
                 if not dry_run:
                     remove(RunFolder(path))
@@ -114,17 +124,13 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
         else:
             stay[str(path)] = why
         if not as_json:
-            word, what = ("kept", why) if why else ("would remove" if dry_run else "removed", _mib(size))
-            click.echo(CONTROL.sub("?", f"{word:<14}{path}  {what}"))
+            word, what = ("kept", why) if why else ("would remove" if dry_run else "removed", in_words(size))
+            click.echo(printable(f"{word:<14}{path}  {what}", keep=""))
     freed = sum(removed.values())
     if as_json:
         print_json({"dry_run": dry_run, "removed": removed, "freed_bytes": freed, "kept": stay})
     else:
         verb = "would be freed" if dry_run else "freed"
-        click.echo(f"{len(removed)} of {len(own)} runs, {_mib(freed)} {verb}")
+        click.echo(f"{len(removed)} of {len(own)} runs, {in_words(freed)} {verb}")
     if failed:
         ctx.exit(ExitCode.INFRASTRUCTURE)
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.base.paths import require_readable
+from gbench.base.paths import SWEEP, require_readable
 from gbench.cli.shared.output import Terminal, print_json, report_not_stored
 from gbench.cli.shared.run_options import (
     LAST_ARGUMENTS,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gbench.experiments.sweep_matrix import Axes
     from gbench.settings.resolve import Resolved
 
-SWEEP = ExistingRun("folder", "sweep.json")
+SWEEP_DIR = ExistingRun("folder", SWEEP)
 SHOWN = {"as_json", "as_csv", "quiet", "dry_run"}  # parameters that only affect the output
 
 
@@ -57,7 +57,7 @@ COUNTS = Parsed("numbers", _counts, "not a list of numbers from 1 on, like 1,2,4
         click.option("--device-counts", type=COUNTS, metavar="1,2,4", help="Numbers of devices."),
         click.option("--precisions", type=PRECISIONS, metavar="FP32,TF32", help="Any of FP32, TF32, AMP and BF16."),
         click.option("--stop-at-oom", is_flag=True, help="Skip batches larger than one that ran out of memory."),
-        click.option("--resume", "resume_dir", type=SWEEP, metavar="DIR", help="Resume the sweep in this folder."),
+        click.option("--resume", "resume_dir", type=SWEEP_DIR, metavar="DIR", help="Resume the sweep in this folder."),
         click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV on stdout."),
     ]
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from gbench.base.paths import expanded, require_readable
+from gbench.base.paths import SPEC, expanded, require_readable
 from gbench.base.utc import time_of
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
@@ -16,7 +16,7 @@ from gbench.cndb.record_file import read_record
 from gbench.errors import InfrastructureError, RecordError, RunFailed, UsageError
 from gbench.measure.summary import summarize_folder
 from gbench.runfolder.find import find_run
-from gbench.runfolder.folder import SPEC, RunFolder
+from gbench.runfolder.folder import RunFolder
 
 FORMS = "give a record file, a run folder, last:5 or baseline:NAME, several joined by commas"
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from gbench.base.paths import SPEC
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import read_record
 from gbench.compare.causes import Influence
@@ -23,7 +24,6 @@ from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFa
 from gbench.experiments.block_ratio import LEAST_BLOCKS, BlockRatio, block_logs, ratio_of_blocks
 from gbench.experiments.session import ORDER, Session, SessionGoal, SessionRun, Side
 from gbench.measure.estimate import duration
-from gbench.runfolder.folder import SPEC
 from gbench.runners.local import wait_for_end
 from gbench.runs.attempt import Observer
 from gbench.runs.launch import launch

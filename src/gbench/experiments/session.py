@@ -13,13 +13,13 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Valida
 
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.invalid import first_problem
+from gbench.base.paths import SESSION
 from gbench.base.untrusted import read_text
 from gbench.errors import InfrastructureError, RecordError
 from gbench.experiments.block_ratio import BlockRatio
 from gbench.settings.literals import MetricName
 from gbench.settings.spec import Frozen, RunSpec
 
-NAME = "ab.json"
 Side = Literal["A", "B"]
 ORDER: tuple[Side, ...] = ("A", "B", "B", "A")
 
@@ -103,12 +103,12 @@ class Session(Frozen):
     def write(self, folder: Path) -> None:
         """Write `ab.json`. Raises InfrastructureError."""
         make_folder(folder)
-        write_atomically(folder / NAME, self.model_dump_json(indent=2) + "\n")
+        write_atomically(folder / SESSION, self.model_dump_json(indent=2) + "\n")
 
 
 def read_session(folder: Path) -> Session:
     """Read the session of a folder. Raises InfrastructureError: there is none, or it is broken."""
-    path = folder / NAME
+    path = folder / SESSION
     try:
         return Session.model_validate_json(read_text(path, "give the folder of a session of gbench ab"))
     except RecordError as error:

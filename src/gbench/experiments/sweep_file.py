@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbench.base.files import cant_write, read_file, write_atomically
 from gbench.base.invalid import first_problem
+from gbench.base.paths import SWEEP
 from gbench.base.untrusted import cant_read
 from gbench.errors import InfrastructureError
 from gbench.experiments.sweep_matrix import Place, Scaling
@@ -99,7 +100,7 @@ class SweepFolder:
     @property
     def file(self) -> Path:
         """Path of sweep.json."""
-        return self.path / "sweep.json"
+        return self.path / SWEEP
 
     @property
     def page(self) -> Path:
@@ -132,7 +133,7 @@ class SweepFolder:
         try:
             return Sweep.model_validate_json(read_file(self.file))
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise InfrastructureError(f"{self.path} has no sweep.json", "give the folder of a gbench sweep") from error
+            raise InfrastructureError(f"{self.path} has no {SWEEP}", "give the folder of a gbench sweep") from error
         except (OSError, UnicodeDecodeError) as error:
             why = cant_read(self.file, error, "start a new sweep")
             raise InfrastructureError(why.what, why.hint) from error

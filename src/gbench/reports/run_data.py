@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gbench.base.paths import SPEC
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.errors import RunFailed
@@ -16,7 +17,7 @@ from gbench.reports.text import capitalized
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.evaluation_result import final_of
-from gbench.runfolder.folder import SPEC, RunFolder
+from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.steps import Step

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
+from gbench.base.paths import SPEC
 from gbench.errors import UsageError
-from gbench.runfolder.folder import SPEC
 from gbench.settings.defaults import folder_of
 from gbench.settings.resolve import RUN_TIME
 
@@ -44,7 +44,7 @@ def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.envi
 
 
 def began(path: Path, marker: str = SPEC) -> str:
-    """When a run began, as RUN_TIME, by its name, or by its marker's time if somebody renamed it."""
+    """When a run began, as RUN_TIME: by its name, or by its marker's time if somebody renamed it."""
     if re.match(r"\d{8}T\d{6}Z", path.name):
         return path.name[:16]
     return datetime.fromtimestamp((path / marker).stat().st_mtime, timezone.utc).strftime(RUN_TIME)

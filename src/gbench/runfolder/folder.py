@@ -31,6 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 from gbench.base import strict_json
 from gbench.base.files import cant_write, is_locked, locked, read_file, write_atomically
 from gbench.base.invalid import first_problem
+from gbench.base.paths import SPEC
 from gbench.errors import InfrastructureError
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.host_facts import HostFacts
@@ -40,7 +41,6 @@ from gbench.runfolder.typed_json import UNUSABLE, VERSION, to_json
 from gbench.runners.plan import BENCHMARK_LOG_NAME, PROCESSES_LOCK
 from gbench.settings.spec import RunSpec
 
-SPEC = "spec.json"  # what makes a folder a run folder
 HOST, ENVIRONMENT, RESULT = "host.json", "environment.json", "result.json"
 LOCK, LOOK_S = ".lock", 0.3  # how long to wait for a command that only looks whether the lock is held
 VISUALS = ("real_A", "fake_B", "real_B")  # the images of a pair by upstream's labels, in the order shown

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gbench.base.paths import SPEC
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.evaluation_result import final_of
-from gbench.runfolder.folder import SPEC, RunFolder
+from gbench.runfolder.folder import RunFolder
 
 
 def state_of(folder: RunFolder) -> str:

@@ -13,9 +13,9 @@ import yaml
 
 from gbench.base.utc import time_of
 from gbench.cli.shared.output import or_dash, print_json
-from gbench.cli.shared.table import CONTROL, print_csv, print_table
+from gbench.cli.shared.table import print_csv, print_table
 from gbench.cndb.throughput import LAUNCH_SH, in_words
-from gbench.errors import UsageError
+from gbench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from gbench.cndb.queries import Entry, StoredRecord
@@ -69,7 +69,7 @@ def print_record(found: StoredRecord) -> None:
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  {record.train_type}  "
         f"{record.dist_type}  {record.dataset}"
     )
-    click.echo(CONTROL.sub("?", line))
+    click.echo(printable(line, keep=""))
     match record.perf_data:
         case {"throughput": float() | int() as figure, **rest}:
             line = f"{figure:.4g} {rest.get('throughput_unit', '')}"
@@ -77,7 +77,7 @@ def print_record(found: StoredRecord) -> None:
                 case {"throughput_interval": {"low": float() | int() as low, "high": float() | int() as high}}:
                     line += f", 95 % interval {low:.4g} to {high:.4g}"
             line = f"{line.rstrip()} {in_words(record)}"
-            click.echo(CONTROL.sub("?", line.rstrip()))
+            click.echo(printable(line.rstrip(), keep=""))
     click.echo()
     values = {
         key: dict(sorted(value.items())) if isinstance(value, dict) else value

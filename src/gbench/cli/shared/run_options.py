@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from gbench.base.paths import expanded, require_readable
+from gbench.base.paths import SPEC, expanded, require_readable
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import UsageError
 from gbench.settings import quantities
@@ -70,7 +70,7 @@ class Existing(click.ParamType[Path]):
 class ExistingRun(Existing):
     """A run folder: its path, the beginning of its name in the folder of results, or `latest`. Raises as `Existing`."""
 
-    def __init__(self, kind: Literal["file", "folder", "any"] = "any", marker: str = "spec.json") -> None:
+    def __init__(self, kind: Literal["file", "folder", "any"] = "any", marker: str = SPEC) -> None:
         """marker: the file that makes a folder one of a run, of a session or of a sweep."""
         super().__init__(kind)
         self._marker = marker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +37,14 @@ class RunRow:
     """Its figures."""
     verdict: str = ""
     """Of a convergence run on its reproduction, of other runs on what bounds the speed."""
+    problem: str = ""
+    """Which file is damaged, and how."""
 
     @property
     def cells(self) -> list[str]:
         """The cells under HEADINGS."""
         counts = ["-" if count is None else str(count) for count in (self.batch_size, self.device_count)]
-        verdict = self.verdict.partition(":")[0]
+        verdict = self.verdict.partition(":")[0] or self.problem
         texts = (Path(self.path).name, self.state, self.kind, *counts, self.precision, self.headline, verdict)
         return [text or "-" for text in texts]
 
@@ -61,8 +64,10 @@ def row_of(path: Path) -> RunRow:
             _headline(folder, spec, result),
             _verdict(folder, spec, state, result),
         )
-    except (GbenchError, OSError):
-        return RunRow(str(path), "damaged")
+    except GbenchError as error:
+        return RunRow(str(path), "damaged", problem=error.what.replace(f"{path}{os.sep}", ""))
+    except OSError as error:
+        return RunRow(str(path), "damaged", problem=str(error))
 
 
 def _headline(folder: RunFolder, spec: RunSpec, result: RunResult | None) -> str:

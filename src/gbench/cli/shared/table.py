@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,14 +11,15 @@ from typing import Any
 
 import click
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters in a name must not move the cursor
+from gbench.errors import printable
+
 UNLIMITED = 100_000  # columns, if stdout is not a terminal
 
 
 def print_table(
     rows: Sequence[Sequence[str]], right: Collection[int], give_way: Mapping[int, int], left_out: Sequence[int] = ()
 ) -> None:
-    """Print a table no wider than the terminal, with `?` for control characters.
+    """Print a table no wider than the terminal, with escape sequences for control characters.
 
     Args:
         rows: of equal length.
@@ -29,7 +29,7 @@ def print_table(
     """
     from rich.cells import cell_len, set_cell_size
 
-    rows = [[CONTROL.sub("?", cell) for cell in row] for row in rows]
+    rows = [[printable(cell, keep="") for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     terminal = shutil.get_terminal_size(fallback=(UNLIMITED, 24)).columns
     room = terminal - 2 * (len(widths) - 1)
