@@ -49,10 +49,27 @@ def test_a_cpu_run_has_a_core_for_each_rank(
 ) -> None:
     root = tree({**MACHINE, **limits})
     within = found(cpu_ranks, make_spec(batch_size=most, device_count=most, runner=runner), root)
-    beyond = found(cpu_ranks, make_spec(batch_size=64, device_count=64, runner=runner), root)
+    beyond = found(cpu_ranks, make_spec(batch_size=64 * most, device_count=64, runner=runner), root)
     assert within == Finding("ok", f"{most} ranks, cores for {most}")
     assert beyond is not None and beyond.severity == "error"
-    assert beyond.found == f"64 ranks, cores for {most}: a DEVICE_COUNT of at most {most} would do"
+    assert beyond.found == f"64 ranks, cores for {most}: DEVICE_COUNT {most} would do"
+
+
+@pytest.mark.parametrize(
+    ("batch", "recipe", "would_do"),
+    [
+        (16, "performance", "DEVICE_COUNT 8"),
+        (12, "performance", "DEVICE_COUNT 6"),
+        (11, "tuning", "DEVICE_COUNT 1"),
+        (11, "evaluation", "--device-count 8"),  # its batch is per device
+    ],
+)
+def test_the_number_that_would_do_shares_the_batch(
+    make_spec: MakeSpec, tree: Tree, batch: int, recipe: str, would_do: str
+) -> None:
+    spec = make_spec(batch_size=batch, device_count=batch, runner="docker").model_copy(update={"recipe": recipe})
+    beyond = found(cpu_ranks, spec, tree(MACHINE))
+    assert beyond == Finding("error", f"{batch} ranks, cores for 8: {would_do} would do")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +104,7 @@ def test_loader_processes_are_as_many_as_cores_and_memory_bear(
 @pytest.mark.parametrize(
     ("devices", "settings", "sentence"),
     [
-        (512, [], ["cpu-ranks: 512 ranks, cores for", "a DEVICE_COUNT of at most"]),
+        (512, [], ["cpu-ranks: 512 ranks, cores for", ": DEVICE_COUNT "]),
         (
             1,
             ["--set", "data.workers=100000"],
@@ -108,8 +125,12 @@ def test_nothing_starts_beyond_the_bounds(
         return  # it loads one batch of noise
     answer = gbench(verb, MODEL, 512, devices, "FP32", *small_launch, *settings)
     assert answer.code == ExitCode.INFRASTRUCTURE
-    for part in (*sentence, "ignore_check"):
-        assert part in answer.err.splitlines()[-1]
+    said = answer.err.splitlines()[-1]
+    for part in sentence:
+        assert part in said
+    # only a launch takes it
+    assert ("`ignore_check` after DATABASE, or `ignore_check: true` in a spec file" in said) == (verb == "launch")
+    assert said.endswith("; take a smaller DEVICE_COUNT" if devices > 1 else "N") or verb == "launch"
     assert not list(tmp_path.glob("results/*/environment.json"))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support import Answer
 
 from fake_nvml import NOT_SUPPORTED, process
 from gbench.errors import InfrastructureError, UsageError
@@ -44,6 +46,8 @@ HOST = Gpus(
         ("MIG-aa11", []),
         ("MIG-d2", [3]),
         ("MIG-d2,MIG-d1", [3]),  # a process sees one slice
+        ("MIG-d2,1", [3]),  # and nothing beside it
+        ("1,MIG-d2", [1]),
     ],
 )
 def test_the_run_sees_what_cuda_shows_it(variable: str | None, shown: list[int]) -> None:
@@ -73,6 +77,12 @@ def test_what_the_run_needs_is_asked_of_the_cards_it_sees(make_spec: Callable[..
         require_devices(local(make_spec, "1", device_count=2), find_gpus())
     with pytest.raises(InfrastructureError, match=r"'' names none of this host's 2.*; name GPUs that"):
         require_devices(local(make_spec, ""), find_gpus())
+    with pytest.raises(InfrastructureError, match=r"'0,0' names one twice.*; name GPUs that"):
+        require_devices(local(make_spec, "0,0"), find_gpus())
+    for devices in (1, 2):  # CUDA would leave out 9 and all behind it
+        with pytest.raises(UsageError, match="'9' of '1, 9,0' names none of this host's 2 GPUs; name GPUs that"):
+            require_devices(local(make_spec, "1, 9,0", device_count=devices), find_gpus())
+    require_devices(local(make_spec, "1,-1,9"), find_gpus())
 
 
 def test_running_cards_are_checked_and_hidden_ones_are_not(check_one: CheckOne, nvml: Nvml) -> None:
@@ -111,6 +121,16 @@ def test_chosen_gpus_are_kept_and_reach_the_run(device: str, runner: str, option
     assert variables.get("CUDA_DEVICE_ORDER") == ("PCI_BUS_ID" if device == "cuda" else None)
 
 
+@pytest.mark.parametrize("given", ["", " ", "0,0", "0,", "1, 1", "a", "-1", "0 1", "all"])
+@pytest.mark.parametrize("verb", ["launch", "check", "eval", "replay", "spec.yaml"])
+def test_gpus_names_each_gpu_once(gbench: Callable[..., Answer], tmp_path: Path, verb: str, given: str) -> None:
+    text = f"model: m\nbatch_size: 1\ndevice_count: 1\nprecision: FP32\ngpus: {given!r}\n"
+    (tmp_path / "spec.yaml").write_text(text)
+    arguments = ["launch", "spec.yaml"] if verb == "spec.yaml" else [verb, "--gpus", given]
+    answer = gbench(*arguments)
+    assert (answer.code, "a list of GPUs, each once, as `nvidia-smi -L` numbers" in answer.err) == (2, True), answer.err
+
+
 def test_gpus_are_for_runs_on_gpus() -> None:
     request = Request("pix2pix_resnet_9blocks", 4, 2, "FP32", device="cpu", cuda_visible_devices="0")
     with pytest.raises(UsageError, match="--gpus has no effect on --device cpu"):
@@ -123,6 +143,7 @@ def test_slices_and_whole_uuids_come_from_the_driver(make_spec: Callable[..., Ru
     nvml({"UUID": "GPU-aa11"}, {"UUID": "GPU-bb22", **mig})
     gpus = find_gpus()
     assert [(one.index, one.name, one.uuid) for one in gpus.devices[1].slices] == [(1, part["Name"], "MIG-1")]
-    for given, whole in (("GPU-bb,0", "GPU-bb22,0"), ("MIG-1", "MIG-1"), ("7", "7"), (None, None)):
+    pairs = {"GPU-bb,0": "GPU-bb22,0", "MIG-1": "MIG-1", "7": "7", None: None, "1,9,GPU-aa": "1,9,GPU-aa"}
+    for given, whole in pairs.items():
         spec = make_spec().model_copy(update={"cuda_visible_devices": given})
         assert with_full_uuids(spec, gpus).cuda_visible_devices == whole

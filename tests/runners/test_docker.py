@@ -12,7 +12,7 @@ import pytest
 from fake_engine import Engine
 from fake_nvml import fake_nvml
 from gbench.base.paths import project_file
-from gbench.errors import UsageError
+from gbench.errors import InfrastructureError, UsageError
 from gbench.runners.containers import Owner
 from gbench.runners.docker import Caller, DockerRunner, container_request, split_lines
 from gbench.settings.evaluation_spec import EvaluationRequest, of_run
@@ -88,6 +88,10 @@ def test_the_whole_request_for_gpus(tmp_path: Path) -> None:
         (None, ["0", "1", "all"], ["nvidia.com/gpu=0", "nvidia.com/gpu=1"]),
         ("GPU-1,0", ["0", "1"], ["nvidia.com/gpu=1", "nvidia.com/gpu=0"]),
         ("GPU-1,0", ["0", "GPU-1"], ["nvidia.com/gpu=GPU-1", "nvidia.com/gpu=0"]),
+        ("1,0", ["GPU-0", "GPU-1", "all"], ["nvidia.com/gpu=GPU-1", "nvidia.com/gpu=GPU-0"]),
+        ("1,0", ["gpu0", "gpu1"], ["nvidia.com/gpu=gpu1", "nvidia.com/gpu=gpu0"]),
+        (None, ["all"], ["nvidia.com/gpu=all"]),  # these two are all of the host's
+        ("MIG-7c", ["0", "MIG-7c"], ["nvidia.com/gpu=MIG-7c"]),
     ],
 )
 def test_the_container_gets_the_chosen_gpus(
@@ -103,10 +107,21 @@ def test_the_container_gets_the_chosen_gpus(
     assert "CUDA_VISIBLE_DEVICES" not in request["environment"]
 
 
+@pytest.mark.parametrize(("given", "cdi"), [("MIG-7c", ["1"]), ("MIG-7c", ["all"]), ("2", ["0"]), ("1,0", ["0"])])
+def test_no_cdi_name_is_made_up(given: str, cdi: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = {"MaxMigDeviceCount": 1, "MigDeviceHandleByIndex": lambda place: {"Name": "slice", "UUID": "MIG-7c"}}
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml({}, part))
+    listed = [f"nvidia.com/gpu={name}" for name in cdi]
+    spec = make_spec(tmp_path, cuda_visible_devices=given, device_count=given.count(",") + 1)
+    said = f"no CDI device for each of the GPUs {given.replace(',', ', ')}, but {listed[0]}; choose of those"
+    with pytest.raises(InfrastructureError, match=said):
+        container_request(spec, "i", "i", tmp_path, CALLER, listed)
+
+
 def test_cdi_is_asked_for_where_the_engine_has_only_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     for runtimes, driver in (({"runc": {}}, "cdi"), ({"runc": {}, "nvidia": {}}, "")):
-        engine = Engine(Runtimes=runtimes, DiscoveredDevices=[{"Source": "cdi", "ID": "nvidia.com/gpu=0"}])
+        engine = Engine(Runtimes=runtimes, DiscoveredDevices=[{"ID": f"nvidia.com/gpu={index}"} for index in (0, 1)])
         monkeypatch.setattr("gbench.runners.docker.connect", lambda engine=engine: engine)
         described = DockerRunner(make_spec(tmp_path)).describe()
         assert described["container"]["device_requests"][0]["Driver"] == driver

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @option("cndb_dir", " Variable: CNDB_DIR.  [default: cndb]")
 @option("run_model_file", "  [default: the recorded one]")
 @click.option("--runner", type=RUNNER, help="docker or local.  [default: the recorded one]")
+@option("cuda_visible_devices")
 @click.option("--rebuild", is_flag=True, help="Build an image from the present sources, in place of the recorded one.")
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs.")
 @click.option("--threshold", type=PERCENT, default="3%", help="As in gbench compare.")

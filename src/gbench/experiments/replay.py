@@ -41,6 +41,7 @@ class Redirect:
     cndb_dir: str | None = None
     run_model_file: str | None = None
     runner: str | None = None
+    cuda_visible_devices: str | None = None
     results_dir: str | None = None
     logs_dir: str | None = None
     command_line: str = ""
@@ -153,7 +154,7 @@ def _here(recorded: Recorded, redirect: Redirect, environ: Mapping[str, str]) ->
         logs_dir=str(folder_of("logs_dir", environ, redirect.logs_dir)),
         cache_dir=cache_dir_of(None, environ)[0],
         command_line=redirect.command_line,
-        cuda_visible_devices=visible_devices(then.device, environ),
+        cuda_visible_devices=redirect.cuda_visible_devices or visible_devices(then.device, environ),
         env={name: value for name, value in then.env.items() if name not in executed(then.env)},
     )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from gbench.errors import InfrastructureError, UsageError
 from gbench.settings.spec import RunSpec
 
 AMPERE = (8, 0)
+MIG = "MIG-"  # the beginning of a MIG device's UUID
 HIDDEN_HINT = "name GPUs that `nvidia-smi -L` lists, in --gpus or CUDA_VISIBLE_DEVICES, or unset both"
 
 
@@ -69,28 +71,31 @@ def find_gpus() -> Gpus:
 def visible(gpus: Gpus, variable: str | None) -> Gpus:
     """The host's GPUs as CUDA shows them to a process whose CUDA_VISIBLE_DEVICES is `variable` (None: not set).
 
-    Entries are indices, prefixes of UUIDs, or UUIDs of MIG devices, of which a process sees one only. The first entry
-    that names no GPU ends the list, and a duplicate empties it (CUDA Programming Guide, CUDA environment variables;
-    torch.cuda does the same).
+    Entries are indices, prefixes of UUIDs, or UUIDs of MIG devices, of which a process sees one only, and no GPU beside
+    it. The first entry that names no GPU ends the list, and a duplicate empties it (CUDA Programming Guide, CUDA
+    environment variables; torch.cuda does the same).
     """
     if variable is None or gpus.missing:
         return gpus
     shown: list[Gpu] = []
+    missing = f"{variable!r} names none of this host's {len(gpus.devices)}"
     for entry in map(str.strip, variable.split(",")):
-        named = [gpu for gpu in gpus.devices if entry == str(gpu.index) or _begins(gpu.uuid, entry)]
-        named += [part for gpu in gpus.devices for part in gpu.slices if entry == part.uuid]
-        if len(named) != 1 or (shown and entry.startswith("MIG-")):
+        named = _named(gpus, entry)
+        if len(named) != 1 or (shown and MIG in (entry[:4], shown[0].uuid[:4])):
             break
         shown += named
     if len(set(shown)) < len(shown):
-        shown = []
-    missing = None if shown else f"{variable!r} names none of this host's {len(gpus.devices)}"
+        shown, missing = [], f"{variable!r} names one twice"
     indices = {gpu.index for gpu in shown}
-    return Gpus(tuple(shown), gpus.driver, missing, tuple(gpu for gpu in gpus.devices if gpu.index not in indices))
+    hidden = tuple(gpu for gpu in gpus.devices if gpu.index not in indices)
+    return Gpus(tuple(shown), gpus.driver, None if shown else missing, hidden)
 
 
-def _begins(uuid: str, entry: str) -> bool:
-    return entry.startswith("GPU-") and uuid.startswith(entry)
+def _named(gpus: Gpus, entry: str) -> list[Gpu]:
+    """The GPUs and MIG devices of a host that an entry of CUDA_VISIBLE_DEVICES names."""
+    whole = entry.startswith("GPU-")
+    named = [gpu for gpu in gpus.devices if entry == str(gpu.index) or (whole and gpu.uuid.startswith(entry))]
+    return named + [part for gpu in gpus.devices for part in gpu.slices if entry == part.uuid]
 
 
 def require_devices(spec: RunSpec, gpus: Gpus) -> None:
@@ -98,16 +103,21 @@ def require_devices(spec: RunSpec, gpus: Gpus) -> None:
 
     Raises:
         InfrastructureError: there is no GPU.
-        UsageError: there are too few, or they don't support the precision.
+        UsageError: there are too few, one does not exist, or they don't support the precision.
     """
     if spec.device == "cpu":
         return
-    gpus = visible(gpus, spec.cuda_visible_devices)
+    host, gpus = gpus, visible(gpus, spec.cuda_visible_devices)
     if gpus.missing:
         raise InfrastructureError(
             f"--device cuda: no GPU was found ({gpus.missing})",
             f"{HIDDEN_HINT if gpus.hidden else 'install the NVIDIA driver'}, or run on the processor: --device cpu",
         )
+    listed = spec.cuda_visible_devices.split(",") if spec.cuda_visible_devices else []
+    for entry in takewhile("-1".__ne__, map(str.strip, listed)):  # -1 is meant to end the list
+        if (count := len(_named(host, entry))) != 1:
+            what = f"{entry!r} of {spec.cuda_visible_devices!r} names {count or 'none'} of this host's"
+            raise UsageError(f"{what} {len(host.devices)} GPUs", HIDDEN_HINT)
     if spec.device_count > len(gpus.devices):
         chosen = f" of {spec.cuda_visible_devices!r}" if spec.cuda_visible_devices is not None else ""
         raise UsageError(
@@ -127,9 +137,10 @@ def with_full_uuids(spec: RunSpec, gpus: Gpus) -> RunSpec:
     """`spec` with whole UUIDs: unlike CUDA, a container engine takes no prefixes."""
     if spec.cuda_visible_devices is None or (shown := visible(gpus, spec.cuda_visible_devices)).missing:
         return spec
-    entries = map(str.strip, spec.cuda_visible_devices.split(","))
-    named = (entry if entry.isdecimal() else gpu.uuid for entry, gpu in zip(entries, shown.devices, strict=False))
-    return spec.replaced(cuda_visible_devices=",".join(named))
+    entries = [entry.strip() for entry in spec.cuda_visible_devices.split(",")]
+    for place, gpu in enumerate(shown.devices):
+        entries[place] = entries[place] if entries[place].isdecimal() else gpu.uuid
+    return spec.replaced(cuda_visible_devices=",".join(entries))
 
 
 def _gpu(nvml: Any, index: int) -> Gpu:

@@ -11,14 +11,16 @@ LOADER_BATCHES = 2  # that each holds ready, the DataLoader's default
 
 
 def cpu_ranks(context: Context) -> Finding | None:
-    """One rank computes on at least one core."""
+    """One rank computes on at least one core, and has an equal share of the batch."""
     if (spec := context.run.spec) is None:
         return None
     cores = cgroups.usable_cores(context)
     found = f"{spec.world_size} ranks, cores for {cores}"
     if spec.world_size <= cores:
         return Finding("ok", found)
-    return Finding("error", f"{found}: a DEVICE_COUNT of at most {cores} would do")
+    evaluates = spec.recipe == "evaluation"  # its batch is per device
+    most = max(count for count in range(1, cores + 1) if evaluates or spec.batch_size % count == 0)
+    return Finding("error", f"{found}: {'--device-count' if evaluates else 'DEVICE_COUNT'} {most} would do")
 
 
 def loader_processes(context: Context) -> Finding | None:

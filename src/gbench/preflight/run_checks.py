@@ -13,6 +13,10 @@ from gbench.preflight.check_table import RULES
 from gbench.preflight.rule import CheckedRun, Context, Finding, Rule, finding_of
 from gbench.runfolder.host_facts import CheckFacts
 
+IGNORE = (
+    "`gbench check --fix` shows how to fix it; `ignore_check` after DATABASE, or `ignore_check: true` in a spec file, "
+    "measures anyway"
+)
 # What a launch checks. The other rules are for what it can't run without, and reports itself.
 BOUNDS = tuple(rule for rule in RULES if rule.bound)
 CONDITIONS = tuple(rule for rule in RULES if not rule.needed and not rule.bound)
@@ -79,14 +83,14 @@ def judge(checks: Iterable[CheckFacts], ignore_check: bool = False) -> Fitness:
     return Fitness(tuple(checks))
 
 
-def require_fit(fitness: Fitness) -> None:
-    """Stop a launch on a machine that is not fit.
+def require_fit(fitness: Fitness, ignorable: bool = True) -> None:
+    """Stop a run on a machine that is not fit. ignorable: its command takes IGNORE_CHECK.
 
     Raises InfrastructureError: it is not fit; the message has every error.
     """
     if not fitness.fit:
         errors = "; ".join(f"{check.id}: {check.found}" for check in fitness.errors)
         raise InfrastructureError(
-            f"this machine is not fit to measure on: {errors}",
-            "`gbench check --fix` shows how to fix it; `ignore_check` as the sixth argument measures anyway",
+            f"this machine is not fit {'to measure on' if ignorable else 'for that'}: {errors}",
+            IGNORE if ignorable else "; ".join(check.fix for check in fitness.errors),
         )

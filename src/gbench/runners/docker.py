@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gbench.errors import InfrastructureError, UsageError
-from gbench.machine.gpus import find_gpus, visible
+from gbench.machine.gpus import MIG, find_gpus, visible
 from gbench.machine.host import cpu_name
 from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
 from gbench.runners.docker_errors import engine_errors, known_log_failure
@@ -128,14 +128,30 @@ def device_requests(spec: RunSpec, cdi: Sequence[str]) -> list[dict[str, Any]]:
     ids = list(listed)[: spec.device_count]
     if not cdi:
         return [DeviceRequest(device_ids=ids, capabilities=[["gpu"]])]
-    return [DeviceRequest(driver="cdi", device_ids=[_cdi_name(one, cdi) for one in ids])]
+    return [DeviceRequest(driver="cdi", device_ids=_cdi_names(ids, cdi))]
 
 
-def _cdi_name(one: str, cdi: Sequence[str]) -> str:
-    """The CDI name of a GPU: by what the run names it, else by its index."""
-    if f"{CDI_KIND}{one}" in cdi or not (shown := visible(find_gpus(), one).devices):
-        return f"{CDI_KIND}{one}"
-    return f"{CDI_KIND}{shown[0].index}"
+def _cdi_names(ids: Sequence[str], cdi: Sequence[str]) -> list[str]:
+    """The engine's CDI names of GPUs: as the run names them, by UUID or by index; or one name for all of the host.
+
+    Raises InfrastructureError: it lists none for a GPU.
+    """
+    gpus, names = find_gpus(), []
+    for one in ids:
+        shown = visible(gpus, one).devices
+        words = [one, *(gpu.uuid for gpu in shown), *(f"{kind}{gpu.index}" for gpu in shown for kind in ("", "gpu"))]
+        if one.startswith(MIG):
+            words = [one]  # the other names are of the whole GPU
+        names += [name for word in words if (name := f"{CDI_KIND}{word}") in cdi][:1]
+    if len(names) == len(ids):
+        return names
+    if (everything := f"{CDI_KIND}all") in cdi and len(ids) == len(gpus.devices):
+        return [everything]
+    raise InfrastructureError(
+        f"Docker lists no CDI device for each of the GPUs {', '.join(ids)}, but {', '.join(cdi)}",
+        "choose of those by --gpus, or write their file anew: sudo nvidia-ctk cdi generate "
+        "--device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml",
+    )
 
 
 class DockerRunner:

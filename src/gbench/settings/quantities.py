@@ -9,6 +9,8 @@ import re
 
 SPAN = "a time span like 90s, 15m or 2h"
 SHARE = "a percentage like 1%"
+GPUS = "a list of GPUs, each once, as `nvidia-smi -L` numbers or names them: 2,3"
+GPU = re.compile(r"\d+|(GPU|MIG)-\S+", re.ASCII)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # Variables that gbench sets for the run script or the container: with other values, the record would be of another run.
@@ -35,6 +37,12 @@ def share(text: str) -> float | None:
     """A share of 1 from a percentage: `1%`, `0.5 %`; None if it is invalid, or not between 0 and 100."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text)
     return float(match[1]) / 100 if match and 0 < float(match[1]) < 100 else None
+
+
+def gpus(text: str) -> str | None:
+    """The entries of a list of GPUs, without spaces; None if it is empty, or one is invalid or there twice."""
+    entries = [entry.strip() for entry in text.split(",")]
+    return ",".join(entries) if all(map(GPU.fullmatch, entries)) and len(set(entries)) == len(entries) else None
 
 
 def ignore_check(text: str) -> bool | None:

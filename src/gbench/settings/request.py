@@ -29,6 +29,7 @@ class Kind(Enum):
     PRECISION = auto()
     DEVICE = auto()
     RUNNER = auto()
+    GPUS = auto()  # a list of numbers or UUIDs
     DATA_SOURCE = auto()
     PROFILE = auto()
     DATABASE = auto()  # a name or a file; `false` is None
@@ -109,7 +110,7 @@ class Request:
     device: str = _option(Kind.DEVICE, "cuda or cpu. Variable: GBENCH_DEVICE.", "cuda")
     runner: str = _option(Kind.RUNNER, "docker, or local: this Python environment. Variable: GBENCH_RUNNER.", "docker")
     cuda_visible_devices: str | None = _option(
-        Kind.TEXT,
+        Kind.GPUS,
         "GPUs to run on, as `nvidia-smi -L` numbers or names them: 2,3. Default: CUDA_VISIBLE_DEVICES, else the first.",
         key="gpus",
         metavar="LIST",

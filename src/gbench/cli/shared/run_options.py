@@ -123,6 +123,7 @@ TYPES: dict[Kind, Any] = {
     Kind.PRECISION: PRECISION,
     Kind.DEVICE: DEVICE,
     Kind.RUNNER: RUNNER,
+    Kind.GPUS: Parsed("gpus", quantities.gpus, f"not {quantities.GPUS}"),
     Kind.PROFILE: PROFILE,
     Kind.SETTINGS: SETTING,
     Kind.DATA_SOURCE: click.Choice(get_args(DataSource)),
