@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gbench.pix2pix import end_watch
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import ProfileConfig, RunSpec
 
@@ -144,9 +145,27 @@ def test_ranks_that_hang_at_their_end_are_killed(kind: str, tmp_path: Path, make
         output, _ = process.communicate()
     assert (process.returncode, output) == (
         0,
-        "warning: the run is complete, but rank 0 did not end within 0.2 s and is killed; all results are kept\n",
+        "warning: the run is complete and its results are written, but rank 0 did not end within 0.2 s and is killed\n",
     )
     assert folder.has("profile.json") == (kind == "profile")
+
+
+def test_a_pause_of_the_machine_kills_no_rank(
+    tmp_path: Path, make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder.create(make_spec().model_copy(update={"results_dir": str(tmp_path)}))
+    folder.write("environment.json", {"ended": {"steps": 3, "because": "all steps are done"}})
+    ranks, slept_s, killed = {7: 0}, list[float](), list[int]()
+
+    def sleep(seconds: float) -> None:
+        slept_s.append(seconds)  # a pause ends the sleep at which it began
+        if len(slept_s) == 2:
+            ranks.clear()
+
+    monkeypatch.setattr(end_watch.time, "sleep", sleep)
+    monkeypatch.setattr(end_watch.os, "kill", lambda pid, number: killed.append(pid))
+    end_watch.EndWatch(folder, ranks).run()
+    assert killed == [] and sum(slept_s) == end_watch.PATIENCE_S
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -19,8 +20,8 @@ POLL_S = 1.0
 class EndWatch(threading.Thread):
     """Kills the ranks that are left PATIENCE_S after the run is complete, and says so.
 
-    A run is complete when environment.json says `ended` and, for a profile, profile.json exists. Evaluations and
-    tunings have no such sign, and are not watched.
+    A run is complete when environment.json says `ended` and, for a profile, profile.json exists: rank 0 writes them
+    once every rank has written all of its files. Evaluations and tunings have no such sign, and are not watched.
 
     Args:
         ranks: rank by process id, of those that still run; another thread removes those that have ended.
@@ -40,13 +41,14 @@ class EndWatch(threading.Thread):
         """Wait for the end of the run, then for that of the ranks."""
         while not self._complete():
             time.sleep(POLL_S)
-        time.sleep(PATIENCE_S)
+        for _ in range(math.ceil(PATIENCE_S / POLL_S)):  # a pause of the machine, or SIGSTOP, takes one look, not all
+            time.sleep(POLL_S)
         left = dict(self._ranks)
         if left:
             names = ", ".join(map(str, sorted(left.values())))
             print(
-                f"warning: the run is complete, but rank {names} did not end within {PATIENCE_S:g} s and is killed; "
-                "all results are kept",
+                f"warning: the run is complete and its results are written, but rank {names} did not end within "
+                f"{PATIENCE_S:g} s and is killed",
                 flush=True,
             )
         for pid in left:
