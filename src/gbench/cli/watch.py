@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ LOOK_EVERY_S = 1.0
 @click.argument("run_dir", type=RUN, default="latest")
 @click.pass_context
 def watch(ctx: click.Context, run_dir: Path) -> None:
-    """Show the live line of the run in RUN_DIR until it ends, then its state and figures.
+    """Show the live line of the run, evaluation or tuning in RUN_DIR until it ends, then its state and figures.
 
     Without a terminal it only waits for the end. Ctrl-C ends the watching, not the run. Exit code 0: the run is
     complete; 1: it is not.
@@ -29,14 +30,18 @@ def watch(ctx: click.Context, run_dir: Path) -> None:
     """
     from gbench.cli.shared.run_rows import row_of
     from gbench.runfolder.folder import RunFolder
+    from gbench.runfolder.log import last_line
+    from gbench.runners.stopping import stoppable
 
-    folder, terminal = RunFolder(run_dir), Terminal(quiet=False)
+    folder, terminal, line = RunFolder(run_dir), Terminal(quiet=not sys.stderr.isatty()), ""
     try:
-        with terminal.running(folder):
+        with stoppable(None), terminal.running(folder):
             while folder.alive:
+                if line != (line := last_line(folder.log)):
+                    terminal.line(line)
                 time.sleep(LOOK_EVERY_S)
-    except KeyboardInterrupt as error:
-        raise Interrupted("stopped by Ctrl-C", "the run goes on, if it was running") from error
+    except Interrupted as error:
+        raise Interrupted(error.what, "the run goes on, if it was running") from error
     row = row_of(folder.path)
     for name, text in (("run", row.path), ("state", row.state), ("figures", row.headline), ("verdict", row.verdict)):
         if text:

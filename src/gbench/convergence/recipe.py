@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gbench.errors import UsageError
+from gbench.settings.linear_policy import linear_factor
 from gbench.settings.spec import ModelConfig, RunSpec
 
 SECTIONS = ("network", "optim", "data")
@@ -70,22 +71,13 @@ def rate_otherwise(
         return None
     schedule = recipe["schedule.epochs"], recipe["schedule.epochs_decay"]
     for epoch, rates in enumerate(learning_rates, 1):
-        expected = linear_rate(recipe["optim.lr"], *schedule, epoch)
+        expected = recipe["optim.lr"] * linear_factor(*schedule, epoch)
         for network, rate in zip("GD", rates, strict=True):
             if not math.isclose(rate, expected, rel_tol=1e-6, abs_tol=1e-12):
                 return RecipeDifference(
                     f"the learning rate of {network}'s optimiser in epoch {epoch}", rate, expected, "its recipe means"
                 )
     return None
-
-
-def linear_rate(lr: float, epochs: int, decay: int, epoch: int) -> float:
-    """Learning rate of an epoch, from 1, by upstream's linear policy.
-
-    Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `models/networks.py`, `get_scheduler`; moved before each
-    epoch.
-    """
-    return lr * max(0.0, 1.0 - max(0, epoch + 1 - epochs) / (decay + 1))
 
 
 def not_allowed(apart: list[RecipeDifference], allow: Iterable[str]) -> list[RecipeDifference]:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbench.convergence.curves import Curves, Floats
-from gbench.convergence.recipe import linear_rate
 from gbench.follow.growing_steps import History
 from gbench.runfolder.folder import VISUALS, RunFolder
+from gbench.settings.linear_policy import linear_factor
 
 Pixels = NDArray[np.uint8]
 
@@ -59,8 +59,8 @@ class Scene:
             "img_s": {"img_s": work[:, 0] * self.spec.world_size / work[:, 1]},
         }
         if optim.lr_policy == "linear":
-            of = optim.lr, schedule.epochs, schedule.epochs_decay
-            rates = [linear_rate(*of, epoch) for epoch in range(1, count + 1)]
+            of = schedule.epochs, schedule.epochs_decay
+            rates = [optim.lr * linear_factor(*of, epoch) for epoch in range(1, count + 1)]
             plots["learning_rate"] = {"learning_rate": np.array(rates)}
         return plots
 

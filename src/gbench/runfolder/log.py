@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from gbench.base.files import cant_write, make_folder, write_all
+from gbench.base.files import cant_write, make_folder, open_file, write_all
 
 # The start of a failure report by torchrun or Python. From there on, lines go to the log but not to the terminal.
 FAILURE_REPORT = re.compile(r"Traceback \(most recent call last\)|[WE]\d{4} \d\d:\d\d:\d\d|\[rank\d+\]: *Traceback")
@@ -18,7 +19,19 @@ REASON = re.compile(
 # How torchrun and torch's loader report a process that was killed.
 KILLED = re.compile(r"Signal 9 \(SIGKILL\) received by PID|exitcode *: -9\b|is killed by signal: Killed")
 
+TAIL_BYTES = 4096  # of a log, in which its last line is looked for
 EXIT_CODE = re.compile(r"\bexitcode *: ([1-9]\d*)\b")  # in torchrun's report of the rank that failed first
+
+
+def last_line(path: Path) -> str:
+    """The last whole line of a log, while it is written; empty without one."""
+    try:
+        with open_file(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return lines[-2] if len(lines) > 1 else ""
 
 
 class RunLog(ExitStack):

@@ -72,6 +72,33 @@ def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec])
     assert progress.text(80).startswith("step 2/?  20 img/s")
 
 
+@pytest.mark.parametrize("line", ['{"step": 3}', '{"step": "x"}', '{"resumed_after": "x"}', "[" * 50, '"step"'])
+def test_a_broken_line_is_left_out(make_spec: Callable[..., RunSpec], line: str) -> None:
+    folder = RunFolder.create(make_spec())
+    with StepWriter(folder, 0) as writer:
+        writer.append([step(1), step(2)])
+    stream = folder.path / "steps-rank0.jsonl"
+    *before, last = stream.read_text().splitlines()
+    stream.write_text("\n".join([*before, line, last, ""]))
+    assert Progress(folder).text(80).startswith("step 2/?  20 img/s")
+
+
+def test_watch_shows_what_a_tuning_says(make_spec: Callable[..., RunSpec]) -> None:
+    folder = RunFolder.create(make_spec())
+    folder.log.write_text("adam=fused: kept\ntrying graph, 3 of 9\nhalf a li")
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "gbench", "watch", str(folder.path)]
+    with folder.taken(), subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal) as process:
+        os.close(terminal)
+        shown = b""
+        while b"trying graph, 3 of 9" not in shown:
+            shown += os.read(screen, 4096)
+        process.terminate()
+        said = read_all(screen).decode()
+    assert "gbench: error: stopped by SIGTERM; the run goes on, if it was running" in said
+    assert process.returncode == 130
+
+
 WARNS = """
 import sys
 from pathlib import Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 
 from gbench.errors import GbenchError, printable
 from gbench.measure.bootstrap import throughput_interval
@@ -38,7 +39,7 @@ class Progress:
             self._follow()
             if self._recent and self._planned is None:
                 self._planned = self._folder.environment().planned_steps
-        except GbenchError:  # a broken file: the run itself reports it
+        except (GbenchError, OSError):  # a broken file: the run itself reports it
             pass
         if not self._recent:
             waited = f"  {duration(time.monotonic() - self._since_s)}"
@@ -58,11 +59,12 @@ class Progress:
     def _follow(self) -> None:
         for values in self._stream.new_values():
             if "step" in values:
-                step = read_step(values)
-                self._recent.append(step)
-                self._measured += [] if step.warmup else [step]
-            else:  # the stream's first line, or that of a resumed run, which repeats the steps after `resumed_after`
-                after = values.get("resumed_after", 0)
+                with suppress(ValueError):  # a broken line: the run itself reports it
+                    step = read_step(values)
+                    self._recent.append(step)
+                    self._measured += [] if step.warmup else [step]
+            elif isinstance(after := values.get("resumed_after", 0), int):
+                # the stream's first line, or that of a resumed run, which repeats the steps after `resumed_after`
                 self._recent = deque((step for step in self._recent if step.step <= after), maxlen=RECENT)
                 self._measured = [step for step in self._measured if step.step <= after]
 

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, ReduceLROnPlateau, StepLR
 
 from gbench.pix2pix.nets.choices import pick
+from gbench.settings.linear_policy import linear_factor
 
 
 def build_scheduler(
@@ -31,11 +32,10 @@ def build_scheduler(
     Raises UsageError: unknown policy.
     """
 
-    def linear_factor(moves: int) -> float:
-        return max(0.0, 1.0 - max(0, moves + epoch_count - epochs) / (epochs_decay + 1))
-
     policies: dict[str, Callable[[], LRScheduler]] = {
-        "linear": lambda: LambdaLR(optimizer, linear_factor),
+        "linear": lambda: LambdaLR(
+            optimizer, lambda moves: linear_factor(epochs, epochs_decay, moves + epoch_count - 1)
+        ),
         "step": lambda: StepLR(optimizer, step_size=lr_decay_iters, gamma=0.1),
         "plateau": lambda: ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5),
         "cosine": lambda: CosineAnnealingLR(optimizer, T_max=epochs, eta_min=0),
