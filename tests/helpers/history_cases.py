@@ -103,15 +103,40 @@ class HistoryCases(Cases):
         for number, moment in enumerate([*moments, "x" * 5000], 1):
             ran(engine, number, moment)
         found = entries(engine, RecordFilter())
-        assert [entry.id for entry in found] == [4, 2, 1, 3, 6, 5]
+        assert [entry.id for entry in found] == [2, 1, 3, 4, 6, 5]
         assert [entry.ran and entry.ran.isoformat(timespec="milliseconds") for entry in found] == [
-            None,
             *sorted((*moments[:2], "2025-12-31T23:59:59.000+00:00"), reverse=True),
             None,
             None,
+            None,
         ]
-        assert undated(engine, RecordFilter(since=datetime.now(timezone.utc), device="drawn")) == 2
+        assert undated(engine, RecordFilter(since=datetime.now(timezone.utc), device="drawn")) == 3
         assert undated(engine, RecordFilter(since=datetime.now(timezone.utc), device="other")) == 0
+
+    def test_times_of_other_zones_and_texts_that_are_none(self, engine: Engine) -> None:
+        texts = {
+            "2026-01-02T03:00:00-08:00": datetime(2026, 1, 2, 11),
+            "2026-01-02T12:00:00+09:00": datetime(2026, 1, 2, 3),
+            "2026-01-02T10:00:00Z": datetime(2026, 1, 2, 10),
+            "2026-01-02T09:59:59.999": datetime(2026, 1, 2, 9, 59, 59, 999000),
+            "yesterday": None,
+            "2026-99-99": None,
+            "-1": None,
+        }
+        submit(engine, [drawn(dev_num=number) for number in range(1, 8)], "save")
+        for number, text in enumerate(texts, 1):
+            ran(engine, number, text)
+        listed = entries(engine, RecordFilter())
+        assert [entry.id for entry in listed][:4] == [1, 3, 4, 2]
+        assert [entry.ran and entry.ran.replace(tzinfo=None) for entry in sorted(listed, key=lambda one: one.id)] == [
+            *texts.values()
+        ]
+        for limit in (None, 2, 1):
+            wanted = RecordFilter(since=datetime(2026, 1, 2, 10, tzinfo=timezone.utc), limit=limit)
+            assert [entry.id for entry in entries(engine, wanted)] == [1, 3][:limit]
+            assert len([number for number, _ in records(engine, wanted)]) == (limit or 2)
+        assert entries(engine, RecordFilter(since=datetime.min.replace(tzinfo=timezone.utc)))[-1].id == 2
+        assert undated(engine, RecordFilter(since=datetime.now(timezone.utc))) == 2  # not "2026-99-99"
 
     @pytest.mark.parametrize("metrics", ['"text"', "[1]", "5", "null"])
     def test_metrics_of_another_kind_are_listed(self, engine: Engine, metrics: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 
 
@@ -13,7 +14,7 @@ def utc_now() -> str:
 def time_of(text: object) -> datetime | None:
     """The time that an ISO 8601 text gives, in UTC if it has no zone; None if it is none."""
     try:
-        time = datetime.fromisoformat(str(text))
+        time = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", str(text)))  # Python 3.10 takes no Z
         return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
     except (ValueError, OverflowError):  # OverflowError: beyond the first or last year in UTC
         return None

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, select
+from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, or_, select
 
 from gbench.base.utc import time_of
 from gbench.cndb.record import Record, checked
@@ -25,6 +25,8 @@ from gbench.settings.model_file import record_names
 
 ROW = train_results.c
 FETCHED = 1000  # rows per round trip
+NEVER, DAY = datetime.min.replace(tzinfo=timezone.utc), timedelta(days=1)  # more than a zone's distance from UTC
+DIGITS = "0", ":"  # a text that is a time lies between them
 TRUTH = {"true": True, "1": True, "false": False, "0": False}  # booleans of PostgreSQL and SQLite
 
 
@@ -106,7 +108,9 @@ def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
     query = select(*(column.label(name) for name, column in columns.items()))
     query = _selected(query.join(models, models.c.id == ROW.model_id, isouter=True), where)
     with engine.connect() as connection:
-        return [_entry(**row) for row in connection.execute(query).mappings()]
+        found = [_entry(**row) for row in connection.execute(query).mappings()]
+    found.sort(key=lambda entry: entry.ran or NEVER, reverse=True)  # the text of a time may be in another zone
+    return [entry for entry in found if _in_time(entry.ran, where)][: where.limit]
 
 
 def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
@@ -122,7 +126,8 @@ def undated(engine: Engine, where: RecordFilter) -> int:
     """How many records `since` leaves out because they don't say when they ran. Raises as `entries`."""
     query = select(func.count()).select_from(train_results).join(models, models.c.id == ROW.model_id, isouter=True)
     with engine.connect() as connection:
-        found = connection.scalar(_filtered(query, replace(where, since=None)).where(started().is_(None)))
+        undated = or_(started().is_(None), started() < DIGITS[0], started() >= DIGITS[1])
+        found = connection.scalar(_filtered(query, replace(where, since=None)).where(undated))
     return found or 0
 
 
@@ -146,9 +151,11 @@ def records(
     Raises:
         RecordError: a row is invalid, and `bad` is None. sqlalchemy.exc.SQLAlchemyError as in `find`.
     """
-    query = _selected(_whole(), where).execution_options(yield_per=FETCHED)
+    query, given = _selected(_whole(), where).execution_options(yield_per=FETCHED), 0
     with engine.connect() as connection:
         for row in connection.execute(query).mappings():
+            if given == where.limit:
+                return
             try:
                 record = _record(row)
             except RecordError as error:
@@ -156,7 +163,9 @@ def records(
                     raise
                 bad(error)
             else:
-                yield row["id"], record
+                if _in_time(time_of((record.extra or {}).get("started_utc")), where):
+                    given += 1
+                    yield row["id"], record
 
 
 def _record(row: RowMapping) -> Record:
@@ -197,11 +206,15 @@ def _selected(query: Select[Any], where: RecordFilter) -> Select[Any]:
     original, would unpack all JSON of all rows before sorting them.
     """
     newest = started().desc().nulls_last(), ROW.create_at.desc(), ROW.id.desc()
-    if where.limit is None:
+    if where.limit is None or where.since is not None:  # with it, the reader counts
         return _filtered(query, where).order_by(*newest)
     named = select(ROW.id).join(models, models.c.id == ROW.model_id, isouter=True)
     chosen = _filtered(named, where).order_by(*newest).limit(where.limit).subquery()
     return query.join(chosen, chosen.c.id == ROW.id).order_by(*newest)
+
+
+def _in_time(ran: datetime | None, where: RecordFilter) -> bool:
+    return where.since is None or (ran is not None and ran >= where.since)
 
 
 def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
@@ -212,7 +225,8 @@ def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
     if where.precision is not None:
         query = query.where(ROW.train_exec_mode == where.precision)
     if where.since is not None:
-        query = query.where(started() >= where.since.astimezone(timezone.utc).replace(tzinfo=None).isoformat())
+        earliest = (max(where.since.astimezone(timezone.utc), NEVER + DAY) - DAY).replace(tzinfo=None).isoformat()
+        query = query.where(started() >= earliest, started() < DIGITS[1])  # more than match, by an index
     return query
 
 
