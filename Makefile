@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
-PYTEST_OPTIONS := -n $(WORKERS) --dist loadgroup --durations=20
+# No restart of a worker that ends: with loadgroup, pytest-xdist then waits for ever.
+PYTEST_OPTIONS := -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durations=20
 PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 include .ci/torch-pairs
 IMAGE_VENV := .venv-torch-$(IMAGE_TORCH)

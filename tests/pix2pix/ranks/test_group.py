@@ -79,11 +79,11 @@ def test_objects_are_gathered_without_the_gpus() -> None:
 
 def test_bare_networks_train_as_wrapped_ones_of_one_rank() -> None:
     """Bit for bit: weights under the same keys, moments and losses."""
-    ranks = Ranks(0, 1, torch.device("cpu"))
     bare, other = small_model(), small_model()
-    assert ranks.wrap(bare.generator, SpeedConfig()) is bare.generator
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
+        ranks = Ranks(0, 1, torch.device("cpu"))
+        assert ranks.wrap(bare.generator, SpeedConfig()) is bare.generator
         wrapped = Pix2Pix(*(ranks.wrap_ddp(net, SpeedConfig()) for net in (other.generator, other.discriminator)))
         for number in range(3):
             losses = []

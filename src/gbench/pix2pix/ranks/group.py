@@ -28,20 +28,27 @@ PR_SET_PDEATHSIG = 1
 # Tensors on GPUs use NCCL. Python objects use gloo even there: a rank that waits in NCCL keeps its GPU busy, and GPUs
 # must be idle while their idle power is measured.
 BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
-# Every group of this process, until os._exit ends it. Up to torch 2.7 the destructor of a gloo group joins its thread
-# while it holds the GIL, which that thread may need to free the last object it gathered (pytorch/pytorch, pull request
-# 154976).
-KEPT_GROUPS: list[dist.ProcessGroup | None] = []
+# Every group in which this process has communicated, until the process ends. Up to torch 2.7 the destructor of a gloo
+# group joins its thread while it holds the GIL, which that thread may need to free the last tensor it sent
+# (pytorch/pytorch, pull request 154976).
+KEPT_GROUPS: list[dist.ProcessGroup] = []
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of the run. binding: to CPU cores; None: not bound by `joined`."""
+    """This process among those of the run. binding: to CPU cores; None: not bound by `joined`.
+
+    Keeps the process group, if there is one, until the process ends.
+    """
 
     rank: int
     world_size: int
     device: torch.device
     binding: Binding | None = None
+
+    def __post_init__(self) -> None:
+        if dist.is_initialized():
+            keep(dist.group.WORLD)
 
     @property
     def is_first(self) -> bool:
@@ -80,15 +87,21 @@ class Ranks:
     def new_group(self, timeout: timedelta) -> dist.ProcessGroup:
         """Another group of all ranks, for objects; every rank must call it."""
         group = dist.new_group(backend="gloo", timeout=timeout)
-        assert isinstance(group, dist.ProcessGroup), "all ranks are in it"
-        KEPT_GROUPS.append(group)
-        return group
+        return keep(group)
 
     def gather(self, value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
         """`value` of every rank, in order; every rank must call it. Uses no GPU. group: another one of all ranks."""
         values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value, group)
         return values
+
+
+def keep(group: object) -> dist.ProcessGroup:
+    """`group`, of all ranks, which no destructor ends from now on (see KEPT_GROUPS)."""
+    assert isinstance(group, dist.ProcessGroup), "this rank is in it"
+    if group not in KEPT_GROUPS:
+        KEPT_GROUPS.append(group)
+    return group
 
 
 @contextmanager
@@ -120,7 +133,6 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
     binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
     device_id = here if here.type == "cuda" else None
     dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
-    KEPT_GROUPS.append(dist.group.WORLD)
     try:
         yield Ranks(rank, world, here, binding)
     except BaseException:
