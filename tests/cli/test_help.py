@@ -83,6 +83,35 @@ def test_completion_knows_our_verbs(gbench: Callable[..., Answer], shell: str) -
     assert "launch" in words
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_no_error(gbench: Callable[..., Answer], tmp_path: Path, shell: str) -> None:
+    for name in ("20260101T000000Z-\udcff", "20260101T000000Z-\n", "20260101T000000Z-m"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "spec.json").touch()
+    (tmp_path / "gbench.yaml").write_text("x: [")
+
+    def completed(line: str, **variables: str) -> str:
+        place = line.split(" ")[-1] if shell == "fish" else str(line.count(" "))
+        answer = gbench(_GBENCH_COMPLETE=f"{shell}_complete", COMP_WORDS=line, COMP_CWORD=place, **variables)
+        assert (answer.code, answer.err) == (0, "")
+        return answer.out
+
+    runs = completed("gbench summary 2026")
+    assert runs.count("20260101T000000Z-") == runs.count("20260101T000000Z-m") == 1
+    assert "latest" in completed("gbench summary ", GBENCH_DEFAULTS="gbench.yaml")
+    completed("gbench report --out \udcff")
+    completed("gbench launch --config /nowhere pix")
+
+
+def test_a_name_that_is_not_utf_8(gbench: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "results" / "20260101T000000Z-\udcff").mkdir(parents=True)
+    (tmp_path / "results" / "20260101T000000Z-\udcff" / "spec.json").touch()
+    for more in ([], ["--json"]):
+        done = subprocess.run([sys.executable, "-m", "gbench", "runs", *more], cwd=tmp_path, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert (b"20260101T000000Z-\xff" in done.stdout) is bool(more)
+
+
 def suggested(gbench: Callable[..., Answer], line: str, **variables: str) -> list[str]:
     """What bash suggests for the last word of a command line."""
     place = str(line.count(" "))

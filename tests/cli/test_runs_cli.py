@@ -136,8 +136,12 @@ def test_a_name_that_fits_no_run_or_several(gbench: Gbench, results: Path, tmp_p
     assert several.err.startswith("gbench: error: 6 runs begin with 20261129T: 20261129T090254Z-")
     assert several.err.endswith(", ...; give more of the name\n")
     assert gbench("summary", "nothing").err == (
-        "gbench: error: nothing can't be read (No such file or directory); fix the path\n"
+        f"gbench: error: nothing is not there, and no run in {results} has a name that begins so; see `gbench runs`\n"
     )
+    assert gbench("sweep", "--resume", "latest").err == (
+        f"gbench: error: there is no sweep in {results}; start one, or give the path of another\n"
+    )
+    assert gbench("summary", "no/run").err.startswith("gbench: error: no/run can't be read (No such file or directory)")
     (tmp_path / "latest").mkdir()  # a path that is there is what it says
     assert gbench("summary", "latest").err.startswith("gbench: error: latest has no spec.json")
 

@@ -171,3 +171,21 @@ def test_smoke_trains(gbench: Callable[..., Answer], tmp_path: Path) -> None:
     answer = gbench("launch", "--smoke", "--steps", 4, "--warmup", 1, "--json", XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert answer.code == 0, answer.err
     assert answer.json["result"]["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[", " line 2 is not YAML ("),
+        ("seed: x", ": seed: input should be a valid integer"),
+        ("modle: x", ": there is no key 'modle'; did you mean model?, or"),
+        ("model: x", ": model can have no default; take any of"),
+        ("set: {nope: 1}", ": there is no setting 'nope'"),
+        ("set: {network.ngf: x}", " network.ngf: "),
+    ],
+)
+def test_a_broken_file_is_named(searching: Callable[..., Answer], tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "gbench.yaml").write_text(f"{text}\n")
+    answer = searching(*RUN)
+    assert answer.code == 2 and answer.err.startswith(f"gbench: error: {tmp_path / 'gbench.yaml'}{said}"), answer.err
+    assert "set: " in text or answer.err.endswith(", or set GBENCH_DEFAULTS= to run without it\n")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gbench.base.paths import SPEC
+from gbench.base.paths import SESSION, SPEC, SWEEP
 from gbench.errors import UsageError
 from gbench.settings.defaults import folder_of
 from gbench.settings.resolve import RUN_TIME
@@ -24,6 +24,18 @@ def run_folders(results: Path, marker: str = SPEC) -> list[Path]:
     """
     found = [file.parent for pattern in ("*", "*/*") for file in results.glob(f"{pattern}/{marker}")]
     return sorted(found, key=lambda path: (began(path, marker), path.name), reverse=True)
+
+
+def run_at(text: str, marker: str = SPEC) -> Path:
+    """The path `text` if it is there, else the run with this name. Raises UsageError: neither; as `find_run`."""
+    if (path := Path(text)).exists():
+        return path
+    if (found := find_run(text, marker)) is not None or len(path.parts) != 1:
+        return found or path
+    kind, place = {SPEC: "run", SWEEP: "sweep", SESSION: "session"}[marker], folder_of("results_dir", os.environ)
+    if text == LATEST:
+        raise UsageError(f"there is no {kind} in {place}", "start one, or give the path of another")
+    raise UsageError(f"{text} is not there, and no {kind} in {place} has a name that begins so", "see `gbench runs`")
 
 
 def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.environ) -> Path | None:

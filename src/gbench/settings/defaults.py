@@ -63,10 +63,13 @@ def read_defaults(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str,
     values: dict[str, Any] = {}
     path = defaults_file(environ)
     if path is not None:
-        given = read_mapping(path, hint="fix the file, or set GBENCH_DEFAULTS= to run without it")
-        if others := [key for key in given if key not in KEYS]:
-            raise UsageError(f"{path}: {others[0]} can have no default", f"take any of {', '.join(KEYS)}")
-        request = request_of({**WHAT_RUNS, **given}, str(path))
+        try:
+            given = read_mapping(path, hint="fix the file")
+            if others := [key for key in given if key not in KEYS]:
+                raise UsageError(f"{path}: {others[0]} can have no default", f"take any of {', '.join(KEYS)}")
+            request = request_of({**WHAT_RUNS, **given}, str(path))
+        except UsageError as error:
+            raise UsageError(error.what, f"{error.hint}, or set GBENCH_DEFAULTS= to run without it") from error
         values = {row.name: getattr(request, row.name) for row in ROWS.values() if row.key in given}
         values = {name: value for name, value in values.items() if not any(map(environ.get, _variables(name)))}
         for name in PATHS:

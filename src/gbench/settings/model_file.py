@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,10 @@ def _setting_meant(key: str, known: list[str]) -> str | None:
     return leaves.get(near[0], near[0]) if near else None
 
 
-def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
+def override(config: ModelConfig, settings: list[str], origins: Mapping[str, str] | None = None) -> ModelConfig:
     """`config` overridden by `KEY=VALUE` settings; KEY is dotted (`network.ngf`), VALUE is YAML.
+
+    origins: where a key is from, for errors, if not from --set.
 
     Raises UsageError: not of that form, an unknown key, or an invalid value.
     """
@@ -142,6 +144,7 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
     for setting in settings:
         key, equals, text = setting.partition("=")
         *parents, leaf = key.split(".")
+        where = (origins or {}).get(key, "--set")
         if not equals:
             raise UsageError(f"--set {setting!r} is not KEY=VALUE", "write it like --set network.ngf=16")
         place: Any = values
@@ -150,14 +153,14 @@ def override(config: ModelConfig, settings: list[str]) -> ModelConfig:
         if not isinstance(place, dict) or leaf not in place:
             near = _setting_meant(key, list(config.settings))
             hint = f"did you mean {near}?" if near else "`gbench models MODEL` lists the keys"
-            raise UsageError(f"--set: there is no setting {key!r}", hint)
+            raise UsageError(f"{where}: there is no setting {key!r}", hint)
         try:
             place[leaf] = load_yaml(text)
         except NO_YAML as error:
-            raise UsageError(f"--set {key}: {text!r} is not YAML ({why_of(error)})", "quote it") from error
+            raise UsageError(f"{where} {key}: {text!r} is not YAML ({why_of(error)})", "quote it") from error
         try:
             ModelConfig(**values)
         except ValidationError as error:
             hint = "`gbench models MODEL` shows the values in use"
-            raise UsageError(f"--set {first_problem(error)}", hint) from error
+            raise UsageError(f"{where} {first_problem(error)}", hint) from error
     return ModelConfig(**values)

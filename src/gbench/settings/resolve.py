@@ -239,4 +239,4 @@ def _config(request: Request, model_file: ModelFile, recipe: Recipe) -> tuple[Mo
     for section, values in config.model_dump(exclude_unset=True, exclude={"description"}).items():
         origins |= {f"{section}.{key}": "config" for key in values}
     origins |= {setting.partition("=")[0]: "option" for setting in settings}
-    return override(config, settings), origins
+    return override(config, settings, request.origins), origins

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from gbench.base.paths import SPEC, expanded, require_readable
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
-from gbench.errors import UsageError
+from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
 from gbench.settings.literals import DataSource
 from gbench.settings.request import ARGUMENTS, ROWS, Kind, Request
@@ -79,17 +80,16 @@ class ExistingRun(Existing):
         from gbench.runfolder.find import LATEST, run_folders
         from gbench.settings.defaults import folder_of
 
-        names = [LATEST, *(path.name for path in run_folders(folder_of("results_dir", os.environ), self._marker))]
-        found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        names = [LATEST]
+        with suppress(GbenchError, OSError):  # a broken gbench.yaml, or a folder that can't be read
+            names += (path.name for path in run_folders(folder_of("results_dir", os.environ), self._marker))
+        found = [CompletionItem(name) for name in names if name.startswith(incomplete) and name.isprintable()]
         return found or [CompletionItem(incomplete, type="file")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(value)
-        if len(path.parts) == 1 and not path.exists():
-            from gbench.runfolder.find import find_run
+        from gbench.runfolder.find import run_at
 
-            path = find_run(path.name, self._marker) or path
-        return super().convert(path, param, ctx)
+        return super().convert(run_at(str(value), self._marker), param, ctx)
 
 
 def _assignment(text: str) -> tuple[str, str] | None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any, get_args
 
 import click
 from click.shell_completion import CompletionItem
 
-from gbench.errors import GbenchError
 from gbench.settings.literals import Device, Precision, RunnerName, SpeedProfile
 
 
@@ -27,10 +25,8 @@ class Suggested(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         before, comma, last = incomplete.rpartition(",") if self._listed else ("", "", incomplete)
-        with suppress(GbenchError):
-            fitting = [value for value in self._values(ctx) if value.lower().startswith(last.lower())]
-            return [CompletionItem(f"{before}{comma}{value}") for value in fitting]
-        return []
+        fitting = [value for value in self._values(ctx) if value.lower().startswith(last.lower())]
+        return [CompletionItem(f"{before}{comma}{value}") for value in fitting if value.isprintable()]
 
 
 def _models(ctx: click.Context) -> Iterable[str]:
