@@ -13,11 +13,18 @@ import pytest
 
 from fake_nvml import fake_nvml
 from gbench.machine.gpus import find_gpus
+from gbench.preflight import busy
 from gbench.preflight.check_table import RULES
 from gbench.preflight.rule import CheckedRun
 from gbench.preflight.run_checks import run_checks
 from gbench.runfolder.host_facts import CheckFacts
 from gbench.settings.spec import RunSpec
+
+
+@pytest.fixture(autouse=True)
+def no_early_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what a launch of an earlier test began."""
+    monkeypatch.setattr(busy, "_early", [])
 
 
 @pytest.fixture

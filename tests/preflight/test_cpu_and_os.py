@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from gbench.machine import host
-from gbench.preflight import cpu_and_os, tools
+from gbench.preflight import busy, cpu_and_os, tools
 from gbench.preflight.tools import Unreadable
 from gbench.runfolder.host_facts import CheckFacts
 
@@ -42,18 +42,42 @@ def test_a_host_without_frequency_scaling_is_not_unfit(check_one: CheckOne, tree
 
 
 def test_a_busy_process_is_named_and_lives_on(check_one: CheckOne, monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     # on a machine with many busy processes, the five that are named may be others
-    monkeypatch.setattr("psutil.process_iter", lambda: [psutil.Process(), psutil.Process(busy.pid)])
+    monkeypatch.setattr("psutil.process_iter", lambda: [psutil.Process(), psutil.Process(hog.pid)])
     try:
         check = check_one("busy-processes")
-        assert busy.poll() is None
+        assert hog.poll() is None
     finally:
-        busy.kill()
-        busy.wait()
+        hog.kill()
+        hog.wait()
     assert check.severity == "error"
-    assert f"pid {busy.pid} python" in check.found
+    assert f"pid {hog.pid} python" in check.found
     assert f"pid {os.getpid()} " not in check.found
+
+
+def test_the_first_look_begins_early_unless_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    slept_s = []
+
+    def sleep(seconds: float, really: Callable[[float], None] = time.sleep) -> None:
+        slept_s.append(seconds)
+        really(seconds)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    try:
+        for longest_s, found in ((60, [hog.pid]), (0, [])):
+            monkeypatch.setattr(busy, "LONGEST_S", longest_s)
+            monkeypatch.setattr("psutil.process_iter", lambda: [psutil.Process(hog.pid)])
+            busy.look_ahead()
+            monkeypatch.setattr("psutil.process_iter", list)
+            busy.look_ahead()  # it has begun
+            assert [process.pid for process in busy.busy_now()[0]] == found
+            assert busy._early == []
+    finally:
+        hog.kill()
+        hog.wait()
+    assert len(slept_s) == 3 and slept_s[0] < busy.SAMPLE_S  # two looks, and one from the start
 
 
 def test_a_process_that_is_busy_only_for_a_blink_is_no_news(

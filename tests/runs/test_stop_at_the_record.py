@@ -14,7 +14,7 @@ from gbench.cndb import upload
 from gbench.errors import Interrupted
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.step_writer import StepWriter
-from gbench.runs import launch
+from gbench.runs import finish, launch
 from gbench.settings.spec import RunSpec
 
 LINE = (
@@ -37,7 +37,7 @@ def test_a_stop_leaves_the_record_queued(
     (tmp_path / "mine.sh").write_text(f'echo "{LINE}" >> "$BENCHMARK_LOG"\n')
     run = ["pix2pix_resnet_9blocks", 1, 1, "FP32", "embedded", "--device", "cpu", "--runner", "local", "-q"]
     with monkeypatch.context() as patch:
-        patch.setattr(launch, where, stopped)
+        patch.setattr(finish, where, stopped)
         answer = gbench("launch", *run, "--datasets-dir", facades, "--run-model-file", "mine.sh")
     assert answer.code == 130 and said in answer.err, answer.err
     records = list((tmp_path / "cndb" / "records").glob("*.yaml"))

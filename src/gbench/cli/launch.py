@@ -55,8 +55,11 @@ def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: boo
     """
     from gbench.cli.shared.output import Terminal, finished_json, print_finished, print_json, report_not_stored
     from gbench.cli.shared.plan_output import show_plan
+    from gbench.preflight.busy import look_ahead
+
+    if not dry_run:
+        look_ahead()  # while the rest is loaded
     from gbench.runs.launch import launch as run
-    from gbench.runs.launch import repeats_of
     from gbench.settings.resolve import new_run_id
 
     if (given["model"] or "").endswith((".yaml", ".yml")):
@@ -75,6 +78,8 @@ def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: boo
         finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0))
         if not as_json:
             print_finished(finished[-1])
+    from gbench.runs.finish import repeats_of
+
     together = repeats_of(finished) if repeats > 1 else None
     if as_json:
         runs = [finished_json(one) for one in finished]

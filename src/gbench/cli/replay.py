@@ -17,7 +17,7 @@ from gbench.errors import GbenchError, UsageError, printable
 
 if TYPE_CHECKING:
     from gbench.experiments.replay import Replay
-    from gbench.runs.launch import FinishedRun
+    from gbench.runs.finish import FinishedRun
 
 
 @click.command()

@@ -17,7 +17,7 @@ from gbench.machine.gpus import find_gpus
 from gbench.runners.local import wait_for_end
 from gbench.runners.stopping import stoppable
 from gbench.runs.attempt import Observer
-from gbench.runs.launch import launch, publish
+from gbench.runs.launch import launch
 from gbench.runs.prepare import locate_dataset
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import RunSpec
@@ -120,6 +120,8 @@ class _SweepSession:
         cndb_dir = Path(base.cndb_dir)
         # the database ignores a record that it already has
         database = upload.config_of_run(base.database, cndb_dir, self.environ) if base.database else None
+        from gbench.runs.finish import publish
+
         _, not_stored, _ = publish(self.folder.run(attempt), record_path, cndb_dir, database, on_line)
         self.result.not_stored += [not_stored] if not_stored else []
         attempt.state, attempt.reason, attempt.record = "done", None, str(record_path)

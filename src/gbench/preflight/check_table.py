@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "busy-processes",
-        "no other process uses more than 5 % of a CPU in two samples of 0.5 s; else error",
+        "no other process uses more than 5 % of a CPU in two samples of 0.5 s or longer; else error",
         "it takes CPU time, memory bandwidth and caches from the run, and differs from run to run",
         "end it, or wait for it",
         cpu_and_os.busy_processes,

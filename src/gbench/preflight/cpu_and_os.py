@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import shlex
 import shutil
-import time
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
 from gbench.machine import host
+from gbench.preflight.busy import BUSY_PERCENT, busy_now
 from gbench.preflight.rule import Command, Context, Finding
 from gbench.preflight.tools import Unreadable, output_of
 
-BUSY_PERCENT = 5.0  # of one CPU, as in launch.sh
-SAMPLE_S = 0.5
 LEAST_SHM_GIB = 1.0  # 4 loader processes hold two batches each; one of 32 pairs of 256x256 in FP32 takes 48 MiB
 LEAST_IRQBALANCE = (1, 5, 0)
 CPUS = "sys/devices/system/cpu"
@@ -53,34 +48,14 @@ def governor(context: Context) -> Finding:
 
 
 def busy_processes(context: Context) -> Finding:
-    """Processes that use the CPUs in two samples in a row, so that a short burst of work is ignored."""
-    everyone = f"over {SAMPLE_S} s{_how_far(context)}"
-    busy = _busy(psutil.process_iter())
-    if busy:
-        busy = _busy(busy)
+    busy, seconds = busy_now()
+    everyone = f"over {seconds:.1f} s{_how_far(context)}"
     if not busy:
         return Finding("ok", f"no other process above {BUSY_PERCENT:.0f} % of a CPU {everyone}")
     most = sorted(busy.items(), key=lambda item: -item[1])
     names = ", ".join(f"pid {process.pid} {_name(process)} ({percent:.0f} %)" for process, percent in most[:5])
     more = f", and {len(most) - 5} more" if len(most) > 5 else ""
     return Finding("error", f"{names}{more} {everyone}")
-
-
-def _busy(processes: Iterable[psutil.Process]) -> dict[psutil.Process, float]:
-    """The other processes that use more than BUSY_PERCENT of a CPU, and how much they use (percent)."""
-    sampled = []
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.cpu_percent()  # starts its clock
-            sampled.append(process)
-    time.sleep(SAMPLE_S)
-    used = {}
-    for process in sampled:
-        with contextlib.suppress(psutil.Error):
-            percent = process.cpu_percent()
-            if percent > BUSY_PERCENT and process.pid != os.getpid():
-                used[process] = percent
-    return used
 
 
 def _name(process: psutil.Process) -> str:

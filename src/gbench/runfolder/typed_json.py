@@ -21,7 +21,7 @@ class Facts(BaseModel):
     Unknown keys are kept. A key that the file lacks has its default, and is not written.
     """
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="allow", allow_inf_nan=False, defer_build=True)
 
     def values(self) -> dict[str, Any]:
         """The keys that are set, as plain values."""

@@ -17,7 +17,6 @@ from typing import Protocol
 from gbench.base.utc import utc_now
 from gbench.errors import GbenchError, InfrastructureError, Interrupted
 from gbench.follow.follower import Views, following
-from gbench.measure.summary import summarize_folder
 from gbench.preflight.rule import CheckedRun
 from gbench.preflight.run_checks import BOUNDS, CONDITIONS, judge, require_fit, run_checks
 from gbench.runfolder.alarms import read_alarms
@@ -201,6 +200,8 @@ def _close(
 
 def _write_result(folder: RunFolder) -> RunResult | None:
     """Write the statistics of the run's steps as result.json; None if there are no measured steps."""
+    from gbench.measure.summary import summarize_folder  # loads numpy, which the start need not wait for
+
     summary = summarize_folder(folder)
     if summary is not None:
         folder.write_result(summary)

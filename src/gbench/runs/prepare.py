@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gbench.base.files import make_folder, require_writable
 from gbench.base.utc import utc_now
-from gbench.cndb.upload import config_of_run
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
 from gbench.errors import GbenchError, InfrastructureError
@@ -23,6 +22,9 @@ from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Runner
 from gbench.runs.switch_cache import with_tuned_switches
 from gbench.settings.spec import RunSpec
+
+if TYPE_CHECKING:
+    from gbench.cndb.database_config import DatabaseConfig
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,20 @@ def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tu
 
     Raises GbenchError: the database config is missing, or profile optimized has no tuning.
     """
-    if spec.database is not None:
-        config_of_run(spec.database, Path(spec.cndb_dir), environ)
+    database_of(spec, environ)
     if spec.profile == "optimized" or spec.cuda_visible_devices is not None:
         spec = with_tuned_switches(with_full_uuids(spec, gpus := find_gpus()), gpus)
     spec = locate_dataset(spec, required=False)
     return spec, make_runner(spec, environ, rebuild).describe()
+
+
+def database_of(spec: RunSpec, environ: Mapping[str, str]) -> DatabaseConfig | None:
+    """The config of the run's database; None without one. Raises GbenchError: it is missing or invalid."""
+    if spec.database is None:
+        return None
+    from gbench.cndb.upload import config_of_run
+
+    return config_of_run(spec.database, Path(spec.cndb_dir), environ)
 
 
 def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> None:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,10 +19,13 @@ from gbench.cli.shared.run_options import given_except, resolved_of
 from gbench.errors import GbenchError, UsageError
 from gbench.follow.follower import Views
 from gbench.runfolder.folder import RunFolder
-from gbench.runs.launch import FinishedRun, launch, resume
+from gbench.runs.launch import launch, resume
 from gbench.runs.probe import probe, probe_of
 from gbench.settings.resolve import Resolved, new_run_id
 from gbench.settings.spec import RunSpec
+
+if TYPE_CHECKING:
+    from gbench.runs.finish import FinishedRun
 
 NEEDED = ("model", "batch_size", "device_count", "precision")
 

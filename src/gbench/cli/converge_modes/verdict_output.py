@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,8 +16,10 @@ from gbench.convergence.recipe import recipe_of, require_fields
 from gbench.convergence.reference import Reference
 from gbench.convergence.subjects import find_reference, require_recipe, subject_of
 from gbench.errors import ExitCode
-from gbench.runs.launch import FinishedRun
 from gbench.settings.spec import RunSpec
+
+if TYPE_CHECKING:
+    from gbench.runs.finish import FinishedRun
 
 EXIT_CODES = {
     "reproduced": ExitCode.OK,

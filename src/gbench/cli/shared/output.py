@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gbench.runfolder.evaluation_result import Evaluation, Metric, Spread
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.run_result import Job, RunResult
-    from gbench.runs.launch import FinishedRun
+    from gbench.runs.finish import FinishedRun
 
 
 class Terminal:
