@@ -13,6 +13,7 @@ import click
 
 from gbench.base.paths import SESSION
 from gbench.base.utc import utc_now
+from gbench.cli.shared.consent import require_own, trust_option
 from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.run_options import (
     COUNT,
@@ -46,6 +47,7 @@ SHOWN_CAUSES = 5
 @click.option("--max-blocks", type=COUNT, help="End after this many blocks of four runs. [default: 20]")
 @click.option("--max-time", "max_time_s", type=SECONDS, help="Begin no block after this much time in runs: 30m, 2h.")
 @click.option("--resume", "resume_dir", type=SESSION_DIR, metavar="DIR", help="Resume the session in this folder.")
+@trust_option
 @click.option("--rebuild", is_flag=True, help="Rebuild each side's image, once, without the build cache.")
 @option("results_dir")
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")
@@ -55,6 +57,7 @@ def ab(
     a: Path | None,
     b: Path | None,
     resume_dir: Path | None,
+    trust: bool,
     results_dir: str | None,
     rebuild: bool,
     dry_run: bool,
@@ -109,6 +112,8 @@ def ab(
     observer = Terminal(quiet)
     for text in _differences(session):
         observer.line(text)
+    if resume_dir is not None and not ended(session):
+        require_own(folder, list(session.specs.values()), trust)
     if not ended(session):
         require_both_possible(session, os.environ, rebuild)
     make_folder(folder)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gbench.cli.converge_modes.options import VerdictOptions, verdict_options
+from gbench.cli.shared.consent import trust_option
 from gbench.cli.shared.run_options import RUN, run_arguments, run_options
 from gbench.cli.shared.view_options import Alarms, view_options, views_of
 
@@ -16,6 +17,7 @@ from gbench.cli.shared.view_options import Alarms, view_options, views_of
 @click.command()
 @run_arguments(required=False)
 @click.option("--resume", "resume_dir", type=RUN, help="Resume this run from its last checkpoint.")
+@trust_option
 @click.option(
     "--stop-on", type=Alarms(), default=(), help="Alarms that end the run with exit code 1: nan,collapse,flat, or any."
 )
@@ -27,6 +29,7 @@ from gbench.cli.shared.view_options import Alarms, view_options, views_of
 @run_options()
 def converge(
     resume_dir: Path | None,
+    trust: bool,
     estimate: bool,
     rebuild: bool,
     dry_run: bool,
@@ -70,7 +73,7 @@ def converge(
     elif options.checks_existing_runs:
         existing_runs.check_existing_runs(options, given["model"], as_json)
     elif resume_dir is not None:
-        new_runs.resume_run(resume_dir, options, views, as_json, quiet)
+        new_runs.resume_run(resume_dir, options, views, trust=trust, as_json=as_json, quiet=quiet)
     else:
         how = {"estimate": estimate, "rebuild": rebuild, "dry_run": dry_run, "as_json": as_json, "quiet": quiet}
         new_runs.start_runs(given, options, views, environ, **how)

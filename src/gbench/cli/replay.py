@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.cli.shared.consent import require_trust, trust_option
 from gbench.cli.shared.run_options import COUNT, PERCENT, command_line, json_option, option, quiet_option
 from gbench.cli.shared.suggested import RUNNER
-from gbench.errors import GbenchError, UsageError, printable
+from gbench.errors import GbenchError
 
 if TYPE_CHECKING:
     from gbench.experiments.replay import Replay
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--run-sd", type=PERCENT, help="As in gbench compare.")
 @option("results_dir")
 @option("logs_dir")
-@click.option("--trust", is_flag=True, help="Don't ask before running what a record from elsewhere says.")
+@trust_option
 @click.option("--dry-run", is_flag=True, help="Print what can't be reproduced here, and what would run.")
 @json_option
 @quiet_option
@@ -72,6 +72,7 @@ def replay(
     from gbench.compare.sides import Run
     from gbench.experiments.recorded_spec import read_recorded
     from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
+    from gbench.experiments.trust import why_ask
     from gbench.runners.stopping import stoppable
     from gbench.runs.launch import launch
     from gbench.runs.prepare import require_possible
@@ -87,7 +88,7 @@ def replay(
         observer.line(f"not reproduced: {one}")
     require_possible(planned.spec, os.environ, rebuild)  # first: --allow can't help if something is missing
     require_meaningful(planned, allowed)
-    _require_trust(planned, bool(here.run_model_file), trust)
+    require_trust(why_ask(planned.recorded, planned.spec, bool(here.run_model_file)), [planned.spec], trust)
     finished: list[FinishedRun] = []
     with stoppable(None):
         for number in range(repeats):
@@ -125,19 +126,6 @@ def _hint_to_compare(finished: Sequence[FinishedRun], record: str) -> str:
     ended = "one run" if len(finished) == 1 else f"{len(finished)} runs"
     files = ",".join(str(one.record_path) for one in finished)
     return f"; {ended} before it ended well: {shlex.join(['gbench', 'compare', record, files])}"
-
-
-def _require_trust(planned: Replay, script_given: bool, trust: bool) -> None:
-    """Show what a stranger's record runs here, and ask. Raises UsageError: neither the user nor --trust says yes."""
-    from gbench.experiments.trust import what_runs, why_ask
-
-    why = None if trust else why_ask(planned.recorded, planned.spec, script_given)
-    if why is None:
-        return
-    for line in what_runs(planned.spec):
-        click.echo(printable(line), err=True)
-    if not (sys.stdin.isatty() and click.confirm(printable(f"{why}: run it"), err=True)):
-        raise UsageError(f"{why}, so what it runs needs your consent", "read the lines above, then give --trust")
 
 
 def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.base.paths import SWEEP, require_readable
+from gbench.cli.shared.consent import require_own, trust_option
 from gbench.cli.shared.output import Terminal, print_json, report_not_stored
 from gbench.cli.shared.run_options import (
     LAST_ARGUMENTS,
@@ -58,6 +59,7 @@ COUNTS = Parsed("numbers", _counts, "not a list of numbers from 1 on, like 1,2,4
         click.option("--precisions", type=PRECISIONS, metavar="FP32,TF32", help="Any of FP32, TF32, AMP and BF16."),
         click.option("--stop-at-oom", is_flag=True, help="Skip batches larger than one that ran out of memory."),
         click.option("--resume", "resume_dir", type=SWEEP_DIR, metavar="DIR", help="Resume the sweep in this folder."),
+        trust_option,
         click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV on stdout."),
     ]
 )
@@ -66,6 +68,7 @@ COUNTS = Parsed("numbers", _counts, "not a list of numbers from 1 on, like 1,2,4
 def sweep(
     matrix: str | None,
     resume_dir: Path | None,
+    trust: bool,
     stop_at_oom: bool,
     as_csv: bool,
     rebuild: bool,
@@ -92,13 +95,13 @@ def sweep(
     Exit code 0: every cell has a result, which may be out of memory; 1: some failed, even when retried.
     """
     from gbench.experiments.sweep import go_on, plan
-    from gbench.experiments.sweep_file import SweepFolder
+    from gbench.experiments.sweep_file import ENDED, SweepFolder
     from gbench.experiments.sweep_table import write_page
 
     if as_csv and as_json:
         raise UsageError("--csv and --json contradict each other", "give one of them")
     if resume_dir is not None:
-        if others := given_except({"resume_dir", *SHOWN}):
+        if others := given_except({"resume_dir", "trust", *SHOWN}):
             raise UsageError("--resume takes all from its sweep folder", f"leave out {', '.join(others)}")
         folder = SweepFolder(resume_dir.absolute())
         planned = folder.read()
@@ -111,6 +114,8 @@ def sweep(
         return
     if resume_dir is None:
         folder.create(planned)
+    elif any(cell.state not in ENDED for cell in planned.cells):
+        require_own(folder.path, [planned.spec], trust)
     terminal = Terminal(quiet)
     terminal.line(f"sweep folder {folder.path}")
     for cell in planned.cells:

@@ -17,6 +17,7 @@ from gbench.base.paths import SESSION
 from gbench.base.untrusted import read_text
 from gbench.errors import InfrastructureError, RecordError
 from gbench.experiments.block_ratio import BlockRatio
+from gbench.runfolder.own import mark_own
 from gbench.settings.literals import MetricName
 from gbench.settings.spec import Frozen, RunSpec
 
@@ -104,6 +105,7 @@ class Session(Frozen):
         """Write `ab.json`. Raises InfrastructureError."""
         make_folder(folder)
         write_atomically(folder / SESSION, self.model_dump_json(indent=2) + "\n")
+        mark_own(folder, self.specs.values())
 
 
 def read_session(folder: Path) -> Session:

@@ -24,6 +24,7 @@ from gbench.base.untrusted import cant_read
 from gbench.errors import InfrastructureError
 from gbench.experiments.sweep_matrix import Place, Scaling
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.own import mark_own
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import RunSpec
 
@@ -127,6 +128,7 @@ class SweepFolder:
     def write(self, sweep: Sweep) -> None:
         """Write sweep.json. Raises InfrastructureError: it can't be written."""
         write_atomically(self.file, sweep.model_dump_json(indent=2) + "\n")
+        mark_own(self.path, [sweep.spec])
 
     def read(self) -> Sweep:
         """Read sweep.json. Raises InfrastructureError: it is missing, broken, or of another version."""

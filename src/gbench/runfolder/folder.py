@@ -10,6 +10,7 @@
     benchmark.log        benchmark log lines (CNDB.md section 2); a user's own run script
     result.json          statistics, a pure function of the files above; host, at the end (run_result)
     log.txt              everything the run printed
+    .own                 that this user's gbench made it (own)
     checkpoints/
     evaluations/         a run folder per evaluation; evaluation.json is its result (evaluation_result)
 
@@ -35,6 +36,7 @@ from gbench.base.paths import SPEC
 from gbench.errors import InfrastructureError
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.host_facts import HostFacts
+from gbench.runfolder.own import mark_own
 from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.steps import AttemptSteps, Step, read_attempts, steps_that_count, stream_path
 from gbench.runfolder.typed_json import UNUSABLE, VERSION, to_json
@@ -72,6 +74,7 @@ class RunFolder:
         except OSError as error:
             raise cant_write(folder.path, error) from error
         write_atomically(folder.path / SPEC, spec.model_dump_json(indent=2) + "\n")
+        mark_own(folder.path, [spec])
         return folder
 
     @property

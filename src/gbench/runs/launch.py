@@ -33,12 +33,17 @@ def resume(run_dir: Path, environ: Mapping[str, str], observer: Observer, views:
     Raises GbenchError: it is complete, still running, or keeps no checkpoints; and as `launch`.
     """
     folder = RunFolder(run_dir.absolute())
+    return launch(require_resumable(folder), environ, observer, resumed=folder, views=views)
+
+
+def require_resumable(folder: RunFolder) -> RunSpec:
+    """The spec of a run that can be resumed. Raises GbenchError: it is complete, or keeps no checkpoints."""
     spec = folder.spec()
     if trained(folder) and folder.host().record:
-        raise UsageError(f"{run_dir} has come to its end", "there is nothing left to resume; start a new run")
+        raise UsageError(f"{folder.path} has come to its end", "there is nothing left to resume; start a new run")
     if not trained(folder) and not spec.config.schedule.checkpoint_every:
-        raise UsageError(f"{run_dir} is a run that keeps no checkpoints", "start a new run")
-    return launch(spec, environ, observer, resumed=folder, views=views)
+        raise UsageError(f"{folder.path} is a run that keeps no checkpoints", "start a new run")
+    return spec
 
 
 def launch(

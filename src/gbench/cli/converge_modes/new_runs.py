@@ -13,13 +13,14 @@ import click
 
 from gbench.cli.converge_modes.options import JUDGING, VerdictOptions
 from gbench.cli.converge_modes.verdict_output import print_result, reference_for_new_runs
+from gbench.cli.shared.consent import require_own
 from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.plan_output import show_plan
 from gbench.cli.shared.run_options import given_except, resolved_of
 from gbench.errors import GbenchError, UsageError
 from gbench.follow.follower import Views
 from gbench.runfolder.folder import RunFolder
-from gbench.runs.launch import launch, resume
+from gbench.runs.launch import launch, require_resumable, resume
 from gbench.runs.probe import probe, probe_of
 from gbench.settings.resolve import Resolved, new_run_id
 from gbench.settings.spec import RunSpec
@@ -62,11 +63,15 @@ def start_runs(
         print_result(_run_seeds(spec, seeds, views, rebuild, quiet), options, reference, as_json)
 
 
-def resume_run(run_dir: Path, options: VerdictOptions, views: Views, as_json: bool, quiet: bool) -> None:
+def resume_run(
+    run_dir: Path, options: VerdictOptions, views: Views, *, trust: bool, as_json: bool, quiet: bool
+) -> None:
     """Resume the run of `--resume RUN_DIR`, and print its result."""
-    if others := given_except({"resume_dir", "as_json", "quiet", "visdom", "tensorboard", *JUDGING}):
+    if others := given_except({"resume_dir", "trust", "as_json", "quiet", "visdom", "tensorboard", *JUDGING}):
         raise UsageError("--resume takes all from its run folder", f"leave out {', '.join(others)}")
-    reference = reference_for_new_runs(options, RunFolder(run_dir).spec())
+    spec = require_resumable(RunFolder(run_dir))
+    reference = reference_for_new_runs(options, spec)
+    require_own(run_dir, [spec], trust)
     print_result([resume(run_dir, os.environ, Terminal(quiet), views)], options, reference, as_json)
 
 

@@ -1,0 +1,38 @@
+"""Ask before running what a record or folder of a stranger says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from gbench.errors import UsageError, printable
+from gbench.settings.spec import RunSpec
+
+trust_option = click.option("--trust", is_flag=True, help="Don't ask before running what somebody else's files say.")
+
+
+def require_trust(why: str | None, specs: Sequence[RunSpec], trust: bool) -> None:
+    """Show what would run here, and ask. why: None if there is no need.
+
+    Raises UsageError: neither the user nor --trust says yes.
+    """
+    from gbench.experiments.trust import what_runs
+
+    if why is None or trust:
+        return
+    for line in dict.fromkeys(line for spec in specs for line in what_runs(spec)):
+        click.echo(printable(line), err=True)
+    if not (sys.stdin.isatty() and click.confirm(printable(f"{why}: run it"), err=True)):
+        raise UsageError(f"{why}, so what it runs needs your consent", "read the lines above, then give --trust")
+
+
+def require_own(folder: Path, specs: Sequence[RunSpec], trust: bool) -> None:
+    """Ask before resuming in a folder that this user's gbench did not begin. Raises as `require_trust`."""
+    from gbench.runfolder.own import is_own, mark_own
+
+    if not is_own(folder, specs):
+        require_trust(f"{folder} is not marked as begun by you", specs, trust)
+        mark_own(folder, specs)

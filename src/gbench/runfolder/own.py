@@ -1,0 +1,50 @@
+"""Whose run, sweep or session a folder is: its files may be a stranger's, and name what runs when it is resumed.
+
+`.own` in the folder holds an HMAC of what would run, with a key that only this user can read.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from gbench.base.files import open_file
+from gbench.base.paths import user_cache_dir
+from gbench.errors import UsageError
+from gbench.settings.spec import RunSpec
+
+NAME, KEY_BYTES = ".own", 32
+WHAT_RUNS = {
+    *("runner", "run_model_file", "env", "image", "dockerfile", "from_image"),
+    *("datasets_dir", "config_dir", "cache_dir", "logs_dir", "cndb_dir", "code_link", "database"),
+}
+
+
+def mark_own(folder: Path, specs: Iterable[RunSpec], environ: Mapping[str, str] = os.environ) -> None:
+    """Mark a folder as this user's. Does nothing where the mark or the key can't be written."""
+    with suppress(OSError, UsageError):
+        (folder / NAME).write_bytes(_mark(specs, environ))
+
+
+def is_own(folder: Path, specs: Iterable[RunSpec], environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this user's gbench has marked a folder that runs these specs."""
+    with suppress(OSError, UsageError), open_file(folder / NAME) as file:
+        return hmac.compare_digest(file.read(1000), _mark(specs, environ))
+    return False
+
+
+def _mark(specs: Iterable[RunSpec], environ: Mapping[str, str]) -> bytes:
+    path = user_cache_dir(environ) / "gbench" / "key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(os.urandom(KEY_BYTES))
+    with open_file(path) as file:
+        key = file.read()
+    if len(key) != KEY_BYTES:
+        raise OSError(f"{path} is no key")
+    text = json.dumps([spec.model_dump(mode="json", include=WHAT_RUNS) for spec in specs], sort_keys=True)
+    return hmac.new(key, text.encode(), "sha256").hexdigest().encode()

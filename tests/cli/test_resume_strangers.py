@@ -1,0 +1,110 @@
+"""A folder that somebody else's gbench began runs what it names only with the user's consent."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Answer
+
+from gbench.experiments.session import Session, SessionGoal
+from gbench.experiments.sweep_file import Sweep, SweepFolder
+from gbench.settings.spec import RunSpec
+from run_folders import write_run
+
+Gbench = Callable[..., Answer]
+NO_DOCKER = {"DOCKER_HOST": "unix:///nowhere"}
+
+
+def a_run(spec: RunSpec, results: Path) -> tuple[str, Path]:
+    spec = spec.replaced(recipe="convergence", config={"schedule": {"checkpoint_every": 1}})
+    return "converge", write_run(spec, steps=5, ended=False).path / "spec.json"
+
+
+def a_sweep(spec: RunSpec, results: Path) -> tuple[str, Path]:
+    folder = SweepFolder(results / "sweep")
+    cells = [{"place": {"batch_size": 1, "device_count": 1, "precision": "FP32", "data": "real"}}]
+    folder.create(Sweep.model_validate({"scaling": "strong", "stop_at_oom": False, "spec": spec, "cells": cells}))
+    return "sweep", folder.file
+
+
+def a_session(spec: RunSpec, results: Path) -> tuple[str, Path]:
+    both = {"files": {"A": "a", "B": "b"}, "specs": {"A": spec, "B": spec}}
+    rest = {"session_id": "s", "started_utc": "", "command_line": "", "differences": ()}
+    Session.model_validate({"asked": SessionGoal(), **both, **rest}).write(results / "session")
+    return "ab", results / "session" / "ab.json"
+
+
+@pytest.fixture(params=[a_run, a_sweep, a_session])
+def begun(request: pytest.FixtureRequest, make_spec: Callable[..., RunSpec], tmp_path: Path) -> tuple[str, Path]:
+    """The verb that resumes a folder, which fails without Docker; and the file that says what runs."""
+    made: tuple[str, Path] = request.param(make_spec(runner="docker"), tmp_path / "results")
+    return made
+
+
+def test_ones_own_is_resumed_also_elsewhere(gbench: Gbench, begun: tuple[str, Path], tmp_path: Path) -> None:
+    verb, file = begun
+    moved = shutil.copytree(file.parent, tmp_path / "moved")
+    for folder in (file.parent, moved):
+        answer = gbench(verb, "--resume", folder, **NO_DOCKER)
+        assert answer.code != 2 and "consent" not in answer.err, answer.err
+
+
+def altered(file: Path, tmp_path: Path) -> None:
+    text = file.read_text()
+    assert '"env": {}' in text
+    file.write_text(text.replace('"env": {}', f'"env": {{"BASH_ENV": "$(touch {tmp_path}/executed)"}}'))
+
+
+def test_a_strangers_needs_consent(gbench: Gbench, begun: tuple[str, Path], tmp_path: Path) -> None:
+    verb, file = begun
+    altered(file, tmp_path)
+    for _ in range(2):
+        refused = gbench(verb, "--resume", file.parent, **NO_DOCKER)
+        assert refused.code == 2
+        assert refused.err.endswith(
+            f"{file.parent} is not marked as begun by you, so what it runs needs your consent; "
+            "read the lines above, then give --trust\n"
+        )
+        assert f"environment   'BASH_ENV=$(touch {tmp_path}/executed)'\n" in refused.err
+    for more in (["--trust"], []):  # once is enough
+        assert gbench(verb, "--resume", file.parent, *more, **NO_DOCKER).code in (1, 4)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xff", b"0" * 64, None])
+def test_a_mark_of_another_user(gbench: Gbench, begun: tuple[str, Path], mark: bytes | None) -> None:
+    verb, file = begun
+    if mark is None:
+        (file.parent / ".own").unlink()
+    else:
+        (file.parent / ".own").write_bytes(mark)
+    assert "consent" in gbench(verb, "--resume", file.parent, **NO_DOCKER).err
+
+
+def test_another_users_key(gbench: Gbench, begun: tuple[str, Path], tmp_path: Path) -> None:
+    verb, file = begun
+    assert "consent" in gbench(verb, "--resume", file.parent, **NO_DOCKER, XDG_CACHE_HOME=str(tmp_path / "cache")).err
+    key = tmp_path / "cache" / "gbench" / "key"
+    assert (key.stat().st_mode & 0o777, key.stat().st_size) == (0o600, 32)
+
+
+@pytest.mark.parametrize(("typed", "asked_again"), [("y\n", False), ("\n", True)])
+def test_on_a_terminal_it_asks(
+    gbench: Gbench,
+    begun: tuple[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    asked_again: bool,
+) -> None:
+    verb, file = begun
+    altered(file, tmp_path)
+    monkeypatch.setattr(sys, "stdin", keyboard := io.StringIO(typed))
+    monkeypatch.setattr(keyboard, "isatty", lambda: True)
+    assert "run it [y/N]" in gbench(verb, "--resume", file.parent, **NO_DOCKER).err
+    assert ("run it [y/N]" in gbench(verb, "--resume", file.parent, **NO_DOCKER).err) is asked_again
