@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from gbench.measure.bounds import limits
 from gbench.measure.clock import StepClock
@@ -50,6 +51,17 @@ def test_its_generator_forward_is_99_1_gflop() -> None:
     with torch.device("meta"):
         generator, image = build_generator("resnet_9blocks"), torch.empty(1, 3, 256, 256)
     assert count_work(lambda: generator(image)).flop == pytest.approx(99.1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("network", ["resnet_6blocks", "unet_128"])
+def test_operations_are_those_of_torchs_own_counter(network: str) -> None:
+    from gbench.pix2pix import build_generator
+
+    with torch.device("meta"):
+        generator, image = build_generator(network, ngf=4), torch.empty(2, 3, 128, 128)
+    with FlopCounterMode(display=False) as counter:
+        generator(image).sum().backward()
+    assert count_work(lambda: generator(image).sum().backward()).flop == counter.get_total_flops() > 0
 
 
 def test_operations_and_bytes_of_a_product_are_the_textbooks() -> None:

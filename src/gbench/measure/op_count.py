@@ -1,7 +1,8 @@
 """How much work a training step is: floating-point operations and bytes, counted from the graph that really runs.
 
-The step runs once on torch's `meta` device, without data. Operations are FlopCounterMode's (a multiply-add is two).
-Bytes are those that each operation reads and writes with nothing fused or cached, an upper bound.
+The step runs once on torch's `meta` device, without data. Operations are those of torch's FlopCounterMode, by its
+formulas (a multiply-add is two), in less than its time. Bytes are those that each operation reads and writes with
+nothing fused or cached, an upper bound.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import flop_registry
 
 
 @dataclass(frozen=True)
@@ -25,47 +26,38 @@ class Work:
     bytes: int
 
 
-class _ByteCounter(TorchDispatchMode):
-    """Sums the sizes of the inputs and outputs of each operation, except views."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if not func.is_view:
-            tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor))
-            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        return result
-
-
-class _CallCounter(TorchDispatchMode):
-    """Counts the floating-point operations of each call with FlopCounterMode's formulas."""
+class _Counter(TorchDispatchMode):
+    """Counts the floating-point operations of each call, and the sizes of its inputs and outputs, except of views."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.calls: dict[str, list[int]] = defaultdict(list)
+        self.bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             self.calls[func.name().partition(".")[0]].append(formula(*args, **(kwargs or {}), out_val=result))
+        if not func.is_view:
+            tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor))
+            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return result
 
 
 def count_calls(call: Callable[[], object]) -> dict[str, list[int]]:
     """Operations of each call within `call`, on meta tensors, in order, by names like `aten::convolution`."""
-    counter = _CallCounter()
-    with counter:
-        call()
-    return dict(counter.calls)
+    return dict(_count(call).calls)
 
 
 def count_work(call: Callable[[], object]) -> Work:
     """Count the work of `call`, which must only use meta tensors."""
-    counter = FlopCounterMode(display=False)
-    with counter, _ByteCounter() as traffic:
+    counter = _count(call)
+    return Work(sum(map(sum, counter.calls.values())), counter.bytes)
+
+
+def _count(call: Callable[[], object]) -> _Counter:
+    counter = _Counter()
+    with counter:
         call()
-    return Work(counter.get_total_flops(), traffic.bytes)
+    return counter

@@ -72,7 +72,8 @@ class Trainer:
         dataset_sha256 = folder.host().dataset.sha256
         self.loader, data = open_loader(spec, data_dir, cache_dir or Path(spec.cache_dir), dataset_sha256, ranks)
         self.planned_steps = self.schedule.planned_steps(len(self.loader))
-        work = work_per_image(spec)  # seeds torch, so it comes before the model, which seeds torch for the run
+        # seeds torch, so it comes before the model, which seeds torch for the run
+        work = work_per_image(spec) if ranks.is_first else None
         self.state = TrainingState(spec, ranks, len(self.loader))
         self.model = self.state.model
         self.train_step = apply_switches.step_of(self.model, spec.config.speed)
