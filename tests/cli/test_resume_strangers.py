@@ -76,6 +76,26 @@ def test_a_strangers_needs_consent(gbench: Gbench, begun: tuple[str, Path], tmp_
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize(
+    "changes", [{"env": {"BASH_ENV": "x"}}, {"image": f"a@sha256:{'0' * 64}"}, {"from_image": "a"}]
+)
+def test_a_strangers_run_is_evaluated_with_consent(
+    gbench: Gbench, make_spec: Callable[..., RunSpec], changes: dict[str, object]
+) -> None:
+    run = write_run(make_spec(runner="docker"))
+    run.checkpoints.mkdir()
+    (run.checkpoints / "epoch-0001.pt").touch()
+    evaluate = ("eval", run.path)
+    assert gbench(*evaluate, **NO_DOCKER).code == 4
+    (run.path / "spec.json").write_text(run.spec().replaced(**changes).model_dump_json())
+    refused = gbench(*evaluate, **NO_DOCKER)
+    assert (refused.code, "then give --trust" in refused.err) == (2, True)
+    assert gbench(*evaluate, "--trust", **NO_DOCKER).code == 4
+    (run.path / "spec.json").write_text(run.spec().replaced(env={}, image="gbench", from_image=None).model_dump_json())
+    (run.path / ".own").unlink()
+    assert gbench(*evaluate, **NO_DOCKER).code == 4  # it runs the project's own code alone
+
+
 @pytest.mark.parametrize("mark", [b"", b"\xff", b"0" * 64, None])
 def test_a_mark_of_another_user(gbench: Gbench, begun: tuple[str, Path], mark: bytes | None) -> None:
     verb, file = begun

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.base.paths import SPEC
+from gbench.cli.shared.consent import require_trust, trust_option
 from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
     NATURAL,
     RUN_OR_FILE,
-    Renamed,
     bundle,
     command_line,
     dry_run_option,
@@ -23,6 +23,7 @@ from gbench.cli.shared.run_options import (
     option,
     out_option,
     quiet_option,
+    renamed,
 )
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, RUNNER
 from gbench.errors import UsageError
@@ -30,6 +31,7 @@ from gbench.errors import UsageError
 if TYPE_CHECKING:
     from gbench.settings.evaluation_spec import EvaluationRequest
     from gbench.settings.resolve import Resolved
+    from gbench.settings.spec import RunSpec
 
 OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config_dir")
 OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_image", "cuda_visible_devices")
@@ -46,10 +48,8 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         click.option(
             "--eval-mode", is_flag=True, help="Disable dropout and use running statistics (upstream's --eval)."
         ),
-        click.option(
-            "--per-device-batch-size",
-            "batch",
-            cls=Renamed,
+        renamed(
+            *("--per-device-batch-size", "batch"),
             former=["--batch"],
             type=COUNT,
             default=1,
@@ -58,10 +58,8 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         click.option("--limit", type=COUNT, help="Only the first N images. Upstream's default: 50."),
         click.option("--seed", type=NATURAL, help="Seed of dropout. Default: the run's, else 0."),
         click.option("--device", type=DEVICE, help="cuda or cpu. Default: the run's, else cuda."),
-        click.option(
-            "--device-count",
-            "devices",
-            cls=Renamed,
+        renamed(
+            *("--device-count", "devices"),
             former=["--devices"],
             type=COUNT,
             default=1,
@@ -76,6 +74,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         *(option(name, more="") for name in OWN_VARIABLES),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
         click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
+        trust_option,
         *(dry_run_option, json_option, quiet_option),
     ]
 )
@@ -85,6 +84,7 @@ def eval(
     epoch: int | None,
     model: str | None,
     rebuild: bool,
+    trust: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -127,6 +127,7 @@ def eval(
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return
+    require_trust(None if model else _why_ask(source, resolved.spec), [resolved.spec], trust)
     done = evaluate(resolved.spec, os.environ, Bar(quiet), rebuild)
     result, folder = done.evaluation, done.folder.path
     files = {"evaluation": folder / "evaluation.json", "images": folder / "images", "gallery": done.gallery}
@@ -158,6 +159,18 @@ def _of_images(folder: Path, limit: int | None, as_json: bool) -> None:
     click.echo(f"{'images':<14}{folder}, {len(images)} of them")
     for name, one in means.items():
         click.echo(f"{name:<14}{metric_text(METRICS[name], one)}")
+
+
+def _why_ask(source: Path, spec: RunSpec) -> str | None:
+    """Why the user must confirm what `spec`, the evaluation of a run or checkpoint, runs here; None if it is theirs."""
+    from gbench.experiments.trust import runs_own_code
+    from gbench.runfolder.folder import RunFolder
+    from gbench.runfolder.own import is_own
+
+    run = RunFolder(source if source.is_dir() else source.absolute().parent.parent)
+    own = (source.is_dir() or source.absolute().parent == run.checkpoints) and run.has(SPEC)
+    theirs = runs_own_code(spec) or (own and is_own(run.path, [run.spec()]))
+    return None if theirs else f"{source} is not marked as made by you"
 
 
 def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: str | None) -> Resolved:

@@ -11,6 +11,7 @@ import yaml
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.untrusted import parse_yaml, read_text
 from gbench.cndb.record import Record, checked
+from gbench.settings.resolve import RUN_ID
 
 try:
     from yaml import CSafeDumper as SafeDumper
@@ -18,7 +19,6 @@ except ImportError:  # PyYAML without libyaml: slower
     from yaml import SafeDumper  # type: ignore[assignment]
 
 LONGEST = 93  # of a file name without `_` and `.yaml`
-RUN_ID = re.compile(r"(\d{8}T\d{6}Z-)[\w.-]+-([0-9a-f]{6})", re.ASCII)  # as `new_run_id` makes it
 
 
 def file_name(record: Record, run_id: str) -> str:

@@ -31,6 +31,14 @@ def is_projects(script: Path) -> bool:
     return sha256 is not None and sha256 in {file_sha256(own) for own in project_file("scripts").glob("*.sh")}
 
 
+def runs_own_code(spec: RunSpec) -> bool:
+    """Whether a spec runs the project's code alone: no variables, and nobody else's script or image."""
+    pinned = "@" in spec.image or spec.image.startswith("sha256:") or spec.from_image is not None
+    dockerfiles = {file_sha256(Path(spec.dockerfile)), file_sha256(project_file("Dockerfile"))}
+    image = spec.runner == "docker" and (pinned or len(dockerfiles) > 1)
+    return not (spec.env or image) and is_projects(Path(spec.run_model_file))
+
+
 def why_ask(recorded: Recorded, spec: RunSpec, script_given: bool) -> str | None:
     """Why the user must confirm what `spec`, a replay of the record, runs here; None if this machine made the record.
 

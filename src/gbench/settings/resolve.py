@@ -6,6 +6,7 @@ reads argv or the environment.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from gbench.settings.switches import profile_of
 
 DEFAULT_CNDB_DIR = "cndb"
 RUN_TIME = "%Y%m%dT%H%M%SZ"  # when a run began: what its id begins with
+RUN_ID = re.compile(r"(\d{8}T\d{6}Z-)[\w.-]+-([0-9a-f]{6})", re.ASCII)  # as `new_run_id` makes it
 Choice = TypeVar("Choice", bound=str)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 DEVICES: tuple[Device, ...] = get_args(Device)

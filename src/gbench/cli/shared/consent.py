@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gbench.errors import UsageError, printable
-from gbench.settings.spec import RunSpec
+
+if TYPE_CHECKING:
+    from gbench.settings.spec import RunSpec
 
 trust_option = click.option("--trust", is_flag=True, help="Don't ask before running what somebody else's files say.")
 

@@ -133,9 +133,14 @@ TYPES: dict[Kind, Any] = {
 MEASURED = ("steps", "warmup", "until_ci", "max_time_s")  # only for measured runs
 
 
+def renamed(*names: str, former: Sequence[str], **more: Any) -> Callable[[Any], Any]:
+    """An option that had other names."""
+    return click.option(*names, cls=Renamed, former=former, **more)
+
+
 def out_option(help: str, former: Sequence[str] = (), **more: Any) -> Callable[[Any], Any]:
-    """Where a command writes its files. former: earlier names of the option."""
-    return click.option("-o", "--out", cls=Renamed, former=former, help=help, **{"type": PATH, **more})
+    """Where a command writes its files."""
+    return renamed("-o", "--out", former=former, help=help, **{"type": PATH, **more})
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
