@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,14 @@ def first_session() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_page_says_whether_its_two_runs_differ(first_session: ModuleType) -> None:
+    quiet, busy = ("".join(f"throughput    {rate} img/s end\n" for rate in pair) for pair in ((2.5, 2.3), (1.66, 2.85)))
+    assert "note:" not in first_session.page(quiet)
+    assert "\nnote: the machine was busy, so the two runs differ by 72%.\n" in first_session.page(busy)
+    written = first_session.PAGE.read_text()
+    assert first_session.page(re.sub("^    ", "", written[written.index("    $ ") :], flags=re.MULTILINE)) == written
 
 
 @pytest.mark.slow
