@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -57,6 +57,6 @@ def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.envi
 
 def began(path: Path, marker: str = SPEC) -> str:
     """When a run began, as RUN_TIME: by its name, or by its marker's time if somebody renamed it."""
-    if re.match(r"\d{8}T\d{6}Z", path.name):
-        return path.name[:16]
+    with suppress(ValueError):
+        return datetime.strptime(path.name[:16], RUN_TIME).strftime(RUN_TIME)
     return datetime.fromtimestamp((path / marker).stat().st_mtime, timezone.utc).strftime(RUN_TIME)

@@ -38,6 +38,11 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
         # two devices, 2 images each in 0.1 s; 1.2 s for 3 steps, 100 to go
         assert progress.text(80) == "step 3/103  40 s left  40 img/s  data wait 12%  G_L1 33"
         assert progress.text(54) == "step 3/103  40 s left  40 img/s  data wait 12%"
+        folder.write("environment.json", {"planned_steps": 3})
+        other = Progress(folder)
+        assert other.text(80).startswith("step 3/3  0.0 s left  40 img/s")
+        other.note("evaluated 2 of 50 images")  # the end of a convergence run
+        assert other.text(80) == "evaluated 2 of 50 images  0.0 s"
 
 
 def test_throughput_has_its_interval_after_enough_steps(make_spec: Callable[..., RunSpec]) -> None:

@@ -41,7 +41,8 @@ class Progress:
                 self._planned = self._folder.environment().planned_steps
         except (GbenchError, OSError):  # a broken file: the run itself reports it
             pass
-        if not self._recent:
+        trained = self._recent and self._recent[-1].step == self._planned and self._doing != STARTING
+        if trained or not self._recent:
             waited = f"  {duration(time.monotonic() - self._since_s)}"
             return self._doing[: width - len(waited)] + waited
         last = self._recent[-1]
