@@ -15,7 +15,7 @@ from gbench.errors import ExitCode, InfrastructureError, UsageError
 from gbench.machine.gpus import Gpus, find_gpus
 from gbench.preflight.check_table import RULES
 from gbench.preflight.rule import CheckedRun, Rule
-from gbench.preflight.run_checks import CONDITIONS, judge, require_fit, run_checks
+from gbench.preflight.run_checks import CONDITIONS, of_severity, require_fit, run_checks, with_errors_ignored
 from gbench.runfolder.host_facts import CheckFacts
 from gbench.settings.spec import RunSpec
 
@@ -58,7 +58,7 @@ def test_this_machine_quickly(make_spec: Callable[..., RunSpec]) -> None:
         "irqbalance",
     ]
     assert all(check.found and check.why for check in checks)
-    assert judge(checks).fit
+    assert of_severity(checks, "error") == []
 
 
 def test_a_launch_asks_for_conditions_only(make_spec: Callable[..., RunSpec]) -> None:
@@ -103,7 +103,7 @@ def test_on_the_cpu_conditions_only_warn(
 
 def test_on_the_cpu_what_a_run_needs_is_still_an_error(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
     spec = make_spec().model_copy(update={"datasets_dir": str(tmp_path / "nowhere")})
-    errors = judge(run_checks(CheckedRun.of(spec), find_gpus())).errors
+    errors = of_severity(run_checks(CheckedRun.of(spec), find_gpus()), "error")
     assert [check.id for check in errors] == ["dataset"]
 
 
@@ -126,22 +126,21 @@ CHECKS = [
 
 
 def test_an_unfit_machine_stops_a_launch_with_all_its_errors() -> None:
-    verdict = judge(CHECKS)
-    assert not verdict.fit
-    assert [check.id for check in verdict.warnings] == ["b"]
+    assert [check.id for check in of_severity(CHECKS, "warning")] == ["b"]
     with pytest.raises(InfrastructureError) as raised:
-        require_fit(verdict)
+        require_fit(CHECKS)
     assert raised.value.what == "this machine is not fit to measure on: c: wrong; d: wrong too"
     assert "ignore_check" in raised.value.hint
     assert raised.value.exit_code == ExitCode.INFRASTRUCTURE
 
 
 def test_ignored_errors_are_kept_as_warnings_that_say_so() -> None:
-    verdict = judge(CHECKS, ignore_check=True)
-    require_fit(verdict)
-    assert verdict.fit
-    assert [(check.id, check.ignored) for check in verdict.warnings] == [("b", False), ("c", True), ("d", True)]
-    assert len(verdict.checks) == len(CHECKS)
+    checks = with_errors_ignored(CHECKS)
+    require_fit(checks)
+    assert of_severity(checks, "error") == []
+    warnings = of_severity(checks, "warning")
+    assert [(check.id, check.ignored) for check in warnings] == [("b", False), ("c", True), ("d", True)]
+    assert len(checks) == len(CHECKS)
 
 
 def test_foreign_gpu_processes_are_an_error_without_a_command(

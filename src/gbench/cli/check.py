@@ -58,7 +58,7 @@ def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json:
     from gbench.cli.shared.output import print_json
     from gbench.machine.gpus import find_gpus
     from gbench.preflight import fix as fixing
-    from gbench.preflight.run_checks import judge, run_checks
+    from gbench.preflight.run_checks import of_severity, run_checks
 
     if (apply_ or clocks) and not fix:
         raise UsageError("--apply and --clocks go with --fix", "try `gbench check --fix`, which only prints commands")
@@ -76,20 +76,20 @@ def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json:
         show("" if fixes else "  nothing: no command fixes what was found\n")
         if apply_ and fixes:
             checks = run_all()
-    fitness = judge(checks)
+    errors, warnings = of_severity(checks, "error"), of_severity(checks, "warning")
     if as_json:
-        print_json({"fit": fitness.fit, "checks": [one.values() for one in checks], "mendings": _plain(fixes)})
+        print_json({"fit": not errors, "checks": [one.values() for one in checks], "mendings": _plain(fixes)})
     for found, kind, meaning in (
-        (fitness.errors, "errors", "figures would be wrong, or no run is possible: nothing is launched"),
-        (fitness.warnings, "warnings", "figures may be doubtful: launched, and recorded"),
+        (errors, "errors", "figures would be wrong, or no run is possible: nothing is launched"),
+        (warnings, "warnings", "figures may be doubtful: launched, and recorded"),
     ):
         if found:
             show(_wrapped(f"{kind:<10}", f"{', '.join(one.id for one in found)}. {meaning}"))
-    counts = f"{len(fitness.errors)} error(s), {len(fitness.warnings)} warning(s)"
-    show(f"{'fit' if fitness.fit else 'not fit'} for {run.runner} on {run.device}: {counts}")
+    counts = f"{len(errors)} error(s), {len(warnings)} warning(s)"
+    show(f"{'not fit' if errors else 'fit'} for {run.runner} on {run.device}: {counts}")
     if fixes and not fix:
         show("run it with --fix to print the commands that fix some of this")
-    ctx.exit(ExitCode.OK if fitness.fit else ExitCode.FAILED)
+    ctx.exit(ExitCode.FAILED if errors else ExitCode.OK)
 
 
 def _nothing(text: str) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from gbench.errors import InfrastructureError
 from gbench.machine.gpus import Gpus, visible
 from gbench.preflight.cards import open_cards
 from gbench.preflight.check_table import RULES
-from gbench.preflight.rule import CheckedRun, Context, Finding, Rule, finding_of
+from gbench.preflight.rule import CheckedRun, Context, Finding, Rule, Severity, finding_of
 from gbench.runfolder.host_facts import CheckFacts
 
 IGNORE = (
@@ -53,44 +52,25 @@ def _check(rule: Rule, finding: Finding, run: CheckedRun) -> CheckFacts:
     )
 
 
-@dataclass(frozen=True)
-class Fitness:
-    """All checks of a machine, and whether it is fit. An ignored error is a warning that is marked as ignored."""
-
-    checks: tuple[CheckFacts, ...]
-
-    @property
-    def errors(self) -> tuple[CheckFacts, ...]:
-        """What makes the machine unfit."""
-        return tuple(check for check in self.checks if check.severity == "error")
-
-    @property
-    def warnings(self) -> tuple[CheckFacts, ...]:
-        """What makes its figures doubtful, ignored errors included."""
-        return tuple(check for check in self.checks if check.severity == "warning")
-
-    @property
-    def fit(self) -> bool:
-        """Whether to measure on it."""
-        return not self.errors
+def of_severity(checks: Iterable[CheckFacts], severity: Severity) -> list[CheckFacts]:
+    """Those of a severity. Errors make a machine unfit to measure on, warnings its figures doubtful."""
+    return [check for check in checks if check.severity == severity]
 
 
-def judge(checks: Iterable[CheckFacts], ignore_check: bool = False) -> Fitness:
-    """Whether the machine is fit. ignore_check: errors become warnings, marked as ignored."""
-    if ignore_check:
-        ignored = {"severity": "warning", "ignored": True}
-        checks = (one.model_copy(update=ignored) if one.severity == "error" else one for one in checks)
-    return Fitness(tuple(checks))
+def with_errors_ignored(checks: Iterable[CheckFacts]) -> list[CheckFacts]:
+    """The checks, each error as a warning that is marked as ignored."""
+    ignored = {"severity": "warning", "ignored": True}
+    return [one.model_copy(update=ignored) if one.severity == "error" else one for one in checks]
 
 
-def require_fit(fitness: Fitness, ignorable: bool = True) -> None:
+def require_fit(checks: Iterable[CheckFacts], ignorable: bool = True) -> None:
     """Stop a run on a machine that is not fit. ignorable: its command takes IGNORE_CHECK.
 
     Raises InfrastructureError: it is not fit; the message has every error.
     """
-    if not fitness.fit:
-        errors = "; ".join(f"{check.id}: {check.found}" for check in fitness.errors)
+    if errors := of_severity(checks, "error"):
         raise InfrastructureError(
-            f"this machine is not fit {'to measure on' if ignorable else 'for that'}: {errors}",
-            IGNORE if ignorable else "; ".join(check.fix for check in fitness.errors),
+            f"this machine is not fit {'to measure on' if ignorable else 'for that'}: "
+            + "; ".join(f"{check.id}: {check.found}" for check in errors),
+            IGNORE if ignorable else "; ".join(check.fix for check in errors),
         )

@@ -18,7 +18,7 @@ from gbench.base.utc import utc_now
 from gbench.errors import GbenchError, InfrastructureError, Interrupted
 from gbench.follow.follower import Views, following
 from gbench.preflight.rule import CheckedRun
-from gbench.preflight.run_checks import BOUNDS, CONDITIONS, judge, require_fit, run_checks
+from gbench.preflight.run_checks import BOUNDS, CONDITIONS, of_severity, require_fit, run_checks, with_errors_ignored
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.folder import RunFolder
@@ -156,11 +156,13 @@ def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
     for rules in (BOUNDS,) if spec.recipe in UNMEASURED else (BOUNDS, CONDITIONS):
         # a profile ignores the condition of its machine by itself
         ignored = spec.ignore_check and not (rules == BOUNDS and spec.profiling)
-        verdict = judge(run_checks(CheckedRun.of(spec), prepared.gpus, rules), ignored)
-        for check in verdict.warnings:
+        found = list(run_checks(CheckedRun.of(spec), prepared.gpus, rules))
+        if ignored:
+            found = with_errors_ignored(found)
+        for check in of_severity(found, "warning"):
             log.line(f"warning: {check.id}: {check.found}")
-        require_fit(verdict, ignorable=spec.recipe not in (*UNMEASURED, "profile"))
-        checks.extend(verdict.checks)
+        require_fit(found, ignorable=spec.recipe not in (*UNMEASURED, "profile"))
+        checks.extend(found)
     return checks
 
 

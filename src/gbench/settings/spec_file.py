@@ -36,11 +36,6 @@ PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")  # YAML reads others as another nu
 HINT = "docs/ab.md shows a whole one"
 
 
-def read_spec_file(path: Path, command_line: str = "") -> Request:
-    """The run that a spec file describes. Raises UsageError."""
-    return request_of(read_mapping(path), str(path), command_line)
-
-
 def read_mapping(path: Path, more_keys: Collection[str] = (), hint: str = HINT) -> dict[str, Any]:
     """The keys and values of a spec file, which may have `more_keys`; values are not validated yet.
 
