@@ -42,7 +42,7 @@ def test_a_place_changes_nothing_else_of_a_spec(make_spec: MakeSpec) -> None:
 
 
 def test_what_cant_run_says_why(make_spec: MakeSpec) -> None:
-    on_cpu, on_gpu = make_spec(), make_spec(device="cuda")
+    on_cpu, on_gpu = make_spec(ignore_check=True), make_spec(device="cuda")
 
     def reason(where: Place, base: RunSpec, gpus: Gpus, images: int | None = None) -> str:
         error = why_not(where, base, gpus, images)
@@ -52,6 +52,8 @@ def test_what_cant_run_says_why(make_spec: MakeSpec) -> None:
     assert "BATCH_SIZE 3, the total over all devices, can't be divided evenly over 2" in reason(
         place(3, 2), on_cpu, NO_GPU
     )
+    assert "cpu-ranks: 4096 ranks, cores for" in reason(place(4096, 4096), make_spec(), NO_GPU)
+    assert reason(place(4096, 4096), on_cpu, NO_GPU) == ""
     assert "TF32 does not exist on --device cpu" in reason(place(4, 1, "TF32"), on_cpu, NO_GPU)
     assert "DEVICE_COUNT 4: this host has 2" in reason(place(4, 4), on_gpu, V100)
     assert "needs compute capability 8.0, GPU 0 (Tesla V100) has 7.0" in reason(place(4, 1, "BF16"), on_gpu, V100)
@@ -62,7 +64,7 @@ def test_what_cant_run_says_why(make_spec: MakeSpec) -> None:
 
 
 def test_settings_for_several_devices_leave_out_cells_of_one(tmp_path: Path) -> None:
-    text = LEAST + "batch_size: 4\ndevice: cpu\nrunner: local\nset: {speed.static_graph: true}\n"
+    text = LEAST + "batch_size: 4\ndevice: cpu\nrunner: local\nignore_check: true\nset: {speed.static_graph: true}\n"
     axes, resolved = read_matrix(write(tmp_path, text), {}, "")
     reasons = [why_not(one, resolved.spec, NO_GPU, None) for one in axes.places("real")]
     assert [error and error.what for error in reasons] == [

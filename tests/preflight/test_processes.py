@@ -50,7 +50,7 @@ def test_a_cpu_run_has_a_core_for_each_rank(
     root = tree({**MACHINE, **limits})
     within = found(cpu_ranks, make_spec(batch_size=most, device_count=most, runner=runner), root)
     beyond = found(cpu_ranks, make_spec(batch_size=64 * most, device_count=64, runner=runner), root)
-    assert within == Finding("ok", f"{most} ranks, cores for {most}")
+    assert within == Finding("ok", f"{most} rank{'s' if most > 1 else ''}, cores for {most}")
     assert beyond is not None and beyond.severity == "error"
     assert beyond.found == f"64 ranks, cores for {most}: DEVICE_COUNT {most} would do"
 
@@ -132,6 +132,13 @@ def test_nothing_starts_beyond_the_bounds(
     assert ("`ignore_check` after DATABASE, or `ignore_check: true` in a spec file" in said) == (verb == "launch")
     assert said.endswith("; take a smaller DEVICE_COUNT" if devices > 1 else "N") or verb == "launch"
     assert not list(tmp_path.glob("results/*/environment.json"))
+
+
+def test_a_dry_run_says_what_would_be_refused(gbench: Callable[..., Answer], small_launch: list[str]) -> None:
+    for verb, more, refused in (("launch", [], True), ("launch", ["false", "ignore_check"], False), ("tune", [], True)):
+        answer = gbench(verb, MODEL, 512, 512, "FP32", *more, *small_launch, "--dry-run", "--json")
+        assert answer.code == 0 and answer.json["spec"]["device_count"] == 512
+        assert ("warning: this machine would refuse it: cpu-ranks: 512 ranks, cores for" in answer.err) == refused
 
 
 def test_ignore_check_starts_more_and_the_record_says_so(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, UsageError
 from gbench.machine.gpus import Gpus
+from gbench.preflight.run_checks import broken_bounds, require_fit
 from gbench.runs.prepare import for_this_machine
 from gbench.settings.check_spec import check_spec
 from gbench.settings.defaults import resolve_values
@@ -129,7 +130,7 @@ def why_not(place: Place, base: RunSpec, gpus: Gpus | None, images: int | None) 
     try:
         check_spec(spec)
         if gpus is not None:
-            for_this_machine(spec, gpus)
+            require_fit(broken_bounds(for_this_machine(spec, gpus), gpus))
     except GbenchError as error:
         return error
     if images is not None and spec.config.schedule.drop_last and images < spec.batch_size:

@@ -15,7 +15,7 @@ def cpu_ranks(context: Context) -> Finding | None:
     if (spec := context.run.spec) is None:
         return None
     cores = cgroups.usable_cores(context)
-    found = f"{spec.world_size} ranks, cores for {cores}"
+    found = f"{spec.world_size} rank{'s' * (spec.world_size > 1)}, cores for {cores}"
     if spec.world_size <= cores:
         return Finding("ok", found)
     evaluates = spec.recipe == "evaluation"  # its batch is per device

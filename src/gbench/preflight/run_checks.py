@@ -11,6 +11,7 @@ from gbench.preflight.cards import open_cards
 from gbench.preflight.check_table import RULES
 from gbench.preflight.rule import CheckedRun, Context, Finding, Rule, Severity, finding_of
 from gbench.runfolder.host_facts import CheckFacts
+from gbench.settings.spec import RunSpec
 
 IGNORE = (
     "`gbench check --fix` shows how to fix it; `ignore_check` after DATABASE, or `ignore_check: true` in a spec file, "
@@ -55,6 +56,13 @@ def _check(rule: Rule, finding: Finding, run: CheckedRun) -> CheckFacts:
 def of_severity(checks: Iterable[CheckFacts], severity: Severity) -> list[CheckFacts]:
     """Those of a severity. Errors make a machine unfit to measure on, warnings its figures doubtful."""
     return [check for check in checks if check.severity == severity]
+
+
+def broken_bounds(spec: RunSpec, gpus: Gpus) -> list[CheckFacts]:
+    """The bounds of this machine that a run breaks, unless it ignores them; a profile ignores only conditions."""
+    if spec.ignore_check and not spec.profiling:
+        return []
+    return of_severity(run_checks(CheckedRun.of(spec), gpus, BOUNDS), "error")
 
 
 def with_errors_ignored(checks: Iterable[CheckFacts]) -> list[CheckFacts]:

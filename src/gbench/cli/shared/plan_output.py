@@ -37,6 +37,8 @@ def show_plan(
     Raises:
         UsageError: as the run would: DATABASE is not a database.
     """
+    from gbench.machine.gpus import Gpus
+    from gbench.preflight.run_checks import broken_bounds
     from gbench.runs.prepare import plan
 
     spec, request = plan(resolved.spec, os.environ, rebuild)
@@ -45,6 +47,8 @@ def show_plan(
         origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
+    for check in broken_bounds(spec, Gpus(missing="not looked for")):
+        click.echo(f"warning: this machine would refuse it: {check.id}: {check.found}", err=True)
     values = spec.model_dump(mode="json")
     if as_json:
         last = {"seeds": list(seeds)} if seeds else {}
