@@ -28,15 +28,19 @@ def fake_gpu() -> dict[str, str]:
 
 @pytest.fixture
 def on_gpu(fake_gpu: dict[str, str], facades: Path, tmp_path: Path) -> Callable[..., Answer]:
-    """Runs `gbench VERB ARGUMENTS` on fake GPUs, small; settings="data.workers=2,..."; others: FAKE_GPU_ variables."""
+    """Runs `gbench VERB ARGUMENTS` on fake GPUs.
 
-    def run(verb: str, *arguments: object, settings: str = "", **variables: object) -> Answer:
+    settings: "data.workers=2,...". bare: without the settings of a small run. Others: FAKE_GPU_ variables.
+    """
+
+    def run(verb: str, *arguments: object, settings: str = "", bare: bool = False, **variables: object) -> Answer:
         (tmp_path / "fake").mkdir(exist_ok=True)
         values = {**SMALL, **dict(one.split("=") for one in filter(None, settings.split(",")))}
         sizes = [text for key, value in values.items() for text in ("--set", f"{key}={value}")]
-        where = ["--device", "cuda", "--runner", "local", "--datasets-dir", facades, "--dataset", "synthetic"]
+        where = ["--device", "cuda", "--runner", "local", "--cache-dir", tmp_path / "cache"]
+        where += ["--datasets-dir", facades, "--dataset", "synthetic"]
         fake = {f"FAKE_GPU_{name.upper()}": str(value) for name, value in variables.items()}
-        command = (verb, *arguments, *where, *sizes)
+        command = (verb, *arguments) if bare else (verb, *arguments, *where, *sizes)
         return in_a_process(command, tmp_path, {**fake_gpu, "FAKE_GPU_DIR": str(tmp_path / "fake"), **fake}, 300)
 
     return run

@@ -88,7 +88,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *of, int device) {
         .canMapHostMemory = 1, .concurrentKernels = 1, .unifiedAddressing = 1, .cooperativeLaunch = 1,
         .hostRegisterSupported = 1, .memoryPoolsSupported = 1, .computePreemptionSupported = 1,
     };
-    snprintf(of->name, sizeof of->name, "%s", text_setting("FAKE_GPU_NAME", "NVIDIA A100-SXM4-80GB"));
+    snprintf(of->name, sizeof of->name, "%s", text_setting("FAKE_GPU_NAME", FAKE_NAME));
     memset(&of->uuid, 0x10 + index, sizeof of->uuid);
     return cudaSuccess;
 }

@@ -1,4 +1,7 @@
-// The driver, libcuda.so.1, under the name of which this library is loaded. torch itself needs little of it.
+// The driver, libcuda.so.1, under the name of which this library is loaded: what torch, Inductor and Triton call. Their
+// compiled kernels are loaded by name only.
+#include <dlfcn.h>
+
 #include "fake.h"
 
 CUresult cuInit(unsigned flags) { return CUDA_SUCCESS; }
@@ -62,6 +65,15 @@ CUresult cuModuleLoadData(CUmodule *module, const void *image) {
     return CUDA_SUCCESS;
 }
 
+CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction kernel, void **arguments, void **extra) {
+    return (CUresult)add_kernel(config->hStream, kernel_ns());
+}
+
+CUresult cuModuleLoad(CUmodule *module, const char *path) {
+    *module = (CUmodule)1;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
     *function = (CUfunction)1;
     return CUDA_SUCCESS;
@@ -70,8 +82,26 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
 CUresult cuModuleUnload(CUmodule module) { return CUDA_SUCCESS; }
 
 CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction function) {
-    *value = 0;
+    *value = attribute == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 1024 : 0;
     return CUDA_SUCCESS;
 }
 
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) { return CUDA_SUCCESS; }
+
+static cudaError_t entry_point(const char *name, void **function, enum cudaDriverEntryPointQueryResult *found) {
+    *function = dlsym(RTLD_DEFAULT, name);
+    if (found) *found = *function ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **function, unsigned version,
+                                             unsigned long long flags, enum cudaDriverEntryPointQueryResult *found) {
+    return entry_point(name, function, found);
+}
+
+#if CUDART_VERSION < 13000
+cudaError_t cudaGetDriverEntryPoint(const char *name, void **function, unsigned long long flags,
+                                    enum cudaDriverEntryPointQueryResult *found) {
+    return entry_point(name, function, found);
+}
+#endif

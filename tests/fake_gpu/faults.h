@@ -2,6 +2,8 @@
 #pragma once
 #include <stdbool.h>
 
+#define FAKE_NAME "Fake GPU (figures mean nothing)"  // unless FAKE_GPU_NAME is another; it is in every record
+
 // Whether a fault of a kind has begun on a GPU after `count` of what it counts; kinds and counts:
 //   out-of-memory  the allocations that succeed before all others fail
 //   capture        the kernels of a capture before one of them is illegal

@@ -82,7 +82,7 @@ int nvmlDeviceGetIndex(Device device, unsigned *index) {
 
 int nvmlDeviceGetName(Device device, char *text, unsigned length) {
     const char *name = getenv("FAKE_GPU_NAME");
-    snprintf(text, length, "%s", name && *name ? name : "NVIDIA A100-SXM4-80GB");
+    snprintf(text, length, "%s", name && *name ? name : FAKE_NAME);
     return readable(device);
 }
 
@@ -177,6 +177,10 @@ int nvmlDeviceGetComputeRunningProcesses_v3(Device device, unsigned *count, void
     return readable(device);
 }
 
+int nvmlDeviceGetComputeRunningProcesses(Device device, unsigned *count, void *processes) {
+    return nvmlDeviceGetComputeRunningProcesses_v3(device, count, processes);
+}
+
 int nvmlDeviceGetGraphicsRunningProcesses_v3(Device device, unsigned *count, void *processes) {
     *count = 0;
     return readable(device);
@@ -220,3 +224,8 @@ int nvmlDeviceGetNvLinkState(Device device, unsigned link, unsigned *up) {
     *up = 1;
     return link < LINKS ? readable(device) : INVALID_ARGUMENT;
 }
+
+// torch looks these up too.
+int nvmlDeviceGetNvLinkRemoteDeviceType(void) { return NOT_SUPPORTED; }
+int nvmlDeviceGetNvLinkRemotePciInfo_v2(void) { return NOT_SUPPORTED; }
+int nvmlDeviceGetGpuFabricInfoV(void) { return NOT_SUPPORTED; }

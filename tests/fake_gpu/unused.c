@@ -1,11 +1,13 @@
-// What torch looks up in the driver as it starts but does not call here. A call is an error, not a silent success.
+// What torch and Triton look up in the driver but do not call here. A call is an error, not a silent success.
 #pragma GCC visibility push(default)
 enum { CUDA_ERROR_NOT_SUPPORTED = 801 };
 #define UNUSED(name) \
     int name(void) { return CUDA_ERROR_NOT_SUPPORTED; }
 UNUSED(cuCtxFromGreenCtx)
+UNUSED(cuCtxGetLimit)
 UNUSED(cuCtxPopCurrent)
 UNUSED(cuCtxPushCurrent)
+UNUSED(cuCtxSetLimit)
 UNUSED(cuDevResourceGenerateDesc)
 UNUSED(cuDevSmResourceSplitByCount)
 UNUSED(cuDeviceGetDevResource)
@@ -35,12 +37,13 @@ UNUSED(cuMemRetainAllocationHandle)
 UNUSED(cuMemSetAccess)
 UNUSED(cuMemUnmap)
 UNUSED(cuMemsetD32Async)
-UNUSED(cuModuleLoad)
 UNUSED(cuModuleLoadDataEx)
 UNUSED(cuMulticastAddDevice)
 UNUSED(cuMulticastBindMem)
 UNUSED(cuMulticastCreate)
 UNUSED(cuMulticastUnbind)
 UNUSED(cuOccupancyMaxActiveBlocksPerMultiprocessor)
+UNUSED(cuOccupancyMaxActiveClusters)
 UNUSED(cuStreamWriteValue32)
+UNUSED(cuTensorMapEncodeIm2col)
 UNUSED(cuTensorMapEncodeTiled)

@@ -77,8 +77,11 @@ def find_headers() -> list[Path]:
 def environment() -> dict[str, str]:
     """The variables of a process on fake GPUs. Raises NoFakeGpu."""
     folder = build()
+    cache = folder / "cache"  # a tuning of a fake GPU must not be taken for a real one's
+    compiled = {"TRITON_CACHE_DIR": f"{cache}/triton", "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"}
     path = os.pathsep.join(filter(None, (str(SOURCES), os.environ.get("PYTHONPATH"))))
-    return {"LD_PRELOAD": f"{folder}/libcuda.so.1", "LD_LIBRARY_PATH": str(folder), "PYTHONPATH": path}
+    loaded = {"LD_PRELOAD": f"{folder}/libcuda.so.1", "LD_LIBRARY_PATH": str(folder), "PYTHONPATH": path}
+    return {**loaded, **compiled, "XDG_CACHE_HOME": str(cache)}
 
 
 @dataclass(frozen=True)

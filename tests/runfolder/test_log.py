@@ -18,6 +18,14 @@ FAILURE = [
     "[rank0]: torch.AcceleratorError: CUDA error: out of luck",
     "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ",
 ]
+# A destructor of torch's after an error of CUDA.
+ABORT = [
+    "[rank0]:[W1129 21:47:18.156587244 CachingHostAllocator.cpp:26] Warning: Exception in pinned allocator free()",
+    "terminate called after throwing an instance of 'c10::AcceleratorError'",
+    "  what():  CUDA error: uncorrectable ECC error encountered",
+    "frame #28: _start + 0x21 (0x55e582660081 in /usr/bin/python3)",
+    "rank 0 (process 27795) ended by signal SIGABRT",
+]
 
 
 def test_the_log_keeps_all_and_the_terminal_no_failure_report(tmp_path: Path) -> None:
@@ -36,6 +44,15 @@ def test_the_reason_is_found_in_a_traceback(tmp_path: Path) -> None:
         for line in FAILURE[2:]:
             log.line(line)
     assert log.reason == "torch.AcceleratorError: CUDA error: out of luck"
+
+
+def test_the_reason_is_found_where_cpp_aborts(tmp_path: Path) -> None:
+    shown: list[str] = []
+    with RunLog([tmp_path / "log.txt"], shown.append) as log:
+        for line in ABORT:
+            log.line(line)
+    assert log.reason == "CUDA error: uncorrectable ECC error encountered"
+    assert shown == []
 
 
 def test_a_full_disk_is_said_once() -> None:

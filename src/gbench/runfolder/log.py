@@ -11,10 +11,15 @@ from pathlib import Path
 from gbench.base.files import cant_write, make_folder, open_file, write_all
 
 # The start of a failure report by torchrun or Python. From there on, lines go to the log but not to the terminal.
-FAILURE_REPORT = re.compile(r"Traceback \(most recent call last\)|[WE]\d{4} \d\d:\d\d:\d\d|\[rank\d+\]: *Traceback")
-# A worker's own sentence, or the last line of a Python traceback, with a failed rank's prefix.
+FAILURE_REPORT = re.compile(
+    r"Traceback \(most recent call last\)|(?:\[rank\d+\]:\[)?[WE]\d{4} \d\d:\d\d:\d\d|\[rank\d+\]: *Traceback|"
+    r"terminate called after throwing"
+)
+# A worker's own sentence, the last line of a Python traceback, with a failed rank's prefix, or what C++ says as it
+# aborts: after an error of CUDA the next destructor of a tensor may do so, before Python has reported anything.
 REASON = re.compile(
-    r"gbench: error: (.+)|(?:\[rank\d+\]: *)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b: .+)"
+    r"gbench: error: (.+)|(?:\[rank\d+\]: *)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b: .+)|"
+    r" +what\(\): +(.+)"
 )
 # How torchrun and torch's loader report a process that was killed.
 KILLED = re.compile(r"Signal 9 \(SIGKILL\) received by PID|exitcode *: -9\b|is killed by signal: Killed")
@@ -54,7 +59,7 @@ class RunLog(ExitStack):
     def line(self, text: str) -> None:
         """Write one line and show it. Raises InfrastructureError, once: it can't be written."""
         if self.reason is None and (match := REASON.match(text)):
-            self.reason = match[1] or match[2]
+            self.reason = match[1] or match[2] or match[3]
         if self.exit_code is None and (code := EXIT_CODE.search(text)):
             self.exit_code = int(code[1])
         self.killed = self.killed or KILLED.search(text) is not None

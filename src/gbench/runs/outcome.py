@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.log import RunLog
 from gbench.runners.plan import Outcome
 
+# Errors of CUDA that are the GPU's or its driver's, not the program's.
+GPU_FAILED = re.compile(r"CUDA error: (uncorrectable (ECC|NVLink) error|unknown error|no CUDA-capable)")
 KILLED = 128 + signal.SIGKILL  # exit code of a shell, or a container, after its command was killed
 
 
@@ -31,7 +34,7 @@ def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_
 
     Raises:
         OutOfMemory: the worker or the kernel reports a lack of memory.
-        UsageError, InfrastructureError: as the worker reports.
+        UsageError, InfrastructureError: as the worker reports; InfrastructureError also when a GPU failed.
         RunFailed: any other failure.
     """
     if outcome.exit_code == ExitCode.OK:
@@ -53,5 +56,10 @@ def require_success(folder: RunFolder, outcome: Outcome, log: RunLog, oom_kills_
     codes = (outcome.exit_code, log.exit_code)  # a full disk has no room for error.json
     if log.reason and ExitCode.INFRASTRUCTURE in codes:
         raise InfrastructureError(log.reason, f"read {folder.log}")
+    if log.reason and GPU_FAILED.search(log.reason):
+        raise InfrastructureError(
+            f"a GPU failed during the run ({log.reason})",
+            f"look for Xid errors in `dmesg`, and at `nvidia-smi -q -d ECC` and `gbench check`; read {folder.log}",
+        )
     why = f" ({log.reason})" if log.reason else ""
     raise RunFailed(f"the run script ended with exit code {outcome.exit_code}{why}", f"read {folder.log}")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gbench.errors import RunFailed
 from gbench.pix2pix.step.model import Pix2Pix
 
 WARM_UP = 3  # steps before the capture: cuDNN chooses kernels, the optimisers create their moments
@@ -34,11 +35,21 @@ class CudaCapture:
         return result
 
     def capture(self, step: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
-        """Capture a step without running it; return the tensor of its result, and a function that runs it."""
+        """Capture a step without running it; return the tensor of its result, and a function that runs it.
+
+        Raises RunFailed: something in the step can't be captured.
+        """
         graph = torch.cuda.CUDAGraph()
-        # thread_local: the threads that load data may go on copying to the device.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            result = step()
+        try:
+            # thread_local: the threads that load data may go on copying to the device.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                result = step()
+        except RuntimeError as error:
+            if "captur" not in str(error):
+                raise
+            first = str(error.__context__ or error).strip().splitlines()[0]  # context: what made the capture's end fail
+            why = f"speed.cuda_graph: the step can't be captured ({first})"
+            raise RunFailed(why, "leave the switch out") from error
         return result, graph.replay
 
 
