@@ -174,7 +174,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     ([*EVAL, "--datasets-dir", "{data}", "--out", "{file}/out"], 4, ["can't write {file}/out"]),
     ([*EVAL, "--datasets-dir", "{data}", "--out", "{empty}"], 4, ["can't write {empty}", "File exists"]),
     (["models", "pix2pix_unet"], 2, ["did you mean pix2pix_unet_"]),
-    (["data", "verify", "{empty}"], 4, ["no manifest.json in {empty}"]),
+    (["data", "verify", "{empty}"], 4, ["{empty} has no manifest.json"]),
     (["completion", "tcsh"], 2, ["'tcsh' is not one of"]),
 ]
 

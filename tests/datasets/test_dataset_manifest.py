@@ -72,7 +72,11 @@ def test_manifest_that_contradicts_itself(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "no manifest.json in"), ("{", "manifest of version 1"), ('{"manifest_version": 2}', "manifest_version")],
+    [
+        (None, "has no manifest.json"),
+        ("{", "a manifest that this gbench reads"),
+        ('{"manifest_version": 2}', "manifest_version"),
+    ],
 )
 def test_no_manifest_or_another(root: Path, text: str | None, words: str) -> None:
     (root / "manifest.json").unlink()

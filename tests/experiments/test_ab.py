@@ -286,4 +286,4 @@ def test_what_is_answered_with_one_sentence(
     assert all(part.format(**files) in answer.err for part in parts), answer.err
     assert answer.err.count("\n") == 1
     no_session = gbench("ab", "--resume", ".")
-    assert (no_session.code, "ab.json can't be read" in no_session.err) == (4, True)
+    assert (no_session.code, "has no ab.json" in no_session.err) == (4, True)

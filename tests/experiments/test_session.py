@@ -86,10 +86,13 @@ def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, r"can't be read \(No such file or directory\); give the folder of a session"),
+        (None, r"has no ab.json; give the folder of a session"),
         (b"\xff", "it is not UTF-8 text"),
-        (b'{"version": 1', "is broken: invalid JSON: EOF while parsing an object at line 1 column 13; begin a new"),
-        (b'{"version": 1}', "is broken: session_id: field required"),
+        (
+            b'{"version": 1',
+            r"a session that this gbench reads \(invalid JSON: EOF .* line 1 column 13\); begin a new",
+        ),
+        (b'{"version": 1}', r"is not a session that this gbench reads \(session_id: field required"),
     ],
 )
 def test_a_folder_of_no_session(tmp_path: Path, text: bytes | None, said: str) -> None:
@@ -114,7 +117,7 @@ def test_what_no_session_can_say_is_refused(begun: Session, tmp_path: Path, then
     text = (tmp_path / "ab.json").read_text()
     assert then in text
     (tmp_path / "ab.json").write_text(text.replace(then, now, 1))
-    with pytest.raises(InfrastructureError, match=f"ab.json is broken: .*{said}") as caught:
+    with pytest.raises(InfrastructureError, match=rf"ab.json is not a session .* reads \(.*{said}") as caught:
         read_session(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -10,6 +10,8 @@ MOST_CHARACTERS = 100  # shown of an invalid value
 
 def first_problem(error: Exception) -> str:
     """What is wrong, on one line; the first problem of a validation error: `field: what is wrong, not VALUE`."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
     if not isinstance(error, ValidationError):
         return getattr(error, "strerror", None) or " ".join(str(error).split())
     problem = error.errors()[0]

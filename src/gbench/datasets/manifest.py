@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, NonNegativeInt, ValidationError
+from pydantic import BaseModel, NonNegativeInt
 
-from gbench.base.files import open_file, read_file, write_atomically
-from gbench.base.invalid import first_problem
+from gbench.base.files import open_file, write_atomically
+from gbench.base.json_file import read_json
 from gbench.datasets.layout import PHASES, list_images
 from gbench.errors import InfrastructureError
 
@@ -103,25 +103,9 @@ def write_manifest(root: Path, name: str, source: str) -> Manifest:
 
 def read_manifest(root: Path) -> Manifest:
     """The dataset's manifest. Raises InfrastructureError: it is missing or invalid."""
-    path = root / MANIFEST_NAME
-    try:
-        return Manifest.model_validate_json(read_file(path))
-    except FileNotFoundError:
-        raise InfrastructureError(
-            f"no {MANIFEST_NAME} in {root}",
-            f"if it is the facades set, `gbench data prepare facades --out {root}` checks it and writes one",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InfrastructureError(
-            f"{path} can't be read ({first_problem(error)})", "prepare the dataset again"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise InfrastructureError(
-            f"{path} is not a manifest of version 1 ({where}: {first['msg']})",
-            "restore it, or prepare the dataset again",
-        ) from error
+    missing = f"if it is the facades set, `gbench data prepare facades --out {root}` checks it and writes one"
+    again = "restore it, or prepare the dataset again"
+    return read_json(root / MANIFEST_NAME, Manifest, "a manifest", missing, again)
 
 
 def find_problems(root: Path, manifest: Manifest) -> list[Problem]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gbench.base.files import make_folder, write_atomically
-from gbench.base.invalid import first_problem
+from gbench.base.json_file import read_json
 from gbench.base.paths import SESSION
-from gbench.base.untrusted import read_text
-from gbench.errors import InfrastructureError, RecordError
 from gbench.experiments.block_ratio import BlockRatio
 from gbench.runfolder.own import mark_own
 from gbench.settings.literals import MetricName
@@ -110,10 +108,5 @@ class Session(Frozen):
 
 def read_session(folder: Path) -> Session:
     """Read the session of a folder. Raises InfrastructureError: there is none, or it is broken."""
-    path = folder / SESSION
-    try:
-        return Session.model_validate_json(read_text(path, "give the folder of a session of gbench ab"))
-    except RecordError as error:
-        raise InfrastructureError(error.what, error.hint) from error
-    except ValidationError as error:
-        raise InfrastructureError(f"{path} is broken: {first_problem(error)}", "begin a new session") from error
+    missing, again = "give the folder of a session of gbench ab", "begin a new session"
+    return read_json(folder / SESSION, Session, "a session", missing, again)

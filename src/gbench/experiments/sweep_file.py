@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from gbench.base.files import cant_write, read_file, write_atomically
-from gbench.base.invalid import first_problem
+from gbench.base.files import cant_write, write_atomically
+from gbench.base.json_file import read_json
 from gbench.base.paths import SWEEP
-from gbench.base.untrusted import cant_read
 from gbench.errors import InfrastructureError
 from gbench.experiments.sweep_matrix import Place, Scaling
 from gbench.runfolder.folder import RunFolder
@@ -132,15 +131,5 @@ class SweepFolder:
 
     def read(self) -> Sweep:
         """Read sweep.json. Raises InfrastructureError: it is missing, broken, or of another version."""
-        try:
-            return Sweep.model_validate_json(read_file(self.file))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise InfrastructureError(f"{self.path} has no {SWEEP}", "give the folder of a gbench sweep") from error
-        except (OSError, UnicodeDecodeError) as error:
-            why = cant_read(self.file, error, "start a new sweep")
-            raise InfrastructureError(why.what, why.hint) from error
-        except ValidationError as error:
-            raise InfrastructureError(
-                f"{self.file} is not a sweep that this gbench reads ({first_problem(error)})",
-                "use the gbench version that wrote it, or start a new sweep",
-            ) from error
+        again = "use the gbench version that wrote it, or start a new sweep"
+        return read_json(self.file, Sweep, "a sweep", "give the folder of a gbench sweep", again)

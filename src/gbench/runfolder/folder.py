@@ -32,6 +32,7 @@ from pydantic import TypeAdapter, ValidationError
 from gbench.base import strict_json
 from gbench.base.files import cant_write, is_locked, locked, read_file, write_atomically
 from gbench.base.invalid import first_problem
+from gbench.base.json_file import read_json
 from gbench.base.paths import SPEC
 from gbench.errors import InfrastructureError
 from gbench.runfolder.environment_facts import EnvironmentFacts
@@ -125,13 +126,8 @@ class RunFolder:
 
     def spec(self) -> RunSpec:
         """The run's RunSpec. Raises InfrastructureError: not a run folder, or a spec of another version."""
-        try:
-            return RunSpec.model_validate_json(self._text(SPEC))
-        except ValidationError as error:
-            raise InfrastructureError(
-                f"{self.path / SPEC} is not a spec that this gbench reads ({first_problem(error)})",
-                "use the gbench version that wrote it",
-            ) from error
+        again = "use the gbench version that wrote it"
+        return read_json(self.path / SPEC, RunSpec, "a spec", "give the folder of a gbench run", again)
 
     def host(self) -> HostFacts:
         """The facts of host.json; empty without the file. Raises InfrastructureError: it is broken."""
@@ -172,7 +168,10 @@ class RunFolder:
         if not self.has(name):
             return None
         try:
-            values = strict_json.loads(self._text(name))
+            values = strict_json.loads(read_file(self.path / name))
+        except OSError as error:
+            why = f"{self.path / name} can't be read ({first_problem(error)})"
+            raise InfrastructureError(why, UNUSABLE) from error
         except ValueError as error:
             raise self._broken(name, error) from error
         if not isinstance(values, dict) or values.get("version") != VERSION:
@@ -218,11 +217,3 @@ class RunFolder:
 
     def _broken(self, place: str, why: object) -> InfrastructureError:
         return InfrastructureError(f"{self.path / place} is broken ({why})", UNUSABLE)
-
-    def _text(self, name: str) -> str:
-        try:
-            return read_file(self.path / name)
-        except FileNotFoundError as error:
-            raise InfrastructureError(f"{self.path} has no {name}", "give the folder of a gbench run") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise InfrastructureError(f"{self.path / name} can't be read ({first_problem(error)})", UNUSABLE) from error

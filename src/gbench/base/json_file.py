@@ -1,0 +1,30 @@
+"""Read a JSON file into its class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gbench.base.files import read_file
+from gbench.base.invalid import first_problem
+from gbench.errors import InfrastructureError
+
+Content = TypeVar("Content", bound=BaseModel)
+
+
+def read_json(path: Path, kind: type[Content], noun: str, missing: str, again: str) -> Content:
+    """The content of a file. noun: what it is, with its article. missing, again: hints, if it is not there or invalid.
+
+    Raises InfrastructureError: it is missing, can't be read, or is invalid.
+    """
+    try:
+        return kind.model_validate_json(read_file(path))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InfrastructureError(f"{path.parent} has no {path.name}", missing) from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = f"{path} can't be read ({first_problem(error)})"
+    except ValidationError as error:
+        why = f"{path} is not {noun} that this gbench reads ({first_problem(error)})"
+    raise InfrastructureError(why, again)
