@@ -35,10 +35,11 @@ def arguments(small_launch: list[str]) -> Callable[..., list[object]]:
 
 
 @pytest.mark.slow
-def test_a_run_shows_itself_and_says_what_it_took(
+def test_a_run_shows_itself_its_alarm_and_what_it_took(
     gbench: Gbench, arguments: Callable[..., list[object]], tmp_path: Path
 ) -> None:
-    answer = gbench(*arguments(schedule__epochs=6), "--visdom", "http://127.0.0.1:9")  # the port of nobody
+    collapse = {"alarms__collapse_below": 100, "alarms__collapse_epochs": 2}  # anything is a collapse
+    answer = gbench(*arguments(schedule__epochs=6, **collapse), "--visdom", "http://127.0.0.1:9")  # the port of nobody
     assert answer.code == 0, answer.err
     folder = the_run(tmp_path)
     names = {path.name for path in folder.images.iterdir()}
@@ -57,26 +58,17 @@ def test_a_run_shows_itself_and_says_what_it_took(
     assert job["wall_s"] > job["training_s"]
     assert job["epochs_per_hour"] == pytest.approx(8 / sum(step_s) * 3600)
     assert "whole job     8 epochs in " in answer.out
-    (record,) = (tmp_path / "cndb" / "records").iterdir()
-    assert yaml.safe_load(record.read_text())["perf_data"]["job"] == job
+    (path,) = (tmp_path / "cndb" / "records").iterdir()
+    record = yaml.safe_load(path.read_text())
+    assert record["perf_data"]["job"] == job
     assert gbench("summary", folder.path, "--json").out == (folder.path / "result.json").read_text()
 
-
-@pytest.mark.slow
-def test_an_alarm_is_named_when_it_happens_and_in_the_record(
-    gbench: Gbench, arguments: Callable[..., list[object]], tmp_path: Path
-) -> None:
-    few = {"schedule__epochs_decay": 0, "alarms__collapse_epochs": 2}
-    answer = gbench(*arguments(alarms__collapse_below=100, **few))  # anything is a collapse
-    assert answer.code == 0, answer.err
-    folder = the_run(tmp_path)
     (alarm,) = read_alarms(folder.path)
     assert (alarm.kind, alarm.epoch, alarm.step) == ("collapse", 2, 8)
     assert folder.log.read_text().count(f"warning: {alarm}\n") == 1
     assert f"warning: {alarm}" in answer.err
     assert f"WARNING       {alarm}" in answer.out
-    (record,) = (tmp_path / "cndb" / "records").iterdir()
-    assert yaml.safe_load(record.read_text())["extra"]["warnings"] == [str(alarm)]
+    assert record["extra"]["warnings"] == [str(alarm)]
     assert str(alarm) in (folder.path / "report.html").read_text()
 
 
