@@ -59,9 +59,15 @@ def test_a_run_killed_at_random_reaches_the_same_weights(
 ) -> None:
     (tmp_path / "whole").mkdir()
     process = begin(tmp_path / "whole", *arguments)
+    until_step(process, tmp_path / "whole", 1)
+    whole = the_run(tmp_path / "whole")
+    busy = gbench("converge", "--resume", whole.path)
+    assert (busy.code, "is in use by another process" in busy.err) == (4, True)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    whole = RunFolder(Path(json.loads(out)["paths"]["run"]))
+    assert json.loads(out)["paths"]["run"] == str(whole.path)
+    done = gbench("converge", "--resume", whole.path)
+    assert (done.code, "has come to its end" in done.err) == (2, True)
 
     killed = tmp_path / "killed"
     killed.mkdir()
@@ -99,45 +105,33 @@ def test_a_run_killed_at_random_reaches_the_same_weights(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_request_to_stop_saves_and_the_run_goes_on_from_there(
-    gbench: Gbench, arguments: list[object], tmp_path: Path, number: signal.Signals
-) -> None:
-    # No checkpoint falls due by itself, and the run lasts longer than the 2 s until a request is seen.
-    epochs, longer = 60, {"checkpoint_every": 1000, "epochs": 30, "epochs_decay": 30}
+def test_requests_to_stop_save_and_the_run_goes_on_from_there(arguments: list[object], tmp_path: Path) -> None:
+    # No checkpoint falls due by itself, and the run lasts longer than twice the 2 s until a request is seen.
+    epochs, longer = 120, {"checkpoint_every": 1000, "epochs": 60, "epochs_decay": 60}
     settings = [part for key, value in longer.items() for part in ("--set", f"schedule.{key}={value}")]
-    process = begin(tmp_path, *arguments, *settings, "--set", "data.workers=1")
-    until_step(process, tmp_path, 1)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    folder = the_run(tmp_path)
-    (saved,) = folder.checkpoints.glob("epoch-*.pt")
-    step = torch.load(saved, weights_only=True)["step"]
-    assert step == len(folder.steps(0)) < 4 * epochs
-    assert f"stopped by SIGTERM after step {step}; its checkpoint is saved" in folder.log.read_text()
-    partial = summarize_folder(folder)
-    assert partial is not None and partial.complete is False
+    process, step = begin(tmp_path, *arguments, *settings, "--set", "data.workers=1"), 0
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        until_step(process, tmp_path, step + 1)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 130, err
+        folder = the_run(tmp_path)
+        before, step = step, torch.load(max(folder.checkpoints.glob("epoch-*.pt")), weights_only=True)["step"]
+        assert before < step == len(folder.steps(0)) < 4 * epochs
+        assert f"stopped by SIGTERM after step {step}; its checkpoint is saved" in folder.log.read_text()
+        partial = summarize_folder(folder)
+        assert partial is not None and partial.complete is False
+        process = begin(tmp_path, "converge", "--resume", folder.path, "--json")
 
-    answer = gbench("converge", "--resume", folder.path, "--json")
-    assert answer.code == 0, answer.err
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
     steps = folder.steps(0)
     assert [one.step for one in steps] == list(range(1, 4 * epochs + 1))
     assert [one.epoch for one in steps] == [1 + n // 4 for n in range(4 * epochs)]
 
 
-@pytest.mark.slow
-def test_what_cant_be_resumed_says_why(gbench: Gbench, arguments: list[object], tmp_path: Path) -> None:
-    process = begin(tmp_path, *arguments)
-    until_step(process, tmp_path, 1)
-    folder = the_run(tmp_path)
-    busy = gbench("converge", "--resume", folder.path)
-    assert (busy.code, "is in use by another process" in busy.err) == (4, True)
-    process.communicate(timeout=240)
-    assert process.returncode == 0
-    done = gbench("converge", "--resume", folder.path)
-    assert (done.code, "has come to its end" in done.err) == (2, True)
+def test_what_cant_be_resumed_says_why(gbench: Gbench, tmp_path: Path) -> None:
     none = gbench("converge", "--resume", tmp_path)
     assert (none.code, "has no spec.json" in none.err) == (4, True)
-    both = gbench("converge", "pix2pix_resnet_6blocks", "--resume", folder.path)
+    both = gbench("converge", "pix2pix_resnet_6blocks", "--resume", tmp_path)
     assert (both.code, "leave out MODEL" in both.err) == (2, True)
