@@ -12,6 +12,7 @@ from support import Answer
 
 from convergence_runs import SETTINGS, convergence_run
 from gbench.settings.spec import RunSpec
+from shared_runs import CONVERGENCE, SCHEDULE_FLAGS, converged_once
 
 Gbench = Callable[..., Answer]
 MODEL = ("pix2pix_resnet_9blocks", 1, 1, "FP32")
@@ -97,16 +98,15 @@ def test_wrong_input_gets_one_sentence(
 
 
 @pytest.mark.slow
-def test_seeds_are_trained_and_judged_together(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
-    """Real trainings: a reference from one run, two more compared with it, and their learning rates read back."""
-    settings = [word for setting in ("epochs=1", "epochs_decay=1") for word in ("--set", f"schedule.{setting}")]
-    run = ("converge", *MODEL, *small_launch, *settings, "-q", "--json")
-    first = gbench(*run)
-    assert first.code == 0, first.err
-    folder = Path(first.json["paths"]["run"])
-    environment = json.loads((folder / "environment.json").read_text())
+def test_seeds_are_trained_and_judged_together(
+    gbench: Gbench, small_launch: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Real trainings: a reference from one run, two more compared with it, and its learning rates read back."""
+    folder = converged_once(tmp_path_factory, small_launch).folder
+    environment = json.loads((folder.path / "environment.json").read_text())
     assert environment["learning_rates"] == [[pytest.approx(1e-4)] * 2, [0.0, 0.0]]
-    assert gbench("converge", "--add-reference", folder, "--out", "own.yaml").code == 0
+    assert gbench("converge", "--add-reference", folder.path, "--out", "own.yaml").code == 0
+    run = ("converge", *CONVERGENCE, *small_launch, *SCHEDULE_FLAGS, "-q", "--json")
     several = (*run, "--seed", 1, "--seeds", 2, "--reference", "own.yaml")
     assert gbench(*several, "--dry-run").json["seeds"] == [1, 2]
     answer = gbench(*several)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from support import Answer
 
 from gbench.runfolder.folder import RunFolder
 from invoke import in_this_process
+
+# A convergence run of two epochs of 4 steps, the learning rate falling in the second.
+CONVERGENCE = ("pix2pix_resnet_6blocks", 4, 1, "FP32")
+SCHEDULE = {"epochs": 1, "epochs_decay": 1, "checkpoint_every": 1}
+SCHEDULE_FLAGS = [part for key, value in SCHEDULE.items() for part in ("--set", f"schedule.{key}={value}")]
 
 
 def the_run(base: Path) -> RunFolder:
@@ -55,3 +61,8 @@ def run_once(temporary: pytest.TempPathFactory, name: str, *arguments: object) -
     answer = Answer(**json.loads(kept.read_text()))
     assert answer.code == 0, answer.err
     return SharedRun(base, answer)
+
+
+def converged_once(temporary: pytest.TempPathFactory, small_launch: Sequence[str]) -> SharedRun:
+    """The convergence run of two epochs, made once per session. Tests must not change its folder."""
+    return run_once(temporary, "converged", "converge", *CONVERGENCE, *small_launch, *SCHEDULE_FLAGS)

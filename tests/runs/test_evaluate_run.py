@@ -21,11 +21,9 @@ from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.runfolder.evaluation_result import read_evaluation, read_final
 from gbench.runfolder.folder import RunFolder
-from shared_runs import SharedRun, run_once
+from shared_runs import CONVERGENCE, SCHEDULE_FLAGS, SharedRun, converged_once
 
 Gbench = Callable[..., Answer]
-SCHEDULE = {"epochs": 2, "epochs_decay": 0, "checkpoint_every": 1}
-FLAGS = [part for key, value in SCHEDULE.items() for part in ("--set", f"schedule.{key}={value}")]
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def converge(gbench: Gbench, small_launch: list[str]) -> Callable[..., Answer]:
     """A convergence run of two epochs."""
 
     def run(*more: object) -> Answer:
-        return gbench("converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, *FLAGS, *more)
+        return gbench("converge", *CONVERGENCE, *small_launch, *SCHEDULE_FLAGS, *more)
 
     return run
 
@@ -41,8 +39,7 @@ def converge(gbench: Gbench, small_launch: list[str]) -> Callable[..., Answer]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]) -> SharedRun:
     """A finished convergence run; tests must not write into its folder."""
-    arguments = ["converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, *FLAGS]
-    return run_once(tmp_path_factory, "converged", *arguments)
+    return converged_once(tmp_path_factory, small_launch)
 
 
 @pytest.fixture
@@ -161,7 +158,7 @@ def test_without_a_test_split_the_run_ends_well_and_says_so(
 def test_a_run_killed_in_its_evaluation_is_finished_by_resume(
     gbench: Gbench, small_launch: list[str], tmp_path: Path
 ) -> None:
-    process = begin(tmp_path, "converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, *FLAGS)
+    process = begin(tmp_path, "converge", *CONVERGENCE, *small_launch, *SCHEDULE_FLAGS)
     final = until_started(process, tmp_path, "results/*/evaluations/final")
     process.kill()
     process.communicate()
