@@ -15,6 +15,10 @@ from support import Answer
 from gbench.runfolder.folder import RunFolder
 from invoke import in_this_process
 
+# For machines with one core. The ranks choose their own number of threads.
+TWO_RANKS = ("pix2pix_resnet_9blocks", 4, 2, "FP32", "false", "ignore_check")
+REPEATABLE = ("--steps", 3, "--warmup", 1, "--deterministic")
+OWN_THREADS = {"OMP_NUM_THREADS": ""}
 # A convergence run of two epochs of 4 steps, the learning rate falling in the second.
 CONVERGENCE = ("pix2pix_resnet_6blocks", 4, 1, "FP32")
 SCHEDULE = {"epochs": 1, "epochs_decay": 1, "checkpoint_every": 1}
@@ -49,7 +53,7 @@ class SharedRun:
         return path
 
 
-def run_once(temporary: pytest.TempPathFactory, name: str, *arguments: object) -> SharedRun:
+def run_once(temporary: pytest.TempPathFactory, name: str, *arguments: object, **variables: str) -> SharedRun:
     """Run `gbench ARGUMENTS` in a folder of this name, once per session. Tests must not change the folder."""
     root = temporary.getbasetemp()
     base = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
@@ -57,7 +61,7 @@ def run_once(temporary: pytest.TempPathFactory, name: str, *arguments: object) -
     with FileLock(f"{base}.lock"):
         if not kept.exists():
             base.mkdir()
-            kept.write_text(json.dumps(asdict(in_this_process(arguments, base, {}))))
+            kept.write_text(json.dumps(asdict(in_this_process(arguments, base, variables))))
     answer = Answer(**json.loads(kept.read_text()))
     assert answer.code == 0, answer.err
     return SharedRun(base, answer)
@@ -66,3 +70,14 @@ def run_once(temporary: pytest.TempPathFactory, name: str, *arguments: object) -
 def converged_once(temporary: pytest.TempPathFactory, small_launch: Sequence[str]) -> SharedRun:
     """The convergence run of two epochs, made once per session. Tests must not change its folder."""
     return run_once(temporary, "converged", "converge", *CONVERGENCE, *small_launch, *SCHEDULE_FLAGS)
+
+
+def launched_once(temporary: pytest.TempPathFactory, small_launch: Sequence[str]) -> SharedRun:
+    """A launch of 5 steps, 4 of them in its first epoch, made once per session. Tests must not change its folder."""
+    arguments = ("pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--steps", 5, "--warmup", 2)
+    return run_once(temporary, "launched", "launch", *arguments)
+
+
+def two_ranks_once(temporary: pytest.TempPathFactory, small_launch: Sequence[str]) -> SharedRun:
+    """A deterministic launch with two ranks, made once per session. Tests must not change its folder."""
+    return run_once(temporary, "two-ranks", "launch", *TWO_RANKS, *small_launch, *REPEATABLE, "--json", **OWN_THREADS)

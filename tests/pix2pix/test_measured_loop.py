@@ -148,7 +148,8 @@ def test_between_readings_no_number_is_fetched_from_a_tensor(
     """Within an epoch: as one begins, torch's DataLoader draws its seed, on the processor."""
 
     def run(fault: Fault | None = None) -> tuple[set[int], set[int]]:
-        trainer = ObservedTrainer(make_spec(batch_size=1, steps=16, settings=(NOT_A_LINE,)), facades, ranks, fault)
+        spec = make_spec(model="pix2pix_resnet_6blocks", batch_size=1, steps=16, settings=(NOT_A_LINE,))
+        trainer = ObservedTrainer(spec, facades, ranks, fault)
         return waits(trainer, tmp_path), trainer.busy_after
 
     found, busy_after = run()

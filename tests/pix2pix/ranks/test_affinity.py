@@ -16,7 +16,7 @@ from support import Answer, two_cores, two_ranks
 
 from gbench.base.cpu_list import cpu_set, ranges
 from gbench.pix2pix.ranks.affinity import Binding, bind_rank, bus_id_of, near_gpu, own_share
-from gbench.runfolder.folder import RunFolder
+from shared_runs import two_ranks_once
 
 GPU = "0000:3b:00.0"
 
@@ -167,11 +167,9 @@ def test_pin_false_leaves_all_as_it_is() -> None:
 
 @two_ranks
 @two_cores
-def test_two_ranks_run_on_cores_of_their_own(gbench: Callable[..., Answer], small_launch: list[str]) -> None:
-    arguments = ["launch", "pix2pix_resnet_6blocks", 4, 2, "FP32", *small_launch, "--steps", 3, "--warmup", 1]
-    answer = gbench(*arguments, "--json", OMP_NUM_THREADS="")
-    assert answer.code == 0, answer.err
-    folder = RunFolder(Path(answer.json["paths"]["run"]))
+def test_two_ranks_run_on_cores_of_their_own(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]) -> None:
+    run = two_ranks_once(tmp_path_factory, small_launch)
+    answer, folder = run.answer, run.folder
     environment = folder.read("environment.json")
     assert environment is not None
     first, second = environment["rank"]
