@@ -89,18 +89,16 @@ def test_converge_ends_with_an_evaluation_that_its_record_has(
 @two_ranks
 @pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(gbench: Gbench, run: RunFolder, tmp_path: Path) -> None:
-    figures, images = [], []
-    for devices in (1, 2):
-        out = tmp_path / f"on-{devices}"
-        answer = gbench("eval", run.path, "--devices", devices, "--out", out, "--json")
-        assert answer.code == 0, answer.err
-        assert answer.json["evaluation"]["device_count"] == devices
-        figures.append([image["metrics"] for image in answer.json["evaluation"]["images"]])
-        images.append({path.name: path.read_bytes() for path in (out / "images").iterdir()})
-    assert figures[0] == figures[1]
-    assert images[0] == images[1]
-    final = read_final(run)
-    assert final is not None and [image.metrics for image in final.images] == figures[0]
+    answer = gbench("eval", run.path, "--devices", 2, "--out", tmp_path / "on-2", "--json")
+    assert answer.code == 0, answer.err
+    final, on_two = read_final(run), answer.json["evaluation"]
+    assert final is not None and (final.device_count, on_two["device_count"]) == (1, 2)
+    assert [image["metrics"] for image in on_two["images"]] == [image.metrics for image in final.images]
+    images, expected = (
+        {path.name: path.read_bytes() for path in (folder / "images").iterdir()}
+        for folder in (tmp_path / "on-2", run.path / "evaluations" / "final")
+    )
+    assert images == expected
 
 
 @pytest.mark.slow

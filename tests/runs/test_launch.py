@@ -14,7 +14,7 @@ from support import Answer
 from gbench.base.paths import project_file
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
-from shared_runs import SharedRun, run_once, the_run
+from shared_runs import SharedRun, launched_once, run_once, the_run
 
 Gbench = Callable[..., Answer]
 CROP_128 = ["--set", "data.load_size=136", "--set", "data.crop_size=128"]
@@ -28,13 +28,11 @@ def quiet_run(tmp_path_factory: pytest.TempPathFactory, small_launch: list[str])
 
 
 def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
-    gbench: Gbench, small_launch: list[str], tmp_path: Path, facades: Path
+    tmp_path_factory: pytest.TempPathFactory, small_launch: list[str], facades: Path
 ) -> None:
-    answer = gbench("launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--steps", 5, "--warmup", 2)
-    assert answer.code == 0, answer.err
-    folder = the_run(tmp_path)
-    (log,) = (tmp_path / "logs").iterdir()
-    (record_path,) = (tmp_path / "cndb" / "records").iterdir()
+    launched = launched_once(tmp_path_factory, small_launch)
+    answer, folder, record_path = launched.answer, launched.folder, launched.record
+    (log,) = (launched.base / "logs").iterdir()
     for path in (folder.path, log, record_path, folder.path / "report.html"):
         assert path.exists()
         assert str(path) in answer.out
@@ -70,29 +68,23 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     assert "network:pix2pix-resnet_9blocks, batch size:4, device count:1, dpf mode:Single" in log.read_text()
 
 
-def test_a_bad_cache_folder_costs_the_cache_and_not_the_run(
+def test_a_bad_cache_and_drawn_pictures_called_facades_are_warnings(
     gbench: Gbench, small_launch: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    arguments = ["--steps", 5, "--warmup", 2, "--data", "resident", "--cache-dir", tmp_path / "file/cache"]
-    answer = gbench("launch", "pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, *arguments)
+    arguments = ["--steps", 3, "--warmup", 1, "--data", "resident", "--cache-dir", tmp_path / "file/cache"]
+    run = ["pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, "--dataset", "facades", *arguments]
+    answer = gbench("launch", *run)
     assert answer.code == 0, answer.err
     assert "end to end, data loading included" in answer.out
     record = record_of(the_run(tmp_path))
     assert record.hyper_params is not None and record.extra is not None
     assert record.hyper_params["data_source"] == "real"
-    (warning,) = record.extra["warnings"]
-    assert warning.startswith(f"--data resident is unavailable: can't write {tmp_path}/file/cache")
-    assert f"warning: {warning}" in answer.err
-
-
-def test_drawn_pictures_called_facades_are_a_warning(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
-    arguments = ["pix2pix_resnet_6blocks", 2, 1, "FP32", *small_launch, "--dataset", "facades"]
-    answer = gbench("launch", *arguments, "--steps", 2, "--warmup", 1, "--json")
-    assert answer.code == 0, answer.err
-    (warning,) = answer.json["record"]["extra"]["warnings"]
-    assert "DATASETS is 'facades'" in warning and "synthetic" in warning
-    assert f"warning: {warning}" in answer.err
+    warnings = sorted(record.extra["warnings"])
+    assert len(warnings) == 2
+    assert warnings[0].startswith(f"--data resident is unavailable: can't write {tmp_path}/file/cache")
+    assert "DATASETS is 'facades'" in warnings[1] and "synthetic" in warnings[1]
+    assert all(f"warning: {warning}" in answer.err for warning in warnings)
 
 
 def test_summary_recomputes_result_json_byte_for_byte(gbench: Gbench, quiet_run: SharedRun) -> None:

@@ -17,6 +17,7 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.step_writer import StepWriter
 from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
+from shared_runs import launched_once
 
 
 def step(number: int, warmup: bool = False) -> Step:
@@ -160,17 +161,21 @@ def read_all(screen: int) -> bytes:
 
 
 @pytest.mark.slow
-def test_control_codes_reach_a_terminal_and_nothing_else(small_launch: list[str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gbench", "launch", "pix2pix_resnet_6blocks", "2", "1", "FP32", *small_launch]
-    command += ["--steps", "4", "--warmup", "1"]
-    plain = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert plain.returncode == 0, plain.stderr
-    assert "\x1b" not in plain.stdout + plain.stderr
-    assert plain.stderr.count("(epoch: 1") == 4
+def test_control_codes_reach_a_terminal_and_nothing_else(
+    small_launch: list[str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    plain = launched_once(tmp_path_factory, small_launch).answer
+    assert "\x1b" not in plain.out + plain.err
+    assert plain.err.count("(epoch: 1") == 4
 
+    command = [sys.executable, "-m", "gbench", "launch", "pix2pix_resnet_6blocks", "2", "1", "FP32", *small_launch]
     screen, terminal = pty.openpty()
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "COLUMNS": "120"}
+        [*command, "--steps", "4", "--warmup", "1"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        env={**os.environ, "COLUMNS": "120"},
     )
     os.close(terminal)
     shown = read_all(screen)
