@@ -56,7 +56,7 @@ $(IMAGE_VENV)/.installed: .ci/torch-pairs $(INSTALLED)
 	    echo "import site; site.addsitedir('$$there')" >$$here/packages.pth; done; done
 	@touch $@
 
-image-torch-test: $(IMAGE_VENV)/.installed  ## Run the tests that train on the image's PyTorch, the oldest supported
+image-torch-test: $(IMAGE_VENV)/.installed  ## Run the tests that train or use PyTorch on the image's, the oldest supported
 	$(IMAGE_VENV)/bin/python -m pytest $(PYTEST_OPTIONS) -m "not system" $(IMAGE_TORCH_TESTS)
 
 system-test: install  ## Run the system tests: Docker, PostgreSQL, visdom, a browser (as root; .ci/run installs what they need)
