@@ -273,7 +273,8 @@ def test_a_launch_uploads_and_a_down_database_is_an_exit_code(
     assert gbench("cndb", "verify", answer.json["paths"]["record"], "--run", answer.json["paths"]["run"]).code == 0
 
     (tmp_path / "down.yaml").write_text("{schema: postgresql, host: 127.0.0.1, port: 1, database: x}")
-    answer = gbench(*launch, "down.yaml", *rest)
+    (tmp_path / "mine.sh").write_text(f'echo "{LINE}" >> "$BENCHMARK_LOG"\n')  # what measures makes no difference here
+    answer = gbench(*launch, "down.yaml", *rest, "--run-model-file", "mine.sh")
     assert answer.code == 5
     assert "Connection refused" in answer.json["database"]["not_stored"]
     assert "gbench cndb submit --pending" in answer.err
