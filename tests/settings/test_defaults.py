@@ -167,12 +167,6 @@ def test_smoke_is_a_small_run_on_this_cpu(gbench: Callable[..., Answer], tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
-def test_smoke_trains(gbench: Callable[..., Answer], tmp_path: Path) -> None:
-    answer = gbench("launch", "--smoke", "--steps", 4, "--warmup", 1, "--json", XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert answer.code == 0, answer.err
-    assert answer.json["result"]["steps"] == 3
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
