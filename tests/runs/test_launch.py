@@ -68,9 +68,7 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     assert "network:pix2pix-resnet_9blocks, batch size:4, device count:1, dpf mode:Single" in log.read_text()
 
 
-def test_a_bad_cache_and_drawn_pictures_called_facades_are_warnings(
-    gbench: Gbench, small_launch: list[str], tmp_path: Path
-) -> None:
+def test_a_bad_cache_and_drawn_pictures_are_warnings(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     arguments = ["--steps", 3, "--warmup", 1, "--data", "resident", "--cache-dir", tmp_path / "file/cache"]
     run = ["pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, "--dataset", "facades", *arguments]
