@@ -41,6 +41,7 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
         assert progress.text(54) == "step 3/103  40 s left  40 img/s  data wait 12%"
         folder.write("environment.json", {"planned_steps": 3})
         other = Progress(folder)
+        other.note("(epoch: 1, iters: 12, time: 0.012, data: 0.006) G_L1: 33.000 ")
         assert other.text(80).startswith("step 3/3  0.0 s left  40 img/s")
         other.note("evaluated 2 of 50 images")  # the end of a convergence run
         assert other.text(80) == "evaluated 2 of 50 images  0.0 s"

@@ -30,8 +30,9 @@ class Progress:
         self._doing, self._since_s = STARTING, time.monotonic()
 
     def note(self, line: str) -> None:
-        """Show this line of the worker, and how long ago it came, until the first step."""
-        self._doing, self._since_s = printable(line), time.monotonic()
+        """Show this line of the worker, and how long ago it came, before the first step and after the last."""
+        if not line.startswith("(epoch: "):  # the losses are those of the steps
+            self._doing, self._since_s = printable(line), time.monotonic()
 
     def text(self, width: int) -> str:
         """The current line, with as many losses as fit into `width` columns."""
