@@ -49,7 +49,7 @@ def test_a_run_without_a_step_has_no_plot_and_no_complaint(make_spec: MakeSpec) 
     folder = RunFolder.create(convergence(make_spec))
     with followed(folder, Views()) as lines:
         pass
-    assert [path.name for path in folder.path.iterdir()] == ["spec.json"]
+    assert {path.name for path in folder.path.iterdir()} == {".own", "spec.json"}
     assert lines == ["a line of the run"]
 
 
