@@ -87,7 +87,7 @@ def test_stats(drawn: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["prepare", "maps"], 2, "'maps' is not 'facades'"),
-        (["prepare", "facades", "--url", "a", "--archive", "/dev/null"], 2, "not both"),
+        (["prepare", "facades", "--url", "a", "--archive", __file__], 2, "not both"),
         (["prepare", "facades", "--url", "ftp://host/f.tar.gz"], 2, "http://"),
         (
             ["prepare", "facades", "--archive", "none.tar.gz"],

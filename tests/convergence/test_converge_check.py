@@ -64,7 +64,7 @@ def test_a_run_of_another_recipe_is_refused_before_it_starts(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--check", "nothing.log"), "nothing.log can't be read"),
+        (("--check", "nothing.log"), "nothing.log is not there, and no run in "),
         (("--check", "."), "has no spec.json"),
         (("--check", "empty.log"), "empty.log holds no line like (epoch: 1"),
         (("--check", "broken.log"), "broken.log line 1 gives no G_GAN, G_L1, D_real, D_fake"),
