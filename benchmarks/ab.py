@@ -22,6 +22,7 @@ from drawn_sessions import (
     no_drift,
     one_step,
     session,
+    short_wave,
     warming_up,
     wave,
 )
@@ -39,7 +40,12 @@ CASES: tuple[tuple[str, float, Drift], ...] = (
     ("warming up by 3 %, phi 0.5", 0.5, warming_up),
     ("warming up by 10 %, phi 0.5", 0.5, cold_start),
     ("a wave of 24 runs, phi 0.5", 0.5, wave),
+    ("a wave of 4 runs, phi 0.5", 0.5, short_wave),
     ("one step of 2 %, phi 0.5", 0.5, one_step),
+)
+OLD_ORDER: tuple[tuple[str, float, Drift], ...] = (
+    ("warming up by 10 %, phi 0.5, order A B B A", 0.5, cold_start),
+    ("a wave of 4 runs, phi 0.5, order A B B A", 0.5, short_wave),
 )
 
 
@@ -50,9 +56,10 @@ def main() -> None:
     draws = parser.parse_args().draws
     print("| runs vary by | " + " | ".join(f"{100 * sd:g} %" for sd in RUN_SDS) + " |")
     print("|" + "---|" * (len(RUN_SDS) + 1))
-    for title, phi, drift in CASES:
-        cells = [cell(partial(session, sd, phi, drift, UNTIL_CI, MOST_BLOCKS), draws) for sd in RUN_SDS]
-        print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
+    for order, cases in (("Thue-Morse", CASES), ("ABBA", OLD_ORDER)):
+        for title, phi, drift in cases:
+            draw = partial(session, phi=phi, drift=drift, until_ci=UNTIL_CI, most_blocks=MOST_BLOCKS, order=order)
+            print(f"| {title} | " + " | ".join(cell(partial(draw, sd), draws) for sd in RUN_SDS) + " |", flush=True)
     cells = [cell(partial(naive_session, sd, UNTIL_CI, MOST_BLOCKS), draws) for sd in RUN_SDS]
     print("| independent runs, Student's 95 % from three blocks on | " + " | ".join(cells) + " |")
 
@@ -60,7 +67,7 @@ def main() -> None:
 def cell(one: Callable[[np.random.Generator], BlockRatio], draws: int) -> str:
     """Share of sessions that held the truth, and their mean number of blocks."""
     rng = np.random.default_rng(0)
-    found = [one(rng) for _ in range(draws)]
+    found = [one(rng=rng) for _ in range(draws)]
     share, blocks = np.mean([covered(ratio) for ratio in found]), np.mean([ratio.blocks for ratio in found])
     return f"{100 * share:.1f} ({blocks:.1f})"
 

@@ -31,13 +31,13 @@ def found(ratio: BlockRatio | None, metric: str = "throughput", until_ci: float 
 def test_which_side_is_better_is_the_metrics_own(metric: str, up: str, down: str) -> None:
     title = metric_named(metric).title
     assert found(NARROW, metric).sentence == (
-        f"{up}: {title} B/A 1.2500 (95 % interval 1.2400 to 1.2600), 5 blocks of A B B A"
+        f"{up}: {title} B/A 1.2500 (95 % interval 1.2400 to 1.2600), 5 blocks of four runs"
     )
     slower = found(WIDE, metric)
     assert (slower.reached, slower.exit_code) == (False, 3)
     assert slower.sentence == (
         f"INCONCLUSIVE, +-14.3% where +-1% was asked for: {down}: {title} B/A 0.8000 (95 % interval 0.7000 to 0.9143), "
-        "20 blocks of A B B A"
+        "20 blocks of four runs"
     )
     assert (found(WIDE, metric, until_ci=0.15).reached, found(WIDE, metric, until_ci=0.15).exit_code) == (True, 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -11,7 +12,7 @@ import pytest
 from gbench.compare.metrics import metric_named
 from gbench.errors import InfrastructureError
 from gbench.experiments.ab import ended
-from gbench.experiments.session import Session, SessionGoal, SessionRun, read_session
+from gbench.experiments.session import Order, Session, SessionGoal, SessionRun, read_session
 from gbench.settings.literals import MetricName
 from gbench.settings.spec import RunSpec
 
@@ -40,10 +41,18 @@ def with_runs(session: Session, count: int) -> Session:
     return session
 
 
-def test_sides_take_turns(begun: Session) -> None:
-    session = with_runs(begun, 9)
-    assert "".join(run.side for run in session.runs) == "ABBAABBAA"
-    assert (session.blocks, session.wall_s) == (2, 18.0)
+@pytest.mark.parametrize(("order", "sides"), [("ABBA", "ABBAABBAABBAABBAA"), ("Thue-Morse", "ABBABAABBAABABBAB")])
+def test_sides_take_turns(begun: Session, order: Order, sides: str) -> None:
+    session = with_runs(begun.replaced(order=order), 17)
+    assert "".join(run.side for run in session.runs) == sides
+    assert (session.blocks, session.wall_s) == (4, 34.0)
+
+
+def test_a_session_of_an_older_version_keeps_its_order(begun: Session, tmp_path: Path) -> None:
+    older = begun.model_dump(mode="json")
+    del older["order"]
+    (tmp_path / "ab.json").write_text(json.dumps(older))
+    assert read_session(tmp_path).order == "ABBA"
 
 
 @pytest.mark.parametrize(("runs", "kept", "then"), [(0, 0, "A"), (5, 4, "A"), (6, 6, "B"), (7, 6, "B"), (8, 8, "A")])

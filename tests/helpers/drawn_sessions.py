@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import stdtrit
 
-from gbench.experiments.block_ratio import LEAST_BLOCKS, BlockRatio, block_logs, ratio_of_blocks
-from gbench.experiments.session import ORDER
+from gbench.experiments.block_ratio import BLOCK, LEAST_BLOCKS, BlockRatio, block_logs, ratio_of_blocks
+from gbench.experiments.session import Order, side_of
 from simulated import Floats, ar1
 
 RATIO = 1.02  # true ratio of every session
@@ -42,23 +42,35 @@ def wave(run: Floats, rng: np.random.Generator) -> Floats:
     return 0.01 * np.sin(2 * np.pi * (run / 24 + rng.random()))
 
 
+def short_wave(run: Floats, rng: np.random.Generator) -> Floats:
+    """The same wave, 4 runs long: as long as A B B A."""
+    return 0.01 * np.sin(2 * np.pi * (run / 4 + rng.random()))
+
+
 def one_step(run: Floats, rng: np.random.Generator) -> Floats:
     """A single step of 2 %."""
     return 0.02 * (run >= rng.integers(1, 40))
 
 
 def session(
-    sd: float, phi: float, drift: Drift, until_ci: float, most_blocks: int, rng: np.random.Generator
+    sd: float,
+    phi: float,
+    drift: Drift,
+    until_ci: float,
+    most_blocks: int,
+    rng: np.random.Generator,
+    order: Order = "Thue-Morse",
 ) -> BlockRatio:
     """The result of a session.
 
     Args:
         sd: standard deviation of runs, as a share of 1. phi: autocorrelation of adjacent runs.
     """
-    runs = most_blocks * len(ORDER)
+    runs = most_blocks * BLOCK
+    sides = [side_of(order, run) for run in range(runs)]
     logs = (ar1(1, runs, phi, sd, rng)[0] - 1) + drift(np.arange(runs, dtype=float), rng)
-    logs += np.where(np.array(ORDER * most_blocks) == "B", math.log(RATIO), 0.0)
-    blocks = block_logs(np.exp(logs))
+    logs += np.where(np.array(sides) == "B", math.log(RATIO), 0.0)
+    blocks = block_logs(np.exp(logs), sides)
     found = ratio_of_blocks(blocks[:LEAST_BLOCKS])
     for count in range(LEAST_BLOCKS + 1, most_blocks + 1):
         if found.reached(until_ci):

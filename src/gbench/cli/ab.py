@@ -65,10 +65,11 @@ def ab(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Alternate two specs in blocks A B B A, and report the ratio of their figures with its 95 % interval.
+    """Alternate two specs, and report the ratio of their figures with its 95 % interval.
 
-    Drift of the machine cancels within a block. The session ends when the interval is as narrow as --until-ci, after at
-    least 4 blocks, or when the blocks or the time are used up. A spec file is a `gbench launch` command as YAML:
+    The order A B B A B A A B ... cancels drift and waves of the machine; four runs are a block. The session ends when
+    the interval is as narrow as --until-ci, after at least 4 blocks, or when the blocks or the time are used up. A spec
+    file is a `gbench launch` command as YAML:
 
     \b
       model: pix2pix_resnet_9blocks
@@ -151,6 +152,7 @@ def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> 
         files={"A": str(a), "B": str(b)},
         specs={"A": one, "B": other},
         differences=tuple(map(str, spec_differences(one, other))),
+        order="Thue-Morse",
     )
     return session, folder
 
@@ -204,7 +206,7 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
     click.echo("# what differs")
     for text in _differences(session):
         click.echo(text)
-    click.echo("# runs A B B A in blocks, until")
+    click.echo(f"# blocks of four runs in the order {session.order}, until")
     for name, value in goal.items():
         click.echo(f"{name:<14}{'-' if value is None else value}")
     place = f"{next_run['side']} of block {next_run['block']}" if next_run else "none: this is reached"

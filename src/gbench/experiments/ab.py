@@ -1,4 +1,4 @@
-"""Alternate two specs, A B B A, until the ratio of their figures is known precisely enough.
+"""Alternate two specs until the ratio of their figures is known precisely enough.
 
 Each run is a separate launch with a run folder and a record; nothing is uploaded. Figures are read from the records, so
 a run script that measures for itself is compared like any other.
@@ -21,16 +21,14 @@ from gbench.compare.comparison import percent
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import ComparedMetric, metric_named
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
-from gbench.experiments.block_ratio import LEAST_BLOCKS, BlockRatio, block_logs, ratio_of_blocks
-from gbench.experiments.session import ORDER, Session, SessionGoal, SessionRun, Side
+from gbench.experiments.block_ratio import BLOCK, LEAST_BLOCKS, SIDES, BlockRatio, Side, block_logs, ratio_of_blocks
+from gbench.experiments.session import Session, SessionGoal, SessionRun
 from gbench.measure.estimate import duration
 from gbench.runners.local import wait_for_end
 from gbench.runs.attempt import Observer
 from gbench.runs.launch import launch
 from gbench.runs.prepare import require_possible
 from gbench.settings.resolve import new_run_id
-
-SIDES: tuple[Side, Side] = ("A", "B")
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class SessionResult:
             return f"INCONCLUSIVE: {figure}, of one block, which gives no interval"
         result = (
             f"{_outcome(self.metric, ratio)}: {figure} (95 % interval {_times(low)} to {_times(high)}), "
-            f"{ratio.blocks} blocks of A B B A"
+            f"{ratio.blocks} blocks of four runs"
         )
         if self.reached:
             return result
@@ -122,10 +120,10 @@ def run_session(
         begun, side = time.monotonic(), session.next_side
         spec = session.specs[side]
         spec = spec.replaced(run_id=new_run_id(spec.model))
-        place = len(session.used) % len(ORDER) + 1
+        place = len(session.used) % BLOCK + 1
         took = f"; a run takes {duration(session.wall_s / len(session.runs))}" if session.runs else ""
         block = f"block {session.blocks + 1} of at most {session.asked.max_blocks}"
-        observer.line(f"{block}, run {place} of {len(ORDER)}: {side}, {session.files[side]}{took}")
+        observer.line(f"{block}, run {place} of {BLOCK}: {side}, {session.files[side]}{took}")
         first = all(run.side != side for run in session.runs)
         with of_side(side, session.files[side]):
             finished = launch(spec, environ, observer, rebuild and first)
@@ -143,7 +141,7 @@ def run_session(
         ratio = _ratio(session)
         session = session.replaced(ratio=ratio)
         session.write(folder)
-        if ratio is not None and place == len(ORDER):
+        if ratio is not None and place == BLOCK:
             observer.line(_so_far(ratio, session.asked.until_ci))
     return session
 
@@ -153,7 +151,7 @@ def ended(session: Session) -> bool:
 
     A block that has begun is always completed.
     """
-    if len(session.used) % len(ORDER):
+    if len(session.used) % BLOCK:
         return False
     goal, ratio = session.asked, _ratio(session)
     narrow = ratio is not None and ratio.reached(goal.until_ci)
@@ -191,7 +189,7 @@ def of_side(side: Side, file: str) -> Iterator[None]:
 
 
 def _ratio(session: Session) -> BlockRatio | None:
-    logs = block_logs([run.figure for run in session.used])
+    logs = block_logs([run.figure for run in session.used], [run.side for run in session.used])
     return ratio_of_blocks(logs) if logs else None
 
 

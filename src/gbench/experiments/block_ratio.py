@@ -1,7 +1,9 @@
-"""The ratio of two specs' figures from runs in blocks A B B A, and when there are enough blocks.
+"""The ratio of two specs' figures from blocks of four runs, A B B A or B A A B, and when there are enough blocks.
 
 A block gives one value: the mean logarithm of its two B minus that of its two A. A drift that is linear over the block
-cancels exactly, a slow oscillation almost. Blocks are assumed to be independent and identically distributed.
+cancels exactly, a slow oscillation almost. Where A B B A and B A A B follow each other as in the Thue-Morse sequence,
+the curve of a drift and a wave of 4 runs cancel between blocks: of 2^n runs, a polynomial of degree n - 1 (Prouhet,
+1851). Blocks are assumed to be independent and identically distributed.
 
 `gbench ab` checks the interval after every block until it is narrow, which favours blocks that agree by chance. Two
 rules found by simulation compensate for this (benchmarks/ab.py; table in docs/ab.md): the first check comes after
@@ -13,13 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from gbench.compare.change import RESOLUTION
 from gbench.measure.paired_ratio import mean_interval
 
-BLOCK = 4  # runs, A B B A
+Side = Literal["A", "B"]
+SIDES: tuple[Side, Side] = ("A", "B")
+BLOCK = 4  # runs
 LEAST_BLOCKS = 4
 LOOKING_LEVEL = 0.965
 MOST_LOG = 150.0  # limit of a ratio and of its interval's half-width (1e65), below overflow
@@ -52,11 +57,11 @@ class BlockRatio:
         return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
 
 
-def block_logs(figures: Sequence[float]) -> list[float]:
-    """Logarithm of B over A for each complete block. figures: one per run, in order."""
-    logs = np.log(figures)
+def block_logs(figures: Sequence[float], sides: Sequence[Side]) -> list[float]:
+    """Logarithm of B over A for each complete block. figures, sides: one per run, in order."""
+    logs = np.log(figures) * [1 if side == "B" else -1 for side in sides]
     whole = logs[: len(logs) // BLOCK * BLOCK].reshape(-1, BLOCK)
-    return [float((b1 + b2 - a1 - a2) / 2) for a1, b1, b2, a2 in whole]
+    return [float(value) for value in whole.sum(axis=1) / 2]
 
 
 def ratio_of_blocks(logs: Sequence[float]) -> BlockRatio:

@@ -14,13 +14,18 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.json_file import read_json
 from gbench.base.paths import SESSION
-from gbench.experiments.block_ratio import BlockRatio
+from gbench.experiments.block_ratio import BLOCK, SIDES, BlockRatio, Side
 from gbench.runfolder.own import mark_own
 from gbench.settings.literals import MetricName
 from gbench.settings.spec import Frozen, RunSpec
 
-Side = Literal["A", "B"]
-ORDER: tuple[Side, ...] = ("A", "B", "B", "A")
+Order = Literal["ABBA", "Thue-Morse"]
+"""Of the runs. A B B A, repeated, takes a wave of 4 runs for a difference; the Thue-Morse sequence does not."""
+
+
+def side_of(order: Order, run: int) -> Side:
+    """The side of a run, counted from 0. Thue-Morse: the parity of the number's binary ones, A B B A B A A B B A ..."""
+    return SIDES[(run if order == "Thue-Morse" else run % BLOCK).bit_count() % 2]
 
 
 class SessionGoal(Frozen):
@@ -61,6 +66,8 @@ class Session(Frozen):
     specs: dict[Side, RunSpec] = Field(min_length=2)
     differences: tuple[str, ...]
     """Differences between the two specs."""
+    order: Order = "ABBA"
+    """That of a file that does not say it."""
     runs: tuple[SessionRun, ...] = ()
     """In the order in which they ran."""
     ratio: BlockRatio | None = None
@@ -68,18 +75,18 @@ class Session(Frozen):
 
     @property
     def used(self) -> list[SessionRun]:
-        """The runs that count, in the order A B B A A B B A ..."""
+        """The runs that count, in the session's order."""
         return [run for run in self.runs if run.used]
 
     @property
     def next_side(self) -> Side:
         """The side of the next run."""
-        return ORDER[len(self.used) % len(ORDER)]
+        return side_of(self.order, len(self.used))
 
     @property
     def blocks(self) -> int:
         """Number of complete blocks."""
-        return len(self.used) // len(ORDER)
+        return len(self.used) // BLOCK
 
     @property
     def wall_s(self) -> float:
