@@ -27,6 +27,7 @@ from drawn_sessions import (
     wave,
 )
 from gbench.experiments.block_ratio import BlockRatio
+from gbench.experiments.session import Order
 
 UNTIL_CI = 0.01
 MOST_BLOCKS = 60
@@ -56,7 +57,11 @@ def main() -> None:
     draws = parser.parse_args().draws
     print("| runs vary by | " + " | ".join(f"{100 * sd:g} %" for sd in RUN_SDS) + " |")
     print("|" + "---|" * (len(RUN_SDS) + 1))
-    for order, cases in (("Thue-Morse", CASES), ("ABBA", OLD_ORDER)):
+    tables: tuple[tuple[Order, tuple[tuple[str, float, Drift], ...]], ...] = (
+        ("Thue-Morse", CASES),
+        ("ABBA", OLD_ORDER),
+    )
+    for order, cases in tables:
         for title, phi, drift in cases:
             draw = partial(session, phi=phi, drift=drift, until_ci=UNTIL_CI, most_blocks=MOST_BLOCKS, order=order)
             print(f"| {title} | " + " | ".join(cell(partial(draw, sd), draws) for sd in RUN_SDS) + " |", flush=True)
@@ -64,7 +69,7 @@ def main() -> None:
     print("| independent runs, Student's 95 % from three blocks on | " + " | ".join(cells) + " |")
 
 
-def cell(one: Callable[[np.random.Generator], BlockRatio], draws: int) -> str:
+def cell(one: Callable[..., BlockRatio], draws: int) -> str:
     """Share of sessions that held the truth, and their mean number of blocks."""
     rng = np.random.default_rng(0)
     found = [one(rng=rng) for _ in range(draws)]
