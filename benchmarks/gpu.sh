@@ -3,15 +3,16 @@
 # profile (of BF16, or of AMP where the GPU has no BF16; of all precisions with --budget 1800), the measured peak,
 # energy; and our step beside a plain one. Prints one table, made of the records.
 #
-#   bash benchmarks/gpu.sh [--device cpu] [--out DIR] [--budget SECONDS] [--only 'reference *']
+#   bash benchmarks/gpu.sh [--device cpu] [--small] [--out DIR] [--budget SECONDS] [--only 'reference *']
 #
 # Needs this checkout and a Python with its dependencies: $PYTHON, else .venv/bin/python, else python3. No Docker, no
-# network: the pictures are drawn. With --device cpu it is the same on tiny sizes, to see that it works. Whatever can't
-# run, or no longer within the budget (450 s), is a row that says why; the exit code is 1 where no run ended well.
+# network: the pictures are drawn. With --small, as with --device cpu, it is the same on tiny sizes, to see that it works.
+# Whatever can't run, or no longer within the budget (450 s), is a row that says why; the exit code is 1 where no run
+# ended well.
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
-device=cuda out=gpu-$(date -u +%Y%m%dT%H%M%SZ) budget=450 only='*'
+device=cuda small= out=gpu-$(date -u +%Y%m%dT%H%M%SZ) budget=450 only='*'
 while (($#)); do
   case $1 in
     --device | --out | --budget | --only)
@@ -19,7 +20,8 @@ while (($#)); do
       declare "${1#--}=$2"
       shift
       ;;
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    --small) small=yes ;;
+    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "gpu.sh: error: there is no option $1; see --help" >&2; exit 2 ;;
   esac
   shift
@@ -35,9 +37,10 @@ out=$(cd -- "$out" && pwd)
 
 model=pix2pix_resnet_9blocks batch=32 pictures=(--train 400 --size 256) tune_s=30
 few=(--steps 120 --warmup 3 --max-time 20s) step=(--pairs 8 --steps 1) sizes=()
-if [[ $device == cpu ]]; then
+if [[ $device == cpu || $small ]]; then
   batch=4 pictures=(--train 8 --size 40) tune_s=10 step=(--pairs 2 --steps 1)
   few=(--steps 4 --warmup 1)
+  if [[ $device == cuda ]]; then step+=(--batch 1); fi
   for setting in data.load_size=36 data.crop_size=32 data.workers=0 network.ngf=4 network.ndf=4 \
     measure.peak_seconds=0.1 measure.idle_seconds=0; do
     sizes+=(--set "$setting")

@@ -41,6 +41,6 @@ def on_gpu(fake_gpu: dict[str, str], facades: Path, tmp_path: Path) -> Callable[
         where += ["--datasets-dir", facades, "--dataset", "synthetic"]
         fake = {f"FAKE_GPU_{name.upper()}": str(value) for name, value in variables.items()}
         command = (verb, *arguments) if bare else (verb, *arguments, *where, *sizes)
-        return in_a_process(command, tmp_path, {**fake_gpu, "FAKE_GPU_DIR": str(tmp_path / "fake"), **fake}, 300)
+        return in_a_process(command, tmp_path, {**fake_gpu, "FAKE_GPU_DIR": str(tmp_path / "fake"), **fake}, 1000)
 
     return run
