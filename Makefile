@@ -9,7 +9,7 @@ PYTEST_OPTIONS := -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durati
 PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 include .ci/torch-pairs
 IMAGE_VENV := .venv-torch-$(IMAGE_TORCH)
-IMAGE_TORCH_TESTS = tests/pix2pix tests/runs/test_training.py $(shell grep -lrE '^(import|from) torch' tests/measure)
+IMAGE_TORCH_TESTS = tests/pix2pix tests/fake_gpu/test_gpu_clock.py tests/runs/test_training.py $(shell grep -lrE '^(import|from) torch' tests/measure)
 
 .PHONY: help install shell bench picture benchmarks test image-torch-test system-test check format schema clean
 
