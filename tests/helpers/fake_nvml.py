@@ -41,6 +41,7 @@ HEALTHY: dict[str, Any] = {
     "Name": "NVIDIA H100 80GB HBM3",
     "UUID": "GPU-0",
     "CudaComputeCapability": (9, 0),
+    "MemoryInfo": SimpleNamespace(total=80 * 1024**3, free=79 * 1024**3, used=1024**3),
     "PersistenceMode": 1,
     **clocks(
         ApplicationsClock={GRAPHICS: 1980, MEMORY: 2619},

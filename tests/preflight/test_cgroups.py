@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gbench.machine.gpus import Gpus
+from gbench.preflight.cgroups import free_memory_gib
+from gbench.preflight.rule import CheckedRun, Context
 from gbench.runfolder.host_facts import CheckFacts
+from gbench.settings.spec import RunSpec
 
 MACHINE = {
     "sys/devices/system/cpu/online": "0-15\n",
@@ -112,6 +116,66 @@ def test_the_tightest_limit_is_found(
 ) -> None:
     check = check_one("cgroup-limits", tree({**MACHINE, **files}), runner=runner)
     assert (check.severity, check.found) == (severity, found)
+
+
+@pytest.mark.parametrize(
+    ("files", "free_gib"),
+    [
+        ({}, 60),
+        ({"sys/fs/cgroup/job/memory.max": f"{16 * GIB}"}, 16),
+        ({"sys/fs/cgroup/job/memory.max": f"{16 * GIB}", "sys/fs/cgroup/job/memory.current": f"{10 * GIB}"}, 6),
+        # files that nobody has used lately go first
+        (
+            {
+                "sys/fs/cgroup/job/memory.max": f"{16 * GIB}",
+                "sys/fs/cgroup/job/memory.current": f"{10 * GIB}",
+                "sys/fs/cgroup/job/memory.stat": f"anon 1\ninactive_file {4 * GIB}\nactive_file 2",
+            },
+            10,
+        ),
+        # a group above is full
+        (
+            {
+                "sys/fs/cgroup/job/memory.max": f"{16 * GIB}",
+                "sys/fs/cgroup/memory.max": f"{30 * GIB}",
+                "sys/fs/cgroup/memory.current": f"{31 * GIB}",
+            },
+            0,
+        ),
+        (
+            {
+                "sys/fs/cgroup/memory/job/memory.limit_in_bytes": f"{8 * GIB}",
+                "sys/fs/cgroup/memory/job/memory.usage_in_bytes": f"{5 * GIB}",
+                "sys/fs/cgroup/memory/job/memory.stat": f"inactive_file 7\ntotal_inactive_file {GIB}",
+            },
+            4,
+        ),
+        # what no kernel writes is no limit
+        ({"sys/fs/cgroup/job/memory.max": "lots", "sys/fs/cgroup/job/memory.current": "-1"}, 60),
+        ({"sys/fs/cgroup/job/memory.max": f"{16 * GIB}", "sys/fs/cgroup/job/memory.current": "some"}, 16),
+        ({"sys/fs/cgroup/job/memory.max": f"{16 * GIB}", "sys/fs/cgroup/job/memory.stat": "inactive_file x"}, 16),
+    ],
+)
+def test_what_a_group_holds_is_not_free(
+    make_spec: Callable[..., RunSpec],
+    tree: Callable[[dict[str, str]], Path],
+    files: dict[str, str],
+    free_gib: float,
+) -> None:
+    own = {
+        "proc/self/cgroup": "4:memory:/job\n0::/job\nodd line\n",
+        "proc/meminfo": f"MemAvailable: {60 * 1024**2} kB\n",
+    }
+    context = Context(CheckedRun.of(make_spec()), Gpus(missing="none"), (), tree({**own, **files}))
+    assert free_memory_gib(context) == pytest.approx(free_gib, abs=1e-6)
+
+
+@pytest.mark.parametrize("quota", ["some 100000", "100000", "100000 0", "", "-5 100000", "100000 some"])
+def test_an_odd_quota_is_none(
+    check_one: Callable[..., CheckFacts], tree: Callable[[dict[str, str]], Path], quota: str
+) -> None:
+    root = tree({**MACHINE, **V2, "sys/fs/cgroup/user.slice/run.scope/cpu.max": quota})
+    assert check_one("cgroup-limits", root).found == "no limit"
 
 
 def test_memory_is_wanted_for_each_device(

@@ -72,7 +72,7 @@ def test_all_checks_of_a_gpu_machine_are_made_once(
 ) -> None:
     module = nvml({}, {})
     spec = make_spec().model_copy(update={"device": "cuda", "device_count": 2})
-    ids = [check.id for check in run_checks(CheckedRun.of(spec), find_gpus())]
+    ids = [check.id for check in run_checks(CheckedRun.of(spec, lambda _: 1.0), find_gpus())]
     assert ids == [rule.id for rule in RULES if not rule.only & {"docker", "cpu"}]
     assert module.open == 0
 

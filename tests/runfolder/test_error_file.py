@@ -66,6 +66,19 @@ def test_torchs_own_allocator_that_has_nothing_left_is_told(folder: RunFolder) -
 
 
 @pytest.mark.parametrize(
+    ("need_gib", "said"),
+    [(lambda: 5.64, ", for which a rank needs about 5.6 GiB; "), (lambda: None, "; "), (lambda: 1 / 0, "; ")],
+)
+def test_out_of_memory_says_what_a_rank_needs(need_gib: Callable[[], float | None], said: str) -> None:
+    """If that can be counted then."""
+    with (
+        pytest.raises(OutOfMemory, match=f"^the host is out of memory with 8 images per device{said}take a smaller"),
+        convert_memory_errors(CPU, 8, need_gib),
+    ):
+        raise MemoryError
+
+
+@pytest.mark.parametrize(
     ("error", "place"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), "cuda:1"),

@@ -147,9 +147,11 @@ class _SweepSession:
         except Interrupted:
             raise
         except GbenchError as error:
-            attempt.state, attempt.reason = "out_of_memory" if isinstance(error, OutOfMemory) else "failed", str(error)
+            too_large = isinstance(error, OutOfMemory)
+            attempt.state, attempt.reason = "out_of_memory" if too_large else "failed", str(error)
             # host.json is written once everything that a run needs was found
-            if not folder.run(attempt).has("host.json") or folder.record_of(attempt) is not None:
+            began = folder.run(attempt).has("host.json")
+            if not (began or too_large) or folder.record_of(attempt) is not None:
                 raise
             observer.line(f"{attempt.state.replace('_', ' ')}: {error}")
         finally:

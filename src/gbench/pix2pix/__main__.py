@@ -9,6 +9,7 @@ profile, an evaluation or a tuning.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from gbench.errors import GbenchError
@@ -17,6 +18,7 @@ from gbench.pix2pix.ranks.group import joined
 from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
 from gbench.pix2pix.ranks.with_telemetry import run_sampler
 from gbench.pix2pix.step.apply_switches import convert_compiler_errors
+from gbench.pix2pix.step.rank_memory import rank_gib
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, tell
@@ -37,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         spec = folder.spec()
         with (
             joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks,
-            convert_memory_errors(ranks.device, spec.batch_per_device),
+            convert_memory_errors(ranks.device, spec.batch_per_device, partial(rank_gib, spec)),
         ):
             if spec.evaluation is not None:
                 from gbench.pix2pix.evaluator import Evaluator  # loads torchmetrics, which only an evaluation needs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -10,6 +11,7 @@ from gbench.preflight.rule import Context, Finding
 
 LEAST_GIB = 4.0  # per device: a process with CUDA's libraries, and its loaders
 CGROUP = "sys/fs/cgroup"
+GIB = 1024**3
 
 
 def cgroup_limits(context: Context) -> Finding:
@@ -40,8 +42,17 @@ def usable_cores(context: Context) -> int:
 
 
 def free_memory_gib(context: Context) -> float:
-    """The memory that is available, at most the limit of the groups."""
-    return min(_meminfo_gib(context, "MemAvailable"), _memory_limit_gib(context))
+    """The memory that is available: on the machine, and below the limit of each group.
+
+    What a group holds of files that nobody has used lately is free: the kernel drops it first.
+    """
+    free = _meminfo_gib(context, "MemAvailable")
+    for folder, limit_gib in _memory_limits_gib(context, _own_groups(context)):
+        used = _number(context, f"{folder}/memory.current", f"{folder}/memory.usage_in_bytes") or 0
+        files = re.findall(r"^(?:total_)?inactive_file (\d+)$", context.maybe(f"{folder}/memory.stat"), re.MULTILINE)
+        held = max(0, used - max(map(int, files), default=0))
+        free = min(free, max(0.0, limit_gib - held / GIB))
+    return free
 
 
 def _online(context: Context) -> int:
@@ -59,14 +70,15 @@ def _quota(context: Context) -> float:
 
 def _memory_limit_gib(context: Context) -> float:
     """The tightest limit; infinite without any."""
-    return min(_memory_limits_gib(context, _own_groups(context)), default=float("inf"))
+    limits = _memory_limits_gib(context, _own_groups(context))
+    return min((limit_gib for _, limit_gib in limits), default=float("inf"))
 
 
 def _own_groups(context: Context) -> dict[str, str]:
     """This process's group by controller, none for a container; the name of v2's controller is empty."""
     if context.run.runner != "local":
         return {}
-    lines = [line.split(":", 2) for line in context.read("proc/self/cgroup").splitlines()]
+    lines = [line.split(":", 2) for line in context.read("proc/self/cgroup").splitlines() if line.count(":") > 1]
     return {controller: path for _, controllers, path in lines for controller in controllers.split(",")}
 
 
@@ -86,13 +98,19 @@ def _quotas(context: Context, own: dict[str, str]) -> Iterator[float]:
     for folder in _folders(own, "cpu"):
         v1 = " ".join(context.maybe(f"{folder}/cpu.cfs_{name}_us") for name in ("quota", "period"))
         quota, _, period = (context.maybe(f"{folder}/cpu.max") or v1).partition(" ")
-        if quota not in ("", "max", "-1") and period:
+        if quota.isdecimal() and period.isdecimal() and int(period):
             yield int(quota) / int(period)
 
 
-def _memory_limits_gib(context: Context, own: dict[str, str]) -> Iterator[float]:
-    """Each limit. Without a limit v1 writes a number above the machine's memory."""
+def _memory_limits_gib(context: Context, own: dict[str, str]) -> Iterator[tuple[str, float]]:
+    """Each limit, with its folder. Without a limit v1 writes a number above the machine's memory."""
     for folder in _folders(own, "memory"):
-        limit = context.maybe(f"{folder}/memory.max") or context.maybe(f"{folder}/memory.limit_in_bytes")
-        if limit not in ("", "max"):
-            yield int(limit) / 1024**3
+        limit = _number(context, f"{folder}/memory.max", f"{folder}/memory.limit_in_bytes")
+        if limit is not None:
+            yield folder, limit / GIB
+
+
+def _number(context: Context, v2: str, v1: str) -> int | None:
+    """The number of the file that this version of control groups has; None if it has none, such as `max`."""
+    text = context.maybe(v2) or context.maybe(v1)
+    return int(text) if text.isdecimal() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from gbench.preflight import cgroups, cpu_and_os, cuda, gpu_links, gpu_state, needs, processes
+from gbench.preflight import cgroups, cpu_and_os, cuda, gpu_links, gpu_state, memory, needs, processes
 from gbench.preflight.rule import Rule, of_each
 
 CPU = frozenset({"cpu"})
@@ -105,11 +105,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "loader-processes",
-        "all ranks together start at most 4 loader processes a core, and their batches fit into the free memory; else "
-        "error",
+        "all ranks together start at most 4 loader processes a core, and their batches fit into the free memory beside "
+        "the ranks; else error",
         "more of them load no faster, and can take the machine's memory and process numbers from everyone",
         "take fewer: --set data.workers=N",
         processes.loader_processes,
+        bound=True,
+    ),
+    Rule(
+        "memory",
+        "each rank of a launch fits into the free memory of its GPU; on the CPU, all of them into that of the host; "
+        "else error",
+        "a rank that runs out of memory ends the run, and on the host perhaps other programs too",
+        "take a smaller BATCH_SIZE or, on GPUs, more devices",
+        memory.rank_memory,
         bound=True,
     ),
     Rule(

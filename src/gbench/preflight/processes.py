@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gbench.preflight import cgroups
+from gbench.preflight.memory import host_gib
 from gbench.preflight.rule import Context, Finding
 
 LOADERS_PER_CORE = 4  # data.workers is 4, so that one rank a core is always within the bound
@@ -30,7 +31,10 @@ def loader_processes(context: Context) -> Finding | None:
     ranks, data = spec.world_size, spec.config.data
     pair_gib = 2 * 3 * data.crop_size**2 * 4 / 1024**3  # FP32
     each_gib = LOADER_GIB + LOADER_BATCHES * spec.batch_size / ranks * pair_gib
-    cores, free_gib = cgroups.usable_cores(context), cgroups.free_memory_gib(context)
+    cores = cgroups.usable_cores(context)
+    free_gib = cgroups.free_memory_gib(context)
+    if (ranks_gib := host_gib(context)) < free_gib:  # else it is an error of the check `memory`
+        free_gib -= ranks_gib
     most = int(min(cores * LOADERS_PER_CORE, free_gib / each_gib) / ranks)
     found = f"{ranks * data.workers} loader processes, cores and memory for {most * ranks}"
     if data.workers <= most:

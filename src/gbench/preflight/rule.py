@@ -16,6 +16,7 @@ from gbench.preflight.tools import Unreadable
 from gbench.settings.literals import Device, RunnerName
 from gbench.settings.spec import RunSpec
 
+RankGib = Callable[[RunSpec], float | None]  # GiB that a rank needs, if it is known
 Severity = Literal["ok", "info", "warning", "error"]
 MILDEST_FIRST: tuple[Severity, ...] = get_args(Severity)
 
@@ -58,11 +59,13 @@ class CheckedRun:
     """Why there is no spec."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where the spec's values came from."""
+    rank_gib: RankGib | None = None
+    """How much memory a rank needs, as pix2pix.step.rank_memory counts it. None: memory is not checked."""
 
     @classmethod
-    def of(cls, spec: RunSpec) -> CheckedRun:
+    def of(cls, spec: RunSpec, rank_gib: RankGib | None = None) -> CheckedRun:
         """One run."""
-        return cls(spec.device, spec.runner, spec.device_count, spec)
+        return cls(spec.device, spec.runner, spec.device_count, spec, rank_gib=rank_gib)
 
 
 @dataclass(frozen=True)

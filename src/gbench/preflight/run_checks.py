@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gbench.errors import InfrastructureError
+from gbench.errors import InfrastructureError, OutOfMemory
 from gbench.machine.gpus import Gpus, visible
 from gbench.preflight.cards import open_cards
 from gbench.preflight.check_table import RULES
@@ -19,6 +19,7 @@ IGNORE = (
 )
 # What a launch checks. The other rules are for what it can't run without, and reports itself.
 BOUNDS = tuple(rule for rule in RULES if rule.bound)
+MEMORY = "memory"
 CONDITIONS = tuple(rule for rule in RULES if not rule.needed and not rule.bound)
 
 
@@ -74,10 +75,13 @@ def with_errors_ignored(checks: Iterable[CheckFacts]) -> list[CheckFacts]:
 def require_fit(checks: Iterable[CheckFacts], ignorable: bool = True) -> None:
     """Stop a run on a machine that is not fit. ignorable: its command takes IGNORE_CHECK.
 
-    Raises InfrastructureError: it is not fit; the message has every error.
+    Raises:
+        OutOfMemory: the run does not fit into memory, and nothing else is wrong.
+        InfrastructureError: it is not fit; the message has every error.
     """
     if errors := of_severity(checks, "error"):
-        raise InfrastructureError(
+        kind = OutOfMemory if all(check.id == MEMORY for check in errors) else InfrastructureError
+        raise kind(
             f"this machine is not fit {'to measure on' if ignorable else 'for that'}: "
             + "; ".join(f"{check.id}: {check.found}" for check in errors),
             IGNORE if ignorable else "; ".join(check.fix for check in errors),

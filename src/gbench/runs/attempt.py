@@ -17,6 +17,7 @@ from typing import Protocol
 from gbench.base.utc import utc_now
 from gbench.errors import GbenchError, InfrastructureError, Interrupted
 from gbench.follow.follower import Views, following
+from gbench.machine.gpus import find_gpus
 from gbench.preflight.rule import CheckedRun
 from gbench.preflight.run_checks import BOUNDS, CONDITIONS, of_severity, require_fit, run_checks, with_errors_ignored
 from gbench.runfolder.alarms import read_alarms
@@ -146,17 +147,29 @@ def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
     return _write_result(folder)
 
 
+def bounds_of(spec: RunSpec) -> list[CheckFacts]:
+    """What a run takes of this machine: the checks that protect the machine from it."""
+    return list(run_checks(CheckedRun.of(spec, rank_gib), find_gpus(), BOUNDS))
+
+
+def rank_gib(spec: RunSpec) -> float | None:
+    """How much memory a rank needs, as `rank_memory.rank_gib`."""
+    from gbench.pix2pix.step import rank_memory  # loads torch, which most commands do without
+
+    return rank_memory.rank_gib(spec)
+
+
 def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
     """Check what this machine bears and, for a measurement, its condition; log the warnings.
 
-    Raises InfrastructureError: it is unfit.
+    Raises InfrastructureError, OutOfMemory: it is unfit.
     """
     spec = prepared.spec
     checks: list[CheckFacts] = []
     for rules in (BOUNDS,) if spec.recipe in UNMEASURED else (BOUNDS, CONDITIONS):
         # a profile ignores the condition of its machine by itself
         ignored = spec.ignore_check and not (rules == BOUNDS and spec.profiling)
-        found = list(run_checks(CheckedRun.of(spec), prepared.gpus, rules))
+        found = list(run_checks(CheckedRun.of(spec, rank_gib), prepared.gpus, rules))
         if ignored:
             found = with_errors_ignored(found)
         for check in of_severity(found, "warning"):

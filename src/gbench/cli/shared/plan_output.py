@@ -28,7 +28,7 @@ def show_plan(
     seeds: Sequence[int] = (),
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print every value with its origin, then the exact request; of several runs, only the first.
+    """Print every value with its origin, the run's bounds, and the exact request; of several runs, only the first.
 
     Args:
         seeds: the seeds of all runs, if there are several.
@@ -37,22 +37,24 @@ def show_plan(
     Raises:
         UsageError: as the run would: DATABASE is not a database.
     """
-    from gbench.machine.gpus import Gpus
-    from gbench.preflight.run_checks import broken_bounds
+    from gbench.runs.attempt import bounds_of
     from gbench.runs.prepare import plan
 
     spec, request = plan(resolved.spec, os.environ, rebuild)
+    bounds = bounds_of(spec)
     origins = resolved.origins
     if spec.tuned_by != resolved.spec.tuned_by:
         origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
-    for check in broken_bounds(spec, Gpus(missing="not looked for")):
-        click.echo(f"warning: this machine would refuse it: {check.id}: {check.found}", err=True)
+    for check in bounds:
+        if check.severity == "error" and (spec.profiling or not spec.ignore_check):  # a profile ignores only conditions
+            click.echo(f"warning: this machine would refuse it: {check.id}: {check.found}", err=True)
     values = spec.model_dump(mode="json")
     if as_json:
         last = {"seeds": list(seeds)} if seeds else {}
-        print_json({**(more or {}), "spec": values, "origins": origins, "request": request, **last})
+        checks = {"bounds": [check.values() for check in bounds]}
+        print_json({**(more or {}), "spec": values, "origins": origins, **checks, "request": request, **last})
         return
     if seeds:
         click.echo(f"# {len(seeds)} runs, one after the other, with seeds {', '.join(map(str, seeds))}; the first:")
@@ -64,5 +66,8 @@ def show_plan(
             click.echo(f"{key:<{KEY}}{or_dash(value)}" + (f"  ({origins[key]})" if key in origins else ""))
     for key, value in spec.config.settings.items():
         click.echo(f"{key:<{KEY}}{or_dash(value)}  ({origins[key]})")
+    click.echo("\n# what it takes of this machine")
+    for check in bounds:
+        click.echo(f"{check.id:<{KEY}}{check.found}")
     click.echo("\n# the exact request; nothing was started")
     click.echo(json.dumps(request, indent=2))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -20,16 +20,25 @@ HOST_SAYS = re.compile(r"DefaultCPUAllocator: can't allocate memory|std::bad_all
 
 
 @contextmanager
-def convert_memory_errors(device: torch.device, batch: int) -> Iterator[None]:
-    """Convert every out-of-memory exception raised in here. Raises OutOfMemory. batch: images per device."""
+def convert_memory_errors(
+    device: torch.device, batch: int, need_gib: Callable[[], float | None] = lambda: None
+) -> Iterator[None]:
+    """Convert every out-of-memory exception raised in here. Raises OutOfMemory.
+
+    batch: images per device. need_gib: counts what a rank needs; called once its memory has run out.
+    """
     try:
         yield
     except Exception as error:
         place = out_of_memory(error, device)
         if place is None:
             raise
+        need = None
+        with suppress(Exception):  # there may be no memory left to count in
+            need = need_gib()
+        about = "" if need is None else f", for which a rank needs about {need:.1f} GiB"
         raise OutOfMemory(
-            f"{place} is out of memory with {batch} images per device", "take a smaller batch or more devices"
+            f"{place} is out of memory with {batch} images per device{about}", "take a smaller batch or more devices"
         ) from error
 
 

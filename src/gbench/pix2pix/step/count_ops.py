@@ -1,13 +1,15 @@
-"""Operations of a pix2pix step, and the shape of its main convolution."""
+"""Operations and memory of a pix2pix step, and the shape of its main convolution."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
 from gbench.measure.op_count import count_calls, count_work
 from gbench.measure.peak import ConvShape
+from gbench.measure.storage_count import count_memory
 from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.step.model import Pix2Pix
@@ -34,10 +36,21 @@ def flop_of_calls(spec: RunSpec) -> dict[str, list[int]]:
         return count_calls(_step_on_meta(spec))
 
 
-def _step_on_meta(spec: RunSpec) -> Callable[[], object]:
+def memory_of_step(spec: RunSpec) -> tuple[int, int]:
+    """Peaks in bytes of what a rank's steps take on its device: in use, and reserved by torch's allocator for GPUs.
+
+    torch.compile and CUDA graphs are counted as if they were off. Sets torch's seed.
+    """
+    on_gpu = spec.device == "cuda"
+    adam = {"foreach": True} if on_gpu and spec.config.speed.adam != "fused" else None  # torch's choice on a GPU
+    with wrappers_off():
+        return count_memory(lambda: _step_on_meta(spec, adam), on_gpu, precision.AUTOCAST[spec.precision])
+
+
+def _step_on_meta(spec: RunSpec, adam: Mapping[str, Any] | None = None) -> Callable[[], object]:
     batch, side = spec.batch_per_device, spec.config.data.crop_size
     with torch.device("meta"):
-        model = Pix2Pix(*build_networks(spec))
+        model = Pix2Pix(*build_networks(spec), adam=adam)
         pair = [torch.empty(batch, 3, side, side) for _ in range(2)]
     return lambda: model.train_step(*pair)
 
