@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from gbench.errors import InfrastructureError, OutOfMemory
+from gbench.errors import InfrastructureError, OutOfMemory, UsageError
 from gbench.machine.gpus import find_gpus
 from gbench.pix2pix.step.rank_memory import rank_gib
 from gbench.preflight.memory import at_most_gib, largest_batch
@@ -134,3 +134,8 @@ def test_the_bound_without_torch_is_one(make_spec: MakeSpec, model: str, setting
     spec = make_spec(model=model, batch_size=batch, settings=sizes)
     need = rank_gib(spec)
     assert need is not None and need <= at_most_gib(spec)
+
+
+def test_more_devices_than_images_suggest_no_batch(make_spec: MakeSpec) -> None:
+    with pytest.raises(UsageError, match=r"evenly over 1000000000; take a DEVICE_COUNT of at most 32$"):
+        make_spec(batch_size=32, device_count=10**9)

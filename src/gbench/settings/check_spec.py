@@ -36,10 +36,10 @@ def check_spec(spec: RunSpec) -> None:
 def _check_batch(spec: RunSpec) -> None:
     if rest := spec.batch_size % spec.world_size:
         below = spec.batch_size - rest
-        above = below + spec.world_size
+        fewer = f"take a DEVICE_COUNT of at most {spec.batch_size}"
         raise UsageError(
             f"BATCH_SIZE {spec.batch_size}, the total over all devices, can't be divided evenly over {spec.world_size}",
-            f"take {below} or {above}" if below else f"take {above}",
+            f"take {below} or {below + spec.world_size}" if below else fewer,
         )
 
 
