@@ -28,3 +28,9 @@ def test_helpers_are_in_their_folder() -> None:
     named_elsewhere = ("conftest.py", "sitecustomize.py")  # by pytest and Python
     elsewhere = [path for path in SOURCES if path.parent.name != "helpers" and path.name not in named_elsewhere]
     assert [path for path in elsewhere if not path.stem.startswith("test_")] == []
+
+
+def test_names_of_files_are_unique() -> None:
+    """pytest collects two files of one name only from packages."""
+    names = [path.name for path in SOURCES if path.stem.startswith("test_")]
+    assert sorted(names) == sorted(set(names))

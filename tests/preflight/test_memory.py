@@ -22,6 +22,7 @@ Tree = Callable[[dict[str, str]], Path]
 GIB = 1024**3
 V100 = {"Name": "Tesla V100-PCIE-16GB", "MemoryInfo": SimpleNamespace(total=16 * GIB, free=15 * GIB, used=GIB)}
 LIMITED = ("memory", "loader-processes")
+FULL = ("data.load_size=256", "data.crop_size=256", "network.ngf=64", "network.ndf=64")
 
 
 def need_gib(spec: RunSpec) -> float:
@@ -51,13 +52,25 @@ def test_a_gpu_has_room_for_its_rank(
     make_spec: MakeSpec, nvml: Callable[..., ModuleType], batch: int, devices: int, severity: str, text: str
 ) -> None:
     nvml({}, V100, V100 | {"Name": "not used", "MemoryInfo": SimpleNamespace(total=1, free=1, used=0)})
-    spec = make_spec(batch_size=batch, device_count=devices, device="cuda")
+    spec = make_spec(batch_size=batch, device_count=devices, device="cuda", settings=FULL)
     spec = spec.replaced(cuda_visible_devices="1" if devices == 1 else "0,1")
     if devices == 1:
         text = text.replace("GPU 0", "GPU 1")
     (check,) = [check for check in found(spec) if check.id == "memory"]
     assert check.severity == severity
     assert check.found.endswith(text)
+
+
+def test_a_gpu_with_more_than_enough_needs_no_count(make_spec: MakeSpec, nvml: Callable[..., ModuleType]) -> None:
+    nvml(V100)
+    spec = make_spec(batch_size=4, device="cuda", settings=FULL)
+
+    def count(spec: RunSpec) -> float:
+        pytest.fail("counted, which loads torch")
+
+    (check,) = run_checks(CheckedRun.of(spec, count), find_gpus(), [rule for rule in RULES if rule.id == "memory"])
+    assert check.severity == "ok"
+    assert check.found.endswith("GiB; GPU 0 (Tesla V100-PCIE-16GB) has 15.0 of 16.0 GiB free")
 
 
 def test_without_a_gpu_the_need_is_said(make_spec: MakeSpec, nvml: Callable[..., ModuleType]) -> None:
@@ -100,7 +113,7 @@ def test_other_runs_are_not_counted(make_spec: MakeSpec, changes: dict[str, str]
 
 def test_memory_alone_is_out_of_memory(make_spec: MakeSpec, nvml: Callable[..., ModuleType]) -> None:
     nvml(V100)
-    spec = make_spec(batch_size=32, device="cuda")
+    spec = make_spec(batch_size=32, device="cuda", settings=FULL)
     with pytest.raises(OutOfMemory, match="BATCH_SIZE 28 does"):
         require_fit(found(spec))
     require_fit(with_errors_ignored(found(spec)))
@@ -128,10 +141,11 @@ def test_a_batch_beyond_all_numbers_does_not_fit(make_spec: MakeSpec, batch: int
 
 @pytest.mark.parametrize("model", ["pix2pix_resnet_9blocks", "pix2pix_unet_256"])
 @pytest.mark.parametrize("settings", [(), ("network.netD=n_layers", "network.n_layers_D=6"), ("network.ndf=128",)])
-@pytest.mark.parametrize("batch", [1, 8])
-def test_the_bound_without_torch_is_one(make_spec: MakeSpec, model: str, settings: tuple[str, ...], batch: int) -> None:
-    sizes = ["data.load_size=256", "data.crop_size=256", "network.ngf=64", "network.ndf=64", *settings]
-    spec = make_spec(model=model, batch_size=batch, settings=sizes)
+@pytest.mark.parametrize(("batch", "device"), [(1, "cpu"), (8, "cpu"), (1, "cuda"), (8, "cuda")])
+def test_the_bound_without_torch_is_one(
+    make_spec: MakeSpec, model: str, settings: tuple[str, ...], batch: int, device: str
+) -> None:
+    spec = make_spec(model=model, batch_size=batch, device=device, settings=[*FULL, *settings])
     need = rank_gib(spec)
     assert need is not None and need <= at_most_gib(spec)
 

@@ -9,10 +9,11 @@ from gbench.preflight.rule import Context, Finding, RankGib
 from gbench.settings.spec import RunSpec
 
 GIB = 1024**3
-MAPS = 64  # feature maps of full size and width that a rank on the CPU takes, at most
+MAPS = 64  # feature maps of full size and width that a rank takes, at most
 WEIGHTS = 16_000  # of both networks, by the square of their width, at most; and of each layer of D:
 WEIGHTS_OF_LAYER = 1_024
 PROCESS_GIB = 0.5
+CUDA_GIB = 2.0  # the context, NCCL, and a workspace
 LARGEST_CUT = 1e-3  # where a need is infinite
 
 
@@ -33,7 +34,10 @@ def rank_memory(context: Context) -> Finding | None:
         if card.used and (memory := card.maybe("nvmlDeviceGetMemoryInfo")) is not None:
             free, of = memory.free / GIB, f"of {memory.total / GIB:.1f} GiB"
             rooms.append((free, f"GPU {card.gpu.index} ({card.gpu.name}) has {free:.1f} {of} free"))
-    return _judged(spec, context.run.rank_gib, *min(rooms, default=(inf, "no GPU here tells how much it has")))
+    free, words = min(rooms, default=(inf, "no GPU here tells how much it has"))
+    if (most := at_most_gib(spec)) <= free < inf:
+        return Finding("ok", f"a rank needs less than {most:.1f} GiB; {words}")
+    return _judged(spec, context.run.rank_gib, free, words)
 
 
 def counted(spec: RunSpec) -> bool:
@@ -53,11 +57,11 @@ def host_gib(context: Context) -> float:
 
 
 def at_most_gib(spec: RunSpec) -> float:
-    """A bound on what a rank on the CPU needs, without loading torch."""
+    """A bound on what a rank needs, without loading torch."""
     network, images = spec.config.network, spec.batch_per_device * spec.config.data.crop_size**2
     width = max(network.ngf, network.ndf)
     weights = 8 * (WEIGHTS + WEIGHTS_OF_LAYER * network.n_layers_D) * width**2  # gradients, Adam's moments, copies
-    return PROCESS_GIB + 4 * (MAPS * images * width + weights) / GIB
+    return (CUDA_GIB if spec.device == "cuda" else PROCESS_GIB) + 4 * (MAPS * images * width + weights) / GIB
 
 
 def largest_batch(spec: RunSpec, rank_gib: RankGib, free_gib: float) -> int:
