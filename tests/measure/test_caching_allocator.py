@@ -1,4 +1,4 @@
-"""The model of torch's CUDA allocator, by its rules; tests/fake_gpu/test_gpu_memory.py compares it with the real one."""
+"""The model of torch's CUDA allocator, by its rules. tests/fake_gpu/test_gpu_memory.py compares it with torch's."""
 
 from __future__ import annotations
 

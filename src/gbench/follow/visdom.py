@@ -9,7 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.abc import MetaPathFinder
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -93,9 +96,18 @@ class VisdomView(View):
         self._epoch = epoch
 
 
+class _NoTorch(MetaPathFinder):
+    """Refuses to import torch. None in sys.modules would, too, but scipy takes that for a module."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname == "torch":
+            raise ImportError("the follower needs no torch")
+
+
+@cache
 def load() -> Any:
     """Import the visdom package without torch, which it would load only to recognise tensors."""
-    sys.modules["torch"] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _NoTorch())
     import visdom
 
     logging.getLogger("visdom").setLevel(logging.CRITICAL)

@@ -21,7 +21,7 @@ from shared_runs import launched_once
 
 
 def step(number: int, warmup: bool = False) -> Step:
-    return Step(number, 1, 2, 0.05, 0.1 * (10 if warmup else 1), 0.0, 0.0, warmup, {"G_L1": 30.0 + number})
+    return Step(number, 1, 2, 0.06, 0.1 * (10 if warmup else 1), 0.0, 0.0, warmup, {"G_L1": 30.0 + number})
 
 
 def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
@@ -33,12 +33,12 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
     assert progress.text(16) == "trying \\x  0.0 s"
     with StepWriter(folder, 0) as writer:
         writer.append([step(1, warmup=True)])
-        assert progress.text(80) == "step 1/?  warming up  data wait 5%  G_L1 31"
+        assert progress.text(80) == "step 1/?  warming up  data wait 6%  G_L1 31"
         folder.write("environment.json", {"planned_steps": 103})
         writer.append([step(2), step(3)])
         # two devices, 2 images each in 0.1 s; 1.2 s for 3 steps, 100 to go
-        assert progress.text(80) == "step 3/103  40 s left  40 img/s  data wait 12%  G_L1 33"
-        assert progress.text(54) == "step 3/103  40 s left  40 img/s  data wait 12%"
+        assert progress.text(80) == "step 3/103  40 s left  40 img/s  data wait 15%  G_L1 33"
+        assert progress.text(54) == "step 3/103  40 s left  40 img/s  data wait 15%"
         folder.write("environment.json", {"planned_steps": 3})
         other = Progress(folder)
         other.note("(epoch: 1, iters: 12, time: 0.012, data: 0.006) G_L1: 33.000 ")
