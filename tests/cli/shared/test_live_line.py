@@ -62,7 +62,7 @@ def test_steps_that_a_resumed_run_does_again_count_once(make_spec: Callable[...,
     assert "step 3/?" in progress.text(80)
     with StepWriter(folder, 0, resumed_after=2) as writer:
         writer.append([step(3)])
-    assert progress.text(80) == "step 3/?  20 img/s  data wait 50%  G_L1 33"
+    assert progress.text(80) == "step 3/?  20 img/s  data wait 60%  G_L1 33"
 
 
 def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec]) -> None:
