@@ -87,7 +87,7 @@ def test_a_folder_that_is_no_run_gets_one_sentence(gbench: Gbench, tmp_path: Pat
         (
             ["--history", "--since", "soon"],
             2,
-            "--since 'soon' isn't a valid time; write 2026-01-31, or 30d, 12h, 2w ago",
+            "--since 'soon' isn't a valid time; write a date (2026-01-31), an age (30d, 12h, 2w)",
         ),
         (["--history", "--db", "nowhere"], 2, "DATABASE 'nowhere' is neither a known name nor a config file; "),
         (["--history"], 4, "there is no database "),

@@ -37,6 +37,9 @@ def test_why_nothing_was_measured_is_said(
     answer = gbench("summary", whole.path)
     assert answer.code == 1
     assert answer.err == f"gbench: error: {whole.path} holds no measured step: {why}; read {whole.log}\n"
+    with whole.taken():
+        running = gbench("summary", whole.path).err
+    assert running.startswith(f"gbench: error: {whole.path} is still running, without a measured step yet; follow it: ")
 
 
 def test_a_step_that_is_missing_is_one_sentence(gbench: Gbench, make_spec: MakeSpec) -> None:

@@ -32,7 +32,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["launch", MODEL, "4"], 2, ["missing argument 'DEVICE_COUNT'"]),
     (["launch", "pix2pix_resnet_9block", "4", "1", "FP32"], 2, ["did you mean pix2pix_resnet_9blocks?"]),
     (["launch", "resnet50", "4", "1", "FP32"], 2, ["'resnet50' is not in", "pix2pix_unet_256", "gbench models"]),
-    (["launch", MODEL, "four", "1", "FP32"], 2, ["'four' is not a valid integer range"]),
+    (["launch", MODEL, "four", "1", "FP32"], 2, ["'four' is not a valid whole number"]),
     (["launch", MODEL, "0", "1", "FP32"], 2, ["BATCH_SIZE", "0 is not in the range"]),
     (["launch", MODEL, "4", "0", "FP32"], 2, ["DEVICE_COUNT", "0 is not in the range"]),
     (["launch", MODEL, "5", "2", "FP32"], 2, ["BATCH_SIZE 5", "take 4 or 6"]),

@@ -47,6 +47,17 @@ def test_runs_that_are_poor_evidence_are_told() -> None:
     assert "1 of 1 runs of NEW did not come to their end" in notes
 
 
+def test_unsteady_single_runs_decide_nothing() -> None:
+    """Two equal short runs at once were 17 % apart: an assumed spread of 3 % does not hold for such runs."""
+    for speeds in ((100.0, 117.0), (117.0, 100.0)):
+        base, new = (runs(name, speed, perf={"steady_state": False}) for name, speed in zip("ab", speeds, strict=True))
+        found = on(base, new)
+        assert (found.verdict, found.exit_code) == ("inconclusive", 3)
+        assert found.sentence.endswith("give longer runs, or several a side")
+        assert compare(base, new, [], 0.03, run_sd=0.03).verdict != "inconclusive"  # the user vouches for it
+        assert on(*(runs(name, speed) for name, speed in zip("ab", speeds, strict=True))).verdict != "inconclusive"
+
+
 def test_one_run_of_new_says_what_it_can_not_tell() -> None:
     alarm = on(runs("a", 100.0, 100.1, 100.2, 99.9), runs("b", 90.0))
     assert alarm.verdict == "regression"

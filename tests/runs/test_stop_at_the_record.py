@@ -24,7 +24,7 @@ LINE = (
 
 @pytest.mark.parametrize(
     ("where", "said"),
-    [("write_record", "what the run had written is kept"), ("publish", "the run was complete; its record is ")],
+    [("write_record", "its run folder is "), ("publish", "the run was complete; its record is ")],
 )
 def test_a_stop_leaves_the_record_queued(
     gbench: Callable[..., Answer], facades: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, said: str
@@ -43,7 +43,7 @@ def test_a_stop_leaves_the_record_queued(
     records = list((tmp_path / "cndb" / "records").glob("*.yaml"))
     assert [str(path) for path in records if str(path) in answer.err] == [str(path) for path in records]
     assert len(upload.waiting(tmp_path / "cndb")) == 1
-    command = answer.err.strip().rpartition("; store it: ")[2]
+    command = answer.err.strip().rpartition("; store its record: ")[2]
     sent = gbench(*shlex.split(command)[1:])
     assert (sent.code, "1 sent, 0 still waiting" in sent.out) == (0, True), sent.err
 

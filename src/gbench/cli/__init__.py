@@ -6,6 +6,7 @@ import errno
 import importlib
 import io
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -172,7 +173,7 @@ def main() -> None:
         sys.exit(ExitCode.USAGE)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        message = error.format_message()
+        message = re.sub(r"'\[(\w+)\]'", r"'\1'", error.format_message())  # click's brackets: it may be left out
         hint = f"see `{context.command_path} --help`" if context else ""
         _fail(f"{message[0].lower()}{message[1:].rstrip('.')}", hint, ExitCode.USAGE, bool(shown))
     except (click.Abort, KeyboardInterrupt):

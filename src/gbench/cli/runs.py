@@ -66,7 +66,7 @@ def _keep(text: str) -> int | datetime:
 
     if re.fullmatch("[0-9]{1,5}", text):
         return int(text)
-    since = moment(text, "--keep")
+    since = moment(text, "--keep", " or a number of runs (20)")
     if since > datetime.now(timezone.utc):
         raise UsageError(f"--keep {text} is in the future", "no run would be kept; give 0 to remove all runs")
     return since

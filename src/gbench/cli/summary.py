@@ -40,6 +40,10 @@ def summary(run_dir: Path, as_json: bool) -> None:
             print_reported(record)
         return
     if result is None:
+        if folder.alive:
+            raise RunFailed(
+                f"{run_dir} is still running, without a measured step yet", f"follow it: gbench watch {run_dir}"
+            )
         silent = [str(rank) for rank, steps in enumerate(folder.ranks()) if not steps]
         why = f"there is no step of rank {', '.join(silent)}" if silent else "the run ended in its warm-up"
         raise RunFailed(f"{run_dir} holds no measured step: {why}", f"read {folder.log}")

@@ -20,6 +20,9 @@ EXIT_CODES = {
     "regression": ExitCode.FAILED,
     "inconclusive": ExitCode.INCONCLUSIVE,
 }
+UNSTEADY = (
+    "a run was not steady, and nothing measured says how much such runs differ; give longer runs, or several a side"
+)
 ONE_GO = timedelta(hours=3)  # runs within this time count as one session
 
 
@@ -32,6 +35,7 @@ class Comparison:
     threshold: float  # share of 1
     named: bool  # the figures were chosen by --metric
     judged: list[Judged]
+    undecidable: set[str]  # names of figures that are inconclusive since a run was not steady
     notes: list[str]  # sentences
     causes: list[Cause]  # what else differs
 
@@ -55,6 +59,8 @@ class Comparison:
         if self.verdict == "inconclusive":
             open_ones = [one for one in self.judged if one.verdict == "inconclusive"]
             one = open_ones[0] if self.named else self.judged[0]
+            if one.metric.name in self.undecidable:
+                return f"INCONCLUSIVE: {change_text(one)}; {UNSTEADY}"
             both = f"at {1 - ALPHA:.0%} confidence this could be anything from no loss to {percent(self.threshold)}"
             return f"INCONCLUSIVE: {change_text(one)}; {both}; {runs_needed(one)}"
         better = [one for one in self.judged if one.improved]
@@ -111,11 +117,14 @@ def compare(
         changes.append((metric, change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd)))
     if not changes:
         raise UsageError("BASE and NEW have no figure in common", "compare records of measured runs")
-    judged = judge(changes, threshold)
+    undecidable = set[str]()
+    if run_sd is None and any((run.record.perf_data or {}).get("steady_state") is False for run in (*base, *new)):
+        undecidable = {metric.name for metric, found in changes if metric.of_speed and found.source == "assumed"}
+    judged = judge(changes, threshold, undecidable)
     if len(new) == 1 and any(one.verdict == "regression" for one in judged):
         notes.append("NEW is a single run, which a disturbance may have slowed; a second one would show")
     notes += [*_on_spread(judged, len(history)), *_on_runs(base, new), *_on_figures(judged, bool(names))]
-    return Comparison(base, new, threshold, bool(names), judged, notes, explain(*records))
+    return Comparison(base, new, threshold, bool(names), judged, undecidable, notes, explain(*records))
 
 
 def change_text(one: Judged) -> str:

@@ -34,6 +34,8 @@ class ComparedMetric:
     """Standard deviation between runs to assume if none was measured, as a share of 1."""
     read: Callable[[Record], RunFigure | None]
     """Reads it from a record; None if absent."""
+    of_speed: bool = True
+    """Whether a run that is not steady changes it."""
 
     def margin(self, share: float) -> float:
         """The decrease of `Change.log` if the figure gets worse by `share` of 1."""
@@ -110,9 +112,9 @@ AS_LAUNCH_SH = replace(THROUGHPUT, title="throughput as launch.sh", read=_as_lau
 METRICS = (
     THROUGHPUT,
     ComparedMetric("latency-p95", "p95 step time", "s", False, 0.05, _at_path("step", "p95_s")),
-    ComparedMetric("memory", "peak memory", "GiB", False, 0.03, _memory),
+    ComparedMetric("memory", "peak memory", "GiB", False, 0.03, _memory, of_speed=False),
     ComparedMetric("energy", "energy an image", "J", False, 0.05, _at_path("joules_per_image")),
-    ComparedMetric("loss-l1", "loss G_L1", "", False, 0.05, _loss_l1),
+    ComparedMetric("loss-l1", "loss G_L1", "", False, 0.05, _loss_l1, of_speed=False),
 )
 
 

@@ -6,7 +6,8 @@ nothing got worse, and a pass if it got worse by the threshold. So, with confide
 - an interval that excludes "no change" but not "worse by the threshold" is a regression,
 - one that excludes "worse by the threshold" but not "no change" is not (an equivalence test, Schuirmann 1987),
 - one that excludes both counts as the nearer of the two: a real but small change is not a regression,
-- one that excludes neither is inconclusive, and the number of runs that would decide it is computed.
+- one that excludes neither is inconclusive, and the number of runs that would decide it is computed,
+- all is inconclusive if a run was not steady and nothing measured says how much such runs differ.
 
 Several figures multiply the chance of a false alarm, so they share ALPHA by Holm's procedure (1979) with weights:
 throughput, the headline, has FIRST_SHARE of it, the others equal parts of the rest. A pass needs no correction, as all
@@ -16,7 +17,7 @@ figures must pass (an intersection-union test, Berger 1982).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,8 +70,15 @@ class Judged:
     """For an inconclusive figure."""
 
 
-def judge(changes: Sequence[tuple[ComparedMetric, Change]], threshold: float) -> list[Judged]:
-    """The verdict on each figure, the headline first. threshold: the deterioration to detect, as a share of 1."""
+def judge(
+    changes: Sequence[tuple[ComparedMetric, Change]], threshold: float, undecidable: Collection[str] = ()
+) -> list[Judged]:
+    """The verdict on each figure, the headline first.
+
+    Args:
+        threshold: the deterioration to detect, as a share of 1.
+        undecidable: names of figures that stay inconclusive.
+    """
     weights = _weights(len(changes))
     worse = _holm([change.chance_above(0.0) for _, change in changes], weights)
     better = _holm([change.chance_below(0.0) for _, change in changes], weights)
@@ -79,7 +87,9 @@ def judge(changes: Sequence[tuple[ComparedMetric, Change]], threshold: float) ->
         margin = metric.margin(threshold)
         nearer_to_worse = change.log <= -margin / 2
         verdict: Kind = "inconclusive"
-        if is_worse and nearer_to_worse:
+        if metric.name in undecidable:
+            pass
+        elif is_worse and nearer_to_worse:
             verdict = "regression"
         elif change.chance_below(-margin) <= ALPHA:
             verdict = "no regression"

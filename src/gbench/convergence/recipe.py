@@ -30,7 +30,8 @@ class RecipeDifference:
     @property
     def sentence(self) -> str:
         """The difference in words."""
-        return f"{self.field} is {self.run}, {self.by} {self.reference}"
+        run, reference = ("none" if value is None else value for value in (self.run, self.reference))
+        return f"{self.field} is {run}, {self.by} {reference}"
 
 
 def recipe_of(spec: RunSpec) -> dict[str, Any]:

@@ -101,10 +101,12 @@ def _naming_the_record(spec: RunSpec, folder: RunFolder) -> Iterator[None]:
         from gbench.cndb.upload import SPOOL
 
         cndb_dir, hint = Path(spec.cndb_dir), error.hint
-        if spec.config.schedule.checkpoint_every and folder.begun(0):
-            hint = f"its run folder is {folder.path}; go on with {folder.resume_command}"
+        if folder.path.exists():
+            hint = f"its run folder is {folder.path}"
+            if spec.config.schedule.checkpoint_every and folder.begun(0):
+                hint += f"; go on with {folder.resume_command}"
         for path in records_of(cndb_dir, spec.run_id):
             hint = f"the run was complete; its record is {path}"
         if list((cndb_dir / SPOOL).glob(f"{spec.run_id}@*.json")):
-            hint += f"; store it: {shlex.join(['gbench', 'cndb', 'submit', '--pending', '--cndb-dir', str(cndb_dir)])}"
+            hint += f"; store its record: {shlex.join(['gbench', 'cndb', 'submit', '--pending', '--cndb-dir', str(cndb_dir)])}"
         raise Interrupted(error.what, hint) from error

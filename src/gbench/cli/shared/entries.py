@@ -27,16 +27,18 @@ LEFT_OUT = (10, 8, 9, 1, 3, 4, 6, 5)  # columns to omit on a narrow terminal, in
 UNITS = {"d": "days", "h": "hours", "w": "weeks"}
 
 
-def moment(text: str, option: str = "--since") -> datetime:
+def moment(text: str, option: str = "--since", or_else: str = "") -> datetime:
     """Parse a time: `2026-01-31`, `2026-01-31T12:00`, or an age: `30d`, `12h`, `2w`. UTC if no zone is given.
 
-    Raises UsageError: it is none of these.
+    or_else: what the option may be in place of a time. Raises UsageError: it is none of these.
     """
     ago = re.fullmatch(r"(\d{1,5})([dhw])", text)
     if ago is not None:
         return datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
     if (then := time_of(text)) is None:
-        raise UsageError(f"{option} {text!r} isn't a valid time", "write 2026-01-31, or 30d, 12h, 2w ago")
+        raise UsageError(
+            f"{option} {text!r} isn't a valid time", f"write a date (2026-01-31), an age (30d, 12h, 2w){or_else}"
+        )
     return then
 
 

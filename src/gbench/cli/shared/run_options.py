@@ -109,8 +109,8 @@ def _datasets_dir(text: str) -> str:
 PATH = click.Path(path_type=Path)
 FILE, FOLDER = Existing("file"), Existing("folder")
 RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
-COUNT = click.IntRange(min=1)
-NATURAL = click.IntRange(min=0)
+COUNT, NATURAL = click.IntRange(min=1), click.IntRange(min=0)
+COUNT.name = NATURAL.name = "whole number"  # in errors; click says "integer range"
 SECONDS = Parsed("time", quantities.seconds, f"not {quantities.SPAN}")
 PERCENT = Parsed("percent", quantities.share, f"not {quantities.SHARE}")
 TYPES: dict[Kind, Any] = {
@@ -224,7 +224,7 @@ def of_spec_file(path: str, allowed: Collection[str], environ: Mapping[str, str]
 def require_nothing_beside(path: str, allowed: Collection[str]) -> None:
     """Raises UsageError: a parameter is given with a spec file, which holds all of them. allowed: the exceptions."""
     if others := given_except(allowed):
-        raise UsageError(f"all that {path} can say is said there", f"leave out {', '.join(others)}")
+        raise UsageError(f"with {path}, all options belong in that file", f"leave out {', '.join(others)}")
 
 
 def given_except(allowed: Collection[str]) -> list[str]:
