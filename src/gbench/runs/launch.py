@@ -108,5 +108,6 @@ def _naming_the_record(spec: RunSpec, folder: RunFolder) -> Iterator[None]:
         for path in records_of(cndb_dir, spec.run_id):
             hint = f"the run was complete; its record is {path}"
         if list((cndb_dir / SPOOL).glob(f"{spec.run_id}@*.json")):
-            hint += f"; store its record: {shlex.join(['gbench', 'cndb', 'submit', '--pending', '--cndb-dir', str(cndb_dir)])}"
+            submit = ["gbench", "cndb", "submit", "--pending", "--cndb-dir", str(cndb_dir)]
+            hint += f"; store its record: {shlex.join(submit)}"
         raise Interrupted(error.what, hint) from error
