@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -95,3 +96,11 @@ def test_what_a_shell_gives_is_read(tmp_path: Path) -> None:
     os.close(writer)
     assert read_file(Path(f"/dev/fd/{reader}")) == yaml.safe_dump(PLAIN)
     os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.ENOSPC, "free space there, or take another folder"), (errno.EROFS, "take a folder that you may write")],
+)
+def test_what_can_not_be_written_has_its_own_advice(number: int, hint: str) -> None:
+    assert files.cant_write(Path("here"), OSError(number, os.strerror(number))).hint == hint

@@ -150,6 +150,6 @@ def require_writable(folder: Path) -> None:
 
 def cant_write(path: Path, error: OSError) -> InfrastructureError:
     """The error for a file or folder that can't be written."""
-    return InfrastructureError(
-        f"can't write {path} ({error.strerror or error})", "free space there, or take a folder you may write"
-    )
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "free space there, or take another folder" if full else "take a folder that you may write"
+    return InfrastructureError(f"can't write {path} ({error.strerror or error})", hint)
