@@ -46,7 +46,7 @@ HOST = Gpus(
         ("MIG-aa11", []),
         ("MIG-d2", [3]),
         ("MIG-d2,MIG-d1", [3]),  # a process sees one slice
-        ("MIG-d2,1", [3]),  # and nothing beside it
+        ("MIG-d2,1", [3]),  # and no other device
         ("1,MIG-d2", [1]),
     ],
 )

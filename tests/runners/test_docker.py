@@ -113,7 +113,7 @@ def test_no_cdi_name_is_made_up(given: str, cdi: list[str], tmp_path: Path, monk
     monkeypatch.setitem(sys.modules, "pynvml", fake_nvml({}, part))
     listed = [f"nvidia.com/gpu={name}" for name in cdi]
     spec = make_spec(tmp_path, cuda_visible_devices=given, device_count=given.count(",") + 1)
-    said = f"no CDI device for each of the GPUs {given.replace(',', ', ')}, but {listed[0]}; choose of those"
+    said = f"no CDI device for each of the GPUs {given.replace(',', ', ')}, but {listed[0]}; choose among those"
     with pytest.raises(InfrastructureError, match=said):
         container_request(spec, "i", "i", tmp_path, CALLER, listed)
 

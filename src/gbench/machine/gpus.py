@@ -71,8 +71,8 @@ def find_gpus() -> Gpus:
 def visible(gpus: Gpus, variable: str | None) -> Gpus:
     """The host's GPUs as CUDA shows them to a process whose CUDA_VISIBLE_DEVICES is `variable` (None: not set).
 
-    Entries are indices, prefixes of UUIDs, or UUIDs of MIG devices, of which a process sees one only, and no GPU beside
-    it. The first entry that names no GPU ends the list, and a duplicate empties it (CUDA Programming Guide, CUDA
+    Entries are indices, prefixes of UUIDs, or UUIDs of MIG devices. A process that sees a MIG device sees no other
+    device. The first entry that names no GPU ends the list, and a duplicate empties it (CUDA Programming Guide, CUDA
     environment variables; torch.cuda does the same).
     """
     if variable is None or gpus.missing:

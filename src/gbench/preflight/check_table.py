@@ -105,8 +105,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "loader-processes",
-        "all ranks together start at most 4 loader processes a core, and their batches fit into the free memory beside "
-        "the ranks; else error",
+        "all ranks together start at most 4 loader processes a core, and their batches fit into the memory that the "
+        "ranks leave free; else error",
         "more of them load no faster, and can take the machine's memory and process numbers from everyone",
         "take fewer: --set data.workers=N",
         processes.loader_processes,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import inf
 
 from gbench.preflight import cgroups
+from gbench.preflight.cgroups import GIB
 from gbench.preflight.rule import Context, Finding, RankGib
 from gbench.settings.spec import RunSpec
 
-GIB = 1024**3
 MAPS = 64  # feature maps of full size and width that a rank takes, at most
 WEIGHTS = 16_000  # of both networks, by the square of their width, at most; and of each layer of D:
 WEIGHTS_OF_LAYER = 1_024

@@ -29,7 +29,7 @@ def loader_processes(context: Context) -> Finding | None:
     if (spec := context.run.spec) is None or spec.config.data.source == "synthetic":
         return None
     ranks, data = spec.world_size, spec.config.data
-    pair_gib = 2 * 3 * data.crop_size**2 * 4 / 1024**3  # FP32
+    pair_gib = 2 * 3 * data.crop_size**2 * 4 / cgroups.GIB  # FP32
     each_gib = LOADER_GIB + LOADER_BATCHES * spec.batch_size / ranks * pair_gib
     cores = cgroups.usable_cores(context)
     free_gib = cgroups.free_memory_gib(context)

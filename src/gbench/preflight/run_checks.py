@@ -59,9 +59,14 @@ def of_severity(checks: Iterable[CheckFacts], severity: Severity) -> list[CheckF
     return [check for check in checks if check.severity == severity]
 
 
+def ignores_bounds(spec: RunSpec) -> bool:
+    """Whether a run starts on a machine that can't bear it. A profile ignores only the machine's condition."""
+    return spec.ignore_check and not spec.profiling
+
+
 def broken_bounds(spec: RunSpec, gpus: Gpus) -> list[CheckFacts]:
-    """The bounds of this machine that a run breaks, unless it ignores them; a profile ignores only conditions."""
-    if spec.ignore_check and not spec.profiling:
+    """The bounds of this machine that a run breaks, unless it ignores them."""
+    if ignores_bounds(spec):
         return []
     return of_severity(run_checks(CheckedRun.of(spec), gpus, BOUNDS), "error")
 

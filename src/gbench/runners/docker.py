@@ -149,7 +149,7 @@ def _cdi_names(ids: Sequence[str], cdi: Sequence[str]) -> list[str]:
         return [everything]
     raise InfrastructureError(
         f"Docker lists no CDI device for each of the GPUs {', '.join(ids)}, but {', '.join(cdi)}",
-        "choose of those by --gpus, or write their file anew: sudo nvidia-ctk cdi generate "
+        "choose among those with --gpus, or regenerate the CDI file: sudo nvidia-ctk cdi generate "
         "--device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml",
     )
 

@@ -19,7 +19,15 @@ from gbench.errors import GbenchError, InfrastructureError, Interrupted
 from gbench.follow.follower import Views, following
 from gbench.machine.gpus import find_gpus
 from gbench.preflight.rule import CheckedRun
-from gbench.preflight.run_checks import BOUNDS, CONDITIONS, of_severity, require_fit, run_checks, with_errors_ignored
+from gbench.preflight.run_checks import (
+    BOUNDS,
+    CONDITIONS,
+    ignores_bounds,
+    of_severity,
+    require_fit,
+    run_checks,
+    with_errors_ignored,
+)
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.folder import RunFolder
@@ -167,8 +175,7 @@ def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
     spec = prepared.spec
     checks: list[CheckFacts] = []
     for rules in (BOUNDS,) if spec.recipe in UNMEASURED else (BOUNDS, CONDITIONS):
-        # a profile ignores the condition of its machine by itself
-        ignored = spec.ignore_check and not (rules == BOUNDS and spec.profiling)
+        ignored = ignores_bounds(spec) if rules == BOUNDS else spec.ignore_check
         found = list(run_checks(CheckedRun.of(spec, rank_gib), prepared.gpus, rules))
         if ignored:
             found = with_errors_ignored(found)

@@ -37,6 +37,7 @@ def show_plan(
     Raises:
         UsageError: as the run would: DATABASE is not a database.
     """
+    from gbench.preflight.run_checks import ignores_bounds, of_severity
     from gbench.runs.attempt import bounds_of
     from gbench.runs.prepare import plan
 
@@ -47,9 +48,8 @@ def show_plan(
         origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
-    for check in bounds:
-        if check.severity == "error" and (spec.profiling or not spec.ignore_check):  # a profile ignores only conditions
-            click.echo(f"warning: this machine would refuse it: {check.id}: {check.found}", err=True)
+    for check in [] if ignores_bounds(spec) else of_severity(bounds, "error"):
+        click.echo(f"warning: this machine would refuse it: {check.id}: {check.found}", err=True)
     values = spec.model_dump(mode="json")
     if as_json:
         last = {"seeds": list(seeds)} if seeds else {}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from gbench.pix2pix.step.count_ops import memory_of_step
+from gbench.preflight.cgroups import GIB
 from gbench.preflight.memory import counted
 from gbench.settings.spec import RunSpec
 
-GIB = 1024**3
 MARGIN = 1.04  # times the counted peaks: torch's allocator took up to 3 % more (docs/memory.md)
 CONTEXT_GIB = 0.6  # CUDA with its kernels, cuBLAS and cuDNN, as nvidia-smi shows it; assumed
 NCCL_GIB = 0.4  # buffers between ranks; assumed
