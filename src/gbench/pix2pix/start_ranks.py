@@ -75,8 +75,6 @@ def load(count: int) -> Callable[[list[str]], int]:
     look_without_cuda = "PYTORCH_NVML_BASED_CUDA_CHECK"
     unset = look_without_cuda not in os.environ
     os.environ.setdefault(look_without_cuda, "1")
-    if count > 1:
-        importlib.import_module("torch._dynamo")  # DistributedDataParallel imports it at its first use
     worker = importlib.import_module("gbench.pix2pix.__main__")
     if unset:
         del os.environ[look_without_cuda]

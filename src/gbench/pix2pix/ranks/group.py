@@ -16,10 +16,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from gbench.errors import RunFailed, UsageError
 from gbench.pix2pix.ranks.affinity import Binding, bind_rank
+from gbench.pix2pix.nets.without_compiler import DistributedDataParallel
 from gbench.settings.literals import Device
 from gbench.settings.spec import SpeedConfig
 
@@ -64,17 +64,18 @@ class Ranks:
         network = network.to(self.device)
         return self.wrap_ddp(network, speed) if self.uses_ddp(speed) else network
 
-    def wrap_ddp(self, network: nn.Module, speed: SpeedConfig) -> DistributedDataParallel:
+    def wrap_ddp(self, network: nn.Module, speed: SpeedConfig) -> nn.parallel.DistributedDataParallel:
         """`network`, which is on this rank's device, in DistributedDataParallel.
 
         Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
         """
+        kind = DistributedDataParallel if speed.compile == "none" else nn.parallel.DistributedDataParallel
         device_ids = [self.device] if self.device.type == "cuda" else None
-        parameters = inspect.signature(DistributedDataParallel).parameters
+        parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
         switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
         options: dict[str, Any] = {switch: False}  # renamed in torch 2.14
         options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
-        return DistributedDataParallel(network, device_ids=device_ids, **options)
+        return kind(network, device_ids=device_ids, **options)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over all ranks; every rank must call it."""

@@ -13,7 +13,7 @@ from gbench.measure.storage_count import count_memory
 from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.step.model import Pix2Pix
-from gbench.pix2pix.step.without_compiler import wrappers_off
+from gbench.pix2pix.nets.without_compiler import wrappers_off
 from gbench.runfolder.environment_facts import WorkFacts
 from gbench.settings.spec import RunSpec
 

@@ -1,7 +1,8 @@
 """Training without loading torch's compiler, torch._dynamo, which takes 1 to 2 s of CPU time.
 
 torch wraps functions (torch._disable_dynamo) so that torch.compile leaves them alone. The wrapper loads the compiler at
-its first call. Outside a compiled function it then calls what it wraps; Adam and `wrappers_off` here call that at once.
+its first call. Outside a compiled function it then calls what it wraps; Adam, DistributedDataParallel and
+`wrappers_off` here call that at once.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
+from torch import nn
 
 COMPILER = "torch._dynamo"
 
@@ -36,8 +38,21 @@ class Adam(torch.optim.Adam):
 _step: Any = inspect.unwrap(torch.optim.Adam.step)
 
 
+class DistributedDataParallel(nn.parallel.DistributedDataParallel):
+    """torch's, for a module that no compiled function calls. Its constructor, too, would load the compiler."""
+
+    _inside_ddp_forward = contextmanager(inspect.unwrap(nn.parallel.DistributedDataParallel._inside_ddp_forward))
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        with wrappers_off():
+            super().__init__(*arguments, **options)
+
+
 class _StandIn(ModuleType):
-    """Says that a function needs no wrapper. Any other use loads the compiler."""
+    """Says that a function needs no wrapper, and how DDP divides a compiled graph: as by default, which is into its
+    buckets. Any other use loads the compiler."""
+
+    utils = SimpleNamespace(get_optimize_ddp_mode=lambda: "ddp_optimizer")
 
     def disable(self, function: Callable[..., Any], *_: object, **__: object) -> Callable[..., Any]:
         return function
