@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import nn
 
 from gbench.errors import RunFailed, UsageError
-from gbench.pix2pix.ranks.affinity import Binding, bind_rank
 from gbench.pix2pix.nets.without_compiler import DistributedDataParallel
+from gbench.pix2pix.ranks.affinity import Binding, bind_rank
 from gbench.settings.literals import Device
 from gbench.settings.spec import SpeedConfig
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gbench.pix2pix.nets.losses import build_gan_loss
-from gbench.pix2pix.step.optimizer_state import adapted_state
 from gbench.pix2pix.nets.without_compiler import Adam
+from gbench.pix2pix.step.optimizer_state import adapted_state
 
 PARTS = ("generator", "discriminator", "optimizer_G", "optimizer_D", "scaler")  # attributes that training changes
 
