@@ -1,7 +1,5 @@
 """Compact lists of numbers, in the kernel's CPU list format."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 

@@ -1,7 +1,5 @@
 """Read files that others made; write files atomically, so that no reader and no crash sees half of one; locks."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

@@ -1,7 +1,5 @@
 """Describe an error in one line, above all one of pydantic's."""
 
-from __future__ import annotations
-
 from pydantic import ValidationError
 
 WITHOUT_VALUE = ("missing", "extra_forbidden", "too_short", "json_invalid")  # errors for which the value does not help

@@ -1,7 +1,5 @@
 """Read a JSON file into its class."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Locations of files: the project's own, in a checkout or in an installed wheel's `gbench/assets/`; and the user's."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

@@ -3,8 +3,6 @@
 A diverged loss must not produce a file that other readers reject.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

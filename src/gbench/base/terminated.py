@@ -1,7 +1,5 @@
 """SIGTERM where no run has begun: a run handles its stops itself."""
 
-from __future__ import annotations
-
 import os
 import sys
 from types import FrameType

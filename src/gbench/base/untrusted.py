@@ -1,7 +1,5 @@
 """Read untrusted files, text and YAML: completely, or with a one-sentence error; nothing in them is executed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Times in the format of every gbench file."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timezone
 

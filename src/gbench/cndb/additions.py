@@ -4,8 +4,6 @@ They disappear when the original's `rebuild: 1` recreates the tables, or when so
 `gbench_migrations` still lists them. So look them up by name, and recreate them.
 """
 
-from __future__ import annotations
-
 from sqlalchemy import Connection
 
 from gbench.cndb import views

@@ -5,8 +5,6 @@ statement to its end, so that what it reads stays valid until it has written. Th
 is not blocked by it.
 """
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 import time

@@ -1,7 +1,5 @@
 """The record of a run, built from its run folder alone."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Hashes of records: the original's md5 of a configuration, and the hash of a whole record."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

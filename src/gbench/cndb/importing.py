@@ -1,7 +1,5 @@
 """Import old results: the original's record files, and benchmark logs of its run scripts, with one result per line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ It describes records as gbench writes them. gbench also reads other forms, such 
 unit in one text; `gbench cndb export` converts them to this one.
 """
 
-from __future__ import annotations
-
 import json
 
 from gbench.base.files import make_folder, write_atomically

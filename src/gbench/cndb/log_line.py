@@ -3,8 +3,6 @@
 network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, precision:FP32, throughput:22.9 img/s
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

@@ -5,8 +5,6 @@ Records that don't say when their run started come last, the one stored last fir
 Works on any database of the contract, including the original's own. Writes nothing, not even an index.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone

@@ -1,7 +1,5 @@
 """Record files: YAML mappings with the original's keys, written atomically."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path

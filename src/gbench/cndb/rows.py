@@ -5,8 +5,6 @@ does it store whether an md5 was computed or given. Values that the columns can'
 KEPT, and are restored from there.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Bring the schema of a database up to date, whether it is new or the original created it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alembic import command

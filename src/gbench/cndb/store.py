@@ -1,7 +1,5 @@
 """Store records in a database by the original's rules (CNDB section 3), each run only once."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The database's tables: exactly the original's (CNDB section 3), on PostgreSQL and, with the same names, on SQLite."""
 
-from __future__ import annotations
-
 from datetime import datetime, timezone
 from typing import Any
 

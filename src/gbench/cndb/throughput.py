@@ -1,7 +1,5 @@
 """What the throughput of a record is a figure of: gbench and launch.sh measured different things under one key."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from gbench.cndb.record import Record

@@ -1,7 +1,5 @@
 """Valid values in the free mappings of a record: those that YAML, JSON, PostgreSQL and SQLite return unchanged."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

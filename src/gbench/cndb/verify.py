@@ -1,7 +1,5 @@
 """Verify a record with its own hash, and with the run's raw samples."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Unpack an untrusted tar.gz: regular files and folders only, and none outside the target."""
 
-from __future__ import annotations
-
 import gzip
 import shutil
 import tarfile

@@ -1,7 +1,5 @@
 """Decode an image file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from PIL import Image

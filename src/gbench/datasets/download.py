@@ -1,7 +1,5 @@
 """Download one file of known size from an unreliable host: resume a partial file, and retry."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse

@@ -4,8 +4,6 @@ Positions are shares of the image's side, so one seed gives the same facade at a
 elementary arithmetic and Pillow's integer filters are used: the pixels are the same on every machine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 CMP Facade Database (R. Tylecek, R. Sara, GCPR 2013) in the form distributed with pix2pix (Isola et al., 2017).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

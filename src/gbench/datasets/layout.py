@@ -4,8 +4,6 @@ In facades A is the photo and B the label map. Imports only the standard library
 import this at start.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 import shlex

@@ -3,8 +3,6 @@
 Only images below the phase folders count; other files are ignored.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor

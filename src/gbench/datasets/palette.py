@@ -3,8 +3,6 @@
 Each colour is the most frequent one of its class in the distributed test split; those maps are JPEGs, so pixels vary.
 """
 
-from __future__ import annotations
-
 PALETTE: dict[str, tuple[int, int, int]] = {
     "background": (0, 0, 222),
     "wall": (0, 47, 255),

@@ -1,7 +1,5 @@
 """Describe a dataset: counts, sizes, and the colours of both halves."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from itertools import count

@@ -1,7 +1,5 @@
 """Create a dataset's folder atomically: complete, or not at all."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Draw a synthetic stand-in for facades: same layout, palette and direction, any size and count, no download."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path

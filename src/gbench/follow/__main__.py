@@ -6,8 +6,6 @@ Reads the run folder every second until its standard input ends, and then once m
 Writes losses.svg into the run folder, and nothing that the run reads.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import select

@@ -1,7 +1,5 @@
 """Start and stop the follower process of a run. No failure of it affects the run."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import os

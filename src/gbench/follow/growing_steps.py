@@ -1,7 +1,5 @@
 """Read step streams while they are written, each line once."""
 
-from __future__ import annotations
-
 from array import array
 
 import numpy as np

@@ -1,7 +1,5 @@
 """RUN_DIR/losses.svg, rewritten after each epoch."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The state of a run that views show; the same for every view."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Event files for TensorBoard: losses and sample images, written by tensorboard's own writer, without torch."""
 
-from __future__ import annotations
-
 import io
 import time
 from pathlib import Path

@@ -4,8 +4,6 @@ Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py, `p
 `display_current_results`. Each run has its own environment, named by its run id.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import time

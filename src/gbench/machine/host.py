@@ -1,7 +1,5 @@
 """Facts about the machine that need neither torch nor Docker: operating system, processor, memory. Never raises."""
 
-from __future__ import annotations
-
 import platform
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Facts of a run that only the host knows, not the worker: hardware names, driver, code version, file hashes."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 from pathlib import Path

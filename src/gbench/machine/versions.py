@@ -1,7 +1,5 @@
 """Versions of a run's dependencies, found without importing them."""
 
-from __future__ import annotations
-
 import platform
 from importlib import metadata
 

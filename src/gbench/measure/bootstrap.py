@@ -15,8 +15,6 @@ steps would give far too narrow an interval. So, in order:
 A pure function of its arguments. Measured coverage, limits and references: docs/statistics.md.
 """
 
-from __future__ import annotations
-
 import math
 from statistics import NormalDist
 

@@ -1,7 +1,5 @@
 """How close a run is to the limits of its device, and which one binds: a pure function of figures."""
 
-from __future__ import annotations
-
 from gbench.measure.datasheet import data_sheet
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.run_result import Limits

@@ -6,8 +6,6 @@ a mark is an event in the stream: the host may run ahead, and data wait counts o
 mark is the time itself, since work is done when a call returns.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

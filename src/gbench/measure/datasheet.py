@@ -3,8 +3,6 @@
 A card is looked up by its whole name, as similar ones (GH200, H200 NVL, a MIG slice of an A100) have other figures.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """Facts about the worker's process: versions, devices, CPU and memory."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import platform

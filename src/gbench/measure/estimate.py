@@ -1,7 +1,5 @@
 """Estimate the duration of a run from its first steps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean

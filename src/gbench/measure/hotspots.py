@@ -7,8 +7,6 @@ self times of operators add up to their part of the step, and the parts to the s
 A region is a `record_function` named REGION + its name; its backward pass is found by autograd's sequence numbers.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Time and energy of a whole convergence job over all attempts: a pure function of its run folder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from gbench.measure.telemetry.energy import energy

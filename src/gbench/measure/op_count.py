@@ -5,8 +5,6 @@ formulas (a multiply-add is two), in less than its time. Bytes are those that ea
 nothing fused or cached, an upper bound.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Used for repeated runs (`spread.py`), the rounds of a tuning, and the blocks of 
 interval is narrow, and raises its level for that (`experiments/block_ratio.py`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

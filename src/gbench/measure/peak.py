@@ -1,7 +1,5 @@
 """Measure the peak speed of a device: matrix product and main convolution in the run's precision, and copy."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Spread of step times within a run, and of repeated runs; explained in docs/statistics.md."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

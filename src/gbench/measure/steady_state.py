@@ -17,8 +17,6 @@ autocorrelated ones, or else every slow wave of a data loader would pass for a c
 A pure function of its arguments, O(n log n). Error rates on simulated runs: docs/statistics.md.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """When a run may end: the interval of its throughput is narrow enough, or its time is up."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 

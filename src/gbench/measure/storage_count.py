@@ -1,7 +1,5 @@
 """How much memory a call takes on a GPU or a CPU, counted without either: it runs on torch's `meta` device."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable
 from typing import Any

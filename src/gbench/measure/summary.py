@@ -4,8 +4,6 @@ The headline counts images over the wall time of steps, data loading included, b
 warm-up. Nothing here knows pix2pix; whatever losses the steps carry are averaged by name.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace

@@ -11,8 +11,6 @@ variation of its steps, but not that of a restart, another node or the temperatu
 A pure function of its argument. Error rates on simulated histories: docs/reports.md.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import pairwise

@@ -5,8 +5,6 @@
 >>> losses = model.train_step(real_A, real_B)  # (N, 3, 128, 128) in [-1, 1], the two halves of N pairs
 """
 
-from __future__ import annotations
-
 from gbench.pix2pix.nets.discriminators import build_discriminator
 from gbench.pix2pix.nets.generators import build_generator
 from gbench.pix2pix.nets.init import init_weights

@@ -6,8 +6,6 @@ Reads `spec.json` from the run folder and writes its results there. The spec say
 profile, an evaluation or a tuning.
 """
 
-from __future__ import annotations
-
 import argparse
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a convergence run reports while it trains: alarms as they occur, and an early estimate of its duration."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from gbench.errors import RunFailed

@@ -4,8 +4,6 @@ A pure function of the losses, so that every rank raises the same alarms at the 
 the thresholds were chosen.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, variance

@@ -5,8 +5,6 @@ and `latest_net_D.pth` are plain state_dicts under upstream's names and keys (ju
 models/base_model.py at 003efc4c). The best is of the epoch with the lowest mean G_L1; `best.json` names it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

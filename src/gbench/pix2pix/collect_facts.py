@@ -1,7 +1,5 @@
 """Collect facts for environment.json: software, hardware, speed of the device."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """End ranks that stay although their run is complete: a library's teardown may hang when all results are on disk."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal

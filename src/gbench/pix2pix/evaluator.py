@@ -4,8 +4,6 @@ As upstream's test.py (at 003efc4c), dropout and batch statistics stay on. Dropo
 the same images for any number of ranks, so that results don't depend on it.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Metrics of generated images on disk, under upstream's names: N_fake_B.png and N_real_B.png."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Images in upstream's 8-bit form, and metrics of a generated image against the real one."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The steps since the last reading: their times and losses stay on the device until all are read at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """LPIPS, FID and KID by torchmetrics, with weights from files; nothing is downloaded."""
 
-from __future__ import annotations
-
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence

@@ -3,8 +3,6 @@
 Every rank is profiled: if only one were slowed down, the others would wait for it.
 """
 
-from __future__ import annotations
-
 import gzip
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Handle SIGTERM in a training: end the run at the next reading if checkpoints are kept, otherwise at once."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ As under torchrun, the ranks meet in a TCPStore of this process, and the first r
 store is at 127.0.0.1: the host's name need not resolve.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import importlib

@@ -5,8 +5,6 @@ upstream's (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, train.py): move th
 save.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The state that a run resumes from: networks, optimisers, schedulers, random states and progress."""
 
-from __future__ import annotations
-
 import statistics
 from pathlib import Path
 from typing import Any

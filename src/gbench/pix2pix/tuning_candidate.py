@@ -1,7 +1,5 @@
 """One of the two alternating models of a tuning: its time per step, its setup time, its memory."""
 
-from __future__ import annotations
-
 import time
 
 import torch

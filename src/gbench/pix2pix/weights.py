@@ -1,7 +1,5 @@
 """Load a generator's weights from gbench's checkpoints or upstream's latest_net_G.pth, current or old."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

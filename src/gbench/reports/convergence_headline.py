@@ -1,7 +1,5 @@
 """The headline of a convergence run's page: the verdict, the published figures, then the throughput."""
 
-from __future__ import annotations
-
 from gbench.cndb.log_line import accuracy_text
 from gbench.convergence.subjects import verdict_of_run
 from gbench.measure.summary import printed_means

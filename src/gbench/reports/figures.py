@@ -1,7 +1,5 @@
 """The figures of a run page, as text."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict

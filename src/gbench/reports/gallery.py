@@ -4,8 +4,6 @@ It loads nothing from the network. It links to the images in images/ by relative
 large to embed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """The data of the history page, read through gbench's views (docs/dashboards.md)."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Sequence

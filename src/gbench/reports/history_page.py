@@ -3,8 +3,6 @@
 gbench report --history
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path

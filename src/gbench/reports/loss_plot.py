@@ -1,7 +1,5 @@
 """Plot the losses of a convergence run by epoch, with the bands of its reference."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Thumbnails of a run's images, embedded in the page: of its final evaluation, or else of the training."""
 
-from __future__ import annotations
-
 import base64
 import io
 import os

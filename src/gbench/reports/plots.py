@@ -1,7 +1,5 @@
 """The plots of a run page. Ranks and losses differ by line style and marker as well as by colour."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Roofline plot of a run (Williams, Waterman, Patterson 2009)."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator
 

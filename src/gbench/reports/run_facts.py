@@ -1,7 +1,5 @@
 """The sections of a run's page on its environment, its settings, and how to reproduce it."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Any

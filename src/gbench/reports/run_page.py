@@ -3,8 +3,6 @@
 gbench report results/RUN_ID
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

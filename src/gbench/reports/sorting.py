@@ -1,7 +1,5 @@
 """Tables that sort by a click, or by Enter or Space, on a column's head; without scripts they keep their order."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

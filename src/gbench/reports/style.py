@@ -1,7 +1,5 @@
 """The style sheet of every page, for light and dark mode, phone, wide screen and paper, with system fonts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

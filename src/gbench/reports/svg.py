@@ -4,8 +4,6 @@ matplotlib has no CSS variables. So each of the page's colours is drawn as a pla
 by the page's CSS variable: one drawing works in light mode, dark mode and print.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator

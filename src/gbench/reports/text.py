@@ -1,7 +1,5 @@
 """Format text for people: labels from keys, values with units."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

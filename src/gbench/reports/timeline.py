@@ -1,7 +1,5 @@
 """Plot steps, devices and host of a run on a common time axis, in panels, to show what disturbed which steps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress, cycle
 from typing import Any

@@ -1,7 +1,5 @@
 """Plot a configuration's history: every run with its interval, the levels, and their changes."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import matplotlib.dates as dates

@@ -6,8 +6,6 @@
 The first alarm creates the file. As in the step streams, alarms after the step that a run was resumed from don't count.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal

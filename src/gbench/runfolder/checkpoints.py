@@ -3,8 +3,6 @@
 The worker writes them and loads their weights (gbench.pix2pix.checkpoint).
 """
 
-from __future__ import annotations
-
 import json
 import pickle
 import zipfile

@@ -4,8 +4,6 @@ Rank 0 writes it after the first steps, and again at the end with `ended`, `lear
 Every key may be missing: an earlier gbench did not write all of them, and a failed run has no `ended`.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveFloat, PositiveInt

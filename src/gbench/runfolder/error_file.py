@@ -7,8 +7,6 @@ dataset or script), `infrastructure` (a problem of dataset, disk or network) or 
 have none; an unknown kind counts as `failed`.
 """
 
-from __future__ import annotations
-
 from pydantic import BaseModel
 
 from gbench.errors import GbenchError, InfrastructureError, OutOfMemory, RunFailed, UsageError

@@ -7,8 +7,6 @@ An evaluation has its own run folder, with spec.json, host.json and log.txt as i
     gallery.html         images and metrics as a page; host, at the end
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable

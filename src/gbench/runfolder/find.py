@@ -1,7 +1,5 @@
 """Find run folders in the folder of results: all of them, or one by the beginning of its name, or the latest."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from contextlib import suppress

@@ -4,8 +4,6 @@ The host writes it before the start, and adds the end, warnings and the record's
 an earlier gbench did not write all of them, and a killed run has no end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

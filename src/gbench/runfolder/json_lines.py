@@ -4,8 +4,6 @@ A stream begins with a line that has a version; a resumed run adds another such 
 crash truncates at most the last one, which the next writer ends with a newline.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The log of a run: every line it prints, written to two files and shown as it arrives."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

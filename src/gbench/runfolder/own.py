@@ -3,8 +3,6 @@
 `.own` in the folder holds an HMAC of what would run, with a key that only this user can read.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 import os

@@ -1,7 +1,5 @@
 """Remove run folders. What runs, and what gbench did not name, stays."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

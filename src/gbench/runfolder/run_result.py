@@ -3,8 +3,6 @@
 Times are in seconds, throughputs in images per second over all devices, shares between 0 and 1.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from gbench.runfolder.steps import Loss

@@ -1,7 +1,5 @@
 """The state of a run, in one word."""
 
-from __future__ import annotations
-
 from gbench.base.paths import SPEC
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.evaluation_result import final_of

@@ -8,8 +8,6 @@ A profile has its own run folder, with spec.json, host.json, environment.json, s
 It makes no record: the profiler itself takes time, so its throughput is not a valid measurement.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from gbench.runfolder.folder import RunFolder

@@ -1,7 +1,5 @@
 """The writer of a rank's step stream; its reader is gbench.runfolder.steps."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 

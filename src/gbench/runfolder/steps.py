@@ -4,8 +4,6 @@
 {"step": 1, "epoch": 1, ...}          a Step
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field

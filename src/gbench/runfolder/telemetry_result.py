@@ -1,7 +1,5 @@
 """The part of result.json from telemetry: energy, disturbance, devices and host over the measured steps."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 

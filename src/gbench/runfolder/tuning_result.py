@@ -3,8 +3,6 @@
 Rank 0 of a tuning writes it at the end, into a run folder of its own.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

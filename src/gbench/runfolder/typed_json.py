@@ -1,7 +1,5 @@
 """The JSON format of the run folder, and the base of the classes that hold its files."""
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict

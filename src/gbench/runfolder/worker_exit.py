@@ -1,7 +1,5 @@
 """End a process of a run: report an expected failure, and leave no child process."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import multiprocessing

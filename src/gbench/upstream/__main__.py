@@ -6,8 +6,6 @@ Sets the precision and the seed, which upstream does not, runs its unchanged tra
 appends the benchmark log line. upstream.json in the run folder has the commit, the arguments and the time of each line.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import random

@@ -1,7 +1,5 @@
 """A spec as the arguments of upstream's train.py (options/ and models/pix2pix_model.py at 003efc4c)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from gbench.datasets.layout import phase_images

@@ -1,7 +1,5 @@
 """Throughput and step times from upstream's log lines, defined as for our own runs (docs/what-is-timed.md)."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Run upstream's train.py up to the log line of its last step, and time each line as it is printed."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import runpy

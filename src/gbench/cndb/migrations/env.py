@@ -1,7 +1,5 @@
 """Alembic's entry point: run the migrations on the connection of `gbench.cndb.schema`, in its transaction."""
 
-from __future__ import annotations
-
 from alembic import context
 
 from gbench.cndb.schema import VERSION_TABLE

@@ -4,8 +4,6 @@
 databases understand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from importlib.resources import files
 

@@ -5,8 +5,6 @@
 Writes telemetry.jsonl there until its standard input ends, it reads `stop`, or the process that started it dies.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

@@ -3,8 +3,6 @@
 The bits are NVML's clocks-event reasons (nvml.h; "throttle reasons" before driver 535).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Energy over a part of a run: by NVML's energy counter, by integration of power without one, or by RAPL on a CPU."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise

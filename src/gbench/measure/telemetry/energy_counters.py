@@ -3,8 +3,6 @@
 Since 2020 (CVE-2020-8694) only root can read them. `psys` is not read, as it includes the packages.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from gbench.measure.telemetry.samples import MissingLog, RaplDomain

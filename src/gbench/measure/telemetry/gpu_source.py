@@ -1,7 +1,5 @@
 """Read the run's GPUs through NVML, the NVIDIA driver's library. Any call may fail at any time; sampling continues."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

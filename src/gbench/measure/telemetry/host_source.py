@@ -1,7 +1,5 @@
 """Read the host of a run: load, CPUs, memory, disk, and the run's own share of them."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

@@ -1,7 +1,5 @@
 """The sampler's loop: read everything, write a line, wait for the next turn or a command from the run."""
 
-from __future__ import annotations
-
 import os
 import select
 import time

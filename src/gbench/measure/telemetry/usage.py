@@ -1,7 +1,5 @@
 """Summarise the telemetry of a run: a pure function of its stream and the measured window."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise

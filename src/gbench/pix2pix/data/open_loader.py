@@ -1,7 +1,5 @@
 """Open the loader for `data.source`; if it is unavailable, fall back to a simpler one and print why."""
 
-from __future__ import annotations
-
 import time
 from functools import partial
 from pathlib import Path

@@ -3,8 +3,6 @@
 A process that has mapped a file keeps it when the file is removed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ A file holds, in this order: a page with its identity and shape as JSON; every p
 bytes; for every pair the sum of its 64-bit words, modulo 2^64. It appears complete, by a rename, and never changes.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

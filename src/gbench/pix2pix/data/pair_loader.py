@@ -7,8 +7,6 @@
 ...     for real_A, real_B, paths in loader: ...
 """
 
-from __future__ import annotations
-
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """The pairs of the `aligned` layout, decoded and stacked (upstream data/aligned_dataset.py at 003efc4c)."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import NamedTuple

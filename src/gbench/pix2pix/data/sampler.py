@@ -1,7 +1,5 @@
 """Order of the pairs that a rank gets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import islice
 from typing import cast

@@ -3,8 +3,6 @@
 Scale with Pillow's bicubic filter, crop, flip, normalise to [-1, 1]. Both halves get the same crop and flip.
 """
 
-from __future__ import annotations
-
 import random
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Look up a name that a user chose in a table."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TypeVar
 

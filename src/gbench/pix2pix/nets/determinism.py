@@ -1,7 +1,5 @@
 """Seeds, and the kernels of runs that reproduce their losses bit for bit."""
 
-from __future__ import annotations
-
 import os
 
 import torch

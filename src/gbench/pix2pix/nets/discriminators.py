@@ -4,8 +4,6 @@ Modules are numbered as upstream's are, so that a state_dict passes between the 
 logits, one for each patch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor, nn

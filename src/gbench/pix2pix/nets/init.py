@@ -1,7 +1,5 @@
 """Weight initialisation (upstream `models/networks.py` at 003efc4c, `init_weights`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

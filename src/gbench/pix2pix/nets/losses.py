@@ -1,7 +1,5 @@
 """GAN objectives (upstream `models/networks.py` at 003efc4c, `GANLoss`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

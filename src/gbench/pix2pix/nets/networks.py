@@ -1,7 +1,5 @@
 """Build the two networks that a spec describes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Normalisation layers of both networks (upstream `models/networks.py` at 003efc4c, `get_norm_layer`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

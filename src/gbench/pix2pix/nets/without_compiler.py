@@ -5,8 +5,6 @@ its first call. Outside a compiled function it then calls what it wraps; Adam, D
 `wrappers_off` here call that at once.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import sys

@@ -4,8 +4,6 @@ Only cores that the process may already use are divided, so that limits set by a
 (taskset, numactl) hold.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Out of memory: the exceptions of all allocators as one error."""
 
-from __future__ import annotations
-
 import errno
 import re
 from collections.abc import Callable, Iterator

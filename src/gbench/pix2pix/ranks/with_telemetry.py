@@ -1,7 +1,5 @@
 """The telemetry sampler of a run: one process, started by rank 0."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -4,8 +4,6 @@ No switch changes the precision or the result of a step, except for the order of
 elements that dropout drops. With all switches off, nothing changes.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

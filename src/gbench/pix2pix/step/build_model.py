@@ -1,7 +1,5 @@
 """Build the model that a spec describes."""
 
-from __future__ import annotations
-
 from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.ranks.group import Ranks

@@ -1,7 +1,5 @@
 """Operations and memory of a pix2pix step, and the shape of its main convolution."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The pix2pix training step (Isola et al. 2017; upstream `models/pix2pix_model.py` at 003efc4c)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any

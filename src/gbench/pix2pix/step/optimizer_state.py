@@ -1,7 +1,5 @@
 """An optimiser's saved state, loaded by an optimiser with other speed switches."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

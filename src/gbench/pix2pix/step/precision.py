@@ -5,8 +5,6 @@ backend has `fp32_precision`. The older switches are set too: where the two diff
 torch.compile reads them (torch 2.9 and 2.10).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """How much memory a rank of a run will need on its device, before it starts."""
 
-from __future__ import annotations
-
 import math
 
 from gbench.pix2pix.step.count_ops import memory_of_step

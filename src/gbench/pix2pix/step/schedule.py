@@ -5,8 +5,6 @@ Upstream's `train.py` at that commit moves the schedulers at the START of each e
 epoch 100 (1.9802e-4), and epoch 200, the last one, runs at 0.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 

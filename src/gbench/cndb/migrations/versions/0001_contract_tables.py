@@ -1,7 +1,5 @@
 """Create the contract's missing tables. They never change, so this step uses their current definition."""
 
-from __future__ import annotations
-
 from alembic import op
 
 from gbench.cndb.tables import METADATA

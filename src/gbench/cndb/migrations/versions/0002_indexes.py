@@ -1,7 +1,5 @@
 """Create the indexes for submission and for the history."""
 
-from __future__ import annotations
-
 from alembic import op
 
 from gbench.cndb.additions import create_indexes

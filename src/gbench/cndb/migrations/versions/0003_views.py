@@ -1,7 +1,5 @@
 """Create the views for dashboards."""
 
-from __future__ import annotations
-
 from alembic import op
 
 from gbench.cndb import views
