@@ -70,7 +70,11 @@ class OutOfMemory(RunFailed):
 
 
 class RecordError(GbenchError):
-    """A record, or a line of a benchmark log, that can't be read."""
+    """Records, or lines of a benchmark log, that can't be read, and how many they are."""
+
+    def __init__(self, what: str, hint: str, count: int = 1) -> None:
+        super().__init__(what, hint)
+        self.count = count
 
 
 class UsageError(GbenchError):

@@ -194,7 +194,7 @@ def test_import_reads_logs_and_names_the_bad_line(gbench: Gbench, tmp_path: Path
     (tmp_path / "benchmark.log").write_text(f"{LINE}\nnonsense\n{LINE.replace('44.5', '45.5')}\n")
     answer = gbench("cndb", "import", "benchmark.log")
     assert answer.code == 1
-    assert "benchmark.log line 2 is no benchmark log line" in answer.err
+    assert "benchmark.log line 2: not a benchmark log line" in answer.err
     assert "2 inserted; 1 could not be read" in answer.out
     assert [one["throughput"] for one in gbench("cndb", "list", "--json").json] == [45.5, 44.5]
     assert "2 already there" in gbench("cndb", "import", "benchmark.log").out

@@ -132,7 +132,8 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
 def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
     """Store old results: benchmark logs of launch.sh, one result per line, and record files (.yaml, .yml).
 
-    A line that can't be read is reported with file and line number and left out; the exit code is then 1.
+    A line that can't be read is left out, and the exit code is then 1. Lines with the same problem are one sentence,
+    with the number of the first.
 
     \b
     gbench cndb import logs/benchmark.log

@@ -11,36 +11,37 @@ from gbench.cndb.record_file import read_record
 from gbench.errors import RecordError
 
 RECORD_SUFFIXES = (".yaml", ".yml")
-LOG_HINT = "give a benchmark log, or a record file named .yaml"
+LOG_HINT, FIX = "give a benchmark log, or a record file named .yaml", "fix or remove it"
 
 
 def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | RecordError]:
-    """The results in a file, in order; for an invalid one, an error with its place and cause.
+    """The results in a file, in order; then an error for the lines that can't be read for the same reason.
 
     Args:
         path: a record file (.yaml, .yml), or else a benchmark log. defaults: record keys that log lines lack.
 
     Raises:
-        RecordError: the file itself can't be read, or is empty.
+        RecordError: the file itself can't be read, or holds no benchmark log line.
     """
     if path.suffix.lower() in RECORD_SUFFIXES:
         yield read_record(path)
         return
-    found = False
+    found, unread = False, dict[tuple[str, str], list[str]]()
     for where, line in benchmark_lines(path):
-        found = True
         try:
             if isinstance(line, RecordError):
                 raise line
             if not log_line.is_benchmark_line(line):
-                raise RecordError(
-                    f"{where} is no benchmark log line", "it would begin `network:...,`; fix or remove it"
-                )
+                raise RecordError(f"{where}: not a benchmark log line, which begins `network:...,`", FIX)
+            found = True
             yield checked({**defaults, **values_of(line, where)}, where)
         except RecordError as error:
-            yield error
+            unread.setdefault((error.what.removeprefix(where), error.hint), []).append(where)
     if not found:
-        raise RecordError(f"{path} holds no result", LOG_HINT)
+        raise RecordError(f"{path} holds no benchmark log line", LOG_HINT)
+    for (what, hint), (where, *others) in unread.items():
+        more = f" and {len(others)} more" if others else ""
+        yield RecordError(f"{where}{more}{what}", hint, 1 + len(others))
 
 
 def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
@@ -48,7 +49,7 @@ def benchmark_lines(path: Path) -> Iterator[tuple[str, str | RecordError]]:
     for number, line in read_lines(path, LOG_HINT):
         where = f"{path} line {number}"
         if line is None:
-            yield where, RecordError(f"{where} is not UTF-8 text", "fix or remove it")
+            yield where, RecordError(f"{where}: not UTF-8 text", FIX)
         elif line.strip() and not line.startswith("#"):
             yield where, line
 
@@ -58,4 +59,4 @@ def values_of(line: str, where: str) -> dict[str, Any]:
     try:
         return log_line.parse(line)
     except ValueError as error:
-        raise RecordError(f"{where}: {error}", "fix or remove it") from error
+        raise RecordError(f"{where}: {error}", FIX) from error

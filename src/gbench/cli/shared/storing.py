@@ -59,7 +59,7 @@ def store(
     for item in items:
         if isinstance(item, RecordError):
             click.echo(f"gbench: error: {item}", err=True)
-            bad += 1
+            bad += item.count
         else:
             records.append(item)
     stored: list[Stored] = []
