@@ -28,7 +28,7 @@ def launch(on_gpu: OnGpu, *options: object, ranks: int = 1, **changes: Any) -> A
         (
             {"fault": "out-of-memory:0:3"},
             ExitCode.FAILED,
-            "cuda:0 is out of memory with 4 images per device, for which a rank needs about 0.6 GiB; take a smaller",
+            "cuda:0 is out of memory with 4 images per device, for which a rank needs about 0.606 GiB; take a smaller",
         ),
         (
             {"fault": "ecc:0:9000"},

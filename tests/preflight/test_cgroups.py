@@ -54,13 +54,13 @@ GIB = 1024**3
             {**V2, "sys/fs/cgroup/user.slice/memory.max": f"{32 * GIB}"},
             "local",
             "info",
-            "32.0 of 64.0 GiB of memory",
+            "32.0 GiB of 64.0 GiB of memory",
         ),
         (
             {**V2, "sys/fs/cgroup/user.slice/memory.max": f"{2 * GIB}"},
             "local",
             "warning",
-            "2.0 of 64.0 GiB of memory",
+            "2.00 GiB of 64.0 GiB of memory",
         ),
         # a container of the engine is not in this process's slice, but within the limits of the root
         (
@@ -96,7 +96,7 @@ GIB = 1024**3
             },
             "local",
             "info",
-            "16.0 of 64.0 GiB of memory",
+            "16.0 GiB of 64.0 GiB of memory",
         ),
         (
             {**V2, "proc/self/status": "Cpus_allowed_list:\t0-3,8\n"},

@@ -160,13 +160,15 @@ def test_huge_pages(check_one: CheckOne, tree: Tree) -> None:
     assert (check.severity, check.found) == ("info", "madvise")
 
 
-@pytest.mark.parametrize(("free_gib", "severity"), [(0.06, "warning"), (64, "ok")])
-def test_shared_memory(check_one: CheckOne, monkeypatch: pytest.MonkeyPatch, free_gib: float, severity: str) -> None:
+@pytest.mark.parametrize(("free_gib", "words", "severity"), [(0.06, "61.4 MiB", "warning"), (64, "64.0 GiB", "ok")])
+def test_shared_memory(
+    check_one: CheckOne, monkeypatch: pytest.MonkeyPatch, free_gib: float, words: str, severity: str
+) -> None:
     usage = SimpleNamespace(total=64 * 1024**3, free=int(free_gib * 1024**3))
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     check = check_one("shared-memory")
     assert check.severity == severity
-    assert check.found == f"{free_gib:.1f} of 64.0 GiB free in /dev/shm"
+    assert check.found == f"{words} of 64.0 GiB free in /dev/shm"
 
 
 def test_cpu_facts_are_those_of_the_record(check_one: CheckOne) -> None:

@@ -114,9 +114,9 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
         ),
         ("gpu-nvlink", links(4), "info", f"4 of {LINKS} links up; not needed by one GPU"),
         ("gpu-nvlink", {"NvLinkState": NOT_SUPPORTED}, "info", "not supported here"),
-        ("gpu-processes", {"ComputeRunningProcesses": [process(7, 1.5)]}, "error", "pid 7 (/usr/bin/job7, 1.5 GiB)"),
+        ("gpu-processes", {"ComputeRunningProcesses": [process(7, 1.5)]}, "error", "pid 7 (/usr/bin/job7, 1.50 GiB)"),
         ("gpu-processes", {"ComputeRunningProcesses": [process(7, None)]}, "error", "job7, memory not reported)"),
-        ("gpu-processes", {"GraphicsRunningProcesses": [process(9, 0.1)]}, "warning", "pid 9 (/usr/bin/job9, 0.1 GiB)"),
+        ("gpu-processes", {"GraphicsRunningProcesses": [process(9, 0.1)]}, "warning", "pid 9 (/usr/bin/job9, 102 MiB)"),
         (
             "gpu-processes",
             {"ComputeRunningProcesses": NOT_SUPPORTED},
@@ -166,7 +166,7 @@ def test_only_the_cards_of_the_run_can_make_it_unfit(check_one: CheckOne, nvml: 
     assert check_one("gpu-persistence", device_count=1).found == "GPU 0: on"
     check = check_one("gpu-processes", device_count=1)
     assert check.severity == "warning"
-    assert check.found == "GPU 0: no process; GPU 1: pid 7 (/usr/bin/job7, 1.0 GiB)"
+    assert check.found == "GPU 0: no process; GPU 1: pid 7 (/usr/bin/job7, 1.00 GiB)"
     assert check_one("gpu-processes").severity == "error"
 
 

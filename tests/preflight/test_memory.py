@@ -42,10 +42,10 @@ def found(spec: RunSpec, root: Path = Path("/")) -> list[CheckFacts]:
             28,
             1,
             "ok",
-            "a rank needs about 15.0 GiB for 28 images; GPU 0 (Tesla V100-PCIE-16GB) has 15.0 of 16.0 GiB free",
+            "a rank needs about 15.0 GiB for 28 images; GPU 0 (Tesla V100-PCIE-16GB) has 15.0 GiB of 16.0 GiB free",
         ),
-        (32, 1, "error", "15.0 of 16.0 GiB free: it does not fit, BATCH_SIZE 28 does"),
-        (64, 2, "error", "15.0 of 16.0 GiB free: it does not fit, BATCH_SIZE 56 does"),
+        (32, 1, "error", "15.0 GiB of 16.0 GiB free: it does not fit, BATCH_SIZE 28 does"),
+        (64, 2, "error", "15.0 GiB of 16.0 GiB free: it does not fit, BATCH_SIZE 56 does"),
     ],
 )
 def test_a_gpu_has_room_for_its_rank(
@@ -70,7 +70,7 @@ def test_a_gpu_with_more_than_enough_needs_no_count(make_spec: MakeSpec, nvml: C
 
     (check,) = run_checks(CheckedRun.of(spec, count), find_gpus(), [rule for rule in RULES if rule.id == "memory"])
     assert check.severity == "ok"
-    assert check.found.endswith("GiB; GPU 0 (Tesla V100-PCIE-16GB) has 15.0 of 16.0 GiB free")
+    assert check.found.endswith("GiB; GPU 0 (Tesla V100-PCIE-16GB) has 15.0 GiB of 16.0 GiB free")
 
 
 def test_without_a_gpu_the_need_is_said(make_spec: MakeSpec, nvml: Callable[..., ModuleType]) -> None:
@@ -87,7 +87,7 @@ def test_not_even_one_image(make_spec: MakeSpec, nvml: Callable[..., ModuleType]
     (check,) = [
         check for check in found(make_spec(batch_size=8, device_count=2, device="cuda")) if check.id == "memory"
     ]
-    assert check.found.endswith("has 1.0 of 1.0 GiB free: it does not fit, not even BATCH_SIZE 2 does")
+    assert check.found.endswith("has 1.00 GiB of 1.00 GiB free: it does not fit, not even BATCH_SIZE 2 does")
 
 
 def test_ranks_on_the_cpu_share_the_hosts_memory(make_spec: MakeSpec, tree: Tree) -> None:
@@ -97,7 +97,7 @@ def test_ranks_on_the_cpu_share_the_hosts_memory(make_spec: MakeSpec, tree: Tree
     sizes = ["data.load_size=256", "data.crop_size=256", "network.ngf=64", "data.workers=64"]
     spec = make_spec(batch_size=32, device_count=2, settings=sizes)
     loaders, memory = found(spec, tree(machine))
-    assert memory.found == "a rank needs about 9.0 GiB for 16 images; 24.0 GiB are free for all ranks"
+    assert memory.found == "a rank needs about 9.00 GiB for 16 images; 24.0 GiB are free for all ranks"
     assert loaders.severity == "error" and "--set data.workers=38" in loaders.found  # 24 - 18 GiB by 2 * 5/64
     machine["proc/meminfo"] = f"MemAvailable: {16 * 1024**2} kB\n"
     _, memory = found(spec, tree(machine))

@@ -65,6 +65,9 @@ def test_room_is_wanted_where_it_is_used(check_one: CheckOne, monkeypatch: pytes
     assert check.found.endswith(f"12.0 GiB free for {tmp_path / 'docker'}, which needs 20 GiB")
     free(monkeypatch, {**rooms, str(tmp_path): 1.0, str(tmp_path / "docker"): 30.0})
     assert check_one("disk", runner="local").severity == "warning"
+    free(monkeypatch, {str(tmp_path): 0.04})
+    check = check_one("disk", runner="local")
+    assert check is not None and check.found.startswith("41.0 MiB free for")
 
 
 def test_what_a_run_writes_can_be_written(check_one: CheckOne, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_running_cards_are_checked_and_hidden_ones_are_not(check_one: CheckOne, 
     assert check_one("gpu-persistence", cuda_visible_devices="2,1").found == "GPU 2: on; GPU 1: off"
     check = check_one("gpu-processes", cuda_visible_devices="2,1")
     assert check.severity == "warning"
-    assert check.found == "GPU 1-2: no process; GPU 0: pid 7 (/usr/bin/job7, 1.0 GiB)"
+    assert check.found == "GPU 1-2: no process; GPU 0: pid 7 (/usr/bin/job7, 1.00 GiB)"
     assert check_one("gpu-processes", cuda_visible_devices="0").severity == "error"
     assert "; not used: 0-1; driver" in check_one("gpu", cuda_visible_devices="2").found
     hidden = check_one("gpu", cuda_visible_devices="")

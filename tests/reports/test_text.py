@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gbench.reports.text import count, four, label, rows, seconds, signed, size, utc
+from gbench.reports.text import count, four, label, rows, seconds, signed, utc
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_rows_of_nested_facts_carry_their_units() -> None:
     assert list(rows(facts)) == [
         ("CPU, cores", "64"),
         ("GPUs 0, UUID", "GPU-1"),
-        ("GPUs 0, memory", "80.00 GiB"),
+        ("GPUs 0, memory", "80.0 GiB"),
         ("Driver", "–"),
         ("Conv", "0.5000 TFLOP/s"),
     ]
@@ -80,18 +80,3 @@ def test_utc_keeps_what_it_does_not_know() -> None:
 
 def test_counts() -> None:
     assert (count(1, "step"), count(2000, "step")) == ("1 step", "2,000 steps")
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (80 * 2**30, "80.00 GiB"),
-        (0.5 * 2**30, "0.5000 GiB"),
-        (22.5 * 2**20, "22.50 MiB"),
-        (36659.0, "35.80 KiB"),
-        (7, "7 bytes"),
-        (0, "0 bytes"),
-    ],
-)
-def test_sizes(number: float, text: str) -> None:
-    assert size(number) == text

@@ -67,7 +67,7 @@ def test_torchs_own_allocator_that_has_nothing_left_is_told(folder: RunFolder) -
 
 @pytest.mark.parametrize(
     ("need_gib", "said"),
-    [(lambda: 5.64, ", for which a rank needs about 5.6 GiB; "), (lambda: None, "; "), (lambda: 1 / 0, "; ")],
+    [(lambda: 5.64, ", for which a rank needs about 5.64 GiB; "), (lambda: None, "; "), (lambda: 1 / 0, "; ")],
 )
 def test_out_of_memory_says_what_a_rank_needs(need_gib: Callable[[], float | None], said: str) -> None:
     """If that can be counted then."""

@@ -92,7 +92,7 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
     gbench runs prune --keep 20 --dry-run
     gbench runs prune --keep 30d
     """
-    from gbench.reports.text import size as in_words
+    from gbench.base.size import size_text
     from gbench.runfolder.find import began
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.prune import own_runs, remove, size_of, why_kept
@@ -124,13 +124,13 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
         else:
             stay[str(path)] = why
         if not as_json:
-            word, what = ("kept", why) if why else ("would remove" if dry_run else "removed", in_words(size))
+            word, what = ("kept", why) if why else ("would remove" if dry_run else "removed", size_text(size))
             click.echo(printable(f"{word:<14}{path}  {what}", keep=""))
     freed = sum(removed.values())
     if as_json:
         print_json({"dry_run": dry_run, "removed": removed, "freed_bytes": freed, "kept": stay})
     else:
         verb = "would be freed" if dry_run else "freed"
-        click.echo(f"{len(removed)} of {len(own)} runs, {in_words(freed)} {verb}")
+        click.echo(f"{len(removed)} of {len(own)} runs, {size_text(freed)} {verb}")
     if failed:
         ctx.exit(ExitCode.INFRASTRUCTURE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.base.size import size_text
 from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.plan_output import show_plan
 from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, what_runs
@@ -80,6 +81,6 @@ def _row(name: str, trial: Trial) -> list[str]:
         f"{trial.low:.3f} to {trial.high:.3f}",
         f"{trial.changed.setup_s:.1f} s",
         "-" if after is None else f"{after} steps",
-        f"{trial.changed.memory_bytes / 2**30:.2f} GiB",
+        size_text(trial.changed.memory_bytes),
         trial.why.rpartition(": ")[2],
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gbench.base.size import GIB
 from gbench.cndb.record import Record
 from gbench.cndb.throughput import LAUNCH_SH, kind_of
 
@@ -92,7 +93,7 @@ def _memory(record: Record) -> RunFigure | None:
     ranks = at(record.perf_data, "memory")
     for key in ("allocated_bytes", "host_rss_bytes"):
         peaks = [_figure(at(rank, key)) for rank in ranks] if isinstance(ranks, list) else []
-        known = [peak / 2**30 for peak in peaks if peak is not None]
+        known = [peak / GIB for peak in peaks if peak is not None]
         if known:
             return RunFigure(max(known))
     return None

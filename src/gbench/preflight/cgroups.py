@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from gbench.base.cpu_list import cpu_set
+from gbench.base.size import GIB, size_text
 from gbench.preflight.rule import Context, Finding
 
 LEAST_GIB = 4.0  # per device: a process with CUDA's libraries, and its loaders
 CGROUP = "sys/fs/cgroup"
-GIB = 1024**3
 
 
 def cgroup_limits(context: Context) -> Finding:
@@ -27,7 +27,7 @@ def cgroup_limits(context: Context) -> Finding:
         texts.append(f"only CPUs {allowed} of {cpus}")
     limit_gib = _memory_limit_gib(context)
     if limit_gib < memory_gib:
-        texts.append(f"{limit_gib:.1f} of {memory_gib:.1f} GiB of memory")
+        texts.append(f"{size_text(limit_gib * GIB)} of {size_text(memory_gib * GIB)} of memory")
         doubtful = doubtful or limit_gib < LEAST_GIB * (context.run.device_count or 1)
     if not texts:
         return Finding("ok", "no limit")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from gbench.base.size import GIB, size_text
 from gbench.machine import host
 from gbench.preflight.busy import BUSY_PERCENT, busy_now
 from gbench.preflight.rule import Command, Context, Finding
@@ -90,9 +91,8 @@ def shared_memory(context: Context) -> Finding:
         usage = shutil.disk_usage(context.root / "dev/shm")
     except OSError as error:
         raise Unreadable(f"can't read /dev/shm: {error.strerror}") from error
-    free_gib = usage.free / 1024**3
-    found = f"{free_gib:.1f} of {usage.total / 1024**3:.1f} GiB free in /dev/shm"
-    return Finding("ok" if free_gib >= LEAST_SHM_GIB else "warning", found)
+    found = f"{size_text(usage.free)} of {size_text(usage.total)} free in /dev/shm"
+    return Finding("ok" if usage.free >= LEAST_SHM_GIB * GIB else "warning", found)
 
 
 def dataset_mount(context: Context) -> Finding | None:

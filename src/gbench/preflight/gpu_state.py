@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from gbench.base.size import size_text
 from gbench.preflight.cards import Card
 from gbench.preflight.rule import Command, Context, Finding, Severity, merge, worst
 from gbench.preflight.tools import Unreadable
@@ -54,7 +55,7 @@ def _describe(card: Card, process: Any) -> str:
         name = "name not reported"
     name = name.decode(errors="replace") if isinstance(name, bytes) else name
     used = process.usedGpuMemory
-    return f"pid {process.pid} ({name}, {'memory not reported' if used is None else f'{used / 1024**3:.1f} GiB'})"
+    return f"pid {process.pid} ({name}, {'memory not reported' if used is None else size_text(used)})"
 
 
 def persistence(card: Card, context: Context) -> Finding:

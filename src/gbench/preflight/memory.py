@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import inf
 
+from gbench.base.size import GIB, size_text
 from gbench.preflight import cgroups
-from gbench.preflight.cgroups import GIB
 from gbench.preflight.rule import Context, Finding, RankGib
 from gbench.settings.spec import RunSpec
 
@@ -26,17 +26,18 @@ def rank_memory(context: Context) -> Finding | None:
         if spec.world_size > cgroups.usable_cores(context):
             return None  # an error of the check `cpu-ranks`
         free = cgroups.free_memory_gib(context)
+        words = f"{size_text(free * GIB)} are free"
         if spec.world_size * (most := at_most_gib(spec)) <= free:
-            return Finding("ok", f"a rank needs less than {most:.1f} GiB of memory, {free:.1f} GiB are free")
-        return _judged(spec, context.run.rank_gib, free / spec.world_size, f"{free:.1f} GiB are free for all ranks")
+            return Finding("ok", f"a rank needs less than {size_text(most * GIB)} of memory, {words}")
+        return _judged(spec, context.run.rank_gib, free / spec.world_size, f"{words} for all ranks")
     rooms = []
     for card in context.cards:
         if card.used and (memory := card.maybe("nvmlDeviceGetMemoryInfo")) is not None:
-            free, of = memory.free / GIB, f"of {memory.total / GIB:.1f} GiB"
-            rooms.append((free, f"GPU {card.gpu.index} ({card.gpu.name}) has {free:.1f} {of} free"))
+            room = f"{size_text(memory.free)} of {size_text(memory.total)} free"
+            rooms.append((memory.free / GIB, f"GPU {card.gpu.index} ({card.gpu.name}) has {room}"))
     free, words = min(rooms, default=(inf, "no GPU here tells how much it has"))
     if (most := at_most_gib(spec)) <= free < inf:
-        return Finding("ok", f"a rank needs less than {most:.1f} GiB; {words}")
+        return Finding("ok", f"a rank needs less than {size_text(most * GIB)}; {words}")
     return _judged(spec, context.run.rank_gib, free, words)
 
 
@@ -77,7 +78,7 @@ def largest_batch(spec: RunSpec, rank_gib: RankGib, free_gib: float) -> int:
 
 def _judged(spec: RunSpec, rank_gib: RankGib, free_gib: float, free: str) -> Finding:
     need = rank_gib(spec) or 0
-    found = f"a rank needs about {need:.1f} GiB for {spec.batch_per_device} images; {free}"
+    found = f"a rank needs about {size_text(need * GIB)} for {spec.batch_per_device} images; {free}"
     if need <= free_gib:
         return Finding("info" if free_gib == inf else "ok", found)
     fits = largest_batch(spec, rank_gib, free_gib)

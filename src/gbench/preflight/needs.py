@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gbench.base.cpu_list import ranges
 from gbench.base.files import require_writable
+from gbench.base.size import GIB, size_text
 from gbench.datasets.layout import find_dataset, phases_in
 from gbench.datasets.manifest import MANIFEST_NAME, require_intact
 from gbench.errors import InfrastructureError
@@ -100,9 +101,9 @@ def _docker_folder() -> Path | None:
 def _room(folder: Path, least_gib: float) -> Finding:
     try:
         there = next(path for path in (folder, *folder.parents) if path.exists())
-        free_gib = shutil.disk_usage(there).free / 1024**3
+        free = shutil.disk_usage(there).free
     except OSError as error:
         return Finding("info", f"can't read the free space for {folder} ({error.strerror})")
-    enough = free_gib >= least_gib
+    enough = free >= least_gib * GIB
     need = "" if enough else f", which needs {least_gib:.0f} GiB"
-    return Finding("ok" if enough else "warning", f"{free_gib:.1f} GiB free for {folder}{need}")
+    return Finding("ok" if enough else "warning", f"{size_text(free)} free for {folder}{need}")

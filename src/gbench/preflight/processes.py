@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gbench.base.size import GIB
 from gbench.preflight import cgroups
 from gbench.preflight.memory import host_gib
 from gbench.preflight.rule import Context, Finding
@@ -29,7 +30,7 @@ def loader_processes(context: Context) -> Finding | None:
     if (spec := context.run.spec) is None or spec.config.data.source == "synthetic":
         return None
     ranks, data = spec.world_size, spec.config.data
-    pair_gib = 2 * 3 * data.crop_size**2 * 4 / cgroups.GIB  # FP32
+    pair_gib = 2 * 3 * data.crop_size**2 * 4 / GIB  # FP32
     each_gib = LOADER_GIB + LOADER_BATCHES * spec.batch_size / ranks * pair_gib
     cores = cgroups.usable_cores(context)
     free_gib = cgroups.free_memory_gib(context)

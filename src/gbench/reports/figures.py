@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from gbench.base.size import size_text
 from gbench.cndb.record import Record
 from gbench.reports.plots import Throughput
 from gbench.reports.run_data import RunData
-from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, size, utc
+from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.run_result import Limits, RunResult
 from gbench.runfolder.steps import Step
@@ -158,7 +159,7 @@ def gpus(seen: TelemetrySummary) -> Iterator[tuple[str, ...]]:
         yield (
             str(number if gpu.facts.index is None else gpu.facts.index),
             *(_mean_and_range(part) for part in (gpu.sm_mhz, gpu.power_w, gpu.temperature_c, gpu.utilisation_percent)),
-            "–" if gpu.memory_peak_bytes is None else size(gpu.memory_peak_bytes),
+            "–" if gpu.memory_peak_bytes is None else size_text(gpu.memory_peak_bytes),
             ", ".join(f"{name} {share:.0%}" for name, share in limiting.items()) or "none",
             ", ".join(gpu.foreign) if gpu.foreign else "none",
         )
@@ -180,9 +181,9 @@ def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
             if cpus is not None:
                 yield name, f"{four(cpus)} CPUs"
         if one.rss_peak_bytes is not None:
-            yield "Memory of the run, peak", size(one.rss_peak_bytes)
+            yield "Memory of the run, peak", size_text(one.rss_peak_bytes)
         if one.disk_read_bytes is not None:
-            yield "Read from disks", size(one.disk_read_bytes)
+            yield "Read from disks", size_text(one.disk_read_bytes)
     if seen.sampler is not None and seen.sampler.reached_hz is not None:
         yield "Samples", f"{count(seen.sampler.samples, 'sample')}, {four(seen.sampler.reached_hz)} a second"
     for missing in seen.missing:

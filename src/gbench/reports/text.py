@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from gbench.base.size import size_text
+
 SPELLINGS = {
     **{word: word.upper() for word in ("cpu", "cuda", "fp32", "gemm", "id", "nccl", "os", "tf32", "uuid")},
     "cpus": "CPUs",
@@ -24,7 +26,7 @@ UNITS = {
     "_tflop_s": "TFLOP/s",
     "_gb_s": "GB/s",
     "_img_s": "img/s",
-    "_bytes": "",  # by `size`
+    "_bytes": "",  # by `size_text`
     "_share": "%",
     "_percent": "%",
     "_mhz": "MHz",
@@ -67,7 +69,7 @@ def _shown(value: Any, end: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return plain(value)
     if end == "_bytes":
-        return size(value)
+        return size_text(value)
     number = value * 100 if end == "_share" else value
     return f"{four(number) if isinstance(number, float) else plain(number)} {UNITS.get(end, '')}".strip()
 
@@ -89,14 +91,6 @@ def plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(plain(item) for item in value) or "none"
     return "–" if value is None or value == "" else str(value)
-
-
-def size(number: float) -> str:
-    """A number of bytes: `80.00 GiB`, `35.84 KiB`, `0 bytes`."""
-    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if number >= factor / 10:
-            return f"{four(number / factor)} {unit}"
-    return f"{number:.0f} bytes"
 
 
 def seconds(time_s: float) -> str:

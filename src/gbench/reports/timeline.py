@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from gbench.base.size import GIB
 from gbench.measure.telemetry.disturbance import StepMark
 from gbench.measure.telemetry.samples import GpuSample, Sample
 from gbench.reports.plots import POINTS, Array, line, looks
@@ -132,7 +133,7 @@ def _panels(samples: Sequence[Sample]) -> dict[str, Series]:
         f"host CPUs, %: {_in_words(cpus)}": cpus,
         f"CPUs kept busy: {_in_words(load)}": load,
         "CPU clock, MHz": {} if gpus else {"mean": [host.cpu_mhz for host in hosts]},
-        "memory of the run, GiB": {"resident": [host.rss_bytes and host.rss_bytes / 2**30 for host in hosts]},
+        "memory of the run, GiB": {"resident": [host.rss_bytes and host.rss_bytes / GIB for host in hosts]},
     }
     return {title: series for title, series in panels.items() if any(v is not None for s in series.values() for v in s)}
 

@@ -57,7 +57,7 @@ def test_the_first_run_makes_the_cache_for_the_next_one(
 @pytest.mark.parametrize(
     ("changes", "folder", "because"),
     [
-        ({"cache_limit_gib": 0.0}, "cache", "its pairs take 0.00012 GiB once decoded, above --cache-limit 0"),
+        ({"cache_limit_gib": 0.0}, "cache", "its pairs take 0.123 MiB once decoded, above --cache-limit 0"),
         ({}, "/proc", "can't write /proc/.lock"),
         ({}, "none", "can't write {base}/none/.lock (No such file or directory)"),
     ],

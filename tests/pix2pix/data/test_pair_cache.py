@@ -202,7 +202,7 @@ def test_a_file_under_the_name_of_another_is_not_taken(drawn: Path, tmp_path: Pa
 
 def test_a_set_above_the_limit_is_refused_before_and_after(drawn: Path, tmp_path: Path) -> None:
     small = CacheFolder(tmp_path, FILE_BYTES - 1)
-    with pytest.raises(NoCache, match=r"take 9\.08e-05 GiB once decoded, above --cache-limit 9\.08e-05"):
+    with pytest.raises(NoCache, match=r"take 95\.2 KiB once decoded, above --cache-limit 9\.08e-05"):
         made(small, dataset_of(drawn))
     assert files(tmp_path) == []
     made(CacheFolder(tmp_path, FILE_BYTES), dataset_of(drawn))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.base import strict_json
+from gbench.base.size import size_text
 from gbench.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _job(job: Job) -> str:
 def _memory(ranks: list[dict[str, int]]) -> str:
     names = {"allocated_bytes": "allocated", "reserved_bytes": "reserved", "host_rss_bytes": "resident on the host"}
     peaks = {name: max(rank[key] for rank in ranks) for key, name in names.items() if key in ranks[0]}
-    return ", ".join(f"{peak / 1024**3:.3g} GiB {name}" for name, peak in peaks.items()) + ", peak of a rank"
+    return ", ".join(f"{size_text(peak)} {name}" for name, peak in peaks.items()) + ", peak of a rank"
 
 
 def or_dash(value: Any) -> str:

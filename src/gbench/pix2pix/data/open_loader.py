@@ -8,10 +8,11 @@ from typing import Any
 import psutil
 import torch
 
+from gbench.base.size import GIB, size_text
 from gbench.datasets.manifest import dataset_hash
 from gbench.errors import GbenchError
 from gbench.pix2pix.data.decoded import CachedLoader, ResidentLoader, SyntheticLoader
-from gbench.pix2pix.data.pair_cache import GIB, CacheFolder, NoCache, identity_of, map_pairs, prepare
+from gbench.pix2pix.data.pair_cache import CacheFolder, NoCache, identity_of, map_pairs, prepare
 from gbench.pix2pix.data.pair_file import Identity
 from gbench.pix2pix.data.pair_loader import Loader, PairLoader, Share
 from gbench.pix2pix.data.pairs import AlignedDataset
@@ -91,8 +92,8 @@ def _too_little_memory(levels: Levels, ranks: Ranks) -> str | None:
     least = min(ranks.gather(free))
     if levels.nbytes <= RESIDENT_SHARE * least:
         return None
-    room = f"{RESIDENT_SHARE:.0%} of the {least / GIB:.3g} GiB free on a device"
-    return f"its pairs take {levels.nbytes / GIB:.3g} GiB, above {room}"
+    room = f"{RESIDENT_SHARE:.0%} of the {size_text(least)} free on a device"
+    return f"its pairs take {size_text(levels.nbytes)}, above {room}"
 
 
 def _fall_back(facts: dict[str, Any], source: str, because: str, ranks: Ranks) -> None:

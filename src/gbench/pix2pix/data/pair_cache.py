@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import features
 
 from gbench.base.files import cant_write, locked
+from gbench.base.size import GIB, size_text
 from gbench.errors import InfrastructureError
 from gbench.pix2pix.data import pair_file
 from gbench.pix2pix.data.pair_file import BROKEN, FORMAT, Identity, file_bytes, why_broken, write_pairs
@@ -23,7 +24,6 @@ from gbench.pix2pix.data.pairs import AlignedDataset
 from gbench.pix2pix.data.transforms import Levels
 
 PATIENCE_S = 300.0  # to wait for another run that is creating a file
-GIB = 1024**3
 
 
 class NoCache(Exception):
@@ -105,7 +105,7 @@ def _make(
     shape = dataset.levels(0).shape
     size = file_bytes(len(dataset), shape)
     _require_room(size, folder)
-    say(f"decoding {len(dataset)} pairs once, into {path} ({size / GIB:.3g} GiB)")
+    say(f"decoding {len(dataset)} pairs once, into {path} ({size_text(size)})")
 
     def levels_of(index: int) -> Levels:
         levels = dataset.levels(index)
@@ -140,5 +140,5 @@ def _make_room(folder: CacheFolder, size: int) -> None:
 def _require_room(size: int, folder: CacheFolder) -> None:
     if size > folder.limit_bytes:
         raise NoCache(
-            f"its pairs take {size / GIB:.3g} GiB once decoded, above --cache-limit {folder.limit_bytes / GIB:.3g}"
+            f"its pairs take {size_text(size)} once decoded, above --cache-limit {folder.limit_bytes / GIB:.3g}"
         )

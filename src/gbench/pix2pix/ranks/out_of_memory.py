@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 
+from gbench.base.size import GIB, size_text
 from gbench.errors import OutOfMemory
 
 # Messages of a RuntimeError from allocators without an exception class: the CUDA runtime's, those within cuBLAS and
@@ -34,7 +35,7 @@ def convert_memory_errors(
         need = None
         with suppress(Exception):  # there may be no memory left to count in
             need = need_gib()
-        about = "" if need is None else f", for which a rank needs about {need:.1f} GiB"
+        about = "" if need is None else f", for which a rank needs about {size_text(need * GIB)}"
         raise OutOfMemory(
             f"{place} is out of memory with {batch} images per device{about}", "take a smaller batch or more devices"
         ) from error

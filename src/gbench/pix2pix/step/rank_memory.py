@@ -2,8 +2,8 @@
 
 import math
 
+from gbench.base.size import GIB
 from gbench.pix2pix.step.count_ops import memory_of_step
-from gbench.preflight.cgroups import GIB
 from gbench.preflight.memory import counted
 from gbench.settings.spec import RunSpec
 
