@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             convert_memory_errors(ranks.device, spec.batch_per_device, partial(rank_gib, spec)),
         ):
             if spec.evaluation is not None:
-                from gbench.pix2pix.evaluator import Evaluator  # loads torchmetrics, which only an evaluation needs
+                from gbench.pix2pix.evaluator import Evaluator
 
                 Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
             elif spec.tuning is not None:

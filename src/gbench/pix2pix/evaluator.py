@@ -25,7 +25,6 @@ from gbench.pix2pix.image_metrics import image_metrics, require_size, to_levels
 from gbench.pix2pix.images import write_png
 from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.nets.networks import build_networks
-from gbench.pix2pix.perceptual_metrics import build_lpips, set_distances
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.weights import generator_weights, load_generator
@@ -64,6 +63,8 @@ class Evaluator:
         self.generator.to(ranks.device).train(not config.eval_mode)
         self.lpips: Callable[[Levels, Levels], float] | None = None
         if config.lpips_weights:
+            from gbench.pix2pix.perceptual_metrics import build_lpips  # imports torchvision and torchmetrics: seconds
+
             self.lpips = build_lpips(self.files["lpips_weights"], config.lpips_weights)
         self.images_dir = folder.path / "images"
         self.ran: dict[str, Any] = {}
@@ -171,6 +172,8 @@ class Evaluator:
 
     def distances(self, images: list[Image], weights: str) -> dict[str, float]:
         """FID and KID of the written images."""
+        from gbench.pix2pix.perceptual_metrics import set_distances  # imports torchvision and torchmetrics: seconds
+
         print(f"{' and '.join(SET_METRICS)} of {len(images)} images", flush=True)
         files = [[self.images_dir / f"{image.name}_{kind}.png" for image in images] for kind in ("fake_B", "real_B")]
         fakes, reals = ([read_png(path) for path in paths] for paths in files)
