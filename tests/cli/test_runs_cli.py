@@ -17,6 +17,7 @@ from support import Answer
 from gbench.base.files import locked
 from gbench.errors import RunFailed
 from gbench.runfolder.error_file import write_error
+from gbench.runfolder.find import find_run
 from gbench.settings.spec import RunSpec
 from run_folders import DAMAGED, write_run
 
@@ -119,6 +120,17 @@ def test_every_verb_finds_a_run(
             shutil.rmtree(later)
     answer = gbench(*arguments, name)
     assert (answer.code, said in answer.out + answer.err) == (code, True), answer
+
+
+def test_a_run_that_is_starting_is_not_the_latest(gbench: Gbench, results: Path, make_spec: MakeSpec) -> None:
+    run = write_run(make_spec(results_dir=str(results)), steps=3, warmup=3, ended=False)
+    with locked(run.path / ".lock", 0, "run"):
+        assert "9.229 img/s" in gbench("summary", "latest").out
+        here = {"RESULT_DIR": str(results), "GBENCH_DEFAULTS": ""}
+        assert find_run("latest", environ=here) == results / CONVERGENCE
+        assert find_run("latest", environ=here, starting=True) == run.path
+    assert str(run.path) in gbench("summary", "latest").err
+    assert run.path.name in gbench("watch").out
 
 
 @pytest.mark.parametrize(("verb", "marker"), [("ab", "ab.json"), ("sweep", "sweep.json")])

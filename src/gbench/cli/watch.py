@@ -9,20 +9,20 @@ from pathlib import Path
 import click
 
 from gbench.cli.shared.output import Terminal
-from gbench.cli.shared.run_options import RUN
+from gbench.cli.shared.run_options import ExistingRun
 from gbench.errors import ExitCode, Interrupted
 
 LOOK_EVERY_S = 1.0
 
 
 @click.command()
-@click.argument("run_dir", type=RUN, default="latest")
+@click.argument("run_dir", type=ExistingRun("folder", starting=True), default="latest")
 @click.pass_context
 def watch(ctx: click.Context, run_dir: Path) -> None:
     """Show the live line of the run, evaluation or tuning in RUN_DIR until it ends, then its state and figures.
 
-    Without a terminal it only waits for the end. Ctrl-C ends the watching, not the run. Exit code 0: the run is
-    complete; 1: it is not.
+    RUN_DIR is by default the newest run, also one that is only starting. Without a terminal it only waits for the end.
+    Ctrl-C ends the watching, not the run. Exit code 0: the run is complete; 1: it is not.
 
     \b
     gbench watch

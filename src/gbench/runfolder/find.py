@@ -6,8 +6,10 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gbench.base.paths import SESSION, SPEC, SWEEP
+from gbench.base.paths import SPEC
 from gbench.errors import UsageError
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.state import is_starting
 from gbench.settings.defaults import folder_of
 from gbench.settings.resolve import RUN_TIME
 
@@ -24,20 +26,12 @@ def run_folders(results: Path, marker: str = SPEC) -> list[Path]:
     return sorted(found, key=lambda path: (began(path, marker), path.name), reverse=True)
 
 
-def run_at(text: str, marker: str = SPEC) -> Path:
-    """The path `text` if it is there, else the run with this name. Raises UsageError: neither; as `find_run`."""
-    if (path := Path(text)).exists():
-        return path
-    if (found := find_run(text, marker)) is not None or len(path.parts) != 1:
-        return found or path
-    kind, place = {SPEC: "run", SWEEP: "sweep", SESSION: "session"}[marker], folder_of("results_dir", os.environ)
-    if text == LATEST:
-        raise UsageError(f"there is no {kind} in {place}", "start one, or give the path of another")
-    raise UsageError(f"{text} is not there, and no {kind} in {place} has a name that begins so", "see `gbench runs`")
-
-
-def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.environ) -> Path | None:
+def find_run(
+    name: str, marker: str = SPEC, environ: Mapping[str, str] = os.environ, starting: bool = False
+) -> Path | None:
     """The run folder whose name begins with `name`, or the newest if `name` is LATEST; None if there is none.
+
+    starting: the newest may be a run without a measured step yet; else it is that only if there is no other.
 
     Raises UsageError: several begin so, or a default of the folder of results is invalid.
     """
@@ -45,7 +39,8 @@ def find_run(name: str, marker: str = SPEC, environ: Mapping[str, str] = os.envi
         return None
     found, name = run_folders(folder_of("results_dir", environ), marker), name.rstrip("…")  # as a narrow table cuts it
     if name == LATEST:
-        return found[0] if found else None
+        readable = (path for path in found if starting or marker != SPEC or not is_starting(RunFolder(path)))
+        return next(readable, found[0] if found else None)
     fitting = [path for path in found if path.name.startswith(name)]
     if len(fitting) > 1:
         named = ", ".join(path.name for path in fitting[:SHOWN]) + (", ..." if len(fitting) > SHOWN else "")

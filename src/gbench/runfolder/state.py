@@ -1,6 +1,9 @@
 """The state of a run, in one word."""
 
+from contextlib import suppress
+
 from gbench.base.paths import SPEC
+from gbench.errors import GbenchError
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.evaluation_result import final_of
 from gbench.runfolder.folder import RunFolder
@@ -22,3 +25,10 @@ def state_of(folder: RunFolder) -> str:
     if host.exit_code != 0 or (result is not None and not result.complete):
         return "stopped"
     return state_of(final) if (final := final_of(folder)).has(SPEC) else "complete"
+
+
+def is_starting(folder: RunFolder) -> bool:
+    """Whether a run is running and has no measured step yet."""
+    with suppress(GbenchError):  # damaged
+        return folder.alive and all(step.warmup for step in folder.steps(0))
+    return False

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from gbench.base.paths import SPEC, expanded, require_readable
+from gbench.base.paths import SESSION, SPEC, SWEEP, expanded, require_readable
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
@@ -71,10 +71,12 @@ class Existing(click.ParamType[Path]):
 class ExistingRun(Existing):
     """A run folder: its path, the beginning of its name in the folder of results, or `latest`. Raises as `Existing`."""
 
-    def __init__(self, kind: Literal["file", "folder", "any"] = "any", marker: str = SPEC) -> None:
-        """marker: the file that makes a folder one of a run, of a session or of a sweep."""
+    def __init__(
+        self, kind: Literal["file", "folder", "any"] = "any", marker: str = SPEC, starting: bool = False
+    ) -> None:
+        """marker: the file that makes a folder one of a run, of a session or of a sweep. starting: as `find_run`."""
         super().__init__(kind)
-        self._marker = marker
+        self._marker, self._starting = marker, starting
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from gbench.runfolder.find import LATEST, run_folders
@@ -87,9 +89,20 @@ class ExistingRun(Existing):
         return found or [CompletionItem(incomplete, type="file")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from gbench.runfolder.find import run_at
+        from gbench.runfolder.find import LATEST, find_run
+        from gbench.settings.defaults import folder_of
 
-        return super().convert(run_at(str(value), self._marker), param, ctx)
+        path = Path(value)
+        if not path.exists():
+            path = find_run(str(value), self._marker, starting=self._starting) or path
+        if len(path.parts) != 1 or path.exists():
+            return super().convert(path, param, ctx)
+        kind, place = RUNS[self._marker], folder_of("results_dir", os.environ)
+        if path.name == LATEST:
+            raise UsageError(f"there is no {kind} in {place}", "start one, or give the path of another")
+        raise UsageError(
+            f"{path} is not there, and no {kind} in {place} has a name that begins so", "see `gbench runs`"
+        )
 
 
 def _assignment(text: str) -> tuple[str, str] | None:
@@ -106,6 +119,7 @@ def _datasets_dir(text: str) -> str:
     return text
 
 
+RUNS = {SPEC: "run", SWEEP: "sweep", SESSION: "session"}
 PATH = click.Path(path_type=Path)
 FILE, FOLDER = Existing("file"), Existing("folder")
 RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
