@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import Answer
 
-from gbench.experiments.session import Session, SessionGoal
+from gbench.experiments.session import Session, SessionGoal, read_session
 from gbench.experiments.sweep_file import Sweep, SweepFolder
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
@@ -35,7 +35,7 @@ def a_sweep(spec: RunSpec, results: Path) -> tuple[str, Path]:
 def a_session(spec: RunSpec, results: Path) -> tuple[str, Path]:
     both = {"files": {"A": "a", "B": "b"}, "specs": {"A": spec, "B": spec}}
     rest = {"session_id": "s", "started_utc": "", "command_line": "", "differences": ()}
-    Session.model_validate({"asked": SessionGoal(), **both, **rest}).write(results / "session")
+    Session.model_validate({"asked": SessionGoal(), **both, **rest}).create(results / "session")
     return "ab", results / "session" / "ab.json"
 
 
@@ -94,6 +94,17 @@ def test_a_strangers_run_is_evaluated_with_consent(
     (run.path / "spec.json").write_text(run.spec().replaced(env={}, image="gbench", from_image=None).model_dump_json())
     (run.path / ".own").unlink()
     assert gbench(*evaluate, **NO_DOCKER).code == 4  # it runs the project's own code alone
+
+
+def test_only_a_new_folder_is_marked(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
+    for make in (a_sweep, a_session):
+        folder = make(make_spec(), tmp_path / "results")[1].parent
+        (folder / ".own").unlink()
+        if make is a_sweep:
+            SweepFolder(folder).write(SweepFolder(folder).read())
+        else:
+            read_session(folder).write(folder)
+        assert not (folder / ".own").exists()
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xff", b"0" * 64, None])

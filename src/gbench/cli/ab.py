@@ -119,9 +119,11 @@ def ab(
         require_both_possible(session, os.environ, rebuild)
     make_folder(folder)
     with locked(folder / ".lock", 0, f"session {folder}"), stoppable(None):
-        if resume_dir is not None:
+        if resume_dir is None:
+            session.create(folder)
+        else:
             session = _resumed_session(folder, given)  # read again under the lock: another process may have changed it
-        session.write(folder)
+            session.write(folder)
         try:
             session = run_session(session, folder, os.environ, observer, rebuild)
         except GbenchError as error:

@@ -106,11 +106,15 @@ class Session(Frozen):
         specs = {side: spec.replaced(results_dir=str(folder)) for side, spec in self.specs.items()}
         return self.replaced(runs=tuple(runs), asked=asked, specs=specs)
 
+    def create(self, folder: Path) -> None:
+        """Begin the session in a folder, which is then marked as this user's. Raises InfrastructureError."""
+        make_folder(folder)
+        self.write(folder)
+        mark_own(folder, self.specs.values())
+
     def write(self, folder: Path) -> None:
         """Write `ab.json`. Raises InfrastructureError."""
-        make_folder(folder)
         write_atomically(folder / SESSION, self.model_dump_json(indent=2) + "\n")
-        mark_own(folder, self.specs.values())
 
 
 def read_session(folder: Path) -> Session:

@@ -96,6 +96,7 @@ class SweepFolder:
         except OSError as error:
             raise cant_write(self.path, error) from error
         self.write(sweep)
+        mark_own(self.path, [sweep.spec])
 
     @property
     def file(self) -> Path:
@@ -127,7 +128,6 @@ class SweepFolder:
     def write(self, sweep: Sweep) -> None:
         """Write sweep.json. Raises InfrastructureError: it can't be written."""
         write_atomically(self.file, sweep.model_dump_json(indent=2) + "\n")
-        mark_own(self.path, [sweep.spec])
 
     def read(self) -> Sweep:
         """Read sweep.json. Raises InfrastructureError: it is missing, broken, or of another version."""
