@@ -18,6 +18,7 @@ from gbench import __version__
 from gbench.base.terminated import on_sigterm
 from gbench.errors import ExitCode, GbenchError, sentence
 
+SHOWN = 4  # verbs of an option
 # verb (and module in gbench.cli) -> its line in `gbench --help`, which imports none of the modules
 COMMANDS = {
     "launch": "Run and measure a model once, and write one CNDB record.",
@@ -121,6 +122,29 @@ def cli() -> None:
     """
 
 
+def _unknown_option(error: click.NoSuchOption) -> str:
+    """The sentence for an option that a verb doesn't have: with the one that is meant, or the verbs that have it."""
+    import difflib
+
+    def options(command: click.Command | None) -> list[str]:
+        params = command.params if command else []
+        return [name for param in params if isinstance(param, click.Option) for name in param.opts]
+
+    given, own = error.option_name, options(error.ctx and error.ctx.command)
+    near = difflib.get_close_matches(given.lstrip("-"), [name.lstrip("-") for name in own], n=1, cutoff=0.7)
+    if near:
+        return f"no such option {given!r}: did you mean --{near[0]}?"
+    verbs = []
+    for verb in COMMANDS:
+        command = cli.get_command(click.Context(cli), verb)
+        inner = command.commands.items() if isinstance(command, click.Group) else ()
+        verbs += [
+            name for name, one in [(verb, command), *((f"{verb} {n}", c) for n, c in inner)] if given in options(one)
+        ]
+    more = ", ..." if len(verbs) > SHOWN else ""
+    return f"no such option {given!r}" + (f": it belongs to {', '.join(verbs[:SHOWN])}{more}" if verbs else "")
+
+
 def _without_reader() -> NoReturn:
     """Exit without a message: the reader of stdout has gone."""
     _drop_stdout()
@@ -173,7 +197,8 @@ def main() -> None:
         sys.exit(ExitCode.USAGE)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        message = re.sub(r"'\[(\w+)\]'", r"'\1'", error.format_message())  # click's brackets: it may be left out
+        message = _unknown_option(error) if isinstance(error, click.NoSuchOption) else error.format_message()
+        message = re.sub(r"'\[(\w+)\]'", r"'\1'", message)  # click's brackets: it may be left out
         hint = f"see `{context.command_path} --help`" if context else ""
         _fail(f"{message[0].lower()}{message[1:].rstrip('.')}", hint, ExitCode.USAGE, bool(shown))
     except (click.Abort, KeyboardInterrupt):
