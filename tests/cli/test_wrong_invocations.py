@@ -121,7 +121,11 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["launch", MODEL, "4", "1", "FP32", "--devcie", "cpu"], 2, ["no such option '--devcie'", "--device"]),
     (["launch", "--resume", "latest"], 2, ["no such option '--resume': it belongs to converge, sweep, ab;"]),
     (["launch", "--batch", "4"], 2, ["no such option '--batch'; see `gbench launch --help`"]),
-    (["summary", "--out", "x"], 2, ["no such option '--out': it belongs to converge, eval, data prepare, report"]),
+    (
+        ["summary", "--out", "x"],
+        2,
+        ["no such option '--out': it belongs to converge, eval, data prepare, data synth and more;"],
+    ),
     (["cndb", "--store-type", "save"], 2, ["no such option '--store-type': it belongs to cndb submit, cndb import;"]),
     (["launch", MODEL, "4", "1", "FP32", "--device", "tpu"], 2, ["--device 'tpu'", "cuda, cpu"]),
     (["launch", MODEL, "4", "1", "FP32", "--runner", "podman"], 2, ["--runner 'podman'", "docker, local"]),

@@ -130,7 +130,7 @@ def _unknown_option(error: click.NoSuchOption) -> str:
         params = command.params if command else []
         return [name for param in params if isinstance(param, click.Option) for name in param.opts]
 
-    given, own = error.option_name, options(error.ctx and error.ctx.command)
+    given, own = error.option_name, options(error.ctx.command if error.ctx else None)
     near = difflib.get_close_matches(given.lstrip("-"), [name.lstrip("-") for name in own], n=1, cutoff=0.7)
     if near:
         return f"no such option {given!r}: did you mean --{near[0]}?"
@@ -141,7 +141,7 @@ def _unknown_option(error: click.NoSuchOption) -> str:
         verbs += [
             name for name, one in [(verb, command), *((f"{verb} {n}", c) for n, c in inner)] if given in options(one)
         ]
-    more = ", ..." if len(verbs) > SHOWN else ""
+    more = " and more" if len(verbs) > SHOWN else ""
     return f"no such option {given!r}" + (f": it belongs to {', '.join(verbs[:SHOWN])}{more}" if verbs else "")
 
 
