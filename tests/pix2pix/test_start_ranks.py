@@ -123,6 +123,22 @@ def test_a_killed_rank_is_named_with_its_signal(tmp_path: Path) -> None:
     assert "rank 1 (process " in output and "ended by signal SIGKILL" in output
 
 
+def test_ended_processes_of_ranks_are_not_waited_for(tmp_path: Path) -> None:
+    """An orphan goes to the supervisor, which reads its exit code only once the run has ended."""
+    lines = """
+    if rank == 1:
+        while not (folder / "ready0").exists():
+            time.sleep(0.01)
+        return 7
+    import subprocess
+    subprocess.Popen(["sleep", "600"])
+"""
+    ranks_argv = [sys.executable, "-c", RANKS.format(lines=lines + WAIT, grace_s=3600), str(tmp_path)]
+    argv = [sys.executable, "-m", "gbench.runners.supervise", "--", *ranks_argv]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
+        assert process.wait(timeout=300) == 7
+
+
 @pytest.mark.parametrize("kind", ["training", "profile"])
 def test_ranks_that_hang_at_their_end_are_killed(kind: str, tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
     profiling = ProfileConfig(steps=1) if kind == "profile" else None

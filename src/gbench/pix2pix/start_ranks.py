@@ -26,7 +26,7 @@ from gbench.runners.plan import torchrun_argv
 from gbench.runners.stopping import STOPS
 from gbench.runners.supervise import end_descendants
 
-GRACE_S = 30.0  # torchrun's: from SIGTERM to SIGKILL, for ranks that write their last steps
+GRACE_S = 10.0  # from SIGTERM to SIGKILL: a rank writes its last steps, but one that waits in NCCL hears nothing
 ADDRESS = "127.0.0.1"
 PORT_BYTES = 2
 

@@ -16,6 +16,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import psutil
 
@@ -23,6 +24,7 @@ from gbench.runners.stopping import STOPS
 
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 10.0
+POLL_S = 0.05
 
 
 def main(argv: list[str]) -> int:
@@ -50,12 +52,23 @@ def wait(process: subprocess.Popen[bytes]) -> int | None:
 
 def end_descendants(grace_s: float = GRACE_S) -> None:
     """End every descendant: SIGTERM, then SIGKILL to those that are left after the grace period."""
-    for stop, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, grace_s)):
+    for stop in (signal.SIGTERM, signal.SIGKILL):
+        until_s = time.monotonic() + grace_s
         descendants = psutil.Process().children(recursive=True)
         for process in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(stop)
-        psutil.wait_procs(descendants, timeout=patience_s)
+        while descendants and time.monotonic() < until_s:
+            _, descendants = psutil.wait_procs(descendants, timeout=POLL_S)
+            descendants = [process for process in descendants if not _has_ended(process)]
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or a zombie whose parent, such as a rank that hangs, has not read its exit code."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _default_signals() -> None:
