@@ -28,7 +28,7 @@ def run_rank(argv):
     rank, folder = int(os.environ["RANK"]), Path(argv[1])
 {lines}
 
-start_ranks.load = lambda count: run_rank
+start_ranks.load = lambda count, run_dir: run_rank
 start_ranks.GRACE_S = {grace_s}
 end_watch.PATIENCE_S, end_watch.POLL_S = 0.2, 0.05
 sys.exit(start_ranks.main(["--nproc-per-node", "2", "--run-dir", sys.argv[1]]))
@@ -59,8 +59,9 @@ def wait_for(*paths: Path) -> None:
 def test_ranks_fork_from_one_thread_without_cuda(count: int) -> None:
     code = f"""
 import os, sys
+from pathlib import Path
 from gbench.pix2pix import start_ranks
-start_ranks.load({count})
+start_ranks.load({count}, Path("nowhere"))
 import torch
 pool = len(os.listdir("/proc/self/task"))
 print(start_ranks.unsafe_to_fork(), torch.cuda.is_initialized(), len(os.listdir("/proc/self/task")), pool)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,16 @@ class _Counter(TorchDispatchMode):
     """Counts the floating-point operations of each call, and the sizes of its inputs and outputs, except of views."""
 
     def __init__(self) -> None:
+        from torch.utils.flop_counter import flop_registry  # loads Triton, if it is installed
+
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        self.formulas = flop_registry
         self.calls: dict[str, list[int]] = defaultdict(list)
         self.bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func.overloadpacket)
+        formula = self.formulas.get(func.overloadpacket)
         if formula is not None:
             self.calls[func.name().partition(".")[0]].append(formula(*args, **(kwargs or {}), out_val=result))
         if not func.is_view:

@@ -22,8 +22,11 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, tell
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one rank; write an expected failure to `error.json` and print it as one line."""
+def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
+    """Run one rank; write an expected failure to `error.json` and print it as one line.
+
+    facts_pipe: where another process writes its slow facts; None: there is none.
+    """
     parser = argparse.ArgumentParser(prog="python -m gbench.pix2pix", description="One rank of a run, under torchrun.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
     parser.add_argument("--data-dir", type=Path, required=True, help="dataset folder, with train/ below it")
@@ -50,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
             else:
                 with convert_compiler_errors(), run_sampler(spec.config.measure, folder, ranks):
                     kind = Trainer if spec.profiling is None else ProfiledTrainer
-                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run()
+                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir, facts_pipe=facts_pipe).run()
     except GbenchError as error:
         return tell(folder, error)
     return 0

@@ -17,9 +17,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from gbench.base.parent_death import die_with_parent
 from gbench.pix2pix.end_watch import EndWatch
 from gbench.runfolder.folder import RunFolder
 from gbench.runners.plan import torchrun_argv
@@ -42,7 +45,7 @@ def main(argv: list[str]) -> int:
     arguments, others = parser.parse_known_args(argv)
     count: int = arguments.nproc_per_node
     rank_argv = ["--run-dir", arguments.run_dir, *others]
-    run_rank = load(count)
+    run_rank = load(count, Path(arguments.run_dir))
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
     if reason := unsafe_to_fork():
@@ -66,18 +69,22 @@ def main(argv: list[str]) -> int:
         end_descendants(GRACE_S)
 
 
-def load(count: int) -> Callable[[list[str]], int]:
-    """Import all that a rank needs, without starting CUDA; returns the function that runs a rank."""
+def load(count: int, run_dir: Path) -> Callable[[list[str]], int]:
+    """Import all that a rank needs, without starting CUDA; returns the function that runs a rank.
+
+    As soon as it can, it starts the process that collects facts for rank 0.
+    """
     if count > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun
     look_without_cuda = "PYTORCH_NVML_BASED_CUDA_CHECK"
     unset = look_without_cuda not in os.environ
     os.environ.setdefault(look_without_cuda, "1")
+    importlib.import_module("torch")
+    pipe = collect_slow_facts(run_dir)
     worker = importlib.import_module("gbench.pix2pix.__main__")
     if unset:
         del os.environ[look_without_cuda]
-    run_rank: Callable[[list[str]], int] = worker.main
-    return run_rank
+    return partial(worker.main, facts_pipe=pipe)
 
 
 def unsafe_to_fork() -> str | None:
@@ -99,21 +106,10 @@ def fork_rank(rank: int, count: int, port_reader: int, run: Callable[[], int]) -
     Args:
         port_reader: the pipe with the port of the store, which has threads and starts after the fork.
     """
-    from gbench.pix2pix.ranks.group import die_with_parent
     from gbench.runfolder.worker_exit import leave
 
-    parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid:
+    if pid := fork():
         return pid
-    for number in STOPS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-    die_with_parent()
-    if os.getppid() != parent:
-        os._exit(1)
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -135,6 +131,38 @@ def fork_rank(rank: int, count: int, port_reader: int, run: Callable[[], int]) -
         leave(code)
 
 
+def collect_slow_facts(run_dir: Path) -> int:
+    """Start a process that collects the facts that rank 0 waits for; returns the pipe that they come from.
+
+    If it fails, the pipe is empty, and rank 0 collects them itself.
+    """
+    reader, writer = os.pipe()
+    if fork():
+        os.close(writer)
+        return reader
+    with suppress(Exception):
+        from gbench.pix2pix.slow_facts import write_slow_facts
+
+        write_slow_facts(run_dir, writer)
+    os._exit(0)
+
+
+def fork() -> int:
+    """Fork a process that ends with this one and at its signals; returns its process id, 0 in the new one."""
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if pid := os.fork():
+        return pid
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
+    return 0
+
+
 def wait(ranks: dict[int, int], complete: Collection[int] = ()) -> int:
     """Wait until all ranks have succeeded (0) or one has failed: its exit code, 128 + signal for a signal.
 
@@ -146,7 +174,7 @@ def wait(ranks: dict[int, int], complete: Collection[int] = ()) -> int:
         pid, status = os.wait()
         rank = ranks.pop(pid, None)
         if rank is None:
-            continue  # an orphan of a rank: in a container this process may be the first, which gets them
+            continue  # it collected facts; or an orphan of a rank, which the first process of a container gets
         code = 0 if pid in complete else os.waitstatus_to_exitcode(status)
         if code < 0:
             print(f"rank {rank} (process {pid}) ended by signal {signal.Signals(-code).name}", flush=True)

@@ -30,7 +30,6 @@ from gbench.pix2pix.pending_steps import PendingSteps
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.sigterm import StopRequest
 from gbench.pix2pix.step import apply_switches, precision
-from gbench.pix2pix.step.count_ops import work_per_image
 from gbench.pix2pix.training_state import TrainingState
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
@@ -47,6 +46,7 @@ class Trainer:
     """One rank's training. The constructor builds the parts; `run` trains.
 
     cache_dir: of decoded pairs, in this process's container; None: the spec's. clock: None: the device's.
+    facts_pipe: see `slow_facts`.
 
     Raises:
         RunFailed: the device does not support the spec, or another precision ran.
@@ -61,8 +61,10 @@ class Trainer:
         ranks: Ranks,
         cache_dir: Path | None = None,
         clock: StepClock | None = None,
+        facts_pipe: int | None = None,
     ) -> None:
         self.spec, self.folder, self.ranks, self.schedule = spec, folder, ranks, spec.config.schedule
+        self.facts_pipe = facts_pipe
         apply_switches.require_tuned_here(spec)
         apply_switches.set_threads(spec.config.speed)
         determinism.choose_kernels(spec.deterministic, spec.config.data.preprocess != "scale_width")
@@ -70,15 +72,12 @@ class Trainer:
         dataset_sha256 = folder.host().dataset.sha256
         self.loader, data = open_loader(spec, data_dir, cache_dir or Path(spec.cache_dir), dataset_sha256, ranks)
         self.planned_steps = self.schedule.planned_steps(len(self.loader))
-        # seeds torch, so it comes before the model, which seeds torch for the run
-        work = work_per_image(spec) if ranks.is_first else None
         self.state = TrainingState(spec, ranks, len(self.loader))
         self.model = self.state.model
         self.train_step = apply_switches.step_of(self.model, spec.config.speed)
         self.facts: dict[str, Any] = {  # for environment.json
             "planned_steps": self.planned_steps,
             "steps_per_epoch": len(self.loader),
-            "work_per_image": work,
             "data": data,
         }
         self.clock = clock or clock_for(ranks.device)
@@ -98,7 +97,7 @@ class Trainer:
 
         Raises RunFailed: stopped by SIGTERM or an alarm; the checkpoint to resume from is saved.
         """
-        self.facts |= collect_facts(self.spec, self.ranks)
+        self.facts |= collect_facts(self.spec, self.ranks, self.facts_pipe)
         self.resumed_after = self.resume()
         with self.stop_request.handled(), StepWriter(self.folder, self.ranks.rank, self.resumed_after) as writer:
             try:

@@ -7,7 +7,6 @@ Writes telemetry.jsonl there until its standard input ends, it reads `stop`, or 
 
 import argparse
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from gbench.base.parent_death import die_with_parent
 from gbench.measure.telemetry.energy_counters import POWERCAP, RaplReader
 from gbench.measure.telemetry.gpu_source import GpuReader
 from gbench.measure.telemetry.host_source import HostReader, sees_host_pids
@@ -23,14 +23,13 @@ from gbench.measure.telemetry.loop import Control, Sampler, run
 from gbench.measure.telemetry.samples import MissingLog
 from gbench.measure.telemetry.stream import NAME, StreamWriter
 
-PR_SET_PDEATHSIG = 1
 NICENESS = 10  # the run comes first
 
 
 def main() -> int:
     """Sample until stopped; write an unexpected exception to the stream, with its traceback."""
     arguments = _arguments()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # forked data loaders hold the run's end of the pipe open
+    die_with_parent(signal.SIGTERM)  # forked data loaders hold the run's end of the pipe open
     os.nice(NICENESS)
     writer = StreamWriter(arguments.run_dir / NAME)
     control = Control(sys.stdin.fileno(), writer.mark)

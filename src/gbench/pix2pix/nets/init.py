@@ -33,7 +33,9 @@ def init_weights(net: nn.Module, init_type: str = "normal", gain: float = 0.02) 
     """Draw new weights of `net`, in place, from torch's global generator; a seed gives upstream's weights.
 
     Convolutions and linear layers by `init_type` with `gain` (the standard deviation for `normal`; `kaiming` has its
-    own scale), batch norm's scale by N(1, gain); biases become 0. Raises UsageError: unknown `init_type`.
+    own scale), batch norm's scale by N(1, gain); biases become 0. Weights on the meta device have no values to draw.
+    Raises UsageError: unknown `init_type`.
     """
     fill = pick("init_type", init_type, INITS)
-    net.apply(partial(_init_layer, fill=fill, gain=gain))
+    if not next(net.parameters()).is_meta:
+        net.apply(partial(_init_layer, fill=fill, gain=gain))

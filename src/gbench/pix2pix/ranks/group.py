@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import os
 import re
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from gbench.base.parent_death import die_with_parent
 from gbench.errors import RunFailed, UsageError
 from gbench.pix2pix.nets.without_compiler import DistributedDataParallel
 from gbench.pix2pix.ranks.affinity import Binding, bind_rank
@@ -24,7 +23,6 @@ from gbench.settings.literals import Device
 from gbench.settings.spec import SpeedConfig
 
 JOIN_TIMEOUT = timedelta(minutes=10)
-PR_SET_PDEATHSIG = 1
 # Tensors on GPUs use NCCL. Python objects use gloo even there: a rank that waits in NCCL keeps its GPU busy, and GPUs
 # must be idle while their idle power is measured.
 BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
@@ -129,7 +127,7 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
     here = torch.device("cuda", local) if device == "cuda" else torch.device("cpu")
     if here.type == "cuda":
         select_gpu(here)
-    die_with_parent()
+    die_with_parent()  # torchrun's signals don't reach a rank's own session
     # before any thread that computes, communicates or loads is started
     binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
     device_id = here if here.type == "cuda" else None
@@ -172,8 +170,3 @@ def runs_on(capability: tuple[int, int], code: str) -> bool:
         return True  # an unknown target: assume that it runs
     made_for = int(target[2]), int(target[3])
     return made_for <= capability and (target[1] == "compute" or made_for[0] == capability[0])
-
-
-def die_with_parent() -> None:
-    """Let the kernel kill this process when its parent dies: torchrun's signals don't reach a rank's own session."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

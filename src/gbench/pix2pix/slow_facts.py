@@ -1,0 +1,48 @@
+"""Facts for environment.json that take about a second to collect: the installed packages, and the work of a step.
+
+`start_ranks` collects them in a process of their own while the ranks start. Rank 0 waits for it before the first step,
+so that it disturbs no measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gbench.measure import environment
+from gbench.pix2pix.step.count_ops import work_per_image
+from gbench.runfolder.folder import RunFolder
+from gbench.settings.spec import RunSpec
+
+TIMEOUT_S = 60
+
+
+def slow_facts(spec: RunSpec, device: torch.device, pipe: int | None) -> dict[str, Any]:
+    """`software` and `work_per_image` of a training. torch's random state stays as it is.
+
+    device: of this rank. pipe: from the process that collects them; None, or empty: they are collected here.
+    """
+    if pipe is not None:
+        with os.fdopen(pipe) as file:
+            if select.select([file], [], [], TIMEOUT_S)[0] and (text := file.read()):
+                facts: dict[str, Any] = json.loads(text)
+                return facts
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        return _collect(spec)
+
+
+def write_slow_facts(run_dir: Path, pipe: int) -> None:
+    """Collect the facts of the run in `run_dir`, if it is a training, for `slow_facts`. Sets torch's seed."""
+    spec = RunFolder(run_dir).spec()
+    if spec.evaluation is None and spec.tuning is None:
+        with os.fdopen(pipe, "w") as file:
+            json.dump(_collect(spec), file)
+
+
+def _collect(spec: RunSpec) -> dict[str, Any]:
+    return {"software": environment.software(), "work_per_image": work_per_image(spec).model_dump()}

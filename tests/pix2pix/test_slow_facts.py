@@ -1,0 +1,40 @@
+"""Facts that a process of their own collects while the ranks start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from gbench.measure import environment
+from gbench.pix2pix.slow_facts import slow_facts, write_slow_facts
+from gbench.runfolder.folder import RunFolder
+from gbench.settings.spec import RunSpec
+
+CPU = torch.device("cpu")
+
+
+def test_rank_0_gets_what_the_process_has_collected(
+    make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec()
+    folder = RunFolder.create(spec)
+    reader, writer = os.pipe()
+    write_slow_facts(folder.path, writer)
+    collected = slow_facts(spec, CPU, None)
+    monkeypatch.setattr(environment, "software", lambda: pytest.fail("collected twice"))
+    assert slow_facts(spec, CPU, reader) == collected
+    assert collected["work_per_image"]["flop"] > 0 and collected["software"]["pytorch_version"] == torch.__version__
+
+
+def test_rank_0_collects_them_where_that_process_failed(make_spec: Callable[..., RunSpec]) -> None:
+    """torch's random numbers go on as if nothing had been counted."""
+    reader, writer = os.pipe()
+    os.close(writer)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    assert slow_facts(make_spec(), CPU, reader)["work_per_image"]["flop"] > 0
+    assert torch.equal(torch.rand(3), expected)
