@@ -61,9 +61,10 @@ def test_ranks_fork_from_one_thread_without_cuda(count: int) -> None:
 import os, sys
 from pathlib import Path
 from gbench.pix2pix import start_ranks
+import numpy
+pool = len(os.listdir("/proc/self/task"))
 start_ranks.load({count}, Path("nowhere"))
 import torch
-pool = len(os.listdir("/proc/self/task"))
 print(start_ranks.unsafe_to_fork(), torch.cuda.is_initialized(), len(os.listdir("/proc/self/task")), pool)
 print("gbench.pix2pix.trainer" in sys.modules, "torch._dynamo" in sys.modules)
 """
