@@ -350,5 +350,5 @@ def test_an_image_is_rebuilt_once_though_the_first_cell_fails(
     sweep = plan(axes, make_spec(), False, {}, dataset_needed=False)
     folder = SweepFolder(tmp_path / "sweep")
     folder.create(sweep)
-    assert go_on(folder, {}, lambda: Terminal(quiet=True), rebuild=True).stopped is None
+    assert go_on(folder, {}, Terminal(quiet=True), rebuild=True).stopped is None
     assert asked == [True, False, False, False]

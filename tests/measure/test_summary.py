@@ -192,7 +192,7 @@ def test_the_headline_says_what_was_loaded_in_it(data: dict[str, str] | None, me
     summary = summarize_run([stream([0.1] * 4, G_L1=1.0)], environment, Telemetry())
     assert summary is not None
     assert summary.throughput_is == meaning
-    lines = summary_lines(summary)
+    lines = [f"{name:<14}{text}" for name, text in summary_lines(summary)]
     assert lines[0] == f"throughput    40 img/s {meaning}"
     told = [line.split(maxsplit=1)[1] for line in lines if line.startswith("data ")]
     expected = {None: [], "real": ["real: the disk is full"]}

@@ -11,10 +11,11 @@ import pytest
 
 from gbench.cli.launch import launch
 from gbench.errors import UsageError
+from gbench.settings.defaults import resolve_values
 from gbench.settings.quantities import RUNS_OWN
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
-from gbench.settings.spec_file import KEYS, read_mapping, request_of, resolve_file
+from gbench.settings.spec_file import KEYS, read_mapping, request_of
 
 LEAST = "model: pix2pix_resnet_9blocks\nbatch_size: 4\ndevice_count: 1\nprecision: FP32\n"
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
@@ -133,7 +134,7 @@ def test_a_file_that_cant_be_read(tmp_path: Path, name: str) -> None:
 def test_what_resolving_complains_of_is_told_of_the_file(write: Any) -> None:
     path = write(LEAST + "set: {network.ngff: 3}\n")
     with pytest.raises(UsageError, match=r"a\.yaml: --set: there is no setting 'network.ngff'; did you mean"):
-        resolve_file(read_spec_file(path), str(path), dict(os.environ))
+        resolve_values(read_mapping(path), str(path), dict(os.environ))
 
 
 def test_other_keys_beside_those_of_a_spec_file(write: Any) -> None:
@@ -157,7 +158,7 @@ def test_other_keys_beside_those_of_a_spec_file(write: Any) -> None:
 def test_a_variable_that_no_run_script_can_be_given(write: Any, name: str, problem: str) -> None:
     path = write(LEAST + f"env: {{'{name}': x}}\n")
     with pytest.raises(UsageError, match=f"--env '{name}' {problem}"):
-        resolve_file(read_spec_file(path), str(path), {})
+        resolve_values(read_mapping(path), str(path), {})
 
 
 def test_the_runs_own_variables_are_all_that_a_runner_sets(make_spec: Any, tmp_path: Path) -> None:

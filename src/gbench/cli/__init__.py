@@ -1,7 +1,5 @@
 """The `gbench` command: one file per verb, loaded when it is used."""
 
-from __future__ import annotations
-
 import errno
 import importlib
 import io

@@ -1,7 +1,5 @@
 """`gbench build`: build the image only."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -168,7 +168,7 @@ def list_(
     gbench cndb list --model pix2pix_resnet_9blocks --device v100 --precision FP32 --since 30d --limit 0 --csv
     gbench cndb list --model pix2pix_resnet_9blocks --db gpu-performance --stale
     """
-    from gbench.cli.shared.entries import moment, print_entries, print_entries_csv, print_entries_json
+    from gbench.cli.shared.entries import moment, print_entries
     from gbench.cndb.database import connect, database_errors
     from gbench.cndb.queries import entries, overdue
 
@@ -187,11 +187,10 @@ def list_(
     if since is not None and not matching:
         raise RecordError(f"{config.shown} has no such record since {filters['since']}", "measure, or ask for others")
     late = matching if since is None else overdue(matching, since)
-    show = print_entries_json if as_json else print_entries_csv if as_csv else print_entries
     if since is not None and not (late or as_json or as_csv):
         click.echo("nothing is overdue")
         return
-    show(late)
+    print_entries(late, as_json, as_csv)
     if since is not None and late:
         click.echo(f"overdue: {len(late)}, not measured since {since:%Y-%m-%d %H:%M} UTC", err=True)
         click.get_current_context().exit(ExitCode.FAILED)

@@ -1,7 +1,5 @@
 """`cndb_submit`: the original command and its flags (CNDB section 4), for this project's records and databases."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -116,10 +116,12 @@ def compare(
 
 
 def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
-    from gbench.compare.sides import read_side
+    from gbench.compare.baseline import Baselines
+    from gbench.compare.sides import Run, read_side
 
     if text.startswith(BASELINE):
-        return _pinned(text.removeprefix(BASELINE), cndb_dir)
+        records = Baselines(cndb_folder(cndb_dir)).read(text.removeprefix(BASELINE)).records
+        return [Run(record, f"{text} {record.run_id or number}") for number, record in enumerate(records, 1)]
     last = LAST.fullmatch(text)
     if last is None:
         return read_side(text, "BASE")
@@ -130,14 +132,6 @@ def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cnd
             "see gbench cndb list; fields that may differ are given with --allow",
         )
     return runs
-
-
-def _pinned(name: str, cndb_dir: Path | None) -> list[Run]:
-    from gbench.compare.baseline import Baselines
-    from gbench.compare.sides import Run
-
-    records = Baselines(cndb_folder(cndb_dir)).read(name).records
-    return [Run(record, f"{BASELINE}{name} {record.run_id or number}") for number, record in enumerate(records, 1)]
 
 
 def history_of(

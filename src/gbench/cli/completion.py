@@ -1,7 +1,5 @@
 """`gbench completion`: shell completion of verbs and options."""
 
-from __future__ import annotations
-
 import click
 from click.shell_completion import get_completion_class
 

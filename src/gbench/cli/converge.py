@@ -1,7 +1,5 @@
 """`gbench converge`: the reproduction run. Its modes are in `converge_modes`, one file each."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from gbench.cli.shared.view_options import Alarms, view_options, views_of
 
 
 @click.command()
-@run_arguments(required=False)
+@run_arguments
 @click.option("--resume", "resume_dir", type=RUN, help="Resume this run from its last checkpoint.")
 @trust_option
 @click.option(

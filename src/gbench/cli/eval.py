@@ -18,12 +18,12 @@ from gbench.cli.shared.run_options import (
     bundle,
     command_line,
     dry_run_option,
-    given_except,
     json_option,
     option,
     out_option,
     quiet_option,
     renamed,
+    require_only,
 )
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, RUNNER
 from gbench.errors import UsageError
@@ -113,9 +113,8 @@ def eval(
         if holds_images(source):
             _of_images(source, given["limit"], as_json)
             return
-    from gbench.cli.shared.output import evaluation_lines, print_json
+    from gbench.cli.shared.output import Terminal, evaluation_lines, print_json, print_lines
     from gbench.cli.shared.plan_output import show_plan
-    from gbench.cli.shared.progress_bar import Bar
     from gbench.runs.evaluate import evaluate
     from gbench.settings.defaults import folder_of
     from gbench.settings.evaluation_spec import EvaluationRequest
@@ -128,37 +127,33 @@ def eval(
         show_plan(resolved, rebuild, as_json)
         return
     require_trust(None if model else _why_ask(source, resolved.spec), [resolved.spec], trust)
-    done = evaluate(resolved.spec, os.environ, Bar(quiet), rebuild)
-    result, folder = done.evaluation, done.folder.path
-    files = {"evaluation": folder / "evaluation.json", "images": folder / "images", "gallery": done.gallery}
-    paths = {name: str(path) for name, path in files.items()}
+    result, folder = evaluate(resolved.spec, os.environ, Terminal(quiet), rebuild)
+    files = {"evaluation": "evaluation.json", "images": "images", "gallery": "gallery.html"}
+    paths = {name: str(folder.path / file) for name, file in files.items()}
     if as_json:
         print_json({"evaluation": result.model_dump(), "paths": paths})
         return
     images = f"{result.dataset} {result.data.phase}, {len(result.images)} images"
     devices = f"{result.device_count} x {result.device}  {result.precision}"
     head = {result.model: f"  {result.trained}  {images}  {devices}", "mode": result.mode}
-    for name, text in [*head.items(), *evaluation_lines(result), *paths.items()]:
-        click.echo(f"{name:<14}{text}")
+    print_lines([*head.items(), *evaluation_lines(result), *paths.items()])
 
 
 def _of_images(folder: Path, limit: int | None, as_json: bool) -> None:
     """Print the metrics of images that somebody made."""
-    from gbench.cli.shared.output import metric_text, print_json
+    from gbench.cli.shared.output import metric_text, print_json, print_lines
     from gbench.pix2pix.image_folder import folder_metrics
     from gbench.runfolder.evaluation_result import METRICS, spread
 
-    if others := given_except({"source", "limit", "as_json", "quiet"}):
-        raise UsageError(f"{folder} holds images, so nothing is run", f"leave out {', '.join(others)}")
+    require_only({"source", "limit", "as_json", "quiet"}, f"{folder} holds images, so nothing is run")
     images = folder_metrics(folder)[:limit]
     means = {name: spread(image.metrics[name] for image in images) for name in images[0].metrics}
     if as_json:
         values = {"metrics": {name: one.model_dump() for name, one in means.items()}}
         print_json({**values, "images": [image.model_dump() for image in images]})
         return
-    click.echo(f"{'images':<14}{folder}, {len(images)} of them")
-    for name, one in means.items():
-        click.echo(f"{name:<14}{metric_text(METRICS[name], one)}")
+    lines = [(name, metric_text(METRICS[name], one)) for name, one in means.items()]
+    print_lines([("images", f"{folder}, {len(images)} of them"), *lines])
 
 
 def _why_ask(source: Path, spec: RunSpec) -> str | None:

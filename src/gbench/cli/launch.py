@@ -28,7 +28,7 @@ NOT_IN_A_FILE = {"model", "repeats", "rebuild", "dry_run", "as_json", "quiet"}
 
 
 @click.command()
-@run_arguments(required=False)
+@run_arguments
 @measure_options
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs, each with a record.")
 @click.option("--smoke", is_flag=True, help="Run a tiny training on this CPU, without Docker or a dataset.")

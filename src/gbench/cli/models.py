@@ -1,9 +1,8 @@
 """`gbench models`: the models that can be launched."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,19 +33,15 @@ def models(model: str | None, config: str | None, recipe: Recipe, as_json: bool)
     from gbench.settings.resolve import default_config_dir
 
     folder = Path(config) if config else default_config_dir(os.environ)
+    rows: dict[str, Any]
     if model is None:
-        listed = {name: load_model(name, folder).description for name in model_names(folder)}
-        if as_json:
-            print_json(listed)
-        else:
-            column = max(map(len, listed), default=0) + 2
-            for name, description in listed.items():
-                click.echo(printable(f"{name:<{column}}{description}"))
-        return
-    values = load_model(model, folder).config(recipe)
+        rows = values = {name: load_model(name, folder).description for name in model_names(folder)}
+    else:
+        of_recipe = load_model(model, folder).config(recipe)
+        rows, values = of_recipe.settings, of_recipe.model_dump()
     if as_json:
-        print_json(values.model_dump())
+        print_json(values)
         return
-    column = max(map(len, values.settings)) + 2
-    for name, value in values.settings.items():
+    column = max(map(len, rows), default=0) + 2
+    for name, value in rows.items():
         click.echo(printable(f"{name:<{column}}{or_dash(value)}"))

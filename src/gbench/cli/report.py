@@ -1,7 +1,5 @@
 """`gbench report`: write the page of a run, a record or a history."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
@@ -51,7 +49,14 @@ def report(
         raise UsageError("report needs a run folder, a record file, or --history alone", "gbench report -h")
     if source is not None and any(value is not None for value in (db, cndb_dir, model, since)):
         raise UsageError("--db, --cndb-dir, --model and --since are for --history", "leave them out")
-    path = _of_history(db or "embedded", cndb_dir, model, since, out) if source is None else _of(source, out)
+    if source is None:
+        from gbench.cli.shared.entries import moment
+        from gbench.reports.history_page import write_history
+
+        config, path = config_of(db or "embedded", cndb_dir), out or cndb_folder(cndb_dir) / "history.html"
+        path = write_history(config, path, model, moment(since) if since else None)
+    else:
+        path = _of(source, out)
     if as_json:
         print_json({"report": str(path)})
     else:
@@ -71,11 +76,3 @@ def _of(source: Path, output: Path | None) -> Path:
     from gbench.runfolder.folder import RunFolder
 
     return write_report(RunFolder(source), output or source / "report.html")
-
-
-def _of_history(db: str, cndb_dir: Path | None, model: str | None, since: str | None, output: Path | None) -> Path:
-    from gbench.cli.shared.entries import moment
-    from gbench.reports.history_page import write_history
-
-    path = output or cndb_folder(cndb_dir) / "history.html"
-    return write_history(config_of(db, cndb_dir), path, model, moment(since) if since else None)

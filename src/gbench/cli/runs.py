@@ -1,7 +1,5 @@
 """`gbench runs`: list the run folders, and remove old ones."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import asdict

@@ -1,12 +1,10 @@
 """`gbench summary`: recompute a run's figures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
 
-from gbench.cli.shared.output import print_json, print_reported, summary_lines
+from gbench.cli.shared.output import print_json, print_lines, print_reported, summary_lines
 from gbench.cli.shared.run_options import RUN
 
 
@@ -51,5 +49,4 @@ def summary(run_dir: Path, as_json: bool) -> None:
         click.echo(to_json({"version": VERSION, **asdict(result)}), nl=False)
         return
     converges = folder.spec().recipe == "convergence"
-    for line in summary_lines(result, accuracy_text(printed_means(folder)) if converges else None):
-        click.echo(line)
+    print_lines(summary_lines(result, accuracy_text(printed_means(folder)) if converges else None))

@@ -19,9 +19,8 @@ from gbench.cli.shared.run_options import (
     Parsed,
     bundle,
     command_line,
-    given_except,
     measure_options,
-    require_nothing_beside,
+    require_only,
     resolved_of,
     run_options,
 )
@@ -101,8 +100,7 @@ def sweep(
     if as_csv and as_json:
         raise UsageError("--csv and --json contradict each other", "give one of them")
     if resume_dir is not None:
-        if others := given_except({"resume_dir", "trust", *SHOWN}):
-            raise UsageError("--resume takes all from its sweep folder", f"leave out {', '.join(others)}")
+        require_only({"resume_dir", "trust", *SHOWN}, "--resume takes all from its sweep folder")
         folder = SweepFolder(resume_dir.absolute())
         planned = folder.read()
     else:
@@ -121,7 +119,7 @@ def sweep(
     for cell in planned.cells:
         if cell.skipped:
             terminal.line(f"not run: {cell.place}: {cell.skipped}")
-    result = go_on(folder, os.environ, lambda: Terminal(quiet), rebuild)
+    result = go_on(folder, os.environ, terminal, rebuild)
     try:
         _show(folder, result.sweep, as_json, as_csv)
     finally:  # even if the reader of stdout has gone
@@ -147,7 +145,8 @@ def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Res
     if matrix is None:
         raise UsageError("missing argument MODEL or MATRIX.yaml", "see gbench sweep --help")
     if matrix.endswith((".yaml", ".yml")):
-        require_nothing_beside(matrix, {"matrix", "stop_at_oom", "rebuild", *SHOWN})
+        allowed = {"matrix", "stop_at_oom", "rebuild", *SHOWN}
+        require_only(allowed, f"with {matrix}, all options belong in that file")
         require_readable(Path(matrix), "file")
         return read_matrix(Path(matrix), os.environ, command_line())
     total, each, counts, precisions = (

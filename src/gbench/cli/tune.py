@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.base.size import size_text
-from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.output import Terminal, print_json, print_lines
 from gbench.cli.shared.plan_output import show_plan
 from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, what_runs
 from gbench.cli.shared.table import print_table
@@ -67,8 +67,13 @@ def _print(done: FinishedTuning, model: str) -> None:
     if tuning.overall is not None:
         rows.append(_row("all that was kept", tuning.overall))
     print_table(rows, right=(1, 3, 4, 5), give_way={6: 30})
-    click.echo(f"{'optimized':<14}{written(tuning.speed.on, prefix='') or 'no switch pays here'}")
-    click.echo(f"{'run':<14}{done.folder.path}\n{'remembered':<14}{done.remembered}")
+    print_lines(
+        [
+            ("optimized", written(tuning.speed.on, prefix="") or "no switch pays here"),
+            ("run", done.folder.path),
+            ("remembered", done.remembered),
+        ]
+    )
 
 
 def _row(name: str, trial: Trial) -> list[str]:

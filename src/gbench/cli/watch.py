@@ -1,14 +1,12 @@
 """`gbench watch`: show the progress of a run that is running elsewhere."""
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path
 
 import click
 
-from gbench.cli.shared.output import Terminal
+from gbench.cli.shared.output import Terminal, print_lines
 from gbench.cli.shared.run_options import ExistingRun
 from gbench.errors import ExitCode, Interrupted
 
@@ -43,7 +41,6 @@ def watch(ctx: click.Context, run_dir: Path) -> None:
     except Interrupted as error:
         raise Interrupted(error.what, "the run goes on, if it was running") from error
     row = row_of(folder.path)
-    for name, text in (("run", row.path), ("state", row.state), ("figures", row.headline), ("verdict", row.verdict)):
-        if text:
-            click.echo(f"{name:<14}{text}")
+    lines = [("run", row.path), ("state", row.state), ("figures", row.headline), ("verdict", row.verdict)]
+    print_lines((name, text) for name, text in lines if text)
     ctx.exit(ExitCode.OK if row.state == "complete" else ExitCode.FAILED)

@@ -3,8 +3,6 @@
 A file contains the records themselves, so it is valid on every machine, without a database.
 """
 
-from __future__ import annotations
-
 import getpass
 import os
 import re
@@ -14,23 +12,22 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.invalid import first_problem
-from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
+from gbench.base.untrusted import read_yaml
 from gbench.base.utc import utc_now
 from gbench.cndb.record import Record
 from gbench.errors import InfrastructureError, RecordError, UsageError
+from gbench.settings.spec import Frozen
 
 FOLDER = "baselines"  # below CNDB_DIR
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-class Pin(BaseModel):
+class Pin(Frozen):
     """One pinning of a baseline."""
-
-    model_config = ConfigDict(extra="forbid")
 
     by: str
     at_utc: str
@@ -39,10 +36,8 @@ class Pin(BaseModel):
     """Ids of the pinned runs that have one."""
 
 
-class Baseline(BaseModel):
+class Baseline(Frozen):
     """A baseline file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
     pins: list[Pin] = Field(min_length=1)
@@ -75,14 +70,12 @@ class Baselines:
             raise UsageError(f"there is no baseline {name} in {path.parent}", known)
         again = "restore it from version control, or remove it and set it again"
         try:
-            return Baseline.model_validate(load_yaml(read_text(path, again)))
+            return Baseline.model_validate(read_yaml(path, again))
         except RecordError as error:
             raise InfrastructureError(error.what, again) from error
-        except NO_YAML as error:
-            why = first_problem(error) if isinstance(error, ValidationError) else why_of(error)
-            raise InfrastructureError(
-                f"{path}{line_of(error)} is not a baseline that this gbench reads ({why})", again
-            ) from error
+        except ValidationError as error:
+            why = f"{path} is not a baseline that this gbench reads ({first_problem(error)})"
+            raise InfrastructureError(why, again) from error
 
     def pin(self, name: str, records: Sequence[Record], reason: str, refresh: bool) -> Baseline:
         """Write a baseline.

@@ -1,7 +1,5 @@
 """Tables of possible causes of a difference between runs: their place in a record, and what they can affect."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum

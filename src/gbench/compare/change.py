@@ -11,8 +11,6 @@ temperature, neighbours). So the spread is that between runs, of the logarithms 
 - Without two runs of the same kind, the spread between runs is assumed, and reported as assumed.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -153,11 +151,8 @@ def _pooled(spreads: Sequence[_Spread]) -> _Spread:
     if len(known) < 2:
         return known[0] if known else _Spread(0.0, 0.0, 0.0)
     dof = sum(spread.dof for spread in known)
-    variance, error_variance = (
-        sum(spread.dof * value for spread, value in zip(known, values, strict=True)) / dof
-        for values in ([spread.variance for spread in known], [spread.error_variance for spread in known])
-    )
-    return _Spread(variance, dof, error_variance)
+    variance = sum(spread.dof * spread.variance for spread in known) / dof
+    return _Spread(variance, dof, sum(spread.dof * spread.error_variance for spread in known) / dof)
 
 
 def _is_noisier(side: _Spread, rest: _Spread) -> bool:

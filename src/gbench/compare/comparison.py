@@ -1,7 +1,5 @@
 """Compare BASE with NEW: from their runs to one verdict and a sentence that states it."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """The fields that must agree before two records can be compared."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +76,7 @@ def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Differenc
 
 def _shortened(differing: list[Difference]) -> list[Difference]:
     settings = [one for one in differing if one.field.startswith(f"{SETTINGS}.")]
-    said = [sum(side != NOT_SAID for side in sides) for sides in zip(*map(_both, settings), strict=True)]
+    said = sum(one.base != NOT_SAID for one in settings), sum(one.new != NOT_SAID for one in settings)
     if len(settings) < 2 or all(said):
         return differing
     both = (f"{count} settings" if count else NOT_SAID for count in said)
@@ -107,10 +105,6 @@ def require_alike(records: list[Record]) -> None:
     if differing := differences(records, []):
         text = "; ".join(f"{one.field} is {one.base}" for one in differing)
         raise UsageError(f"the runs are not comparable: {text}", "pin runs that agree in all of these")
-
-
-def _both(one: Difference) -> tuple[str, str]:
-    return one.base, one.new
 
 
 def _in(field: str, names: Collection[str]) -> bool:

@@ -1,7 +1,5 @@
 """Earlier runs of a configuration, from a database."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import Engine

@@ -5,8 +5,6 @@ share of throughput that it explains. The other differences are ordered by what 
 software that does it, then the host.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean

@@ -1,7 +1,5 @@
 """A comparison as JSON, Markdown and JUnit XML."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree

@@ -1,7 +1,5 @@
 """The compared figures, and how to read them from a record."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -48,11 +46,11 @@ class ComparedMetric:
         return unit if isinstance(unit, str) else self.unit
 
 
-def _figure(value: Any) -> float | None:
+def _figure(value: Any) -> RunFigure | None:
     """A finite number above 0; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         return None
-    return float(value)
+    return RunFigure(float(value))
 
 
 def at(values: Any, *path: str) -> Any:
@@ -63,37 +61,29 @@ def at(values: Any, *path: str) -> Any:
 
 
 def _throughput(record: Record) -> RunFigure | None:
-    value = _figure(at(record.perf_data, "throughput"))
-    if value is None:
-        return None
+    figure = _figure(at(record.perf_data, "throughput"))
     low, high = (_figure(at(record.perf_data, "throughput_interval", end)) for end in ("low", "high"))
-    if low is None or high is None or high < low:
-        return RunFigure(value)
+    if figure is None or low is None or high is None or high.value < low.value:
+        return figure
     # Student's t widens the interval of a short run, so its error is slightly overestimated, never underestimated.
-    return RunFigure(value, math.log(high / low) / 2 / NORMAL_95)
+    return RunFigure(figure.value, math.log(high.value / low.value) / 2 / NORMAL_95)
 
 
 def _as_launch_sh(record: Record) -> RunFigure | None:
     own = kind_of(record) == LAUNCH_SH
-    value = _figure(at(record.perf_data, "throughput" if own else "throughput_legacy_img_s"))
-    return None if value is None else RunFigure(value)
+    return _figure(at(record.perf_data, "throughput" if own else "throughput_legacy_img_s"))
 
 
 def _at_path(*path: str) -> Callable[[Record], RunFigure | None]:
     """A function that reads a figure of `perf_data`."""
-
-    def read(record: Record) -> RunFigure | None:
-        value = _figure(at(record.perf_data, *path))
-        return None if value is None else RunFigure(value)
-
-    return read
+    return lambda record: _figure(at(record.perf_data, *path))
 
 
 def _memory(record: Record) -> RunFigure | None:
     ranks = at(record.perf_data, "memory")
     for key in ("allocated_bytes", "host_rss_bytes"):
         peaks = [_figure(at(rank, key)) for rank in ranks] if isinstance(ranks, list) else []
-        known = [peak / GIB for peak in peaks if peak is not None]
+        known = [peak.value / GIB for peak in peaks if peak is not None]
         if known:
             return RunFigure(max(known))
     return None
@@ -103,8 +93,7 @@ def _loss_l1(record: Record) -> RunFigure | None:
     """The reconstruction loss of a convergence run. The adversarial losses balance each other: lower is not better."""
     if at(record.extra, "recipe") != "convergence":
         return None
-    value = _figure(at(record.metric_data, "G_L1"))
-    return None if value is None else RunFigure(value)
+    return _figure(at(record.metric_data, "G_L1"))
 
 
 THROUGHPUT = ComparedMetric("throughput", "throughput", "img/s", True, 0.03, _throughput)

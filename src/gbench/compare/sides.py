@@ -1,7 +1,5 @@
 """Read BASE and NEW as given on a command line: record files, run folders, or folders and patterns of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass

@@ -14,8 +14,6 @@ throughput, the headline, has FIRST_SHARE of it, the others equal parts of the r
 figures must pass (an intersection-union test, Berger 1982).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

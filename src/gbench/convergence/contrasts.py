@@ -4,8 +4,6 @@ A window of 40 printed lines gives the mean of G_L1 within 3 %, all 800 lines wi
 detect a small change everywhere, which no window shows.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

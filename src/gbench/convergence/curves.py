@@ -1,7 +1,5 @@
 """Loss curves, and those of a run folder."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

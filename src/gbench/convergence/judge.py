@@ -9,8 +9,6 @@
 The rule, its error rates and its limits: docs/convergence.md.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Make a new reference from trusted runs or logs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,9 +23,7 @@ def windows_of(epochs: int) -> list[tuple[int, int]]:
     return [(int(part[0]), int(part[-1])) for part in parts]
 
 
-def make_reference(
-    model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Subject], quality_images: int | None = None
-) -> Reference:
+def make_reference(model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Subject]) -> Reference:
     """Make a reference from trusted runs of one recipe.
 
     Raises:
@@ -44,14 +40,7 @@ def make_reference(
         )
         for one in trusted
     ]
-    return Reference(
-        model=model,
-        description=description,
-        recipe=recipe,
-        windows=windows,
-        quality_images=quality_images,
-        runs=runs,
-    )
+    return Reference(model=model, description=description, recipe=recipe, windows=windows, runs=runs)
 
 
 def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:

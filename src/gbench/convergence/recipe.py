@@ -1,7 +1,5 @@
 """The recipe of a run: every setting that affects its loss curves; and the differences of two recipes."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -5,8 +5,6 @@ A reference of one run does not show it. It was measured on scaled-down runs (do
 have several runs, their spread is pooled with it.
 """
 
-from __future__ import annotations
-
 # Weight of the assumed spread when pooled, and its own uncertainty.
 DEGREES_OF_FREEDOM = 8.0  # two groups of five runs
 

@@ -1,7 +1,5 @@
 """Read what to judge, and the reference: run folders, logs, evaluations, reference files."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,15 +44,19 @@ def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -
     return Subject(source, None, curves, stated or None, quality, last >= earlier, partial=bool(stated))
 
 
-def read_quality(path: Path, images: int | None) -> dict[str, float] | None:
-    """Mean metrics of an evaluation.json over the first images in lexicographic order; None if it is missing.
+def _quality_of(path: Path, images: int | None) -> dict[str, float] | None:
+    """Mean metrics of an evaluation.json, None if it is missing; or of a folder of test images.
 
-    Empty if it has fewer images. Omits a metric that is infinite for one of the images.
+    Over the first images in lexicographic order; empty if there are fewer. Omits a metric that is infinite for one.
 
     Raises:
         InfrastructureError: it can't be read.
         UsageError: it was made in another mode than the reference's.
     """
+    if path.is_dir():
+        from gbench.pix2pix.image_folder import folder_metrics  # loads PyTorch
+
+        return _means(folder_metrics(path), images)
     evaluation = read_evaluation_file(path)
     if evaluation is None:
         return None
@@ -66,16 +68,7 @@ def read_quality(path: Path, images: int | None) -> dict[str, float] | None:
     return _means(evaluation.images, images)
 
 
-def _quality_of(place: Path, images: int | None) -> dict[str, float] | None:
-    if not place.is_dir():
-        return read_quality(place, images)
-    from gbench.pix2pix.image_folder import folder_metrics  # loads PyTorch
-
-    return _means(folder_metrics(place), images)
-
-
 def _means(evaluated: Iterable[Image], images: int | None) -> dict[str, float]:
-    """Mean metrics over the first images; empty if there are fewer."""
     metrics = [image.metrics for image in sorted(evaluated, key=lambda image: image.name)][:images]
     if len(metrics) < (images or 1):
         return {}

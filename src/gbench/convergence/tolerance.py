@@ -5,8 +5,6 @@ within runs, which is measured, and the variance between runs of one recipe, whi
 latter is assumed (`seed_spread.py`), and pooled with that of several runs if there are any.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Upstream appends to loss_log.txt, each start under a header line; its console pr
 Source: junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, util/visualizer.py; options/base_options.py, `print_options`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Each run is a separate launch with a run folder and a record; nothing is uploade
 a run script that measures for itself is compared like any other.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -127,8 +125,7 @@ def run_session(
         first = all(run.side != side for run in session.runs)
         with of_side(side, session.files[side]):
             finished = launch(spec, environ, observer, rebuild and first)
-            figure = _figure(finished.record, metric, finished.record_path)
-            _require_one_unit(session, finished.record, metric)
+            figure = _figure(session, finished.record, metric, finished.record_path)
         run = SessionRun(
             side=side,
             run_id=spec.run_id,
@@ -199,24 +196,19 @@ def _lost(session: Session, folder: Path) -> list[Path]:
     return [spec.parent for spec in sorted(folder.glob(f"*/{SPEC}")) if spec.parent.name not in known]
 
 
-def _require_one_unit(session: Session, record: Record, metric: ComparedMetric) -> None:
-    """Raises RunFailed: the run's figure has another unit than the first run's."""
-    if not session.runs:
-        return
-    first, here = (metric.unit_in(one) for one in (_record(session.runs[0]), record))
-    if first != here:
-        raise RunFailed(
-            f"its {metric.title} is in {here}, that of the first run in {first}: their ratio means nothing",
-            "have both run scripts say one unit",
-        )
-
-
-def _figure(record: Record, metric: ComparedMetric, where: Path) -> float:
+def _figure(session: Session, record: Record, metric: ComparedMetric, where: Path) -> float:
+    """The figure of a new run. Raises RunFailed: its record has none, or in another unit than that of the first run."""
     reading = metric.read(record)
     if reading is None:
         raise RunFailed(
             f"the record {where} says no {metric.name} above 0",
             "fix the run script, or begin a session with another --metric",
+        )
+    here = metric.unit_in(record)
+    if session.runs and (first := metric.unit_in(_record(session.runs[0]))) != here:
+        raise RunFailed(
+            f"its {metric.title} is in {here}, that of the first run in {first}: their ratio means nothing",
+            "have both run scripts say one unit",
         )
     return reading.value
 

@@ -10,8 +10,6 @@ rules found by simulation compensate for this (benchmarks/ab.py; table in docs/a
 LEAST_BLOCKS blocks, and the reported 95 % interval is Student's at LOOKING_LEVEL.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

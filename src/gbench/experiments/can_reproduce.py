@@ -1,7 +1,5 @@
 """Find what this machine can't reproduce of a recorded run, before anything runs."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass

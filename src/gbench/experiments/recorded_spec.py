@@ -1,7 +1,5 @@
 """The input of `gbench replay`: a record and the spec of its run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +8,7 @@ from pydantic import ValidationError
 
 from gbench.base.invalid import first_problem
 from gbench.cndb.record import Record
+from gbench.compare.metrics import at
 from gbench.compare.sides import read_side
 from gbench.errors import UsageError
 from gbench.runfolder.folder import RunFolder
@@ -42,10 +41,7 @@ class Recorded:
 
     def extra(self, *path: str) -> Any:
         """A value of the record's `extra`; None if it has none."""
-        value: Any = self.record.extra
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
+        return at(self.record.extra, *path)
 
 
 def read_recorded(text: str) -> Recorded:
@@ -61,7 +57,7 @@ def read_recorded(text: str) -> Recorded:
 
 
 def _spec_of(record: Record, source: str) -> RunSpec:
-    values = (record.extra or {}).get("spec")
+    values = at(record.extra, "spec")
     if values is None:
         raise _no_spec(record, source)
     if not isinstance(values, dict):

@@ -1,7 +1,5 @@
 """Rerun a recorded run, with this machine's paths in place of the recorded ones."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path

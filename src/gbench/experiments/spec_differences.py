@@ -1,7 +1,5 @@
 """The differences between two specs, before either has run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -37,16 +35,13 @@ class SpecDifference:
 def spec_differences(one: RunSpec, other: RunSpec) -> list[SpecDifference]:
     """The fields in which two specs differ; those that change the work first."""
     sides = [dict(_flat(spec.model_dump(mode="json"))) for spec in (one, other)]
-    differences = [
-        SpecDifference(field, _text(sides[0].get(field)), _text(sides[1].get(field)), _is_work(field))
-        for field in dict.fromkeys(field for side in sides for field in side)
-        if sides[0].get(field) != sides[1].get(field) and field not in NO_DIFFERENCE
-    ]
+    differences = []
+    for field in {**sides[0], **sides[1]}:
+        a, b = (side.get(field) for side in sides)
+        if a != b and field not in NO_DIFFERENCE:
+            work = field not in SAME_WORK and any(f"{field}.".startswith(f"{name}.") for name in WORK)
+            differences.append(SpecDifference(field, _text(a), _text(b), work))
     return sorted(differences, key=lambda difference: not difference.work)
-
-
-def _is_work(field: str) -> bool:
-    return field not in SAME_WORK and any(field == name or field.startswith(f"{name}.") for name in WORK)
 
 
 def _flat(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,15 +1,12 @@
 """A sweep: one launch for each cell of a matrix, one after the other; it can be resumed after a stop."""
 
-from __future__ import annotations
-
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gbench.base.files import locked
-from gbench.cndb import upload
 from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMemory
 from gbench.experiments.sweep_file import ENDED, CellAttempt, Sweep, SweepCell, SweepFolder
 from gbench.experiments.sweep_matrix import Axes, images_of, require_some, why_not
@@ -18,7 +15,7 @@ from gbench.runners.local import wait_for_end
 from gbench.runners.stopping import stoppable
 from gbench.runs.attempt import Observer
 from gbench.runs.launch import launch
-from gbench.runs.prepare import locate_dataset
+from gbench.runs.prepare import database_of, locate_dataset
 from gbench.settings.resolve import new_run_id
 from gbench.settings.spec import RunSpec
 
@@ -40,8 +37,7 @@ def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str
     Raises:
         GbenchError: something prevents every cell, such as a wrong database config or, if needed, a missing dataset.
     """
-    if base.database is not None:
-        upload.config_of_run(base.database, Path(base.cndb_dir), environ)
+    database_of(base, environ)
     base = locate_dataset(base, required=dataset_needed)
     places = axes.places(base.config.data.source)
     gpus, images = find_gpus(), images_of(base)
@@ -55,9 +51,7 @@ def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str
     return Sweep(scaling=axes.scaling, stop_at_oom=stop_at_oom, spec=base, cells=cells)
 
 
-def go_on(
-    folder: SweepFolder, environ: Mapping[str, str], new_observer: Callable[[], Observer], rebuild: bool = False
-) -> SweepResult:
+def go_on(folder: SweepFolder, environ: Mapping[str, str], observer: Observer, rebuild: bool = False) -> SweepResult:
     """Run every cell that has not ended. A cell that fails is retried once, after all others.
 
     A cell that failed in an earlier session is run once. A cell whose run has a record is done, even if gbench was
@@ -65,17 +59,16 @@ def go_on(
     every other cell too) is in the result.
 
     Args:
-        new_observer: makes the observer of the next run.
         rebuild: build the image without cache before the first run.
 
     Raises:
         InfrastructureError: the folder is not that of a sweep, is in use, or can't be written.
     """
     with locked(folder.path / ".lock", 0, f"sweep folder {folder.path}"), stoppable(None):
-        session = _SweepSession(folder, environ, rebuild, SweepResult(folder.read()))
+        session = _SweepSession(folder, environ, observer, rebuild, SweepResult(folder.read()))
         result = session.result
         try:
-            session.run(new_observer)
+            session.run()
         except GbenchError as error:
             result.stopped = error
             with suppress(InfrastructureError):  # a full disk must not hide the result
@@ -87,48 +80,47 @@ def go_on(
 class _SweepSession:
     folder: SweepFolder
     environ: Mapping[str, str]
+    observer: Observer
     rebuild: bool
     result: SweepResult
 
-    def run(self, new_observer: Callable[[], Observer]) -> None:
+    def run(self) -> None:
         sweep = self.result.sweep
         for cell in sweep.cells:
             if cell.state == "running":
                 wait_for_end(self.folder.run(cell.attempts[-1]).path)
             if cell.state in ("running", "interrupted", "failed"):
-                self._conclude(cell, new_observer().line)
+                self._conclude(cell)
         todo = deque(cell for cell in sweep.cells if cell.state not in ENDED)
         while todo:
             cell = todo.popleft()
             had_failed = cell.state == "failed"
             if not _skipped_for_memory(cell, sweep):
-                observer = new_observer()
                 cells = [one for one in sweep.cells if not one.skipped]
-                observer.line(f"cell {cells.index(cell) + 1} of {len(cells)}: {cell.place}")
-                self._attempt(cell, observer)
+                self.observer.line(f"cell {cells.index(cell) + 1} of {len(cells)}: {cell.place}")
+                self._attempt(cell)
                 self.rebuild = False
             self.folder.write(sweep)
             if cell.state == "failed" and not had_failed:
                 todo.append(cell)
 
-    def _conclude(self, cell: SweepCell, on_line: Callable[[str], None]) -> None:
+    def _conclude(self, cell: SweepCell) -> None:
         """Mark a cell as done if its last run has a record; upload the record and write the run's page."""
         attempt, base = cell.attempts[-1], self.result.sweep.spec
         record_path = self.folder.record_of(attempt)
         if record_path is None:
             return
-        cndb_dir = Path(base.cndb_dir)
-        # the database ignores a record that it already has
-        database = upload.config_of_run(base.database, cndb_dir, self.environ) if base.database else None
         from gbench.runs.finish import publish
 
-        _, not_stored, _ = publish(self.folder.run(attempt), record_path, cndb_dir, database, on_line)
+        # the database ignores a record that it already has
+        run, database, on_line = self.folder.run(attempt), database_of(base, self.environ), self.observer.line
+        _, not_stored, _ = publish(run, record_path, Path(base.cndb_dir), database, on_line)
         self.result.not_stored += [not_stored] if not_stored else []
         attempt.state, attempt.reason, attempt.record = "done", None, str(record_path)
         self.folder.write(self.result.sweep)
         on_line(f"done already: {cell.place}: {record_path}")
 
-    def _attempt(self, cell: SweepCell, observer: Observer) -> None:
+    def _attempt(self, cell: SweepCell) -> None:
         """Run a cell, and write its outcome into the sweep.
 
         Raises:
@@ -141,7 +133,7 @@ class _SweepSession:
         cell.attempts.append(attempt := CellAttempt(run=run_id))
         try:
             folder.write(self.result.sweep)
-            finished = launch(spec, self.environ, observer, self.rebuild)
+            finished = launch(spec, self.environ, self.observer, self.rebuild)
             attempt.state, attempt.record = "done", str(finished.record_path)
             self.result.not_stored += [finished.not_stored] if finished.not_stored else []
         except Interrupted:
@@ -153,7 +145,7 @@ class _SweepSession:
             began = folder.run(attempt).has("host.json")
             if not (began or too_large) or folder.record_of(attempt) is not None:
                 raise
-            observer.line(f"{attempt.state.replace('_', ' ')}: {error}")
+            self.observer.line(f"{attempt.state.replace('_', ' ')}: {error}")
         finally:
             if attempt.state == "running":
                 attempt.state = "interrupted"

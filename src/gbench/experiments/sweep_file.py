@@ -7,8 +7,6 @@ results/<utc>-sweep-<model>-<id>/
     <utc>-<model>-<id>/    a run folder for each attempt at a cell
 """
 
-from __future__ import annotations
-
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass

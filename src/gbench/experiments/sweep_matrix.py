@@ -1,12 +1,10 @@
 """The cells of a sweep: every combination of the axes, and which of them can't run here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, UsageError
@@ -17,18 +15,16 @@ from gbench.settings.check_spec import check_spec
 from gbench.settings.defaults import resolve_values
 from gbench.settings.literals import DataSource, Precision
 from gbench.settings.resolve import Resolved
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import Frozen, RunSpec
 from gbench.settings.spec_file import invalid_values, read_mapping
-from gbench.settings.yaml_keys import PRECISION
+from gbench.settings.yaml_keys import PRECISION, Strict
 
 Scaling = Literal["strong", "weak"]  # fixed total batch; fixed batch per device
 HINT = "docs/sweep.md shows a whole one"
 
 
-class Place(BaseModel):
+class Place(Frozen):
     """The position of a cell in the matrix: the settings in which the runs of a sweep differ."""
-
-    model_config = ConfigDict(extra="forbid")
 
     batch_size: PositiveInt
     """Total over all devices."""
@@ -51,18 +47,13 @@ class Place(BaseModel):
         )
 
 
-def _several(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
 Item = TypeVar("Item")
-Several = Annotated[list[Item], BeforeValidator(_several), Field(min_length=1)]
+AS_LIST = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+Several = Annotated[list[Item], AS_LIST, Field(min_length=1)]
 
 
-class Axes(BaseModel):
+class Axes(Strict):
     """The values to combine. Either `batch_size` or `per_device_batch_size` is given."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     batch_size: Several[PositiveInt] | None = None
     """Totals over all devices."""

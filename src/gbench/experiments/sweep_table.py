@@ -3,8 +3,6 @@
 Figures are those of each cell's record, rebuilt from its run folder. An unknown figure is None, shown as "-".
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any

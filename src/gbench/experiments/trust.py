@@ -1,7 +1,5 @@
 """What a record would run on this machine: it may come from a stranger, so it is shown and confirmed first."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

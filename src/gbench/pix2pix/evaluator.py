@@ -90,7 +90,7 @@ class Evaluator:
         self.folder.write(evaluation_result.NAME, self.result(images, ran).model_dump())
 
     def print_progress(self, done: int) -> None:
-        """Print a line of progress, which `gbench eval` turns into a bar."""
+        """Print a line of progress."""
         print(f"evaluated {done} of {len(self.dataset)} images", flush=True)
 
     def evaluate(self, indices: range) -> list[tuple[int, Image]]:

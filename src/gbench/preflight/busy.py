@@ -3,8 +3,6 @@
 Imports nothing heavy, so that a command can begin with it.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterable

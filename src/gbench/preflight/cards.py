@@ -1,7 +1,5 @@
 """NVML, the NVIDIA driver's own library, one tolerant read at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How many CPUs and how much memory the control groups (cgroup v1 and v2) allow a run."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -25,7 +23,7 @@ def cgroup_limits(context: Context) -> Finding:
         doubtful = True
     if context.run.runner == "local" and len(cpu_set(allowed := context.allowed_cpus())) < cpus:
         texts.append(f"only CPUs {allowed} of {cpus}")
-    limit_gib = _memory_limit_gib(context)
+    limit_gib = min((gib for _, gib in _memory_limits_gib(context)), default=float("inf"))
     if limit_gib < memory_gib:
         texts.append(f"{size_text(limit_gib * GIB)} of {size_text(memory_gib * GIB)} of memory")
         doubtful = doubtful or limit_gib < LEAST_GIB * (context.run.device_count or 1)
@@ -47,7 +45,7 @@ def free_memory_gib(context: Context) -> float:
     What a group holds of files that nobody has used lately is free: the kernel drops it first.
     """
     free = _meminfo_gib(context, "MemAvailable")
-    for folder, limit_gib in _memory_limits_gib(context, _own_groups(context)):
+    for folder, limit_gib in _memory_limits_gib(context):
         used = _number(context, f"{folder}/memory.current", f"{folder}/memory.usage_in_bytes") or 0
         files = re.findall(r"^(?:total_)?inactive_file (\d+)$", context.maybe(f"{folder}/memory.stat"), re.MULTILINE)
         held = max(0, used - max(map(int, files), default=0))
@@ -63,17 +61,6 @@ def _meminfo_gib(context: Context, key: str) -> float:
     return int(context.find("proc/meminfo", rf"{key}:\s*(\d+)")) / 1024**2
 
 
-def _quota(context: Context) -> float:
-    """The tightest quota, in CPUs; infinite without any."""
-    return min(_quotas(context, _own_groups(context)), default=float("inf"))
-
-
-def _memory_limit_gib(context: Context) -> float:
-    """The tightest limit; infinite without any."""
-    limits = _memory_limits_gib(context, _own_groups(context))
-    return min((limit_gib for _, limit_gib in limits), default=float("inf"))
-
-
 def _own_groups(context: Context) -> dict[str, str]:
     """This process's group by controller, none for a container; the name of v2's controller is empty."""
     if context.run.runner != "local":
@@ -82,29 +69,35 @@ def _own_groups(context: Context) -> dict[str, str]:
     return {controller: path for _, controllers, path in lines for controller in controllers.split(",")}
 
 
-def _folders(own: dict[str, str], controller: str) -> Iterator[str]:
+def _folders(context: Context, controller: str) -> Iterator[str]:
     """Folders that may hold the limits of a group and of all groups above it, in v1 and in v2.
 
     Missing folders are not an error: a container may see its path on the host although its own group is the root.
     """
+    own = _own_groups(context)
     for name, base in ((controller, f"{CGROUP}/{controller}"), ("", CGROUP)):
         group = PurePosixPath(own.get(name, "").strip("/"))
         for path in (group, *group.parents):
             yield f"{base}/{path}"
 
 
-def _quotas(context: Context, own: dict[str, str]) -> Iterator[float]:
-    """Each quota, in CPUs. The kernel writes QUOTA and PERIOD in microseconds; `max` or `-1` is no quota."""
-    for folder in _folders(own, "cpu"):
+def _quota(context: Context) -> float:
+    """The tightest quota, in CPUs; infinite without any.
+
+    The kernel writes QUOTA and PERIOD in microseconds; `max` or `-1` is no quota.
+    """
+    tightest = float("inf")
+    for folder in _folders(context, "cpu"):
         v1 = " ".join(context.maybe(f"{folder}/cpu.cfs_{name}_us") for name in ("quota", "period"))
         quota, _, period = (context.maybe(f"{folder}/cpu.max") or v1).partition(" ")
         if quota.isdecimal() and period.isdecimal() and int(period):
-            yield int(quota) / int(period)
+            tightest = min(tightest, int(quota) / int(period))
+    return tightest
 
 
-def _memory_limits_gib(context: Context, own: dict[str, str]) -> Iterator[tuple[str, float]]:
+def _memory_limits_gib(context: Context) -> Iterator[tuple[str, float]]:
     """Each limit, with its folder. Without a limit v1 writes a number above the machine's memory."""
-    for folder in _folders(own, "memory"):
+    for folder in _folders(context, "memory"):
         limit = _number(context, f"{folder}/memory.max", f"{folder}/memory.limit_in_bytes")
         if limit is not None:
             yield folder, limit / GIB

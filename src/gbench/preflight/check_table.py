@@ -1,7 +1,5 @@
 """The table of all checks, in the order in which they run. docs/check.md shows the same rows."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from gbench.preflight import cgroups, cpu_and_os, cuda, gpu_links, gpu_state, memory, needs, processes
@@ -11,52 +9,49 @@ CPU = frozenset({"cpu"})
 CUDA = frozenset({"cuda"})
 DOCKER = frozenset({"docker"})
 LOCAL = frozenset({"local"})
+needed = partial(Rule, needed=True)
+bound = partial(Rule, bound=True)
 gpu_rule = partial(Rule, only=CUDA)
 
 RULES: tuple[Rule, ...] = (
-    Rule(
+    needed(
         "variables",
         "launch.sh's eight variables resolve: CONT, DATASETS, DATASETS_DIR, CNDB_DIR, CODE_LINK, RUN_MODEL_FILE, "
         "DOCKERFILE, CONFIG; else error",
         "they decide what is measured, and the name under which it is recorded",
         "export the variable, or leave it unset for the project's own value",
         needs.variables,
-        needed=True,
     ),
-    Rule(
+    needed(
         "docker",
         "a Docker engine answers; else error",
         "runs on two machines are comparable only in the same image",
         "start the engine, or run without it: --runner local",
         needs.docker,
         only=DOCKER,
-        needed=True,
     ),
-    Rule(
+    needed(
         "container-toolkit",
         "the engine can pass GPUs to a container; else error",
         "without it no container sees a GPU",
         "install nvidia-container-toolkit and restart Docker",
         needs.container_toolkit,
         only=DOCKER | CUDA,
-        needed=True,
     ),
-    Rule(
+    needed(
         "torch",
         "torch is installed; else error",
         "a local run trains with this Python environment's torch",
         "pip install torch torchvision",
         needs.torch,
         only=LOCAL,
-        needed=True,
     ),
-    Rule(
+    needed(
         "dataset",
         "it exists and matches its manifest, else error; without a manifest, warning",
         "different images take different times to decode and train to different losses",
         "gbench data prepare, or set DATASETS_DIR to the folder that has it",
         needs.dataset,
-        needed=True,
     ),
     Rule(
         "dataset-mount",
@@ -65,13 +60,12 @@ RULES: tuple[Rule, ...] = (
         "copy the dataset to a local disk, and set DATASETS_DIR to it",
         cpu_and_os.dataset_mount,
     ),
-    Rule(
+    needed(
         "writing",
         "run folders, logs and records can be written; else error",
         "a run whose record can't be written is lost",
         "free space there, or take folders that you may write: --results, --logs, --cndb-dir",
         needs.writing,
-        needed=True,
     ),
     Rule(
         "disk",
@@ -94,32 +88,29 @@ RULES: tuple[Rule, ...] = (
         "",
         cpu_and_os.cpu,
     ),
-    Rule(
+    bound(
         "cpu-ranks",
         "a CPU run has at most as many ranks as cores that it may use; else error",
         "ranks that share a core wait for each other in every step, and for everything else on the machine",
         "take a smaller DEVICE_COUNT",
         processes.cpu_ranks,
         only=CPU,
-        bound=True,
     ),
-    Rule(
+    bound(
         "loader-processes",
         "all ranks together start at most 4 loader processes a core, and their batches fit into the memory that the "
         "ranks leave free; else error",
         "more of them load no faster, and can take the machine's memory and process numbers from everyone",
         "take fewer: --set data.workers=N",
         processes.loader_processes,
-        bound=True,
     ),
-    Rule(
+    bound(
         "memory",
         "each rank of a launch fits into the free memory of its GPU; on the CPU, all of them into that of the host; "
         "else error",
         "a rank that runs out of memory ends the run, and on the host perhaps other programs too",
         "take a smaller BATCH_SIZE or, on GPUs, more devices",
         memory.rank_memory,
-        bound=True,
     ),
     Rule(
         "cpu-governor",
@@ -156,14 +147,13 @@ RULES: tuple[Rule, ...] = (
         "install a later version",
         cpu_and_os.irqbalance,
     ),
-    Rule(
+    needed(
         "gpu",
         "the driver lists GPUs; else error",
         "there is nothing to measure",
         "install the NVIDIA driver, or use --device cpu",
         needs.gpu,
         only=CUDA,
-        needed=True,
     ),
     gpu_rule(
         "gpu-cuda",

@@ -1,7 +1,5 @@
 """What disturbs or slows down a run on the host. One probe per rule of `check_table.py`, which gives the reason."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil
@@ -95,10 +93,8 @@ def shared_memory(context: Context) -> Finding:
     return Finding("ok" if usage.free >= LEAST_SHM_GIB * GIB else "warning", found)
 
 
-def dataset_mount(context: Context) -> Finding | None:
-    if context.run.spec is None:
-        return None
-    folder = Path(context.run.spec.datasets_dir)
+def dataset_mount(context: Context) -> Finding:
+    folder = Path(context.spec.datasets_dir)
     # The last of several mounts on one point counts. max takes the first of equals, hence reversed.
     mounts = [line.split()[:3] for line in reversed(context.read("proc/mounts").splitlines())]
     above = [(_unescape(point), kind) for _, point, kind in mounts if folder.is_relative_to(_unescape(point))]

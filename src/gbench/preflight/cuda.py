@@ -6,8 +6,6 @@ forward-compatibility libraries, which an image may contain and which data-centr
 no code for GPUs before Turing (release notes).
 """
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Fix what the checks found, by the commands that they name. Processes are never ended."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

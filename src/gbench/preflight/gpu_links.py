@@ -1,7 +1,5 @@
 """How each GPU of the run is connected: PCIe, NVLink, its NUMA node, and ACS on the PCIe bridges."""
 
-from __future__ import annotations
-
 import re
 
 from gbench.base.cpu_list import cpu_set

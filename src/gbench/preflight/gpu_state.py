@@ -1,7 +1,5 @@
 """The settings and the present state of each GPU. One probe per rule of `check_table.py`, which gives the reason."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

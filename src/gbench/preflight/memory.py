@@ -1,7 +1,5 @@
 """Whether the ranks of a run fit into memory: each into its GPU's, or all those on the CPU into the host's."""
 
-from __future__ import annotations
-
 from math import inf
 
 from gbench.base.size import GIB, size_text
@@ -19,8 +17,8 @@ LARGEST_CUT = 1e-3  # where a need is infinite
 
 def rank_memory(context: Context) -> Finding | None:
     """What a rank needs, what is free for it, and the largest batch that fits."""
-    spec = context.run.spec
-    if spec is None or context.run.rank_gib is None or not counted(spec):
+    spec = context.spec
+    if context.run.rank_gib is None or not counted(spec):
         return None
     if spec.device == "cpu":
         if spec.world_size > cgroups.usable_cores(context):
@@ -48,8 +46,8 @@ def counted(spec: RunSpec) -> bool:
 
 def host_gib(context: Context) -> float:
     """GiB of the host's memory that the ranks on the CPU take; of others it is not known."""
-    spec, rank_gib = context.run.spec, context.run.rank_gib
-    if spec is None or rank_gib is None or spec.device != "cpu" or not counted(spec):
+    spec, rank_gib = context.spec, context.run.rank_gib
+    if rank_gib is None or spec.device != "cpu" or not counted(spec):
         return 0
     bound = spec.world_size * at_most_gib(spec)
     if bound <= cgroups.free_memory_gib(context) / 2:

@@ -1,7 +1,5 @@
 """What every run needs: resolved values, Docker or torch, a GPU, a dataset; and free disk space."""
 
-from __future__ import annotations
-
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -20,16 +18,14 @@ LEAST_IMAGE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and it
 LEAST_RUNS_GIB = 8.0  # a convergence run keeps 40 checkpoints of 170 MB
 
 
-def variables(context: Context) -> Finding | None:
+def variables(context: Context) -> Finding:
     """launch.sh's eight variables, as a launch would resolve them."""
     if context.run.unresolved is not None:
         raise context.run.unresolved
-    spec = context.run.spec
-    if spec is None:
-        return None
     origins = context.run.origins
     texts = [
-        f"{name}={value}" + (f" ({origins[name]})" if name in origins else "") for name, value in spec.variables.items()
+        f"{name}={value}" + (f" ({origins[name]})" if name in origins else "")
+        for name, value in context.spec.variables.items()
     ]
     return Finding("ok", "; ".join(texts))
 
@@ -58,10 +54,8 @@ def gpu(context: Context) -> Finding:
     return Finding("ok", f"{names}{hides}; driver {context.gpus.driver}")
 
 
-def dataset(context: Context) -> Finding | None:
-    if context.run.spec is None:
-        return None
-    datasets_dir, name = Path(context.run.spec.datasets_dir), context.run.spec.dataset
+def dataset(context: Context) -> Finding:
+    datasets_dir, name = Path(context.spec.datasets_dir), context.spec.dataset
     phase = next(iter(phases_in(datasets_dir / name) or phases_in(datasets_dir)), "train")
     root = datasets_dir / find_dataset(datasets_dir, name, phase)
     if not (root / MANIFEST_NAME).exists():
@@ -71,19 +65,16 @@ def dataset(context: Context) -> Finding | None:
     return Finding("ok", f"{root}: {counts}, as its manifest says")
 
 
-def writing(context: Context) -> Finding | None:
-    if (spec := context.run.spec) is None:
-        return None
+def writing(context: Context) -> Finding:
+    spec = context.spec
     folders = [Path(spec.results_dir), Path(spec.logs_dir), Path(spec.cndb_dir) / "records"]
     for folder in folders:
         require_writable(folder)
     return Finding("ok", f"{', '.join(map(str, folders))} can be written")
 
 
-def disk(context: Context) -> Finding | None:
-    if context.run.spec is None:
-        return None
-    needs = {Path(context.run.spec.results_dir): LEAST_RUNS_GIB}
+def disk(context: Context) -> Finding:
+    needs = {Path(context.spec.results_dir): LEAST_RUNS_GIB}
     if context.run.runner == "docker" and (images := _docker_folder()):
         needs[images] = LEAST_IMAGE_GIB
     findings = [_room(folder, least_gib) for folder, least_gib in needs.items()]

@@ -1,7 +1,5 @@
 """Whether the cores and the memory bear the processes of a run. More of them than that stop everything else."""
 
-from __future__ import annotations
-
 from gbench.base.size import GIB
 from gbench.preflight import cgroups
 from gbench.preflight.memory import host_gib
@@ -12,10 +10,9 @@ LOADER_GIB = 1 / 32  # not shared with its rank; 10 MiB were measured
 LOADER_BATCHES = 2  # that each holds ready, the DataLoader's default
 
 
-def cpu_ranks(context: Context) -> Finding | None:
+def cpu_ranks(context: Context) -> Finding:
     """One rank computes on at least one core, and has an equal share of the batch."""
-    if (spec := context.run.spec) is None:
-        return None
+    spec = context.spec
     cores = cgroups.usable_cores(context)
     found = f"{spec.world_size} rank{'s' * (spec.world_size > 1)}, cores for {cores}"
     if spec.world_size <= cores:
@@ -27,7 +24,8 @@ def cpu_ranks(context: Context) -> Finding | None:
 
 def loader_processes(context: Context) -> Finding | None:
     """All ranks together have 4 loader processes a core, and their batches fit into the memory."""
-    if (spec := context.run.spec) is None or spec.config.data.source == "synthetic":
+    spec = context.spec
+    if spec.config.data.source == "synthetic":
         return None
     ranks, data = spec.world_size, spec.config.data
     pair_gib = 2 * 3 * data.crop_size**2 * 4 / GIB  # FP32

@@ -21,6 +21,10 @@ Severity = Literal["ok", "info", "warning", "error"]
 MILDEST_FIRST: tuple[Severity, ...] = get_args(Severity)
 
 
+class NoSpec(Exception):
+    """A probe that needs the run's spec has nothing to check."""
+
+
 def worst(severities: Iterable[Severity]) -> Severity:
     """The worst of them; `ok` of none."""
     return max(severities, key=MILDEST_FIRST.index, default="ok")
@@ -80,6 +84,13 @@ class Context:
     root: Path
     """`/`, or a folder with the same layout."""
 
+    @property
+    def spec(self) -> RunSpec:
+        """The run's spec. Raises NoSpec: there is none, which is an error of the check `variables`."""
+        if self.run.spec is None:
+            raise NoSpec
+        return self.run.spec
+
     def read(self, path: str) -> str:
         """The text of a file, e.g. of `proc/mounts`, stripped.
 
@@ -135,6 +146,8 @@ def finding_of(probe: Callable[..., Finding | None], *arguments: Any) -> Finding
     """What a probe finds: an error if something is missing, information if a fact can't be read."""
     try:
         return probe(*arguments)
+    except NoSpec:
+        return None
     except Unreadable as reason:
         return Finding("info", str(reason))
     except (InfrastructureError, UsageError) as error:

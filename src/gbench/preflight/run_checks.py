@@ -1,7 +1,5 @@
 """Is this machine fit to measure on? Looks at everything in the table of `check_table.py`, and changes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a machine may not report: the exception, and tools of the system, which may not be installed."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -20,7 +20,7 @@ from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Ow
 from gbench.runners.docker_errors import engine_errors, known_log_failure
 from gbench.runners.engine import CDI_KIND, cdi_gpus, connect, gpu_support
 from gbench.runners.image import ensure_image, plan_image
-from gbench.runners.plan import Outcome, Places, input_files, script_argv, script_environment
+from gbench.runners.plan import Outcome, Places, script_environment
 from gbench.settings.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -79,9 +79,11 @@ def container_request(
         environment = compile_caches(image_name) | environment
     # The caller's uid has no home and no name in the image; PyTorch needs both.
     environment |= {"HOME": "/tmp", "USER": "gbench", "LOGNAME": "gbench"}
+    uses_cache = spec.config.data.uses_cache or spec.compiles  # for decoded images, or for compiled code
+    inputs = spec.evaluation.inputs if spec.evaluation else {}
     return {
         "image": image,
-        "command": script_argv(INSIDE),
+        "command": ["bash", INSIDE.run_script],
         "name": f"gbench-{spec.run_id}",
         "labels": {RUN_ID_LABEL: spec.run_id, OWNER_LABEL: caller.owner.to_label(), IMAGE_LABEL: image_name},
         "user": f"{caller.uid}:{caller.gid}",
@@ -93,8 +95,8 @@ def container_request(
             mount(INSIDE.config_dir, spec.config_dir),
             mount(INSIDE.run_script, spec.run_model_file),
             mount(INSIDE.run_dir, run_dir, read_only=False),
-            *([mount(INSIDE.cache_dir, spec.cache_dir, read_only=False)] if uses_cache_folder(spec) else []),
-            *(mount(f"{INSIDE.inputs_dir}/{name}", path) for name, path in input_files(spec).items()),
+            *([mount(INSIDE.cache_dir, spec.cache_dir, read_only=False)] if uses_cache else []),
+            *(mount(f"{INSIDE.inputs_dir}/{name}", path) for name, path in inputs.items()),
         ],
         "device_requests": gpus,
         "network_mode": "host",
@@ -104,11 +106,6 @@ def container_request(
         "ulimits": ulimits,
         "init": True,  # reaps the loader processes, and passes SIGTERM on
     }
-
-
-def uses_cache_folder(spec: RunSpec) -> bool:
-    """Whether the container needs the cache folder: for decoded images, or for what torch.compile compiles."""
-    return spec.config.data.uses_cache or spec.compiles
 
 
 def compile_caches(image_name: str) -> dict[str, str]:

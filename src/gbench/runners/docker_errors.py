@@ -3,8 +3,6 @@
 The texts matched here are those of the engine (20.10 to 29), the NVIDIA container toolkit and docker-py 7.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager

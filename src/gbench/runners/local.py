@@ -1,7 +1,5 @@
 """The `local` runner: the run script on this host, in this Python environment."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess
@@ -13,7 +11,7 @@ from typing import IO, Any
 
 from gbench.base.files import locked
 from gbench.errors import InfrastructureError
-from gbench.runners.plan import PROCESSES_LOCK, Outcome, Places, script_argv, script_environment
+from gbench.runners.plan import PROCESSES_LOCK, Outcome, Places, script_environment
 from gbench.settings.spec import RunSpec
 
 ENDING_S = 30.0  # time for the processes of a killed run to end
@@ -37,7 +35,7 @@ class LocalRunner:
             cache_dir=spec.cache_dir,
         )
         variables = script_environment(spec, places, len(os.sched_getaffinity(0)))
-        return {"argv": script_argv(places), "cwd": str(run_dir), "environment": variables}
+        return {"argv": ["bash", spec.run_model_file], "cwd": str(run_dir), "environment": variables}
 
     def describe(self) -> dict[str, Any]:
         """What `run` would start."""
@@ -88,11 +86,7 @@ class LocalRunner:
 
 
 def wait_for_end(run_dir: Path) -> None:
-    """Wait until no process of a run whose gbench was killed is left.
-
-    Raises:
-        InfrastructureError: some still run after ENDING_S.
-    """
+    """Wait until no process of a run whose gbench was killed is left. Raises InfrastructureError: after ENDING_S."""
     if run_dir.is_dir():
         with _ended(run_dir):
             pass

@@ -5,8 +5,6 @@ container). The project's run scripts start the worker. A user's script may do a
 through `$BENCHMARK_LOG`.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ class Places:
     python: str
     cache_dir: str
     inputs_dir: str | None = None
-    """Folder of the `input_files`, by name. None: they are at their paths on the host."""
+    """Folder of the files that an evaluation reads, by name. None: they are at their paths on the host."""
 
 
 @dataclass(frozen=True)
@@ -61,40 +59,12 @@ class Runner(Protocol):
         """
 
 
-def script_argv(places: Places) -> list[str]:
-    """The command every runner starts."""
-    return ["bash", places.run_script]
-
-
-def input_files(spec: RunSpec) -> dict[str, str]:
-    """Files on the host that the worker reads besides the dataset, by name."""
-    return spec.evaluation.inputs if spec.evaluation else {}
-
-
 def torchrun_argv(python: str, ranks: int, run_dir: str, options: list[str]) -> list[str]:
-    """The worker under torchrun: one process per device, meeting on this host at a free port.
-
-    Args:
-        options: of `python -m gbench.pix2pix`.
-    """
+    """The worker under torchrun: one process per device, meeting on this host at a free port."""
     return [
         *(python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)),
         *("--log-dir", str(Path(run_dir) / "torchrun")),  # by default a folder in $TMPDIR, left there
         *("-m", "gbench.pix2pix", *options),
-    ]
-
-
-def worker_argv(python: str, ranks: int, options: list[str]) -> list[str]:
-    """The worker, one process per device, all forked from one that has loaded torch."""
-    return [python, "-m", "gbench.pix2pix.start_ranks", "--nproc-per-node", str(ranks), *options]
-
-
-def worker_options(spec: RunSpec, places: Places) -> list[str]:
-    """Options of `python -m gbench.pix2pix`."""
-    return [
-        *("--run-dir", places.run_dir, "--data-dir", _data_dir(spec, places)),
-        *(("--cache-dir", places.cache_dir) if spec.config.data.uses_cache else ()),
-        *(("--inputs-dir", places.inputs_dir) if spec.evaluation and places.inputs_dir else ()),
     ]
 
 
@@ -103,24 +73,32 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
 
     cores: CPU cores that the run may use.
     """
-    options = worker_options(spec, places)
+    python, ranks = places.python, str(spec.device_count)
+    data_dir = str(Path(places.datasets_dir) / spec.dataset_subdir)
+    options = [
+        *("--run-dir", places.run_dir, "--data-dir", data_dir),
+        *(("--cache-dir", places.cache_dir) if spec.config.data.uses_cache else ()),
+        *(("--inputs-dir", places.inputs_dir) if spec.evaluation and places.inputs_dir else ()),
+    ]
+    # one process per device, all forked from one that has loaded torch
+    worker = [python, "-m", "gbench.pix2pix.start_ranks", "--nproc-per-node", ranks, *options]
     variables = {
         "MODEL": spec.model,
         "BATCH_SIZE": str(spec.batch_size),
-        "DEVICE_COUNT": str(spec.device_count),
+        "DEVICE_COUNT": ranks,
         "PRECISION": spec.precision,
         "NODES": str(spec.nodes),
         "DEVICE": spec.device,
         "DATASETS": spec.dataset,
         "DATASETS_DIR": places.datasets_dir,
-        "DATA_DIR": _data_dir(spec, places),
+        "DATA_DIR": data_dir,
         "CONFIG": places.config_dir,
         "CODE_LINK": spec.code_link,
         "RUN_DIR": places.run_dir,
         "BENCHMARK_LOG": str(Path(places.run_dir) / BENCHMARK_LOG_NAME),
-        "PYTHON": places.python,
-        "WORKER": shlex.join(worker_argv(places.python, spec.device_count, options)),
-        "TORCHRUN": shlex.join(torchrun_argv(places.python, spec.device_count, places.run_dir, options)),
+        "PYTHON": python,
+        "WORKER": shlex.join(worker),
+        "TORCHRUN": shlex.join(torchrun_argv(python, spec.device_count, places.run_dir, options)),
         "PYTHONUNBUFFERED": "1",
     }
     if spec.omp_num_threads is not None:
@@ -133,7 +111,3 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
     if spec.cuda_visible_devices is not None and spec.runner == "local":  # a container has no other GPUs
         variables["CUDA_VISIBLE_DEVICES"] = spec.cuda_visible_devices
     return variables | spec.env  # never overrides the run's own variables, except OMP_NUM_THREADS
-
-
-def _data_dir(spec: RunSpec, places: Places) -> str:
-    return str(Path(places.datasets_dir) / spec.dataset_subdir)

@@ -1,7 +1,5 @@
 """Requests to stop: Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and --timeout raise one exception in the main thread."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -7,8 +7,6 @@ child subreaper, this process stays the ancestor of everything that the command 
 group (torchrun gives each worker its own).
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

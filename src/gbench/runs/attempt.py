@@ -3,8 +3,6 @@
 A launch, an evaluation, a tuning, a profile and a probe differ only in their specs, and in what is read afterwards.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shlex
 import time

@@ -1,10 +1,7 @@
 """One evaluation, from a resolved spec to metrics and a gallery; also the one at the end of a convergence run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 from gbench.base.utc import utc_now
@@ -21,24 +18,16 @@ from gbench.settings import evaluation_spec
 from gbench.settings.spec import RunSpec
 
 
-@dataclass(frozen=True)
-class FinishedEvaluation:
-    """A successful evaluation."""
-
-    folder: RunFolder
-    evaluation: Evaluation
-    gallery: Path
-
-
 def evaluate(
     spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild: bool = False
-) -> FinishedEvaluation:
-    """Evaluate the checkpoint that the spec names, in a new folder.
+) -> tuple[Evaluation, RunFolder]:
+    """Evaluate the checkpoint that the spec names, in a new folder, with a gallery; returns the evaluation and folder.
 
     Raises GbenchError: something it needs is missing, it failed, or it was stopped. Its files are kept.
     """
     with stoppable(None):
-        return _finished(run_to_end(prepare(spec, environ, rebuild), observer))
+        folder = run_to_end(prepare(spec, environ, rebuild), observer)
+        return _with_gallery(folder), folder
 
 
 def evaluate_final(training: OpenRun, environ: Mapping[str, str]) -> None:
@@ -60,7 +49,7 @@ def evaluate_final(training: OpenRun, environ: Mapping[str, str]) -> None:
         runner.prepare(log.line)
         facts = training.facts.changed(started_utc=utc_now())
         run_worker(OpenRun(spec, folder, log, runner, facts, training.began_s), nullcontext())
-    _finished(folder)
+    _with_gallery(folder)
 
 
 def why_no_evaluation(spec: RunSpec) -> str | None:
@@ -74,11 +63,12 @@ def why_no_evaluation(spec: RunSpec) -> str | None:
     return None
 
 
-def _finished(folder: RunFolder) -> FinishedEvaluation:
+def _with_gallery(folder: RunFolder) -> Evaluation:
     """Read the evaluation of a folder, and write its gallery."""
     evaluation = read_evaluation(folder)
     if evaluation is None:
         raise InfrastructureError(f"the evaluation left no result in {folder.path}", f"read {folder.log}")
     from gbench.reports.gallery import write_gallery
 
-    return FinishedEvaluation(folder, evaluation, write_gallery(evaluation, folder.path / "gallery.html"))
+    write_gallery(evaluation, folder.path / "gallery.html")
+    return evaluation

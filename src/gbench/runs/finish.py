@@ -1,7 +1,5 @@
 """What follows a measured run: its record, the record's delivery, and the run's page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass

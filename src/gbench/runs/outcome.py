@@ -1,7 +1,5 @@
 """Why a run ended: from its run script's exit code, its worker's error file, its log and the kernel."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import signal

@@ -1,7 +1,5 @@
 """Estimate how long a run would take by running its first steps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Profile a run to find where the time of its steps goes; writes no record."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from gbench.errors import RunFailed

@@ -4,8 +4,6 @@ One file per key in `tuned/` below the cache folder. A key has the device, netwo
 and the software (torch's version locally, else the image's base). The switches that a run uses are in its spec.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from importlib import metadata

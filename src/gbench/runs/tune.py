@@ -1,7 +1,5 @@
 """One tuning, from a resolved spec to the switches saved for runs of profile optimized."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What can be said of a spec without looking at the machine: values that contradict each other, files not there."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -5,8 +5,6 @@ above it; else gbench/gbench.yaml in the user's config folder. It may come from 
 would be executed, so no script, image or environment variable.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -23,8 +21,9 @@ from gbench.settings.resolve import (
     Resolved,
     one_of,
     output_dir,
+    resolve,
 )
-from gbench.settings.spec_file import HINT, read_mapping, request_of, resolve_file
+from gbench.settings.spec_file import HINT, read_mapping, request_of
 
 NAME = "gbench.yaml"
 KEYS = (
@@ -135,4 +134,8 @@ def resolve_values(
     """The spec that the keys and values of a spec file describe. where: the file, for errors. Raises UsageError."""
     request = request_of(values, where, command_line, hint)
     stated = [row.name for row in ROWS.values() if row.key in values]
-    return resolve_file(with_defaults(request, stated, environ), where, environ)
+    request = with_defaults(request, stated, environ)
+    try:
+        return resolve(request, environ)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.what}", error.hint) from error

@@ -1,7 +1,5 @@
 """The spec of an evaluation: that of a training, overridden by upstream's test options, then by the user's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,12 +101,8 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
         )
     run, origins = base.spec, dict(base.origins)
     changes = dict(request.options)
-    for name, choices in CHOICES.items():
-        if name in changes:
-            changes[name] = one_of(f"--{name}", changes[name], choices)
-    for name in changes:
-        if name in PATHS:
-            changes[name] = absolute(changes[name])
+    changes |= {name: one_of(f"--{name}", changes[name], CHOICES[name]) for name in CHOICES if name in changes}
+    changes |= {name: absolute(changes[name]) for name in PATHS if name in changes}
     origins |= dict.fromkeys([*changes, *(ROWS[name].variable for name in changes if ROWS[name].variable)], "option")
     changes.setdefault("cuda_visible_devices", visible_devices(changes.get("device", run.device), environ))
     own_id = new_run_id("eval")

@@ -1,7 +1,5 @@
 """The files that launch.sh's variables name: the project's own in place of them, and those that gbench can't run."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The learning rate of upstream's linear policy."""
 
-from __future__ import annotations
-
 
 def linear_factor(epochs: int, decay: int, epoch: int) -> float:
     """The share of its initial value that the learning rate has in an epoch, counted from 1.

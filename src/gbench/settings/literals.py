@@ -1,7 +1,5 @@
 """The values that a setting may be chosen from. Imports nothing heavy: `gbench launch --help` loads this."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 Precision = Literal["FP32", "TF32", "AMP", "BF16"]

@@ -1,7 +1,5 @@
 """The models that can be launched: one YAML file each in the config folder, validated when read."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterator, Mapping

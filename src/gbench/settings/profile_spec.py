@@ -1,7 +1,5 @@
 """The spec of a profile: a short performance run whose last steps are under the profiler."""
 
-from __future__ import annotations
-
 from gbench.settings.check_spec import check_spec
 from gbench.settings.resolve import Resolved
 from gbench.settings.spec import ProfileConfig

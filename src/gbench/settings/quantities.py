@@ -3,8 +3,6 @@
 Imports nothing heavy: `gbench launch --help` loads this.
 """
 
-from __future__ import annotations
-
 import re
 
 SPAN = "a time span like 90s, 15m or 2h"

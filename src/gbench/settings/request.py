@@ -5,8 +5,6 @@ fields of RunSpec. To add an option, add a field here, and a field of the same n
 config value that it sets. Imports nothing heavy: `gbench launch --help` loads this.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum, auto

@@ -4,8 +4,6 @@ Precedence: option > variable > gbench.yaml (defaults.py) > `configs/MODEL.yaml`
 reads argv or the environment.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections.abc import Mapping
@@ -46,10 +44,9 @@ def all_from(spec: RunSpec, origin: str) -> Resolved:
     return Resolved(spec, dict.fromkeys([*VARIABLE_FIELDS, *RunSpec.model_fields, *spec.config.settings], origin))
 
 
-def new_run_id(model: str, now: datetime | None = None) -> str:
+def new_run_id(model: str) -> str:
     """`<utc>-<model>-<short id>`: sorts by time, and is unique."""
-    utc = (now or datetime.now(timezone.utc)).strftime(RUN_TIME)
-    return f"{utc}-{model}-{secrets.token_hex(3)}"
+    return f"{datetime.now(timezone.utc).strftime(RUN_TIME)}-{model}-{secrets.token_hex(3)}"
 
 
 class _Variables:

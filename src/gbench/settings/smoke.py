@@ -1,7 +1,5 @@
 """`gbench launch --smoke`: a tiny training that runs anywhere in less than a minute. Imports nothing heavy."""
 
-from __future__ import annotations
-
 from typing import Any
 
 COUNTS = {"train": 16, "val": 2, "test": 4}

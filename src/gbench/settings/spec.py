@@ -5,8 +5,6 @@ worker included, reads only this. `ModelConfig` is the part that comes from `con
 of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/`): a YAML names only what differs.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 

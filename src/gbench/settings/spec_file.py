@@ -12,8 +12,6 @@ Keys are the names of arguments and of long options, with `_` for `-`. A missing
 the command line: of the variable, configs/MODEL.yaml, or the default. Relative paths start in the working folder.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -28,7 +26,6 @@ from gbench.base.untrusted import load_yaml, read_text, repeated_key, whole_numb
 from gbench.errors import UsageError
 from gbench.settings.model_file import yaml_errors
 from gbench.settings.request import Request
-from gbench.settings.resolve import Resolved, resolve
 from gbench.settings.yaml_keys import KEYS, request_from
 
 MOST_BYTES = 1 << 20
@@ -91,11 +88,3 @@ def invalid_values(where: str, example: str, hint: str) -> Iterator[None]:
         if first["type"] == "missing":
             raise UsageError(f"{where} does not say {first['loc'][0]}", example) from error
         raise UsageError(f"{where}: {first_problem(error)}", hint) from error
-
-
-def resolve_file(request: Request, where: str, environ: Mapping[str, str]) -> Resolved:
-    """As `resolve`; the message names the file. Raises UsageError."""
-    try:
-        return resolve(request, environ)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error.what}", error.hint) from error

@@ -1,7 +1,5 @@
 """Speed profiles: who chooses the switches of `speed`, and where a switch has no effect (docs/speed-switches.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, get_args
 

@@ -1,7 +1,5 @@
 """The spec of a tuning, made from that of the run to tune for; and the command that tunes for a run."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The keys of a spec file, and the type of each value. The keys are the rows of `request.py`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
@@ -86,7 +84,7 @@ TYPES: dict[Kind, Any] = {
 PLAIN = (Kind.TEXT, Kind.DATASETS_DIR, Kind.GPUS, Kind.COUNT, Kind.NATURAL)  # may be empty where the default is None
 
 
-class _Strict(Frozen):
+class Strict(Frozen):
     """Nothing is converted: "32" is not a number."""
 
     model_config = ConfigDict(strict=True)
@@ -108,7 +106,7 @@ def _field(row: RequestRow) -> Any:
 
 
 KEYS = tuple(row.key for row in ROWS.values())
-SpecFile: type[_Strict] = create_model("SpecFile", __base__=_Strict, **{row.key: _field(row) for row in ROWS.values()})
+SpecFile: type[Strict] = create_model("SpecFile", __base__=Strict, **{row.key: _field(row) for row in ROWS.values()})
 
 
 def request_from(values: dict[str, Any], command_line: str) -> Request:

@@ -1,7 +1,5 @@
 """`gbench converge --check RUN` and `--add-reference RUN`: judge existing runs, or make a reference of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +14,8 @@ from gbench.cli.converge_modes.verdict_output import (
     verdict_json,
     verdict_on,
 )
-from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import given_except, resolved_of
+from gbench.cli.shared.output import print_json, print_lines
+from gbench.cli.shared.run_options import given_except, require_only, resolved_of
 from gbench.convergence.make_reference import make_reference, write_reference
 from gbench.convergence.recipe import one_recipe, recipe_of
 from gbench.errors import UsageError
@@ -34,8 +32,7 @@ def check_existing_runs(options: VerdictOptions, model: str | None, as_json: boo
             f"--check {options.check[0]} judges a run that is there, and MODEL {model} would make one",
             "leave out MODEL and what follows it; or write --check last, without RUN, to judge the run that is made",
         )
-    if others := given_except(TAKEN):
-        raise UsageError("--check RUN starts nothing", f"leave out {', '.join(others)}")
+    require_only(TAKEN, "--check RUN starts nothing")
     folders = [path for path in options.check if path.is_dir()]
     reference = reference_for(options, RunFolder(folders[0]).spec().model if folders else None)
     verdict = verdict_on(options, reference, options.check)
@@ -52,19 +49,17 @@ def add_reference(options: VerdictOptions, given: dict[str, Any], environ: Mappi
         raise UsageError("--add-reference starts nothing", f"leave out {', '.join(starting)}")
     spec = resolved_of({**given, "recipe": "convergence"}, environ).spec if given["model"] else None
     assert options.out is not None
-    subjects = subjects_of(options.add_reference, options.evaluation, options.quality_images, options.images)
+    subjects = subjects_of(options.add_reference, options.evaluation, None, options.images)
     recipes = [] if spec is None else [(spec.model, recipe_of(spec))]
     known = [(one.model, one.recipe) for one in subjects if one.recipe is not None and not one.partial]
     model, recipe = one_recipe([*recipes, *known])
     for one in subjects:
         if apart := one.differences(recipe) if one.partial else []:
             raise UsageError(f"{one.source} states another recipe: {apart[0].sentence}", "give the recipe that it ran")
-    description = options.description or f"{len(subjects)} of our own runs of {model}"
-    reference = make_reference(model, description, recipe, subjects, options.quality_images)
+    reference = make_reference(model, f"{len(subjects)} of our own runs of {model}", recipe, subjects)
     write_reference(reference, options.out)
     if as_json:
         print_json({"reference": str(options.out), "runs": [run.source for run in reference.runs]})
     else:
-        click.echo(f"{'reference':<14}{options.out}")
-        lines = sum(run.lines for run in reference.runs)
-        click.echo(f"{'made from':<14}{len(reference.runs)} runs, {lines} losses of each name")
+        made_from = f"{len(reference.runs)} runs, {sum(run.lines for run in reference.runs)} losses of each name"
+        print_lines([("reference", options.out), ("made from", made_from)])

@@ -16,7 +16,7 @@ from gbench.cli.converge_modes.verdict_output import print_result, reference_for
 from gbench.cli.shared.consent import require_own
 from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.plan_output import show_plan
-from gbench.cli.shared.run_options import given_except, resolved_of
+from gbench.cli.shared.run_options import require_arguments, require_only, resolved_of
 from gbench.errors import GbenchError, UsageError
 from gbench.follow.follower import Views
 from gbench.runfolder.folder import RunFolder
@@ -27,8 +27,6 @@ from gbench.settings.spec import RunSpec
 
 if TYPE_CHECKING:
     from gbench.runs.finish import FinishedRun
-
-NEEDED = ("model", "batch_size", "device_count", "precision")
 
 
 def start_runs(
@@ -67,8 +65,8 @@ def resume_run(
     run_dir: Path, options: VerdictOptions, views: Views, *, trust: bool, as_json: bool, quiet: bool
 ) -> None:
     """Resume the run of `--resume RUN_DIR`, and print its result."""
-    if others := given_except({"resume_dir", "trust", "as_json", "quiet", "visdom", "tensorboard", *JUDGING}):
-        raise UsageError("--resume takes all from its run folder", f"leave out {', '.join(others)}")
+    allowed = {"resume_dir", "trust", "as_json", "quiet", "visdom", "tensorboard", *JUDGING}
+    require_only(allowed, "--resume takes all from its run folder")
     spec = require_resumable(RunFolder(run_dir))
     reference = reference_for_new_runs(options, spec)
     require_own(run_dir, [spec], trust)
@@ -77,9 +75,7 @@ def resume_run(
 
 def _resolve(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     """The spec of the first run. Raises UsageError."""
-    missing = next((name for name in NEEDED if given[name] is None), None)
-    if missing is not None:
-        raise UsageError(f"missing argument {missing.upper()}", "see gbench converge --help")
+    require_arguments(given)
     resolved = resolved_of({**given, "recipe": "convergence"}, environ)
     if resolved.spec.recipe == "performance":
         raise UsageError("--run-model-file names the performance run", "leave it out, or use gbench launch")

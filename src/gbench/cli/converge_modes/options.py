@@ -14,7 +14,7 @@ from gbench.errors import UsageError
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
 # parameters of VerdictOptions
 JUDGING = ("check", "reference", "allow", "evaluation", "images")
-MAKING_A_REFERENCE = ("add_reference", "out", "description", "quality_images")
+MAKING_A_REFERENCE = ("add_reference", "out")
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,11 @@ class VerdictOptions:
     images: tuple[Path, ...]
     add_reference: tuple[Path, ...]
     out: Path | None
-    description: str | None
-    quality_images: int | None
 
     @classmethod
     def taken_from(cls, given: dict[str, Any]) -> VerdictOptions:
         """Remove the options from a command's keywords. Raises UsageError: they contradict each other."""
-        options = cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
-        options._require_consistent()
-        return options
+        return cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
 
     @property
     def judges_new_runs(self) -> bool:
@@ -56,15 +52,13 @@ class VerdictOptions:
                 "--check RUN and --add-reference start nothing", "leave out --resume, --seeds and a --check without RUN"
             )
 
-    def _require_consistent(self) -> None:
+    def __post_init__(self) -> None:
         if self.check and self.add_reference:
             raise UsageError("--check and --add-reference exclude each other", "make the reference first")
         if self.add_reference and self.out is None:
             raise UsageError("--add-reference needs --out", "name the file to write: --out my-reference.yaml")
-        if (self.out or self.description or self.quality_images) and not self.add_reference:
-            raise UsageError(
-                "--out, --description and --quality-images are of --add-reference", "give it, or leave them out"
-            )
+        if self.out and not self.add_reference:
+            raise UsageError("--out is of --add-reference", "give it, or leave --out out")
         if (self.reference or self.allow) and not (self.check or self.judges_new_runs):
             raise UsageError("--reference and --allow are of --check and --seeds", "give one of them")
         if self.evaluation and self.images:
@@ -133,12 +127,5 @@ verdict_options = bundle(
             "the arguments after it give the recipe.",
         ),
         out_option("YAML file that --add-reference writes.", metavar="FILE"),
-        click.option("--description", metavar="TEXT", help="Description of the reference: what ran, where, when."),
-        click.option(
-            "--quality-images",
-            type=COUNT,
-            metavar="N",
-            help="Compute the reference's image quality over the first N test images; default: over all.",
-        ),
     ]
 )

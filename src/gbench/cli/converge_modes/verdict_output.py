@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.converge_modes.options import VerdictOptions
-from gbench.cli.shared.output import finished_json, print_finished, print_json, report_not_stored
+from gbench.cli.shared.output import finished_json, print_finished, print_json, print_lines, report_not_stored
 from gbench.convergence.judge import NO_QUALITY, Subject, Verdict, judge
 from gbench.convergence.recipe import recipe_of, require_fields
 from gbench.convergence.reference import Reference
@@ -87,18 +87,15 @@ def verdict_json(found: Verdict) -> dict[str, Any]:
 
 def print_verdict(found: Verdict) -> None:
     """Print a verdict as text."""
-    click.echo(f"{'verdict':<14}{found.verdict}")
-    for reason in found.reasons:
-        click.echo(f"{'':<14}{reason}")
-    click.echo(f"{'reference':<14}{found.reference}")
-    click.echo(f"{'runs':<14}{', '.join(found.runs)}")
     if not found.recipe_known:
-        click.echo(f"{'recipe':<14}not known: a log does not tell it")
+        recipe = "not known: a log does not tell it"
     elif found.recipe:
-        click.echo(f"{'recipe':<14}differs; its curves, judged on their own: {found.curves}")
+        recipe = f"differs; its curves, judged on their own: {found.curves}"
     else:
-        stated = ", as far as the log states it" if found.recipe_partial else ""
-        click.echo(f"{'recipe':<14}the reference's{stated}{', but for what --allow names' if found.allowed else ''}")
+        recipe = "the reference's" + (", as far as the log states it" if found.recipe_partial else "")
+        recipe += ", but for what --allow names" if found.allowed else ""
+    print_lines([("verdict", found.verdict), *(("", reason) for reason in found.reasons)])
+    print_lines([("reference", found.reference), ("runs", ", ".join(found.runs)), ("recipe", recipe)])
     for one in found.comparisons:
         mark = "" if one.inside else "  OUTSIDE"
         click.echo(f"{one.name:<32}{one.share + 0.0:+8.1%}  allowed {one.low:+.1%} to {one.high:+.1%}{mark}")

@@ -12,7 +12,7 @@ import click
 import yaml
 
 from gbench.base.utc import time_of
-from gbench.cli.shared.output import or_dash, print_json
+from gbench.cli.shared.output import or_dash, print_json, what_ran
 from gbench.cli.shared.table import print_csv, print_table
 from gbench.cndb.throughput import LAUNCH_SH, in_words
 from gbench.errors import UsageError, printable
@@ -42,36 +42,26 @@ def moment(text: str, option: str = "--since", or_else: str = "") -> datetime:
     return then
 
 
-def print_entries(entries: list[Entry]) -> None:
-    """Print a table no wider than the terminal: cut names and losses, then omit columns, never model and figure."""
-    if not entries:
-        click.echo("no records")
-        return
-    print_table([HEADINGS, *map(_cells, entries)], RIGHT, GIVE_WAY, LEFT_OUT)
-
-
-def print_entries_csv(entries: list[Entry]) -> None:
-    """Print CSV: one line per record, all fields."""
+def print_entries(entries: list[Entry], as_json: bool = False, as_csv: bool = False) -> None:
+    """Print all fields of records as JSON or CSV; else a table, cut to the terminal: never model and figure."""
     from gbench.cndb.queries import Entry
 
-    rows = map(_plain, entries)
-    print_csv(Entry, ({k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()} for row in rows))
-
-
-def print_entries_json(entries: list[Entry]) -> None:
-    """Print a JSON list: one object per record, all fields."""
-    print_json([_plain(entry) for entry in entries])
+    if as_json:
+        print_json([_plain(entry) for entry in entries])
+    elif as_csv:
+        rows = map(_plain, entries)
+        print_csv(Entry, ({k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()} for row in rows))
+    elif entries:
+        print_table([HEADINGS, *map(_cells, entries)], RIGHT, GIVE_WAY, LEFT_OUT)
+    else:
+        click.echo("no records")
 
 
 def print_record(found: StoredRecord) -> None:
     """Print one record: summary, figure, then all keys as YAML, in the contract's order, sorted within each mapping."""
     record = found.record
     click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
-    line = (
-        f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  {record.train_type}  "
-        f"{record.dist_type}  {record.dataset}"
-    )
-    click.echo(printable(line, keep=""))
+    click.echo(printable(what_ran(record), keep=""))
     match record.perf_data:
         case {"throughput": float() | int() as figure, **rest}:
             line = f"{figure:.4g} {rest.get('throughput_unit', '')}"

@@ -1,7 +1,5 @@
 """The live line: the progress of a running run."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from contextlib import suppress

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,12 @@ def print_json(values: Any) -> None:
         context.obj["json"] = True  # so that an error after it is no second value
 
 
+def print_lines(lines: Iterable[tuple[str, Any]]) -> None:
+    """Print names and values, a line each."""
+    for name, value in lines:
+        click.echo(f"{name:<14}{value}")
+
+
 def finished_json(finished: FinishedRun) -> dict[str, Any]:
     """The result of a launch as JSON values."""
     from gbench.runfolder.typed_json import VERSION
@@ -97,6 +103,14 @@ def finished_json(finished: FinishedRun) -> dict[str, Any]:
     }
 
 
+def what_ran(record: Record) -> str:
+    """A line that says what a record is of."""
+    return (
+        f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
+        f"{record.train_type}  {record.dist_type}  {record.dataset}"
+    )
+
+
 def print_finished(finished: FinishedRun) -> None:
     """Print the result of a launch as text."""
     from gbench.cndb.log_line import accuracy_of
@@ -104,25 +118,17 @@ def print_finished(finished: FinishedRun) -> None:
 
     record = finished.record
     profile = (record.hyper_params or {}).get("profile", "reference")
-    click.echo(
-        f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
-        f"{record.train_type}  {record.dist_type}  {record.dataset}"
-        + ("" if profile == "reference" else f"  {profile}")
-    )
+    click.echo(what_ran(record) + ("" if profile == "reference" else f"  {profile}"))
     if finished.summary is not None:
-        for line in summary_lines(finished.summary, accuracy_of(record)):
-            click.echo(line)
+        print_lines(summary_lines(finished.summary, accuracy_of(record)))
     else:
         print_reported(record)
     if finished.evaluation is not None:
-        for name, text in evaluation_lines(finished.evaluation):
-            click.echo(f"{name:<14}{text}")
-    for alarm in read_alarms(finished.folder.path):
-        click.echo(f"{'WARNING':<14}{alarm}")
-    for name, path in _paths(finished).items():
-        click.echo(f"{name:<14}{path}")
+        print_lines(evaluation_lines(finished.evaluation))
+    print_lines(("WARNING", alarm) for alarm in read_alarms(finished.folder.path))
+    print_lines(_paths(finished).items())
     if finished.stored is not None:
-        click.echo(f"{'database':<14}{finished.stored}")
+        print_lines([("database", finished.stored)])
 
 
 def print_reported(record: Record) -> None:
@@ -133,7 +139,7 @@ def print_reported(record: Record) -> None:
         inner = ", ".join(f"{name} {one}" for name, one in value.items()) if isinstance(value, dict) else None
         click.echo(f"{key:<13} {or_dash(value if inner is None else inner)}")
     if memory:
-        click.echo(f"{'memory':<13} {_memory(memory)}")
+        print_lines([("memory", _memory(memory))])
 
 
 def report_not_stored(not_stored: Sequence[str | None]) -> None:
@@ -157,8 +163,8 @@ def _paths(finished: FinishedRun) -> dict[str, str]:
     }
 
 
-def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[str]:
-    """A run's figures as lines of text. accuracy: of a convergence run, in place of the mean losses."""
+def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple[str, str]]:
+    """A run's figures as text: name and value. accuracy: of a convergence run, in place of the mean losses."""
     interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
     figures = {
         "throughput": f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}",
@@ -202,8 +208,9 @@ def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[str]:
     figures["mean losses"] = "  ".join(f"{name} {value:.4g}" for name, value in summary.losses.items())
     if accuracy is not None:
         figures["mean losses"] = f"{accuracy}; of the last epoch's printed lines"
-    lines = [f"{name:<14}{text}" for name, text in figures.items()]
-    return lines if summary.complete else [*lines, "INCOMPLETE    the run ended before its last step"]
+    if not summary.complete:
+        figures["INCOMPLETE"] = "the run ended before its last step"
+    return list(figures.items())
 
 
 def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:

@@ -105,11 +105,6 @@ class ExistingRun(Existing):
         )
 
 
-def _assignment(text: str) -> tuple[str, str] | None:
-    name, equals, value = text.partition("=")
-    return (name, value) if equals else None
-
-
 def _datasets_dir(text: str) -> str:
     """A folder that is there. Raises UsageError: it is not."""
     from gbench.datasets.layout import get_a_dataset
@@ -142,7 +137,7 @@ TYPES: dict[Kind, Any] = {
     Kind.SETTINGS: SETTING,
     Kind.DATA_SOURCE: click.Choice(get_args(DataSource)),
     Kind.IGNORE_CHECK: Parsed("check", quantities.ignore_check, "neither false nor ignore_check"),
-    Kind.VARIABLES: Parsed("variable", _assignment, "not NAME=VALUE"),
+    Kind.VARIABLES: Parsed("variable", lambda text: text.split("=", 1) if "=" in text else None, "not NAME=VALUE"),
 }
 MEASURED = ("steps", "warmup", "until_ci", "max_time_s")  # only for measured runs
 
@@ -177,9 +172,9 @@ def _type(name: str) -> Any:
 LAST_ARGUMENTS = [click.argument(name, type=_type(name), default="false") for name in ARGUMENTS[4:]]
 
 
-def run_arguments(required: bool) -> Callable[[Any], Any]:
-    """launch.sh's six arguments."""
-    return bundle([what_runs(required), *LAST_ARGUMENTS])
+def run_arguments(command: Any) -> Any:
+    """launch.sh's six arguments; `require_arguments` checks that the first four are given."""
+    return bundle([what_runs(required=False), *LAST_ARGUMENTS])(command)
 
 
 def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
@@ -230,15 +225,15 @@ def of_spec_file(path: str, allowed: Collection[str], environ: Mapping[str, str]
     from gbench.settings.defaults import resolve_values
     from gbench.settings.spec_file import read_mapping
 
-    require_nothing_beside(path, allowed)
+    require_only(allowed, f"with {path}, all options belong in that file")
     require_readable(Path(path), "file")
     return resolve_values(read_mapping(Path(path)), path, environ, command_line())
 
 
-def require_nothing_beside(path: str, allowed: Collection[str]) -> None:
-    """Raises UsageError: a parameter is given with a spec file, which holds all of them. allowed: the exceptions."""
+def require_only(allowed: Collection[str], why: str) -> None:
+    """Raises UsageError, which says why: an argument or option is given that is not in `allowed`."""
     if others := given_except(allowed):
-        raise UsageError(f"with {path}, all options belong in that file", f"leave out {', '.join(others)}")
+        raise UsageError(why, f"leave out {', '.join(others)}")
 
 
 def given_except(allowed: Collection[str]) -> list[str]:

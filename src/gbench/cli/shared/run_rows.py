@@ -1,7 +1,5 @@
 """A run folder as a line of a list: its state, headline and verdict."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Values that shell completion suggests; whether a value is valid is decided elsewhere."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, get_args
