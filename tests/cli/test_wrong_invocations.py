@@ -116,7 +116,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["cndb", "import", "{file}"], 1, ["{file} holds no benchmark log line", "give a benchmark log"]),
     (["cndb", "import", "{empty}"], 4, ["{empty} can't be read (Is a directory)"]),
     (["cndb", "import", "{file}", "--db", "{file}"], 2, ["database config {file} is not a mapping"]),
-    (["cndb", "verify", "{file}"], 1, ["{file}: not a mapping of record keys"]),
+    (["cndb", "verify", "{file}"], 4, ["{file}: not a mapping of record keys"]),
     (["launch", MODEL, "4", "1", "FP32", "false", "perhaps"], 2, ["neither false nor ignore_check"]),
     (["launch", MODEL, "4", "1", "FP32", "--devcie", "cpu"], 2, ["no such option '--devcie'", "--device"]),
     (["launch", "--resume", "latest"], 2, ["no such option '--resume': it belongs to converge, sweep, ab;"]),

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -287,3 +288,17 @@ def test_what_is_answered_with_one_sentence(
     assert answer.err.count("\n") == 1
     no_session = gbench("ab", "--resume", ".")
     assert (no_session.code, "has no ab.json" in no_session.err) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "said"),
+    [("--dry-run", 0, "network.ngf: 8 -> 16"), pytest.param("--max-blocks=1", 3, "throughput B/A", marks=pytest.mark.slow)],
+)
+def test_the_pair_in_the_docs_runs_on_a_cpu(tmp_path: Path, option: str, code: int, said: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "ab.md").read_text()
+    pasted = textwrap.dedent(page[page.index("    gbench data synth --count") : page.index("\n## Spec files")])
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "GBENCH_DEFAULTS": ""}
+    typed = pasted.rstrip() + f" {option} -q"
+    answer = subprocess.run(["bash", "-ec", typed], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert answer.returncode == code, answer.stderr
+    assert said in answer.stdout

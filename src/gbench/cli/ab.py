@@ -80,6 +80,8 @@ def ab(
       set: {data.workers: 8}
       env: {NCCL_ALGO: Ring}
 
+    docs/ab.md has a small pair for a CPU.
+
     \b
     gbench ab before.yaml after.yaml
     gbench ab fp32.yaml tf32.yaml --until-ci 0.5% --max-time 2h

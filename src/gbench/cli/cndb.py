@@ -275,7 +275,8 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
 def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) -> None:
     """Check that RECORD is unchanged: by its hash, and with --run also by the run's raw samples.
 
-    Exit code 0: unchanged; 1: changed, or the run gives other figures; 3: the record has no hash, and no run was given.
+    Exit code 0: unchanged; 1: changed, or the run gives other figures; 3: the record has no hash, and no run was given;
+    4: RECORD is no record.
 
     \b
     gbench cndb verify cndb/records/RECORD.yaml --run results/RUN_ID

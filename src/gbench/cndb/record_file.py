@@ -9,6 +9,7 @@ import yaml
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.untrusted import parse_yaml, read_text
 from gbench.cndb.record import Record, checked
+from gbench.errors import ExitCode, RecordError
 from gbench.settings.resolve import RUN_ID
 
 try:
@@ -69,8 +70,15 @@ def save(record: Record, path: Path) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Read a record file, of gbench or of the original. Raises RecordError: unreadable, not plain YAML, or invalid."""
-    return parse_record(read_text(path, "give a CNDB record file"), str(path))
+    """Read a record file, of gbench or of the original.
+
+    Raises RecordError: unreadable, not plain YAML, or invalid; its exit code is that of a file that can't be used.
+    """
+    try:
+        return parse_record(read_text(path, "give a CNDB record file"), str(path))
+    except RecordError as error:
+        error.exit_code = ExitCode.INFRASTRUCTURE
+        raise
 
 
 def parse_record(text: str, where: str) -> Record:
