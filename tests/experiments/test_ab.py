@@ -292,7 +292,10 @@ def test_what_is_answered_with_one_sentence(
 
 @pytest.mark.parametrize(
     ("option", "code", "said"),
-    [("--dry-run", 0, "network.ngf: 8 -> 16"), pytest.param("--max-blocks=1", 3, "throughput B/A", marks=pytest.mark.slow)],
+    [
+        ("--dry-run", 0, "network.ngf: 8 -> 16"),
+        pytest.param("--max-blocks=1", 3, "throughput B/A", marks=pytest.mark.slow),
+    ],
 )
 def test_the_pair_in_the_docs_runs_on_a_cpu(tmp_path: Path, option: str, code: int, said: str) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "ab.md").read_text()
