@@ -57,6 +57,12 @@ def test_an_invalid_variable_is_reported_with_the_others(gbench: Callable[..., A
     assert "cpu-governor" in checks
 
 
+def test_gpu_smoke_needs_a_gpu(gbench: Callable[..., Answer]) -> None:
+    answer = gbench(*CPU, "--gpu-smoke")
+    assert answer.code == 2
+    assert answer.err == "gbench: error: --gpu-smoke needs a GPU, and --device is cpu; leave one of them out\n"
+
+
 @pytest.mark.parametrize("flag", ["--apply", "--clocks"])
 def test_apply_and_clocks_go_with_fix(gbench: Callable[..., Answer], flag: str) -> None:
     answer = gbench(*CPU, flag)

@@ -25,6 +25,7 @@ BUILDS = ROOT / "build/fake-gpu"
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
 FLAGS = ("-std=gnu11", "-shared", "-fPIC", "-O1", "-fvisibility=hidden", *WARNINGS)
 NVML = ("nvml.c", "faults.c")
+LINKED = "libcuda.so"  # as Triton's compiler asks for it
 
 
 class NoFakeGpu(Exception):
@@ -42,7 +43,7 @@ def build() -> Path:
         raise NoFakeGpu("there is no C compiler")
     files = sorted(path for path in SOURCES.rglob("*") if path.suffix in (".c", ".h"))
     contents = b"".join(path.read_bytes() for path in files)
-    folder = BUILDS / hashlib.sha256(contents + repr((includes, FLAGS)).encode()).hexdigest()[:16]
+    folder = BUILDS / hashlib.sha256(contents + repr((includes, FLAGS, LINKED)).encode()).hexdigest()[:16]
     if folder.is_dir():
         return folder
     BUILDS.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,7 @@ def build() -> Path:
         for name, sources, more in (("libcuda.so.1", runtime, options), ("libnvidia-ml.so.1", NVML, [])):
             command = [compiler, *FLAGS, *more, *sources, "-o", f"{text}/{name}"]
             subprocess.run(command, cwd=SOURCES, check=True)
+        (Path(text) / LINKED).symlink_to("libcuda.so.1")
         try:
             Path(text).rename(folder)
         except OSError:  # another process was first

@@ -16,6 +16,7 @@ from gbench.machine.gpus import Gpus, find_gpus
 from gbench.preflight.check_table import RULES
 from gbench.preflight.rule import CheckedRun, Rule
 from gbench.preflight.run_checks import CONDITIONS, of_severity, require_fit, run_checks, with_errors_ignored
+from gbench.preflight.smoke_rules import SMOKE
 from gbench.runfolder.host_facts import CheckFacts
 from gbench.settings.spec import RunSpec
 
@@ -28,12 +29,12 @@ def row(rule: Rule) -> str:
 
 
 def test_ids_are_unique() -> None:
-    assert len({rule.id for rule in RULES}) == len(RULES)
+    assert len({rule.id for rule in (*RULES, *SMOKE)}) == len(RULES) + len(SMOKE)
 
 
 def test_the_page_has_every_row_of_the_table_and_no_other() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    assert rows == [row(rule) for rule in RULES]
+    assert rows == [row(rule) for rule in (*RULES, *SMOKE)]
 
 
 def test_this_machine_quickly(make_spec: Callable[..., RunSpec]) -> None:

@@ -7,7 +7,8 @@ import shlex
 import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,12 +39,16 @@ WIDEST = 120
 @option("cndb_dir")
 @option("results_dir")
 @option("logs_dir")
+@option("cache_dir")
 @click.option("--fix", is_flag=True, help="Print the commands that fix what was found.")
 @click.option("--apply", "apply_", is_flag=True, help="With --fix: run them, then check again. Most need root.")
 @click.option("--clocks", is_flag=True, help="With --fix --apply: also run those that set GPU clocks.")
+@click.option("--gpu-smoke", is_flag=True, help="Also test what each GPU computes: 20 seconds, in the image.")
 @json_option
 @click.pass_context
-def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json: bool, **given: Any) -> None:
+def check(
+    ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, gpu_smoke: bool, as_json: bool, **given: Any
+) -> None:
     """Check whether this machine is fit to measure on: what would prevent a launch or distort its figures, and the fix.
 
     Changes nothing without --fix --apply, and never ends a process. Exit code 0: fit; 1: not fit. With --device cpu
@@ -52,21 +57,26 @@ def check(ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, as_json:
     \b
     gbench check
     gbench check --device cpu --runner local --datasets-dir data/synthetic
+    gbench check --gpu-smoke
     gbench check --fix
     sudo gbench check --fix --apply --clocks
     """
     from gbench.cli.shared.output import print_json
     from gbench.machine.gpus import find_gpus
     from gbench.preflight import fix as fixing
+    from gbench.preflight.check_table import RULES
     from gbench.preflight.run_checks import of_severity, run_checks
+    from gbench.preflight.smoke_rules import SMOKE
 
     if (apply_ or clocks) and not fix:
         raise UsageError("--apply and --clocks go with --fix", "try `gbench check --fix`, which only prints commands")
     run = _checked_run(given)
     show = _nothing if as_json else click.echo
+    if gpu_smoke:
+        run = _with_smoke(run, show)
 
     def run_all() -> tuple[CheckFacts, ...]:
-        return tuple(_shown(run_checks(run, find_gpus()), show))
+        return tuple(_shown(run_checks(run, find_gpus(), (*RULES, *SMOKE)), show))
 
     checks = run_all()
     fixes = fixing.fix_commands(checks)
@@ -112,6 +122,16 @@ def _checked_run(given: dict[str, Any]) -> CheckedRun:
     except UsageError as error:
         return CheckedRun(device, runner, unresolved=error)
     return CheckedRun(device, runner, spec=resolved.spec, origins=resolved.origins)
+
+
+def _with_smoke(run: CheckedRun, show: Show) -> CheckedRun:
+    """`run` with a smoke test of all visible GPUs. Raises UsageError: it is on the processor."""
+    from gbench.machine.gpus import find_gpus
+    from gbench.runs.smoke_gpus import smoke_of_machine
+
+    if run.device == "cpu":
+        raise UsageError("--gpu-smoke needs a GPU, and --device is cpu", "leave one of them out")
+    return replace(run, smoke=cache(lambda: smoke_of_machine(run, find_gpus(), os.environ, show)))
 
 
 def _shown(checks: Iterable[CheckFacts], show: Show) -> Iterator[CheckFacts]:

@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
     parser.add_argument(
         "--inputs-dir", type=Path, help="folder of the files that the spec names; default: their own paths"
     )
+    parser.add_argument("--gpu-smoke", action="store_true", help="test the GPUs of the spec instead of its run")
     arguments = parser.parse_args(argv)
     folder = RunFolder(arguments.run_dir)
     try:
@@ -42,7 +43,11 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
             joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks,
             convert_memory_errors(ranks.device, spec.batch_per_device, partial(rank_gib, spec)),
         ):
-            if spec.evaluation is not None:
+            if arguments.gpu_smoke:
+                from gbench.pix2pix.gpu_smoke import smoke_test
+
+                smoke_test(folder, ranks)
+            elif spec.evaluation is not None:
                 from gbench.pix2pix.evaluator import Evaluator
 
                 Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()

@@ -63,6 +63,8 @@ class CheckedRun:
     """Why there is no spec."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where the spec's values came from."""
+    smoke: Callable[[], Mapping[str, Finding]] | None = None
+    """Tests its GPUs, once: the findings by part of the smoke test. None: it is not tested."""
     rank_gib: RankGib | None = None
     """How much memory a rank needs, as pix2pix.step.rank_memory counts it. None: memory is not checked."""
 

@@ -12,7 +12,7 @@ from gbench.runfolder.host_facts import CheckFacts
 from gbench.settings.spec import RunSpec
 
 IGNORE = (
-    "`gbench check --fix` shows how to fix it; `ignore_check` after DATABASE, or `ignore_check: true` in a spec file, "
+    "`gbench check {}` shows how to fix it; `ignore_check` after DATABASE, or `ignore_check: true` in a spec file, "
     "measures anyway"
 )
 # What a launch checks. The other rules are for what it can't run without, and reports itself.
@@ -75,8 +75,8 @@ def with_errors_ignored(checks: Iterable[CheckFacts]) -> list[CheckFacts]:
     return [one.model_copy(update=ignored) if one.severity == "error" else one for one in checks]
 
 
-def require_fit(checks: Iterable[CheckFacts], ignorable: bool = True) -> None:
-    """Stop a run on a machine that is not fit. ignorable: its command takes IGNORE_CHECK.
+def require_fit(checks: Iterable[CheckFacts], ignorable: bool = True, smoke: bool = False) -> None:
+    """Stop a run on a machine that is not fit. ignorable: its command takes IGNORE_CHECK. smoke: by its smoke test.
 
     Raises:
         OutOfMemory: the run does not fit into memory, and nothing else is wrong.
@@ -87,5 +87,7 @@ def require_fit(checks: Iterable[CheckFacts], ignorable: bool = True) -> None:
         raise kind(
             f"this machine is not fit {'to measure on' if ignorable else 'for that'}: "
             + "; ".join(f"{check.id}: {check.found}" for check in errors),
-            IGNORE if ignorable else "; ".join(check.fix for check in errors),
+            IGNORE.format("--gpu-smoke" if smoke else "--fix")
+            if ignorable
+            else "; ".join(check.fix for check in errors),
         )

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +178,12 @@ class DockerRunner:
             "build": None if plan.pinned else {"dockerfile": spec.dockerfile, "args": plan.build_args},
             "container": container_request(spec, plan.name, plan.name, spec.run_dir, Caller.current(), self._cdi),
         }
+
+    def with_spec(self, spec: RunSpec) -> DockerRunner:
+        """For another spec; see `Runner.with_spec`."""
+        other = copy(self)
+        other._spec = spec
+        return other
 
     def prepare(self, on_line: Callable[[str], None]) -> None:
         """Remove the containers of dead runs, and build or pull the image; see `Runner.prepare`."""

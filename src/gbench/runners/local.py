@@ -41,6 +41,10 @@ class LocalRunner:
         """What `run` would start."""
         return self.request(self._spec.run_dir)
 
+    def with_spec(self, spec: RunSpec) -> LocalRunner:
+        """For another spec; see `Runner.with_spec`."""
+        return LocalRunner(spec, self._inherited)
+
     def prepare(self, on_line: Callable[[str], None]) -> None:
         """Nothing to prepare: this environment has everything that gbench needs."""
 

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from gbench.preflight.run_checks import (
     run_checks,
     with_errors_ignored,
 )
+from gbench.preflight.smoke_rules import SMOKE
 from gbench.runfolder.alarms import read_alarms
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.folder import RunFolder
@@ -36,6 +37,7 @@ from gbench.runners.plan import Outcome, Runner
 from gbench.runners.stopping import stoppable
 from gbench.runs.outcome import oom_kills, require_success
 from gbench.runs.prepare import Prepared
+from gbench.runs.smoke_gpus import smoke_of_run
 from gbench.settings.spec import RunSpec
 
 NO_VIEWS = Views()
@@ -90,6 +92,7 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
             log.line(f"warning: {warning}")
         checks = _check_machine(prepared, log)
         prepared.runner.prepare(log.line)
+        checks += _smoke(prepared, folder, log)
         yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(checks=checks))
 
 
@@ -177,11 +180,26 @@ def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
         found = list(run_checks(CheckedRun.of(spec, rank_gib), prepared.gpus, rules))
         if ignored:
             found = with_errors_ignored(found)
-        for check in of_severity(found, "warning"):
-            log.line(f"warning: {check.id}: {check.found}")
-        require_fit(found, ignorable=spec.recipe not in (*UNMEASURED, "profile"))
-        checks.extend(found)
+        checks += _accepted(found, log, ignorable=spec.recipe not in (*UNMEASURED, "profile"))
     return checks
+
+
+def _smoke(prepared: Prepared, folder: RunFolder, log: RunLog) -> list[CheckFacts]:
+    """Test the GPUs of a measurement. Raises InfrastructureError: one of them fails."""
+    spec = prepared.spec
+    if spec.device == "cpu" or spec.recipe in (*UNMEASURED, "profile"):
+        return []
+    smoke = smoke_of_run(spec, prepared.gpus, prepared.runner, folder.path, log.line)
+    run = replace(CheckedRun.of(spec), smoke=lambda: smoke)
+    return _accepted(list(run_checks(run, prepared.gpus, SMOKE)), log, smoke=True)
+
+
+def _accepted(found: list[CheckFacts], log: RunLog, **kind: bool) -> list[CheckFacts]:
+    """The checks, their warnings logged. kind: of `require_fit`, and raises as it does."""
+    for check in of_severity(found, "warning"):
+        log.line(f"warning: {check.id}: {check.found}")
+    require_fit(found, **kind)
+    return found
 
 
 @contextmanager
