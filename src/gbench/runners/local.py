@@ -41,7 +41,7 @@ class LocalRunner:
         """What `run` would start."""
         return self.request(self._spec.run_dir)
 
-    def with_spec(self, spec: RunSpec) -> LocalRunner:
+    def with_spec(self, spec: RunSpec) -> "LocalRunner":
         """For another spec; see `Runner.with_spec`."""
         return LocalRunner(spec, self._inherited)
 

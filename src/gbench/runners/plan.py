@@ -49,7 +49,7 @@ class Runner(Protocol):
     def facts(self) -> dict[str, Any]:
         """Where the run is (`runner`, and image name, id, digest), for the record. Valid after `prepare`."""
 
-    def with_spec(self, spec: RunSpec) -> Runner:
+    def with_spec(self, spec: RunSpec) -> "Runner":
         """This runner, prepared if it is, for another spec of the same devices and image."""
 
     def prepare(self, on_line: Callable[[str], None]) -> None:
