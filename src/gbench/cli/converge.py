@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from gbench.cli.converge_modes.options import VerdictOptions, verdict_options
+from gbench.cli.converge_modes.options import Alarms, VerdictOptions, verdict_options, view_options, views_of
 from gbench.cli.shared.consent import trust_option
 from gbench.cli.shared.run_options import RUN, run_arguments, run_options
-from gbench.cli.shared.view_options import Alarms, view_options, views_of
 
 
 @click.command()

@@ -25,6 +25,23 @@ if TYPE_CHECKING:
     from gbench.settings.resolve import Resolved
 
 NOT_IN_A_FILE = {"model", "repeats", "rebuild", "dry_run", "as_json", "quiet"}
+# The run of --smoke, and the phases and the side in pixels of the dataset that is drawn for it
+SMOKE_VALUES: dict[str, Any] = {
+    "model": "pix2pix_resnet_9blocks",
+    "batch_size": 4,
+    "device_count": 1,
+    "precision": "FP32",
+    "device": "cpu",
+    "runner": "local",
+    "steps": 20,
+    "warmup": 5,
+    "dataset": "synthetic",
+}
+SMOKE_SETTINGS = (
+    *("data.load_size=72", "data.crop_size=64", "data.workers=0", "network.ngf=8", "network.ndf=8"),
+    *("schedule.print_every=1", "measure.peak_seconds=0.2"),
+)
+SMOKE_COUNTS, SMOKE_SIZE = {"train": 16, "val": 2, "test": 4}, 72
 
 
 @click.command()
@@ -92,14 +109,13 @@ def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: boo
 def _smoke(given: dict[str, Any], dry_run: bool) -> Resolved:
     """The spec of --smoke: its values where the command line states none. Draws its dataset, unless dry_run."""
     from gbench.datasets.synth import synth
-    from gbench.settings import smoke
     from gbench.settings.resolve import cache_dir_of
 
-    folder = Path(cache_dir_of(given["cache_dir"], os.environ)[0]) / smoke.FOLDER
-    own = {name: value for name, value in (smoke.VALUES | {"datasets_dir": folder}).items() if name not in stated()}
+    folder = Path(cache_dir_of(given["cache_dir"], os.environ)[0]) / "smoke"
+    own = {name: value for name, value in (SMOKE_VALUES | {"datasets_dir": folder}).items() if name not in stated()}
     if not dry_run and {"dataset", "datasets_dir"} <= own.keys():
-        synth(folder / own["dataset"], smoke.COUNTS, smoke.SIZE)
-    values = {**given, **own, "settings": (*smoke.SETTINGS, *given["settings"])}
+        synth(folder / own["dataset"], SMOKE_COUNTS, SMOKE_SIZE)
+    values = {**given, **own, "settings": (*SMOKE_SETTINGS, *given["settings"])}
     return resolved_of(values, os.environ, more=own)
 
 

@@ -166,7 +166,6 @@ def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Res
 
 
 def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:
-    """Print the table."""
     from gbench.experiments.sweep_table import WORDS, Row, cells, notes, rows_of, to_json
 
     rows = rows_of(folder, state)

@@ -55,7 +55,6 @@ def tune(max_time: float, rebuild: bool, dry_run: bool, as_json: bool, quiet: bo
 
 
 def _print(done: FinishedTuning, model: str) -> None:
-    """Print the result as text."""
     from gbench.settings.switches import written
 
     tuning = done.tuning

@@ -27,8 +27,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Pin(Frozen):
-    """One pinning of a baseline."""
-
     by: str
     at_utc: str
     reason: str
@@ -37,8 +35,6 @@ class Pin(Frozen):
 
 
 class Baseline(Frozen):
-    """A baseline file."""
-
     version: Literal[1] = 1
     pins: list[Pin] = Field(min_length=1)
     """Newest last."""
@@ -48,8 +44,6 @@ class Baseline(Frozen):
 
 @dataclass(frozen=True)
 class Baselines:
-    """The baselines of a CNDB folder."""
-
     cndb_dir: Path
 
     def path(self, name: str) -> Path:
@@ -59,7 +53,6 @@ class Baselines:
         return self.cndb_dir / FOLDER / f"{name}.yaml"
 
     def names(self) -> list[str]:
-        """The names of all baselines."""
         return sorted(path.stem for path in (self.cndb_dir / FOLDER).glob("*.yaml") if path.is_file())
 
     def read(self, name: str) -> Baseline:

@@ -17,8 +17,6 @@ class Influence(IntEnum):
 
 @dataclass(frozen=True)
 class Quantity:
-    """A measured quantity."""
-
     title: str
     path: tuple[str, ...]
     show: str

@@ -31,8 +31,6 @@ Source = Literal["the runs", "history", "assumed"]
 
 @dataclass(frozen=True)
 class Change:
-    """The change of a figure from BASE to NEW."""
-
     base: float
     """Geometric mean over runs; likewise `new`."""
     new: float
@@ -46,7 +44,6 @@ class Change:
     dof: float
     """Degrees of freedom of the standard error; infinite if the variance is assumed."""
     source: Source
-    """Where the variance between runs comes from."""
     unknown_sd: float
     """The standard deviation to assume if it is unknown, as a share of 1."""
 
@@ -71,8 +68,6 @@ class Change:
 
 @dataclass(frozen=True)
 class _Spread:
-    """The spread between runs."""
-
     variance: float
     """Of the logarithms of the runs' figures."""
     dof: float

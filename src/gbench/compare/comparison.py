@@ -39,7 +39,6 @@ class Comparison:
 
     @property
     def verdict(self) -> Kind:
-        """The verdict on all figures together."""
         return overall(self.judged, self.named)
 
     @property
@@ -126,7 +125,6 @@ def compare(
 
 
 def change_text(one: Judged) -> str:
-    """A figure's change with its interval."""
     ratio, low, high = (relative(value, 1) for value in (one.ratio, one.low, one.high))
     return f"{one.metric.title} {ratio} (95 % interval {low} to {high})"
 

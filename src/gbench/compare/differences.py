@@ -76,10 +76,10 @@ def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Differenc
 
 def _shortened(differing: list[Difference]) -> list[Difference]:
     settings = [one for one in differing if one.field.startswith(f"{SETTINGS}.")]
-    said = sum(one.base != NOT_SAID for one in settings), sum(one.new != NOT_SAID for one in settings)
-    if len(settings) < 2 or all(said):
+    counts = sum(one.base != NOT_SAID for one in settings), sum(one.new != NOT_SAID for one in settings)
+    if len(settings) < 2 or all(counts):
         return differing
-    both = (f"{count} settings" if count else NOT_SAID for count in said)
+    both = (f"{count} settings" if count else NOT_SAID for count in counts)
     return [one for one in differing if one not in settings] + [Difference(SETTINGS, *both)]
 
 

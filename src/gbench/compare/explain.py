@@ -22,8 +22,6 @@ VISIBLE = 0.001  # share below which a measured influence is not reported
 
 @dataclass(frozen=True)
 class Cause:
-    """One difference."""
-
     field: str
     base: str
     new: str

@@ -14,8 +14,6 @@ NORMAL_95 = 1.959964  # half-width of a 95 % interval in standard errors
 
 @dataclass(frozen=True)
 class RunFigure:
-    """A figure of one run."""
-
     value: float
     error_share: float = 0.0
     """Standard error from the run's own steps, as a share of 1; 0 if unknown."""
@@ -23,8 +21,6 @@ class RunFigure:
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """A figure that `compare` judges."""
-
     name: str
     title: str
     unit: str

@@ -50,8 +50,6 @@ class More:
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict on one figure."""
-
     metric: ComparedMetric
     change: Change
     verdict: Kind

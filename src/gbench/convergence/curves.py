@@ -23,7 +23,6 @@ class EpochWindow:
     standard_error: float
     """Of the mean."""
     count: int
-    """Number of losses."""
 
 
 def whole(windows: Sequence[EpochWindow | None]) -> list[EpochWindow]:

@@ -32,8 +32,6 @@ NO_QUALITY = "quality"  # given to `allow` like a field of the recipe, it permit
 
 @dataclass(frozen=True)
 class Subject:
-    """A run to judge."""
-
     source: str
     model: str | None
     """None if unknown, as for a log."""
@@ -43,7 +41,6 @@ class Subject:
     quality: Mapping[str, float] | None
     """Mean metrics of its test images; None if not evaluated."""
     ended: bool
-    """Whether it finished."""
     learning_rates: Sequence[Sequence[float]] | None = None
     """Of G and D in each epoch, read back from the optimisers; None if unknown."""
     partial: bool = False
@@ -75,13 +72,10 @@ class Departure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict and what it is based on."""
-
     verdict: Word
     curves: Word
     """The verdict on everything except the recipe."""
     reasons: list[str]
-    """Sentences that explain the verdict."""
     recipe: list[RecipeDifference]
     recipe_known: bool
     recipe_partial: bool

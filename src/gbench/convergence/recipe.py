@@ -27,7 +27,6 @@ class RecipeDifference:
 
     @property
     def sentence(self) -> str:
-        """The difference in words."""
         run, reference = ("none" if value is None else value for value in (self.run, self.reference))
         return f"{self.field} is {run}, {self.by} {reference}"
 

@@ -39,7 +39,6 @@ class LossWindows(Frozen):
 
     @property
     def windows(self) -> list[EpochWindow]:
-        """The windows one by one."""
         return list(map(EpochWindow, self.mean, self.sd, self.standard_error, self.count))
 
     @property
@@ -49,8 +48,6 @@ class LossWindows(Frozen):
 
 
 class ReferenceRun(Frozen):
-    """One run of the reference."""
-
     source: str
     lines: PositiveInt
     """Number of iterations with losses."""
@@ -70,8 +67,6 @@ class Band:
 
 
 class Reference(Frozen):
-    """A reference file."""
-
     version: Literal[1] = 1
     model: str
     description: str

@@ -35,8 +35,6 @@ NEGATED = {"no_dropout": "network.dropout", "no_flip": "data.flip", "serial_batc
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """The content of a log."""
-
     curves: Curves
     stated: dict[str, Any]
     """Fields of the recipe that its options state; empty without options, as in loss_log.txt."""

@@ -40,7 +40,6 @@ class SessionResult:
     medians: dict[Side, float]
     """Median figure of each side that has runs."""
     runs: dict[Side, int]
-    """Number of runs of each side."""
     units: dict[Side, str]
     causes: list[Cause]
     """Differences between the records: different work; and if the ratio is not 1, measured influences and software.

@@ -36,9 +36,7 @@ class BlockRatio:
     low: float | None
     """Lower bound of the 95 % interval; None below two blocks."""
     high: float | None
-    """Upper bound."""
     blocks: int
-    """Number of complete blocks."""
 
     @property
     def half_width(self) -> float | None:

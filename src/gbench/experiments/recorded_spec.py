@@ -22,8 +22,6 @@ NOT_SAID = {"run_id": "", "command_line": "", "database": None, "results_dir": "
 
 @dataclass(frozen=True)
 class Recorded:
-    """A recorded run and its spec."""
-
     source: str
     record: Record
     spec: RunSpec

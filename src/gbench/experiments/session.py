@@ -40,8 +40,6 @@ class SessionGoal(Frozen):
 
 
 class SessionRun(Frozen):
-    """One run of a session."""
-
     side: Side
     run_id: str
     run_dir: str
@@ -80,7 +78,6 @@ class Session(Frozen):
 
     @property
     def next_side(self) -> Side:
-        """The side of the next run."""
         return side_of(self.order, len(self.used))
 
     @property

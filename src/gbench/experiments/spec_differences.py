@@ -19,10 +19,7 @@ SAME_WORK = ("config.data.workers", "config.data.source", "config.data.max_datas
 
 @dataclass(frozen=True)
 class SpecDifference:
-    """A field that differs."""
-
     field: str
-    """Its dotted name."""
     one: str
     other: str
     work: bool

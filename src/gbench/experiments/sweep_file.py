@@ -83,8 +83,6 @@ class Sweep(_Exact):
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """The files of one sweep."""
-
     path: Path
 
     def create(self, sweep: Sweep) -> None:
@@ -98,21 +96,17 @@ class SweepFolder:
 
     @property
     def file(self) -> Path:
-        """Path of sweep.json."""
         return self.path / SWEEP
 
     @property
     def page(self) -> Path:
-        """Path of sweep.md."""
         return self.path / "sweep.md"
 
     @property
     def resume_command(self) -> str:
-        """The command that resumes this sweep."""
         return f"gbench sweep --resume {shlex.quote(str(self.path))}"
 
     def run(self, attempt: CellAttempt) -> RunFolder:
-        """The run folder of an attempt."""
         return RunFolder(self.path / attempt.run)
 
     def record_of(self, attempt: CellAttempt) -> Path | None:

@@ -27,7 +27,6 @@ class Look:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts so far."""
         return time.monotonic() - self._began_s
 
     def busy(self) -> dict[psutil.Process, float]:

@@ -15,7 +15,6 @@ class FixCommand:
     """A command that a check asks for."""
 
     check: str
-    """The check's id."""
     command: Command
     outcome: str = ""
     """`done`, or why not; empty before it ran."""
@@ -42,5 +41,5 @@ def _run(argv: tuple[str, ...]) -> str:
         return f"failed: {error}"
     if done.returncode == 0:
         return "done"
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return f"failed with exit code {done.returncode}{': ' + said[-1] if said else ''}"
+    output = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return f"failed with exit code {done.returncode}{': ' + output[-1] if output else ''}"

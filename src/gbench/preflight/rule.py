@@ -32,8 +32,6 @@ def worst(severities: Iterable[Severity]) -> Severity:
 
 @dataclass(frozen=True)
 class Command:
-    """A command that fixes something."""
-
     argv: tuple[str, ...]
     clocks: bool = False
     """It sets clocks, so it runs only with --clocks."""
@@ -70,7 +68,6 @@ class CheckedRun:
 
     @classmethod
     def of(cls, spec: RunSpec, rank_gib: RankGib | None = None) -> CheckedRun:
-        """One run."""
         return cls(spec.device, spec.runner, spec.device_count, spec, rank_gib=rank_gib)
 
 
@@ -124,15 +121,12 @@ class Context:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the table."""
-
     id: str
     what: str
     """What is checked, and what makes it a warning or an error."""
     why: str
     """How it affects a measurement."""
     fix: str
-    """What to do about it."""
     probe: Callable[[Context], Finding | None]
     """Returns None if there is nothing to check."""
     only: frozenset[str] = frozenset()

@@ -35,7 +35,6 @@ class Owner:
 
     @classmethod
     def current(cls) -> Owner:
-        """This process."""
         started = _started_ticks(os.getpid())
         assert started is not None
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

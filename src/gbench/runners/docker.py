@@ -52,7 +52,6 @@ class Caller:
 
     @classmethod
     def current(cls) -> Caller:
-        """This process."""
         return cls(os.getuid(), os.getgid(), tuple(sorted(os.getgroups())), os.cpu_count() or 1, Owner.current())
 
 

@@ -41,8 +41,6 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True)
 class ContextFile:
-    """One file of the build context."""
-
     path: str
     content: bytes
     executable: bool
@@ -58,11 +56,9 @@ class ImagePlan:
     """The image to build on. None: the Dockerfile fixes it."""
     source_hash: str = ""
     files: tuple[ContextFile, ...] = ()
-    """The build context."""
 
     @property
     def build_args(self) -> dict[str, str]:
-        """The Dockerfile's arguments."""
         return {} if self.base is None else {"FROM_IMAGE_NAME": self.base}
 
 

@@ -38,7 +38,6 @@ class LocalRunner:
         return {"argv": ["bash", spec.run_model_file], "cwd": str(run_dir), "environment": variables}
 
     def describe(self) -> dict[str, Any]:
-        """What `run` would start."""
         return self.request(self._spec.run_dir)
 
     def with_spec(self, spec: RunSpec) -> "LocalRunner":

@@ -33,8 +33,6 @@ class Places:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run script ended."""
-
     exit_code: int
     """Its own, or 128 + the signal that ended it."""
     out_of_memory: bool = False

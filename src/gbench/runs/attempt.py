@@ -63,7 +63,6 @@ class OpenRun:
     log: RunLog
     runner: Runner
     facts: HostFacts
-    """The facts known so far."""
     began_s: float = field(default_factory=time.monotonic)
     """From here on --timeout counts: over the training and its evaluation."""
 
@@ -223,8 +222,8 @@ def _close(
         *earlier, last = run.facts.attempts
         last = last.changed(wall_s=time.perf_counter() - last.started_s)
         run.facts = run.facts.changed(attempts=[*earlier, last])
-    said = str(failure) if isinstance(failure, GbenchError) else failure and repr(failure)  # repr: a bug
-    ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None, failure=said)
+    why = str(failure) if isinstance(failure, GbenchError) else failure and repr(failure)  # repr: a bug
+    ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None, failure=why)
     with contextlib.suppress(GbenchError):
         ended = ended.changed(warnings=[*ended.warnings, *map(str, read_alarms(run.folder.path))])
     try:

@@ -22,8 +22,6 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A successful run and its record."""
-
     folder: RunFolder
     log: Path
     record: Record

@@ -38,7 +38,6 @@ class Prepared:
     runner: Runner
     dataset: DatasetFacts
     warnings: tuple[str, ...]
-    """Warnings for the run's log and host.json."""
 
     def with_warning(self, text: str | None) -> Prepared:
         """A copy with one more warning; unchanged for None."""
@@ -118,7 +117,6 @@ def for_this_machine(spec: RunSpec, gpus: Gpus) -> RunSpec:
 
 
 def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
-    """The runner that the spec names."""
     if spec.runner == "local":
         return LocalRunner(spec, dict(environ))
     from gbench.runners.docker import DockerRunner

@@ -60,7 +60,6 @@ def key_of(spec: RunSpec, gpus: Gpus) -> dict[str, Any]:
 
 
 def place_of(spec: RunSpec, key: dict[str, Any]) -> Path:
-    """Path of the file for a key."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     return Path(spec.cache_dir) / "tuned" / f"{spec.config.network.netG}-{spec.precision}-{digest}.json"
 

@@ -18,8 +18,6 @@ from gbench.settings.spec import RunSpec
 
 @dataclass(frozen=True)
 class FinishedTuning:
-    """A successful tuning."""
-
     folder: RunFolder
     tuning: Tuning
     remembered: Path

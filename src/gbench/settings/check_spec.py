@@ -1,4 +1,4 @@
-"""What can be said of a spec without looking at the machine: values that contradict each other, files not there."""
+"""What is wrong with a spec on any machine: values that contradict each other, and missing files."""
 
 import re
 from pathlib import Path

@@ -35,7 +35,7 @@ ALEXNET_SIDE = 64  # pixels of the smallest image that it takes, rounded up
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What the user asked for; None or empty where nothing was said."""
+    """What the user requests; None or empty where nothing is given."""
 
     checkpoint: Path
     epoch: int | None = None
@@ -43,7 +43,6 @@ class EvaluationRequest:
     parent: Path = Path("results")
     """Folder in which that of the results is created, unless `out` is given."""
     out: Path | None = None
-    """Folder of the results."""
     eval_mode: bool = False
     batch: int = 1
     devices: int = 1

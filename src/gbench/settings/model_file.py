@@ -32,8 +32,6 @@ ALIASES = {"pix2pix": "pix2pix_resnet_9blocks"}
 
 
 class RecipeFile(Frozen):
-    """One entry of `recipes`: a run script and its schedule."""
-
     run_model_file: str
     schedule: dict[str, Any] = Field(default_factory=dict)
 

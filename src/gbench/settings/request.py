@@ -55,12 +55,10 @@ class RequestRow:
 
     @property
     def required(self) -> bool:
-        """Whether the user must give it."""
         return self.default is MISSING
 
     @property
     def flag(self) -> str:
-        """The long option."""
         return f"--{self.key.replace('_', '-')}"
 
 
@@ -76,7 +74,7 @@ def _option(kind: Kind, help: str, default: Any = None, **more: str) -> Any:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; None or empty where nothing was said. Fields without a row are set by the command."""
+    """What the user requests; None or empty where nothing is given. Fields without a row are set by the command."""
 
     model: str = field(metadata=_row(Kind.TEXT))
     batch_size: int = field(metadata=_row(Kind.COUNT))

@@ -91,7 +91,6 @@ class DataConfig(Frozen):
 
     @property
     def uses_cache(self) -> bool:
-        """Whether images come from a cache of decoded images."""
         return self.source in ("cached", "resident")
 
 
@@ -137,8 +136,6 @@ class ScheduleConfig(Frozen):
 
 
 class MeasureConfig(Frozen):
-    """How a run is measured."""
-
     peak_seconds: NonNegativeFloat = 1.5
     """Time to measure the device's peak before the training; 0: not measured."""
     telemetry_hz: float = Field(10.0, ge=0, le=100)
@@ -171,7 +168,6 @@ class SpeedConfig(Frozen):
 
     @property
     def on(self) -> dict[str, Any]:
-        """The switches that are on."""
         return self.model_dump(exclude_defaults=True)
 
 
@@ -322,12 +318,10 @@ class RunSpec(Frozen):
 
     @property
     def run_dir(self) -> Path:
-        """The run folder."""
         return Path(self.evaluation.out) if self.evaluation else Path(self.results_dir) / self.run_id
 
     @property
     def compiles(self) -> bool:
-        """Whether torch.compile runs."""
         return self.config.speed.compile != "none" or self.tuning is not None
 
     @property

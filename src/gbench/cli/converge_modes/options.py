@@ -1,20 +1,26 @@
-"""The options of `gbench converge` for verdicts and references, and which of them exclude each other."""
+"""The options of `gbench converge`: verdicts and references, which exclude each other; live views; alarms."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from gbench.cli.shared.run_options import COUNT, FILE, FOLDER, RUN_OR_FILE, ExistingRun, bundle, out_option
 from gbench.errors import UsageError
+from gbench.settings.literals import AlarmKind
+
+if TYPE_CHECKING:
+    from gbench.follow.follower import Views
 
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
 # parameters of VerdictOptions
 JUDGING = ("check", "reference", "allow", "evaluation", "images")
 MAKING_A_REFERENCE = ("add_reference", "out")
+VISDOM_URL = "http://localhost:8097"  # visdom's own default
+ALARMS = get_args(AlarmKind)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,6 @@ class VerdictOptions:
 
     @property
     def judges_new_runs(self) -> bool:
-        """Whether to judge the runs that this command makes."""
         return THIS_RUN in self.check or self.seeds is not None
 
     @property
@@ -129,3 +134,60 @@ verdict_options = bundle(
         out_option("YAML file that --add-reference writes.", metavar="FILE"),
     ]
 )
+
+
+class Alarms(click.ParamType[tuple[str, ...]]):
+    """Names of alarms: `nan,collapse`, or `any`."""
+
+    name = "alarms"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        if names == ("any",):
+            return ALARMS
+        for name in names:
+            if name not in ALARMS:
+                self.fail(f"{name!r} is not an alarm; choose from {', '.join(ALARMS)}, or any", param, ctx)
+        return names
+
+
+def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from gbench.follow.follower import require_url
+
+        require_url(value)
+    return value
+
+
+view_options = bundle(
+    [
+        click.option(
+            "--visdom",
+            is_flag=False,
+            flag_value=VISDOM_URL,
+            metavar="[URL]",
+            is_eager=True,  # if it has taken the next argument as its URL, report that first
+            callback=_url,
+            help="Send losses and images to a visdom server during the run. "
+            f"Without a value (put it last): {VISDOM_URL}.",
+        ),
+        click.option(
+            "--tensorboard",
+            is_flag=False,
+            flag_value="",
+            metavar="[DIR]",
+            help="Write TensorBoard event files to DIR/RUN_ID. Without a value (put it last): RUN_DIR/tensorboard.",
+        ),
+    ]
+)
+
+
+def views_of(given: dict[str, Any]) -> Views:
+    """The views that the options ask for, removed from `given`. Raises InfrastructureError: one is unavailable."""
+    from gbench.follow.follower import Views
+
+    views = Views(given.pop("visdom"), given.pop("tensorboard"))
+    views.require()
+    return views

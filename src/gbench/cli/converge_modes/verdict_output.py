@@ -80,13 +80,11 @@ def print_result(
 
 
 def verdict_json(found: Verdict) -> dict[str, Any]:
-    """A verdict as JSON values."""
     comparisons = [{**asdict(one), "inside": one.inside} for one in found.comparisons]
     return {**asdict(found), "comparisons": comparisons, "exit_code": int(EXIT_CODES[found.verdict])}
 
 
 def print_verdict(found: Verdict) -> None:
-    """Print a verdict as text."""
     if not found.recipe_known:
         recipe = "not known: a log does not tell it"
     elif found.recipe:

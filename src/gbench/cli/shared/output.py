@@ -38,7 +38,6 @@ class Terminal:
         self._progress: Progress | None = None
 
     def line(self, text: str) -> None:
-        """Show one line."""
         if self._quiet:
             return
         if self._live is None or self._progress is None:
@@ -74,7 +73,6 @@ class Terminal:
 
 
 def print_json(values: Any) -> None:
-    """Print one JSON value on stdout."""
     click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
     context = click.get_current_context(silent=True)
     if context is not None and context.obj is not None:
@@ -88,7 +86,6 @@ def print_lines(lines: Iterable[tuple[str, Any]]) -> None:
 
 
 def finished_json(finished: FinishedRun) -> dict[str, Any]:
-    """The result of a launch as JSON values."""
     from gbench.runfolder.typed_json import VERSION
 
     result = finished.summary and {"version": VERSION, **asdict(finished.summary)}
@@ -112,7 +109,6 @@ def what_ran(record: Record) -> str:
 
 
 def print_finished(finished: FinishedRun) -> None:
-    """Print the result of a launch as text."""
     from gbench.cndb.log_line import accuracy_of
     from gbench.runfolder.alarms import read_alarms
 

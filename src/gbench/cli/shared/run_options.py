@@ -143,8 +143,18 @@ MEASURED = ("steps", "warmup", "until_ci", "max_time_s")  # only for measured ru
 
 
 def renamed(*names: str, former: Sequence[str], **more: Any) -> Callable[[Any], Any]:
-    """An option that had other names."""
     return click.option(*names, cls=Renamed, former=former, **more)
+
+
+def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Combine arguments and options into one decorator; help shows them in this order."""
+
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
 
 
 def out_option(help: str, former: Sequence[str] = (), **more: Any) -> Callable[[Any], Any]:
@@ -165,16 +175,14 @@ def what_runs(required: bool) -> Callable[[Any], Any]:
 
 
 def _type(name: str) -> Any:
-    """The type of a field of Request."""
     return MODEL if name == "model" else TYPES.get(ROWS[name].kind)
 
 
 LAST_ARGUMENTS = [click.argument(name, type=_type(name), default="false") for name in ARGUMENTS[4:]]
 
 
-def run_arguments(command: Any) -> Any:
-    """launch.sh's six arguments; `require_arguments` checks that the first four are given."""
-    return bundle([what_runs(required=False), *LAST_ARGUMENTS])(command)
+# launch.sh's six arguments; `require_arguments` checks that the first four are given
+run_arguments = bundle([what_runs(required=False), *LAST_ARGUMENTS])
 
 
 def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
@@ -186,11 +194,6 @@ def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
             *(dry_run_option, json_option, quiet_option),
         ]
     )
-
-
-def measure_options(command: Any) -> Any:
-    """The options for the length of a measured run."""
-    return bundle([option(name) for name in MEASURED])(command)
 
 
 def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
@@ -210,6 +213,9 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
         metavar=row.metavar or row.variable or None,
         help=row.help + more,
     )
+
+
+measure_options = bundle([option(name) for name in MEASURED])
 
 
 def require_arguments(given: Mapping[str, Any]) -> None:
@@ -243,17 +249,6 @@ def given_except(allowed: Collection[str]) -> list[str]:
         for parameter in click.get_current_context().command.params
         if parameter.name in stated() - set(allowed)
     ]
-
-
-def bundle(decorators: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """Combine arguments and options into one decorator; help shows them in this order."""
-
-    def decorate(command: Any) -> Any:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return decorate
 
 
 def stated() -> set[str]:

@@ -32,7 +32,6 @@ class RunRow:
     device_count: int | None = None
     precision: str = ""
     headline: str = ""
-    """Its figures."""
     verdict: str = ""
     """Of a convergence run on its reproduction, of other runs on what bounds the speed."""
     problem: str = ""
@@ -40,7 +39,6 @@ class RunRow:
 
     @property
     def cells(self) -> list[str]:
-        """The cells under HEADINGS."""
         counts = ["-" if count is None else str(count) for count in (self.batch_size, self.device_count)]
         verdict = self.verdict.partition(":")[0] or self.problem
         texts = (Path(self.path).name, self.state, self.kind, *counts, self.precision, self.headline, verdict)
