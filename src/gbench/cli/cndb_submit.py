@@ -154,7 +154,6 @@ def _loaded(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The record values given by flags."""
     keys = (*REQUIRED, "batch_size", "dev_num", "train_type", "eval_type", "dist_type", "code_link")
     values = {key: given[key] for key in keys if given[key] is not None}
     if given["md5"] is not None:

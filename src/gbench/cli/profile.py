@@ -54,7 +54,6 @@ def profile(steps: int, top: int, rebuild: bool, dry_run: bool, as_json: bool, q
 
 
 def _lines(result: StepProfile) -> list[tuple[str, str]]:
-    """The parts of a step's time as lines of text: name and value."""
 
     def share(seconds: float) -> str:
         return f"{seconds / result.step_s:.1%}"

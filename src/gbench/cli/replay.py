@@ -129,7 +129,6 @@ def _hint_to_compare(finished: Sequence[FinishedRun], record: str) -> str:
 
 
 def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:
-    """Print what can't be reproduced, and what would run."""
     from gbench.cli.shared.plan_output import show_plan
 
     refused = planned.refused(allowed)

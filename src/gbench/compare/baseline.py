@@ -73,11 +73,9 @@ class Baselines:
     def pin(self, name: str, records: Sequence[Record], reason: str, refresh: bool) -> Baseline:
         """Write a baseline.
 
-        Args:
-            refresh: replace an existing baseline and keep its earlier pins; otherwise create a new one.
+        refresh: replace an existing baseline and keep its earlier pins; otherwise create a new one.
 
-        Raises:
-            UsageError: the baseline exists without `refresh`, or is missing with it; or the reason is empty.
+        Raises UsageError: the baseline exists without `refresh`, or is missing with it; or the reason is empty.
         """
         if not reason.strip():
             raise UsageError("--reason is empty", "say why later runs are compared with these")

@@ -43,7 +43,6 @@ class Comparison:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0: no regression; 1: regression; 3: inconclusive."""
         return EXIT_CODES[self.verdict]
 
     @property
@@ -83,8 +82,7 @@ def compare(
         names: figures to judge, the headline first; empty: all that every run has.
         run_sd: standard deviation of throughput between runs to assume if unknown, as a share of 1; None: the default.
 
-    Raises:
-        UsageError: the runs are not comparable, or have no figure in common.
+    Raises UsageError: the runs are not comparable, or have no figure in common.
     """
     require_distinct(base, new)
     records = [run.record for run in base], [run.record for run in new]

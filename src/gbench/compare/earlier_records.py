@@ -21,8 +21,7 @@ def earlier_runs(
         exclude: records to exclude.
         limit: maximum number of runs.
 
-    Raises:
-        RecordError: a row is not a valid record. sqlalchemy.exc.SQLAlchemyError: the database failed.
+    Raises RecordError: a row is not a valid record. sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
     where = RecordFilter(
         model=None if "model" in allowed else like.model,

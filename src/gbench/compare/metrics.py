@@ -71,7 +71,6 @@ def _as_launch_sh(record: Record) -> RunFigure | None:
 
 
 def _at_path(*path: str) -> Callable[[Record], RunFigure | None]:
-    """A function that reads a figure of `perf_data`."""
     return lambda record: _figure(at(record.perf_data, *path))
 
 
@@ -111,5 +110,4 @@ def common_throughput(records: Collection[Record]) -> ComparedMetric:
 
 
 def metric_named(name: str) -> ComparedMetric:
-    """The metric with a name that --metric takes."""
     return next(metric for metric in METRICS if metric.name == name)

@@ -37,7 +37,6 @@ class Contrast:
         return self.of == "mean" or all(window.count >= ENOUGH for window in windows)
 
     def figure(self, windows: Sequence[EpochWindow]) -> LogFigure:
-        """The value of the contrast for a run with these windows."""
         if self.of == "spread":
             return _spread(windows)
         whole = _part(windows, self.over)

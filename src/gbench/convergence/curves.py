@@ -49,8 +49,7 @@ class Curves:
         Adjacent iterations are correlated, and an epoch draws its images without replacement. So if epochs have enough
         values, the standard error of the mean is computed from the spread of the epochs' means about their trend.
 
-        Args:
-            share: spread of single losses as a share of their mean, estimated from more than this window.
+        share: spread of single losses as a share of their mean, estimated from more than this window.
         """
         inside = (self.epochs >= first) & (self.epochs <= last)
         values, epochs = self.losses[loss][inside], self.epochs[inside]
@@ -80,8 +79,7 @@ class Curves:
 def of_run(folder: RunFolder) -> Curves:
     """Every iteration that all ranks of a run completed, with losses averaged over ranks.
 
-    Raises:
-        InfrastructureError: not a run folder, or a broken one.
+    Raises InfrastructureError: not a run folder, or a broken one.
     """
     ranks = folder.ranks()
     together = list(zip(*ranks))  # noqa: B905  a run that was killed leaves its ranks at different steps

@@ -142,7 +142,6 @@ def _not_finite(subject: Subject) -> list[str]:
 
 
 def _missing(reference: Reference, subject: Subject, without_quality: bool) -> list[str]:
-    """What the run lacks for a verdict."""
     missing = []
     epochs = np.unique(subject.curves.epochs)
     lacking = np.setdiff1d(np.arange(1, reference.epochs + 1), epochs)

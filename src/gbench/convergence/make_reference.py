@@ -26,8 +26,7 @@ def windows_of(epochs: int) -> list[tuple[int, int]]:
 def make_reference(model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Subject]) -> Reference:
     """Make a reference from trusted runs of one recipe.
 
-    Raises:
-        UsageError: a run did not finish, has an epoch without losses, or a loss that is not finite.
+    Raises UsageError: a run did not finish, has an epoch without losses, or a loss that is not finite.
     """
     epochs = recipe["schedule.epochs"] + recipe["schedule.epochs_decay"]
     windows = windows_of(epochs)

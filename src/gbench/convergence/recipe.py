@@ -62,8 +62,7 @@ def rate_otherwise(
 ) -> RecipeDifference | None:
     """The first learning rate of a run's optimisers that is not the one of its recipe, if any: linear policy only.
 
-    Args:
-        learning_rates: of G and D in each epoch, from environment.json; None if unknown.
+    learning_rates: of G and D in each epoch, from environment.json; None if unknown.
     """
     if learning_rates is None or recipe["optim.lr_policy"] != "linear":
         return None

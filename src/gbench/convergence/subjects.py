@@ -23,8 +23,7 @@ def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -
         images: number of first test images for the image quality; None: all.
         evaluation: its evaluation.json, or a folder of its test images; None: what is in the run folder, if anything.
 
-    Raises:
-        GbenchError: neither a readable run folder nor a readable log; or a missing or broken evaluation.
+    Raises GbenchError: neither a readable run folder nor a readable log; or a missing or broken evaluation.
     """
     in_folder = path / FINAL / NAME if path.is_dir() else None
     place = evaluation or in_folder

@@ -44,12 +44,10 @@ class Deviation:
 
     @property
     def inside(self) -> bool:
-        """Whether the share is within its tolerance."""
         return self.low <= self.share <= self.high
 
 
 def log_mean(windows: Sequence[EpochWindow]) -> LogFigure:
-    """The logarithm of the mean of window means."""
     mean = max(float(np.mean([window.mean for window in windows])), LEAST)
     error = math.sqrt(float(np.sum(np.square([window.standard_error for window in windows])))) / len(windows)
     return LogFigure(math.log(mean), error / mean, sum(window.count for window in windows))

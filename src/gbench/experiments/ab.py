@@ -52,7 +52,6 @@ class SessionResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0: reached; 3: not."""
         return ExitCode.OK if self.reached else ExitCode.INCONCLUSIVE
 
     @property
@@ -104,9 +103,8 @@ def run_session(
 ) -> Session:
     """Run what a session still lacks, write ab.json into its folder after each run, and return the updated session.
 
-    Raises:
-        GbenchError: a run failed or was stopped, or the record of an earlier run is missing. All measurements so far
-            are in ab.json.
+    Raises GbenchError: a run failed or was stopped, or the record of an earlier run is missing. All measurements so far
+    are in ab.json.
     """
     metric = metric_named(session.asked.metric)
     for run in session.used:

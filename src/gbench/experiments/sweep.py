@@ -22,8 +22,6 @@ from gbench.settings.spec import RunSpec
 
 @dataclass
 class SweepResult:
-    """The result of one session of a sweep."""
-
     sweep: Sweep
     not_stored: list[str] = field(default_factory=list)
     """For each record that was not uploaded: why, and how to send it later."""
@@ -34,8 +32,7 @@ class SweepResult:
 def plan(axes: Axes, base: RunSpec, stop_at_oom: bool, environ: Mapping[str, str], dataset_needed: bool) -> Sweep:
     """Plan the cells of a sweep; those that can't run here are skipped. Starts nothing and writes nothing.
 
-    Raises:
-        GbenchError: something prevents every cell, such as a wrong database config or, if needed, a missing dataset.
+    Raises GbenchError: something prevents every cell, such as a wrong database config or, if needed, a missing dataset.
     """
     database_of(base, environ)
     base = locate_dataset(base, required=dataset_needed)
@@ -58,11 +55,9 @@ def go_on(folder: SweepFolder, environ: Mapping[str, str], observer: Observer, r
     killed before it could write that. An error that ends the sweep early (a request to stop, or a problem that affects
     every other cell too) is in the result.
 
-    Args:
-        rebuild: build the image without cache before the first run.
+    rebuild: build the image without cache before the first run.
 
-    Raises:
-        InfrastructureError: the folder is not that of a sweep, is in use, or can't be written.
+    Raises InfrastructureError: the folder is not that of a sweep, is in use, or can't be written.
     """
     with locked(folder.path / ".lock", 0, f"sweep folder {folder.path}"), stoppable(None):
         session = _SweepSession(folder, environ, observer, rebuild, SweepResult(folder.read()))
@@ -123,9 +118,8 @@ class _SweepSession:
     def _attempt(self, cell: SweepCell) -> None:
         """Run a cell, and write its outcome into the sweep.
 
-        Raises:
-            GbenchError: someone asked to stop; the run did not begin, so no other cell would either; or the run has its
-                record, but a later file could not be written.
+        Raises GbenchError: a request to stop; the run did not begin, so no other cell would either; or the run has its
+        record, but a later file could not be written.
         """
         folder, base = self.folder, self.result.sweep.spec
         run_id = new_run_id(base.model)

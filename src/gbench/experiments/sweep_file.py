@@ -34,8 +34,6 @@ class _Exact(BaseModel):
 
 
 class CellAttempt(_Exact):
-    """One run of a cell."""
-
     run: str
     """Name of its run folder."""
     state: Literal["running", "interrupted", "failed", "done", "out_of_memory"] = "running"
@@ -46,8 +44,6 @@ class CellAttempt(_Exact):
 
 
 class SweepCell(_Exact):
-    """A cell of the matrix, and its runs."""
-
     place: Place
     skipped: str | None = None
     """Why it is not run."""

@@ -38,7 +38,6 @@ class Place(Frozen):
         return f"{self.precision}, {devices}, batch {self.batch_size}{source}"
 
     def spec(self, base: RunSpec) -> RunSpec:
-        """`base` with this place's settings."""
         return base.replaced(
             batch_size=self.batch_size,
             device_count=self.device_count,

@@ -40,8 +40,7 @@ def runs_own_code(spec: RunSpec) -> bool:
 def why_ask(recorded: Recorded, spec: RunSpec, script_given: bool) -> str | None:
     """Why the user must confirm what `spec`, a replay of the record, runs here; None if this machine made the record.
 
-    Args:
-        script_given: the user has named the run script.
+    script_given: the user has named the run script.
     """
     script = Path(spec.run_model_file)
     changed = file_sha256(script) != recorded.extra("run_script_sha256")

@@ -12,8 +12,6 @@ TIMEOUT_S = 60.0  # nvidia-smi may first have to initialise every card
 
 @dataclass(frozen=True)
 class FixCommand:
-    """A command that a check asks for."""
-
     check: str
     command: Command
     outcome: str = ""

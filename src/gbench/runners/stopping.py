@@ -19,8 +19,7 @@ def stoppable(timeout_s: float | None, began_s: float | None = None) -> Iterator
     After the first such signal, further ones are ignored until the end of the block, so that a second Ctrl-C does not
     interrupt the clean-up.
 
-    Args:
-        began_s: when the run began, on the monotonic clock. None: now.
+    began_s: when the run began, on the monotonic clock. None: now.
 
     Raises:
         Interrupted: one of STOPS arrived.

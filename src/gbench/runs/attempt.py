@@ -73,7 +73,6 @@ def log_path(spec: RunSpec) -> Path:
 
 
 def trained(folder: RunFolder) -> bool:
-    """Whether a run's training has completed."""
     return folder.environment().ended is not None
 
 

@@ -25,8 +25,7 @@ _GBENCH = re.compile(r"gbench|^\s*(?:COPY|ADD)\b", re.MULTILINE | re.IGNORECASE)
 def require_for_gbench(run_script: Path, dockerfile: Path | None, env: Collection[str]) -> None:
     """Refuse launch.sh's own files, which would fail after the image is built; say what to use.
 
-    Args:
-        dockerfile: None if no image is needed. env: names of the user's variables for the script.
+    dockerfile: None if no image is needed. env: names of the user's variables for the script.
 
     Raises:
         UsageError: a file is launch.sh's own.

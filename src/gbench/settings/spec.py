@@ -336,5 +336,4 @@ class RunSpec(Frozen):
 
     @property
     def batch_per_device(self) -> int:
-        """Samples per device and step."""
         return self.batch_size // self.world_size

@@ -64,7 +64,6 @@ def start_runs(
 def resume_run(
     run_dir: Path, options: VerdictOptions, views: Views, *, trust: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Resume the run of `--resume RUN_DIR`, and print its result."""
     allowed = {"resume_dir", "trust", "as_json", "quiet", "visdom", "tensorboard", *JUDGING}
     require_only(allowed, "--resume takes all from its run folder")
     spec = require_resumable(RunFolder(run_dir))

@@ -45,7 +45,6 @@ def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> Reference 
 
 
 def verdict_on(options: VerdictOptions, reference: Reference, runs: Sequence[Path]) -> Verdict:
-    """The verdict on run folders or logs."""
     subjects = subjects_of(runs, options.evaluation, reference.quality_images, options.images)
     return judge(reference, subjects, options.allow)
 

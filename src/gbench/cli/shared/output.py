@@ -80,7 +80,6 @@ def print_json(values: Any) -> None:
 
 
 def print_lines(lines: Iterable[tuple[str, Any]]) -> None:
-    """Print names and values, a line each."""
     for name, value in lines:
         click.echo(f"{name:<14}{value}")
 
@@ -101,7 +100,6 @@ def finished_json(finished: FinishedRun) -> dict[str, Any]:
 
 
 def what_ran(record: Record) -> str:
-    """A line that says what a record is of."""
     return (
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "
         f"{record.train_type}  {record.dist_type}  {record.dataset}"
@@ -210,7 +208,6 @@ def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple
 
 
 def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:
-    """The metrics of an evaluation as text: name and figure."""
     from gbench.runfolder.evaluation_result import METRICS, SET_METRICS
 
     lines = []
@@ -257,5 +254,4 @@ def _memory(ranks: list[dict[str, int]]) -> str:
 
 
 def or_dash(value: Any) -> str:
-    """A value as text, `-` for None."""
     return "-" if value is None else str(value)

@@ -34,8 +34,7 @@ def show_plan(
         seeds: the seeds of all runs, if there are several.
         more: further values of the JSON.
 
-    Raises:
-        UsageError: as the run would: DATABASE is not a database.
+    Raises UsageError: as the run would: DATABASE is not a database.
     """
     from gbench.preflight.run_checks import ignores_bounds, of_severity
     from gbench.runs.attempt import bounds_of
