@@ -112,11 +112,12 @@ def test_cells_that_were_not_steady_are_named(sweep_of: Any) -> None:
 
 def test_cells_that_ran_on_other_data_are_named(sweep_of: Any) -> None:
     folder, sweep = sweep_of({(4, 1): 0.1}, data={"source": "real", "because": "the cache is full"})
-    sweep.cells[0].place.data = "cached"
+    cell = sweep.cells[0]
+    cell.place = cell.place.replaced(data="cached")
     rows = rows_of(folder, sweep)
     assert cells(rows)[1][1] == "real"
     assert "NOT READ AS ASKED FOR, the log says why: FP32, 1 device, batch 4, cached data: real" in notes(sweep, rows)
-    sweep.cells[0].place.data = "real"
+    cell.place = cell.place.replaced(data="real")
     assert not any(note.startswith("NOT READ") for note in notes(sweep, rows))
 
 
