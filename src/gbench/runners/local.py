@@ -1,7 +1,5 @@
 """The `local` runner: the run script on this host, in this Python environment."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -5,8 +5,6 @@ container). The project's run scripts start the worker. A user's script may do a
 through `$BENCHMARK_LOG`.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
