@@ -1,18 +1,12 @@
 """`gbench cndb baseline`: pinned runs to compare later ones with, and who pinned them, when and why."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import bundle, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder
-
-if TYPE_CHECKING:
-    from gbench.compare.baseline import Baseline
 
 _pinning = bundle(
     [
@@ -70,7 +64,12 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
         print_json({one: pinned.model_dump() for one, pinned in shown.items()})
         return
     for one, pinned in shown.items():
-        _print(one, pinned)
+        first = pinned.records[0]
+        devices = f"{first.dev_num} x {first.dev}, {first.train_type}"
+        click.echo(f"{one}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}")
+        for pin in reversed(pinned.pins):
+            when = pin.at_utc[:16].replace("T", " ")
+            click.echo(f"  {when} UTC  {pin.by}: {pin.reason} ({', '.join(pin.runs) or 'no run ids'})")
     if not shown:
         click.echo("no baselines")
 
@@ -87,12 +86,3 @@ def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, refresh: bool
     baselines = Baselines(cndb_folder(cndb_dir))
     baselines.pin(name, records, reason, refresh)
     click.echo(f"baseline {name}: {len(pinned)} runs in {baselines.path(name)}")
-
-
-def _print(name: str, pinned: Baseline) -> None:
-    first = pinned.records[0]
-    devices = f"{first.dev_num} x {first.dev}, {first.train_type}"
-    click.echo(f"{name}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}")
-    for pin in reversed(pinned.pins):
-        when = pin.at_utc[:16].replace("T", " ")
-        click.echo(f"  {when} UTC  {pin.by}: {pin.reason} ({', '.join(pin.runs) or 'no run ids'})")

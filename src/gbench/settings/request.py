@@ -53,14 +53,6 @@ class RequestRow:
     setting: str = ""
     """The config value that the option sets, as `--set` names it."""
 
-    @property
-    def required(self) -> bool:
-        return self.default is MISSING
-
-    @property
-    def flag(self) -> str:
-        return f"--{self.key.replace('_', '-')}"
-
 
 def _row(kind: Kind, help: str = "", **more: str) -> dict[str, RequestRow]:
     """The metadata of a field; `more` are fields of RequestRow."""

@@ -1,6 +1,7 @@
 """The keys of a spec file, and the type of each value. The keys are the rows of `request.py`."""
 
 from collections.abc import Callable
+from dataclasses import MISSING
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
@@ -102,7 +103,7 @@ def _field(row: RequestRow) -> Any:
     type_ = TYPES[row.kind] | None if row.kind in PLAIN and row.default is None else TYPES[row.kind]
     if row.kind in (Kind.SETTINGS, Kind.VARIABLES):
         return type_, Field(default_factory=dict)
-    return type_, ... if row.required else row.default
+    return type_, ... if row.default is MISSING else row.default
 
 
 KEYS = tuple(row.key for row in ROWS.values())

@@ -203,7 +203,7 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
     if more is None:
         more = f" Variable: {row.variable}." if row.variable else ""
     return click.option(
-        row.flag,
+        f"--{row.key.replace('_', '-')}",
         name,
         type=_type(name),
         is_flag=row.kind is Kind.FLAG,
