@@ -79,7 +79,7 @@ def test_a_run_of_another_recipe_is_refused_before_it_starts(
         (("--check", "good.log", *MODEL), "leave out MODEL"),
         (("--check", "good.log", "--seeds", 3), "leave out --resume, --seeds"),
         ((*MODEL, "--allow", "lr"), "--reference and --allow are of --check and --seeds"),
-        ((*MODEL, "--out", "x.yaml"), "are of --add-reference"),
+        ((*MODEL, "--out", "x.yaml"), "is of --add-reference"),
         (("--add-reference", "good.log"), "--add-reference needs --out"),
         (("--add-reference", "good.log", "--out", "x.yaml"), "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION"),
     ],
