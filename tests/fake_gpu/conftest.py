@@ -35,7 +35,11 @@ def on_gpu(fake_gpu: dict[str, str], facades: Path, tmp_path: Path) -> Callable[
 
     def run(verb: str, *arguments: object, settings: str = "", bare: bool = False, **variables: object) -> Answer:
         (tmp_path / "fake").mkdir(exist_ok=True)
-        values = {**SMALL, **dict(one.split("=") for one in filter(None, settings.split(",")))}
+        values = {
+            **SMALL,
+            "measure.idle_seconds": 0,
+            **dict(one.split("=") for one in filter(None, settings.split(","))),
+        }
         sizes = [text for key, value in values.items() for text in ("--set", f"{key}={value}")]
         where = ["--device", "cuda", "--runner", "local", "--cache-dir", tmp_path / "cache"]
         where += ["--datasets-dir", facades, "--dataset", "synthetic"]

@@ -72,7 +72,7 @@ def test_converge_and_eval(on_gpu: OnGpu, tmp_path: Path) -> None:
 def test_tune_tries_every_switch(on_gpu: OnGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the compiler, which a launch above runs: it would take a minute."""
     monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")
-    answer = on_gpu("tune", MODEL, 2, 1, "BF16", "--max-time", "20s", "--json")
+    answer = on_gpu("tune", MODEL, 2, 1, "BF16", "--max-time", "2s", "--json")
     assert answer.code == 0, answer.err
     trials = answer.json["tuning"]["trials"]
     assert {"cuda_graph": True} in [trial["change"] for trial in trials]

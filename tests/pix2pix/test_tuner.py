@@ -30,12 +30,12 @@ PATIENCE_S = 3.0  # of a rank that failed alone
 
 
 @pytest.fixture
-def tuned(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> Callable[[], Tuning]:
+def tuned(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> Callable[..., Tuning]:
     """A tuning in this process."""
 
-    def run() -> Tuning:
+    def run(max_time_s: float = 1.0) -> Tuning:
         spec = make_spec(data_source="synthetic")
-        spec = spec.model_copy(update={"tuning": TuningConfig(max_time_s=1.0)})
+        spec = spec.model_copy(update={"tuning": TuningConfig(max_time_s=max_time_s)})
         folder = RunFolder.create(spec)
         tuner.Tuner(spec, folder, facades, ranks).run()
         found = read_tuning(folder)
@@ -93,7 +93,7 @@ def verdicts(found: Tuning) -> dict[str, tuple[bool, str]]:
 
 
 def test_what_pays_is_kept_and_the_next_is_tried_on_top_of_it(
-    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+    tuned: Callable[..., Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuner, "Candidate", SimulatedMachine().candidate)
     found = tuned()
@@ -113,7 +113,7 @@ def test_what_pays_is_kept_and_the_next_is_tried_on_top_of_it(
 
 
 def test_a_switch_that_fails_is_a_result_and_ends_nothing(
-    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+    tuned: Callable[..., Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuner, "Candidate", SimulatedMachine(fails=("blocks", "networks")).candidate)
     found = tuned()
@@ -122,7 +122,7 @@ def test_a_switch_that_fails_is_a_result_and_ends_nothing(
 
 
 def test_two_candidates_that_do_not_fit_cost_one_line(
-    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+    tuned: Callable[..., Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Like a captured graph on a GPU, which keeps its memory while the other candidate runs."""
 
@@ -143,7 +143,7 @@ def test_two_candidates_that_do_not_fit_cost_one_line(
 
 
 def test_a_single_slow_step_does_not_shorten_the_blocks(
-    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+    tuned: Callable[..., Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class SlowAtFirst(SimulatedMachine):
         """Its steps are short, and the first block of each candidate takes an extra second."""
@@ -161,11 +161,25 @@ def test_a_single_slow_step_does_not_shorten_the_blocks(
             return super().block_s(candidate, steps) + late_s
 
     monkeypatch.setattr(tuner, "Candidate", SlowAtFirst().candidate)
-    assert all(one.steps_per_block > 15 for one in tuned().trials if one.ratio is not None)  # a step is 0.01 s or less
+    tried = [one for one in tuned(max_time_s=60).trials if one.ratio is not None]
+    assert tried and all(one.steps_per_block > 15 for one in tried)  # a step is 0.01 s or less
+
+
+def test_a_short_time_shortens_the_blocks(tuned: Callable[..., Tuning], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fast(SimulatedMachine):
+        def step_s(self, on: list[str]) -> float:
+            return super().step_s(on) / 500
+
+    monkeypatch.setattr(tuner, "Candidate", Fast().candidate)
+    timed_s = 0.0
+    for one in tuned(max_time_s=1.0).trials:
+        if one.base is not None and one.changed is not None:
+            timed_s += one.rounds * 2 * one.steps_per_block * (one.base.step_s + one.changed.step_s)
+    assert 0.1 < timed_s < 1.5  # simulated: at 0.25 s a block it would be 4 s a switch
 
 
 def test_what_does_not_pay_when_measured_again_is_not_kept(
-    tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch
+    tuned: Callable[..., Tuning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A single trial may be faster by chance: here fused is faster once and never again."""
 
@@ -212,7 +226,7 @@ def test_memory_taken_at_a_graphs_capture_counts(
     assert arm.result().memory_bytes == 700
 
 
-def test_real_models_take_turns(tuned: Callable[[], Tuning], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_models_take_turns(tuned: Callable[..., Tuning], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuner, "BLOCK_S", 0.01)
     monkeypatch.setattr(tuner, "CANDIDATES", ({"channels_last": True}, {"adam": "fused"}))
     found = tuned()

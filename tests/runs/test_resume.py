@@ -106,8 +106,8 @@ def test_a_run_killed_at_random_reaches_the_same_weights(
 
 @pytest.mark.slow
 def test_requests_to_stop_save_and_the_run_goes_on_from_there(arguments: list[object], tmp_path: Path) -> None:
-    # No checkpoint falls due by itself, and the run lasts longer than twice the 2 s until a request is seen.
-    epochs, longer = 120, {"checkpoint_every": 1000, "images_every": 0, "epochs": 60, "epochs_decay": 60}
+    # No checkpoint falls due by itself. A request is seen at the next reading, of which the third is after 111 steps.
+    epochs, longer = 80, {"checkpoint_every": 1000, "images_every": 0, "epochs": 40, "epochs_decay": 40}
     settings = [part for key, value in longer.items() for part in ("--set", f"schedule.{key}={value}")]
     process, step = begin(tmp_path, *arguments, *settings, "--set", "data.workers=1"), 0
     for number in (signal.SIGTERM, signal.SIGUSR1):

@@ -31,7 +31,8 @@ from gbench.runfolder.tuning_result import LEAST_GAIN, NAME, Trial, Tuning
 from gbench.settings.spec import RunSpec, SpeedConfig
 from gbench.settings.switches import CANDIDATES, why_not, written
 
-BLOCK_S = 0.25  # shortest block
+BLOCK_S = 0.25  # a block takes at least this, or if the time of a trial is too short for it, at least SHORT_BLOCK_S
+SHORT_BLOCK_S = 0.02
 MIN_ROUNDS = 4
 ALONE_S = 30.0  # how long a rank whose switch failed waits for the results of the others
 
@@ -171,7 +172,8 @@ class Tuner:
 
     def take_turns(self, base: Candidate, changed: Candidate, seconds: float) -> tuple[PairedRatio, int]:
         """The ratio and the steps per block, from rounds until the time is over or the gain is surely too small."""
-        steps = math.ceil(BLOCK_S / min(base.block(1) for _ in range(3)))  # of three, as single steps vary
+        block_s = min(BLOCK_S, max(SHORT_BLOCK_S, seconds / MIN_ROUNDS / 4))
+        steps = math.ceil(block_s / min(base.block(1) for _ in range(3)))  # of three, as single steps vary
         rounds: list[tuple[float, float]] = []
         spent = 0.0
         while True:
