@@ -1,12 +1,13 @@
-"""The smoke test on fake GPUs that compute (computing.py): a pass, each fault, and a launch before and after a pass.
+"""The smoke test on fake GPUs that compute: a pass, each fault, and launches after a pass.
 
-gbench itself runs in this process, on the GPUs of fake_nvml.
+gbench itself runs in this process, on the GPUs of fake_nvml; tests/helpers/computing.py is in those that it starts.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from support import Answer, two_ranks
 from fake_nvml import fake_nvml
 from gbench.errors import ExitCode
 from gbench.runfolder.folder import RunFolder
+from gbench.runs.smoke_gpus import PassedSmoke
 
-NAME = "Fake GPU (figures mean nothing)"
+NAME, DRIVER = "Fake GPU (figures mean nothing)", "580.65.06"
 UUIDS = [f"GPU-{byte * 4}-{byte * 2}-{byte * 2}-{byte * 2}-{byte * 6}" for byte in ("10", "11")]
 FAULTS = {
-    "smoke-convolution": "differs from the CPU's by 10.0% in FP32, where rounding is below 0.01%, 10.0% in TF32",
+    "smoke-convolution": "differs from the CPU's by nan% in FP32, where rounding is below 0.01%, nan% in TF32",
     "smoke-fp32": "in FP32 4097 x 1 is 4096, not 4097",
     "smoke-graph": "a replayed CUDA graph gave 0, not 7",
     "smoke-triton": "a Triton kernel gave 0, not 7",
@@ -36,7 +38,7 @@ def here(
     monkeypatch.setattr("gbench.runs.attempt.CONDITIONS", ())
     monkeypatch.setattr("gbench.preflight.check_table.RULES", ())
 
-    def run(*arguments: object, driver: str = "580.65.06", **variables: str) -> Answer:
+    def run(*arguments: object, driver: str = DRIVER, **variables: str) -> Answer:
         cards = [{"Name": NAME, "UUID": uuid} for uuid in UUIDS]
         monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(*cards, driver=driver))
         where = ("--device", "cuda", "--runner", "local", "--cache-dir", tmp_path / "cache")
@@ -51,7 +53,12 @@ def checks(answer: Answer) -> dict[str, dict[str, Any]]:
 
 
 @two_ranks
-def test_each_fault_is_found_on_its_gpu_alone(here: Callable[..., Answer]) -> None:
+def test_each_fault_is_found_on_its_gpu_alone(here: Callable[..., Answer], tmp_path: Path) -> None:
+    """And an earlier pass no longer holds."""
+    software = f"torch {metadata.version('torch')}"
+    passed = PassedSmoke(gpus=tuple(UUIDS), driver=DRIVER, software=software, utc="", warnings={})
+    (tmp_path / "cache/gpu-smoke").mkdir(parents=True)
+    (tmp_path / "cache/gpu-smoke/1.json").write_text(passed.model_dump_json())
     faults = ",".join(f"wrong:1:{name.removeprefix('smoke-')}" for name in FAULTS)
     answer = here("check", "--gpu-smoke", "--json", FAKE_GPU_COMPUTES="1", FAKE_GPU_FAULT=faults)
     found = checks(answer)
@@ -61,6 +68,7 @@ def test_each_fault_is_found_on_its_gpu_alone(here: Callable[..., Answer]) -> No
         assert found[name]["found"].startswith(f"GPU 1 ({NAME}, {UUIDS[1]}): ")
         assert sentence in found[name]["found"]
         assert "GPU 0" not in found[name]["found"]
+    assert not list(tmp_path.glob("cache/gpu-smoke/*.json"))
 
 
 @two_ranks

@@ -1,7 +1,7 @@
 """Kernels of a fake GPU that compute: torch's CPU does each, in the memory of the GPU, which is the host's.
 
 FAKE_GPU_COMPUTES=1 switches this on in the smoke test. FAKE_GPU_FAULT=wrong:GPU:WHAT[,...] makes one thing wrong. WHAT:
-convolution is 10 % off, fp32 rounds products to TF32, graph and triton do nothing, all-reduce adds 1.
+convolution has NaN gradients, fp32 rounds products to TF32, graph and triton do nothing, all-reduce adds 1.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def compute(function: Any, args: Any, kwargs: Any, outs: list[Any]) -> None:
         args = [to_tf32(one) for one in args]
     for out, result in zip(outs, tree_leaves(function(*args, **kwargs)), strict=True):
         if isinstance(out, torch.Tensor) and out.data_ptr() != result.data_ptr():
-            out.copy_(result * 1.1 if convolves and wrong("convolution") else result)
+            spoilt = function is aten.convolution_backward.default and wrong("convolution")
+            out.copy_(result * float("nan") if spoilt else result)
 
 
 def to_tf32(values: torch.Tensor) -> torch.Tensor:

@@ -60,8 +60,8 @@ def smoke_of_run(spec: RunSpec, gpus: Gpus, runner: Runner, home: Path, say: Say
         why = "ignore_check" if spec.ignore_check else "the run script is the user's own"
         return {RUN: Finding("info", f"not done: {why}")}
     now = _pass_now(spec, gpus, runner, {})
-    for _, one in _passes(spec):
-        if (one.driver, one.software) == (now.driver, now.software) and set(now.gpus) <= set(one.gpus):
+    for _, one in _passes(spec, now):
+        if set(now.gpus) <= set(one.gpus):
             warnings = {part: Finding("warning", found) for part, found in one.warnings.items()}
             return {RUN: Finding("ok", f"passed on {one.utc} with driver {one.driver} and {one.software}"), **warnings}
     say("testing the GPUs, which have not passed with this driver and this software")
@@ -115,17 +115,18 @@ def run_smoke(spec: RunSpec, gpus: Gpus, runner: Runner, say: Say) -> Smoke:
             ended = f"no end after {LIMIT_S:.0f} s"
     ranks = [folder.read_as(NAME.format(rank), GpuFindings, "repeat the test") for rank in range(len(used))]
     smoke = smoke_verdict(used, ranks, ended, killed, begins)
+    now = _pass_now(spec, gpus, runner, smoke)
     if RUN not in smoke or smoke[RUN].severity != "ok":
         say(f"the log of the smoke test is {folder.log}")
-        for path, one in _passes(spec):
-            if {gpu.uuid for gpu in used} & set(one.gpus):
+        for path, one in _passes(spec, now):
+            if set(now.gpus) & set(one.gpus):
                 path.unlink(missing_ok=True)
         return smoke
     shutil.rmtree(folder.path, ignore_errors=True)
     with suppress(OSError):  # not empty: the cache folder's
         folder.path.parent.rmdir()
     try:
-        _remember(spec, _pass_now(spec, gpus, runner, smoke))
+        _remember(spec, now)
     except GbenchError as why:
         say(f"warning: the next launch tests the GPUs again: {why.what}")
     return smoke
@@ -156,10 +157,13 @@ def _pass_now(spec: RunSpec, gpus: Gpus, runner: Runner, smoke: Smoke) -> Passed
     )
 
 
-def _passes(spec: RunSpec) -> Iterator[tuple[Path, PassedSmoke]]:
+def _passes(spec: RunSpec, now: PassedSmoke) -> Iterator[tuple[Path, PassedSmoke]]:
+    """The passes with the present driver and software, with their files."""
     for path in (Path(spec.cache_dir) / PASSES).glob("*.json"):
         with suppress(OSError, ValueError):  # broken, so not remembered
-            yield path, PassedSmoke.model_validate_json(read_file(path))
+            one = PassedSmoke.model_validate_json(read_file(path))
+            if (one.driver, one.software) == (now.driver, now.software):
+                yield path, one
 
 
 def _remember(spec: RunSpec, passed: PassedSmoke) -> None:
