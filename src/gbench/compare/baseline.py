@@ -74,7 +74,6 @@ class Baselines:
         """Write a baseline.
 
         refresh: replace an existing baseline and keep its earlier pins; otherwise create a new one.
-
         Raises UsageError: the baseline exists without `refresh`, or is missing with it; or the reason is empty.
         """
         if not reason.strip():

@@ -18,8 +18,6 @@ def earlier_runs(
     Args:
         like: the record; runs that started after its own are excluded.
         allowed: fields in which they may differ from it, in addition to the image.
-        exclude: records to exclude.
-        limit: maximum number of runs.
 
     Raises RecordError: a row is not a valid record. sqlalchemy.exc.SQLAlchemyError: the database failed.
     """

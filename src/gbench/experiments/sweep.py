@@ -56,7 +56,6 @@ def go_on(folder: SweepFolder, environ: Mapping[str, str], observer: Observer, r
     every other cell too) is in the result.
 
     rebuild: build the image without cache before the first run.
-
     Raises InfrastructureError: the folder is not that of a sweep, is in use, or can't be written.
     """
     with locked(folder.path / ".lock", 0, f"sweep folder {folder.path}"), stoppable(None):

@@ -103,7 +103,6 @@ def with_defaults(request: Request, stated: Collection[str], environ: Mapping[st
     """`request` with the user's defaults.
 
     stated: the fields that keep their value. The settings of `set` are those of both.
-
     Raises UsageError: an invalid value.
     """
     values, origins = read_defaults(environ)

@@ -133,7 +133,6 @@ def override(config: ModelConfig, settings: list[str], origins: Mapping[str, str
     """`config` overridden by `KEY=VALUE` settings; KEY is dotted (`network.ngf`), VALUE is YAML.
 
     origins: where a key is from, for errors, if not from --set.
-
     Raises UsageError: not of that form, an unknown key, or an invalid value.
     """
     values = config.model_dump()
