@@ -1,7 +1,5 @@
 """`gbench data`: prepare, synth, verify, stats."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -159,7 +157,7 @@ def stats(root: Path, as_json: bool) -> None:
         _print_stats(result)
 
 
-def _print_prepared(root: Path, prepared: PreparedDataset, as_json: bool) -> None:
+def _print_prepared(root: Path, prepared: "PreparedDataset", as_json: bool) -> None:
     manifest, fresh = prepared
     if as_json:
         print_json({"root": str(root), "fresh": fresh, **manifest.model_dump(exclude={"manifest_version", "files"})})
@@ -169,7 +167,7 @@ def _print_prepared(root: Path, prepared: PreparedDataset, as_json: bool) -> Non
     click.echo(f"{root}: {counts} images; {how}\nsource {manifest.source}\nsha256 {manifest.dataset_sha256}")
 
 
-def _print_stats(result: DatasetStats) -> None:
+def _print_stats(result: "DatasetStats") -> None:
     click.echo(f"{result.root}: sha256 {result.dataset_sha256}")
     for name, phase in result.phases.items():
         sizes = ", ".join(f"{count} of {size}" for size, count in phase.sizes.items())

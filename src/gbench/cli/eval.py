@@ -1,7 +1,5 @@
 """`gbench eval`: evaluate a checkpoint on the test split."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +154,7 @@ def _of_images(folder: Path, limit: int | None, as_json: bool) -> None:
     print_lines([("images", f"{folder}, {len(images)} of them"), *lines])
 
 
-def _why_ask(source: Path, spec: RunSpec) -> str | None:
+def _why_ask(source: Path, spec: "RunSpec") -> str | None:
     """Why the user must confirm what `spec`, the evaluation of a run or checkpoint, runs here; None if it is theirs."""
     from gbench.experiments.trust import runs_own_code
     from gbench.runfolder.folder import RunFolder
@@ -168,7 +166,7 @@ def _why_ask(source: Path, spec: RunSpec) -> str | None:
     return None if theirs else f"{source} is not marked as made by you"
 
 
-def _resolve(request: EvaluationRequest, best: bool, epoch: int | None, model: str | None) -> Resolved:
+def _resolve(request: "EvaluationRequest", best: bool, epoch: int | None, model: str | None) -> "Resolved":
     """Find the checkpoint to evaluate, and the settings for it. Raises GbenchError."""
     from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """`gbench launch`: launch.sh's command line, with more options."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -106,7 +104,7 @@ def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: boo
     report_not_stored([one.not_stored for one in finished])
 
 
-def _smoke(given: dict[str, Any], dry_run: bool) -> Resolved:
+def _smoke(given: dict[str, Any], dry_run: bool) -> "Resolved":
     """The spec of --smoke: its values where the command line states none. Draws its dataset, unless dry_run."""
     from gbench.datasets.synth import synth
     from gbench.settings.resolve import cache_dir_of
@@ -119,7 +117,7 @@ def _smoke(given: dict[str, Any], dry_run: bool) -> Resolved:
     return resolved_of(values, os.environ, more=own)
 
 
-def _repeats_line(repeats: Repeats, images: int) -> str:
+def _repeats_line(repeats: "Repeats", images: int) -> str:
     """Mean throughput of repeated runs, and its variation, from their step times. images: per step."""
     assert repeats.between_variance is not None and repeats.low is not None and repeats.high is not None
     between, within = (value**0.5 / repeats.mean for value in (repeats.between_variance, repeats.within_variance))

@@ -1,7 +1,5 @@
 """`gbench profile`: show where the time of a training step goes."""
 
-from __future__ import annotations
-
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +51,7 @@ def profile(steps: int, top: int, rebuild: bool, dry_run: bool, as_json: bool, q
     _print_operators(result, top)
 
 
-def _lines(result: StepProfile) -> list[tuple[str, str]]:
+def _lines(result: "StepProfile") -> list[tuple[str, str]]:
 
     def share(seconds: float) -> str:
         return f"{seconds / result.step_s:.1%}"
@@ -76,7 +74,7 @@ def _lines(result: StepProfile) -> list[tuple[str, str]]:
     ]
 
 
-def _print_operators(result: StepProfile, top: int) -> None:
+def _print_operators(result: "StepProfile", top: int) -> None:
     rows = [("operator", "self s", "share", "calls", "FLOP", "TFLOP/s")]
     for one in result.operators[:top]:
         flop, rate = "-", "-"

@@ -1,7 +1,5 @@
 """`gbench replay`: rerun a recorded run, and compare."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Sequence
@@ -119,7 +117,7 @@ def replay(
     click.get_current_context().exit(comparison.exit_code)
 
 
-def _hint_to_compare(finished: Sequence[FinishedRun], record: str) -> str:
+def _hint_to_compare(finished: "Sequence[FinishedRun]", record: str) -> str:
     """The number of runs that succeeded before one failed, and the command that compares them; empty if none."""
     if not finished:
         return ""
@@ -128,7 +126,7 @@ def _hint_to_compare(finished: Sequence[FinishedRun], record: str) -> str:
     return f"; {ended} before it ended well: {shlex.join(['gbench', 'compare', record, files])}"
 
 
-def _print_plan(planned: Replay, allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:
+def _print_plan(planned: "Replay", allowed: Sequence[str], rebuild: bool, as_json: bool) -> None:
     from gbench.cli.shared.plan_output import show_plan
 
     refused = planned.refused(allowed)

@@ -1,7 +1,5 @@
 """`gbench sweep`: run a matrix of batch sizes, device counts and precisions, and print one table."""
 
-from __future__ import annotations
-
 import os
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
@@ -137,7 +135,7 @@ def sweep(
             raise RunFailed(f"{failed} of {ran} cells failed", f"`{folder.resume_command}` runs them once more")
 
 
-def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Resolved]:
+def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> "tuple[Axes, Resolved]":
     """The axes and the settings common to all cells, from the command line or its file. Raises UsageError."""
     from gbench.experiments.sweep_matrix import Axes, common_to, read_matrix
     from gbench.settings.resolve import PRECISIONS, one_of
@@ -165,7 +163,7 @@ def _axes_and_base(matrix: str | None, given: dict[str, Any]) -> tuple[Axes, Res
     return axes, common_to(axes, lambda place: resolved_of({"model": matrix, **given, **place}, os.environ))
 
 
-def _show(folder: SweepFolder, state: Sweep, as_json: bool, as_csv: bool) -> None:
+def _show(folder: "SweepFolder", state: "Sweep", as_json: bool, as_csv: bool) -> None:
     from gbench.experiments.sweep_table import WORDS, Row, cells, notes, rows_of, to_json
 
     rows = rows_of(folder, state)

@@ -1,7 +1,5 @@
 """`gbench tune`: find the switches that make a step faster on this device."""
 
-from __future__ import annotations
-
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +52,7 @@ def tune(max_time: float, rebuild: bool, dry_run: bool, as_json: bool, quiet: bo
         _print(done, resolved.spec.model)
 
 
-def _print(done: FinishedTuning, model: str) -> None:
+def _print(done: "FinishedTuning", model: str) -> None:
     from gbench.settings.switches import written
 
     tuning = done.tuning
@@ -75,7 +73,7 @@ def _print(done: FinishedTuning, model: str) -> None:
     )
 
 
-def _row(name: str, trial: Trial) -> list[str]:
+def _row(name: str, trial: "Trial") -> list[str]:
     if trial.ratio is None or trial.base is None or trial.changed is None:
         return [name, "-", "-", "-", "-", "-", trial.why]
     after = trial.pays_after_steps

@@ -3,8 +3,6 @@
 Each reference is a YAML file in configs/reference/, with window means and their spread, not the log itself.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +77,7 @@ class Reference(Frozen):
     runs: list[ReferenceRun] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def whole(self) -> Reference:
+    def whole(self) -> "Reference":
         """Check that every run has every loss, with a positive mean in every window."""
         for run in self.runs:
             for name in LOSSES:

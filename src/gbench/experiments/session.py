@@ -4,8 +4,6 @@ The file is written after each run. It holds both resolved specs, so a session r
 have changed.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 
@@ -90,7 +88,7 @@ class Session(Frozen):
         """Seconds of all runs so far."""
         return sum(run.wall_s for run in self.runs)
 
-    def taken_up(self, folder: Path, asked: SessionGoal) -> Session:
+    def taken_up(self, folder: Path, asked: SessionGoal) -> "Session":
         """The session prepared to resume, in a folder that may have been moved, with the goal from now on.
 
         The machine may have changed meanwhile. That cancels between pairs (A B and B A), but not within one, so a run

@@ -1,7 +1,5 @@
 """What a check is made of: a rule of the table (`check_table.py`), what its probe may read, and what it found."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -67,7 +65,7 @@ class CheckedRun:
     """How much memory a rank needs, as pix2pix.step.rank_memory counts it. None: memory is not checked."""
 
     @classmethod
-    def of(cls, spec: RunSpec, rank_gib: RankGib | None = None) -> CheckedRun:
+    def of(cls, spec: RunSpec, rank_gib: RankGib | None = None) -> "CheckedRun":
         return cls(spec.device, spec.runner, spec.device_count, spec, rank_gib=rank_gib)
 
 

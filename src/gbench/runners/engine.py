@@ -1,7 +1,5 @@
 """The connection to the Docker engine, and its status for `gbench check`."""
 
-from __future__ import annotations
-
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 CDI_KIND = "nvidia.com/gpu="
 
 
-def connect() -> docker.DockerClient:
+def connect() -> "docker.DockerClient":
     """A client of the engine that Docker's variables (DOCKER_HOST ...) name, or of this machine's.
 
     Raises InfrastructureError: no engine answers, or this user may not use it.

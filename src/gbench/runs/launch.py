@@ -1,7 +1,5 @@
 """One measured run, from a resolved spec to a record on disk; also a resumed one."""
 
-from __future__ import annotations
-
 import shlex
 import threading
 import time
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 LOAD_AFTER_S = 0.5  # the worker has started, and loads PyTorch
 
 
-def resume(run_dir: Path, environ: Mapping[str, str], observer: Observer, views: Views = NO_VIEWS) -> FinishedRun:
+def resume(run_dir: Path, environ: Mapping[str, str], observer: Observer, views: Views = NO_VIEWS) -> "FinishedRun":
     """Resume a stopped run from its last complete checkpoint or, if it was trained, with its evaluation.
 
     Raises GbenchError: it is complete, still running, or keeps no checkpoints; and as `launch`.
@@ -53,7 +51,7 @@ def launch(
     rebuild: bool = False,
     resumed: RunFolder | None = None,
     views: Views = NO_VIEWS,
-) -> FinishedRun:
+) -> "FinishedRun":
     """Run `spec` and write its record.
 
     Args:

@@ -3,8 +3,6 @@
 `prepare` requires all of it. `plan` only describes the run, for `--dry-run`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +37,7 @@ class Prepared:
     dataset: DatasetFacts
     warnings: tuple[str, ...]
 
-    def with_warning(self, text: str | None) -> Prepared:
+    def with_warning(self, text: str | None) -> "Prepared":
         """A copy with one more warning; unchanged for None."""
         return self if text is None else replace(self, warnings=(*self.warnings, text))
 
@@ -87,7 +85,7 @@ def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tu
     return spec, make_runner(spec, environ, rebuild).describe()
 
 
-def database_of(spec: RunSpec, environ: Mapping[str, str]) -> DatabaseConfig | None:
+def database_of(spec: RunSpec, environ: Mapping[str, str]) -> "DatabaseConfig | None":
     """The config of the run's database; None without one. Raises GbenchError: it is missing or invalid."""
     if spec.database is None:
         return None

@@ -1,7 +1,5 @@
 """`gbench converge MODEL ...`: new runs, one per seed, their plan, or an estimate; and `--resume RUN_DIR`."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Mapping
@@ -81,7 +79,7 @@ def _resolve(given: dict[str, Any], environ: Mapping[str, str]) -> Resolved:
     return resolved
 
 
-def _run_seeds(base: RunSpec, seeds: list[int], views: Views, rebuild: bool, quiet: bool) -> list[FinishedRun]:
+def _run_seeds(base: RunSpec, seeds: list[int], views: Views, rebuild: bool, quiet: bool) -> "list[FinishedRun]":
     """One run per seed. If one fails, print the command that judges those before it."""
     finished: list[FinishedRun] = []
     for number, seed in enumerate(seeds):

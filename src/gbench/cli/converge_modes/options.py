@@ -1,7 +1,5 @@
 """The options of `gbench converge`: verdicts and references, which exclude each other; live views; alarms."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -37,7 +35,7 @@ class VerdictOptions:
     out: Path | None
 
     @classmethod
-    def taken_from(cls, given: dict[str, Any]) -> VerdictOptions:
+    def taken_from(cls, given: dict[str, Any]) -> "VerdictOptions":
         """Remove the options from a command's keywords. Raises UsageError: they contradict each other."""
         return cls(**{name: given.pop(name) for name in cls.__dataclass_fields__})
 
@@ -184,7 +182,7 @@ view_options = bundle(
 )
 
 
-def views_of(given: dict[str, Any]) -> Views:
+def views_of(given: dict[str, Any]) -> "Views":
     """The views that the options ask for, removed from `given`. Raises InfrastructureError: one is unavailable."""
     from gbench.follow.follower import Views
 

@@ -1,7 +1,5 @@
 """A verdict on convergence runs: made from the options, then shown as text, JSON and exit code."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -58,7 +56,7 @@ def subjects_of(
 
 
 def print_result(
-    finished: Sequence[FinishedRun], options: VerdictOptions, reference: Reference | None, as_json: bool
+    finished: "Sequence[FinishedRun]", options: VerdictOptions, reference: Reference | None, as_json: bool
 ) -> None:
     """Print new runs and, with a reference, the verdict on them; exit with its code."""
     verdict = reference and verdict_on(options, reference, [run.folder.path for run in finished])

@@ -1,7 +1,5 @@
 """Ask before running what a record or folder of a stranger says."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 trust_option = click.option("--trust", is_flag=True, help="Don't ask before running what somebody else's files say.")
 
 
-def require_trust(why: str | None, specs: Sequence[RunSpec], trust: bool) -> None:
+def require_trust(why: str | None, specs: "Sequence[RunSpec]", trust: bool) -> None:
     """Show what would run here, and ask. why: None if there is no need.
 
     Raises UsageError: neither the user nor --trust says yes.
@@ -32,7 +30,7 @@ def require_trust(why: str | None, specs: Sequence[RunSpec], trust: bool) -> Non
         raise UsageError(f"{why}, so what it runs needs your consent", "read the lines above, then give --trust")
 
 
-def require_own(folder: Path, specs: Sequence[RunSpec], trust: bool) -> None:
+def require_own(folder: Path, specs: "Sequence[RunSpec]", trust: bool) -> None:
     """Ask before resuming in a folder that this user's gbench did not begin. Raises as `require_trust`."""
     from gbench.runfolder.own import is_own, mark_own
 

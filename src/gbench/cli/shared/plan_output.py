@@ -1,7 +1,5 @@
 """What --dry-run prints."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -21,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def show_plan(
-    resolved: Resolved,
+    resolved: "Resolved",
     rebuild: bool,
     as_json: bool,
-    views: Views | None = None,
+    views: "Views | None" = None,
     seeds: Sequence[int] = (),
     more: Mapping[str, Any] | None = None,
 ) -> None:

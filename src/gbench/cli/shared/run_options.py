@@ -1,7 +1,5 @@
 """The arguments and options of commands that run something: the rows of `settings/request.py` as click parameters."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys
@@ -226,7 +224,7 @@ def require_arguments(given: Mapping[str, Any]) -> None:
             raise click.UsageError(f"Missing argument {parameter.name.upper()!r}.", context)
 
 
-def of_spec_file(path: str, allowed: Collection[str], environ: Mapping[str, str]) -> Resolved:
+def of_spec_file(path: str, allowed: Collection[str], environ: Mapping[str, str]) -> "Resolved":
     """Resolve the spec file in place of MODEL. allowed: other parameters that may be given. Raises UsageError."""
     from gbench.settings.defaults import resolve_values
     from gbench.settings.spec_file import read_mapping
@@ -261,7 +259,7 @@ def stated() -> set[str]:
     }
 
 
-def resolved_of(given: dict[str, Any], environ: Mapping[str, str], more: Collection[str] = ()) -> Resolved:
+def resolved_of(given: dict[str, Any], environ: Mapping[str, str], more: Collection[str] = ()) -> "Resolved":
     """Resolve the command line, the environment and gbench.yaml to a spec. Raises UsageError.
 
     more: names of values that are as if stated on the command line.
