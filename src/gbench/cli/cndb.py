@@ -1,7 +1,5 @@
 """`gbench cndb`: move records into and out of a database."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -105,7 +103,7 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
     """
     from gbench.compare.sides import read_run
 
-    def record_of(path: Path) -> Record:
+    def record_of(path: Path) -> "Record":
         try:
             return read_run(path).record
         except (RunFailed, InfrastructureError) as error:
@@ -300,14 +298,14 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
 
 def _filter(
     model: str | None, device: str | None, precision: str | None, since: str | None, limit: int
-) -> RecordFilter:
+) -> "RecordFilter":
     from gbench.cli.shared.entries import moment
     from gbench.cndb.queries import RecordFilter
 
     return RecordFilter(model, device, precision and precision.upper(), moment(since) if since else None, limit or None)
 
 
-def _warn_of_undated(engine: Engine, where: RecordFilter) -> None:
+def _warn_of_undated(engine: "Engine", where: "RecordFilter") -> None:
     """Say how many records `--since` leaves out because they don't say when they ran."""
     from gbench.cndb.queries import undated
 

@@ -16,7 +16,6 @@ from gbench.errors import ExitCode, InfrastructureError, UsageError, printable
 GIVE_WAY = {7: 12, 0: 17}  # column -> minimum width: 17 columns of a name still find its run
 LEFT_OUT = (4, 3, 2, 5, 7)  # columns to omit on a narrow terminal, in the order of omission
 
-
 results_option = click.option(
     "--results", "results_dir", type=FOLDER, help="Folder of run folders. Default: that of gbench launch."
 )

@@ -79,14 +79,14 @@ def as_markdown(comparison: Comparison) -> str:
 
 def as_junit(comparison: Comparison) -> str:
     """A test suite with one case per figure: a regression is a failure, an inconclusive figure is skipped."""
-    counts = {kind: sum(one.verdict == kind for one in comparison.judged) for kind in ("regression", "inconclusive")}
+    verdicts = [one.verdict for one in comparison.judged]
     suite = ElementTree.Element(
         "testsuite",
         name="gbench compare",
-        tests=str(len(comparison.judged)),
-        failures=str(counts["regression"]),
+        tests=str(len(verdicts)),
+        failures=str(verdicts.count("regression")),
         errors="0",
-        skipped=str(counts["inconclusive"]),
+        skipped=str(verdicts.count("inconclusive")),
     )
     for one in comparison.judged:
         case = ElementTree.SubElement(suite, "testcase", classname="gbench.compare", name=one.metric.name)

@@ -3,8 +3,6 @@
 `container_request` builds the whole request without the engine; `DockerRunner.run` submits it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +49,7 @@ class Caller:
     owner: Owner
 
     @classmethod
-    def current(cls) -> Caller:
+    def current(cls) -> "Caller":
         return cls(os.getuid(), os.getgid(), tuple(sorted(os.getgroups())), os.cpu_count() or 1, Owner.current())
 
 
@@ -178,7 +176,7 @@ class DockerRunner:
             "container": container_request(spec, plan.name, plan.name, spec.run_dir, Caller.current(), self._cdi),
         }
 
-    def with_spec(self, spec: RunSpec) -> DockerRunner:
+    def with_spec(self, spec: RunSpec) -> "DockerRunner":
         """For another spec; see `Runner.with_spec`."""
         other = copy(self)
         other._spec = spec
@@ -235,11 +233,11 @@ class DockerRunner:
             raise InfrastructureError(f"the run script ended with exit code {state['ExitCode']}: {reason}", hint)
         return Outcome(state["ExitCode"], out_of_memory=bool(state["ExitCode"] and state["OOMKilled"]))
 
-    def _find_gpus(self, client: docker.DockerClient) -> None:
+    def _find_gpus(self, client: "docker.DockerClient") -> None:
         info = client.info()
         self._cdi = cdi_gpus(info) if gpu_support(info) == "CDI" else []
 
-    def _prepared(self) -> tuple[docker.DockerClient, Image]:
+    def _prepared(self) -> "tuple[docker.DockerClient, Image]":
         assert self._client and self._image, "prepare() comes first"
         return self._client, self._image
 

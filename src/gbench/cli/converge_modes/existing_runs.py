@@ -49,7 +49,7 @@ def add_reference(options: VerdictOptions, given: dict[str, Any], environ: Mappi
         raise UsageError("--add-reference starts nothing", f"leave out {', '.join(starting)}")
     spec = resolved_of({**given, "recipe": "convergence"}, environ).spec if given["model"] else None
     assert options.out is not None
-    subjects = subjects_of(options.add_reference, options.evaluation, None, options.images)
+    subjects = subjects_of(options, options.add_reference, images=None)
     recipes = [] if spec is None else [(spec.model, recipe_of(spec))]
     known = [(one.model, one.recipe) for one in subjects if one.recipe is not None and not one.partial]
     model, recipe = one_recipe([*recipes, *known])

@@ -43,15 +43,12 @@ def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> Reference 
 
 
 def verdict_on(options: VerdictOptions, reference: Reference, runs: Sequence[Path]) -> Verdict:
-    subjects = subjects_of(runs, options.evaluation, reference.quality_images, options.images)
-    return judge(reference, subjects, options.allow)
+    return judge(reference, subjects_of(options, runs, reference.quality_images), options.allow)
 
 
-def subjects_of(
-    runs: Sequence[Path], evaluations: Sequence[Path], images: int | None, folders: Sequence[Path] = ()
-) -> list[Subject]:
+def subjects_of(options: VerdictOptions, runs: Sequence[Path], images: int | None) -> list[Subject]:
     """Read run folders or logs, with their evaluations or folders of images if any; quality over the first `images`."""
-    files: Sequence[Path | None] = evaluations or folders or [None] * len(runs)
+    files: Sequence[Path | None] = options.evaluation or options.images or [None] * len(runs)
     return [subject_of(run, images, file) for run, file in zip(runs, files, strict=True)]
 
 

@@ -1,7 +1,5 @@
 """Print records: one line per record, or one record with all its keys."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import asdict
@@ -42,7 +40,7 @@ def moment(text: str, option: str = "--since", or_else: str = "") -> datetime:
     return then
 
 
-def print_entries(entries: list[Entry], as_json: bool = False, as_csv: bool = False) -> None:
+def print_entries(entries: "list[Entry]", as_json: bool = False, as_csv: bool = False) -> None:
     """Print all fields of records as JSON or CSV; else a table, cut to the terminal: never model and figure."""
     from gbench.cndb.queries import Entry
 
@@ -57,7 +55,7 @@ def print_entries(entries: list[Entry], as_json: bool = False, as_csv: bool = Fa
         click.echo("no records")
 
 
-def print_record(found: StoredRecord) -> None:
+def print_record(found: "StoredRecord") -> None:
     """Print one record: summary, figure, then all keys as YAML, in the contract's order, sorted within each mapping."""
     record = found.record
     click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
@@ -79,7 +77,7 @@ def print_record(found: StoredRecord) -> None:
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: "Entry") -> list[str]:
     interval = "-"
     if entry.throughput and entry.low is not None and entry.high is not None:
         interval = f"±{(entry.high - entry.low) / 2 / entry.throughput:.1%}"
@@ -110,7 +108,7 @@ def _cells(entry: Entry) -> list[str]:
     ]
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def _plain(entry: "Entry") -> dict[str, Any]:
     times = {"ran": entry.ran, "stored": entry.stored}
     return asdict(entry) | {name: time.isoformat() if time else None for name, time in times.items()}
 
