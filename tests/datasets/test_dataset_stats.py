@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gbench.datasets.draw_facade import PALETTE
 from gbench.datasets.manifest import dataset_hash
-from gbench.datasets.palette import PALETTE
 from gbench.datasets.stats import stats
 from gbench.datasets.synth import synth
 from gbench.errors import InfrastructureError

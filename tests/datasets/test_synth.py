@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gbench.datasets.draw_facade import draw_plan
+from gbench.datasets.draw_facade import PALETTE, draw_plan
 from gbench.datasets.manifest import find_problems, read_manifest
-from gbench.datasets.palette import PALETTE
 from gbench.datasets.synth import DRAWING_VERSION, draw_pair, drawing_version, synth
 from gbench.errors import InfrastructureError
 

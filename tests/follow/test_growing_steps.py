@@ -8,8 +8,7 @@ import pytest
 
 from gbench.follow.growing_steps import History
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_writer import StepWriter
-from gbench.runfolder.steps import Step
+from gbench.runfolder.steps import Step, StepWriter
 from gbench.settings.spec import RunSpec
 from run_folders import fake_losses
 
@@ -24,7 +23,7 @@ def test_losses_are_means_over_ranks_up_to_the_last_common_step(make_spec: Calla
     history = History(folder)
     history.read()
     assert (history.steps, history.epoch) == (0, 0)
-    with StepWriter(folder, 0) as first, StepWriter(folder, 1) as second:
+    with StepWriter(folder.path, 0) as first, StepWriter(folder.path, 1) as second:
         first.append(step(number) for number in range(1, 7))
         second.append(step(number, 1.0) for number in range(1, 4))
         history.read()
@@ -40,10 +39,10 @@ def test_losses_are_means_over_ranks_up_to_the_last_common_step(make_spec: Calla
 def test_a_resumed_run_takes_back_what_it_does_again(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
     history = History(folder)
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append(step(number) for number in range(1, 8))
     history.read()
-    with StepWriter(folder, 0, resumed_after=4) as writer:
+    with StepWriter(folder.path, 0, resumed_after=4) as writer:
         history.read()
         assert (history.steps, history.taken_back) == (4, 1)
         writer.append(step(number, 5.0) for number in range(5, 7))
@@ -56,13 +55,13 @@ def test_a_resumed_run_takes_back_what_it_does_again(make_spec: Callable[..., Ru
 
 def test_each_line_is_read_once(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append(step(number) for number in range(1, 5))
     history = History(folder)
     history.read()
     path = folder.path / "steps-rank0.jsonl"
     read = path.stat().st_size
-    with StepWriter(folder, 0, resumed_after=4) as writer:
+    with StepWriter(folder.path, 0, resumed_after=4) as writer:
         writer.append([step(5)])
     whole = path.read_bytes()
     path.write_bytes(b"x" * read + whole[read:])  # what it has read is of no concern to it

@@ -11,8 +11,7 @@ from PIL import Image
 
 from gbench.follow.follower import Views, following
 from gbench.runfolder.folder import VISUALS, RunFolder
-from gbench.runfolder.step_writer import StepWriter
-from gbench.runfolder.steps import Step
+from gbench.runfolder.steps import Step, StepWriter
 from gbench.settings.spec import RunSpec
 from run_folders import ENVIRONMENT, fake_losses
 
@@ -26,7 +25,7 @@ class Writer:
     def __init__(self, spec: RunSpec, folder: RunFolder | None = None, resumed_after: int | None = None) -> None:
         self.folder = folder or RunFolder.create(spec)
         self.folder.write("environment.json", {**ENVIRONMENT, "steps_per_epoch": STEPS, "planned_steps": 40})
-        self.step, self._writer = resumed_after or 0, StepWriter(self.folder, 0, resumed_after)
+        self.step, self._writer = resumed_after or 0, StepWriter(self.folder.path, 0, resumed_after)
 
     def steps(self, count: int) -> None:
         for _ in range(count):

@@ -8,8 +8,7 @@ from typing import Any
 from gbench.measure.telemetry.samples import GpuSample, Header, HostSample, Sample
 from gbench.measure.telemetry.stream import NAME, StreamWriter
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_writer import StepWriter
-from gbench.runfolder.steps import Step
+from gbench.runfolder.steps import Step, StepWriter
 from gbench.runfolder.telemetry_result import GpuFacts
 from gbench.settings.spec import RunSpec
 
@@ -70,7 +69,7 @@ def write_run(
     folder.write("environment.json", {"planned_steps": planned_steps, **ENVIRONMENT, **(at_end if complete else {})})
     for rank in range(spec.world_size):
         end_s = 0.0
-        with StepWriter(folder, rank) as writer:
+        with StepWriter(folder.path, rank) as writer:
             for step in range(1, steps + 1):
                 end_s += step_s(step)
                 writer.append(

@@ -24,7 +24,7 @@ from gbench.measure.trace import load
 from gbench.pix2pix.ranks.group import BACKENDS, Ranks
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import StepWriter
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]

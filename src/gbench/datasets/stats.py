@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from gbench.datasets.decode import decode_rgb
+from gbench.datasets.draw_facade import PALETTE
 from gbench.datasets.layout import phase_images, phases_in
 from gbench.datasets.manifest import dataset_hash
-from gbench.datasets.palette import PALETTE
 
 # A pixel belongs to the nearest class within this distance (sum over channels, in levels), else to "other". It allows
 # for the JPEG noise of the distributed label maps, and is less than half the distance between two classes.

@@ -62,7 +62,7 @@ def find_gpus() -> Gpus:
     try:
         with open_nvml() as nvml:
             devices = tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
-            driver = _text(nvml.nvmlSystemGetDriverVersion())
+            driver = nvml.nvmlSystemGetDriverVersion()
     except pynvml.NVMLError as error:
         return Gpus(missing=f"NVML: {error}")
     return Gpus(devices, driver, None if devices else "the NVIDIA driver reports no GPU")
@@ -146,8 +146,8 @@ def with_full_uuids(spec: RunSpec, gpus: Gpus) -> RunSpec:
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    gpu = Gpu(index, _text(nvml.nvmlDeviceGetName(handle)), _text(nvml.nvmlDeviceGetUUID(handle)), (major, minor))
-    slices = (replace(gpu, name=_text(nvml.nvmlDeviceGetName(part)), uuid=uuid) for part, uuid in _slices(nvml, handle))
+    gpu = Gpu(index, nvml.nvmlDeviceGetName(handle), nvml.nvmlDeviceGetUUID(handle), (major, minor))
+    slices = (replace(gpu, name=nvml.nvmlDeviceGetName(part), uuid=uuid) for part, uuid in _slices(nvml, handle))
     return replace(gpu, slices=tuple(slices))
 
 
@@ -157,8 +157,4 @@ def _slices(nvml: Any, handle: Any) -> Iterator[tuple[Any, str]]:
         for place in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
             with suppress(nvml.NVMLError):  # no device at this place
                 part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
-                yield part, _text(nvml.nvmlDeviceGetUUID(part))
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value  # older bindings return bytes
+                yield part, nvml.nvmlDeviceGetUUID(part)

@@ -7,7 +7,6 @@ nothing fused or cached, an upper bound.
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,16 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-@dataclass(frozen=True)
-class Work:
-    """Of one call: floating-point operations, and bytes that its unfused operations read and write."""
+class Work(TorchDispatchMode):
+    """The work of what runs in this context.
 
-    flop: int
-    bytes: int
-
-
-class _Counter(TorchDispatchMode):
-    """Counts the floating-point operations of each call, and the sizes of its inputs and outputs, except of views."""
+    Attributes:
+        calls: floating-point operations of each call, in order, by names like `aten::convolution`.
+        bytes: of the inputs and outputs of all operations but views.
+    """
 
     def __init__(self) -> None:
         from torch.utils.flop_counter import flop_registry  # loads Triton, if it is installed
@@ -44,20 +40,15 @@ class _Counter(TorchDispatchMode):
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return result
 
-
-def count_calls(call: Callable[[], object]) -> dict[str, list[int]]:
-    """Operations of each call within `call`, on meta tensors, in order, by names like `aten::convolution`."""
-    return dict(_count(call).calls)
+    @property
+    def flop(self) -> int:
+        """All floating-point operations."""
+        return sum(map(sum, self.calls.values()))
 
 
 def count_work(call: Callable[[], object]) -> Work:
     """Count the work of `call`, which must only use meta tensors."""
-    counter = _count(call)
-    return Work(sum(map(sum, counter.calls.values())), counter.bytes)
-
-
-def _count(call: Callable[[], object]) -> _Counter:
-    counter = _Counter()
-    with counter:
+    work = Work()
+    with work:
         call()
-    return counter
+    return work

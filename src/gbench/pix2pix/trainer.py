@@ -33,8 +33,7 @@ from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.training_state import TrainingState
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_writer import StepWriter
-from gbench.runfolder.steps import Step
+from gbench.runfolder.steps import Step, StepWriter
 from gbench.settings.spec import RunSpec
 
 MOST_AHEAD = 10  # steps to the next reading per step of the last one: few steps predict only few
@@ -99,7 +98,7 @@ class Trainer:
         """
         self.facts |= collect_facts(self.spec, self.ranks, self.facts_pipe)
         self.resumed_after = self.resume()
-        with self.stop_request.handled(), StepWriter(self.folder, self.ranks.rank, self.resumed_after) as writer:
+        with self.stop_request.handled(), StepWriter(self.folder.path, self.ranks.rank, self.resumed_after) as writer:
             try:
                 while not (self.ended or self.stopped):
                     self.run_epoch(writer)

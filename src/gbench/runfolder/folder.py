@@ -3,7 +3,7 @@
     spec.json            the RunSpec; host, before the start
     host.json            what the host knows: OS, image, dataset hash, command line; host (host_facts)
     environment.json     what the worker saw: versions, devices, the precision that ran; rank 0 (environment_facts)
-    steps-rankN.jsonl    raw samples, one line per step, written during the run; every rank (steps, step_writer)
+    steps-rankN.jsonl    raw samples, one line per step, written during the run; every rank (steps)
     telemetry.jsonl      samples of devices and host during the run (gbench.measure.telemetry.stream)
     alarms.jsonl         alarms of a convergence run; rank 0 (alarms)
     error.json           why a worker failed, if it did (error_file)

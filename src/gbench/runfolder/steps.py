@@ -1,10 +1,11 @@
-"""steps-rankN.jsonl: the raw samples of a rank, one line per step, and their reader.
+"""steps-rankN.jsonl: the raw samples of a rank, one line per step, with their writer and reader.
 
 {"version": 1, "rank": 0}             first; after a resumption again, with `resumed_after`
 {"step": 1, "epoch": 1, ...}          a Step
 """
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from gbench.runfolder.json_lines import read_lines
+from gbench.base.files import cant_write
+from gbench.runfolder.json_lines import JsonLinesWriter, read_lines
 from gbench.runfolder.typed_json import VERSION
 
 FiniteSeconds = Annotated[float, Field(allow_inf_nan=False)]
@@ -61,6 +63,26 @@ class AttemptSteps:
 def stream_path(run_dir: Path, rank: int) -> Path:
     """The stream of a rank."""
     return run_dir / f"steps-rank{rank}.jsonl"
+
+
+class StepWriter(JsonLinesWriter):
+    """Appends the steps of one rank. resumed_after: the step after which a run resumes; None for a new run."""
+
+    def __init__(self, run_dir: Path, rank: int, resumed_after: int | None = None) -> None:
+        super().__init__(stream_path(run_dir, rank), new=resumed_after is None)
+        resumed = {} if resumed_after is None else {"resumed_after": resumed_after}
+        self.write([{"version": VERSION, "rank": rank, **resumed}])
+
+    def append(self, steps: Iterable[Step]) -> None:
+        """Write steps."""
+        self.write(map(vars, steps))
+
+    def sync(self) -> None:
+        """Make all steps so far durable."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise cant_write(self._path, error) from error
 
 
 def read_attempts(run_dir: Path, rank: int) -> list[AttemptSteps]:

@@ -14,8 +14,7 @@ import pytest
 
 from gbench.cli.shared.live_line import Progress
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_writer import StepWriter
-from gbench.runfolder.steps import Step
+from gbench.runfolder.steps import Step, StepWriter
 from gbench.settings.spec import RunSpec
 from shared_runs import launched_once
 
@@ -31,7 +30,7 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
     progress.note("trying \x1b[31mgraph, 1 of 2")
     assert progress.text(80) == "trying \\x1b[31mgraph, 1 of 2  0.0 s"
     assert progress.text(16) == "trying \\x  0.0 s"
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append([step(1, warmup=True)])
         assert progress.text(80) == "step 1/?  warming up  data wait 6%  G_L1 31"
         folder.write("environment.json", {"planned_steps": 103})
@@ -49,7 +48,7 @@ def test_the_line_follows_the_stream(make_spec: Callable[..., RunSpec]) -> None:
 
 def test_throughput_has_its_interval_after_enough_steps(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append(step(number) for number in range(1, 41))
     assert "  20 img/s +-0.0%  " in Progress(folder).text(80)
 
@@ -57,17 +56,17 @@ def test_throughput_has_its_interval_after_enough_steps(make_spec: Callable[...,
 def test_steps_that_a_resumed_run_does_again_count_once(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
     progress = Progress(folder)
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append([step(1), step(2), replace(step(3), step_s=10.0)])
     assert "step 3/?" in progress.text(80)
-    with StepWriter(folder, 0, resumed_after=2) as writer:
+    with StepWriter(folder.path, 0, resumed_after=2) as writer:
         writer.append([step(3)])
     assert progress.text(80) == "step 3/?  20 img/s  data wait 60%  G_L1 33"
 
 
 def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append([step(1), step(2)])
     path = folder.path / "steps-rank0.jsonl"
     whole = path.read_bytes()
@@ -82,7 +81,7 @@ def test_half_a_line_is_read_when_it_is_whole(make_spec: Callable[..., RunSpec])
 @pytest.mark.parametrize("line", ['{"step": 3}', '{"step": "x"}', '{"resumed_after": "x"}', "[" * 50, '"step"'])
 def test_a_broken_line_is_left_out(make_spec: Callable[..., RunSpec], line: str) -> None:
     folder = RunFolder.create(make_spec())
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append([step(1), step(2)])
     stream = folder.path / "steps-rank0.jsonl"
     *before, last = stream.read_text().splitlines()
@@ -120,7 +119,7 @@ with terminal.running(RunFolder(Path(sys.argv[1]))):
 
 def test_a_warning_stays_on_a_terminal_above_the_live_line(make_spec: Callable[..., RunSpec]) -> None:
     folder = RunFolder.create(make_spec())
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append([step(1)])
     screen, terminal = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", WARNS, str(folder.path)], stderr=terminal) as process:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode, functional, transforms
 
-from gbench.datasets.palette import PALETTE
+from gbench.datasets.draw_facade import PALETTE
 from gbench.datasets.synth import synth
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.pix2pix.data.pair_loader import PairLoader, Share

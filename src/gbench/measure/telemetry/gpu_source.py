@@ -54,8 +54,8 @@ SLOW: dict[str, Call] = {
 }
 FACTS: dict[str, Call] = {
     "index": lambda nvml, device: nvml.nvmlDeviceGetIndex(device),
-    "uuid": lambda nvml, device: _text(nvml.nvmlDeviceGetUUID(device)),
-    "name": lambda nvml, device: _text(nvml.nvmlDeviceGetName(device)),
+    "uuid": lambda nvml, device: nvml.nvmlDeviceGetUUID(device),
+    "name": lambda nvml, device: nvml.nvmlDeviceGetName(device),
     "sm_max_mhz": lambda nvml, device: nvml.nvmlDeviceGetMaxClockInfo(device, nvml.NVML_CLOCK_SM),
     "memory_max_mhz": lambda nvml, device: nvml.nvmlDeviceGetMaxClockInfo(device, nvml.NVML_CLOCK_MEM),
     "memory_bytes": lambda nvml, device: nvml.nvmlDeviceGetMemoryInfo(device).total,
@@ -142,7 +142,3 @@ class GpuReader:
         if code in PERMANENT or isinstance(error, AttributeError):  # AttributeError: pynvml has no such function
             device.unreadable.add(name)
         self._missing.add(f"{device.label} {name}", str(error))
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value  # older bindings return bytes

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gbench.measure.telemetry.disturbance import throttle_names
 from gbench.measure.telemetry.energy import change
-from gbench.measure.telemetry.samples import GAP_S, GpuSample, Sample, Telemetry, Window
+from gbench.measure.telemetry.samples import GAP_S, GpuSample, HostSample, Sample, Telemetry, Window
 from gbench.runfolder.telemetry_result import (
     GpuFacts,
     GpuSummary,
@@ -60,11 +60,7 @@ def _gpu(
     foreign = [gpu.foreign for gpu in gpus if gpu.foreign is not None]
     return GpuSummary(
         facts=facts,
-        utilisation_percent=_spread(gpu.utilisation_percent for gpu in gpus),
-        sm_mhz=_spread(gpu.sm_mhz for gpu in gpus),
-        memory_mhz=_spread(gpu.memory_mhz for gpu in gpus),
-        power_w=_spread(gpu.power_w for gpu in gpus),
-        temperature_c=_spread(gpu.temperature_c for gpu in gpus),
+        **_spreads(gpus, "utilisation_percent", "sm_mhz", "memory_mhz", "power_w", "temperature_c"),
         memory_peak_bytes=_peak(gpu.memory_used_bytes for gpu in gpus),
         throttle=_throttle_shares(gpus),
         ecc_corrected=_new_errors([(t_s, gpu.ecc_corrected) for t_s, gpu in readings], window),
@@ -82,11 +78,7 @@ def _host(samples: Sequence[Sample], inside: Sequence[Sample], window: Window, c
     others = [max(0.0, percent / 100 * cpus - run) for percent, run in pairs] if cpus else []
     disk = [(sample.t_s, sample.host.disk_read_bytes) for sample in samples]
     return HostSummary(
-        load_1m=_spread(host.load_1m for host in hosts),
-        cpu_percent=_spread(host.cpu_percent for host in hosts),
-        cpu_busiest_percent=_spread(host.cpu_busiest_percent for host in hosts),
-        steal_percent=_spread(host.steal_percent for host in hosts),
-        cpu_mhz=_spread(host.cpu_mhz for host in hosts),
+        **_spreads(hosts, "load_1m", "cpu_percent", "cpu_busiest_percent", "steal_percent", "cpu_mhz"),
         run_cpus=_mean(_known(host.run_cpus for host in hosts)),
         other_cpus=_mean(others),
         memory_peak_bytes=_peak(host.memory_used_bytes for host in hosts),
@@ -128,9 +120,13 @@ def _known(values: Iterable[T | None]) -> list[T]:
     return [value for value in values if value is not None]
 
 
-def _spread(values: Iterable[T | None]) -> MeanAndRange | None:
-    known = _known(values)
-    return MeanAndRange(statistics.fmean(known), min(known), max(known)) if known else None
+def _spreads(readings: Sequence[GpuSample] | Sequence[HostSample], *names: str) -> dict[str, MeanAndRange | None]:
+    """Mean and extremes of each of these fields of the readings."""
+    known = {name: _known(getattr(reading, name) for reading in readings) for name in names}
+    return {
+        name: MeanAndRange(statistics.fmean(values), min(values), max(values)) if values else None
+        for name, values in known.items()
+    }
 
 
 def _mean(values: Sequence[float]) -> float | None:

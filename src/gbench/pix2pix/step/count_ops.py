@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from gbench.measure.op_count import count_calls, count_work
+from gbench.measure.op_count import count_work
 from gbench.measure.peak import ConvShape
 from gbench.measure.storage_count import count_memory
 from gbench.pix2pix.nets.networks import build_networks
@@ -31,7 +31,7 @@ def work_per_image(spec: RunSpec) -> WorkFacts:
 def flop_of_calls(spec: RunSpec) -> dict[str, list[int]]:
     """Floating-point operations of each convolution of a training step, in order, by operator. Sets torch's seed."""
     with wrappers_off():
-        return count_calls(_step_on_meta(spec))
+        return count_work(_step_on_meta(spec)).calls
 
 
 def memory_of_step(spec: RunSpec) -> tuple[int, int]:
