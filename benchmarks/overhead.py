@@ -35,7 +35,7 @@ from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import StepWriter
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
@@ -145,7 +145,7 @@ def compare(arguments: argparse.Namespace, ranks: Ranks, base: Path) -> list[dic
     gpus = ["0"] if arguments.device == "cuda" else []
     with (
         TelemetryProcess(folder.path, [os.getpid()], gpus) as telemetry,
-        StepWriter(folder, 0) as writer,
+        StepWriter(folder.path, 0) as writer,
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
     ):

@@ -24,10 +24,9 @@ from timing import alternate, columns, seconds
 from torch import Tensor
 
 from gbench.pix2pix.nets import determinism
-from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import precision
-from gbench.pix2pix.step.build_model import build_model
+from gbench.pix2pix.step.build_model import build_model, build_networks
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from support import Answer
 
-from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import StepWriter
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
 
@@ -32,7 +32,7 @@ def test_why_nothing_was_measured_is_said(
     for rank, steps in enumerate(written):
         kept = list(whole.steps(rank))[:steps]
         (whole.path / f"steps-rank{rank}.jsonl").unlink()
-        with StepWriter(whole, rank) as writer:
+        with StepWriter(whole.path, rank) as writer:
             writer.append(kept)
     answer = gbench("summary", whole.path)
     assert answer.code == 1

@@ -11,8 +11,7 @@ from gbench.measure.job import job_of
 from gbench.measure.telemetry.samples import GpuSample, Header, Sample, Telemetry
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import AttemptTimes, closed
-from gbench.runfolder.step_writer import StepWriter
-from gbench.runfolder.steps import Step
+from gbench.runfolder.steps import Step, StepWriter
 from gbench.runfolder.telemetry_result import GpuFacts
 from gbench.settings.spec import RunSpec
 from run_folders import ENVIRONMENT, HOST, fake_losses
@@ -22,7 +21,7 @@ WATTS = 200
 
 def attempt(folder: RunFolder, rank: int, after: int | None, count: int, start_s: float, step_s: float) -> None:
     first = after or 0
-    with StepWriter(folder, rank, after) as writer:
+    with StepWriter(folder.path, rank, after) as writer:
         writer.append(
             Step(first + n, 1, 2, 0.0, step_s, start_s + n * step_s, 0.0, False, fake_losses(n))
             for n in range(1, count + 1)

@@ -15,8 +15,8 @@ from PIL import Image
 from gbench.errors import GbenchError, InfrastructureError, RunFailed
 from gbench.pix2pix.evaluator import Evaluator, output_names
 from gbench.pix2pix.image_metrics import to_levels
-from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.step.build_model import build_networks
 from gbench.runfolder.evaluation_result import Evaluation, read_evaluation
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.evaluation_spec import EvaluationRequest, of_run

@@ -14,8 +14,7 @@ import pytest
 
 from gbench.errors import InfrastructureError
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_writer import StepWriter
-from gbench.runfolder.steps import Step
+from gbench.runfolder.steps import Step, StepWriter
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]
@@ -43,14 +42,14 @@ def test_a_folder_is_never_taken_twice(make_spec: MakeSpec) -> None:
 
 
 def test_steps_go_round(folder: RunFolder) -> None:
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append(steps(3))
     assert list(folder.steps(0)) == steps(3)
     assert list(folder.steps(1)) == []
 
 
 def test_a_stream_is_readable_after_a_crash_at_any_byte(folder: RunFolder) -> None:
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append(steps(3))
     path = folder.path / "steps-rank0.jsonl"
     whole = path.read_bytes()
@@ -95,7 +94,7 @@ def test_losses_have_the_same_names_in_every_step_and_rank(make_spec: MakeSpec) 
     folder = RunFolder.create(make_spec(device_count=2))
     other = dataclasses.replace(steps(2)[1], losses={"G_L2": 30.5})
     for rank, stream in enumerate((steps(2), [steps(1)[0], other])):
-        with StepWriter(folder, rank) as writer:
+        with StepWriter(folder.path, rank) as writer:
             writer.append(stream)
     with pytest.raises(InfrastructureError, match=r"steps-rank1\.jsonl step 2 is broken \(other losses"):
         folder.ranks()
@@ -103,7 +102,7 @@ def test_losses_have_the_same_names_in_every_step_and_rank(make_spec: MakeSpec) 
 
 def test_what_is_not_finite_is_null_for_every_reader(folder: RunFolder) -> None:
     diverged = dataclasses.replace(steps(1)[0], losses={"G_L1": math.inf, "D_real": math.nan, "D_fake": 0.5})
-    with StepWriter(folder, 0) as writer:
+    with StepWriter(folder.path, 0) as writer:
         writer.append([diverged])
     folder.write("result.json", {"losses": diverged.losses, "memory": [math.nan], "interval": (1.0, -math.inf)})
     for path in (folder.path / "steps-rank0.jsonl", folder.path / "result.json"):

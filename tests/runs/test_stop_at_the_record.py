@@ -13,7 +13,7 @@ from gbench.cli.shared.output import Terminal
 from gbench.cndb import upload
 from gbench.errors import Interrupted
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.step_writer import StepWriter
+from gbench.runfolder.steps import StepWriter
 from gbench.runs import finish, launch
 from gbench.settings.spec import RunSpec
 
@@ -60,6 +60,6 @@ def test_a_stopped_convergence_run_names_its_resumption(
         launch.launch(spec, {}, Terminal(quiet=True))
     assert nothing_yet.value.hint == "what the run had written is kept"
     folder = RunFolder.create(spec)
-    with StepWriter(folder, 0), pytest.raises(Interrupted) as begun:
+    with StepWriter(folder.path, 0), pytest.raises(Interrupted) as begun:
         launch.launch(spec, {}, Terminal(quiet=True))
     assert begun.value.hint == f"its run folder is {folder.path}; go on with gbench converge --resume {folder.path}"

@@ -13,7 +13,7 @@ from PIL import Image
 from support import Answer
 
 from gbench.datasets.synth import synth
-from gbench.pix2pix.nets.networks import build_networks
+from gbench.pix2pix.step.build_model import build_networks
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve

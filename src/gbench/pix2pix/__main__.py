@@ -7,19 +7,25 @@ profile, an evaluation or a tuning.
 """
 
 import argparse
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from gbench.errors import GbenchError
+from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.profiler import ProfiledTrainer
-from gbench.pix2pix.ranks.group import joined
+from gbench.pix2pix.ranks.group import Ranks, joined
 from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
-from gbench.pix2pix.ranks.with_telemetry import run_sampler
 from gbench.pix2pix.step.apply_switches import convert_compiler_errors
 from gbench.pix2pix.step.rank_memory import rank_gib
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, tell
+from gbench.settings.spec import MeasureConfig
 
 
 def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
@@ -62,6 +68,27 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
     except GbenchError as error:
         return tell(folder, error)
     return 0
+
+
+@contextmanager
+def run_sampler(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+    """Sample devices and host in this context; every rank must enter it.
+
+    Rank 0 starts the sampler and measures the idle power of the devices for `idle_seconds`; the other ranks wait.
+    """
+    if not config.telemetry_hz:
+        yield
+        return
+    pids = ranks.gather(os.getpid())
+    # as NVML names them
+    gpus = ranks.gather(str(torch.cuda.get_device_properties(ranks.device).uuid)) if ranks.device.type == "cuda" else []
+    cpus = None if ranks.binding is None else ranks.binding.allowed  # any core: not only those that rank 0 is bound to
+    with ExitStack() as stack:
+        if ranks.is_first:
+            sampler = TelemetryProcess(folder.path, pids, gpus, config.telemetry_hz, cpus)
+            stack.enter_context(sampler).measure_idle(config.idle_seconds)
+        ranks.gather(None)
+        yield
 
 
 if __name__ == "__main__":

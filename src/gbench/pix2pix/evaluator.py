@@ -24,9 +24,9 @@ from gbench.pix2pix.data.transforms import Levels
 from gbench.pix2pix.image_metrics import image_metrics, require_size, to_levels
 from gbench.pix2pix.images import write_png
 from gbench.pix2pix.nets import determinism
-from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import precision
+from gbench.pix2pix.step.build_model import build_networks
 from gbench.pix2pix.weights import generator_weights, load_generator
 from gbench.runfolder import evaluation_result
 from gbench.runfolder.evaluation_result import METRICS, SET_METRICS, Checkpoint, Evaluation, Image, spread

@@ -30,18 +30,18 @@ class ImageWriter:
         """
         self.wait()
         images = {name: _pixels(batch[0]) for name, batch in zip(VISUALS, (real_A, fake_B, real_B), strict=True)}
-        self._writing = self._thread.submit(_write, self._folder, epoch, images)
+
+        def write() -> None:
+            for name, pixels in images.items():
+                write_png(pixels, self._folder.image(epoch, name))
+
+        self._writing = self._thread.submit(write)
 
     def wait(self) -> None:
         """Wait until all images are written. Raises InfrastructureError: an image can't be written."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
-
-
-def _write(folder: RunFolder, epoch: int, images: dict[str, Levels]) -> None:
-    for name, pixels in images.items():
-        write_png(pixels, folder.image(epoch, name))
 
 
 def write_png(levels: Levels, path: Path) -> None:

@@ -65,7 +65,8 @@ class Trainer:
         self.spec, self.folder, self.ranks, self.schedule = spec, folder, ranks, spec.config.schedule
         self.facts_pipe = facts_pipe
         apply_switches.require_tuned_here(spec)
-        apply_switches.set_threads(spec.config.speed)
+        if spec.config.speed.threads is not None:
+            torch.set_num_threads(spec.config.speed.threads)
         determinism.choose_kernels(spec.deterministic, spec.config.data.preprocess != "scale_width")
         precision.set_precision(spec.precision, ranks.device)
         dataset_sha256 = folder.host().dataset.sha256
@@ -230,7 +231,7 @@ class Trainer:
         if self.due(self.schedule.checkpoint_every) and self.alarm_log.finite:
             self.image_writer.wait()  # a checkpoint comes after the images and steps that precede it
             writer.sync()
-            self.save()
+            self.state.save(self.folder.checkpoints, self.alarm_log.state())
         self.state.begin_next_epoch()
 
     def due(self, every: int) -> bool:
@@ -243,10 +244,6 @@ class Trainer:
             assert self.model.fake_B is not None, "there was a step"
             real_A, real_B = self.shown
             self.image_writer.save(self.state.epoch, real_A, self.model.fake_B, real_B)
-
-    def save(self) -> None:
-        """Write a checkpoint, on every rank at once."""
-        self.state.save(self.folder.checkpoints, self.alarm_log.state())
 
     def raise_if_stopped(self) -> None:
         """Raises RunFailed: an alarm or SIGTERM stopped the run before its end."""

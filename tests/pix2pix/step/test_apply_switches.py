@@ -21,7 +21,7 @@ from gbench.pix2pix.nets.generators import ResnetGenerator
 from gbench.pix2pix.nets.norm import build_norm
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import apply_switches
-from gbench.pix2pix.step.optimizer_state import KERNELS
+from gbench.pix2pix.step.model import KERNELS
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
 from gbench.settings.spec import SpeedConfig
 from small_models import pairs

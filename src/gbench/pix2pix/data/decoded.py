@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from gbench.pix2pix.data.pair_loader import Loader, Share
-from gbench.pix2pix.data.pairs import AlignedDataset, Batch
-from gbench.pix2pix.data.sampler import Key
+from gbench.pix2pix.data.pairs import AlignedDataset, Batch, Key
 from gbench.pix2pix.data.transforms import Draw, Levels, Normalized, crops
 
 

@@ -10,14 +10,14 @@
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple, cast
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler
 
 from gbench.errors import GbenchError, UsageError
-from gbench.pix2pix.data.pairs import AlignedDataset, AlignedPair, Batch, collate
-from gbench.pix2pix.data.sampler import EpochSampler, Key
+from gbench.pix2pix.data.pairs import AlignedDataset, AlignedPair, Batch, Key, collate
 
 
 class Share(NamedTuple):
@@ -31,6 +31,23 @@ class Share(NamedTuple):
     rank: int
     world_size: int
     drop_last: bool
+
+
+class EpochSampler(DistributedSampler[Key]):
+    """torch's DistributedSampler, which yields (epoch, index).
+
+    With the epoch, loader processes that outlive it draw crop and flip of a pair from seed, epoch and index alone.
+
+    Attributes:
+        skip: first pairs of this rank to leave out in the next epoch, for a run that resumes within it.
+    """
+
+    skip = 0
+
+    def __iter__(self) -> Iterator[Key]:
+        skipped, self.skip = self.skip, 0
+        for index in islice(cast(Iterator[int], super().__iter__()), skipped, None):
+            yield self.epoch, index
 
 
 class Loader(ABC):

@@ -12,9 +12,10 @@ from torch.utils.data import Dataset
 from gbench.datasets.decode import decode_rgb
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, InfrastructureError, UsageError
-from gbench.pix2pix.data.sampler import Key
 from gbench.pix2pix.data.transforms import Draw, Levels, channels_first, crops, draw, scale, to_tensor
 from gbench.settings.spec import DataConfig
+
+Key = tuple[int, int]  # epoch, index into the dataset
 
 
 class AlignedPair(NamedTuple):

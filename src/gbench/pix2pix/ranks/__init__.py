@@ -1,1 +1,1 @@
-"""The processes of a run: the group, binding to cores, out of memory, the telemetry next to rank 0."""
+"""The processes of a run: the group, binding to cores, out of memory."""

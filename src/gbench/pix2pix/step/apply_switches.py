@@ -32,12 +32,6 @@ def require_tuned_here(spec: RunSpec) -> None:
         )
 
 
-def set_threads(speed: SpeedConfig) -> None:
-    """Set the number of torch's threads in this process, if a switch sets it."""
-    if speed.threads is not None:
-        torch.set_num_threads(speed.threads)
-
-
 def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
     """Set memory layout and compilation of a network, in place, before it is wrapped; its state_dict keeps its keys.
 

@@ -8,9 +8,9 @@ import torch
 from gbench.measure.op_count import count_work
 from gbench.measure.peak import ConvShape
 from gbench.measure.storage_count import count_memory
-from gbench.pix2pix.nets.networks import build_networks
 from gbench.pix2pix.nets.without_compiler import wrappers_off
 from gbench.pix2pix.step import precision
+from gbench.pix2pix.step.build_model import build_networks
 from gbench.pix2pix.step.model import Pix2Pix
 from gbench.runfolder.environment_facts import WorkFacts
 from gbench.settings.spec import RunSpec

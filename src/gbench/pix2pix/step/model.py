@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from gbench.pix2pix.nets.losses import build_gan_loss
 from gbench.pix2pix.nets.without_compiler import Adam
-from gbench.pix2pix.step.optimizer_state import adapted_state
 
 PARTS = ("generator", "discriminator", "optimizer_G", "optimizer_D", "scaler")  # attributes that training changes
+KERNELS = ("foreach", "fused", "capturable")  # the entries of an Adam group that select its kernels
 
 
 def unwrap(net: nn.Module) -> nn.Module:
@@ -136,7 +137,7 @@ class Pix2Pix:
         """Restore a `state_dict`. Raises KeyError or RuntimeError: it is another model's."""
         for name in PARTS:
             part = getattr(self, name)
-            own = adapted_state(part, state[name]) if isinstance(part, torch.optim.Optimizer) else state[name]
+            own = adapted_state(part, state[name]) if isinstance(part, Optimizer) else state[name]
             part.load_state_dict(own)
 
     def _autocast(self) -> AbstractContextManager[object]:
@@ -144,7 +145,27 @@ class Pix2Pix:
             return nullcontext()
         return torch.autocast(self.device.type, self.autocast_dtype)
 
-    def _optimize(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _optimize(self, optimizer: Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad()
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(optimizer)
+
+
+def adapted_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """Adapt a saved optimiser state to this optimiser's kernels and memory layout, which torch would keep as saved."""
+    parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
+    groups = [
+        {**saved, **{name: own[name] for name in KERNELS}}
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    moments = {
+        index: {name: _laid_out_as(parameters[index], value) for name, value in values.items()}
+        for index, values in state["state"].items()
+    }
+    return {**state, "state": moments, "param_groups": groups}
+
+
+def _laid_out_as(weight: Tensor, value: Any) -> Any:
+    if not isinstance(value, Tensor) or value.shape != weight.shape or value.stride() == weight.stride():
+        return value
+    return torch.empty_like(weight, dtype=value.dtype, device=value.device).copy_(value)
