@@ -15,7 +15,6 @@ SPEC, SWEEP, SESSION = "spec.json", "sweep.json", "ab.json"  # which make a fold
 
 
 def package_dir() -> Path:
-    """The folder of the `gbench` package itself."""
     return Path(__file__).resolve().parents[1]
 
 

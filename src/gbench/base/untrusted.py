@@ -59,7 +59,6 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[int, str | None]]:
 
 
 def cant_read(path: Path, error: OSError | UnicodeDecodeError, hint: str) -> RecordError:
-    """The error for a file that can't be read."""
     why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
     return RecordError(f"{path} can't be read ({why})", hint)
 

@@ -55,7 +55,6 @@ def sealed(record: Record) -> Record:
 
 
 def seal_of(record: Record) -> str | None:
-    """The hash in a record, if any."""
     seal = (record.extra or {}).get(HASH_KEY)
     return seal if isinstance(seal, str) else None
 

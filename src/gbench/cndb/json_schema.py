@@ -16,7 +16,6 @@ PLACE = "cndb/record.schema.json"
 
 
 def schema_text() -> str:
-    """The content of the schema file."""
     results = ("perf_data", "metric_data")
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

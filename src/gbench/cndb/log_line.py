@@ -37,7 +37,6 @@ KEYS = {
 
 
 def is_benchmark_line(line: str) -> bool:
-    """Whether a line of a log is a benchmark log line."""
     return re.match(r"\s*network\s*:[^,]+,.*\bbatch size\s*:", line, re.IGNORECASE) is not None
 
 

@@ -58,7 +58,6 @@ class _Store:
         self._seen: dict[str, dict[str, int]] = {}  # md5 -> fingerprint -> id
 
     def put(self, record: Record) -> Stored:
-        """Store one record."""
         row = self._row(record)
         there = self._there(record, row)
         if there is not None and self._store_type != "update":

@@ -22,7 +22,6 @@ def throughput_of(perf: Any, model: str | None, run_id: object) -> str | None:
 
 
 def kind_of(record: Record) -> str | None:
-    """`throughput_of` a record."""
     return throughput_of(record.perf_data, record.model, record.run_id)
 
 

@@ -17,8 +17,6 @@ MISSING = "nothing"
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of a verification."""
-
     seal: Literal["holds", "broken", "none"]
     """Whether the record matches its hash; `none`: it has no hash."""
     differences: list[str] | None

@@ -20,8 +20,6 @@ MANIFEST_NAME = "manifest.json"
 
 
 class FileEntry(BaseModel, frozen=True, extra="forbid"):
-    """One image file."""
-
     sha256: str
     size_bytes: NonNegativeInt
 
@@ -39,8 +37,6 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
 
 
 class PreparedDataset(NamedTuple):
-    """A dataset in place."""
-
     manifest: Manifest
     fresh: bool
     """Made by this call; False: it existed, and was verified."""

@@ -27,8 +27,6 @@ class HalfStats(BaseModel):
 
 
 class PhaseStats(BaseModel):
-    """One phase."""
-
     images: int
     size_bytes: int
     sizes: dict[str, int]
@@ -40,8 +38,6 @@ class PhaseStats(BaseModel):
 
 
 class DatasetStats(BaseModel):
-    """A dataset's identity, and its phases."""
-
     root: str
     dataset_sha256: str
     phases: dict[str, PhaseStats]

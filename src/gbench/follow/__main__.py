@@ -52,12 +52,10 @@ class Guarded:
 
 
 def say(text: str) -> None:
-    """Print a line for the run's log."""
     print(text, flush=True)
 
 
 def main() -> int:
-    """Follow a run to its end."""
     parser = argparse.ArgumentParser(prog="python -m gbench.follow", description="Shows a run while it goes on.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder; losses.svg goes there")
     parser.add_argument("--visdom", metavar="URL", help="send losses and images there")

@@ -37,7 +37,6 @@ class Views:
                 )
 
     def argv(self, run_dir: Path) -> list[str]:
-        """The follower's command line."""
         argv = [sys.executable, "-m", "gbench.follow", "--run-dir", str(run_dir)]
         if self.visdom is not None:
             argv += ["--visdom", self.visdom]

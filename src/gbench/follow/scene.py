@@ -78,7 +78,6 @@ class View:
     """One way to show a run."""
 
     def show(self, scene: Scene) -> None:
-        """Show new data."""
         raise NotImplementedError
 
     def close(self) -> None:

@@ -30,7 +30,6 @@ class TensorBoardView(View):
         self._writer.add_event(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
 
     def show(self, scene: Scene) -> None:
-        """Write new losses and images."""
         if scene.history.taken_back != self._taken_back:
             self._start_again(scene)
         if scene.history.steps // self._every > self._sent // self._every:
@@ -59,7 +58,6 @@ class TensorBoardView(View):
         self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
-        """Flush and close the file."""
         self._writer.close()
 
 

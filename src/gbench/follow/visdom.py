@@ -36,7 +36,6 @@ class VisdomView(View):
         self._warned, self._retry_s = False, 0.0
 
     def show(self, scene: Scene) -> None:
-        """Send new losses and images."""
         if time.monotonic() < self._retry_s and not scene.last:
             return
         try:

@@ -18,8 +18,6 @@ HIDDEN_HINT = "name GPUs that `nvidia-smi -L` lists, in --gpus or CUDA_VISIBLE_D
 
 @dataclass(frozen=True)
 class Gpu:
-    """One device."""
-
     index: int
     """In NVML's order."""
     name: str

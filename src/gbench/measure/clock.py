@@ -135,10 +135,8 @@ class StepClock:
 
 
 def marks_for(device: torch.device) -> Marks:
-    """The marks of a device."""
     return CudaMarks(device) if device.type == "cuda" else HostMarks()
 
 
 def clock_for(device: torch.device) -> StepClock:
-    """The clock of a device."""
     return StepClock(marks_for(device))

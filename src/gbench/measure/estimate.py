@@ -10,8 +10,6 @@ PROBE_STEPS = LEFT_OUT + MEASURED
 
 @dataclass(frozen=True)
 class Estimate:
-    """The estimated duration of the remaining training."""
-
     seconds: float
     epochs: float
     steps: int

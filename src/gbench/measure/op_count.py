@@ -42,7 +42,6 @@ class Work(TorchDispatchMode):
 
     @property
     def flop(self) -> int:
-        """All floating-point operations."""
         return sum(map(sum, self.calls.values()))
 
 

@@ -25,7 +25,6 @@ class ConvShape:
 
     @property
     def flop(self) -> int:
-        """Operations of one call."""
         return 2 * 9 * self.channels**2 * self.batch * self.side**2
 
 

@@ -39,7 +39,6 @@ class Event:
 
     @property
     def span(self) -> Span:
-        """Start and end."""
         return self.start_s, self.end_s
 
     @property

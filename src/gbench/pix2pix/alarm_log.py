@@ -36,7 +36,6 @@ class AlarmLog:
 
     @property
     def finite(self) -> bool:
-        """Whether all losses of the last step are finite."""
         return self._rules.finite
 
     def state(self) -> dict[str, Any] | None:

@@ -91,7 +91,6 @@ class AlarmRules:
         return {"sums": self._sums, "steps": self._steps, "means": self._means, "seen": self._seen}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore the result of `state`."""
         self._sums, self._steps = dict(state["sums"]), state["steps"]
         self._means, self._seen = list(state["means"]), dict(state["seen"])
 

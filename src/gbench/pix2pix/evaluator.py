@@ -191,6 +191,5 @@ def output_names(paths: list[Path]) -> list[str]:
 
 
 def read_png(path: Path) -> Levels:
-    """Read an image that `write_png` wrote."""
     with Picture.open(path) as file:
         return np.array(file)

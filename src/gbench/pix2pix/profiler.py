@@ -52,7 +52,6 @@ class ProfiledClock(StepClock):
         )
 
     def start(self) -> None:
-        """Start the chain."""
         self._profiler.start()
         super().start()
 

@@ -44,7 +44,6 @@ class TrainingState:
         self.learning_rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
 
     def begin_next_epoch(self) -> None:
-        """Continue with the first batch of the next epoch."""
         self.epoch, self.batches, self.epoch_G_L1 = self.epoch + 1, 0, []
 
     def save(self, folder: Path, alarms: dict[str, Any] | None) -> None:

@@ -90,7 +90,6 @@ def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
 
 
 def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
-    """The speed figures, with labels that say what they count."""
     deviation_s = summary.step_variance_s2**0.5
     yield capitalized(summary.throughput_is), f"{four(summary.throughput_img_s)} img/s"
     if interval := summary.throughput_interval:
@@ -200,7 +199,6 @@ def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
 
 
 def losses(summary: RunResult) -> Iterator[tuple[str, ...]]:
-    """One row per loss, with the columns LOSS_COLUMNS."""
     for name, mean in summary.losses.items():
         yield name, four(mean), four(summary.last_epoch_losses.get(name, mean))
 

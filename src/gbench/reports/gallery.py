@@ -34,7 +34,6 @@ def write_gallery(evaluation: Evaluation, path: Path) -> Path:
 
 
 def page(evaluation: Evaluation) -> str:
-    """The page as HTML text; deterministic."""
     images = count(len(evaluation.images), "image")
 
     def fill() -> None:
@@ -93,7 +92,6 @@ def _tile(name: str, metric: Metric, value: float | None, below: str) -> t.div:
 
 
 def settings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    """The settings that determine the figures."""
     checkpoint, data, network = evaluation.checkpoint, evaluation.data, evaluation.network
     yield "Checkpoint", checkpoint.path
     yield "SHA-256", checkpoint.sha256

@@ -46,8 +46,6 @@ class Result:
 
 @dataclass(frozen=True)
 class LevelChange:
-    """A change of level."""
-
     at: Result
     """The first run after the change."""
     before: float
@@ -77,7 +75,6 @@ class Configuration:
 
     @property
     def latest(self) -> Result:
-        """The newest result."""
         return self.results[-1]
 
     @property
@@ -113,8 +110,6 @@ class Regression:
 
 @dataclass(frozen=True)
 class HistoryData:
-    """The data of the page."""
-
     database: str
     filters: str
     """In words."""
@@ -126,7 +121,6 @@ class HistoryData:
 
     @property
     def results(self) -> int:
-        """Total number of results."""
         return sum(len(one.results) for one in self.configurations)
 
 

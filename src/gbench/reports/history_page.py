@@ -46,7 +46,6 @@ def write_history(config: DatabaseConfig, path: Path, model: str | None, since: 
 
 
 def page(history: HistoryData) -> str:
-    """The page as HTML text."""
     every = history.configurations
     slower = {item.configuration.key for item in history.regressions}
     drawn = sorted(every, key=lambda one: (one.key not in slower, not one.changes))[:TRENDS]

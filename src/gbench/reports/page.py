@@ -77,7 +77,6 @@ def facts(pairs: Rows) -> None:
 
 
 def headline(figure: str, unit: str, meaning: str, interval: str = "") -> None:
-    """The main figure of a page."""
     with t.div():
         with t.p(cls="headline"):
             t.span(figure)
@@ -96,7 +95,6 @@ def notes(heading: str, sentences: Sequence[Any], bad: bool = False) -> None:
 
 
 def plot_card(heading: str, plot: Plot, look: str = "", below: str = "") -> None:
-    """A plot with its caption."""
     with card(heading, look):
         if below:
             t.p(below, cls="muted")
@@ -113,7 +111,6 @@ def cards(groups: dict[str, Rows], keys_as_code: bool = False) -> None:
 
 
 def table(listed: Rows, keys_as_code: bool = False) -> None:
-    """Names and values."""
     with t.table(), t.tbody():
         for name, value in listed:
             t.tr(t.th(t.code(name) if keys_as_code else name, scope="row"), t.td(link(value)))

@@ -19,8 +19,6 @@ KINDS = {"real_A": "input", "fake_B": "generated", "real_B": "real"}
 
 @dataclass(frozen=True)
 class Pictures:
-    """The images to show."""
-
     shown: dict[str, dict[str, str]]
     """Name of a sample -> kind -> data URI."""
     total: int

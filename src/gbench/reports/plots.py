@@ -24,8 +24,6 @@ EPOCHS = 10  # fewer means are not drawn as a curve
 
 @dataclass(frozen=True)
 class Throughput:
-    """Throughput by one definition."""
-
     name: str
     value: float
     unit: str

@@ -40,7 +40,6 @@ def write_record_page(record: Record, name: str, path: Path) -> Path:
 
 
 def page(record: Record, name: str) -> str:
-    """The page as HTML text."""
     throughput = figures.headline_of(record)
     meaning = (in_words(record) or "the record says").removeprefix("as ")
     perf, extra = record.perf_data or {}, record.extra or {}

@@ -33,7 +33,6 @@ def checks(host: HostFacts) -> None:
 
 
 def environment(run: RunData) -> None:
-    """Hardware and software."""
     host, environment = run.host, run.environment
     host_rows = list(rows(host.hardware.values()))
     first, last = _values(environment.precision), _values(environment.precision_at_end)
@@ -58,7 +57,6 @@ def environment(run: RunData) -> None:
 
 
 def configuration(spec: RunSpec) -> None:
-    """Every resolved setting."""
     values = spec.model_dump(mode="json")
     config = values.pop("config")
     del values["command_line"]  # shown in the section on how to reproduce it
@@ -75,7 +73,6 @@ def configuration(spec: RunSpec) -> None:
 
 
 def reproduction(run: RunData) -> None:
-    """How to reproduce it."""
     spec, git, image = run.spec, run.host.git, run.host.where.image_id
     with section("How to reproduce", "reproduce"), t.div(cls="card"):
         t.h3("The command line, exactly")

@@ -13,8 +13,6 @@ SCRIPT = asset("sorting.js")
 
 @dataclass(frozen=True)
 class TableCell:
-    """One cell."""
-
     text: str
     value: float | str | None = None
     """Sort key; None: the text."""

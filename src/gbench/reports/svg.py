@@ -55,8 +55,6 @@ LOOK: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """An inline SVG and its caption."""
-
     svg: str
     caption: str
 

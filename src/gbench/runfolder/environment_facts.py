@@ -68,15 +68,11 @@ class PrecisionFacts(Facts):
 
 
 class EndFacts(Facts):
-    """How the training ended."""
-
     steps: int
     because: str | None = None
 
 
 class EnvironmentFacts(Facts):
-    """The content of environment.json."""
-
     planned_steps: int | None = None
     """None if the width of the throughput's interval ends the run."""
     steps_per_epoch: PositiveInt | None = None

@@ -43,8 +43,6 @@ SET_METRICS = {
 
 
 class Checkpoint(Frozen):
-    """What was evaluated."""
-
     path: str
     sha256: str
     epoch: int | None
@@ -61,8 +59,6 @@ class Spread(Frozen):
 
 
 class Image(Frozen):
-    """One pair."""
-
     name: str
     """Prefix of its files in images/."""
     source: str
@@ -71,8 +67,6 @@ class Image(Frozen):
 
 
 class Evaluation(Frozen):
-    """The content of evaluation.json."""
-
     model: str
     checkpoint: Checkpoint
     dropout: bool
@@ -136,7 +130,6 @@ def read_evaluation_file(path: Path) -> Evaluation | None:
 
 
 def final_of(run: RunFolder) -> RunFolder:
-    """The folder of a convergence run's final evaluation."""
     return RunFolder(run.path / FINAL)
 
 

@@ -80,7 +80,6 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """Everything the run printed."""
         return self.path / "log.txt"
 
     @property
@@ -90,12 +89,10 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the worker's checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def images(self) -> Path:
-        """The folder of the worker's sample images."""
         return self.path / "images"
 
     def image(self, epoch: int, visual: str) -> Path:
@@ -104,7 +101,6 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """The command that resumes this run."""
         return f"gbench converge --resume {shlex.quote(str(self.path))}"
 
     def taken(self) -> AbstractContextManager[int]:
@@ -121,7 +117,6 @@ class RunFolder:
         return stream_path(self.path, rank).exists()
 
     def has(self, name: str) -> bool:
-        """Whether a file exists."""
         return (self.path / name).exists()
 
     def spec(self) -> RunSpec:
@@ -134,7 +129,6 @@ class RunFolder:
         return self.read_as(HOST, HostFacts, UNUSABLE) or HostFacts()
 
     def write_host(self, facts: HostFacts) -> None:
-        """Write host.json."""
         self.write(HOST, facts.values())
 
     def update_host(self, **changes: Any) -> HostFacts:
@@ -148,7 +142,6 @@ class RunFolder:
         return self.read_as(ENVIRONMENT, EnvironmentFacts, UNUSABLE) or EnvironmentFacts()
 
     def write_environment(self, facts: EnvironmentFacts) -> None:
-        """Write environment.json."""
         self.write(ENVIRONMENT, facts.values())
 
     def result(self) -> RunResult | None:
@@ -156,7 +149,6 @@ class RunFolder:
         return self.read_as(RESULT, RunResult, UNUSABLE)
 
     def write_result(self, result: RunResult) -> None:
-        """Write result.json."""
         self.write(RESULT, asdict(result))
 
     def write(self, name: str, values: dict[str, Any]) -> None:

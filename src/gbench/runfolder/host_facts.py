@@ -22,8 +22,6 @@ class RunnerFacts(Facts):
 
 
 class Processor(Facts):
-    """The CPUs of a machine."""
-
     name: str | None = None
     sockets: int | None = None
     cores: int | None = None
@@ -43,8 +41,6 @@ class HostHardware(Facts):
 
 
 class DatasetFacts(Facts):
-    """The dataset's identity."""
-
     root: str | None = None
     sha256: str | None = None
     source: str | None = None
@@ -52,8 +48,6 @@ class DatasetFacts(Facts):
 
 
 class GitFacts(Facts):
-    """gbench's own checkout."""
-
     commit: str | None = None
     dirty: bool = False
     """Whether tracked files differed from the commit."""
@@ -86,8 +80,6 @@ class AttemptTimes(Facts):
 
 
 class HostFacts(Facts):
-    """The content of host.json."""
-
     started_utc: str | None = None
     command_line: str = ""
     working_dir: str | None = None

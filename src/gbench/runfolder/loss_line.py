@@ -15,8 +15,6 @@ LINE = re.compile(r"\(epoch: (\d+), iters: (\d+), time: ([^ ,]+), data: ([^ ,)]+
 
 @dataclass(frozen=True)
 class LossLine:
-    """The values of a line."""
-
     epoch: int
     iters: int
     """Images of this epoch so far, over all devices."""

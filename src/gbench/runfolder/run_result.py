@@ -91,8 +91,6 @@ class Job:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The content of result.json."""
-
     complete: bool
     """Whether the run reached its planned end."""
     data_source: str

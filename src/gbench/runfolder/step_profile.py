@@ -17,13 +17,10 @@ NAME = "profile.json"
 
 
 def trace_name(rank: int) -> str:
-    """The file name of a rank's trace."""
     return f"trace-rank{rank}.json.gz"
 
 
 class Operator(Frozen):
-    """One operator in a step."""
-
     name: str
     self_s: float
     """Seconds without the operators that it calls; on a GPU, of its kernels."""

@@ -61,7 +61,6 @@ class AttemptSteps:
 
 
 def stream_path(run_dir: Path, rank: int) -> Path:
-    """The stream of a rank."""
     return run_dir / f"steps-rank{rank}.jsonl"
 
 
@@ -74,7 +73,6 @@ class StepWriter(JsonLinesWriter):
         self.write([{"version": VERSION, "rank": rank, **resumed}])
 
     def append(self, steps: Iterable[Step]) -> None:
-        """Write steps."""
         self.write(map(vars, steps))
 
     def sync(self) -> None:

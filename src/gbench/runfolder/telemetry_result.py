@@ -106,8 +106,6 @@ class SamplerSummary:
 
 @dataclass(frozen=True)
 class TelemetrySummary:
-    """The telemetry over the window."""
-
     gpus: list[GpuSummary]
     host: HostSummary | None
     sampler: SamplerSummary | None

@@ -52,8 +52,6 @@ class Trial(Frozen):
 
 
 class Tuning(Frozen):
-    """The content of tuning.json."""
-
     device: str
     device_count: int
     batch_size_per_device: int

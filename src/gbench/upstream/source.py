@@ -53,7 +53,6 @@ class Pinned:
 
     @property
     def name(self) -> str:
-        """The folder name of a clone."""
         return self.repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
 
 

@@ -31,7 +31,6 @@ class Window(NamedTuple):
 
     @property
     def length_s(self) -> float:
-        """Its length in seconds."""
         return self.end_s - self.start_s
 
 
@@ -43,7 +42,6 @@ class MissingLog:
         self._new: list[Missing] = []
 
     def add(self, what: str, why: str) -> None:
-        """Note that `what` can't be read."""
         if what not in self._known:
             self._known.add(what)
             self._new.append(Missing(what, why))
@@ -56,8 +54,6 @@ class MissingLog:
 
 @dataclass(frozen=True)
 class Mark(Checked):
-    """A named time that the run sent to the sampler."""
-
     name: str
     t_s: float
 
@@ -108,8 +104,6 @@ class HostSample(Checked):
 
 @dataclass(frozen=True)
 class Sample(Checked):
-    """All readings of one turn."""
-
     t_s: float
     took_s: float
     """Seconds that the readings took."""
@@ -144,8 +138,6 @@ class Header(Checked):
 
 @dataclass(frozen=True)
 class Telemetry:
-    """A whole stream."""
-
     header: Header | None = None
     samples: list[Sample] = field(default_factory=list)
     marks: dict[str, float] = field(default_factory=dict)

@@ -41,25 +41,20 @@ class StreamWriter:
             os.write(self._file, b"\n")  # ends a truncated line; otherwise an empty line, which readers skip
 
     def close(self) -> None:
-        """Close the file."""
         with contextlib.suppress(OSError):
             os.close(self._file)
 
     def header(self, header: Header, missing: list[Missing]) -> None:
-        """Write the first line."""
         unreadable = [asdict(one) for one in missing]
         self._write({"version": VERSION, "kind": "header", **asdict(header), "missing": unreadable})
 
     def sample(self, sample: Sample) -> None:
-        """Write one sample."""
         self._write({"kind": "sample", **asdict(sample)})
 
     def missing(self, missing: Missing) -> None:
-        """Write what has become unreadable."""
         self._write({"kind": "missing", **asdict(missing)})
 
     def mark(self, name: str, t_s: float) -> None:
-        """Write a time that the run marked."""
         self._write({"kind": "mark", "t_s": t_s, "name": name})
 
     def end(self, why: str, t_s: float, traceback: str | None = None) -> None:

@@ -38,7 +38,6 @@ class CacheFolder:
     limit_bytes: int
 
     def file(self, identity: Identity) -> Path:
-        """The file of one identity."""
         text = json.dumps(identity, sort_keys=True)
         return self.path / f"{sha256(text.encode()).hexdigest()[:24]}.pairs"
 

@@ -99,7 +99,6 @@ def _open(file: FileIO, identity: Identity) -> tuple[Levels, npt.NDArray[np.uint
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 

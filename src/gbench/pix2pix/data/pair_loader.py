@@ -81,7 +81,6 @@ class Loader(ABC):
         """The batches of the epoch that are not skipped."""
 
     def keys(self) -> Iterator[list[Key]]:
-        """The keys of each batch of the epoch."""
         return cast(Iterator[list[Key]], iter(self.batches))
 
 
