@@ -6,12 +6,11 @@ import pytest
 from sqlalchemy import Engine
 
 from drawn_records import drawn
-from gbench.cndb.additions import missing
 from gbench.cndb.database import connect
 from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.queries import RecordFilter, records
 from gbench.cndb.record_file import to_yaml
-from gbench.cndb.schema import drop_all, upgrade
+from gbench.cndb.schema import drop_all, missing, upgrade
 from gbench.cndb.views import VIEWS
 from gbench.errors import InfrastructureError
 from stores import Cases, count, sql, store

@@ -6,11 +6,16 @@ from dataclasses import asdict
 from typing import Any
 
 from gbench.base.size import size_text
+from gbench.cndb.log_line import accuracy_text
 from gbench.cndb.record import Record
+from gbench.convergence.subjects import verdict_of_run
+from gbench.measure.summary import printed_means
 from gbench.reports.plots import Throughput
 from gbench.reports.run_data import RunData
 from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
 from gbench.runfolder.environment_facts import PeakFacts
+from gbench.runfolder.evaluation_result import METRICS, read_final
+from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import Limits, RunResult
 from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import MeanAndRange, TelemetrySummary
@@ -56,6 +61,21 @@ def headline_meaning(run: RunData) -> str:
     images, time = count(run.summary.images, "image"), seconds(run.summary.wall_s)
     what = capitalized(run.summary.throughput_is)
     return f"{what}: {images} in {time} of synchronised steps, by the slowest rank's clock."
+
+
+def convergence_headline(run: RunData) -> tuple[str, str, str, str]:
+    """The arguments of page.headline for a convergence run: its verdict, its published figures, its throughput."""
+    folder = RunFolder(run.path)
+    verdict, why = verdict_of_run(folder)
+    last = run.ranks[0][-1].epoch
+    figures = [f"Epoch {last}, means of its printed lines: {accuracy_text(printed_means(folder))}"]
+    if (evaluation := read_final(folder)) is not None:
+        known = [
+            (name, one.mean) for name, one in evaluation.metrics.items() if name in METRICS and one.mean is not None
+        ]
+        figures.append(", ".join(f"{name} {four(mean)}" for name, mean in known))
+    end_to_end = f", {run.summary.throughput_is}" if run.summary else ""
+    return verdict, "", f"{why} Throughput: {' '.join(headline(run))}{end_to_end}.", "; ".join(figures)
 
 
 def headline_interval(run: RunData) -> str:

@@ -12,8 +12,7 @@ from dominate import tags as t
 from dominate.util import raw
 
 from gbench.base.files import write_atomically
-from gbench.reports.page import facts, render, section
-from gbench.reports.style import asset
+from gbench.reports.page import asset, facts, render, section
 from gbench.reports.text import count, four, plain
 from gbench.runfolder.evaluation_result import METRICS, SET_METRICS, Evaluation, Image, Metric
 from gbench.runfolder.folder import VISUALS

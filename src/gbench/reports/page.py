@@ -6,18 +6,26 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dominate import document
 from dominate import tags as t
 from dominate.util import raw
 
-from gbench.reports.style import CSS
 from gbench.reports.text import plain
 
 if TYPE_CHECKING:
     from gbench.reports.svg import Plot
 
+
+def asset(name: str) -> str:
+    """A style sheet or script of this folder, to embed in a page."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+COLOURS = asset("colours.css")  # for light and dark mode
+CSS = COLOURS + asset("page.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src {}"  # nothing is loaded from the network
 LONG = 12  # a table with more rows may continue in the next column
 Rows = Iterable[tuple[str, str]]

@@ -6,7 +6,7 @@ from typing import Any
 
 from dominate import tags as t
 
-from gbench.reports.page import Rows, cards, commands, section
+from gbench.reports.page import Rows, cards, commands, section, table_head
 from gbench.reports.run_data import RunData
 from gbench.reports.text import plain, rows, utc
 from gbench.runfolder.host_facts import HostFacts
@@ -17,9 +17,7 @@ from gbench.settings.spec import RunSpec
 def checks(host: HostFacts) -> None:
     """The checks before the start: name, verdict, finding, what to do."""
     with section("Checks before the start", "checks"), t.div(cls="card"), t.table(cls="checks"):
-        with t.thead(), t.tr():
-            for column in ("check", "verdict", "found"):
-                t.th(column, scope="col")
+        table_head(dict.fromkeys(("check", "verdict", "found"), ""))
         with t.tbody():
             for check in host.checks:
                 verdict = "ignored" if check.ignored else check.severity

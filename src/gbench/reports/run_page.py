@@ -11,7 +11,7 @@ from dominate import tags as t
 
 from gbench.base.files import write_atomically
 from gbench.measure.telemetry.disturbance import mark_disturbed
-from gbench.reports import convergence_headline, figures, plots, run_facts
+from gbench.reports import figures, plots, run_facts
 from gbench.reports.page import card, contents, facts, figure_table, headline, notes, plot_card, render, section, table
 from gbench.reports.pictures import KINDS, Pictures, pictures
 from gbench.reports.roofline import roofline
@@ -59,7 +59,7 @@ def _header(run: RunData, throughput: tuple[str, str]) -> None:
         t.h1(spec.model)
         with t.div(cls="card hero"):
             if run.spec.recipe == "convergence" and all(run.ranks):
-                headline(*convergence_headline.headline(run))
+                headline(*figures.convergence_headline(run))
             else:
                 headline(*throughput, figures.headline_meaning(run), figures.headline_interval(run))
             facts(figures.measured_on(run))

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from dominate import tags as t
 
-from gbench.reports.page import scrolling, table_head
-from gbench.reports.style import asset
+from gbench.reports.page import asset, scrolling, table_head
 
 SCRIPT = asset("sorting.js")
 

@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from gbench.reports.style import COLOURS
+from gbench.reports.page import COLOURS
 
 INK, MUTED, RULE, SURFACE, BAND, WARN = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005", "#fa0006"
 SERIES = ("#fa0011", "#fa0012", "#fa0013", "#fa0014")

@@ -77,11 +77,6 @@ class StepProfile(Frozen):
     profile: str = "reference"
     """Name of the speed profile, with the switches that were on, as in result.json."""
 
-    @property
-    def optimizer_s(self) -> float:
-        """Seconds of a step in both optimisers."""
-        return sum(part.operators_s + part.gaps_s for part in self.parts if part.name == "optimizer")
-
 
 def read_profile(folder: RunFolder) -> StepProfile | None:
     """The profile in its run folder; None if it did not finish. Raises InfrastructureError: as `RunFolder.read_as`."""

@@ -91,8 +91,8 @@ class FakeNvml:
     def nvmlDeviceGetIndex(self, handle: FakeGpu) -> int:
         return self.gpus.index(self.asked(handle))
 
-    def nvmlDeviceGetUUID(self, handle: FakeGpu) -> bytes:
-        return self.asked(handle).uuid.encode()
+    def nvmlDeviceGetUUID(self, handle: FakeGpu) -> str:
+        return self.asked(handle).uuid
 
     def nvmlDeviceGetName(self, handle: FakeGpu) -> str:
         self.asked(handle)

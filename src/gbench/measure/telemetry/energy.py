@@ -1,7 +1,7 @@
 """Energy over a part of a run: by NVML's energy counter, by integration of power without one, or by RAPL on a CPU."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import inf
 from typing import NamedTuple
@@ -54,17 +54,14 @@ def _gpu(telemetry: Telemetry, number: int, window: Window) -> DeviceEnergy:
     counter = _counter_series(readings, NVML_RANGE_MJ, unit_j=1e-3)
     power = [(t_s, gpu.power_w) for t_s, gpu in gpus if gpu.power_w is not None]
 
-    def over(stretch: Window | None) -> tuple[float | None, EnergySource | None]:
-        if stretch is None:
-            return None, None
+    def over(stretch: Window) -> tuple[float | None, EnergySource | None]:
         if (joules := change(counter, stretch)) is not None:
             return joules, "nvml counter"
         if _has_hole(power, stretch) or (joules := change(_integral(power), stretch)) is None:
             return None, None
         return joules, "power integration"
 
-    joules, source = over(window)
-    return DeviceEnergy(f"gpu {number}", joules, source, _power(over(telemetry.idle)[0], telemetry.idle))
+    return _device(f"gpu {number}", over, window, telemetry.idle)
 
 
 def _host(telemetry: Telemetry, window: Window) -> DeviceEnergy:
@@ -75,14 +72,23 @@ def _host(telemetry: Telemetry, window: Window) -> DeviceEnergy:
         readings = [_Reading(t_s, count, None) for t_s, count in counts if count is not None]
         counters.append(_counter_series(readings, domain.range_uj, unit_j=1e-6))
 
-    def over(stretch: Window | None) -> float | None:
-        if stretch is None:
-            return None
-        return _total([change(counter, stretch) for counter in counters])
+    def over(stretch: Window) -> tuple[float | None, EnergySource | None]:
+        joules = _total([change(counter, stretch) for counter in counters])
+        return joules, None if joules is None else "rapl"
 
-    joules = over(window)
-    idle_power_w = _power(over(telemetry.idle), telemetry.idle)
-    return DeviceEnergy("processors", joules, None if joules is None else "rapl", idle_power_w)
+    return _device("processors", over, window, telemetry.idle)
+
+
+def _device(
+    name: str,
+    over: Callable[[Window], tuple[float | None, EnergySource | None]],
+    window: Window,
+    idle: Window | None,
+) -> DeviceEnergy:
+    """The energy of a device. over: its joules over a stretch of time, and their source."""
+    joules, source = over(window)
+    idle_j = over(idle)[0] if idle is not None else None
+    return DeviceEnergy(name, joules, source, None if idle is None or idle_j is None else idle_j / idle.length_s)
 
 
 def _counter_series(readings: Sequence[_Reading], counter_range: int, unit_j: float) -> Series:
@@ -124,10 +130,6 @@ def _value_at(series: Series, t_s: float) -> float | None:
     right = min(max(bisect_right(series, (t_s, inf)), 1), len(series) - 1)
     (t0, y0), (t1, y1) = series[right - 1], series[right]
     return y0 + (y1 - y0) * (t_s - t0) / (t1 - t0)
-
-
-def _power(joules: float | None, stretch: Window | None) -> float | None:
-    return None if joules is None or stretch is None else joules / stretch.length_s
 
 
 def _total(values: Sequence[float | None]) -> float | None:

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from gbench.cndb.additions import create_indexes
+from gbench.cndb.schema import create_indexes
 
 revision = "0002"
 down_revision = "0001"
