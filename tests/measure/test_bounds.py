@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from gbench.measure.bounds import limits
+from gbench.measure.bounds import CARDS, data_sheet, limits
 from gbench.measure.clock import StepClock
-from gbench.measure.datasheet import CARDS, data_sheet
 from gbench.measure.op_count import count_work
 from gbench.measure.peak import ConvShape, measure_peak, median_call_s
 from gbench.pix2pix.step.count_ops import main_convolution, work_per_image

@@ -44,7 +44,7 @@ def read_file(path: Path, encoding: str = "utf-8", errors: str = "strict") -> st
 
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to a temporary file in the same folder, sync it, rename it. Raises InfrastructureError."""
-    try:
+    with write_errors(path):
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -59,8 +59,6 @@ def write_atomically(path: Path, text: str) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise cant_write(path, error) from error
 
 
 def sync_folder(path: Path) -> None:
@@ -88,10 +86,8 @@ def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
 
     Raises InfrastructureError: another process holds it, or the file can't be created.
     """
-    try:
+    with write_errors(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise cant_write(path, error) from error
     deadline = time.monotonic() + patience_s
     try:
         while True:
@@ -129,21 +125,26 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder and its parents, if missing. Raises InfrastructureError: it can't be created."""
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Convert an OSError in this context. Raises InfrastructureError: `path` can't be written."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise cant_write(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents, if missing. Raises InfrastructureError: it can't be created."""
+    with write_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def require_writable(folder: Path) -> None:
     """Check that files can be created in a folder, or in its nearest existing parent. Raises InfrastructureError."""
     existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    try:
+    with write_errors(folder):
         tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise cant_write(folder, error) from error
 
 
 def cant_write(path: Path, error: OSError) -> InfrastructureError:

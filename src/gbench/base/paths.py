@@ -45,9 +45,7 @@ def expanded(path: str | Path) -> Path:
 def require_readable(path: Path, kind: Literal["file", "folder", "any"] = "any") -> None:
     """Check a path that the user named.
 
-    Raises:
-        UsageError: it is not there.
-        InfrastructureError: it can't be read, or is not of this kind.
+    Raises UsageError: it is not there. InfrastructureError: it can't be read, or is not of this kind.
     """
     place = expanded(path)
     try:

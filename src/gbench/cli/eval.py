@@ -106,7 +106,7 @@ def eval(
     gbench eval upstream/results/facades_pix2pix/test_latest/images --limit 50
     """
     if source.is_dir() and not (source / SPEC).exists():
-        from gbench.pix2pix.image_folder import holds_images
+        from gbench.pix2pix.image_metrics import holds_images
 
         if holds_images(source):
             _of_images(source, given["limit"], as_json)
@@ -140,7 +140,7 @@ def eval(
 def _of_images(folder: Path, limit: int | None, as_json: bool) -> None:
     """Print the metrics of images that somebody made."""
     from gbench.cli.shared.output import metric_text, print_json, print_lines
-    from gbench.pix2pix.image_folder import folder_metrics
+    from gbench.pix2pix.image_metrics import folder_metrics
     from gbench.runfolder.evaluation_result import METRICS, spread
 
     require_only({"source", "limit", "as_json", "quiet"}, f"{folder} holds images, so nothing is run")

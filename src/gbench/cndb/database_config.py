@@ -129,8 +129,7 @@ def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databas
 def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
     """The config from the keys of its file. A SQLite file's path is relative to the CNDB folder.
 
-    Raises:
-        UsageError: an unknown key, or a value of the wrong type; the message never contains a value.
+    Raises UsageError: an unknown key, or a value of the wrong type; the message never contains a value.
     """
     from sqlalchemy import URL, make_url
     from sqlalchemy.exc import ArgumentError

@@ -20,8 +20,7 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
     Args:
         path: a record file (.yaml, .yml), or else a benchmark log. defaults: record keys that log lines lack.
 
-    Raises:
-        RecordError: the file itself can't be read, or holds no benchmark log line.
+    Raises RecordError: the file itself can't be read, or holds no benchmark log line.
     """
     if path.suffix.lower() in RECORD_SUFFIXES:
         yield read_record(path)

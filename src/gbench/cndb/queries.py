@@ -146,8 +146,7 @@ def records(
     Args:
         bad: called with the error of an invalid row, which is then skipped.
 
-    Raises:
-        RecordError: a row is invalid, and `bad` is None. sqlalchemy.exc.SQLAlchemyError as in `find`.
+    Raises RecordError: a row is invalid, and `bad` is None. sqlalchemy.exc.SQLAlchemyError as in `find`.
     """
     query, given = _selected(_whole(), where).execution_options(yield_per=FETCHED), 0
     with engine.connect() as connection:

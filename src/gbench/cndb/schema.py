@@ -40,8 +40,7 @@ FOUND = {
 def prepared(config: DatabaseConfig) -> tuple[Engine, str | None]:
     """Connect to a database for writing, creating and upgrading it as needed. Returns it and the warning of `upgrade`.
 
-    Raises:
-        InfrastructureError: the connection failed. sqlalchemy.exc.SQLAlchemyError: the upgrade failed.
+    Raises InfrastructureError: the connection failed. sqlalchemy.exc.SQLAlchemyError: the upgrade failed.
     """
     engine = connect_or_create(config)
     return engine, upgrade(engine)
@@ -52,8 +51,7 @@ def upgrade(engine: Engine) -> str | None:
 
     Returns a warning if the user lacks the privilege but the contract's tables exist.
 
-    Raises:
-        sqlalchemy.exc.SQLAlchemyError: the database failed.
+    Raises sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
     try:
         with engine.connect() as connection:

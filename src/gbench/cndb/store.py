@@ -37,8 +37,7 @@ def submit(engine: Engine, records: Iterable[Record], store_type: str) -> list[S
         store_type: `save` inserts unless an equal row exists; `update` overwrites the first row with the same md5, or
             inserts; anything else skips a record whose md5 exists. A run whose id exists is never inserted again.
 
-    Raises:
-        sqlalchemy.exc.SQLAlchemyError: the database failed.
+    Raises sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
     stored: list[Stored] = []
     records = list(records)

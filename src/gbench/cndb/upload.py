@@ -109,8 +109,7 @@ class Target:
 def send(entry: Pending, target: Target) -> str:
     """Store a queued record and remove it from the spool. Returns a description of what was done.
 
-    Raises:
-        InfrastructureError: the database failed or exceeded DEADLINE_S; the entry remains.
+    Raises InfrastructureError: the database failed or exceeded DEADLINE_S; the entry remains.
     """
     with _deadline(target.config):
         [stored] = target.store([entry.record], entry.store_type)

@@ -53,7 +53,7 @@ def _quality_of(path: Path, images: int | None) -> dict[str, float] | None:
         UsageError: it was made in another mode than the reference's.
     """
     if path.is_dir():
-        from gbench.pix2pix.image_folder import folder_metrics  # loads PyTorch
+        from gbench.pix2pix.image_metrics import folder_metrics  # loads PyTorch
 
         return _means(folder_metrics(path), images)
     evaluation = read_evaluation_file(path)

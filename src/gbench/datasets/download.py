@@ -8,7 +8,7 @@ from typing import Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from gbench.base.files import cant_write, make_folder
+from gbench.base.files import make_folder, write_errors
 from gbench.errors import InfrastructureError, UsageError
 
 BY_HAND = "name a mirror with --url, or download the archive elsewhere and pass it with --archive FILE"
@@ -107,8 +107,5 @@ def _total_bytes(response: HTTPResponse, have: int) -> int | None:
 
 def _write(target: Path, chunk: bytes, mode: Literal["ab", "wb"]) -> None:
     """Append to the file, or replace it; at any time it is a prefix of the whole."""
-    try:
-        with target.open(mode) as file:
-            file.write(chunk)
-    except OSError as error:
-        raise cant_write(target, error) from error
+    with write_errors(target), target.open(mode) as file:
+        file.write(chunk)

@@ -1,12 +1,11 @@
 """Create a dataset's folder atomically: complete, or not at all."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gbench.base.files import cant_write, make_folder
+from gbench.base.files import make_folder, write_errors
 
 
 def holds_anything(folder: Path) -> bool:
@@ -23,17 +22,9 @@ def staged_folder(out: Path) -> Iterator[Path]:
     Raises InfrastructureError: writing failed, or `out` was created meanwhile.
     """
     make_folder(out.parent)
-    try:
-        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise cant_write(out, error) from error
-    try:
-        # mkdtemp's folder is private; a folder inside it gets the caller's usual permissions.
-        folder = staging / out.name
+    hidden = tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent, ignore_cleanup_errors=True)
+    with write_errors(out), hidden as staging:
+        folder = Path(staging) / out.name  # not `staging` itself, which only its owner may read
         folder.mkdir()
         yield folder
         folder.rename(out)
-    except OSError as error:
-        raise cant_write(out, error) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gbench.base.files import cant_write, write_atomically
+from gbench.base.files import write_atomically, write_errors
 from gbench.base.json_file import read_json
 from gbench.base.paths import SWEEP
 from gbench.errors import InfrastructureError
@@ -83,10 +83,8 @@ class SweepFolder:
 
     def create(self, sweep: Sweep) -> None:
         """Create the folder, and write the sweep into it. Raises InfrastructureError: it exists or can't be made."""
-        try:
+        with write_errors(self.path):
             self.path.mkdir(parents=True)
-        except OSError as error:
-            raise cant_write(self.path, error) from error
         self.write(sweep)
         mark_own(self.path, [sweep.spec])
 

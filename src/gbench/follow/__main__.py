@@ -75,7 +75,7 @@ def main() -> int:
         views.append(Guarded("--tensorboard", lambda: TensorBoardView(arguments.tensorboard, scene)))
     while not scene.last:
         scene.look(last=bool(select.select([sys.stdin], [], [], LOOK_EVERY_S)[0]))
-        for view in views if scene.has_begun else ():
+        for view in views if scene.history.steps and scene.steps_per_epoch else ():
             view.show(scene)
     for view in views:
         view.close()

@@ -33,11 +33,6 @@ class Scene:
             self.steps_per_epoch = self.folder.environment().steps_per_epoch or 0
 
     @property
-    def has_begun(self) -> bool:
-        """Whether there is something to show."""
-        return self.history.steps > 0 and self.steps_per_epoch > 0
-
-    @property
     def epochs(self) -> int:
         """Planned number of epochs."""
         return self.spec.config.schedule.planned_epochs(self.steps_per_epoch)

@@ -31,11 +31,6 @@ def cpu_facts() -> dict[str, Any]:
     }
 
 
-def memory_text() -> str:
-    """Main memory in CNDB's format: `376 GB` (units of 1024^3 bytes)."""
-    return f"{round(psutil.virtual_memory().total / 1024**3)} GB"
-
-
 def _cpuinfo(field: str) -> list[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from gbench.base.files import open_file
 from gbench.base.paths import checkout_dir
 from gbench.machine import host
@@ -16,7 +18,7 @@ def hardware(gpus: Gpus) -> dict[str, Any]:
     return {
         "os": host.os_name(),
         "cpu": host.cpu_facts(),
-        "mem": host.memory_text(),
+        "mem": f"{round(psutil.virtual_memory().total / 1024**3)} GB",  # in CNDB's format
         "gpus": [gpu.name for gpu in gpus.devices],
         "driver": gpus.driver,
     }

@@ -1,12 +1,51 @@
-"""How close a run is to the limits of its device, and which one binds: a pure function of figures."""
+"""How close a run is to the limits of its device, and which one binds: a pure function of figures.
 
-from gbench.measure.datasheet import data_sheet
+The peaks in NVIDIA's data sheets are dense, without sparsity; memory bandwidth is in GB/s. A card is looked up by its
+whole name, as similar ones (GH200, H200 NVL, a MIG slice of an A100) have other figures.
+"""
+
+from dataclasses import dataclass
+
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.run_result import Limits
 
 INPUT_BOUND = 0.10  # share of the time in data wait from which data is the limit
 LAUNCH_BOUND = 0.05  # share of a step that the host is ahead of a GPU, below which the GPU waits for the host
 BOUND = 0.5  # share of a measured peak from which that peak is the limit
+
+
+@dataclass(frozen=True)
+class DataSheet:
+    """One card. tflop_s: by gbench's name of the precision; only those that the card supports."""
+
+    tflop_s: dict[str, float]
+    bandwidth_gb_s: float
+    source: str
+
+
+_V100 = "NVIDIA V100 Tensor Core GPU data sheet, Jan 2020"
+_A100 = "NVIDIA A100 Tensor Core GPU data sheet, Jun 2021"
+_H100 = "NVIDIA H100 Tensor Core GPU data sheet; its tensor figures are with sparsity, halved here"
+_H200 = "NVIDIA H200 Tensor Core GPU data sheet; its tensor figures are with sparsity, halved here"
+_GA100 = {"FP32": 19.5, "TF32": 156.0, "AMP": 312.0, "BF16": 312.0}
+_GH100 = {"FP32": 67.0, "TF32": 494.5, "AMP": 989.5, "BF16": 989.5}
+
+# By the device's whole name, without "NVIDIA " and "Tesla ".
+CARDS: tuple[tuple[tuple[str, ...], DataSheet], ...] = (
+    (("V100-SXM2-16GB", "V100-SXM2-32GB"), DataSheet({"FP32": 15.7, "AMP": 125.0}, 900.0, _V100)),
+    (("V100-PCIE-16GB", "V100-PCIE-32GB"), DataSheet({"FP32": 14.0, "AMP": 112.0}, 900.0, _V100)),
+    (("A100-SXM4-40GB", "A100-PCIE-40GB"), DataSheet(_GA100, 1555.0, _A100)),
+    (("A100-SXM4-80GB", "A100-SXM-80GB"), DataSheet(_GA100, 2039.0, _A100)),
+    (("A100 80GB PCIe", "A100-PCIE-80GB"), DataSheet(_GA100, 1935.0, _A100)),
+    (("H100 PCIe",), DataSheet({"FP32": 51.0, "TF32": 378.0, "AMP": 756.5, "BF16": 756.5}, 2000.0, _H100)),
+    (("H100 80GB HBM3",), DataSheet(_GH100, 3350.0, _H100)),
+    (("H200",), DataSheet(_GH100, 4800.0, _H200)),
+)
+
+
+def data_sheet(device_name: str) -> DataSheet | None:
+    """The data sheet of a card by its device name; None for an unknown card."""
+    return next((sheet for names, sheet in CARDS if device_name in names), None)
 
 
 def limits(environment: EnvironmentFacts, images_s: float, data_share: float, ahead_share: float) -> Limits | None:

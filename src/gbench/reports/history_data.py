@@ -119,10 +119,6 @@ class HistoryData:
     regressions: list[Regression]
     """Worst first."""
 
-    @property
-    def results(self) -> int:
-        return sum(len(one.results) for one in self.configurations)
-
 
 def read_history(config: DatabaseConfig, model: str | None, since: datetime | None) -> HistoryData:
     """Results with a throughput, by configuration.

@@ -1,22 +1,18 @@
 """The building blocks of pages: document, sections, cards, tables, command lines, figures."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dominate import document
 from dominate import tags as t
 from dominate.util import raw
 
 from gbench.reports.text import plain
-
-if TYPE_CHECKING:
-    from gbench.reports.svg import Plot
 
 
 def asset(name: str) -> str:
@@ -51,6 +47,14 @@ def render(title: str, fill: Callable[[], None], script: str = "", style: str = 
         if script:
             t.script(raw(script))
     return str(html.render(pretty=False)) + "\n"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """An inline SVG."""
+
+    svg: str
+    caption: str
 
 
 @contextmanager
@@ -164,3 +168,29 @@ def commands(*lines: str) -> None:
 def link(value: str) -> Any:
     """The text, as a link if it is a web address."""
     return t.a(value, href=value, rel="noreferrer") if value.startswith(("https://", "http://")) else value
+
+
+@dataclass(frozen=True)
+class TableCell:
+    text: str
+    value: float | str | None = None
+    """Sort key; None: the text."""
+    below: str = ""
+    """Second line."""
+
+
+def sortable(name: str, columns: dict[str, str], rows: Iterable[Iterable[TableCell]]) -> None:
+    """A sortable table. Its first column has the row headings. columns: heading -> CSS class."""
+    with scrolling(name), t.table(cls="figures sortable"):
+        table_head(columns)
+        with t.tbody():
+            for row in rows:
+                with t.tr():
+                    for place, (look, cell) in enumerate(zip(columns.values(), row, strict=True)):
+                        attributes = {"cls": look} if look else {}
+                        if cell.value is not None:
+                            attributes["data_value"] = str(cell.value)
+                        with t.td(**attributes) if place else t.th(scope="row", **attributes):
+                            t.span(cell.text)
+                            if cell.below:
+                                t.div(cell.below, cls="muted")

@@ -14,7 +14,6 @@ from gbench.measure.telemetry.disturbance import mark_disturbed
 from gbench.reports import figures, plots, run_facts
 from gbench.reports.page import card, contents, facts, figure_table, headline, notes, plot_card, render, section, table
 from gbench.reports.pictures import KINDS, Pictures, pictures
-from gbench.reports.roofline import roofline
 from gbench.reports.run_data import RunData
 from gbench.reports.text import count, utc
 from gbench.reports.timeline import timeline
@@ -123,7 +122,7 @@ def _bounds(limits: Limits, peak: PeakFacts | None) -> None:
             with card("What limits it"):
                 table(figures.bounds(limits, peak))
             if limits.gb_s is not None and peak is not None:
-                plot_card("Roofline", roofline(limits.tflop_s, limits.gb_s, peak))
+                plot_card("Roofline", plots.roofline(limits.tflop_s, limits.gb_s, peak))
 
 
 def _telemetry(seen: TelemetrySummary) -> None:

@@ -8,14 +8,13 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from gbench.reports.page import COLOURS
+from gbench.reports.page import COLOURS, Plot
 
 INK, MUTED, RULE, SURFACE, BAND, WARN = "#fa0001", "#fa0002", "#fa0003", "#fa0004", "#fa0005", "#fa0006"
 SERIES = ("#fa0011", "#fa0012", "#fa0013", "#fa0014")
@@ -51,12 +50,6 @@ LOOK: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
-
-
-@dataclass(frozen=True)
-class Plot:
-    svg: str
-    caption: str
 
 
 @contextmanager

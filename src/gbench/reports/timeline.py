@@ -11,8 +11,9 @@ from matplotlib.ticker import MaxNLocator
 from gbench.base.size import GIB
 from gbench.measure.telemetry.disturbance import StepMark
 from gbench.measure.telemetry.samples import GpuSample, Sample
+from gbench.reports.page import Plot
 from gbench.reports.plots import POINTS, Array, line, looks
-from gbench.reports.svg import BAND, SERIES, WARN, Plot, captioned, figure
+from gbench.reports.svg import BAND, SERIES, WARN, captioned, figure
 from gbench.reports.text import count, seconds
 from gbench.runfolder.steps import Step
 

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from gbench.reports.history_data import Configuration, Result
+from gbench.reports.page import Plot
 from gbench.reports.plots import line
-from gbench.reports.svg import INK, SERIES, SURFACE, WARN, Plot, captioned, figure
+from gbench.reports.svg import INK, SERIES, SURFACE, WARN, captioned, figure
 from gbench.reports.text import count, four, signed
 
 POINTS = 150  # maximum number of points; beyond it, each point is the mean of several runs

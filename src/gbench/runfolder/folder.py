@@ -30,7 +30,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from gbench.base import strict_json
-from gbench.base.files import cant_write, is_locked, locked, read_file, write_atomically
+from gbench.base.files import is_locked, locked, read_file, write_atomically, write_errors
 from gbench.base.invalid import first_problem
 from gbench.base.json_file import read_json
 from gbench.base.paths import SPEC
@@ -69,11 +69,9 @@ class RunFolder:
         Raises InfrastructureError: it can't be created, or it exists.
         """
         folder = cls(spec.run_dir)
-        try:
+        with write_errors(folder.path):
             folder.path.parent.mkdir(parents=True, exist_ok=True)
             folder.path.mkdir(exist_ok=overwrite)
-        except OSError as error:
-            raise cant_write(folder.path, error) from error
         write_atomically(folder.path / SPEC, spec.model_dump_json(indent=2) + "\n")
         mark_own(folder.path, [spec])
         return folder

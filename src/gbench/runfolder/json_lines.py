@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gbench.base import strict_json
-from gbench.base.files import cant_write, open_file, write_all
+from gbench.base.files import open_file, write_all, write_errors
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.typed_json import UNUSABLE
@@ -84,19 +84,15 @@ class JsonLinesWriter(ExitStack):
     def __init__(self, path: Path, new: bool = False) -> None:
         super().__init__()
         self._path = path
-        try:
+        with write_errors(path):
             self._file = self.enter_context(path.open("xb" if new else "ab", buffering=0))
             if self._file.tell():
                 write_all(self._file, b"\n")  # ends a truncated line; otherwise an empty line, which readers skip
-        except OSError as error:
-            raise cant_write(path, error) from error
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append one line per object."""
-        try:
+        with write_errors(self._path):
             write_all(self._file, "".join(strict_json.dumps(row) + "\n" for row in rows).encode())
-        except OSError as error:
-            raise cant_write(self._path, error) from error
 
 
 def read_lines(path: Path, take: Callable[[dict[str, Any]], None]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from gbench.base.files import cant_write, make_folder, open_file, write_all
+from gbench.base.files import cant_write, make_folder, open_file, write_all, write_errors
 
 # The start of a failure report by torchrun or Python. From there on, lines go to the log but not to the terminal.
 FAILURE_REPORT = re.compile(
@@ -48,11 +48,9 @@ class RunLog(ExitStack):
         self.killed = False  # whether it reported that one of its processes was killed
         for path in paths:
             make_folder(path.parent)
-        try:
+        with write_errors(paths[0]):
             # unbuffered: data that a full disk rejected must not be written again on close
             self._files = [self.enter_context(path.open("ab", buffering=0)) for path in paths]
-        except OSError as error:
-            raise cant_write(paths[0], error) from error
 
     def line(self, text: str) -> None:
         """Write one line and show it. Raises InfrastructureError, once: it can't be written."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from gbench.base.files import cant_write
+from gbench.base.files import write_errors
 from gbench.runfolder.json_lines import JsonLinesWriter, read_lines
 from gbench.runfolder.typed_json import VERSION
 
@@ -77,10 +77,8 @@ class StepWriter(JsonLinesWriter):
 
     def sync(self) -> None:
         """Make all steps so far durable."""
-        try:
+        with write_errors(self._path):
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise cant_write(self._path, error) from error
 
 
 def read_attempts(run_dir: Path, rank: int) -> list[AttemptSteps]:

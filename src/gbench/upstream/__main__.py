@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from gbench.base.files import cant_write
+from gbench.base.files import write_errors
 from gbench.errors import GbenchError
 from gbench.measure import environment
 from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
@@ -85,11 +85,8 @@ def run(folder: RunFolder, data_dir: Path) -> Figures:
         _say(f"warning: not steady: {result.steady_state_reason}")
     line = benchmark_line(spec, flags["ran"], name, result)
     log = folder.benchmark_log
-    try:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-    except OSError as error:
-        raise cant_write(log, error) from error
+    with write_errors(log), log.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
     print(line, flush=True)
     return result
 
