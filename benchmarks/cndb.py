@@ -32,13 +32,12 @@ from rows import Row, report
 from sqlalchemy import Engine, delete, func, insert, select, text
 from timing import alternate, columns, seconds
 
-from gbench.cndb.additions import INDEXES
 from gbench.cndb.database import connect_or_create
 from gbench.cndb.database_config import DatabaseConfig, parse_config
 from gbench.cndb.identity import sealed
 from gbench.cndb.queries import RecordFilter, entries, records
 from gbench.cndb.record import Record
-from gbench.cndb.schema import drop_all, upgrade
+from gbench.cndb.schema import INDEXES, drop_all, upgrade
 from gbench.cndb.store import submit
 from gbench.cndb.tables import hardware_infos, models, software_infos, train_results
 from postgres import Postgres
