@@ -172,7 +172,7 @@ def test_a_failed_run_says_why(make_spec: MakeSpec) -> None:
 def test_a_run_that_never_started_has_a_page(make_spec: MakeSpec) -> None:
     text = page_of(RunFolder.create(make_spec())).text
     assert "nothing measured" in text
-    assert "FP32 asked" in text
+    assert "FP32 requested" in text
     assert "network.netG" in text
 
 

@@ -77,7 +77,7 @@ def test_without_dulwich_one_sentence_names_the_extra(launch: Callable[..., Answ
     ("train", "more", "sentence"),
     [
         ("raise ValueError('no\\nluck')", "pass", "train.py failed (ValueError: no luck)"),
-        (None, "torch.backends.cudnn.allow_tf32 = True", "PRECISION FP32 was asked, torch reports mixed FP32/TF32"),
+        (None, "torch.backends.cudnn.allow_tf32 = True", "PRECISION FP32 was requested, torch reports mixed FP32/TF32"),
     ],
 )
 def test_a_run_that_goes_wrong_is_one_sentence_and_no_record(

@@ -43,7 +43,6 @@ class Appearance(NamedTuple):
     """How a class looks in the photo."""
 
     colour: tuple[int, int, int]
-    """Red, green, blue of its surface."""
     bars: tuple[int, int] = (0, 0)
     """Into how many rows and columns bars divide it."""
     bar_level: float = 1.0

@@ -22,8 +22,10 @@ def staged_folder(out: Path) -> Iterator[Path]:
     Raises InfrastructureError: writing failed, or `out` was created meanwhile.
     """
     make_folder(out.parent)
-    hidden = tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent, ignore_cleanup_errors=True)
-    with write_errors(out), hidden as staging:
+    with (
+        write_errors(out),
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent, ignore_cleanup_errors=True) as staging,
+    ):
         folder = Path(staging) / out.name  # not `staging` itself, which only its owner may read
         folder.mkdir()
         yield folder

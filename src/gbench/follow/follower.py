@@ -23,7 +23,6 @@ class Views:
     """The live views in addition to losses.svg. They don't affect the run, so they are not part of its spec."""
 
     visdom: str | None = None
-    """URL of a visdom server."""
     tensorboard: str | None = None
     """Folder for event files, with a subfolder per run; "": RUN_DIR/tensorboard."""
 

@@ -34,9 +34,7 @@ class Gpus:
     devices: tuple[Gpu, ...] = ()
     """In the order in which the run sees them."""
     driver: str | None = None
-    """Version of the driver."""
     missing: str | None = None
-    """Why there are no devices."""
     hidden: tuple[Gpu, ...] = ()
     """The host's other devices, hidden from the run by --gpus or CUDA_VISIBLE_DEVICES."""
 

@@ -36,7 +36,6 @@ class TraceTimes:
     exposed_s: float = 0.0
     """Communication while no operator runs."""
     communication_s: float = 0.0
-    """All communication."""
     gaps_s: float = 0.0
     """The rest of the computing time: the device idles (GPU), or the training thread is outside any operator (CPU)."""
 

@@ -16,7 +16,6 @@ class RunMean:
     """One of several repeated runs, in any one unit (seconds per step, images per second)."""
 
     mean: float
-    """Of its steps."""
     variance: float
     """Sample variance of its steps."""
     count: float
@@ -37,7 +36,7 @@ class Repeats:
     low: float | None
     """Lower end of the confidence interval of the mean over all runs of this spec; None for one run."""
     high: float | None
-    """Upper end, likewise."""
+    """Its upper end."""
 
 
 def spread(step_s: ArrayLike) -> StepTimes:

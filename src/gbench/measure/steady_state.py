@@ -44,7 +44,6 @@ class SteadyState:
     settled: bool
     """Whether the rest is one steady state."""
     reason: str
-    """Why, in one sentence."""
 
 
 class _Fit(NamedTuple):

@@ -24,7 +24,7 @@ from gbench.pix2pix.step.apply_switches import convert_compiler_errors
 from gbench.pix2pix.step.rank_memory import rank_gib
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.worker_exit import leave, tell
+from gbench.runfolder.worker_exit import leave, report_failure
 from gbench.settings.spec import MeasureConfig
 
 
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
                     kind = Trainer if spec.profiling is None else ProfiledTrainer
                     kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir, facts_pipe=facts_pipe).run()
     except GbenchError as error:
-        return tell(folder, error)
+        return report_failure(folder, error)
     return 0
 
 

@@ -112,7 +112,6 @@ class Regression:
 class HistoryData:
     database: str
     filters: str
-    """In words."""
     made: datetime
     configurations: list[Configuration]
     """The most recently measured first."""

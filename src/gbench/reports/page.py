@@ -176,7 +176,6 @@ class TableCell:
     value: float | str | None = None
     """Sort key; None: the text."""
     below: str = ""
-    """Second line."""
 
 
 def sortable(name: str, columns: dict[str, str], rows: Iterable[Iterable[TableCell]]) -> None:

@@ -30,7 +30,6 @@ class Throughput:
     value: float
     unit: str
     interval: tuple[float, float] | None
-    """At 95 %."""
 
 
 def distribution(measured: Sequence[Sequence[Step]]) -> Plot:

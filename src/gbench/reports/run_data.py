@@ -90,7 +90,7 @@ class RunData:
         if self.reported is not None:
             return self.reported.train_type or "not said"
         precision = self.environment.precision_at_end or self.environment.precision
-        return precision.ran if precision else f"{self.spec.precision} asked"
+        return precision.ran if precision else f"{self.spec.precision} requested"
 
     @property
     def devices(self) -> str:

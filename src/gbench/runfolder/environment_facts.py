@@ -79,19 +79,15 @@ class EnvironmentFacts(Facts):
     device: str | None = None
     profile: str | None = None
     speed: dict[str, Any] = Field(default_factory=dict)
-    """The switches that were on."""
     ddp: bool | None = None
     """Whether the networks were in DistributedDataParallel; None: an earlier gbench did not say."""
     cudnn_benchmark: bool | None = None
     software: dict[str, Any] = Field(default_factory=dict)
     hardware: WorkerHardware = WorkerHardware()
     rank: list[Any] | None = None
-    """The CPUs that each rank ran on."""
     work_per_image: WorkFacts | None = None
-    """None if the work was not counted."""
     data: DataFacts | None = None
     peak: PeakFacts | None = None
-    """None if the peak was not measured."""
     precision: PrecisionFacts | None = None
     """After the first step."""
     memory: list[dict[str, int]] | None = None

@@ -48,7 +48,6 @@ class Checkpoint(Frozen):
     epoch: int | None
     """Epoch after which it was saved; None if unknown."""
     run_id: str | None
-    """Of its training; None if unknown."""
 
 
 class Spread(Frozen):
@@ -70,7 +69,6 @@ class Evaluation(Frozen):
     model: str
     checkpoint: Checkpoint
     dropout: bool
-    """Whether the generator ran with dropout."""
     statistics: str
     """Statistics that its normalisation used: `batch` or `running`."""
     seed: int
@@ -86,7 +84,6 @@ class Evaluation(Frozen):
     metrics: dict[str, Spread]
     """By name, as the next two: METRICS over images."""
     set_metrics: dict[str, float]
-    """SET_METRICS."""
     not_computed: dict[str, str]
     """Why a metric is absent."""
     images: list[Image]

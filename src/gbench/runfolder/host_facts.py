@@ -64,7 +64,6 @@ class CheckFacts(Facts):
     fix: str = Field(default="", alias="mend")
     """What to do; empty if nothing."""
     commands: list[Any] = Field(default_factory=list)
-    """That do it."""
     ignored: bool = False
     """Whether it was an error that the user chose to ignore."""
 
@@ -99,9 +98,7 @@ class HostFacts(Facts):
     exit_code: int | None = None
     """Of the run script; None if it was stopped before its end."""
     failure: str | None = None
-    """Why it failed, as gbench said it."""
     record: str | None = None
-    """Path of the run's record."""
 
 
 def closed(attempts: list[AttemptTimes], ranks: Sequence[Sequence[AttemptSteps]]) -> list[AttemptTimes]:

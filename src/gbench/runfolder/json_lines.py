@@ -25,7 +25,6 @@ class JsonLine:
     """A line of a stream."""
 
     number: int
-    """Line number in the file, from 1."""
     text: bytes
 
     @property

@@ -23,7 +23,6 @@ class LossLine:
     data_s: float
     """Seconds that the step waited for its whole batch."""
     losses: dict[str, float]
-    """By name."""
 
 
 def loss_line(epoch: int, iters: int, compute_s: float, data_s: float, losses: Mapping[str, float]) -> str:

@@ -27,7 +27,7 @@ def own_runs(place: Path) -> list[Path]:
 
 
 def why_kept(folder: RunFolder) -> str | None:
-    """Why a folder must not be removed; None if it may be. Raises InfrastructureError: it can't be told."""
+    """Why a folder must not be removed; None if it may be. Raises InfrastructureError: it can't be determined."""
     if folder.path.is_symlink() or not _named_by_gbench(folder.path):
         return "not named by gbench"
     if folder.alive:

@@ -51,7 +51,6 @@ class Limits:
     """One device's speed compared with its bounds. A share is None if its bound is unknown."""
 
     flop_per_image: int
-    """Of the training step."""
     tflop_s: float
     """10^12 operations per second that the run achieved."""
     gb_s: float | None
@@ -105,7 +104,6 @@ class RunResult:
     steps: int
     """Measured steps after the warm-up, by the clock of the rank that was slowest in them."""
     images: int
-    """Of the measured steps."""
     wall_s: float
     """Of the measured steps."""
     throughput_img_s: float
@@ -136,9 +134,7 @@ class RunResult:
     losses: dict[str, Loss]
     """Means over the steps of all ranks after the warm-up of the spec. Where it ended by the clock doesn't matter."""
     last_epoch_losses: dict[str, Loss]
-    """Means over the steps of the last epoch."""
     job: Job | None = None
-    """Totals of a convergence run."""
     profile: str = "reference"
     """Name of the speed profile, with the switches that were on."""
 

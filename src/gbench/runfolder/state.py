@@ -12,7 +12,7 @@ from gbench.runfolder.folder import RunFolder
 def state_of(folder: RunFolder) -> str:
     """`running`, `complete`, `failed`, `stopped`, or `killed` if nobody saw its end.
 
-    Raises InfrastructureError: a file that tells is broken.
+    Raises InfrastructureError: a file that it needs is broken.
     """
     if folder.alive:
         return "running"

@@ -55,7 +55,6 @@ class StepProfile(Frozen):
     bare_step_s: float | None
     """Median of the steps before, without the profiler; null if they were too few."""
     data_s: float
-    """Data wait."""
     between_s: float
     """Readings and log lines."""
     operators_s: float

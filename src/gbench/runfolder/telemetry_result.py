@@ -50,7 +50,7 @@ class MeanAndRange:
 
 @dataclass(frozen=True)
 class GpuSummary:
-    """One GPU over the window; None for a value that was never read."""
+    """One GPU over the window; None for a value that was never read. Of its PCIe link the lowest values count."""
 
     facts: GpuFacts
     utilisation_percent: MeanAndRange | None
@@ -65,9 +65,7 @@ class GpuSummary:
     """Errors during the window."""
     ecc_uncorrected: int | None
     pcie_generation: int | None
-    """The lowest seen."""
     pcie_width: int | None
-    """The lowest seen."""
     foreign: list[str] | None
     """`PID NAME` of other processes on the device at any time in the window."""
 
@@ -101,7 +99,6 @@ class SamplerSummary:
     reached_hz: float | None
     longest_gap_s: float | None
     cpu_share: float | None
-    """Of one CPU."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ class Trial(Frozen):
     change: dict[str, Any]
     kept: bool
     why: str
-    """The verdict in words."""
     ratio: float | None = None
     """The base's step time divided by that with the change."""
     low: float | None = None
@@ -63,7 +62,6 @@ class Tuning(Frozen):
     overall: Trial | None
     """All kept changes against the reference, measured again; None if none was kept."""
     speed: SpeedConfig
-    """The switches for profile optimized."""
     wall_s: float
 
 

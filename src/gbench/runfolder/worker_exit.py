@@ -12,7 +12,7 @@ from gbench.runfolder.error_file import write_error
 from gbench.runfolder.folder import RunFolder
 
 
-def tell(folder: RunFolder, error: GbenchError) -> int:
+def report_failure(folder: RunFolder, error: GbenchError) -> int:
     """Print an expected failure on one line and write it to `error.json` for the host. Returns its exit code."""
     print(f"gbench: error: {error}", file=sys.stderr, flush=True)
     with contextlib.suppress(GbenchError):  # no folder, or a full disk: then only the log has it

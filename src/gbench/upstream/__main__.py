@@ -21,7 +21,7 @@ from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
 from gbench.pix2pix.step import precision
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.worker_exit import leave, tell
+from gbench.runfolder.worker_exit import leave, report_failure
 from gbench.settings.spec import RunSpec
 from gbench.upstream import command, watch
 from gbench.upstream.timing import Figures, figures
@@ -105,7 +105,7 @@ def main() -> int:
     try:
         run(folder, given.data_dir)
     except GbenchError as error:
-        return tell(folder, error)
+        return report_failure(folder, error)
     return 0
 
 

@@ -124,9 +124,9 @@ def test_where_a_gpu_is_on_pci(monkeypatch: pytest.MonkeyPatch, told: dict[str, 
 @pytest.mark.parametrize(
     ("gpu_node", "bus_id", "allowed", "why_not"),
     [
-        (1, None, {0, 4}, "neither torch nor NVML tells where the GPU is on PCI"),
-        (1, "0000:5e:00.0", {0, 4}, "the kernel does not tell the NUMA node of GPU 0000:5e:00.0"),
-        (-1, GPU, {0, 4}, f"the kernel does not tell the NUMA node of GPU {GPU}"),
+        (1, None, {0, 4}, "neither torch nor NVML reports where the GPU is on PCI"),
+        (1, "0000:5e:00.0", {0, 4}, "the kernel does not report the NUMA node of GPU 0000:5e:00.0"),
+        (-1, GPU, {0, 4}, f"the kernel does not report the NUMA node of GPU {GPU}"),
         (1, GPU, {0, 1}, f"none of CPUs 4-7, 12-15, those near GPU {GPU}, may be used"),
     ],
 )

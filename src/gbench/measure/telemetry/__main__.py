@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m gbench.measure.telemetry", description="The sampler beside a run.")
+    parser = argparse.ArgumentParser(prog="python -m gbench.measure.telemetry", description="The sampler of a run.")
     parser.add_argument("--run-dir", type=Path, required=True, help=f"folder that gets {NAME}")
     parser.add_argument("--pids", type=_pids, default=[], help="the run's processes, e.g. 4711,4712")
     parser.add_argument("--gpus", type=_names, default=[], help="the run's GPUs: UUIDs or NVML indices, e.g. 0,1")

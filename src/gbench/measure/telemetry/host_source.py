@@ -137,14 +137,14 @@ def _cpu_mhz() -> float:
     """Mean over the CPUs."""
     frequencies = [cpu.current for cpu in psutil.cpu_freq(percpu=True)]
     if not any(frequencies):
-        raise LookupError("this kernel does not tell")
+        raise LookupError("this kernel does not report it")
     return round(sum(frequencies) / len(frequencies), 1)
 
 
 def _disk_read_bytes() -> int:
     counters = psutil.disk_io_counters()
     if counters is None:
-        raise LookupError("this kernel does not tell")
+        raise LookupError("this kernel does not report it")
     return counters.read_bytes
 
 

@@ -91,7 +91,6 @@ class HostSample(Checked):
     cpu_percent: float | None = None
     """Mean over all CPUs."""
     cpu_busiest_percent: float | None = None
-    """Of the busiest CPU."""
     steal_percent: float | None = None
     """Time taken by a hypervisor."""
     cpu_mhz: float | None = None
@@ -99,7 +98,6 @@ class HostSample(Checked):
     disk_read_bytes: int | None = None
     """From all disks, since boot."""
     run_cpus: float | None = None
-    """CPUs that the run kept busy."""
 
 
 @dataclass(frozen=True)

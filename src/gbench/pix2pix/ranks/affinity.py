@@ -71,14 +71,14 @@ def near_gpu(allowed: frozenset[int], bus_id: str | None, root: Path = ROOT) -> 
         return Binding(allowed, allowed, why_not=why_not)
 
     if bus_id is None:
-        return left("neither torch nor NVML tells where the GPU is on PCI")
+        return left("neither torch nor NVML reports where the GPU is on PCI")
     device = root / "sys/bus/pci/devices" / bus_id
     try:
         node, near = int((device / "numa_node").read_text()), cpu_set((device / "local_cpulist").read_text())
     except (OSError, ValueError):
         node, near = -1, set()
     if node < 0:
-        return left(f"the kernel does not tell the NUMA node of GPU {bus_id}")
+        return left(f"the kernel does not report the NUMA node of GPU {bus_id}")
     if not allowed & near:
         return left(f"none of CPUs {ranges(sorted(near))}, those near GPU {bus_id}, may be used")
     return Binding(allowed, allowed & near)

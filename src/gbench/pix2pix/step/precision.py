@@ -65,12 +65,12 @@ def read_back(output_dtype: torch.dtype) -> dict[str, Any]:
     return {"ran": _name(in_tf32, output), "output_dtype": output, **flags}
 
 
-def confirmed(asked: Precision, output_dtype: torch.dtype) -> dict[str, Any]:
+def confirmed(requested: Precision, output_dtype: torch.dtype) -> dict[str, Any]:
     """`read_back`, checked against the requested precision. Raises RunFailed: they differ."""
     reported = read_back(output_dtype)
-    if reported["ran"] != asked:
+    if reported["ran"] != requested:
         raise RunFailed(
-            f"PRECISION {asked} was asked, torch reports {reported['ran']} ({reported})",
+            f"PRECISION {requested} was requested, torch reports {reported['ran']} ({reported})",
             "look for code that changes torch.backends during the run",
         )
     return reported
