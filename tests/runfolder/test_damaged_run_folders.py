@@ -47,7 +47,7 @@ def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
             return lambda *_: None
 
     monkeypatch.setattr(run_page, "plots", NoPlots())
-    for name in ("timeline", "roofline", "plot_card"):
+    for name in ("timeline", "plot_card"):
         monkeypatch.setattr(run_page, name, lambda *_: None)
 
 
