@@ -38,8 +38,6 @@ class Patient(sqlite3.Connection):
 
 
 class PatientCursor(sqlite3.Cursor):
-    """As Patient."""
-
     def execute(self, *arguments: Any) -> Any:
         return _unlocked(super().execute, *arguments)
 

@@ -82,7 +82,6 @@ def read_record(path: Path) -> Record:
 
 
 def parse_record(text: str, where: str) -> Record:
-    """The record in YAML text. Raises RecordError."""
     values = parse_yaml(text, where, "fix it, or export the record again")
     if isinstance(values, dict):
         values = {"eval_type": None, **values}  # as the original reads a file without it; its md5 depends on it

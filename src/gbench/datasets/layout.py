@@ -46,7 +46,6 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def phases_in(root: Path) -> list[str]:
-    """The phases for which `root` has a folder."""
     return [phase for phase in PHASES if (root / phase).is_dir()]
 
 

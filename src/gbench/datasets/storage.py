@@ -9,7 +9,6 @@ from gbench.base.files import make_folder, write_errors
 
 
 def holds_anything(folder: Path) -> bool:
-    """Whether the folder exists and is not empty."""
     return folder.is_dir() and any(folder.iterdir())
 
 

@@ -57,7 +57,6 @@ class History:
         return np.array(self._work[: 2 * self.steps]).reshape(-1, 2)
 
     def curves(self) -> Curves:
-        """The losses of all steps so far."""
         steps, count = self.steps, len(self._names)
         ranks = [np.array(losses[: steps * count]).reshape(steps, count) for losses in self._losses]
         means = np.mean(ranks, axis=0)

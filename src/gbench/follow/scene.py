@@ -34,7 +34,6 @@ class Scene:
 
     @property
     def epochs(self) -> int:
-        """Planned number of epochs."""
         return self.spec.config.schedule.planned_epochs(self.steps_per_epoch)
 
     @property

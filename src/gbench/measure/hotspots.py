@@ -89,7 +89,6 @@ _Charge = tuple[str, Event | None, float, bool]
 
 
 def _thread_time(events: Sequence[Event], computing: Sequence[Event]) -> tuple[TraceTimes, list[_Charge]]:
-    """The time of the training thread."""
     thread, charges = computing[0].thread, list[_Charge]()
     outermost: list[Span] = []
     for event in events:

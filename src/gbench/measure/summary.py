@@ -138,10 +138,8 @@ def printed_means(folder: RunFolder) -> dict[str, float]:
 
 
 def last_epoch(ranks: Sequence[Sequence[Step]]) -> list[Step]:
-    """The steps of all ranks in the last epoch."""
     return [step for steps in ranks for step in steps if step.epoch == ranks[0][-1].epoch]
 
 
 def mean_losses(steps: Sequence[Step]) -> dict[str, float]:
-    """Means over steps, by the name of the loss."""
     return {name: statistics.fmean(step.losses[name] for step in steps) for name in steps[0].losses}

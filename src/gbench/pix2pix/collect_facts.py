@@ -36,7 +36,6 @@ def collect_facts(spec: RunSpec, ranks: Ranks, facts_pipe: int | None = None) ->
 
 
 def _peak(spec: RunSpec, device: torch.device) -> PeakFacts:
-    """What this device achieves in the precision of the run."""
     dtype = precision.AUTOCAST[spec.precision] or torch.float32
     peak = measure_peak(device, dtype, main_convolution(spec), spec.config.measure.peak_seconds)
     if device.type == "cuda":  # keep it out of the memory peaks of the training

@@ -36,7 +36,6 @@ class EndWatch(threading.Thread):
         self.killed: set[int] = set()
 
     def run(self) -> None:
-        """Wait for the end of the run, then for that of the ranks."""
         while not self._complete():
             time.sleep(POLL_S)
         for _ in range(math.ceil(PATIENCE_S / POLL_S)):  # a pause of the machine, or SIGSTOP, takes one look, not all

@@ -116,7 +116,6 @@ class ProfiledTrainer(Trainer):
         mark_region(self.model.discriminator, "discriminator")
 
     def run(self) -> None:
-        """Train, then read the trace."""
         try:
             super().run()
         finally:

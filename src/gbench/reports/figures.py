@@ -172,7 +172,6 @@ def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
 
 
 def gpus(seen: TelemetrySummary) -> Iterator[tuple[str, ...]]:
-    """One row per GPU over the measured steps, with the columns GPU_COLUMNS."""
     for number, gpu in enumerate(seen.gpus):
         limiting = {name: share for name, share in (gpu.throttle or {}).items() if name != "gpu_idle"}
         yield (
@@ -210,7 +209,6 @@ def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
 
 
 def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
-    """One row per rank over its measured steps, with the columns RANK_COLUMNS."""
     for rank, steps in enumerate(measured):
         times_s, data_s = [step.step_s for step in steps], sum(step.data_s for step in steps)
         last_twentieth = statistics.quantiles(times_s, n=20, method="inclusive")[-1] if len(times_s) > 1 else times_s[0]
@@ -234,7 +232,6 @@ def reported(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def record_facts(record: Record) -> Iterator[tuple[str, str]]:
-    """The conditions of a record's measurement."""
     yield "Model", record.model
     yield "Dataset", record.dataset
     yield "Batch", "not said" if record.batch_size is None else f"{record.batch_size} in all"

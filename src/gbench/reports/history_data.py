@@ -79,7 +79,6 @@ class Configuration:
 
     @property
     def stale(self) -> bool:
-        """Whether the latest result is more than STALE_DAYS old."""
         return self.latest.age_days > STALE_DAYS
 
     @property
@@ -117,6 +116,10 @@ class HistoryData:
     """The most recently measured first."""
     regressions: list[Regression]
     """Worst first."""
+
+    @property
+    def results(self) -> int:
+        return sum(len(one.results) for one in self.configurations)
 
 
 def read_history(config: DatabaseConfig, model: str | None, since: datetime | None) -> HistoryData:

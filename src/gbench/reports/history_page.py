@@ -106,7 +106,7 @@ def _header(history: HistoryData, slower: int, stale: int) -> None:
             )
             facts(
                 (
-                    ("Results", f"{sum(len(one.results) for one in every):,} with a throughput"),
+                    ("Results", f"{history.results:,} with a throughput"),
                     ("Runs", f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"),
                     ("Only", history.filters or "all of them"),
                     ("Stale", f"{count(stale, 'configuration')}, not measured for {STALE_DAYS:.0f} days"),

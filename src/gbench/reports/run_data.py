@@ -94,7 +94,6 @@ class RunData:
 
     @property
     def devices(self) -> str:
-        """Number and name of the devices."""
         if self.reported is not None:
             return f"{self.reported.dev_num} × {self.reported.dev}"
         return f"{self.spec.world_size} × {self.environment.device or self.spec.device}"

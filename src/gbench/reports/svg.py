@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from pathlib import Path
 
 from matplotlib import style
 from matplotlib.figure import Figure
@@ -21,35 +21,7 @@ SERIES = ("#fa0011", "#fa0012", "#fa0013", "#fa0014")
 NAMES = ("ink", "muted", "rule", "surface", "band", "warn", "series-1", "series-2", "series-3", "series-4")
 VARIABLES = dict(zip((INK, MUTED, RULE, SURFACE, BAND, WARN, *SERIES), NAMES, strict=True))
 WIDTH_IN = 4.2  # narrow, so that text is legible on a phone; wide screens show two side by side
-LOOK: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # names come from files and may contain a dollar sign
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": RULE,
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.5,
-    "text.color": INK,
-    "xtick.color": RULE,
-    "xtick.labelcolor": MUTED,
-    "ytick.color": RULE,
-    "ytick.labelcolor": MUTED,
-    "figure.facecolor": "none",
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.5,
-    "patch.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-}
+LOOK = Path(__file__).with_name("plots.mplstyle")
 
 
 @contextmanager

@@ -44,7 +44,6 @@ def label(key: str) -> str:
 
 
 def capitalized(text: str) -> str:
-    """The text with a capital first letter, otherwise unchanged."""
     return text[:1].upper() + text[1:]
 
 

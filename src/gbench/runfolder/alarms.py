@@ -69,8 +69,6 @@ def read_alarms(run_dir: Path) -> list[Alarm]:
 
 @dataclass(frozen=True)
 class _First:
-    """The first line of an attempt."""
-
     version: Literal[1]
     resumed_after: int = 0
 

@@ -56,7 +56,6 @@ class AttemptSteps:
 
     @property
     def last(self) -> int:
-        """The number of the last completed step."""
         return self.after + len(self.steps)
 
 

@@ -134,7 +134,6 @@ def _parents() -> dict[int, int]:
 
 
 def _cpu_mhz() -> float:
-    """Mean over the CPUs."""
     frequencies = [cpu.current for cpu in psutil.cpu_freq(percpu=True)]
     if not any(frequencies):
         raise LookupError("this kernel does not report it")
