@@ -38,6 +38,9 @@ class PendingSteps:
         """Add a step that was handed to the device. images: of this rank; losses: 0-dim tensors on the device."""
         self._steps.append(_PendingStep(step, epoch, images, losses))
 
+    def clear(self) -> None:
+        self._steps, self._times = [], []
+
     def line(self, images: int) -> str:
         """Wait for the device and return upstream's log line of the last step, with the losses of the whole batch.
 
@@ -55,7 +58,7 @@ class PendingSteps:
     def read(self) -> list[Step]:
         """Wait for the device, return all steps as rows of the run folder, and drop them."""
         steps, times = self._steps, [*self._times, *self._clock.read()]
-        self._steps, self._times = [], []
+        self.clear()
         if not steps:
             return []
         names = tuple(steps[0].losses)
