@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import pytest
 from gbench.machine.gpus import Gpu, Gpus
 from gbench.preflight.rule import CheckedRun, Finding
 from gbench.preflight.smoke_rules import RUN
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.gpu_findings import NAME, GpuFindings
 from gbench.runners.docker import DockerRunner
-from gbench.runners.plan import Runner
+from gbench.runners.local import LocalRunner
+from gbench.runners.plan import Outcome, Runner
 from gbench.runs import smoke_gpus
 from gbench.runs.prepare import make_runner
 from gbench.settings.spec import RunSpec
@@ -51,6 +55,28 @@ def test_a_pass_holds_for_some_of_its_gpus(smoke: Callable[..., dict[str, Findin
     for path in (tmp_path / "cache/gpu-smoke").iterdir():
         path.write_text("{")
     assert smoke(2) == TESTED
+
+
+class HangingRunner(LocalRunner):
+    """Rank 0 has come to its end; rank 1 hangs."""
+
+    def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
+        for rank, doing in enumerate([None, "all-reduce"]):
+            findings = GpuFindings(uuid=str(rank), doing=doing, findings=[])
+            RunFolder(run_dir).write(NAME.format(rank), findings.model_dump())
+        time.sleep(60)
+        return Outcome(0)
+
+
+def test_a_gpu_that_hangs_is_named_at_the_limit(
+    make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smoke_gpus, "LIMIT_S", 0.2)
+    spec = smoke_gpus._spec_of_smoke(make_spec(device="cuda", device_count=2), tmp_path)
+    said: list[str] = []
+    found = smoke_gpus.run_smoke(spec, GPUS, HangingRunner(spec, {}), said.append)
+    assert found == {RUN: Finding("error", "GPU 1 (H100, GPU-1): no end after 0 s, in the part all-reduce")}
+    assert said == [f"the log of the smoke test is {tmp_path}/{spec.run_id}/log.txt"]
 
 
 @pytest.mark.parametrize(
