@@ -141,13 +141,10 @@ def _starts(given: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
 
 def _loaded(given: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of --load_file; all have a value. A key that no record has is left out, with a warning."""
-    from gbench.base.untrusted import read_yaml
     from gbench.cndb.record import Record
 
     path = given["load_file"]
-    values = read_yaml(Path(path), "give a CNDB record file")
-    if not isinstance(values, dict):
-        raise RecordError(f"{path}: not a mapping of record keys", "fix it; docs/cndb.md has every key")
+    values = _yaml_mapping(path, "--load_file", "docs/cndb.md has every key of a record")
     if (others := [str(key) for key in values if key not in Record.model_fields]) and _shows(given, "WARNING"):
         click.echo(f"cndb_submit: warning: {path}: ignored, as no record has it: {', '.join(others)!r:.200}", err=True)
     return {key: values.get(key) for key in Record.model_fields}
@@ -162,7 +159,7 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
         values["tags"] = [tag.strip() for tag in given["tags"].split(",") if tag.strip()]
     for key in ("soft", "hard"):
         if given[f"{key}_file"] and not given[f"{key}_info"]:
-            values[f"{key}_info"] = _yaml_mapping(Path(given[f"{key}_file"]), f"--{key}_file")
+            values[f"{key}_info"] = _yaml_mapping(given[f"{key}_file"], f"--{key}_file", "give one with a `name:`")
     for key in JSON_FLAGS:
         if given[key] is not None:
             values[key] = _json_mapping(given[key], f"--{key}")
@@ -179,12 +176,12 @@ def _json_mapping(text: str, flag: str) -> Any:
     return values
 
 
-def _yaml_mapping(path: Path, flag: str) -> Any:
+def _yaml_mapping(path: str, flag: str, hint: str) -> dict[Any, Any]:
     from gbench.base.untrusted import read_yaml
 
-    values = read_yaml(path, f"give {flag} a YAML mapping")
+    values = read_yaml(Path(path), f"give {flag} a YAML mapping")
     if not isinstance(values, dict):
-        raise RecordError(f"{flag} {path} is not a mapping", "give one with a `name:`")
+        raise RecordError(f"{flag} {path} is not a mapping", hint)
     return values
 
 
