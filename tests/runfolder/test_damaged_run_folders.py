@@ -145,3 +145,13 @@ def test_the_exit_code_of_a_damaged_file(
 def test_a_deleted_run_folder_is_a_usage_error_of_compare(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         read_side(str(tmp_path / "gone"), "BASE")
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_the_samples_of_a_run_are_gone(folder: RunFolder, gbench: Callable[..., Answer], text: bytes) -> None:
+    (folder.path / "steps-rank0.jsonl").write_bytes(text)
+    assert gbench("report", folder.path).code in (0, 4)  # result.json has its figures
+    record = next((KEPT / "records").glob(f"*{RUN}.yaml"))
+    for arguments in (("cndb", "verify", record, "--run", folder.path), ("summary", folder.path)):
+        answer = gbench(*arguments)
+        assert answer.code in (1, 4) and len(answer.err.splitlines()) == 1, answer

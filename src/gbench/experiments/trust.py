@@ -66,7 +66,7 @@ def what_runs(spec: RunSpec) -> list[str]:
             f"image         {spec.image}" + (f", from {spec.from_image}" if spec.from_image else ""),
             f"Dockerfile    {spec.dockerfile}",
         ]
-    return [*lines, f"{'mounts' if spec.runner == 'docker' else 'reads'}{'':8}{spec.datasets_dir}, {spec.config_dir}"]
+    return [*lines, f"{'mounts' if spec.runner == 'docker' else 'reads':<14}{spec.datasets_dir}, {spec.config_dir}"]
 
 
 def _made_here(recorded: Recorded, cndb_dir: Path) -> bool:

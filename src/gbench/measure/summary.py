@@ -132,8 +132,13 @@ def _legacy(steps: Sequence[Step], ranks: int) -> float | None:
 
 
 def printed_means(folder: RunFolder) -> dict[str, float]:
-    """The original's result: means over the printed lines of the last epoch; over all its steps if none was printed."""
-    every, steps = folder.spec().config.schedule.print_every, last_epoch(folder.ranks())
+    """The original's result: means over the printed lines of the last epoch; over all its steps if none was printed.
+
+    Raises RunFailed: a rank has no step.
+    """
+    if not all(ranks := folder.ranks()):
+        raise RunFailed(f"the raw samples of {folder.path} are gone", "give its record")
+    every, steps = folder.spec().config.schedule.print_every, last_epoch(ranks)
     return mean_losses([step for step in steps if step.step % every == 0] or steps)
 
 
