@@ -13,7 +13,8 @@ static unsigned long long last_id;
 
 struct CUgraph_st {
     long ns;
-    int nodes;
+    int nodes, kernels;
+    struct Collective *collectives;
 };
 
 bool capture_forbids(const char *call) {
@@ -77,7 +78,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     if (capture->invalid) return fail(cudaErrorStreamCaptureInvalidated);
     if (unjoined) return fail(cudaErrorStreamCaptureUnjoined);
     *graph = malloc(sizeof **graph);
-    **graph = (struct CUgraph_st){capture->ns, capture->nodes};
+    **graph = (struct CUgraph_st){capture->ns, capture->nodes, capture->kernels, capture->collectives};
     return usable();
 }
 
@@ -117,6 +118,7 @@ cudaError_t cudaStreamGetCaptureInfo_v2(cudaStream_t stream, enum cudaStreamCapt
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *ready, cudaGraph_t graph, unsigned long long flags) {
     *ready = malloc(sizeof *graph);
     *(cudaGraph_t)*ready = *graph;
+    count_graph(graph->collectives, 1);
     return usable();
 }
 
@@ -130,7 +132,11 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t 
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
-    return add_work(stream, ((cudaGraph_t)ready)->ns);
+    cudaGraph_t graph = (cudaGraph_t)ready;
+    count_kernels(graph->kernels);
+    cudaError_t error = usable();
+    if (!error) error = replay_collectives(graph->collectives, stream);
+    return error ? error : add_work(stream, graph->ns);
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -139,6 +145,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready) {
+    count_graph(((cudaGraph_t)ready)->collectives, -1);
     free(ready);
     return cudaSuccess;
 }

@@ -56,6 +56,7 @@ cudaError_t wait_for(cudaStream_t handle, const char *call);
 void wait_for_device(int device);
 long kernel_ns(void);
 cudaError_t add_kernel(cudaStream_t handle, long ns); // counts it, too: where faults begin
+void count_kernels(long count);                       // that the current device has begun
 
 // captures.c
 struct Capture {
@@ -66,6 +67,11 @@ struct Capture {
     int nodes, kernels;
     bool invalid;
     bool over;
+    struct Collective *collectives;  // in order
 };
 bool capture_forbids(const char *call);  // whether a capture forbids an unsafe call now; if so the capture is lost
 void join_capture(cudaStream_t stream, struct Capture *capture);
+
+// nccl.c
+cudaError_t replay_collectives(const struct Collective *first, cudaStream_t stream);
+void count_graph(const struct Collective *first, int change);  // that can be launched: of its communicator

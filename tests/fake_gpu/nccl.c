@@ -1,5 +1,6 @@
 // NCCL between processes of this machine. A collective begins when the last rank's stream gets there, as on GPUs, but the
-// host waits for it too. Small values are exchanged; large ones only take their time, 100 GB/s.
+// host waits for it too. Small values are exchanged; large ones only take their time, 100 GB/s. Those of a graph are
+// exchanged when it is launched.
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ enum { MOST_RANKS = 16, SMALL = 64 << 10, START_NS = 20000, BYTES_A_NS = 100 };
 struct Shared {
     atomic_long entered[MOST_RANKS], left[MOST_RANKS];  // the number of its collectives
     long ready_ns[MOST_RANKS];                          // when a rank's stream gets to the present one
+    size_t bytes[MOST_RANKS];                           // that a rank gives to the present one
     char data[MOST_RANKS][SMALL];
 };
 
@@ -30,6 +32,17 @@ struct ncclComm {
     long collectives;
     struct Shared *shared;
     atomic_bool aborted;
+    atomic_int graphs;  // with collectives of it
+};
+
+struct Collective {  // that a capture holds
+    struct ncclComm *comm;
+    const void *from;
+    void *to;
+    size_t count;
+    ncclDataType_t type;
+    bool gathers;
+    struct Collective *next;
 };
 
 static bool all_reach(struct ncclComm *comm, atomic_long counts[MOST_RANKS]) {
@@ -62,32 +75,65 @@ static void sum(struct ncclComm *comm, void *to, size_t count, ncclDataType_t ty
     }
 }
 
-// One collective of all ranks. gathers: `to` gets every rank's bytes; otherwise their sum.
+// Waits until every rank is at its next collective, and exchanges the values.
+static bool exchange(const struct Collective *one, cudaStream_t stream) {
+    struct ncclComm *comm = one->comm;
+    struct Shared *shared = comm->shared;
+    size_t bytes = one->count * size_of(one->type);
+    long now = now_ns(), begin = 0;
+    comm->collectives++;
+    shared->ready_ns[comm->rank] = stream->free_at_ns > now ? stream->free_at_ns : now;
+    shared->bytes[comm->rank] = bytes;
+    if (bytes <= SMALL) memcpy(shared->data[comm->rank], one->from, bytes);
+    shared->entered[comm->rank] = comm->collectives;
+    if (!all_reach(comm, shared->entered)) return false;
+    for (int rank = 0; rank < comm->size; rank++) {
+        if (shared->ready_ns[rank] > begin) begin = shared->ready_ns[rank];
+        if (shared->bytes[rank] != bytes) note("refused NCCL: %zu bytes here, %zu on rank %d", bytes, shared->bytes[rank], rank);
+        if (one->gathers && bytes <= SMALL) memcpy((char *)one->to + rank * bytes, shared->data[rank], bytes);
+    }
+    if (!one->gathers && bytes <= SMALL) sum(comm, one->to, one->count, one->type);
+    shared->left[comm->rank] = comm->collectives;
+    if (!all_reach(comm, shared->left)) return false;
+    stand_still_until(stream, begin);
+    return true;
+}
+
+// One collective of all ranks, now or at each replay. gathers: `to` gets every rank's bytes; otherwise their sum.
 static ncclResult_t together(struct ncclComm *comm, const void *from, void *to, size_t count, ncclDataType_t type,
                              cudaStream_t handle, bool gathers) {
-    size_t bytes = count * size_of(type);
-    cudaStream_t stream = stream_of(handle);
+    struct Collective one = {comm, from, to, count, type, gathers, NULL};
+    struct Capture *capture = stream_of(handle)->capture;
     if (device_of(from) != current_device || device_of(to) != current_device) {
         note("refused NCCL: memory of another device");
         return ncclInvalidArgument;
     }
-    if (!stream->capture) {
-        long now = now_ns(), begin = 0;
-        comm->collectives++;
-        comm->shared->ready_ns[comm->rank] = stream->free_at_ns > now ? stream->free_at_ns : now;
-        if (bytes <= SMALL) memcpy(comm->shared->data[comm->rank], from, bytes);
-        comm->shared->entered[comm->rank] = comm->collectives;
-        if (!all_reach(comm, comm->shared->entered)) return ncclSystemError;
-        for (int rank = 0; rank < comm->size; rank++) {
-            if (comm->shared->ready_ns[rank] > begin) begin = comm->shared->ready_ns[rank];
-            if (gathers && bytes <= SMALL) memcpy((char *)to + rank * bytes, comm->shared->data[rank], bytes);
-        }
-        if (!gathers && bytes <= SMALL) sum(comm, to, count, type);
-        comm->shared->left[comm->rank] = comm->collectives;
-        if (!all_reach(comm, comm->shared->left)) return ncclSystemError;
-        stand_still_until(stream, begin);
+    if (capture) {
+        struct Collective **end = &capture->collectives;
+        while (*end) end = &(*end)->next;
+        *end = malloc(sizeof one);  // never freed
+        **end = one;
+        note("captured %s of %zu on rank %d", gathers ? "gather" : "sum", count, comm->rank);
+    } else if (!exchange(&one, stream_of(handle))) {
+        return ncclSystemError;
     }
-    return add_work(handle, START_NS + bytes / BYTES_A_NS) ? ncclUnhandledCudaError : ncclSuccess;
+    long ns = START_NS + count * size_of(type) / BYTES_A_NS;
+    return add_work(handle, ns) ? ncclUnhandledCudaError : ncclSuccess;
+}
+
+cudaError_t replay_collectives(const struct Collective *first, cudaStream_t stream) {
+    for (const struct Collective *one = first; one; one = one->next)
+        if (!exchange(one, stream_of(stream))) return fail(cudaErrorUnknown);
+    return cudaSuccess;
+}
+
+void count_graph(const struct Collective *first, int change) {
+    if (first) first->comm->graphs += change;
+}
+
+// NCCL waits for the end of all graphs with collectives of a communicator: for ever, if this process holds one.
+static void require_no_graph(ncclComm_t comm, const char *call) {
+    if (comm->graphs) note("refused %s: %d graphs are left", call, comm->graphs);
 }
 
 ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type, ncclRedOp_t operation,
@@ -148,13 +194,17 @@ ncclResult_t ncclCommInitRankScalable(ncclComm_t *comm, int size, int rank, int 
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+    require_no_graph(comm, "ncclCommAbort");
     comm->aborted = true;
     return ncclSuccess;
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm) { return ncclSuccess; }
 
-ncclResult_t ncclCommDestroy(ncclComm_t comm) { return ncclSuccess; }
+ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+    require_no_graph(comm, "ncclCommDestroy");
+    return ncclSuccess;
+}
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error) {
     *error = ncclSuccess;

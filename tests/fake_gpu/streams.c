@@ -55,10 +55,15 @@ cudaError_t add_kernel(cudaStream_t handle, long ns) {
         capture->invalid = true;
         return refuse(cudaErrorStreamCaptureUnsupported, "cudaLaunchKernel", "FAKE_GPU_FAULT");
     }
-    long before = __sync_fetch_and_add(&kernels, 1);
-    const char *kinds[] = {"lost", "ecc", "throttled"};
-    for (int i = 0; i < 3; i++) fault_begins(kinds[i], gpu, before);
+    if (!capture) count_kernels(1);
     return add_work(handle, ns);
+}
+
+void count_kernels(long count) {
+    const char *kinds[] = {"lost", "ecc", "throttled"};
+    long before = __sync_fetch_and_add(&kernels, count);
+    for (long at = before; at < before + count; at++)
+        for (int i = 0; i < 3; i++) fault_begins(kinds[i], gpu_index(current_device), at);
 }
 
 cudaError_t wait_for(cudaStream_t handle, const char *call) {
@@ -121,6 +126,10 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned flags) {
     cudaStream_t stream = stream_of(handle);
     if (event->capture && !event->capture->over) {
+        if (stream >= legacy && stream < legacy + MOST_GPUS) {
+            event->capture->invalid = true;
+            return refuse(cudaErrorStreamCaptureImplicit, "cudaStreamWaitEvent", "the stream is the legacy one");
+        }
         if (stream != event->stream) event->stream->joined = true;
         join_capture(stream, event->capture);
     } else if (stream->capture && event->recorded) {

@@ -57,13 +57,21 @@ def test_a_failure_is_one_sentence(on_gpu: OnGpu, fault: dict[str, Any], code: i
 
 
 @two_ranks
-def test_a_lost_gpu_ends_the_run_of_all_ranks(on_gpu: OnGpu, tmp_path: Path) -> None:
-    answer = launch(on_gpu, ranks=2, fault="lost:1:9000")
+@pytest.mark.parametrize(
+    ("settings", "kernels", "captures"),
+    [("", 9000, 0), ("speed.cuda_graph=true", 22_000, 2)],
+    ids=["step by step", "in a replay"],
+)
+def test_a_lost_gpu_ends_the_run_of_all_ranks(
+    on_gpu: OnGpu, tmp_path: Path, settings: str, kernels: int, captures: int
+) -> None:
+    answer = launch(on_gpu, "--steps", 40, ranks=2, fault=f"lost:1:{kernels}", settings=settings)
     assert answer.code == ExitCode.INFRASTRUCTURE, answer.err
     assert "a GPU failed during the run (" in answer.err.splitlines()[-1]
     assert "CUDA error: unknown error" in answer.err.splitlines()[-1]
     (run,) = (tmp_path / "results").iterdir()
-    assert len(RunFolder(run).steps(0)) >= 1  # what was read before is kept
+    assert 1 <= len(RunFolder(run).steps(0)) < 40  # what was read before is kept
+    assert len([line for line in read_logs(tmp_path / "fake")[1] if line.startswith("capture ")]) == captures
 
 
 def test_throttled_steps_are_marked(on_gpu: OnGpu) -> None:

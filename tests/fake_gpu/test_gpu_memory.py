@@ -43,8 +43,8 @@ def test_estimate_is_at_most_a_tenth_above(
     specs = []
     for model, batch, precision, setting in CONFIGURATIONS:
         settings = [*FULL.split(","), *filter(None, [setting])]
-        made = make_spec(model=model, batch_size=batch, precision=precision, device="cuda", settings=settings)
-        specs.append(made)
+        values = {"model": model, "batch_size": batch, "precision": precision, "settings": settings}
+        specs.append(make_spec(**values, device="cuda", steps=6))
     paths = [tmp_path / f"{number}.json" for number in range(len(specs))]
     for path, spec in zip(paths, specs, strict=True):
         path.write_text(spec.model_dump_json())

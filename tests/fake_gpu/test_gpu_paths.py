@@ -10,17 +10,17 @@ import pytest
 from support import Answer, two_ranks
 
 from gbench.errors import ExitCode
+from gbench.pix2pix.step.build_model import build_networks
+from gbench.runfolder.folder import RunFolder
 from on_fake_gpu import read_logs
 
 OnGpu = Callable[..., Answer]
 MODEL = "pix2pix_resnet_9blocks"
-BUCKETS = "speed.gradient_as_bucket_view=true,speed.static_graph=true"
+DDP = "data.workers=1,speed.gradient_as_bucket_view=true,speed.static_graph=true,speed.cuda_graph=true"
 
 # ranks, precision, data, options, settings
 LAUNCHES = [
-    pytest.param(
-        2, "FP32", "real", (), f"data.workers=1,{BUCKETS}", marks=two_ranks, id="two, FP32, real, DDP switches"
-    ),
+    pytest.param(2, "FP32", "real", (), DDP, marks=two_ranks, id="two, FP32, real, graph, DDP switches"),
     pytest.param(2, "TF32", "cached", ("--deterministic",), "", marks=two_ranks, id="two, TF32, cached, deterministic"),
     pytest.param(2, "AMP", "resident", (), "speed.adam=fused", marks=two_ranks, id="two, AMP, resident, fused"),
     pytest.param(8, "BF16", "synthetic", (), "", marks=two_ranks, id="eight, BF16, synthetic"),
@@ -39,7 +39,7 @@ def test_launch(
     on_gpu: OnGpu, tmp_path: Path, ranks: int, precision: str, data: str, options: tuple[str, ...], settings: str
 ) -> None:
     what = (MODEL, 2 * ranks, ranks, precision, "false", "ignore_check")
-    few = ("--steps", 6, "--warmup", 1, "--data", data, "--json")
+    few = ("--steps", 14 if settings == DDP else 6, "--warmup", 1, "--data", data, "--json")
     answer = on_gpu("launch", *what, *few, *options, count=ranks, settings=settings)
     assert answer.code == 0, answer.err
     record: dict[str, Any] = answer.json["record"]
@@ -50,9 +50,22 @@ def test_launch(
     _, others = read_logs(tmp_path / "fake")
     joined = [line for line in others if line.startswith("nccl rank")]
     assert sorted(joined) == [f"nccl rank {rank} of {ranks} on GPU {rank}" for rank in range(ranks)]
-    captures = [line for line in others if line.startswith("capture")]
-    assert len(captures) == ("speed.cuda_graph=true" in settings)
+    captures = [line for line in others if line.startswith("capture ")]
+    assert len(captures) == ("speed.cuda_graph=true" in settings) * ranks
     assert refused(tmp_path) == []
+    if settings == DDP:
+        check_exchange(tmp_path, others)
+
+
+def check_exchange(folder: Path, log: list[str]) -> None:
+    """Each rank has captured the same exchange: all gradients of D, then all of G."""
+    (run,) = (folder / "results").iterdir()
+    generator, discriminator = build_networks(RunFolder(run).spec())
+    sizes = [sum(weights.numel() for weights in net.parameters()) for net in (discriminator, generator)]
+    for rank in range(2):
+        captured = [line for line in log if line.startswith("captured") and line.endswith(f"rank {rank}")]
+        assert captured == [f"captured sum of {size} on rank {rank}" for size in sizes]
+    assert len(RunFolder(run).steps(1)) == 14
 
 
 @two_ranks
@@ -69,13 +82,15 @@ def test_converge_and_eval(on_gpu: OnGpu, tmp_path: Path) -> None:
     assert refused(tmp_path) == []
 
 
+@two_ranks
 def test_tune_tries_every_switch(on_gpu: OnGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the compiler, which a launch above runs: it would take a minute."""
     monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")
-    answer = on_gpu("tune", MODEL, 2, 1, "BF16", "--max-time", "2s", "--json")
+    answer = on_gpu("tune", MODEL, 4, 2, "BF16", "--max-time", "2s", "--json", count=2)
     assert answer.code == 0, answer.err
     trials = answer.json["tuning"]["trials"]
-    assert {"cuda_graph": True} in [trial["change"] for trial in trials]
+    tried = {name for trial in trials for name in trial["change"]}
+    assert tried == {"channels_last", "adam", "compile", "gradient_as_bucket_view", "static_graph", "cuda_graph"}
     assert not [trial["why"] for trial in trials if "failed" in trial["why"]]
     assert refused(tmp_path) == []
 

@@ -215,7 +215,7 @@ def test_memory_taken_at_a_graphs_capture_counts(
         steps[0] += 1
         peak[0] = max(peak[0], takes.get(steps[0], 40))
 
-    monkeypatch.setattr(tuning_candidate.apply_switches, "step_of", lambda model, switches: step)
+    monkeypatch.setattr(tuning_candidate.apply_switches, "step_of", lambda model, switches, devices: step)
     monkeypatch.setattr(tuning_candidate, "build_model", lambda spec, ranks: SimpleNamespace(fake_B=torch.zeros(1)))
     monkeypatch.setattr(tuning_candidate.environment, "reset_memory_peaks", lambda device: peak.__setitem__(0, 0))
     monkeypatch.setattr(

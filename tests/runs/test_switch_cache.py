@@ -19,7 +19,7 @@ from gbench.reports.run_data import RunData
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import DatasetFacts
 from gbench.runfolder.tuning_result import NAME, Arm, Trial, Tuning, read_tuning
-from gbench.runs.prepare import Prepared, make_runner
+from gbench.runs.prepare import Prepared, make_runner, plan
 from gbench.runs.switch_cache import key_of, place_of, remember, with_tuned_switches
 from gbench.runs.tune import tune
 from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
@@ -87,6 +87,22 @@ def test_a_tuning_holds_for_one_kind_of_gpu_and_one_base_image(make_spec: MakeSp
     ):
         with pytest.raises(UsageError, match="no tuning is remembered"):
             with_tuned_switches(run, gpus)
+
+
+def test_a_graph_of_several_gpus_brings_variable_and_warm_up(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = Gpus(tuple(Gpu(number, "A", f"GPU-{number}", (8, 0)) for number in range(2)), "570")
+    monkeypatch.setattr("gbench.runs.prepare.find_gpus", lambda: gpus)
+    run = {"device": "cuda", "device_count": 2, "profile": "optimized"}
+    spec = make_spec(**run, steps=20)
+    remember(spec, gpus, found(SpeedConfig(cuda_graph=True)), UTC)
+    planned, _ = plan(spec, {})
+    assert (planned.env, planned.schedule.warmup_steps) == ({"TORCH_NCCL_ASYNC_ERROR_HANDLING": "0"}, 12)
+    planned, _ = plan(spec.replaced(profile="reference", tuning=TuningConfig(max_time_s=1)), {})
+    assert planned.env == {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "0"}
+    with pytest.raises(UsageError, match="12 warm-up steps leave none of 12 steps to measure; give more with --steps"):
+        plan(make_spec(**run, steps=12), {})
 
 
 def test_if_nothing_paid_no_switch_is_on_and_it_is_said(make_spec: MakeSpec) -> None:

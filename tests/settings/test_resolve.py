@@ -208,6 +208,9 @@ def test_words_are_taken_in_any_case() -> None:
     assert (spec.precision, spec.device, spec.runner) == ("FP32", "cpu", "local")
 
 
+GRAPH = {"settings": ("speed.cuda_graph=true",)}
+
+
 @pytest.mark.parametrize(
     ("changes", "environ", "env"),
     [
@@ -220,9 +223,18 @@ def test_words_are_taken_in_any_case() -> None:
         ({"device": "cpu"}, {}, {}),
         ({"device_count": 1}, {}, {}),
         ({"deterministic": False}, {}, {}),
+        ({"deterministic": False, **GRAPH}, {}, {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "0"}),
+        ({"deterministic": False, **GRAPH, "device_count": 1}, {}, {}),
+        (GRAPH, {}, {"NCCL_NVLS_ENABLE": "0", "TORCH_NCCL_ASYNC_ERROR_HANDLING": "0"}),
+        (
+            {"deterministic": False, **GRAPH, "env": {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "3"}},
+            {},
+            {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "3"},
+        ),
+        ({"deterministic": False, **GRAPH, "runner": "local"}, {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}, {}),
     ],
 )
-def test_deterministic_gpus_do_not_sum_in_nvswitch(
+def test_variables_of_nccl_are_set_unless_the_user_did(
     changes: dict[str, Any], environ: dict[str, str], env: dict[str, str]
 ) -> None:
     asked = {"deterministic": True, "device": "cuda", "runner": "docker", "device_count": 2, "batch_size": 2, **changes}

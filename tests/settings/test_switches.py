@@ -13,11 +13,12 @@ from click.testing import CliRunner
 from gbench.base.paths import project_file
 from gbench.cli.tune import tune
 from gbench.errors import UsageError
-from gbench.settings.spec import ModelConfig, RunSpec, SpeedConfig
+from gbench.settings.spec import ModelConfig, ProfileConfig, RunSpec, SpeedConfig
 from gbench.settings.switches import CANDIDATES, describe, why_not, written
 from gbench.settings.tuning_spec import tune_command
 
 MakeSpec = Callable[..., RunSpec]
+GRAPH = ("speed.cuda_graph=true",)
 
 
 def test_no_switch_is_on_by_itself(make_spec: MakeSpec) -> None:
@@ -56,9 +57,10 @@ def test_a_profile_that_is_not_what_the_switches_are_is_refused(
     ("speed", "changes", "said"),
     [
         ({"cuda_graph": True}, {}, "speed.cuda_graph needs a GPU, --device cpu has no CUDA graphs"),
-        ({"cuda_graph": True}, {"device": "cuda", "device_count": 2}, "for one device"),
+        ({"cuda_graph": True}, {"device": "cuda", "device_count": 2, "steps": 13}, None),
+        ({"cuda_graph": True}, {"device": "cuda", "device_count": 2, "steps": 12}, "give more with --steps: speed"),
         ({"cuda_graph": True}, {"device": "cuda", "precision": "AMP"}, "AMP's GradScaler"),
-        ({"cuda_graph": True}, {"device": "cuda"}, None),
+        ({"cuda_graph": True}, {"device": "cuda", "steps": 5}, None),
         ({"gradient_as_bucket_view": True}, {}, "one device has none"),
         ({"static_graph": True}, {"device_count": 2}, None),
         ({"compile": "blocks"}, {"model": "pix2pix_unet_128"}, "unet_128 has none"),
@@ -77,6 +79,21 @@ def test_a_switch_that_cant_act_is_refused(
     else:
         with pytest.raises(UsageError, match=said):
             make_spec(settings=settings, **changes)
+
+
+@pytest.mark.parametrize(
+    ("devices", "asked", "settings", "warmup"),
+    [(1, 1, GRAPH, 4), (2, 1, GRAPH, 12), (2, 20, GRAPH, 20), (2, 1, (), 1)],
+    ids=["one device", "several", "longer", "no graph"],
+)
+def test_the_warm_up_covers_the_capture(
+    make_spec: MakeSpec, devices: int, asked: int, settings: tuple[str, ...], warmup: int
+) -> None:
+    spec = make_spec(device="cuda", device_count=devices, warmup=asked, steps=40, settings=settings)
+    assert (spec.schedule.warmup_steps, spec.schedule.max_steps) == (warmup, 40)
+    assert spec.config.schedule.warmup_steps == asked  # the record has what was asked for
+    profiled = spec.replaced(profiling=ProfileConfig(steps=7))
+    assert profiled.schedule.max_steps == (warmup + 7 if settings else 40)
 
 
 @pytest.mark.parametrize("threads", ["0", "1000000000"])

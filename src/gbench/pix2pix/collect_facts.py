@@ -24,7 +24,7 @@ def collect_facts(spec: RunSpec, ranks: Ranks, facts_pipe: int | None = None) ->
         "device": environment.device_name(ranks.device),
         "profile": spec.profile,
         "speed": spec.config.speed.on,
-        "ddp": ranks.uses_ddp(spec.config.speed),
+        "ddp": ranks.world_size > 1,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "hardware": environment.hardware(ranks.device),
         **(slow_facts(spec, ranks.device, facts_pipe) if ranks.is_first else {}),

@@ -93,7 +93,8 @@ def _fp32(ranks: Ranks) -> Found:
 
 def _graph(ranks: Ranks) -> Found:
     value, capture = torch.ones(NUMBERS, device=ranks.device), CudaCapture()
-    capture.on_side_stream(lambda: value * 2 + 1)
+    with capture.on_side_stream():
+        _ = value * 2 + 1
     result, replay = capture.capture(lambda: value * 2 + 1)
     value.fill_(3)
     replay()

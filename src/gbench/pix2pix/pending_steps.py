@@ -27,7 +27,7 @@ class PendingSteps:
 
     def __init__(self, clock: StepClock, spec: RunSpec, ranks: Ranks) -> None:
         self._clock, self._ranks = clock, ranks
-        self._batch_size, self._warmup_steps = spec.batch_size, spec.config.schedule.warmup_steps
+        self._batch_size, self._warmup_steps = spec.batch_size, spec.schedule.warmup_steps
         self._steps: list[_PendingStep] = []
         self._times: list[StepTime] = []  # of the first of these steps, where a log line already needed them
 

@@ -108,7 +108,7 @@ class ProfiledTrainer(Trainer):
         facts_pipe: int | None = None,
     ) -> None:
         assert spec.profiling is not None, "the spec of a run that is measured"
-        self.steps, self.warmup = spec.profiling.steps, spec.config.schedule.warmup_steps
+        self.steps, self.warmup = spec.profiling.steps, spec.schedule.warmup_steps
         self.trace = folder.path / contract.trace_name(ranks.rank)
         self.profiled_clock = ProfiledClock(marks_for(ranks.device), ranks.device, self.warmup, self.steps, self.trace)
         super().__init__(spec, folder, data_dir, ranks, cache_dir, self.profiled_clock, facts_pipe)

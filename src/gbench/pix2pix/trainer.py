@@ -62,7 +62,7 @@ class Trainer:
         clock: StepClock | None = None,
         facts_pipe: int | None = None,
     ) -> None:
-        self.spec, self.folder, self.ranks, self.schedule = spec, folder, ranks, spec.config.schedule
+        self.spec, self.folder, self.ranks, self.schedule = spec, folder, ranks, spec.schedule
         self.facts_pipe = facts_pipe
         apply_switches.require_tuned_here(spec)
         if spec.config.speed.threads is not None:
@@ -74,7 +74,7 @@ class Trainer:
         self.planned_steps = self.schedule.planned_steps(len(self.loader))
         self.state = TrainingState(spec, ranks, len(self.loader))
         self.model = self.state.model
-        self.train_step = apply_switches.step_of(self.model, spec.config.speed)
+        self.train_step = apply_switches.step_of(self.model, spec.config.speed, ranks.world_size)
         self.facts: dict[str, Any] = {  # for environment.json
             "planned_steps": self.planned_steps,
             "steps_per_epoch": len(self.loader),

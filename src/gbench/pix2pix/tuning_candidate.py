@@ -8,11 +8,10 @@ from gbench.measure import environment
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.step.build_model import build_model
-from gbench.pix2pix.step.cuda_graph import WARM_UP
 from gbench.runfolder.tuning_result import Arm
 from gbench.settings.spec import RunSpec, SpeedConfig
 
-SETUP_STEPS = WARM_UP + 2  # not timed: kernels are chosen, compiled, captured
+WARM_UP = 3  # steps in which kernels are chosen and compiled, unless a capture needs more
 
 
 class Candidate:
@@ -28,11 +27,13 @@ class Candidate:
         self._threads = switches.threads or threads
         with_switches = spec.config.model_copy(update={"speed": switches})
         self._model = build_model(spec.model_copy(update={"config": with_switches}), ranks)
-        self._step = apply_switches.step_of(self._model, switches)
+        self._step = apply_switches.step_of(self._model, switches, ranks.world_size)
         self.memory_bytes, self.seconds, self.steps = 0, 0.0, 0
-        self.first_s = self._time(WARM_UP)
+        warm_up = switches.steps_before_capture(ranks.world_size) or WARM_UP
+        self._setup_steps = warm_up + 2  # not measured
+        self.first_s = self._time(warm_up)
         environment.reset_memory_peaks(ranks.device)
-        self.first_s += self._time(SETUP_STEPS - WARM_UP)
+        self.first_s += self._time(2)
         self._setup_bytes = self._peak()  # a graph allocates at its capture, not in replays
         assert self._model.fake_B is not None, "there was a step"
         precision.confirmed(spec.precision, self._model.fake_B.dtype)
@@ -64,5 +65,5 @@ class Candidate:
     def result(self) -> Arm:
         """Its figures over all blocks. Every rank must call it."""
         step_s = self.seconds / self.steps
-        setup_s = max(0.0, max(self._ranks.gather(self.first_s)) - SETUP_STEPS * step_s)
+        setup_s = max(0.0, max(self._ranks.gather(self.first_s)) - self._setup_steps * step_s)
         return Arm(switches=self.switches.on, step_s=step_s, setup_s=setup_s, memory_bytes=self.memory_bytes)

@@ -19,6 +19,7 @@ from gbench.runfolder.host_facts import DatasetFacts, GitFacts, HostFacts, HostH
 from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Runner
 from gbench.runs.switch_cache import with_tuned_switches
+from gbench.settings.nccl import with_nccl_variables
 from gbench.settings.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) ->
     Raises GbenchError: a device, a tuning, the dataset or a valid image name is missing.
     """
     gpus = find_gpus()
-    spec = locate_dataset(for_this_machine(spec, gpus))
+    spec = locate_dataset(with_nccl_variables(for_this_machine(spec, gpus), environ))
     dataset, warnings = dataset_facts(spec)
     spec, no_cache = _with_cache_folder(spec)
     prepared = Prepared(spec, gpus, make_runner(spec, environ, rebuild), dataset, tuple(warnings))
@@ -81,7 +82,7 @@ def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tu
     database_of(spec, environ)
     if spec.profile == "optimized" or spec.cuda_visible_devices is not None:
         spec = with_tuned_switches(with_full_uuids(spec, gpus := find_gpus()), gpus)
-    spec = locate_dataset(spec, required=False)
+    spec = locate_dataset(with_nccl_variables(spec, environ), required=False)
     return spec, make_runner(spec, environ, rebuild).describe()
 
 

@@ -20,6 +20,7 @@ from gbench.machine.host import cpu_name
 from gbench.runfolder.tuning_result import Tuning
 from gbench.runfolder.typed_json import to_json
 from gbench.runners.image import plan_image
+from gbench.settings.check_spec import check_schedule
 from gbench.settings.spec import Frozen, RunSpec, SpeedConfig, TunedBy
 from gbench.settings.switches import why_not
 from gbench.settings.tuning_spec import SIZES, tune_command
@@ -80,7 +81,7 @@ def with_tuned_switches(spec: RunSpec, gpus: Gpus) -> RunSpec:
     """`spec` with the switches tuned for it, if its profile is optimized; else unchanged.
 
     Raises:
-        UsageError: no tuning is saved for it.
+        UsageError: no tuning is saved for it, or its warm-up leaves no step to measure.
         InfrastructureError: the saved tuning can't be read, or is not valid for this run.
     """
     if spec.profile != "optimized" or spec.tuned_by is not None:
@@ -101,4 +102,6 @@ def with_tuned_switches(spec: RunSpec, gpus: Gpus) -> RunSpec:
     if remembered.key != key or cant_act is not None:
         why = cant_act[0] if cant_act is not None else "its key is another one"
         raise InfrastructureError(f"{path} is not what a tuning for this run has left ({why})", f"{again} again")
-    return spec.replaced(config={"speed": remembered.speed}, tuned_by=remembered.tuned_by)
+    tuned = spec.replaced(config={"speed": remembered.speed}, tuned_by=remembered.tuned_by)
+    check_schedule(tuned)
+    return tuned

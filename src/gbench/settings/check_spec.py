@@ -6,7 +6,7 @@ from pathlib import Path
 from gbench.errors import UsageError
 from gbench.settings.launch_sh_files import require_for_gbench
 from gbench.settings.quantities import problem_of_variable
-from gbench.settings.spec import DataConfig, NetworkConfig, RunSpec, ScheduleConfig
+from gbench.settings.spec import DataConfig, NetworkConfig, RunSpec
 from gbench.settings.switches import check_speed
 
 COMMIT_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{7,64}(?![0-9a-zA-Z])")
@@ -26,7 +26,7 @@ def check_spec(spec: RunSpec) -> None:
     for name, value in spec.env.items():
         if problem := problem_of_variable(name, value):
             raise UsageError(f"--env {name!r} {problem}", "give it another one, or leave it out")
-    _check_schedule(spec.config.schedule)
+    check_schedule(spec)
     _check_convergence(spec)
     _check_image_size(spec.config.data, spec.config.network)
 
@@ -56,11 +56,15 @@ def _check_files(spec: RunSpec) -> None:
     require_for_gbench(Path(spec.run_model_file), dockerfile, spec.env)
 
 
-def _check_schedule(schedule: ScheduleConfig) -> None:
+def check_schedule(spec: RunSpec) -> None:
+    """Raises UsageError: the schedule contradicts itself, or ends before a CUDA graph is measured."""
+    schedule = spec.schedule
     if schedule.max_steps is not None and schedule.warmup_steps >= schedule.max_steps:
         raise UsageError(
             f"{schedule.warmup_steps} warm-up steps leave none of {schedule.max_steps} steps to measure",
-            f"give fewer with --warmup, e.g. --warmup {schedule.max_steps // 2}, or more with --steps",
+            f"give fewer with --warmup, e.g. --warmup {schedule.max_steps // 2}, or more with --steps"
+            if schedule == spec.config.schedule
+            else "give more with --steps: speed.cuda_graph captures the last of them",
         )
     if schedule.max_warmup_steps is not None and schedule.max_warmup_steps < schedule.warmup_steps:
         raise UsageError(

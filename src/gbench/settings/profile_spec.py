@@ -7,7 +7,7 @@ from gbench.settings.spec import ProfileConfig
 
 def of_run(resolved: Resolved, steps: int) -> Resolved:
     """The profile of `steps` steps after the warm-up of a run. Raises UsageError."""
-    warmup = max(1, resolved.spec.config.schedule.warmup_steps)  # the profiler needs one step to warm up
+    warmup = max(1, resolved.spec.schedule.warmup_steps)  # the profiler needs one step to warm up
     schedule = {
         "max_steps": warmup + steps,
         "warmup_steps": warmup,

@@ -18,6 +18,7 @@ from gbench.settings.check_spec import check_spec
 from gbench.settings.launch_sh_files import SUCCESSORS
 from gbench.settings.literals import Device, Precision, Recipe, RunnerName
 from gbench.settings.model_file import ModelFile, load_model, model_name, override
+from gbench.settings.nccl import NCCL_ORIGIN, with_nccl_variables
 from gbench.settings.request import ARGUMENTS, ROWS, VARIABLE_FIELDS, Request
 from gbench.settings.spec import ModelConfig, RunSpec
 from gbench.settings.switches import profile_of
@@ -121,12 +122,6 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     if visible is None and (visible := visible_devices(device, environ)) is not None:
         origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     of_script = {**environ, **request.env}
-    env = dict(request.env)
-    if request.deterministic and device == "cuda" and request.device_count > 1:
-        given = of_script if runner == "local" else env  # a container does not inherit the environment
-        if not any(given.get(name) for name in ("NCCL_NVLS_ENABLE", "NCCL_ALGO")):
-            env["NCCL_NVLS_ENABLE"] = "0"  # NVSwitch sums in no fixed order
-            origins["env"] = "option --deterministic" + (" and --env" if request.env else "")
     if "OMP_NUM_THREADS" in of_script:
         origins["omp_num_threads"] = "variable OMP_NUM_THREADS"
     if config.speed.on:
@@ -140,7 +135,6 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         "precision": one_of("PRECISION", request.precision, PRECISIONS),
         "device": device,
         "runner": runner,
-        "env": env,
         "config": config,
         "image": variables.get("CONT", model_file.image, ""),
         "dockerfile": str(variables.path("DOCKERFILE", model_file.dockerfile, "")),
@@ -159,7 +153,9 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         "omp_num_threads": omp_num_threads(of_script),
         "profile": profile_of(request.profile, config.speed),
     }
-    spec = RunSpec(**{**as_asked, **resolved})
+    spec = with_nccl_variables(RunSpec(**{**as_asked, **resolved}), environ)
+    if spec.env != request.env:
+        origins["env"] = NCCL_ORIGIN + (" and --env" if request.env else "")
     check_spec(spec)
     return Resolved(spec, {**_origins(request), **variables.origins, **origins, **request.origins})
 

@@ -159,7 +159,7 @@ class SpeedConfig(Frozen):
     compile: Literal["none", "blocks", "networks"] = "none"
     """torch.compile of the residual blocks (ResNets only), or of both networks whole."""
     cuda_graph: bool = False
-    """Capture a training step once and replay it; one GPU, not with AMP."""
+    """Capture a training step once and replay it; on GPUs, not with AMP."""
     gradient_as_bucket_view: bool = False
     """Option of DistributedDataParallel, as is static_graph; several devices only."""
     static_graph: bool = False
@@ -169,6 +169,14 @@ class SpeedConfig(Frozen):
     @property
     def on(self) -> dict[str, Any]:
         return self.model_dump(exclude_defaults=True)
+
+    def steps_before_capture(self, devices: int) -> int:
+        """Steps that run uncaptured before the one that a CUDA graph captures; 0 without a graph.
+
+        In three, cuDNN chooses kernels and the optimisers create their moments. DistributedDataParallel also rebuilds
+        its buckets after the first, and takes times in its first ten forward passes, which no capture allows: 11.
+        """
+        return (3 if devices == 1 else 11) if self.cuda_graph else 0
 
 
 class AlarmConfig(Frozen):
@@ -319,6 +327,17 @@ class RunSpec(Frozen):
     @property
     def run_dir(self) -> Path:
         return Path(self.evaluation.out) if self.evaluation else Path(self.results_dir) / self.run_id
+
+    @property
+    def schedule(self) -> ScheduleConfig:
+        """The schedule, with a warm-up that covers the capture of a CUDA graph, which takes long."""
+        schedule = self.config.schedule
+        if not self.config.speed.cuda_graph:
+            return schedule
+        captured = self.config.speed.steps_before_capture(self.world_size) + 1
+        warmup = max(schedule.warmup_steps, captured)
+        last = schedule.max_steps if self.profiling is None else warmup + self.profiling.steps
+        return schedule.replaced(warmup_steps=warmup, max_steps=last)
 
     @property
     def compiles(self) -> bool:

@@ -76,8 +76,6 @@ def why_not(spec: RunSpec, speed: SpeedConfig) -> tuple[str, str] | None:
     if speed.cuda_graph:
         if spec.device != "cuda":
             return f"speed.cuda_graph needs a GPU, --device {spec.device} has no CUDA graphs", "leave it out"
-        if spec.world_size > 1:
-            return "speed.cuda_graph is for one device: the exchange of gradients is not captured", "leave it out"
         if spec.precision == "AMP":
             why = "speed.cuda_graph can't capture AMP's GradScaler, which waits for the device"
             return why, "take BF16, or leave it out"

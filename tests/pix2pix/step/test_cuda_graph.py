@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from gbench.pix2pix.step.cuda_graph import WARM_UP, CudaCapture, GraphedStep
+from gbench.pix2pix.step.cuda_graph import CudaCapture, GraphedStep, side_stream
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
 from small_models import pairs, small_model
+
+WARM_UP = 3
 
 
 class Imagined:
@@ -22,9 +24,10 @@ class Imagined:
     def __init__(self, model: Any) -> None:
         self.model, self.beside_steps, self.replays = model, 0, 0
 
-    def on_side_stream(self, step: Callable[[], Any]) -> Any:
+    @contextmanager
+    def on_side_stream(self) -> Iterator[None]:
         self.beside_steps += 1
-        return step()
+        yield
 
     def capture(self, step: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
         optimizers = self.model.optimizer_G, self.model.optimizer_D
@@ -57,7 +60,7 @@ class Imagined:
 def test_replays_train_as_plain_steps_with_odd_last_batches() -> None:
     plain, graphed = small_model(), small_model()
     device = Imagined(graphed)
-    step = GraphedStep(graphed, device)
+    step = GraphedStep(graphed, WARM_UP, device)
     for model in (plain, graphed):  # every rate of the schedule is exact in float32: Adam enlarges a rounded one
         model.optimizer_G.param_groups[0].update(lr=2**-12, initial_lr=2**-12)
         model.optimizer_D.param_groups[0].update(lr=2**-12)
@@ -73,7 +76,7 @@ def test_replays_train_as_plain_steps_with_odd_last_batches() -> None:
                 losses.append(train_step(*batch))
             assert plain.fake_B is not None and graphed.fake_B is not None
             torch.testing.assert_close(graphed.fake_B, plain.fake_B, rtol=1e-4, atol=1e-5)
-    assert (device.beside_steps, device.replays) == (WARM_UP, 15 - WARM_UP)
+    assert (device.beside_steps, device.replays) == (5 + WARM_UP, 15 - WARM_UP)
     # read at the end of all steps, as a run reads them: a replay must not have written over an earlier one's
     torch.testing.assert_close(collected[1], collected[0], rtol=1e-4, atol=1e-6)
     assert [model.optimizer_G.param_groups[0]["lr"] for model in (plain, graphed)] == [0.0, 0.0]
@@ -81,7 +84,7 @@ def test_replays_train_as_plain_steps_with_odd_last_batches() -> None:
 
 def test_outside_a_capture_the_rate_is_a_number() -> None:
     model = small_model()
-    step = GraphedStep(model, Imagined(model))
+    step = GraphedStep(model, WARM_UP, Imagined(model))
     for number in range(WARM_UP + 2):
         step(*pairs(seed=number))
     assert type(model.optimizer_G.state_dict()["param_groups"][0]["lr"]) is float
@@ -90,10 +93,10 @@ def test_outside_a_capture_the_rate_is_a_number() -> None:
 def test_a_run_that_begins_odd_captures_the_whole_batches() -> None:
     model = small_model()
     device = Imagined(model)
-    step = GraphedStep(model, device)
+    step = GraphedStep(model, WARM_UP, device)
     for number, size in enumerate((1, 2, 2, 2, 2, 1, 2)):
         step(*pairs(size, seed=number))
-    assert (device.beside_steps, device.replays) == (1 + WARM_UP, 2)
+    assert (device.beside_steps, device.replays) == (2 + WARM_UP, 2)
 
 
 def test_all_warm_up_steps_share_the_memory_of_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +115,10 @@ def test_all_warm_up_steps_share_the_memory_of_one_stream(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: main)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext(order.append(f"on {stream.name}")))
-    capture = CudaCapture()
+    side_stream.cache_clear()
     for _ in range(WARM_UP):
-        capture.on_side_stream(lambda: order.append("step"))
+        with CudaCapture().on_side_stream():
+            order.append("step")
+    side_stream.cache_clear()
     turn = ["side waits for main", "on side", "step", "main waits for side"]
     assert order == ["made main", "made side", *turn * WARM_UP]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.output import or_dash, print_json
+from gbench.settings.nccl import NCCL_ORIGIN
 from gbench.settings.request import VARIABLE_FIELDS
 
 KEY = 31  # columns: the longest key and two spaces
@@ -43,6 +44,8 @@ def show_plan(
     origins = resolved.origins
     if spec.tuned_by != resolved.spec.tuned_by:
         origins = {**origins, **dict.fromkeys((f"speed.{name}" for name in spec.config.speed.on), "tuned")}
+    if spec.env != resolved.spec.env:
+        origins = {**origins, "env": NCCL_ORIGIN}
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
     for check in [] if ignores_bounds(spec) else of_severity(bounds, "error"):

@@ -53,14 +53,10 @@ class Ranks:
         """Whether this process writes and prints for all."""
         return self.rank == 0
 
-    def uses_ddp(self, speed: SpeedConfig) -> bool:
-        """Whether DistributedDataParallel averages the gradients: of several ranks, outside a CUDA graph."""
-        return self.world_size > 1 and not speed.cuda_graph
-
     def wrap(self, network: nn.Module, speed: SpeedConfig) -> nn.Module:
-        """`network` on this rank's device, in DistributedDataParallel or bare, as `uses_ddp`."""
+        """`network` on this rank's device; of several ranks, in DistributedDataParallel."""
         network = network.to(self.device)
-        return self.wrap_ddp(network, speed) if self.uses_ddp(speed) else network
+        return self.wrap_ddp(network, speed) if self.world_size > 1 else network
 
     def wrap_ddp(self, network: nn.Module, speed: SpeedConfig) -> nn.parallel.DistributedDataParallel:
         """`network`, which is on this rank's device, in DistributedDataParallel.

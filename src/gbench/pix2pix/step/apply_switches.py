@@ -54,11 +54,14 @@ def adam_options(speed: SpeedConfig) -> dict[str, Any]:
     return {**options, "capturable": True} if speed.cuda_graph else options
 
 
-def step_of(model: Pix2Pix, speed: SpeedConfig) -> TrainStep:
-    """The training step with the switches applied: captured in a CUDA graph, inputs in channels_last."""
+def step_of(model: Pix2Pix, speed: SpeedConfig, devices: int = 1) -> TrainStep:
+    """The training step with the switches applied: captured in a CUDA graph, inputs in channels_last.
+
+    devices: of the run.
+    """
     step: TrainStep = model.train_step
     if speed.cuda_graph:
-        step = GraphedStep(model)
+        step = GraphedStep(model, speed.steps_before_capture(devices))
     if not speed.channels_last:
         return step
     return lambda *images: step(*(image.contiguous(memory_format=torch.channels_last) for image in images))

@@ -1,5 +1,6 @@
 """Build the networks and the model that a spec describes."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from torch import nn
@@ -9,6 +10,7 @@ from gbench.pix2pix.nets.discriminators import build_discriminator
 from gbench.pix2pix.nets.generators import build_generator
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import apply_switches, precision
+from gbench.pix2pix.step.cuda_graph import on_side_stream
 from gbench.pix2pix.step.model import Pix2Pix
 from gbench.settings.spec import RunSpec
 
@@ -32,13 +34,14 @@ def build_model(spec: RunSpec, ranks: Ranks) -> Pix2Pix:
     optim, switches = spec.config.optim, spec.config.speed
     generator, discriminator = (apply_switches.prepare(network, switches) for network in build_networks(spec))
     determinism.seed_noise(spec.seed, ranks.rank)
-    return Pix2Pix(
-        ranks.wrap(generator, switches),
-        ranks.wrap(discriminator, switches),
-        optim.gan_mode,
-        optim.lambda_L1,
-        optim.lr,
-        (optim.beta1, optim.beta2),
-        autocast_dtype=precision.AUTOCAST[spec.precision],
-        adam=apply_switches.adam_options(switches),
-    )
+    with on_side_stream() if switches.cuda_graph else nullcontext():
+        return Pix2Pix(
+            ranks.wrap(generator, switches),
+            ranks.wrap(discriminator, switches),
+            optim.gan_mode,
+            optim.lambda_L1,
+            optim.lr,
+            (optim.beta1, optim.beta2),
+            autocast_dtype=precision.AUTOCAST[spec.precision],
+            adam=apply_switches.adam_options(switches),
+        )

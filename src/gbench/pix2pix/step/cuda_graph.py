@@ -3,12 +3,18 @@
 Follows PyTorch's notes on CUDA graphs ("Whole-network capture"): a few steps on a side stream first, inputs and outputs
 at fixed addresses, gradients in the graph's own memory, Adam with capturable=True and its learning rate in a tensor.
 torch registers its random generator with the graph, so that every replay draws new numbers.
+
+On several GPUs the graph holds the exchange of gradients ("Usage with DistributedDataParallel"): DDP is built on the
+side stream, where its hooks then run, and 11 steps come first. It stays DDP's, whose buckets overlap with the backward
+pass; one all-reduce of all gradients would sum the same numbers, but only after it. The graph must be freed before its
+process group, since NCCL waits for all graphs of a communicator (NVIDIA, "CUDA Graph Best Practice", process hang).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -16,23 +22,27 @@ from torch import Tensor
 from gbench.errors import RunFailed
 from gbench.pix2pix.step.model import Pix2Pix
 
-WARM_UP = 3  # steps before the capture: cuDNN chooses kernels, the optimisers create their moments
+
+@cache
+def side_stream() -> torch.cuda.Stream:
+    """The stream beside the main one. One for all models, as torch keeps the memory of a stream for that stream."""
+    return torch.cuda.Stream()
+
+
+@contextmanager
+def on_side_stream() -> Iterator[None]:
+    """In this context work goes to the side stream; the main stream waits for it, as it waits for the main one."""
+    main, side = torch.cuda.current_stream(), side_stream()
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        yield
+    main.wait_stream(side)
 
 
 class CudaCapture:
-    """A CUDA graph of the current device."""
+    """CUDA graphs of the current device."""
 
-    def __init__(self) -> None:
-        self._side = torch.cuda.Stream()  # one for all steps, as torch keeps the memory of a stream for that stream
-
-    def on_side_stream(self, step: Callable[[], Any]) -> Any:
-        """Run a step on a side stream, for which the main stream waits; return its result."""
-        main, side = torch.cuda.current_stream(), self._side
-        side.wait_stream(main)
-        with torch.cuda.stream(side):
-            result = step()
-        main.wait_stream(side)
-        return result
+    on_side_stream = staticmethod(on_side_stream)
 
     def capture(self, step: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
         """Capture a step without running it; return the tensor of its result, and a function that runs it.
@@ -42,7 +52,7 @@ class CudaCapture:
         graph = torch.cuda.CUDAGraph()
         try:
             # thread_local: the threads that load data may go on copying to the device.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, stream=side_stream(), capture_error_mode="thread_local"):
                 result = step()
         except RuntimeError as error:
             if "captur" not in str(error):
@@ -59,12 +69,14 @@ class GraphedStep:
     Every batch is trained on once: the first ones are the warm-up, the next one is the first replay.
 
     Args:
-        model: bare networks on one GPU, without GradScaler; Adams with capturable=True.
+        model: networks on one GPU, bare or in DistributedDataParallel, built `on_side_stream`; no GradScaler; Adams
+            with capturable=True.
+        warm_up: whole batches before the capture, as `SpeedConfig.steps_before_capture`.
         capture: default: CUDA graphs of the current device.
     """
 
-    def __init__(self, model: Pix2Pix, capture: CudaCapture | None = None) -> None:
-        self._model, self._capture = model, capture or CudaCapture()
+    def __init__(self, model: Pix2Pix, warm_up: int, capture: CudaCapture | None = None) -> None:
+        self._model, self._warm_up, self._capture = model, warm_up, capture or CudaCapture()
         self._shape: torch.Size | None = None
         self._warmed_up = 0
         self._replay: Callable[[], None] | None = None
@@ -72,12 +84,10 @@ class GraphedStep:
     def __call__(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
         if self._shape is None or len(real_A) > self._shape[0]:  # a run may be resumed at an epoch's last batch
             self._shape, self._warmed_up, self._replay = real_A.shape, 0, None
-        if real_A.shape != self._shape:
-            return self._model.train_step(real_A, real_B)
-        if self._warmed_up < WARM_UP:
-            self._warmed_up += 1
-            losses: dict[str, Tensor] = self._capture.on_side_stream(lambda: self._model.train_step(real_A, real_B))
-            return losses
+        if real_A.shape != self._shape or self._warmed_up < self._warm_up:
+            self._warmed_up += real_A.shape == self._shape
+            with self._capture.on_side_stream():
+                return self._model.train_step(real_A, real_B)
         if self._replay is None:
             self._replay = self._begin(real_A, real_B)
         self._real_A.copy_(real_A, non_blocking=True)
