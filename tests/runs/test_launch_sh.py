@@ -28,6 +28,8 @@ EXPORTS = {  # of the original's documentation
     "DOCKERFILE": "./PyTorch/pix2pix/Dockerfile",
     "CONFIG": "./PyTorch/pix2pix/configs",
 }
+SMALL_NETWORKS = ("--set", "network.ngf=4", "--set", "network.ndf=4", "--set", "data.crop_size=32")
+PLAN = ("--dry-run", "--device", "cpu", *SMALL_NETWORKS)  # fits surely: to count its memory, torch would be loaded
 CONVERGENCE = {"RUN_MODEL_FILE": "./PyTorch/pix2pix/pt-pix2pix-convergency.sh"}
 
 
@@ -58,7 +60,7 @@ def test_launch_sh_starts_from_any_place(way: str, facades: Path, tmp_path: Path
     elif way == "copy":
         script = Path(shutil.copy(SCRIPT, elsewhere / "launch.sh"))
     variables = {"DATASETS_DIR": str(facades), "CODE_LINK": "https://example.org/blob/0123abc/networks.py"}
-    answer = launch_sh(script, (*LINE, "--dry-run"), tmp_path, CDPATH=f"{tmp_path}:/", **variables)
+    answer = launch_sh(script, (*LINE, *PLAN), tmp_path, CDPATH=f"{tmp_path}:/", **variables)
     assert answer.code == 0, answer.err
     assert f"{facades}  (variable DATASETS_DIR)" in answer.out
     assert "https://example.org/blob/0123abc/networks.py  (variable CODE_LINK)" in answer.out
@@ -84,7 +86,7 @@ def test_a_copy_without_gbench_says_what_to_do(tmp_path: Path) -> None:
 def test_the_documented_command_lines(
     arguments: tuple[str, ...], exports: dict[str, str], steps: str, tmp_path: Path
 ) -> None:
-    answer = launch_sh(SCRIPT, (LINE[0], *arguments, "--dry-run"), tmp_path, **{**EXPORTS, **exports})
+    answer = launch_sh(SCRIPT, (LINE[0], *arguments, *PLAN), tmp_path, **{**EXPORTS, **exports})
     assert answer.code == 0, answer.err
     assert steps in answer.out
     assert f"(variable DOCKERFILE: launch.sh's {EXPORTS['DOCKERFILE']}, here Dockerfile)" in answer.out
@@ -132,5 +134,5 @@ def test_in_the_originals_folder_its_script_is_named(facades: Path, tmp_path: Pa
         assert answer.code == 2
         assert answer.err.startswith(f"gbench: error: {variable} {folder}/")
         del exports[variable]
-    assert launch_sh(SCRIPT, (*LINE, "--dry-run"), tmp_path, **exports).code == 0
+    assert launch_sh(SCRIPT, (*LINE, *PLAN), tmp_path, **exports).code == 0
     assert not (tmp_path / "results").exists()
