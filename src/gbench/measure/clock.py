@@ -9,7 +9,7 @@ mark is the time itself, since work is done when a call returns.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -23,6 +23,7 @@ class StepTime:
     data_s: float
     """Wait for its batch."""
     step_s: float
+    """The whole step."""
     end_s: float
     """Its end on the host's monotonic clock (CLOCK_MONOTONIC on Linux), comparable with telemetry."""
     ahead_s: float
@@ -31,27 +32,37 @@ class StepTime:
     """Idle time before its batch is requested: readings, log lines, checkpoints."""
 
 
+class Marks(Protocol):
+    """Marks points in time, and measures the time between them later."""
+
+    def mark(self) -> Any:
+        """Mark this moment; never waits."""
+
+    def wait(self, mark: Any) -> bool:
+        """Wait until a mark has passed; false if it already had."""
+
+    def between(self, first: Any, second: Any) -> float:
+        """Seconds from one mark to a later one; both have passed."""
+
+
 class HostMarks:
     """Times of the host's monotonic clock, for devices whose work is done when a call returns."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
 
-    def mark(self) -> Any:
-        """Mark this moment; never waits."""
+    def mark(self) -> float:
         return self._now()
 
-    def wait(self, mark: Any) -> bool:
-        """Wait until a mark has passed; false if it already had."""
+    def wait(self, mark: float) -> bool:
+        """Never waits."""
         return False
 
-    def between(self, first: Any, second: Any) -> float:
-        """Seconds from one mark to a later one; both have passed."""
-        seconds: float = second - first
-        return seconds
+    def between(self, first: float, second: float) -> float:
+        return second - first
 
 
-class CudaMarks(HostMarks):
+class CudaMarks:
     """Events in the current stream of a GPU. Waiting for one sleeps: torch's default would keep a core busy."""
 
     def __init__(self, device: torch.device) -> None:
@@ -62,12 +73,12 @@ class CudaMarks(HostMarks):
         event.record(torch.cuda.current_stream(self._device))
         return event
 
-    def wait(self, mark: Any) -> bool:
+    def wait(self, mark: torch.cuda.Event) -> bool:
         passed: bool = mark.query()
         mark.synchronize()
         return not passed
 
-    def between(self, first: Any, second: Any) -> float:
+    def between(self, first: torch.cuda.Event, second: torch.cuda.Event) -> float:
         milliseconds: float = first.elapsed_time(second)
         return milliseconds / 1000
 
@@ -75,7 +86,7 @@ class CudaMarks(HostMarks):
 class StepClock:
     """Times steps back to back. marks: of the device that works. now: the host's monotonic clock, in seconds."""
 
-    def __init__(self, marks: HostMarks, now: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, marks: Marks, now: Callable[[], float] = time.perf_counter) -> None:
         self._marks, self._now = marks, now
         self._asked: Any = None
         self._batch_ready: Any = None
@@ -123,7 +134,7 @@ class StepClock:
         return times
 
 
-def marks_for(device: torch.device) -> HostMarks:
+def marks_for(device: torch.device) -> Marks:
     return CudaMarks(device) if device.type == "cuda" else HostMarks()
 
 

@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
 from gbench.base.files import cant_write
 from gbench.errors import InfrastructureError
-from gbench.measure.clock import HostMarks, StepClock, marks_for
+from gbench.measure.clock import Marks, StepClock, marks_for
 from gbench.measure.hotspots import COMPUTING, REGION, read_trace
 from gbench.measure.trace import ON_DEVICE, Event, load
 from gbench.pix2pix.ranks.group import Ranks
@@ -40,7 +40,7 @@ class ProfiledClock(StepClock):
     The start of the profiler is part of the last warm-up step; its stop is part of no step.
     """
 
-    def __init__(self, marks: HostMarks, device: torch.device, warmup: int, steps: int, trace: Path) -> None:
+    def __init__(self, marks: Marks, device: torch.device, warmup: int, steps: int, trace: Path) -> None:
         super().__init__(marks)
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences its warning about the missing driver of a CPU run
         self._device, self._warmup, self._last, self._step, self._trace = device, warmup, warmup + steps, 0, trace
