@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gbench.experiments.spec_differences import spec_differences
+from gbench.experiments.session import spec_differences
 from gbench.settings.spec import RunSpec
 
 

@@ -141,8 +141,7 @@ def _resume(folder: Path) -> str:
 
 def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[Session, Path]:
     """A new session of two spec files, and the path of its folder."""
-    from gbench.experiments.session import Session, SessionGoal
-    from gbench.experiments.spec_differences import spec_differences
+    from gbench.experiments.session import Session, SessionGoal, spec_differences
     from gbench.settings.resolve import new_run_id
 
     session_id = new_run_id("ab")
