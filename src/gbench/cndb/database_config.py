@@ -53,8 +53,6 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class DatabaseConfig:
-    """One database."""
-
     name: str
     """A known name, or the absolute path of its config file."""
     uri: URL | str = field(repr=False)

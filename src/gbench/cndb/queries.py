@@ -71,8 +71,6 @@ class Entry:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """One record, with its row's id, md5 and times."""
-
     id: int
     md5: str | None
     created: datetime | None

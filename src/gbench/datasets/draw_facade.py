@@ -40,8 +40,6 @@ WALLS = ((214, 196, 158), (203, 170, 112), (222, 214, 200), (196, 142, 122), (15
 
 
 class Appearance(NamedTuple):
-    """How a class looks in the photo."""
-
     colour: tuple[int, int, int]
     bars: tuple[int, int] = (0, 0)
     """Into how many rows and columns bars divide it."""

@@ -25,8 +25,6 @@ class FileEntry(BaseModel, frozen=True, extra="forbid"):
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):
-    """The dataset as it was prepared."""
-
     manifest_version: Literal[1] = 1
     name: str
     source: str

@@ -81,7 +81,6 @@ class AlarmLog:
             print(estimate(first_s, remaining, self._steps_per_epoch), flush=True)
 
     def failure(self, alarm: Alarm) -> RunFailed:
-        """The error of a run that an alarm ended."""
         what = f"stopped by --stop-on {alarm.kind}, {alarm}"
         if not self._spec.config.schedule.checkpoint_every:
             return RunFailed(what, "fix the cause and start again")

@@ -131,7 +131,6 @@ class Evaluator:
         return fake_B.float().cpu()
 
     def result(self, images: list[Image], ran: dict[str, Any]) -> Evaluation:
-        """The content of evaluation.json."""
         spec, config = self.spec, self.config
         not_computed = (
             {} if self.lpips else {"LPIPS": "no weights: gbench eval takes --lpips-weights or installed ones"}
@@ -171,7 +170,6 @@ class Evaluator:
         )
 
     def distances(self, images: list[Image], weights: str) -> dict[str, float]:
-        """FID and KID of the written images."""
         from gbench.pix2pix.perceptual_metrics import set_distances  # imports torchvision and torchmetrics: seconds
 
         print(f"{' and '.join(SET_METRICS)} of {len(images)} images", flush=True)

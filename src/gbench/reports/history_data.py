@@ -30,8 +30,6 @@ MAY_DIFFER = {"driver": "driver", "software": "image", "hardware": "machine", "c
 
 @dataclass(frozen=True)
 class Result:
-    """One run of a configuration."""
-
     id: int
     when: datetime
     age_days: float

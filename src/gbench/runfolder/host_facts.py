@@ -54,8 +54,6 @@ class GitFacts(Facts):
 
 
 class CheckFacts(Facts):
-    """The result of one check of the machine."""
-
     id: str
     severity: str
     found: str

@@ -22,8 +22,6 @@ FIRST = b'{"version"'  # how the first line of every attempt begins
 
 @dataclass(frozen=True)
 class JsonLine:
-    """A line of a stream."""
-
     number: int
     text: bytes
 

@@ -124,5 +124,4 @@ def _padded(shape: tuple[int, ...]) -> int:
 
 
 def file_bytes(pairs: int, shape: tuple[int, ...]) -> int:
-    """Size of a file with this number of pairs of this shape."""
     return HEADER_BYTES + pairs * (_padded(shape) + 8)
