@@ -86,7 +86,7 @@ def load_model(model: str, config_dir: Path) -> ModelFile:
     path = config_dir / f"{model}.yaml"
     if model not in names:
         near = difflib.get_close_matches(model, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)};"
         if not names:
             hint = "it holds no MODEL.yaml: unset CONFIG for the project's own."
         raise UsageError(f"MODEL {model!r} is not in {config_dir}", f"{hint} `gbench models` lists them")
