@@ -25,9 +25,12 @@ def spec(make_spec: Callable[..., RunSpec]) -> RunSpec:
 
 def test_runs_become_a_reference_for_another_run(gbench: Gbench, spec: RunSpec, tmp_path: Path) -> None:
     trusted = [convergence_run(spec, seed=seed).path for seed in (1, 2)]
-    made = gbench("converge", *(word for run in trusted for word in ("--add-reference", run)), "--out", "own.yaml")
+    added = [word for run in trusted for word in ("--add-reference", run)]
+    words = ("--description", "two seeds", "--quality-images", 3)
+    made = gbench("converge", *added, "--out", "own.yaml", *words)
     assert made.code == 0, made.err
     values = yaml.safe_load((tmp_path / "own.yaml").read_text())
+    assert (values["description"], values["quality_images"]) == ("two seeds", 3)
     assert [run["source"] for run in values["runs"]] == [str(path) for path in trusted]
     good, bad = convergence_run(spec, seed=3).path, convergence_run(spec, seed=4, factors={"G_L1": 1.4}).path
     assert gbench("converge", "--check", good, "--reference", "own.yaml").code == 0
@@ -79,7 +82,7 @@ def test_a_run_of_another_recipe_is_refused_before_it_starts(
         (("--check", "good.log", *MODEL), "leave out MODEL"),
         (("--check", "good.log", "--seeds", 3), "leave out --resume, --seeds"),
         ((*MODEL, "--allow", "lr"), "--reference and --allow are of --check and --seeds"),
-        ((*MODEL, "--out", "x.yaml"), "is of --add-reference"),
+        ((*MODEL, "--description", "seed 4"), "are of --add-reference"),
         (("--add-reference", "good.log"), "--add-reference needs --out"),
         (("--add-reference", "good.log", "--out", "x.yaml"), "give MODEL BATCH_SIZE DEVICE_COUNT PRECISION"),
     ],

@@ -23,7 +23,9 @@ def windows_of(epochs: int) -> list[tuple[int, int]]:
     return [(int(part[0]), int(part[-1])) for part in parts]
 
 
-def make_reference(model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Subject]) -> Reference:
+def make_reference(
+    model: str, description: str, recipe: dict[str, Any], trusted: Sequence[Subject], quality_images: int | None = None
+) -> Reference:
     """Make a reference from trusted runs of one recipe.
 
     Raises UsageError: a run did not finish, has an epoch without losses, or a loss that is not finite.
@@ -39,7 +41,14 @@ def make_reference(model: str, description: str, recipe: dict[str, Any], trusted
         )
         for one in trusted
     ]
-    return Reference(model=model, description=description, recipe=recipe, windows=windows, runs=runs)
+    return Reference(
+        model=model,
+        description=description,
+        recipe=recipe,
+        windows=windows,
+        quality_images=quality_images,
+        runs=runs,
+    )
 
 
 def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:

@@ -49,14 +49,15 @@ def add_reference(options: VerdictOptions, given: dict[str, Any], environ: Mappi
         raise UsageError("--add-reference starts nothing", f"leave out {', '.join(starting)}")
     spec = resolved_of({**given, "recipe": "convergence"}, environ).spec if given["model"] else None
     assert options.out is not None
-    subjects = subjects_of(options, options.add_reference, images=None)
+    subjects = subjects_of(options, options.add_reference, options.quality_images)
     recipes = [] if spec is None else [(spec.model, recipe_of(spec))]
     known = [(one.model, one.recipe) for one in subjects if one.recipe is not None and not one.partial]
     model, recipe = one_recipe([*recipes, *known])
     for one in subjects:
         if apart := one.differences(recipe) if one.partial else []:
             raise UsageError(f"{one.source} states another recipe: {apart[0].sentence}", "give the recipe that it ran")
-    reference = make_reference(model, f"{len(subjects)} of our own runs of {model}", recipe, subjects)
+    description = options.description or f"{len(subjects)} of our own runs of {model}"
+    reference = make_reference(model, description, recipe, subjects, options.quality_images)
     write_reference(reference, options.out)
     if as_json:
         print_json({"reference": str(options.out), "runs": [run.source for run in reference.runs]})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 THIS_RUN = Path("<the run that is made>")  # value of a --check without RUN
 # parameters of VerdictOptions
 JUDGING = ("check", "reference", "allow", "evaluation", "images")
-MAKING_A_REFERENCE = ("add_reference", "out")
+MAKING_A_REFERENCE = ("add_reference", "out", "description", "quality_images")
 VISDOM_URL = "http://localhost:8097"  # visdom's own default
 ALARMS = get_args(AlarmKind)
 
@@ -33,6 +33,8 @@ class VerdictOptions:
     images: tuple[Path, ...]
     add_reference: tuple[Path, ...]
     out: Path | None
+    description: str | None
+    quality_images: int | None
 
     @classmethod
     def taken_from(cls, given: dict[str, Any]) -> "VerdictOptions":
@@ -60,8 +62,10 @@ class VerdictOptions:
             raise UsageError("--check and --add-reference exclude each other", "make the reference first")
         if self.add_reference and self.out is None:
             raise UsageError("--add-reference needs --out", "name the file to write: --out my-reference.yaml")
-        if self.out and not self.add_reference:
-            raise UsageError("--out is of --add-reference", "give it, or leave --out out")
+        if (self.out or self.description or self.quality_images) and not self.add_reference:
+            raise UsageError(
+                "--out, --description and --quality-images are of --add-reference", "give it, or leave them out"
+            )
         if (self.reference or self.allow) and not (self.check or self.judges_new_runs):
             raise UsageError("--reference and --allow are of --check and --seeds", "give one of them")
         if self.evaluation and self.images:
@@ -130,6 +134,13 @@ verdict_options = bundle(
             "the arguments after it give the recipe.",
         ),
         out_option("YAML file that --add-reference writes.", metavar="FILE"),
+        click.option("--description", metavar="TEXT", help="Description of the reference: what ran, where, when."),
+        click.option(
+            "--quality-images",
+            type=COUNT,
+            metavar="N",
+            help="Compute the reference's image quality over the first N test images; default: over all.",
+        ),
     ]
 )
 
