@@ -122,6 +122,7 @@ def test_a_sweep_is_a_launch_a_cell_and_one_table(gbench: Gbench, small_launch: 
     assert f"{one['throughput']:.4g}" in folder.page.read_text()
 
 
+@two_ranks  # its one rank takes as much memory
 @pytest.mark.slow
 def test_out_of_memory_is_a_result(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
     """Under a real limit on the address space: 1.25 GiB above what torch itself takes; an image needs 0.75."""

@@ -23,12 +23,12 @@ from shared_runs import the_run
 
 Gbench = Callable[..., Answer]
 KILLS = int(os.environ.get("GBENCH_TEST_KILLS", "3"))  # ten, to show it; fewer, to test it
-EPOCHS = 30
+EPOCHS = 20
 
 
 @pytest.fixture
 def arguments(small_launch: list[str]) -> list[object]:
-    """A convergence run of 30 epochs of 4 steps, a checkpoint after each, bitwise repeatable."""
+    """A convergence run of 20 epochs of 4 steps, a checkpoint after each, bitwise repeatable."""
     schedule = {"epochs": EPOCHS // 2, "epochs_decay": EPOCHS // 2, "checkpoint_every": 1, "print_every": 2}
     settings = [part for key, value in schedule.items() for part in ("--set", f"schedule.{key}={value}")]
     return ["converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, *settings, "--deterministic", "--json"]
