@@ -39,7 +39,7 @@ model=pix2pix_resnet_9blocks batch=32 pictures=(--train 400 --size 256) tune_s=3
 few=(--steps 120 --warmup 3 --max-time 20s) step=(--pairs 8 --steps 1) sizes=()
 if [[ $device == cpu || $small ]]; then
   batch=4 pictures=(--train 8 --size 40) tune_s=2 step=(--pairs 2 --steps 1)
-  few=(--steps 4 --warmup 1)
+  few=(--steps 8 --warmup 1)
   if [[ $device == cuda ]]; then step+=(--batch 1); fi
   for setting in data.load_size=36 data.crop_size=32 data.workers=0 network.ngf=4 network.ndf=4 \
     measure.peak_seconds=0.1 measure.idle_seconds=0; do
