@@ -29,7 +29,7 @@ HEAD = f"""# The first session
 
 From a clone to a compared pair of runs in {len(COMMANDS)} commands, on any machine with Python, git and make.
 `--smoke` is a tiny training on the CPU, to see that gbench works. Its figures say nothing about the machine.
-`docs/first_session.py` typed this, and a test repeats it.
+`docs/first_session.py` writes this transcript, and a test repeats it.
 
 """
 NOISY = 0.1  # a difference of the two throughputs that can't be theirs

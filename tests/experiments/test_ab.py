@@ -117,7 +117,7 @@ def test_blocks_used_up_are_inconclusive_and_resume_goes_on(
     again = gbench("ab", "--resume", the_session(tmp_path), "--max-blocks", 2, "--json")
     assert again.code == 3
     assert again.json["sentence"].startswith(
-        "INCONCLUSIVE, 4 blocks at least are needed: NO DIFFERENCE told apart from noise"
+        "INCONCLUSIVE, 4 blocks at least are needed: NO DIFFERENCE distinguishable from noise"
     )
     assert len(again.json["runs"]) == 8
     narrower = gbench("ab", "--resume", the_session(tmp_path), "--max-blocks", 2, "--until-ci", "0.01%", "--json")

@@ -47,7 +47,9 @@ def test_which_side_is_better_is_the_metrics_own(metric: str, up: str, down: str
 )
 def test_an_interval_that_holds_1_tells_no_difference(ratio: BlockRatio) -> None:
     assert not ratio.differs
-    assert found(ratio, until_ci=0.02).sentence.startswith("NO DIFFERENCE told apart from noise: throughput B/A 1.0000")
+    assert found(ratio, until_ci=0.02).sentence.startswith(
+        "NO DIFFERENCE distinguishable from noise: throughput B/A 1.0000"
+    )
 
 
 def test_what_is_not_enough_says_what_is_missing() -> None:

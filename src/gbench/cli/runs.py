@@ -29,9 +29,9 @@ results_option = click.option(
 def runs(ctx: click.Context, results_dir: Path | None, limit: int, as_json: bool) -> None:
     """List the run folders, newest first, those of sweeps and sessions included, with state, headline and verdict.
 
-    States: running, complete, failed, stopped, killed (nobody saw its end), damaged (a file in it is broken). Every
-    argument and option that takes a run folder also takes the beginning of a name in this list, or `latest`, which is a
-    run that is running and has no measured step yet only for `gbench watch`.
+    States: running, complete, failed, stopped, killed (it ended without recording how), damaged (a file in it is
+    broken). Every argument and option that takes a run folder also takes the beginning of a name in this list, or
+    `latest`: the newest one, without a run that has no measured step yet, except in `gbench watch`.
 
     \b
     gbench runs

@@ -83,7 +83,7 @@ def _times(ratio: float) -> str:
 def _outcome(metric: ComparedMetric, ratio: BlockRatio) -> str:
     """How B compares with A: better, worse, or no difference."""
     if not ratio.differs:
-        return "NO DIFFERENCE told apart from noise"
+        return "NO DIFFERENCE distinguishable from noise"
     better = (ratio.ratio > 1) == metric.higher_is_better
     if metric.name == "throughput":
         return f"B is {'FASTER' if better else 'SLOWER'} than A by {percent(abs(ratio.ratio - 1))}"

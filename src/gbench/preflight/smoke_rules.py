@@ -19,7 +19,7 @@ DRIVER = "install another driver or image; if only this GPU fails, have it repla
 SMOKE = (
     _rule(
         RUN,
-        "the smoke test comes to its end on every GPU within 5 minutes, or did so before; else error; if the image "
+        "the smoke test finishes on every GPU within 5 minutes, or has passed before; else error; if the image "
         "has none, warning",
         "a run would hang or fail in the same place",
         "look for Xid errors in `dmesg`, and at `nvidia-smi`; install another driver or image",

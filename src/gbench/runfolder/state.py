@@ -10,7 +10,7 @@ from gbench.runfolder.folder import RunFolder
 
 
 def state_of(folder: RunFolder) -> str:
-    """`running`, `complete`, `failed`, `stopped`, or `killed` if nobody saw its end.
+    """`running`, `complete`, `failed`, `stopped`, or `killed` if it ended without recording how.
 
     Raises InfrastructureError: a file that it needs is broken.
     """
