@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import Answer
 
+from gbench.base.files import cant_write
 from gbench.errors import InfrastructureError, Interrupted, RunFailed
 from gbench.reports.run_data import RunData
-from gbench.runfolder.error_file import write_error
+from gbench.runfolder.error_file import forget_error, write_error
 from gbench.runfolder.evaluation_result import final_of
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.state import state_of
 from gbench.runners.local import LocalRunner
+from gbench.runs import attempt
 from gbench.runs.attempt import close_trained
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
@@ -92,3 +96,35 @@ def test_a_convergence_run_ends_with_its_evaluation(make_spec: MakeSpec, end: di
     assert state_of(folder) == state
     problems = RunData.read(folder).problems
     assert (problems == []) == (state == "complete") and all(one.startswith("Evaluation: ") for one in problems)
+
+
+def test_a_stop_before_the_worker_starts_is_stopped(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
+    run = ["pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch]
+
+    def stopped(*arguments: object) -> None:
+        raise Interrupted("stopped by Ctrl-C", "it is kept")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempt, "_check_machine", stopped)
+        assert gbench("launch", *run).code == 130
+    (row,) = gbench("runs", "--json").json
+    assert row["state"] == "stopped"
+    assert the_run(tmp_path).host().command_line
+
+
+def test_a_run_that_fills_the_disk_is_failed(
+    gbench: Gbench, small_launch: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unless_ended(folder: RunFolder, facts: HostFacts, write: Callable[..., None] = RunFolder.write_host) -> None:
+        if facts.ended_utc:
+            raise cant_write(folder.path, OSError(errno.ENOSPC, "No space left on device"))
+        write(folder, facts)
+
+    (tmp_path / "mine.sh").write_text("echo no space >&2; exit 4\n")
+    monkeypatch.setattr(RunFolder, "write_host", unless_ended)
+    run = ["pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--run-model-file", "mine.sh"]
+    assert gbench("launch", *run).code in (1, 4)
+    folder = the_run(tmp_path)
+    assert (folder.host().ended_utc, state_of(folder)) == (None, "failed")
+    forget_error(folder)
+    assert state_of(folder) == "killed"

@@ -81,6 +81,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence(
     summary = gbench("summary", run)
     assert summary.code == 0
     assert "INCOMPLETE" in summary.out
+    assert [row["state"] for row in gbench("runs", "--results", run.parent, "--json").json] == ["failed"]
 
 
 @pytest.mark.parametrize(("remount", "reason"), [(None, "No space left on device"), ("ro", "Read-only file system")])

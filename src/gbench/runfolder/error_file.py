@@ -7,12 +7,15 @@ dataset or script), `infrastructure` (a problem of dataset, disk or network) or 
 have none; an unknown kind counts as `failed`.
 """
 
+from contextlib import suppress
+
 from pydantic import BaseModel
 
 from gbench.errors import GbenchError, InfrastructureError, OutOfMemory, RunFailed, UsageError
 from gbench.runfolder.folder import RunFolder
 
 NAME = "error.json"
+UNWRITTEN = ".unwritten"  # an empty file, for which a full disk has room: host.json could not take the run's end
 FAILED = "failed"
 KINDS: dict[str, type[GbenchError]] = {
     "out_of_memory": OutOfMemory,
@@ -45,6 +48,13 @@ def read_error(folder: RunFolder) -> WorkerError | None:
     return folder.read_as(NAME, WorkerError, f"read {folder.log}")
 
 
+def mark_unwritten_end(folder: RunFolder) -> None:
+    """Note that the end of an attempt was seen, and could not be written."""
+    with suppress(OSError):
+        (folder.path / UNWRITTEN).touch()
+
+
 def forget_error(folder: RunFolder) -> None:
     """Remove the error of an earlier attempt."""
-    (folder.path / NAME).unlink(missing_ok=True)
+    for name in (NAME, UNWRITTEN):
+        (folder.path / name).unlink(missing_ok=True)

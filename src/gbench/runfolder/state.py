@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from gbench.base.paths import SPEC
 from gbench.errors import GbenchError
-from gbench.runfolder.error_file import read_error
+from gbench.runfolder.error_file import UNWRITTEN, read_error
 from gbench.runfolder.evaluation_result import final_of
 from gbench.runfolder.folder import RunFolder
 
@@ -20,7 +20,7 @@ def state_of(folder: RunFolder) -> str:
     if host.exit_code or host.failure or host.started_utc is None or read_error(folder) is not None:
         return "failed"
     if host.ended_utc is None:
-        return "killed"
+        return "failed" if folder.has(UNWRITTEN) else "killed"
     result = folder.result()
     if host.exit_code != 0 or (result is not None and not result.complete):
         return "stopped"

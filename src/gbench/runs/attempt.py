@@ -28,8 +28,8 @@ from gbench.preflight.run_checks import (
 )
 from gbench.preflight.smoke_rules import SMOKE
 from gbench.runfolder.alarms import read_alarms
-from gbench.runfolder.error_file import forget_error
-from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.error_file import forget_error, mark_unwritten_end
+from gbench.runfolder.folder import HOST, RunFolder
 from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, closed
 from gbench.runfolder.log import RunLog
 from gbench.runfolder.run_result import RunResult
@@ -84,14 +84,21 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
     """
     spec, measured = prepared.spec, prepared.spec.recipe not in UNMEASURED
     folder = resumed or RunFolder.create(spec)
-    with folder.taken(), RunLog([folder.log, log_path(spec)] if measured else [folder.log], observer.line) as log:
-        observer.line(f"{'run' if measured else spec.recipe} folder {folder.path}")
-        for warning in prepared.warnings:
-            log.line(f"warning: {warning}")
-        checks = _check_machine(prepared, log)
-        prepared.runner.prepare(log.line)
-        checks += _smoke(prepared, folder, log)
-        yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(checks=checks))
+    try:
+        with folder.taken(), RunLog([folder.log, log_path(spec)] if measured else [folder.log], observer.line) as log:
+            observer.line(f"{'run' if measured else spec.recipe} folder {folder.path}")
+            for warning in prepared.warnings:
+                log.line(f"warning: {warning}")
+            checks = _check_machine(prepared, log)
+            prepared.runner.prepare(log.line)
+            checks += _smoke(prepared, folder, log)
+            yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(checks=checks))
+    except Interrupted:
+        if not folder.has(HOST):  # it was stopped before its worker started
+            now = utc_now()
+            with contextlib.suppress(GbenchError):
+                folder.write_host(HostFacts(started_utc=now, ended_utc=now, command_line=spec.command_line))
+        raise
 
 
 def run_worker(
@@ -229,6 +236,7 @@ def _close(
         run.folder.write_host(ended)
         return _write_result(run.folder), None
     except InfrastructureError as error:
+        mark_unwritten_end(run.folder)
         return None, error
     except GbenchError:  # of a recipe that measures nothing
         return None, None
