@@ -57,7 +57,8 @@ class Comparison:
             one = open_ones[0] if self.named else self.judged[0]
             if one.metric.name in self.undecidable:
                 return f"INCONCLUSIVE: {change_text(one)}; {UNSTEADY}"
-            both = f"at {1 - ALPHA:.0%} confidence this could be anything from no loss to {percent(self.threshold)}"
+            loss = f"a loss of {percent(self.threshold)}"
+            both = f"at {1 - ALPHA:.0%} confidence neither no loss nor {loss} can be excluded"
             return f"INCONCLUSIVE: {change_text(one)}; {both}; {runs_needed(one)}"
         better = [one for one in self.judged if one.improved]
         changes = ", ".join(change_text(one) for one in (better or self.judged[:1]))
