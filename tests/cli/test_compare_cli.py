@@ -123,6 +123,8 @@ def test_records_of_different_things_are_2_with_fields(gbench: Gbench, side: Cal
     ("arguments", "said"),
     [
         (("base", "nowhere"), "NEW 'nowhere' is no record"),
+        (("base", "last:5"), "folder or pattern of them; give a record file or a run folder, several"),
+        (("nowhere", "base"), "give a record file, a run folder, last:5 or baseline:NAME"),
         (("base", "base"), "is the same run as"),
         (("base", "broken.yaml"), "broken.yaml: not a mapping of record keys"),
         (("last:3", "base"), "there is no database"),

@@ -117,14 +117,14 @@ def compare(
 
 def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
     from gbench.compare.baseline import Baselines
-    from gbench.compare.sides import Run, read_side
+    from gbench.compare.sides import BASE_FORMS, Run, read_side
 
     if text.startswith(BASELINE):
         records = Baselines(cndb_folder(cndb_dir)).read(text.removeprefix(BASELINE)).records
         return [Run(record, f"{text} {record.run_id or number}") for number, record in enumerate(records, 1)]
     last = LAST.fullmatch(text)
     if last is None:
-        return read_side(text, "BASE")
+        return read_side(text, "BASE", BASE_FORMS)
     runs = _earlier(new[0], new, allowed, db or "embedded", cndb_dir, int(last[1]))
     if not runs:
         raise UsageError(

@@ -16,7 +16,8 @@ from gbench.measure.summary import summarize_folder
 from gbench.runfolder.find import find_run
 from gbench.runfolder.folder import RunFolder
 
-FORMS = "give a record file, a run folder, last:5 or baseline:NAME, several joined by commas"
+FORMS = "give a record file or a run folder, several joined by commas"
+BASE_FORMS = "give a record file, a run folder, last:5 or baseline:NAME, several joined by commas"
 
 
 @dataclass(frozen=True)
