@@ -29,6 +29,8 @@ from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.record_file import save
 from gbench.cndb.schema import prepared
 from gbench.cndb.upload import queue
+from gbench.settings.spec import RunSpec
+from run_folders import write_run
 
 Gbench = Callable[..., Answer]
 LINE = (
@@ -331,3 +333,25 @@ def test_what_is_overdue_is_listed(gbench: Gbench, files: list[str], tmp_path: P
     assert nothing.code == 1 and "has no such record since 30d" in nothing.err
     assert "--stale 'soon' isn't a valid time" in gbench("cndb", "list", "--stale", "soon").err
     assert "--limit and --stale contradict" in gbench("cndb", "list", "--stale", "--limit", 5).err
+
+
+@pytest.mark.parametrize("command", [("cndb", "submit"), ("cndb", "baseline", "set", "one", "--reason", "r")])
+def test_half_a_run_is_no_result(gbench: Gbench, make_spec: Callable[..., RunSpec], command: tuple[str, ...]) -> None:
+    stopped = write_run(make_spec(), steps=5, host={"exit_code": None})
+    closed = write_run(make_spec(), steps=5, host={"exit_code": None})
+    closed.write("environment.json", write_run(make_spec()).read("environment.json"))
+    truncated = write_run(make_spec())
+    stream = truncated.path / "steps-rank0.jsonl"
+    stream.write_text("".join(stream.read_text().splitlines(keepends=True)[:-3]))
+    for run, steps in ((stopped, 5), (closed, 5), (truncated, 9)):
+        answer = gbench(*command, run.path)
+        assert (answer.code != 0, answer.out) == (True, "")
+        assert f"{run.path} did not come to its end: it has {steps} of 12 steps; " in answer.err
+    custom = write_run(make_spec(), steps=0, host={"exit_code": None})
+    custom.benchmark_log.write_text(f"{LINE}\n")
+    assert f"{custom.path} failed or was stopped; read " in gbench(*command, custom.path).err
+
+
+def test_a_complete_run_that_lacks_its_end_is_stored(gbench: Gbench, make_spec: Callable[..., RunSpec]) -> None:
+    run = write_run(make_spec(), host={"ended_utc": None, "exit_code": None})
+    assert "1 inserted" in gbench("cndb", "submit", run.path).out

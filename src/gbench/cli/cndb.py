@@ -93,7 +93,8 @@ cndb.add_command(baseline)
 def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
     """Store the record files or run folders FILES. A run that is already stored is not stored again.
 
-    Of a run folder, it makes the record first, as for a run that ended on a full disk.
+    Of a run folder, it makes the record first, as for a run that ended on a full disk. It refuses a run that did not
+    come to its end.
 
     \b
     gbench cndb submit cndb/records/*.yaml

@@ -93,9 +93,16 @@ def read_run(path: Path) -> Run:
     if not path.is_dir():
         return Run(read_record(path), str(path))
     folder = RunFolder(path)
-    summary = summarize_folder(folder)
-    if summary is not None and folder.environment().precision_at_end is None:
-        raise RunFailed(f"the run {path} did not come to its end", "compare runs that did")
+    summary, environment, host = summarize_folder(folder), folder.environment(), folder.host()
+    if summary is not None and not (summary.complete and environment.precision_at_end):
+        end = environment.ended
+        done, planned = summary.warmup_steps + summary.steps, end.steps if end else environment.planned_steps
+        counted = f": it has {done} of {planned} steps" if planned else f": it stopped after step {done}"
+        resumable = end is None and folder.spec().config.schedule.checkpoint_every
+        hint = f"resume it by {folder.resume_command}" if resumable else "give a run that did, or measure again"
+        raise RunFailed(f"the run {path} did not come to its end{counted}", hint)
+    if summary is None and host.ended_utc is not None and host.exit_code != 0:  # its line may be of the first half
+        raise RunFailed(f"the run {path} failed or was stopped", f"read {folder.log}, and measure again")
     if summary is None and folder.has("result.json"):  # computed from the samples
         raise RunFailed(f"the raw samples of {path} are gone, so its result.json can't be verified", "give its record")
     return Run(record_of(folder, summary), str(path))
