@@ -50,5 +50,5 @@ def test_a_step_that_is_missing_is_one_sentence(gbench: Gbench, make_spec: MakeS
     answer = gbench("summary", folder.path)
     assert answer.code == 4
     assert answer.err == (
-        f"gbench: error: {path} line 6 is broken (step 6 where step 5 should be); the run can't be used\n"
+        f"gbench: error: {path} line 6 is broken (step 6 where step 5 should be); restore the file, or measure again\n"
     )

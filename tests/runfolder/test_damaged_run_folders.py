@@ -17,7 +17,7 @@ from gbench.cndb.record_file import read_record
 from gbench.cndb.verify import verify
 from gbench.compare.sides import read_side
 from gbench.convergence.subjects import subject_of
-from gbench.errors import GbenchError, UsageError
+from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.measure.summary import summarize_folder
 from gbench.reports import run_page
 from gbench.reports.run_data import RunData
@@ -140,6 +140,26 @@ def test_the_exit_code_of_a_damaged_file(
     assert answer.code == code, answer.err
     assert answer.err.startswith(f"gbench: error: {folder.path / name} is broken (hardware: ")
     assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["spec.json", "environment.json", "host.json"])
+def test_only_another_version_asks_for_another_gbench(folder: RunFolder, name: str) -> None:
+    path = folder.path / name
+    read = {"spec.json": folder.spec, "environment.json": folder.environment, "host.json": folder.host}[name]
+    whole = path.read_text()
+    version = '"spec_version": 1' if name == "spec.json" else '"version": 1'
+    newer = whole.replace(version, f"{version[:-1]}9")
+    assert newer != whole
+    for text in ("", whole[:60], "[1]", "{}", newer, None):
+        if text is None:
+            path.unlink()
+            path.mkdir()
+        else:
+            path.write_text(text)
+        with pytest.raises(InfrastructureError) as error:
+            read()
+        assert ("use the gbench version that wrote it" in error.value.hint) == (text == newer), text
+        assert text == newer or "restore" in error.value.hint, text
 
 
 def test_a_deleted_run_folder_is_a_usage_error_of_compare(tmp_path: Path) -> None:

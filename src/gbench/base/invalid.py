@@ -3,6 +3,7 @@
 from pydantic import ValidationError
 
 WITHOUT_VALUE = ("missing", "extra_forbidden", "too_short", "json_invalid")  # errors for which the value does not help
+VERSIONS = (("version",), ("spec_version",), ("manifest_version",))  # the field of a file's version
 MOST_CHARACTERS = 100  # shown of an invalid value
 
 
@@ -18,3 +19,13 @@ def first_problem(error: Exception) -> str:
     shown = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
     value = "" if problem["type"] in WITHOUT_VALUE else f", not {shown}"
     return f"{field}{': ' if field else ''}{problem['msg'][0].lower()}{problem['msg'][1:]}{value}"
+
+
+def remedy(error: Exception, again: str) -> str:
+    """What to do about a file of gbench's that can't be read. again: what makes a new one."""
+    if isinstance(error, PermissionError):
+        return "fix its permissions"
+    problem = error.errors()[0] if isinstance(error, ValidationError) else None
+    if problem and (problem["type"] == "extra_forbidden" or problem["loc"][-1:] in VERSIONS):
+        return f"use the gbench version that wrote it, or {again}"
+    return f"the file is damaged: restore it, or {again}"

@@ -6,14 +6,16 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gbench.base.files import read_file
-from gbench.base.invalid import first_problem
+from gbench.base.invalid import first_problem, remedy
 from gbench.errors import InfrastructureError
 
 Content = TypeVar("Content", bound=BaseModel)
 
 
 def read_json(path: Path, kind: type[Content], noun: str, missing: str, again: str) -> Content:
-    """The content of a file. noun: what it is, with its article. missing, again: hints, if it is not there or invalid.
+    """The content of a file. noun: what it is, with its article. missing: the hint if it is not there.
+
+    again: what makes a new one.
 
     Raises InfrastructureError: it is missing, can't be read, or is invalid.
     """
@@ -22,7 +24,7 @@ def read_json(path: Path, kind: type[Content], noun: str, missing: str, again: s
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InfrastructureError(f"{path.parent} has no {path.name}", missing) from error
     except (OSError, UnicodeDecodeError) as error:
-        why = f"{path} can't be read ({first_problem(error)})"
+        raise InfrastructureError(f"{path} can't be read ({first_problem(error)})", remedy(error, again)) from error
     except ValidationError as error:
         why = f"{path} is not {noun} that this gbench reads ({first_problem(error)})"
-    raise InfrastructureError(why, again)
+        raise InfrastructureError(why, remedy(error, again)) from error

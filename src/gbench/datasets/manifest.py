@@ -96,7 +96,7 @@ def write_manifest(root: Path, name: str, source: str) -> Manifest:
 def read_manifest(root: Path) -> Manifest:
     """The dataset's manifest. Raises InfrastructureError: it is missing or invalid."""
     missing = f"if it is the facades set, `gbench data prepare facades --out {root}` checks it and writes one"
-    again = "restore it, or prepare the dataset again"
+    again = "prepare the dataset again"
     return read_json(root / MANIFEST_NAME, Manifest, "a manifest", missing, again)
 
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from gbench.base.invalid import first_problem
+from gbench.base.invalid import first_problem, remedy
 from gbench.cndb.record import Record
 from gbench.compare.metrics import at
 from gbench.compare.sides import read_side
@@ -65,7 +65,7 @@ def _spec_of(record: Record, source: str) -> RunSpec:
     except ValidationError as error:
         raise UsageError(
             f"{source}: extra.spec is not a spec that this gbench reads ({first_problem(error)})",
-            "use the gbench version that wrote it",
+            remedy(error, "measure again"),
         ) from error
 
 

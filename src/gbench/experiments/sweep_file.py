@@ -117,5 +117,4 @@ class SweepFolder:
 
     def read(self) -> Sweep:
         """Read sweep.json. Raises InfrastructureError: it is missing, broken, or of another version."""
-        again = "use the gbench version that wrote it, or start a new sweep"
-        return read_json(self.file, Sweep, "a sweep", "give the folder of a gbench sweep", again)
+        return read_json(self.file, Sweep, "a sweep", "give the folder of a gbench sweep", "start a new sweep")

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gbench.base.files import open_file, read_file
+from gbench.base.invalid import remedy
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
@@ -70,7 +71,7 @@ def spec_in(path: Path) -> RunSpec | None:
     except ValidationError as error:
         raise InfrastructureError(
             f"the spec in {path} is not one that this gbench reads ({error.error_count()} problems)",
-            "use the gbench version that wrote it, or name the model with --model",
+            remedy(error, "name the model with --model"),
         ) from error
 
 

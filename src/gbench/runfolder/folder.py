@@ -31,7 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gbench.base import strict_json
 from gbench.base.files import is_locked, locked, read_file, write_atomically, write_errors
-from gbench.base.invalid import first_problem
+from gbench.base.invalid import first_problem, remedy
 from gbench.base.json_file import read_json
 from gbench.base.paths import SPEC
 from gbench.errors import InfrastructureError
@@ -119,8 +119,7 @@ class RunFolder:
 
     def spec(self) -> RunSpec:
         """The run's RunSpec. Raises InfrastructureError: not a run folder, or a spec of another version."""
-        again = "use the gbench version that wrote it"
-        return read_json(self.path / SPEC, RunSpec, "a spec", "give the folder of a gbench run", again)
+        return read_json(self.path / SPEC, RunSpec, "a spec", "give the folder of a gbench run", "measure again")
 
     def host(self) -> HostFacts:
         """The facts of host.json; empty without the file. Raises InfrastructureError: it is broken."""
@@ -161,10 +160,12 @@ class RunFolder:
             values = strict_json.loads(read_file(self.path / name))
         except OSError as error:
             why = f"{self.path / name} can't be read ({first_problem(error)})"
-            raise InfrastructureError(why, UNUSABLE) from error
+            raise InfrastructureError(why, remedy(error, "measure again")) from error
         except ValueError as error:
             raise self._broken(name, error) from error
-        if not isinstance(values, dict) or values.get("version") != VERSION:
+        if not isinstance(values, dict) or "version" not in values:
+            raise self._broken(name, "no object with a version")
+        if values["version"] != VERSION:
             raise InfrastructureError(
                 f"{self.path / name} is not of version {VERSION}", "use the gbench version that wrote it"
             )

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from gbench.base import strict_json
 
 VERSION = 1  # of every JSON file and stream of the run folder
-UNUSABLE = "the run can't be used"  # the hint for a broken one
+UNUSABLE = "restore the file, or measure again"  # the hint for a broken one
 
 
 OfFacts = TypeVar("OfFacts", bound="Facts")
