@@ -24,7 +24,7 @@ def test_errors_are_told_from_warnings(gbench: Callable[..., Answer], tmp_path: 
     answer = gbench(*CPU, "--datasets-dir", tmp_path)
     assert answer.code == 1
     (errors,) = (line for line in answer.out.splitlines() if line.startswith("errors "))
-    assert errors == "errors    dataset. figures would be wrong, or no run is possible: nothing is launched"
+    assert errors == "errors    dataset. figures would be wrong, or no run is possible: a launch would be refused"
     warned = [line.split()[1] for line in answer.out.splitlines() if line.startswith("WARNING")]
     lines = [line for line in answer.out.splitlines() if line.startswith("warnings ")]
     assert [line.split(".")[0] for line in lines] == ([f"warnings  {', '.join(warned)}"] if warned else [])

@@ -326,6 +326,14 @@ def test_prune_needs_to_know_what_to_keep(gbench: Gbench, results: Path, argumen
     assert (answer.code, said in answer.err, len(list(results.iterdir()))) == (2, True, 6)
 
 
+def test_watch_names_the_damaged_file(gbench: Gbench, make_spec: MakeSpec) -> None:
+    run = write_run(make_spec())
+    (run.path / "host.json").write_text("[")
+    answer = gbench("watch")
+    assert answer.code == 1 and "\nstate         damaged\nproblem       host.json is broken (" in answer.out
+    assert answer.out.endswith("); restore the file, or measure again\n")
+
+
 def test_watch_waits_for_the_end(gbench: Gbench, make_spec: MakeSpec) -> None:
     run = write_run(make_spec(), steps=5)
 

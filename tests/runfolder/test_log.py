@@ -55,6 +55,11 @@ def test_the_reason_is_found_where_cpp_aborts(tmp_path: Path) -> None:
     assert shown == []
 
 
+def test_a_log_that_cant_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match=r"^can't write /proc/run\.log \("):
+        RunLog([tmp_path / "log.txt", Path("/proc/run.log")], print)
+
+
 def test_a_full_disk_is_said_once() -> None:
     shown: list[str] = []
     with pytest.raises(InfrastructureError, match="No space left"), RunLog([Path("/dev/full")], shown.append) as log:

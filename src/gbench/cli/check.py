@@ -90,8 +90,8 @@ def check(
     if as_json:
         print_json({"fit": not errors, "checks": [one.values() for one in checks], "mendings": _plain(fixes)})
     for found, kind, meaning in (
-        (errors, "errors", "figures would be wrong, or no run is possible: nothing is launched"),
-        (warnings, "warnings", "figures may be doubtful: launched, and recorded"),
+        (errors, "errors", "figures would be wrong, or no run is possible: a launch would be refused"),
+        (warnings, "warnings", "figures may be doubtful: a launch would go ahead and record this"),
     ):
         if found:
             show(_wrapped(f"{kind:<10}", f"{', '.join(one.id for one in found)}. {meaning}"))

@@ -8,7 +8,7 @@ import click
 
 from gbench.cli.shared.output import Terminal, print_lines
 from gbench.cli.shared.run_options import ExistingRun
-from gbench.errors import ExitCode, Interrupted
+from gbench.errors import ExitCode, Interrupted, sentence
 
 LOOK_EVERY_S = 1.0
 
@@ -42,5 +42,6 @@ def watch(ctx: click.Context, run_dir: Path) -> None:
         raise Interrupted(error.what, "the run goes on, if it was running") from error
     row = row_of(folder.path)
     lines = [("run", row.path), ("state", row.state), ("figures", row.headline), ("verdict", row.verdict)]
+    lines += [("problem", sentence(row.problem, row.hint))]
     print_lines((name, text) for name, text in lines if text)
     ctx.exit(ExitCode.OK if row.state == "complete" else ExitCode.FAILED)

@@ -48,9 +48,11 @@ class RunLog(ExitStack):
         self.killed = False  # whether it reported that one of its processes was killed
         for path in paths:
             make_folder(path.parent)
-        with write_errors(paths[0]):
-            # unbuffered: data that a full disk rejected must not be written again on close
-            self._files = [self.enter_context(path.open("ab", buffering=0)) for path in paths]
+        self._files = []
+        for path in paths:
+            with write_errors(path):
+                # unbuffered: data that a full disk rejected must not be written again on close
+                self._files.append(self.enter_context(path.open("ab", buffering=0)))
 
     def line(self, text: str) -> None:
         """Write one line and show it. Raises InfrastructureError, once: it can't be written."""

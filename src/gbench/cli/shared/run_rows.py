@@ -36,6 +36,8 @@ class RunRow:
     """Of a convergence run on its reproduction, of other runs on what bounds the speed."""
     problem: str = ""
     """Which file is damaged, and how."""
+    hint: str = ""
+    """What to do about that."""
 
     @property
     def cells(self) -> list[str]:
@@ -61,7 +63,7 @@ def row_of(path: Path) -> RunRow:
             _verdict(folder, spec, state, result),
         )
     except GbenchError as error:
-        return RunRow(str(path), "damaged", problem=error.what.replace(f"{path}{os.sep}", ""))
+        return RunRow(str(path), "damaged", problem=error.what.replace(f"{path}{os.sep}", ""), hint=error.hint)
     except OSError as error:
         return RunRow(str(path), "damaged", problem=str(error))
 
