@@ -182,6 +182,8 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     ([*EVAL, "--datasets-dir", "{data}", "--out", "{file}/out"], 4, ["can't write {file}/out"]),
     ([*EVAL, "--datasets-dir", "{data}", "--out", "{empty}"], 4, ["can't write {empty}", "File exists"]),
     (["models", "pix2pix_unet"], 2, ["did you mean pix2pix_unet_"]),
+    (["data", "verify"], 2, ["there is no dataset in data/facades; `gbench data prepare facades` makes it"]),
+    (["data", "stats"], 2, ["there is no dataset in data/facades; `gbench data prepare facades` makes it"]),
     (["data", "verify", "{empty}"], 4, ["{empty} has no manifest.json"]),
     (["completion", "tcsh"], 2, ["'tcsh' is not one of"]),
 ]

@@ -10,7 +10,7 @@ import click
 
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import FILE, FOLDER, NATURAL, json_option, out_option
-from gbench.errors import GbenchError
+from gbench.errors import GbenchError, UsageError
 
 if TYPE_CHECKING:
     from gbench.datasets.manifest import PreparedDataset
@@ -26,7 +26,15 @@ def _place(name: str) -> Path:
     return folder_of("datasets_dir", os.environ) / name
 
 
-_root_argument = click.argument("root", type=FOLDER, default=lambda: _place("facades"))
+def _root(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path:
+    """The folder given, or the default's. Raises UsageError: the default's is not there."""
+    root = value or _place("facades")
+    if value is None and not root.exists():
+        raise UsageError(f"there is no dataset in {root}", "`gbench data prepare facades` makes it; or give its folder")
+    return root
+
+
+_root_argument = click.argument("root", type=FOLDER, required=False, callback=_root)
 
 
 def _out_option(name: str) -> Callable[[Any], Any]:
