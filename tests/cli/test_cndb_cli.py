@@ -355,3 +355,28 @@ def test_half_a_run_is_no_result(gbench: Gbench, make_spec: Callable[..., RunSpe
 def test_a_complete_run_that_lacks_its_end_is_stored(gbench: Gbench, make_spec: Callable[..., RunSpec]) -> None:
     run = write_run(make_spec(), host={"ended_utc": None, "exit_code": None})
     assert "1 inserted" in gbench("cndb", "submit", run.path).out
+
+
+def test_a_run_stored_with_other_content_is_told(gbench: Gbench, files: list[str]) -> None:
+    forged = files[1].replace("1.yaml", "forged.yaml")
+    save(record(run_id="r1", throughput=99.5), Path(forged))
+    assert gbench("cndb", "submit", forged).code == 0
+    for command in ("submit", "import"):
+        answer = gbench("cndb", command, *files[:2])
+        assert answer.code == 1
+        assert answer.err == (
+            "gbench: error: run r1 is stored as record 1 with other content: perf_data, extra; "
+            "--store-type update overwrites it\n"
+        )
+    assert (gbench("cndb", "submit", files[0], "--store-type", "update").code) == 0
+    assert [one["throughput"] for one in gbench("cndb", "list", "--json").json] == [21.5, 20.5]
+    again = gbench("cndb", "submit", *files)
+    assert (again.code, again.err) == (0, "")
+
+
+def test_other_content_does_not_block_the_spool(gbench: Gbench, files: list[str], tmp_path: Path) -> None:
+    gbench("cndb", "submit", *files)
+    queue(tmp_path / "cndb", record(run_id="r1", throughput=99.5), embedded(tmp_path / "cndb"), "save")
+    sent = gbench("cndb", "submit", "--pending")
+    assert (sent.code, "record 1 already there with other content in " in sent.out) == (0, True)
+    assert "1 sent, 0 still waiting" in sent.out

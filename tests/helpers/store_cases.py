@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from drawn_records import drawn, of_run
+from drawn_records import drawn, of_run, record
 from gbench.cndb.identity import md5_of
 from gbench.cndb.queries import find
 from gbench.cndb.record import Record
@@ -105,6 +105,18 @@ class StoreCases(Cases):
         again = of_run("run-1", perf_data={"throughput": 1.5}, dev_num=4)
         assert store(engine, again, store_type) == (1, "already there")
         assert find(engine, 1).record == of_run("run-1")
+
+    def test_other_content_of_a_run_is_told(self, engine: Engine) -> None:
+        assert submit(engine, [record("run-1")], "save")[0].differs == ()
+        for again, keys in (
+            (record("run-1"), ()),
+            (record("run-1", throughput=1.5), ("perf_data",)),
+            (record("run-1", tags=["x"], model="another"), ("tags", "model")),
+            (record("run-1", extra={"driver": "1"}), ("extra",)),
+        ):
+            (stored,) = submit(engine, [again], "save")
+            assert (stored.id, stored.action, set(stored.differs) - {"md5_val"}) == (1, "already there", set(keys))
+            assert submit(engine, [again], "skip")[0].differs == ()
 
     def test_save_keeps_every_run_of_one_configuration(self, engine: Engine) -> None:
         stored = submit(engine, [of_run(f"run-{number % 3}") for number in range(6)], "save")

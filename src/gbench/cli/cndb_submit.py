@@ -111,8 +111,10 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
     stored = target.store(records, given["db_store_type"])
     if target.warning is not None and _shows(given, "WARNING"):
         click.echo(f"cndb_submit: warning: database {config.shown}: {target.warning}", err=True)
-    if _shows(given, "INFO"):
-        for one in stored:
+    for one in stored:
+        if one.differs and _shows(given, "WARNING"):
+            click.echo(f"cndb_submit: warning: record {one.id} has other content: {', '.join(one.differs)}", err=True)
+        if _shows(given, "INFO"):
             click.echo(f"record {one.id} {one.action} in {config.shown}", err=True)
 
 

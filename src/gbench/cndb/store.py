@@ -12,13 +12,21 @@ from sqlalchemy.dialects.postgresql import insert as insert_if_new_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_if_new_sqlite
 
 from gbench.cndb.database import writing
+from gbench.cndb.identity import HASH_KEY
 from gbench.cndb.record import Record
-from gbench.cndb.rows import info_of, row_of
+from gbench.cndb.rows import COLUMNS, info_of, row_of
 from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, train_results
 from gbench.cndb.values import figures_as_numbers
 
 Action = Literal["inserted", "updated", "already there"]
 NOT_CONTENT = ("id", "visible", "create_at", "update_at")  # columns that the comparison of rows ignores
+KEYS = {  # column -> the record's key
+    **{column: key for key, column in COLUMNS.items()},
+    "model_id": "model",
+    "soft_info_id": "soft_info",
+    "hard_info_id": "hard_info",
+    "md5": "md5_val",
+}
 BATCH = 500  # records per transaction, so that other writers don't wait long
 
 
@@ -28,6 +36,8 @@ class Stored:
 
     id: int
     action: Action
+    differs: tuple[str, ...] = ()
+    """Keys of the record in which the row of its run, left as it is by `save`, differs."""
 
 
 def submit(engine: Engine, records: Iterable[Record], store_type: str) -> list[Stored]:
@@ -60,7 +70,8 @@ class _Store:
         row = self._row(record)
         there = self._there(record, row)
         if there is not None and self._store_type != "update":
-            return Stored(there, "already there")
+            known = record.run_id is None or self._store_type != "save"
+            return Stored(there, "already there", () if known else self._differences(row, there))
         if there is not None:
             self._connection.execute(
                 update(train_results).where(train_results.c.id == there).values(**row, update_at=_now())
@@ -92,6 +103,17 @@ class _Store:
             )
             self._seen[row["md5"]] = {_fingerprint(found): found["id"] for found in map(dict, rows.mappings())}
         return self._seen[row["md5"]].get(_fingerprint(row))
+
+    def _differences(self, row: dict[str, Any], there: int) -> tuple[str, ...]:
+        """The record's keys in which an existing row has other content; none if both have the same hash."""
+        query = select(train_results).where(train_results.c.id == there)
+        new, old = _content(row), _content(dict(self._connection.execute(query).mappings().one()))
+        extras = [dict(one["extra"] or {}) for one in (new, old)]  # both name the run
+        seals = [extra.pop(HASH_KEY, None) for extra in extras]
+        if seals[0] == seals[1] is not None:
+            return ()
+        new["extra"], old["extra"] = extras
+        return tuple(key for column, key in KEYS.items() if _dumped(new[column]) != _dumped(old[column]))
 
     def _row(self, record: Record) -> dict[str, Any]:
         software_id, software = self._info(software_infos, *info_of(record.soft_info))
@@ -127,13 +149,20 @@ class _Store:
         return self._connection.execute(query).one()
 
 
-def _fingerprint(row: Mapping[str, Any]) -> str:
-    """A hash of all columns except NOT_CONTENT; equal for figures with their unit in one text and as two values."""
+def _content(row: Mapping[str, Any]) -> dict[str, Any]:
+    """All columns except NOT_CONTENT; equal for figures with their unit in one text and as two values."""
     values = {column.name: row[column.name] for column in train_results.c if column.name not in NOT_CONTENT}
-    performance = values["performance"]
-    if isinstance(performance, dict):
-        values["performance"] = figures_as_numbers(performance)
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    if isinstance(values["performance"], dict):
+        values["performance"] = figures_as_numbers(values["performance"])
+    return values
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _fingerprint(row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_dumped(_content(row)).encode()).hexdigest()
 
 
 def _now() -> datetime:

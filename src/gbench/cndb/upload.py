@@ -115,7 +115,7 @@ def send(entry: Pending, target: Target) -> str:
         [stored] = target.store([entry.record], entry.store_type)
     if entry.path is not None:
         entry.path.unlink(missing_ok=True)  # another process may have sent it at the same time
-    return f"record {stored.id} {stored.action}"
+    return f"record {stored.id} {stored.action}" + (" with other content" if stored.differs else "")
 
 
 def deliver(

@@ -50,7 +50,10 @@ def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | Rec
 def store(
     items: Iterable[Record | RecordError], store_type: str, yes: bool, db: str, cndb_dir: Path | None, as_json: bool
 ) -> None:
-    """Store the readable results and report the counts; exit code 1 if any were unreadable."""
+    """Store the readable results and report the counts.
+
+    Exit code 1 if one was unreadable, or its run is stored with other content.
+    """
     from gbench.cndb.upload import Target
 
     target = Target(config_of(db, cndb_dir))
@@ -67,6 +70,10 @@ def store(
         rebuild(target.config, yes)
         stored = target.store(records, store_type)
         _warn(target)
+    others = [(record, one) for record, one in zip(records, stored, strict=False) if one.differs]
+    for record, one in others:
+        what = f"run {record.run_id} is stored as record {one.id} with other content: {', '.join(one.differs)}"
+        click.echo(f"gbench: error: {what}; --store-type update overwrites it", err=True)
     actions = ("inserted", "updated", "already there")
     counts = {action: sum(one.action == action for one in stored) for action in actions}
     if as_json:
@@ -74,7 +81,7 @@ def store(
     elif records:
         shown_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
         click.echo(f"{target.config.shown}: {shown_counts}" + (f"; {bad} could not be read" if bad else ""))
-    if bad:
+    if bad or others:
         click.get_current_context().exit(ExitCode.FAILED)
 
 
