@@ -80,8 +80,10 @@ def test_what_the_run_needs_is_asked_of_the_cards_it_sees(make_spec: Callable[..
     with pytest.raises(InfrastructureError, match=r"'0,0' names one twice.*; name GPUs that"):
         require_devices(local(make_spec, "0,0"), find_gpus())
     for devices in (1, 2):  # CUDA would leave out 9 and all behind it
-        with pytest.raises(UsageError, match="'9' of '1, 9,0' names none of this host's 2 GPUs; name GPUs that"):
+        with pytest.raises(UsageError, match=r"^GPU '9' of '1, 9,0': this host has GPUs 0 and 1; name GPUs that"):
             require_devices(local(make_spec, "1, 9,0", device_count=devices), find_gpus())
+    with pytest.raises(UsageError, match=r"^GPU '5': this host has GPUs 0 and 1; name GPUs that"):
+        require_devices(local(make_spec, "5"), find_gpus())
     require_devices(local(make_spec, "1,-1,9"), find_gpus())
 
 

@@ -13,7 +13,7 @@ from gbench.settings.spec import RunSpec
 
 AMPERE = (8, 0)
 MIG = "MIG-"  # the beginning of a MIG device's UUID
-HIDDEN_HINT = "name GPUs that `nvidia-smi -L` lists, in --gpus or CUDA_VISIBLE_DEVICES, or unset both"
+HIDDEN_HINT = "name GPUs that `nvidia-smi -L` lists, in --gpus or CUDA_VISIBLE_DEVICES, or use neither"
 
 
 @dataclass(frozen=True)
@@ -104,16 +104,13 @@ def require_devices(spec: RunSpec, gpus: Gpus) -> None:
     if spec.device == "cpu":
         return
     host, gpus = gpus, visible(gpus, spec.cuda_visible_devices)
+    if not host.missing:
+        _require_known(spec.cuda_visible_devices, host)
     if gpus.missing:
         raise InfrastructureError(
             f"--device cuda: no GPU was found ({gpus.missing})",
             f"{HIDDEN_HINT if gpus.hidden else 'install the NVIDIA driver'}, or run on the processor: --device cpu",
         )
-    listed = spec.cuda_visible_devices.split(",") if spec.cuda_visible_devices else []
-    for entry in takewhile("-1".__ne__, map(str.strip, listed)):  # -1 is meant to end the list
-        if (count := len(_named(host, entry))) != 1:
-            what = f"{entry!r} of {spec.cuda_visible_devices!r} names {count or 'none'} of this host's"
-            raise UsageError(f"{what} {len(host.devices)} GPUs", HIDDEN_HINT)
     if spec.device_count > len(gpus.devices):
         chosen = f" of {spec.cuda_visible_devices!r}" if spec.cuda_visible_devices is not None else ""
         raise UsageError(
@@ -127,6 +124,17 @@ def require_devices(spec: RunSpec, gpus: Gpus) -> None:
                 f"PRECISION {spec.precision} needs compute capability 8.0, GPU {gpu.index} ({gpu.name}) has {has}",
                 "take FP32 or AMP",
             )
+
+
+def _require_known(variable: str | None, host: Gpus) -> None:
+    """Raises UsageError: an entry of CUDA_VISIBLE_DEVICES names no GPU of the host, or several."""
+    for entry in takewhile("-1".__ne__, map(str.strip, variable.split(",") if variable else ())):  # -1 ends the list
+        if (count := len(_named(host, entry))) != 1:
+            last = len(host.devices) - 1
+            has = f"GPUs 0{' and ' if last == 1 else '-'}{last}" if last else "GPU 0 alone"
+            why = f"{count} GPUs of this host have such a UUID" if count else f"this host has {has}"
+            of = f" of {variable!r}" if variable != entry else ""
+            raise UsageError(f"GPU {entry!r}{of}: {why}", HIDDEN_HINT)
 
 
 def with_full_uuids(spec: RunSpec, gpus: Gpus) -> RunSpec:
