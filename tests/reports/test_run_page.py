@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gbench.errors import InfrastructureError
+from gbench.measure.summary import summarize_folder
 from gbench.reports.plots import POINTS, looks
 from gbench.reports.run_page import write_report
 from gbench.runfolder.folder import RunFolder
@@ -220,6 +221,21 @@ def test_a_line_that_can_not_be_read_is_told(make_spec: MakeSpec) -> None:
     text = page_of(custom(make_spec, LINE.replace("size:32", "size:many"))).text
     assert "batch size 'many' is not a whole number" in text
     assert "incomplete ·" in text
+
+
+@pytest.mark.parametrize("left", ["", '{"version": 1, "rank": 0}\n', None])
+def test_samples_that_are_gone_are_told(make_spec: MakeSpec, left: str | None) -> None:
+    folder = write_run(make_spec())
+    summary = summarize_folder(folder)
+    assert summary is not None
+    folder.write_result(summary)
+    stream = folder.path / "steps-rank0.jsonl"
+    stream.unlink() if left is None else stream.write_text(left)
+    text = page_of(folder).text
+    assert "incomplete ·" in text
+    assert "40.00 img/sAs result.json says; the raw samples are gone, so it can't be recomputed." in text
+    assert "Its raw samples are gone; the figures are those of result.json, which can't be verified" in text
+    assert not any(claim in text for claim in ("run script reported", "ecomputed from", "mean_s"))
 
 
 def test_a_long_run_stays_small_by_points_for_stretches(make_spec: MakeSpec) -> None:

@@ -54,6 +54,8 @@ def headline_of(record: Record) -> tuple[str, str]:
 
 def headline_meaning(run: RunData) -> str:
     """What the headline measures."""
+    if run.unverified is not None:
+        return f"As {run.unverified} says; the raw samples are gone, so it can't be recomputed."
     if run.reported is not None:
         return "As its run script reported it in the benchmark log line, not as gbench measured it."
     if run.summary is None:
@@ -227,7 +229,7 @@ def reported(record: Record) -> Iterator[tuple[str, str]]:
     yield "Distribution", record.dist_type or "not said"
     for figures in (record.perf_data or {}, record.metric_data or {}):
         for key, value in figures.items():
-            if not key.endswith("_unit"):
+            if not key.endswith("_unit") and not isinstance(value, dict):
                 yield label(key), f"{number(value)} {figures.get(f'{key}_unit', '')}".strip()
 
 

@@ -39,7 +39,9 @@ class RunData:
     summary: RunResult | None
     """None without a measured step."""
     reported: Record | None
-    """From its run script's benchmark log line, if the record is made from that."""
+    """From its run script's benchmark log line, if the record is made from that; or from `unverified`."""
+    unverified: str | None
+    """The file that `reported` is from, if gbench's own worker measured and the raw samples are gone."""
     problems: list[str]
     """Sentences on what is missing or failed."""
 
@@ -58,9 +60,17 @@ class RunData:
                 reported = record_of(folder)
             except RunFailed as error:
                 problems.append(str(error) if own_script else "It ended before its first measured step")
+        unverified = None
+        if summary is None and reported is not None and not folder.benchmark_log.exists():
+            if folder.has("result.json"):
+                unverified = "result.json"
+            elif spec.recipe != "custom":
+                unverified = folder.log.name
+        if unverified is not None:
+            problems.append(f"Its raw samples are gone; the figures are those of {unverified}, which can't be verified")
         if summary is not None and not summary.complete:
             problems.append(_progress(summary, environment.planned_steps))
-        return cls(folder.path, spec, host, environment, ranks, telemetry, summary, reported, problems)
+        return cls(folder.path, spec, host, environment, ranks, telemetry, summary, reported, unverified, problems)
 
     @property
     def status(self) -> str:

@@ -91,7 +91,9 @@ def reproduction(run: RunData) -> None:
             if image:
                 t.li("image ", t.code(plain(image)))
             t.li(f"seed {spec.seed}; deterministic: {plain(spec.deterministic)}")
-        t.h3("The figures, recomputed from the raw samples")
+        if run.unverified is not None:
+            return
+        t.h3("The figures" + (", recomputed from the raw samples" if run.summary is not None else ""))
         commands(f"gbench summary {shlex.quote(str(Path(spec.results_dir) / spec.run_id))}")
 
 
