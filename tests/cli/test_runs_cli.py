@@ -86,6 +86,19 @@ def test_a_damaged_run_is_one_word(gbench: Gbench, results: Path, name: str) -> 
         assert lacks_all == "failed" or f"{name} " in gbench("runs").out
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("environment.json", "["), ("steps-rank0.jsonl", ""), ("steps-rank0.jsonl", None)]
+)
+def test_a_run_whose_samples_are_gone_is_damaged(gbench: Gbench, results: Path, name: str, text: str | None) -> None:
+    path = results / RUN / name
+    path.unlink() if text is None else path.write_text(text)
+    answer = gbench("runs", "--json")
+    assert states(answer)[RUN] == "damaged"
+    assert [row["problem"].split()[0] for row in answer.json if row["path"].endswith(RUN)] == [name]
+    watched = gbench("watch", RUN[:15])
+    assert (watched.code, "damaged" in watched.out, name in watched.out) == (1, True, True)
+
+
 def test_no_runs(gbench: Gbench, tmp_path: Path) -> None:
     assert gbench("runs").out == f"no runs in {tmp_path / 'results'}\n"
     assert gbench("runs", "--results", "nowhere").code == 2

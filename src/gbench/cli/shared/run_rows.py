@@ -6,12 +6,13 @@ from pathlib import Path
 
 from gbench.cndb.from_run import record_of
 from gbench.convergence.subjects import verdict_of_run
-from gbench.errors import GbenchError, RunFailed
+from gbench.errors import GbenchError, InfrastructureError, RunFailed
 from gbench.runfolder.evaluation_result import Evaluation, read_evaluation, read_final
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.state import state_of
 from gbench.runfolder.step_profile import read_profile
+from gbench.runfolder.steps import stream_path
 from gbench.runfolder.tuning_result import read_tuning
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import written
@@ -52,6 +53,8 @@ def row_of(path: Path) -> RunRow:
     folder = RunFolder(path)
     try:
         spec, state, result = folder.spec(), state_of(folder), folder.result()
+        if state == "complete":
+            _require_samples(folder, spec.world_size if result else 0)
         return RunRow(
             str(path),
             state,
@@ -66,6 +69,15 @@ def row_of(path: Path) -> RunRow:
         return RunRow(str(path), "damaged", problem=error.what.replace(f"{path}{os.sep}", ""), hint=error.hint)
     except OSError as error:
         return RunRow(str(path), "damaged", problem=str(error))
+
+
+def _require_samples(folder: RunFolder, ranks: int) -> None:
+    """Raises InfrastructureError: environment.json is broken, or a rank's steps are gone. Steps are not read."""
+    folder.environment()
+    for rank in range(ranks):
+        path = stream_path(folder.path, rank)
+        if not path.exists() or path.stat().st_size == 0:
+            raise InfrastructureError(f"{path} is missing or empty", "restore it: its raw samples are gone")
 
 
 def _headline(folder: RunFolder, spec: RunSpec, result: RunResult | None) -> str:
