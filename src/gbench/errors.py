@@ -39,6 +39,8 @@ def shortened(what: str) -> str:
 
 def sentence(what: str, hint: str) -> str:
     """What failed, and what to do about it, if anything, in one line for a terminal."""
+    if what.endswith("?"):  # such as `did you mean list?`
+        return printable(f"{shortened(what)} {hint[:1].upper()}{hint[1:]}".rstrip())
     return printable("; ".join(filter(None, (shortened(what), hint))))
 
 

@@ -27,7 +27,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["quux"], 2, ["no such command 'quux'", "gbench --help"]),
     (["lauch"], 2, ["no such command 'lauch'", "did you mean launch?"]),
     (["Launch", MODEL], 2, ["did you mean launch?"]),
-    (["cndb", "lits"], 2, ["'lits'", "Did you mean 'list'?"]),
+    (["cndb", "lits"], 2, ["'lits'", "did you mean list? See `gbench cndb --help`"]),
     (["launch"], 2, ["missing argument 'MODEL'", "gbench launch --help"]),
     (["launch", MODEL, "4"], 2, ["missing argument 'DEVICE_COUNT'"]),
     (["launch", "pix2pix_resnet_9block", "4", "1", "FP32"], 2, ["did you mean pix2pix_resnet_9blocks?"]),
@@ -185,7 +185,12 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["data", "verify"], 2, ["there is no dataset in data/facades; `gbench data prepare facades` makes it"]),
     (["data", "stats"], 2, ["there is no dataset in data/facades; `gbench data prepare facades` makes it"]),
     (["data", "verify", "{empty}"], 4, ["{empty} has no manifest.json"]),
-    (["completion", "tcsh"], 2, ["'tcsh' is not one of"]),
+    (["completion", "tcsh"], 2, ["invalid value for 'SHELL': 'tcsh' is not one of"]),
+    (["data", "prepare"], 2, ["missing argument 'NAME': choose from facades; see"]),
+    (["data", "prepare", "maps"], 2, ["invalid value for 'NAME': 'maps' is not 'facades'"]),
+    (["data", "synth", "--size", "x"], 2, ["'x' is not a valid whole number"]),
+    (["cndb", "show", "x"], 2, ["'x' is not a valid whole number"]),
+    ([*GOOD, "--until-ci", "300%"], 2, ["'300%' is not a percentage like 1%, above 0% and below 100%; see"]),
 ]
 
 

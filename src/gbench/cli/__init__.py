@@ -197,6 +197,10 @@ def main() -> None:
         context = getattr(error, "ctx", None)
         message = _unknown_option(error) if isinstance(error, click.NoSuchOption) else error.format_message()
         message = re.sub(r"'\[(\w+)\]'", r"'\1'", message)  # click's brackets: it may be left out
+        if param := getattr(error, "param", None):  # an argument with choices has these for a name
+            message = re.sub(r"'\{.*?\}'", f"'{param.name.upper()}'", message, count=1)
+        message = " ".join(message.split()).replace(". Choose from: ", ": choose from ")  # click breaks the line there
+        message = re.sub(r"\. Did you mean '([^']+)'\?$", r": did you mean \1?", message)  # click's other form
         hint = f"see `{context.command_path} --help`" if context else ""
         _fail(f"{message[0].lower()}{message[1:].rstrip('.')}", hint, ExitCode.USAGE, bool(shown))
     except (click.Abort, KeyboardInterrupt):

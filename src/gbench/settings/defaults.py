@@ -68,7 +68,8 @@ def read_defaults(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str,
                 raise UsageError(f"{path}: {others[0]} can have no default", f"take any of {', '.join(KEYS)}")
             request = request_of({**WHAT_RUNS, **given}, str(path))
         except UsageError as error:
-            raise UsageError(error.what, f"{error.hint}, or set GBENCH_DEFAULTS= to run without it") from error
+            joint = " Or" if error.hint.endswith("?") else ", or"
+            raise UsageError(error.what, f"{error.hint}{joint} set GBENCH_DEFAULTS= to run without it") from error
         values = {row.name: getattr(request, row.name) for row in ROWS.values() if row.key in given}
         values = {name: value for name, value in values.items() if not any(map(environ.get, _variables(name)))}
         for name in PATHS:

@@ -6,7 +6,7 @@ Imports nothing heavy: `gbench launch --help` loads this.
 import re
 
 SPAN = "a time span like 90s, 15m or 2h"
-SHARE = "a percentage like 1%"
+SHARE = "a percentage like 1%, above 0% and below 100%"
 GPUS = "a list of GPUs, each once, as `nvidia-smi -L` numbers or names them: 2,3"
 GPU = re.compile(r"\d+|(GPU|MIG)-\S+", re.ASCII)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

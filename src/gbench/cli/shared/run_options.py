@@ -117,7 +117,7 @@ PATH = click.Path(path_type=Path)
 FILE, FOLDER = Existing("file"), Existing("folder")
 RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
 COUNT, NATURAL = click.IntRange(min=1), click.IntRange(min=0)
-COUNT.name = NATURAL.name = "whole number"  # in errors; click says "integer range"
+click.IntRange.name, click.FloatRange.name = "whole number", "number"  # in errors; click says "integer range"
 SECONDS = Parsed("time", quantities.seconds, f"not {quantities.SPAN}")
 PERCENT = Parsed("percent", quantities.share, f"not {quantities.SHARE}")
 TYPES: dict[Kind, Any] = {
