@@ -99,7 +99,7 @@ def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None
         (b"\xff", "it is not UTF-8 text"),
         (
             b'{"version": 1',
-            r"a session that this gbench reads \(invalid JSON: EOF .* line 1 column 13\); begin a new",
+            r"session that this gbench reads \(invalid JSON: EOF .* line 1 column 13\); .* restore it, or begin a new",
         ),
         (b'{"version": 1}', r"is not a session that this gbench reads \(session_id: field required"),
     ],

@@ -323,8 +323,14 @@ def test_a_dry_run_of_gpu_cells_needs_no_gpu(gbench: Gbench, monkeypatch: pytest
             b'{"version": 2}',
             "{folder}/sweep.json is not a sweep that this gbench reads (version: input should be 1, not 2)",
         ),
-        (b'{"version": 1, "cells"', "reads (invalid JSON: EOF while parsing an object at line 1 column 22); use the"),
-        (b"\xff\xfe", "{folder}/sweep.json can't be read (it is not UTF-8 text); use the gbench version"),
+        (
+            b'{"version": 1, "cells"',
+            "reads (invalid JSON: EOF while parsing an object at line 1 column 22); the file is damaged:",
+        ),
+        (
+            b"\xff\xfe",
+            "{folder}/sweep.json can't be read (it is not UTF-8 text); the file is damaged: restore it, or start",
+        ),
     ],
 )
 def test_what_is_no_sweep_folder_says_so(gbench: Gbench, tmp_path: Path, content: bytes | None, sentence: str) -> None:
