@@ -10,7 +10,6 @@ import torch
 
 from gbench.measure import environment
 from gbench.pix2pix.slow_facts import slow_facts, write_slow_facts
-from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
 
 CPU = torch.device("cpu")
@@ -20,9 +19,8 @@ def test_rank_0_gets_what_the_process_has_collected(
     make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec()
-    folder = RunFolder.create(spec)
     reader, writer = os.pipe()
-    write_slow_facts(folder.path, writer)
+    write_slow_facts(spec, writer)
     collected = slow_facts(spec, CPU, None)
     monkeypatch.setattr(environment, "software", lambda: pytest.fail("collected twice"))
     assert slow_facts(spec, CPU, reader) == collected

@@ -31,7 +31,7 @@ from gbench.settings.spec import MeasureConfig
 def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
     """Run one rank; write an expected failure to `error.json` and print it as one line.
 
-    facts_pipe: where another process writes its slow facts; None: there is none.
+    facts_pipe: see `slow_facts`.
     """
     parser = argparse.ArgumentParser(prog="python -m gbench.pix2pix", description="One rank of a run, under torchrun.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
             else:
                 with convert_compiler_errors(), run_sampler(spec.config.measure, folder, ranks):
                     kind = Trainer if spec.profiling is None else ProfiledTrainer
-                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir, facts_pipe=facts_pipe).run()
+                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run(facts_pipe)
     except GbenchError as error:
         return report_failure(folder, error)
     return 0

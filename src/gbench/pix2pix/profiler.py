@@ -99,25 +99,19 @@ class ProfiledTrainer(Trainer):
     """One rank's training with its last steps profiled; rank 0 writes profile.json. Arguments, errors: as Trainer."""
 
     def __init__(
-        self,
-        spec: RunSpec,
-        folder: RunFolder,
-        data_dir: Path,
-        ranks: Ranks,
-        cache_dir: Path | None = None,
-        facts_pipe: int | None = None,
+        self, spec: RunSpec, folder: RunFolder, data_dir: Path, ranks: Ranks, cache_dir: Path | None = None
     ) -> None:
         assert spec.profiling is not None, "the spec of a run that is measured"
         self.steps, self.warmup = spec.profiling.steps, spec.schedule.warmup_steps
         self.trace = folder.path / contract.trace_name(ranks.rank)
         self.profiled_clock = ProfiledClock(marks_for(ranks.device), ranks.device, self.warmup, self.steps, self.trace)
-        super().__init__(spec, folder, data_dir, ranks, cache_dir, self.profiled_clock, facts_pipe)
+        super().__init__(spec, folder, data_dir, ranks, cache_dir, self.profiled_clock)
         mark_region(self.model.generator, "generator")
         mark_region(self.model.discriminator, "discriminator")
 
-    def run(self) -> None:
+    def run(self, facts_pipe: int | None = None) -> None:
         try:
-            super().run()
+            super().run(facts_pipe)
         finally:
             self.profiled_clock.close()
         self.ranks.gather(None)  # all traces are written

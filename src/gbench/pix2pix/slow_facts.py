@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import os
 import select
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from gbench.measure import environment
 from gbench.pix2pix.step.count_ops import work_per_image
-from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
 
 TIMEOUT_S = 60
@@ -36,12 +34,10 @@ def slow_facts(spec: RunSpec, device: torch.device, pipe: int | None) -> dict[st
         return _collect(spec)
 
 
-def write_slow_facts(run_dir: Path, pipe: int) -> None:
-    """Collect the facts of the run in `run_dir`, if it is a training, for `slow_facts`. Sets torch's seed."""
-    spec = RunFolder(run_dir).spec()
-    if spec.evaluation is None and spec.tuning is None:
-        with os.fdopen(pipe, "w") as file:
-            json.dump(_collect(spec), file)
+def write_slow_facts(spec: RunSpec, pipe: int) -> None:
+    """Collect the facts of a training for `slow_facts`. Sets torch's seed."""
+    with os.fdopen(pipe, "w") as file:
+        json.dump(_collect(spec), file)
 
 
 def _collect(spec: RunSpec) -> dict[str, Any]:

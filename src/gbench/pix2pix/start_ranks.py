@@ -27,9 +27,8 @@ from gbench.pix2pix.end_watch import EndWatch
 from gbench.runfolder.folder import RunFolder
 from gbench.runners.plan import torchrun_argv
 from gbench.runners.stopping import STOPS
-from gbench.runners.supervise import end_descendants
+from gbench.runners.supervise import GRACE_S, end_descendants
 
-GRACE_S = 10.0  # from SIGTERM to SIGKILL: a rank writes its last steps, but one that waits in NCCL hears nothing
 ADDRESS = "127.0.0.1"
 PORT_BYTES = 2
 
@@ -134,16 +133,18 @@ def fork_rank(rank: int, count: int, port_reader: int, run: Callable[[], int]) -
 def collect_slow_facts(run_dir: Path) -> int:
     """Start a process that collects the facts that rank 0 waits for; returns the pipe that they come from.
 
-    If it fails, the pipe is empty, and rank 0 collects them itself.
+    If it fails, the pipe is empty, and rank 0 collects them itself. An evaluation and a tuning need none.
     """
     reader, writer = os.pipe()
     if fork():
         os.close(writer)
         return reader
     with suppress(Exception):
-        from gbench.pix2pix.slow_facts import write_slow_facts
+        spec = RunFolder(run_dir).spec()
+        if spec.evaluation is None and spec.tuning is None:
+            from gbench.pix2pix.slow_facts import write_slow_facts
 
-        write_slow_facts(run_dir, writer)
+            write_slow_facts(spec, writer)
     os._exit(0)
 
 

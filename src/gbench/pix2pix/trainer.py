@@ -45,7 +45,6 @@ class Trainer:
     """One rank's training. The constructor builds the parts; `run` trains.
 
     cache_dir: of decoded pairs, in this process's container; None: the spec's. clock: None: the device's.
-    facts_pipe: see `slow_facts`.
 
     Raises:
         RunFailed: the device does not support the spec, or another precision ran.
@@ -60,10 +59,8 @@ class Trainer:
         ranks: Ranks,
         cache_dir: Path | None = None,
         clock: StepClock | None = None,
-        facts_pipe: int | None = None,
     ) -> None:
         self.spec, self.folder, self.ranks, self.schedule = spec, folder, ranks, spec.schedule
-        self.facts_pipe = facts_pipe
         apply_switches.require_tuned_here(spec)
         if spec.config.speed.threads is not None:
             torch.set_num_threads(spec.config.speed.threads)
@@ -92,12 +89,14 @@ class Trainer:
         self.stopped = False  # by SIGTERM or an alarm, before it was complete
         self.shown: tuple[Tensor, Tensor] | None = None  # real_A, real_B of the last batch, where images are written
 
-    def run(self) -> None:
+    def run(self, facts_pipe: int | None = None) -> None:
         """Train until all steps are done, the stopping rule ends the run, or SIGTERM or an alarm stops it.
+
+        facts_pipe: see `slow_facts`.
 
         Raises RunFailed: stopped by SIGTERM or an alarm; the checkpoint to resume from is saved.
         """
-        self.facts |= collect_facts(self.spec, self.ranks, self.facts_pipe)
+        self.facts |= collect_facts(self.spec, self.ranks, facts_pipe)
         self.resumed_after = self.resume()
         with self.stop_request.handled(), StepWriter(self.folder.path, self.ranks.rank, self.resumed_after) as writer:
             try:

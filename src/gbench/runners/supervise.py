@@ -21,7 +21,7 @@ import psutil
 from gbench.runners.stopping import STOPS
 
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_S = 10.0
+GRACE_S = 10.0  # from SIGTERM to SIGKILL: a rank writes its last steps, but one that waits in NCCL hears nothing
 POLL_S = 0.05
 
 

@@ -25,7 +25,7 @@ from gbench.pix2pix.step.model import Pix2Pix
 
 @cache
 def side_stream() -> torch.cuda.Stream:
-    """The stream beside the main one. One for all models, as torch keeps the memory of a stream for that stream."""
+    """The side stream of this process. All models share it, as torch keeps freed memory for the stream that used it."""
     return torch.cuda.Stream()
 
 
