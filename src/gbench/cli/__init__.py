@@ -132,13 +132,12 @@ def _unknown_option(error: click.NoSuchOption) -> str:
     near = difflib.get_close_matches(given.lstrip("-"), [name.lstrip("-") for name in own], n=1, cutoff=0.7)
     if near:
         return f"no such option {given!r}: did you mean --{near[0]}?"
-    verbs = []
+    commands: dict[str, click.Command | None] = {}
     for verb in COMMANDS:
-        command = cli.get_command(click.Context(cli), verb)
-        inner = command.commands.items() if isinstance(command, click.Group) else ()
-        verbs += [
-            name for name, one in [(verb, command), *((f"{verb} {n}", c) for n, c in inner)] if given in options(one)
-        ]
+        command = commands[verb] = cli.get_command(click.Context(cli), verb)
+        if isinstance(command, click.Group):
+            commands |= {f"{verb} {name}": one for name, one in command.commands.items()}
+    verbs = [verb for verb, command in commands.items() if given in options(command)]
     more = " and more" if len(verbs) > SHOWN else ""
     return f"no such option {given!r}" + (f": it belongs to {', '.join(verbs[:SHOWN])}{more}" if verbs else "")
 
