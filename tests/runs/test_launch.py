@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from support import Answer
 from gbench.base.paths import project_file
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
+from gbench.datasets.hash_cache import HowHashed
 from shared_runs import SharedRun, launched_once, run_once, the_run
 
 Gbench = Callable[..., Answer]
@@ -53,6 +55,7 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     manifest = json.loads((facades / "manifest.json").read_text())
     assert record.extra["dataset_sha256"] == manifest["dataset_sha256"]
     assert record.extra["dataset_source"] == manifest["source"]
+    assert record.extra["dataset_hashing"] in get_args(HowHashed)
     assert record.extra["warnings"] == []
     assert record.extra["ddp"] is False
     assert set(record.metric_data or {}) == {"G_GAN", "G_L1", "D_real", "D_fake"}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gbench.settings.spec import RunSpec
 
 OWN_VARIABLES = ("dataset", "datasets_dir", "image", "dockerfile", "config_dir")
-OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_image", "cuda_visible_devices")
+OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_image", "cuda_visible_devices", "rehash")
 
 
 @click.command()
@@ -70,6 +70,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
         click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),
         out_option("New folder for the results. Default: in RUN_DIR, else as launch."),
         *(option(name, more="") for name in OWN_VARIABLES),
+        option("rehash"),
         click.option("--from-image", metavar="IMAGE", help="Base image, in place of the Dockerfile's."),
         click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
         trust_option,
@@ -117,7 +118,7 @@ def eval(
     from gbench.settings.defaults import folder_of
     from gbench.settings.evaluation_spec import EvaluationRequest
 
-    options = {name: value for name in OF_THE_SPEC if (value := given.pop(name)) is not None}
+    options = {name: value for name in OF_THE_SPEC if (value := given.pop(name)) is not None and value is not False}
     parent = folder_of("results_dir", os.environ)
     request = EvaluationRequest(source, parent=parent, options=options, command_line=command_line(), **given)
     resolved = _resolve(request, best, epoch, model)

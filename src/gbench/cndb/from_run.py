@@ -19,7 +19,7 @@ from gbench.runfolder.run_result import RunResult
 from gbench.settings.spec import RunSpec
 
 # Keys of the spec that are specific to one run
-OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir"}
+OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir", "rehash"}
 
 
 def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
@@ -154,6 +154,7 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
             "driver": hardware.driver or "N/A",
             "dataset_sha256": host.dataset.sha256,
             "dataset_source": host.dataset.source,
+            **({"dataset_hashing": host.dataset.hashing} if host.dataset.hashing else {}),
             "command_line": spec.command_line,
             **({"env": spec.env} if spec.env else {}),
             "git": host.git and host.git.values(),

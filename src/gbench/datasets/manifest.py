@@ -4,7 +4,7 @@ Only images below the phase folders count; other files are ignored.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -65,11 +65,14 @@ def hash_file(path: Path) -> FileEntry:
     return FileEntry(sha256=digest.hexdigest(), size_bytes=size_bytes)
 
 
-def hash_files(root: Path) -> dict[str, FileEntry]:
-    """Every image of the dataset by its path relative to `root`. Raises InfrastructureError: a file can't be read."""
+def hash_files(root: Path, hash_one: Callable[[Path], FileEntry] = hash_file) -> dict[str, FileEntry]:
+    """Every image of the dataset by its path relative to `root`, in several threads.
+
+    Raises InfrastructureError: a file can't be read.
+    """
     paths = [path for phase in PHASES for path in list_images(root / phase)]
     with ThreadPoolExecutor() as pool:
-        entries = pool.map(hash_file, paths)
+        entries = pool.map(hash_one, paths)
         return {path.relative_to(root).as_posix(): entry for path, entry in zip(paths, entries, strict=True)}
 
 
@@ -100,9 +103,12 @@ def read_manifest(root: Path) -> Manifest:
     return read_json(root / MANIFEST_NAME, Manifest, "a manifest", missing, again)
 
 
-def find_problems(root: Path, manifest: Manifest) -> list[Problem]:
-    """How the dataset differs from its manifest, sorted by path. Raises InfrastructureError: as `hash_files`."""
-    here, wanted = hash_files(root), manifest.files
+def find_problems(root: Path, manifest: Manifest, here: Mapping[str, FileEntry] | None = None) -> list[Problem]:
+    """How the dataset differs from its manifest, sorted by path. here: its files, if they are already hashed.
+
+    Raises InfrastructureError: as `hash_files`.
+    """
+    here, wanted = hash_files(root) if here is None else here, manifest.files
     problems = [Problem("missing", path) for path in wanted.keys() - here.keys()]
     problems += [Problem("extra", path) for path in here.keys() - wanted.keys()]
     problems += [Problem("changed", path) for path in here.keys() & wanted.keys() if here[path] != wanted[path]]
@@ -111,10 +117,13 @@ def find_problems(root: Path, manifest: Manifest) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.path)
 
 
-def require_intact(root: Path) -> Manifest:
-    """The manifest of an intact dataset. Raises InfrastructureError: it has none, or differs from it."""
+def require_intact(root: Path, here: Mapping[str, FileEntry] | None = None) -> Manifest:
+    """The manifest of an intact dataset. here: as in `find_problems`.
+
+    Raises InfrastructureError: it has none, or differs from it.
+    """
     manifest = read_manifest(root)
-    if problems := find_problems(root, manifest):
+    if problems := find_problems(root, manifest, here):
         raise InfrastructureError(
             f"the dataset in {root} differs from its manifest in {len(problems)} place(s), first {problems[0]}",
             f"`gbench data verify {root}` lists them; move the folder away and prepare it again",

@@ -23,7 +23,10 @@ from gbench.settings.spec import Frozen, RunSpec
 Order = Literal["ABBA", "Thue-Morse"]
 """Of the runs. A B B A, repeated, takes a wave of 4 runs for a difference; the Thue-Morse sequence does not."""
 # Specific to one run, or to where its files go
-NO_DIFFERENCE = ("run_id", "command_line", "results_dir", "logs_dir", "cndb_dir", "cache_dir", "config.description")
+NO_DIFFERENCE = (
+    *("run_id", "command_line", "results_dir", "logs_dir", "cndb_dir", "cache_dir", "rehash"),
+    "config.description",
+)
 # What a step computes: if one of these differs, throughputs are of different work
 WORK = (
     *("model", "record_name", "framework", "recipe", "batch_size", "device_count", "precision", "device", "dataset"),

@@ -43,6 +43,8 @@ class HostHardware(Facts):
 class DatasetFacts(Facts):
     root: str | None = None
     sha256: str | None = None
+    hashing: str | None = None
+    """Whether the hashes of its files were computed for this run: "computed", "partly cached" or "cached"."""
     source: str | None = None
     """Its origin, from its manifest."""
 

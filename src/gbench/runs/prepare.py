@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from gbench.base.files import make_folder, require_writable
 from gbench.base.utc import utc_now
+from gbench.datasets.hash_cache import cached_hashes
 from gbench.datasets.layout import find_dataset
-from gbench.datasets.manifest import MANIFEST_NAME, dataset_hash, require_intact
+from gbench.datasets.manifest import MANIFEST_NAME, combine, require_intact
 from gbench.errors import GbenchError, InfrastructureError
 from gbench.machine import provenance
 from gbench.machine.gpus import Gpus, find_gpus, require_devices, visible, with_full_uuids
@@ -140,11 +141,13 @@ def locate_dataset(spec: RunSpec, required: bool = True) -> RunSpec:
 def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
     """The dataset's identity, verified against its manifest if it has one; and warnings about it."""
     root = Path(spec.datasets_dir) / spec.dataset_subdir
+    files, how = cached_hashes(root, Path(spec.cache_dir), spec.rehash)
+    facts = DatasetFacts(root=str(root), sha256=combine(files), hashing=how, source=None)
     if not (root / MANIFEST_NAME).exists():
         warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
-        return DatasetFacts(root=str(root), sha256=dataset_hash(root), source=None), [warning]
-    manifest = require_intact(root)
-    facts = DatasetFacts(root=str(root), sha256=manifest.dataset_sha256, source=manifest.source)
+        return facts, [warning]
+    manifest = require_intact(root, files)
+    facts = facts.changed(source=manifest.source)
     if manifest.name == spec.dataset:
         return facts, []
     return facts, [f"DATASETS is {spec.dataset!r}, but {root} says of itself that it is {manifest.name}"]

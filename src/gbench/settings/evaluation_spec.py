@@ -103,6 +103,7 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
     changes |= {name: one_of(f"--{name}", changes[name], CHOICES[name]) for name in CHOICES if name in changes}
     changes |= {name: absolute(changes[name]) for name in PATHS if name in changes}
     origins |= dict.fromkeys([*changes, *(ROWS[name].variable for name in changes if ROWS[name].variable)], "option")
+    changes.setdefault("rehash", False)
     changes.setdefault("cuda_visible_devices", visible_devices(changes.get("device", run.device), environ))
     own_id = new_run_id("eval")
     config = override(run.config, list(request.settings))

@@ -142,7 +142,7 @@ class Request:
     )
     cache_dir: str | None = _option(
         Kind.TEXT,
-        "Folder for decoded images and tuning results. Default: $XDG_CACHE_HOME/gbench or ~/.cache/gbench.",
+        "Folder for decoded images, hashes and tuning results. Default: $XDG_CACHE_HOME/gbench or ~/.cache/gbench.",
         metavar="DIR",
     )
     cache_limit_gib: float = _option(
@@ -151,6 +151,9 @@ class Request:
         4.0,
         key="cache_limit",
         metavar="GIB",
+    )
+    rehash: bool = _option(
+        Kind.FLAG, "Hash every file of the dataset, also those that have not changed since the last run.", False
     )
 
     # launch.sh's variables

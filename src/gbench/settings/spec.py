@@ -308,6 +308,8 @@ class RunSpec(Frozen):
     command_line: str
     cache_dir: str = ""
     cache_limit_gib: NonNegativeFloat = 4.0
+    rehash: bool = False
+    """Hash every file of the dataset, also those whose hashes are in the cache."""
     env: dict[str, str] = Field(default_factory=dict)
     cuda_visible_devices: str | None = None
     """GPUs to run on, in the format of that variable. None: the first, or no GPUs at all."""
