@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Generator
 from importlib import metadata
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 # Before torch is loaded: threads that spin while they wait make a busy machine a hundred times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# torch.compile starts two processes that load torch, for a few small kernels.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 import pytest
 from support import SMALL, Answer
 
 from gbench.datasets.synth import synth
+from gbench.preflight import busy
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
@@ -60,6 +64,12 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in LAUNCH_SH_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GBENCH_DEFAULTS", "")  # no gbench.yaml
+
+
+@pytest.fixture(autouse=True)
+def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch looks for busy processes, finds those of other tests and looks again: both times only for a moment."""
+    monkeypatch.setattr(busy, "SAMPLE_S", 0.05)
 
 
 def pytest_report_header() -> str:
@@ -129,3 +139,11 @@ def small_launch(facades: Path) -> list[str]:
     """Arguments of a small local launch, to be extended by a test."""
     settings = [argument for key, value in SMALL.items() for argument in ("--set", f"{key}={value}")]
     return ["--device", "cpu", "--runner", "local", "--datasets-dir", str(facades), "--dataset", "synthetic", *settings]
+
+
+@pytest.fixture(scope="session")
+def without_test_split(facades: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """Arguments to follow those of `small_launch`: a convergence run then ends without an evaluation."""
+    root = tmp_path_factory.mktemp("lone")
+    shutil.copytree(facades / "train", root / "train")
+    return ["--datasets-dir", root]

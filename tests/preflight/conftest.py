@@ -27,6 +27,11 @@ def no_early_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busy, "_early", [])
 
 
+@pytest.fixture(autouse=True)
+def short_looks() -> None:
+    """None: here the looks themselves are tested."""
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
     """Create a root folder from paths and texts."""

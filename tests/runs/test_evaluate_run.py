@@ -140,14 +140,14 @@ def test_run_folder_checkpoint_and_bare_state_dict_are_one(gbench: Gbench, run: 
 
 @pytest.mark.slow
 def test_without_a_test_split_the_run_ends_well_and_says_so(
-    converge: Callable[..., Answer], facades: Path, tmp_path: Path
+    converge: Callable[..., Answer], without_test_split: list[object]
 ) -> None:
-    lone = tmp_path / "lone"
-    shutil.copytree(facades / "train", lone / "train")
-    answer = converge("--datasets-dir", lone, "--json")
+    answer = converge(*without_test_split, "--json")
     assert answer.code == 0, answer.err
     (warning,) = [text for text in answer.json["record"]["extra"]["warnings"] if "evaluation" in text]
-    assert warning == f"no evaluation at the end: the dataset in {lone} has no phase 'test', only train"
+    assert (
+        warning == f"no evaluation at the end: the dataset in {without_test_split[-1]} has no phase 'test', only train"
+    )
     assert f"warning: {warning}" in answer.err
     assert answer.json["evaluation"] is None and "MAE" not in answer.json["record"]["metric_data"]
 

@@ -23,15 +23,16 @@ from shared_runs import the_run
 
 Gbench = Callable[..., Answer]
 KILLS = int(os.environ.get("GBENCH_TEST_KILLS", "3"))  # ten, to show it; fewer, to test it
-EPOCHS = 20
+EPOCHS = 14
 
 
 @pytest.fixture
-def arguments(small_launch: list[str]) -> list[object]:
-    """A convergence run of 20 epochs of 4 steps, a checkpoint after each, bitwise repeatable."""
+def arguments(small_launch: list[str], without_test_split: list[object]) -> list[object]:
+    """A convergence run of 14 epochs of 4 steps, a checkpoint after each, bitwise repeatable, without an evaluation."""
     schedule = {"epochs": EPOCHS // 2, "epochs_decay": EPOCHS // 2, "checkpoint_every": 1, "print_every": 2}
     settings = [part for key, value in schedule.items() for part in ("--set", f"schedule.{key}={value}")]
-    return ["converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *small_launch, *settings, "--deterministic", "--json"]
+    where = [*small_launch, *without_test_split]
+    return ["converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *where, *settings, "--deterministic", "--json"]
 
 
 def begin(tmp_path: Path, *arguments: object) -> subprocess.Popen[str]:
@@ -107,7 +108,7 @@ def test_a_run_killed_at_random_reaches_the_same_weights(
 @pytest.mark.slow
 def test_requests_to_stop_save_and_the_run_goes_on_from_there(arguments: list[object], tmp_path: Path) -> None:
     # No checkpoint falls due by itself. A request is seen at the next reading, of which the third is after 111 steps.
-    epochs, longer = 80, {"checkpoint_every": 1000, "images_every": 0, "epochs": 40, "epochs_decay": 40}
+    epochs, longer = 60, {"checkpoint_every": 1000, "images_every": 0, "epochs": 30, "epochs_decay": 30}
     settings = [part for key, value in longer.items() for part in ("--set", f"schedule.{key}={value}")]
     process, step = begin(tmp_path, *arguments, *settings, "--set", "data.workers=1"), 0
     for number in (signal.SIGTERM, signal.SIGUSR1):
