@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from drawn_records import drawn
+from gbench.cndb.record import Record
 from gbench.compare.differences import configuration, require_comparable
 from gbench.errors import UsageError
 
@@ -48,6 +49,23 @@ def test_each_deciding_field_is_refused_and_may_be_allowed(field: str, changes: 
     assert told.startswith(f"{field}: ")
     assert (configuration(base) == configuration(new)) == (field == "image")
     assert configuration(base, (field,)) == configuration(new, (field,))
+
+
+def on_machine(host_name: str, key: str) -> Record:
+    return drawn(extra={**EXTRA, "machine": {"host_name": host_name, "key": key, "gpus": []}})
+
+
+def test_runs_of_two_machines_are_refused_unless_allowed() -> None:
+    base, new = on_machine("node1", "a" * 16), on_machine("node2", "b" * 16)
+    with pytest.raises(UsageError, match=r"machine is node1 \(a{8}\) in BASE, node2 \(b{8}\) in NEW") as caught:
+        require_comparable([base], [new], ())
+    assert "--allow machine" in caught.value.hint
+    assert require_comparable([base], [new], ("machine",)) == ["machine: node1 (aaaaaaaa) -> node2 (bbbbbbbb)"]
+
+
+@pytest.mark.parametrize("new", [on_machine("renamed", "a" * 16), drawn(extra=EXTRA)], ids=["renamed", "not said"])
+def test_a_renamed_or_unsaid_machine_is_comparable(new: Record) -> None:
+    assert require_comparable([on_machine("node1", "a" * 16)], [new], ()) == []
 
 
 def test_runs_may_differ_in_seed_driver_tags_and_code() -> None:

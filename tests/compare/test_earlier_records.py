@@ -51,5 +51,13 @@ def test_allowed_fields_let_more_in_but_not_what_is_compared(engine: Engine) -> 
     assert days(engine, run(9), 99, (), run(8), run(1)) == ["2", "4", "5", "6"]
 
 
+def test_runs_of_other_machines_are_left_out_unless_allowed(engine: Engine) -> None:
+    here, there = ({"machine": {"host_name": name, "key": name * 16}} for name in "ab")
+    submit(engine, [run(11, extra=here), run(12, extra=there)], "save")
+    assert days(engine, run(20, extra=here), 3) == ["9", "10", "11"]  # days 9 and 10 don't say their machine
+    assert days(engine, run(20, extra=there), 3) == ["9", "10", "12"]
+    assert days(engine, run(20, extra=there), 3, ("machine",)) == ["10", "11", "12"]
+
+
 def test_a_record_without_run_or_time_is_told_by_what_it_says(engine: Engine) -> None:
     assert days(engine, record()) == ["1", "2", "4", "5", "6", "8", "9", "10"]

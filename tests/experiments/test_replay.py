@@ -313,7 +313,7 @@ def test_the_recorded_image_is_what_runs(in_a_container: Recorded, monkeypatch: 
     replay = plan(in_a_container, Redirect(), {}, rebuild=False, allowed=())
     assert (replay.spec.image, replay.spec.from_image, replay.image_may_differ) == (IMAGE_ID, None, True)
     require_meaningful(replay, ())
-    assert replay.comparable(["run_script"]) == ["image"]
+    assert replay.comparable(["run_script"]) == ["image", "machine"]
 
 
 def test_an_image_that_is_not_here_is_refused_or_built(
@@ -329,7 +329,7 @@ def test_an_image_that_is_not_here_is_refused_or_built(
     assert replay.spec.image == in_a_container.spec.image
     rebuilt = plan(in_a_container, Redirect(), {}, rebuild=True, allowed=())
     require_meaningful(rebuilt, ())
-    assert rebuilt.comparable([]) == ["image"]
+    assert rebuilt.comparable([]) == ["image", "machine"]
 
 
 def test_without_docker_the_image_is_not_known(in_a_container: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:

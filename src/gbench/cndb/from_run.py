@@ -152,6 +152,7 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
             "recipe": spec.recipe,
             "batch_size_per_device": spec.batch_per_device,
             "driver": hardware.driver or "N/A",
+            **({"machine": hardware.machine.values()} if hardware.machine else {}),
             "dataset_sha256": host.dataset.sha256,
             "dataset_source": host.dataset.source,
             **({"dataset_hashing": host.dataset.hashing} if host.dataset.hashing else {}),

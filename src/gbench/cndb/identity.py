@@ -8,6 +8,7 @@ from gbench.cndb.record import RECORD_SCHEMA, Record
 
 UNKNOWN = "unknown"  # the original's name for no software or hardware info
 HASH_KEY = "content_sha256"
+SCHEMA_KEY = "record_schema"
 HASHED = {  # key of the record -> column of train_results, in the order in which the md5 takes them
     "framework": "framework",
     "dataset": "dataset",
@@ -49,7 +50,7 @@ def sealed(record: Record) -> Record:
     """The record with its schema version and its hash in `extra`."""
     # Sort the keys as in the record's file: the md5 depends on their order, and reading the file must not change it.
     values = json.loads(json.dumps(record.model_dump(), sort_keys=True))
-    values["extra"] = {**(values["extra"] or {}), "record_schema": RECORD_SCHEMA}
+    values["extra"] = {**(values["extra"] or {}), SCHEMA_KEY: RECORD_SCHEMA}
     values["extra"][HASH_KEY] = content_sha256(values)
     return Record.model_validate(values)
 

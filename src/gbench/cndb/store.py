@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_if_new_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_if_new_sqlite
 
 from gbench.cndb.database import writing
-from gbench.cndb.identity import HASH_KEY
+from gbench.cndb.identity import HASH_KEY, SCHEMA_KEY
 from gbench.cndb.record import Record
 from gbench.cndb.rows import COLUMNS, info_of, row_of
 from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, train_results
@@ -110,6 +110,8 @@ class _Store:
         new, old = _content(row), _content(dict(self._connection.execute(query).mappings().one()))
         extras = [dict(one["extra"] or {}) for one in (new, old)]  # both name the run
         seals = [extra.pop(HASH_KEY, None) for extra in extras]
+        for extra in extras:
+            extra.pop(SCHEMA_KEY, None)  # an earlier gbench may have stored it
         if seals[0] == seals[1] is not None:
             return ()
         new["extra"], old["extra"] = extras

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gbench.cndb.from_run import record_of
-from gbench.cndb.identity import HASH_KEY, seal_holds, seal_of
+from gbench.cndb.identity import HASH_KEY, SCHEMA_KEY, seal_holds, seal_of
 from gbench.cndb.record import Record
 from gbench.measure.summary import summarize_folder, with_losses_as_before
 from gbench.runfolder.folder import RunFolder
@@ -49,7 +49,9 @@ def _differences(record: Record, run: RunFolder) -> list[str]:
 
 def _from(record: Record, run: Record) -> Iterator[str]:
     recomputed, recorded = run.model_dump(), record.model_dump()
-    recorded["extra"] = {key: value for key, value in (recorded["extra"] or {}).items() if key != HASH_KEY}
+    recorded["extra"] = {
+        key: value for key, value in (recorded["extra"] or {}).items() if key not in (HASH_KEY, SCHEMA_KEY)
+    }
     yield from _compared(recorded, recomputed, "")
 
 

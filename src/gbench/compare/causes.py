@@ -78,6 +78,7 @@ FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("Python", ("soft_info", "python_version"), Influence.HOST, "it runs the loader and launches the work"),
     ("kernel", ("extra", "kernel"), Influence.HOST, "scheduler, page cache and mitigations"),
     ("operating system", ("hard_info", "name"), Influence.HOST, "kernel and libraries of the host"),
+    ("GPUs of the run", ("extra", "machine", "gpus"), Influence.HOST, "cards of one type differ in clocks and cooling"),
     ("processor", ("hard_info", "cpu"), Influence.HOST, "it decodes the images and launches the work"),
     ("memory of the host", ("hard_info", "mem"), Influence.HOST, "it caches the dataset"),
     ("GPUs of the host", ("hard_info", "dev"), Influence.HOST, "they share power, cooling and links"),

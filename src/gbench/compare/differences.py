@@ -6,12 +6,13 @@ from typing import Any
 
 from gbench.cndb.record import Record
 from gbench.cndb.throughput import END_TO_END, kind_of
-from gbench.compare.metrics import AS_LAUNCH_SH, common_throughput
+from gbench.compare.metrics import AS_LAUNCH_SH, at, common_throughput
 from gbench.errors import UsageError
 from gbench.settings.switches import describe
 
 NOT_SAID = "not said"
 IMAGE = "image"  # the field a history may vary in; all others identify a configuration
+MACHINE = "machine"  # records of an earlier gbench, and of machines without an id, don't say it, and agree with any
 THROUGHPUT_OF = "throughput_of"
 SETTINGS = "hyper_params"
 NO_SETTING = ("seed", "profile", "speed")  # of hyper_params: the seed may vary; profile and speed are the field profile
@@ -49,14 +50,21 @@ def fields(record: Record) -> dict[str, str]:
         "throughput_unit": perf.get("throughput_unit"),
         THROUGHPUT_OF: END_TO_END if kind_of(record) == END_TO_END else "what its script printed",
         IMAGE: record.soft_info.name if record.soft_info else None,
+        MACHINE: machine_key(record),
         **{f"{SETTINGS}.{key}": v for key, v in settings.items() if key not in NO_SETTING},
     }
     return {field: shown(value) for field, value in values.items()}
 
 
 def configuration(record: Record, allowed: Collection[str] = ()) -> dict[str, str]:
-    """The fields in which runs of one configuration agree: all but the image and the allowed ones."""
-    return {field: value for field, value in fields(record).items() if field != IMAGE and not _in(field, allowed)}
+    """The fields in which runs of one configuration agree: all but the image, the machine and the allowed ones."""
+    free = (IMAGE, MACHINE, *allowed)
+    return {field: value for field, value in fields(record).items() if not _in(field, free)}
+
+
+def may_be_same_machine(one: Record, other: Record) -> bool:
+    keys = {machine_key(one), machine_key(other)} - {None}
+    return len(keys) < 2
 
 
 def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Difference]:
@@ -66,8 +74,11 @@ def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Differenc
     names = dict.fromkeys(field for side in sides for one in side for field in one)
     differing = []
     for field in names:
-        values = [sorted({one.get(field, NOT_SAID) for one in side}) for side in sides]
+        unknown = {NOT_SAID} if field == MACHINE else set[str]()
+        values = [sorted({one.get(field, NOT_SAID) for one in side} - unknown) for side in sides]
         if len({*values[0], *values[1]}) > 1:
+            if field == MACHINE:
+                values = [[_with_host_name(key, (*base, *new)) for key in side] for side in values]
             differing.append(Difference(field, *(" | ".join(some) for some in values)))
     if common_throughput([*base, *new]) is AS_LAUNCH_SH:  # the figure that is compared is one of the same
         differing = [one for one in differing if one.field != THROUGHPUT_OF]
@@ -117,6 +128,17 @@ def _batch_size_meaning(record: Record) -> str | None:
     if record.dev_num == 1 or (isinstance(each, int) and each * record.dev_num == record.batch_size):
         return "total"
     return None if each is None else f"{each} per device, {record.batch_size} in all"
+
+
+def machine_key(record: Record) -> str | None:
+    """The key of gbench.machine.machine_key."""
+    key = at((record.extra or {}).get(MACHINE), "key")
+    return key if isinstance(key, str) else None
+
+
+def _with_host_name(key: str, records: Iterable[Record]) -> str:
+    names = {shown(at((one.extra or {}).get(MACHINE), "host_name")) for one in records if machine_key(one) == key}
+    return f"{'/'.join(sorted(names))} ({key[:8]})"
 
 
 def shown(value: Any) -> str:

@@ -6,14 +6,14 @@ from sqlalchemy import Engine
 
 from gbench.cndb.queries import RecordFilter, records
 from gbench.cndb.record import Record
-from gbench.compare.differences import configuration
+from gbench.compare.differences import MACHINE, configuration, may_be_same_machine
 from gbench.compare.sides import Run, started
 
 
 def earlier_runs(
     engine: Engine, like: Record, allowed: Collection[str], exclude: Sequence[Record], limit: int
 ) -> list[Run]:
-    """The most recent earlier runs of a record's configuration, oldest first.
+    """The most recent earlier runs of a record's configuration on its machine, oldest first.
 
     Args:
         like: the record; runs that started after its own are excluded.
@@ -31,7 +31,10 @@ def earlier_runs(
     for number, record in records(engine, where):
         start = started(record)
         later = begun is not None and start is not None and start >= begun
-        if later or record.run_id in excluded or record in exclude or configuration(record, allowed) != own:
+        elsewhere = MACHINE not in allowed and not may_be_same_machine(record, like)
+        if later or elsewhere or record.run_id in excluded or record in exclude:
+            continue
+        if configuration(record, allowed) != own:
             continue
         runs.append(Run(record, f"record {number}"))
         if len(runs) == limit:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gbench.cndb.record import Record
 from gbench.compare.causes import FACTS, GPUS, QUANTITIES, Influence
-from gbench.compare.differences import IMAGE, NOT_SAID, shown
+from gbench.compare.differences import IMAGE, MACHINE, NOT_SAID, shown
 from gbench.compare.differences import differences as differing_fields
 from gbench.compare.metrics import at
 
@@ -39,11 +39,13 @@ def explain(base: Sequence[Record], new: Sequence[Record]) -> list[Cause]:
 
 
 def _work(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:
-    """The fields that make two records incomparable, and the image, which counts as software."""
+    """The fields that make two records incomparable: work, the image, which counts as software, and the machine."""
     for one in differing_fields(base, new):
         influence, why = Influence.WORK, "other work was done, or by another device"
         if one.field == IMAGE:
             influence, why = Influence.SOFTWARE, "all software but the driver is in it"
+        if one.field == MACHINE:
+            influence, why = Influence.HOST, "machines of one type differ in clocks, cooling and memory"
         yield _cause(one.field, (one.base, one.new), influence, why)
 
 

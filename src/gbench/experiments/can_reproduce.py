@@ -15,6 +15,7 @@ from gbench.experiments.recorded_spec import Recorded
 from gbench.experiments.trust import is_projects
 from gbench.machine import host, provenance
 from gbench.machine.gpus import Gpus, visible
+from gbench.machine.machine_key import machine_key
 from gbench.runs.prepare import dataset_facts, locate_dataset
 from gbench.settings.spec import RunSpec
 
@@ -81,6 +82,7 @@ def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Mismatch]
         then = cpu if isinstance(cpu, dict) else {}
         yield from _if_other("device", then.get("name"), here["name"], refused=True)
         yield from _if_other("hardware threads", then.get("threads"), here["threads"])
+    yield from _if_other("machine", recorded.extra("machine", "key"), machine_key())
     yield from _if_other("driver", recorded.extra("driver"), gpus.driver or "N/A")
     yield from _if_other("CUDA_VISIBLE_DEVICES", recorded.spec.cuda_visible_devices, spec.cuda_visible_devices)
     yield from _if_other("kernel", recorded.extra("kernel"), platform.release())

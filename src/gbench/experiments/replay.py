@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gbench.base.paths import expanded, project_file
-from gbench.compare.differences import IMAGE, fields
+from gbench.compare.differences import IMAGE, MACHINE, fields
 from gbench.errors import GbenchError, UsageError
 from gbench.experiments.can_reproduce import Mismatch, mismatches
 from gbench.experiments.recorded_spec import Recorded
@@ -72,6 +72,7 @@ class Replay:
         return [
             *(name for name in allowed if name not in (RUN_SCRIPT, ENV)),
             *([IMAGE] if self.image_may_differ else []),
+            MACHINE,
         ]
 
 

@@ -25,6 +25,8 @@ class Gpu:
     compute_capability: tuple[int, int]
     slices: tuple[Gpu, ...] = ()
     """Its MIG devices, with its own index."""
+    vbios: str | None = None
+    """Version of its firmware; None if the driver does not report it."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,10 @@ def with_full_uuids(spec: RunSpec, gpus: Gpus) -> RunSpec:
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    gpu = Gpu(index, nvml.nvmlDeviceGetName(handle), nvml.nvmlDeviceGetUUID(handle), (major, minor))
+    name, uuid, vbios = nvml.nvmlDeviceGetName(handle), nvml.nvmlDeviceGetUUID(handle), None
+    with suppress(nvml.NVMLError):
+        vbios = nvml.nvmlDeviceGetVbiosVersion(handle)
+    gpu = Gpu(index, name, uuid, (major, minor), vbios=vbios)
     slices = (replace(gpu, name=nvml.nvmlDeviceGetName(part), uuid=uuid) for part, uuid in _slices(nvml, handle))
     return replace(gpu, slices=tuple(slices))
 

@@ -11,16 +11,22 @@ from gbench.base.files import open_file
 from gbench.base.paths import checkout_dir
 from gbench.machine import host
 from gbench.machine.gpus import Gpus
+from gbench.machine.machine_key import host_name, machine_key
 
 
 def hardware(gpus: Gpus) -> dict[str, Any]:
-    """The host's operating system, processor, memory, GPUs by name, and driver version."""
+    """The host's operating system, processor, memory, GPUs by name, driver version and identity."""
     return {
         "os": host.os_name(),
         "cpu": host.cpu_facts(),
         "mem": f"{round(psutil.virtual_memory().total / 1024**3)} GB",  # in CNDB's format
         "gpus": [gpu.name for gpu in gpus.devices],
         "driver": gpus.driver,
+        "machine": {
+            "host_name": host_name(),
+            "key": machine_key(),
+            "gpus": [{"uuid": gpu.uuid, "vbios": gpu.vbios} for gpu in gpus.devices],
+        },
     }
 
 

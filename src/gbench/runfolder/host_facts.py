@@ -29,6 +29,21 @@ class Processor(Facts):
     numa_nodes: int | None = None
 
 
+class GpuIdentity(Facts):
+    uuid: str
+    vbios: str | None = None
+
+
+class MachineIdentity(Facts):
+    """Which machine it is, among those with the same hardware."""
+
+    host_name: str | None = None
+    key: str | None = None
+    """As gbench.machine.machine_key computes it."""
+    gpus: list[GpuIdentity] = Field(default_factory=list)
+    """Those that the run may use, in its order."""
+
+
 class HostHardware(Facts):
     """The machine, as the host sees it."""
 
@@ -38,6 +53,8 @@ class HostHardware(Facts):
     gpus: list[str] = Field(default_factory=list)
     """Names of the GPUs that the run may use."""
     driver: str | None = None
+    machine: MachineIdentity | None = None
+    """None in runs of an earlier gbench."""
 
 
 class DatasetFacts(Facts):
