@@ -33,15 +33,15 @@ def changes(draws: int) -> None:
     print("|---|---|" + "---|" * len(LENGTHS))
     rng = np.random.default_rng(0)
 
-    def show(name: str, phi: float, share: float, last: int | None, odd: float = 1.0) -> None:
+    def show(name: str, phi: float, share: float, last: int | None, odd: float = 1.0, of: int = 3) -> None:
         cells = []
         for runs in LENGTHS:
             start = runs // 2 if last is None else runs - last
             right = 0
             for history in ar1(draws, runs, phi, NOISE, rng):
                 history[start:] *= 1 - share
-                history[runs // 3] *= odd
-                found = [level.start for level in levels(history)][1:]
+                history[runs // of if of else -1] *= odd
+                found = [level.start for level in levels(history) if level.confirmed][1:]
                 right += not found if share == 0 else len(found) == 1 and abs(found[0] - start) <= 1
             cells.append(right / draws)
         expected = "no change" if share == 0 else "one change, +- 1 run"
@@ -50,6 +50,7 @@ def changes(draws: int) -> None:
     for phi in (0.0, 0.3, 0.6):
         show(f"steady, autocorrelation {phi}", phi, 0.0, None)
     show("steady, one run 30 % slower", 0.0, 0.0, None, odd=0.7)
+    show("steady, the last run 10 % slower", 0.0, 0.0, None, odd=0.9, of=0)
     for share in (0.03, 0.05, 0.10):
         show(f"{share:.0%} slower from the middle on", 0.0, share, None)
     show("5 % slower from the middle on, autocorrelation 0.3", 0.3, 0.05, None)

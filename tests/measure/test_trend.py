@@ -48,6 +48,17 @@ def test_one_odd_run_is_no_level() -> None:
     assert alarms <= 0.03 * HISTORIES
 
 
+def test_one_odd_last_run_is_unconfirmed() -> None:
+    for history in drawn(30)[:50]:
+        history[-1] *= 0.9
+        *before, last = levels(history)
+        assert len(before) == 1 and (last.start, last.end, last.confirmed) == (29, 30, False)
+
+
+def test_a_second_run_confirms_it() -> None:
+    assert levels([100.0, 101.0] * 10 + [90.0, 90.5])[1:] == [Level(20, 22, 90.25)]
+
+
 def test_a_level_says_where_it_is_and_how_high() -> None:
     assert levels([100.0] * 10 + [90.0] * 10) == [Level(0, 10, 100.0), Level(10, 20, 90.0)]
 

@@ -157,3 +157,11 @@ def test_a_database_without_views_is_one_sentence(config: DatabaseConfig) -> Non
     METADATA.create_all(connect_or_create(config))
     with pytest.raises(InfrastructureError, match="lacks gbench's views; gbench cndb submit RECORD creates them"):
         read_history(config, None, None)
+
+
+def test_one_odd_last_run_is_called_unconfirmed(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    stored(engine, [*nightly(20, until_days_ago=1.5), Result(0.5, 90.0, 0.5)])
+    assert read_history(config, None, None).configurations[0].changes == []
+    page = page_of(config, tmp_path)
+    assert "No configuration changed its level." in page.text
+    assert "off its level: unconfirmed, it is one run" in page.text

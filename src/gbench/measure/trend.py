@@ -7,12 +7,13 @@ variation of its steps, but not that of a restart, another node or the temperatu
    that distance (Hampel 1974): a single outlier is not a level.
 2. The change points of `gbench.measure.steady_state`: binary segmentation under first-order autocorrelation.
 3. Adjacent levels within RELEVANT of each other are merged.
+4. A last run that is far from its level, or that alone makes the last change, is not confirmed.
 
 A pure function of its argument. Error rates on simulated histories: docs/reports.md.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -31,6 +32,8 @@ class Level:
     start: int
     end: int
     median: float
+    confirmed: bool = True
+    """False: the last run alone, which may be odd."""
 
 
 def levels(values: ArrayLike) -> list[Level]:
@@ -39,25 +42,42 @@ def levels(values: ArrayLike) -> list[Level]:
     values: throughputs above 0, ordered by the start of the runs (1-d).
     """
     history = np.asarray(values, dtype=float)
-    if not len(history):
-        return []
-    cuts = _changes(history) if len(history) >= MIN_RUNS else []
+    if len(history) < MIN_RUNS:
+        return [_level(history, 0, len(history))] if len(history) else []
+    calm, width = _calm(history)
+    found = _confirmed(history, calm)
+    odd = abs(history[-1] - found[-1].median) > max(width, RELEVANT * found[-1].median)
+    if not odd and not (len(found) > 1 and _one_run_alone(history, *found[-2:])):
+        return found
+    last = _level(history, len(history) - 1, len(history))
+    return [*_confirmed(history[:-1], _calm(history[:-1])[0]), replace(last, confirmed=False)]
+
+
+def _confirmed(history: Floats, calm: Floats) -> list[Level]:
+    floor = (RESOLUTION * float(np.median(history))) ** 2
+    cuts = change_points(calm, PENALTY + math.log(len(history)), floor)
     while True:
-        found = [
-            Level(start, end, float(np.median(history[start:end])))
-            for start, end in zip([0, *cuts], [*cuts, len(history)], strict=True)
-        ]
+        found = [_level(history, *ends) for ends in pairwise([0, *cuts, len(history)])]
         steps = [abs(after.median / before.median - 1) for before, after in pairwise(found)]
         if not steps or min(steps) >= RELEVANT:
             return found
         del cuts[steps.index(min(steps))]
 
 
-def _changes(history: Floats) -> list[int]:
+def _level(history: Floats, start: int, end: int) -> Level:
+    return Level(start, end, float(np.median(history[start:end])))
+
+
+def _one_run_alone(history: Floats, before: Level, last: Level) -> bool:
+    """Whether the runs of the last level but the last one are nearer to the level before it than to the last run."""
+    rest = float(np.median(history[last.start : -1]))
+    return abs(rest - before.median) < abs(float(history[-1]) - rest)
+
+
+def _calm(history: Floats) -> tuple[Floats, float]:
+    """The history with each run at most so far from the median of its neighbours; and that distance."""
     medians = np.array(
         [np.median(history[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]) for place in range(len(history))]
     )
     width = CLIP * 1.4826 * float(np.median(np.abs(history - medians)))
-    drawn_in = np.clip(history, medians - width, medians + width)
-    floor = (RESOLUTION * float(np.median(history))) ** 2
-    return change_points(drawn_in, PENALTY + math.log(len(history)), floor)
+    return np.clip(history, medians - width, medians + width), width

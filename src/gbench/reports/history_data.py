@@ -81,9 +81,9 @@ class Configuration:
 
     @property
     def changes(self) -> list[LevelChange]:
-        """Where the level changed, oldest first."""
+        """Where the level changed, oldest first; without a last run that is not confirmed."""
         changes = []
-        for before, after in pairwise(self.levels):
+        for before, after in pairwise(level for level in self.levels if level.confirmed):
             last, first = self.results[after.start - 1], self.results[after.start]
             differs = [
                 f"{word} {last.known[column] or 'unknown'} → {first.known[column] or 'unknown'}"

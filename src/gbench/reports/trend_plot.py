@@ -79,6 +79,9 @@ def _notes(configuration: Configuration) -> list[str]:
             f"last change of level {signed(newest.share)} on {newest.at.when:%Y-%m-%d}, from {four(newest.before)} to "
             f"{four(newest.after)}"
         )
+    if not configuration.levels[-1].confirmed:
+        share = last.throughput / configuration.levels[-2].median - 1
+        notes.append(f"the last run is {signed(share)} off its level: unconfirmed, it is one run")
     if any(one.low is None for one in results) and len(results) <= POINTS:
         notes.append("hollow: without an interval")
     return notes
