@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from gbench.measure.job import job_of
-from gbench.measure.telemetry.samples import GpuSample, Header, Sample, Telemetry
+from gbench.measure.telemetry.sample_columns import Samples, Telemetry
+from gbench.measure.telemetry.samples import GpuSample, Header, Sample
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import AttemptTimes, closed
+from gbench.runfolder.run_result import Job
 from gbench.runfolder.steps import Step, StepWriter
 from gbench.runfolder.telemetry_result import GpuFacts
 from gbench.settings.spec import RunSpec
@@ -33,7 +35,11 @@ def sampled(start_s: float, end_s: float, watts: float | None = WATTS) -> Teleme
     times = [start_s + 0.5 * n for n in range(int(2 * (end_s - start_s)) + 1)]
     counters = [None if watts is None else round(watts * (t_s - start_s) * 1000) for t_s in times]
     samples = [Sample(t_s, 0.0, 0.0, [GpuSample(energy_mj=mj)]) for t_s, mj in zip(times, counters, strict=True)]
-    return Telemetry(Header(2.0, "", gpus=[GpuFacts("0")]), samples)
+    return Telemetry(Header(2.0, "", gpus=[GpuFacts("0")]), Samples.of(samples))
+
+
+def job(folder: RunFolder, telemetry: list[Telemetry]) -> Job | None:
+    return job_of(folder, folder.ranks_by_attempt(), telemetry)
 
 
 @pytest.fixture
@@ -53,19 +59,19 @@ def host(folder: RunFolder, *attempts: dict[str, Any]) -> None:
 
 def test_all_attempts_count_and_repeated_work_is_named(folder: RunFolder) -> None:
     host(folder, {"started_s": 100.0, "wall_s": 16.0}, {"started_s": 200.0, "wall_s": 20.0})
-    job = job_of(folder, [sampled(105.0, 120.0), sampled(205.0, 220.0)])
-    assert job is not None
-    assert (job.epochs, job.attempts, job.wall_s) == (2.5, 2, 36.0)
-    assert (job.training_s, job.redone_s) == (pytest.approx(12.0), pytest.approx(2.0))
-    assert job.epochs_per_hour == pytest.approx(2.5 / 10 * 3600)
-    assert job.joules == pytest.approx(WATTS * 2 * 6 * 0.9)  # rank 0's steps say when it trained
-    assert job.energy_source == "nvml counter"
+    found = job(folder, [sampled(105.0, 120.0), sampled(205.0, 220.0)])
+    assert found is not None
+    assert (found.epochs, found.attempts, found.wall_s) == (2.5, 2, 36.0)
+    assert (found.training_s, found.redone_s) == (pytest.approx(12.0), pytest.approx(2.0))
+    assert found.epochs_per_hour == pytest.approx(2.5 / 10 * 3600)
+    assert found.joules == pytest.approx(WATTS * 2 * 6 * 0.9)  # rank 0's steps say when it trained
+    assert found.energy_source == "nvml counter"
 
 
 def test_an_attempt_that_was_killed_ends_with_its_last_step(folder: RunFolder) -> None:
     host(folder, {"started_s": 100.0, "wall_s": 16.0}, {"started_s": 200.0, "wall_s": None})
-    job = job_of(folder, [sampled(105.0, 120.0), sampled(205.0, 220.0)])
-    assert job is not None and job.wall_s == 16.0 + 16.0  # the second rank's last step is at 216 s
+    found = job(folder, [sampled(105.0, 120.0), sampled(205.0, 220.0)])
+    assert found is not None and found.wall_s == 16.0 + 16.0  # the second rank's last step is at 216 s
     ranks = [folder.attempts(rank) for rank in (0, 1)]
     assert closed([AttemptTimes(started_s=300.0)], ranks)[0].wall_s == 0.0  # it died before its first step
     assert closed([], ranks) == []
@@ -79,20 +85,20 @@ def test_energy_of_which_a_part_is_not_known_is_not_known(folder: RunFolder) -> 
         [sampled(205.0, 220.0)],
         [Telemetry()],
     ):
-        job = job_of(folder, telemetry)
-        assert job is not None
-        assert (job.joules, job.energy_source, job.wall_s, job.attempts) == (None, None, None, 1)
+        found = job(folder, telemetry)
+        assert found is not None
+        assert (found.joules, found.energy_source, found.wall_s, found.attempts) == (None, None, None, 1)
 
 
 def test_an_attempt_without_steps_takes_no_others_energy(folder: RunFolder) -> None:
     host(folder)
-    job = job_of(folder, [sampled(105.0, 120.0), sampled(150.0, 152.0), sampled(205.0, 220.0)])
-    assert job is not None and job.joules == pytest.approx(WATTS * 2 * 6 * 0.9)
+    found = job(folder, [sampled(105.0, 120.0), sampled(150.0, 152.0), sampled(205.0, 220.0)])
+    assert found is not None and found.joules == pytest.approx(WATTS * 2 * 6 * 0.9)
 
 
 def test_a_folder_that_lacks_what_it_takes_has_no_job(folder: RunFolder, make_spec: Callable[..., RunSpec]) -> None:
     folder.write("environment.json", ENVIRONMENT)  # of an older gbench
-    assert job_of(folder, [Telemetry()]) is None
+    assert job(folder, [Telemetry()]) is None
     empty = RunFolder.create(make_spec())
     empty.write("environment.json", {**ENVIRONMENT, "steps_per_epoch": 4})
-    assert job_of(empty, [Telemetry()]) is None
+    assert job(empty, [Telemetry()]) is None

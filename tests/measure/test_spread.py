@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
+
 import numpy as np
 import pytest
 
-from gbench.measure.spread import RunMean, repeats_variance, spread
+from gbench.measure.spread import RunMean, repeats_variance, spread, variance
 
 
 def test_percentiles_interpolate_between_steps() -> None:
@@ -57,3 +59,11 @@ def test_one_run_says_nothing_about_others() -> None:
     found = repeats_variance([RunMean(10.0, 4.0, 50)])
     assert (found.runs, found.mean, found.within_variance) == (1, 10.0, 4.0)
     assert (found.between_variance, found.low, found.high) == (None, None, None)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_variance_is_the_standard_librarys(scale: float) -> None:
+    values = np.random.default_rng(1).lognormal(0, 2, 500) * scale
+    for count in (2, 3, 500):
+        assert variance(values[:count]) == statistics.variance(values[:count].tolist())
+    assert variance(np.full(9, 0.1)) == 0.0

@@ -6,14 +6,17 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gbench.cli.shared.output import summary_lines
 from gbench.measure.summary import summarize as summarize_run
 from gbench.measure.summary import summarize_folder
-from gbench.measure.telemetry.samples import GpuSample, Header, Sample, Telemetry
+from gbench.measure.telemetry.sample_columns import Samples, Telemetry
+from gbench.measure.telemetry.samples import GpuSample, Header, Sample
 from gbench.runfolder.environment_facts import EndFacts, EnvironmentFacts
 from gbench.runfolder.run_result import RunResult
+from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import GpuFacts
 from gbench.settings.spec import RunSpec
@@ -27,15 +30,15 @@ def stream(
     data_s: float = 0.0,
     between_s: float = 0.0,
     **losses: float,
-) -> list[Step]:
+) -> Steps:
     ends = itertools.accumulate(times_s)
-    return [
+    return Steps.of(
         Step(n, 1, images, data_s, seconds, end, 0.0, warmup=n <= warmup, losses=losses, between_s=between_s)
         for n, (seconds, end) in enumerate(zip(times_s, ends, strict=True), 1)
-    ]
+    )
 
 
-def summarize(ranks: list[list[Step]], ended: int, max_warmup_steps: int | None = None) -> RunResult | None:
+def summarize(ranks: list[Steps], ended: int, max_warmup_steps: int | None = None) -> RunResult | None:
     environment = EnvironmentFacts(ended=EndFacts(steps=ended, because="all steps are done"))
     return summarize_run(ranks, environment, Telemetry(), max_warmup_steps)
 
@@ -117,15 +120,15 @@ def test_an_early_end_counts_up_to_the_last_common_step() -> None:
     assert (summary.steps, summary.complete) == (5, False)
 
 
-@pytest.mark.parametrize("ranks", [[], [[]], [stream([0.1], warmup=1)], [stream([0.1]), []]])
-def test_nothing_measured_is_no_summary(ranks: list[list[Step]]) -> None:
+@pytest.mark.parametrize("ranks", [[], [stream([])], [stream([0.1], warmup=1)], [stream([0.1]), stream([])]])
+def test_nothing_measured_is_no_summary(ranks: list[Steps]) -> None:
     assert summarize(ranks, ended=1) is None
 
 
 def test_losses_are_means_of_steps_ranks_and_the_last_epoch() -> None:
     first, second = Step(1, 1, 1, 0, 0.1, 0.1, 0, False, {"L": 1.0}), Step(2, 2, 1, 0, 0.1, 0.2, 0, False, {"L": 3.0})
     other = [Step(1, 1, 1, 0, 0.1, 0.1, 0, False, {"L": 2.0}), Step(2, 2, 1, 0, 0.1, 0.2, 0, False, {"L": 6.0})]
-    summary = summarize([[first, second], other], ended=2)
+    summary = summarize([Steps.of([first, second]), Steps.of(other)], ended=2)
     assert summary is not None
     assert summary.losses == {"L": pytest.approx(3.0)}
     assert summary.last_epoch_losses == {"L": pytest.approx(4.5)}
@@ -136,9 +139,7 @@ def test_mean_losses_do_not_depend_on_the_clock() -> None:
     losses = [1.0 / n for n in range(1, 101)]
     runs = []
     for times_s in ([0.1] * 100, [0.5] * 20 + [0.1] * 80):
-        steps = [
-            replace(step, losses={"L": loss}) for step, loss in zip(stream(times_s, warmup=5), losses, strict=True)
-        ]
+        steps = replace(stream(times_s, warmup=5), losses={"L": np.array(losses)})
         runs.append(summarize([steps], ended=100))
     fast, slow = runs
     assert fast is not None and slow is not None
@@ -169,7 +170,9 @@ def test_a_throttled_stretch_is_marked_with_a_clean_throughput() -> None:
         Sample(0.05 + 0.1 * n, 0.0, 0.0, [GpuSample(throttle_bits=0x40 if 11 <= n < 19 else 0x0)]) for n in range(30)
     ]
     environment = EnvironmentFacts(ended=EndFacts(steps=25))
-    summary = summarize_run([steps], environment, Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), samples))
+    summary = summarize_run(
+        [steps], environment, Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), Samples.of(samples))
+    )
     assert summary is not None and summary.disturbance.marked_share is not None
     assert summary.disturbance.marked_share == pytest.approx(5 / 23)
     assert summary.disturbance.marked_steps == "11-15"

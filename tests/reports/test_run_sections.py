@@ -14,6 +14,7 @@ from gbench.reports.pictures import SHOWN
 from gbench.reports.run_page import write_report
 from gbench.reports.timeline import Axis
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.steps import Step
 from gbench.settings.spec import RunSpec
 from pages import Page
@@ -65,7 +66,7 @@ def step(number: int, end_s: float) -> Step:
 
 
 def test_the_axis_leaves_out_pauses_and_survives_a_reboot() -> None:
-    axis = Axis([step(1, 100.0), step(2, 101.0), step(3, 9001.0), step(4, 6.0)])
+    axis = Axis(Steps.of([step(1, 100.0), step(2, 101.0), step(3, 9001.0), step(4, 6.0)]))
     assert axis.ends_s.tolist() == [1.0, 2.0, 3.0, 4.0]
     assert axis.paused == 2
 

@@ -50,7 +50,7 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
         return sealed(checked(values, str(folder.path)))
     if environment.device is None or result is None:
         steps = folder.steps(0)
-        if steps and all(step.warmup for step in steps):
+        if len(steps) and steps.warmup.all():
             raise RunFailed(
                 f"the run left no measured step: the warm-up took all of its {len(steps)}",
                 "give it more by --max-time or --steps, or fewer to the warm-up by --warmup",

@@ -82,9 +82,10 @@ def of_run(folder: RunFolder) -> Curves:
     Raises InfrastructureError: not a run folder, or a broken one.
     """
     ranks = folder.ranks()
-    together = list(zip(*ranks))  # noqa: B905  a run that was killed leaves its ranks at different steps
+    common = min(map(len, ranks), default=0)  # a run that was killed leaves its ranks at different steps
+    unknown = np.full(common, math.nan)
     losses = {
-        name: np.array([np.mean([step.losses.get(name, math.nan) for step in steps]) for steps in together])
+        name: np.stack([steps.losses.get(name, unknown)[:common] for steps in ranks], axis=1).mean(axis=1)
         for name in LOSSES
     }
-    return Curves(np.array([steps[0].epoch for steps in together], dtype=np.int64), losses)
+    return Curves(ranks[0].epoch[:common], losses)

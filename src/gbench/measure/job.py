@@ -1,30 +1,30 @@
 """Time and energy of a whole convergence job over all attempts: a pure function of its run folder."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 from gbench.measure.telemetry.energy import energy
-from gbench.measure.telemetry.samples import Telemetry, Window
+from gbench.measure.telemetry.sample_columns import Telemetry, Window
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import closed
 from gbench.runfolder.run_result import Job
-from gbench.runfolder.steps import AttemptSteps, steps_that_count
+from gbench.runfolder.step_columns import AttemptSteps, steps_that_count
 from gbench.runfolder.telemetry_result import EnergySource
 
 
-def job_of(folder: RunFolder, telemetry: Sequence[Telemetry]) -> Job | None:
+def job_of(folder: RunFolder, ranks: Sequence[Sequence[AttemptSteps]], telemetry: Sequence[Telemetry]) -> Job | None:
     """The totals of a run folder's job; None if nothing was trained, or the length of an epoch is unknown.
 
-    telemetry: of every attempt.
+    ranks: the steps of each rank, by attempt. telemetry: of every attempt.
 
     Raises InfrastructureError: a broken file.
     """
     steps_per_epoch = folder.environment().steps_per_epoch
-    ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
     counted = [steps_that_count(rank) for rank in ranks]
     if not steps_per_epoch or not all(counted):
         return None
-    training_s = max(sum(step.step_s for attempt in rank for step in attempt.steps) for rank in ranks)
-    counted_s = max(sum(step.step_s for step in steps) for steps in counted)
+    training_s = max(sum(chain.from_iterable(one.steps.step_s.tolist() for one in rank)) for rank in ranks)
+    counted_s = max(sum(steps.step_s.tolist()) for steps in counted)
     epochs = min(len(steps) for steps in counted) / steps_per_epoch
     attempts = closed(folder.host().attempts, ranks)
     walls = [attempt.wall_s for attempt in attempts if attempt.wall_s is not None]

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gbench.measure.paired_ratio import mean_interval
 from gbench.runfolder.run_result import StepTimes
@@ -56,6 +57,29 @@ def spread(step_s: ArrayLike) -> StepTimes:
         p95_s=p95,
         p99_s=p99,
     )
+
+
+def variance(values: NDArray[np.float64]) -> float:
+    """Sample variance of at least two finite numbers, exact but for one rounding, as `statistics.variance`.
+
+    A float is a whole number of 53 bits times a power of two. Each is divided into three digits of 18 bits, whose
+    products 64 bits can add up exactly.
+    """
+    fractions, exponents = np.frexp(values)
+    numbers = (fractions * 2.0**53).astype(np.int64)
+    lowest = int(exponents.min())
+    added = squared = 0
+    for exponent in np.unique(exponents).tolist():
+        part = numbers[exponents == exponent]
+        digits = np.stack([part >> 36, part >> 18 & 0x3FFFF, part & 0x3FFFF])
+        sums, products = digits.sum(axis=1).tolist(), (digits @ digits.T).tolist()
+        shift = exponent - lowest
+        weights = [36, 18, 0]
+        added += sum(one << place for one, place in zip(sums, weights, strict=True)) << shift
+        squared += sum(products[i][j] << weights[i] + weights[j] for i in range(3) for j in range(3)) << 2 * shift
+    count = len(values)
+    unit = Fraction(2) ** (lowest - 53)
+    return float((count * squared - added**2) * unit**2 / (count * (count - 1)))
 
 
 def repeats_variance(runs: Sequence[RunMean], level: float = 0.95) -> Repeats:

@@ -4,27 +4,31 @@ The headline counts images over the wall time of steps, data loading included, b
 warm-up. Nothing here knows pix2pix; whatever losses the steps carry are averaged by name.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import compress
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gbench.errors import RunFailed
 from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.bounds import limits
 from gbench.measure.job import job_of
-from gbench.measure.spread import spread
+from gbench.measure.spread import spread, variance
 from gbench.measure.steady_state import judge_ranks
 from gbench.measure.telemetry.disturbance import disturbance, mark_disturbed
 from gbench.measure.telemetry.energy import energy
-from gbench.measure.telemetry.samples import Telemetry, Window
+from gbench.measure.telemetry.reader import read_attempts
+from gbench.measure.telemetry.sample_columns import Telemetry, Window
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
-from gbench.measure.telemetry.stream import read_attempts
 from gbench.measure.telemetry.usage import summarize as summarize_telemetry
 from gbench.runfolder.environment_facts import DataFacts, EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import RunResult
-from gbench.runfolder.steps import Step
+from gbench.runfolder.step_columns import Steps, steps_that_count
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import describe
 
@@ -32,25 +36,25 @@ LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
 
 
 def summarize(
-    ranks: list[list[Step]], environment: EnvironmentFacts, telemetry: Telemetry, max_warmup_steps: int | None = None
+    ranks: Sequence[Steps], environment: EnvironmentFacts, telemetry: Telemetry, max_warmup_steps: int | None = None
 ) -> RunResult | None:
     """Statistics over the steps that all ranks (outer list) completed; None without a measured one."""
     common = min((len(steps) for steps in ranks), default=0)
     whole = [steps[:common] for steps in ranks]
-    least = sum(step.warmup for step in whole[0]) if whole else 0
+    least = int(whole[0].warmup.sum()) if whole else 0
     if common <= least:
         return None
-    steady, slowest_rank = judge_ranks([[step.step_s for step in steps] for steps in whole], least, max_warmup_steps)
+    steady, slowest_rank = judge_ranks([steps.step_s for steps in whole], least, max_warmup_steps)
     measured = [steps[steady.warmup_steps :] for steps in whole]
     slowest = measured[slowest_rank]
-    times = [step.step_s for step in slowest]
-    wall_s, data_s = sum(times), sum(step.data_s for step in slowest)
-    step_images = [sum(steps) for steps in zip(*([step.images for step in steps] for steps in measured), strict=True)]
-    images = sum(step_images)
+    times = slowest.step_s
+    wall_s, data_s = total(times), total(slowest.data_s)
+    step_images = np.sum([steps.images for steps in measured], axis=0)
+    images = int(step_images.sum())
     marks = mark_disturbed(slowest, telemetry.samples)
     window = Window.of(slowest)
     used = energy(telemetry, window)
-    ahead_share = statistics.median(step.ahead_s / step.step_s for step in slowest)
+    ahead_share = float(np.median(slowest.ahead_s / times))
     data = environment.data or DataFacts(source="real")
     return RunResult(
         complete=environment.ended is not None and environment.ended.steps == common,
@@ -66,19 +70,19 @@ def summarize(
         throughput_img_s=images / wall_s,
         throughput_interval=throughput_interval(times, step_images),
         throughput_without_data_img_s=images / (wall_s - data_s),
-        throughput_clean_img_s=_rate(slowest, step_images, [mark.clean for mark in marks]),
+        throughput_clean_img_s=_rate(times[marks.clean], step_images[marks.clean]),
         throughput_legacy_img_s=_legacy(whole[0], len(ranks)),
         step=spread(times),
-        step_variance_s2=statistics.variance(times) if len(times) > 1 else 0.0,
+        step_variance_s2=variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
-        between_share=sum(step.between_s for step in slowest) / wall_s,
-        disturbance=disturbance(marks, slowest[0].step),
+        between_share=total(slowest.between_s) / wall_s,
+        disturbance=disturbance(marks, int(slowest.step[0])),
         limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, ahead_share),
         energy=used,
         joules_per_image=used.joules_per_image(images),
         memory=environment.memory,
         telemetry=summarize_telemetry(telemetry, window) if telemetry.header else None,
-        losses=mean_losses([step for steps in whole for step in steps[least:]]),
+        losses=mean_losses([steps[least:] for steps in whole]),
         last_epoch_losses=mean_losses(last_epoch(whole)),
     )
 
@@ -88,21 +92,22 @@ def summarize_folder(folder: RunFolder) -> RunResult | None:
     spec = measured_spec(folder)
     environment = folder.environment()
     telemetry = read_attempts(folder.path / TELEMETRY_NAME)
-    summary = summarize(folder.ranks(), environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
+    attempts = folder.ranks_by_attempt()
+    ranks = [steps_that_count(rank) for rank in attempts]
+    summary = summarize(ranks, environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
     if summary is None:
         return None
     summary = replace(summary, profile=describe(spec.profile, spec.config.speed.on))
     if spec.recipe != "convergence":
         return summary
-    return replace(summary, job=job_of(folder, telemetry))
+    return replace(summary, job=job_of(folder, attempts, telemetry))
 
 
 def with_losses_as_before(folder: RunFolder, summary: RunResult) -> RunResult:
     """The summary as earlier versions made it: losses over the measured steps, which depend on the clock."""
     first = summary.warmup_steps
     measured = [steps[first : first + summary.steps] for steps in folder.ranks()]
-    every = [step for steps in measured for step in steps]
-    return replace(summary, losses=mean_losses(every), last_epoch_losses=mean_losses(last_epoch(measured)))
+    return replace(summary, losses=mean_losses(measured), last_epoch_losses=mean_losses(last_epoch(measured)))
 
 
 def measured_spec(folder: RunFolder) -> RunSpec:
@@ -117,13 +122,18 @@ def measured_spec(folder: RunFolder) -> RunSpec:
     return spec
 
 
-def _rate(steps: Sequence[Step], images: Sequence[int], chosen: Sequence[bool]) -> float | None:
-    """Images per second over the chosen steps."""
-    seconds = sum(step.step_s for step in compress(steps, chosen))
-    return sum(compress(images, chosen)) / seconds if seconds else None
+def total(column: NDArray[np.float64]) -> float:
+    """The sum from first to last, as every version has added it: numpy's own order gives other last digits."""
+    return float(sum(column.tolist()))
 
 
-def _legacy(steps: Sequence[Step], ranks: int) -> float | None:
+def _rate(times: NDArray[np.float64], images: NDArray[np.int64]) -> float | None:
+    """Images per second over these steps."""
+    seconds = total(times)
+    return int(images.sum()) / seconds if seconds else None
+
+
+def _legacy(steps: Steps, ranks: int) -> float | None:
     """Throughput as in launch.sh: 1 / mean seconds per image of rank 0's LEGACY_STEPS, from batch to step end."""
     taken = steps[LEGACY_STEPS]
     if len(taken) < LEGACY_STEPS.stop - LEGACY_STEPS.start:
@@ -138,13 +148,21 @@ def printed_means(folder: RunFolder) -> dict[str, float]:
     """
     if not all(ranks := folder.ranks()):
         raise RunFailed(f"the raw samples of {folder.path} are gone", "give its record")
-    every, steps = folder.spec().config.schedule.print_every, last_epoch(ranks)
-    return mean_losses([step for step in steps if step.step % every == 0] or steps)
+    every, last = folder.spec().config.schedule.print_every, last_epoch(ranks)
+    printed = [steps[steps.step % every == 0] for steps in last]
+    return mean_losses(printed if any(map(len, printed)) else last)
 
 
-def last_epoch(ranks: Sequence[Sequence[Step]]) -> list[Step]:
-    return [step for steps in ranks for step in steps if step.epoch == ranks[0][-1].epoch]
+def last_epoch(ranks: Sequence[Steps]) -> list[Steps]:
+    """The steps of each rank in the last epoch of the first."""
+    return [steps[steps.epoch == ranks[0].epoch[-1]] for steps in ranks]
 
 
-def mean_losses(steps: Sequence[Step]) -> dict[str, float]:
-    return {name: statistics.fmean(step.losses[name] for step in steps) for name in steps[0].losses}
+def mean_losses(ranks: Sequence[Steps]) -> dict[str, float]:
+    """The mean of each loss over all steps of all ranks."""
+    some = [steps for steps in ranks if len(steps)]
+    count = sum(map(len, some))
+    return {
+        name: math.fsum(chain.from_iterable(steps.losses[name].tolist() for steps in some)) / count
+        for name in some[0].losses
+    }

@@ -1,9 +1,10 @@
 """The figures of a run page, as text."""
 
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from gbench.base.size import size_text
 from gbench.cndb.log_line import accuracy_text
@@ -17,7 +18,7 @@ from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.evaluation_result import METRICS, read_final
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import Limits, RunResult
-from gbench.runfolder.steps import Step
+from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.telemetry_result import MeanAndRange, TelemetrySummary
 from gbench.settings.switches import describe
 
@@ -69,7 +70,7 @@ def convergence_headline(run: RunData) -> tuple[str, str, str, str]:
     """The arguments of page.headline for a convergence run: its verdict, its published figures, its throughput."""
     folder = RunFolder(run.path)
     verdict, why = verdict_of_run(folder)
-    last = run.ranks[0][-1].epoch
+    last = int(run.ranks[0].epoch[-1])
     figures = [f"Epoch {last}, means of its printed lines: {accuracy_text(printed_means(folder))}"]
     if (evaluation := read_final(folder)) is not None:
         known = [
@@ -210,12 +211,12 @@ def host(seen: TelemetrySummary) -> Iterator[tuple[str, str]]:
         yield f"Not seen: {missing.what}", missing.why
 
 
-def ranks(measured: Sequence[Sequence[Step]]) -> Iterator[tuple[str, ...]]:
+def ranks(measured: Sequence[Steps]) -> Iterator[tuple[str, ...]]:
     for rank, steps in enumerate(measured):
-        times_s, data_s = [step.step_s for step in steps], sum(step.data_s for step in steps)
-        last_twentieth = statistics.quantiles(times_s, n=20, method="inclusive")[-1] if len(times_s) > 1 else times_s[0]
-        shown_s = (statistics.fmean(times_s), statistics.median(times_s), last_twentieth, max(times_s))
-        yield str(rank), f"{len(times_s):,}", *map(seconds, shown_s), f"{data_s / sum(times_s):.1%}"
+        times_s = steps.step_s
+        shown_s = (times_s.mean(), np.median(times_s), np.percentile(times_s, 95), times_s.max())
+        wait = float(steps.data_s.sum() / times_s.sum())
+        yield str(rank), f"{len(times_s):,}", *(seconds(float(one)) for one in shown_s), f"{wait:.1%}"
 
 
 def losses(summary: RunResult) -> Iterator[tuple[str, ...]]:

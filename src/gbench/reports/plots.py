@@ -16,7 +16,7 @@ from gbench.reports.page import Plot
 from gbench.reports.svg import BAND, INK, MUTED, SERIES, SURFACE, captioned, figure
 from gbench.reports.text import count, flops, four, seconds
 from gbench.runfolder.environment_facts import PeakFacts
-from gbench.runfolder.steps import Step
+from gbench.runfolder.step_columns import Steps
 
 Array = NDArray[np.float64]
 POINTS = 400  # maximum number of points of a line; beyond it, each point is the mean of several steps
@@ -32,9 +32,9 @@ class Throughput:
     interval: tuple[float, float] | None
 
 
-def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
+def distribution(measured: Sequence[Steps]) -> Plot:
     """Histogram of the slowest rank's measured step times, with their median."""
-    times_s = np.array(max(([step.step_s for step in steps] for steps in measured), key=sum))
+    times_s = max((steps.step_s for steps in measured), key=np.sum)
     median_s = float(np.median(times_s))
     scale, unit = (1.0, "s") if times_s.max() >= 1 else (1e3, "ms")
     with figure(2.9) as drawn:
@@ -62,25 +62,26 @@ def distribution(measured: Sequence[Sequence[Step]]) -> Plot:
         return captioned(drawn, "distribution", "Histogram of step times", caption)
 
 
-def losses(ranks: Sequence[Sequence[Step]], warmup_steps: int) -> Plot | None:
+def losses(ranks: Sequence[Steps], warmup_steps: int) -> Plot | None:
     """Every loss by step, or by epoch if there are many, averaged over ranks; None if the steps have no losses."""
     common = min(len(steps) for steps in ranks)
     together = [steps[:common] for steps in ranks]
-    names = list(together[0][0].losses) if common else []
+    names = list(together[0].losses) if common else []
     if not names:
         return None
-    epochs = np.array([step.epoch for step in together[0]])
-    by_epoch = common > POINTS and len(np.unique(epochs)) >= EPOCHS
-    numbers = np.unique(epochs) if by_epoch else np.array([step.step for step in together[0]])
+    epochs, each = np.unique(together[0].epoch, return_counts=True)
+    by_epoch = common > POINTS and len(epochs) >= EPOCHS
+    numbers = epochs if by_epoch else together[0].step
+    order = np.argsort(together[0].epoch, kind="stable")
     over = "epoch" if by_epoch else "step"
     ends: list[str] = []
     holes = False
     with figure(1.45 * math.ceil(len(names) / 2) + 0.2) as drawn:
         for axes, name, look in zip(loss_panels(drawn, names, over), names, looks(), strict=False):
-            values = np.array([[step.losses.get(name, math.nan) for step in steps] for steps in together]).mean(axis=0)
+            values = np.array([steps.losses[name] for steps in together]).mean(axis=0)
             holes |= not np.isfinite(values).all()
             if by_epoch:
-                values = np.array([values[epochs == epoch].mean() for epoch in numbers])
+                values = np.array([part.mean() for part in np.split(values[order], np.cumsum(each)[:-1])])
             line(axes, numbers, np.where(np.isfinite(values), values, math.nan), name, look)
             if warmup_steps and not by_epoch:
                 axes.axvspan(0.5, warmup_steps + 0.5, color=BAND, linewidth=0, zorder=0)

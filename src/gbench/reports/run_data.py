@@ -10,9 +10,9 @@ from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.errors import RunFailed
 from gbench.measure.summary import measured_spec, summarize
-from gbench.measure.telemetry.samples import Telemetry
+from gbench.measure.telemetry.reader import read_stream
+from gbench.measure.telemetry.sample_columns import Telemetry
 from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
-from gbench.measure.telemetry.stream import read_stream
 from gbench.reports.text import capitalized
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.error_file import read_error
@@ -20,7 +20,7 @@ from gbench.runfolder.evaluation_result import final_of
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.run_result import RunResult
-from gbench.runfolder.steps import Step
+from gbench.runfolder.step_columns import Steps
 from gbench.settings.spec import RunSpec
 
 
@@ -33,7 +33,7 @@ class RunData:
     host: HostFacts
     """Empty, as `environment`, if the run did not write it."""
     environment: EnvironmentFacts
-    ranks: list[list[Step]]
+    ranks: list[Steps]
     """The steps by rank; empty for a rank that wrote none."""
     telemetry: Telemetry
     summary: RunResult | None
@@ -84,10 +84,10 @@ class RunData:
         """Steps at the start that the statistics exclude."""
         if self.summary is not None:
             return self.summary.warmup_steps
-        return max((sum(step.warmup for step in steps) for steps in self.ranks), default=0)
+        return max((int(steps.warmup.sum()) for steps in self.ranks), default=0)
 
     @property
-    def measured(self) -> list[list[Step]]:
+    def measured(self) -> list[Steps]:
         """The steps in the statistics, by rank; empty if there are none."""
         if self.summary is None:
             return []

@@ -1,7 +1,7 @@
 """Plot steps, devices and host of a run on a common time axis, in panels, to show what disturbed which steps."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import compress, cycle
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -9,53 +9,53 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from gbench.base.size import GIB
-from gbench.measure.telemetry.disturbance import StepMark
-from gbench.measure.telemetry.samples import GpuSample, Sample
+from gbench.measure.telemetry.disturbance import StepMarks
+from gbench.measure.telemetry.sample_columns import Readings, Samples
 from gbench.reports.page import Plot
 from gbench.reports.plots import POINTS, Array, line, looks
 from gbench.reports.svg import BAND, SERIES, WARN, captioned, figure
 from gbench.reports.text import count, seconds
-from gbench.runfolder.steps import Step
+from gbench.runfolder.step_columns import Steps
 
 PAUSE_S = 60.0  # a gap between steps from this length on is a resumption, and is cut out of the axis
 UNITS = ((3 * 3600, 3600, "h"), (600, 60, "min"), (0, 1, "s"))  # minimum length of the run, seconds per unit, unit
-Series = dict[str, list[float | None]]
-"""Readings by name, with a value per sample."""
+Series = dict[str, Readings]
+"""By name."""
 
 
 class Axis:
     """Time since the start of the first step, on the steps' clock, without the pauses of a resumed run."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        starts = [step.end_s - step.step_s for step in steps]
-        pauses = [start - step.end_s for step, start in zip(steps, starts[1:], strict=False)]
-        left_out = [pause if not -1 < pause < PAUSE_S else 0.0 for pause in pauses]
-        self.paused = sum(pause != 0 for pause in left_out)
+    def __init__(self, steps: Steps) -> None:
+        starts = steps.end_s - steps.step_s
+        pauses = starts[1:] - steps.end_s[:-1]
+        left_out = np.where((pauses > -1) & (pauses < PAUSE_S), 0.0, pauses)
+        self.paused = int(np.count_nonzero(left_out))
         self._zero = starts[0] + np.concatenate([[0.0], np.cumsum(left_out)])
-        self.ends_s = np.array([step.end_s for step in steps]) - self._zero
-        self.starts_s = np.array(starts) - self._zero
-        self.numbers = np.array([step.step for step in steps])
+        self.ends_s = steps.end_s - self._zero
+        self.starts_s = starts - self._zero
+        self.numbers = steps.step
         _, self._unit_s, self.unit = next(unit for unit in UNITS if self.ends_s[-1] >= unit[0])
 
     def of(self, times_s: Any) -> Array:
         """Convert seconds since the start of the first step to the axis' unit."""
         return np.asarray(times_s, float) / self._unit_s
 
-    def of_samples(self, samples: Sequence[Sample]) -> Array:
+    def of_samples(self, samples: Samples) -> Array:
         """The position of samples on the axis; all of them are from the last attempt."""
-        return self.of(np.array([sample.t_s for sample in samples]) - self._zero[-1])
+        return self.of(samples.t_s - self._zero[-1])
 
 
-def timeline(
-    ranks: Sequence[Sequence[Step]], warmup_steps: int, samples: Sequence[Sample], marks: Sequence[StepMark]
-) -> Plot:
+def timeline(ranks: Sequence[Steps], warmup_steps: int, samples: Samples, marks: StepMarks) -> Plot:
     """Times of every rank's steps, then devices and host. marks: throttling in each step of the longest rank."""
     longest = max(ranks, key=len)
     axis = Axis(longest)
     start, end = axis.of([axis.starts_s[0], axis.ends_s[-1]])
-    inside = [sample for sample, x in zip(samples, axis.of_samples(samples), strict=True) if start <= x <= end]
+    places = axis.of_samples(samples)
+    shown = np.flatnonzero((places >= start) & (places <= end))
+    inside = samples.part(int(shown[0]), int(shown[-1]) + 1) if len(shown) else samples.part(0, 0)
     panels = _panels(inside)
-    held = _stretches(axis, [mark.disturbed for mark in marks])
+    held = _stretches(axis, marks)
     notes = [f"Each step of {count(len(ranks), 'rank')}"]
     with figure(3.2 + 0.85 * len(panels)) as drawn:
         whole, wait, *below = drawn.subplots(2 + len(panels), 1, sharex=True, height_ratios=[2, 1] + [1] * len(panels))
@@ -79,15 +79,13 @@ def timeline(
         return captioned(drawn, "timeline", f"Line plots over time: {named}", "; ".join(notes) + ".")
 
 
-def _draw_steps(
-    axes: Axes, name: str, noun: str, ranks: Sequence[Sequence[Step]], axis: Axis, warmup_steps: int
-) -> list[str]:
+def _draw_steps(axes: Axes, name: str, noun: str, ranks: Sequence[Steps], axis: Axis, warmup_steps: int) -> list[str]:
     """Draw one panel of steps. Returns sentences for the caption."""
     first_s, largest_s = (_largest(ranks, name, part) for part in (slice(warmup_steps), slice(warmup_steps, None)))
     step_s = _largest(ranks, "step_s", slice(warmup_steps, None)) or _largest(ranks, "step_s", slice(None))
     scale, unit = (1.0, "s") if step_s >= 1 else (1e3, "ms")
     for rank, (steps, look) in enumerate(zip(ranks, looks(), strict=False)):
-        values = [getattr(step, name) * scale for step in steps]
+        values = getattr(steps, name) * scale
         line(axes, axis.of(axis.ends_s[: len(steps)]), values, f"rank {rank}", look)
     axes.set_title(f"{noun}{' time' if name == 'step_s' else ''}, {unit}")
     axes.set_ylim(bottom=0)
@@ -100,12 +98,10 @@ def _draw_steps(
 
 def _draw_panel(axes: Axes, title: str, series: Series, times: Array) -> None:
     single = len(series) == 1
-    for (name, values), look in zip(series.items(), looks(), strict=False):
-        read = [(t, value) for t, value in zip(times, values, strict=True) if value is not None]
-        if read:
-            x, y = zip(*read, strict=True)
-            style = {**look, "marker": None} if len(read) > 1 else look
-            line(axes, np.array(x), y, name, {**style, "color": SERIES[2]} if single else style)
+    for (name, read), look in zip(series.items(), looks(), strict=False):
+        if len(read.values):
+            style = {**look, "marker": None} if len(read.values) > 1 else look
+            line(axes, times[read.places], read.values, name, {**style, "color": SERIES[2]} if single else style)
     axes.set_title(title)
     axes.margins(y=0.15)
     if "%" in title:
@@ -113,30 +109,29 @@ def _draw_panel(axes: Axes, title: str, series: Series, times: Array) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
-def _panels(samples: Sequence[Sample]) -> dict[str, Series]:
+def _panels(samples: Samples) -> dict[str, Series]:
     """Title -> readings of every panel with a reading, devices first."""
-    gpus = range(len(samples[0].gpus) if samples else 0)
 
-    def of_gpus(value: Callable[[GpuSample], float | None]) -> Series:
-        return {f"GPU {gpu}": [value(sample.gpus[gpu]) for sample in samples] for gpu in gpus}
+    def of_gpus(name: str) -> Series:
+        return {f"GPU {number}": gpu[name] for number, gpu in enumerate(samples.gpus)}
 
-    hosts = [sample.host for sample in samples]
-    cpus: Series = {"mean": [host.cpu_percent for host in hosts]}
-    cpus["busiest"] = [host.cpu_busiest_percent for host in hosts]
-    if any(stolen := [host.steal_percent for host in hosts]):
-        cpus["stolen"] = stolen
-    load: Series = {"run": [host.run_cpus for host in hosts], "load of 1 min": [host.load_1m for host in hosts]}
+    host = samples.host
+    cpus: Series = {"mean": host["cpu_percent"], "busiest": host["cpu_busiest_percent"]}
+    if host["steal_percent"].values.any():
+        cpus["stolen"] = host["steal_percent"]
+    load: Series = {"run": host["run_cpus"], "load of 1 min": host["load_1m"]}
+    resident = host["rss_bytes"]
     panels = {
-        "SM clock, MHz": of_gpus(lambda gpu: gpu.sm_mhz),
-        "GPU power, W": of_gpus(lambda gpu: gpu.power_w),
-        "GPU temperature, °C": of_gpus(lambda gpu: gpu.temperature_c),
-        "GPU utilisation, %": of_gpus(lambda gpu: gpu.utilisation_percent),
+        "SM clock, MHz": of_gpus("sm_mhz"),
+        "GPU power, W": of_gpus("power_w"),
+        "GPU temperature, °C": of_gpus("temperature_c"),
+        "GPU utilisation, %": of_gpus("utilisation_percent"),
         f"host CPUs, %: {_in_words(cpus)}": cpus,
         f"CPUs kept busy: {_in_words(load)}": load,
-        "CPU clock, MHz": {} if gpus else {"mean": [host.cpu_mhz for host in hosts]},
-        "memory of the run, GiB": {"resident": [host.rss_bytes and host.rss_bytes / GIB for host in hosts]},
+        "CPU clock, MHz": {} if samples.gpus else {"mean": host["cpu_mhz"]},
+        "memory of the run, GiB": {"resident": resident._replace(values=resident.values / GIB)},
     }
-    return {title: series for title, series in panels.items() if any(v is not None for s in series.values() for v in s)}
+    return {title: series for title, series in panels.items() if any(len(read.values) for read in series.values())}
 
 
 def _in_words(names: Iterable[str]) -> str:
@@ -144,11 +139,12 @@ def _in_words(names: Iterable[str]) -> str:
     return ", ".join(f"{name} ({how})" for name, how in zip(names, cycle(("solid", "dashed", "dotted")), strict=False))
 
 
-def _stretches(axis: Axis, chosen: Sequence[bool]) -> list[tuple[float, float]]:
-    """Start and end of each run of consecutive chosen steps; merges runs that are too close to distinguish."""
+def _stretches(axis: Axis, marks: StepMarks) -> list[tuple[float, float]]:
+    """Start and end of each run of consecutive disturbed steps; merges runs that are too close to distinguish."""
     least = (axis.ends_s[-1] - axis.starts_s[0]) / 400
     stretches: list[tuple[float, float]] = []
-    for start, end in compress(zip(axis.starts_s, axis.ends_s, strict=True), chosen):
+    disturbed = marks.disturbed
+    for start, end in zip(axis.starts_s[disturbed].tolist(), axis.ends_s[disturbed].tolist(), strict=True):
         if stretches and start - stretches[-1][1] <= least:
             start, _ = stretches.pop()
         stretches.append((start, end))
@@ -175,12 +171,11 @@ def _number_steps(axes: Axes, axis: Axis) -> None:
     above.set_ticks([ends[number - 1] for number in shown], [f"step {shown[0]}", *map(str, shown[1:])])
 
 
-def _notes(axis: Axis, warmup_steps: int, panels: dict[str, Series], marks: Sequence[StepMark]) -> Iterator[str]:
+def _notes(axis: Axis, warmup_steps: int, panels: dict[str, Series], marks: StepMarks) -> Iterator[str]:
     if warmup_steps:
         yield f"the shaded warm-up ({count(warmup_steps, 'step')}) is left out of the statistics"
-    disturbed = sum(mark.disturbed for mark in marks)
-    if disturbed:
-        reasons = ", ".join(sorted({reason for mark in marks for reason in mark.reasons}))
+    if disturbed := int(marks.disturbed.sum()):
+        reasons = ", ".join(sorted(marks.reasons))
         yield f"a GPU was held back in {count(disturbed, 'step')}, marked along the top ({reasons})"
     if any(len(series) > 1 and "GPU 0" in series for series in panels.values()):
         yield "each GPU is drawn as the rank of its number"
@@ -190,5 +185,5 @@ def _notes(axis: Axis, warmup_steps: int, panels: dict[str, Series], marks: Sequ
         yield "no telemetry was read while it ran"
 
 
-def _largest(ranks: Sequence[Sequence[Step]], name: str, part: slice) -> float:
-    return max((float(getattr(step, name)) for steps in ranks for step in steps[part]), default=0.0)
+def _largest(ranks: Sequence[Steps], name: str, part: slice) -> float:
+    return max((float(getattr(steps, name)[part].max(initial=0.0)) for steps in ranks), default=0.0)

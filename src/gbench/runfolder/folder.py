@@ -25,7 +25,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -39,10 +39,13 @@ from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.own import mark_own
 from gbench.runfolder.run_result import RunResult
-from gbench.runfolder.steps import AttemptSteps, Step, read_attempts, steps_that_count, stream_path
+from gbench.runfolder.steps import stream_path
 from gbench.runfolder.typed_json import UNUSABLE, VERSION, to_json
 from gbench.runners.plan import BENCHMARK_LOG_NAME, PROCESSES_LOCK
 from gbench.settings.spec import RunSpec
+
+if TYPE_CHECKING:
+    from gbench.runfolder.step_columns import AttemptSteps, Steps
 
 HOST, ENVIRONMENT, RESULT = "host.json", "environment.json", "result.json"
 LOCK, LOOK_S = ".lock", 0.3  # how long to wait for a command that only looks whether the lock is held
@@ -185,25 +188,35 @@ class RunFolder:
             raise InfrastructureError(f"{self.path / name} is broken ({first_problem(error)})", again) from error
         return content
 
-    def steps(self, rank: int) -> list[Step]:
+    def steps(self, rank: int) -> Steps:
         """The raw samples of one rank, without those that a resumed run repeated.
 
-        Raises InfrastructureError: a broken line in the middle, a missing step, or another version.
+        Raises InfrastructureError: a broken line in the middle, a missing step, steps that differ in their losses, or
+        another version.
         """
+        from gbench.runfolder.step_columns import steps_that_count
+
         return steps_that_count(self.attempts(rank))
 
     def attempts(self, rank: int) -> list[AttemptSteps]:
         """All steps of one rank by attempt, repeated ones included. Raises as `steps`."""
+        from gbench.runfolder.step_columns import read_attempts  # loads numpy, which the start need not wait for
+
         return read_attempts(self.path, rank)
 
-    def ranks(self) -> list[list[Step]]:
-        """The raw samples of each rank. Raises InfrastructureError: as `steps`, or steps differ in their losses."""
-        ranks = [self.steps(rank) for rank in range(self.spec().world_size)]
-        names = next((step.losses.keys() for steps in ranks for step in steps), None)
-        for rank, steps in enumerate(ranks):
-            for step in steps:
-                if step.losses.keys() != names:
-                    raise self._broken(f"steps-rank{rank}.jsonl step {step.step}", "other losses than in step 1")
+    def ranks(self) -> list[Steps]:
+        """The raw samples of each rank, as `steps` gives them. Raises as `ranks_by_attempt`."""
+        from gbench.runfolder.step_columns import steps_that_count
+
+        return [steps_that_count(attempts) for attempts in self.ranks_by_attempt()]
+
+    def ranks_by_attempt(self) -> list[list[AttemptSteps]]:
+        """All steps of each rank. Raises InfrastructureError: as `steps`, or ranks differ in their losses."""
+        ranks = [self.attempts(rank) for rank in range(self.spec().world_size)]
+        names = [(rank, one.steps.losses.keys()) for rank, rows in enumerate(ranks) for one in rows if len(one.steps)]
+        for rank, theirs in names:
+            if theirs != names[0][1]:
+                raise self._broken(f"steps-rank{rank}.jsonl step 1", "other losses than in step 1")
         return ranks
 
     def _broken(self, place: str, why: object) -> InfrastructureError:

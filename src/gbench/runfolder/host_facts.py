@@ -4,13 +4,17 @@ The host writes it before the start, and adds the end, warnings and the record's
 an earlier gbench did not write all of them, and a killed run has no end.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from gbench.runfolder.steps import AttemptSteps
 from gbench.runfolder.typed_json import Facts
+
+if TYPE_CHECKING:
+    from gbench.runfolder.step_columns import AttemptSteps
 
 
 class RunnerFacts(Facts):

@@ -18,6 +18,7 @@ from gbench.errors import InfrastructureError
 from gbench.runfolder.typed_json import UNUSABLE
 
 FIRST = b'{"version"'  # how the first line of every attempt begins
+BLOCK_BYTES = 1 << 20  # parsed at once
 
 
 @dataclass(frozen=True)
@@ -42,24 +43,72 @@ class JsonLine:
         return values
 
 
+@dataclass(frozen=True)
+class JsonBlock:
+    """Consecutive lines of a stream, each with its newline."""
+
+    first: int
+    """The number of its first line."""
+    texts: list[bytes]
+
+    def lines(self) -> Iterator[JsonLine]:
+        """Its lines, without empty ones."""
+        for number, text in enumerate(self.texts, self.first):
+            if text != b"\n":
+                yield JsonLine(number, text[:-1])
+
+    def values(self) -> list[Any] | None:
+        """The JSON values of its lines, parsed at once; None if they must be parsed one by one.
+
+        The lines begin with a brace. No JSON object goes on after a newline, a comma and a brace: no two broken lines
+        together can pass for one.
+        """
+        try:
+            values: list[Any] = strict_json.loads(b"[" + b",".join(self.texts) + b"]")
+        except ValueError:
+            return None
+        return values if len(values) == len(self.texts) else None
+
+
 class JsonLines:
     """Reads each line of a stream once. A last line without a newline is held back until it is complete."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._offset, self._number, self._rest = path, 0, 0, b""
+        self._path, self._offset, self._number = path, 0, 0
 
-    def new(self) -> Iterator[JsonLine]:
-        """The lines since the last call, without empty ones and any that a crash truncated. Raises OSError."""
+    def blocks(self, many: bytes) -> Iterator[JsonBlock]:
+        """The lines since the last call, without any that a crash truncated. Raises OSError.
+
+        many: how lines begin that come many in a block; any other comes alone.
+        """
         with open_file(self._path) as file:
             file.seek(self._offset)
-            new = file.read()
-        self._offset += len(new)
-        *texts, self._rest = (self._rest + new).split(b"\n")
-        for text, after in pairwise([*texts, self._rest]):
-            self._number += 1
-            line = JsonLine(self._number, text)
-            if text and not (after.startswith(FIRST) and line.is_torn):
-                yield line
+            texts = file.readlines(BLOCK_BYTES)
+            while texts:
+                complete = texts[-1].endswith(b"\n")
+                following = file.readlines(BLOCK_BYTES) if complete else []
+                rest = b"" if complete else texts.pop()
+                yield from self._divided(texts, following[0] if following else rest, many)
+                texts = following
+
+    def _divided(self, texts: list[bytes], after: bytes, many: bytes) -> Iterator[JsonBlock]:
+        """The blocks of these lines. after: what follows them."""
+        self._offset += sum(map(len, texts))
+        alone = [place for place, text in enumerate([*texts, after]) if not text.startswith(many)]
+        for place in alone:
+            following = texts[place] if place < len(texts) else after
+            if place and following.startswith(FIRST) and JsonLine(0, texts[place - 1]).is_torn:
+                texts[place - 1] = b"\n"
+                alone.append(place - 1)
+        bounds = {0, len(texts), *alone, *(place + 1 for place in alone if place < len(texts))}
+        for start, end in pairwise(sorted(bounds)):
+            yield JsonBlock(self._number + start + 1, texts[start:end])
+        self._number += len(texts)
+
+    def new(self) -> Iterator[JsonLine]:
+        """As `blocks`, line by line, without empty ones."""
+        for block in self.blocks(b"{\n"):
+            yield from block.lines()
 
     def new_values(self) -> Iterator[dict[str, Any]]:
         """The objects of the new lines, without invalid lines; empty while the file does not exist."""
@@ -92,19 +141,30 @@ class JsonLinesWriter(ExitStack):
             write_all(self._file, "".join(strict_json.dumps(row) + "\n" for row in rows).encode())
 
 
-def read_lines(path: Path, take: Callable[[dict[str, Any]], None]) -> None:
+def read_lines(
+    path: Path,
+    take: Callable[[dict[str, Any]], None],
+    many: bytes = b"{\n",
+    take_many: Callable[[list[Any]], bool] = lambda values: False,
+) -> None:
     """Pass the object of each line to `take`, which raises ValueError if it is invalid. No file: no lines.
+
+    many: how lines begin that are passed to `take_many`, many at a time. It takes all of them and returns True; or it
+    takes none and returns False, and each is passed to `take`.
 
     Raises InfrastructureError: a line is broken, or the file can't be read.
     """
     if not path.exists():
         return
     try:
-        for line in JsonLines(path).new():
-            try:
-                take(line.values())
-            except ValueError as error:
-                why = first_problem(error)
-                raise InfrastructureError(f"{path} line {line.number} is broken ({why})", UNUSABLE) from error
+        for block in JsonLines(path).blocks(many):
+            if len(block.texts) > 1 and (values := block.values()) is not None and take_many(values):
+                continue
+            for line in block.lines():
+                try:
+                    take(line.values())
+                except ValueError as error:
+                    why = first_problem(error)
+                    raise InfrastructureError(f"{path} line {line.number} is broken ({why})", UNUSABLE) from error
     except OSError as error:
         raise InfrastructureError(f"{path} can't be read ({first_problem(error)})", UNUSABLE) from error

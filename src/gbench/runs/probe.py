@@ -22,7 +22,7 @@ def probe(
     with stoppable(None):
         folder = run_to_end(prepare(probe_of(spec), environ, rebuild), observer, views)
         epoch = folder.environment().steps_per_epoch
-        times = [step.step_s for step in folder.steps(0)]
+        times = folder.steps(0).step_s.tolist()
     if not epoch or len(times) < PROBE_STEPS:
         raise RunFailed(f"{folder.path} stopped before the {PROBE_STEPS} steps of a probe", f"read {folder.log}")
     schedule = spec.config.schedule

@@ -9,6 +9,7 @@ import pytest
 
 from gbench.measure.telemetry.energy import energy
 from gbench.measure.telemetry.energy_counters import RaplReader
+from gbench.measure.telemetry.sample_columns import Samples, Telemetry, Window
 from gbench.measure.telemetry.samples import (
     IDLE_ENDS,
     IDLE_STARTS,
@@ -18,15 +19,13 @@ from gbench.measure.telemetry.samples import (
     MissingLog,
     RaplDomain,
     Sample,
-    Telemetry,
-    Window,
 )
 
 HEADER = Header(hz=10.0, started_utc="", gpus=[GpuFacts("0")])
 
 
-def gpu_samples(times: list[float], reading: Callable[[float], GpuSample]) -> list[Sample]:
-    return [Sample(t_s, 0.0, 0.0, gpus=[reading(t_s)]) for t_s in times]
+def gpu_samples(times: list[float], reading: Callable[[float], GpuSample]) -> Samples:
+    return Samples.of(Sample(t_s, 0.0, 0.0, gpus=[reading(t_s)]) for t_s in times)
 
 
 def counted(t_s: float) -> GpuSample:
@@ -93,7 +92,7 @@ def rapl_telemetry(readings: list[list[int | None]], ranges: list[int], gpus: in
         Sample(n / 10, 0.0, 0.0, gpus=[GpuSample(power_w=50.0)] * gpus, rapl_uj=counters)
         for n, counters in enumerate(readings)
     ]
-    return Telemetry(header, samples)
+    return Telemetry(header, Samples.of(samples))
 
 
 def test_rapl_of_all_packages_over_a_wrap_of_one() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pynvml
 import pytest
@@ -20,8 +21,10 @@ from gbench.measure.telemetry.energy_counters import RaplReader
 from gbench.measure.telemetry.gpu_source import GpuReader
 from gbench.measure.telemetry.host_source import HostReader
 from gbench.measure.telemetry.loop import Sampler, run
-from gbench.measure.telemetry.samples import MissingLog, Telemetry, Window
-from gbench.measure.telemetry.stream import NAME, StreamWriter, read_stream
+from gbench.measure.telemetry.reader import read_stream
+from gbench.measure.telemetry.sample_columns import Floats, Telemetry, Window
+from gbench.measure.telemetry.samples import MissingLog
+from gbench.measure.telemetry.stream import NAME, StreamWriter
 from gbench.measure.telemetry.usage import summarize
 
 HW_THERMAL = pynvml.nvmlClocksEventReasonHwThermalSlowdown | pynvml.nvmlClocksEventReasonHwSlowdown
@@ -163,9 +166,9 @@ class FakeNvml:
 
 
 @dataclass(frozen=True)
-class FakeStep:
-    end_s: float
-    step_s: float
+class FakeSteps:
+    end_s: Floats
+    step_s: Floats
 
 
 @pytest.fixture
@@ -220,20 +223,20 @@ def test_a_throttled_run_has_its_share_and_clean_throughput(clock: Clock, record
     gpu = FakeGpu(clock, throttled=lambda t_s: 4 <= t_s < 6)
     telemetry = record(FakeNvml([gpu]), ["GPU-aaaa"])
     lengths = [0.1] * 40 + [0.2] * 10 + [0.1] * 40
-    steps = [FakeStep(round(sum(lengths[: n + 1]), 6), length) for n, length in enumerate(lengths)]
+    steps = FakeSteps(np.cumsum(lengths).round(6), np.array(lengths))
 
     marks = mark_disturbed(steps, telemetry.samples)
     found = disturbance(marks)
-    assert [number for number, mark in enumerate(marks) if mark.disturbed] == list(range(39, 50))
+    assert np.flatnonzero(marks.disturbed).tolist() == list(range(39, 50))
     assert found.marked_share == pytest.approx(11 / 90)
     assert found.unobserved_share == 0
     assert found.share_by_reason == {
         "gpu 0: hw_slowdown": pytest.approx(11 / 90),
         "gpu 0: hw_thermal_slowdown": pytest.approx(11 / 90),
     }
-    clean = [step.step_s for step, mark in zip(steps, marks, strict=True) if mark.clean]
+    clean = steps.step_s[marks.clean]
     assert len(clean) * BATCH / sum(clean) == pytest.approx(320.0)
-    assert len(steps) * BATCH / sum(step.step_s for step in steps) == pytest.approx(288.0)
+    assert len(lengths) * BATCH / sum(lengths) == pytest.approx(288.0)
 
     summary = summarize(telemetry, Window.of(steps)).gpus[0]
     assert summary.sm_mhz is not None and summary.temperature_c is not None
@@ -289,9 +292,9 @@ def test_a_call_that_fails_for_a_while_is_a_gap_named_once(clock: Clock, record:
     assert bits[29:41] == [0, *[None] * 10, 0]
     named = [one for one in telemetry.missing if one.what == "gpu 0 throttle_bits"]
     assert [(one.why, one.t_s) for one in named] == [("Unknown Error", 3.03)]
-    marks = mark_disturbed([FakeStep(2.9, 0.1), FakeStep(3.6, 0.2), FakeStep(5.0, 0.1)], telemetry.samples)
-    assert [mark.clean for mark in marks] == [True, False, True]
-    assert not any(mark.disturbed for mark in marks)
+    marks = mark_disturbed(FakeSteps(np.array([2.9, 3.6, 5.0]), np.array([0.1, 0.2, 0.1])), telemetry.samples)
+    assert marks.clean.tolist() == [True, False, True]
+    assert not marks.disturbed.any()
 
 
 def test_a_lost_gpu_is_asked_no_more_and_the_others_go_on(clock: Clock, record: Callable[..., Telemetry]) -> None:

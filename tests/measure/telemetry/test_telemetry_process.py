@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from gbench.measure.telemetry.reader import read_stream
+from gbench.measure.telemetry.sample_columns import Telemetry, Window
 from gbench.measure.telemetry.sampler_process import TelemetryProcess
-from gbench.measure.telemetry.samples import Telemetry, Window
-from gbench.measure.telemetry.stream import NAME, read_stream
+from gbench.measure.telemetry.stream import NAME
 from gbench.measure.telemetry.usage import summarize
 
 PATIENCE_S = 30.0

@@ -7,28 +7,23 @@ from pathlib import Path
 import pytest
 
 from gbench.measure.telemetry.energy import energy
-from gbench.measure.telemetry.samples import (
-    GpuFacts,
-    GpuSample,
-    Header,
-    HostSample,
-    Missing,
-    RaplDomain,
-    Sample,
-    Telemetry,
-    Window,
-)
-from gbench.measure.telemetry.stream import NAME, StreamWriter, read_stream
+from gbench.measure.telemetry.reader import read_stream
+from gbench.measure.telemetry.sample_columns import Samples, Telemetry, Window
+from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, HostSample, Missing, RaplDomain, Sample
+from gbench.measure.telemetry.stream import NAME, StreamWriter
 from gbench.measure.telemetry.usage import summarize
+from gbench.runfolder import json_lines
 
 WHOLE = Telemetry(
     Header(
         10.0, "2024-01-01T00:00:00.000+00:00", gpus=[GpuFacts("0", name="A100")], rapl=[RaplDomain("package-0", 99)]
     ),
-    [
-        Sample(1.0, 0.001, 0.1, [GpuSample(energy_mj=5, foreign=["7 other"])], HostSample(rss_bytes=100), [None]),
-        Sample(1.1, 0.002, 0.2, [GpuSample(throttle_bits=0)], HostSample(load_1m=0.5), [3]),
-    ],
+    Samples.of(
+        [
+            Sample(1.0, 0.001, 0.1, [GpuSample(energy_mj=5, foreign=["7 other"])], HostSample(rss_bytes=100), [None]),
+            Sample(1.1, 0.002, 0.2, [GpuSample(throttle_bits=0)], HostSample(load_1m=0.5), [3]),
+        ]
+    ),
     {"idle_starts": 1.05},
     [Missing("rapl", "only root may read it"), Missing("gpu 0 power_w", "Unknown Error", 1.1)],
     "the run said stop",
@@ -115,7 +110,7 @@ def test_a_broken_line_costs_that_line_and_is_named(tmp_path: Path) -> None:
 def test_another_version_or_no_header_is_no_telemetry(tmp_path: Path, text: str) -> None:
     (tmp_path / NAME).write_text(text)
     found = read_stream(tmp_path / NAME)
-    assert (found.header, found.samples) == (None, [])
+    assert (found.header, len(found.samples)) == (None, 0)
     assert [one.what for one in found.missing] == ["telemetry"]
 
 
@@ -136,3 +131,25 @@ def test_a_resumed_run_counts_only_its_own_samples(tmp_path: Path) -> None:
     resumed, alone = read_stream(tmp_path / NAME), read_stream(tmp_path / "alone" / NAME)
     assert (resumed.samples, resumed.marks, resumed.ended) == (alone.samples, alone.marks, alone.ended)
     assert any("before the run was resumed" in one.why for one in resumed.missing)
+
+
+def test_many_samples_are_read_as_each_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them is broken. In blocks of one byte, each line is read alone."""
+    writer = StreamWriter(tmp_path / NAME)
+    assert WHOLE.header is not None
+    writer.header(WHOLE.header, [])
+    for number in range(1, 60):
+        t_s = 0.05 if number == 30 else number / 10
+        gpu = GpuSample(energy_mj=2**63 + number, throttle_bits=4 if number % 7 else None, power_w=1 / number)
+        host = HostSample(rss_bytes=100 + number, load_1m=0.5 if number % 5 else None)
+        writer.sample(Sample(t_s, 0.001, 0.1 * number, [gpu], host, [number % 3 or None]))
+    writer.close()
+    found = read_stream(tmp_path / NAME)
+    assert [one.why for one in found.missing] == [
+        f"line 31 of {NAME} is broken (t_s: 0.05 is not after the sample before)"
+    ]
+    whole = [line for number, line in enumerate((tmp_path / NAME).read_bytes().splitlines(True), 1) if number != 31]
+    (tmp_path / "whole").write_bytes(b"".join(whole))
+    assert read_stream(tmp_path / "whole").samples == found.samples
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 1)
+    assert read_stream(tmp_path / NAME) == found

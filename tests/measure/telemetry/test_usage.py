@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 
 from gbench.measure.telemetry.host_source import HostReader
-from gbench.measure.telemetry.samples import Header, HostSample, MissingLog, Sample, Telemetry, Window
+from gbench.measure.telemetry.sample_columns import Samples, Telemetry, Window
+from gbench.measure.telemetry.samples import Header, HostSample, MissingLog, Sample
 from gbench.measure.telemetry.usage import summarize
 from gbench.runfolder.telemetry_result import MeanAndRange, Missing
 
@@ -21,7 +22,7 @@ NOBODY = 4_000_000_000  # above any process id that Linux gives
 
 def telemetry(hosts: list[HostSample], ended: str | None = "the run said stop", period_s: float = 1.0) -> Telemetry:
     samples = [Sample(n * period_s, 0.0, 0.5 + n * period_s / 100, host=host) for n, host in enumerate(hosts)]
-    return Telemetry(Header(1 / period_s, "", cpus=4), samples, ended=ended)
+    return Telemetry(Header(1 / period_s, "", cpus=4), Samples.of(samples), ended=ended)
 
 
 def test_host_figures_are_of_the_window_and_rss_of_all() -> None:

@@ -1,24 +1,28 @@
 """Energy over a part of a run: by NVML's energy counter, by integration of power without one, or by RAPL on a CPU."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
-from math import inf
 from typing import NamedTuple
 
-from gbench.measure.telemetry.samples import GAP_S, Telemetry, Window
-from gbench.runfolder.telemetry_result import DeviceEnergy, Energy, EnergySource
+import numpy as np
 
-Series = list[tuple[float, float]]  # (seconds, value), in order of time
+from gbench.measure.telemetry.sample_columns import Floats, Readings, Telemetry, Window
+from gbench.measure.telemetry.samples import GAP_S
+from gbench.runfolder.telemetry_result import DeviceEnergy, Energy, EnergySource
 
 NVML_RANGE_MJ = 2**64  # an unsigned long long
 PLAUSIBLE_W = 20_000.0  # of one device; if an overflow of the counter implies more, the counter was reset
 
 
-class _Reading(NamedTuple):
-    t_s: float
-    counter: int
-    power_w: float | None
+class Series(NamedTuple):
+    """Values over time, in order of time."""
+
+    times_s: Floats
+    values: Floats
+
+
+def series(times_s: Floats, readings: Readings) -> Series:
+    """What was read of one field, over time. times_s: of all samples."""
+    return Series(times_s[readings.places], readings.values.astype(np.float64))
 
 
 def energy(telemetry: Telemetry, window: Window) -> Energy:
@@ -42,17 +46,16 @@ def energy(telemetry: Telemetry, window: Window) -> Energy:
 _WEAKEST_FIRST: list[EnergySource | None] = ["power integration", "nvml counter", "rapl"]
 
 
-def change(series: Series, window: Window) -> float | None:
+def change(values: Series, window: Window) -> float | None:
     """The increase of a value over `window`; None if the series does not cover it."""
-    start, end = _value_at(series, window.start_s), _value_at(series, window.end_s)
+    start, end = _value_at(values, window.start_s), _value_at(values, window.end_s)
     return None if start is None or end is None else end - start
 
 
 def _gpu(telemetry: Telemetry, number: int, window: Window) -> DeviceEnergy:
-    gpus = [(sample.t_s, sample.gpus[number]) for sample in telemetry.samples]
-    readings = [_Reading(t_s, gpu.energy_mj, gpu.power_w) for t_s, gpu in gpus if gpu.energy_mj is not None]
-    counter = _counter_series(readings, NVML_RANGE_MJ, unit_j=1e-3)
-    power = [(t_s, gpu.power_w) for t_s, gpu in gpus if gpu.power_w is not None]
+    times_s, gpu = telemetry.samples.t_s, telemetry.samples.gpus[number]
+    counter = _counter_series(times_s, gpu["energy_mj"], NVML_RANGE_MJ, 1e-3, gpu["power_w"])
+    power = series(times_s, gpu["power_w"])
 
     def over(stretch: Window) -> tuple[float | None, EnergySource | None]:
         if (joules := change(counter, stretch)) is not None:
@@ -66,11 +69,10 @@ def _gpu(telemetry: Telemetry, number: int, window: Window) -> DeviceEnergy:
 
 def _host(telemetry: Telemetry, window: Window) -> DeviceEnergy:
     assert telemetry.header is not None
-    counters = []
-    for number, domain in enumerate(telemetry.header.rapl):
-        counts = [(sample.t_s, sample.rapl_uj[number]) for sample in telemetry.samples]
-        readings = [_Reading(t_s, count, None) for t_s, count in counts if count is not None]
-        counters.append(_counter_series(readings, domain.range_uj, unit_j=1e-6))
+    counters = [
+        _counter_series(telemetry.samples.t_s, counts, domain.range_uj, 1e-6)
+        for domain, counts in zip(telemetry.header.rapl, telemetry.samples.rapl_uj, strict=True)
+    ]
 
     def over(stretch: Window) -> tuple[float | None, EnergySource | None]:
         joules = _total([change(counter, stretch) for counter in counters])
@@ -91,45 +93,49 @@ def _device(
     return DeviceEnergy(name, joules, source, None if idle is None or idle_j is None else idle_j / idle.length_s)
 
 
-def _counter_series(readings: Sequence[_Reading], counter_range: int, unit_j: float) -> Series:
+def _counter_series(
+    times_s: Floats, counts: Readings, counter_range: int, unit_j: float, power_w: Readings | None = None
+) -> Series:
     """Joules since the first reading; empty if the counter was reset while the power was unknown.
 
     A decreasing counter has either overflowed at `counter_range` or was reset; it was reset if an overflow would imply
     an implausible power. Over a reset, integrate the power readings on both sides.
     """
-    total_j = 0.0
-    series = [(reading.t_s, 0.0) for reading in readings[:1]]
-    for before, after in pairwise(readings):
-        seconds = after.t_s - before.t_s
-        # The difference in whole counts: a float of 2^64 is thousands of them wide.
-        joules = (after.counter - before.counter) % counter_range * unit_j
-        if after.counter < before.counter and joules > PLAUSIBLE_W * seconds:
-            if before.power_w is None or after.power_w is None or seconds > GAP_S:
-                return []
-            joules = seconds * (before.power_w + after.power_w) / 2
-        total_j += joules
-        series.append((after.t_s, total_j))
-    return series
+    known_s = times_s[counts.places]
+    # The difference in whole counts: a float of 2^64 is thousands of them wide.
+    differences = np.diff(counts.values)
+    joules = differences.astype(np.float64) * unit_j
+    for place in np.flatnonzero(differences < 0).tolist():
+        seconds = float(known_s[place + 1] - known_s[place])
+        joules[place] = int(differences[place]) % counter_range * unit_j
+        if joules[place] > PLAUSIBLE_W * seconds:
+            before, after = (power_w and power_w.at(sample) for sample in counts.places[place : place + 2].tolist())
+            if before is None or after is None or seconds > GAP_S:
+                return Series(np.empty(0), np.empty(0))
+            joules[place] = seconds * (before + after) / 2
+    return Series(known_s, np.concatenate([np.zeros(min(len(known_s), 1)), np.cumsum(joules)]))
 
 
-def _integral(series: Series) -> Series:
+def _integral(values: Series) -> Series:
     """The cumulative integral, by the trapezoidal rule."""
-    areas = [(t1 - t0) * (y0 + y1) / 2 for (t0, y0), (t1, y1) in pairwise(series)]
-    return list(zip((t for t, _ in series), accumulate(areas, initial=0.0), strict=False))
+    areas = np.diff(values.times_s) * (values.values[:-1] + values.values[1:]) / 2
+    return Series(values.times_s, np.concatenate([np.zeros(min(len(values.times_s), 1)), np.cumsum(areas)]))
 
 
-def _has_hole(series: Series, window: Window) -> bool:
+def _has_hole(values: Series, window: Window) -> bool:
     """Whether two adjacent points in the window are too far apart to interpolate."""
-    return any(t1 - t0 > GAP_S and t1 > window.start_s and t0 < window.end_s for (t0, _), (t1, _) in pairwise(series))
+    before, after = values.times_s[:-1], values.times_s[1:]
+    return bool(((after - before > GAP_S) & (after > window.start_s) & (before < window.end_s)).any())
 
 
-def _value_at(series: Series, t_s: float) -> float | None:
+def _value_at(values: Series, t_s: float) -> float | None:
     """The value by linear interpolation, extrapolated by up to GAP_S / 2; None beyond."""
-    if len(series) < 2 or not series[0][0] - GAP_S / 2 <= t_s <= series[-1][0] + GAP_S / 2:
+    times_s = values.times_s
+    if len(times_s) < 2 or not times_s[0] - GAP_S / 2 <= t_s <= times_s[-1] + GAP_S / 2:
         return None
-    right = min(max(bisect_right(series, (t_s, inf)), 1), len(series) - 1)
-    (t0, y0), (t1, y1) = series[right - 1], series[right]
-    return y0 + (y1 - y0) * (t_s - t0) / (t1 - t0)
+    right = min(max(int(np.searchsorted(times_s, t_s, "right")), 1), len(times_s) - 1)
+    (t0, t1), (y0, y1) = times_s[right - 1 : right + 1].tolist(), values.values[right - 1 : right + 1].tolist()
+    return float(y0 + (y1 - y0) * (t_s - t0) / (t1 - t0))
 
 
 def _total(values: Sequence[float | None]) -> float | None:

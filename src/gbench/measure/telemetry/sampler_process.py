@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from gbench.measure.telemetry.samples import IDLE_ENDS, IDLE_STARTS, Header
-from gbench.measure.telemetry.stream import NAME, read_stream
+from gbench.measure.telemetry.stream import NAME
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
@@ -86,6 +86,8 @@ class TelemetryProcess:
 
     def _wait_for_header(self) -> Header | None:
         """The first line of the stream; None after a timeout."""
+        from gbench.measure.telemetry.reader import read_stream  # loads numpy and pydantic
+
         until = time.perf_counter() + START_TIMEOUT_S
         while self._process is not None and self._process.poll() is None and time.perf_counter() < until:
             header = read_stream(self._path).header

@@ -1,37 +1,14 @@
 """The types of the telemetry stream. Times are seconds on CLOCK_MONOTONIC, as those of steps (`time.perf_counter`)."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
 
 from gbench.runfolder.telemetry_result import Checked, GpuFacts, Missing
-
-if TYPE_CHECKING:
-    from gbench.runfolder.steps import Step
 
 CLOCK = "CLOCK_MONOTONIC"
 IDLE_STARTS, IDLE_ENDS = "idle_starts", "idle_ends"
 
 # A sample represents at most half of this time before and after it. The sampler takes at least one per second.
 GAP_S = 2.0
-
-
-class Window(NamedTuple):
-    """A stretch of CLOCK_MONOTONIC, in seconds."""
-
-    start_s: float
-    end_s: float
-
-    @classmethod
-    def of(cls, steps: Sequence[Step]) -> Window:
-        """From the start of the first step to the end of the last. Raises ValueError: there are no steps."""
-        return cls(min(step.end_s - step.step_s for step in steps), max(step.end_s for step in steps))
-
-    @property
-    def length_s(self) -> float:
-        return self.end_s - self.start_s
 
 
 class MissingLog:
@@ -132,19 +109,3 @@ class Header(Checked):
     cpus: int | None = None
     gpus: list[GpuFacts] = field(default_factory=list)
     rapl: list[RaplDomain] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Telemetry:
-    header: Header | None = None
-    samples: list[Sample] = field(default_factory=list)
-    marks: dict[str, float] = field(default_factory=dict)
-    missing: list[Missing] = field(default_factory=list)
-    ended: str | None = None
-    """Why the sampler stopped; None if it was killed or still runs."""
-
-    @property
-    def idle(self) -> Window | None:
-        """The time during which the devices were left idle before the run, if any."""
-        idle = Window(self.marks.get(IDLE_STARTS, 0.0), self.marks.get(IDLE_ENDS, 0.0))
-        return idle if IDLE_STARTS in self.marks and idle.length_s > 0 else None

@@ -1,13 +1,15 @@
 """Summarise the telemetry of a run: a pure function of its stream and the measured window."""
 
 import statistics
-from collections.abc import Iterable, Sequence
-from itertools import chain, pairwise
-from typing import TypeVar
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
 
 from gbench.measure.telemetry.disturbance import throttle_names
-from gbench.measure.telemetry.energy import change
-from gbench.measure.telemetry.samples import GAP_S, GpuSample, HostSample, Sample, Telemetry, Window
+from gbench.measure.telemetry.energy import change, series
+from gbench.measure.telemetry.sample_columns import Device, Floats, Readings, Samples, Telemetry, Window
+from gbench.measure.telemetry.samples import GAP_S
 from gbench.runfolder.telemetry_result import (
     GpuFacts,
     GpuSummary,
@@ -18,15 +20,13 @@ from gbench.runfolder.telemetry_result import (
     TelemetrySummary,
 )
 
-T = TypeVar("T", int, float)
-
 
 def summarize(telemetry: Telemetry, window: Window) -> TelemetrySummary:
     """Statistics over the samples within `window`, and what is missing."""
     header, samples = telemetry.header, telemetry.samples
     if header is None:
         return TelemetrySummary([], None, None, telemetry.missing)
-    inside = [sample for sample in samples if window.start_s <= sample.t_s <= window.end_s]
+    inside = samples.within(window.start_s, window.end_s)
     return TelemetrySummary(
         gpus=[_gpu(facts, number, samples, inside, window) for number, facts in enumerate(header.gpus)],
         host=_host(samples, inside, window, header.cpus),
@@ -37,59 +37,54 @@ def summarize(telemetry: Telemetry, window: Window) -> TelemetrySummary:
 
 def _holes(telemetry: Telemetry, window: Window) -> list[Missing]:
     """Missing samples in the window, and a missing or abnormal end of the stream."""
-    times = [sample.t_s for sample in telemetry.samples]
+    times = telemetry.samples.t_s
     holes = []
     if telemetry.ended is None:
-        holes.append(Missing("the stream's end", "the sampler was killed, or still runs", times[-1] if times else None))
+        last_s = float(times[-1]) if len(times) else None
+        holes.append(Missing("the stream's end", "the sampler was killed, or still runs", last_s))
     elif telemetry.ended.startswith("failed"):
         holes.append(Missing("sampler", telemetry.ended))
-    seen = [window.start_s, *(t_s for t_s in times if window.start_s < t_s < window.end_s), window.end_s]
-    holes += [
-        Missing("samples", f"none for {later - sooner:.1f} s of the window", sooner)
-        for sooner, later in pairwise(seen)
-        if later - sooner > GAP_S
+    within = times[(times > window.start_s) & (times < window.end_s)]
+    seen = np.concatenate([[window.start_s], within, [window.end_s]])
+    return holes + [
+        Missing("samples", f"none for {float(seen[place + 1] - seen[place]):.1f} s of the window", float(seen[place]))
+        for place in np.flatnonzero(np.diff(seen) > GAP_S)
     ]
-    return holes
 
 
-def _gpu(
-    facts: GpuFacts, number: int, samples: Sequence[Sample], inside: Sequence[Sample], window: Window
-) -> GpuSummary:
-    gpus = [sample.gpus[number] for sample in inside]
-    readings = [(sample.t_s, sample.gpus[number]) for sample in samples]
-    foreign = [gpu.foreign for gpu in gpus if gpu.foreign is not None]
+def _gpu(facts: GpuFacts, number: int, samples: Samples, inside: Samples, window: Window) -> GpuSummary:
+    gpu, all_of = inside.gpus[number], samples.gpus[number]
+    foreign = gpu["foreign"].listed()
     return GpuSummary(
         facts=facts,
-        **_spreads(gpus, "utilisation_percent", "sm_mhz", "memory_mhz", "power_w", "temperature_c"),
-        memory_peak_bytes=_peak(gpu.memory_used_bytes for gpu in gpus),
-        throttle=_throttle_shares(gpus),
-        ecc_corrected=_new_errors([(t_s, gpu.ecc_corrected) for t_s, gpu in readings], window),
-        ecc_uncorrected=_new_errors([(t_s, gpu.ecc_uncorrected) for t_s, gpu in readings], window),
-        pcie_generation=min(_known(gpu.pcie_generation for gpu in gpus), default=None),
-        pcie_width=min(_known(gpu.pcie_width for gpu in gpus), default=None),
+        **_spreads(gpu, "utilisation_percent", "sm_mhz", "memory_mhz", "power_w", "temperature_c"),
+        memory_peak_bytes=_most(gpu["memory_used_bytes"]),
+        throttle=_throttle_shares(gpu["throttle_bits"]),
+        ecc_corrected=_new_errors(samples.t_s, all_of["ecc_corrected"], window),
+        ecc_uncorrected=_new_errors(samples.t_s, all_of["ecc_uncorrected"], window),
+        pcie_generation=min(gpu["pcie_generation"].listed(), default=None),
+        pcie_width=min(gpu["pcie_width"].listed(), default=None),
         foreign=sorted({process for processes in foreign for process in processes}) if foreign else None,
     )
 
 
-def _host(samples: Sequence[Sample], inside: Sequence[Sample], window: Window, cpus: int | None) -> HostSummary:
-    hosts = [sample.host for sample in inside]
-    both = [(host.cpu_percent, host.run_cpus) for host in hosts]
-    pairs = [(percent, run) for percent, run in both if percent is not None and run is not None]
-    others = [max(0.0, percent / 100 * cpus - run) for percent, run in pairs] if cpus else []
-    disk = [(sample.t_s, sample.host.disk_read_bytes) for sample in samples]
+def _host(samples: Samples, inside: Samples, window: Window, cpus: int | None) -> HostSummary:
+    host, percent, run = inside.host, inside.host["cpu_percent"], inside.host["run_cpus"]
+    _, first, second = np.intersect1d(percent.places, run.places, assume_unique=True, return_indices=True)
+    others = np.maximum(0.0, percent.values[first] / 100 * cpus - run.values[second]).tolist() if cpus else []
     return HostSummary(
-        **_spreads(hosts, "load_1m", "cpu_percent", "cpu_busiest_percent", "steal_percent", "cpu_mhz"),
-        run_cpus=_mean(_known(host.run_cpus for host in hosts)),
+        **_spreads(host, "load_1m", "cpu_percent", "cpu_busiest_percent", "steal_percent", "cpu_mhz"),
+        run_cpus=_mean(run.listed()),
         other_cpus=_mean(others),
-        memory_peak_bytes=_peak(host.memory_used_bytes for host in hosts),
-        rss_peak_bytes=_peak(sample.host.rss_bytes for sample in samples),
-        disk_read_bytes=change([(t_s, float(read)) for t_s, read in disk if read is not None], window),
+        memory_peak_bytes=_most(host["memory_used_bytes"]),
+        rss_peak_bytes=_most(samples.host["rss_bytes"]),
+        disk_read_bytes=change(series(samples.t_s, samples.host["disk_read_bytes"]), window),
     )
 
 
-def _sampler(samples: Sequence[Sample], asked_hz: float) -> SamplerSummary:
-    gaps = [after.t_s - before.t_s for before, after in pairwise(samples)]
-    cpu_s = samples[-1].own_cpu_s - samples[0].own_cpu_s if samples else 0.0
+def _sampler(samples: Samples, asked_hz: float) -> SamplerSummary:
+    gaps = np.diff(samples.t_s).tolist()
+    cpu_s = float(samples.own_cpu_s[-1] - samples.own_cpu_s[0]) if len(samples) else 0.0
     return SamplerSummary(
         samples=len(samples),
         asked_hz=asked_hz,
@@ -99,30 +94,30 @@ def _sampler(samples: Sequence[Sample], asked_hz: float) -> SamplerSummary:
     )
 
 
-def _throttle_shares(gpus: Sequence[GpuSample]) -> dict[str, float] | None:
-    names = [throttle_names(bits) for bits in _known(gpu.throttle_bits for gpu in gpus)]
-    if not names:
+def _throttle_shares(bits: Readings) -> dict[str, float] | None:
+    if not len(bits.values):
         return None
-    return {name: sum(name in some for some in names) / len(names) for name in sorted({*chain(*names)})}
+    masks, counts = np.unique(bits.values, return_counts=True)
+    named = [(throttle_names(int(mask)), int(count)) for mask, count in zip(masks, counts, strict=True)]
+    return {
+        name: sum(count for names, count in named if name in names) / len(bits.values)
+        for name in sorted({*chain(*(names for names, _ in named))})
+    }
 
 
-def _new_errors(counts: Sequence[tuple[float, int | None]], window: Window) -> int | None:
+def _new_errors(times: Floats, counts: Readings, window: Window) -> int | None:
     """The increase from the last count before the window to the first one after it, or to the nearest available."""
-    known = [(t_s, count) for t_s, count in counts if count is not None]
-    if not known:
+    if not len(counts.values):
         return None
-    before = [count for t_s, count in known if t_s <= window.start_s] or [known[0][1]]
-    after = [count for t_s, count in known if t_s >= window.end_s] or [known[-1][1]]
-    return after[0] - before[-1]
+    known = times[counts.places]
+    before = max(int(np.searchsorted(known, window.start_s, "right")) - 1, 0)
+    after = min(int(np.searchsorted(known, window.end_s, "left")), len(known) - 1)
+    return int(counts.values[after]) - int(counts.values[before])
 
 
-def _known(values: Iterable[T | None]) -> list[T]:
-    return [value for value in values if value is not None]
-
-
-def _spreads(readings: Sequence[GpuSample] | Sequence[HostSample], *names: str) -> dict[str, MeanAndRange | None]:
+def _spreads(device: Device, *names: str) -> dict[str, MeanAndRange | None]:
     """Mean and extremes of each of these fields of the readings."""
-    known = {name: _known(getattr(reading, name) for reading in readings) for name in names}
+    known = {name: device[name].listed() for name in names}
     return {
         name: MeanAndRange(statistics.fmean(values), min(values), max(values)) if values else None
         for name, values in known.items()
@@ -133,5 +128,5 @@ def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _peak(values: Iterable[int | None]) -> int | None:
-    return max(_known(values), default=None)
+def _most(readings: Readings) -> int | None:
+    return max(readings.listed(), default=None)
