@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -56,6 +57,11 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
         report.sections.append(("machine", f"load averages {load} on {os.cpu_count()} cores"))
     return report
+
+
+def pytest_collection_finish() -> None:
+    """Let searches for garbage leave out what has been imported and collected: it stays, and is most of all objects."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,10 @@ def ranks(tmp_path: Path) -> Iterator[Ranks]:
     dist.init_process_group("gloo", f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
     yield Ranks(0, 1, torch.device("cpu"))
     dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_forkserver_afterwards() -> Iterator[None]:
+    """End the process of spawned_ranks.py: it holds the memory of a loaded PyTorch."""
+    yield
+    forkserver._forkserver._stop()

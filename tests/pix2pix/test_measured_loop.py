@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 import psutil
@@ -28,6 +27,7 @@ from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.steps import StepWriter
 from gbench.settings.spec import RunSpec
+from spawned_ranks import FORKSERVER
 
 MakeSpec = Callable[..., RunSpec]
 Fault = Callable[[dict[str, torch.Tensor]], object]
@@ -249,7 +249,7 @@ def test_memory_is_flat(make_spec: MakeSpec, facades: Path) -> None:
     """GBENCH_TEST_STEPS=10000 for as many steps."""
     steps = int(os.environ.get("GBENCH_TEST_STEPS", "2000"))
     changes = {"model": "pix2pix_resnet_6blocks", "batch_size": 1, "data_source": "synthetic", "settings": TINY}
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:  # memory that other tests freed hides growth
+    with ProcessPoolExecutor(1, FORKSERVER) as process:  # memory that other tests freed hides growth
         spec = make_spec(steps=steps + LEAKING_STEPS, **changes)
         (grown, flat_steps), (leaked, leaking_steps) = process.submit(growth, spec, facades).result()
     print(f"{grown / 1024:.0f} KiB more after {flat_steps} steps, then {leaked / 1024:.0f} KiB after {leaking_steps}")

@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,9 @@ import pytest
 from gbench.pix2pix import end_watch
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import ProfileConfig, RunSpec
+from spawned_ranks import FORKSERVER
+
+PRINTED = "printed.txt"
 
 # Runs the given lines as every rank, in place of the worker.
 RANKS = """
@@ -31,7 +36,7 @@ def run_rank(argv):
 start_ranks.load = lambda count, run_dir: run_rank
 start_ranks.GRACE_S = {grace_s}
 end_watch.PATIENCE_S, end_watch.POLL_S = 0.2, 0.05
-sys.exit(start_ranks.main(["--nproc-per-node", "2", "--run-dir", sys.argv[1]]))
+sys.exit(start_ranks.main(["--nproc-per-node", "2", "--run-dir", {folder!r}]))
 """
 WAIT = """
     (folder / f"ready{rank}").touch()
@@ -39,15 +44,40 @@ WAIT = """
 """
 
 
+def program(folder: Path, lines: str, grace_s: float = 30) -> str:
+    """Starts two ranks that run `lines` as a function's body, with `rank` and `folder`."""
+    return RANKS.format(lines=lines, grace_s=grace_s, folder=str(folder))
+
+
+@dataclass(frozen=True)
+class Started:
+    """A program in a process of its own, and the file of what it prints."""
+
+    process: BaseProcess
+    printed: Path
+
+    def end(self) -> tuple[int | None, str]:
+        """Wait for it: exit code and output."""
+        self.process.join()
+        return self.process.exitcode, self.printed.read_text()
+
+
 @contextmanager
-def ranks(folder: Path, lines: str, grace_s: float = 30) -> Iterator[subprocess.Popen[str]]:
-    """Two ranks that run `lines` as a function's body, with `rank` and `folder`; none outlives the context."""
-    argv = [sys.executable, "-c", RANKS.format(lines=lines, grace_s=grace_s), str(folder)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def ranks(folder: Path, lines: str, grace_s: float = 30) -> Iterator[Started]:
+    """The program, as an import of PyTorch leaves a process; no rank outlives the context."""
+    started = Started(FORKSERVER.Process(target=_run, args=(program(folder, lines, grace_s), folder)), folder / PRINTED)
+    started.process.start()
+    try:
+        yield started
+    finally:
+        started.process.kill()
+
+
+def _run(text: str, folder: Path) -> None:
+    with (folder / PRINTED).open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    exec(text, {})
 
 
 def wait_for(*paths: Path) -> None:
@@ -83,9 +113,9 @@ def test_ranks_meet_in_a_process_group(tmp_path: Path) -> None:
     (folder / str(rank)).write_text(f"{value.item()} {os.environ['MASTER_ADDR']}")
     return 0
 """
-    with ranks(tmp_path, lines) as process:
-        output, _ = process.communicate()
-    assert process.returncode == 0, output
+    with ranks(tmp_path, lines) as started:
+        code, output = started.end()
+    assert code == 0, output
     assert [(tmp_path / name).read_text() for name in "01"] == ["3.0 127.0.0.1"] * 2
 
 
@@ -100,16 +130,16 @@ def test_the_first_failed_rank_ends_the_others(tmp_path: Path) -> None:
         os._exit(0)
     signal.signal(signal.SIGTERM, stop)
 """
-    with ranks(tmp_path, lines + WAIT) as process:
-        output, _ = process.communicate()
-    assert process.returncode == 7, output
+    with ranks(tmp_path, lines + WAIT) as started:
+        code, output = started.end()
+    assert code == 7, output
     assert (tmp_path / "stopped").exists()
 
 
 def test_an_exception_is_printed_and_is_exit_code_1(tmp_path: Path) -> None:
-    with ranks(tmp_path, "    raise ValueError(f'no rank like {rank}')") as process:
-        output, _ = process.communicate()
-    assert process.returncode == 1
+    with ranks(tmp_path, "    raise ValueError(f'no rank like {rank}')") as started:
+        code, output = started.end()
+    assert code == 1
     assert "ValueError: no rank like " in output
 
 
@@ -119,9 +149,9 @@ def test_a_killed_rank_is_named_with_its_signal(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 """
-    with ranks(tmp_path, lines + WAIT, grace_s=0.2) as process:
-        output, _ = process.communicate()
-    assert process.returncode == 128 + signal.SIGKILL
+    with ranks(tmp_path, lines + WAIT, grace_s=0.2) as started:
+        code, output = started.end()
+    assert code == 128 + signal.SIGKILL
     assert "rank 1 (process " in output and "ended by signal SIGKILL" in output
 
 
@@ -135,7 +165,7 @@ def test_ended_processes_of_ranks_are_not_waited_for(tmp_path: Path) -> None:
     import subprocess
     subprocess.Popen(["sleep", "600"])
 """
-    ranks_argv = [sys.executable, "-c", RANKS.format(lines=lines + WAIT, grace_s=3600), str(tmp_path)]
+    ranks_argv = [sys.executable, "-c", program(tmp_path, lines + WAIT, grace_s=3600)]
     argv = [sys.executable, "-m", "gbench.runners.supervise", "--", *ranks_argv]
     with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
         assert process.wait(timeout=300) == 7
@@ -159,9 +189,9 @@ def test_ranks_that_hang_at_their_end_are_killed(kind: str, tmp_path: Path, make
         (folder / "profile.json").touch()
     time.sleep(600)
 """.replace("KIND", repr(kind))
-    with ranks(folder.path, lines) as process:
-        output, _ = process.communicate()
-    assert (process.returncode, output) == (
+    with ranks(folder.path, lines) as started:
+        code, output = started.end()
+    assert (code, output) == (
         0,
         "warning: the run is complete and its results are written, but rank 0 did not end within 0.2 s and is killed\n",
     )
@@ -194,19 +224,19 @@ def test_a_signal_to_stop_reaches_every_rank(number: signal.Signals, tmp_path: P
         os._exit(3)
     signal.signal(signal.SIGTERM, stop)
 """
-    with ranks(tmp_path, lines + WAIT) as process:
+    with ranks(tmp_path, lines + WAIT) as started:
         wait_for(tmp_path / "ready0", tmp_path / "ready1")
-        process.send_signal(number)
-        output, _ = process.communicate()
-    assert process.returncode == 128 + number, output
+        os.kill(started.process.pid or 0, number)
+        code, output = started.end()
+    assert code == 128 + number, output
     assert sorted(path.name for path in tmp_path.glob("stopped*")) == ["stopped0", "stopped1"]
 
 
 def test_no_rank_outlives_its_parent(tmp_path: Path) -> None:
-    with ranks(tmp_path, WAIT) as process:
+    with ranks(tmp_path, WAIT) as started:
         wait_for(tmp_path / "ready0", tmp_path / "ready1")
-        children = psutil.Process(process.pid).children()
-        process.kill()
+        children = psutil.Process(started.process.pid).children()
+        started.process.kill()
     gone, alive = psutil.wait_procs(children)
     assert (len(gone), alive) == (2, [])
 

@@ -221,6 +221,7 @@ def test_memory_taken_at_a_graphs_capture_counts(
     monkeypatch.setattr(
         tuning_candidate.environment, "memory", lambda device: {"host_rss_bytes": 9, "allocated_bytes": peak[0]}
     )
+    tuning_candidate.precision.set_precision("FP32", ranks.device)  # as the tuner does
     arm = tuner.Candidate(make_spec(), ranks, SpeedConfig(), [], threads=1)
     arm.block(3)
     assert arm.result().memory_bytes == 700

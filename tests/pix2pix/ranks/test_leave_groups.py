@@ -59,7 +59,7 @@ def join_and_leave(rank: int, port: int, join: Join, rounds: int) -> None:
 @pytest.mark.parametrize("join", [as_a_run, as_another_program])
 def test_ranks_leave_their_groups(join: Join) -> None:
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    ranks = mp.spawn(join_and_leave, (store.port, join, ROUNDS), nprocs=2, join=False)
+    ranks = mp.start_processes(join_and_leave, (store.port, join, ROUNDS), 2, join=False, start_method="forkserver")
     deadline = time.monotonic() + HANGS_AFTER_S + ROUNDS
     while not ranks.join(timeout=1):
         if time.monotonic() > deadline:
