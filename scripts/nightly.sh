@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# The nightly regression check, for cron or any CI: measure, and compare with a pinned baseline.
+# `gbench nightly` for cron or any CI: one night, with its files in a folder of its own.
 #
-#   bash scripts/nightly.sh MODEL BATCH_SIZE DEVICE_COUNT PRECISION [DATABASE] [OPTIONS OF gbench launch]
+#   bash scripts/nightly.sh MODEL BATCH_SIZE DEVICE_COUNT PRECISION [DATABASE] [OPTIONS OF gbench nightly]
 #
-# NIGHTLY_BASELINE  the baseline in CNDB_DIR/baselines/ (default: nightly); `gbench cndb baseline set` pins one
+# NIGHTLY_BASELINE  the baseline in CNDB_DIR/baselines/ (default: nightly, if it exists); `gbench cndb baseline set` pins one
 # NIGHTLY_RUNS      runs per night (default: 3)
 # NIGHTLY_DIR       holds a folder per night: run folders, logs, summary.md, junit.xml (default: ./nightly)
-# NIGHTLY_COMPARE   further options of gbench compare (default: --allow image, since every source file is in an image's tag)
+# NIGHTLY_COMPARE   further options of gbench nightly, such as --threshold 2% --allow machine
 #
-# Exit code 0: no regression, or inconclusive (see the summary); 1: a regression, and nothing else; 2: no baseline, not
-# comparable, or wrong arguments; 4: the runs failed, or something they need is unavailable; 130: stopped. docs/nightly.md
+# Exit codes are those of gbench nightly: 1 is a regression, and nothing else. docs/nightly.md
 set -Eeuo pipefail
 trap 'exit 4' ERR # any other failure, such as a full disk, is not a regression
 
@@ -28,48 +27,24 @@ if ! mkdir -p "$nights" || ! mkdir "$out"; then # not -p: a folder that is there
   exit 4
 fi
 
-# $1 the result, $2 the exit code, $3 the page, which is also appended to the CI's own if it has one.
-finish() {
-  if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then printf '%s\n' "$3" >>"$GITHUB_STEP_SUMMARY" || true; fi
-  echo "nightly: $1; $out" >&2
-  exit "$2"
-}
-
-# $1 what failed, $2 gbench's exit code, $3 the log whose last line says why. Writes both pages unless the disk is full.
-give_up() {
-  local why escaped page code
-  case $2 in
-    2 | 130) code=$2 ;; # wrong arguments, stopped
-    *) code=4 ;;        # also for 1: a failed run is not a regression
-  esac
-  why=$(tail -n 1 "$out/$3" 2>/dev/null | tr -d '\000-\010\013\014\016-\037') || true
-  why=${why:-nothing was said: see whether the disk is full}
-  escaped=$(sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/"/\&quot;/g' <<<"$why")
-  page=$(printf '# Nightly: %s\n\n    %s' "$1" "$why")
-  printf '%s\n' "$page" >"$out/summary.md" || true
-  printf '<testsuite name="gbench nightly" tests="1" errors="1"><testcase name="%s"><error message="%s"/></testcase>%s\n' \
-    "${3%.log}" "$escaped" "</testsuite>" >"$out/junit.xml" || true
-  finish "$1: $why" "$code" "$page"
-}
-
 code=0
-"$gbench" launch "$@" --repeats "${NIGHTLY_RUNS:-3}" --results "$out/runs" --logs "$out/logs" \
-  >"$out/launch.txt" 2>"$out/launch.log" || code=$?
-if [ "$code" -ne 0 ] && [ "$code" -ne 5 ]; then # 5: measured, but the database did not take the record
-  give_up "not measured" "$code" launch.log
+read -ra options <<<"${NIGHTLY_BASELINE:+--baseline $NIGHTLY_BASELINE} ${NIGHTLY_COMPARE:-}"
+"$gbench" nightly "$@" --runs "${NIGHTLY_RUNS:-3}" --results "$out/runs" --logs "$out/logs" "${options[@]}" \
+  --markdown "$out/summary.md" --junit "$out/junit.xml" >"$out/nightly.txt" 2>"$out/nightly.log" || code=$?
+cat "$out/nightly.txt" || true
+said=$(tail -n 1 "$out/nightly.log" 2>/dev/null | tr -d '\000-\010\013\014\016-\037') || true
+if [ ! -s "$out/junit.xml" ]; then # wrong arguments, killed, or the disk is full
+  case $code in 2 | 130) ;; *) code=4 ;; esac
+  said=${said:-nothing was said: see whether the disk is full}
+  escaped=$(sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/"/\&quot;/g' <<<"$said")
+  page=$(printf '# Nightly: not measured\n\n    %s' "$said")
+  printf '%s\n' "$page" >"$out/summary.md" || true
+  printf '<testsuite name="gbench nightly" tests="1" errors="1"><testcase name="launch"><error message="%s"/></testcase>%s\n' \
+    "$escaped" "</testsuite>" >"$out/junit.xml" || true
+else
+  page=$(cat "$out/summary.md") || true
 fi
-
-verdict=0
-read -ra options <<<"${NIGHTLY_COMPARE:---allow image}"
-"$gbench" compare "baseline:${NIGHTLY_BASELINE:-nightly}" "$out/runs" "${options[@]}" \
-  --markdown "$out/summary.md" --junit "$out/junit.xml" >"$out/compare.txt" 2>"$out/compare.log" || verdict=$?
-cat "$out/compare.txt" "$out/compare.log" || true
-if [ "$code" -eq 5 ]; then tail -n 1 "$out/launch.log" >&2; fi
-case $verdict in
-  0) result="no regression" ;;
-  1) result=regression ;;
-  3) result=inconclusive ;;
-  *) give_up "not compared" "$verdict" compare.log ;;
-esac
-if [ ! -s "$out/junit.xml" ]; then give_up "not compared" 4 compare.log; fi # killed, or the disk is full
-finish "$result" "$((verdict == 3 ? 0 : verdict))" "$(cat "$out/summary.md")"
+if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then printf '%s\n' "$page" >>"$GITHUB_STEP_SUMMARY" || true; fi
+case $code in 0 | 1 | 3) said=$(tail -n 1 "$out/nightly.txt") ;; esac
+echo "nightly: $said; $out" >&2
+exit "$code"

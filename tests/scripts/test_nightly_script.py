@@ -59,8 +59,8 @@ class Nights:
     def error(self) -> tuple[str | None, str]:
         """The one case of the JUnit file, and its error."""
         suite = ET.parse(self.folder / "junit.xml").getroot()
-        assert suite.attrib == {"name": "gbench nightly", "tests": "1", "errors": "1"}
-        (case,) = suite
+        assert (suite.get("name"), suite.get("tests"), suite.get("errors")) == ("gbench nightly", "1", "1")
+        case = suite[0]
         (error,) = case
         return case.get("name"), error.get("message", "")
 
@@ -70,22 +70,45 @@ def nights(tmp_path: Path, facades: Path) -> Nights:
     return Nights(tmp_path, facades)
 
 
-def test_a_night_without_baseline_names_the_command_everywhere(nights: Nights) -> None:
+def test_a_first_night_is_stored_and_says_what_it_waits_for(nights: Nights) -> None:
     code, last = nights.run(MEASURED)
-    why = "gbench: error: there is no baseline nightly in cndb/baselines; gbench cndb baseline set makes one"
-    assert (code, last) == (2, f"nightly: not compared: {why}; nightly/{nights.folder.name}")
-    assert nights.error() == ("compare", why)
-    assert (
-        (nights.folder / "summary.md").read_text()
-        == nights.page.read_text()
-        == f"# Nightly: not compared\n\n    {why}\n"
+    assert (code, last) == (
+        0,
+        "nightly: NO VERDICT YET: 0 of 10 earlier nights; throughput 10 img/s; nightly/" + nights.folder.name,
     )
+    assert (nights.folder / "summary.md").read_text() == nights.page.read_text()
+    assert "no baseline nightly is pinned (gbench cndb baseline set)" in nights.page.read_text()
+    assert sorted(one.name for one in nights.folder.iterdir()) == [
+        "junit.xml",
+        "logs",
+        "nightly.log",
+        "nightly.txt",
+        "runs",
+        "summary.md",
+    ]
+
+
+def test_a_night_without_its_baseline_names_the_command(nights: Nights) -> None:
+    code, last = nights.run(MEASURED, NIGHTLY_BASELINE="other")
+    why = "there is no baseline other in "
+    assert code == 2 and f"gbench: error: {why}" in last and "gbench cndb baseline set makes one" in last
+    name, message = nights.error()
+    assert name == "launch" and message.startswith(why)
+    assert (nights.folder / "summary.md").read_text() == nights.page.read_text()
+    assert nights.page.read_text().startswith(f"# Nightly: not measured\n\n    {why}")
+
+
+def test_further_options_are_those_of_the_verb(nights: Nights) -> None:
+    code, last = nights.run(MEASURED, NIGHTLY_COMPARE="--allow machine --threshold 2%")
+    assert code == 0, last
+    code, last = nights.run(MEASURED, NIGHTLY_COMPARE="--no-such", NIGHTLY_DIR="again")
+    assert code == 2 and "no such option '--no-such'" in last
 
 
 def test_a_run_that_failed_is_no_regression(nights: Nights) -> None:
     code, last = nights.run(r"printf 'CUDA error: \x1b[31m<lost>\n'; exit 9")
     assert code == 4
-    assert "not measured: gbench: error: the run script ended with exit code 9" in last
+    assert "gbench: error: the run script ended with exit code 9" in last
     assert nights.error()[0] == "launch" and "exit code 9" in nights.error()[1]
 
 
@@ -98,17 +121,19 @@ def test_a_folder_that_cant_be_made_is_no_regression(nights: Nights) -> None:
 
 def test_unwritable_pages_are_no_regression_and_ci_is_told(nights: Nights) -> None:
     """Simulates a full disk: folders of the same name block the files."""
-    code, last = nights.run(NIGHT + "mkdir summary.md junit.xml; exit 9")
-    assert code == 4
-    assert "not measured: gbench: error: the run script ended with exit code 9" in last
-    assert nights.page.read_text().startswith("# Nightly: not measured\n\n    gbench: error: the run script ended")
+    code, last = nights.run(NIGHT + "mkdir summary.md; exit 9")
+    assert code == 4 and "gbench: error: " in last and "summary.md" in last
+    assert nights.page.read_text().startswith("# Nightly: not measured\n\n    gbench: error: ")
 
 
 def test_a_log_that_cant_be_written_is_no_regression(nights: Nights) -> None:
-    code, last = nights.run(NIGHT + "mkdir compare.log; cd - && " + MEASURED)
-    assert code == 4
-    assert "not compared: nothing was said: see whether the disk is full" in last
-    assert nights.error()[0] == "compare"
+    (nights.base / "bin").mkdir()
+    tail = nights.base / "bin" / "tail"  # as if the log could not be read
+    tail.write_text("#!/bin/sh\nexit 1\n")
+    tail.chmod(0o755)
+    code, last = nights.run("true", NIGHTLY_COMPARE="--no-such")
+    assert code == 2
+    assert "nothing was said: see whether the disk is full" in last
 
 
 def test_a_night_of_the_same_second_is_not_written_over(nights: Nights) -> None:

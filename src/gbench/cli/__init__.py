@@ -32,6 +32,7 @@ COMMANDS = {
     "summary": "Recompute the figures of a run folder from its raw samples.",
     "sweep": "Launch every combination of batch sizes, device counts and precisions; print one table.",
     "compare": "Check whether NEW is slower than BASE by more than noise, and list what else differs.",
+    "nightly": "Measure a night, and judge it by the nights before it, for cron and CI.",
     "ab": "Alternate two spec files until the ratio of their figures is known to 1 %.",
     "replay": "Rerun a recorded run and compare; lists first what can't be reproduced here.",
     "report": "Write a self-contained HTML page of a run, a record or a history.",

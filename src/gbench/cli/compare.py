@@ -98,7 +98,7 @@ def compare(
         if as_json:
             print_json([cause_json(cause) for cause in causes])
         else:
-            _print_causes(causes, len(causes))
+            print_causes(causes, len(causes))
         return
     from gbench.compare.comparison import compare as judge
 
@@ -169,11 +169,11 @@ def print_comparison(found: Comparison) -> None:
         click.echo(f"note: {note}")
     if found.verdict != "no regression" and found.causes:
         click.echo("what else differs:")
-        _print_causes(found.causes, SHOWN_CAUSES)
+        print_causes(found.causes)
     click.echo(found.sentence)
 
 
-def _print_causes(causes: Sequence[Cause], most: int) -> None:
+def print_causes(causes: Sequence[Cause], most: int = SHOWN_CAUSES) -> None:
     for cause in causes[:most]:
         click.echo(f"  {cause.text}")
     if not causes:

@@ -112,8 +112,8 @@ def require_comparable(base: list[Record], new: list[Record], allowed: Collectio
 
 
 def require_alike(records: list[Record]) -> None:
-    """Check that runs can form one baseline. Raises UsageError: they differ; names the fields."""
-    if differing := differences(records, []):
+    """Check that runs can form one baseline, of any images. Raises UsageError: they differ; names the fields."""
+    if differing := [one for one in differences(records, []) if one.field != IMAGE]:
         text = "; ".join(f"{one.field} is {one.base}" for one in differing)
         raise UsageError(f"the runs are not comparable: {text}", "pin runs that agree in all of these")
 

@@ -1,14 +1,27 @@
 """A comparison as JSON, Markdown and JUnit XML."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
 from gbench.compare.comparison import Comparison, change_text, percent, relative, runs_needed
 from gbench.compare.explain import Cause
+from gbench.compare.nightly import Night, NightFigure, one_way
 from gbench.compare.verdict import Judged
+from gbench.errors import printable
 
 HEADINGS = ("figure", "verdict", "change", "95 % interval", "BASE", "NEW")
+# verdict -> what its case of a JUnit file contains
+CASES = {
+    "regression": "failure",
+    "inconclusive": "skipped",
+    "too few nights": "skipped",
+    "no regression": "",
+    "improved": "",
+}
+_Case = tuple[str, str, str]  # name, what it contains, the message of that
 
 
 def cells(one: Judged) -> list[str]:
@@ -22,6 +35,35 @@ def cells(one: Judged) -> list[str]:
         f"{change.base:.4g}{unit}",
         f"{change.new:.4g}{unit}",
     ]
+
+
+def night_cells(one: NightFigure) -> list[str]:
+    """The same of a night's figure."""
+    unit = f" {one.metric.unit}" if one.metric.unit else ""
+    change, low, high = one_way(one)
+    interval = "" if low is None else f"{low} to {high}"
+    base = "" if one.base is None else f"{one.base:.4g}{unit}"
+    return [one.metric.title, one.judged.verdict, change, interval, base, f"{one.new:.4g}{unit}"]
+
+
+def night_as_json(night: Night) -> dict[str, Any]:
+    """The night as JSON values. Shares are of 1, and negative for a loss, whether higher is better or not."""
+    return {
+        "verdict": night.verdict,
+        "exit_code": int(night.exit_code),
+        "sentence": night.sentence,
+        "threshold": night.threshold,
+        "anchor": {"name": night.anchor.name, "pinned": night.anchor.pinned, "nights": len(night.anchor.nights)},
+        "nights_since": len(night.anchor.since),
+        "inconclusive_nights": night.open_nights,
+        "runs": [run.source for run in night.tonight],
+        "figures": [
+            {"figure": one.metric.name, "unit": one.metric.unit, "base": one.base, "new": one.new, **asdict(one.judged)}
+            for one in night.figures
+        ],
+        "notes": night.notes,
+        "differences": [cause_json(cause) for cause in night.causes],
+    }
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -65,12 +107,21 @@ def _figure(one: Judged) -> dict[str, Any]:
 
 def as_markdown(comparison: Comparison) -> str:
     """The comparison as a Markdown section: the sentence, the table, the notes, what else differs."""
-    table = [HEADINGS, ["---"] * len(HEADINGS), *map(cells, comparison.judged)]
-    lines = [f"**{_escaped(comparison.sentence)}**", ""]
+    return _markdown(comparison.sentence, [cells(one) for one in comparison.judged], comparison)
+
+
+def night_as_markdown(night: Night) -> str:
+    """The verdict on a night, as a comparison is written."""
+    return _markdown(night.sentence, [night_cells(one) for one in night.figures], night)
+
+
+def _markdown(sentence: str, rows: list[list[str]], found: Comparison | Night) -> str:
+    table = [HEADINGS, ["---"] * len(HEADINGS), *rows]
+    lines = [f"**{_escaped(sentence)}**", ""]
     lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in table]
     for title, texts in (
-        ("Notes", comparison.notes),
-        ("What else differs, the likeliest to matter first", [cause.text for cause in comparison.causes]),
+        ("Notes", found.notes),
+        ("What else differs, the likeliest to matter first", [cause.text for cause in found.causes]),
     ):
         if texts:
             lines += ["", f"{title}:", "", *(f"- {_escaped(text)}" for text in texts)]
@@ -79,26 +130,48 @@ def as_markdown(comparison: Comparison) -> str:
 
 def as_junit(comparison: Comparison) -> str:
     """A test suite with one case per figure: a regression is a failure, an inconclusive figure is skipped."""
-    verdicts = [one.verdict for one in comparison.judged]
+    cases: list[_Case] = []
+    for one in comparison.judged:
+        message = f"{change_text(one)}, threshold {percent(comparison.threshold)}"
+        if one.verdict == "inconclusive":
+            message = f"{change_text(one)}; {runs_needed(one)}"
+        cases.append((one.metric.name, CASES[one.verdict], message))
+    return _junit("compare", cases, comparison.sentence, comparison.notes, comparison.causes)
+
+
+def night_as_junit(night: Night) -> str:
+    """The same of a night; one without a verdict is skipped, too."""
+    kinds = {one.metric.name: CASES[one.judged.verdict] for one in night.figures}
+    if night.verdict != "regression":
+        kinds = {name: "" if kind == "failure" else kind for name, kind in kinds.items()}
+    cases = [(one.metric.name, kinds[one.metric.name], night.sentence) for one in night.figures]
+    return _junit("nightly", cases, night.sentence, night.notes, night.causes)
+
+
+def night_failed(stage: str, why: str) -> tuple[str, str]:
+    """The Markdown and the JUnit file of a night that came to no verdict. stage: `launch` or `compare`."""
+    page = f"# Nightly: not {'measured' if stage == 'launch' else 'compared'}\n\n    {why}\n"
+    return page, _junit("nightly", [(stage, "error", why)], why, [], [])
+
+
+def _junit(verb: str, cases: Sequence[_Case], sentence: str, notes: Sequence[str], causes: Sequence[Cause]) -> str:
+    counts = Counter(kind for _, kind, _ in cases)
     suite = ElementTree.Element(
         "testsuite",
-        name="gbench compare",
-        tests=str(len(verdicts)),
-        failures=str(verdicts.count("regression")),
-        errors="0",
-        skipped=str(verdicts.count("inconclusive")),
+        name=f"gbench {verb}",
+        tests=str(len(cases)),
+        failures=str(counts["failure"]),
+        errors=str(counts["error"]),
+        skipped=str(counts["skipped"]),
     )
-    for one in comparison.judged:
-        case = ElementTree.SubElement(suite, "testcase", classname="gbench.compare", name=one.metric.name)
-        if one.verdict == "regression":
-            failure = ElementTree.SubElement(
-                case, "failure", message=f"{change_text(one)}, threshold {percent(comparison.threshold)}"
-            )
-            failure.text = "\n".join(cause.text for cause in comparison.causes)
-        elif one.verdict == "inconclusive":
-            ElementTree.SubElement(case, "skipped", message=f"{change_text(one)}; {runs_needed(one)}")
+    for name, kind, message in cases:
+        case = ElementTree.SubElement(suite, "testcase", classname=f"gbench.{verb}", name=name)
+        if kind:
+            found = ElementTree.SubElement(case, kind, message=printable(message, ""))
+            if kind == "failure":
+                found.text = "\n".join(cause.text for cause in causes)
     output = ElementTree.SubElement(suite, "system-out")
-    output.text = "\n".join([comparison.sentence, *comparison.notes])
+    output.text = "\n".join(printable(text) for text in (sentence, *notes))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -29,6 +29,7 @@ MIN_NIGHTS = 10  # of an anchor
 ALARM = 3e-4  # chance of one comparison; the resulting false alarms a year are in docs/nightly.md
 RELEVANT = 0.005  # smaller changes of level are not reported
 GROSS = 0.25  # a loss that is no noise
+SUSPICIOUS = 1e-2  # chance from which a loss is worth more runs
 EXCLUDED = 0.05  # chance at which a loss tonight is excluded
 LONGEST = 60  # nights of a level that are compared
 REMEMBERED = 250  # nights that the spread is taken from
@@ -56,6 +57,8 @@ class NightJudged:
     """Nights of that level, tonight included."""
     reason: str = ""
     """Why the night is inconclusive."""
+    suspicious: bool = False
+    """Whether a loss is likely that is no alarm yet."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def judge_night(anchor: Sequence[Sequence[float]], since: Sequence[Sequence[floa
         verdict = "improved" if shift > 0 else "regression"
     elif shift - float(stdtrit(shifts.dof, 1 - EXCLUDED)) * error <= math.log1p(-threshold):
         verdict, reason = "inconclusive", f"a loss of {100 * threshold:.3g}% in this night can't be excluded"
-    return NightJudged(verdict, change, low, high, nights, reason)
+    losing = bool((chance[shifts.shift < 0] < 2 * SUSPICIOUS).any())
+    return NightJudged(verdict, change, low, high, nights, reason, losing)
 
 
 def shifts_of(anchor: Floats, since: Floats, own_error: float = 0.0) -> Shifts:
@@ -148,5 +152,9 @@ def _of_mean(phi: Floats, nights: Floats) -> Floats:
 
 
 def _own_error(runs: Sequence[float]) -> float:
-    """Standard error of the logarithm of the median of runs; 0 for one run, which doesn't show it."""
-    return MEDIAN_ERROR * float(np.std(np.log(runs), ddof=1)) / math.sqrt(len(runs)) if len(runs) > 1 else 0.0
+    """Standard error of the logarithm of the median of runs; 0 for one run, which doesn't show it.
+
+    From the median absolute deviation: one odd run of three or more does not move the median either.
+    """
+    logs = np.log(runs)
+    return MEDIAN_ERROR * 1.4826 * float(np.median(abs(logs - np.median(logs)))) / math.sqrt(len(logs))

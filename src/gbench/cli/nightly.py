@@ -1,0 +1,165 @@
+"""`gbench nightly`: measure a night, and judge it by the nights before it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from gbench.cli.shared.run_options import (
+    COUNT,
+    PERCENT,
+    measure_options,
+    require_arguments,
+    resolved_of,
+    run_arguments,
+    run_options,
+    stated,
+)
+from gbench.errors import ExitCode, GbenchError, InfrastructureError
+from gbench.settings.literals import MetricName
+
+if TYPE_CHECKING:
+    from gbench.compare.nightly import Night
+    from gbench.settings.resolve import Resolved
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@run_arguments
+@measure_options
+@click.option("--baseline", metavar="NAME", help="Pinned nights to compare with.  [default: nightly, if it exists]")
+@click.option("--runs", type=COUNT, default=3, help="Runs a night.")
+@click.option("--max-runs", type=COUNT, help="Runs a night if it is in doubt.  [default: three times --runs]")
+@click.option("--threshold", type=PERCENT, default="3%", help="The loss in one night that must be excluded.")
+@click.option(
+    "--metric",
+    "names",
+    multiple=True,
+    type=click.Choice(get_args(MetricName)),
+    default=("throughput",),
+    help="Figure to judge. Repeatable.",
+)
+@click.option("--allow", "allowed", multiple=True, metavar="FIELD", help="Field that may differ. Repeatable.")
+@click.option(
+    "--inconclusive-nights",
+    "warned_after",
+    type=COUNT,
+    default=5,
+    help="Exit with code 3 after this many inconclusive nights in a row.",
+)
+@click.option("--markdown", type=FILE, help="Also write the result as Markdown.")
+@click.option("--junit", type=FILE, help="Also write the result as JUnit XML.")
+@run_options()
+def nightly(
+    baseline: str | None,
+    runs: int,
+    max_runs: int | None,
+    threshold: float,
+    names: Sequence[str],
+    allowed: Sequence[str],
+    warned_after: int,
+    markdown: Path | None,
+    junit: Path | None,
+    rebuild: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Measure a night, and judge it by the nights before it.
+
+    The arguments are those of `gbench launch`; DATABASE, by default the embedded one, gets the records and has the
+    nights before. The night is the median of its --runs. An alarm is a change of level against a pinned baseline of at
+    least 10 nights (`gbench cndb baseline set`); without one, against the first 10 nights of the database. A loss of a
+    quarter is always an alarm. In doubt, runs are added up to --max-runs; with Docker, in turn with the pinned image.
+
+    \b
+    gbench nightly pix2pix_resnet_9blocks 32 8 FP32 gpu-performance --markdown summary.md --junit junit.xml
+    gbench nightly pix2pix_resnet_9blocks 4 1 FP32 --device cpu --runner local --steps 50 --runs 5
+
+    Exit code 0: no regression, also below 10 nights; 1: a regression, and nothing else; 2: no such baseline, not
+    comparable, or wrong arguments; 3: the last --inconclusive-nights nights were inconclusive; 4: the runs failed, or
+    something they need is unavailable. docs/nightly.md
+    """
+    from gbench.base.files import write_atomically
+
+    require_arguments(given)
+    if "database" not in stated():
+        given["database"] = "embedded"
+    resolved = resolved_of(given, os.environ)
+    if dry_run:
+        from gbench.cli.shared.plan_output import show_plan
+
+        show_plan(resolved, rebuild, as_json, seeds=[resolved.spec.seed] * runs if runs > 1 else ())
+        return
+    from gbench.compare.formats import night_as_junit, night_as_markdown, night_failed
+    from gbench.experiments.nightly import NightGoal
+
+    def write(page: str, cases: str) -> None:
+        for path, text in ((markdown, page), (junit, cases)):
+            if path:
+                write_atomically(path, text)
+
+    budget = max(runs, max_runs or 3 * runs)
+    goal = NightGoal(baseline, runs, budget, threshold, allowed, names, warned_after)
+    stage = ["launch"]
+    try:
+        night, not_stored = _measured(resolved, goal, rebuild, quiet, stage)
+        write(night_as_markdown(night), night_as_junit(night))
+    except GbenchError as error:
+        write(*night_failed(stage[0], str(error)))
+        if error.exit_code is ExitCode.FAILED:  # a failed run is not a regression
+            raise InfrastructureError(error.what, error.hint) from error
+        raise
+    _print(night, as_json)
+    if not_stored:
+        click.echo(f"gbench: warning: not uploaded: {not_stored}", err=True)
+    click.get_current_context().exit(night.exit_code)
+
+
+def _measured(resolved: Resolved, goal: Any, rebuild: bool, quiet: bool, stage: list[str]) -> tuple[Night, str | None]:
+    """The night, and why a record was not uploaded. Sets `stage` to `compare` when the runs are measured."""
+    from gbench.cli.shared.output import Terminal
+    from gbench.compare.baseline import Baselines
+    from gbench.compare.nightly import pin_command
+    from gbench.experiments.nightly import Measured, measure_night
+    from gbench.measure.nights import MIN_NIGHTS
+    from gbench.runners.stopping import stoppable
+
+    cndb_dir = Path(resolved.spec.cndb_dir)
+    if goal.baseline is not None:
+        Baselines(cndb_dir).read(goal.baseline)  # first: the runs take long
+    measured = Measured(resolved.spec, os.environ, Terminal(quiet), rebuild)
+    with stoppable(None):
+        measured.add(goal.runs)
+        stage[0] = "compare"
+        night = measure_night(measured, goal, os.environ)
+    nights = len(night.anchor.nights) + len(night.anchor.since) + 1
+    pinning = nights >= MIN_NIGHTS and (not night.anchor.pinned or night.verdict == "too few nights")
+    if (pinning or night.verdict == "improved") and (command := pin_command(night, cndb_dir)):
+        night.notes.append(f"pin the latest nights: {command}")
+    return night, next((one.not_stored for one in measured.finished if one.not_stored), None)
+
+
+def _print(night: Night, as_json: bool) -> None:
+    from gbench.cli.compare import print_causes
+    from gbench.cli.shared.output import print_json
+    from gbench.cli.shared.table import print_table
+    from gbench.compare.formats import HEADINGS, night_as_json, night_cells
+
+    if as_json:
+        print_json(night_as_json(night))
+        return
+    rows = [list(HEADINGS), *(night_cells(one) for one in night.figures)]
+    print_table(rows, right=(2, 3, 4, 5), give_way={0: 8}, left_out=(4, 5, 3))
+    for note in night.notes:
+        click.echo(f"note: {note}")
+    if night.causes:
+        click.echo("what else differs:")
+        print_causes(night.causes)
+    click.echo(night.sentence)

@@ -1,0 +1,269 @@
+"""A night against the nights before it: from records to one verdict, a sentence and an exit code."""
+
+import math
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from gbench.cndb.record_file import records_of
+from gbench.compare.comparison import Comparison, percent, relative
+from gbench.compare.differences import IMAGE, require_comparable
+from gbench.compare.explain import Cause, explain
+from gbench.compare.metrics import THROUGHPUT, ComparedMetric, common_throughput, metric_named
+from gbench.compare.sides import Run, started
+from gbench.errors import ExitCode, UsageError
+from gbench.measure.nights import MIN_NIGHTS, Kind, NightJudged, judge_night
+
+APART = timedelta(hours=6)  # a run that starts later than this after the one before belongs to another night
+WORST_FIRST: tuple[Kind, ...] = ("regression", "inconclusive", "too few nights", "improved", "no regression")
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The nights that later ones are compared with."""
+
+    name: str
+    """Of the baseline that is pinned, or to be pinned."""
+    pinned: bool
+    nights: list[list[Run]]
+    since: list[list[Run]]
+    """The nights after them, without tonight."""
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for night in self.nights for run in night]
+
+
+@dataclass(frozen=True)
+class NightFigure:
+    metric: ComparedMetric
+    judged: NightJudged
+    base: float | None
+    """Median of the anchor's nights; None without any."""
+    new: float
+    """Median of tonight's runs."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """The verdict, the figures that it rests on, and what limits them."""
+
+    figures: list[NightFigure]
+    anchor: Anchor
+    tonight: list[Run]
+    threshold: float
+    open_nights: int = 0
+    """Inconclusive nights in a row, tonight included."""
+    warned_after: int = 5
+    """Inconclusive nights in a row from which they are a warning."""
+    pairs: Comparison | None = None
+    """Tonight's runs against runs of the pinned image in turn with them."""
+    notes: list[str] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
+    """What differs from the anchor, for a regression."""
+
+    @property
+    def verdict(self) -> Kind:
+        worst = min((one.judged.verdict for one in self.figures), key=WORST_FIRST.index)
+        return "no regression" if worst == "regression" and self.machine_alone else worst
+
+    @property
+    def machine_alone(self) -> bool:
+        """Whether the pinned image is as slow tonight: the machine changed, not the code."""
+        return self.pairs is not None and self.pairs.verdict == "no regression"
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether more runs may change the verdict."""
+        suspicious = any(one.judged.suspicious for one in self.figures)
+        return suspicious or self.verdict in ("regression", "inconclusive")
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.verdict == "regression":
+            return ExitCode.FAILED
+        warned = self.verdict == "inconclusive" and self.open_nights >= self.warned_after
+        return ExitCode.INCONCLUSIVE if warned else ExitCode.OK
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence that can be quoted alone."""
+        one = min(self.figures, key=lambda one: WORST_FIRST.index(one.judged.verdict))
+        runs = f"{len(self.tonight)} {'run' if len(self.tonight) == 1 else 'runs'} tonight"
+        against = f"{runs} against {len(self.anchor.nights)} {'pinned ' if self.anchor.pinned else ''}nights"
+        if self.verdict == "too few nights":
+            kind = "pinned nights" if self.anchor.pinned else "earlier nights"
+            return f"NO VERDICT YET: {len(self.anchor.nights)} of {MIN_NIGHTS} {kind}; {change_text(one)}"
+        if self.verdict == "inconclusive":
+            row = f", {self.open_nights} nights in a row" if self.open_nights > 1 else ""
+            return f"INCONCLUSIVE{row}: {change_text(one)}; {one.judged.reason}; {against}"
+        word = {"regression": "REGRESSION", "improved": "IMPROVED"}.get(self.verdict, "NO REGRESSION")
+        if self.machine_alone:
+            return (
+                f"{word}: {change_text(one)}, and the pinned image is as slow tonight: the machine changed; {against}"
+            )
+        return f"{word}: {change_text(one)}; {against}"
+
+
+def in_nights(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs by night, oldest first. Runs that don't say when they started are left out."""
+    dated = sorted(((when, run) for run in runs if (when := started(run.record))), key=lambda one: one[0])
+    nights: list[list[Run]] = []
+    for place, (when, run) in enumerate(dated):
+        if place == 0 or when - dated[place - 1][0] > APART:
+            nights.append([])
+        nights[-1].append(run)
+    return nights
+
+
+def anchor_of(name: str, pinned: Sequence[Run], earlier: Sequence[Run]) -> Anchor:
+    """The anchor: the pinned runs; without any, the first nights of the earlier runs."""
+    if not pinned:
+        nights = in_nights(earlier)
+        return Anchor(name, False, nights[:MIN_NIGHTS], nights[MIN_NIGHTS:])
+    anchor = in_nights(pinned) or [list(pinned)]
+    last = started(anchor[-1][-1].record)
+    own = {run.record.run_id for run in pinned}
+    later = [run for run in earlier if run.record.run_id not in own]
+    since = [run for run in later if last is None or ((when := started(run.record)) is not None and when > last)]
+    return Anchor(name, True, anchor, in_nights(since))
+
+
+def judge(
+    anchor: Anchor,
+    tonight: list[Run],
+    threshold: float,
+    allowed: Collection[str],
+    names: Sequence[str],
+    warned_after: int,
+    pairs: Comparison | None = None,
+) -> Night:
+    """The verdict on tonight.
+
+    Args:
+        threshold: the loss in a night that must be excluded, as a share of 1.
+        allowed: fields in which the runs may differ, in addition to the image.
+        names: the figures to judge.
+
+    Raises UsageError: the runs are not comparable, or lack a figure.
+    """
+    nights = [*anchor.nights, *anchor.since, tonight]
+    records = [run.record for night in nights for run in night]
+    notes: list[str] = []
+    if len(nights) > 1:
+        new = [run.record for run in tonight]
+        notes = [
+            f"allowed to differ: {text}" for text in require_comparable(records[: -len(new)], new, {IMAGE, *allowed})
+        ]
+    throughput = common_throughput(records)
+    figures, open_nights = [], 0
+    for name in dict.fromkeys(names):
+        metric = throughput if name == THROUGHPUT.name else metric_named(name)
+        values = [_values(night, metric) for night in nights]
+        base, since = values[: len(anchor.nights)], values[len(anchor.nights) :]
+        judged = judge_night(base, since, threshold)
+        centre = _centre(base)
+        figures.append(
+            NightFigure(metric, judged, centre and _shown(centre, metric), _shown(_middle(since[-1]), metric))
+        )
+        open_nights = max(open_nights, _open(base, since, threshold, warned_after))
+    night = Night(figures, anchor, tonight, threshold, open_nights, warned_after, pairs, notes)
+    notes += _notes(night)
+    if night.verdict in ("regression", "improved") and anchor.nights:
+        causes = explain([run.record for run in anchor.nights[-1]], [run.record for run in tonight])
+        return Night(figures, anchor, tonight, threshold, open_nights, warned_after, pairs, notes, causes)
+    return night
+
+
+def change_text(one: NightFigure) -> str:
+    judged = one.judged
+    if judged.change is None:
+        return f"{one.metric.title} {one.new:.4g} {one.metric.unit}".rstrip()
+    change, low, high = one_way(one)
+    interval = "" if low is None else f" (95 % interval {low} to {high})"
+    since = f" since {judged.nights} nights" if judged.nights > 1 else ""
+    return f"{one.metric.title} {change}{interval}{since}"
+
+
+def one_way(one: NightFigure) -> tuple[str, str | None, str | None]:
+    """The change and its interval in words, of the figure itself: a step time that rises is a loss."""
+    judged = one.judged
+    ends = [None if end is None else 1 + end for end in (judged.change, judged.low, judged.high)]
+    if not one.metric.higher_is_better:
+        ends = [None if end is None else 1 / max(end, 1e-9) for end in (ends[0], ends[2], ends[1])]
+    change, low, high = (None if end is None else relative(end, 1) for end in ends)
+    return change or "", low, high
+
+
+def pin_command(night: Night, cndb_dir: Path) -> str | None:
+    """The command that pins the latest nights; None where a record of them is not on this disk.
+
+    The nights of the level that tonight is at, for an improvement; else as many as an anchor needs.
+    """
+    every = [*night.anchor.nights, *night.anchor.since, night.tonight]
+    count = max(one.judged.nights for one in night.figures) if night.verdict == "improved" else MIN_NIGHTS
+    paths: list[str] = []
+    for run in (run for one in every[-count:] for run in one):
+        files = records_of(cndb_dir, run.record.run_id or "")
+        if run.record.run_id is None or not files:
+            return None
+        paths.append(str(files[0]))
+    word = "refresh" if night.anchor.pinned else "set"
+    command = ["gbench", "cndb", "baseline", word, night.anchor.name, ",".join(paths), "--reason", "WHY"]
+    return shlex.join([*command, "--cndb-dir", str(cndb_dir)])
+
+
+def _values(night: Sequence[Run], metric: ComparedMetric) -> list[float]:
+    """The figure of each run, as one of which more is better."""
+    found = [metric.read(run.record) for run in night]
+    known = [one.value for one in found if one is not None]
+    if not known or len(known) < len(found):
+        raise UsageError(f"not every run has {metric.name}", "leave it out of --metric")
+    return known if metric.higher_is_better else [1 / value for value in known]
+
+
+def _middle(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else math.sqrt(ordered[half - 1] * ordered[half])
+
+
+def _centre(base: Sequence[Sequence[float]]) -> float | None:
+    return _middle([_middle(night) for night in base]) if base else None
+
+
+def _shown(value: float, metric: ComparedMetric) -> float:
+    return value if metric.higher_is_better else 1 / value
+
+
+def _open(base: list[list[float]], since: list[list[float]], threshold: float, limit: int) -> int:
+    """How many nights in a row were inconclusive, tonight included, counted up to a limit."""
+    count = 0
+    while count < min(limit, len(since)):
+        if judge_night(base, since[: len(since) - count], threshold).verdict != "inconclusive":
+            break
+        count += 1
+    return count
+
+
+def _notes(night: Night) -> list[str]:
+    notes, anchor = [], night.anchor
+    if not anchor.pinned:
+        first = (
+            f"the first {len(anchor.nights)} nights of the database" if anchor.nights else "nothing: no earlier night"
+        )
+        notes.append(f"no baseline {anchor.name} is pinned (gbench cndb baseline set); compared with {first}")
+    if night.verdict == "too few nights":
+        notes.append(f"below {MIN_NIGHTS} nights only a loss of a quarter and more is an alarm")
+    if night.verdict == "improved":
+        notes.append("to make this the new anchor, pin its nights, ten at best")
+    if night.exit_code is ExitCode.INCONCLUSIVE:
+        notes.append(
+            f"{night.open_nights} nights in a row are inconclusive: this machine does not show a loss of "
+            f"{percent(night.threshold)} in a night; see gbench check, or give more --runs or --steps"
+        )
+    if night.pairs is not None:
+        notes.append(f"in turn with the pinned image: {night.pairs.sentence}")
+    return notes

@@ -1,0 +1,111 @@
+"""Runs in turn with a pinned image: their order, where their records go, and what they decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drawn_records import record
+from gbench.cli.shared.output import Terminal
+from gbench.cndb.record import Record
+from gbench.compare.nightly import Anchor, anchor_of, in_nights, judge
+from gbench.compare.sides import Run
+from gbench.errors import UsageError
+from gbench.experiments import nightly
+from gbench.experiments.nightly import Measured, pinned_image
+from gbench.settings.spec import RunSpec
+
+MakeSpec = Callable[..., RunSpec]
+# Each run prints the next of these figures.
+SCRIPT = """
+cd "$(dirname "$(readlink -f "{script}")")"
+figure=$(head -n 1 figures); sed -i 1d figures
+echo "network:mine, batch size:4, device count:1, dpf mode:DP, precision:FP32, throughput:$figure img/s, \\
+device:Card X, dataset:facades" >> "$BENCHMARK_LOG"
+"""
+
+
+def of(day: int, throughput: float, **changes: Any) -> Run:
+    extra = {"started_utc": f"2026-01-{day:02}T02:00:00Z"}
+    made: Record = record(f"run {day} {throughput} {changes}", throughput, extra=extra, **changes)
+    return Run(made, made.run_id or "")
+
+
+@pytest.fixture
+def measured(make_spec: MakeSpec, tmp_path: Path) -> Callable[..., Measured]:
+    def make(*figures: float) -> Measured:
+        script = tmp_path / "mine.sh"
+        script.write_text(SCRIPT.format(script=script))
+        (tmp_path / "figures").write_text("".join(f"{one}\n" for one in figures))
+        spec = make_spec(run_model_file=str(script), database="embedded", steps=None, warmup=None)
+        return Measured(spec, {}, Terminal(True), False)
+
+    return make
+
+
+def test_runs_of_the_pinned_image_go_to_no_database(measured: Callable[..., Measured]) -> None:
+    night = measured(95.0, 95.2, 95.1, 95.3, 94.9, 95.0, 95.1)
+    night.add(1)
+    night.add_pairs(3, "sha256:" + 64 * "a")
+    throughputs = [[one.record.perf_data["throughput"] for one in side] for side in (night.finished, night.pinned)]
+    assert throughputs == [[95.0, 95.1, 95.3, 95.1], [95.2, 94.9, 95.0]]
+    assert {one.stored is None for one in night.finished} == {False}
+    assert {one.stored for one in night.pinned} == {None}
+    assert {one.folder.path.parent.name for one in night.pinned} == {"results-pinned"}
+    pairs = nightly._pairs(night, ())
+    assert pairs is not None and (len(pairs.base), len(pairs.new)) == (3, 3)
+    assert pairs.verdict == "no regression"
+
+
+def anchor(figure: float = 100.0) -> Anchor:
+    usual = [of(day, figure + 0.1 * (day % 3)) for day in range(1, 15)]
+    return anchor_of("nightly", usual[:12], usual)
+
+
+def test_a_pinned_image_that_is_as_slow_blames_the_machine(measured: Callable[..., Measured]) -> None:
+    night = measured(95.2, 95.1, 95.3, 94.9, 95.0, 95.1)
+    night.add_pairs(3, "sha256:" + 64 * "a")
+    tonight = [of(20, 95.0), of(20, 95.1), of(20, 95.2)]
+    alone = judge(anchor(), tonight, 0.03, (), ["throughput"], 5)
+    assert (alone.verdict, int(alone.exit_code)) == ("regression", 1)
+    both = judge(anchor(), tonight, 0.03, (), ["throughput"], 5, nightly._pairs(night, ()))
+    assert (both.verdict, int(both.exit_code)) == ("no regression", 0)
+    assert "the pinned image is as slow tonight: the machine changed" in both.sentence
+    assert any(note.startswith("in turn with the pinned image: NO REGRESSION of 1%") for note in both.notes)
+
+
+def test_only_docker_has_a_pinned_image(make_spec: MakeSpec) -> None:
+    assert pinned_image(make_spec(), anchor(), [of(20, 100.0)]) is None
+
+
+def test_nights_are_told_apart_by_the_start_of_their_runs() -> None:
+    runs = [of(2, 1.0), of(1, 1.0), of(1, 2.0), of(3, 1.0)]
+    assert [len(night) for night in in_nights(runs)] == [2, 1, 1]
+    assert in_nights([Run(record("undated"), "x")]) == []
+
+
+def test_pinned_runs_are_no_nights_since() -> None:
+    found = anchor()
+    assert (found.pinned, len(found.nights), len(found.since)) == (True, 12, 2)
+    unpinned = anchor_of("nightly", [], [of(day, 100.0) for day in range(1, 15)])
+    assert (unpinned.pinned, len(unpinned.nights), len(unpinned.since)) == (False, 10, 4)
+
+
+def test_a_figure_of_which_less_is_better() -> None:
+    def timed(day: int, p95_s: float) -> Run:
+        figures = {"throughput": 100.0, "throughput_unit": "img/s", "step": {"p95_s": p95_s}}
+        return of(day, 100.0, perf_data=figures)
+
+    found = anchor_of("nightly", [timed(day, 0.1 + 0.0001 * (day % 3)) for day in range(1, 13)], [])
+    slow = judge(found, [timed(20, 0.11), timed(20, 0.1101)], 0.03, (), ["latency-p95"], 5)
+    assert slow.verdict == "regression" and "p95 step time +" in slow.sentence
+    with pytest.raises(UsageError, match="not every run has energy"):
+        judge(found, [timed(20, 0.1)], 0.03, (), ["energy"], 5)
+
+
+def test_nights_of_other_settings_are_refused() -> None:
+    with pytest.raises(UsageError, match="precision"):
+        judge(anchor(), [of(20, 100.0, train_type="TF32")], 0.03, (), ["throughput"], 5)
