@@ -11,7 +11,8 @@ from gbench.base.files import NO_FILE, STREAM
 from gbench.errors import InfrastructureError, UsageError
 
 DEFAULT_DATASETS_DIR = "data"
-SPEC, SWEEP, SESSION = "spec.json", "sweep.json", "ab.json"  # which make a folder that of a run, a sweep, a session
+# Which make a folder that of a run, a sweep, a session, a search
+SPEC, SWEEP, SESSION, BISECT = "spec.json", "sweep.json", "ab.json", "bisect.json"
 
 
 def package_dir() -> Path:

@@ -18,21 +18,21 @@ from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
+    FOLDER,
     PERCENT,
     SECONDS,
     ExistingRun,
-    command_line,
     json_option,
     option,
     quiet_option,
 )
+from gbench.cli.shared.session_spec import spec_of_file
 from gbench.errors import GbenchError, Interrupted, UsageError
 from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
     from gbench.experiments.ab import SessionResult
     from gbench.experiments.session import Session
-    from gbench.settings.spec import RunSpec
 
 SESSION_DIR = ExistingRun("folder", SESSION)
 METRIC_NAMES = get_args(MetricName)
@@ -42,6 +42,9 @@ SHOWN_CAUSES = 5
 @click.command()
 @click.argument("a", type=FILE, required=False, metavar="A.yaml")
 @click.argument("b", type=FILE, required=False, metavar="B.yaml")
+@click.option("--base", metavar="REF", help="Compare commits: this one is A. One spec file, A.yaml, is then given.")
+@click.option("--head", metavar="REF", help="With --base: the commit that is B.  [default: HEAD]")
+@click.option("--repo", type=FOLDER, metavar="DIR", help="With --base: its repository.  [default: gbench's checkout]")
 @click.option("--metric", type=click.Choice(METRIC_NAMES), help="Figure to compare.  [default: throughput, end to end]")
 @click.option("--until-ci", type=PERCENT, help="End when the interval's half-width is at most this.  [default: 1%]")
 @click.option("--max-blocks", type=COUNT, help="End after this many blocks of four runs. [default: 20]")
@@ -50,12 +53,17 @@ SHOWN_CAUSES = 5
 @trust_option
 @click.option("--rebuild", is_flag=True, help="Rebuild each side's image, once, without the build cache.")
 @option("results_dir")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write the result as Markdown.")
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")
 @json_option
 @quiet_option
 def ab(
     a: Path | None,
     b: Path | None,
+    base: str | None,
+    head: str | None,
+    repo: Path | None,
+    markdown: Path | None,
     resume_dir: Path | None,
     trust: bool,
     results_dir: str | None,
@@ -87,6 +95,7 @@ def ab(
     gbench ab fp32.yaml tf32.yaml --until-ci 0.5% --max-time 2h
     gbench ab a.yaml b.yaml --metric memory --json
     gbench ab --resume results/20260101T000000Z-ab-1a2b3c --max-blocks 40
+    gbench ab spec.yaml --base origin/main --head my-branch --markdown comment.md
 
     Each run is a launch with its own record; nothing is uploaded. Exit code 0: the interval is narrow enough; 1: a run
     failed; 3: inconclusive, the interval is too wide; 4: a problem of Docker, device, dataset or disk.
@@ -95,20 +104,25 @@ def ab(
     from gbench.experiments.ab import ended, require_both_possible, run_session
     from gbench.experiments.session import read_session
     from gbench.runners.stopping import stoppable
-    from gbench.settings.defaults import folder_of
 
     given = {name: value for name, value in given.items() if value is not None}
     if resume_dir is not None:
-        if a is not None or "metric" in given or results_dir is not None or rebuild:
+        if a is not None or base or head or repo or "metric" in given or results_dir is not None or rebuild:
             raise UsageError(
                 "--resume takes all else from its session",
-                "leave out the spec files, --metric, --results and --rebuild",
+                "leave out the spec files, commits, --metric, --results and --rebuild",
             )
         session, folder = _resumed_session(resume_dir, given), resume_dir
+    elif base is not None:
+        if a is None or b is not None:
+            raise UsageError("--base takes one spec file, which both commits run", "give one")
+        session, folder = _new_session_of_commits(a, base, head or "HEAD", repo, given, results_dir)
+    elif head is not None or repo is not None:
+        raise UsageError("--head and --repo go with --base", "add --base REF, or give two spec files")
     elif a is None or b is None:
         raise UsageError("two spec files are needed", "give A.yaml and B.yaml, or --resume DIR; see gbench ab --help")
     else:
-        session, folder = _new_session(a, b, given, folder_of("results_dir", os.environ, results_dir))
+        session, folder = _new_session(a, b, given, results_dir)
     if dry_run:
         _print_plan(session, folder, rebuild, as_json)
         return
@@ -117,7 +131,7 @@ def ab(
         observer.line(text)
     if resume_dir is not None and not ended(session):
         require_own(folder, list(session.specs.values()), trust)
-    if not ended(session):
+    if not ended(session) and session.compared is None:
         require_both_possible(session, os.environ, rebuild)
     make_folder(folder)
     with locked(folder / ".lock", 0, f"session {folder}"), stoppable(None):
@@ -129,26 +143,24 @@ def ab(
         try:
             session = run_session(session, folder, os.environ, observer, rebuild)
         except GbenchError as error:
-            _print(read_session(folder), folder, as_json, error)
+            _print(read_session(folder), folder, as_json, markdown, error)
             hint = "what was measured is kept" if isinstance(error, Interrupted) else error.hint
             raise type(error)(error.what, f"{hint}; go on with {_resume(folder)}") from error
-    click.get_current_context().exit(_print(session, folder, as_json).exit_code)
+    click.get_current_context().exit(_print(session, folder, as_json, markdown).exit_code)
 
 
 def _resume(folder: Path) -> str:
     return f"gbench ab --resume {shlex.quote(str(folder))}"
 
 
-def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> tuple[Session, Path]:
+def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: str | None) -> tuple[Session, Path]:
     """A new session of two spec files, and the path of its folder."""
     from gbench.experiments.session import Session, SessionGoal, spec_differences
-    from gbench.settings.resolve import new_run_id
 
-    session_id = new_run_id("ab")
-    folder = (results_dir / session_id).absolute()
-    one, other = (_resolved(path, folder) for path in (a, b))
+    folder = _new_folder(results_dir)
+    one, other = (spec_of_file(path, folder, "ab") for path in (a, b))
     session = Session(
-        session_id=session_id,
+        session_id=folder.name,
         started_utc=utc_now(),
         command_line=one.command_line,
         asked=SessionGoal(**given),
@@ -160,18 +172,26 @@ def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: Path) -> 
     return session, folder
 
 
-def _resolved(path: Path, folder: Path) -> RunSpec:
-    """The spec of a file, with its run folders in the session's folder."""
-    from gbench.settings.defaults import resolve_values
-    from gbench.settings.spec_file import read_mapping
+def _new_session_of_commits(
+    path: Path, base: str, head: str, repo: Path | None, given: dict[str, Any], results_dir: str | None
+) -> tuple[Session, Path]:
+    """A new session of two commits with one spec file, and the path of its folder."""
+    from gbench.experiments.commit_session import session_of_commits
+    from gbench.experiments.session import SessionGoal
+    from gbench.experiments.worktrees import commit_of, repository
 
-    values = read_mapping(path)
-    if values.get("database", False) is not False:
-        raise UsageError(f"{path}: database: no database takes runs of gbench ab", "leave it out")
-    if "results" in values:
-        raise UsageError(f"{path}: results: run folders are made in that of the session", "give gbench ab --results")
-    resolved = resolve_values(values, str(path), os.environ, command_line())
-    return resolved.spec.replaced(results_dir=str(folder))
+    folder, repo = _new_folder(results_dir), repository(repo)
+    commits = commit_of(repo, base), commit_of(repo, head)
+    return session_of_commits(
+        spec_of_file(path, folder, "ab"), str(path), repo, commits, SessionGoal(**given), folder
+    ), folder
+
+
+def _new_folder(results_dir: str | None) -> Path:
+    from gbench.settings.defaults import folder_of
+    from gbench.settings.resolve import new_run_id
+
+    return (folder_of("results_dir", os.environ, results_dir) / new_run_id("ab")).absolute()
 
 
 def _resumed_session(folder: Path, given: dict[str, Any]) -> Session:
@@ -216,13 +236,19 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
     click.echo(f"{'next run':<14}{place}, in {folder}")
 
 
-def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | None = None) -> SessionResult:
-    """Print the result of a session. error: the error that ended it."""
+def _print(
+    session: Session, folder: Path, as_json: bool, markdown: Path | None, error: GbenchError | None = None
+) -> SessionResult:
+    """Print the result of a session, and write it as Markdown. error: the error that ended it."""
+    from gbench.base.files import write_atomically
     from gbench.compare.formats import cause_json
     from gbench.experiments.ab import result_of
     from gbench.experiments.block_ratio import LEAST_BLOCKS
+    from gbench.experiments.session_markdown import as_markdown
 
     result = result_of(session)
+    if markdown is not None:
+        write_atomically(markdown, as_markdown(session, result, error))
     if as_json:
         ratio = result.ratio and {**asdict(result.ratio), "half_width": result.ratio.half_width}
         print_json(
@@ -233,11 +259,13 @@ def _print(session: Session, folder: Path, as_json: bool, error: GbenchError | N
                 "metric": result.metric.name,
                 "ratio": ratio,
                 "reached": result.reached,
+                "outcome": result.outcome,
                 "asked": session.asked.model_dump(),
                 "sides": {
                     side: {"file": session.files[side], "median": result.medians.get(side), "unit": result.units[side]}
                     for side in session.files
                 },
+                "commits": session.compared and session.compared.commits,
                 "differences": session.differences,
                 "differences_of_records": [cause_json(cause) for cause in result.causes],
                 "runs": [run.model_dump() for run in session.runs],

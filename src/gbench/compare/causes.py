@@ -58,10 +58,11 @@ QUANTITIES = (
     Quantity("PCIe width", (*GPUS, "pcie_width"), ".0f", least=0.5),
     Quantity("load of the host", (*HOST, "load_1m", "mean"), ".1f", least=1.0),
 )
+VARIABLES = "variables given with --env"
 # Facts: title, path, what they can affect, and why
 FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("switches of precision", ("extra", "precision_flags"), Influence.WORK, "they decide the arithmetic"),
-    ("variables given with --env", ("extra", "env"), Influence.SOFTWARE, "they switch what libraries do"),
+    (VARIABLES, ("extra", "env"), Influence.SOFTWARE, "they switch what libraries do"),
     ("image id", ("soft_info", "image_id"), Influence.SOFTWARE, "all software but the driver is in it"),
     ("PyTorch", ("soft_info", "pytorch_version"), Influence.SOFTWARE, "kernels, allocator and loader are its own"),
     ("cuDNN", ("soft_info", "cudnn_version"), Influence.SOFTWARE, "it chooses and computes the convolutions"),

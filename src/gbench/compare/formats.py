@@ -117,14 +117,14 @@ def night_as_markdown(night: Night) -> str:
 
 def _markdown(sentence: str, rows: list[list[str]], found: Comparison | Night) -> str:
     table = [HEADINGS, ["---"] * len(HEADINGS), *rows]
-    lines = [f"**{_escaped(sentence)}**", ""]
-    lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in table]
+    lines = [f"**{escaped(sentence)}**", ""]
+    lines += ["| " + " | ".join(map(escaped, row)) + " |" for row in table]
     for title, texts in (
         ("Notes", found.notes),
         ("What else differs, the likeliest to matter first", [cause.text for cause in found.causes]),
     ):
         if texts:
-            lines += ["", f"{title}:", "", *(f"- {_escaped(text)}" for text in texts)]
+            lines += ["", f"{title}:", "", *(f"- {escaped(text)}" for text in texts)]
     return "\n".join(lines) + "\n"
 
 
@@ -176,5 +176,5 @@ def _junit(verb: str, cases: Sequence[_Case], sentence: str, notes: Sequence[str
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

@@ -6,21 +6,23 @@ a run script that measures for itself is compared like any other.
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from gbench.base.paths import SPEC
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import read_record
-from gbench.compare.causes import Influence
+from gbench.compare.causes import VARIABLES, Influence
 from gbench.compare.comparison import percent
 from gbench.compare.explain import Cause, explain
 from gbench.compare.metrics import ComparedMetric, metric_named
 from gbench.errors import ExitCode, GbenchError, Interrupted, RecordError, RunFailed, UsageError
 from gbench.experiments.block_ratio import BLOCK, LEAST_BLOCKS, SIDES, BlockRatio, Side, block_logs, ratio_of_blocks
 from gbench.experiments.session import Session, SessionGoal, SessionRun
+from gbench.experiments.worktrees import worktrees
 from gbench.measure.estimate import duration
 from gbench.runners.local import wait_for_end
 from gbench.runs.attempt import Observer
@@ -49,6 +51,15 @@ class SessionResult:
     def reached(self) -> bool:
         """Whether the interval is as narrow as requested."""
         return self.ratio is not None and self.ratio.reached(self.asked.until_ci)
+
+    @property
+    def outcome(self) -> Literal["better", "worse", "no difference", "inconclusive"]:
+        """B against A, for a program: `inconclusive` until the interval is as narrow as requested."""
+        if not self.reached or self.ratio is None:
+            return "inconclusive"
+        if not self.ratio.differs:
+            return "no difference"
+        return "better" if (self.ratio.ratio > 1) == self.metric.higher_is_better else "worse"
 
     @property
     def exit_code(self) -> ExitCode:
@@ -111,6 +122,20 @@ def run_session(
         _record(run)  # report a missing record now, not after the last run
     for path in _lost(session, folder):
         wait_for_end(path)
+    with _checked_out(session):
+        if session.compared is not None and not ended(session):  # before, there was no run script to check
+            require_both_possible(session, environ, rebuild)
+        return _run_rest(session, folder, environ, observer, metric, rebuild)
+
+
+def _run_rest(
+    session: Session,
+    folder: Path,
+    environ: Mapping[str, str],
+    observer: Observer,
+    metric: ComparedMetric,
+    rebuild: bool,
+) -> Session:
     while not ended(session):
         begun, side = time.monotonic(), session.next_side
         spec = session.specs[side]
@@ -140,6 +165,14 @@ def run_session(
     return session
 
 
+def _checked_out(session: Session) -> AbstractContextManager[None]:
+    """A context in which the work trees of the session's commits are there."""
+    if session.compared is None or ended(session):
+        return nullcontext()
+    compared = session.compared
+    return worktrees(Path(compared.repo), list(compared.commits.values()), Path(compared.folder))
+
+
 def ended(session: Session) -> bool:
     """Whether the session is over: the interval is narrow enough, or the blocks or the time are used up.
 
@@ -160,6 +193,8 @@ def result_of(session: Session) -> SessionResult:
     metric, ratio = metric_named(session.asked.metric), _ratio(session)
     causes = explain(records["A"], records["B"]) if all(records.values()) else []
     limit = Influence.SOFTWARE if ratio is not None and ratio.differs else Influence.WORK
+    if session.compared is not None:  # its work trees are known to differ
+        causes = [cause for cause in causes if cause.field != VARIABLES]
     return SessionResult(
         metric=metric,
         asked=session.asked,

@@ -64,6 +64,16 @@ class SessionRun(Frozen):
     """False if an interruption prevented the other run of its pair."""
 
 
+class SessionCommits(Frozen):
+    """The commits that a session compares."""
+
+    repo: str
+    folder: str
+    """Of their work trees."""
+    commits: dict[Side, str] = Field(min_length=2)
+    subjects: dict[Side, str] = Field(min_length=2)
+
+
 class Session(Frozen):
     """The content of ab.json."""
 
@@ -76,6 +86,8 @@ class Session(Frozen):
     specs: dict[Side, RunSpec] = Field(min_length=2)
     differences: tuple[str, ...]
     """Differences between the two specs."""
+    compared: SessionCommits | None = None
+    """None: the spec files differ, not the code."""
     order: Order = "ABBA"
     """That of a file that does not say it."""
     runs: tuple[SessionRun, ...] = ()

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from gbench.base.paths import SESSION, SPEC, SWEEP, expanded, require_readable
+from gbench.base.paths import BISECT, SESSION, SPEC, SWEEP, expanded, require_readable
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
@@ -112,7 +112,7 @@ def _datasets_dir(text: str) -> str:
     return text
 
 
-RUNS = {SPEC: "run", SWEEP: "sweep", SESSION: "session"}
+RUNS = {SPEC: "run", SWEEP: "sweep", SESSION: "session", BISECT: "search"}
 PATH = click.Path(path_type=Path)
 FILE, FOLDER = Existing("file"), Existing("folder")
 RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()

@@ -1,0 +1,156 @@
+"""`gbench bisect`: find the commit that changed a figure."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gbench.base.paths import BISECT
+from gbench.cli.ab import METRIC_NAMES
+from gbench.cli.shared.consent import require_own, trust_option
+from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.run_options import (
+    COUNT,
+    FILE,
+    FOLDER,
+    ExistingRun,
+    command_line,
+    json_option,
+    option,
+    quiet_option,
+)
+from gbench.cli.shared.session_spec import spec_of_file
+from gbench.errors import GbenchError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from gbench.experiments.bisect import Answer, Search
+
+
+@click.command()
+@click.argument("spec", type=FILE, required=False, metavar="SPEC.yaml")
+@click.argument("good", required=False)
+@click.argument("bad", required=False)
+@click.option("--repo", type=FOLDER, metavar="DIR", help="Repository of the commits.  [default: gbench's checkout]")
+@click.option("--metric", type=click.Choice(METRIC_NAMES), help="Figure to compare.  [default: throughput, end to end]")
+@click.option("--max-blocks", type=COUNT, help="End after this many blocks of four runs.  [default: 60]")
+@click.option(
+    "--resume",
+    "resume_dir",
+    type=ExistingRun("folder", BISECT),
+    metavar="DIR",
+    help="Resume the search in this folder.",
+)
+@trust_option
+@option("results_dir")
+@json_option
+@quiet_option
+def bisect(
+    spec: Path | None,
+    good: str | None,
+    bad: str | None,
+    repo: Path | None,
+    resume_dir: Path | None,
+    trust: bool,
+    results_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Find the commit between GOOD and BAD that changed a figure.
+
+    SPEC.yaml is a `gbench launch` command as YAML (docs/ab.md). Its run script must be in the repository: each commit
+    runs its own script and modules, from a git work tree, in this environment. First GOOD and BAD are alternated until
+    they can be told apart. Then GOOD is alternated with the commit that says most, until one commit has a probability
+    of 95 %. A commit whose runs fail, or that eight blocks can't judge, is skipped.
+
+    \b
+    gbench bisect spec.yaml v0.1 HEAD
+    gbench bisect spec.yaml 1a2b3c4 main --repo ~/my-model --metric latency-p95
+    gbench bisect --resume results/20260101T000000Z-bisect-1a2b3c --max-blocks 100
+
+    Exit code 0: the commit is known; 1: a run of GOOD or BAD failed; 3: inconclusive.
+    """
+    from gbench.base.files import locked
+    from gbench.experiments.bisect import answer_of, read_search, run_search
+    from gbench.runners.stopping import stoppable
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if resume_dir is not None:
+        if spec is not None or repo is not None or "metric" in given or results_dir is not None:
+            raise UsageError(
+                "--resume takes all else from its search", "leave out SPEC.yaml, GOOD, BAD, --repo, --metric, --results"
+            )
+        folder, search = resume_dir.absolute(), read_search(resume_dir).replaced(**given)
+        require_own(folder, [search.spec], trust)
+    elif spec is None or good is None or bad is None:
+        raise UsageError("a spec file and two commits are needed", "give SPEC.yaml GOOD BAD; see gbench bisect --help")
+    else:
+        search, folder = _new_search(spec, good, bad, repo, given, results_dir)
+        search.create(folder)
+    observer = Terminal(quiet)
+    observer.line(f"{len(search.commits)} commits, in {folder}")
+    with locked(folder / ".lock", 0, f"search {folder}"), stoppable(None):
+        search.write(folder)
+        try:
+            search = run_search(search, folder, os.environ, observer)
+        except GbenchError as error:
+            _print(answer_of(read_search(folder), folder), folder, as_json)
+            hint = "what was measured is kept" if isinstance(error, Interrupted) else error.hint
+            raise type(error)(error.what, f"{hint}; go on with {_resume(folder)}") from error
+    answer = answer_of(search, folder)
+    _print(answer, folder, as_json)
+    click.get_current_context().exit(answer.exit_code)
+
+
+def _resume(folder: Path) -> str:
+    return f"gbench bisect --resume {shlex.quote(str(folder))}"
+
+
+def _new_search(
+    path: Path, good: str, bad: str, repo: Path | None, given: dict[str, Any], results_dir: str | None
+) -> tuple[Search, Path]:
+    """A new search, and the path of its folder."""
+    from gbench.experiments.bisect import Search
+    from gbench.experiments.worktrees import commit_of, commits_between, repository, spec_at
+    from gbench.settings.defaults import folder_of
+    from gbench.settings.resolve import new_run_id
+
+    folder = (folder_of("results_dir", os.environ, results_dir) / new_run_id("bisect")).absolute()
+    repo = repository(repo)
+    first, last = commit_of(repo, good), commit_of(repo, bad)
+    commits = commits_between(repo, first, last)
+    spec = spec_of_file(path, folder, "bisect")
+    spec_at(spec, repo, folder)  # report now what it can't run
+    search = Search(
+        command_line=command_line(),
+        file=str(path),
+        spec=spec,
+        repo=str(repo),
+        good=first,
+        commits=tuple(commits),
+        **given,
+    )
+    return search, folder
+
+
+def _print(answer: Answer, folder: Path, as_json: bool) -> None:
+    if as_json:
+        values = {
+            **asdict(answer),
+            "sentence": answer.sentence,
+            "exit_code": int(answer.exit_code),
+            "search": str(folder),
+        }
+        print_json(values)
+        return
+    for commit in answer.skipped:
+        click.echo(f"{'skipped':<16}{commit}")
+    click.echo(f"{'search':<16}{folder}")
+    if answer.why_none:
+        click.echo(f"{'to go on':<16}{_resume(folder)} --max-blocks {2 * max(answer.blocks, 1)}")
+    click.echo(answer.sentence)

@@ -1,0 +1,37 @@
+"""A session of `gbench ab` that compares two commits of a repository with one spec."""
+
+from pathlib import Path
+
+from gbench.base.utc import utc_now
+from gbench.errors import UsageError
+from gbench.experiments.session import Session, SessionCommits, SessionGoal
+from gbench.experiments.worktrees import SHORT, spec_at, subject_of, tree_of
+from gbench.settings.spec import RunSpec
+
+
+def session_of_commits(
+    spec: RunSpec, file: str, repo: Path, commits: tuple[str, str], goal: SessionGoal, folder: Path
+) -> Session:
+    """A session whose A and B are `spec` at two commits. file: that of the spec. folder: that of the session.
+
+    Raises UsageError: the commits are the same, or as `spec_at`.
+    """
+    base, head = commits
+    if base == head:
+        raise UsageError(f"A and B are the same commit, {base[:SHORT]}", "give two commits")
+    return Session(
+        session_id=folder.name,
+        started_utc=utc_now(),
+        command_line=spec.command_line,
+        asked=goal,
+        files={"A": f"{file} at {base[:SHORT]}", "B": f"{file} at {head[:SHORT]}"},
+        specs={"A": spec_at(spec, repo, tree_of(folder, base)), "B": spec_at(spec, repo, tree_of(folder, head))},
+        differences=(f"commit: {base[:SHORT]} -> {head[:SHORT]}",),
+        compared=SessionCommits(
+            repo=str(repo),
+            folder=str(folder),
+            commits={"A": base, "B": head},
+            subjects={"A": subject_of(repo, base), "B": subject_of(repo, head)},
+        ),
+        order="Thue-Morse",
+    )
