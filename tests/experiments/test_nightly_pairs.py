@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from drawn_records import record
 from gbench.cli.shared.output import Terminal
 from gbench.cndb.record import Record
+from gbench.compare.comparison import Comparison, compare
+from gbench.compare.formats import night_as_junit
 from gbench.compare.nightly import Anchor, anchor_of, in_nights, judge
 from gbench.compare.sides import Run
 from gbench.errors import UsageError
 from gbench.experiments import nightly
 from gbench.experiments.nightly import Measured, pinned_image
+from gbench.measure.nights import RELEVANT
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]
@@ -65,16 +69,39 @@ def anchor(figure: float = 100.0) -> Anchor:
     return anchor_of("nightly", usual[:12], usual)
 
 
-def test_a_pinned_image_that_is_as_slow_blames_the_machine(measured: Callable[..., Measured]) -> None:
-    night = measured(95.2, 95.1, 95.3, 94.9, 95.0, 95.1)
-    night.add_pairs(3, "sha256:" + 64 * "a")
+def paired(pinned: float, new: float) -> Comparison:
+    """Three runs of each in one night."""
+    sides = [[of(21, figure * factor) for factor in (1.0, 1.001, 0.9995)] for figure in (pinned, new + 1e-9)]
+    return compare(*sides, [], 2 * RELEVANT, names=["throughput"])
+
+
+def test_a_pinned_image_that_is_as_slow_blames_the_machine() -> None:
     tonight = [of(20, 95.0), of(20, 95.1), of(20, 95.2)]
     alone = judge(anchor(), tonight, 0.03, (), ["throughput"], 5)
     assert (alone.verdict, int(alone.exit_code)) == ("regression", 1)
-    both = judge(anchor(), tonight, 0.03, (), ["throughput"], 5, nightly._pairs(night, ()))
+    both = judge(anchor(), tonight, 0.03, (), ["throughput"], 5, paired(95.0, 95.0))
     assert (both.verdict, int(both.exit_code)) == ("no regression", 0)
     assert "the pinned image is as slow tonight: the machine changed" in both.sentence
     assert any(note.startswith("in turn with the pinned image: NO REGRESSION of 1%") for note in both.notes)
+    assert ElementTree.fromstring(night_as_junit(both).partition("?>")[2]).get("failures") == "0"
+
+
+def test_a_loss_against_the_pinned_image_is_a_regression() -> None:
+    tonight = [of(20, 99.0), of(20, 101.0), of(20, 100.0)]
+    assert judge(anchor(), tonight, 0.03, (), ["throughput"], 5).verdict != "regression"
+    found = judge(anchor(), tonight, 0.03, (), ["throughput"], 5, paired(100.0, 97.0))
+    assert found.verdict == "regression" and "slower than the pinned image tonight" in found.sentence
+
+
+def test_a_gross_loss_is_an_alarm_on_a_slow_machine_too() -> None:
+    found = judge(anchor(), [of(20, 14.0)], 0.03, (), ["throughput"], 5, paired(14.0, 14.0))
+    assert found.verdict == "regression"
+
+
+def test_the_image_of_a_record_is_its_id() -> None:
+    known = of(1, 1.0, soft_info={"name": "gbench:1", "image_id": "sha256:12"})
+    assert nightly._image_id(known) == "sha256:12"
+    assert nightly._image_id(of(1, 1.0, soft_info={"name": "host"})) is None
 
 
 def test_only_docker_has_a_pinned_image(make_spec: MakeSpec) -> None:

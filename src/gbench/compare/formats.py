@@ -141,10 +141,7 @@ def as_junit(comparison: Comparison) -> str:
 
 def night_as_junit(night: Night) -> str:
     """The same of a night; one without a verdict is skipped, too."""
-    kinds = {one.metric.name: CASES[one.judged.verdict] for one in night.figures}
-    if night.verdict != "regression":
-        kinds = {name: "" if kind == "failure" else kind for name, kind in kinds.items()}
-    cases = [(one.metric.name, kinds[one.metric.name], night.sentence) for one in night.figures]
+    cases = [(one.metric.name, CASES[one.judged.verdict], night.sentence) for one in night.figures]
     return _junit("nightly", cases, night.sentence, night.notes, night.causes)
 
 

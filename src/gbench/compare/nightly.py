@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,21 +58,13 @@ class Night:
     """Inconclusive nights in a row, tonight included."""
     warned_after: int = 5
     """Inconclusive nights in a row from which they are a warning."""
-    pairs: Comparison | None = None
-    """Tonight's runs against runs of the pinned image in turn with them."""
     notes: list[str] = field(default_factory=list)
     causes: list[Cause] = field(default_factory=list)
     """What differs from the anchor, for a regression."""
 
     @property
     def verdict(self) -> Kind:
-        worst = min((one.judged.verdict for one in self.figures), key=WORST_FIRST.index)
-        return "no regression" if worst == "regression" and self.machine_alone else worst
-
-    @property
-    def machine_alone(self) -> bool:
-        """Whether the pinned image is as slow tonight: the machine changed, not the code."""
-        return self.pairs is not None and self.pairs.verdict == "no regression"
+        return min((one.judged.verdict for one in self.figures), key=WORST_FIRST.index)
 
     @property
     def doubtful(self) -> bool:
@@ -96,15 +88,11 @@ class Night:
         if self.verdict == "too few nights":
             kind = "pinned nights" if self.anchor.pinned else "earlier nights"
             return f"NO VERDICT YET: {len(self.anchor.nights)} of {MIN_NIGHTS} {kind}; {change_text(one)}"
-        if self.verdict == "inconclusive":
-            row = f", {self.open_nights} nights in a row" if self.open_nights > 1 else ""
-            return f"INCONCLUSIVE{row}: {change_text(one)}; {one.judged.reason}; {against}"
-        word = {"regression": "REGRESSION", "improved": "IMPROVED"}.get(self.verdict, "NO REGRESSION")
-        if self.machine_alone:
-            return (
-                f"{word}: {change_text(one)}, and the pinned image is as slow tonight: the machine changed; {against}"
-            )
-        return f"{word}: {change_text(one)}; {against}"
+        word: str = self.verdict.upper()
+        if self.verdict == "inconclusive" and self.open_nights > 1:
+            word += f", {self.open_nights} nights in a row"
+        reason = f"; {one.judged.reason}" if one.judged.reason else ""
+        return f"{word}: {change_text(one)}{reason}; {against}"
 
 
 def in_nights(runs: Sequence[Run]) -> list[list[Run]]:
@@ -146,6 +134,7 @@ def judge(
         threshold: the loss in a night that must be excluded, as a share of 1.
         allowed: fields in which the runs may differ, in addition to the image.
         names: the figures to judge.
+        pairs: tonight's runs against runs of the pinned image in turn with them.
 
     Raises UsageError: the runs are not comparable, or lack a figure.
     """
@@ -164,17 +153,32 @@ def judge(
         values = [_values(night, metric) for night in nights]
         base, since = values[: len(anchor.nights)], values[len(anchor.nights) :]
         judged = judge_night(base, since, threshold)
+        if metric is throughput and pairs is not None:
+            judged = _decided(judged, pairs)
         centre = _centre(base)
         figures.append(
             NightFigure(metric, judged, centre and _shown(centre, metric), _shown(_middle(since[-1]), metric))
         )
         open_nights = max(open_nights, _open(base, since, threshold, warned_after))
-    night = Night(figures, anchor, tonight, threshold, open_nights, warned_after, pairs, notes)
+    night = Night(figures, anchor, tonight, threshold, open_nights, warned_after, notes)
     notes += _notes(night)
+    if pairs is not None:
+        notes.append(f"in turn with the pinned image: {pairs.sentence}")
     if night.verdict in ("regression", "improved") and anchor.nights:
         causes = explain([run.record for run in anchor.nights[-1]], [run.record for run in tonight])
-        return Night(figures, anchor, tonight, threshold, open_nights, warned_after, pairs, notes, causes)
+        return Night(figures, anchor, tonight, threshold, open_nights, warned_after, notes, causes)
     return night
+
+
+def _decided(judged: NightJudged, pairs: Comparison) -> NightJudged:
+    """The verdict where tonight's runs in turn with the pinned image, which shares tonight's machine, decide it."""
+    if judged.gross or judged.verdict == "improved" or pairs.verdict == "inconclusive":
+        return judged
+    if pairs.verdict == "regression":
+        return replace(judged, verdict="regression", reason="slower than the pinned image tonight")
+    slow = judged.verdict == "regression"
+    reason = "the pinned image is as slow tonight: the machine changed" if slow else ""
+    return replace(judged, verdict="no regression", reason=reason, suspicious=False)
 
 
 def change_text(one: NightFigure) -> str:
@@ -264,6 +268,4 @@ def _notes(night: Night) -> list[str]:
             f"{night.open_nights} nights in a row are inconclusive: this machine does not show a loss of "
             f"{percent(night.threshold)} in a night; see gbench check, or give more --runs or --steps"
         )
-    if night.pairs is not None:
-        notes.append(f"in turn with the pinned image: {night.pairs.sentence}")
     return notes

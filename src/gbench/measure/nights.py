@@ -56,9 +56,13 @@ class NightJudged:
     nights: int = 1
     """Nights of that level, tonight included."""
     reason: str = ""
-    """Why the night is inconclusive."""
+    """Why the night is inconclusive, or what else decided it."""
     suspicious: bool = False
     """Whether a loss is likely that is no alarm yet."""
+
+    @property
+    def gross(self) -> bool:
+        return self.change is not None and self.change <= -GROSS
 
 
 @dataclass(frozen=True)
