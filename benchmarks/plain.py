@@ -26,6 +26,8 @@ class PlainStep:
     ) -> None:
         self.netG, self.netD, self.lambda_L1 = generator, discriminator, lambda_L1
         self.criterion_GAN, self.criterion_L1 = nn.BCEWithLogitsLoss(), nn.L1Loss()
+        device = next(generator.parameters()).device
+        self.fake, self.real = torch.tensor(0.0, device=device), torch.tensor(1.0, device=device)
         self.optimizer_G = torch.optim.Adam(generator.parameters(), lr=lr, betas=(0.5, 0.999))
         self.optimizer_D = torch.optim.Adam(discriminator.parameters(), lr=lr, betas=(0.5, 0.999))
 
@@ -33,21 +35,21 @@ class PlainStep:
         fake_B = self.netG(real_A)
         self.train_D(True)
         self.optimizer_D.zero_grad()
-        D_fake = self.gan_loss(self.netD(torch.cat((real_A, fake_B), 1).detach()), 0.0)
-        D_real = self.gan_loss(self.netD(torch.cat((real_A, real_B), 1)), 1.0)
+        D_fake = self.gan_loss(self.netD(torch.cat((real_A, fake_B), 1).detach()), self.fake)
+        D_real = self.gan_loss(self.netD(torch.cat((real_A, real_B), 1)), self.real)
         ((D_fake + D_real) * 0.5).backward()
         self.optimizer_D.step()
         self.train_D(False)
         self.optimizer_G.zero_grad()
-        G_GAN = self.gan_loss(self.netD(torch.cat((real_A, fake_B), 1)), 1.0)
+        G_GAN = self.gan_loss(self.netD(torch.cat((real_A, fake_B), 1)), self.real)
         G_L1 = self.criterion_L1(fake_B, real_B) * self.lambda_L1
         (G_GAN + G_L1).backward()
         self.optimizer_G.step()
         return {"G_GAN": G_GAN, "G_L1": G_L1, "D_real": D_real, "D_fake": D_fake}
 
-    def gan_loss(self, logits: Tensor, target: float) -> Tensor:
+    def gan_loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Of a whole map of patches, all of which are to be `target`."""
-        return self.criterion_GAN(logits, torch.tensor(target, device=logits.device).expand_as(logits))
+        return self.criterion_GAN(logits, target.expand_as(logits))
 
     def train_D(self, on: bool) -> None:
         """Let gradients into D's weights, or not."""

@@ -57,7 +57,8 @@ def test_one_launch_leaves_a_run_folder_a_log_and_a_record(
     assert record.extra["dataset_source"] == manifest["source"]
     assert record.extra["dataset_hashing"] in get_args(HowHashed)
     assert record.extra["warnings"] == []
-    assert record.extra["ddp"] is False
+    assert record.extra["ddp"] is False and "bucket_views" not in record.extra
+    assert record.extra["malloc"] == {"mmap_threshold": 1 << 30, "trim_threshold": -1}
     assert set(record.metric_data or {}) == {"G_GAN", "G_L1", "D_real", "D_fake"}
 
     names = {path.name for path in folder.path.iterdir()}

@@ -76,6 +76,7 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     )
     written = environment.values()
     values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank", "ddp")})
+    values["extra"].update({key: written[key] for key in ("bucket_views", "malloc") if written.get(key)})
     if environment.data is not None:
         values["hyper_params"]["data_source"] = environment.data.source  # the one in use, not the requested one
     return sealed(checked(values, str(folder.path)))

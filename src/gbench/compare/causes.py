@@ -70,6 +70,8 @@ FACTS: tuple[tuple[str, tuple[str, ...], Influence, str], ...] = (
     ("NCCL", ("soft_info", "nccl_version"), Influence.SOFTWARE, "it sums the gradients of several GPUs"),
     ("driver", ("extra", "driver"), Influence.SOFTWARE, "it compiles and launches kernels, and sets the clocks"),
     ("DistributedDataParallel", ("extra", "ddp"), Influence.SOFTWARE, "it copies the gradients"),
+    ("views of buckets", ("extra", "bucket_views"), Influence.SOFTWARE, "they save a copy of the gradients"),
+    ("malloc", ("extra", "malloc"), Influence.SOFTWARE, "whether a step gets its memory from the kernel"),
     ("gbench's commit", ("extra", "git", "commit"), Influence.SOFTWARE, "the training loop and what times it"),
     ("uncommitted changes", ("extra", "git", "dirty"), Influence.SOFTWARE, "the commit does not say all"),
     ("gbench", ("soft_info", "gbench_version"), Influence.SOFTWARE, "the training loop and what times it"),

@@ -25,6 +25,8 @@ def collect_facts(spec: RunSpec, ranks: Ranks, facts_pipe: int | None = None) ->
         "profile": spec.profile,
         "speed": spec.config.speed.on,
         "ddp": ranks.world_size > 1,
+        "bucket_views": ranks.world_size > 1,
+        "malloc": ranks.malloc,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "hardware": environment.hardware(ranks.device),
         **(slow_facts(spec, ranks.device, facts_pipe) if ranks.is_first else {}),

@@ -81,6 +81,10 @@ class EnvironmentFacts(Facts):
     speed: dict[str, Any] = Field(default_factory=dict)
     ddp: bool | None = None
     """Whether the networks were in DistributedDataParallel; None: an earlier gbench did not say."""
+    bucket_views: bool = False
+    """Whether gradients were views of DistributedDataParallel's buckets; an earlier gbench has it in `speed` alone."""
+    malloc: dict[str, int] | None = None
+    """What gbench set of the C library's malloc, in bytes; None: nothing."""
     cudnn_benchmark: bool | None = None
     software: dict[str, Any] = Field(default_factory=dict)
     hardware: WorkerHardware = WorkerHardware()

@@ -161,8 +161,9 @@ class SpeedConfig(Frozen):
     cuda_graph: bool = False
     """Capture a training step once and replay it; on GPUs, not with AMP."""
     gradient_as_bucket_view: bool = False
-    """Option of DistributedDataParallel, as is static_graph; several devices only."""
+    """Changes nothing: gradients are always views of DistributedDataParallel's buckets; several devices only."""
     static_graph: bool = False
+    """Option of DistributedDataParallel; several devices only."""
     threads: int | None = Field(None, ge=1, le=1024)
     """Threads per process; CPU only. None: its share of the cores."""
 

@@ -15,7 +15,6 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
     {"adam": "foreach"},
     {"compile": "blocks"},
     {"compile": "networks"},
-    {"gradient_as_bucket_view": True},
     {"static_graph": True},
     {"cuda_graph": True},
 )

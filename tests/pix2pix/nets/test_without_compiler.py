@@ -6,34 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import torch
-
-from gbench.pix2pix.nets.without_compiler import Adam
-
 
 def in_a_fresh_process(code: str) -> str:
     helpers = str(Path(__file__).parents[2] / "helpers")
     command = [sys.executable, "-c", f"import sys; sys.path.append({helpers!r})\n{code}"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-@pytest.mark.parametrize("options", [{}, {"foreach": True}, {"fused": True}])
-def test_adam_is_torchs(options: dict[str, bool]) -> None:
-    results = []
-    for optimizer_class in (torch.optim.Adam, Adam):
-        torch.manual_seed(1)
-        network = torch.nn.Linear(3, 3)
-        optimizer = optimizer_class(network.parameters(), lr=1e-2, betas=(0.5, 0.999), **options)
-        for _ in range(5):
-            optimizer.zero_grad()
-            network(torch.randn(2, 3)).square().mean().backward()
-            optimizer.step()
-        results.append({**network.state_dict(), **optimizer.state_dict()["state"][0]})
-        again = optimizer_class(network.parameters(), **options)
-        again.load_state_dict(optimizer.state_dict())
-        assert again.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
-    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
 def test_a_step_loads_no_compiler() -> None:

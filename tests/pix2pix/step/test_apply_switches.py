@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from support import two_ranks
-from torch import Tensor
+from torch import Tensor, nn
 
 from gbench.errors import RunFailed
 from gbench.pix2pix import Pix2Pix, build_discriminator
@@ -177,28 +178,40 @@ def test_an_overflow_skips_the_step_of_every_adam(adam: str) -> None:
     assert model.scaler.get_scale() == 2.0**59
 
 
-DDP_SWITCHES = (SpeedConfig(), SpeedConfig(gradient_as_bucket_view=True, static_graph=True))
+def _of_torch(network: nn.Module) -> nn.Module:
+    """In DistributedDataParallel with torch's defaults, which copy the gradients back from the buckets."""
+    named = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    no_broadcast = {name: False for name in ("forward_sync_buffers", "broadcast_buffers") if name in named}
+    return nn.parallel.DistributedDataParallel(network, **dict([*no_broadcast.items()][:1]))
 
 
-def _rank_losses(rank: int, folder: Path) -> None:
+def _rank_losses(rank: int, folder: Path, count: int) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    ranks, losses = Ranks(rank, 2, torch.device("cpu")), []
-    for switches in DDP_SWITCHES:
-        bare = build(switches, dropout=False)
-        model = Pix2Pix(ranks.wrap(bare.generator, switches), ranks.wrap(bare.discriminator, switches))
-        losses.append([list(model.train_step(*pairs(seed=10 * rank + number)).values()) for number in range(6)])
-    torch.save(torch.tensor(losses), folder / f"{rank}.pt")
+    dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=count)
+    ranks, losses = Ranks(rank, count, torch.device("cpu")), {}
+    for name, switches in {"torch": None, "ours": SpeedConfig(), "static": SpeedConfig(static_graph=True)}.items():
+        bare = build(SpeedConfig(), dropout=False)
+        networks = bare.generator, bare.discriminator
+        wrap = _of_torch if switches is None else partial(ranks.wrap, speed=switches)
+        model = Pix2Pix(*map(wrap, networks))
+        found = [list(model.train_step(*pairs(seed=10 * rank + number)).values()) for number in range(6)]
+        views = next(bare.generator.parameters()).grad._base is not None
+        losses[name] = torch.tensor(found), [*bare.generator.parameters(), *bare.discriminator.parameters()], views
+    torch.save(losses, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 @two_ranks
-def test_ddp_switches_leave_the_losses_of_both_ranks(tmp_path: Path) -> None:
-    spawn_ranks(_rank_losses, (tmp_path,), 2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    assert not torch.equal(first, second)
-    for plain, switched in (first, second):
-        torch.testing.assert_close(switched, plain, rtol=1e-5, atol=1e-7)
+def test_bucket_views_and_a_static_graph_leave_the_losses(tmp_path: Path) -> None:
+    """Views of buckets to the last bit, weights too."""
+    spawn_ranks(_rank_losses, (tmp_path, 2), 2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2))
+    assert not torch.equal(first["ours"][0], second["ours"][0])
+    for rank in (first, second):
+        assert torch.equal(rank["ours"][0], rank["torch"][0])
+        assert all(map(torch.equal, rank["ours"][1], rank["torch"][1]))
+        assert (rank["torch"][2], rank["ours"][2]) == (False, True)
+        torch.testing.assert_close(rank["static"][0], rank["torch"][0], rtol=1e-5, atol=1e-7)
 
 
 def test_a_tuning_with_another_torch_is_refused(make_spec: Callable[..., Any]) -> None:

@@ -1,7 +1,7 @@
 """Training without loading torch's compiler, torch._dynamo, which takes 1 to 2 s of CPU time.
 
 torch wraps functions (torch._disable_dynamo) so that torch.compile leaves them alone. The wrapper loads the compiler at
-its first call. Outside a compiled function it then calls what it wraps; Adam, DistributedDataParallel and
+its first call. Outside a compiled function it then calls what it wraps; `nets.adam`, DistributedDataParallel and
 `wrappers_off` here call that at once.
 """
 
@@ -13,27 +13,9 @@ from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import torch
 from torch import nn
 
 COMPILER = "torch._dynamo"
-
-
-class Adam(torch.optim.Adam):
-    """torch.optim.Adam with the methods that torch wraps: the same arithmetic and state. Not for `differentiable`."""
-
-    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
-    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
-    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Update the weights from their gradients. closure: computes them again, and its result is returned."""
-        return _step(self, closure)
-
-
-_step: Any = inspect.unwrap(torch.optim.Adam.step)
 
 
 class DistributedDataParallel(nn.parallel.DistributedDataParallel):

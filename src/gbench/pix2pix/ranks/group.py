@@ -19,6 +19,7 @@ from gbench.base.parent_death import die_with_parent
 from gbench.errors import RunFailed, UsageError
 from gbench.pix2pix.nets.without_compiler import DistributedDataParallel
 from gbench.pix2pix.ranks.affinity import Binding, bind_rank
+from gbench.pix2pix.ranks.heap import keep_freed_memory
 from gbench.settings.literals import Device
 from gbench.settings.spec import SpeedConfig
 
@@ -34,7 +35,9 @@ KEPT_GROUPS: list[dist.ProcessGroup] = []
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of the run. binding: to CPU cores; None: not bound by `joined`.
+    """This process among those of the run.
+
+    binding: to CPU cores; None: not bound by `joined`. malloc: what `keep_freed_memory` set; None: nothing.
 
     Keeps the process group, if there is one, until the process ends.
     """
@@ -43,6 +46,7 @@ class Ranks:
     world_size: int
     device: torch.device
     binding: Binding | None = None
+    malloc: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
         if dist.is_initialized():
@@ -62,13 +66,14 @@ class Ranks:
         """`network`, which is on this rank's device, in DistributedDataParallel.
 
         Buffers are not broadcast: batch norm's would change between D's two forward passes, which autograd refuses.
+        Gradients are views of the buckets that are exchanged: the same bits, without a copy back.
         """
         kind = DistributedDataParallel if speed.compile == "none" else nn.parallel.DistributedDataParallel
         device_ids = [self.device] if self.device.type == "cuda" else None
         parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
         switch = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
         options: dict[str, Any] = {switch: False}  # renamed in torch 2.14
-        options |= {"gradient_as_bucket_view": speed.gradient_as_bucket_view, "static_graph": speed.static_graph}
+        options |= {"gradient_as_bucket_view": True, "static_graph": speed.static_graph}
         return kind(network, device_ids=device_ids, **options)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -126,10 +131,11 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
     die_with_parent()  # torchrun's signals don't reach a rank's own session
     # before any thread that computes, communicates or loads is started
     binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
+    malloc = keep_freed_memory() if here.type == "cpu" else None
     device_id = here if here.type == "cuda" else None
     dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
     try:
-        yield Ranks(rank, world, here, binding)
+        yield Ranks(rank, world, here, binding, malloc)
     except BaseException:
         # NCCL would wait here for all ranks, which wait for this one: the end of the process ends it
         if here.type != "cuda":

@@ -1,6 +1,6 @@
 """The pix2pix training step (Isola et al. 2017; upstream `models/pix2pix_model.py` at 003efc4c)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from gbench.pix2pix.nets.adam import Adam
 from gbench.pix2pix.nets.losses import build_gan_loss
-from gbench.pix2pix.nets.without_compiler import Adam
 
 PARTS = ("generator", "discriminator", "optimizer_G", "optimizer_D", "scaler")  # attributes that training changes
 KERNELS = ("foreach", "fused", "capturable")  # the entries of an Adam group that select its kernels
@@ -28,13 +28,15 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def frozen(net: nn.Module) -> Iterator[None]:
-    """Freeze the weights of `net` in this context; gradients still pass through it."""
-    net.requires_grad_(False)
+def frozen(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Freeze the weights of a network in this context; gradients still pass through it."""
+    for weight in weights:
+        weight.requires_grad = False
     try:
         yield
     finally:
-        net.requires_grad_(True)
+        for weight in weights:
+            weight.requires_grad = True
 
 
 class Pix2Pix:
@@ -72,6 +74,7 @@ class Pix2Pix:
     ) -> None:
         self.generator, self.discriminator = unwrap(generator), unwrap(discriminator)
         self._trained_G, self._trained_D = generator, discriminator
+        self._weights_D = list(self.discriminator.parameters())
         self.gan_loss = build_gan_loss(gan_mode)
         self.lambda_L1 = lambda_L1
         self.optimizer_G, self.optimizer_D = (
@@ -101,7 +104,7 @@ class Pix2Pix:
         self._optimize(self.optimizer_D, (D_fake + D_real) * 0.5)
 
         # The bare D: this pass leaves no gradient in its weights that DDP could average.
-        with frozen(self.discriminator):
+        with frozen(self._weights_D):
             with self._autocast():
                 logits_fake = self.discriminator(torch.cat((real_A, fake_B), 1))
             G_GAN = self.gan_loss(at_least_float32(logits_fake), True)
