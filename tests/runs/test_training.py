@@ -80,7 +80,8 @@ def test_two_processes_train_one_model(two_rank_run: SharedRun) -> None:
     assert (answer.json["record"]["dev_num"], answer.json["record"]["dist_type"]) == (2, "DDP")
     assert answer.json["record"]["extra"]["ddp"] is True
     assert answer.json["record"]["extra"]["bucket_views"] is True
-    assert answer.json["record"]["hyper_params"]["speed"]["gradient_as_bucket_view"] is False  # its switches are kept
+    hyper_params = answer.json["record"]["hyper_params"]
+    assert hyper_params["profile"] == "reference" and "speed" not in hyper_params
 
 
 @two_ranks
