@@ -27,6 +27,10 @@ SCRIPTS = {
     "overhead.py": (("--pairs", "100"), ("--pairs", "1", "--steps", "10")),
     "stats.py": (("--scipy", "5"), ("--scipy", "1")),
     "cndb.py": (("--quick",), ("--quick", "--records", "300", "--rounds", "1")),
+    "reading.py": (
+        ("--records", "2000", "20000", "--rounds", "3"),
+        ("--steps", "200", "400", "--records", "100", "200", "--rounds", "1"),
+    ),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,15 @@ def test_levels_closer_than_a_percent_are_one() -> None:
 @pytest.mark.parametrize("history", [[], [5.0], [100.0] * 3 + [50.0] * (MIN_RUNS - 4)])
 def test_a_short_history_has_one_level_or_none(history: list[float]) -> None:
     assert [(level.start, level.end) for level in levels(history)] == [(0, len(history))] * bool(history)
+
+
+def test_a_longer_history_takes_no_more_calls() -> None:
+    """The neighbours of all runs are looked at together: a database has 100,000 runs."""
+
+    def calls(runs: int) -> int:
+        history = 100 + np.random.default_rng(1).normal(0, 1, runs)
+        profile = cProfile.Profile()
+        profile.runcall(levels, history)
+        return sum(entry.callcount for entry in profile.getstats())
+
+    assert calls(2_000) < 1.5 * calls(200)

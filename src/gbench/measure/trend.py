@@ -76,8 +76,9 @@ def _one_run_alone(history: Floats, before: Level, last: Level) -> bool:
 
 def _calm(history: Floats) -> tuple[Floats, float]:
     """The history with each run at most so far from the median of its neighbours; and that distance."""
-    medians = np.array(
-        [np.median(history[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]) for place in range(len(history))]
-    )
+    first = [np.median(history[: place + NEIGHBOURS + 1]) for place in range(NEIGHBOURS)]
+    last = [np.median(history[-place - NEIGHBOURS - 1 :]) for place in reversed(range(NEIGHBOURS))]
+    between = np.median(np.lib.stride_tricks.sliding_window_view(history, 2 * NEIGHBOURS + 1), axis=1)
+    medians = np.concatenate([first, between, last])
     width = CLIP * 1.4826 * float(np.median(np.abs(history - medians)))
     return np.clip(history, medians - width, medians + width), width
