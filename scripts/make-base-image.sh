@@ -81,27 +81,16 @@ done
 
 # --- Build --------------------------------------------------------------------------------------------------------
 work=$(mktemp -d -p "$tmp" gbench-base.XXXXXX)
-root=$work/root
+root=$work/root parts=()
 clean_up() {
+  for part in "${parts[@]}"; do kill -- "-$part" && wait "$part"; done 2>/dev/null || true
   umount -q -l "$root/proc" "$root/sys" 2>/dev/null || true # left mounted when debootstrap is killed
   rm -rf --one-file-system "$work"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-say "1/3 Debian $suite from $mirror"
 packages=ca-certificates,python3,python3-pip,gcc,g++,libc6-dev,python3-dev
-debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" \
-  >"$work/debootstrap.log" 2>&1 || { tail -n 20 "$work/debootstrap.log" >&2; die 'debootstrap failed'; }
-rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
-[[ $(chroot "$root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])') == "$version" ]] ||
-  die "$suite on this mirror does not have Python $version; name another Python with --python"
-# A site with its own certificate authority (a proxy, an internal mirror) is trusted inside, too.
-if [[ -e /etc/ssl/certs/ca-certificates.crt ]]; then
-  cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-fi
-
-say "2/3 PyTorch and the project's dependencies through $python"
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 mapfile -t requirements < <("$python" - "$project/pyproject.toml" "$torch" <<'PY'
 import sys, tomllib
@@ -119,12 +108,29 @@ PY
 ((${#requirements[@]})) || die "no dependencies could be read from $project/pyproject.toml"
 # In the versions of the image's lock, of which the image then needs no other.
 sed -n 's/^\([^ #]*==[^ ]*\).*/\1/p' "$project/scripts/image-requirements.txt" >"$work/versions.txt"
+say "1/2 Debian $suite from $mirror; PyTorch and the project's dependencies through $python"
+set -m # each part is a process group, which can be ended as a whole
+(debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" >"$work/debootstrap.log" 2>&1 </dev/null ||
+  { tail -n 20 "$work/debootstrap.log" >&2; die 'debootstrap failed'; }) &
+parts+=($!)
 # pip also checks the host's packages and complains about them; its output matters only if it fails.
-"$python" -m pip install --root-user-action=ignore --target "$root/usr/local/lib/python$version/dist-packages" \
-  --constraint "$work/versions.txt" "${requirements[@]}" ${torch:+"$torch"} >"$work/pip.log" 2>&1 ||
-  { tail -n 20 "$work/pip.log" >&2; die 'pip could not install the dependencies'; }
+("$python" -m pip install --root-user-action=ignore --target "$work/packages" --constraint "$work/versions.txt" \
+  "${requirements[@]}" ${torch:+"$torch"} >"$work/pip.log" 2>&1 </dev/null ||
+  { tail -n 20 "$work/pip.log" >&2; die 'pip could not install the dependencies'; }) &
+parts+=($!)
+set +m
+for _ in "${parts[@]}"; do wait -n || exit 1; done # as soon as one fails
+parts=()
+[[ $(chroot "$root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])') == "$version" ]] ||
+  die "$suite on this mirror does not have Python $version; name another Python with --python"
+rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
+# A site with its own certificate authority (a proxy, an internal mirror) is trusted inside, too.
+if [[ -e /etc/ssl/certs/ca-certificates.crt ]]; then
+  cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+fi
+mv "$work/packages"/* "$root/usr/local/lib/python$version/dist-packages/"
 
-say "3/3 Importing into Docker as $image"
+say "2/2 Importing into Docker as $image"
 tar --numeric-owner --one-file-system -C "$root" -c . |
   docker import --change 'CMD ["bash"]' --message "gbench base: Debian $suite, Python $version" - "$image" >/dev/null ||
   die 'docker import failed (its message is above)'
