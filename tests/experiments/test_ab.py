@@ -301,7 +301,9 @@ def test_the_pair_in_the_docs_runs_on_a_cpu(tmp_path: Path, option: str, code: i
     page = (Path(__file__).resolve().parents[2] / "docs" / "ab.md").read_text()
     pasted = textwrap.dedent(page[page.index("    gbench data synth --count") : page.index("\n## Spec files")])
     environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "GBENCH_DEFAULTS": ""}
-    typed = pasted.rstrip() + f" {option} -q"
+    assert "\nsteps: 20\nwarmup: 5\n" in pasted
+    fewer = pasted.replace("\nsteps: 20\nwarmup: 5\n", "\nsteps: 4\nwarmup: 1\n")
+    typed = fewer.rstrip() + f" {option} -q"
     answer = subprocess.run(["bash", "-ec", typed], cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert answer.returncode == code, answer.stderr
     assert said in answer.stdout

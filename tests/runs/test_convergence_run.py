@@ -75,10 +75,11 @@ def test_a_run_shows_itself_its_alarm_and_what_it_took(
 @two_ranks
 @pytest.mark.slow
 def test_an_alarm_may_end_the_run_which_can_go_on(
-    gbench: Gbench, arguments: Callable[..., list[object]], tmp_path: Path
+    gbench: Gbench, arguments: Callable[..., list[object]], without_test_split: list[object], tmp_path: Path
 ) -> None:
     collapse = {"alarms__collapse_below": 100, "alarms__collapse_epochs": 3}
-    answer = gbench(*arguments(2, schedule__checkpoint_every=3, **collapse), "--stop-on", "nan,collapse")
+    run = [*arguments(2, schedule__checkpoint_every=3, **collapse), *without_test_split]
+    answer = gbench(*run, "--stop-on", "nan,collapse")
     assert answer.code == 1
     folder = the_run(tmp_path)
     (alarm,) = read_alarms(folder.path)

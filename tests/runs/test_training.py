@@ -14,7 +14,7 @@ from support import Answer, two_ranks
 from gbench.cndb.from_run import record_of
 from gbench.pix2pix import build_generator
 from gbench.runfolder.folder import RunFolder
-from shared_runs import OWN_THREADS, REPEATABLE, TWO_RANKS, SharedRun, the_run, two_ranks_once
+from shared_runs import OWN_THREADS, REPEATABLE, TWO_RANKS, SharedRun, converged_once, the_run, two_ranks_once
 
 Gbench = Callable[..., Answer]
 Shared = Callable[[str], Path]
@@ -129,13 +129,11 @@ def test_real_facades_at_64_pixels(gbench: Gbench, shared: Shared, tmp_path: Pat
     assert "verified against nothing" in answer.err
 
 
-def test_convergence_checkpoints_load_as_upstreams_do(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
-    schedule = {"epochs": 1, "epochs_decay": 1, "checkpoint_every": 1}
-    flags = [text for key, value in schedule.items() for text in ("--set", f"schedule.{key}={value}")]
-    arguments = ["pix2pix_resnet_6blocks", 4, 1, "FP32", "false", "ignore_check", *small_launch, *flags]
-    answer = gbench("launch", *arguments, RUN_MODEL_FILE="./PyTorch/pix2pix/pt-pix2pix-convergency.sh")
-    assert answer.code == 0, answer.err
-    folder = the_run(tmp_path)
+def test_convergence_checkpoints_load_as_upstreams_do(
+    tmp_path_factory: pytest.TempPathFactory, small_launch: list[str]
+) -> None:
+    run = converged_once(tmp_path_factory, small_launch)
+    folder = run.folder
     names = sorted(path.name for path in folder.checkpoints.iterdir())
     own = ["epoch-0001.pt", "epoch-0002.pt"]
     assert names == ["best.json", "best_net_G.pth", *own, "latest_net_D.pth", "latest_net_G.pth"]
@@ -144,7 +142,6 @@ def test_convergence_checkpoints_load_as_upstreams_do(gbench: Gbench, small_laun
     whole = torch.load(folder.checkpoints / "epoch-0002.pt", weights_only=True)
     assert (whole["epoch"], whole["step"], len(whole["random_states"])) == (2, 8, 1)
     assert whole["model"]["optimizer_G"]["param_groups"][0]["lr"] < 2e-4
-    (record,) = (tmp_path / "cndb" / "records").iterdir()
     last = list(folder.steps(0))[4:]
     mean = sum(step.losses["G_L1"] for step in last) / len(last)
-    assert yaml.safe_load(record.read_text())["metric_data"]["G_L1"] == pytest.approx(mean)
+    assert yaml.safe_load(run.record.read_text())["metric_data"]["G_L1"] == pytest.approx(mean)
