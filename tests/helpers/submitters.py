@@ -1,12 +1,16 @@
-"""Processes that submit the same records at the same time; run as a program, one of them."""
+"""Processes that submit the same records at the same time; run as a program, all of them."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
 import subprocess
 import sys
 from collections import Counter
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
+from typing import Any
 
 from sqlalchemy import make_url
 
@@ -40,35 +44,39 @@ def submit_together(database: DatabaseConfig, store_type: str, of_runs: bool) ->
 
     The database does not exist yet, so they also compete to create it.
     """
-    processes = [
-        subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(PROCESSES)
-    ]
-    for process in processes:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
     uri = make_url(database.uri).render_as_string(hide_password=False)
-    for seed, process in enumerate(processes):
-        assert process.stdin is not None
-        task = {"uri": uri, "store_type": store_type, "of_runs": of_runs, "seed": seed}
-        process.stdin.write(json.dumps(task) + "\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * PROCESSES
-    return sum((Counter(json.loads(actions)) for actions in said), Counter())
+    task = json.dumps({"uri": uri, "store_type": store_type, "of_runs": of_runs})
+    program = [sys.executable, __file__]
+    done = subprocess.run(program, input=task, stdout=subprocess.PIPE, text=True, check=True, timeout=300)
+    return Counter(json.loads(done.stdout))
+
+
+FORK = multiprocessing.get_context("fork")
 
 
 def main() -> None:
-    """Submit as the first line of standard input specifies."""
-    print("ready", flush=True)  # all is imported
-    task = json.loads(sys.stdin.readline())
+    """Fork the processes, now that all is imported; standard input has the task."""
+    task, together = json.load(sys.stdin), FORK.Barrier(PROCESSES)
+    counts = FORK.SimpleQueue()
+    processes = [FORK.Process(target=_submit, args=(task, seed, together, counts)) for seed in range(PROCESSES)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    print(json.dumps(sum((counts.get() for _ in processes), Counter())))
+
+
+def _submit(task: dict[str, Any], seed: int, together: Barrier, counts: SimpleQueue[Counter[str]]) -> None:
     records = same_records(task["of_runs"])
-    random.Random(task["seed"]).shuffle(records)
+    random.Random(seed).shuffle(records)
+    together.wait()
     engine = connect_or_create(DatabaseConfig("raced for", task["uri"]))
     upgrade(engine)
     actions: Counter[str] = Counter()
     for start in range(0, len(records), A_TIME):
         actions.update(stored.action for stored in submit(engine, records[start : start + A_TIME], task["store_type"]))
-    print(json.dumps(actions))
+    counts.put(actions)
 
 
 if __name__ == "__main__":
