@@ -15,16 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 from command import at_least_one, parser_of, run
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 from scipy.stats import ttest_ind
 
 from gbench.compare.change import change
 from gbench.compare.metrics import THROUGHPUT, RunFigure
-from gbench.compare.verdict import judge
-from gbench.measure.nights import ALARM, MIN_NIGHTS, shifts_of
+from gbench.compare.verdict import Kind, judge
+from gbench.measure.nights import ALARM, EXCLUDED, MIN_NIGHTS, RELEVANT, SUSPICIOUS, shifts_of
 from gbench.measure.trend import levels
 from simulated import Floats, ar1
 
 RUNS, RUN_SD = 3, 0.003
+ADDED = 6  # further runs of a night in doubt, and as many of the pinned image
 BEFORE, YEAR, FOUND_WITHIN = 50, 365, 30
 FIXED = 0.07
 THRESHOLD = 0.03
@@ -43,15 +45,32 @@ def here(nights: Floats) -> Truth:
     return np.asarray((alarm & (np.take_along_axis(found.shift, best, -1) < 0))[:, 0])
 
 
+def in_turn(nights: Floats) -> Truth:
+    """The same where a night in doubt gets runs in turn with the pinned image, which decide it if they can."""
+    alarm = here(nights[..., :RUNS])
+    medians = np.log(np.median(nights[..., :RUNS], axis=-1))
+    found = shifts_of(medians[:, :MIN_NIGHTS], medians[:, MIN_NIGHTS:])
+    suspicious = ((found.chance < 2 * SUSPICIOUS) & (found.shift < 0)).any(axis=-1)
+    unsure = found.shift[:, 0] - stdtrit(found.dof, 1 - EXCLUDED) * found.error[:, 0] <= np.log1p(-THRESHOLD)
+    for draw in np.flatnonzero(suspicious | unsure):
+        new, pinned = np.split(nights[draw, -1, RUNS:], 2)
+        for pairs in (RUNS, ADDED):
+            decided = verdict(pinned[:pairs], new[:pairs], 2 * RELEVANT)
+            if decided != "inconclusive":
+                alarm[draw] = decided == "regression"
+                break
+    return alarm
+
+
+def verdict(base: Floats, new: Floats, threshold: float) -> Kind:
+    """Of gbench compare."""
+    sides = [[RunFigure(float(value), 0.002) for value in side] for side in (base, new)]
+    return judge([(THROUGHPUT, change(sides[0], sides[1], True, [], THROUGHPUT.unknown_sd))], threshold)[0].verdict
+
+
 def pinned_night(nights: Floats) -> Truth:
     """gbench compare of the night with one pinned night, as the nightly script did until now."""
-
-    def alarm(base: Floats, new: Floats) -> bool:
-        sides = [[RunFigure(float(value), 0.002) for value in side] for side in (base, new)]
-        found = change(sides[0], sides[1], True, [], THROUGHPUT.unknown_sd)
-        return judge([(THROUGHPUT, found)], THRESHOLD)[0].verdict == "regression"
-
-    return np.array([alarm(one[0], one[-1]) for one in nights])
+    return np.array([verdict(one[0], one[-1], THRESHOLD) == "regression" for one in nights])
 
 
 def student(nights: Floats) -> Truth:
@@ -93,10 +112,13 @@ class Judge:
     rule: Rule
     fewer: int
     """Divides the draws."""
+    runs: int = RUNS
+    """Of a night, that it judges."""
 
 
 JUDGES = [
     Judge("`gbench nightly`", here, 1),
+    Judge("`gbench nightly`, in turn with the pinned image", in_turn, 1, RUNS + 2 * ADDED),
     Judge("until now: one pinned night", pinned_night, 4),
     Judge("changes of level of the history's page", page, 20),
     Judge("Student's t, 1 %", student, 1),
@@ -112,19 +134,21 @@ LOSSES: dict[str, Callable[[Floats], Floats]] = {
 
 
 def drawn(draws: int, nights: int, sd: float, phi: float, seed: int) -> Floats:
-    """Throughputs [draws, nights, runs] without a loss."""
-    rng = np.random.default_rng(seed)
-    return 100 * (ar1(draws, nights, phi, sd, rng)[..., None] + RUN_SD * rng.standard_normal((draws, nights, RUNS)))
+    """Throughputs [draws, nights, runs] without a loss; the last ADDED are those of the pinned image."""
+    rng, more = np.random.default_rng(seed), np.random.default_rng(seed + 100)
+    levels_of_nights = ar1(draws, nights, phi, sd, rng)[..., None]
+    noise = [rng.standard_normal((draws, nights, RUNS)), more.standard_normal((draws, nights, 2 * ADDED))]
+    return 100 * (levels_of_nights + RUN_SD * np.concatenate(noise, axis=-1))
 
 
-def alarms(rule: Rule, nights: Floats, first: int) -> Truth:
+def alarms(one: Judge, nights: Floats, first: int) -> Truth:
     """Whether each night from `first` on is an alarm, judged on that night [draws, nights]."""
-    return np.stack([rule(nights[:, : last + 1]) for last in range(first, nights.shape[1])], axis=1)
+    return np.stack([one.rule(nights[:, : last + 1, : one.runs]) for last in range(first, nights.shape[1])], axis=1)
 
 
 def false_alarms(one: Judge, draws: int, sd: float, phi: float) -> float:
     """Alarms a year: nights with one after a night without."""
-    found = alarms(one.rule, drawn(draws, MIN_NIGHTS + YEAR, sd, phi, 1), MIN_NIGHTS)
+    found = alarms(one, drawn(draws, MIN_NIGHTS + YEAR, sd, phi, 1), MIN_NIGHTS)
     begun = found & ~np.pad(found, ((0, 0), (1, 0)))[:, :-1]
     return float(begun.sum() / draws)
 
@@ -133,8 +157,8 @@ def nights_until_found(one: Judge, draws: int, sd: float, loss: Callable[[Floats
     """Nights until the first alarm after a loss begins, 1 for the first night; infinite if later than FOUND_WITHIN."""
     begins = MIN_NIGHTS + BEFORE
     nights = drawn(draws, begins + FOUND_WITHIN, sd, 0.0, 2)
-    nights[:, begins:] *= 1 - loss(np.arange(float(FOUND_WITHIN)))[None, :, None]
-    found = alarms(one.rule, nights, begins)
+    nights[:, begins:, :-ADDED] *= 1 - loss(np.arange(float(FOUND_WITHIN)))[None, :, None]
+    found = alarms(one, nights, begins)
     return np.where(found.any(axis=1), found.argmax(axis=1) + 1.0, np.inf)
 
 
