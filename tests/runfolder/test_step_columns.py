@@ -37,7 +37,7 @@ def test_items_and_parts_of_columns_are_steps() -> None:
     assert text(Steps.joined([steps[:3], Steps.of([]), steps[3:]])) == text(rows)
 
 
-@pytest.mark.parametrize("size", [1, 700, 1 << 20])
+@pytest.mark.parametrize("size", [1, 700, 1 << 17])
 def test_blocks_of_any_size_are_read_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Two attempts, the first cut off in a line; 700 bytes are two or three lines."""
     write(tmp_path, 25)
