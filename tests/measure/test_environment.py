@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib import metadata
+
 import numpy as np
 import torch
 
@@ -16,3 +19,8 @@ def test_the_peak_of_memory_begins_anew_when_it_is_reset() -> None:
     assert environment.memory(cpu)["host_rss_bytes"] >= with_it
     environment.reset_memory_peaks(cpu)
     assert environment.memory(cpu)["host_rss_bytes"] < with_it - (200 << 20)
+
+
+def test_the_hash_of_packages_is_of_names_and_versions() -> None:
+    lines = {f"{one.name.lower()}=={one.version}\n" for one in metadata.distributions() if one.name}
+    assert environment.packages_sha256() == hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()

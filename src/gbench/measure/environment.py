@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import platform
+import re
 import resource
 import sys
 from importlib import metadata
@@ -14,6 +15,8 @@ import torch
 
 from gbench import __version__
 from gbench.machine.host import cpu_facts, cpu_name
+
+HEADER = re.compile(r"^(Name|Version):(.*)$", re.MULTILINE)  # of a package's METADATA
 
 
 def software() -> dict[str, Any]:
@@ -34,8 +37,18 @@ def software() -> dict[str, Any]:
 
 def packages_sha256() -> str:
     """SHA-256 of all installed packages: sorted lines NAME==VERSION, as in `pip freeze`."""
-    lines = {f"{found.name.lower()}=={found.version}\n" for found in metadata.distributions() if found.name}
+    lines = {
+        f"{name.lower()}=={version}\n" for name, version in map(_name_and_version, metadata.distributions()) if name
+    }
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def _name_and_version(package: metadata.Distribution) -> tuple[str, str]:
+    """As `package.name` and `package.version`, without parsing the whole of a package's METADATA; empty if missing."""
+    text = package.read_text("METADATA") or package.read_text("PKG-INFO") or package.read_text("") or ""
+    head = text.partition("\n\n")[0]
+    found = {key: value.strip() for key, value in reversed(HEADER.findall(head))}
+    return found.get("Name", ""), found.get("Version", "")
 
 
 def device_name(device: torch.device) -> str:

@@ -63,7 +63,7 @@ def level_metrics(fake: Levels, real: Levels) -> dict[str, float | None]:
 def _ssim(fake: Levels, real: Levels) -> float:
     """Mean over all windows within the image (Wang et al. 2004)."""
     x, y = (levels.astype(np.float64) for levels in (fake, real))
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = _window_means(np.stack([x, y, x * x, y * y, x * y]))
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = map(_window_means, (x, y, x * x, y * y, x * y))
     c1, c2 = ((k * 255) ** 2 for k in SSIM_K)
     likeness = (2 * mean_x * mean_y + c1) * (2 * (mean_xy - mean_x * mean_y) + c2)
     spread = (mean_x**2 + mean_y**2 + c1) * (mean_xx - mean_x**2 + mean_yy - mean_y**2 + c2)
@@ -71,17 +71,23 @@ def _ssim(fake: Levels, real: Levels) -> float:
 
 
 def _window_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted mean of every window within the image.
-
-    Shapes: (..., height, width, 3) -> (..., height - 10, width - 10, 3).
-    """
+    """Weighted mean of every window within the image: (height, width, 3) -> (height - 10, width - 10, 3)."""
     places = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     weights = np.exp(-((places / SSIM_SIGMA) ** 2) / 2)
     weights /= weights.sum()
-    height, width = (side - SSIM_WINDOW + 1 for side in values.shape[-3:-1])
-    rows = sum(weight * values[..., k : k + height, :, :] for k, weight in enumerate(weights))
-    means: NDArray[np.float64] = sum(weight * rows[..., k : k + width, :] for k, weight in enumerate(weights))
-    return means
+    height, width = (side - SSIM_WINDOW + 1 for side in values.shape[:2])
+    rows = _weighted_sum(weights, [values[k : k + height] for k in range(SSIM_WINDOW)])
+    return _weighted_sum(weights, [rows[:, k : k + width] for k in range(SSIM_WINDOW)])
+
+
+def _weighted_sum(weights: NDArray[np.float64], parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The sum of equally large parts, added up in their order and in place: new memory for each would take longer."""
+    total: NDArray[np.float64] = weights[0] * parts[0]
+    term = np.empty_like(total)
+    for weight, part in zip(weights[1:], parts[1:], strict=True):
+        np.multiply(part, weight, out=term)
+        total += term
+    return total
 
 
 def as_batch(levels: Levels) -> Tensor:

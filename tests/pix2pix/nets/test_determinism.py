@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from gbench.pix2pix import build_generator
-from gbench.pix2pix.nets.determinism import SliceReflectionPad2d, replace_reflection_padding, seed_noise, seed_weights
+from gbench.pix2pix.nets.determinism import (
+    SliceReflectionPad2d,
+    choose_kernels,
+    replace_reflection_padding,
+    seed_image,
+    seed_noise,
+    seed_weights,
+)
 
 
 @pytest.mark.parametrize("padding", [1, 3])
@@ -47,3 +54,22 @@ def test_ranks_draw_the_same_weights_and_their_own_noise() -> None:
     assert torch.equal(w0, w1) and not torch.equal(w0, w2)
     assert not torch.equal(n0, n1) and not torch.equal(n0, n2)
     assert torch.equal(draw(5, 1)[1], n1)
+
+
+def test_an_image_is_seeded_as_by_torch() -> None:
+    seed_image(5, 7)
+    drawn = torch.rand(4)
+    torch.manual_seed((6 << 20) + 7)
+    assert torch.equal(drawn, torch.rand(4))
+
+
+def test_deterministic_kernels_can_be_chosen_and_left() -> None:
+    try:
+        choose_kernels(deterministic=True, one_size=True)
+        assert (
+            torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+        )
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        choose_kernels(deterministic=False, one_size=True)
+    assert not torch.are_deterministic_algorithms_enabled() and torch.backends.cudnn.benchmark

@@ -1,4 +1,4 @@
-"""Training, and counting its work, without loading torch's compiler."""
+"""Training, evaluating, and counting its work, without loading torch's compiler."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ for model in (bare, wrapped):
 print("torch._dynamo" in sys.modules)
 """
     assert in_a_fresh_process(f"import torch\n{code}") == "False"
+
+
+def test_an_evaluation_loads_no_compiler() -> None:
+    code = """
+import torch
+import gbench.pix2pix.evaluator
+from gbench.pix2pix.nets import determinism
+from small_models import small_model
+determinism.choose_kernels(deterministic=True, one_size=False)
+determinism.seed_image(0, 1)
+with torch.no_grad():
+    small_model().generator(torch.zeros(1, 3, 32, 32))
+print("torch._dynamo" in sys.modules, torch.are_deterministic_algorithms_enabled())
+"""
+    assert in_a_fresh_process(code) == "False True"
 
 
 def test_wrappers_are_off_only_in_the_context() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gbench.errors import RunFailed
 from gbench.pix2pix import Pix2Pix, build_discriminator
+from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.nets.generators import ResnetGenerator
 from gbench.pix2pix.nets.norm import build_norm
 from gbench.pix2pix.ranks.group import Ranks
@@ -107,6 +108,15 @@ def test_a_deterministic_run_repeats_its_losses_bitwise(name: str) -> None:
     finally:
         torch.use_deterministic_algorithms(False)
     assert torch.equal(first, second)
+
+
+def test_the_compiler_of_a_deterministic_run_is_told() -> None:
+    determinism.choose_kernels(deterministic=True, one_size=True)
+    try:
+        apply_switches.prepare(build(SpeedConfig()).generator, SpeedConfig(compile="networks"))
+        assert getattr(torch._inductor.config, "deterministic", True)  # torch 2.7 has none
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_with_no_switch_on_the_step_is_the_models_own() -> None:

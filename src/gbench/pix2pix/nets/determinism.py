@@ -31,9 +31,8 @@ def choose_kernels(deterministic: bool, one_size: bool) -> None:
     """
     if deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # the only way to configure cuBLAS
-        torch.use_deterministic_algorithms(True)
-    else:
-        torch.set_deterministic_debug_mode("default")  # the same, without importing torch's compiler
+    # as torch.use_deterministic_algorithms, without importing torch's compiler
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.backends.cudnn.benchmark = one_size and not deterministic
 
 
@@ -57,4 +56,6 @@ def seed_noise(seed: int, rank: int) -> None:
 
 def seed_image(seed: int, index: int) -> None:
     """Seed dropout for one image of an evaluation, on any rank."""
-    torch.manual_seed(((seed + 1) << 20) + index)
+    # torch.manual_seed keeps a stack trace of every call for the devices that are not in use
+    seed_all = torch.manual_seed if torch.cuda.is_initialized() else torch.default_generator.manual_seed
+    seed_all(((seed + 1) << 20) + index)

@@ -43,6 +43,8 @@ def prepare(network: nn.Module, speed: SpeedConfig) -> nn.Module:
     parts = [network] if speed.compile == "networks" else []
     if speed.compile == "blocks":
         parts = [module for module in network.modules() if isinstance(module, ResnetBlock)]
+    if parts and torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(True)  # tells the compiler too
     for part in parts:
         part.compile(dynamic=False, options=COMPILE_OPTIONS)
     return network
