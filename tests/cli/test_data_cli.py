@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,28 @@ def test_result_on_stdout_progress_on_stderr(tmp_path: Path) -> None:
     assert result["fresh"] and result["counts"] == {"train": 1, "val": 1, "test": 1}
     assert json.loads(again.stdout) == {**result, "fresh": False}
     assert again.stderr == ""
+
+
+def test_ctrl_c_while_several_processes_draw_leaves_nothing(tmp_path: Path) -> None:
+    command = [GBENCH, "data", "synth", "--out", str(tmp_path / "set"), "--size", "256"]
+    drawing = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob(".set.*/set/train/*.png")):
+        assert drawing.poll() is None
+        time.sleep(0.05)
+    os.killpg(drawing.pid, signal.SIGINT)  # as a terminal does
+    _, said = drawing.communicate(timeout=60)
+    assert drawing.returncode == 130 and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(drawing.pid, 0)
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path: Path) -> None:
+    command = f"ulimit -f 40; exec {GBENCH} data synth --out {tmp_path}/set --count 40 --size 256"  # 40 KiB a file
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 4, ran.stderr
+    assert f"can't write {tmp_path}/set (File too large)" in ran.stderr and "Traceback" not in ran.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_drawn_pictures_do_not_land_where_the_real_ones_belong(tmp_path: Path) -> None:

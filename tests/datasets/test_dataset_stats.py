@@ -29,6 +29,18 @@ def test_figures_of_a_pair_drawn_by_hand(tmp_path: Path) -> None:
     assert {name: share for name, share in phase.label_shares.items() if share} == {"window": 0.75, "other": 0.25}
 
 
+def test_several_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synth(tmp_path / "set", {"train": 5, "val": 1}, size=32)
+    alone = stats(tmp_path / "set")
+    monkeypatch.setattr("gbench.datasets.stats.IMAGES_OF_A_PROCESS", 1)
+    seen: list[int] = []
+    assert stats(tmp_path / "set", seen.append, processes=2) == alone
+    assert seen == [1, 2, 3, 4, 5, 6]
+    (tmp_path / "set/train/3.png").write_bytes(b"no picture")
+    with pytest.raises(InfrastructureError, match=r"train/3\.png can't be decoded"):
+        stats(tmp_path / "set", processes=2)
+
+
 def test_against_numpy_on_a_drawn_set(tmp_path: Path) -> None:
     synth(tmp_path / "set", {"train": 3, "val": 2}, size=64)
     seen: list[int] = []

@@ -40,6 +40,14 @@ def test_same_seed_same_bytes_whatever_the_count(tmp_path: Path) -> None:
     assert not {entry.sha256 for entry in two.files.values()} & {entry.sha256 for entry in other.files.values()}
 
 
+def test_several_processes_draw_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, seen = {"train": 5, "test": 2}, list[int]()
+    alone, _ = synth(tmp_path / "alone", counts, size=32)
+    monkeypatch.setattr("gbench.datasets.synth.PIXELS_OF_A_PROCESS", 1)
+    together, _ = synth(tmp_path / "together", counts, size=32, on_progress=seen.append, processes=2)
+    assert together == alone and seen == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_the_drawing_is_the_one_its_version_names() -> None:
     """The label map of version 2. Other pixels need another DRAWING_VERSION."""
     labels = halves(draw_pair("train", 1, 64))[1]

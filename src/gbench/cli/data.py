@@ -103,7 +103,7 @@ def synth(out: Path, count: int | None, size: int, seed: int, as_json: bool, **o
     if not sum(counts.values()):
         raise click.UsageError("No images requested: give --count, --train, --val or --test.")
     with _progress("drawing", sum(counts.values())) as advance_to:
-        prepared = drawing.synth(out, counts, size, seed, advance_to)
+        prepared = drawing.synth(out, counts, size, seed, advance_to, _cores())
     _print_prepared(out, prepared, as_json)
 
 
@@ -158,11 +158,20 @@ def stats(root: Path, as_json: bool) -> None:
 
     images = sum(len(layout.list_images(root / phase)) for phase in layout.PHASES)
     with _progress("reading", images) as advance_to:
-        result = compute(root, advance_to)
+        result = compute(root, advance_to, _cores())
     if as_json:
         print_json(result.model_dump())
     else:
         _print_stats(result)
+
+
+def _cores() -> int:
+    """How many this process may use, by its affinity and control groups."""
+    from gbench.machine.gpus import Gpus
+    from gbench.preflight.cgroups import usable_cores
+    from gbench.preflight.rule import CheckedRun, Context
+
+    return usable_cores(Context(CheckedRun("cpu", "local"), Gpus(), (), Path("/")))
 
 
 def _print_prepared(root: Path, prepared: "PreparedDataset", as_json: bool) -> None:

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from gbench.base.process_pool import in_processes
 from gbench.datasets.decode import decode_rgb
 from gbench.datasets.draw_facade import PALETTE
 from gbench.datasets.layout import phase_images, phases_in
@@ -17,6 +20,7 @@ from gbench.datasets.manifest import dataset_hash
 # A pixel belongs to the nearest class within this distance (sum over channels, in levels), else to "other". It allows
 # for the JPEG noise of the distributed label maps, and is less than half the distance between two classes.
 LABEL_TOLERANCE = 39
+IMAGES_OF_A_PROCESS = 32  # for fewer it is not worth a process
 
 
 class HalfStats(BaseModel):
@@ -43,31 +47,40 @@ class DatasetStats(BaseModel):
     phases: dict[str, PhaseStats]
 
 
-def stats(root: Path, on_progress: Callable[[int], None] = lambda images: None) -> DatasetStats:
+class ImageStats(NamedTuple):
+    """Counts of one image."""
+
+    size: str
+    histograms: NDArray[np.int64]
+    """Pixels by half, channel and level."""
+    labels: NDArray[np.int64]
+    """Pixels of half B by class."""
+
+
+def stats(root: Path, on_progress: Callable[[int], None] = lambda images: None, processes: int = 1) -> DatasetStats:
     """Read every image of the dataset. on_progress: receives the number of images read so far.
+
+    processes: at most so many decode, fewer for a small phase.
 
     Raises InfrastructureError: no dataset in `root`, a phase without images, or an image that can't be decoded.
     """
     phases = phases_in(root) or ["train"]  # without any phase, phase_images raises
     read = count(1)
-    found = {phase: _phase_stats(phase_images(root, phase), lambda: on_progress(next(read))) for phase in phases}
+    _class_table()  # here, so that the processes find it
+    paths = {phase: phase_images(root, phase) for phase in phases}
+    found = {phase: _phase_stats(paths[phase], processes, lambda: on_progress(next(read))) for phase in phases}
     return DatasetStats(root=str(root), dataset_sha256=dataset_hash(root), phases=found)
 
 
-def _phase_stats(paths: list[Path], on_image: Callable[[], None]) -> PhaseStats:
+def _phase_stats(paths: list[Path], processes: int, on_image: Callable[[], None]) -> PhaseStats:
     sizes: Counter[str] = Counter()
     histograms = np.zeros((2, 3, 256), np.int64)
     labels = np.zeros(len(PALETTE) + 1, np.int64)
-    classes = _class_table()
-    for path in paths:
-        pixels = np.asarray(decode_rgb(path))
-        height, width, _ = pixels.shape
-        sizes[f"{width}x{height}"] += 1
-        for half, part in enumerate((pixels[:, : width // 2], pixels[:, width // 2 :])):
-            for channel in range(3):
-                histograms[half, channel] += np.bincount(part[:, :, channel].ravel(), minlength=256)
-        coarse = pixels[:, width // 2 :].reshape(-1, 3) >> 2
-        labels += np.bincount(classes[tuple(coarse.T)], minlength=len(labels))
+    enough = max(1, len(paths) // IMAGES_OF_A_PROCESS)
+    for image in in_processes(_image_stats, paths, min(processes, enough)):
+        sizes[image.size] += 1
+        histograms += image.histograms
+        labels += image.labels
         on_image()
     shares = {name: round(float(n / labels.sum()), 6) for name, n in zip([*PALETTE, "other"], labels, strict=True)}
     return PhaseStats(
@@ -78,6 +91,16 @@ def _phase_stats(paths: list[Path], on_image: Callable[[], None]) -> PhaseStats:
         b=_half_stats(histograms[1]),
         label_shares=shares,
     )
+
+
+def _image_stats(path: Path) -> ImageStats:
+    pixels = np.asarray(decode_rgb(path))
+    height, width, _ = pixels.shape
+    halves = pixels[:, : width // 2], pixels[:, width // 2 :]
+    counts = [[np.bincount(part[:, :, channel].ravel(), minlength=256) for channel in range(3)] for part in halves]
+    coarse = halves[1].reshape(-1, 3) >> 2
+    labels = np.bincount(_class_table()[tuple(coarse.T)], minlength=len(PALETTE) + 1)
+    return ImageStats(f"{width}x{height}", np.array(counts), labels)
 
 
 def _half_stats(histogram: NDArray[np.int64]) -> HalfStats:
@@ -91,6 +114,7 @@ def _half_stats(histogram: NDArray[np.int64]) -> HalfStats:
     )
 
 
+@cache
 def _class_table() -> NDArray[np.intp]:
     """The class of every colour, by its channels' upper six bits: (64, 64, 64), indices into PALETTE or its length."""
     levels = np.arange(64) * 4 + 2
