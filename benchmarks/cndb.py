@@ -3,9 +3,11 @@
     python benchmarks/cndb.py [--records 100000] [--repeats 3] [--quick] [--uri postgresql://USER@HOST/DATABASE]
 
 Fills an empty database with generated records of a realistic size. Then alternates: the newest 20 as `gbench cndb list`
-queries them, against one SELECT of whole rows; and `gbench cndb submit`'s work on records of new runs, one transaction
-each as after a launch, against the bare INSERT of the same rows, one transaction each. Last, without --quick, the
-median over the repeats of each kind of query, connecting included.
+queries them, against one SELECT of whole rows; and `gbench cndb submit`'s work on records of new runs, against the bare
+INSERT of the same rows, a statement each, by a plain script with SQLAlchemy: one record a connection and transaction,
+as after a launch; and 500, as for many files. Then imports a benchmark log of as many lines as there are records (a
+tenth with --quick), against the plain script's executemany of its rows. Last, without --quick, the median over the
+repeats of each kind of query, connecting included.
 
 SQLite uses a temporary folder. PostgreSQL is a temporary server that this script starts if it is installed; or the
 empty database of --uri (its password from PGPASSWORD or ~/.pgpass), whose gbench tables are dropped at the end. The
@@ -23,21 +25,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
-from cndb_rows import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn
+from cndb_rows import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn, log_lines
 from command import at_least_one, parser_of, run
 from rows import Row, report
-from sqlalchemy import Engine, delete, func, insert, select, text
+from sqlalchemy import Engine, create_engine, delete, func, insert, select, text
+from sqlalchemy.pool import NullPool
 from timing import alternate, columns, seconds
 
 from gbench.cndb.database import connect_or_create
 from gbench.cndb.database_config import DatabaseConfig, parse_config
 from gbench.cndb.identity import sealed
+from gbench.cndb.importing import read_results
 from gbench.cndb.queries import RecordFilter, entries, records
 from gbench.cndb.record import Record
 from gbench.cndb.schema import INDEXES, drop_all, upgrade
+from gbench.cndb.store import BATCH as BATCH_OF_SUBMIT
 from gbench.cndb.store import submit
 from gbench.cndb.tables import hardware_infos, models, software_infos, train_results
 from postgres import Postgres
@@ -77,7 +83,7 @@ def fill(engine: Engine, count: int) -> None:
         if connection.scalar(select(func.count()).select_from(train_results)):
             raise SystemExit("the database is not empty: give an empty one")
         for table, names in ((models, [*MODELS, RARE_MODEL]), (software_infos, IMAGES), (hardware_infos, MACHINES)):
-            connection.execute(insert(table), [{"id": place, "name": name} for place, name in enumerate(names, 1)])
+            connection.execute(insert(table), [{"name": name} for name in names])
         rows = drawn(count)
         while batch := list(islice(rows, BATCH)):
             connection.execute(insert(train_results), batch)
@@ -98,38 +104,76 @@ def timed(query: Callable[[], int], repeats: int) -> tuple[int, float]:
 
 def new_runs(engine: Engine, count: int) -> list[Record]:
     """Records of `count` new runs: the newest launches, with new run ids."""
+    newest = [record for _, record in records(engine, RecordFilter(limit=2 * BATCH_OF_SUBMIT)) if record.run_id]
     found = []
-    for number, record in records(engine, RecordFilter(limit=2 * count)):
-        if record.run_id is not None and len(found) < count:
-            extra = {**(record.extra or {}), "run_id": f"{record.run_id}-again-{number}"}
-            found.append(sealed(record.model_copy(update={"extra": extra, "md5_val": None})))
+    for number, record in enumerate(islice(cycle(newest), count)):
+        extra = {**(record.extra or {}), "run_id": f"{record.run_id}-again-{number}"}
+        found.append(sealed(record.model_copy(update={"extra": extra, "md5_val": None})))
     return found
 
 
-def submissions(engine: Engine, name: str, rounds: int) -> Row:
-    """Records per second, one per transaction, against bare rows per second; leaves the database as it was."""
+def rows_since(engine: Engine, last: int) -> list[dict[str, Any]]:
+    """The rows with higher ids, without ids; removes them."""
+    kept = [column for column in train_results.c if column.name != "id"]
+    with engine.begin() as connection:
+        rows = connection.execute(select(*kept).where(train_results.c.id > last).order_by(train_results.c.id))
+        found = [dict(row) for row in rows.mappings()]
+        connection.execute(delete(train_results).where(train_results.c.id > last))
+    return found
+
+
+def last_id(engine: Engine) -> int:
     with engine.connect() as connection:
-        last = connection.scalar(select(func.max(train_results.c.id)))
-        kept = [column for column in train_results.c if column.name != "id"]
-        newest = select(*kept).order_by(train_results.c.id.desc()).limit(A_ROUND)
-        rows = [dict(row) for row in connection.execute(newest).mappings()]
-    waiting = iter(new_runs(engine, rounds * A_ROUND))
+        return connection.scalar(select(func.max(train_results.c.id))) or 0
+
+
+def bare_inserts(engine: Engine, rows: list[dict[str, Any]], a_transaction: int, together: bool = False) -> None:
+    """Insert rows as a plain script does: a statement a row or, `together`, all of a transaction in one call."""
+    plain = create_engine(engine.url, poolclass=NullPool)
+    for start in range(0, len(rows), a_transaction):
+        with plain.begin() as connection:
+            batch = rows[start : start + a_transaction]
+            for one in [batch] if together else ([row] for row in batch):
+                connection.execute(insert(train_results), one)
+
+
+def submissions(engine: Engine, name: str, rounds: int, a_transaction: int) -> Row:
+    """Records per second against bare rows per second, in transactions of as many; leaves the database as it was."""
+    last, count = last_id(engine), max(A_ROUND, a_transaction)
+    waiting = iter(new_runs(engine, (rounds + 1) * count))
 
     def ours() -> None:
-        for record in islice(waiting, A_ROUND):
-            (stored,) = submit(engine, [record], "save")
-            assert stored.action == "inserted"
+        records = list(islice(waiting, count))
+        for start in range(0, count, a_transaction):
+            stored = submit(engine, records[start : start + a_transaction], "save")
+            assert {one.action for one in stored} == {"inserted"}
 
-    def bare() -> None:
-        for row in rows:
-            with engine.begin() as connection:
-                connection.execute(insert(train_results), [row])
-
+    ours()
+    rows = rows_since(engine, last)
+    bare = partial(bare_inserts, engine, rows, a_transaction)
     found = list(alternate({"ours": partial(seconds, ours), "bare": partial(seconds, bare)}, rounds))
-    rates = ([A_ROUND / taken_s for taken_s in values] for values in columns(found).values())
-    with engine.begin() as connection:
-        connection.execute(delete(train_results).where(train_results.c.id > last))
-    return Row.of(f"submit, {name}", "a bare INSERT", "records/s", *rates)
+    rates = ([count / taken_s for taken_s in values] for values in columns(found).values())
+    rows_since(engine, last)
+    return Row.of(
+        f"submit, {a_transaction} a transaction, {name}", "a bare INSERT", "records/s", *rates, ratio_least=0.9
+    )
+
+
+def imports(engine: Engine, name: str, count: int, folder: Path) -> Row:
+    """Seconds of the import of a log, against a bare executemany of its rows; leaves the database as it was."""
+    last = last_id(engine)
+    (log := folder / "benchmark.log").write_text("".join(f"{line}\n" for line in log_lines(count)))
+
+    def ours() -> None:
+        records = [one for one in read_results(log, {"framework": "PyTorch"}) if isinstance(one, Record)]
+        assert len(submit(engine, records, "save")) == count
+
+    ours_s = seconds(ours)
+    rows = rows_since(engine, last)
+    bare_s = seconds(partial(bare_inserts, engine, rows, BATCH_OF_SUBMIT, together=True))
+    rows_since(engine, last)
+    goal_s = 60 if count >= 100_000 else None
+    return Row.of(f"import {count:,} lines, {name}", "a bare executemany", "s", [ours_s], [bare_s], goal=goal_s)
 
 
 def listings(engine: Engine, name: str, rounds: int) -> Row:
@@ -224,7 +268,10 @@ def main() -> None:
                 filled_s = seconds(partial(fill, engine, arguments.records))
                 print(f"{name}: {arguments.records:,} records in {filled_s:.0f} s", file=sys.stderr)
                 which = f"{name} of {arguments.records:,}"
-                rows += [way(engine, which, arguments.rounds) for way in (listings, submissions)]
+                rows.append(listings(engine, which, arguments.rounds))
+                rows += [submissions(engine, which, arguments.rounds, size) for size in (1, BATCH_OF_SUBMIT)]
+                lines = arguments.records // 10 if arguments.quick else arguments.records
+                rows.append(imports(engine, which, lines, folder))
                 if not arguments.quick:
                     answers[name] = measured(engine, arguments.repeats)
     finally:

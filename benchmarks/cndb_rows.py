@@ -139,6 +139,20 @@ def drawn(count: int) -> Iterator[dict[str, Any]]:
         }
 
 
+def log_lines(count: int) -> Iterator[str]:
+    """Lines of a benchmark log, of many configurations."""
+    draw = random.Random(2)
+    for _ in range(count):
+        model, device, precision = draw.choice(MODELS), draw.choice(DEVICES), draw.choice(PRECISIONS)
+        dev_num = draw.choice([1, 4, 8])
+        yield (
+            f"network:{model}, batch size:{draw.choice([32, 64, 128])}, device count:{dev_num}, "
+            f"dpf mode:{'DDP' if dev_num > 1 else 'Single'}, precision:{precision}, "
+            f"throughput:{draw.uniform(20, 800):.4g} img/s, device:{device}, dataset:facades, nv_web_perf:N/A, "
+            f"github_perf_data:N/A, driver:{draw.choice(DRIVERS)}"
+        )
+
+
 def extra(run_id: str, driver: str, stored: datetime, command: str) -> dict[str, Any]:
     """`extra` of a run, about 1 kB."""
     return {

@@ -28,6 +28,8 @@ class Row(NamedTuple):
     """The upper limit for ours, in `unit`."""
     ratio_goal: float | None = None
     """The upper limit for the ratio."""
+    ratio_least: float | None = None
+    """The lower limit for the ratio, of a rate."""
 
     @classmethod
     def of(
@@ -39,10 +41,12 @@ class Row(NamedTuple):
         reference: Sequence[float],
         goal: float | None = None,
         ratio_goal: float | None = None,
+        ratio_least: float | None = None,
     ) -> Row:
         """From paired measurements, one pair a round."""
         ratios = [one / other for one, other in zip(ours, reference, strict=True)]
-        return cls(what, against, unit, Median.of(ours), Median.of(reference), Median.of(ratios), goal, ratio_goal)
+        medians = (Median.of(values) for values in (ours, reference, ratios))
+        return cls(what, against, unit, *medians, goal, ratio_goal, ratio_least)
 
     def goal_text(self) -> str:
         """Its goal, and whether it is met; empty without a goal."""
@@ -50,6 +54,9 @@ class Row(NamedTuple):
             return f"; goal {self.goal:g} {self.unit}: {'met' if self.ours.value <= self.goal else 'MISSED'}"
         if self.ratio_goal is not None:
             return f"; goal {self.ratio_goal:g} times: {'met' if self.ratio.value <= self.ratio_goal else 'MISSED'}"
+        if self.ratio_least is not None:
+            met = "met" if self.ratio.value >= self.ratio_least else "MISSED"
+            return f"; goal at least {self.ratio_least:g} times: {met}"
         return ""
 
     def line(self) -> str:

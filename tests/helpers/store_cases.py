@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from drawn_records import drawn, of_run, record
+from gbench.cndb.database import connect_or_create
+from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.identity import md5_of
 from gbench.cndb.queries import find
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import to_yaml
-from gbench.cndb.store import submit
+from gbench.cndb.store import BATCH, submit
 from stores import Cases, count, sql, store
 
 
@@ -145,3 +147,45 @@ class StoreCases(Cases):
         actions = [stored.action for stored in submit(engine, batch, "save")]
         assert actions == ["inserted"] * 600 + ["already there"] * 600
         assert count(engine, "train_results") == 600
+
+    def test_a_transaction_looks_up_its_records_together(self, engine: Engine) -> None:
+        queries: list[str] = []
+
+        def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            queries.extend(statement.split()[:1])
+
+        submit(engine, [of_run("run-0")], "save")
+        event.listen(engine, "before_cursor_execute", note)
+        counts = []
+        for several in (2, 40):
+            for start in (of_run, lambda name: drawn(tags=[name])):
+                submit(engine, [start(f"{several}-{number}") for number in range(several)], "save")
+            counts.append(queries.count("SELECT"))
+            queries.clear()
+        assert counts[0] == counts[1]
+
+    def test_what_another_stores_between_two_transactions_is_found(
+        self, engine: Engine, database: DatabaseConfig
+    ) -> None:
+        batch = [drawn(dev_num=number + 1) for number in range(BATCH + 1)]
+        connected: list[int] = []
+
+        def store_the_last(_: Any) -> None:
+            connected.append(count(engine_of_another, "train_results"))
+            if len(connected) == 2:
+                submit(engine_of_another, batch[-1:], "save")
+
+        engine_of_another = connect_or_create(database)
+        event.listen(engine, "engine_connect", store_the_last)
+        stored = submit(engine, batch, "save")
+        assert connected == [0, BATCH]
+        assert [one.action for one in stored] == ["inserted"] * BATCH + ["already there"]
+        assert stored[-1].id == BATCH + 1
+
+    def test_an_update_finds_what_the_one_before_it_left(self, engine: Engine) -> None:
+        first = of_run("run-1")
+        submit(engine, [first], "save")
+        changed = of_run("run-1", dev_num=4)
+        again = drawn(md5_val=md5_of(first))
+        actions = [stored.action for stored in submit(engine, [changed, again, again], "update")]
+        assert actions == ["updated", "inserted", "updated"]

@@ -39,7 +39,9 @@ def test_the_table_has_a_row_for_every_comparison() -> None:
     for row in rows.values():
         assert row["ours"]["value"] > 0 and row["reference"]["value"] > 0 and row["against"]
         assert row["ratio"]["low"] <= row["ratio"]["value"] <= row["ratio"]["high"]
-    assert {"submit, SQLite of 300", "submit, PostgreSQL of 300"} <= set(rows)
+    for database in ("SQLite of 300", "PostgreSQL of 300"):
+        found_rows = {f"submit, 1 a transaction, {database}", f"submit, 500 a transaction, {database}"}
+        assert {*found_rows, f"import 30 lines, {database}"} <= set(rows)
     assert rows["gbench --help"]["goal"] == 0.15
 
 

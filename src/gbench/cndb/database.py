@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -139,7 +140,7 @@ def _engine(config: DatabaseConfig) -> Engine:
     url = make_url(config.uri)
     # No connection pool: a command-line tool uses one connection at a time.
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, echo=config.verbose, poolclass=NullPool, connect_args=SQLITE)
+        engine = create_engine(url, echo=config.verbose, poolclass=NullPool, connect_args=SQLITE, json_serializer=_json)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -157,8 +158,14 @@ def _engine(config: DatabaseConfig) -> Engine:
             echo=config.verbose,
             poolclass=NullPool,
             connect_args=arguments,
+            json_serializer=_json,
             isolation_level="READ COMMITTED",  # after waiting for the lock, a writer must see the latest data
         )
+
+
+def _json(value: Any) -> str:
+    """JSON text. A record has been checked: it holds no other values."""
+    return to_json(value, inf_nan_mode="constants").decode()
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gbench.cndb.identity import HASHED, UNKNOWN, md5_of
+from gbench.cndb.identity import HASHED, UNKNOWN
 from gbench.cndb.record import Named, Record
 
 KEPT = "gbench_kept"
@@ -18,26 +18,29 @@ COMPUTED_MD5 = re.compile("[0-9a-f]{32}")  # anything else was given: the origin
 COLUMNS = {**HASHED, "metric_data": "metrics", "perf_data": "performance", "extra": "extra"}
 
 
-def info_of(named: Named | None) -> tuple[str, Any]:
-    """Name and detail of an info row, in the original's format."""
-    if named is None:
-        return UNKNOWN, ""
-    return named.name, named.model_dump(exclude={"name"})
+def name_of(named: Named | None) -> str:
+    """The name of an info row, in the original's format."""
+    return UNKNOWN if named is None else named.name
 
 
-def row_of(record: Record, software: Any, hardware: Any) -> dict[str, Any]:
+def detail_of(named: Named | None) -> Any:
+    """The detail of an info row, in the original's format."""
+    return "" if named is None else named.model_dump(exclude={"name"})
+
+
+def row_of(record: Record, md5: str, software: Any, hardware: Any) -> dict[str, Any]:
     """The columns of a record, without ids and times. software, hardware: details of the info rows it references."""
     values = record.model_dump()
     row = {column: values[key] for key, column in COLUMNS.items()}
-    row["md5"] = md5_of(record)
+    row["md5"] = md5
     command = (record.extra or {}).get("command_line")
     row["cmd"] = command if isinstance(command, str) else None
     joined = {
         **row,
         "model": record.model,
-        "software": info_of(record.soft_info)[0],
+        "software": name_of(record.soft_info),
         "software_detail": software,
-        "hardware": info_of(record.hard_info)[0],
+        "hardware": name_of(record.hard_info),
         "hardware_detail": hardware,
     }
     read = values_of_row(joined)
@@ -73,6 +76,8 @@ def values_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two values have the same JSON; in Python, 1 equals 1.0 and True."""
+    if one is other or repr(one) == repr(other):  # sooner known, and true of most
+        return True
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

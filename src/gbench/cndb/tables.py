@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, Column, DateTime, Dialect, ForeignKey, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 
@@ -34,7 +34,7 @@ STARTED = {
 }
 
 
-class run_id(ColumnElement[str]):
+class run_id(FunctionElement[str]):
     """The run id in a row's `extra`, with the same SQL as in its index: SQLite uses the index only then."""
 
     inherit_cache = True
