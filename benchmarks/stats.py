@@ -18,10 +18,10 @@ from rows import Row, report
 from scipy.stats import bootstrap
 from timing import alternate, columns, seconds
 
-from gbench.measure.bootstrap import RESAMPLES, next_check, precise_enough, throughput_interval
+from gbench.measure.bootstrap import MIN_STEPS, RESAMPLES, next_check, precise_enough, throughput_interval
 from gbench.measure.paired_ratio import t_quantile
 from gbench.measure.spread import spread
-from gbench.measure.steady_state import find_steady_state
+from gbench.measure.steadiness import judge_steadiness
 from simulated import Floats, ar1, lognormal, pauses, slow_wave
 
 Series = Callable[[int, int, float, float, np.random.Generator], Floats]
@@ -61,12 +61,17 @@ def coverage(draws: int) -> None:
             cells = [covers(series[steps]) for steps in LENGTHS] + [naive_covers(series[200])]
             print(f"| {name} | {phi} |" + "".join(f" {100 * share:.1f} |" for share in cells), flush=True)
     for phi in (0.0, 0.3, 0.6, 0.8):
-        cells = []
-        for steps in LENGTHS[2:]:
-            warming = ar1(draws, steps, phi, 0.03, rng) + np.where(np.arange(steps) < steps // 10, 0.3, 0.0)
-            cells.append(covers([step_s[find_steady_state(step_s).warmup_steps :] for step_s in warming]))
+        cells, none = [], []
+        for steps in LENGTHS:
+            slow = steps // 10
+            warming = ar1(draws, slow + steps, phi, 0.03, rng) + np.where(np.arange(slow + steps) < slow, 0.3, 0.0)
+            measured = [step_s[judge_steadiness(step_s).warmup_steps :] for step_s in warming]
+            long = [step_s for step_s in measured if len(step_s) >= MIN_STEPS]
+            cells.append(covers(long))
+            none.append(1 - len(long) / draws)
         row = "".join(f" {100 * share:.1f} |" for share in cells)
-        print(f"| AR(1), 3 %, after a warm-up it had to find | {phi} | | |{row} |", flush=True)
+        print(f"| AR(1), 3 %, after n / 10 steps of warm-up that it had to find | {phi} |{row} |", flush=True)
+        print(f"  no interval, as too few steps were left at n = 20: {100 * none[0]:.1f} %", flush=True)
 
 
 def until_ci(draws: int) -> None:
@@ -97,7 +102,7 @@ def steady(draws: int) -> None:
     def show(name: str, right: str, steps: int, noise: float, shape: Floats, warmup: tuple[int, int] | None) -> None:
         cells = []
         for phi in phis:
-            found = [find_steady_state(step_s) for step_s in ar1(draws, steps, phi, noise, rng) + shape]
+            found = [judge_steadiness(step_s) for step_s in ar1(draws, steps, phi, noise, rng) + shape]
             if warmup is None:
                 cells.append(np.mean([not each.settled for each in found]))
             else:
@@ -137,7 +142,7 @@ def speed(draws: int) -> None:
 
         statistics = (
             partial(throughput_interval, step_s, 8),
-            partial(find_steady_state, step_s),
+            partial(judge_steadiness, step_s),
             partial(spread, step_s),
         )
         cells = [min(seconds(statistic) for _ in range(5)) for statistic in statistics]

@@ -10,7 +10,7 @@ import pytest
 from drawn_records import record
 from gbench.cndb.from_run import record_of
 from gbench.cndb.identity import sealed
-from gbench.cndb.record import Record
+from gbench.cndb.record import RECORD_SCHEMA, Record
 from gbench.cndb.record_file import parse_record, to_yaml
 from gbench.cndb.verify import verify
 from gbench.measure.summary import summarize_folder
@@ -72,3 +72,20 @@ def test_figures_are_recomputed_not_read_from_result_json(run: RunFolder) -> Non
 def test_a_record_without_a_hash_decides_nothing() -> None:
     verdict = verify(record(), None)
     assert (verdict.seal, verdict.holds) == ("none", None)
+
+
+def test_a_record_holds_by_the_rule_it_was_made_by(make_spec: Callable[..., RunSpec]) -> None:
+    """A faster start, which only the first rule left out: two readings of one run, both verified."""
+    folder = write_run(make_spec(), steps=100, planned_steps=100, step_s=lambda step: 0.1 if step <= 40 else 0.11)
+    records = []
+    for rule in (1, 2):
+        made = record_of(folder, summarize_folder(folder, rule))
+        records.append(parse_record(to_yaml(made), "record"))
+        assert verify(records[-1], folder).holds is True
+    first, now = records
+    assert first.perf_data is not None and now.perf_data is not None and now.extra is not None
+    assert first.perf_data["warmup_steps"] == 40 != now.perf_data["warmup_steps"]
+    assert now.extra["record_schema"] == RECORD_SCHEMA
+    assert now.extra["first_reading"]["throughput_img_s"] == first.perf_data["throughput"]
+    lacks = {key: value for key, value in first.perf_data.items() if key not in ("statistics", "drift", "speeds")}
+    assert verify(sealed(first.model_copy(update={"perf_data": lacks})), folder).holds is True

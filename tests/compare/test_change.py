@@ -90,3 +90,10 @@ def test_runs_that_agree_by_luck_are_no_better_than_their_steps() -> None:
     found = between(runs(0.0, 0.0, error=0.01), runs(0.0, 0.0, error=0.01))
     assert found.base_variance == pytest.approx(1e-4)
     assert between(runs(0.0, 0.0), runs(0.0, 0.0)).base_variance == RESOLUTION**2
+
+
+def test_enough_runs_need_no_limit_from_their_steps() -> None:
+    """Runs of whole epochs vary less than intervals that take what returns in each for noise."""
+    base, new = runs(0.0, 0.001, 0.002, error=0.02), runs(0.0, 0.001, 0.002, error=0.02)
+    assert between(base, new).base_variance == pytest.approx(1e-6)
+    assert between(base[:2], new).base_variance == pytest.approx(4e-4)  # 3 degrees of freedom

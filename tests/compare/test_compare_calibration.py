@@ -57,6 +57,17 @@ def test_a_noisy_machine_never_cries_wolf(base: Machine, new: Machine) -> None:
     assert slower.count("no regression") <= 10
 
 
+def test_intervals_that_are_too_wide_hide_no_loss() -> None:
+    """Runs that vary by 0.3 %, whose steps say 2.5 %: with that as a lower limit no loss of 3 % was found."""
+    rng, alarms = np.random.default_rng(0), [0, 0]
+    for _ in range(300):
+        base, new = np.exp(0.003 * rng.standard_normal((2, 5)))
+        for place, loss in enumerate((0.0, 0.03)):
+            sides = [[RunFigure(float(one), 0.025) for one in side] for side in (base, (1 - loss) * new)]
+            alarms[place] += verdict(*sides) == "regression"
+    assert alarms[0] <= 6 and alarms[1] >= 290
+
+
 def test_steps_taken_for_independent_would_cry_wolf() -> None:
     """Why runs are the unit: with intervals of single runs only, false alarms are frequent."""
     rng, machine, alarms = np.random.default_rng(0), Machine(0.01), 0

@@ -79,3 +79,15 @@ def test_the_least_set_of_flags_is_named(settings: dict[str, Any] | None, said: 
     assert caught.value.hint == f"if this is intended, give {hint}"
     names = [word for word in hint.split() if word != "--allow"]
     assert require_comparable([drawn(hyper_params=given)], [new], names)
+
+
+def test_records_of_different_rules_are_compared_by_the_first() -> None:
+    reading = {"throughput_img_s": 16.0, "throughput_interval": {"low": 15.0, "high": 17.0}}
+    first = Run(of_gbench("old", {**OURS, "throughput": 16.1}), "old")
+    extra = {"run_id": "new", "recipe": "performance", "first_reading": reading}
+    now = Run(drawn(extra=extra, perf_data={**OURS, "statistics": 2}), "new")
+    found = compare([first], [now], [], 0.03)
+    assert found.judged[0].change.new == pytest.approx(16.0)
+    assert "throughput is compared by the first rule of the statistics: some records have no other" in found.notes
+    again = Run(drawn(extra={**extra, "run_id": "again"}, perf_data={**OURS, "statistics": 2}), "again")
+    assert compare([now], [again], [], 0.03).judged[0].change.new == pytest.approx(17.0)

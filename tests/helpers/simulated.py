@@ -37,3 +37,12 @@ def slow_wave(draws: int, steps: int, phi: float, noise: float, rng: np.random.G
 def pauses(draws: int, steps: int, phi: float, noise: float, rng: np.random.Generator) -> Floats:
     """AR(1) with one step in 50 taking twice as long; mean 1."""
     return (ar1(draws, steps, phi, noise, rng) + (rng.random((draws, steps)) < 0.02)) / 1.02
+
+
+def two_states(steps: int, dwell: int, gap: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """AR(1) steps (phi 0.3, 1 %) of a machine with two clock states `gap` apart, equally often, mean 1; and the states.
+
+    dwell: mean number of steps in a state.
+    """
+    state = (np.cumsum(rng.random(steps) < 1 / dwell) + rng.integers(2)) % 2
+    return ar1(1, steps, 0.3, 0.01, rng)[0] + gap * (state - 0.5), state.astype(float)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gbench.measure.bootstrap import throughput_interval
+from gbench.measure.measured_steps import Periods, measured_steps
 from gbench.measure.stopping_rule import StoppingRule
 from gbench.settings.spec import ScheduleConfig
 
@@ -78,3 +79,21 @@ def test_the_time_ends_it_however_wide_the_interval_is() -> None:
 
 def test_without_either_it_never_ends() -> None:
     assert feed(StoppingRule(ScheduleConfig()), noisy(1000, 0.001)) == (1000, None)
+
+
+def test_it_measures_two_whole_epochs_at_least() -> None:
+    """A slow step at the end of each epoch of 150: at step 100 none was seen, and the interval is narrow."""
+    times = noisy(2000, 0.01)
+    times[149::150] = [1.0] * len(times[149::150])
+    early, _ = feed(StoppingRule(ScheduleConfig(until_ci=0.01)), times)
+    steps, reason = feed(StoppingRule(ScheduleConfig(until_ci=0.01), steps_per_epoch=150), times)
+    assert early == 100 and reason is not None and 300 <= steps < 500
+    found = measured_steps([times[:steps]], 0, None, Periods(150))
+    interval = throughput_interval(times[found.first : steps], 4, cycle=found.cycle)
+    truth = 4 / (0.1 + 0.9 / 150)
+    assert interval is not None and interval.low <= truth <= interval.high and interval.half_width_share <= 0.01
+
+
+def test_it_measures_two_checkpoint_periods_at_least() -> None:
+    schedule = ScheduleConfig(until_ci=0.01, checkpoint_every=3)
+    assert feed(StoppingRule(schedule, steps_per_epoch=100), noisy(2000, 0.01))[0] >= 600

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gbench.cli.shared.output import summary_lines
+from gbench.measure.summary import STATISTICS, summarize_folder
 from gbench.measure.summary import summarize as summarize_run
-from gbench.measure.summary import summarize_folder
 from gbench.measure.telemetry.sample_columns import Samples, Telemetry
 from gbench.measure.telemetry.samples import GpuSample, Header, Sample
 from gbench.runfolder.environment_facts import EndFacts, EnvironmentFacts
@@ -19,7 +19,7 @@ from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import GpuFacts
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import RunSpec, ScheduleConfig
 from run_folders import write_run
 
 
@@ -40,7 +40,7 @@ def stream(
 
 def summarize(ranks: list[Steps], ended: int, max_warmup_steps: int | None = None) -> RunResult | None:
     environment = EnvironmentFacts(ended=EndFacts(steps=ended, because="all steps are done"))
-    return summarize_run(ranks, environment, Telemetry(), max_warmup_steps)
+    return summarize_run(ranks, environment, Telemetry(), ScheduleConfig(max_warmup_steps=max_warmup_steps))
 
 
 def test_ten_steps_of_two_devices_of_batch_four_are_80_img_s() -> None:
@@ -171,7 +171,7 @@ def test_a_throttled_stretch_is_marked_with_a_clean_throughput() -> None:
     ]
     environment = EnvironmentFacts(ended=EndFacts(steps=25))
     summary = summarize_run(
-        [steps], environment, Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), Samples.of(samples))
+        [steps], environment, Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), Samples.of(samples)), ScheduleConfig()
     )
     assert summary is not None and summary.disturbance.marked_share is not None
     assert summary.disturbance.marked_share == pytest.approx(5 / 23)
@@ -192,7 +192,7 @@ def test_a_throttled_stretch_is_marked_with_a_clean_throughput() -> None:
 )
 def test_the_headline_says_what_was_loaded_in_it(data: dict[str, str] | None, meaning: str) -> None:
     environment = EnvironmentFacts.model_validate({"ended": {"steps": 4}, "data": data})
-    summary = summarize_run([stream([0.1] * 4, G_L1=1.0)], environment, Telemetry())
+    summary = summarize_run([stream([0.1] * 4, G_L1=1.0)], environment, Telemetry(), ScheduleConfig())
     assert summary is not None
     assert summary.throughput_is == meaning
     lines = [f"{name:<14}{text}" for name, text in summary_lines(summary)]
@@ -200,3 +200,46 @@ def test_the_headline_says_what_was_loaded_in_it(data: dict[str, str] | None, me
     told = [line.split(maxsplit=1)[1] for line in lines if line.startswith("data ")]
     expected = {None: [], "real": ["real: the disk is full"]}
     assert told == expected.get(data and data["source"], [data and data["source"]])
+
+
+def summarized(times_s: list[float], rule: int = STATISTICS, checkpoint_every: int = 0) -> RunResult:
+    """A run with epochs of 40 steps."""
+    environment = EnvironmentFacts(ended=EndFacts(steps=len(times_s)), steps_per_epoch=40)
+    schedule = ScheduleConfig(checkpoint_every=checkpoint_every)
+    found = summarize_run([stream(times_s, warmup=5, L=1.0)], environment, Telemetry(), schedule, rule)
+    assert found is not None
+    return found
+
+
+def test_whole_epochs_are_measured() -> None:
+    """Each ends in a step of 0.5 s: 39 * 0.1 + 0.5 = 4.4 s for 160 images, however far the last epoch came."""
+    times = ([0.1] * 39 + [0.5]) * 4
+    for steps in (90, 120, 125, 139):
+        found = summarized(times[:steps])
+        assert found.throughput_img_s == pytest.approx(160 / 4.4)
+        assert found.epochs_seen == found.steps / 40 and found.cycle_steps == 40 and found.too_few_cycles == ""
+
+
+def test_too_few_epochs_are_said_next_to_the_figure() -> None:
+    found = summarized([0.1] * 30)
+    assert (found.epochs_seen, found.cycle_steps) == (25 / 40, None)
+    assert dict(summary_lines(found))["throughput"].endswith("; 0.6 epochs seen")
+    assert summarized([0.1] * 6).too_few_cycles == "under 0.1 epochs seen"
+    kept = summarized([0.1] * 125, checkpoint_every=5)
+    assert (kept.cycle_steps, kept.too_few_cycles) == (40, "0.6 checkpoint periods seen")
+
+
+def test_the_drift_stands_next_to_the_verdict() -> None:
+    lines = dict(summary_lines(summarized([0.1 + 0.0001 * n for n in range(85)])))
+    assert "NOT STEADY: step time drifts by +7.6 %" in lines["warm-up"]
+    assert lines["drift"].startswith("+7.6 %, +7.6 to +7.6 %")
+
+
+def test_a_result_holds_the_reading_of_the_first_rule() -> None:
+    times = ([0.1] * 39 + [0.5]) * 3
+    now, first = summarized(times), summarized(times, rule=1)
+    assert now.first_reading is not None and first.first_reading is None
+    assert (now.statistics, first.statistics) == (STATISTICS, 1)
+    assert now.first_reading.throughput_img_s == first.throughput_img_s != now.throughput_img_s
+    assert now.first_reading.throughput_interval == first.throughput_interval != now.throughput_interval
+    assert (now.first_reading.steps, now.first_reading.warmup_steps) == (115, 5) == (first.steps, first.warmup_steps)

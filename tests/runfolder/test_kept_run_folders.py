@@ -52,7 +52,7 @@ def test_the_summary_of_a_kept_run_is_its_result(run_id: str, gbench: Callable[.
     assert answer.code == 0, answer.err
     result = folder(run_id).result()
     assert result is not None and answer.json["throughput_img_s"] == pytest.approx(result.throughput_img_s, rel=1e-12)
-    assert answer.json.keys() == (folder(run_id).read("result.json") or {}).keys()
+    assert answer.json.keys() >= (folder(run_id).read("result.json") or {}).keys()
 
 
 @pytest.mark.parametrize("run_id", [*RECORDED, DIVERGED])

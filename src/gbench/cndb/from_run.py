@@ -21,6 +21,9 @@ from gbench.settings.spec import RunSpec
 # Keys of the spec that are specific to one run
 OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir", "rehash"}
 
+# Figures that say how far the others can be trusted: in `extra`, as the original has none such
+OF_THE_RULE = ("epochs_seen", "checkpoint_periods_seen", "cycle_steps", "first_reading")
+
 
 def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     """The record of a finished run: from its benchmark log, else from its samples, else from a line that it printed.
@@ -77,6 +80,7 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     written = environment.values()
     values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank", "ddp")})
     values["extra"].update({key: written[key] for key in ("bucket_views", "malloc") if written.get(key)})
+    values["extra"].update({key: asdict(result)[key] for key in OF_THE_RULE})
     if environment.data is not None:
         values["hyper_params"]["data_source"] = environment.data.source  # the one in use, not the requested one
     return sealed(checked(values, str(folder.path)))
@@ -173,7 +177,8 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
 
 def _perf_data(result: RunResult) -> dict[str, Any]:
     """The statistics as `perf_data`: CNDB's own figures under CNDB's names, each with its unit."""
-    rest = {key: value for key, value in asdict(result).items() if key not in ("losses", "last_epoch_losses")}
+    left_out = {"losses", "last_epoch_losses", *OF_THE_RULE}
+    rest = {key: value for key, value in asdict(result).items() if key not in left_out}
     return {
         "throughput": rest.pop("throughput_img_s"),
         "throughput_unit": "img/s",

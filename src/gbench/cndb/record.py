@@ -23,7 +23,8 @@ from pydantic import (
 from gbench.cndb.values import figures_as_numbers, mapping_of, plain
 from gbench.errors import RecordError
 
-RECORD_SCHEMA = 2  # 2: extra.machine; every record of version 1 is one of version 2
+# 2: extra.machine; 3: perf_data.statistics and extra.first_reading. Every earlier record is one of the latest version.
+RECORD_SCHEMA = 3
 MAY_BE_EMPTY = {"may_be_empty": True}  # context of a validation
 LONGEST = 300  # characters of a name: an index row of PostgreSQL has at most 2,704 bytes, and here two names
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]

@@ -28,3 +28,9 @@ def kind_of(record: Record) -> str | None:
 def in_words(record: Record) -> str:
     """What a reader would not expect of its throughput; empty for END_TO_END, and if nothing is said."""
     return AS_LAUNCH_SH if kind_of(record) == LAUNCH_SH else ""
+
+
+def rule_of(record: Record) -> int:
+    """The rule of the statistics by which it was made: `RunResult.statistics`."""
+    rule = (record.perf_data or {}).get("statistics", 1)
+    return rule if isinstance(rule, int) else 1

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from gbench.cndb.from_run import record_of
 from gbench.cndb.identity import HASH_KEY, SCHEMA_KEY, seal_holds, seal_of
 from gbench.cndb.record import Record
+from gbench.cndb.throughput import rule_of
 from gbench.measure.summary import summarize_folder, with_losses_as_before
 from gbench.runfolder.folder import RunFolder
 
@@ -39,8 +40,11 @@ def verify(record: Record, run: RunFolder | None) -> Verification:
 
 
 def _differences(record: Record, run: RunFolder) -> list[str]:
-    """Where the record differs from the run. Accepts mean losses over the measured steps, as earlier versions had."""
-    summary = summarize_folder(run)
+    """Where the record differs from the run, by the record's own rule of the statistics.
+
+    Accepts mean losses over the measured steps, as earlier versions had.
+    """
+    summary = summarize_folder(run, rule_of(record))
     found = list(_from(record, record_of(run, summary)))
     if summary is not None and found and all(one.startswith("metric_data.") for one in found):
         found = list(_from(record, record_of(run, with_losses_as_before(run, summary))))

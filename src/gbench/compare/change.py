@@ -8,6 +8,9 @@ temperature, neighbours). So the spread is that between runs, of the logarithms 
   own variance, with Satterthwaite's degrees of freedom (1946). The quieter side keeps the pooled variance: two runs may
   agree by chance.
 - If a run's own steps were noisier than those of the runs that the variance comes from, the difference is added.
+- A spread of fewer than KNOWN_DOF degrees of freedom may be small by chance: a run then varies at least as its own
+  interval says. With more, the runs themselves say how much they vary: the interval of a run whose steps return in
+  cycles is too wide.
 - Without two runs of the same kind, the spread between runs is assumed, and reported as assumed.
 """
 
@@ -24,6 +27,7 @@ from gbench.compare.metrics import RunFigure
 NOISIER = 0.1  # probability that an equally noisy side is classified as noisier
 ENOUGH_RUNS = 6  # runs of both sides together from which no history is needed
 MIN_HISTORY = 5  # fewer runs are not used
+KNOWN_DOF = 4  # degrees of freedom from which the spread between runs needs no lower limit from their steps
 RESOLUTION = 1e-4  # lower limit of the relative spread between runs
 
 Source = Literal["the runs", "history", "assumed"]
@@ -160,4 +164,5 @@ def _is_noisier(side: _Spread, rest: _Spread) -> bool:
 def _one_run(side: _Spread, spread: _Spread) -> float:
     """Variance of one run of a side, from the spread of the runs that it is assumed to resemble."""
     more = max(0.0, side.error_variance - spread.error_variance)
-    return max(spread.variance + more, side.error_variance, RESOLUTION**2)
+    least = side.error_variance if spread.dof < KNOWN_DOF else 0.0
+    return max(spread.variance + more, least, RESOLUTION**2)

@@ -4,11 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gbench.cndb.throughput import AS_LAUNCH_SH as IN_WORDS
 from gbench.compare.change import change
 from gbench.compare.differences import require_comparable
 from gbench.compare.explain import Cause, explain
-from gbench.compare.metrics import AS_LAUNCH_SH, METRICS, THROUGHPUT, common_throughput, metric_named
+from gbench.compare.metrics import METRICS, THROUGHPUT, common_throughput, metric_named
 from gbench.compare.sides import Run, require_distinct, started
 from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
@@ -88,9 +87,9 @@ def compare(
     require_distinct(base, new)
     records = [run.record for run in base], [run.record for run in new]
     notes = [f"allowed to differ: {text}" for text in require_comparable(*records, allowed)]
-    throughput = common_throughput([*records[0], *records[1]])
-    if throughput is AS_LAUNCH_SH:
-        notes.append(f"throughput is compared {IN_WORDS}: some runs have no other")
+    throughput, why = common_throughput([*records[0], *records[1]])
+    if why:
+        notes.append(f"throughput is compared {why}")
     changes = []
     for metric in [metric_named(name) for name in dict.fromkeys(names)] or METRICS:
         metric = throughput if metric is THROUGHPUT else metric

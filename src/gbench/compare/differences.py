@@ -80,7 +80,7 @@ def differences(base: Iterable[Record], new: Iterable[Record]) -> list[Differenc
             if field == MACHINE:
                 values = [[_with_host_name(key, (*base, *new)) for key in side] for side in values]
             differing.append(Difference(field, *(" | ".join(some) for some in values)))
-    if common_throughput([*base, *new]) is AS_LAUNCH_SH:  # the figure that is compared is one of the same
+    if common_throughput([*base, *new])[0] is AS_LAUNCH_SH:  # the figure that is compared is one of the same
         differing = [one for one in differing if one.field != THROUGHPUT_OF]
     return _shortened(differing)
 

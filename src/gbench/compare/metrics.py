@@ -7,7 +7,8 @@ from typing import Any
 
 from gbench.base.size import GIB
 from gbench.cndb.record import Record
-from gbench.cndb.throughput import LAUNCH_SH, kind_of
+from gbench.cndb.throughput import AS_LAUNCH_SH as IN_WORDS
+from gbench.cndb.throughput import LAUNCH_SH, kind_of, rule_of
 
 NORMAL_95 = 1.959964  # half-width of a 95 % interval in standard errors
 
@@ -57,8 +58,18 @@ def at(values: Any, *path: str) -> Any:
 
 
 def _throughput(record: Record) -> RunFigure | None:
-    figure = _figure(at(record.perf_data, "throughput"))
-    low, high = (_figure(at(record.perf_data, "throughput_interval", end)) for end in ("low", "high"))
+    return _with_interval(record.perf_data, "throughput")
+
+
+def _by_first_rule(record: Record) -> RunFigure | None:
+    """The throughput by the rule that every record of a measured run has."""
+    first = at(record.extra, "first_reading")
+    return _throughput(record) if rule_of(record) == 1 else _with_interval(first, "throughput_img_s")
+
+
+def _with_interval(values: Any, key: str) -> RunFigure | None:
+    figure = _figure(at(values, key))
+    low, high = (_figure(at(values, "throughput_interval", end)) for end in ("low", "high"))
     if figure is None or low is None or high is None or high.value < low.value:
         return figure
     # Student's t widens the interval of a short run, so its error is slightly overestimated, never underestimated.
@@ -94,6 +105,8 @@ def _loss_l1(record: Record) -> RunFigure | None:
 THROUGHPUT = ComparedMetric("throughput", "throughput", "img/s", True, 0.03, _throughput)
 # For records of which some have no other: steps 3 to 7, data excluded
 AS_LAUNCH_SH = replace(THROUGHPUT, title="throughput as launch.sh", read=_as_launch_sh)
+# For records of which some were made before whole epochs were counted
+BY_FIRST_RULE = replace(THROUGHPUT, read=_by_first_rule)
 METRICS = (
     THROUGHPUT,
     ComparedMetric("latency-p95", "p95 step time", "s", False, 0.05, _at_path("step", "p95_s")),
@@ -103,10 +116,17 @@ METRICS = (
 )
 
 
-def common_throughput(records: Collection[Record]) -> ComparedMetric:
-    """THROUGHPUT; AS_LAUNCH_SH if some records have no other, and all have that."""
-    mixed = any(kind_of(one) == LAUNCH_SH for one in records) and any(kind_of(one) != LAUNCH_SH for one in records)
-    return AS_LAUNCH_SH if mixed and all(map(_as_launch_sh, records)) else THROUGHPUT
+def common_throughput(records: Collection[Record]) -> tuple[ComparedMetric, str]:
+    """The throughput that all records have, and in words why it is not the headline of each; empty: it is.
+
+    AS_LAUNCH_SH if some have no other, and all have that; BY_FIRST_RULE if they were made by different rules.
+    """
+    kinds, rules = {kind_of(one) for one in records}, {rule_of(one) for one in records}
+    if len(kinds) > 1 and LAUNCH_SH in kinds and all(map(_as_launch_sh, records)):
+        return AS_LAUNCH_SH, f"{IN_WORDS}: some runs have no other"
+    if len(rules) > 1 and len(kinds) == 1 and all(map(_by_first_rule, records)):
+        return BY_FIRST_RULE, "by the first rule of the statistics: some records have no other"
+    return THROUGHPUT, ""
 
 
 def metric_named(name: str) -> ComparedMetric:

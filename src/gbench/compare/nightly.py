@@ -146,7 +146,8 @@ def judge(
         notes = [
             f"allowed to differ: {text}" for text in require_comparable(records[: -len(new)], new, {IMAGE, *allowed})
         ]
-    throughput = common_throughput(records)
+    throughput, why = common_throughput(records)
+    notes += [f"throughput is compared {why}"] if why else []
     figures, open_nights = [], 0
     for name in dict.fromkeys(names):
         metric = throughput if name == THROUGHPUT.name else metric_named(name)

@@ -12,6 +12,10 @@ steps would give far too narrow an interval. So, in order:
 5. Rescale to the flat-top variance (Politis and Romano 1995), which corrects the bias of blocks, and widen to Student's
    t with the degrees of freedom of the variance estimate.
 
+What returns in every cycle, such as a slow step at the end of each epoch, is no uncertainty where whole cycles are
+measured: with `cycle`, the mean score of each place in the cycle is taken out after step 1, if these means vary by much
+more than chance explains.
+
 A pure function of its arguments. Measured coverage, limits and references: docs/statistics.md.
 """
 
@@ -21,20 +25,23 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gbench.runfolder.run_result import Interval
+from gbench.runfolder.run_result import BOOTSTRAP, BOOTSTRAP_OF_CYCLES, Interval
 
 MIN_STEPS = 20  # below, no interval: its own error would be as large as itself
 MIN_STEPS_TO_STOP = 100  # an interval that decides when to stop must not be one of the first lucky ones
 CHECK_GROWTH = 1.1  # and must not be asked too often
 # Part of `Interval.method`, which records have. `gbench cndb verify` recomputes intervals to 9 digits: any change
 # of these, even of the last digits of the quantile, needs a new name of the method, and this one kept for old records.
+CYCLE_F = 4.0  # variance between the places of a cycle over that within them: above it, something returns
 GROUPS = 256
 RESAMPLES = 2000
 
 Floats = NDArray[np.float64]
 
 
-def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval | None:
+def throughput_interval(
+    step_s: ArrayLike, images: ArrayLike, level: float = 0.95, seed: int = 0, cycle: int | None = None
+) -> Interval | None:
     """Interval of images over time, from the measured steps of the slowest rank; None below MIN_STEPS.
 
     Args:
@@ -42,6 +49,7 @@ def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.9
         images: images of each step over all ranks, or one number for all steps.
         level: share of such intervals that cover the true value.
         seed: of the resampling.
+        cycle: steps of a cycle, where the steps are at least two whole cycles; None: they are not, or none is known.
     """
     times = np.asarray(step_s, dtype=float)
     if len(times) < MIN_STEPS:
@@ -49,13 +57,18 @@ def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.9
     counts = np.broadcast_to(np.asarray(images, dtype=float), times.shape)
     seconds, pictures = float(times.sum()), float(counts.sum())
     scores = times - counts * (seconds / pictures)
+    most_dof, kept_dof, method = math.inf, 1.0, BOOTSTRAP
+    cycles = 0 if cycle is None else len(times) // cycle
+    if cycles and _returns(rows := scores.reshape(cycles, -1)):
+        scores, most_dof = _without_cycle(rows)
+        kept_dof, method = (cycles - 1) / cycles, BOOTSTRAP_OF_CYCLES
     size = math.ceil(len(times) / GROUPS)
     groups = len(times) // size
     sums = scores[: groups * size].reshape(groups, size).sum(axis=1)
     sums -= sums.mean()
     if not sums.any():
         rate = pictures / seconds
-        return Interval(rate, rate, 0.0, size, float(len(times)), level)
+        return Interval(rate, rate, 0.0, size, float(len(times)), level, method)
 
     phi, noise = _prewhiten(sums)
     length = min(max(_block_length(noise), math.ceil(math.sqrt(groups))), len(noise) // 3)
@@ -63,23 +76,26 @@ def throughput_interval(step_s: ArrayLike, images: ArrayLike, level: float = 0.9
     deviations = _resample(noise, length, seed)
     memory = (1 + phi) / (1 - phi)
     # The errors of phi and of the blocks' variance partly cancel: between their maximum and their sum, by simulation.
-    dof = max(1.0, groups / (1 + math.hypot(2 * memory, 4 / 3 * length)))
+    dof = max(1.0, min(most_dof, kept_dof * groups / (1 + math.hypot(2 * memory, 4 / 3 * length))))
     upper = (1 + level) / 2
-    widening = _t_quantile(upper, dof) / NormalDist().inv_cdf(upper)
+    widening = tabled_t_quantile(upper, dof) / NormalDist().inv_cdf(upper)
     spread = math.sqrt(variance * len(times) / size) / seconds * widening  # share of the total time
     slow, fast = (float(value) for value in np.quantile(deviations, [upper, 1 - upper]))
     low, high = (pictures / seconds * math.exp(-spread * value) for value in (slow, fast))  # a rate is never negative
     return Interval(
-        low=_rounded(low),
-        high=_rounded(high),
-        half_width_share=_rounded((high - low) / 2 / (pictures / seconds)),
+        low=rounded(low),
+        high=rounded(high),
+        half_width_share=rounded((high - low) / 2 / (pictures / seconds)),
         block_length=length * size,
-        effective_steps=_rounded(len(times) * min(1.0, float(scores.var()) * size / variance)),
+        effective_steps=rounded(len(times) * min(1.0, float(scores.var()) * size / variance)),
         level=level,
+        method=method,
     )
 
 
-def precise_enough(step_s: ArrayLike, images: ArrayLike, half_width_share: float, level: float = 0.95) -> bool:
+def precise_enough(
+    step_s: ArrayLike, images: ArrayLike, half_width_share: float, level: float = 0.95, cycle: int | None = None
+) -> bool:
     """Whether the interval of the steps so far has at most this half-width (0.01: +-1 %), for `--until-ci`.
 
     Costs about a millisecond for any number of steps. Stopping at the first narrow interval favours intervals that are
@@ -87,7 +103,7 @@ def precise_enough(step_s: ArrayLike, images: ArrayLike, half_width_share: float
     """
     if len(np.asarray(step_s)) < MIN_STEPS_TO_STOP:
         return False
-    interval = throughput_interval(step_s, images, level)
+    interval = throughput_interval(step_s, images, level, cycle=cycle)
     return interval is not None and interval.half_width_share <= half_width_share
 
 
@@ -96,9 +112,31 @@ def next_check(steps: int) -> int:
     return max(MIN_STEPS_TO_STOP, math.ceil(steps * CHECK_GROWTH))
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Round to 9 digits: linear algebra differs between CPUs in the last digits, recomputed results must not."""
     return float(f"{value:.9g}")
+
+
+def _returns(scores: Floats) -> bool:
+    """Whether the mean scores of the places of a cycle vary by more than chance explains; scores: [cycle, place]."""
+    cycles, places = scores.shape
+    means = scores.mean(axis=0)
+    between = cycles * float(((means - means.mean()) ** 2).sum()) / max(1, places - 1)
+    within = float(((scores - means) ** 2).sum()) / (places * (cycles - 1))
+    return bool(between > CYCLE_F * within)
+
+
+def _without_cycle(scores: Floats) -> tuple[Floats, float]:
+    """Scores [cycle, place] without each place's mean, in one row, and the degrees of freedom of their variance.
+
+    The means take up one cycle, which the scale makes up for. Satterthwaite's degrees of freedom (1946) of the sum of
+    the places' variances: one place that varies a lot, such as a checkpoint, has only one value a cycle.
+    """
+    cycles = len(scores)
+    rest = (scores - scores.mean(axis=0)) * math.sqrt(cycles / (cycles - 1))
+    power = (rest**2).sum(axis=0)
+    square = float((power**2).sum())
+    return rest.ravel(), (cycles - 1) * float(power.sum()) ** 2 / square if square > 0 else math.inf
 
 
 def _prewhiten(sums: Floats) -> tuple[float, Floats]:
@@ -168,7 +206,7 @@ def _resample(noise: Floats, length: int, seed: int) -> Floats:
     return totals
 
 
-def _t_quantile(probability: float, dof: float) -> float:
+def tabled_t_quantile(probability: float, dof: float) -> float:
     """Quantile of Student's t for 0.5 <= probability < 1 and dof >= 1; part of the method.
 
     By a table of the integral over the angle of t = sqrt(dof) tan(angle). At 0.975 it differs from the exact

@@ -14,7 +14,8 @@ autocorrelated ones, or else every slow wave of a data loader would pass for a c
    first step that is not an outlier.
 4. The run is settled if that is early enough and no line fits the tail better than its levels do.
 
-A pure function of its arguments, O(n log n). Error rates on simulated runs: docs/statistics.md.
+This is the first rule, by which records without `perf_data.statistics` were made and are verified: keep its numbers.
+`gbench.measure.steadiness` is the rule of new records. A pure function of its arguments, O(n log n).
 """
 
 import math
@@ -46,9 +47,37 @@ class SteadyState:
     reason: str
 
 
-class _Fit(NamedTuple):
+class Fit(NamedTuple):
     deviance: float  # -2 log likelihood, but for a constant
     phi: float
+    variance: float
+    """Of the innovations."""
+
+
+class Segments(NamedTuple):
+    """Step times cut into levels."""
+
+    clipped: Floats
+    width: float
+    """Half-width of the clipping."""
+    cuts: list[int]
+    """Where a new level starts."""
+    penalty: float
+    floor: float
+    """Variance that is there at least."""
+
+    @property
+    def starts(self) -> list[int]:
+        return [0, *self.cuts]
+
+    def drift(self, tail: int, start: int) -> tuple[float, int] | None:
+        """A drift from segment `tail` on, or the one before, that lasts after step `start`; and its steps."""
+        for origin in self.starts[max(0, tail - 1) : tail + 1]:
+            after = [cut - origin for cut in self.cuts if cut > origin]
+            share = _drift(self.clipped[origin:], after, start - origin, self.penalty, self.floor)
+            if share:
+                return share, len(self.clipped) - origin
+        return None
 
 
 def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None = None) -> SteadyState:
@@ -73,12 +102,8 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
             False,
             f"{len(judged)} steps after the first {minimum} are too few to tell; {MIN_STEPS} are needed",
         )
-    centre, width = _robust(judged[len(judged) // 2 :])
-    clipped = np.clip(judged, centre - width, centre + width)
-    floor = (RESOLUTION * centre) ** 2
-    penalty = PENALTY + math.log(len(judged))
-    cuts = change_points(clipped, penalty, floor)
-    starts = [0, *cuts]
+    found = segments(judged)
+    starts, width = found.starts, found.width
     tail, foreign = _first_steady(judged, starts)
     start, level = starts[tail], float(np.median(judged[starts[tail] :]))
     while start < len(judged) - 1 and abs(judged[start] - level) > width:
@@ -86,18 +111,27 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
     warmup = minimum + start
     if warmup > bound:
         return SteadyState(bound, False, _too_late(judged, starts, warmup, minimum, bound))
-    for origin in starts[max(0, tail - 1) : tail + 1]:
-        drift = _drift(clipped[origin:], [cut - origin for cut in cuts if cut > origin], start - origin, penalty, floor)
-        if drift:
-            return SteadyState(
-                warmup, False, f"step time still drifts: {drift:+.1%} over the last {len(judged) - origin} steps"
-            )
+    if drift := found.drift(tail, start):
+        return SteadyState(warmup, False, drift_in_words(*drift))
     reason = f"steady from step {warmup + 1} on"
     if start > 0:
         reason += f"; the steps before differed by {float(np.median(judged[:start])) / level - 1:+.1%}"
     if foreign > 0:
         reason += f"; {foreign} steps since were at another level"
     return SteadyState(warmup, True, reason)
+
+
+def drift_in_words(share: float, steps: int) -> str:
+    return f"step time still drifts: {share:+.1%} over the last {steps} steps"
+
+
+def segments(times: Floats) -> Segments:
+    """Cut step times (1-d, at least MIN_STEPS) into levels."""
+    centre, width = _robust(times[len(times) // 2 :])
+    clipped = np.clip(times, centre - width, centre + width)
+    floor = (RESOLUTION * centre) ** 2
+    penalty = PENALTY + math.log(len(times))
+    return Segments(clipped, width, change_points(clipped, penalty, floor), penalty, floor)
 
 
 def judge_ranks(ranks: Sequence[ArrayLike], minimum: int = 0, maximum: int | None = None) -> tuple[SteadyState, int]:
@@ -159,16 +193,16 @@ def change_points(times: Floats, penalty: float, floor: float) -> list[int]:
 
 def _best_change(times: Floats, floor: float) -> tuple[float, int]:
     """How much better a shift of the mean, or a line, fits than one level does; and where the best shift is."""
-    constant = _fit(_residual(times, []), 1, floor)
-    line = _fit(_line(times)[0], 2, floor)
+    constant = fit(_residual(times, []), 1, floor)
+    straight = fit(line(times)[0], 2, floor)
     phi, shifts = constant.phi, []
     for _ in range(2):  # autocorrelation is overestimated until the shift is taken out
         cut = _best_shift(times - times.mean(), phi)
-        shift = _fit(_residual(times, [cut]), 2, floor)
+        shift = fit(_residual(times, [cut]), 2, floor)
         shifts.append((shift.deviance, cut))
         phi = shift.phi
     deviance, cut = min(shifts)
-    return constant.deviance - min(deviance, line.deviance), cut
+    return constant.deviance - min(deviance, straight.deviance), cut
 
 
 def _best_shift(centred: Floats, phi: float) -> int:
@@ -189,7 +223,7 @@ def _best_shift(centred: Floats, phi: float) -> int:
     return int(cut[np.argmax(explained / (left_square * right_square - phi * phi))])
 
 
-def _fit(residual: Floats, parameters: int, floor: float) -> _Fit:
+def fit(residual: Floats, parameters: int, floor: float) -> Fit:
     """Likelihood of residuals as a first-order autoregression; floor: variance that is there at least (seconds^2).
 
     The estimate of phi is corrected for the bias from having estimated the mean, or mean and slope (Kendall 1954).
@@ -200,7 +234,7 @@ def _fit(residual: Floats, parameters: int, floor: float) -> _Fit:
     white = residual[1:] - phi * residual[:-1]
     first = 1 - phi * phi
     variance = (first * float(residual[0]) ** 2 + float(white @ white)) / count + floor
-    return _Fit(count * math.log(variance) - math.log(first), phi)
+    return Fit(count * math.log(variance) - math.log(first), phi, variance)
 
 
 def _residual(times: Floats, cuts: list[int]) -> Floats:
@@ -208,7 +242,7 @@ def _residual(times: Floats, cuts: list[int]) -> Floats:
     return np.concatenate([part - part.mean() for part in np.split(times, cuts)])
 
 
-def _line(times: Floats) -> tuple[Floats, float]:
+def line(times: Floats) -> tuple[Floats, float]:
     """The times minus a straight line, and the change along that line from first to last step (seconds)."""
     place = np.linspace(-0.5, 0.5, len(times))
     centred = times - times.mean()
@@ -218,12 +252,12 @@ def _line(times: Floats) -> tuple[Floats, float]:
 
 def _drift(times: Floats, cuts: list[int], steady: int, penalty: float, floor: float) -> float | None:
     """Share by which step time drifts; None unless a line fits better than levels and continues after `steady`."""
-    residual, drift = _line(times)
-    tail = _line(times[steady:])[1]
+    residual, drift = line(times)
+    tail = line(times[steady:])[1]
     level = float(times.mean())
     as_steep = tail * drift > 0 and abs(tail) / (len(times) - steady) >= 0.5 * abs(drift) / len(times)
     if min(abs(drift), abs(tail)) <= RELEVANT * level or not as_steep:
         return None
-    line = _fit(residual, 2, floor).deviance + penalty
-    levels = _fit(_residual(times, cuts), 1 + len(cuts), floor).deviance + penalty * len(cuts)
-    return drift / level if line < levels else None
+    straight = fit(residual, 2, floor).deviance + penalty
+    levels = fit(_residual(times, cuts), 1 + len(cuts), floor).deviance + penalty * len(cuts)
+    return drift / level if straight < levels else None

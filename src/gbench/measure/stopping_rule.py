@@ -1,10 +1,10 @@
-"""When a run may end: the interval of its throughput is narrow enough, or its time is up."""
+"""When a run may end: the interval of its throughput is narrow enough, over whole epochs, or its time is up."""
 
 import time
 from collections.abc import Callable, Iterable
 
 from gbench.measure.bootstrap import next_check, precise_enough
-from gbench.measure.steady_state import judge_ranks
+from gbench.measure.measured_steps import MIN_CYCLES, Periods, measured_steps
 from gbench.settings.spec import ScheduleConfig
 
 
@@ -12,8 +12,10 @@ class StoppingRule:
     """Ends a run once its precision is reached or its time is up; call `start` with the first batch at hand.
 
     Args:
-        schedule: its until_ci, max_time_s (counted from `start`), warmup_steps and max_warmup_steps.
+        schedule: its until_ci, max_time_s (counted from `start`), warmup_steps, max_warmup_steps and checkpoint_every.
         gather: this rank's step times -> those of every rank, of which the slowest give the result.
+        steps_per_epoch: the run goes on until it has measured MIN_CYCLES whole epochs, or checkpoint periods if it has
+            such. None: unknown.
     """
 
     def __init__(
@@ -21,9 +23,11 @@ class StoppingRule:
         schedule: ScheduleConfig,
         gather: Callable[[list[float]], list[list[float]]] = lambda own: [own],
         now: Callable[[], float] = time.perf_counter,
+        steps_per_epoch: int | None = None,
     ) -> None:
         self._schedule, self._gather, self._now, self._start_s = schedule, gather, now, now()
-        self._check_at = next_check(0) + schedule.warmup_steps
+        self._periods = Periods.of(steps_per_epoch, schedule.checkpoint_every)
+        self._check_at = schedule.warmup_steps + max(next_check(0), MIN_CYCLES * (self._periods.longest or 0))
         self._times: list[float] = []
         self._images: list[int] = []
 
@@ -57,6 +61,10 @@ class StoppingRule:
         """Whether the result of the steps so far would be precise enough."""
         self._check_at = next_check(len(self._times))
         ranks = self._gather(self._times)
-        steady, slowest = judge_ranks(ranks, self._schedule.warmup_steps, self._schedule.max_warmup_steps)
-        first = steady.warmup_steps
-        return steady.settled and precise_enough(ranks[slowest][first:], self._images[first:], half_width_share)
+        schedule = self._schedule
+        found = measured_steps(ranks, schedule.warmup_steps, schedule.max_warmup_steps, self._periods)
+        if not found.steady.settled or found.cycle != self._periods.longest:
+            return False
+        first = found.first
+        times, images = ranks[found.slowest_rank][first:], self._images[first:]
+        return precise_enough(times, images, half_width_share, cycle=found.cycle)

@@ -17,7 +17,9 @@ from gbench.errors import RunFailed
 from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.bounds import limits
 from gbench.measure.job import job_of
+from gbench.measure.measured_steps import MeasuredSteps, Periods, measured_steps
 from gbench.measure.spread import spread, variance
+from gbench.measure.steadiness import Steadiness
 from gbench.measure.steady_state import judge_ranks
 from gbench.measure.telemetry.disturbance import disturbance, mark_disturbed
 from gbench.measure.telemetry.energy import energy
@@ -27,29 +29,82 @@ from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.usage import summarize as summarize_telemetry
 from gbench.runfolder.environment_facts import DataFacts, EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.run_result import RunResult
+from gbench.runfolder.run_result import FirstReading, RunResult
 from gbench.runfolder.step_columns import Steps, steps_that_count
-from gbench.settings.spec import RunSpec
+from gbench.settings.spec import RunSpec, ScheduleConfig
 from gbench.settings.switches import describe
 
+STATISTICS = 2  # the rule of new results; 1: that of records without the field
 LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
 
 
 def summarize(
-    ranks: Sequence[Steps], environment: EnvironmentFacts, telemetry: Telemetry, max_warmup_steps: int | None = None
+    ranks: Sequence[Steps],
+    environment: EnvironmentFacts,
+    telemetry: Telemetry,
+    schedule: ScheduleConfig,
+    rule: int = STATISTICS,
 ) -> RunResult | None:
-    """Statistics over the steps that all ranks (outer list) completed; None without a measured one."""
+    """Statistics over the steps that all ranks (outer list) completed; None without a measured one.
+
+    schedule: its max_warmup_steps and checkpoint_every. rule: `RunResult.statistics`.
+    """
     common = min((len(steps) for steps in ranks), default=0)
     whole = [steps[:common] for steps in ranks]
     least = int(whole[0].warmup.sum()) if whole else 0
     if common <= least:
         return None
-    steady, slowest_rank = judge_ranks([steps.step_s for steps in whole], least, max_warmup_steps)
-    measured = [steps[steady.warmup_steps :] for steps in whole]
-    slowest = measured[slowest_rank]
+    step_s = [steps.step_s for steps in whole]
+    first = _by_first_rule(step_s, least, schedule.max_warmup_steps)
+    if rule == 1:
+        return _result(whole, environment, telemetry, least, first)
+    periods = Periods.of(environment.steps_per_epoch, schedule.checkpoint_every)
+    found = measured_steps(step_s, least, schedule.max_warmup_steps, periods)
+    result = _result(whole, environment, telemetry, least, found)
+    return replace(
+        result,
+        statistics=STATISTICS,
+        epochs_seen=periods.epoch and result.steps / periods.epoch,
+        checkpoint_periods_seen=periods.checkpoint and result.steps / periods.checkpoint,
+        cycle_steps=found.cycle,
+        drift=found.steady.drift,
+        speeds=found.steady.speeds,
+        first_reading=_first_reading(whole, first),
+    )
+
+
+def _by_first_rule(step_s: Sequence[NDArray[np.float64]], least: int, maximum: int | None) -> MeasuredSteps:
+    steady, slowest = judge_ranks(step_s, least, maximum)
+    as_now = Steadiness(steady.warmup_steps, steady.settled, steady.reason)
+    return MeasuredSteps(as_now, steady.warmup_steps, slowest, None)
+
+
+def _first_reading(whole: Sequence[Steps], chosen: MeasuredSteps) -> FirstReading:
+    measured = [steps[chosen.first :] for steps in whole]
+    times, images = measured[chosen.slowest_rank].step_s, _images(measured)
+    return FirstReading(
+        warmup_steps=chosen.first,
+        steady_state=chosen.steady.settled,
+        steps=len(times),
+        throughput_img_s=int(images.sum()) / total(times),
+        throughput_interval=throughput_interval(times, images),
+    )
+
+
+def _images(ranks: Sequence[Steps]) -> NDArray[np.int64]:
+    """Of each step, over all ranks."""
+    return np.asarray(np.sum([steps.images for steps in ranks], axis=0), dtype=np.int64)
+
+
+def _result(
+    whole: Sequence[Steps], environment: EnvironmentFacts, telemetry: Telemetry, least: int, chosen: MeasuredSteps
+) -> RunResult:
+    """The figures of a run. whole: of each rank, as many steps. least: steps of the warm-up in the spec."""
+    measured = [steps[chosen.first :] for steps in whole]
+    slowest = measured[chosen.slowest_rank]
     times = slowest.step_s
     wall_s, data_s = total(times), total(slowest.data_s)
-    step_images = np.sum([steps.images for steps in measured], axis=0)
+    step_images = _images(measured)
     images = int(step_images.sum())
     marks = mark_disturbed(slowest, telemetry.samples)
     window = Window.of(slowest)
@@ -57,27 +112,27 @@ def summarize(
     ahead_share = float(np.median(slowest.ahead_s / times))
     data = environment.data or DataFacts(source="real")
     return RunResult(
-        complete=environment.ended is not None and environment.ended.steps == common,
+        complete=environment.ended is not None and environment.ended.steps == len(whole[0]),
         data_source=data.source,
         data_source_reason=data.because,
-        ranks=len(ranks),
-        warmup_steps=steady.warmup_steps,
-        steady_state=steady.settled,
-        steady_state_reason=steady.reason,
+        ranks=len(whole),
+        warmup_steps=chosen.first,
+        steady_state=chosen.steady.settled,
+        steady_state_reason=chosen.reason,
         steps=len(slowest),
         images=images,
         wall_s=wall_s,
         throughput_img_s=images / wall_s,
-        throughput_interval=throughput_interval(times, step_images),
+        throughput_interval=throughput_interval(times, step_images, cycle=chosen.cycle),
         throughput_without_data_img_s=images / (wall_s - data_s),
         throughput_clean_img_s=_rate(times[marks.clean], step_images[marks.clean]),
-        throughput_legacy_img_s=_legacy(whole[0], len(ranks)),
+        throughput_legacy_img_s=_legacy(whole[0], len(whole)),
         step=spread(times),
         step_variance_s2=variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
         between_share=total(slowest.between_s) / wall_s,
         disturbance=disturbance(marks, int(slowest.step[0])),
-        limits=limits(environment, images / wall_s / len(ranks), data_s / wall_s, ahead_share),
+        limits=limits(environment, images / wall_s / len(whole), data_s / wall_s, ahead_share),
         energy=used,
         joules_per_image=used.joules_per_image(images),
         memory=environment.memory,
@@ -87,14 +142,14 @@ def summarize(
     )
 
 
-def summarize_folder(folder: RunFolder) -> RunResult | None:
+def summarize_folder(folder: RunFolder, rule: int = STATISTICS) -> RunResult | None:
     """`summarize` of a run folder's own streams. Raises RunFailed: as `measured_spec`."""
     spec = measured_spec(folder)
     environment = folder.environment()
     telemetry = read_attempts(folder.path / TELEMETRY_NAME)
     attempts = folder.ranks_by_attempt()
     ranks = [steps_that_count(rank) for rank in attempts]
-    summary = summarize(ranks, environment, telemetry[-1], spec.config.schedule.max_warmup_steps)
+    summary = summarize(ranks, environment, telemetry[-1], spec.schedule, rule)
     if summary is None:
         return None
     summary = replace(summary, profile=describe(spec.profile, spec.config.speed.on))

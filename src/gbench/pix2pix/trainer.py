@@ -81,7 +81,7 @@ class Trainer:
         self.pending = PendingSteps(self.clock, spec, ranks)
         self.image_writer = ImageWriter(folder)
         self.stop_request = StopRequest(at_once=not self.schedule.checkpoint_every)
-        self.stopping_rule = StoppingRule(self.schedule, ranks.gather)
+        self.stopping_rule = StoppingRule(self.schedule, ranks.gather, steps_per_epoch=len(self.loader))
         self.alarm_log = AlarmLog(spec, folder, ranks.is_first, len(self.loader), self.planned_steps)
         self.resumed_after: int | None = None  # the step that a resumed run continues after
         self.read_at = 1  # step of the next reading, the same on every rank

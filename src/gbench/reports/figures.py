@@ -88,7 +88,8 @@ def headline_interval(run: RunData) -> str:
     text = "No interval: too few steps"
     if interval := run.summary.throughput_interval:
         text = f"95 % interval {four(interval.low)} to {four(interval.high)} (±{interval.half_width_share:.2%})"
-    return text if run.summary.steady_state else f"{text}; not steady"
+    steady = "" if run.summary.steady_state else "not steady"
+    return "; ".join(filter(None, (text, run.summary.too_few_cycles, steady)))
 
 
 def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
@@ -114,7 +115,8 @@ def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
 
 def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
     deviation_s = summary.step_variance_s2**0.5
-    yield capitalized(summary.throughput_is), f"{four(summary.throughput_img_s)} img/s"
+    figure = f"{four(summary.throughput_img_s)} img/s"
+    yield capitalized(summary.throughput_is), "; ".join(filter(None, (figure, summary.too_few_cycles)))
     if interval := summary.throughput_interval:
         bounds = f"{four(interval.low)} to {four(interval.high)} img/s (±{interval.half_width_share:.2%})"
         yield "95 % interval", f"{bounds}, {interval.method}, blocks of {interval.block_length} steps"
@@ -136,6 +138,8 @@ def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
     yield "Step, 5 to 95 %", f"{low} to {high}; 99 % {slowest}"
     yield "Measured", f"{count(summary.steps, 'step')}, {count(summary.images, 'image')}, {seconds(summary.wall_s)}"
     yield "Warm-up, left out", f"{count(summary.warmup_steps, 'step')}; {summary.steady_state_reason}"
+    if summary.drift is not None:
+        yield "Drift of the step time", f"{summary.drift.text} over the measured steps"
     if summary.joules_per_image is not None:
         yield "Energy", f"{four(summary.joules_per_image)} J an image ({summary.energy.source})"
 

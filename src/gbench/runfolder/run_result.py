@@ -3,12 +3,14 @@
 Times are in seconds, throughputs in images per second over all devices, shares between 0 and 1.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 from gbench.runfolder.steps import Loss
 from gbench.runfolder.telemetry_result import Disturbance, Energy, EnergySource, TelemetrySummary
 
 BOOTSTRAP = "prewhitened moving-block bootstrap, t-adjusted"
+BOOTSTRAP_OF_CYCLES = f"{BOOTSTRAP}, of whole cycles"
 THROUGHPUT_IS = {  # by data_source
     "real": "end to end, data loading included",
     "cached": "end to end, on pictures decoded before the run",
@@ -31,6 +33,48 @@ class Interval:
     """Equivalent number of independent steps; below about 10 the interval depends on the assumed noise."""
     level: float
     method: str = BOOTSTRAP
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Change of the step time from the first to the last measured step, as a share of 1, and its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+
+    @property
+    def reach(self) -> float:
+        """The largest drift within the interval."""
+        return max(abs(self.low), abs(self.high))
+
+    @property
+    def text(self) -> str:
+        """`+9.0 %, +7.0 to +11.0 %`."""
+        return f"{100 * self.share:+.1f} %, {100 * self.low:+.1f} to {100 * self.high:+.1f} %"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A level of step times: a state of the machine."""
+
+    step_s: float
+    steps: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.step_s:.4g} s in {self.steps} steps"
+
+
+@dataclass(frozen=True)
+class FirstReading:
+    """The same run by the first rule of the statistics, for comparison with records that have no other."""
+
+    warmup_steps: int
+    steady_state: bool
+    steps: int
+    throughput_img_s: float
+    throughput_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -137,8 +181,33 @@ class RunResult:
     job: Job | None = None
     profile: str = "reference"
     """Name of the speed profile, with the switches that were on."""
+    statistics: int = 1
+    """The rule by which warm-up, measured steps and interval were found; 1: `measure/steady_state.py` alone."""
+    epochs_seen: float | None = None
+    """In the measured steps: whole ones if there are at least two. None if the length of an epoch is unknown."""
+    checkpoint_periods_seen: float | None = None
+    """Likewise; None if no checkpoints are written."""
+    cycle_steps: int | None = None
+    """Steps of an epoch, or a checkpoint period: the measured steps are a multiple. None: fewer than two were seen."""
+    drift: Drift | None = None
+    """Of the step times after the warm-up."""
+    speeds: list[Speed] = field(default_factory=list)
+    """Levels of step times that more than 5 % of the steps had."""
+    first_reading: FirstReading | None = None
 
     @property
     def throughput_is(self) -> str:
         """What the headline counts, in words."""
         return THROUGHPUT_IS.get(self.data_source, f"with data that are {self.data_source}")
+
+    @property
+    def too_few_cycles(self) -> str:
+        """`0.3 epochs seen`, where the figure is of fewer than two epochs or checkpoint periods; else empty."""
+        seen = {"epochs": self.epochs_seen, "checkpoint periods": self.checkpoint_periods_seen}
+        known = {name: count for name, count in seen.items() if count is not None}
+        few = [
+            f"{math.floor(10 * count) / 10 if count >= 0.1 else 'under 0.1'} {name}"
+            for name, count in known.items()
+            if count < 2
+        ]
+        return f"{' and '.join(few)} seen" if few else ""

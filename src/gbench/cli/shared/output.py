@@ -161,7 +161,9 @@ def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple
     """A run's figures as text: name and value. accuracy: of a convergence run, in place of the mean losses."""
     interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
     figures = {
-        "throughput": f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}",
+        "throughput": "; ".join(
+            filter(None, (f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}", summary.too_few_cycles))
+        ),
         "95 % interval": (
             f"{interval.low:.4g} to {interval.high:.4g} img/s (+-{interval.half_width_share:.2%}), blocks of "
             f"{interval.block_length} steps"
@@ -177,6 +179,8 @@ def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple
         + ("" if summary.steady_state else "NOT STEADY: ")
         + summary.steady_state_reason,
     }
+    if summary.drift is not None:
+        figures["drift"] = f"{summary.drift.text} of the step time over the measured steps"
     if summary.disturbance.marked_share is not None:
         figures["throttled"] = f"{summary.disturbance.marked_share:.1%} of the steps; " + _img_s(
             summary.throughput_clean_img_s, "without them", "no step is known to be clean"
