@@ -121,6 +121,9 @@ def test_a_long_kernel_is_measured_alone() -> None:
     assert calls == 2 + 3  # two that do not count, and the least that do
 
 
+BUSY = {"gemm_tflop_s": 30.0, "conv_tflop_s": 25.0, "copy_gb_s": 800.0}  # measured while the device was busy
+
+
 def environment(gpu: bool = True, **changes: Any) -> EnvironmentFacts:
     values: dict[str, Any] = {
         "device": "A100-SXM4-40GB",
@@ -132,8 +135,14 @@ def environment(gpu: bool = True, **changes: Any) -> EnvironmentFacts:
     return EnvironmentFacts.model_validate({**values, **changes})
 
 
-def of(data_share: float = 0.0, ahead_share: float = 0.5, images_s: float = 200.0, **changes: Any) -> Limits:
-    found = limits(environment(**changes), images_s, data_share, ahead_share)
+def of(
+    data_share: float = 0.0,
+    ahead_share: float = 0.5,
+    images_s: float = 200.0,
+    first_rule: bool = False,
+    **changes: Any,
+) -> Limits:
+    found = limits(environment(**changes), images_s, data_share, ahead_share, first_rule)
     assert found is not None
     return found
 
@@ -162,7 +171,13 @@ def test_an_unknown_card_is_unknown_and_no_guess() -> None:
         ({"ahead_share": 0.01, "gpu": False}, "memory-bound: 77%"),
         ({}, "memory-bound: 77%"),
         ({"peak": {"gemm_tflop_s": 66.0, "conv_tflop_s": 60.0, "copy_gb_s": 1300.0}}, "compute-bound: 91%"),
-        ({"peak": None}, "unknown"),
+        ({"peak": None}, "unknown: the device's bounds were not measured"),
+        (
+            {"peak": BUSY},
+            "unknown: peak not trusted, as the run did 200% of the operations a second",
+        ),
+        ({"peak": {**BUSY, "conv_tflop_s": 90.0}}, "unknown: peak not trusted, as the run did 125% of the bytes"),
+        ({"peak": BUSY, "first_rule": True}, "compute-bound: 200%"),
         ({"images_s": 10.0}, "neither compute- nor memory-bound: 2% of the operations and 4% of the bytes"),
         (
             {"peak": {"gemm_tflop_s": 150.0, "conv_tflop_s": 90.0, "copy_gb_s": 2500.0}},

@@ -48,11 +48,16 @@ def data_sheet(device_name: str) -> DataSheet | None:
     return next((sheet for names, sheet in CARDS if device_name in names), None)
 
 
-def limits(environment: EnvironmentFacts, images_s: float, data_share: float, ahead_share: float) -> Limits | None:
+def limits(
+    environment: EnvironmentFacts, images_s: float, data_share: float, ahead_share: float, first_rule: bool = False
+) -> Limits | None:
     """Compare a device's speed with its peaks; None if its work was not counted.
 
-    images_s: of one device, a second. data_share: of the time that is data wait. ahead_share: by what share of a step
-    the host was ahead of the device (median).
+    Args:
+        images_s: of one device, a second.
+        data_share: of the time that is data wait.
+        ahead_share: by what share of a step the host was ahead of the device (median).
+        first_rule: a verdict may rest on a peak that the run exceeded, as in earlier records.
     """
     work, peak = environment.work_per_image, environment.peak
     if work is None or environment.precision is None:
@@ -75,17 +80,22 @@ def limits(environment: EnvironmentFacts, images_s: float, data_share: float, ah
         data_sheet_flop_share=tflop_s / promised if promised else None,
         data_sheet_copy_share=gb_s / sheet.bandwidth_gb_s if sheet and gb_s is not None else None,
         data_sheet=sheet.source if sheet else None,
-        verdict=_verdict(data_share, ahead_share if runs_ahead else None, measured_flop, measured_copy),
+        verdict=_verdict(data_share, ahead_share if runs_ahead else None, measured_flop, measured_copy, first_rule),
     )
 
 
-def _verdict(data: float, ahead: float | None, flop: float | None, copy: float | None) -> str:
+def _verdict(data: float, ahead: float | None, flop: float | None, copy: float | None, first_rule: bool) -> str:
     if data >= INPUT_BOUND:
         return f"input-bound: {data:.0%} of the time is data wait"
     if ahead is not None and ahead < LAUNCH_BOUND:
         return f"launch-bound: the host is ahead of the GPU by {ahead:.0%} of a step only"
     if flop is None:
         return "unknown: the device's bounds were not measured"
+    if not first_rule and max(flop, copy or 0) > 1:
+        what = f"{flop:.0%} of the operations" if flop > 1 else f"{copy:.0%} of the bytes"
+        return (
+            f"unknown: peak not trusted, as the run did {what} a second measured before it; was the machine busy then?"
+        )
     if flop >= max(BOUND, copy or 0):
         return f"compute-bound: {flop:.0%} of the operations a second that this device was measured to do"
     if copy is None:

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.bounds import limits
 from gbench.measure.job import job_of
 from gbench.measure.measured_steps import MeasuredSteps, Periods, measured_steps
+from gbench.measure.rank_waits import last_ranks, pace_rank, rank_waits
 from gbench.measure.spread import spread, variance
 from gbench.measure.steadiness import Steadiness
 from gbench.measure.steady_state import judge_ranks
@@ -57,10 +59,11 @@ def summarize(
     step_s = [steps.step_s for steps in whole]
     first = _by_first_rule(step_s, least, schedule.max_warmup_steps)
     if rule == 1:
-        return _result(whole, environment, telemetry, least, first)
+        return _result(whole, environment, telemetry, least, first, by_last_rank=False)
     periods = Periods.of(environment.steps_per_epoch, schedule.checkpoint_every)
     found = measured_steps(step_s, least, schedule.max_warmup_steps, periods)
-    result = _result(whole, environment, telemetry, least, found)
+    result = _result(whole, environment, telemetry, least, found, by_last_rank=True)
+    waits = rank_waits([steps[found.first :] for steps in whole])
     return replace(
         result,
         statistics=STATISTICS,
@@ -70,6 +73,8 @@ def summarize(
         drift=found.steady.drift,
         speeds=found.steady.speeds,
         first_reading=_first_reading(whole, first),
+        rank_waits=waits,
+        pace_rank=pace_rank(waits),
     )
 
 
@@ -91,25 +96,42 @@ def _first_reading(whole: Sequence[Steps], chosen: MeasuredSteps) -> FirstReadin
     )
 
 
+def _of_last_ranks(ranks: Sequence[Steps]) -> Steps:
+    """Each step as the rank had it that began to compute last in it."""
+    last, places = last_ranks(ranks), np.arange(len(ranks[0]))
+    names = ("data_s", "step_s", "ahead_s", "between_s")
+    columns: dict[str, Any] = {name: np.stack([getattr(one, name) for one in ranks])[last, places] for name in names}
+    return replace(ranks[0], **columns)
+
+
 def _images(ranks: Sequence[Steps]) -> NDArray[np.int64]:
     """Of each step, over all ranks."""
     return np.asarray(np.sum([steps.images for steps in ranks], axis=0), dtype=np.int64)
 
 
 def _result(
-    whole: Sequence[Steps], environment: EnvironmentFacts, telemetry: Telemetry, least: int, chosen: MeasuredSteps
+    whole: Sequence[Steps],
+    environment: EnvironmentFacts,
+    telemetry: Telemetry,
+    least: int,
+    chosen: MeasuredSteps,
+    by_last_rank: bool,
 ) -> RunResult:
-    """The figures of a run. whole: of each rank, as many steps. least: steps of the warm-up in the spec."""
+    """The figures of a run. whole: of each rank, as many steps. least: steps of the warm-up in the spec.
+
+    by_last_rank: waits are those of the rank that began to compute last in each step; else of the slowest rank.
+    """
     measured = [steps[chosen.first :] for steps in whole]
     slowest = measured[chosen.slowest_rank]
     times = slowest.step_s
-    wall_s, data_s = total(times), total(slowest.data_s)
+    waiting = _of_last_ranks(measured) if by_last_rank else slowest
+    wall_s, data_s = total(times), total(waiting.data_s)
     step_images = _images(measured)
     images = int(step_images.sum())
     marks = mark_disturbed(slowest, telemetry.samples)
     window = Window.of(slowest)
     used = energy(telemetry, window)
-    ahead_share = float(np.median(slowest.ahead_s / times))
+    ahead_share = float(np.median(waiting.ahead_s / waiting.step_s))
     data = environment.data or DataFacts(source="real")
     return RunResult(
         complete=environment.ended is not None and environment.ended.steps == len(whole[0]),
@@ -130,9 +152,9 @@ def _result(
         step=spread(times),
         step_variance_s2=variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
-        between_share=total(slowest.between_s) / wall_s,
+        between_share=total(waiting.between_s) / wall_s,
         disturbance=disturbance(marks, int(slowest.step[0])),
-        limits=limits(environment, images / wall_s / len(whole), data_s / wall_s, ahead_share),
+        limits=limits(environment, images / wall_s / len(whole), data_s / wall_s, ahead_share, not by_last_rank),
         energy=used,
         joules_per_image=used.joules_per_image(images),
         memory=environment.memory,

@@ -129,7 +129,7 @@ def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
         yield "Throttled steps", f"{summary.disturbance.marked_share:.1%}"
     if summary.throughput_clean_img_s is not None:
         yield "Without throttled steps", f"{four(summary.throughput_clean_img_s)} img/s"
-    yield "Data wait", f"{summary.data_share:.1%} of the time"
+    yield "Data wait", "; ".join(filter(None, (f"{summary.data_share:.1%} of the time", summary.pace)))
     if summary.data_source_reason is not None:
         yield "Data", f"read as {summary.data_source}: {summary.data_source_reason}"
     yield "Step, mean", f"{seconds(summary.step.mean_s)} ± {seconds(deviation_s)} standard deviation"

@@ -133,6 +133,18 @@ class Job:
 
 
 @dataclass(frozen=True)
+class RankWaits:
+    """What one rank waited for, as shares of the wall time."""
+
+    data_share: float
+    between_share: float
+    others_share: float
+    """For the rank that began to compute last in the step."""
+    last_share: float
+    """Share of the steps in which it was that rank."""
+
+
+@dataclass(frozen=True)
 class RunResult:
     complete: bool
     """Whether the run reached its planned end."""
@@ -165,9 +177,9 @@ class RunResult:
     step_variance_s2: float
     """Sample variance of the step times."""
     data_share: float
-    """Share of the wall time in which the device waited for a batch."""
+    """Share of the wall time in which the device waited for a batch: the rank that began to compute last in a step."""
     between_share: float
-    """Share of the wall time spent on readings, log lines and checkpoints, between steps."""
+    """Share of the wall time spent on readings, log lines and checkpoints, between steps; of the same rank."""
     disturbance: Disturbance
     limits: Limits | None
     energy: Energy
@@ -194,11 +206,27 @@ class RunResult:
     speeds: list[Speed] = field(default_factory=list)
     """Levels of step times that more than 5 % of the steps had."""
     first_reading: FirstReading | None = None
+    rank_waits: list[RankWaits] = field(default_factory=list)
+    """Of each rank; empty by the first rule."""
+    pace_rank: int | None = None
+    """The rank that nearly always began to compute last, so that the others waited; None: there is none."""
 
     @property
     def throughput_is(self) -> str:
         """What the headline counts, in words."""
         return THROUGHPUT_IS.get(self.data_source, f"with data that are {self.data_source}")
+
+    @property
+    def pace(self) -> str:
+        """In words, which rank sets the pace; empty if none does."""
+        if self.pace_rank is None:
+            return ""
+        rank = self.rank_waits[self.pace_rank]
+        others = [one.others_share for place, one in enumerate(self.rank_waits) if place != self.pace_rank]
+        return (
+            f"rank {self.pace_rank} sets the pace: last in {rank.last_share:.0%} of the steps, the others wait for it "
+            f"{min(others):.1%} of the time or more"
+        )
 
     @property
     def too_few_cycles(self) -> str:

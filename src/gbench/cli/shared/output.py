@@ -170,7 +170,8 @@ def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple
             if interval
             else "none: too few steps"
         ),
-        "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}",
+        "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}"
+        + (f"; {summary.pace}" if summary.pace else ""),
         "as launch.sh": _img_s(summary.throughput_legacy_img_s, "steps 3 to 7, data excluded", "needs 7 steps"),
         "step": f"{step.median_s:.4g} s median; 5 % {step.p5_s:.4g}, 95 % {step.p95_s:.4g}, 99 % {step.p99_s:.4g} s",
         "measured": f"{summary.steps} steps, {summary.images} images, {summary.wall_s:.4g} s; "

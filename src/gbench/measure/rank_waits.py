@@ -1,0 +1,59 @@
+"""Whose wait: which rank begins to compute last in each step, and what each rank waits for.
+
+Ranks wait for each other when they exchange gradients, so their step times agree, and the sums of them differ by chance
+alone. The rank that is last to have its batch sets the pace of a step: its wait for data, and its time between steps,
+are those of the run. The others wait for it. Ranks of one host share a clock. A rank whose device computes slowly is
+not seen: it has its batch as early as the others.
+
+A pure function of its arguments.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gbench.runfolder.run_result import RankWaits
+from gbench.runfolder.step_columns import Steps
+
+Floats = NDArray[np.float64]
+PACE = 0.9  # share of the steps in which a rank is last, from which it sets the pace
+LATE = 0.01  # share of a step by which it is then late
+
+
+def last_ranks(ranks: Sequence[Steps]) -> NDArray[np.int64]:
+    """The rank that began to compute last, for each step. ranks: the same steps of each."""
+    return np.asarray(_arrivals(ranks).argmax(axis=0), dtype=np.int64)
+
+
+def rank_waits(ranks: Sequence[Steps]) -> list[RankWaits]:
+    """What each rank waited for, as shares of its time. ranks: the same steps of each, one at least."""
+    arrivals, last = _arrivals(ranks), last_ranks(ranks)
+    late_s = arrivals.max(axis=0) - arrivals
+    return [
+        RankWaits(
+            data_share=_share(steps.data_s, steps),
+            between_share=_share(steps.between_s, steps),
+            others_share=_share(late, steps),
+            last_share=float((last == rank).mean()),
+        )
+        for rank, (steps, late) in enumerate(zip(ranks, late_s, strict=True))
+    ]
+
+
+def pace_rank(waits: Sequence[RankWaits]) -> int | None:
+    """The rank that always sets the pace, and makes the others wait; None: there is none."""
+    if len(waits) < 2:
+        return None
+    rank = max(range(len(waits)), key=lambda one: waits[one].last_share)
+    others = min(one.others_share for place, one in enumerate(waits) if place != rank)
+    return rank if waits[rank].last_share >= PACE and others >= LATE else None
+
+
+def _arrivals(ranks: Sequence[Steps]) -> Floats:
+    """When each rank had its batch, [rank, step], in seconds of the host's clock."""
+    return np.stack([steps.end_s - steps.step_s + steps.between_s + steps.data_s for steps in ranks])
+
+
+def _share(column: Floats, steps: Steps) -> float:
+    return float(column.sum() / steps.step_s.sum())
