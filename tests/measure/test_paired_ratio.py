@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gbench.measure.bootstrap import _t_quantile
+from gbench.measure.bootstrap import tabled_t_quantile
 from gbench.measure.paired_ratio import ratio_of_rounds, t_quantile
 
 
@@ -46,9 +46,9 @@ def test_the_interval_covers_the_true_ratio_as_often_as_it_says() -> None:
 )
 def test_quantiles_of_students_t_are_those_of_the_tables(probability: float, dof: float, quantile: float) -> None:
     assert t_quantile(probability, dof) == pytest.approx(quantile, abs=6e-4)
-    assert _t_quantile(probability, dof) == pytest.approx(quantile, abs=6e-4)
+    assert tabled_t_quantile(probability, dof) == pytest.approx(quantile, abs=6e-4)
 
 
 def test_quantiles_between_whole_degrees_of_freedom_are_between() -> None:
     assert t_quantile(0.975, 4) < t_quantile(0.975, 3.5) < t_quantile(0.975, 3)
-    assert _t_quantile(0.975, 4) < _t_quantile(0.975, 3.5) < _t_quantile(0.975, 3)
+    assert tabled_t_quantile(0.975, 4) < tabled_t_quantile(0.975, 3.5) < tabled_t_quantile(0.975, 3)
