@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gbench.base.paths import expanded, project_file
 from gbench.compare.differences import IMAGE, MACHINE, fields
 from gbench.errors import GbenchError, UsageError
@@ -127,9 +129,14 @@ def losses_said(then: RunFolder, here: RunFolder) -> str | None:
     count = min(map(len, both))
     if not count:
         return None
-    for one, other in zip(*both, strict=False):
-        if one.losses != other.losses:
-            return f"losses differ from step {one.step} on"
+    one, other = (steps[:count] for steps in both)
+    if one.losses.keys() != other.losses.keys():
+        return f"losses differ from step {one.step[0]} on"
+    differ = np.zeros(count, dtype=bool)
+    for name, values in one.losses.items():
+        differ |= (values != other.losses[name]) & ~(np.isnan(values) & np.isnan(other.losses[name]))
+    if differ.any():
+        return f"losses differ from step {one.step[differ.argmax()]} on"
     return f"losses of {count} steps equal to the last digit"
 
 
