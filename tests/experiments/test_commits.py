@@ -49,6 +49,7 @@ def test_bisect_names_the_commit_and_skips_a_broken_one(
     short = gbench("bisect", spec, commits[0], "main", "--repo", repo, "--results", results, "--max-blocks", 4)
     assert short.code == 3, short.err
     assert "INCONCLUSIVE, 4 blocks did not decide" in short.out
+    assert "--max-blocks 8" in short.err
     (search,) = results.iterdir()
     answer = gbench("bisect", "--resume", search, "--max-blocks", 20, "--json")
     assert answer.code == 0, answer.err
@@ -71,6 +72,7 @@ def test_bisect_names_the_commit_and_skips_a_broken_one(
         (["bisect", "{spec}", "HEAD", "HEAD~1"], "is not before BAD"),
         (["bisect", "{spec}", "HEAD", "HEAD"], "is not before BAD"),
         (["bisect", "{spec}", "HEAD~1"], "a spec file and two commits are needed"),
+        (["ab", "{spec}", "--base", "HEAD~1", "--results", "a:b"], "which PYTHONPATH can't hold"),
         (["bisect", "{docker}", "HEAD~1", "HEAD"], "commits are compared on the local runner only"),
     ],
 )
@@ -89,7 +91,12 @@ def test_wrong_commits_are_one_sentence(
         "elsewhere": spec_in(other, facades, tmp_path / "elsewhere.yaml"),
         "repo": repo,
     }
-    answer = gbench(*(argument.format(**names) for argument in arguments), "--repo", repo, "--results", tmp_path / "r")
+    answer = gbench(
+        *(argument.format(**names) for argument in arguments),
+        "--repo",
+        repo,
+        *(() if "--results" in arguments else ("--results", tmp_path / "r")),
+    )
     assert answer.code == 2, answer.err
     assert said.format(**names) in answer.err
     assert not (tmp_path / "r").exists()
@@ -99,4 +106,27 @@ def test_a_folder_without_a_repository_is_refused(gbench: Gbench, repo: Path, fa
     repository_of(repo, [FAST], sys.executable)
     spec = spec_in(repo, facades, tmp_path / "spec.yaml")
     answer = gbench("ab", spec, "--base", "HEAD", "--repo", facades)
-    assert (answer.code, f"--repo {facades} is no git repository" in answer.err) == (2, True)
+    assert (answer.code, f"--repo {facades} is no checkout of a git repository" in answer.err) == (2, True)
+
+
+def test_a_search_whose_good_fails_says_so_in_its_json(
+    gbench: Gbench, repo: Path, facades: Path, tmp_path: Path
+) -> None:
+    repository_of(repo, ["1 / 0", FAST], sys.executable)
+    spec = spec_in(repo, facades, tmp_path / "spec.yaml")
+    answer = gbench("bisect", spec, "HEAD~1", "HEAD", "--repo", repo, "--results", tmp_path / "results", "--json")
+    assert (answer.code, answer.json["exit_code"]) == (1, 1)
+    assert "the run script ended with exit code 1" in answer.json["error"]
+    assert answer.json["sentence"] == "NOTHING KNOWN YET: no block of four runs is whole"
+    assert "go on with gbench bisect --resume" in answer.err and "--max-blocks" not in answer.err
+
+
+def test_a_search_file_names_commits_in_full(gbench: Gbench, repo: Path, facades: Path, tmp_path: Path) -> None:
+    repository_of(repo, ["1 / 0", FAST], sys.executable)
+    spec = spec_in(repo, facades, tmp_path / "spec.yaml")
+    gbench("bisect", spec, "HEAD~1", "HEAD", "--repo", repo, "--results", tmp_path / "results")
+    (search,) = (tmp_path / "results").iterdir()
+    values = json.loads((search / "bisect.json").read_text())
+    (search / "bisect.json").write_text(json.dumps({**values, "commits": ["--all"]}))
+    answer = gbench("bisect", "--resume", search)
+    assert (answer.code, "commits" in answer.err) == (4, True)

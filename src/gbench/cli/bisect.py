@@ -93,16 +93,18 @@ def bisect(
         search, folder = _new_search(spec, good, bad, repo, given, results_dir)
         search.create(folder)
     observer = Terminal(quiet)
-    observer.line(f"{len(search.commits)} commits, in {folder}")
+    observer.line(f"commits to search: {len(search.commits)}; search folder {folder}")
     with locked(folder / ".lock", 0, f"search {folder}"), stoppable(None):
         search.write(folder)
         try:
             search = run_search(search, folder, os.environ, observer)
         except GbenchError as error:
-            _print(answer_of(read_search(folder), folder), folder, as_json)
+            _print(answer_of(read_search(folder), folder), folder, as_json, error)
             hint = "what was measured is kept" if isinstance(error, Interrupted) else error.hint
             raise type(error)(error.what, f"{hint}; go on with {_resume(folder)}") from error
     answer = answer_of(search, folder)
+    if answer.why_none:
+        observer.line(f"to go on: {_resume(folder)} --max-blocks {2 * search.max_blocks}")
     _print(answer, folder, as_json)
     click.get_current_context().exit(answer.exit_code)
 
@@ -138,19 +140,18 @@ def _new_search(
     return search, folder
 
 
-def _print(answer: Answer, folder: Path, as_json: bool) -> None:
+def _print(answer: Answer, folder: Path, as_json: bool, error: GbenchError | None = None) -> None:
+    """Print the answer. error: the error that ended the search."""
     if as_json:
-        values = {
-            **asdict(answer),
+        result = {
             "sentence": answer.sentence,
-            "exit_code": int(answer.exit_code),
+            "exit_code": int(answer.exit_code if error is None else error.exit_code),
+            "error": None if error is None else str(error),
             "search": str(folder),
         }
-        print_json(values)
+        print_json({**asdict(answer), **result})
         return
     for commit in answer.skipped:
         click.echo(f"{'skipped':<16}{commit}")
     click.echo(f"{'search':<16}{folder}")
-    if answer.why_none:
-        click.echo(f"{'to go on':<16}{_resume(folder)} --max-blocks {2 * max(answer.blocks, 1)}")
     click.echo(answer.sentence)

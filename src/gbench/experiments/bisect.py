@@ -7,6 +7,7 @@ is in these sessions, so an interrupted search goes on from them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
@@ -38,6 +39,9 @@ ENDLESS = 1e-6  # a precision that no session reaches
 MOST_OF_BAD = 20  # blocks to tell BAD from GOOD
 
 
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]
+
+
 class Search(Frozen):
     """The content of bisect.json."""
 
@@ -47,8 +51,8 @@ class Search(Frozen):
     """The spec file."""
     spec: RunSpec
     repo: str
-    good: str
-    commits: tuple[str, ...] = Field(min_length=1)
+    good: Commit
+    commits: tuple[Commit, ...] = Field(min_length=1)
     """After GOOD, the oldest first; the last is BAD."""
     metric: MetricName = "throughput"
     max_blocks: PositiveInt = 60
@@ -88,15 +92,18 @@ class Answer:
     @property
     def sentence(self) -> str:
         """The answer in one self-contained sentence."""
-        if self.change is None or (self.why_none and not self.commits):
+        if self.change is None:
+            return "NOTHING KNOWN YET: no block of four runs is whole"
+        if not self.commits:
             return f"INCONCLUSIVE: {self.why_none}"
         who = f"{self.commits[-1][:SHORT]} ({self.subject})"
         if len(self.commits) > 1:
-            who = f"one of the {len(self.commits)} commits up to {who}"
+            others = ", ".join(commit[:SHORT] for commit in self.commits[:-1])
+            who = f"one of {others} and {who}"
         change = f"BAD/GOOD {self.change.ratio:.4f}"
         if self.change.low is not None and self.change.high is not None:
             change += f" (95 % interval {self.change.low:.4f} to {self.change.high:.4f})"
-        known = f"{who} made the change with a probability of {self.probability:.1%}"
+        known = f"{who} made the change with a probability of {min(self.probability, 0.999):.1%}"
         known += f"; {change}, {self.blocks} blocks of four runs"
         return f"INCONCLUSIVE, {self.why_none}: {known}" if self.why_none else known
 

@@ -7,7 +7,7 @@ have changed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -70,7 +70,7 @@ class SessionCommits(Frozen):
     repo: str
     folder: str
     """Of their work trees."""
-    commits: dict[Side, str] = Field(min_length=2)
+    commits: dict[Side, Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]] = Field(min_length=2)
     subjects: dict[Side, str] = Field(min_length=2)
 
 

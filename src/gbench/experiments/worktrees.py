@@ -27,7 +27,7 @@ def repository(given: Path | None) -> Path:
     try:
         return Path(_git(folder, "rev-parse", "--show-toplevel"))
     except UsageError as error:
-        raise UsageError(f"--repo {folder} is no git repository with files", "give the folder of a checkout") from error
+        raise UsageError(f"--repo {folder} is no checkout of a git repository ({error.what})", error.hint) from error
 
 
 def commit_of(repo: Path, ref: str) -> str:
@@ -35,7 +35,9 @@ def commit_of(repo: Path, ref: str) -> str:
     try:
         return _git(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     except UsageError as error:
-        raise UsageError(f"{ref!r} names no commit of {repo}", "see git log, or fetch it") from error
+        raise UsageError(
+            f"{ref!r} names no commit of {repo}", "see git log; a shallow clone lacks commits (git fetch --unshallow)"
+        ) from error
 
 
 def subject_of(repo: Path, commit: str) -> str:
@@ -85,12 +87,16 @@ def tree_of(folder: Path, commit: str) -> Path:
 def spec_at(spec: RunSpec, repo: Path, tree: Path) -> RunSpec:
     """`spec` with the run script and the Python modules of a work tree.
 
-    Raises UsageError: the run script is not in `repo`, or the runner is not the local one.
+    Raises UsageError: the run script is not in `repo`, the runner is not the local one, or `tree` has a `:`.
     """
     if spec.runner != "local":
         raise UsageError(
             f"runner {spec.runner}: commits are compared on the local runner only",
             "give runner: local; or build an image of each commit, and give gbench ab two spec files",
+        )
+    if os.pathsep in str(tree):
+        raise UsageError(
+            f"the folder {tree.parent} has a {os.pathsep!r}, which PYTHONPATH can't hold", "give another --results"
         )
     script = Path(os.path.realpath(spec.run_model_file))
     if not script.is_relative_to(repo.resolve()):
