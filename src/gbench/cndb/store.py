@@ -41,6 +41,9 @@ BY_ID = select(train_results).where(ROW.id == bindparam("number"))
 OF_MD5S = select(train_results).where(ROW.md5.in_(bindparam("md5s", expanding=True))).order_by(ROW.id)
 SINCE = select(train_results).where(ROW.id > bindparam("last")).order_by(ROW.id)
 LAST_ID = select(func.max(ROW.id))
+NEW_IDS = select(func.nextval(func.pg_get_serial_sequence("train_results", "id"))).select_from(
+    func.generate_series(1, bindparam("count"))
+)
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,12 @@ class _Store:
         values = [{**row, "visible": False, "create_at": now, "update_at": now} for row in rows]
         if len(values) == 1:
             return list(self._connection.execute(INSERT_ONE, values[0]).inserted_primary_key or ())
+        if self._connection.dialect.name == "postgresql":  # there, RETURNING makes many rows three times as slow
+            ids = self._connection.scalars(NEW_IDS, {"count": len(values)}).all()
+            if None not in ids:  # else the ids come from no sequence, unlike in the original's table
+                numbered = [{"id": number, **row} for number, row in zip(ids, values, strict=True)]
+                self._connection.execute(INSERT_ONE, numbered)
+                return ids
         return self._connection.scalars(INSERT, values).all()
 
     def _leave_or_update(self, record: Record, row: dict[str, Any], there: int) -> Stored:
