@@ -172,6 +172,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
     cpu = arguments.device == "cpu"
+    the_spec(arguments, "")  # report now, in one sentence, what can't be measured
     with process_of("ours", arguments) as ours, process_of("plain", arguments) as plain:
         require_alike(ours.recv(), plain.recv(), bitwise=cpu)
         pipes = {"ours": ours, "plain": plain}

@@ -147,3 +147,17 @@ def test_a_dry_run_starts_nothing(nights: Nights) -> None:
     assert planned.code == 0
     assert planned.json["spec"]["database"] == "embedded" and json.dumps(planned.json)
     assert not (nights.base / "night").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--markdown", "nowhere/m.md"], "--markdown nowhere/m.md can't be written: there is no folder nowhere"),
+        (["--junit", "."], "--junit . can't be written: it is a folder"),
+        (["--max-runs", 1], "--max-runs 1 is less than --runs 2"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_a_run(nights: Nights, more: list[object], said: str) -> None:
+    answer = nights.tonight([100.0], *more)
+    assert (answer.code, said in answer.err) == (2, True), answer.err
+    assert not (nights.base / "night").exists()

@@ -100,3 +100,9 @@ def test_whatever_a_record_holds_the_pages_stay_whole() -> None:
     page = as_markdown(found)
     assert "&lt;a\\|b>?[31m??]]>" in page
     assert "\x1b" not in page
+
+
+def test_a_throughput_is_in_the_records_own_unit() -> None:
+    words = {"throughput_unit": "words/s"}
+    page = as_markdown(on(runs("a", 100.0, 101.0, perf=words), runs("b", 100.0, 101.0, perf=words)))
+    assert "100.5 words/s" in page and "img/s" not in page

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import PERCENT, json_option
+from gbench.cli.shared.run_options import NEW_FILE, PERCENT, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
 from gbench.cli.shared.table import print_table
 from gbench.errors import RecordError, UsageError
@@ -47,8 +47,8 @@ METRIC_NAMES = (*get_args(MetricName), "loss-l1")
     help="Standard deviation of throughput between runs, if it can't be measured.  [default: 3%]",
 )
 @click.option("--explain", is_flag=True, help="Print only what differs, the most likely cause first.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write the result as Markdown.")
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Also write the result as JUnit XML.")
+@click.option("--markdown", type=NEW_FILE, help="Also write the result as Markdown.")
+@click.option("--junit", type=NEW_FILE, help="Also write the result as JUnit XML.")
 @cndb_dir_option
 @click.option(
     "--db", metavar="DATABASE", help="Database for last:N and the history.  [default: embedded, if it exists]"

@@ -11,6 +11,7 @@ import click
 
 from gbench.cli.shared.run_options import (
     COUNT,
+    NEW_FILE,
     PERCENT,
     measure_options,
     require_arguments,
@@ -19,14 +20,12 @@ from gbench.cli.shared.run_options import (
     run_options,
     stated,
 )
-from gbench.errors import ExitCode, GbenchError, InfrastructureError
+from gbench.errors import ExitCode, GbenchError, InfrastructureError, UsageError
 from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
     from gbench.compare.nightly import Night
     from gbench.settings.resolve import Resolved
-
-FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -52,8 +51,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     default=5,
     help="Exit with code 3 after this many inconclusive nights in a row.",
 )
-@click.option("--markdown", type=FILE, help="Also write the result as Markdown.")
-@click.option("--junit", type=FILE, help="Also write the result as JUnit XML.")
+@click.option("--markdown", type=NEW_FILE, help="Also write the result as Markdown.")
+@click.option("--junit", type=NEW_FILE, help="Also write the result as JUnit XML.")
 @run_options()
 def nightly(
     baseline: str | None,
@@ -89,6 +88,8 @@ def nightly(
     from gbench.base.files import write_atomically
 
     require_arguments(given)
+    if max_runs is not None and max_runs < runs:
+        raise UsageError(f"--max-runs {max_runs} is less than --runs {runs}", "give more, or leave it out")
     if "database" not in stated():
         given["database"] = "embedded"
     resolved = resolved_of(given, os.environ)
@@ -105,18 +106,17 @@ def nightly(
             if path:
                 write_atomically(path, text)
 
-    budget = max(runs, max_runs or 3 * runs)
-    goal = NightGoal(baseline, runs, budget, threshold, allowed, names, warned_after)
+    goal = NightGoal(baseline, runs, max_runs or 3 * runs, threshold, allowed, names, warned_after)
     stage = ["launch"]
     try:
         night, not_stored = _measured(resolved, goal, rebuild, quiet, stage)
-        write(night_as_markdown(night), night_as_junit(night))
     except GbenchError as error:
         write(*night_failed(stage[0], str(error)))
         if error.exit_code is ExitCode.FAILED:  # a failed run is not a regression
             raise InfrastructureError(error.what, error.hint) from error
         raise
     _print(night, as_json)
+    write(night_as_markdown(night), night_as_junit(night))
     if not_stored:
         click.echo(f"gbench: warning: not uploaded: {not_stored}", err=True)
     click.get_current_context().exit(night.exit_code)

@@ -109,7 +109,8 @@ def compare(
             continue
         earlier = [reading for run in history if (reading := metric.read(run.record)) is not None]
         unknown_sd = run_sd if run_sd is not None and metric is throughput else metric.unknown_sd
-        changes.append((metric, change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd)))
+        found = change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd)
+        changes.append((metric.in_unit_of([*records[0], *records[1]]), found))
     if not changes:
         raise UsageError("BASE and NEW have no figure in common", "compare records of measured runs")
     undecidable = set[str]()

@@ -1,7 +1,7 @@
 """The compared figures, and how to read them from a record."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,11 @@ class ComparedMetric:
     def margin(self, share: float) -> float:
         """The decrease of `Change.log` if the figure gets worse by `share` of 1."""
         return -math.log(1 - share) if self.higher_is_better else math.log(1 + share)
+
+    def in_unit_of(self, records: Iterable[Record]) -> "ComparedMetric":
+        """This metric in the unit that all the records have; unchanged if they have several."""
+        units = {self.unit_in(record) for record in records}
+        return replace(self, unit=units.pop()) if len(units) == 1 else self
 
     def unit_in(self, record: Record) -> str:
         """The figure's unit; for throughput the record's own."""

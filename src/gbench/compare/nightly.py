@@ -158,7 +158,12 @@ def judge(
             judged = _decided(judged, pairs)
         centre = _centre(base)
         figures.append(
-            NightFigure(metric, judged, centre and _shown(centre, metric), _shown(_middle(since[-1]), metric))
+            NightFigure(
+                metric.in_unit_of(run.record for run in tonight),
+                judged,
+                centre and _shown(centre, metric),
+                _shown(_middle(since[-1]), metric),
+            )
         )
         open_nights = max(open_nights, _open(base, since, threshold, warned_after))
     night = Night(figures, anchor, tonight, threshold, open_nights, warned_after, notes)

@@ -110,9 +110,16 @@ def require_both_possible(session: Session, environ: Mapping[str, str], rebuild:
 
 
 def run_session(
-    session: Session, folder: Path, environ: Mapping[str, str], observer: Observer, rebuild: bool = False
+    session: Session,
+    folder: Path,
+    environ: Mapping[str, str],
+    observer: Observer,
+    rebuild: bool = False,
+    progress: bool = True,
 ) -> Session:
     """Run what a session still lacks, write ab.json into its folder after each run, and return the updated session.
+
+    progress: show a line before each run, and after each block.
 
     Raises GbenchError: a run failed or was stopped, or the record of an earlier run is missing. All measurements so far
     are in ab.json.
@@ -125,7 +132,7 @@ def run_session(
     with _checked_out(session):
         if session.compared is not None and not ended(session):  # before, there was no run script to check
             require_both_possible(session, environ, rebuild)
-        return _run_rest(session, folder, environ, observer, metric, rebuild)
+        return _run_rest(session, folder, environ, observer, metric, rebuild, progress)
 
 
 def _run_rest(
@@ -135,6 +142,7 @@ def _run_rest(
     observer: Observer,
     metric: ComparedMetric,
     rebuild: bool,
+    progress: bool,
 ) -> Session:
     while not ended(session):
         begun, side = time.monotonic(), session.next_side
@@ -143,7 +151,8 @@ def _run_rest(
         place = len(session.used) % BLOCK + 1
         took = f"; a run takes {duration(session.wall_s / len(session.runs))}" if session.runs else ""
         block = f"block {session.blocks + 1} of at most {session.asked.max_blocks}"
-        observer.line(f"{block}, run {place} of {BLOCK}: {side}, {session.files[side]}{took}")
+        if progress:
+            observer.line(f"{block}, run {place} of {BLOCK}: {side}, {session.files[side]}{took}")
         first = all(run.side != side for run in session.runs)
         with of_side(side, session.files[side]):
             finished = launch(spec, environ, observer, rebuild and first)
@@ -160,7 +169,7 @@ def _run_rest(
         ratio = _ratio(session)
         session = session.replaced(ratio=ratio)
         session.write(folder)
-        if ratio is not None and place == BLOCK:
+        if ratio is not None and place == BLOCK and progress:
             observer.line(_so_far(ratio, session.asked.until_ci))
     return session
 

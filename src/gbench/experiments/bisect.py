@@ -129,7 +129,7 @@ def run_search(search: Search, folder: Path, environ: Mapping[str, str], observe
         make_folder(step)
         session.write(step)
         try:
-            run_session(session, step, environ, observer)
+            run_session(session, step, environ, observer, progress=False)
         except RunFailed as error:
             if commit == search.commits[-1] or read_session(step).next_side == "A":
                 raise
@@ -145,7 +145,9 @@ def answer_of(search: Search, folder: Path) -> Answer:
     count = len(of_bad) + sum(map(len, blocks.values()))
     change = ratio_of_blocks(of_bad) if of_bad else None
     if not told_apart(of_bad):
-        why = f"GOOD and BAD can't be told apart after {len(of_bad)} blocks of four runs"
+        over = len(of_bad) >= min(MOST_OF_BAD, search.max_blocks)
+        state = "can't be told apart" if over else "are not told apart yet"
+        why = f"GOOD and BAD {state}, by {len(of_bad)} {'block' if len(of_bad) == 1 else 'blocks'} of four runs"
         return Answer([], "", 0.0, change, count, list(search.failed), why)
     skipped = _skipped(search, blocks)
     found = _suspects(search, of_bad, blocks, skipped)
@@ -203,9 +205,11 @@ def _blocks(search: Search, folder: Path, commit: str) -> list[float]:
 def _prolonged(search: Search, folder: Path, commit: str) -> Session:
     """The session of a commit, to run one more block."""
     step = folder / commit[:SHORT]
-    if (step / SESSION).exists():
-        session = read_session(step)
-        return session.taken_up(step, session.asked.replaced(max_blocks=session.blocks + 1))
     spec = search.spec.replaced(results_dir=str(step))
     goal = SessionGoal(metric=search.metric, until_ci=ENDLESS, max_blocks=1)
-    return session_of_commits(spec, search.file, Path(search.repo), (search.good, commit), goal, step)
+    session = session_of_commits(spec, search.file, Path(search.repo), (search.good, commit), goal, step)
+    if not (step / SESSION).exists():
+        return session
+    begun = read_session(step)  # in another folder, if the search has been moved
+    again = begun.taken_up(step, goal.replaced(max_blocks=begun.blocks + 1))
+    return again.replaced(specs=session.specs, compared=session.compared)

@@ -125,7 +125,14 @@ class Session(Frozen):
             last = max(place for place, run in enumerate(runs) if run.used)
             runs[last] = runs[last].replaced(used=False)
         specs = {side: spec.replaced(results_dir=str(folder)) for side, spec in self.specs.items()}
-        return self.replaced(runs=tuple(runs), asked=asked, specs=specs)
+        if self.compared is None:
+            return self.replaced(runs=tuple(runs), asked=asked, specs=specs)
+        before = self.compared.folder  # of the work trees, which are checked out in the folder again
+        for side, spec in specs.items():
+            env = {**spec.env, "PYTHONPATH": spec.env.get("PYTHONPATH", "").replace(before, str(folder))}
+            specs[side] = spec.replaced(run_model_file=spec.run_model_file.replace(before, str(folder)), env=env)
+        compared = self.compared.replaced(folder=str(folder))
+        return self.replaced(runs=tuple(runs), asked=asked, specs=specs, compared=compared)
 
     def create(self, folder: Path) -> None:
         """Begin the session in a folder, which is then marked as this user's. Raises InfrastructureError."""

@@ -22,5 +22,5 @@ def as_markdown(session: Session, result: SessionResult, error: GbenchError | No
     differences = [*(session.differences if session.compared is None else ()), *(one.text for one in result.causes)]
     if differences:
         lines += ["", "What differs:", "", *(f"- {escaped(text)}" for text in differences)]
-    lines += ["", f"Runs alternated in the order {session.order}. Command:", "", f"    {session.command_line}"]
+    lines += ["", f"The runs alternated ({session.order} order). Command:", "", f"    {session.command_line}"]
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ other than with another night. Each night is the median of its runs, as a logari
 2. For every place at which a level that includes tonight can begin, the mean of the nights from there on is compared
    with that of the anchor (Page 1954; Siegmund, Venkatraman 1995). The shortest such level is tonight alone.
 3. It is a change if its chance is below ALARM, it is at least RELEVANT, and tonight is at least half as far off: one
-   odd night, or a loss that is mended, raises no alarm on the nights after it.
+   odd night, or a loss that has been repaired, raises no alarm on the nights after it.
 4. Otherwise the night is inconclusive if a loss of the threshold tonight can't be excluded.
 
 A fall by GROSS is an alarm whatever is known of the spread. Pure functions of their arguments. False alarms a year,

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from gbench.base.files import require_writable
 from gbench.base.paths import BISECT, SESSION, SPEC, SWEEP, expanded, require_readable
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import GbenchError, UsageError
@@ -66,6 +67,21 @@ class Existing(click.ParamType[Path]):
         return path
 
 
+class NewFile(click.ParamType[Path]):
+    """A file to write at the end: its folder is checked now. Raises UsageError, InfrastructureError."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if path.is_dir() or not path.parent.is_dir():
+            option = "" if param is None else f"{param.opts[0]} "
+            why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+            raise UsageError(f"{option}{path} can't be written: {why}", "give the path of a file")
+        require_writable(path.parent)
+        return path
+
+
 class ExistingRun(Existing):
     """A run folder: its path, the beginning of its name in the folder of results, or `latest`. Raises as `Existing`."""
 
@@ -113,7 +129,7 @@ def _datasets_dir(text: str) -> str:
 
 
 RUNS = {SPEC: "run", SWEEP: "sweep", SESSION: "session", BISECT: "search"}
-PATH = click.Path(path_type=Path)
+PATH, NEW_FILE = click.Path(path_type=Path), NewFile()
 FILE, FOLDER = Existing("file"), Existing("folder")
 RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
 COUNT, NATURAL = click.IntRange(min=1), click.IntRange(min=0)
