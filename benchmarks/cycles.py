@@ -18,7 +18,7 @@ from gbench.compare.metrics import THROUGHPUT, RunFigure
 from gbench.compare.verdict import Kind, judge, overall
 from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.measured_steps import Periods, measured_steps
-from gbench.measure.steadiness import HIDDEN, Steadiness, judge_steadiness
+from gbench.measure.steadiness import HIDDEN, judge_steadiness
 from gbench.measure.steady_state import SteadyState, find_steady_state
 from gbench.measure.stopping_rule import StoppingRule
 from gbench.runfolder.run_result import Interval
@@ -139,7 +139,7 @@ def states(draws: int) -> None:
         print(f"| {steps} | {dwell} | {percent_of(both, draws)} | {' | '.join(shares)} |", flush=True)
 
 
-def covers(step_s: Floats, found: SteadyState | Steadiness) -> bool:
+def covers(step_s: Floats, found: SteadyState) -> bool:
     return holds(throughput_interval(step_s[found.warmup_steps :], 1), 1.0)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from support import Answer
+from support import Answer, spec_of_script
 
 from gbench.base.files import locked
 from gbench.cli.shared.output import Terminal
@@ -43,18 +43,7 @@ def write(facades: Path, tmp_path: Path) -> Write:
     script.write_text(SCRIPT)
 
     def write(name: str, rate: float, **more: object) -> Path:
-        values = {
-            "model": "pix2pix_resnet_9blocks",
-            "batch_size": 4,
-            "device_count": 1,
-            "precision": "FP32",
-            "device": "cpu",
-            "runner": "local",
-            "datasets_dir": str(facades),
-            "dataset": "synthetic",
-            "run_model_file": str(script),
-            "env": {"RATE": str(rate)},
-        }
+        values = {**spec_of_script(script, facades), "env": {"RATE": str(rate)}}
         path = tmp_path / name
         path.write_text(yaml.safe_dump({**values, **more}))
         return path

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import yaml
+from support import spec_of_script
 
 SCRIPT = """set -e
 figure=$({python} -c 'import figure; print(figure.FIGURE)')
@@ -36,16 +37,5 @@ def repository_of(repo: Path, figures: list[str], python: str) -> list[str]:
 
 def spec_in(repo: Path, facades: Path, path: Path) -> Path:
     """A spec file that runs the repository's script."""
-    values = {
-        "model": "pix2pix_resnet_9blocks",
-        "batch_size": 4,
-        "device_count": 1,
-        "precision": "FP32",
-        "device": "cpu",
-        "runner": "local",
-        "datasets_dir": str(facades),
-        "dataset": "synthetic",
-        "run_model_file": str(repo / "run.sh"),
-    }
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(spec_of_script(repo / "run.sh", facades)))
     return path

@@ -1,10 +1,11 @@
-"""Types that tests share."""
+"""Types and values that tests share."""
 
 from __future__ import annotations
 
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,21 @@ SERVERS = ("docker_client", "postgres", "browser")  # fixtures of system tests
 two_ranks = pytest.mark.xdist_group("two_ranks")
 # Tests of commands that take no ignore_check, or of cores.
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+
+
+def spec_of_script(script: Path, facades: Path) -> dict[str, Any]:
+    """The values of a spec file that runs a script on this host's processor."""
+    return {
+        "model": "pix2pix_resnet_9blocks",
+        "batch_size": 4,
+        "device_count": 1,
+        "precision": "FP32",
+        "device": "cpu",
+        "runner": "local",
+        "datasets_dir": str(facades),
+        "dataset": "synthetic",
+        "run_model_file": str(script),
+    }
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from gbench.cli.shared.run_options import (
     option,
     quiet_option,
 )
-from gbench.cli.shared.session_spec import spec_of_file
+from gbench.cli.shared.session_spec import new_folder, spec_of_file
 from gbench.errors import GbenchError, Interrupted, UsageError
 from gbench.settings.literals import MetricName
 
@@ -158,7 +158,7 @@ def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: str | Non
     """A new session of two spec files, and the path of its folder."""
     from gbench.experiments.session import Session, SessionGoal, spec_differences
 
-    folder = _new_folder(results_dir)
+    folder = new_folder("ab", results_dir)
     one, other = (spec_of_file(path, folder, "ab") for path in (a, b))
     session = Session(
         session_id=folder.name,
@@ -181,18 +181,10 @@ def _new_session_of_commits(
     from gbench.experiments.session import SessionGoal
     from gbench.experiments.worktrees import commit_of, repository
 
-    folder, repo = _new_folder(results_dir), repository(repo)
+    folder, repo = new_folder("ab", results_dir), repository(repo)
     commits = commit_of(repo, base), commit_of(repo, head)
-    return session_of_commits(
-        spec_of_file(path, folder, "ab"), str(path), repo, commits, SessionGoal(**given), folder
-    ), folder
-
-
-def _new_folder(results_dir: str | None) -> Path:
-    from gbench.settings.defaults import folder_of
-    from gbench.settings.resolve import new_run_id
-
-    return (folder_of("results_dir", os.environ, results_dir) / new_run_id("ab")).absolute()
+    spec, goal = spec_of_file(path, folder, "ab"), SessionGoal(**given)
+    return session_of_commits(spec, str(path), repo, commits, goal, folder), folder
 
 
 def _resumed_session(folder: Path, given: dict[str, Any]) -> Session:

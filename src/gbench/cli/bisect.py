@@ -24,7 +24,7 @@ from gbench.cli.shared.run_options import (
     option,
     quiet_option,
 )
-from gbench.cli.shared.session_spec import spec_of_file
+from gbench.cli.shared.session_spec import new_folder, spec_of_file
 from gbench.errors import GbenchError, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -119,11 +119,8 @@ def _new_search(
     """A new search, and the path of its folder."""
     from gbench.experiments.bisect import Search
     from gbench.experiments.worktrees import commit_of, commits_between, repository, spec_at
-    from gbench.settings.defaults import folder_of
-    from gbench.settings.resolve import new_run_id
 
-    folder = (folder_of("results_dir", os.environ, results_dir) / new_run_id("bisect")).absolute()
-    repo = repository(repo)
+    folder, repo = new_folder("bisect", results_dir), repository(repo)
     first, last = commit_of(repo, good), commit_of(repo, bad)
     commits = commits_between(repo, first, last)
     spec = spec_of_file(path, folder, "bisect")

@@ -25,7 +25,7 @@ from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
     from gbench.compare.nightly import Night
-    from gbench.settings.resolve import Resolved
+    from gbench.experiments.nightly import Measured, NightGoal
 
 
 @click.command()
@@ -98,8 +98,9 @@ def nightly(
 
         show_plan(resolved, rebuild, as_json, seeds=[resolved.spec.seed] * runs if runs > 1 else ())
         return
+    from gbench.cli.shared.output import Terminal
     from gbench.compare.formats import night_as_junit, night_as_markdown, night_failed
-    from gbench.experiments.nightly import NightGoal
+    from gbench.experiments.nightly import Measured, NightGoal
 
     def write(page: str, cases: str) -> None:
         for path, text in ((markdown, page), (junit, cases)):
@@ -107,43 +108,40 @@ def nightly(
                 write_atomically(path, text)
 
     goal = NightGoal(baseline, runs, max_runs or 3 * runs, threshold, allowed, names, warned_after)
-    stage = ["launch"]
+    measured = Measured(resolved.spec, os.environ, Terminal(quiet), rebuild)
     try:
-        night, not_stored = _measured(resolved, goal, rebuild, quiet, stage)
+        night = _judged(measured, goal)
     except GbenchError as error:
-        write(*night_failed(stage[0], str(error)))
+        write(*night_failed("compare" if len(measured.finished) >= runs else "launch", str(error)))
         if error.exit_code is ExitCode.FAILED:  # a failed run is not a regression
             raise InfrastructureError(error.what, error.hint) from error
         raise
     _print(night, as_json)
     write(night_as_markdown(night), night_as_junit(night))
-    if not_stored:
+    if not_stored := next((one.not_stored for one in measured.finished if one.not_stored), None):
         click.echo(f"gbench: warning: not uploaded: {not_stored}", err=True)
     click.get_current_context().exit(night.exit_code)
 
 
-def _measured(resolved: Resolved, goal: Any, rebuild: bool, quiet: bool, stage: list[str]) -> tuple[Night, str | None]:
-    """The night, and why a record was not uploaded. Sets `stage` to `compare` when the runs are measured."""
-    from gbench.cli.shared.output import Terminal
+def _judged(measured: Measured, goal: NightGoal) -> Night:
+    """Measure the night's runs, and judge them. Raises GbenchError: a run failed, or there is no verdict."""
     from gbench.compare.baseline import Baselines
     from gbench.compare.nightly import pin_command
-    from gbench.experiments.nightly import Measured, measure_night
+    from gbench.experiments.nightly import measure_night
     from gbench.measure.nights import MIN_NIGHTS
     from gbench.runners.stopping import stoppable
 
-    cndb_dir = Path(resolved.spec.cndb_dir)
+    cndb_dir = Path(measured.spec.cndb_dir)
     if goal.baseline is not None:
         Baselines(cndb_dir).read(goal.baseline)  # first: the runs take long
-    measured = Measured(resolved.spec, os.environ, Terminal(quiet), rebuild)
     with stoppable(None):
         measured.add(goal.runs)
-        stage[0] = "compare"
         night = measure_night(measured, goal, os.environ)
     nights = len(night.anchor.nights) + len(night.anchor.since) + 1
     pinning = nights >= MIN_NIGHTS and (not night.anchor.pinned or night.verdict == "too few nights")
     if (pinning or night.verdict == "improved") and (command := pin_command(night, cndb_dir)):
         night.notes.append(f"pin the latest nights: {command}")
-    return night, next((one.not_stored for one in measured.finished if one.not_stored), None)
+    return night
 
 
 def _print(night: Night, as_json: bool) -> None:

@@ -71,16 +71,17 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     _add_worker_facts(values, environment)
     if spec.recipe == "convergence":
         losses = {**printed_means(folder), "all_iterations": losses}
+    figures = asdict(result)
     values.update(
         dev=environment.device,
         train_type=environment.precision_at_end.ran,
-        perf_data=_perf_data(result),
+        perf_data=_perf_data(figures),
         metric_data={**losses, **_evaluation(folder, values["extra"])},
     )
     written = environment.values()
     values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank", "ddp")})
     values["extra"].update({key: written[key] for key in ("bucket_views", "malloc") if written.get(key)})
-    values["extra"].update({key: asdict(result)[key] for key in OF_THE_RULE})
+    values["extra"].update({key: figures[key] for key in OF_THE_RULE})
     if environment.data is not None:
         values["hyper_params"]["data_source"] = environment.data.source  # the one in use, not the requested one
     return sealed(checked(values, str(folder.path)))
@@ -175,10 +176,10 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
     }
 
 
-def _perf_data(result: RunResult) -> dict[str, Any]:
-    """The statistics as `perf_data`: CNDB's own figures under CNDB's names, each with its unit."""
+def _perf_data(figures: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a RunResult as `perf_data`: CNDB's own figures under CNDB's names, each with its unit."""
     left_out = {"losses", "last_epoch_losses", *OF_THE_RULE}
-    rest = {key: value for key, value in asdict(result).items() if key not in left_out}
+    rest = {key: value for key, value in figures.items() if key not in left_out}
     return {
         "throughput": rest.pop("throughput_img_s"),
         "throughput_unit": "img/s",

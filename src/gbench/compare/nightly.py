@@ -172,7 +172,7 @@ def judge(
         notes.append(f"in turn with the pinned image: {pairs.sentence}")
     if night.verdict in ("regression", "improved") and anchor.nights:
         causes = explain([run.record for run in anchor.nights[-1]], [run.record for run in tonight])
-        return Night(figures, anchor, tonight, threshold, open_nights, warned_after, notes, causes)
+        return replace(night, causes=causes)
     return night
 
 

@@ -124,7 +124,6 @@ def run_session(
     Raises GbenchError: a run failed or was stopped, or the record of an earlier run is missing. All measurements so far
     are in ab.json.
     """
-    metric = metric_named(session.asked.metric)
     for run in session.used:
         _record(run)  # report a missing record now, not after the last run
     for path in _lost(session, folder):
@@ -132,7 +131,7 @@ def run_session(
     with _checked_out(session):
         if session.compared is not None and not ended(session):  # before, there was no run script to check
             require_both_possible(session, environ, rebuild)
-        return _run_rest(session, folder, environ, observer, metric, rebuild, progress)
+        return _run_rest(session, folder, environ, observer, rebuild, progress)
 
 
 def _run_rest(
@@ -140,10 +139,10 @@ def _run_rest(
     folder: Path,
     environ: Mapping[str, str],
     observer: Observer,
-    metric: ComparedMetric,
     rebuild: bool,
     progress: bool,
 ) -> Session:
+    metric = metric_named(session.asked.metric)
     while not ended(session):
         begun, side = time.monotonic(), session.next_side
         spec = session.specs[side]

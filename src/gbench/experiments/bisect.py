@@ -6,6 +6,7 @@ is in these sessions, so an interrupted search goes on from them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -16,17 +17,9 @@ from gbench.base.json_file import read_json
 from gbench.base.paths import BISECT, SESSION
 from gbench.errors import ExitCode, RunFailed
 from gbench.experiments.ab import run_session
-from gbench.experiments.block_ratio import BLOCK, BlockRatio, block_logs, ratio_of_blocks
+from gbench.experiments.block_ratio import BlockRatio, block_logs, ratio_of_blocks
 from gbench.experiments.commit_session import session_of_commits
-from gbench.experiments.first_bad import (
-    MOST_BLOCKS,
-    SURE,
-    Suspects,
-    next_place,
-    probabilities,
-    suspects,
-    told_apart,
-)
+from gbench.experiments.first_bad import MOST_BLOCKS, SURE, Suspects, next_place, probabilities, suspects, told_apart
 from gbench.experiments.session import Session, SessionGoal, read_session
 from gbench.experiments.worktrees import SHORT, subject_of
 from gbench.measure.steady_state import Floats
@@ -37,7 +30,6 @@ from gbench.settings.spec import Frozen, RunSpec
 
 ENDLESS = 1e-6  # a precision that no session reaches
 MOST_OF_BAD = 20  # blocks to tell BAD from GOOD
-
 
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]
 
@@ -120,11 +112,11 @@ def run_search(search: Search, folder: Path, environ: Mapping[str, str], observe
 
     Raises GbenchError: a run of GOOD or BAD failed, or the search was stopped. What was measured is kept.
     """
-    while (commit := _next(search, folder)) is not None:
-        session = _prolonged(search, folder, commit)
-        answer = answer_of(search, folder)
-        state = f"; {answer.commits[-1][:SHORT]} at {answer.probability:.0%}" if answer.commits else ""
-        observer.line(f"block {answer.blocks + 1} of at most {search.max_blocks}: {commit[:SHORT]} against GOOD{state}")
+    while (commit := (evidence := _evidence(search, folder)).next_commit) is not None:
+        session, found = _prolonged(search, folder, commit), evidence.suspects
+        state = f"; {search.commits[found.places[-1]][:SHORT]} at {found.probability:.0%}" if found else ""
+        block = f"block {evidence.count + 1} of at most {search.max_blocks}"
+        observer.line(f"{block}: {commit[:SHORT]} against GOOD{state}")
         step = folder / commit[:SHORT]
         make_folder(step)
         session.write(step)
@@ -141,64 +133,74 @@ def run_search(search: Search, folder: Path, environ: Mapping[str, str], observe
 
 def answer_of(search: Search, folder: Path) -> Answer:
     """What the blocks so far say."""
-    of_bad, blocks = _blocks(search, folder, search.commits[-1]), _of_others(search, folder)
-    count = len(of_bad) + sum(map(len, blocks.values()))
+    evidence = _evidence(search, folder)
+    of_bad, count, found = evidence.of_bad, evidence.count, evidence.suspects
     change = ratio_of_blocks(of_bad) if of_bad else None
-    if not told_apart(of_bad):
+    if found is None:
         over = len(of_bad) >= min(MOST_OF_BAD, search.max_blocks)
         state = "can't be told apart" if over else "are not told apart yet"
         why = f"GOOD and BAD {state}, by {len(of_bad)} {'block' if len(of_bad) == 1 else 'blocks'} of four runs"
         return Answer([], "", 0.0, change, count, list(search.failed), why)
-    skipped = _skipped(search, blocks)
-    found = _suspects(search, of_bad, blocks, skipped)
     commits = [search.commits[place] for place in found.places]
-    subject = subject_of(Path(search.repo), commits[-1])
     why_none = None if found.probability >= SURE else f"{count} blocks did not decide"
-    others = [search.commits[place] for place in sorted(skipped)]
+    others = [search.commits[place] for place in sorted(evidence.skipped)]
+    subject = subject_of(Path(search.repo), commits[-1])
     return Answer(commits, subject, found.probability, change, count, others, why_none)
 
 
-def _next(search: Search, folder: Path) -> str | None:
-    """The commit to measure next; None if the search is over."""
-    of_bad, blocks = _blocks(search, folder, search.commits[-1]), _of_others(search, folder)
-    if not told_apart(of_bad):
-        return search.commits[-1] if len(of_bad) < min(MOST_OF_BAD, search.max_blocks) else None
-    if len(of_bad) + sum(map(len, blocks.values())) >= search.max_blocks:
-        return None
-    skipped = _skipped(search, blocks)
-    if _suspects(search, of_bad, blocks, skipped).probability >= SURE:
-        return None
-    place = next_place(_chances(search, of_bad, blocks, skipped), skipped)
-    return None if place is None else search.commits[place]
+@dataclass(frozen=True)
+class _Evidence:
+    """What the blocks so far show."""
+
+    search: Search
+    of_bad: list[float]
+    """BAD's blocks."""
+    blocks: dict[int, list[float]]
+    """Those of the commits before BAD, by their place."""
+
+    @property
+    def count(self) -> int:
+        return len(self.of_bad) + sum(map(len, self.blocks.values()))
+
+    @property
+    def skipped(self) -> set[int]:
+        failed = {place for place, commit in enumerate(self.search.commits) if commit in self.search.failed}
+        return failed | {place for place, logs in self.blocks.items() if len(logs) >= MOST_BLOCKS}
+
+    @cached_property
+    def chances(self) -> Floats | None:
+        """Of each commit to be the first bad one; None until GOOD and BAD are told apart."""
+        if not told_apart(self.of_bad):
+            return None
+        used = {place: logs for place, logs in self.blocks.items() if place not in self.skipped}
+        return probabilities(len(self.search.commits), self.of_bad, used)
+
+    @property
+    def suspects(self) -> Suspects | None:
+        return None if self.chances is None else suspects(self.chances, self.skipped)
+
+    @property
+    def next_commit(self) -> str | None:
+        """The commit to measure next; None if the search is over."""
+        commits, most = self.search.commits, self.search.max_blocks
+        if self.chances is None or self.suspects is None:
+            return commits[-1] if len(self.of_bad) < min(MOST_OF_BAD, most) else None
+        if self.count >= most or self.suspects.probability >= SURE:
+            return None
+        place = next_place(self.chances, self.skipped)
+        return None if place is None else commits[place]
 
 
-def _suspects(search: Search, of_bad: list[float], blocks: dict[int, list[float]], skipped: set[int]) -> Suspects:
-    return suspects(_chances(search, of_bad, blocks, skipped), skipped)
+def _evidence(search: Search, folder: Path) -> _Evidence:
+    *others, of_bad = (_blocks(folder / commit[:SHORT]) for commit in search.commits)
+    return _Evidence(search, of_bad, {place: logs for place, logs in enumerate(others) if logs})
 
 
-def _chances(search: Search, of_bad: list[float], blocks: dict[int, list[float]], skipped: set[int]) -> Floats:
-    used = {place: logs for place, logs in blocks.items() if place not in skipped}
-    return probabilities(len(search.commits), of_bad, used)
-
-
-def _skipped(search: Search, blocks: dict[int, list[float]]) -> set[int]:
-    failed = {place for place, commit in enumerate(search.commits) if commit in search.failed}
-    return failed | {place for place, logs in blocks.items() if len(logs) >= MOST_BLOCKS}
-
-
-def _of_others(search: Search, folder: Path) -> dict[int, list[float]]:
-    """The blocks of the commits before BAD, by their place."""
-    found = {place: _blocks(search, folder, commit) for place, commit in enumerate(search.commits[:-1])}
-    return {place: logs for place, logs in found.items() if logs}
-
-
-def _blocks(search: Search, folder: Path, commit: str) -> list[float]:
-    """The logarithm of a commit's figure over GOOD's, for each whole block."""
-    step = folder / commit[:SHORT]
+def _blocks(step: Path) -> list[float]:
+    """The logarithm of a commit's figure over GOOD's, for each whole block of its session."""
     if not (step / SESSION).exists():
         return []
     runs = read_session(step).used
-    runs = runs[: len(runs) // BLOCK * BLOCK]
     return block_logs([run.figure for run in runs], [run.side for run in runs])
 
 
@@ -210,6 +212,7 @@ def _prolonged(search: Search, folder: Path, commit: str) -> Session:
     session = session_of_commits(spec, search.file, Path(search.repo), (search.good, commit), goal, step)
     if not (step / SESSION).exists():
         return session
-    begun = read_session(step)  # in another folder, if the search has been moved
+    begun = read_session(step)
     again = begun.taken_up(step, goal.replaced(max_blocks=begun.blocks + 1))
+    # What runs comes from the search, which is known to be this user's, not from the file of the step.
     return again.replaced(specs=session.specs, compared=session.compared)

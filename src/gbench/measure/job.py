@@ -1,8 +1,10 @@
 """Time and energy of a whole convergence job over all attempts: a pure function of its run folder."""
 
 from collections.abc import Sequence
-from itertools import chain
 
+import numpy as np
+
+from gbench.measure.spread import total
 from gbench.measure.telemetry.energy import energy
 from gbench.measure.telemetry.sample_columns import Telemetry, Window
 from gbench.runfolder.folder import RunFolder
@@ -23,8 +25,8 @@ def job_of(folder: RunFolder, ranks: Sequence[Sequence[AttemptSteps]], telemetry
     counted = [steps_that_count(rank) for rank in ranks]
     if not steps_per_epoch or not all(counted):
         return None
-    training_s = max(sum(chain.from_iterable(one.steps.step_s.tolist() for one in rank)) for rank in ranks)
-    counted_s = max(sum(steps.step_s.tolist()) for steps in counted)
+    training_s = max(total(np.concatenate([one.steps.step_s for one in rank])) for rank in ranks)
+    counted_s = max(total(steps.step_s) for steps in counted)
     epochs = min(len(steps) for steps in counted) / steps_per_epoch
     attempts = closed(folder.host().attempts, ranks)
     walls = [attempt.wall_s for attempt in attempts if attempt.wall_s is not None]

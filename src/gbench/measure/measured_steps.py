@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gbench.measure.bootstrap import MIN_STEPS
-from gbench.measure.steadiness import Steadiness, judge_steadiness
+from gbench.measure.steadiness import judge_steadiness
+from gbench.measure.steady_state import SteadyState
 
 MIN_CYCLES = 2
 
@@ -35,7 +36,7 @@ class Periods:
 
 @dataclass(frozen=True)
 class MeasuredSteps:
-    steady: Steadiness
+    steady: SteadyState
     first: int
     """Index of the first one."""
     slowest_rank: int

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gbench.measure.steady_state import Floats
 from gbench.runfolder.run_result import RankWaits
 from gbench.runfolder.step_columns import Steps
 
-Floats = NDArray[np.float64]
 PACE = 0.9  # share of the steps in which a rank is last, from which it sets the pace
 LATE = 0.01  # share of a step by which it is then late
 
@@ -28,8 +28,8 @@ def last_ranks(ranks: Sequence[Steps]) -> NDArray[np.int64]:
 
 def rank_waits(ranks: Sequence[Steps]) -> list[RankWaits]:
     """What each rank waited for, as shares of its time. ranks: the same steps of each, one at least."""
-    arrivals, last = _arrivals(ranks), last_ranks(ranks)
-    late_s = arrivals.max(axis=0) - arrivals
+    arrivals = _arrivals(ranks)
+    last, late_s = arrivals.argmax(axis=0), arrivals.max(axis=0) - arrivals
     return [
         RankWaits(
             data_share=_share(steps.data_s, steps),

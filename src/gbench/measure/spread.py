@@ -59,6 +59,11 @@ def spread(step_s: ArrayLike) -> StepTimes:
     )
 
 
+def total(values: NDArray[np.float64]) -> float:
+    """The sum from first to last, as every version has added it: numpy's own order gives other last digits."""
+    return float(sum(values.tolist()))
+
+
 def variance(values: NDArray[np.float64]) -> float:
     """Sample variance of at least two finite numbers, exact but for one rounding, as `statistics.variance`.
 

@@ -12,7 +12,6 @@ A pure function of its arguments. Error rates on simulated runs: docs/statistics
 """
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +23,7 @@ from gbench.measure.steady_state import (
     RELEVANT,
     Floats,
     Segments,
+    SteadyState,
     find_steady_state,
     fit,
     line,
@@ -37,26 +37,12 @@ LEVEL = 0.95  # of the reported interval
 FEWEST = 8  # steps that a drift is looked for in
 
 
-@dataclass(frozen=True)
-class Steadiness:
-    warmup_steps: int
-    """First steps to exclude."""
-    settled: bool
-    """Whether the rest is one steady state."""
-    reason: str
-    drift: Drift | None = None
-    """Of the steps after the warm-up; None for too few steps."""
-    speeds: list[Speed] = field(default_factory=list)
-    """Of all steps after the minimum, in order of appearance, if more than FOREIGN of the steps had them."""
-
-
-def judge_steadiness(step_s: ArrayLike, minimum: int = 0, maximum: int | None = None) -> Steadiness:
+def judge_steadiness(step_s: ArrayLike, minimum: int = 0, maximum: int | None = None) -> SteadyState:
     """Judge a run by its step times (1-d, seconds, warm-up included). Arguments and errors as `find_steady_state`."""
     times = np.asarray(step_s, dtype=float)
     judged = times[minimum:]
     if len(judged) < MIN_STEPS or (maximum is not None and maximum < minimum):
-        too_few = find_steady_state(times, minimum, maximum)
-        return Steadiness(too_few.warmup_steps, too_few.settled, too_few.reason)
+        return find_steady_state(times, minimum, maximum)
     bound = max(minimum, len(times) // 2) if maximum is None else maximum
     found = segments(judged)
     levels = np.array([np.median(part) for part in np.split(judged, found.cuts)])
@@ -82,7 +68,7 @@ def judge_steadiness(step_s: ArrayLike, minimum: int = 0, maximum: int | None = 
         reason = f"step time drifts by {drift.text}" if drift else "step time drifts to the end"
     else:
         settled, reason = True, _steady_in_words(judged, start, warmup, level, foreign, drift)
-    return Steadiness(minimum + left, settled, reason, drift, speeds)
+    return SteadyState(minimum + left, settled, reason, drift, speeds)
 
 
 def _warm_up_levels(levels: Floats, lengths: Floats) -> int:

@@ -20,11 +20,13 @@ This is the first rule, by which records without `perf_data.statistics` were mad
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from gbench.runfolder.run_result import Drift, Speed
 
 MIN_STEPS = 20  # fewer don't distinguish a change from chance
 RELEVANT = 0.01  # levels that differ by less than this share count as one
@@ -45,6 +47,10 @@ class SteadyState:
     settled: bool
     """Whether the rest is one steady state."""
     reason: str
+    drift: Drift | None = None
+    """Of the steps after the warm-up; None for too few steps, and by the first rule."""
+    speeds: list[Speed] = field(default_factory=list)
+    """Of all steps after the minimum, in order of appearance, if more than FOREIGN of the steps had them."""
 
 
 class Fit(NamedTuple):

@@ -20,8 +20,7 @@ from gbench.measure.bounds import limits
 from gbench.measure.job import job_of
 from gbench.measure.measured_steps import MeasuredSteps, Periods, measured_steps
 from gbench.measure.rank_waits import last_ranks, pace_rank, rank_waits
-from gbench.measure.spread import spread, variance
-from gbench.measure.steadiness import Steadiness
+from gbench.measure.spread import spread, total, variance
 from gbench.measure.steady_state import judge_ranks
 from gbench.measure.telemetry.disturbance import disturbance, mark_disturbed
 from gbench.measure.telemetry.energy import energy
@@ -59,10 +58,10 @@ def summarize(
     step_s = [steps.step_s for steps in whole]
     first = _by_first_rule(step_s, least, schedule.max_warmup_steps)
     if rule == 1:
-        return _result(whole, environment, telemetry, least, first, by_last_rank=False)
+        return _result(whole, environment, telemetry, least, first, rule)
     periods = Periods.of(environment.steps_per_epoch, schedule.checkpoint_every)
     found = measured_steps(step_s, least, schedule.max_warmup_steps, periods)
-    result = _result(whole, environment, telemetry, least, found, by_last_rank=True)
+    result = _result(whole, environment, telemetry, least, found, rule)
     waits = rank_waits([steps[found.first :] for steps in whole])
     return replace(
         result,
@@ -80,8 +79,7 @@ def summarize(
 
 def _by_first_rule(step_s: Sequence[NDArray[np.float64]], least: int, maximum: int | None) -> MeasuredSteps:
     steady, slowest = judge_ranks(step_s, least, maximum)
-    as_now = Steadiness(steady.warmup_steps, steady.settled, steady.reason)
-    return MeasuredSteps(as_now, steady.warmup_steps, slowest, None)
+    return MeasuredSteps(steady, steady.warmup_steps, slowest, None)
 
 
 def _first_reading(whole: Sequence[Steps], chosen: MeasuredSteps) -> FirstReading:
@@ -115,16 +113,16 @@ def _result(
     telemetry: Telemetry,
     least: int,
     chosen: MeasuredSteps,
-    by_last_rank: bool,
+    rule: int,
 ) -> RunResult:
     """The figures of a run. whole: of each rank, as many steps. least: steps of the warm-up in the spec.
 
-    by_last_rank: waits are those of the rank that began to compute last in each step; else of the slowest rank.
+    rule: by the first one, waits are those of the slowest rank; else of the rank that began to compute last in a step.
     """
     measured = [steps[chosen.first :] for steps in whole]
     slowest = measured[chosen.slowest_rank]
     times = slowest.step_s
-    waiting = _of_last_ranks(measured) if by_last_rank else slowest
+    waiting = slowest if rule == 1 else _of_last_ranks(measured)
     wall_s, data_s = total(times), total(waiting.data_s)
     step_images = _images(measured)
     images = int(step_images.sum())
@@ -154,7 +152,7 @@ def _result(
         data_share=data_s / wall_s,
         between_share=total(waiting.between_s) / wall_s,
         disturbance=disturbance(marks, int(slowest.step[0])),
-        limits=limits(environment, images / wall_s / len(whole), data_s / wall_s, ahead_share, not by_last_rank),
+        limits=limits(environment, images / wall_s / len(whole), data_s / wall_s, ahead_share, first_rule=rule == 1),
         energy=used,
         joules_per_image=used.joules_per_image(images),
         memory=environment.memory,
@@ -197,11 +195,6 @@ def measured_spec(folder: RunFolder) -> RunSpec:
             f"{folder.path} is a tuning: its trials are no run", "read its tuning.json, or measure with gbench launch"
         )
     return spec
-
-
-def total(column: NDArray[np.float64]) -> float:
-    """The sum from first to last, as every version has added it: numpy's own order gives other last digits."""
-    return float(sum(column.tolist()))
 
 
 def _rate(times: NDArray[np.float64], images: NDArray[np.int64]) -> float | None:

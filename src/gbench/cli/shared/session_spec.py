@@ -1,4 +1,4 @@
-"""The spec file of an experiment whose runs belong to its own folder."""
+"""The folder of an experiment, and the spec file of its runs, which belong to that folder."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,14 @@ from gbench.errors import UsageError
 
 if TYPE_CHECKING:
     from gbench.settings.spec import RunSpec
+
+
+def new_folder(verb: str, results_dir: str | None) -> Path:
+    """The path of a new experiment's folder. results_dir: as given; None: the default."""
+    from gbench.settings.defaults import folder_of
+    from gbench.settings.resolve import new_run_id
+
+    return (folder_of("results_dir", os.environ, results_dir) / new_run_id(verb)).absolute()
 
 
 def spec_of_file(path: Path, folder: Path, verb: str) -> "RunSpec":
