@@ -27,6 +27,8 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["quux"], 2, ["no such command 'quux'", "gbench --help"]),
     (["lauch"], 2, ["no such command 'lauch'", "did you mean launch?"]),
     (["Launch", MODEL], 2, ["did you mean launch?"]),
+    ([*GOOD, "--nodes", "2", "--rdzv", "10.0.0.1"], 2, ["'10.0.0.1' is not an address and a port like 10.0.0.1:29500"]),
+    ([*GOOD, "--nodes", "2", "--rdzv", "10.0.0.1:1"], 2, ["DEVICE_COUNT 1", "evenly over 2", "take 2"]),
     (["cndb", "lits"], 2, ["'lits'", "did you mean list? See `gbench cndb --help`"]),
     (["launch"], 2, ["missing argument 'MODEL'", "gbench launch --help"]),
     (["launch", MODEL, "4"], 2, ["missing argument 'DEVICE_COUNT'"]),

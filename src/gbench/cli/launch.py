@@ -10,6 +10,7 @@ import click
 from gbench.cli.shared.run_options import (
     COUNT,
     measure_options,
+    node_options,
     of_spec_file,
     require_arguments,
     resolved_of,
@@ -47,6 +48,7 @@ SMOKE_COUNTS, SMOKE_SIZE = {"train": 16, "val": 2, "test": 4}, 72
 @measure_options
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs, each with a record.")
 @click.option("--smoke", is_flag=True, help="Run a tiny training on this CPU, without Docker or a dataset.")
+@node_options
 @run_options()
 def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
     """Run MODEL once and write its CNDB record.

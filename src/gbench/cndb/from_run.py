@@ -19,7 +19,10 @@ from gbench.runfolder.run_result import RunResult
 from gbench.settings.spec import RunSpec
 
 # Keys of the spec that are specific to one run
-OF_ONE_RUN = {"run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir", "rehash"}
+OF_ONE_RUN = {
+    *("run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir", "rehash"),
+    *("rdzv", "node_rank", "rdzv_timeout_s"),
+}
 
 # Figures that say how far the others can be trusted: in `extra`, as the original has none such
 OF_THE_RULE = ("epochs_seen", "checkpoint_periods_seen", "cycle_steps", "first_reading")

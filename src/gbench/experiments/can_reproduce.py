@@ -75,8 +75,8 @@ def _device(recorded: Recorded, spec: RunSpec, gpus: Gpus) -> Iterator[Mismatch]
     if spec.device == "cuda":
         names = ", ".join(sorted({gpu.name for gpu in shown_gpus.devices})) or f"none ({shown_gpus.missing})"
         yield from _if_other("device", ", ".join(sorted(hardware.get("dev") or {})) or None, names, refused=True)
-        if spec.device_count > len(shown_gpus.devices):
-            yield Mismatch("device_count", str(spec.device_count), str(len(shown_gpus.devices)))
+        if spec.devices_per_node > len(shown_gpus.devices):
+            yield Mismatch("device_count", str(spec.devices_per_node), str(len(shown_gpus.devices)))
     else:
         cpu, here = hardware.get("cpu"), host.cpu_facts()
         then = cpu if isinstance(cpu, dict) else {}

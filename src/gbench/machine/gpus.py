@@ -113,13 +113,13 @@ def require_devices(spec: RunSpec, gpus: Gpus) -> None:
             f"--device cuda: no GPU was found ({gpus.missing})",
             f"{HIDDEN_HINT if gpus.hidden else 'install the NVIDIA driver'}, or run on the processor: --device cpu",
         )
-    if spec.device_count > len(gpus.devices):
+    if spec.devices_per_node > len(gpus.devices):
         chosen = f" of {spec.cuda_visible_devices!r}" if spec.cuda_visible_devices is not None else ""
         raise UsageError(
             f"DEVICE_COUNT {spec.device_count}: this host has {len(gpus.devices)}{chosen}",
             f"ask for at most {len(gpus.devices)}; `nvidia-smi -L` lists them",
         )
-    for gpu in gpus.devices[: spec.device_count]:
+    for gpu in gpus.devices[: spec.devices_per_node]:
         if spec.precision in ("TF32", "BF16") and gpu.compute_capability < AMPERE:
             has = ".".join(map(str, gpu.compute_capability))
             raise UsageError(

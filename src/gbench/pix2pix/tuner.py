@@ -59,7 +59,7 @@ class Tuner:
         changes = [one for one in CANDIDATES if why_not(self.spec, SpeedConfig(**one)) is None]
         if self.ranks.device.type == "cuda":
             changes.remove({"adam": "foreach"})  # torch's default on a GPU
-        cores = (psutil.cpu_count(logical=False) or self.threads) // self.spec.device_count
+        cores = (psutil.cpu_count(logical=False) or self.threads) // self.spec.devices_per_node
         if self.ranks.device.type == "cpu" and 0 < cores < self.threads:
             changes.append({"threads": cores})
         return changes

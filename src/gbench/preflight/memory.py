@@ -21,13 +21,13 @@ def rank_memory(context: Context) -> Finding | None:
     if context.run.rank_gib is None or not counted(spec):
         return None
     if spec.device == "cpu":
-        if spec.world_size > cgroups.usable_cores(context):
+        if spec.devices_per_node > cgroups.usable_cores(context):
             return None  # an error of the check `cpu-ranks`
         free = cgroups.free_memory_gib(context)
         words = f"{size_text(free * GIB)} are free"
-        if spec.world_size * (most := at_most_gib(spec)) <= free:
+        if spec.devices_per_node * (most := at_most_gib(spec)) <= free:
             return Finding("ok", f"a rank needs less than {size_text(most * GIB)} of memory, {words}")
-        return _judged(spec, context.run.rank_gib, free / spec.world_size, f"{words} for all ranks")
+        return _judged(spec, context.run.rank_gib, free / spec.devices_per_node, f"{words} for all ranks")
     rooms = []
     for card in context.cards:
         if card.used and (memory := card.maybe("nvmlDeviceGetMemoryInfo")) is not None:
@@ -49,10 +49,10 @@ def host_gib(context: Context) -> float:
     spec, rank_gib = context.spec, context.run.rank_gib
     if rank_gib is None or spec.device != "cpu" or not counted(spec):
         return 0
-    bound = spec.world_size * at_most_gib(spec)
+    bound = spec.devices_per_node * at_most_gib(spec)
     if bound <= cgroups.free_memory_gib(context) / 2:
         return bound
-    return spec.world_size * (rank_gib(spec) or 0)
+    return spec.devices_per_node * (rank_gib(spec) or 0)
 
 
 def at_most_gib(spec: RunSpec) -> float:

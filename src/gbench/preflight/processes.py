@@ -14,11 +14,13 @@ def cpu_ranks(context: Context) -> Finding:
     """One rank computes on at least one core, and has an equal share of the batch."""
     spec = context.spec
     cores = cgroups.usable_cores(context)
-    found = f"{spec.world_size} rank{'s' * (spec.world_size > 1)}, cores for {cores}"
-    if spec.world_size <= cores:
+    ranks = spec.devices_per_node
+    found = f"{ranks} rank{'s' * (ranks > 1)}, cores for {cores}"
+    if ranks <= cores:
         return Finding("ok", found)
     evaluates = spec.recipe == "evaluation"  # its batch is per device
-    most = max(count for count in range(1, cores + 1) if evaluates or spec.batch_size % count == 0)
+    totals = range(spec.nodes, spec.nodes * cores + 1, spec.nodes)
+    most = max(count for count in totals if evaluates or spec.batch_size % count == 0)
     return Finding("error", f"{found}: {'--device-count' if evaluates else 'DEVICE_COUNT'} {most} would do")
 
 
@@ -27,9 +29,9 @@ def loader_processes(context: Context) -> Finding | None:
     spec = context.spec
     if spec.config.data.source == "synthetic":
         return None
-    ranks, data = spec.world_size, spec.config.data
+    ranks, data = spec.devices_per_node, spec.config.data
     pair_gib = 2 * 3 * data.crop_size**2 * 4 / GIB  # FP32
-    each_gib = LOADER_GIB + LOADER_BATCHES * spec.batch_size / ranks * pair_gib
+    each_gib = LOADER_GIB + LOADER_BATCHES * spec.batch_size / spec.world_size * pair_gib
     cores = cgroups.usable_cores(context)
     free_gib = cgroups.free_memory_gib(context)
     if (ranks_gib := host_gib(context)) < free_gib:  # else it is an error of the check `memory`

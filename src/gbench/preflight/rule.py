@@ -66,7 +66,7 @@ class CheckedRun:
 
     @classmethod
     def of(cls, spec: RunSpec, rank_gib: RankGib | None = None) -> "CheckedRun":
-        return cls(spec.device, spec.runner, spec.device_count, spec, rank_gib=rank_gib)
+        return cls(spec.device, spec.runner, spec.devices_per_node, spec, rank_gib=rank_gib)
 
 
 @dataclass(frozen=True)

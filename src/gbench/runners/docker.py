@@ -119,8 +119,8 @@ def device_requests(spec: RunSpec, cdi: Sequence[str]) -> list[dict[str, Any]]:
     if spec.device != "cuda":
         return []
     chosen = spec.cuda_visible_devices
-    listed = map(str, range(spec.device_count)) if chosen is None else map(str.strip, chosen.split(","))
-    ids = list(listed)[: spec.device_count]
+    listed = map(str, range(spec.devices_per_node)) if chosen is None else map(str.strip, chosen.split(","))
+    ids = list(listed)[: spec.devices_per_node]
     if not cdi:
         return [DeviceRequest(device_ids=ids, capabilities=[["gpu"]])]
     return [DeviceRequest(driver="cdi", device_ids=_cdi_names(ids, cdi))]

@@ -74,7 +74,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
 
     cores: CPU cores that the run may use.
     """
-    python, ranks = places.python, str(spec.device_count)
+    python, ranks = places.python, str(spec.devices_per_node)
     data_dir = str(Path(places.datasets_dir) / spec.dataset_subdir)
     options = [
         *("--run-dir", places.run_dir, "--data-dir", data_dir),
@@ -86,7 +86,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
     variables = {
         "MODEL": spec.model,
         "BATCH_SIZE": str(spec.batch_size),
-        "DEVICE_COUNT": ranks,
+        "DEVICE_COUNT": str(spec.device_count),
         "PRECISION": spec.precision,
         "NODES": str(spec.nodes),
         "DEVICE": spec.device,
@@ -99,14 +99,14 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
         "BENCHMARK_LOG": str(Path(places.run_dir) / BENCHMARK_LOG_NAME),
         "PYTHON": python,
         "WORKER": shlex.join(worker),
-        "TORCHRUN": shlex.join(torchrun_argv(python, spec.device_count, places.run_dir, options)),
+        "TORCHRUN": shlex.join(torchrun_argv(python, spec.devices_per_node, places.run_dir, options)),
         "PYTHONUNBUFFERED": "1",
     }
     if spec.omp_num_threads is not None:
         variables["OMP_NUM_THREADS"] = str(spec.omp_num_threads)
     elif spec.device == "cpu":
         # torchrun would set 1, and a single process would use all cores: share them
-        variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.device_count))
+        variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.devices_per_node))
     if spec.device == "cuda":
         variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's order: the run uses the GPUs that were checked
     if spec.cuda_visible_devices is not None and spec.runner == "local":  # a container has no other GPUs

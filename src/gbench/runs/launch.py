@@ -60,6 +60,8 @@ def launch(
 
     Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
+    if spec.nodes > 1:
+        raise UsageError(f"--nodes {spec.nodes} can only be planned so far", "add --dry-run, or leave it out")
     look_ahead()
     with _naming_the_record(spec, resumed or RunFolder(spec.run_dir)), stoppable(None):
         database = database_of(spec, environ)

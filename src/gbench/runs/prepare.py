@@ -13,7 +13,7 @@ from gbench.base.utc import utc_now
 from gbench.datasets.hash_cache import cached_hashes
 from gbench.datasets.layout import find_dataset
 from gbench.datasets.manifest import MANIFEST_NAME, combine, require_intact
-from gbench.errors import GbenchError, InfrastructureError
+from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.machine import provenance
 from gbench.machine.gpus import Gpus, find_gpus, require_devices, visible, with_full_uuids
 from gbench.runfolder.host_facts import DatasetFacts, GitFacts, HostFacts, HostHardware, RunnerFacts
@@ -101,6 +101,8 @@ def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -
 
     Raises GbenchError: as `prepare`; or there is no Docker engine, or the folder for records or logs can't be written.
     """
+    if spec.nodes > 1:
+        raise UsageError(f"nodes {spec.nodes}: only gbench launch runs on several nodes", "leave it out here")
     prepare(spec, environ, rebuild).runner.describe()
     if spec.runner == "docker":
         from gbench.runners import engine

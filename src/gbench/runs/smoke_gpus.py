@@ -96,7 +96,7 @@ def run_smoke(spec: RunSpec, gpus: Gpus, runner: Runner, say: Say) -> Smoke:
 
     Raises GbenchError: the folder can't be written, the container can't be started, or the user has stopped it.
     """
-    used = visible(gpus, spec.cuda_visible_devices).devices[: spec.device_count]
+    used = visible(gpus, spec.cuda_visible_devices).devices[: spec.devices_per_node]
     shutil.rmtree(spec.run_dir, ignore_errors=True)  # of an earlier attempt at this run
     folder, killed, begins = RunFolder.create(spec), dict[int, str](), True
     with RunLog([folder.log], lambda _: None) as log:
@@ -146,7 +146,7 @@ def _spec_of_smoke(spec: RunSpec, home: Path) -> RunSpec:
 
 def _pass_now(spec: RunSpec, gpus: Gpus, runner: Runner, smoke: Smoke) -> PassedSmoke:
     """A pass, if `smoke` is one. Valid after `runner.prepare`."""
-    used = visible(gpus, spec.cuda_visible_devices).devices[: spec.device_count]
+    used = visible(gpus, spec.cuda_visible_devices).devices[: spec.devices_per_node]
     software = runner.facts().get("image_id") or f"torch {metadata.version('torch')}"
     return PassedSmoke(
         gpus=tuple(gpu.uuid for gpu in used),

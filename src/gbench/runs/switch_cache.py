@@ -39,7 +39,7 @@ class Remembered(Frozen):
 def key_of(spec: RunSpec, gpus: Gpus) -> dict[str, Any]:
     """What a tuning is valid for, from the spec of the tuning or of a run."""
     if spec.device == "cuda":
-        used = visible(gpus, spec.cuda_visible_devices).devices[: spec.device_count]
+        used = visible(gpus, spec.cuda_visible_devices).devices[: spec.devices_per_node]
         device = ", ".join(sorted({gpu.name for gpu in used}))
     else:
         device = cpu_name()

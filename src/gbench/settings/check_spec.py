@@ -14,6 +14,7 @@ COMMIT_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{7,64}(?![0-9a-zA-Z])")
 
 def check_spec(spec: RunSpec) -> None:
     """Raises UsageError: the spec contradicts itself, or names a file that is not there."""
+    _check_nodes(spec)
     _check_batch(spec)
     check_speed(spec)
     if spec.precision == "TF32" and spec.device == "cpu":
@@ -29,6 +30,28 @@ def check_spec(spec: RunSpec) -> None:
     check_schedule(spec)
     _check_convergence(spec)
     _check_image_size(spec.config.data, spec.config.network)
+
+
+def _check_nodes(spec: RunSpec) -> None:
+    if spec.nodes == 1:
+        if spec.rdzv is not None or spec.node_rank is not None:
+            option = "--node-rank" if spec.rdzv is None else "--rdzv"
+            raise UsageError(f"{option} has no effect on one node", "leave it out, or give --nodes")
+        return
+    if rest := spec.device_count % spec.nodes:
+        raise UsageError(
+            f"DEVICE_COUNT {spec.device_count}, the total over all nodes, can't be divided evenly over {spec.nodes}",
+            f"take {spec.device_count - rest + spec.nodes}, or another number of --nodes",
+        )
+    if spec.rdzv is None:
+        raise UsageError(
+            f"--nodes {spec.nodes} needs --rdzv HOST:PORT", "give an address of the first host, and a free port on it"
+        )
+    if spec.node_rank is not None and spec.node_rank >= spec.nodes:
+        raise UsageError(
+            f"--node-rank {spec.node_rank}: {spec.nodes} nodes have the numbers 0 to {spec.nodes - 1}",
+            "fix one of the two",
+        )
 
 
 def _check_batch(spec: RunSpec) -> None:

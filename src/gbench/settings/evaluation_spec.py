@@ -73,7 +73,7 @@ def final_of(run: RunSpec, checkpoint: Path, out: Path, environ: Mapping[str, st
 
     It uses no weights for LPIPS, FID and KID: a broken file in torch's folder must not cost a training its record.
     """
-    request = EvaluationRequest(checkpoint, out=out, devices=run.device_count, command_line=run.command_line)
+    request = EvaluationRequest(checkpoint, out=out, devices=run.devices_per_node, command_line=run.command_line)
     spec = of_run(run, request, environ).spec
     return spec.replaced(
         run_id=f"{run.run_id}-final",
@@ -135,6 +135,10 @@ def _evaluation(base: Resolved, run_id: str | None, request: EvaluationRequest, 
         recipe="evaluation",
         batch_size=request.batch * request.devices,
         device_count=request.devices,
+        spec_version=1,
+        nodes=1,
+        rdzv=None,
+        node_rank=None,
         database=None,
         timeout_s=None,
         config=config.replaced(data=data, speed=SpeedConfig(), alarms=AlarmConfig()),

@@ -7,6 +7,7 @@ import re
 
 SPAN = "a time span like 90s, 15m or 2h"
 SHARE = "a percentage like 1%, above 0% and below 100%"
+ENDPOINT = "an address and a port like 10.0.0.1:29500 or [fd00::1]:29500"
 GPUS = "a list of GPUs, each once, as `nvidia-smi -L` numbers or names them: 2,3"
 GPU = re.compile(r"\d+|(GPU|MIG)-\S+", re.ASCII)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -35,6 +36,12 @@ def share(text: str) -> float | None:
     """A share of 1 from a percentage: `1%`, `0.5 %`; None if it is invalid, or not between 0 and 100."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text)
     return float(match[1]) / 100 if match and 0 < float(match[1]) < 100 else None
+
+
+def endpoint(text: str) -> str | None:
+    """A host and a port, as it is written: `10.0.0.1:29500`; None if it is invalid."""
+    match = re.fullmatch(r"(?:[^\s:/\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", text, re.ASCII)
+    return text if match and 0 < int(match[1]) < 2**16 else None
 
 
 def gpus(text: str) -> str | None:

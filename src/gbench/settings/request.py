@@ -27,6 +27,7 @@ class Kind(Enum):
     PRECISION = auto()
     DEVICE = auto()
     RUNNER = auto()
+    ENDPOINT = auto()  # an address and a port
     GPUS = auto()  # a list of numbers or UUIDs
     DATA_SOURCE = auto()
     PROFILE = auto()
@@ -92,6 +93,24 @@ class Request:
         "Start no step after this much training time: 90s, 10m.",
         key="max_time",
         setting="schedule.max_time_s",
+    )
+
+    # a run on several hosts
+    nodes: int = _option(
+        Kind.COUNT,
+        "Number of hosts. Each runs this same command; DEVICE_COUNT is the total and is split evenly over them.",
+        1,
+    )
+    rdzv: str | None = _option(
+        Kind.ENDPOINT,
+        "Where the nodes meet: an address of the first one, which is node 0, and a free port on it.",
+        metavar="HOST:PORT",
+    )
+    node_rank: int | None = _option(
+        Kind.NATURAL, "Number of this node; 0 is the host of --rdzv. Default: the nodes number themselves."
+    )
+    rdzv_timeout_s: float = _option(
+        Kind.SPAN, "Stop if the nodes have not met after this time: 90s, 15m.", 600.0, key="rdzv_timeout"
     )
 
     # what every run takes
@@ -207,6 +226,7 @@ def _rows() -> Iterator[RequestRow]:
 
 
 ROWS = {row.name: row for row in _rows()}
+OF_NODES = ("nodes", "rdzv", "node_rank", "rdzv_timeout_s")  # only where a run may be on several hosts
 ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
 # launch.sh's variables, and the fields that they set
 VARIABLE_FIELDS = {row.variable: row.name for row in ROWS.values() if row.variable}

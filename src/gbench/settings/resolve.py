@@ -128,6 +128,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         origins["profile"] = "switches of speed"
     as_asked = {name: getattr(request, name) for name in ROWS if name in RunSpec.model_fields}
     resolved = {
+        "spec_version": 1 if request.nodes == 1 else 2,
         "run_id": new_run_id(request.model),
         "recipe": recipe or "custom",
         "record_name": model_file.record_name,

@@ -265,7 +265,8 @@ class RunSpec(Frozen):
     A field that Request has too is described there.
     """
 
-    spec_version: Literal[1] = 1
+    spec_version: Literal[1, 2] = 1
+    """2: the run is on several nodes, and device_count is the total over them. In 1 there is one node."""
     run_id: str
     """`<utc>-<model>-<short id>`."""
     model: str
@@ -278,8 +279,12 @@ class RunSpec(Frozen):
     batch_size: PositiveInt
     """Samples per step, over all devices."""
     device_count: PositiveInt
-    """Devices per node."""
-    nodes: Literal[1] = 1
+    """Devices over all nodes."""
+    nodes: PositiveInt = 1
+    """Hosts that take part."""
+    rdzv: str | None = None
+    node_rank: int | None = Field(None, ge=0)
+    rdzv_timeout_s: PositiveFloat = 600.0
     precision: Precision
     device: Device
     runner: RunnerName
@@ -354,7 +359,11 @@ class RunSpec(Frozen):
     @property
     def world_size(self) -> int:
         """Processes over all nodes, one per device."""
-        return self.nodes * self.device_count
+        return self.device_count
+
+    @property
+    def devices_per_node(self) -> int:
+        return self.device_count // self.nodes
 
     @property
     def batch_per_device(self) -> int:

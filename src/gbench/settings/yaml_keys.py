@@ -74,6 +74,7 @@ TYPES: dict[Kind, Any] = {
     Kind.PRECISION: PRECISION,
     Kind.DEVICE: _any_case(Device),
     Kind.RUNNER: _any_case(RunnerName),
+    Kind.ENDPOINT: Annotated[str, _parsed((str,), quantities.endpoint, quantities.ENDPOINT)],
     Kind.GPUS: Annotated[str, _parsed((str, int), quantities.gpus, quantities.GPUS)],
     Kind.DATA_SOURCE: DataSource | None,
     Kind.PROFILE: Literal["reference", "optimized"] | None,  # a custom one is written as the switches of `set`
@@ -82,7 +83,14 @@ TYPES: dict[Kind, Any] = {
     Kind.SETTINGS: Annotated[dict[str, Any], BeforeValidator(_scalars)],
     Kind.VARIABLES: Annotated[dict[str, str], BeforeValidator(_variables)],
 }
-PLAIN = (Kind.TEXT, Kind.DATASETS_DIR, Kind.GPUS, Kind.COUNT, Kind.NATURAL)  # may be empty where the default is None
+PLAIN = (
+    Kind.TEXT,
+    Kind.DATASETS_DIR,
+    Kind.ENDPOINT,
+    Kind.GPUS,
+    Kind.COUNT,
+    Kind.NATURAL,
+)  # may be empty where the default is None
 
 
 class Strict(Frozen):

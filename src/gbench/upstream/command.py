@@ -28,6 +28,7 @@ def require_known(spec: RunSpec) -> None:
         (config.schedule.until_ci is not None, "--until-ci", "--steps"),
         (config.schedule.max_time_s is not None, "--max-time", "--steps"),
         (config.optim.beta2 != UPSTREAM_BETA2, f"optim.beta2 {config.optim.beta2}", f"{UPSTREAM_BETA2}"),
+        (spec.nodes > 1, f"--nodes {spec.nodes}", "--nodes 1"),
         (spec.device == "cpu" and spec.device_count > 1, "several processes on a CPU", "DEVICE_COUNT 1"),
     )
     for unsupported, what, instead in cases:

@@ -18,7 +18,7 @@ from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNE
 from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
 from gbench.settings.literals import DataSource
-from gbench.settings.request import ARGUMENTS, ROWS, Kind, Request
+from gbench.settings.request import ARGUMENTS, OF_NODES, ROWS, Kind, Request
 
 if TYPE_CHECKING:
     from gbench.settings.resolve import Resolved
@@ -146,6 +146,7 @@ TYPES: dict[Kind, Any] = {
     Kind.PRECISION: PRECISION,
     Kind.DEVICE: DEVICE,
     Kind.RUNNER: RUNNER,
+    Kind.ENDPOINT: Parsed("endpoint", quantities.endpoint, f"not {quantities.ENDPOINT}"),
     Kind.GPUS: Parsed("gpus", quantities.gpus, f"not {quantities.GPUS}"),
     Kind.PROFILE: PROFILE,
     Kind.SETTINGS: SETTING,
@@ -203,7 +204,7 @@ def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
     """The options of every run. without: names of options that the command does not take."""
     return bundle(
         [
-            *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED, *without)),
+            *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED, *OF_NODES, *without)),
             click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
             *(dry_run_option, json_option, quiet_option),
         ]
@@ -230,6 +231,7 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
 
 
 measure_options = bundle([option(name) for name in MEASURED])
+node_options = bundle([option(name) for name in OF_NODES])
 
 
 def require_arguments(given: Mapping[str, Any]) -> None:
