@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import Answer
 
-from gbench.cndb.database_config import embedded
+from gbench.cndb.database_config import EMBEDDED_FILE, embedded
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import read_record, write_record
@@ -155,9 +156,53 @@ def test_a_dry_run_starts_nothing(nights: Nights) -> None:
         (["--markdown", "nowhere/m.md"], "--markdown nowhere/m.md can't be written: there is no folder nowhere"),
         (["--junit", "."], "--junit . can't be written: it is a folder"),
         (["--max-runs", 1], "--max-runs 1 is less than --runs 2"),
+        (["--allow", "hyper_params.lrate"], "--allow 'hyper_params.lrate' is not a field of these records"),
+        (["--markdown", "x", "--junit", "./x"], "--markdown and --junit are the same file, x"),
     ],
 )
 def test_what_cannot_end_well_is_refused_before_a_run(nights: Nights, more: list[object], said: str) -> None:
     answer = nights.tonight([100.0], *more)
     assert (answer.code, said in answer.err) == (2, True), answer.err
     assert not (nights.base / "night").exists()
+
+
+def test_the_pinned_nights_are_checked_before_a_run(nights: Nights, gbench: Gbench) -> None:
+    nights.records(USUAL[:1])
+    assert gbench("cndb", "baseline", "set", "nightly", "cndb/records/*", "--reason", "first").code == 0
+    shutil.rmtree(nights.base / "night")
+    energy = nights.tonight([100.0], "--metric", "energy")
+    assert (energy.code, "not every run has energy; leave it out of --metric" in energy.err) == (2, True), energy.err
+    (nights.base / "cndb/baselines/nightly.yaml").write_text("pins: 3\n")
+    damaged = nights.tonight([100.0])
+    assert (damaged.code, "nightly.yaml is not a baseline that this gbench reads" in damaged.err) == (4, True)
+    assert not (nights.base / "night").exists()
+
+
+def test_a_figure_that_the_first_run_lacks_ends_the_night(nights: Nights) -> None:
+    answer = nights.tonight([100.0], "--metric", "energy", runs=3)
+    assert (answer.code, "not every run has energy" in answer.err) == (2, True), answer.err
+    assert len(list((nights.base / "night/runs").glob("*/spec.json"))) == 1
+
+
+def test_a_database_that_fails_leaves_records_to_send(nights: Nights, gbench: Gbench) -> None:
+    (nights.base / "cndb").mkdir()
+    (nights.base / "cndb" / EMBEDDED_FILE).write_text("this is no database, but as long as the head of one" * 4)
+    answer = nights.tonight([100.0], "--markdown", "summary.md")
+    assert answer.code == 4 and "the earlier nights can't be read: " in answer.err
+    assert "2 records of tonight not uploaded: " in answer.err
+    assert "gbench cndb submit --pending" in answer.err
+    assert "2 records of tonight not uploaded: " in (nights.base / "summary.md").read_text()
+    (nights.base / "cndb" / EMBEDDED_FILE).unlink()
+    assert "2 sent" in gbench("cndb", "submit", "--pending").out
+
+
+def test_nights_of_other_machines_are_counted_and_left_out(nights: Nights) -> None:
+    mine = nights.records(USUAL)
+    there = {"machine": {"host_name": "other", "key": "f" * 16}}
+    others = [one.model_copy(update={"extra": {**(one.extra or {}), **there}}) for one in mine[-2:]]
+    stored = [*mine[:-2], *map(sealed, others)]
+    Target(embedded(nights.base / "cndb")).store(stored, "save")
+    answer = nights.tonight([100.0, 100.1])
+    assert "NO VERDICT YET: 9 of 10 earlier nights" in answer.out, answer.out
+    assert "note: 2 records of other machines are left out of the earlier runs; --allow machine admits" in answer.out
+    assert "NO REGRESSION" in nights.tonight([100.0, 100.1], "--allow", "machine").out

@@ -75,7 +75,11 @@ def test_a_folder_that_is_no_run_gets_one_sentence(gbench: Gbench, tmp_path: Pat
     [
         ([], 2, "report needs a run folder, a record file, or --history alone; gbench report -h"),
         (["no.yaml", "--history"], 2, "report needs a run folder, a record file, or --history alone; gbench report -h"),
-        (["no.yaml", "--model", "m"], 2, "--db, --cndb-dir, --model and --since are for --history; leave them out"),
+        (
+            ["no.yaml", "--model", "m"],
+            2,
+            "--db, --cndb-dir, --model, --since and --allow are for --history; leave them out",
+        ),
         (["here"], 2, "here is not there, and no run in "),
         (["no.yaml"], 4, "no.yaml: not a mapping of record keys; fix it; docs/cndb.md has every key"),
         (["one.yaml", "-o", "no/page.html"], 4, "can't write no/page.html (No such file or directory); take a folder"),

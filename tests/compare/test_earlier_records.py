@@ -37,7 +37,7 @@ def engine(tmp_path: Path) -> Engine:
 
 def days(engine: Engine, like: Record, limit: int = 99, allowed: tuple[str, ...] = (), *besides: Record) -> list[str]:
     found = earlier_runs(engine, like, allowed, [like, *besides], limit)
-    return [str(one.record.run_id).removeprefix("day ") for one in found]
+    return [str(one.record.run_id).removeprefix("day ") for one in found.runs]
 
 
 def test_they_are_of_this_configuration_oldest_first(engine: Engine) -> None:
@@ -57,6 +57,11 @@ def test_runs_of_other_machines_are_left_out_unless_allowed(engine: Engine) -> N
     assert days(engine, run(20, extra=here), 3) == ["9", "10", "11"]  # days 9 and 10 don't say their machine
     assert days(engine, run(20, extra=there), 3) == ["9", "10", "12"]
     assert days(engine, run(20, extra=there), 3, ("machine",)) == ["10", "11", "12"]
+    left_out = [earlier_runs(engine, run(20, extra=there), allowed, [], 99) for allowed in ((), ("machine",))]
+    assert [one.elsewhere for one in left_out] == [1, 0]
+    assert left_out[0].notes == [
+        "1 record of another machine is left out of the earlier runs; --allow machine admits it"
+    ]
 
 
 def test_a_record_without_run_or_time_is_told_by_what_it_says(engine: Engine) -> None:

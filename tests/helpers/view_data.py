@@ -59,9 +59,10 @@ class Result:
             "dist_type": "DDP",
             "perf_data": {"throughput": self.throughput, "throughput_unit": "img/s", "steady_state": True, **interval},
             "hard_info": Named(name=self.machine),
-            "extra": {"run_id": run_id, "driver": self.driver, "started_utc": self.run_time.isoformat()},
         }
-        return Record.model_validate({**values, **self.changes})
+        extra = {"run_id": run_id, "driver": self.driver, "started_utc": self.run_time.isoformat()}
+        extra |= self.changes.get("extra", {})
+        return Record.model_validate({**values, **self.changes, "extra": extra})
 
 
 def stored(engine: Engine, results: list[Result]) -> list[int]:

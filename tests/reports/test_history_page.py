@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from gbench.cndb.database import connect_or_create
 from gbench.cndb.database_config import DatabaseConfig, embedded
@@ -18,7 +18,7 @@ from gbench.reports import history_page
 from gbench.reports.history_data import read_history
 from gbench.reports.history_page import write_history
 from pages import Page
-from view_data import NOW, Result, row, stored
+from view_data import NOW, Result, drawn, row, stored
 
 NASTY = "<script>alert('$x$ & y')</script>"
 
@@ -157,6 +157,35 @@ def test_a_database_without_views_is_one_sentence(config: DatabaseConfig) -> Non
     METADATA.create_all(connect_or_create(config))
     with pytest.raises(InfrastructureError, match="lacks gbench's views; gbench cndb submit RECORD creates them"):
         read_history(config, None, None)
+
+
+def test_machines_are_apart_unless_asked_for_together(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    there, here = ({"extra": {"machine": {"host_name": name, "key": name[0] * 16}}} for name in ("zoe", "ann"))
+    stored(engine, [*nightly(12, 100.0, 1.5, changes=there), Result(0.5, 90.0, 0.5, changes=here), *nightly(2)])
+    history = read_history(config, None, None)
+    machines = sorted(one.details.partition("DDP, ")[2] for one in history.configurations)
+    assert machines == ["a machine not said", "ann (aaaaaaaa)", "zoe (zzzzzzzz)"]
+    assert history.regressions == [] and len(page_of(config, tmp_path).all("aria-label")) >= 3
+    together = read_history(config, None, None, all_machines=True)
+    assert [len(one.results) for one in together.configurations] == [15]
+    assert [one.result.throughput for one in together.regressions] == [90.0]
+
+
+def test_what_says_no_machine_is_of_the_only_one(config: DatabaseConfig, engine: Engine) -> None:
+    here = {"extra": {"machine": {"host_name": "ann", "key": "a" * 16}}}
+    stored(engine, [*nightly(3, until_days_ago=2.5), *nightly(2, changes=here)])
+    (one,) = read_history(config, None, None).configurations
+    assert (len(one.results), one.details) == (5, "batch 32, facades, DDP")
+
+
+def test_slower_results_are_those_of_the_view(config: DatabaseConfig, engine: Engine) -> None:
+    stored(engine, drawn(seed=0))
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, previous_mean, previous_results FROM gbench_regressions")).all()
+    found = read_history(config, None, None).regressions
+    assert {(one.result.id, one.previous_results) for one in found} == {(row[0], row[2]) for row in rows} and rows
+    means = {row[0]: row[1] for row in rows}
+    assert all(one.previous_mean == pytest.approx(means[one.result.id]) for one in found)
 
 
 def test_one_odd_last_run_is_called_unconfirmed(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:

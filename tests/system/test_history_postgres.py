@@ -45,9 +45,13 @@ def test_both_databases_tell_the_same_history(postgresql: DatabaseConfig, tmp_pa
         engine, _ = prepared(config)
         stored(engine, drawn(seed=0))
         row(engine, performance={"throughput": "22.9 img/s"}, md5="460.73.01")
+        for host in ("ann", "zoe"):
+            machine = {"machine": {"host_name": host, "key": host[0] * 16}}
+            row(engine, performance={"throughput": 3.5}, extra=machine, device="T4")
     one, other = (read_history(config, None, None) for config in (postgresql, sqlite))
     assert said(one) == said(other)
     assert one.regressions
+    assert {"ann (aaaaaaaa)", "zoe (zzzzzzzz)"} <= {one.details for one in one.configurations}
     since = NOW - timedelta(days=20)
     one, other = (read_history(config, "pix2pix_unet_256", since) for config in (postgresql, sqlite))
     assert said(one) == said(other)

@@ -13,6 +13,7 @@ import click
 
 from gbench.base.paths import SESSION
 from gbench.base.utc import utc_now
+from gbench.base.words import count
 from gbench.cli.shared.consent import require_own, trust_option
 from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.run_options import (
@@ -267,7 +268,7 @@ def _print(
         )
         return result
     for side, value in result.medians.items():
-        runs = f"{result.runs[side]} {'run' if result.runs[side] == 1 else 'runs'}"
+        runs = count(result.runs[side], "run")
         click.echo(f"{side:<16}{value:.4g} {result.units[side]}, median of {runs}; {session.files[side]}")
     for text in _differences(session):
         click.echo(text)

@@ -18,6 +18,7 @@ from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
     from gbench.compare.comparison import Comparison
+    from gbench.compare.earlier_records import Earlier
     from gbench.compare.explain import Cause
     from gbench.compare.sides import Run
 
@@ -90,7 +91,7 @@ def compare(
     if explain and (markdown or junit or names):
         raise UsageError("--explain gives no verdict", "leave out --metric, --markdown and --junit")
     new_runs = read_side(new, "NEW")
-    base_runs = _base(base, new_runs, allowed, db, cndb_dir)
+    base_runs, notes = _base(base, new_runs, allowed, db, cndb_dir)
     if explain:
         from gbench.compare.explain import explain as causes_of
 
@@ -104,6 +105,7 @@ def compare(
 
     history = history_of(new_runs[0], [*base_runs, *new_runs], allowed, db, cndb_dir)
     comparison = judge(base_runs, new_runs, history, threshold, allowed, names, run_sd)
+    comparison.notes.extend(notes)
     if markdown:
         write_atomically(markdown, as_markdown(comparison))
     if junit:
@@ -115,23 +117,27 @@ def compare(
     click.get_current_context().exit(comparison.exit_code)
 
 
-def _base(text: str, new: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None) -> list[Run]:
+def _base(
+    text: str, new: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None
+) -> tuple[list[Run], list[str]]:
+    """The runs of BASE, and what to say of them."""
     from gbench.compare.baseline import Baselines
-    from gbench.compare.sides import BASE_FORMS, Run, read_side
+    from gbench.compare.sides import BASE_FORMS, read_side
 
     if text.startswith(BASELINE):
-        records = Baselines(cndb_folder(cndb_dir)).read(text.removeprefix(BASELINE)).records
-        return [Run(record, f"{text} {record.run_id or number}") for number, record in enumerate(records, 1)]
+        name = text.removeprefix(BASELINE)
+        return Baselines(cndb_folder(cndb_dir)).read(name).runs(name), []
     last = LAST.fullmatch(text)
     if last is None:
-        return read_side(text, "BASE", BASE_FORMS)
-    runs = _earlier(new[0], new, allowed, db or "embedded", cndb_dir, int(last[1]))
-    if not runs:
+        return read_side(text, "BASE", BASE_FORMS), []
+    earlier = _earlier(new[0], new, allowed, db or "embedded", cndb_dir, int(last[1]))
+    if not earlier.runs:
+        elsewhere = f" on this machine; {earlier.notes[0]}" if earlier.elsewhere else ""
         raise UsageError(
-            f"BASE {text}: the database has no earlier run of NEW's configuration",
+            f"BASE {text}: the database has no earlier run of NEW's configuration{elsewhere}",
             "see gbench cndb list; fields that may differ are given with --allow",
         )
-    return runs
+    return earlier.runs, earlier.notes
 
 
 def history_of(
@@ -143,12 +149,12 @@ def history_of(
 
     if len(exclude) >= ENOUGH_RUNS or (db is None and not (cndb_folder(cndb_dir) / EMBEDDED_FILE).is_file()):
         return []
-    return _earlier(like, exclude, allowed, db or "embedded", cndb_dir, HISTORY)
+    return _earlier(like, exclude, allowed, db or "embedded", cndb_dir, HISTORY).runs
 
 
 def _earlier(
     like: Run, exclude: list[Run], allowed: Sequence[str], db: str, cndb_dir: Path | None, limit: int
-) -> list[Run]:
+) -> Earlier:
     from gbench.cndb.database import connect, database_errors
     from gbench.compare.earlier_records import earlier_runs
 

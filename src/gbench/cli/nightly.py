@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from gbench.base.words import count
 from gbench.cli.shared.run_options import (
     COUNT,
     NEW_FILE,
@@ -112,36 +113,40 @@ def nightly(
     try:
         night = _judged(measured, goal)
     except GbenchError as error:
+        hint = "; ".join(filter(None, (error.hint, _not_uploaded(measured))))
+        # a failed run is not a regression
+        error = (InfrastructureError if error.exit_code is ExitCode.FAILED else type(error))(error.what, hint)
         write(*night_failed("compare" if len(measured.finished) >= runs else "launch", str(error)))
-        if error.exit_code is ExitCode.FAILED:  # a failed run is not a regression
-            raise InfrastructureError(error.what, error.hint) from error
-        raise
+        raise error from None
+    if waiting := _not_uploaded(measured):
+        night.notes.append(waiting)
     _print(night, as_json)
     write(night_as_markdown(night), night_as_junit(night))
-    if not_stored := next((one.not_stored for one in measured.finished if one.not_stored), None):
-        click.echo(f"gbench: warning: not uploaded: {not_stored}", err=True)
     click.get_current_context().exit(night.exit_code)
 
 
 def _judged(measured: Measured, goal: NightGoal) -> Night:
     """Measure the night's runs, and judge them. Raises GbenchError: a run failed, or there is no verdict."""
-    from gbench.compare.baseline import Baselines
     from gbench.compare.nightly import pin_command
-    from gbench.experiments.nightly import measure_night
+    from gbench.experiments.nightly import measure_night, require_judgeable
     from gbench.measure.nights import MIN_NIGHTS
     from gbench.runners.stopping import stoppable
 
     cndb_dir = Path(measured.spec.cndb_dir)
-    if goal.baseline is not None:
-        Baselines(cndb_dir).read(goal.baseline)  # first: the runs take long
+    require_judgeable(measured.spec, goal)
     with stoppable(None):
-        measured.add(goal.runs)
         night = measure_night(measured, goal, os.environ)
     nights = len(night.anchor.nights) + len(night.anchor.since) + 1
     pinning = nights >= MIN_NIGHTS and (not night.anchor.pinned or night.verdict == "too few nights")
     if (pinning or night.verdict == "improved") and (command := pin_command(night, cndb_dir)):
         night.notes.append(f"pin the latest nights: {command}")
     return night
+
+
+def _not_uploaded(measured: Measured) -> str | None:
+    """Which records of tonight's runs wait for the database, and how to send them; None if it has them all."""
+    why = [one.not_stored for one in measured.finished if one.not_stored]
+    return f"{count(len(why), 'record')} of tonight not uploaded: {why[-1]}" if why else None
 
 
 def _print(night: Night, as_json: bool) -> None:

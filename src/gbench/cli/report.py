@@ -20,6 +20,9 @@ from gbench.errors import UsageError
     "--model", type=MODEL, help="With --history: only this model: pix2pix_resnet_9blocks; pix2pix adds the original's."
 )
 @click.option("--since", help="With --history: only runs since then: 2026-01-31, 30d or 12h.")
+@click.option(
+    "--allow", type=click.Choice(["machine"]), help="With --history: take the results of all machines together."
+)
 @out_option(
     "File of the page. Default: RUN_DIR/report.html, RECORD with suffix .html, or CNDB_DIR/history.html.", ["--output"]
 )
@@ -31,6 +34,7 @@ def report(
     cndb_dir: Path | None,
     model: str | None,
     since: str | None,
+    allow: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -47,14 +51,14 @@ def report(
     """
     if history == (source is not None):
         raise UsageError("report needs a run folder, a record file, or --history alone", "gbench report -h")
-    if source is not None and any(value is not None for value in (db, cndb_dir, model, since)):
-        raise UsageError("--db, --cndb-dir, --model and --since are for --history", "leave them out")
+    if source is not None and any(value is not None for value in (db, cndb_dir, model, since, allow)):
+        raise UsageError("--db, --cndb-dir, --model, --since and --allow are for --history", "leave them out")
     if source is None:
         from gbench.cli.shared.entries import moment
         from gbench.reports.history_page import write_history
 
         config, path = config_of(db or "embedded", cndb_dir), out or cndb_folder(cndb_dir) / "history.html"
-        path = write_history(config, path, model, moment(since) if since else None)
+        path = write_history(config, path, model, moment(since) if since else None, allow is not None)
     else:
         path = _of(source, out)
     if as_json:

@@ -90,6 +90,11 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     return sealed(checked(values, str(folder.path)))
 
 
+def unmeasured_record(spec: RunSpec) -> Record:
+    """What a record of this spec says before a run, on a machine that is not known."""
+    return checked(_common(spec, HostFacts()), "the spec", may_be_empty=True)
+
+
 def _add_worker_facts(values: dict[str, Any], environment: EnvironmentFacts) -> None:
     """Add facts from the worker: versions, torch's precision settings at the end, devices, kernel."""
     values["soft_info"] |= environment.software

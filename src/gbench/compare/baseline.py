@@ -19,6 +19,7 @@ from gbench.base.invalid import first_problem
 from gbench.base.untrusted import read_yaml
 from gbench.base.utc import utc_now
 from gbench.cndb.record import Record
+from gbench.compare.sides import Run
 from gbench.errors import InfrastructureError, RecordError, UsageError
 from gbench.settings.spec import Frozen
 
@@ -40,6 +41,10 @@ class Baseline(Frozen):
     """Newest last."""
     records: list[Record] = Field(min_length=1)
     """The records of the newest pin."""
+
+    def runs(self, name: str) -> list[Run]:
+        """Its records as runs. name: of the baseline."""
+        return [Run(record, f"baseline:{name} {record.run_id or at}") for at, record in enumerate(self.records, 1)]
 
 
 @dataclass(frozen=True)

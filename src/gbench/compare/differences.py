@@ -96,10 +96,7 @@ def _shortened(differing: list[Difference]) -> list[Difference]:
 
 def require_comparable(base: list[Record], new: list[Record], allowed: Collection[str]) -> list[str]:
     """The allowed differences, in words. Raises UsageError: others differ, or `allowed` names an unknown field."""
-    known = {field for record in (*base, *new) for field in fields(record)} | {SETTINGS}
-    for name in allowed:
-        if name not in known:
-            raise UsageError(f"--allow {name!r} is not a field of these records", f"known: {', '.join(sorted(known))}")
+    require_fields(allowed, [*base, *new])
     differing = differences(base, new)
     refused = [one for one in differing if not _in(one.field, allowed)]
     if refused:
@@ -109,6 +106,14 @@ def require_comparable(base: list[Record], new: list[Record], allowed: Collectio
         options = " ".join(f"--allow {name}" for name in dict.fromkeys(names))
         raise UsageError(f"BASE and NEW are not comparable: {text}", f"if this is intended, give {options}")
     return [f"{one.field}: {one.base} -> {one.new}" for one in differing]
+
+
+def require_fields(allowed: Collection[str], records: Iterable[Record]) -> None:
+    """Raises UsageError: `allowed` names a field that none of the records has."""
+    known = {field for record in records for field in fields(record)} | {SETTINGS}
+    for name in allowed:
+        if name not in known:
+            raise UsageError(f"--allow {name!r} is not a field of these records", f"known: {', '.join(sorted(known))}")
 
 
 def require_alike(records: list[Record]) -> None:

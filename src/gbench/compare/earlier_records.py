@@ -1,6 +1,7 @@
 """Earlier runs of a configuration, from a database."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
@@ -10,10 +11,26 @@ from gbench.compare.differences import MACHINE, configuration, may_be_same_machi
 from gbench.compare.sides import Run, started
 
 
+@dataclass(frozen=True)
+class Earlier:
+    runs: list[Run]
+    """The oldest first."""
+    elsewhere: int
+    """Runs of the same configuration that are left out, as they are of other machines."""
+
+    @property
+    def notes(self) -> list[str]:
+        if not self.elsewhere:
+            return []
+        one = self.elsewhere == 1
+        records = "1 record of another machine is" if one else f"{self.elsewhere} records of other machines are"
+        return [f"{records} left out of the earlier runs; --allow {MACHINE} admits {'it' if one else 'them'}"]
+
+
 def earlier_runs(
     engine: Engine, like: Record, allowed: Collection[str], exclude: Sequence[Record], limit: int
-) -> list[Run]:
-    """The most recent earlier runs of a record's configuration on its machine, oldest first.
+) -> Earlier:
+    """The most recent earlier runs of a record's configuration on its machine.
 
     Args:
         like: the record; runs that started after its own are excluded.
@@ -27,16 +44,16 @@ def earlier_runs(
         precision=None if "precision" in allowed else like.train_type,
     )
     own, excluded = configuration(like, allowed), {record.run_id for record in exclude} - {None}
-    begun, runs = started(like), []
+    begun, runs, elsewhere = started(like), list[Run](), 0
     for number, record in records(engine, where):
         start = started(record)
         later = begun is not None and start is not None and start >= begun
-        elsewhere = MACHINE not in allowed and not may_be_same_machine(record, like)
-        if later or elsewhere or record.run_id in excluded or record in exclude:
+        if later or record.run_id in excluded or record in exclude or configuration(record, allowed) != own:
             continue
-        if configuration(record, allowed) != own:
+        if MACHINE not in allowed and not may_be_same_machine(record, like):
+            elsewhere += 1
             continue
         runs.append(Run(record, f"record {number}"))
         if len(runs) == limit:
             break
-    return runs[::-1]
+    return Earlier(runs[::-1], elsewhere)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+from gbench.base.words import count
 from gbench.cndb.record_file import records_of
 from gbench.compare.comparison import Comparison, percent, relative
 from gbench.compare.differences import IMAGE, require_comparable
@@ -83,16 +84,23 @@ class Night:
     def sentence(self) -> str:
         """The verdict in one sentence that can be quoted alone."""
         one = min(self.figures, key=lambda one: WORST_FIRST.index(one.judged.verdict))
-        runs = f"{len(self.tonight)} {'run' if len(self.tonight) == 1 else 'runs'} tonight"
-        against = f"{runs} against {len(self.anchor.nights)} {'pinned ' if self.anchor.pinned else ''}nights"
+        pinned = "pinned " if self.anchor.pinned else ""
+        nights = count(len(self.anchor.nights), f"{pinned}night")
+        against = f"{count(len(self.tonight), 'run')} tonight against {nights}"
         if self.verdict == "too few nights":
-            kind = "pinned nights" if self.anchor.pinned else "earlier nights"
-            return f"NO VERDICT YET: {len(self.anchor.nights)} of {MIN_NIGHTS} {kind}; {change_text(one)}"
+            kind = pinned or "earlier "
+            return f"NO VERDICT YET: {len(self.anchor.nights)} of {MIN_NIGHTS} {kind}nights; {change_text(one)}"
         word: str = self.verdict.upper()
         if self.verdict == "inconclusive" and self.open_nights > 1:
             word += f", {self.open_nights} nights in a row"
         reason = f"; {one.judged.reason}" if one.judged.reason else ""
         return f"{word}: {change_text(one)}{reason}; {against}"
+
+
+def require_figures(runs: Sequence[Run], names: Sequence[str]) -> None:
+    """Raises UsageError: a run lacks one of these figures."""
+    for name in names:
+        _values(runs, metric_named(name))
 
 
 def in_nights(runs: Sequence[Run]) -> list[list[Run]]:
@@ -229,7 +237,7 @@ def _values(night: Sequence[Run], metric: ComparedMetric) -> list[float]:
     """The figure of each run, as one of which more is better."""
     found = [metric.read(run.record) for run in night]
     known = [one.value for one in found if one is not None]
-    if not known or len(known) < len(found):
+    if len(known) < len(found):
         raise UsageError(f"not every run has {metric.name}", "leave it out of --metric")
     return known if metric.higher_is_better else [1 / value for value in known]
 
@@ -261,17 +269,18 @@ def _open(base: list[list[float]], since: list[list[float]], threshold: float, l
 def _notes(night: Night) -> list[str]:
     notes, anchor = [], night.anchor
     if not anchor.pinned:
-        first = (
-            f"the first {len(anchor.nights)} nights of the database" if anchor.nights else "nothing: no earlier night"
-        )
+        first = "nothing: no earlier night"
+        if anchor.nights:
+            first = f"the first {count(len(anchor.nights), 'night')} of the database"
         notes.append(f"no baseline {anchor.name} is pinned (gbench cndb baseline set); compared with {first}")
     if night.verdict == "too few nights":
         notes.append(f"below {MIN_NIGHTS} nights only a loss of a quarter and more is an alarm")
     if night.verdict == "improved":
         notes.append("to make this the new anchor, pin its nights, ten at best")
     if night.exit_code is ExitCode.INCONCLUSIVE:
+        nights = f"{night.open_nights} nights in a row are" if night.open_nights > 1 else "this night is"
         notes.append(
-            f"{night.open_nights} nights in a row are inconclusive: this machine does not show a loss of "
-            f"{percent(night.threshold)} in a night; see gbench check, or give more --runs or --steps"
+            f"{nights} inconclusive: this machine does not show a loss of {percent(night.threshold)} in a night; "
+            "see gbench check, or give more --runs or --steps"
         )
     return notes

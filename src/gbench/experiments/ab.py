@@ -13,6 +13,7 @@ from statistics import median
 from typing import Literal
 
 from gbench.base.paths import SPEC
+from gbench.base.words import count
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import read_record
 from gbench.compare.causes import VARIABLES, Influence
@@ -76,7 +77,7 @@ class SessionResult:
             return f"INCONCLUSIVE: {figure}, of one block, which gives no interval"
         result = (
             f"{_outcome(self.metric, ratio)}: {figure} (95 % interval {_times(low)} to {_times(high)}), "
-            f"{ratio.blocks} blocks of four runs"
+            f"{count(ratio.blocks, 'block')} of four runs"
         )
         if self.reached:
             return result
@@ -262,7 +263,7 @@ def _record(run: SessionRun) -> Record:
 
 def _so_far(ratio: BlockRatio, until_ci: float) -> str:
     """A line of progress after a block."""
-    line = f"after {ratio.blocks} {'block' if ratio.blocks == 1 else 'blocks'}: B/A {_times(ratio.ratio)}"
+    line = f"after {count(ratio.blocks, 'block')}: B/A {_times(ratio.ratio)}"
     if ratio.half_width is None:
         return line
     least = "" if ratio.blocks >= LEAST_BLOCKS else f", and {LEAST_BLOCKS} blocks at least"

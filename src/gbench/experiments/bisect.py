@@ -15,6 +15,7 @@ from pydantic import Field, PositiveInt
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.json_file import read_json
 from gbench.base.paths import BISECT, SESSION
+from gbench.base.words import count
 from gbench.errors import ExitCode, RunFailed
 from gbench.experiments.ab import run_session
 from gbench.experiments.block_ratio import BlockRatio, block_logs, ratio_of_blocks
@@ -96,7 +97,7 @@ class Answer:
         if self.change.low is not None and self.change.high is not None:
             change += f" (95 % interval {self.change.low:.4f} to {self.change.high:.4f})"
         known = f"{who} made the change with a probability of {min(self.probability, 0.999):.1%}"
-        known += f"; {change}, {self.blocks} blocks of four runs"
+        known += f"; {change}, {count(self.blocks, 'block')} of four runs"
         return f"INCONCLUSIVE, {self.why_none}: {known}" if self.why_none else known
 
 
@@ -134,18 +135,18 @@ def run_search(search: Search, folder: Path, environ: Mapping[str, str], observe
 def answer_of(search: Search, folder: Path) -> Answer:
     """What the blocks so far say."""
     evidence = _evidence(search, folder)
-    of_bad, count, found = evidence.of_bad, evidence.count, evidence.suspects
+    of_bad, blocks, found = evidence.of_bad, evidence.count, evidence.suspects
     change = ratio_of_blocks(of_bad) if of_bad else None
     if found is None:
         over = len(of_bad) >= min(MOST_OF_BAD, search.max_blocks)
         state = "can't be told apart" if over else "are not told apart yet"
-        why = f"GOOD and BAD {state}, by {len(of_bad)} {'block' if len(of_bad) == 1 else 'blocks'} of four runs"
-        return Answer([], "", 0.0, change, count, list(search.failed), why)
+        why = f"GOOD and BAD {state}, by {count(len(of_bad), 'block')} of four runs"
+        return Answer([], "", 0.0, change, blocks, list(search.failed), why)
     commits = [search.commits[place] for place in found.places]
-    why_none = None if found.probability >= SURE else f"{count} blocks did not decide"
+    why_none = None if found.probability >= SURE else f"{count(blocks, 'block')} did not decide"
     others = [search.commits[place] for place in sorted(evidence.skipped)]
     subject = subject_of(Path(search.repo), commits[-1])
-    return Answer(commits, subject, found.probability, change, count, others, why_none)
+    return Answer(commits, subject, found.probability, change, blocks, others, why_none)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gbench.cndb.from_run import unmeasured_record
 from gbench.compare.baseline import Baselines
 from gbench.compare.comparison import Comparison, compare
-from gbench.compare.differences import IMAGE
-from gbench.compare.earlier_records import earlier_runs
-from gbench.compare.nightly import Anchor, Night, anchor_of, judge
+from gbench.compare.differences import IMAGE, require_fields
+from gbench.compare.earlier_records import Earlier, earlier_runs
+from gbench.compare.nightly import Anchor, Night, anchor_of, judge, require_figures
 from gbench.compare.sides import Run
 from gbench.errors import GbenchError, InfrastructureError
 from gbench.measure.nights import RELEVANT
@@ -72,11 +73,25 @@ class Measured:
         return launch(spec, self._environ, self.observer, rebuild)
 
 
-def measure_night(measured: Measured, goal: NightGoal, environ: Mapping[str, str]) -> Night:
-    """Judge the runs that are measured, and add runs until the verdict stands or the budget is spent.
+def require_judgeable(spec: RunSpec, goal: NightGoal) -> None:
+    """Check before the first run all that is known then.
 
-    Raises GbenchError: a further run failed, the runs are not comparable, or the nights can't be read.
+    Raises UsageError: no such baseline, one without a figure to judge, or an unknown field that may differ.
+    InfrastructureError: the baseline can't be read.
     """
+    pinned = _pinned_runs(spec, goal)
+    require_fields(goal.allowed, [unmeasured_record(spec), *(run.record for run in pinned)])
+    require_figures(pinned, goal.names)
+
+
+def measure_night(measured: Measured, goal: NightGoal, environ: Mapping[str, str]) -> Night:
+    """Measure, judge, and add runs until the verdict stands or the budget is spent.
+
+    Raises GbenchError: a run failed, or has not every figure; the runs are not comparable, or the nights can't be read.
+    """
+    measured.add(1)
+    require_figures(measured.runs, goal.names)
+    measured.add(goal.runs - 1)
     spec, warnings = measured.spec, list[str]()
     anchor = read_anchor(spec, goal, measured.runs, environ, warnings.append)
     image = pinned_image(spec, anchor, measured.runs)
@@ -108,12 +123,7 @@ def read_anchor(
 
     Raises GbenchError: there is no such baseline, or nothing is pinned and the database can't be read.
     """
-    baselines = Baselines(Path(spec.cndb_dir))
-    name, pinned = goal.baseline or BASELINE, list[Run]()
-    if goal.baseline is not None or baselines.path(name).is_file():
-        records = baselines.read(name).records
-        pinned = [Run(record, f"baseline:{name} {record.run_id or number}") for number, record in enumerate(records, 1)]
-    earlier = list[Run]()
+    pinned, earlier = _pinned_runs(spec, goal), Earlier([], 0)
     try:
         earlier = _earlier(spec, goal, tonight, environ)
     except GbenchError as error:
@@ -122,15 +132,24 @@ def read_anchor(
         warn(f"earlier nights are unknown, so tonight alone is judged: {error}")
     if spec.database is None:
         warn("DATABASE is false: earlier nights are unknown, so tonight alone is judged")
-    return anchor_of(name, pinned, earlier)
+    for note in earlier.notes:
+        warn(note)
+    return anchor_of(goal.baseline or BASELINE, pinned, earlier.runs)
 
 
-def _earlier(spec: RunSpec, goal: NightGoal, tonight: list[Run], environ: Mapping[str, str]) -> list[Run]:
+def _pinned_runs(spec: RunSpec, goal: NightGoal) -> list[Run]:
+    baselines, name = Baselines(Path(spec.cndb_dir)), goal.baseline or BASELINE
+    if goal.baseline is None and not baselines.path(name).is_file():
+        return []
+    return baselines.read(name).runs(name)
+
+
+def _earlier(spec: RunSpec, goal: NightGoal, tonight: list[Run], environ: Mapping[str, str]) -> Earlier:
     from gbench.cndb.database import connect, database_errors
 
     database = database_of(spec, environ)
     if database is None:
-        return []
+        return Earlier([], 0)
     with database_errors(database):
         exclude = [run.record for run in tonight]
         return earlier_runs(connect(database), tonight[0].record, goal.allowed, exclude, HISTORY)

@@ -93,9 +93,7 @@ def _verdict(data: float, ahead: float | None, flop: float | None, copy: float |
         return "unknown: the device's bounds were not measured"
     if not first_rule and max(flop, copy or 0) > 1:
         what = f"{flop:.0%} of the operations" if flop > 1 else f"{copy:.0%} of the bytes"
-        return (
-            f"unknown: peak not trusted, as the run did {what} a second measured before it; was the machine busy then?"
-        )
+        return f"unknown: peak not trusted, as the run did {what} a second measured before it: the device was busy then"
     if flop >= max(BOUND, copy or 0):
         return f"compute-bound: {flop:.0%} of the operations a second that this device was measured to do"
     if copy is None:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from gbench.base.size import size_text
+from gbench.base.words import count
 from gbench.cndb.log_line import accuracy_text
 from gbench.cndb.record import Record
 from gbench.convergence.subjects import verdict_of_run
 from gbench.measure.summary import printed_means
 from gbench.reports.plots import Throughput
 from gbench.reports.run_data import RunData
-from gbench.reports.text import capitalized, count, flops, four, label, plain, seconds, utc
+from gbench.reports.text import capitalized, flops, four, label, plain, seconds, utc
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.evaluation_result import METRICS, read_final
 from gbench.runfolder.folder import RunFolder

@@ -12,8 +12,9 @@ from dominate import tags as t
 from dominate.util import raw
 
 from gbench.base.files import write_atomically
+from gbench.base.words import count
 from gbench.reports.page import asset, facts, render, section
-from gbench.reports.text import count, four, plain
+from gbench.reports.text import four, plain
 from gbench.runfolder.evaluation_result import METRICS, SET_METRICS, Evaluation, Image, Metric
 from gbench.runfolder.folder import VISUALS
 

@@ -1,12 +1,16 @@
-"""The data of the history page, read through gbench's views (docs/dashboards.md)."""
+"""The data of the history page, read through gbench's views (docs/dashboards.md).
+
+The views know no machine, so runs are grouped here, and judged by the rule of `gbench_regressions` within a group.
+"""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from itertools import groupby, pairwise
+from itertools import pairwise
 from operator import itemgetter
+from statistics import fmean
 from typing import Any
 
 from sqlalchemy import Engine, inspect, text
@@ -23,9 +27,19 @@ COLUMNS = (
     "id, run_time, age_days, configuration, model, dataset, device, dev_num, batch_size, precision, dist_mode, recipe, "
     "run_id, throughput, low, high, throughput_unit, steady_state, driver, software, hardware, code_link"
 )
-REGRESSION = "id, previous_mean, previous_results, loss_share"
 COMPARABLE = itemgetter("configuration", "model", "device", "precision")
+MACHINES = {
+    "postgresql": "SELECT id, extra #>> '{machine,key}', extra #>> '{machine,host_name}' FROM train_results",
+    "sqlite": "SELECT id, json_extract(more, '$.machine.key'), json_extract(more, '$.machine.host_name') "
+    "FROM (SELECT id, CASE WHEN json_valid(extra) THEN extra END AS more FROM train_results)",
+}
+RECENT_DAYS, BEFORE, FEW = 30.0, 10, 3  # as in the view gbench_regressions
+ASSUMED = 0.05  # half-width of the interval of a result without one
 MAY_DIFFER = {"driver": "driver", "software": "image", "hardware": "machine", "code_link": "model's code"}
+
+
+Group = tuple[Any, ...]
+"""The values of COMPARABLE, and the machine in words, empty if its results are of one machine."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,7 @@ class Configuration:
     """Distinguishes configurations with the same name."""
     unit: str
     results: list[Result]
-    """Oldest first."""
+    """Oldest first, of one machine unless all are taken together."""
     levels: list[Level]
     """Oldest first."""
 
@@ -120,12 +134,15 @@ class HistoryData:
         return sum(len(one.results) for one in self.configurations)
 
 
-def read_history(config: DatabaseConfig, model: str | None, since: datetime | None) -> HistoryData:
-    """Results with a throughput, by configuration.
+def read_history(
+    config: DatabaseConfig, model: str | None, since: datetime | None, all_machines: bool = False
+) -> HistoryData:
+    """Results with a throughput, by configuration and machine.
 
     Args:
         model: its name in the record, or at launch.
         since: only runs that started at this time or later; regressions are still determined from all runs.
+        all_machines: take the results of all machines together.
 
     Raises:
         InfrastructureError: the database does not exist, failed, or lacks gbench's views.
@@ -139,24 +156,66 @@ def read_history(config: DatabaseConfig, model: str | None, since: datetime | No
                 f"database {config.shown} lacks gbench's views", "gbench cndb submit RECORD creates them"
             )
         trend = _rows(engine, "trend", COLUMNS, "configuration, model, device, precision, run_time, id", model)
-        slower = _rows(engine, "regressions", REGRESSION, "loss_share DESC", model)
+        machines = {} if all_machines else _machines(engine)
     days = (now - since).total_seconds() / 86400 if since else None
-    kept = [row for row in trend if days is None or row["age_days"] <= days]
+    groups = _by_machine(trend, machines)
+    kept = {group: [row for row in rows if days is None or row["age_days"] <= days] for group, rows in groups.items()}
     since_text = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
     filters = ", ".join(filter(None, (f"model {model}" if model else "", since_text)))
-    if not kept:
+    if not any(kept.values()):
         more = "leave out --model or --since" if filters else "gbench cndb submit RECORD stores one"
         only = f" ({filters})" if filters else ""
         raise RecordError(f"database {config.shown} holds no result with a throughput{only}", more)
-    configurations = _named([_configuration(list(rows)) for _, rows in groupby(kept, key=COMPARABLE)])
+    configurations = _named([_configuration(rows, group) for group, rows in kept.items() if rows])
     place = {result.id: (one, result) for one in configurations for result in one.results}
     regressions = [
-        Regression(*place[row["id"]], row["previous_mean"], row["previous_results"], row["loss_share"])
-        for row in slower
-        if row["id"] in place
+        Regression(*place[result.id], mean, count, 1 - result.throughput / mean)
+        for rows in groups.values()
+        for result, mean, count in slower_results([_result(row) for row in rows])
+        if result.id in place
     ]
+    regressions.sort(key=lambda one: -one.loss_share)
     configurations.sort(key=lambda one: (-one.latest.when.timestamp(), one.name, one.key))
     return HistoryData(config.shown, filters, now, configurations, regressions)
+
+
+def slower_results(results: Sequence[Result]) -> list[tuple[Result, float, int]]:
+    """The results that the rule of `gbench_regressions` reports, with the mean and the number of those before."""
+    found = []
+    for place, one in enumerate(results):
+        before = results[max(place - BEFORE, 0) : place]
+        if not before or one.age_days > RECENT_DAYS:
+            continue
+        mean = fmean(other.throughput for other in before)
+        lows = [(1 - ASSUMED) * other.throughput if other.low is None else other.low for other in before]
+        high = (1 + ASSUMED) * one.throughput if one.high is None else one.high
+        if high < min(lows) and one.throughput <= (0.95 if len(before) < FEW else 0.98) * mean:
+            found.append((one, mean, len(before)))
+    return found
+
+
+def _machines(engine: Engine) -> dict[int, tuple[str, str]]:
+    """Key and host name of the machine of each row that says it."""
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(MACHINES[engine.dialect.name]).all()
+    return {number: (str(key), str(host)) for number, key, host in rows if key is not None}
+
+
+def _by_machine(rows: Sequence[Any], machines: dict[int, tuple[str, str]]) -> dict[Group, list[Any]]:
+    """Rows of one configuration and machine. A row that says no machine is of the only one, or of an unknown one."""
+    keys = defaultdict[Any, set[str]](set)
+    for row in rows:
+        if row["id"] in machines:
+            keys[COMPARABLE(row)].add(machines[row["id"]][0])
+    hosts = dict(machines.values())
+    groups = defaultdict[Group, list[Any]](list)
+    for row in rows:
+        several = len(keys[COMPARABLE(row)]) > 1
+        key = machines[row["id"]][0] if several and row["id"] in machines else ""
+        machine = f"{hosts[key]} ({key[:8]})" if key else "a machine not said" if several else ""
+        group = (*COMPARABLE(row), machine)
+        groups[group].append(row)
+    return groups
 
 
 def _rows(engine: Engine, view: str, columns: str, order: str, model: str | None) -> Sequence[Any]:
@@ -167,17 +226,18 @@ def _rows(engine: Engine, view: str, columns: str, order: str, model: str | None
         return connection.execute(query, names).mappings().all()
 
 
-def _configuration(rows: Sequence[Any]) -> Configuration:
+def _configuration(rows: Sequence[Any], group: Group) -> Configuration:
     one = rows[-1]
     results = [_result(row) for row in rows]
     batch = f"batch {one['batch_size']}" if one["batch_size"] else ""
     as_launch_sh = throughput_of(None, one["model"], one["run_id"]) == LAUNCH_SH
-    details = (batch, one["dataset"], one["dist_mode"], one["recipe"], AS_LAUNCH_SH if as_launch_sh else "")
+    kind = AS_LAUNCH_SH if as_launch_sh else ""
+    details = (batch, one["dataset"], one["dist_mode"], one["recipe"], kind, group[-1])
     devices = f"{one['dev_num']} × {one['device']}"
     return Configuration(
         name=", ".join((one["model"] or "unknown model", one["precision"] or "no precision", devices)),
         details=", ".join(str(detail) for detail in details if detail),
-        key=hashlib.sha256(repr(COMPARABLE(one)).encode()).hexdigest()[:6],
+        key=hashlib.sha256(repr(group).encode()).hexdigest()[:6],
         unit=one["throughput_unit"] or "",
         results=results,
         levels=levels([result.throughput for result in results]),

@@ -10,6 +10,7 @@ from pathlib import Path
 from dominate import tags as t
 
 from gbench.base.files import write_atomically
+from gbench.base.words import count
 from gbench.cndb.database_config import DatabaseConfig
 from gbench.reports.history_data import (
     STALE_DAYS,
@@ -31,7 +32,7 @@ from gbench.reports.page import (
     section,
     sortable,
 )
-from gbench.reports.text import count, four, signed
+from gbench.reports.text import four, signed
 from gbench.reports.trend_plot import trend
 
 TRENDS = 24  # maximum number of plots
@@ -48,9 +49,11 @@ CHANGES = _columns("change", "from", "to", "since (UTC)", "record") | {"what dif
 STALE = _columns("days ago", "latest", "runs", "run (UTC)", "record")
 
 
-def write_history(config: DatabaseConfig, path: Path, model: str | None, since: datetime | None) -> Path:
+def write_history(
+    config: DatabaseConfig, path: Path, model: str | None, since: datetime | None, all_machines: bool = False
+) -> Path:
     """Write the page of a database's history. Raises as `read_history`, or InfrastructureError: can't write `path`."""
-    write_atomically(path, page(read_history(config, model, since)))
+    write_atomically(path, page(read_history(config, model, since, all_machines)))
     return path
 
 

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
+from gbench.base.words import count
 from gbench.reports.page import Plot
 from gbench.reports.svg import BAND, INK, MUTED, SERIES, SURFACE, captioned, figure
-from gbench.reports.text import count, flops, four, seconds
+from gbench.reports.text import flops, four, seconds
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.step_columns import Steps
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from dominate import tags as t
 
 from gbench.base.files import write_atomically
+from gbench.base.words import count
 from gbench.measure.telemetry.disturbance import mark_disturbed
 from gbench.reports import figures, plots, run_facts
 from gbench.reports.page import card, contents, facts, figure_table, headline, notes, plot_card, render, section, table
 from gbench.reports.pictures import KINDS, Pictures, pictures
 from gbench.reports.run_data import RunData
-from gbench.reports.text import count, utc
+from gbench.reports.text import utc
 from gbench.reports.timeline import timeline
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.folder import RunFolder

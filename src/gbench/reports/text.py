@@ -118,8 +118,3 @@ def utc(text: Any) -> str:
     if len(written) >= 19 and written[10] == "T" and written.endswith("+00:00"):
         return f"{written[:10]} {written[11:19]} UTC"
     return written
-
-
-def count(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

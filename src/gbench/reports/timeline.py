@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from gbench.base.size import GIB
+from gbench.base.words import count
 from gbench.measure.telemetry.disturbance import StepMarks
 from gbench.measure.telemetry.sample_columns import Readings, Samples
 from gbench.reports.page import Plot
 from gbench.reports.plots import POINTS, Array, line, looks
 from gbench.reports.svg import BAND, SERIES, WARN, captioned, figure
-from gbench.reports.text import count, seconds
+from gbench.reports.text import seconds
 from gbench.runfolder.step_columns import Steps
 
 PAUSE_S = 60.0  # a gap between steps from this length on is a resumption, and is cut out of the axis

@@ -6,11 +6,12 @@ import matplotlib.dates as dates
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from gbench.base.words import count
 from gbench.reports.history_data import Configuration, Result
 from gbench.reports.page import Plot
 from gbench.reports.plots import line
 from gbench.reports.svg import INK, SERIES, SURFACE, WARN, captioned, figure
-from gbench.reports.text import count, four, signed
+from gbench.reports.text import four, signed
 
 POINTS = 150  # maximum number of points; beyond it, each point is the mean of several runs
 

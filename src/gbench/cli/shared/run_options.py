@@ -73,12 +73,15 @@ class NewFile(click.ParamType[Path]):
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(value)
+        path, option = Path(value), param.opts[0] if param else "the file"
         if path.is_dir() or not path.parent.is_dir():
-            option = "" if param is None else f"{param.opts[0]} "
             why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-            raise UsageError(f"{option}{path} can't be written: {why}", "give the path of a file")
+            raise UsageError(f"{option} {path} can't be written: {why}", "give the path of a file")
         require_writable(path.parent)
+        others = ctx.meta.setdefault(NEW_FILES, {}) if ctx else {}
+        other = others.setdefault(path.resolve(), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} are the same file, {path}", "give each a file of its own")
         return path
 
 
@@ -128,6 +131,7 @@ def _datasets_dir(text: str) -> str:
     return text
 
 
+NEW_FILES = "gbench.new_files"  # key of a context's meta: files to write -> option
 RUNS = {SPEC: "run", SWEEP: "sweep", SESSION: "session", BISECT: "search"}
 PATH, NEW_FILE = click.Path(path_type=Path), NewFile()
 FILE, FOLDER = Existing("file"), Existing("folder")
