@@ -91,6 +91,10 @@ class InfrastructureError(GbenchError):
     exit_code = ExitCode.INFRASTRUCTURE
 
 
+class Hung(InfrastructureError):
+    """The steps of a run stopped coming."""
+
+
 class Interrupted(GbenchError):
     """The user or a scheduler asked gbench to stop."""
 

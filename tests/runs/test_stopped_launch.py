@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,24 @@ def test_a_rank_that_is_killed_is_told_of(small_launch: list[str], tmp_path: Pat
     assert last.startswith("gbench: error: a process of the run was killed (SIGKILL): perhaps for lack of memory")
     assert "Traceback" not in err
     assert not (folder.path / "error.json").exists()
+    assert not _mentions(folder.path)
+
+
+@two_ranks
+@pytest.mark.slow
+def test_a_rank_that_is_stopped_ends_the_run(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
+    process = started([*small_launch, "--set", "measure.hang_seconds=5"], tmp_path, until="(epoch: 3")
+    folder = the_run(tmp_path)
+    stopped = _ranks(folder.path)[1]
+    stopped.suspend()
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 4, err
+    last = err.splitlines()[-1]
+    assert re.match(r"gbench: error: hung: no rank has made a step for \d+ s, after step \d+; rank 1 ", last), last
+    assert f"(process {stopped.pid}) is stopped (SIGSTOP); read {folder.path / 'stacks.txt'}" in last
+    assert "train_step" in (folder.path / "stacks.txt").read_text()
+    assert len(list(folder.steps(0))) >= 1
+    assert [run["state"] for run in gbench("runs", "--json").json] == ["hung"]
     assert not _mentions(folder.path)
 
 

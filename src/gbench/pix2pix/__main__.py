@@ -19,6 +19,7 @@ from gbench.errors import GbenchError
 from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.profiler import ProfiledTrainer
 from gbench.pix2pix.ranks.group import Ranks, joined
+from gbench.pix2pix.ranks.heartbeat import Heartbeat
 from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
 from gbench.pix2pix.step.apply_switches import convert_compiler_errors
 from gbench.pix2pix.step.rank_memory import rank_gib
@@ -28,10 +29,10 @@ from gbench.runfolder.worker_exit import leave, report_failure
 from gbench.settings.spec import MeasureConfig
 
 
-def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
+def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat: Heartbeat | None = None) -> int:
     """Run one rank; write an expected failure to `error.json` and print it as one line.
 
-    facts_pipe: see `slow_facts`.
+    facts_pipe: see `slow_facts`. heartbeat: where a training notes its steps, for a process that watches.
     """
     parser = argparse.ArgumentParser(prog="python -m gbench.pix2pix", description="One rank of a run, under torchrun.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None) -> int:
             else:
                 with convert_compiler_errors(), run_sampler(spec.config.measure, folder, ranks):
                     kind = Trainer if spec.profiling is None else ProfiledTrainer
-                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run(facts_pipe)
+                    kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run(facts_pipe, heartbeat)
     except GbenchError as error:
         return report_failure(folder, error)
     return 0

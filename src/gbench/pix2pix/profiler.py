@@ -21,6 +21,7 @@ from gbench.measure.clock import Marks, StepClock, marks_for
 from gbench.measure.hotspots import COMPUTING, REGION, read_trace
 from gbench.measure.trace import ON_DEVICE, Event, load
 from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.ranks.heartbeat import Heartbeat
 from gbench.pix2pix.step.count_ops import flop_of_calls
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder import step_profile as contract
@@ -109,9 +110,9 @@ class ProfiledTrainer(Trainer):
         mark_region(self.model.generator, "generator")
         mark_region(self.model.discriminator, "discriminator")
 
-    def run(self, facts_pipe: int | None = None) -> None:
+    def run(self, facts_pipe: int | None = None, heartbeat: Heartbeat | None = None) -> None:
         try:
-            super().run(facts_pipe)
+            super().run(facts_pipe, heartbeat)
         finally:
             self.profiled_clock.close()
         self.ranks.gather(None)  # all traces are written

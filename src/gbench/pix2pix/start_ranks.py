@@ -24,6 +24,8 @@ from typing import NoReturn
 
 from gbench.base.parent_death import die_with_parent
 from gbench.pix2pix.end_watch import EndWatch
+from gbench.pix2pix.hang_watch import HangWatch
+from gbench.pix2pix.ranks.heartbeat import Heartbeats
 from gbench.runfolder.folder import RunFolder
 from gbench.runners.plan import torchrun_argv
 from gbench.runners.stopping import STOPS
@@ -54,7 +56,10 @@ def main(argv: list[str]) -> int:
     gc.freeze()  # a collection in a rank would write to, and so copy, the pages that all ranks share
     port_reader, port_writer = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until every rank is known
-    ranks = {fork_rank(rank, count, port_reader, lambda: run_rank(rank_argv)): rank for rank in range(count)}
+    heartbeats = Heartbeats(count)
+    ranks = {
+        fork_rank(rank, count, port_reader, heartbeats, partial(run_rank, rank_argv)): rank for rank in range(count)
+    }
     try:
         for number in STOPS:
             signal.signal(number, _stop)
@@ -63,12 +68,13 @@ def main(argv: list[str]) -> int:
         os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * count)
         watch = EndWatch(RunFolder(Path(arguments.run_dir)), ranks)
         watch.start()
+        HangWatch(RunFolder(Path(arguments.run_dir)), ranks, heartbeats).start()
         return wait(ranks, watch.killed)
     finally:
         end_descendants(GRACE_S)
 
 
-def load(count: int, run_dir: Path) -> Callable[[list[str]], int]:
+def load(count: int, run_dir: Path) -> Callable[..., int]:
     """Import all that a rank needs, without starting CUDA; returns the function that runs a rank.
 
     As soon as it can, it starts the process that collects facts for rank 0.
@@ -99,11 +105,12 @@ def unsafe_to_fork() -> str | None:
     return f"the process that loaded PyTorch has {threads} threads" if threads > 1 else None
 
 
-def fork_rank(rank: int, count: int, port_reader: int, run: Callable[[], int]) -> int:
+def fork_rank(rank: int, count: int, port_reader: int, heartbeats: Heartbeats, run: Callable[..., int]) -> int:
     """Fork one rank, with torchrun's variables, to run `run`; returns its process id.
 
     Args:
         port_reader: the pipe with the port of the store, which has threads and starts after the fork.
+        heartbeats: of all ranks; `run` gets the row of this one.
     """
     from gbench.runfolder.worker_exit import leave
 
@@ -121,7 +128,9 @@ def fork_rank(rank: int, count: int, port_reader: int, run: Callable[[], int]) -
     }
     code = 1
     try:
-        code = run()
+        own = heartbeats.rank(rank)
+        own.write_stacks_on_signal()
+        code = run(heartbeat=own)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:

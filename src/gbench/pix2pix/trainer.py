@@ -6,7 +6,7 @@ save.
 """
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -28,6 +28,7 @@ from gbench.pix2pix.images import ImageWriter
 from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.pending_steps import PendingSteps
 from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.ranks.heartbeat import Heartbeat
 from gbench.pix2pix.sigterm import StopRequest
 from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.training_state import TrainingState
@@ -38,6 +39,8 @@ from gbench.settings.spec import RunSpec
 
 MOST_AHEAD = 10  # steps to the next reading per step of the last one: few steps predict only few
 READ_S = 2.0  # maximum time between readings: what a crash can lose, and how long a stop request waits
+PATIENCE_STEPS = 50  # a run that makes no step for as long as this many takes hangs, from measure.hang_seconds on
+LONG_S = 1800.0  # the same where a step compiles, and for a checkpoint
 ALL_STEPS_DONE = "all steps are done"
 
 
@@ -85,21 +88,25 @@ class Trainer:
         self.alarm_log = AlarmLog(spec, folder, ranks.is_first, len(self.loader), self.planned_steps)
         self.resumed_after: int | None = None  # the step that a resumed run continues after
         self.read_at = 1  # step of the next reading, the same on every rank
+        self.heartbeat = Heartbeat()
+        self.step_limit_s = self.hang_limit_s()
         self.ended: str | None = None  # the reason, once the run is complete
         self.stopped = False  # by SIGTERM or an alarm, before it was complete
         self.shown: tuple[Tensor, Tensor] | None = None  # real_A, real_B of the last batch, where images are written
 
-    def run(self, facts_pipe: int | None = None) -> None:
+    def run(self, facts_pipe: int | None = None, heartbeat: Heartbeat | None = None) -> None:
         """Train until all steps are done, the stopping rule ends the run, or SIGTERM or an alarm stops it.
 
-        facts_pipe: see `slow_facts`.
+        facts_pipe: see `slow_facts`. heartbeat: where to note each step; None: nobody watches.
 
         Raises RunFailed: stopped by SIGTERM or an alarm; the checkpoint to resume from is saved.
         """
         self.facts |= collect_facts(self.spec, self.ranks, facts_pipe)
         self.resumed_after = self.resume()
+        self.heartbeat = heartbeat or self.heartbeat
         with self.stop_request.handled(), StepWriter(self.folder.path, self.ranks.rank, self.resumed_after) as writer:
             try:
+                self.beat(self.hang_limit_s())
                 while not (self.ended or self.stopped):
                     self.run_epoch(writer)
                     self.end_epoch(writer)
@@ -112,6 +119,7 @@ class Trainer:
         self.facts["ended"] = {"steps": self.state.step, "because": self.ended}
         self.facts["learning_rates"] = self.state.learning_rates
         self.write_environment("precision_at_end")
+        self.beat(0)
 
     def resume(self) -> int | None:
         """Restore the last usable checkpoint and return its step; None if this run has not begun before.
@@ -141,6 +149,7 @@ class Trainer:
             self.state.batches += 1
             images += len(batch.real_A) * self.ranks.world_size
             self.pending.add(self.state.step, self.state.epoch, len(batch.real_A), losses)
+            self.beat(self.step_limit_s)
             if self.state.step == self.planned_steps:
                 self.ended = ALL_STEPS_DONE
             self.log_and_read(images, writer)
@@ -199,6 +208,7 @@ class Trainer:
         Every rank must call it at the same step.
         """
         steps = self.write_steps(writer)
+        self.step_limit_s = self.hang_limit_s(steps)
         if self.schedule.checkpoint_every:
             self.state.epoch_G_L1 += [step.losses["G_L1"] for step in steps if step.epoch == self.state.epoch]
         if "precision" not in self.facts:
@@ -225,6 +235,7 @@ class Trainer:
 
     def end_epoch(self, writer: StepWriter) -> None:
         """Write sample images and a checkpoint, if they are due, and begin the next epoch."""
+        self.beat(self.hang_limit_s())
         if self.due(self.schedule.images_every):
             self.save_images()
         if self.due(self.schedule.checkpoint_every) and self.alarm_log.finite:
@@ -232,6 +243,23 @@ class Trainer:
             writer.sync()
             self.save()
         self.state.begin_next_epoch()
+        self.beat(self.step_limit_s)
+
+    def beat(self, limit_s: float) -> None:
+        """Note that this rank goes on. limit_s: within which it does so again; 0: it need not."""
+        self.heartbeat.beat(limit_s, self.state.step)
+
+    def hang_limit_s(self, steps: Sequence[Step] = ()) -> float:
+        """Seconds after which a run without a new step hangs; 0: never.
+
+        steps: the last ones, which say how long one takes; none: what comes may take long.
+        """
+        least_s = self.spec.config.measure.hang_seconds
+        if not least_s:
+            return 0.0
+        if not steps or self.spec.compiles or self.spec.profiling is not None:
+            return max(least_s, LONG_S)
+        return max(least_s, PATIENCE_STEPS * statistics.median(step.step_s for step in steps))
 
     def due(self, every: int) -> bool:
         """Whether something done every `every` epochs (0: never) is due: after such an epoch, or as the run ends."""

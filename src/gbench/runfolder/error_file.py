@@ -3,23 +3,25 @@
     {"version": 1, "kind": "out_of_memory", "what": "cpu is out of memory ...", "hint": "take a smaller batch ..."}
 
 `kind` is for programs, and decides the host's exit code: `out_of_memory`, `usage` (the spec is invalid with this
-dataset or script), `infrastructure` (a problem of dataset, disk or network) or `failed`. Folders of an earlier gbench
-have none; an unknown kind counts as `failed`.
+dataset or script), `hung` (no step came any more), `infrastructure` (a problem of dataset, disk or network) or
+`failed`. Folders of an earlier gbench have none; an unknown kind counts as `failed`.
 """
 
 from contextlib import suppress
 
 from pydantic import BaseModel
 
-from gbench.errors import GbenchError, InfrastructureError, OutOfMemory, RunFailed, UsageError
+from gbench.errors import GbenchError, Hung, InfrastructureError, OutOfMemory, RunFailed, UsageError
 from gbench.runfolder.folder import RunFolder
 
 NAME = "error.json"
 UNWRITTEN = ".unwritten"  # an empty file, for which a full disk has room: host.json could not take the run's end
 FAILED = "failed"
+HUNG = "hung"
 KINDS: dict[str, type[GbenchError]] = {
     "out_of_memory": OutOfMemory,
     "usage": UsageError,
+    HUNG: Hung,
     "infrastructure": InfrastructureError,
     FAILED: RunFailed,
 }

@@ -4,21 +4,22 @@ from contextlib import suppress
 
 from gbench.base.paths import SPEC
 from gbench.errors import GbenchError
-from gbench.runfolder.error_file import UNWRITTEN, read_error
+from gbench.runfolder.error_file import HUNG, UNWRITTEN, read_error
 from gbench.runfolder.evaluation_result import final_of
 from gbench.runfolder.folder import RunFolder
 
 
 def state_of(folder: RunFolder) -> str:
-    """`running`, `complete`, `failed`, `stopped`, or `killed` if it ended without recording how.
+    """`running`, `complete`, `failed`, `hung`, `stopped`, or `killed` if it ended without recording how.
 
     Raises InfrastructureError: a file that it needs is broken.
     """
     if folder.alive:
         return "running"
     host = folder.host()
-    if host.exit_code or host.failure or host.started_utc is None or read_error(folder) is not None:
-        return "failed"
+    error = read_error(folder)
+    if host.exit_code or host.failure or host.started_utc is None or error is not None:
+        return HUNG if error is not None and error.kind == HUNG else "failed"
     if host.ended_utc is None:
         return "failed" if folder.has(UNWRITTEN) else "killed"
     result = folder.result()

@@ -144,6 +144,8 @@ class MeasureConfig(Frozen):
     """Time before the run to measure the idle power of devices that report energy."""
     pin: bool = True
     """Pin each rank to its own cores; with a GPU, to cores of the GPU's NUMA node."""
+    hang_seconds: NonNegativeFloat = 300.0
+    """End the run if no step is done for this long, and for 50 median steps; 0: wait for ever."""
 
 
 class SpeedConfig(Frozen):
