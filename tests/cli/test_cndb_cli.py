@@ -76,11 +76,14 @@ def test_the_list_says_what_a_throughput_is_of(gbench: Gbench, tmp_path: Path) -
     gbench("cndb", "submit", "0.yaml", "1.yaml")
     assert [one["throughput_of"] for one in gbench("cndb", "list", "--json").json] == ["launch.sh", "end to end"]
     listed = gbench("cndb", "list").out
-    assert "22.9 launch.sh" in listed and "17 synthetic" in listed
+    assert "22.9 launch.sh" in listed and "17 synthetic, first rule" in listed
     assert "22.9 img/s as launch.sh: steps 3 to 7, data excluded" in gbench("cndb", "show", 2).out
     assert "data excluded" not in gbench("cndb", "show", 1).out
     gbench("report", "--history", "-o", "history.html")
     assert (tmp_path / "history.html").read_text().count("as launch.sh: steps 3 to 7, data excluded") >= 1
+    save(record(run_id="again", perf_data={**ours, "statistics": 3}), tmp_path / "2.yaml")
+    gbench("cndb", "submit", "2.yaml")
+    assert [one["statistics"] for one in gbench("cndb", "list", "--json").json if one["run_id"]] == [3, 1]
 
 
 def test_an_export_never_overwrites(gbench: Gbench, files: list[str], tmp_path: Path) -> None:

@@ -78,13 +78,15 @@ def test_a_record_holds_by_the_rule_it_was_made_by(make_spec: Callable[..., RunS
     """A faster start, which only the first rule left out: two readings of one run, both verified."""
     folder = write_run(make_spec(), steps=100, planned_steps=100, step_s=lambda step: 0.1 if step <= 40 else 0.11)
     records = []
-    for rule in (1, 2):
+    for rule in (1, 2, 3):
         made = record_of(folder, summarize_folder(folder, rule))
         records.append(parse_record(to_yaml(made), "record"))
         assert verify(records[-1], folder).holds is True
-    first, now = records
+    first, second, now = records
+    assert second.perf_data is not None and second.perf_data["step"]["p99_s"] == 0.11
     assert first.perf_data is not None and now.perf_data is not None and now.extra is not None
     assert first.perf_data["warmup_steps"] == 40 != now.perf_data["warmup_steps"]
+    assert now.perf_data["step"]["p99_s"] is None
     assert now.extra["record_schema"] == RECORD_SCHEMA
     assert now.extra["first_reading"]["throughput_img_s"] == first.perf_data["throughput"]
     lacks = {key: value for key, value in first.perf_data.items() if key not in ("statistics", "drift", "speeds")}

@@ -18,7 +18,12 @@ def test_percentiles_interpolate_between_steps() -> None:
 
 
 def test_one_step_has_no_spread() -> None:
-    assert (spread([0.3]).std_s, spread([0.3]).p99_s) == (0.0, 0.3)
+    assert (spread([0.3]).std_s, spread([0.3]).p95_s) == (0.0, 0.3)
+
+
+def test_few_steps_have_no_99th_percentile() -> None:
+    assert spread([0.1] * 99).p99_s is None
+    assert spread([0.1] * 100).p99_s == spread([0.1] * 99, tail=1).p99_s == 0.1
 
 
 def test_variance_components_of_a_textbook_layout() -> None:

@@ -235,6 +235,15 @@ def test_the_drift_stands_next_to_the_verdict() -> None:
     assert lines["drift"].startswith("+7.6 %, +7.6 to +7.6 %")
 
 
+def test_figures_say_of_which_steps_they_are() -> None:
+    few, enough = (dict(summary_lines(summarized([0.1, 0.2] * steps))) for steps in (50, 65))
+    assert "of this run's steps, in blocks of" in few["95 % interval"]
+    assert few["step"] == "0.15 s median; 5 % 0.1, 95 % 0.2 s"
+    assert enough["step"].endswith("95 % 0.2, 99 % 0.2 s of 120 steps")
+    earlier = summarized([0.1, 0.2] * 50, rule=2)
+    assert earlier.step.p99_s == 0.2 and dict(summary_lines(earlier))["step"] == few["step"]
+
+
 def test_a_result_holds_the_reading_of_the_first_rule() -> None:
     times = ([0.1] * 39 + [0.5]) * 3
     now, first = summarized(times), summarized(times, rule=1)

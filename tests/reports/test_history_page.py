@@ -67,6 +67,19 @@ def test_a_fall_is_a_regression_that_names_what_differs(config: DatabaseConfig, 
     assert "36 runs" in trends[0] and "last change of level −" in trends[0]
 
 
+def test_another_rule_of_the_statistics_is_named(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    def measured(rule: dict[str, int], throughput: float) -> dict[str, object]:
+        return {"perf_data": {"throughput": throughput, "throughput_unit": "img/s", "data_share": 0.1, **rule}}
+
+    runs = [Result(20.0 - day, 100.0, None, changes=measured({}, 100.0 + day % 2)) for day in range(10)]
+    stored(engine, runs)
+    assert "first rule" in page_of(config, tmp_path).text
+    later = [Result(8.0 - day, 90.0, None, changes=measured({"statistics": 2}, 90.0)) for day in range(6)]
+    stored(engine, [*runs, *later])
+    (one,) = read_history(config, None, None).configurations
+    assert one.changes[0].differs == ["statistics first rule → now"]
+
+
 def test_a_quiet_history_says_that_nothing_became_slower(
     config: DatabaseConfig, engine: Engine, tmp_path: Path
 ) -> None:

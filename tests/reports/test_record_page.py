@@ -54,7 +54,18 @@ def test_what_a_record_lacks_is_said(tmp_path: Path) -> None:
 
 def test_a_run_that_was_not_steady_says_so_at_the_headline(tmp_path: Path) -> None:
     perf = {"throughput": 2.0, "throughput_interval": {"low": 1.5, "high": 2.5}, "steady_state": False}
-    assert "95 % interval 1.500 to 2.500; not steady" in page_of(drawn(perf_data=perf), tmp_path).text
+    assert (
+        "95 % interval 1.500 to 2.500 of the run's steps; not steady" in page_of(drawn(perf_data=perf), tmp_path).text
+    )
+
+
+def test_a_99th_percentile_of_few_steps_is_not_shown(tmp_path: Path) -> None:
+    for steps, shown in ((99, False), (100, True)):
+        perf = {"throughput": 2.0, "count": steps, "step": {"p95_s": 0.1, "p99_s": 0.125}}
+        assert (
+            "125.0 ms" in page_of(drawn(perf_data=perf), tmp_path).text
+            or "0.1250" in page_of(drawn(perf_data=perf), tmp_path).text
+        ) is shown
 
 
 def test_a_record_is_escaped_and_no_oddity_stops_the_page(tmp_path: Path) -> None:

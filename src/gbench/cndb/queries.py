@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, or_, select
+from sqlalchemy import ColumnElement, Engine, RowMapping, Select, and_, case, func, or_, select
 
 from gbench.base.utc import time_of
 from gbench.cndb.record import Record, checked
 from gbench.cndb.rows import values_of_row
 from gbench.cndb.tables import hardware_infos, models, run_id, software_infos, started, train_results
-from gbench.cndb.throughput import throughput_of
+from gbench.cndb.throughput import END_TO_END, rule_in, throughput_of
 from gbench.cndb.values import measured
 from gbench.errors import RecordError
 from gbench.settings.model_file import record_names
@@ -67,6 +67,8 @@ class Entry:
     throughput_of: str | None
     """As gbench.cndb.throughput says."""
     data_source: str | None
+    statistics: int | None
+    """The rule of its figures, as `RunResult.statistics`; None for figures that gbench didn't measure."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
         "metrics": ROW.metrics,
         "run_id": run_id(),
         "data_share": _performance(engine, "data_share"),
+        "statistics": _performance(engine, "statistics"),
         "data_source": _performance(engine, "data_source"),
     }
     query = select(*(column.label(name) for name, column in columns.items()))
@@ -116,6 +119,18 @@ def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
         kind = (entry.model, entry.batch_size, entry.dev_num, entry.device, entry.precision, entry.dataset)
         newest.setdefault(kind, entry)
     return [entry for entry in newest.values() if entry.ran is None or entry.ran < since]
+
+
+def of_first_rule(engine: Engine, model: str | None) -> set[int]:
+    """Ids of the records whose figures gbench measured by the first rule of the statistics. Raises as `entries`."""
+    measured, rule = (_performance(engine, key) for key in ("data_share", "statistics"))
+    first = and_(measured.is_not(None), rule.is_(None))
+    if engine.dialect.name == "sqlite":  # it doesn't check what another tool stores
+        first = case((func.json_valid(ROW.performance), first), else_=False)
+    query = select(ROW.id).join(models, models.c.id == ROW.model_id, isouter=True)
+    query = _filtered(query, RecordFilter(model)).where(first)
+    with engine.connect() as connection:
+        return set(connection.scalars(query))
 
 
 def undated(engine: Engine, where: RecordFilter) -> int:
@@ -225,11 +240,11 @@ def _filtered(query: Select[Any], where: RecordFilter) -> Select[Any]:
     return query
 
 
-def _entry(
-    throughput: Any, low: Any, high: Any, unit: str | None, steady: Any, data_share: Any, **columns: Any
-) -> Entry:
+def _entry(*, throughput: Any, low: Any, high: Any, unit: str | None, steady: Any, **columns: Any) -> Entry:
     (figure, own_unit), (low, _), (high, _) = (measured(str(one)) or (None, "") for one in (throughput, low, high))
-    columns["throughput_of"] = throughput_of({"data_share": data_share}, columns["model"], columns["run_id"])
+    perf = {key: columns.pop(key) for key in ("data_share", "statistics")}
+    columns["throughput_of"] = throughput_of(perf, columns["model"], columns["run_id"])
+    columns["statistics"] = rule_in(perf) if columns["throughput_of"] == END_TO_END else None
     columns["ran"] = time_of(columns["ran"])
     known = TRUTH.get(str(steady))
     return Entry(throughput=figure, low=low, high=high, unit=unit or own_unit or None, steady=known, **columns)

@@ -6,6 +6,7 @@ from gbench.cndb.record import Record
 
 END_TO_END = "end to end"
 LAUNCH_SH = "launch.sh"  # its printed lines 3 to 7, data excluded
+FIRST_RULE = "first rule"  # of the statistics: whatever came before the last level is left out
 AS_LAUNCH_SH = "as launch.sh: steps 3 to 7, data excluded"
 
 
@@ -32,5 +33,10 @@ def in_words(record: Record) -> str:
 
 def rule_of(record: Record) -> int:
     """The rule of the statistics by which it was made: `RunResult.statistics`."""
-    rule = (record.perf_data or {}).get("statistics", 1)
-    return rule if isinstance(rule, int) else 1
+    return rule_in(record.perf_data)
+
+
+def rule_in(perf: Any) -> int:
+    """`rule_of` of its `perf_data`."""
+    rule = str(perf.get("statistics")) if isinstance(perf, dict) else ""
+    return int(rule) if rule.isdecimal() else 1

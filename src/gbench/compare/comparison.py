@@ -88,6 +88,7 @@ def compare(
     records = [run.record for run in base], [run.record for run in new]
     notes = [f"allowed to differ: {text}" for text in require_comparable(*records, allowed)]
     throughput, why = common_throughput([*records[0], *records[1]])
+    alike = throughput if why else common_throughput([run.record for run in history])[0]
     if why:
         notes.append(f"throughput is compared {why}")
     changes = []
@@ -107,7 +108,8 @@ def compare(
             if any(known):
                 notes.append(f"{metric.title} is not judged: not every run has it")
             continue
-        earlier = [reading for run in history if (reading := metric.read(run.record)) is not None]
+        of_history = alike if metric is throughput else metric
+        earlier = [reading for run in history if (reading := of_history.read(run.record)) is not None]
         unknown_sd = run_sd if run_sd is not None and metric is throughput else metric.unknown_sd
         found = change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd)
         changes.append((metric.in_unit_of([*records[0], *records[1]]), found))

@@ -129,7 +129,7 @@ def common_throughput(records: Collection[Record]) -> tuple[ComparedMetric, str]
     kinds, rules = {kind_of(one) for one in records}, {rule_of(one) for one in records}
     if len(kinds) > 1 and LAUNCH_SH in kinds and all(map(_as_launch_sh, records)):
         return AS_LAUNCH_SH, f"{IN_WORDS}: some runs have no other"
-    if len(rules) > 1 and len(kinds) == 1 and all(map(_by_first_rule, records)):
+    if 1 in rules and len(rules) > 1 and len(kinds) == 1 and all(map(_by_first_rule, records)):
         return BY_FIRST_RULE, "by the first rule of the statistics: some records have no other"
     return THROUGHPUT, ""
 

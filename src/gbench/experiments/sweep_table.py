@@ -161,7 +161,8 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
         memory = "on its device" if sweep.spec.device == "cuda" else "resident on the host"
         shared = ", though all share the cores of one processor" if sweep.spec.device == "cpu" else ""
         lines = [
-            f"batch: total over all devices; 95 %: half the interval of the throughput; GiB: peak of a rank, {memory}",
+            f"batch: total over all devices; GiB: peak of a rank, {memory}",
+            "95 %: half the interval of the throughput, of that run's own steps",
             f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
             f"MFU: share of {peak}, in the precision of the run{own}",
         ]

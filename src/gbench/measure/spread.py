@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gbench.measure.paired_ratio import mean_interval
-from gbench.runfolder.run_result import StepTimes
+from gbench.runfolder.run_result import TAIL, StepTimes
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class Repeats:
     """Its upper end."""
 
 
-def spread(step_s: ArrayLike) -> StepTimes:
+def spread(step_s: ArrayLike, tail: int = TAIL) -> StepTimes:
     """Mean, median, standard deviation and percentiles of step times (1-d, seconds, at least one).
 
     Percentiles interpolate linearly between order statistics (Hyndman and Fan 1996, type 7; numpy's default). Sums are
     exact, so that every machine recomputes the same figures to the last digit.
+
+    tail: fewest steps that have a 99th percentile.
     """
     times = np.asarray(step_s, dtype=float)
     p5, p50, p95, p99 = (float(value) for value in np.percentile(times, [5, 50, 95, 99]))
@@ -55,7 +57,7 @@ def spread(step_s: ArrayLike) -> StepTimes:
         std_s=math.sqrt(math.fsum((times - mean) ** 2) / (len(times) - 1)) if len(times) > 1 else 0.0,
         p5_s=p5,
         p95_s=p95,
-        p99_s=p99,
+        p99_s=p99 if len(times) >= tail else None,
     )
 
 

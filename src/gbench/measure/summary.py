@@ -35,7 +35,7 @@ from gbench.runfolder.step_columns import Steps, steps_that_count
 from gbench.settings.spec import RunSpec, ScheduleConfig
 from gbench.settings.switches import describe
 
-STATISTICS = 2  # the rule of new results; 1: that of records without the field
+STATISTICS = 3  # the rule of new results: `RunResult.statistics`
 LEGACY_STEPS = slice(2, 7)  # launch.sh's printed lines 3 to 7
 
 
@@ -65,7 +65,7 @@ def summarize(
     waits = rank_waits([steps[found.first :] for steps in whole])
     return replace(
         result,
-        statistics=STATISTICS,
+        statistics=rule,
         epochs_seen=periods.epoch and result.steps / periods.epoch,
         checkpoint_periods_seen=periods.checkpoint and result.steps / periods.checkpoint,
         cycle_steps=found.cycle,
@@ -147,7 +147,7 @@ def _result(
         throughput_without_data_img_s=images / (wall_s - data_s),
         throughput_clean_img_s=_rate(times[marks.clean], step_images[marks.clean]),
         throughput_legacy_img_s=_legacy(whole[0], len(whole)),
-        step=spread(times),
+        step=spread(times) if rule > 2 else spread(times, tail=1),
         step_variance_s2=variance(times) if len(times) > 1 else 0.0,
         data_share=data_s / wall_s,
         between_share=total(waiting.between_s) / wall_s,

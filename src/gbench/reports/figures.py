@@ -88,7 +88,8 @@ def headline_interval(run: RunData) -> str:
         return ""
     text = "No interval: too few steps"
     if interval := run.summary.throughput_interval:
-        text = f"95 % interval {four(interval.low)} to {four(interval.high)} (±{interval.half_width_share:.2%})"
+        ends = f"{four(interval.low)} to {four(interval.high)} (±{interval.half_width_share:.2%})"
+        text = f"95 % interval {ends} of this run's steps"
     steady = "" if run.summary.steady_state else "not steady"
     return "; ".join(filter(None, (text, run.summary.too_few_cycles, steady)))
 
@@ -120,7 +121,10 @@ def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
     yield capitalized(summary.throughput_is), "; ".join(filter(None, (figure, summary.too_few_cycles)))
     if interval := summary.throughput_interval:
         bounds = f"{four(interval.low)} to {four(interval.high)} img/s (±{interval.half_width_share:.2%})"
-        yield "95 % interval", f"{bounds}, {interval.method}, blocks of {interval.block_length} steps"
+        yield (
+            "95 % interval of this run's steps",
+            f"{bounds}, {interval.method}, blocks of {interval.block_length} steps",
+        )
     if devices > 1:
         yield "The same, per device", f"{four(summary.throughput_img_s / devices)} img/s"
     yield "Without waiting for data", f"{four(summary.throughput_without_data_img_s)} img/s"
@@ -135,8 +139,8 @@ def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
         yield "Data", f"read as {summary.data_source}: {summary.data_source_reason}"
     yield "Step, mean", f"{seconds(summary.step.mean_s)} ± {seconds(deviation_s)} standard deviation"
     yield "Step, median", seconds(summary.step.median_s)
-    low, high, slowest = (seconds(value) for value in (summary.step.p5_s, summary.step.p95_s, summary.step.p99_s))
-    yield "Step, 5 to 95 %", f"{low} to {high}; 99 % {slowest}"
+    slowest = f"; 99 % {seconds(summary.p99_s)} of {count(summary.steps, 'step')}" if summary.p99_s is not None else ""
+    yield "Step, 5 to 95 %", f"{seconds(summary.step.p5_s)} to {seconds(summary.step.p95_s)}{slowest}"
     yield "Measured", f"{count(summary.steps, 'step')}, {count(summary.images, 'image')}, {seconds(summary.wall_s)}"
     yield "Warm-up, left out", f"{count(summary.warmup_steps, 'step')}; {summary.steady_state_reason}"
     if summary.drift is not None:

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, inspect, text
 
 from gbench.cndb.database import connect, database_errors
 from gbench.cndb.database_config import DatabaseConfig
-from gbench.cndb.throughput import AS_LAUNCH_SH, LAUNCH_SH, throughput_of
+from gbench.cndb.queries import of_first_rule
+from gbench.cndb.throughput import AS_LAUNCH_SH, FIRST_RULE, LAUNCH_SH, throughput_of
 from gbench.errors import InfrastructureError, RecordError
 from gbench.measure.trend import Level, levels
 from gbench.settings.model_file import record_names
@@ -35,7 +36,14 @@ MACHINES = {
 }
 RECENT_DAYS, BEFORE, FEW = 30.0, 10, 3  # as in the view gbench_regressions
 ASSUMED = 0.05  # half-width of the interval of a result without one
-MAY_DIFFER = {"driver": "driver", "software": "image", "hardware": "machine", "code_link": "model's code"}
+RULE = "rule"
+MAY_DIFFER = {
+    "driver": "driver",
+    "software": "image",
+    "hardware": "machine",
+    "code_link": "model's code",
+    RULE: "statistics",
+}
 
 
 Group = tuple[Any, ...]
@@ -53,7 +61,12 @@ class Result:
     high: float | None
     steady: bool | None
     known: dict[str, str | None]
-    """The columns MAY_DIFFER, which may differ between runs."""
+    """What may differ between runs: MAY_DIFFER."""
+
+    @property
+    def of_first_rule(self) -> bool:
+        """Whether its figure is by the first rule of the statistics."""
+        return self.known[RULE] == FIRST_RULE
 
 
 @dataclass(frozen=True)
@@ -157,8 +170,10 @@ def read_history(
             )
         trend = _rows(engine, "trend", COLUMNS, "configuration, model, device, precision, run_time, id", model)
         machines = {} if all_machines else _machines(engine)
+        first = of_first_rule(engine, model)
     days = (now - since).total_seconds() / 86400 if since else None
-    groups = _by_machine(trend, machines)
+    marked = [{**row, RULE: FIRST_RULE if row["id"] in first else "now"} for row in trend]
+    groups = _by_machine(marked, machines)
     kept = {group: [row for row in rows if days is None or row["age_days"] <= days] for group, rows in groups.items()}
     since_text = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
     filters = ", ".join(filter(None, (f"model {model}" if model else "", since_text)))

@@ -12,6 +12,7 @@ from dominate import tags as t
 from gbench.base.files import write_atomically
 from gbench.base.words import count
 from gbench.cndb.database_config import DatabaseConfig
+from gbench.cndb.throughput import FIRST_RULE
 from gbench.reports.history_data import (
     STALE_DAYS,
     Configuration,
@@ -170,7 +171,8 @@ def _stale(one: Configuration) -> list[TableCell]:
 
 
 def _throughput(one: Configuration) -> TableCell:
-    below = "not steady" if one.latest.steady is False else ""
+    marks = {"not steady": one.latest.steady is False, FIRST_RULE: one.latest.of_first_rule}
+    below = ", ".join(mark for mark, holds in marks.items() if holds)
     return TableCell(f"{four(one.latest.throughput)} {one.unit}", one.latest.throughput, below)
 
 

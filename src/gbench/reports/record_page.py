@@ -15,6 +15,7 @@ from gbench.cndb.throughput import in_words
 from gbench.reports import figures, plots
 from gbench.reports.page import card, cards, commands, facts, headline, notes, plot_card, render, section, table
 from gbench.reports.text import four, label, plain, rows, utc
+from gbench.runfolder.run_result import TAIL
 
 # Labels of keys of perf_data that are not clear without docs/cndb.md
 NAMES = {
@@ -102,7 +103,7 @@ def _lacks(record: Record) -> Iterator[str]:
 
 def _interval(perf: Mapping) -> str:
     ends = _ends(perf)
-    text = f"95 % interval {four(ends[0])} to {four(ends[1])}" if ends else ""
+    text = f"95 % interval {four(ends[0])} to {four(ends[1])} of the run's steps" if ends else ""
     return f"{text}; not steady" if text and perf.get("steady_state") is False else text
 
 
@@ -114,7 +115,7 @@ def _ends(perf: Mapping) -> tuple[float, float] | None:
 
 
 def _measurements(record: Record) -> None:
-    perf = _known(record.perf_data or {})
+    perf = _known(_without_tail(record.perf_data or {}))
     single = {key: value for key, value in perf.items() if not isinstance(value, dict | list)}
     throughputs = figures.throughputs(perf, plain(perf.get("throughput_unit", "")), _ends(perf))
     with section("What was measured"):
@@ -129,6 +130,14 @@ def _measurements(record: Record) -> None:
                     table(_metrics(record.metric_data))
         nested = {key: value for key, value in perf.items() if key not in single}
         cards({label(key): list(_nested(key, value)) for key, value in nested.items()})
+
+
+def _without_tail(perf: Mapping) -> Mapping:
+    """`perf_data` without a 99th percentile of few steps, as earlier records have it."""
+    match perf:
+        case {"step": {"p99_s": _, **step}, "count": int() as steps} if steps < TAIL:
+            return {**perf, "step": step}
+    return perf
 
 
 def _figures(values: Mapping) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from gbench.runfolder.telemetry_result import Disturbance, Energy, EnergySource,
 
 BOOTSTRAP = "prewhitened moving-block bootstrap, t-adjusted"
 BOOTSTRAP_OF_CYCLES = f"{BOOTSTRAP}, of whole cycles"
+TAIL = 100  # steps from which a 99th percentile is given: of fewer, it would be the slowest one
 THROUGHPUT_IS = {  # by data_source
     "real": "end to end, data loading included",
     "cached": "end to end, on pictures decoded before the run",
@@ -21,7 +22,7 @@ THROUGHPUT_IS = {  # by data_source
 
 @dataclass(frozen=True)
 class Interval:
-    """Confidence interval of throughput, in images per second."""
+    """Confidence interval of throughput, in images per second: from the steps of one run alone."""
 
     low: float
     high: float
@@ -87,7 +88,8 @@ class StepTimes:
     """Sample standard deviation; 0 for one step."""
     p5_s: float
     p95_s: float
-    p99_s: float
+    p99_s: float | None
+    """None for fewer than TAIL steps; not in records of an earlier rule."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,8 @@ class RunResult:
     profile: str = "reference"
     """Name of the speed profile, with the switches that were on."""
     statistics: int = 1
-    """The rule by which warm-up, measured steps and interval were found; 1: `measure/steady_state.py` alone."""
+    """The rule of the figures. 1: warm-up and measured steps by `measure/steady_state.py` alone; 2: p99_s of any number
+    of steps, and a processor's share of its peak by time."""
     epochs_seen: float | None = None
     """In the measured steps: whole ones if there are at least two. None if the length of an epoch is unknown."""
     checkpoint_periods_seen: float | None = None
@@ -210,6 +213,11 @@ class RunResult:
     """Of each rank; empty by the first rule."""
     pace_rank: int | None = None
     """The rank that nearly always began to compute last, so that the others waited; None: there is none."""
+
+    @property
+    def p99_s(self) -> float | None:
+        """The 99th percentile of the step times; None for fewer than TAIL steps, by every rule."""
+        return self.step.p99_s if self.steps >= TAIL else None
 
     @property
     def throughput_is(self) -> str:

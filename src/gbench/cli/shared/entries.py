@@ -12,7 +12,7 @@ import yaml
 from gbench.base.utc import time_of
 from gbench.cli.shared.output import or_dash, print_json, what_ran
 from gbench.cli.shared.table import print_csv, print_table
-from gbench.cndb.throughput import LAUNCH_SH, in_words
+from gbench.cndb.throughput import FIRST_RULE, LAUNCH_SH, in_words
 from gbench.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def print_record(found: "StoredRecord") -> None:
             line = f"{figure:.4g} {rest.get('throughput_unit', '')}"
             match rest:
                 case {"throughput_interval": {"low": float() | int() as low, "high": float() | int() as high}}:
-                    line += f", 95 % interval {low:.4g} to {high:.4g}"
+                    line += f", 95 % interval of the run's steps {low:.4g} to {high:.4g}"
             line = f"{line.rstrip()} {in_words(record)}"
             click.echo(printable(line.rstrip(), keep=""))
     click.echo()
@@ -88,6 +88,8 @@ def _cells(entry: "Entry") -> list[str]:
         figure += f" {LAUNCH_SH}"
     elif entry.data_source in ("cached", "resident", "synthetic"):
         figure += f" {entry.data_source}"
+    if entry.statistics == 1:
+        figure += f", {FIRST_RULE}"
     losses = "  ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else str(value)
         for name, value in (entry.metrics if isinstance(entry.metrics, dict) else {}).items()

@@ -165,15 +165,16 @@ def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple
             filter(None, (f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}", summary.too_few_cycles))
         ),
         "95 % interval": (
-            f"{interval.low:.4g} to {interval.high:.4g} img/s (+-{interval.half_width_share:.2%}), blocks of "
-            f"{interval.block_length} steps"
+            f"{interval.low:.4g} to {interval.high:.4g} img/s (+-{interval.half_width_share:.2%}) of this run's "
+            f"steps, in blocks of {interval.block_length}"
             if interval
             else "none: too few steps"
         ),
         "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}"
         + (f"; {summary.pace}" if summary.pace else ""),
         "as launch.sh": _img_s(summary.throughput_legacy_img_s, "steps 3 to 7, data excluded", "needs 7 steps"),
-        "step": f"{step.median_s:.4g} s median; 5 % {step.p5_s:.4g}, 95 % {step.p95_s:.4g}, 99 % {step.p99_s:.4g} s",
+        "step": f"{step.median_s:.4g} s median; 5 % {step.p5_s:.4g}, 95 % {step.p95_s:.4g}"
+        + (f", 99 % {summary.p99_s:.4g} s of {summary.steps} steps" if summary.p99_s is not None else " s"),
         "measured": f"{summary.steps} steps, {summary.images} images, {summary.wall_s:.4g} s; "
         f"{summary.between_share:.2%} of it reading the clock, printing and saving",
         "warm-up": f"{summary.warmup_steps} steps left out; "
