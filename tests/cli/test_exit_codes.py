@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -83,3 +84,20 @@ def test_a_terminal_that_has_gone_is_a_stop() -> None:
     os.close(ours)
     process.communicate()
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("command", [["runs"], ["cndb", "list"], ["summary", "x"], ["report", "x"], ["check"]])
+def test_the_working_folder_is_gone(tmp_path: Path, command: list[str]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os, gbench.cli; os.rmdir({str(gone)!r}); gbench.cli.main()"
+    done = subprocess.run([sys.executable, "-c", code, *command], cwd=gone, capture_output=True, text=True)
+    said = "gbench: error: the working folder has been removed; go to another folder: cd\n"
+    assert (done.returncode, done.stderr) == (4, said)
+
+
+@pytest.mark.parametrize(("closed", "out"), [(">&-", ""), ("<&-", "pix2pix_unet_256"), ("2>&-", "pix2pix_unet_256")])
+def test_a_closed_standard_stream(closed: str, out: str) -> None:
+    line = f"{shlex.quote(sys.executable)} -m gbench models {closed}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and out in done.stdout

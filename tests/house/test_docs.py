@@ -137,3 +137,13 @@ def test_every_file_that_contributing_names_exists() -> None:
 
 def test_contributing_answers_ten_questions() -> None:
     assert len(re.findall(r"^\| .*\? \| `", contributing("Ten questions"), flags=re.MULTILINE)) == 10
+
+
+def test_every_field_case_has_a_test() -> None:
+    """The table of docs/field-cases.md names a test that exists in each row."""
+    rows = [line for line in (ROOT / "docs/field-cases.md").read_text().splitlines() if line.startswith("| ")][1:]
+    for row in rows:
+        tests = re.findall(r"`([\w/]+\.py)::(test_\w+)`", row)
+        assert tests, row
+        for file, test in tests:
+            assert f"def {test}(" in (ROOT / "tests" / file).read_text(), row

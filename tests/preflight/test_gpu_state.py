@@ -13,8 +13,12 @@ import pytest
 
 import gbench.preflight
 from fake_nvml import GRAPHICS, LINKS, MEMORY, NOT_SUPPORTED, clocks, links, process
+from gbench.errors import InfrastructureError
+from gbench.machine.gpus import find_gpus, require_devices
 from gbench.preflight.check_table import RULES
 from gbench.runfolder.host_facts import CheckFacts
+from gbench.settings.request import Request
+from gbench.settings.resolve import resolve
 
 Nvml = Callable[..., ModuleType]
 CheckOne = Callable[..., CheckFacts]
@@ -123,6 +127,12 @@ def test_cards_as_they_should_be(check_one: CheckOne, nvml: Nvml, rule: str) -> 
             "info",
             "compute processes not supported here",
         ),
+        (  # a driver that lacks nvmlDeviceGetComputeRunningProcesses_v3
+            "gpu-processes",
+            {"ComputeRunningProcesses": pynvml.NVMLLibraryMismatchError("does not match the NVML lib version")},
+            "info",
+            "compute processes not reported by this driver",
+        ),
     ],
 )
 def test_a_card_that_differs(
@@ -175,6 +185,24 @@ def test_an_older_binding_without_a_function_is_no_failure(check_one: CheckOne, 
     del module.nvmlDeviceGetMigMode
     check = check_one("gpu-mig")
     assert (check.severity, check.found) == ("info", "GPU 0: not reported by this version of nvidia-ml-py")
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"),
+    [
+        (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "reboot"),
+        (pynvml.NVML_ERROR_NO_PERMISSION, "open /dev/nvidia*"),
+        (pynvml.NVML_ERROR_UNKNOWN, "restart the container"),
+        (pynvml.NVML_ERROR_OPERATING_SYSTEM, "control group"),
+        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "install the NVIDIA driver"),
+        (pynvml.NVML_ERROR_TIMEOUT, "see what nvidia-smi says"),
+    ],
+)
+def test_why_the_driver_does_not_start(check_one: CheckOne, nvml: Nvml, code: int, fix: str) -> None:
+    nvml(init=pynvml.NVMLError(code))
+    assert fix in check_one("gpu").fix
+    with pytest.raises(InfrastructureError, match=re.escape(fix)):
+        require_devices(resolve(Request("pix2pix_unet_256", 1, 1, "FP32"), {}).spec, find_gpus())
 
 
 def test_no_driver_is_one_error_and_no_other_gpu_check(check_one: CheckOne, nvml: Nvml) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gbench.cndb.from_run import record_of
 from gbench.cndb.identity import md5_of
@@ -49,3 +50,15 @@ def test_the_record_says_it_and_its_md5_does_not(make_spec: Callable[..., RunSpe
     assert [extra.get("dataset_hashing") for extra in extras] == [None, "computed", "cached"]
     assert len({md5_of(record) for record in records}) == 1
     assert all("rehash" not in extra["spec"] for extra in extras)
+
+
+def test_a_dataset_that_may_not_be_what_is_meant(make_spec: Callable[..., RunSpec], tmp_path: Path) -> None:
+    """It is in the run's warnings, which go to the terminal and into the record."""
+    train = tmp_path / "set/train"
+    (train / ".ipynb_checkpoints").mkdir(parents=True)
+    for path in (train / "1.png", train / ".ipynb_checkpoints/1-checkpoint.png"):
+        Image.new("RGB", (72, 72)).save(path)
+    (train / "2.webp").touch()
+    _, warnings = dataset_facts(make_spec(datasets_dir=str(tmp_path / "set")))
+    assert ["left out" in warnings[1], "hidden files" in warnings[2]] == [True, True]
+    assert "is 72x72 pixels, so its halves are 36x72: a pair is A and B side by side" in "".join(warnings)

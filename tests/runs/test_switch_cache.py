@@ -153,7 +153,7 @@ def test_what_was_found_is_not_lost_where_it_cant_be_remembered(
         return folder
 
     def prepared(spec: RunSpec, environ: Any, rebuild: bool) -> Prepared:
-        return Prepared(spec, Gpus(), make_runner(spec, environ, rebuild), DatasetFacts(), ())
+        return Prepared(spec, Gpus(), make_runner(spec, environ, rebuild), DatasetFacts(), (), None)
 
     monkeypatch.setattr("gbench.runs.tune.prepare", prepared)
     monkeypatch.setattr("gbench.runs.tune.run_to_end", tuned)

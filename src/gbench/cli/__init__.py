@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from gbench import __version__
+from gbench.base.faults import as_expected
 from gbench.base.terminated import on_sigterm
 from gbench.errors import ExitCode, GbenchError, sentence
 
@@ -144,6 +145,15 @@ def _unknown_option(error: click.NoSuchOption) -> str:
     return f"no such option {given!r}" + (f": it belongs to {', '.join(verbs[:SHOWN])}{more}" if verbs else "")
 
 
+def _open_closed_streams() -> None:
+    """Open /dev/null for each standard stream that the caller has closed: no file may get its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
 def _without_reader() -> NoReturn:
     """Exit without a message: the reader of stdout has gone."""
     _drop_stdout()
@@ -177,6 +187,7 @@ def _fail(what: str, hint: str, code: int, printed: bool) -> NoReturn:
 
 def main() -> None:
     """Entry point: report an expected error as one sentence and an exit code, a bug with its traceback."""
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a path is printed as the bytes that it has
     if "_GBENCH_COMPLETE" in os.environ:
@@ -216,8 +227,8 @@ def main() -> None:
                 sys.exit(ExitCode.INFRASTRUCTURE)
             if error.errno == errno.EIO:  # the terminal has gone, and sent SIGHUP
                 _fail("stopped: the terminal has gone", "what was written is kept", ExitCode.INTERRUPTED, bool(shown))
-        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            _fail(f"{error.filename} is too long for a path", "give a shorter one", ExitCode.USAGE, bool(shown))
+        if expected := as_expected(error):
+            _fail(expected.what, expected.hint, expected.exit_code, bool(shown))
         import traceback
 
         traceback.print_exc()

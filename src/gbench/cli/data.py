@@ -159,6 +159,8 @@ def stats(root: Path, as_json: bool) -> None:
     images = sum(len(layout.list_images(root / phase)) for phase in layout.PHASES)
     with _progress("reading", images) as advance_to:
         result = compute(root, advance_to, _cores())
+    for doubt in (doubt for phase in layout.phases_in(root) for doubt in layout.doubts(root, phase)):
+        click.echo(f"warning: {doubt}", err=True)
     if as_json:
         print_json(result.model_dump())
     else:

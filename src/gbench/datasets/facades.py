@@ -7,10 +7,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image
-
 from gbench.datasets.archive import extract
-from gbench.datasets.decode import DECODE_ERRORS
+from gbench.datasets.decode import image_size
 from gbench.datasets.download import download
 from gbench.datasets.layout import PHASES, list_images
 from gbench.datasets.manifest import MANIFEST_NAME, Manifest, PreparedDataset, require_intact, write_manifest
@@ -103,10 +101,9 @@ def check_content(root: Path, what: Path) -> None:
     for path in (path for phase in PHASES for path in images[phase]):
         relative = path.relative_to(root)
         try:
-            with Image.open(path) as image:
-                size = image.size
-        except DECODE_ERRORS as error:
-            raise InfrastructureError(f"{relative} of {what} is not an image ({error})", NOT_FACADES) from error
+            size = image_size(path)
+        except InfrastructureError as error:
+            raise InfrastructureError(f"{relative} of {what} is not an image ({error.what})", NOT_FACADES) from error
         if size != PAIR_SIZE:
             raise InfrastructureError(
                 f"{relative} of {what} is {size[0]}x{size[1]} pixels, facades pairs are 512x256", NOT_FACADES

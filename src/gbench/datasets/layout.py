@@ -7,9 +7,13 @@ import this at start.
 import difflib
 import os
 import shlex
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
+from gbench.base.faults import shown_name
 from gbench.base.paths import DEFAULT_DATASETS_DIR
 from gbench.errors import InfrastructureError, UsageError
 
@@ -18,6 +22,8 @@ PHASES = ("train", "val", "test")
 # Upstream data/image_folder.py at 003efc4c: in lower or upper case, never mixed.
 _LOWER = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff")
 IMAGE_EXTENSIONS = frozenset({*_LOWER, *map(str.upper, _LOWER)})
+
+SHOWN = 5  # extensions of a folder's other files
 
 
 def get_a_dataset(datasets_dir: str | Path | None = None) -> str:
@@ -35,14 +41,49 @@ def list_images(folder: Path) -> list[Path]:
 
     Upstream applies max_dataset_size in file system order; callers here apply it to this sorted list, so every machine
     keeps the same images.
+
+    Raises InfrastructureError: a name is not UTF-8. OSError: a subfolder can't be read.
     """
-    found = [
-        os.path.join(parent, name)  # noqa: PTH118 -- sorted as strings, as upstream does
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if os.path.splitext(name)[1] in IMAGE_EXTENSIONS  # noqa: PTH122
+    return [Path(path) for path in sorted(_files(folder)) if _extension(path) in IMAGE_EXTENSIONS]
+
+
+def doubts(root: Path, phase: str) -> list[str]:
+    """What a user may not expect of a phase's images: files left out by their names, and images in hidden folders."""
+    folder = root / phase
+    others = Counter(kind for path in _files(folder) if (kind := _extension(path)) not in IMAGE_EXTENSIONS)
+    hidden = [
+        path for path in list_images(folder) if any(part.startswith(".") for part in path.relative_to(root).parts)
     ]
-    return [Path(path) for path in sorted(found)]
+    texts = []
+    if others:
+        texts.append(f"files of {folder} are left out, as they are no images by their names: {_counted(others)}")
+    if hidden:
+        texts.append(f"{len(hidden)} of the images in {folder} are hidden files, taken as upstream does: {hidden[0]}")
+    return texts
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Every file below a folder, as text: sorted so, as upstream does. Raises as `list_images`."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise error
+
+    for parent, _, names in os.walk(folder, onerror=refuse if folder.is_dir() else None):
+        for name in names:
+            path = os.path.join(parent, name)  # noqa: PTH118
+            if not path.isascii() and (shown := shown_name(path)) != path:
+                raise InfrastructureError(f"the name of {shown} is not UTF-8", "rename it")
+            yield path
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1]  # noqa: PTH122
+
+
+def _counted(extensions: Counter[str]) -> str:
+    return ", ".join(
+        f"{count} {extension or 'without an extension'}" for extension, count in extensions.most_common(SHOWN)
+    )
 
 
 def phases_in(root: Path) -> list[str]:
@@ -61,6 +102,11 @@ def phase_images(root: Path, phase: str) -> list[Path]:
         )
     images = list_images(root / phase)
     if not images:
+        others = Counter(map(_extension, _files(root / phase)))
+        if others:
+            kinds = f"convert them to {', '.join(sorted(one[1:] for one in _LOWER))} in lower or upper case"
+            files = f"no image in {root / phase}: its files are none by their names ({_counted(others)})"
+            raise InfrastructureError(files, f"{kinds}, or {get_a_dataset()}")
         raise InfrastructureError(f"no image in {root / phase}", get_a_dataset())
     return images
 

@@ -61,6 +61,9 @@ def hash_file(path: Path) -> FileEntry:
                 digest.update(chunk)
                 size_bytes += len(chunk)
     except OSError as error:
+        if path.is_symlink() and not path.exists():
+            gone = f"{path} can't be read (a link to {path.readlink()}, which is not there)"
+            raise InfrastructureError(gone, "remove the link") from error
         raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
     return FileEntry(sha256=digest.hexdigest(), size_bytes=size_bytes)
 

@@ -5,17 +5,15 @@ torch and all other packages stay the same.
 """
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gbench.base.paths import checkout_dir
 from gbench.errors import InfrastructureError, UsageError
+from gbench.machine.git import git
 from gbench.settings.spec import RunSpec
 
-GIT = ("git", "-c", "core.hooksPath=/dev/null")
-GIT_TIMEOUT_S = 120.0
 SHORT = 10  # digits of a commit that are shown
 
 
@@ -25,7 +23,7 @@ def repository(given: Path | None) -> Path:
     if folder is None:
         raise UsageError("gbench is installed, not run from a git checkout", "give --repo DIR")
     try:
-        return Path(_git(folder, "rev-parse", "--show-toplevel"))
+        return Path(git(folder, "rev-parse", "--show-toplevel"))
     except UsageError as error:
         raise UsageError(f"--repo {folder} is no checkout of a git repository ({error.what})", error.hint) from error
 
@@ -33,7 +31,7 @@ def repository(given: Path | None) -> Path:
 def commit_of(repo: Path, ref: str) -> str:
     """The full name of the commit that a branch, tag or abbreviation names. Raises UsageError: it names none."""
     try:
-        return _git(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        return git(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     except UsageError as error:
         raise UsageError(
             f"{ref!r} names no commit of {repo}", "see git log; a shallow clone lacks commits (git fetch --unshallow)"
@@ -42,7 +40,7 @@ def commit_of(repo: Path, ref: str) -> str:
 
 def subject_of(repo: Path, commit: str) -> str:
     """The first line of a commit's message."""
-    return _git(repo, "show", "--no-patch", "--format=%s", commit)
+    return git(repo, "show", "--no-patch", "--format=%s", commit)
 
 
 def commits_between(repo: Path, good: str, bad: str) -> list[str]:
@@ -50,8 +48,8 @@ def commits_between(repo: Path, good: str, bad: str) -> list[str]:
 
     Raises UsageError: `good` is not an ancestor of `bad`, or the same commit.
     """
-    commits = _git(repo, "rev-list", "--first-parent", "--reverse", f"{good}..{bad}").split()
-    if good not in _git(repo, "rev-list", "--first-parent", bad).split() or not commits:
+    commits = git(repo, "rev-list", "--first-parent", "--reverse", f"{good}..{bad}").split()
+    if good not in git(repo, "rev-list", "--first-parent", bad).split() or not commits:
         raise UsageError(
             f"GOOD {good[:SHORT]} is not before BAD {bad[:SHORT]} in the history of BAD's first parents",
             "give two commits of one branch, the older first",
@@ -76,7 +74,7 @@ def worktrees(repo: Path, commits: Sequence[str], folder: Path) -> Iterator[None
     finally:
         for tree in made:
             with suppress(UsageError, InfrastructureError):
-                _git(repo, "worktree", "remove", "--force", str(tree))
+                git(repo, "worktree", "remove", "--force", str(tree))
 
 
 def tree_of(folder: Path, commit: str) -> Path:
@@ -112,26 +110,9 @@ def spec_at(spec: RunSpec, repo: Path, tree: Path) -> RunSpec:
 
 
 def _checked_out(repo: Path, commit: str, tree: Path) -> None:
-    _git(repo, "worktree", "prune")
+    git(repo, "worktree", "prune")
     try:
-        _git(repo, "worktree", "add", "--detach", "--force", str(tree), commit)
+        git(repo, "worktree", "add", "--detach", "--force", str(tree), commit)
     except UsageError as error:
         what = f"no work tree of {commit[:SHORT]} in {tree.parent}: {error.what}"
         raise InfrastructureError(what, error.hint) from error
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    """What git prints. Raises UsageError: it fails; InfrastructureError: it is missing, or hangs."""
-    command = [*GIT, "-C", str(folder), *arguments]
-    try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=GIT_TIMEOUT_S, stdin=subprocess.DEVNULL
-        )
-    except FileNotFoundError as error:
-        raise InfrastructureError("git is not installed", "install it") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InfrastructureError(f"git {arguments[0]} failed ({error})", "try it in a shell") from error
-    if answer.returncode:
-        last = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
-        raise UsageError(f"git {arguments[0]} failed: {last}", f"try it in {folder}")
-    return answer.stdout.strip()

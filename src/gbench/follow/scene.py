@@ -58,14 +58,14 @@ class Scene:
 
     def images(self) -> tuple[int, list[Pixels]] | None:
         """The newest sample images' epoch, and the images, (H, W, 3) in order of VISUALS; None if there are none."""
-        from PIL import Image
+        from gbench.datasets.decode import decode_rgb
 
         names = [path.name for path in self.folder.images.glob("*_real_B.png")]  # real_B is written last
         epochs = [int(match[1]) for name in names if (match := re.fullmatch(r"epoch(\d+)_real_B\.png", name))]
         if not epochs:
             return None
         paths = (self.folder.image(max(epochs), name) for name in VISUALS)
-        return max(epochs), [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+        return max(epochs), [np.asarray(decode_rgb(path)) for path in paths]
 
 
 class View:

@@ -39,6 +39,20 @@ class Gpus:
     missing: str | None = None
     hidden: tuple[Gpu, ...] = ()
     """The host's other devices, hidden from the run by --gpus or CUDA_VISIBLE_DEVICES."""
+    remedy: str = "install the NVIDIA driver"
+    """What to do when they are missing."""
+
+
+# What to do about nvmlInit's errors, by NVML's number.
+REMEDIES = {
+    4: "let this user open /dev/nvidia*: in a container, start it with --gpus; on a host, see their permissions",
+    9: "load the driver (sudo modprobe nvidia), and see dmesg if that fails",
+    12: "install the NVIDIA driver; in a container, start it with --gpus, and with NVIDIA_DRIVER_CAPABILITIES=all",
+    17: "let this process's control group use /dev/nvidia*: restart the container, or the job with its GPUs",
+    18: "the driver was updated under a running system: reboot, or stop what uses the GPUs and reload its modules",
+    999: "restart the container: it has lost its GPUs; on a host, see dmesg for Xid errors, and reboot",
+}
+ASK_THE_DRIVER = "see what nvidia-smi says, and dmesg"
 
 
 @contextmanager
@@ -61,9 +75,10 @@ def find_gpus() -> Gpus:
         with open_nvml() as nvml:
             devices = tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
             driver = nvml.nvmlSystemGetDriverVersion()
-    except pynvml.NVMLError as error:
-        return Gpus(missing=f"NVML: {error}")
-    return Gpus(devices, driver, None if devices else "the NVIDIA driver reports no GPU")
+    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError) as error:
+        return Gpus(missing=f"NVML: {error}", remedy=REMEDIES.get(getattr(error, "value", 0), ASK_THE_DRIVER))
+    missing = None if devices else "the NVIDIA driver reports no GPU"
+    return Gpus(devices, driver, missing, remedy="see whether lspci and dmesg list one")
 
 
 def visible(gpus: Gpus, variable: str | None) -> Gpus:
@@ -111,7 +126,7 @@ def require_devices(spec: RunSpec, gpus: Gpus) -> None:
     if gpus.missing:
         raise InfrastructureError(
             f"--device cuda: no GPU was found ({gpus.missing})",
-            f"{HIDDEN_HINT if gpus.hidden else 'install the NVIDIA driver'}, or run on the processor: --device cpu",
+            f"{HIDDEN_HINT if gpus.hidden else gpus.remedy}, or run on the processor: --device cpu",
         )
     if spec.devices_per_node > len(gpus.devices):
         chosen = f" of {spec.cuda_visible_devices!r}" if spec.cuda_visible_devices is not None else ""

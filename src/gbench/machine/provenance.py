@@ -1,7 +1,6 @@
 """Facts of a run that only the host knows, not the worker: hardware names, driver, code version, file hashes."""
 
 import hashlib
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,9 @@ import psutil
 
 from gbench.base.files import open_file
 from gbench.base.paths import checkout_dir
+from gbench.errors import GbenchError
 from gbench.machine import host
+from gbench.machine.git import git as ask_git
 from gbench.machine.gpus import Gpus
 from gbench.machine.machine_key import host_name, machine_key
 
@@ -44,14 +45,10 @@ def git() -> dict[str, Any] | None:
     root = checkout_dir()
     if root is None:
         return None
+    options = ("-c", "safe.directory=*")  # another user may own it: these two commands execute nothing in it
     try:
-        commit = _git("-C", str(root), "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git("-C", str(root), "status", "--porcelain", "-uno"))}
-    except (OSError, subprocess.SubprocessError):
+        commit = ask_git(root, "rev-parse", "HEAD", options=options)
+        changes = ask_git(root, "status", "--porcelain", "-uno", options=options)
+    except GbenchError:
         return None
-
-
-def _git(*arguments: str) -> str:
-    # Safe for a checkout that another user owns: these two commands execute nothing in it.
-    command = ["git", "-c", "safe.directory=*", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    return {"commit": commit, "dirty": bool(changes)}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from gbench.errors import GbenchError
+from gbench.base.faults import as_expected
 from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.profiler import ProfiledTrainer
 from gbench.pix2pix.ranks.group import Ranks, joined
@@ -66,8 +66,10 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat
                 with convert_compiler_errors(), run_sampler(spec.config.measure, folder, ranks):
                     kind = Trainer if spec.profiling is None else ProfiledTrainer
                     kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run(facts_pipe, heartbeat)
-    except GbenchError as error:
-        return report_failure(folder, error)
+    except Exception as error:
+        if (expected := as_expected(error)) is None:
+            raise
+        return report_failure(folder, expected)
     return 0
 
 

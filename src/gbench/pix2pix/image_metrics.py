@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image as Picture
 from torch import Tensor
 
-from gbench.base.files import open_file
-from gbench.errors import InfrastructureError, UsageError
+from gbench.datasets.decode import decode_rgb
+from gbench.errors import UsageError
 from gbench.pix2pix.data.transforms import Levels
 from gbench.runfolder.evaluation_result import Image
 
@@ -126,11 +125,6 @@ def _within(folder: Path) -> Path:
 
 
 def _levels(path: Path) -> Levels:
-    try:
-        with open_file(path) as file, Picture.open(file) as picture:
-            levels: Levels = np.asarray(picture.convert("RGB"))
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} is not there", "each N_fake_B.png needs its N_real_B.png") from error
-    except (OSError, Picture.DecompressionBombError) as error:
-        raise InfrastructureError(f"{path} can't be read ({error})", "write the images again") from error
-    return levels
+    if not path.exists():
+        raise UsageError(f"{path} is not there", "each N_fake_B.png needs its N_real_B.png")
+    return np.asarray(decode_rgb(path))

@@ -47,6 +47,8 @@ def call(nvml: Any, function: str, *arguments: Any) -> Any:
         if error.value in (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND):
             raise Unreadable("not supported here") from error
         raise Unreadable(f"not reported ({error})") from error
+    except Exception as error:  # nvidia-ml-py's own, such as for a driver that is older than it
+        raise Unreadable("not reported by this driver") from error
 
 
 @contextmanager

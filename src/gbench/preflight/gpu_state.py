@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from gbench.base.size import size_text
-from gbench.preflight.cards import Card
+from gbench.preflight.cards import Card, call
 from gbench.preflight.rule import Command, Context, Finding, Severity, merge, worst
 from gbench.preflight.tools import Unreadable
 
@@ -48,8 +48,8 @@ def _processes(card: Card) -> Finding:
 
 def _describe(card: Card, process: Any) -> str:
     try:
-        name = card.nvml.nvmlSystemGetProcessName(process.pid)
-    except card.nvml.NVMLError:  # of another container, or of another user
+        name = call(card.nvml, "nvmlSystemGetProcessName", process.pid)
+    except Unreadable:  # of another container, or of another user
         name = "name not reported"
     name = name.decode(errors="replace") if isinstance(name, bytes) else name
     used = process.usedGpuMemory

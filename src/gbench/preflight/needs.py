@@ -47,7 +47,7 @@ def torch(context: Context) -> Finding:
 
 def gpu(context: Context) -> Finding:
     if context.gpus.missing:
-        return Finding("error", context.gpus.missing, HIDDEN_HINT if context.gpus.hidden else "")
+        return Finding("error", context.gpus.missing, HIDDEN_HINT if context.gpus.hidden else context.gpus.remedy)
     names = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in context.gpus.devices)
     hidden = ranges(gpu.index for gpu in context.gpus.hidden)
     hides = f"; not used: {hidden}" if hidden else ""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from PIL import Image
-
+from gbench.datasets.decode import decode_rgb
+from gbench.errors import InfrastructureError
 from gbench.runfolder.evaluation_result import FINAL, NAME
 
 SHOWN = 8  # of possibly hundreds; the gallery has all
@@ -48,9 +48,8 @@ def _thumbnails(folder: Path, name: str) -> dict[str, str]:
     thumbnails = {}
     for kind in KINDS:
         try:
-            with Image.open(folder / f"{name}_{kind}.png") as image:
-                small = image.convert("RGB")
-        except (OSError, ValueError):  # missing, truncated, or not an image
+            small = decode_rgb(folder / f"{name}_{kind}.png")
+        except InfrastructureError:  # missing, truncated, or not an image
             continue
         small.thumbnail((SIDE, SIDE))
         buffer = io.BytesIO()

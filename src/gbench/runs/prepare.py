@@ -3,15 +3,17 @@
 `prepare` requires all of it. `plan` only describes the run, for `--dry-run`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gbench.base.files import make_folder, require_writable
+from gbench.base.paths import checkout_dir
 from gbench.base.utc import utc_now
 from gbench.datasets.hash_cache import cached_hashes
-from gbench.datasets.layout import find_dataset
+from gbench.datasets.layout import doubts, find_dataset, phase_images
 from gbench.datasets.manifest import MANIFEST_NAME, combine, require_intact
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.machine import provenance
@@ -38,6 +40,8 @@ class Prepared:
     runner: Runner
     dataset: DatasetFacts
     warnings: tuple[str, ...]
+    git: GitFacts | None
+    """Of gbench's checkout."""
 
     def with_warning(self, text: str | None) -> "Prepared":
         """A copy with one more warning; unchanged for None."""
@@ -53,7 +57,7 @@ class Prepared:
             hardware=HostHardware(**provenance.hardware(visible(self.gpus, self.spec.cuda_visible_devices))),
             dataset=self.dataset,
             run_script_sha256=provenance.file_sha256(Path(self.spec.run_model_file)),
-            git=GitFacts(**found) if (found := provenance.git()) else None,
+            git=self.git,
             warnings=list(self.warnings),
         )
 
@@ -71,8 +75,11 @@ def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) ->
     spec = locate_dataset(with_nccl_variables(for_this_machine(spec, gpus), environ))
     dataset, warnings = dataset_facts(spec)
     spec, no_cache = _with_cache_folder(spec)
-    prepared = Prepared(spec, gpus, make_runner(spec, environ, rebuild), dataset, tuple(warnings))
-    return prepared.with_warning(no_cache)
+    found, checkout = provenance.git(), checkout_dir()
+    unknown = f"git can't read {checkout}: the record has no commit" if checkout and not found else None
+    git = GitFacts(**found) if found else None
+    prepared = Prepared(spec, gpus, make_runner(spec, environ, rebuild), dataset, tuple(warnings), git)
+    return prepared.with_warning(no_cache).with_warning(unknown)
 
 
 def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tuple[RunSpec, dict[str, Any]]:
@@ -145,14 +152,26 @@ def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
     root = Path(spec.datasets_dir) / spec.dataset_subdir
     files, how = cached_hashes(root, Path(spec.cache_dir), spec.rehash)
     facts = DatasetFacts(root=str(root), sha256=combine(files), hashing=how, source=None)
+    warnings = [*doubts(root, spec.config.data.phase), *_uncombined(root, spec.config.data.phase)]
     if not (root / MANIFEST_NAME).exists():
         warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
-        return facts, [warning]
+        return facts, [warning, *warnings]
     manifest = require_intact(root, files)
-    facts = facts.changed(source=manifest.source)
-    if manifest.name == spec.dataset:
-        return facts, []
-    return facts, [f"DATASETS is {spec.dataset!r}, but {root} says of itself that it is {manifest.name}"]
+    if manifest.name != spec.dataset:
+        warnings.insert(0, f"DATASETS is {spec.dataset!r}, but {root} says of itself that it is {manifest.name}")
+    return facts.changed(source=manifest.source), warnings
+
+
+def _uncombined(root: Path, phase: str) -> Iterator[str]:
+    """A doubt if the first image of a phase does not look like two pictures side by side."""
+    from gbench.datasets.decode import image_size  # loads Pillow, which few commands need
+
+    first = phase_images(root, phase)[0]
+    with suppress(InfrastructureError):  # the worker says so
+        width, height = image_size(first)
+        if width <= height:
+            halves = f"its halves are {width // 2}x{height}"
+            yield f"{first} is {width}x{height} pixels, so {halves}: a pair is A and B side by side in one image"
 
 
 def _with_cache_folder(spec: RunSpec) -> tuple[RunSpec, str | None]:

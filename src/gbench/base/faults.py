@@ -1,0 +1,84 @@
+"""Faults of the operating system and of libraries that are no bug of gbench: each as one sentence.
+
+The command line and the worker convert whatever reaches them, so that exit code 70 means a bug.
+"""
+
+import errno
+import os
+from pathlib import Path
+from subprocess import TimeoutExpired
+
+from gbench.errors import GbenchError, InfrastructureError, UsageError
+
+BUGS = frozenset({errno.EBADF, errno.EINVAL, errno.EFAULT, errno.ECHILD, errno.ESRCH})  # a wrong call of our own
+AGAIN = "see whether something else removes or changes it, then try again"
+HINTS = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "fix its permissions, or take another place"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there, or take another place"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files: ulimit -n"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "look for faults of its disk or network mount, such as in dmesg"),
+    errno.EROFS: "take a place that can be written",
+    errno.EFBIG: "raise the limit of a file's size: ulimit -f",
+    errno.ENOMEM: "free memory",
+    errno.EAGAIN: "raise the limit of processes: ulimit -u",
+}
+# Package of an exception's class -> who failed, and what to do
+LIBRARIES = {
+    "docker": ("Docker failed", "see docker info, and the engine's own log"),
+    "requests": ("Docker's engine did not answer as expected", "see docker info, and the engine's own log"),
+    "urllib3": ("Docker's engine did not answer as expected", "see docker info, and the engine's own log"),
+    "pynvml": ("the NVIDIA driver's library failed", "look at nvidia-smi, and at gbench check"),
+    "PIL": ("an image can't be decoded", "fix or remove it"),
+}
+
+
+def as_expected(error: BaseException) -> GbenchError | None:
+    """The expected failure that an exception is; None for a bug."""
+    if isinstance(error, GbenchError):
+        return error
+    for kind in type(error).__mro__:
+        if named := LIBRARIES.get(kind.__module__.partition(".")[0]):
+            return InfrastructureError(f"{named[0]} ({_text(error)})", named[1])
+    if isinstance(error, OSError):
+        return _of_system(error)
+    if isinstance(error, UnicodeEncodeError) and error.encoding.startswith("utf"):  # bytes of a name, surrogate-escaped
+        part = error.object[max(error.start - 40, 0) : error.end + 20]
+        return InfrastructureError(f"'{shown_name(part)}' has bytes that are not UTF-8", "rename what has such a name")
+    if isinstance(error, MemoryError):
+        return InfrastructureError("this machine has no memory left for gbench", "free some")
+    if isinstance(error, TimeoutExpired):
+        command = error.cmd if isinstance(error.cmd, str) else " ".join(map(str, error.cmd))
+        return InfrastructureError(f"{command} gave no answer within {error.timeout:g} s", "see what it waits for")
+    return None
+
+
+def shown_name(name: str | bytes | int) -> str:
+    """A file name with each byte that is not UTF-8 as `\\xNN`; a file descriptor as its number."""
+    return os.fsencode(str(name) if isinstance(name, int) else name).decode("utf-8", "backslashreplace")
+
+
+def _of_system(error: OSError) -> GbenchError | None:
+    why = error.strerror or _text(error)
+    if error.errno in BUGS:
+        return None
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError(f"{error.filename} is too long for a path", "give a shorter one")
+    if error.errno == errno.ENOENT and error.filename is None and _without_folder():
+        return InfrastructureError("the working folder has been removed", "go to another folder: cd")
+    if error.filename is None:
+        return InfrastructureError(f"the system refused ({why})", HINTS.get(error.errno or 0, "try again"))
+    return InfrastructureError(
+        f"{shown_name(error.filename)} can't be used ({why})", HINTS.get(error.errno or 0, AGAIN)
+    )
+
+
+def _without_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
