@@ -122,7 +122,7 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["launch", MODEL, "4", "1", "FP32", "false", "perhaps"], 2, ["neither false nor ignore_check"]),
     (["launch", MODEL, "4", "1", "FP32", "--devcie", "cpu"], 2, ["no such option '--devcie'", "--device"]),
     (["launch", "--resume", "latest"], 2, ["no such option '--resume': it belongs to converge, sweep, ab, bisect;"]),
-    (["launch", "--batch", "4"], 2, ["no such option '--batch'; see `gbench launch --help`"]),
+    (["launch", "--bulk", "4"], 2, ["no such option '--bulk'; see `gbench launch --help`"]),
     (
         ["summary", "--out", "x"],
         2,

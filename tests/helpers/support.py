@@ -22,7 +22,7 @@ SMALL = {
 }
 
 # Tests that start two ranks, which together need much memory, run in one process of pytest-xdist: never two at once.
-SERVERS = ("docker_client", "postgres", "browser")  # fixtures of system tests
+SERVERS = ("docker_client", "postgres", "browser", "slurm")  # fixtures of system tests
 two_ranks = pytest.mark.xdist_group("two_ranks")
 # Tests of commands that take no ignore_check, or of cores.
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")

@@ -15,8 +15,9 @@ from docker_runs import nothing_is_left, open_folder
 from invoke import in_a_process
 from original import contract_ddl
 from postgres import postgres
+from slurm_cluster import slurm
 
-__all__ = ["base_image", "contract_ddl", "docker_client", "nothing_is_left", "open_folder", "postgres"]
+__all__ = ["base_image", "contract_ddl", "docker_client", "nothing_is_left", "open_folder", "postgres", "slurm"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -117,6 +117,8 @@ def _checked_run(given: dict[str, Any]) -> CheckedRun:
     request = with_defaults(request, stated(), os.environ)
     device = one_of("--device", request.device, DEVICES)
     runner = one_of("--runner", request.runner, RUNNERS)
+    if runner == "slurm":
+        raise UsageError("--runner slurm: a check is of this host", "check a node: srun gbench check --runner local")
     try:
         resolved = resolve(request, os.environ)
     except UsageError as error:

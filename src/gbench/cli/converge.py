@@ -8,10 +8,10 @@ import click
 
 from gbench.cli.converge_modes.options import Alarms, VerdictOptions, verdict_options, view_options, views_of
 from gbench.cli.shared.consent import trust_option
-from gbench.cli.shared.run_options import RUN, run_arguments, run_options
+from gbench.cli.shared.run_options import RUN, WithSlurm, run_arguments, run_options, slurm_options
 
 
-@click.command()
+@click.command(cls=WithSlurm)
 @run_arguments
 @click.option("--resume", "resume_dir", type=RUN, help="Resume this run from its last checkpoint.")
 @trust_option
@@ -24,6 +24,7 @@ from gbench.cli.shared.run_options import RUN, run_arguments, run_options
 @verdict_options
 @view_options
 @run_options()
+@slurm_options
 def converge(
     resume_dir: Path | None,
     trust: bool,

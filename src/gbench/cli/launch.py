@@ -9,6 +9,7 @@ import click
 
 from gbench.cli.shared.run_options import (
     COUNT,
+    WithSlurm,
     measure_options,
     node_options,
     of_spec_file,
@@ -16,6 +17,7 @@ from gbench.cli.shared.run_options import (
     resolved_of,
     run_arguments,
     run_options,
+    slurm_options,
     stated,
 )
 
@@ -43,13 +45,14 @@ SMOKE_SETTINGS = (
 SMOKE_COUNTS, SMOKE_SIZE = {"train": 16, "val": 2, "test": 4}, 72
 
 
-@click.command()
+@click.command(cls=WithSlurm)
 @run_arguments
 @measure_options
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs, each with a record.")
 @click.option("--smoke", is_flag=True, help="Run a tiny training on this CPU, without Docker or a dataset.")
 @node_options
 @run_options()
+@slurm_options
 def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
     """Run MODEL once and write its CNDB record.
 

@@ -174,7 +174,7 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
             **({"env": spec.env} if spec.env else {}),
             "git": host.git and host.git.values(),
             "run_script_sha256": host.run_script_sha256,
-            "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN),
+            "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN if spec.slurm else {*OF_ONE_RUN, "slurm"}),
             "warnings": host.warnings,
             "checks": {check.id: check.found for check in host.checks if check.severity == "warning"},
             "started_utc": host.started_utc,

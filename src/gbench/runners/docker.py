@@ -65,9 +65,6 @@ def container_request(
     """
     from docker.types import Mount, Ulimit
 
-    def mount(inside: str, outside: str | Path, read_only: bool = True) -> Mount:
-        return Mount(inside, str(outside), type="bind", read_only=read_only)
-
     gpus = device_requests(spec, cdi)
     ulimits = [Ulimit(name="stack", soft=STACK_BYTES, hard=STACK_BYTES)]
     if gpus:  # transfers to a GPU use locked memory; without a GPU it is not needed, and not every engine may set it
@@ -77,8 +74,6 @@ def container_request(
         environment = compile_caches(image_name) | environment
     # The caller's uid has no home and no name in the image; PyTorch needs both.
     environment |= {"HOME": "/tmp", "USER": "gbench", "LOGNAME": "gbench"}
-    uses_cache = spec.config.data.uses_cache or spec.compiles  # for decoded images, or for compiled code
-    inputs = spec.evaluation.inputs if spec.evaluation else {}
     return {
         "image": image,
         "command": ["bash", INSIDE.run_script],
@@ -89,12 +84,8 @@ def container_request(
         "environment": environment,
         "working_dir": INSIDE.run_dir,
         "mounts": [
-            mount(INSIDE.datasets_dir, spec.datasets_dir),
-            mount(INSIDE.config_dir, spec.config_dir),
-            mount(INSIDE.run_script, spec.run_model_file),
-            mount(INSIDE.run_dir, run_dir, read_only=False),
-            *([mount(INSIDE.cache_dir, spec.cache_dir, read_only=False)] if uses_cache else []),
-            *(mount(f"{INSIDE.inputs_dir}/{name}", path) for name, path in inputs.items()),
+            Mount(inside, outside, type="bind", read_only=read_only)
+            for inside, outside, read_only in container_mounts(spec, run_dir)
         ],
         "device_requests": gpus,
         "network_mode": "host",
@@ -104,6 +95,20 @@ def container_request(
         "ulimits": ulimits,
         "init": True,  # reaps the loader processes, and passes SIGTERM on
     }
+
+
+def container_mounts(spec: RunSpec, run_dir: Path) -> list[tuple[str, str, bool]]:
+    """What a container sees of the host: the path in the container, that on the host, whether it is read-only."""
+    uses_cache = spec.config.data.uses_cache or spec.compiles  # for decoded images, or for compiled code
+    inputs = spec.evaluation.inputs if spec.evaluation else {}
+    return [
+        (INSIDE.datasets_dir, spec.datasets_dir, True),
+        (INSIDE.config_dir, spec.config_dir, True),
+        (INSIDE.run_script, spec.run_model_file, True),
+        (INSIDE.run_dir, str(run_dir), False),
+        *([(INSIDE.cache_dir, spec.cache_dir, False)] if uses_cache else []),
+        *((f"{INSIDE.inputs_dir}/{name}", path, True) for name, path in inputs.items()),
+    ]
 
 
 def compile_caches(image_name: str) -> dict[str, str]:

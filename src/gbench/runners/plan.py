@@ -69,10 +69,10 @@ def torchrun_argv(python: str, ranks: int, run_dir: str, options: list[str]) -> 
     ]
 
 
-def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, str]:
+def script_environment(spec: RunSpec, places: Places, cores: int | None) -> dict[str, str]:
     """The variables of a run script: launch.sh's names, and the run folder's paths.
 
-    cores: CPU cores that the run may use.
+    cores: CPU cores that the run may use; None: only the node that it gets knows.
     """
     python, ranks = places.python, str(spec.devices_per_node)
     data_dir = str(Path(places.datasets_dir) / spec.dataset_subdir)
@@ -104,7 +104,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int) -> dict[str, s
     }
     if spec.omp_num_threads is not None:
         variables["OMP_NUM_THREADS"] = str(spec.omp_num_threads)
-    elif spec.device == "cpu":
+    elif spec.device == "cpu" and cores is not None:
         # torchrun would set 1, and a single process would use all cores: share them
         variables["OMP_NUM_THREADS"] = str(max(1, cores // spec.devices_per_node))
     if spec.device == "cuda":

@@ -15,7 +15,7 @@ from typing import Protocol
 from gbench.base.utc import utc_now
 from gbench.errors import GbenchError, InfrastructureError, Interrupted
 from gbench.follow.follower import Views, following
-from gbench.machine.gpus import find_gpus
+from gbench.machine.gpus import Gpus, find_gpus
 from gbench.preflight.rule import CheckedRun
 from gbench.preflight.run_checks import (
     BOUNDS,
@@ -32,6 +32,7 @@ from gbench.runfolder.error_file import forget_error, mark_unwritten_end
 from gbench.runfolder.folder import HOST, RunFolder
 from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, closed
 from gbench.runfolder.log import RunLog
+from gbench.runfolder.node_facts import with_node_facts
 from gbench.runfolder.run_result import RunResult
 from gbench.runners.plan import Outcome, Runner
 from gbench.runners.stopping import stoppable
@@ -89,7 +90,7 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
             observer.line(f"{'run' if measured else spec.recipe} folder {folder.path}")
             for warning in prepared.warnings:
                 log.line(f"warning: {warning}")
-            checks = _check_machine(prepared, log)
+            checks = [] if spec.runner == "slurm" else checks_here(spec, prepared.gpus, log.line)
             prepared.runner.prepare(log.line)
             checks += _smoke(prepared, folder, log)
             yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(checks=checks))
@@ -118,7 +119,7 @@ def run_worker(
         run.facts = run.facts.changed(started_utc=before.started_utc or times_resumed[0], resumed=times_resumed)
     forget_error(folder)
     folder.write_host(run.facts)
-    kills = oom_kills()
+    kills = None if spec.runner == "slurm" else oom_kills()  # of this host's kernel
     outcome: Outcome | None = None
     failure: Exception | None = None
     try:
@@ -162,7 +163,9 @@ def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
 
 
 def bounds_of(spec: RunSpec) -> list[CheckFacts]:
-    """What a run takes of this machine: the checks that protect the machine from it."""
+    """What a run takes of this machine: the checks that protect the machine from it. A Slurm job checks its nodes."""
+    if spec.runner == "slurm":
+        return []
     return list(run_checks(CheckedRun.of(spec, rank_gib), find_gpus(), BOUNDS))
 
 
@@ -173,36 +176,35 @@ def rank_gib(spec: RunSpec) -> float | None:
     return rank_memory.rank_gib(spec)
 
 
-def _check_machine(prepared: Prepared, log: RunLog) -> list[CheckFacts]:
-    """Check what this machine bears and, for a measurement, its condition; log the warnings.
+def checks_here(spec: RunSpec, gpus: Gpus, say: Callable[[str], None]) -> list[CheckFacts]:
+    """Check what this machine bears and, for a measurement, its condition; say the warnings.
 
     Raises InfrastructureError, OutOfMemory: it is unfit.
     """
-    spec = prepared.spec
     checks: list[CheckFacts] = []
     for rules in (BOUNDS,) if spec.recipe in UNMEASURED else (BOUNDS, CONDITIONS):
         ignored = ignores_bounds(spec) if rules == BOUNDS else spec.ignore_check
-        found = list(run_checks(CheckedRun.of(spec, rank_gib), prepared.gpus, rules))
+        found = list(run_checks(CheckedRun.of(spec, rank_gib), gpus, rules))
         if ignored:
             found = with_errors_ignored(found)
-        checks += _accepted(found, log, ignorable=spec.recipe not in (*UNMEASURED, "profile"))
+        checks += _accepted(found, say, ignorable=spec.recipe not in (*UNMEASURED, "profile"))
     return checks
 
 
 def _smoke(prepared: Prepared, folder: RunFolder, log: RunLog) -> list[CheckFacts]:
     """Test the GPUs of a measurement. Raises InfrastructureError: one of them fails."""
     spec = prepared.spec
-    if spec.device == "cpu" or spec.recipe in (*UNMEASURED, "profile"):
+    if spec.device == "cpu" or spec.runner == "slurm" or spec.recipe in (*UNMEASURED, "profile"):
         return []
     smoke = smoke_of_run(spec, prepared.gpus, prepared.runner, folder.path, log.line)
     run = replace(CheckedRun.of(spec), smoke=lambda: smoke)
-    return _accepted(list(run_checks(run, prepared.gpus, SMOKE)), log, smoke=True)
+    return _accepted(list(run_checks(run, prepared.gpus, SMOKE)), log.line, smoke=True)
 
 
-def _accepted(found: list[CheckFacts], log: RunLog, **kind: bool) -> list[CheckFacts]:
-    """The checks, their warnings logged. kind: of `require_fit`, and raises as it does."""
+def _accepted(found: list[CheckFacts], say: Callable[[str], None], **kind: bool) -> list[CheckFacts]:
+    """The checks, their warnings said. kind: of `require_fit`, and raises as it does."""
     for check in of_severity(found, "warning"):
-        log.line(f"warning: {check.id}: {check.found}")
+        say(f"warning: {check.id}: {check.found}")
     require_fit(found, **kind)
     return found
 
@@ -229,6 +231,8 @@ def _close(
         last = last.changed(wall_s=time.perf_counter() - last.started_s)
         run.facts = run.facts.changed(attempts=[*earlier, last])
     why = str(failure) if isinstance(failure, GbenchError) else failure and repr(failure)  # repr: a bug
+    if run.spec.runner == "slurm":
+        run.facts = with_node_facts(run.facts, run.folder)
     ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None, failure=why)
     with contextlib.suppress(GbenchError):
         ended = ended.changed(warnings=[*ended.warnings, *map(str, read_alarms(run.folder.path))])

@@ -21,6 +21,7 @@ from gbench.machine.gpus import Gpus, find_gpus, require_devices, visible, with_
 from gbench.runfolder.host_facts import DatasetFacts, GitFacts, HostFacts, HostHardware, RunnerFacts
 from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Runner
+from gbench.runners.slurm import SlurmRunner
 from gbench.runs.switch_cache import with_tuned_switches
 from gbench.settings.nccl import with_nccl_variables
 from gbench.settings.spec import RunSpec
@@ -47,6 +48,12 @@ class Prepared:
         """A copy with one more warning; unchanged for None."""
         return self if text is None else replace(self, warnings=(*self.warnings, text))
 
+    def _hardware(self) -> HostHardware:
+        """This machine; of a Slurm job nothing, for its nodes report themselves."""
+        if self.spec.runner == "slurm":
+            return HostHardware()
+        return HostHardware(**provenance.hardware(visible(self.gpus, self.spec.cuda_visible_devices)))
+
     def host_facts(self) -> HostFacts:
         """The facts of host.json that are known at the start. Valid after `runner.prepare`."""
         return HostFacts(
@@ -54,7 +61,7 @@ class Prepared:
             command_line=self.spec.command_line,
             working_dir=str(Path.cwd()),
             where=RunnerFacts(**self.runner.facts()),
-            hardware=HostHardware(**provenance.hardware(visible(self.gpus, self.spec.cuda_visible_devices))),
+            hardware=self._hardware(),
             dataset=self.dataset,
             run_script_sha256=provenance.file_sha256(Path(self.spec.run_model_file)),
             git=self.git,
@@ -120,7 +127,14 @@ def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -
 
 
 def for_this_machine(spec: RunSpec, gpus: Gpus) -> RunSpec:
-    """`spec` with the switches tuned for it on this machine. Raises GbenchError: too few devices, or no tuning."""
+    """`spec` with the switches tuned for it on this machine. Raises GbenchError: too few devices, or no tuning.
+
+    A Slurm job runs on another one, so there it is unchanged.
+    """
+    if spec.runner == "slurm":
+        if spec.tuning is not None:
+            raise UsageError("--runner slurm can't tune: a tuning is of this machine", "tune in a job, with another")
+        return spec
     require_devices(spec, gpus)
     return with_tuned_switches(with_full_uuids(spec, gpus), gpus)
 
@@ -128,6 +142,8 @@ def for_this_machine(spec: RunSpec, gpus: Gpus) -> RunSpec:
 def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Runner:
     if spec.runner == "local":
         return LocalRunner(spec, dict(environ))
+    if spec.runner == "slurm":
+        return SlurmRunner(spec)
     from gbench.runners.docker import DockerRunner
 
     return DockerRunner(spec, rebuild=rebuild)

@@ -4,7 +4,8 @@ from typing import Literal
 
 Precision = Literal["FP32", "TF32", "AMP", "BF16"]
 Device = Literal["cuda", "cpu"]
-RunnerName = Literal["docker", "local"]
+RunnerName = Literal["docker", "local", "slurm"]
+ContainerName = Literal["bare", "apptainer", "pyxis"]
 AlarmKind = Literal["nan", "collapse", "flat"]
 Recipe = Literal["performance", "convergence", "custom"]
 DataSource = Literal["real", "cached", "resident", "synthetic"]

@@ -14,7 +14,7 @@ def with_nccl_variables(spec: RunSpec, environ: Mapping[str, str]) -> RunSpec:
     """
     if spec.device != "cuda" or spec.world_size == 1:
         return spec
-    given = {**(environ if spec.runner == "local" else {}), **spec.env}  # a container does not inherit it
+    given = {**(environ if spec.runner != "docker" else {}), **spec.env}  # a container does not inherit it
     env = dict[str, str]()
     if spec.deterministic and not (given.get("NCCL_NVLS_ENABLE") or given.get("NCCL_ALGO")):
         env["NCCL_NVLS_ENABLE"] = "0"  # NVSwitch sums in no fixed order

@@ -35,6 +35,8 @@ class Kind(Enum):
     IGNORE_CHECK = auto()  # false or ignore_check
     SETTINGS = auto()  # values of the config: repeated KEY=VALUE, or a mapping
     VARIABLES = auto()  # environment variables: repeated NAME=VALUE, or a mapping
+    CONTAINER = auto()
+    LINES = auto()  # repeated text, or a list
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,11 @@ class Request:
 
     # what every run takes
     device: str = _option(Kind.DEVICE, "cuda or cpu. Variable: GBENCH_DEVICE.", "cuda")
-    runner: str = _option(Kind.RUNNER, "docker, or local: this Python environment. Variable: GBENCH_RUNNER.", "docker")
+    runner: str = _option(
+        Kind.RUNNER,
+        "docker, local: this Python environment, or slurm: a job on a cluster. Variable: GBENCH_RUNNER.",
+        "docker",
+    )
     cuda_visible_devices: str | None = _option(
         Kind.GPUS,
         "GPUs to run on, as `nvidia-smi -L` numbers or names them: 2,3. Default: CUDA_VISIBLE_DEVICES, else the first.",
@@ -208,6 +214,31 @@ class Request:
         Kind.TEXT, "Folder for log files. Default: $LOG_DIR, or logs in $WORK_DIR or here.", key="logs"
     )
 
+    # what only --runner slurm takes
+    partition: str | None = _option(Kind.TEXT, "Partition of the job.", metavar="NAME")
+    account: str | None = _option(Kind.TEXT, "Account that the job is charged to.", metavar="NAME")
+    qos: str | None = _option(Kind.TEXT, "Quality of service of the job.", metavar="NAME")
+    time: str | None = _option(
+        Kind.TEXT,
+        "Time limit of the job, as sbatch takes it: minutes, 4:00:00, 1-12. A convergence run saves a checkpoint "
+        "before it, and goes on in the next start.",
+        metavar="TIME",
+    )
+    constraint: str | None = _option(Kind.TEXT, "Features of the nodes: a100&nvlink.", metavar="LIST")
+    sbatch: tuple[str, ...] = _option(
+        Kind.LINES, 'Any other option of sbatch: --sbatch "--mem=0". Repeatable.', (), metavar="OPTION"
+    )
+    queue_timeout_s: float | None = _option(
+        Kind.SPAN,
+        "Cancel the job if it waits in the queue for longer than this: 30m, 2h. Default: it waits.",
+        key="queue_timeout",
+    )
+    container: str = _option(
+        Kind.CONTAINER,
+        "bare: this Python environment, on storage that the nodes share; apptainer or pyxis: the image of --image.",
+        "bare",
+    )
+
     recipe: Recipe = "performance"
     """The recipe, unless an option or a variable names a run script."""
     stop_on: tuple[str, ...] = ()
@@ -228,5 +259,6 @@ def _rows() -> Iterator[RequestRow]:
 ROWS = {row.name: row for row in _rows()}
 OF_NODES = ("nodes", "rdzv", "node_rank", "rdzv_timeout_s")  # only where a run may be on several hosts
 ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
+OF_SLURM = ("partition", "account", "qos", "time", "constraint", "sbatch", "queue_timeout_s", "container")
 # launch.sh's variables, and the fields that they set
 VARIABLE_FIELDS = {row.variable: row.name for row in ROWS.values() if row.variable}

@@ -20,6 +20,7 @@ from gbench.settings.literals import Device, Precision, Recipe, RunnerName
 from gbench.settings.model_file import ModelFile, load_model, model_name, override
 from gbench.settings.nccl import NCCL_ORIGIN, with_nccl_variables
 from gbench.settings.request import ARGUMENTS, ROWS, VARIABLE_FIELDS, Request
+from gbench.settings.slurm_config import slurm_config
 from gbench.settings.spec import ModelConfig, RunSpec
 from gbench.settings.switches import profile_of
 
@@ -119,7 +120,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     device = one_of("--device", request.device, DEVICES)
     runner = one_of("--runner", request.runner, RUNNERS)
     visible = request.cuda_visible_devices
-    if visible is None and (visible := visible_devices(device, environ)) is not None:
+    if runner != "slurm" and visible is None and (visible := visible_devices(device, environ)) is not None:
         origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     of_script = {**environ, **request.env}
     if "OMP_NUM_THREADS" in of_script:
@@ -153,6 +154,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         "cuda_visible_devices": visible,
         "omp_num_threads": omp_num_threads(of_script),
         "profile": profile_of(request.profile, config.speed),
+        "slurm": slurm_config(request, runner),
     }
     spec = with_nccl_variables(RunSpec(**{**as_asked, **resolved}), environ)
     if spec.env != request.env:

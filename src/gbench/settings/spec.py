@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from gbench.settings.literals import AlarmKind, DataSource, Device, Precision, Recipe, RunnerName, SpeedProfile
 from gbench.settings.request import VARIABLE_FIELDS
+from gbench.settings.slurm_config import SlurmConfig
 
 Settings = TypeVar("Settings", bound="Frozen")
 
@@ -331,6 +332,8 @@ class RunSpec(Frozen):
     """If set, nothing is trained: a checkpoint is evaluated."""
     profiling: ProfileConfig | None = None
     """If set, the last steps are profiled and nothing is measured."""
+    slurm: SlurmConfig | None = None
+    """What the job asks of Slurm, for runner=slurm."""
     tuning: TuningConfig | None = None
     """If set, there is no run: the switches of `speed` are tried."""
 

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from gbench.settings import quantities
-from gbench.settings.literals import DataSource, Device, Precision, RunnerName
+from gbench.settings.literals import ContainerName, DataSource, Device, Precision, RunnerName
 from gbench.settings.quantities import SHARE, SPAN
 from gbench.settings.request import ROWS, Kind, Request, RequestRow
 from gbench.settings.spec import Frozen
@@ -82,6 +82,10 @@ TYPES: dict[Kind, Any] = {
     Kind.IGNORE_CHECK: Annotated[bool, _parsed((str, bool), quantities.ignore_check, "false or ignore_check")],
     Kind.SETTINGS: Annotated[dict[str, Any], BeforeValidator(_scalars)],
     Kind.VARIABLES: Annotated[dict[str, str], BeforeValidator(_variables)],
+    Kind.CONTAINER: _any_case(ContainerName),
+    Kind.LINES: Annotated[
+        tuple[str, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+    ],
 }
 PLAIN = (
     Kind.TEXT,

@@ -69,5 +69,8 @@ def show_plan(
     click.echo("\n# what it takes of this machine")
     for check in bounds:
         click.echo(f"{check.id:<{KEY}}{check.found}")
+    script = request.pop("script", None)
     click.echo("\n# the exact request; nothing was started")
     click.echo(json.dumps(request, indent=2))
+    if script is not None:
+        click.echo(f"\n# its script\n{script}", nl=False)

@@ -17,8 +17,8 @@ from gbench.base.paths import BISECT, SESSION, SPEC, SWEEP, expanded, require_re
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
-from gbench.settings.literals import DataSource
-from gbench.settings.request import ARGUMENTS, OF_NODES, ROWS, Kind, Request
+from gbench.settings.literals import ContainerName, DataSource
+from gbench.settings.request import ARGUMENTS, OF_NODES, OF_SLURM, ROWS, Kind, Request
 
 if TYPE_CHECKING:
     from gbench.settings.resolve import Resolved
@@ -155,9 +155,11 @@ TYPES: dict[Kind, Any] = {
     Kind.PROFILE: PROFILE,
     Kind.SETTINGS: SETTING,
     Kind.DATA_SOURCE: click.Choice(get_args(DataSource)),
+    Kind.CONTAINER: click.Choice(get_args(ContainerName)),
     Kind.IGNORE_CHECK: Parsed("check", quantities.ignore_check, "neither false nor ignore_check"),
     Kind.VARIABLES: Parsed("variable", lambda text: text.split("=", 1) if "=" in text else None, "not NAME=VALUE"),
 }
+OF_JOBS = ("detach", "attach_dir")  # of a Slurm job that goes on without its gbench
 MEASURED = ("steps", "warmup", "until_ci", "max_time_s")  # only for measured runs
 
 
@@ -208,7 +210,7 @@ def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
     """The options of every run. without: names of options that the command does not take."""
     return bundle(
         [
-            *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED, *OF_NODES, *without)),
+            *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED, *OF_NODES, *OF_SLURM, *without)),
             click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
             *(dry_run_option, json_option, quiet_option),
         ]
@@ -218,7 +220,7 @@ def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
 def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
     """The option of a field of Request. more: the end of its help; default: its variable."""
     row = ROWS[name]
-    repeated = row.kind in (Kind.SETTINGS, Kind.VARIABLES)
+    repeated = row.kind in (Kind.SETTINGS, Kind.VARIABLES, Kind.LINES)
     if more is None:
         more = f" Variable: {row.variable}." if row.variable else ""
     return click.option(
@@ -236,6 +238,20 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
 
 measure_options = bundle([option(name) for name in MEASURED])
 node_options = bundle([option(name) for name in OF_NODES])
+slurm_options = bundle([option(name) for name in OF_SLURM])
+
+
+class WithSlurm(click.Command):
+    """A command whose help shows the options that only --runner slurm takes in a section of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                rows[parameter.name in (*OF_SLURM, *OF_JOBS)].append(record)
+        for of_slurm, title in ((False, "Options"), (True, "Options of --runner slurm")):
+            with formatter.section(title):
+                formatter.write_dl(rows[of_slurm])
 
 
 def require_arguments(given: Mapping[str, Any]) -> None:

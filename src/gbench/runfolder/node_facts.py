@@ -1,0 +1,50 @@
+"""node-0.json: what a node of a Slurm job knows and the host that submitted it can't see. The job's task writes it."""
+
+from contextlib import suppress
+
+from pydantic import Field
+
+from gbench.errors import GbenchError
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, HostHardware
+from gbench.runfolder.typed_json import UNUSABLE, Facts
+
+NAME = "node-0.json"
+
+
+class NodeAttempt(AttemptTimes):
+    """A start of the job on this node."""
+
+    saved: bool = False
+    """Whether it saved a checkpoint."""
+
+
+class NodeFacts(Facts):
+    hardware: HostHardware = HostHardware()
+    checks: list[CheckFacts] = Field(default_factory=list)
+    """Of the last start."""
+    attempts: list[NodeAttempt] = Field(default_factory=list)
+
+
+def read_node(folder: RunFolder) -> NodeFacts:
+    """The facts; empty without the file. Raises InfrastructureError: it is broken."""
+    return folder.read_as(NAME, NodeFacts, UNUSABLE) or NodeFacts()
+
+
+def write_node(folder: RunFolder, facts: NodeFacts) -> None:
+    folder.write(NAME, facts.values())
+
+
+def with_node_facts(facts: HostFacts, folder: RunFolder) -> HostFacts:
+    """The facts of host.json with those of the node: its hardware, its checks, and the starts of the job."""
+    with suppress(GbenchError):  # broken: the run's own end must be written all the same
+        node = read_node(folder)
+        times = [AttemptTimes(**one.model_dump(exclude={"saved"})) for one in node.attempts]
+        later = [one.started_utc for one in times[1:]]
+        return facts.changed(
+            hardware=node.hardware,
+            checks=node.checks,
+            **({"attempts": times} if facts.attempts and times else {}),
+            **({"resumed": later} if later else {}),
+        )
+    return facts

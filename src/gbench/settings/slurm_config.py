@@ -1,0 +1,67 @@
+"""What `--runner slurm` asks of Slurm: the values of its own options. Imports nothing heavy."""
+
+import re
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat
+
+from gbench.errors import UsageError
+from gbench.settings.literals import ContainerName, RunnerName
+from gbench.settings.request import OF_SLURM, ROWS, Request
+
+# As sbatch takes a time limit: minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]
+TIME = re.compile(r"\d+(:\d{2}){0,2}|\d+-\d{1,2}(:\d{2}){0,2}", re.ASCII)
+
+
+class SlurmConfig(BaseModel):
+    """The options of a Slurm job; None: the cluster's own default. Request describes each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: str | None = None
+    constraint: str | None = None
+    sbatch: tuple[str, ...] = ()
+    """Further options, each a line of the script."""
+    queue_timeout_s: PositiveFloat | None = None
+    container: ContainerName = "bare"
+
+
+def slurm_config(request: Request, runner: RunnerName) -> SlurmConfig | None:
+    """The options of the job that runs a request; None for another runner. Raises UsageError: one is invalid."""
+    given = {name: getattr(request, name) for name in OF_SLURM if getattr(request, name) != ROWS[name].default}
+    options = {name: f"--{ROWS[name].key.replace('_', '-')}" for name in OF_SLURM}
+    if runner != "slurm":
+        for name in given:
+            raise UsageError(f"{options[name]} has no effect with --runner {runner}", "add --runner slurm")
+        return None
+    if request.cuda_visible_devices is not None:
+        raise UsageError("--gpus has no effect with --runner slurm: Slurm assigns the GPUs", "leave it out")
+    if request.profile == "optimized":
+        raise UsageError(
+            "--profile optimized has no effect with --runner slurm: a tuning is of one machine",
+            "name the switches: --set speed.KEY=VALUE",
+        )
+    for name, value in given.items():
+        if name != "queue_timeout_s":
+            _require_one_line(options[name], value)
+    if request.time is not None and not TIME.fullmatch(request.time):
+        raise UsageError(
+            f"--time {request.time!r} is not a time limit of Slurm", "write minutes, 4:00:00, or days-hours: 1-12"
+        )
+    for option in request.sbatch:
+        if not option.startswith("-"):
+            raise UsageError(f"--sbatch {option!r} is not an option of sbatch", 'write it as sbatch does: "--mem=0"')
+    if request.container == "apptainer" and not (request.image and re.search(r"://|\.sif$", request.image)):
+        raise UsageError("--container apptainer needs the image", "give --image FILE.sif, or --image docker://NAME")
+    if request.container == "pyxis" and not request.image:
+        raise UsageError("--container pyxis needs the image", "give --image FILE.sqsh, or --image REGISTRY#NAME")
+    return SlurmConfig(**given)
+
+
+def _require_one_line(option: str, value: str | tuple[str, ...]) -> None:
+    """Raises UsageError: a value is empty or would begin another line of the script."""
+    for text in (value,) if isinstance(value, str) else value:
+        if not text.strip() or not text.isprintable():
+            raise UsageError(f"{option} {text!r} is empty or not one line", "fix it, or leave it out")
