@@ -1,8 +1,9 @@
 """How far a verdict of `gbench compare` can be trusted, on simulated pairs of sides with known truth.
 
-    python benchmarks/compare.py [--verdicts] [--more] [--figures] [--draws 2000]
+    python benchmarks/compare.py [--verdicts] [--more] [--figures] [--between] [--draws 2000]
 
-Without a choice all three parts run, in a few minutes on one core. They print the tables of docs/compare.md.
+Without a choice all parts run, in a few minutes on one core. They print the tables of docs/compare.md, --between one
+of docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import numpy as np
 from command import add_parts, parser_of, run, show_parts
 from scipy.special import stdtr
 
-from drawn_pairs import STEPS, Machine, Side, Steps
+from drawn_pairs import IMAGES, STEPS, Machine, Side, Steps
+from gbench.compare.between_runs import interval
 from gbench.compare.change import change
-from gbench.compare.metrics import METRICS, THROUGHPUT, RunFigure
+from gbench.compare.metrics import METRICS, NORMAL_95, THROUGHPUT, RunFigure
 from gbench.compare.verdict import ALPHA, Kind, judge, overall
 
 THRESHOLD = 0.03
@@ -55,6 +57,12 @@ case("0.3 %, one run in 20 is 5 % slower, last:10", 10, 1, Machine(0.003, distur
 case("0.3 %, one run in 20 is 5 % slower, last:10", 10, 2, Machine(0.003, disturbed=0.05))
 case("0.3 %, NEW varies by 2 %, last:10", 10, 2, QUIET, then=Machine(0.02))
 case("0.3 %, and days by 1 %; each side on one day", 5, 5, Machine(0.003, day_sd=0.01))
+
+
+BETWEEN = [(f"{sd:.1%}", Machine(sd), earlier) for sd in (0.0, 0.003, 0.01, 0.03) for earlier in (5, 10, 30)] + [
+    ("1.0%, steps by 10 %, phi 0.8", Machine(0.01, steps=Steps(0.1, 0.8)), 10),
+    ("0.3%, one run in 20 is 5 % slower", Machine(0.003, disturbed=0.05), 10),
+]
 
 
 def verdict(base: list[RunFigure], new: list[RunFigure], history: list[RunFigure]) -> Kind:
@@ -161,10 +169,33 @@ def figures(draws: int) -> None:
         print(f"| {count} |" + "".join(f" {100 * share:.1f} |" for share in shares), flush=True)
 
 
+def between(draws: int) -> None:
+    """Coverage of the interval of a run's steps, and of that between runs."""
+    print(f"\nShare of {draws} runs whose interval holds the configuration's throughput, in %\n")
+    print("| runs vary by | earlier runs | of the run's steps | half-width | between runs | half-width |")
+    print("|---" * 6 + "|")
+    rng = np.random.default_rng(3)
+    for title, machine, earlier in BETWEEN:
+        found: list[tuple[bool, float, bool, float]] = []
+        for _ in range(draws):
+            *runs, own = machine.side(earlier + 1, rng).readings()
+            steps = (
+                own.value * math.exp(-NORMAL_95 * own.error_share),
+                own.value * math.exp(NORMAL_95 * own.error_share),
+            )
+            row = []
+            for low, high in (steps, interval(own, runs)):
+                row += [low <= IMAGES <= high, (high - low) / 2 / own.value]
+            found.append((row[0], row[1], row[2], row[3]))
+        covers, half, covers_between, half_between = np.mean(found, axis=0)
+        widths = f" {100 * covers:.1f} | {half:.2%} | {100 * covers_between:.1f} | {half_between:.2%} |"
+        print(f"| {title} | {earlier} |{widths}", flush=True)
+
+
 def main() -> None:
     """Print the chosen parts."""
     parser = parser_of(__doc__)
-    parts = {"verdicts": verdicts, "more": more, "figures": figures}
+    parts = {"verdicts": verdicts, "more": more, "figures": figures, "between": between}
     add_parts(parser, parts, draws=2000)
     show_parts(parts, parser.parse_args())
 

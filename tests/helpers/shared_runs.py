@@ -19,6 +19,7 @@ from invoke import in_this_process
 TWO_RANKS = ("pix2pix_resnet_9blocks", 4, 2, "FP32", "false", "ignore_check")
 REPEATABLE = ("--steps", 3, "--warmup", 1, "--deterministic")
 OWN_THREADS = {"OMP_NUM_THREADS": ""}
+LAUNCHED = ("pix2pix_resnet_9blocks", 4, 1, "FP32", "--steps", 5, "--warmup", 2)
 # A convergence run of two epochs of 4 steps, the learning rate falling in the second.
 CONVERGENCE = ("pix2pix_resnet_6blocks", 4, 1, "FP32")
 SCHEDULE = {"epochs": 1, "epochs_decay": 1, "checkpoint_every": 1}
@@ -74,8 +75,7 @@ def converged_once(temporary: pytest.TempPathFactory, small_launch: Sequence[str
 
 def launched_once(temporary: pytest.TempPathFactory, small_launch: Sequence[str]) -> SharedRun:
     """A launch of 5 steps, 4 of them in its first epoch, made once per session. Tests must not change its folder."""
-    arguments = ("pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--steps", 5, "--warmup", 2)
-    return run_once(temporary, "launched", "launch", *arguments)
+    return run_once(temporary, "launched", "launch", *LAUNCHED, *small_launch)
 
 
 def two_ranks_once(temporary: pytest.TempPathFactory, small_launch: Sequence[str]) -> SharedRun:

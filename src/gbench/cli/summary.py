@@ -49,4 +49,5 @@ def summary(run_dir: Path, as_json: bool) -> None:
         click.echo(to_json({"version": VERSION, **asdict(result)}), nl=False)
         return
     converges = folder.spec().recipe == "convergence"
-    print_lines(summary_lines(result, accuracy_text(printed_means(folder)) if converges else None))
+    accuracy = accuracy_text(printed_means(folder)) if converges else None
+    print_lines(summary_lines(result, accuracy, folder.host().between_runs))

@@ -180,6 +180,7 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
             "started_utc": host.started_utc,
             "resumed_utc": host.resumed,
             "ended_utc": host.ended_utc,
+            **({"between_runs": host.between_runs.values()} if host.between_runs else {}),
         },
     }
 

@@ -1,5 +1,6 @@
 """Record files: YAML mappings with the original's keys, written atomically."""
 
+import glob
 import hashlib
 import re
 from pathlib import Path
@@ -36,6 +37,14 @@ def records_of(cndb_dir: Path, run_id: str) -> list[Path]:
     own = RUN_ID.fullmatch(run_id)
     ending = "*".join(own.groups()) if own else _unique(run_id)
     return sorted((cndb_dir / "records").glob(f"*_{ending}.yaml"))
+
+
+def files_like(record: Record, cndb_dir: Path) -> list[Path]:
+    """The record files whose names differ only in the run from that of this record of a run, the newest first."""
+    unique = _unique(record.run_id or "")
+    beginning = file_name(record, record.run_id or "").removesuffix(f"{unique}.yaml")
+    found = (cndb_dir / "records").glob(f"{glob.escape(beginning)}*.yaml")
+    return sorted(found, key=lambda path: path.name.removeprefix(beginning), reverse=True)
 
 
 def _unique(run_id: str) -> str:

@@ -71,7 +71,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class _Spread:
+class RunSpread:
     variance: float
     """Of the logarithms of the runs' figures."""
     dof: float
@@ -93,17 +93,17 @@ def change(
             NEW together have fewer than ENOUGH_RUNS.
         unknown_sd: standard deviation between runs to assume if none was measured, as a share of 1.
     """
-    sides = [_spread_of(base), _spread_of(new)]
+    sides = [spread_of(base), spread_of(new)]
     source: Source = "the runs"
-    earlier: list[_Spread] = []
+    earlier: list[RunSpread] = []
     if len(base) + len(new) < ENOUGH_RUNS and len(history) >= MIN_HISTORY:
-        source, earlier = "history", [_spread_in_time(history)]
+        source, earlier = "history", [spread_in_time(history)]
     elif not any(side.dof for side in sides):
-        source, earlier = "assumed", [_Spread(unknown_sd**2, math.inf, 0.0)]
+        source, earlier = "assumed", [RunSpread(unknown_sd**2, math.inf, 0.0)]
     noisier = [_is_noisier(side, _pooled([other, *earlier])) for side, other in (sides, sides[::-1])]
     common = _pooled([*sides, *earlier])
     alike = [side if alone else common for side, alone in zip(sides, noisier, strict=True)]
-    variances = [_one_run(side, like) for side, like in zip(sides, alike, strict=True)]
+    variances = [one_run(side, like) for side, like in zip(sides, alike, strict=True)]
     dof = common.dof
     if any(noisier):
         shares = [variance / len(runs) for variance, runs in zip(variances, (base, new), strict=True)]
@@ -123,13 +123,13 @@ def change(
     )
 
 
-def _spread_of(runs: Sequence[RunFigure]) -> _Spread:
+def spread_of(runs: Sequence[RunFigure]) -> RunSpread:
     """The spread of runs that differ only by chance."""
     logs = [math.log(run.value) for run in runs]
-    return _Spread(float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0, len(logs) - 1, _error_variance(runs))
+    return RunSpread(float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0, len(logs) - 1, _error_variance(runs))
 
 
-def _spread_in_time(runs: Sequence[RunFigure]) -> _Spread:
+def spread_in_time(runs: Sequence[RunFigure]) -> RunSpread:
     """The spread of runs over weeks, in which drivers and code changed as well.
 
     Mean square successive difference, on which a change of level has little effect, with its own degrees of freedom
@@ -137,31 +137,31 @@ def _spread_in_time(runs: Sequence[RunFigure]) -> _Spread:
     """
     count, logs = len(runs), [math.log(run.value) for run in runs]
     variance = float(np.mean(np.diff(logs) ** 2)) / 2
-    return _Spread(variance, 2 * (count - 1) ** 2 / (3 * count - 4), _error_variance(runs))
+    return RunSpread(variance, 2 * (count - 1) ** 2 / (3 * count - 4), _error_variance(runs))
 
 
 def _error_variance(runs: Sequence[RunFigure]) -> float:
     return float(np.mean([run.error_share**2 for run in runs]))
 
 
-def _pooled(spreads: Sequence[_Spread]) -> _Spread:
+def _pooled(spreads: Sequence[RunSpread]) -> RunSpread:
     """The mean of the variances, weighted by degrees of freedom; zero without any."""
     known = [spread for spread in spreads if spread.dof]
     if len(known) < 2:
-        return known[0] if known else _Spread(0.0, 0.0, 0.0)
+        return known[0] if known else RunSpread(0.0, 0.0, 0.0)
     dof = sum(spread.dof for spread in known)
     variance = sum(spread.dof * spread.variance for spread in known) / dof
-    return _Spread(variance, dof, sum(spread.dof * spread.error_variance for spread in known) / dof)
+    return RunSpread(variance, dof, sum(spread.dof * spread.error_variance for spread in known) / dof)
 
 
-def _is_noisier(side: _Spread, rest: _Spread) -> bool:
+def _is_noisier(side: RunSpread, rest: RunSpread) -> bool:
     """Whether a side is significantly noisier than the rest."""
     if not side.dof or not rest.dof:
         return False
     return side.variance > max(rest.variance, RESOLUTION**2) * float(fdtri(side.dof, rest.dof, 1 - NOISIER))
 
 
-def _one_run(side: _Spread, spread: _Spread) -> float:
+def one_run(side: RunSpread, spread: RunSpread) -> float:
     """Variance of one run of a side, from the spread of the runs that it is assumed to resemble."""
     more = max(0.0, side.error_variance - spread.error_variance)
     least = side.error_variance if spread.dof < KNOWN_DOF else 0.0

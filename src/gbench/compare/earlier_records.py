@@ -1,14 +1,18 @@
-"""Earlier runs of a configuration, from a database."""
+"""Earlier runs of a configuration, from a database or from the record files of a CNDB folder."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from gbench.cndb.queries import RecordFilter, records
 from gbench.cndb.record import Record
+from gbench.cndb.record_file import files_like, read_record
 from gbench.compare.differences import MACHINE, configuration, may_be_same_machine
 from gbench.compare.sides import Run, started
+from gbench.errors import RecordError
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,19 @@ class Earlier:
 
 
 def earlier_runs(
-    engine: Engine, like: Record, allowed: Collection[str], exclude: Sequence[Record], limit: int
+    engine: Engine,
+    like: Record,
+    allowed: Collection[str],
+    exclude: Sequence[Record],
+    limit: int,
+    among: int | None = None,
 ) -> Earlier:
     """The most recent earlier runs of a record's configuration on its machine.
 
     Args:
         like: the record; runs that started after its own are excluded.
         allowed: fields in which they may differ from it, in addition to the image.
+        among: look at the last so many records of its model, device and precision alone; None: at all.
 
     Raises RecordError: a row is not a valid record. sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
@@ -42,18 +52,37 @@ def earlier_runs(
         model=None if "model" in allowed else like.model,
         device=None if "device" in allowed else like.dev,
         precision=None if "precision" in allowed else like.train_type,
+        limit=among,
     )
+    stored = (Run(record, f"record {number}") for number, record in records(engine, where))
+    return _earlier(stored, like, allowed, exclude, limit)
+
+
+def earlier_files(cndb_dir: Path, like: Record, limit: int) -> Earlier:
+    """The same from the record files of a CNDB folder: among the last 2 * `limit` with its name."""
+    return _earlier(_read(files_like(like, cndb_dir)[: 2 * limit]), like, (), [like], limit)
+
+
+def _read(paths: Iterable[Path]) -> Iterator[Run]:
+    for path in paths:
+        with suppress(RecordError):  # a file that somebody changed
+            yield Run(read_record(path), str(path))
+
+
+def _earlier(
+    newest_first: Iterable[Run], like: Record, allowed: Collection[str], exclude: Sequence[Record], limit: int
+) -> Earlier:
     own, excluded = configuration(like, allowed), {record.run_id for record in exclude} - {None}
     begun, runs, elsewhere = started(like), list[Run](), 0
-    for number, record in records(engine, where):
-        start = started(record)
+    for run in newest_first:
+        record, start = run.record, started(run.record)
         later = begun is not None and start is not None and start >= begun
         if later or record.run_id in excluded or record in exclude or configuration(record, allowed) != own:
             continue
         if MACHINE not in allowed and not may_be_same_machine(record, like):
             elsewhere += 1
             continue
-        runs.append(Run(record, f"record {number}"))
+        runs.append(run)
         if len(runs) == limit:
             break
     return Earlier(runs[::-1], elsewhere)

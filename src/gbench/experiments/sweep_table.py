@@ -38,6 +38,8 @@ class Row:
     low: float | None = None
     """Lower bound of the throughput's 95 % interval."""
     high: float | None = None
+    between_runs_share: float | None = None
+    """Half the width of the interval between runs, as a share of the throughput; None: too few earlier runs."""
     steady: bool | None = None
     """Whether step times had settled."""
     scaling_efficiency: float | None = None
@@ -102,6 +104,7 @@ def _row(folder: SweepFolder, cell: SweepCell) -> Row:
         unit=THROUGHPUT.unit_in(record),
         low=interval.get("low"),
         high=interval.get("high"),
+        between_runs_share=((record.extra or {}).get("between_runs") or {}).get("half_width_share"),
         steady=perf.get("steady_state"),
         memory_gib=None if memory is None else memory.value,
         device_name=record.dev,
@@ -133,7 +136,8 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
     sheet = _by_data_sheet(rows)
     units = {row.unit for row in rows if row.unit} or {"img/s"}
     headings = ["precision", "data", "state", "devices", "batch", units.pop() if len(units) == 1 else "throughput"]
-    table = [[*headings, "95 %", "scaling", "GiB", "MFU"]]
+    several = any(row.between_runs_share is not None for row in rows)
+    table = [[*headings, "95 %", "scaling", "GiB", "MFU", *(["between runs"] if several else [])]]
     for row in rows:
         mfu = row.data_sheet_flop_share if sheet else row.measured_flop_share
         table.append(
@@ -144,6 +148,7 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
                 _share(row.scaling_efficiency),
                 NOTHING if row.memory_gib is None else f"{row.memory_gib:.3g}",
                 _share(mfu),
+                *([_half(row.between_runs_share)] if several else []),
             ]
         )
     return table
@@ -166,6 +171,8 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
             f"scaling: {sweep.scaling}, throughput a device against that of 1 device with the same {same}{shared}",
             f"MFU: share of {peak}, in the precision of the run{own}",
         ]
+    if any(row.between_runs_share is not None for row in rows):
+        lines.append("between runs: half the interval as earlier runs of the configuration differ")
     placed = [(cell.place, row) for cell, row in zip(sweep.cells, rows, strict=True)]
     if others := [f"{place}: {row.data}" for place, row in placed if row.data != place.data]:
         lines.append(f"NOT READ AS ASKED FOR, the log says why: {'; '.join(others)}")
@@ -219,7 +226,11 @@ def _words(state: State) -> str:
 def _half_width(row: Row) -> str:
     if row.throughput is None or row.low is None or row.high is None:
         return NOTHING
-    return f"±{(row.high - row.low) / 2 / row.throughput:.1%}"
+    return _half((row.high - row.low) / 2 / row.throughput)
+
+
+def _half(share: float | None) -> str:
+    return NOTHING if share is None else f"±{share:.1%}"
 
 
 def _share(value: float | None) -> str:

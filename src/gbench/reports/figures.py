@@ -18,6 +18,7 @@ from gbench.reports.text import capitalized, flops, four, label, plain, seconds,
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.evaluation_result import METRICS, read_final
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import BetweenRuns
 from gbench.runfolder.run_result import Limits, RunResult
 from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.telemetry_result import MeanAndRange, TelemetrySummary
@@ -91,7 +92,8 @@ def headline_interval(run: RunData) -> str:
         ends = f"{four(interval.low)} to {four(interval.high)} (±{interval.half_width_share:.2%})"
         text = f"95 % interval {ends} of this run's steps"
     steady = "" if run.summary.steady_state else "not steady"
-    return "; ".join(filter(None, (text, run.summary.too_few_cycles, steady)))
+    between = run.host.between_runs.text if run.host.between_runs else ""
+    return "; ".join(filter(None, (text, between, run.summary.too_few_cycles, steady)))
 
 
 def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
@@ -115,7 +117,7 @@ def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
         yield "Measured", f"{count(run.summary.steps, 'step')} after {run.summary.warmup_steps} of warm-up"
 
 
-def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
+def throughput(summary: RunResult, devices: int, between: BetweenRuns | None) -> Iterator[tuple[str, str]]:
     deviation_s = summary.step_variance_s2**0.5
     figure = f"{four(summary.throughput_img_s)} img/s"
     yield capitalized(summary.throughput_is), "; ".join(filter(None, (figure, summary.too_few_cycles)))
@@ -125,6 +127,8 @@ def throughput(summary: RunResult, devices: int) -> Iterator[tuple[str, str]]:
             "95 % interval of this run's steps",
             f"{bounds}, {interval.method}, blocks of {interval.block_length} steps",
         )
+    if between is not None:
+        yield "95 % interval between runs", f"{four(between.low)} to {four(between.high)} img/s, {between.text}"
     if devices > 1:
         yield "The same, per device", f"{four(summary.throughput_img_s / devices)} img/s"
     yield "Without waiting for data", f"{four(summary.throughput_without_data_img_s)} img/s"

@@ -15,6 +15,7 @@ from gbench.cndb.throughput import in_words
 from gbench.reports import figures, plots
 from gbench.reports.page import card, cards, commands, facts, headline, notes, plot_card, render, section, table
 from gbench.reports.text import four, label, plain, rows, utc
+from gbench.runfolder.host_facts import between_text
 from gbench.runfolder.run_result import TAIL
 
 # Labels of keys of perf_data that are not clear without docs/cndb.md
@@ -58,7 +59,7 @@ def page(record: Record, name: str) -> str:
             t.p(f"record of {record.framework} · {utc(extra.get('started_utc') or 'start not said')}", cls="muted")
             t.h1(record.model)
             with t.div(cls="card hero"):
-                headline(*throughput, f"As {meaning}.", _interval(perf))
+                headline(*throughput, f"As {meaning}.", _interval(perf, extra))
                 facts(figures.record_facts(record))
         with t.main():
             notes("What a record can't show", list(_lacks(record)))
@@ -101,10 +102,16 @@ def _lacks(record: Record) -> Iterator[str]:
             yield f"The {what} it ran on: the record does not say"
 
 
-def _interval(perf: Mapping) -> str:
-    ends = _ends(perf)
-    text = f"95 % interval {four(ends[0])} to {four(ends[1])} of the run's steps" if ends else ""
-    return f"{text}; not steady" if text and perf.get("steady_state") is False else text
+def _interval(perf: Mapping, extra: Mapping) -> str:
+    ends, parts = _ends(perf), list[str]()
+    if ends is not None:
+        parts.append(f"95 % interval {four(ends[0])} to {four(ends[1])} of the run's steps")
+    match extra.get("between_runs"):
+        case {"half_width_share": float() as share, "runs": int() as runs}:
+            parts.append(between_text(share, runs))
+    if parts and perf.get("steady_state") is False:
+        parts.append("not steady")
+    return "; ".join(parts)
 
 
 def _ends(perf: Mapping) -> tuple[float, float] | None:

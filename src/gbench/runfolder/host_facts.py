@@ -99,6 +99,30 @@ class AttemptTimes(Facts):
     """None until it ends; stays None if gbench was killed."""
 
 
+class BetweenRuns(Facts):
+    """Interval of the mean throughput over runs of the configuration: from this run, and how much earlier ones differ.
+
+    In the unit of the throughput.
+    """
+
+    low: float
+    high: float
+    half_width_share: float
+    """Half-width divided by the throughput."""
+    runs: int
+    """Number of earlier runs."""
+    level: float
+
+    @property
+    def text(self) -> str:
+        return between_text(self.half_width_share, self.runs)
+
+
+def between_text(share: float, runs: int) -> str:
+    """`+-3.10% as 12 earlier runs of this configuration differ`."""
+    return f"+-{share:.2%} as {runs} earlier runs of this configuration differ"
+
+
 class HostFacts(Facts):
     started_utc: str | None = None
     command_line: str = ""
@@ -119,6 +143,8 @@ class HostFacts(Facts):
     exit_code: int | None = None
     """Of the run script; None if it was stopped before its end."""
     failure: str | None = None
+    between_runs: BetweenRuns | None = None
+    """None: too few earlier runs, or a run of an earlier gbench."""
     record: str | None = None
 
 

@@ -10,6 +10,7 @@ from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import save, write_record
+from gbench.compare.between_runs import find_between_runs
 from gbench.errors import InfrastructureError
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.runfolder.evaluation_result import Evaluation, read_final
@@ -49,6 +50,10 @@ def record_run(
     record = record_of(folder)  # raises before the evaluation if the run has no valid record
     if evaluate and trained(folder):
         evaluate_final(run, environ)
+        record = record_of(folder)
+    found = find_between_runs(record, Path(run.spec.cndb_dir), database)
+    if found is not None:
+        folder.update_host(between_runs=found)
         record = record_of(folder)
     path = _store(record, run.spec, folder, database)
     folder.update_host(record=str(path))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gbench.cndb.record import Record
     from gbench.runfolder.evaluation_result import Evaluation, Metric, Spread
     from gbench.runfolder.folder import RunFolder
+    from gbench.runfolder.host_facts import BetweenRuns
     from gbench.runfolder.run_result import Job, RunResult
     from gbench.runs.finish import FinishedRun
 
@@ -114,7 +115,7 @@ def print_finished(finished: FinishedRun) -> None:
     profile = (record.hyper_params or {}).get("profile", "reference")
     click.echo(what_ran(record) + ("" if profile == "reference" else f"  {profile}"))
     if finished.summary is not None:
-        print_lines(summary_lines(finished.summary, accuracy_of(record)))
+        print_lines(summary_lines(finished.summary, accuracy_of(record), finished.folder.host().between_runs))
     else:
         print_reported(record)
     if finished.evaluation is not None:
@@ -157,8 +158,13 @@ def _paths(finished: FinishedRun) -> dict[str, str]:
     }
 
 
-def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple[str, str]]:
-    """A run's figures as text: name and value. accuracy: of a convergence run, in place of the mean losses."""
+def summary_lines(
+    summary: RunResult, accuracy: str | None = None, between: BetweenRuns | None = None
+) -> list[tuple[str, str]]:
+    """A run's figures as text: name and value.
+
+    accuracy: of a convergence run, in place of the mean losses. between: its interval between runs, if known.
+    """
     interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
     figures = {
         "throughput": "; ".join(
@@ -170,6 +176,7 @@ def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple
             if interval
             else "none: too few steps"
         ),
+        "between runs": f"{between.low:.4g} to {between.high:.4g} img/s, {between.text}" if between else "",
         "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}"
         + (f"; {summary.pace}" if summary.pace else ""),
         "as launch.sh": _img_s(summary.throughput_legacy_img_s, "steps 3 to 7, data excluded", "needs 7 steps"),
@@ -210,7 +217,7 @@ def summary_lines(summary: RunResult, accuracy: str | None = None) -> list[tuple
         figures["mean losses"] = f"{accuracy}; of the last epoch's printed lines"
     if not summary.complete:
         figures["INCOMPLETE"] = "the run ended before its last step"
-    return list(figures.items())
+    return [(name, text) for name, text in figures.items() if text]
 
 
 def evaluation_lines(found: Evaluation) -> list[tuple[str, str]]:

@@ -1,0 +1,57 @@
+"""How far a run's throughput can be trusted, by how much earlier runs of its configuration differ.
+
+The interval of a run covers its own steps. What differs between two starts, such as memory layout, chosen convolutions,
+temperature and neighbours, shows only between runs.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from scipy.special import stdtrit
+
+from gbench.cndb.database import connect, database_errors
+from gbench.cndb.database_config import EMBEDDED_FILE, DatabaseConfig, embedded
+from gbench.cndb.record import Record
+from gbench.compare.change import MIN_HISTORY, one_run, spread_in_time, spread_of
+from gbench.compare.earlier_records import earlier_files, earlier_runs
+from gbench.compare.metrics import THROUGHPUT, RunFigure, common_throughput
+from gbench.errors import GbenchError
+from gbench.runfolder.host_facts import BetweenRuns
+
+LEVEL = 0.95
+MOST = 30  # earlier runs
+AMONG = 300  # records of a database that are looked at for them
+
+
+def find_between_runs(record: Record, cndb_dir: Path, database: DatabaseConfig | None) -> BetweenRuns | None:
+    """`between_runs` of the record files in `cndb_dir`, or of its database if that has more of them."""
+    found = earlier_files(cndb_dir, record, MOST).runs
+    if database is None and (cndb_dir / EMBEDDED_FILE).is_file():
+        database = embedded(cndb_dir)
+    if len(found) < MIN_HISTORY and database is not None:
+        with suppress(GbenchError), database_errors(database):  # a history is no condition of a record
+            stored = earlier_runs(connect(database), record, (), [record], MOST, AMONG).runs
+            found = max(found, stored, key=len)
+    return between_runs(record, [run.record for run in found])
+
+
+def between_runs(record: Record, earlier: Sequence[Record]) -> BetweenRuns | None:
+    """The interval of the mean throughput over runs of this configuration, from this run and the spread of others.
+
+    None: fewer than MIN_HISTORY of the earlier runs, oldest first, have a throughput, or the run has none.
+    """
+    own, metric = THROUGHPUT.read(record), common_throughput([record, *earlier])[0]
+    runs = [figure for one in earlier if (figure := metric.read(one)) is not None]
+    if own is None or len(runs) < MIN_HISTORY:
+        return None
+    low, high = interval(own, runs)
+    return BetweenRuns(low=low, high=high, half_width_share=(high - low) / 2 / own.value, runs=len(runs), level=LEVEL)
+
+
+def interval(own: RunFigure, earlier: Sequence[RunFigure]) -> tuple[float, float]:
+    """Student's t of one run, whose variance is that of successive earlier runs, or more if its steps vary more."""
+    spread = spread_in_time(earlier)
+    half = float(stdtrit(spread.dof, (1 + LEVEL) / 2)) * math.sqrt(one_run(spread_of([own]), spread))
+    return own.value * math.exp(-half), own.value * math.exp(half)
