@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gbench.reports.text import count, four, label, rows, seconds, signed, utc
+from gbench.base.words import count
+from gbench.reports.text import four, label, rows, seconds, signed, utc
 
 
 @pytest.mark.parametrize(
