@@ -23,7 +23,7 @@ def run_rank(argv, heartbeat):
     rank, folder = int(os.environ["RANK"]), Path(argv[1])
 {lines}
 
-start_ranks.load = lambda count, run_dir: run_rank
+start_ranks.load = lambda count, run_dir, node: run_rank
 start_ranks.GRACE_S = {grace_s}
 end_watch.PATIENCE_S, end_watch.POLL_S, hang_watch.POLL_S, hang_watch.STACKS_S = 0.2, 0.05, 0.05, 0.5
 sys.exit(start_ranks.main(["--nproc-per-node", "2", "--run-dir", {folder!r}]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gbench.cli.shared.output import summary_lines
-from gbench.measure.rank_waits import pace_rank, rank_waits
+from gbench.measure.rank_waits import on_one_clock, pace_rank, rank_waits
 from gbench.measure.summary import summarize
 from gbench.measure.telemetry.sample_columns import Telemetry
 from gbench.runfolder.environment_facts import EnvironmentFacts
@@ -78,3 +79,14 @@ def test_one_rank_waits_for_no_other() -> None:
     (only,) = rank_waits(in_lockstep([STARVED_S], 0))
     assert (only.last_share, only.others_share) == (1.0, 0.0)
     assert pace_rank([only]) is None
+
+
+def test_ranks_of_two_hosts_are_compared_by_one_clock() -> None:
+    ranks = in_lockstep([0.0, 0.0, STARVED_S, 0.0], seed=1)
+    other_clock = [replace(one, end_s=one.end_s + 1234.5) if rank > 1 else one for rank, one in enumerate(ranks)]
+    assert pace_rank(rank_waits(other_clock)) != 2 or rank_waits(other_clock)[0].others_share > 1
+    moved = on_one_clock(other_clock, per_node=2)
+    waits = rank_waits(moved)
+    assert pace_rank(waits) == 2
+    assert waits[0].others_share == pytest.approx(rank_waits(ranks)[0].others_share, abs=0.01)
+    assert on_one_clock(ranks, per_node=4) == ranks

@@ -20,12 +20,17 @@ from gbench.cli.shared.run_options import (
     slurm_options,
     stated,
 )
+from gbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from gbench.cli.shared.output import Terminal
     from gbench.measure.spread import Repeats
+    from gbench.runs.finish import FinishedRun
+    from gbench.runs.on_nodes import PartOfRun
     from gbench.settings.resolve import Resolved
+    from gbench.settings.spec import RunSpec
 
-NOT_IN_A_FILE = {"model", "repeats", "rebuild", "dry_run", "as_json", "quiet"}
+NOT_IN_A_FILE = {"model", "repeats", "allowed", "rebuild", "dry_run", "as_json", "quiet"}
 # The run of --smoke, and the phases and the side in pixels of the dataset that is drawn for it
 SMOKE_VALUES: dict[str, Any] = {
     "model": "pix2pix_resnet_9blocks",
@@ -49,11 +54,27 @@ SMOKE_COUNTS, SMOKE_SIZE = {"train": 16, "val": 2, "test": 4}, 72
 @run_arguments
 @measure_options
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs, each with a record.")
+@click.option(
+    "--allow",
+    "allowed",
+    multiple=True,
+    metavar="FIELD",
+    help="Let nodes differ in FIELD: device, image, torch. Repeatable.",
+)
 @click.option("--smoke", is_flag=True, help="Run a tiny training on this CPU, without Docker or a dataset.")
 @node_options
 @run_options()
 @slurm_options
-def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
+def launch(
+    smoke: bool,
+    repeats: int,
+    allowed: tuple[str, ...],
+    rebuild: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
     """Run MODEL once and write its CNDB record.
 
     BATCH_SIZE is the total over all DEVICE_COUNT devices. PRECISION is FP32, TF32, AMP or BF16. DATABASE is false
@@ -73,13 +94,12 @@ def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: boo
     gbench launch pix2pix_unet_256 16 1 BF16 --dry-run
     gbench launch pix2pix_resnet_9blocks 32 8 FP32 gpu-performance
     """
-    from gbench.cli.shared.output import Terminal, finished_json, print_finished, print_json, report_not_stored
+    from gbench.cli.shared.output import Terminal
     from gbench.cli.shared.plan_output import show_plan
     from gbench.preflight.busy import look_ahead
 
     if not dry_run:
         look_ahead()  # while the rest is loaded
-    from gbench.runs.launch import launch as run
     from gbench.settings.resolve import new_run_id
 
     if (given["model"] or "").endswith((".yaml", ".yml")):
@@ -92,20 +112,49 @@ def launch(smoke: bool, repeats: int, rebuild: bool, dry_run: bool, as_json: boo
     if dry_run:
         show_plan(resolved, rebuild, as_json, seeds=[resolved.spec.seed] * repeats if repeats > 1 else ())
         return
-    finished = []
+    if allowed and resolved.spec.nodes == 1:
+        raise UsageError("--allow has no effect on one node", "leave it out, or give --nodes")
+    done = []
     for number in range(repeats):
         spec = resolved.spec.model_copy(update={"run_id": new_run_id(resolved.spec.model)})
-        finished.append(run(spec, os.environ, Terminal(quiet), rebuild and number == 0))
+        done.append(_run(spec, Terminal(quiet), rebuild and number == 0, allowed))
         if not as_json:
-            print_finished(finished[-1])
-    from gbench.runs.finish import repeats_of
+            _print(done[-1])
+    _print_together(done, as_json, resolved.spec.batch_size)
 
-    together = repeats_of(finished) if repeats > 1 else None
+
+def _run(spec: "RunSpec", terminal: "Terminal", rebuild: bool, allowed: tuple[str, ...]) -> "FinishedRun | PartOfRun":
+    if spec.nodes > 1 and spec.runner != "slurm":
+        from gbench.runs.on_nodes import launch_on_nodes
+
+        return launch_on_nodes(spec, os.environ, terminal, rebuild, allowed)
+    from gbench.runs.launch import launch
+
+    return launch(spec, os.environ, terminal, rebuild)
+
+
+def _print(done: "FinishedRun | PartOfRun") -> None:
+    from gbench.cli.shared.output import print_finished, print_lines
+    from gbench.runs.finish import FinishedRun
+
+    if isinstance(done, FinishedRun):
+        print_finished(done)
+    else:
+        print_lines(done.lines.items())
+
+
+def _print_together(done: "list[FinishedRun | PartOfRun]", as_json: bool, images: int) -> None:
+    """What all repeats have in common; with as_json all of them. images: per step."""
+    from gbench.cli.shared.output import finished_json, print_json, report_not_stored
+    from gbench.runs.finish import FinishedRun, repeats_of
+
+    finished = [one for one in done if isinstance(one, FinishedRun)]
+    together = repeats_of(finished) if len(finished) > 1 else None
     if as_json:
-        runs = [finished_json(one) for one in finished]
-        print_json({"runs": runs, "repeats": together and asdict(together)} if repeats > 1 else runs[0])
+        runs = [finished_json(one) if isinstance(one, FinishedRun) else one.lines for one in done]
+        print_json({"runs": runs, "repeats": together and asdict(together)} if len(done) > 1 else runs[0])
     elif together is not None:
-        click.echo(_repeats_line(together, resolved.spec.batch_size))
+        click.echo(_repeats_line(together, images))
     report_not_stored([one.not_stored for one in finished])
 
 

@@ -44,6 +44,8 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     if line is None and result is None:
         line = _benchmark_line(folder.log)
     values = _common(spec, folder.host())
+    if spec.nodes > 1:
+        values["extra"]["nodes"] = _nodes(folder)
     if line is not None:
         try:
             parsed = log_line.parse(line)
@@ -93,6 +95,17 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
 def unmeasured_record(spec: RunSpec) -> Record:
     """What a record of this spec says before a run, on a machine that is not known."""
     return checked(_common(spec, HostFacts()), "the spec", may_be_empty=True)
+
+
+def _nodes(folder: RunFolder) -> list[dict[str, Any]]:
+    """The environment of each node, as its host and its worker saw it."""
+    hosts = [one.host() for one in (folder, *folder.of_further_nodes())]
+    seen = folder.environment().nodes or [{}] * len(hosts)
+    kept = {"node", "where", "hardware", "git", "warnings"}
+    return [
+        {**host.model_dump(mode="json", include=kept, exclude_unset=True), "worker": worker}
+        for host, worker in zip(hosts, seen, strict=False)
+    ]
 
 
 def _add_worker_facts(values: dict[str, Any], environment: EnvironmentFacts) -> None:

@@ -40,6 +40,7 @@ def fields(record: Record) -> dict[str, str]:
         "dataset_sha256": extra.get("dataset_sha256"),
         "device": record.dev,
         "device_count": record.dev_num,
+        "nodes": at(extra, "spec", "nodes") or 1,
         "batch_size": record.batch_size,
         "batch_size_meaning": _batch_size_meaning(record),
         "precision": record.train_type,

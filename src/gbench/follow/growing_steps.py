@@ -12,13 +12,13 @@ from gbench.runfolder.steps import read_step, stream_path
 
 
 class History:
-    """The losses of a run so far: means over its ranks, for the steps that all ranks have done."""
+    """The losses of a run so far: means over the ranks of its first node, for the steps that all of them have done."""
 
     taken_back: int
     """How often steps were discarded because a resumed run repeats them."""
 
     def __init__(self, folder: RunFolder) -> None:
-        ranks = range(folder.spec().world_size)
+        ranks = range(folder.spec().devices_per_node)
         self._readers = [JsonLines(stream_path(folder.path, rank)) for rank in ranks]
         self._epochs = [array("q") for _ in ranks]  # one per step
         self._losses = [array("d") for _ in ranks]  # flat: len(self._names) values per step

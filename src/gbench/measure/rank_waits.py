@@ -2,13 +2,14 @@
 
 Ranks wait for each other when they exchange gradients, so their step times agree, and the sums of them differ by chance
 alone. The rank that is last to have its batch sets the pace of a step: its wait for data, and its time between steps,
-are those of the run. The others wait for it. Ranks of one host share a clock. A rank whose device computes slowly is
-not seen: it has its batch as early as the others.
+are those of the run. The others wait for it. Ranks of one host share a clock; `on_one_clock` is for several hosts. A
+rank whose device computes slowly is not seen: it has its batch as early as the others.
 
 A pure function of its arguments.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,18 @@ from gbench.runfolder.step_columns import Steps
 
 PACE = 0.9  # share of the steps in which a rank is last, from which it sets the pace
 LATE = 0.01  # share of a step by which it is then late
+
+
+def on_one_clock(ranks: Sequence[Steps], per_node: int) -> list[Steps]:
+    """The ranks of several hosts as if by the clock of the first: steps end everywhere when the ranks have exchanged.
+
+    per_node: ranks on each host.
+    """
+    common = min(map(len, ranks), default=0)
+    if not common or per_node == len(ranks):
+        return list(ranks)
+    offsets = [float(np.median(one.end_s[:common] - ranks[0].end_s[:common])) for one in ranks[::per_node]]
+    return [replace(one, end_s=one.end_s - offsets[rank // per_node]) for rank, one in enumerate(ranks)]
 
 
 def last_ranks(ranks: Sequence[Steps]) -> NDArray[np.int64]:

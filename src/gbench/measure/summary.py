@@ -19,7 +19,7 @@ from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.bounds import limits
 from gbench.measure.job import job_of
 from gbench.measure.measured_steps import MeasuredSteps, Periods, measured_steps
-from gbench.measure.rank_waits import last_ranks, pace_rank, rank_waits
+from gbench.measure.rank_waits import last_ranks, on_one_clock, pace_rank, rank_waits
 from gbench.measure.spread import spread, total, variance
 from gbench.measure.steady_state import judge_ranks
 from gbench.measure.telemetry.disturbance import disturbance, mark_disturbed
@@ -168,11 +168,13 @@ def summarize_folder(folder: RunFolder, rule: int = STATISTICS) -> RunResult | N
     environment = folder.environment()
     telemetry = read_attempts(folder.path / TELEMETRY_NAME)
     attempts = folder.ranks_by_attempt()
-    ranks = [steps_that_count(rank) for rank in attempts]
+    ranks = on_one_clock([steps_that_count(rank) for rank in attempts], spec.devices_per_node)
     summary = summarize(ranks, environment, telemetry[-1], spec.schedule, rule)
     if summary is None:
         return None
     summary = replace(summary, profile=describe(spec.profile, spec.config.speed.on))
+    if spec.nodes > 1:  # the telemetry is of the first node alone
+        summary = replace(summary, energy=replace(summary.energy, joules=None, source=None), joules_per_image=None)
     if spec.recipe != "convergence":
         return summary
     return replace(summary, job=job_of(folder, attempts, telemetry))

@@ -77,17 +77,20 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat
 def run_sampler(config: MeasureConfig, folder: RunFolder, ranks: Ranks) -> Iterator[None]:
     """Sample devices and host in this context; every rank must enter it.
 
-    Rank 0 starts the sampler and measures the idle power of the devices for `idle_seconds`; the other ranks wait.
+    The first rank of each host starts its sampler and measures the idle power of its devices for `idle_seconds`; the
+    other ranks wait.
     """
     if not config.telemetry_hz:
         yield
         return
-    pids = ranks.gather(os.getpid())
+    pids = ranks.gather(os.getpid())[ranks.on_this_node]
     # as NVML names them
-    gpus = ranks.gather(str(torch.cuda.get_device_properties(ranks.device).uuid)) if ranks.device.type == "cuda" else []
+    gpus = []
+    if ranks.device.type == "cuda":
+        gpus = ranks.gather(str(torch.cuda.get_device_properties(ranks.device).uuid))[ranks.on_this_node]
     cpus = None if ranks.binding is None else ranks.binding.allowed  # any core: not only those that rank 0 is bound to
     with ExitStack() as stack:
-        if ranks.is_first:
+        if ranks.is_first_here:
             sampler = TelemetryProcess(folder.path, pids, gpus, config.telemetry_hz, cpus)
             stack.enter_context(sampler).measure_idle(config.idle_seconds)
         ranks.gather(None)

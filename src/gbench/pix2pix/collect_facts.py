@@ -32,6 +32,9 @@ def collect_facts(spec: RunSpec, ranks: Ranks, facts_pipe: int | None = None) ->
         **(slow_facts(spec, ranks.device, facts_pipe) if ranks.is_first else {}),
         "rank": ranks.gather(ranks.binding and read_back(ranks.binding)),
     }
+    if spec.nodes > 1:
+        own = {"torch": torch.__version__, "device": facts["device"], **facts["hardware"]}
+        facts["nodes"] = ranks.gather(own)[:: ranks.per_node]
     if spec.config.measure.peak_seconds:
         facts["peak"] = _peak(spec, ranks.device)
     return facts

@@ -1,12 +1,12 @@
-"""All ranks of a run on one host, forked from one process that has loaded PyTorch:
+"""All ranks of a run on this host, forked from one process that has loaded PyTorch:
 
     python -m gbench.pix2pix.start_ranks --nproc-per-node 2 --run-dir results/RUN_ID --data-dir data/facades
 
 torchrun loads PyTorch in its agent and again in every rank. This process loads it once, before any thread and any CUDA
 context exists, and every rank starts with it. Where a fork is not safe, this process becomes torchrun.
 
-As under torchrun, the ranks meet in a TCPStore of this process, and the first rank that fails ends the others. The
-store is at 127.0.0.1: the host's name need not resolve.
+As under torchrun, the ranks meet in a TCPStore, and the first rank that fails ends the others. On one node the store is
+of this process, at 127.0.0.1: the host's name need not resolve. On several nodes it is at `--rdzv`.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -27,7 +28,7 @@ from gbench.pix2pix.end_watch import EndWatch
 from gbench.pix2pix.hang_watch import HangWatch
 from gbench.pix2pix.ranks.heartbeat import Heartbeats
 from gbench.runfolder.folder import RunFolder
-from gbench.runners.plan import torchrun_argv
+from gbench.runners.plan import torchrun_argv, torchrun_nodes
 from gbench.runners.stopping import STOPS
 from gbench.runners.supervise import GRACE_S, end_descendants
 
@@ -35,37 +36,73 @@ ADDRESS = "127.0.0.1"
 PORT_BYTES = 2
 
 
+@dataclass(frozen=True)
+class Group:
+    """The ranks of this host among all ranks of the run."""
+
+    count: int
+    nodes: int = 1
+    node: int = 0
+    endpoint: str | None = None
+    """HOST:PORT of the store; None: the one of this process, whose port comes through a pipe."""
+
+    @property
+    def first(self) -> int:
+        return self.node * self.count
+
+    def variables(self, rank: int, port_reader: int) -> dict[str, str]:
+        """torchrun's variables of a rank. Waits for the port."""
+        if self.endpoint is None:
+            address, port = ADDRESS, str(int.from_bytes(os.read(port_reader, PORT_BYTES), "big"))
+        else:
+            address, _, port = self.endpoint.rpartition(":")
+        return {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank - self.first),
+            "WORLD_SIZE": str(self.nodes * self.count),
+            "LOCAL_WORLD_SIZE": str(self.count),
+            "MASTER_ADDR": address.strip("[]"),
+            "MASTER_PORT": port,
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "TORCHELASTIC_RESTART_COUNT": "0",
+        }
+
+
 def main(argv: list[str]) -> int:
     """Run all ranks to their end; returns the exit code of the first that failed, 128 + signal for a signal."""
     parser = argparse.ArgumentParser(
         prog="python -m gbench.pix2pix.start_ranks",
-        description="All ranks of a run on one host. Other options are those of python -m gbench.pix2pix.",
+        description="All ranks of a run on this host. Other options are those of python -m gbench.pix2pix.",
     )
     parser.add_argument("--nproc-per-node", type=int, required=True, help="number of ranks")
+    parser.add_argument("--nnodes", type=int, default=1, help="number of hosts")
+    parser.add_argument("--node-rank", type=int, default=0, help="number of this host")
+    parser.add_argument("--rdzv", help="HOST:PORT of a TCPStore that all hosts reach; needed by several")
     parser.add_argument("--run-dir", required=True, help="run folder with spec.json; results go there")
     arguments, others = parser.parse_known_args(argv)
     count: int = arguments.nproc_per_node
+    group = Group(count, arguments.nnodes, arguments.node_rank, arguments.rdzv)
     rank_argv = ["--run-dir", arguments.run_dir, *others]
-    run_rank = load(count, Path(arguments.run_dir))
+    run_rank = load(count, Path(arguments.run_dir), group.node)
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
     if reason := unsafe_to_fork():
         print(f"gbench: torchrun starts the ranks: {reason}", flush=True)
-        torchrun = torchrun_argv(sys.executable, count, arguments.run_dir, rank_argv)
+        where = torchrun_nodes(group.nodes, group.node, group.endpoint)
+        torchrun = torchrun_argv(sys.executable, count, where, arguments.run_dir, rank_argv)
         os.execv(sys.executable, torchrun)
     gc.freeze()  # a collection in a rank would write to, and so copy, the pages that all ranks share
     port_reader, port_writer = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until every rank is known
-    heartbeats = Heartbeats(count)
-    ranks = {
-        fork_rank(rank, count, port_reader, heartbeats, partial(run_rank, rank_argv)): rank for rank in range(count)
-    }
+    heartbeats, numbers = Heartbeats(count, group.first), range(group.first, group.first + count)
+    ranks = {fork_rank(rank, group, port_reader, heartbeats, partial(run_rank, rank_argv)): rank for rank in numbers}
     try:
         for number in STOPS:
             signal.signal(number, _stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        store = TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
-        os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * count)
+        if group.endpoint is None:
+            store = TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
+            os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * count)
         watch = EndWatch(RunFolder(Path(arguments.run_dir)), ranks)
         watch.start()
         HangWatch(RunFolder(Path(arguments.run_dir)), ranks, heartbeats).start()
@@ -74,10 +111,10 @@ def main(argv: list[str]) -> int:
         end_descendants(GRACE_S)
 
 
-def load(count: int, run_dir: Path) -> Callable[..., int]:
+def load(count: int, run_dir: Path, node: int = 0) -> Callable[..., int]:
     """Import all that a rank needs, without starting CUDA; returns the function that runs a rank.
 
-    As soon as it can, it starts the process that collects facts for rank 0.
+    As soon as it can, it starts the process that collects facts for rank 0, which is on node 0.
     """
     if count > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun
@@ -85,7 +122,7 @@ def load(count: int, run_dir: Path) -> Callable[..., int]:
     unset = look_without_cuda not in os.environ
     os.environ.setdefault(look_without_cuda, "1")
     importlib.import_module("torch")
-    pipe = collect_slow_facts(run_dir)
+    pipe = None if node else collect_slow_facts(run_dir)
     worker = importlib.import_module("gbench.pix2pix.__main__")
     if unset:
         del os.environ[look_without_cuda]
@@ -105,7 +142,7 @@ def unsafe_to_fork() -> str | None:
     return f"the process that loaded PyTorch has {threads} threads" if threads > 1 else None
 
 
-def fork_rank(rank: int, count: int, port_reader: int, heartbeats: Heartbeats, run: Callable[..., int]) -> int:
+def fork_rank(rank: int, group: Group, port_reader: int, heartbeats: Heartbeats, run: Callable[..., int]) -> int:
     """Fork one rank, with torchrun's variables, to run `run`; returns its process id.
 
     Args:
@@ -116,16 +153,7 @@ def fork_rank(rank: int, count: int, port_reader: int, heartbeats: Heartbeats, r
 
     if pid := fork():
         return pid
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(count),
-        "LOCAL_WORLD_SIZE": str(count),
-        "MASTER_ADDR": ADDRESS,
-        "MASTER_PORT": str(int.from_bytes(os.read(port_reader, PORT_BYTES), "big")),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",
-        "TORCHELASTIC_RESTART_COUNT": "0",
-    }
+    os.environ |= group.variables(rank, port_reader)
     code = 1
     try:
         own = heartbeats.rank(rank)

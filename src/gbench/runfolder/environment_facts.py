@@ -89,6 +89,8 @@ class EnvironmentFacts(Facts):
     software: dict[str, Any] = Field(default_factory=dict)
     hardware: WorkerHardware = WorkerHardware()
     rank: list[Any] | None = None
+    nodes: list[dict[str, Any]] | None = None
+    """torch's version, device and hardware of each node; None: there is one."""
     work_per_image: WorkFacts | None = None
     data: DataFacts | None = None
     peak: PeakFacts | None = None

@@ -39,10 +39,14 @@ class WorkerError(BaseModel, frozen=True):
         return KINDS.get(self.kind, RunFailed)(self.what, self.hint)
 
 
+def worker_error(error: GbenchError) -> WorkerError:
+    kind = next((kind for kind, of_it in KINDS.items() if isinstance(error, of_it)), FAILED)
+    return WorkerError(kind=kind, what=error.what, hint=error.hint)
+
+
 def write_error(folder: RunFolder, error: GbenchError) -> None:
     """Write an error for the host. Raises InfrastructureError: it can't be written."""
-    kind = next((kind for kind, of_it in KINDS.items() if isinstance(error, of_it)), FAILED)
-    folder.write(NAME, WorkerError(kind=kind, what=error.what, hint=error.hint).model_dump())
+    folder.write(NAME, worker_error(error).model_dump())
 
 
 def read_error(folder: RunFolder) -> WorkerError | None:

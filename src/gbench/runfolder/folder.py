@@ -11,6 +11,7 @@
     result.json          statistics, a pure function of the files above; host, at the end (run_result)
     log.txt              everything the run printed
     .own                 that this user's gbench made it (own)
+    nodes/               a folder like this one of each further node of the run, with the streams of its ranks
     checkpoints/
     evaluations/         a run folder per evaluation; evaluation.json is its result (evaluation_result)
 
@@ -87,6 +88,21 @@ class RunFolder:
     def benchmark_log(self) -> Path:
         """The benchmark log lines of a user's own run script."""
         return self.path / BENCHMARK_LOG_NAME
+
+    @property
+    def nodes(self) -> Path:
+        """Where the folders of the further nodes are."""
+        return self.path / "nodes"
+
+    def of_further_nodes(self) -> list[RunFolder]:
+        """The folders of the nodes but this first one, in order. Raises InfrastructureError: a spec is broken."""
+        found = [RunFolder(path.parent) for path in self.nodes.glob(f"*/{SPEC}")]
+        return sorted(found, key=lambda folder: folder.spec().node_rank or 0)
+
+    def stream(self, rank: int) -> Path:
+        """The steps of a rank, which are in the folder of its node."""
+        path = stream_path(self.path, rank)
+        return path if path.exists() else next(self.nodes.glob(f"*/{path.name}"), path)
 
     @property
     def checkpoints(self) -> Path:
@@ -202,7 +218,7 @@ class RunFolder:
         """All steps of one rank by attempt, repeated ones included. Raises as `steps`."""
         from gbench.runfolder.step_columns import read_attempts  # loads numpy, which the start need not wait for
 
-        return read_attempts(self.path, rank)
+        return read_attempts(self.stream(rank).parent, rank)
 
     def ranks(self) -> list[Steps]:
         """The raw samples of each rank, as `steps` gives them. Raises as `ranks_by_attempt`."""

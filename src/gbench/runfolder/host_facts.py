@@ -123,12 +123,29 @@ def between_text(share: float, runs: int) -> str:
     return f"+-{share:.2%} as {runs} earlier runs of this configuration differ"
 
 
+class NodeInRun(Facts):
+    """A host among those of a run on several."""
+
+    number: int
+    address: str
+    """Of this host, as the others reach it."""
+    interface: str | None = None
+    """Its network interface; None: unknown."""
+    torch: str | None = None
+    """PyTorch of this Python environment; None: the run is in a container of an image."""
+    gbench: str | None = None
+    clocks: list[str] = Field(default_factory=list)
+    """Highest clocks and power limit of each GPU that the run may use; of the processor without any."""
+
+
 class HostFacts(Facts):
     started_utc: str | None = None
     command_line: str = ""
     working_dir: str | None = None
     where: RunnerFacts = RunnerFacts()
     hardware: HostHardware = HostHardware()
+    node: NodeInRun | None = None
+    """None: the run is on one node."""
     dataset: DatasetFacts = DatasetFacts()
     run_script_sha256: str | None = None
     git: GitFacts | None = None

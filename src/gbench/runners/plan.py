@@ -60,10 +60,19 @@ class Runner(Protocol):
         """
 
 
-def torchrun_argv(python: str, ranks: int, run_dir: str, options: list[str]) -> list[str]:
-    """The worker under torchrun: one process per device, meeting on this host at a free port."""
+def torchrun_nodes(nodes: int, node: int, endpoint: str | None) -> list[str]:
+    """torchrun's options for where the ranks meet: on this host at a free port, or at the port after that of --rdzv."""
+    if endpoint is None:
+        return ["--standalone"]
+    address, _, port = endpoint.rpartition(":")
+    place = ["--master-addr", address.strip("[]"), "--master-port", str(int(port) + 1)]
+    return ["--nnodes", str(nodes), "--node-rank", str(node), *place]
+
+
+def torchrun_argv(python: str, ranks: int, where: list[str], run_dir: str, options: list[str]) -> list[str]:
+    """The worker under torchrun: one process per device. where: as `torchrun_nodes`."""
     return [
-        *(python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)),
+        *(python, "-m", "torch.distributed.run", *where, "--nproc-per-node", str(ranks)),
         *("--log-dir", str(Path(run_dir) / "torchrun")),  # by default a folder in $TMPDIR, left there
         *("-m", "gbench.pix2pix", *options),
     ]
@@ -81,14 +90,18 @@ def script_environment(spec: RunSpec, places: Places, cores: int | None) -> dict
         *(("--cache-dir", places.cache_dir) if spec.config.data.uses_cache else ()),
         *(("--inputs-dir", places.inputs_dir) if spec.evaluation and places.inputs_dir else ()),
     ]
+    node = spec.node_rank or 0
+    nodes = ["--nnodes", str(spec.nodes), "--node-rank", str(node), "--rdzv", str(spec.rdzv)] if spec.nodes > 1 else []
+    where = torchrun_nodes(spec.nodes, node, spec.rdzv)
     # one process per device, all forked from one that has loaded torch
-    worker = [python, "-m", "gbench.pix2pix.start_ranks", "--nproc-per-node", ranks, *options]
+    worker = [python, "-m", "gbench.pix2pix.start_ranks", "--nproc-per-node", ranks, *nodes, *options]
     variables = {
         "MODEL": spec.model,
         "BATCH_SIZE": str(spec.batch_size),
         "DEVICE_COUNT": str(spec.device_count),
         "PRECISION": spec.precision,
         "NODES": str(spec.nodes),
+        "NODE_RANK": str(node),
         "DEVICE": spec.device,
         "DATASETS": spec.dataset,
         "DATASETS_DIR": places.datasets_dir,
@@ -99,7 +112,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int | None) -> dict
         "BENCHMARK_LOG": str(Path(places.run_dir) / BENCHMARK_LOG_NAME),
         "PYTHON": python,
         "WORKER": shlex.join(worker),
-        "TORCHRUN": shlex.join(torchrun_argv(python, spec.devices_per_node, places.run_dir, options)),
+        "TORCHRUN": shlex.join(torchrun_argv(python, spec.devices_per_node, where, places.run_dir, options)),
         "PYTHONUNBUFFERED": "1",
     }
     if spec.omp_num_threads is not None:

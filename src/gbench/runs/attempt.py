@@ -66,6 +66,8 @@ class OpenRun:
     facts: HostFacts
     began_s: float = field(default_factory=time.monotonic)
     """From here on --timeout counts: over the training and its evaluation."""
+    collect: Callable[[], None] = lambda: None
+    """Collects what other nodes have of a run that went well, before its statistics are computed."""
 
 
 def log_path(spec: RunSpec) -> Path:
@@ -126,6 +128,7 @@ def run_worker(
         with running, _followed(run, views) as on_line, stoppable(spec.timeout_s, run.began_s):
             outcome = run.runner.run(folder.path, on_line)
         require_success(folder, outcome, run.log, kills)
+        run.collect()
     except Interrupted:
         raise
     except Exception as error:
@@ -238,7 +241,7 @@ def _close(
         ended = ended.changed(warnings=[*ended.warnings, *map(str, read_alarms(run.folder.path))])
     try:
         run.folder.write_host(ended)
-        return _write_result(run.folder), None
+        return (None if run.spec.node_rank else _write_result(run.folder)), None
     except InfrastructureError as error:
         mark_unwritten_end(run.folder)
         return None, error
@@ -258,5 +261,5 @@ def _write_result(folder: RunFolder) -> RunResult | None:
 
 def _earlier_attempts(folder: RunFolder) -> list[AttemptTimes]:
     """The attempts so far, each with its end time filled in."""
-    ranks = [folder.attempts(rank) for rank in range(folder.spec().world_size)]
+    ranks = [folder.attempts(rank) for rank in range(folder.spec().devices_per_node)]
     return closed(folder.host().attempts, ranks)

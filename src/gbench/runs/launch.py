@@ -61,7 +61,10 @@ def launch(
     Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
     if spec.nodes > 1:
-        raise UsageError(f"--nodes {spec.nodes} can only be planned so far", "add --dry-run, or leave it out")
+        raise UsageError(
+            f"nodes {spec.nodes}: only gbench launch with --runner docker or local runs on several",
+            "start it on each of them, in a job with srun: docs/multi-node.md",
+        )
     look_ahead()
     with _naming_the_record(spec, resumed or RunFolder(spec.run_dir)), stoppable(None):
         database = database_of(spec, environ)

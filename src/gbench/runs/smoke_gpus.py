@@ -136,6 +136,8 @@ def _spec_of_smoke(spec: RunSpec, home: Path) -> RunSpec:
     """The spec of a smoke test in a folder of `home`: the run's devices and image, without its data and switches."""
     return spec.replaced(
         run_id=f"{spec.run_id}-smoke",
+        device_count=spec.devices_per_node,
+        nodes=1,
         run_model_file=str(project_file(SCRIPT)),
         results_dir=str(home),
         datasets_dir=str(home),

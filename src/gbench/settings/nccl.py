@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from gbench.settings.spec import RunSpec
 
+# network interfaces of the ranks of a run on several nodes; each node has its own
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 NCCL_ORIGIN = "needed by NCCL"  # of `env`, where it has them
 
 

@@ -16,7 +16,17 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # OMP_NUM_THREADS, which gbench sets only as a default, is left to the user.
 RUNS_OWN = frozenset(
     [
-        *("MODEL", "BATCH_SIZE", "DEVICE_COUNT", "PRECISION", "NODES", "DEVICE", "DATASETS", "DATASETS_DIR"),
+        *(
+            "MODEL",
+            "BATCH_SIZE",
+            "DEVICE_COUNT",
+            "PRECISION",
+            "NODES",
+            "NODE_RANK",
+            "DEVICE",
+            "DATASETS",
+            "DATASETS_DIR",
+        ),
         *("DATA_DIR", "CONFIG", "CODE_LINK", "RUN_DIR", "BENCHMARK_LOG", "WORKER", "TORCHRUN"),
         *("PYTHON", "PYTHONUNBUFFERED"),
         *("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "HOME", "USER", "LOGNAME"),

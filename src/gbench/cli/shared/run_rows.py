@@ -12,7 +12,6 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.state import state_of
 from gbench.runfolder.step_profile import read_profile
-from gbench.runfolder.steps import stream_path
 from gbench.runfolder.tuning_result import read_tuning
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import written
@@ -75,7 +74,7 @@ def _require_samples(folder: RunFolder, ranks: int) -> None:
     """Raises InfrastructureError: environment.json is broken, or a rank's steps are gone. Steps are not read."""
     folder.environment()
     for rank in range(ranks):
-        path = stream_path(folder.path, rank)
+        path = folder.stream(rank)
         if not path.exists() or path.stat().st_size == 0:
             raise InfrastructureError(f"{path} is missing or empty", "restore it: its raw samples are gone")
 

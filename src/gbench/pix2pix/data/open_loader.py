@@ -60,9 +60,12 @@ def open_loader(
 def _cached_levels(
     dataset: AlignedDataset, cache: CacheFolder, dataset_sha256: str | None, ranks: Ranks
 ) -> tuple[Levels, dict[str, Any]]:
-    """All pairs, from a file that rank 0 found or created, and facts about it. Raises on every rank as `prepare`."""
+    """All pairs, from a file that the first rank of this host found or created, and facts about it.
+
+    Raises on every rank as `prepare`.
+    """
     outcome: tuple[Identity, dict[str, Any]] | Exception | None = None
-    if ranks.is_first:
+    if ranks.is_first_here:
         try:
             identity = identity_of(dataset, dataset_sha256 or dataset_hash(dataset.folder.parent))
             started_s = time.perf_counter()
@@ -70,9 +73,12 @@ def _cached_levels(
             outcome = identity, {"how": how, "seconds": time.perf_counter() - started_s}
         except (NoCache, GbenchError) as error:
             outcome = error
-    outcome = ranks.gather(outcome)[0]
-    if not isinstance(outcome, tuple):
-        raise outcome
+    outcomes = ranks.gather(outcome)
+    for failure in outcomes:
+        if isinstance(failure, Exception):
+            raise failure
+    outcome = outcomes[ranks.on_this_node.start]
+    assert isinstance(outcome, tuple), "the first rank of this host has one"
     identity, facts = outcome
     path, problem = cache.file(identity), None
     try:

@@ -38,6 +38,7 @@ class Ranks:
     """This process among those of the run.
 
     binding: to CPU cores; None: not bound by `joined`. malloc: what `keep_freed_memory` set; None: nothing.
+    per_node: ranks on each host; None: all are on this one.
 
     Keeps the process group, if there is one, until the process ends.
     """
@@ -47,6 +48,7 @@ class Ranks:
     device: torch.device
     binding: Binding | None = None
     malloc: dict[str, int] | None = None
+    per_node: int | None = None
 
     def __post_init__(self) -> None:
         if dist.is_initialized():
@@ -56,6 +58,18 @@ class Ranks:
     def is_first(self) -> bool:
         """Whether this process writes and prints for all."""
         return self.rank == 0
+
+    @property
+    def on_this_node(self) -> slice:
+        """The ranks of this host, in a list of all."""
+        count = self.per_node or self.world_size
+        first = self.rank // count * count
+        return slice(first, first + count)
+
+    @property
+    def is_first_here(self) -> bool:
+        """Whether this process acts for all on its host."""
+        return bool(self.rank == self.on_this_node.start)
 
     def wrap(self, network: nn.Module, speed: SpeedConfig) -> nn.Module:
         """`network` on this rank's device; of several ranks, in DistributedDataParallel."""
@@ -116,6 +130,7 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
     """
     try:
         rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        per_node = int(os.environ.get("LOCAL_WORLD_SIZE", world))
     except KeyError as error:
         raise UsageError(f"variable {error.args[0]} is not set", "start it by gbench launch") from error
     if world != expected:
@@ -130,12 +145,12 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
         select_gpu(here)
     die_with_parent()  # torchrun's signals don't reach a rank's own session
     # before any thread that computes, communicates or loads is started
-    binding = bind_rank(here, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)), pin, threads)
+    binding = bind_rank(here, local, per_node, pin, threads)
     malloc = keep_freed_memory() if here.type == "cpu" else None
     device_id = here if here.type == "cuda" else None
     dist.init_process_group(BACKENDS[device], timeout=JOIN_TIMEOUT, device_id=device_id)
     try:
-        yield Ranks(rank, world, here, binding, malloc)
+        yield Ranks(rank, world, here, binding, malloc, per_node)
     except BaseException:
         # NCCL would wait here for all ranks, which wait for this one: the end of the process ends it
         if here.type != "cuda":

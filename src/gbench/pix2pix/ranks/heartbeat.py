@@ -27,24 +27,32 @@ class Beat:
 
 
 class Heartbeats:
-    """One row of numbers a rank, which only this rank writes; create it before the ranks are forked."""
+    """One row of numbers a rank of this host, which only it writes; create it before the ranks are forked.
 
-    def __init__(self, ranks: int) -> None:
+    first: number of the first of them.
+    """
+
+    def __init__(self, ranks: int, first: int = 0) -> None:
+        self._first = first
         self._fields = memoryview(mmap.mmap(-1, ranks * FIELDS * BYTES)).cast("q")
-        self._stacks = [os.memfd_create(f"stacks of rank {rank}") for rank in range(ranks)]
+        self._stacks = [os.memfd_create(f"stacks of rank {first + rank}") for rank in range(ranks)]
 
     def rank(self, rank: int) -> Heartbeat:
         """The row of one rank, for that rank."""
-        return Heartbeat(self._fields[rank * FIELDS : (rank + 1) * FIELDS], self._stacks[rank])
+        return Heartbeat(self._row(rank), self._stacks[rank - self._first])
 
     def last(self, rank: int) -> Beat:
-        count, limit_ms, step = self._fields[rank * FIELDS : (rank + 1) * FIELDS]
+        count, limit_ms, step = self._row(rank)
         return Beat(count, limit_ms / 1000, step)
 
     def stacks_of(self, rank: int) -> str:
         """What STACKS_SIGNAL made the rank write."""
-        file = self._stacks[rank]
+        file = self._stacks[rank - self._first]
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+
+    def _row(self, rank: int) -> memoryview[int]:
+        place = (rank - self._first) * FIELDS
+        return self._fields[place : place + FIELDS]
 
 
 class Heartbeat:

@@ -1,0 +1,50 @@
+"""In which facts the nodes of a run differ: where figures would be of no one kind of machine, they must not."""
+
+from collections.abc import Collection, Sequence
+
+from gbench.errors import UsageError
+from gbench.runfolder.host_facts import HostFacts, NodeInRun, Processor
+
+# fields that decide the speed or the result of a node, under the names that --allow takes
+MUST_AGREE = ("device", "image", "torch", "gbench", "dataset_sha256", "run_script_sha256")
+REPORTED = ("driver", "clocks", "os", "memory", "processor")
+
+
+def node_fields(facts: HostFacts) -> dict[str, str]:
+    """What is compared of a node."""
+    node, hardware = facts.node or NodeInRun(number=0, address=""), facts.hardware
+    processor = (hardware.cpu or Processor()).name
+    values = {
+        "device": ", ".join(hardware.gpus) or processor,
+        "image": facts.where.image_id,
+        "torch": node.torch,
+        "gbench": node.gbench,
+        "dataset_sha256": facts.dataset.sha256,
+        "run_script_sha256": facts.run_script_sha256,
+        "driver": hardware.driver,
+        "clocks": "; ".join(node.clocks),
+        "os": hardware.os,
+        "memory": hardware.mem,
+        "processor": processor,
+    }
+    return {name: str(value) if value else "unknown" for name, value in values.items()}
+
+
+def require_alike(nodes: Sequence[HostFacts], allowed: Collection[str]) -> list[str]:
+    """What differs between nodes, in words. Raises UsageError: in fields that must agree and are not allowed."""
+    if unknown := [name for name in allowed if name not in MUST_AGREE]:
+        raise UsageError(f"--allow {unknown[0]!r} is not a field of nodes", f"known: {', '.join(MUST_AGREE)}")
+    everyone = [node_fields(facts) for facts in nodes]
+    texts = {}
+    for name in (*MUST_AGREE, *REPORTED):
+        values = [one[name] for one in everyone]
+        if len(set(values)) > 1:
+            texts[name] = f"nodes differ in {name}: " + ", ".join(
+                f"{value} ({node})" for node, value in enumerate(values)
+            )
+    if refused := [name for name in texts if name in MUST_AGREE and name not in allowed]:
+        options = " ".join(f"--allow {name}" for name in refused)
+        raise UsageError(
+            "; ".join(texts[name] for name in refused), f"if this is intended, give {options} on every node"
+        )
+    return list(texts.values())
