@@ -11,7 +11,7 @@ include .ci/torch-pairs
 IMAGE_VENV := .venv-torch-$(IMAGE_TORCH)
 IMAGE_TORCH_TESTS = tests/pix2pix tests/fake_gpu/test_gpu_clock.py tests/runs/test_training.py $(shell grep -lrE '^(import|from) torch' tests/measure)
 
-.PHONY: help install shell bench picture benchmarks test image-torch-test system-test check format schema clean
+.PHONY: help install shell bench picture benchmarks test image-torch-test system-test check audit format schema clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -20,7 +20,7 @@ install: $(INSTALLED)  ## Install gbench and its test dependencies into .venv
 
 $(INSTALLED): pyproject.toml build-constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres,tensorboard,upstream]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres,tensorboard,upstream,sbom]'
 	@# visdom (live view) builds from source; everything else works without it
 	@PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[visdom]' \
@@ -62,10 +62,17 @@ image-torch-test: $(IMAGE_VENV)/.installed  ## Run the tests that train or use P
 system-test: install  ## Run the system tests: Docker, PostgreSQL, visdom, a browser (as root; .ci/run installs what they need)
 	$(PYTEST) -m system
 
-check: install  ## Run the linter, the format check and mypy
+check: install  ## Run the linter, the format check, mypy and bandit
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --severity-level medium --confidence-level medium --configfile pyproject.toml --recursive src scripts docs
+
+audit: install  ## Look up known vulnerabilities of the packages that the image installs (needs the network)
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement scripts/image-requirements.txt \
+	  || { echo "make audit: a package has a known vulnerability, or the service did not answer for it: see above"; exit 4; }
 
 format: install  ## Fix what the linter and the formatter can fix
 	$(BIN)/ruff check --fix
@@ -75,4 +82,4 @@ schema: install  ## Rewrite cndb/record.schema.json after a change to the record
 	$(BIN)/python -m gbench.cndb.json_schema
 
 clean:  ## Remove .venv* and caches; keep results, logs, data and records
-	rm -rf $(VENV) .venv-torch-* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-torch-* .venv-audit .mypy_cache .ruff_cache .pytest_cache

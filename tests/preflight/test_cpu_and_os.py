@@ -169,6 +169,8 @@ def test_shared_memory(
     check = check_one("shared-memory")
     assert check.severity == severity
     assert check.found == f"{words} of 64.0 GiB free in /dev/shm"
+    check = check_one("shared-memory", runner="docker")
+    assert (check.severity, check.found) == ("ok", "the container has its own /dev/shm, of 64.0 GiB")
 
 
 def test_cpu_facts_are_those_of_the_record(check_one: CheckOne) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,14 @@ def test_the_whole_request_for_gpus(tmp_path: Path) -> None:
         "device_requests": [
             {"Driver": "", "Count": 0, "DeviceIDs": ["0", "1"], "Capabilities": [["gpu"]], "Options": {}}
         ],
-        "network_mode": "host",
-        "ipc_mode": "host",
+        "network_mode": "bridge",
+        "ipc_mode": "private",
+        "shm_size": 64 * 2**30,
+        "cap_drop": ["ALL"],
+        "cap_add": [],
+        "security_opt": ["no-new-privileges", "label=disable"],
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,exec,nosuid,nodev,mode=1777"},
         "ulimits": [
             {"Name": "stack", "Soft": 67108864, "Hard": 67108864},
             {"Name": "memlock", "Soft": -1, "Hard": -1},
@@ -116,6 +123,23 @@ def test_no_cdi_name_is_made_up(given: str, cdi: list[str], tmp_path: Path, monk
     said = f"no CDI device for each of the GPUs {given.replace(',', ', ')}, but {listed[0]}; choose among those"
     with pytest.raises(InfrastructureError, match=said):
         container_request(spec, "i", "i", tmp_path, CALLER, listed)
+
+
+def test_a_script_of_the_users_own_may_write_to_its_container(tmp_path: Path) -> None:
+    request = container_request(make_spec(tmp_path, recipe="custom"), "i", "i", tmp_path, CALLER)
+    assert "read_only" not in request and "tmpfs" not in request
+    assert request["cap_drop"] == ["ALL"]
+
+
+def test_root_reads_what_it_reads_on_the_host(tmp_path: Path) -> None:
+    request = container_request(make_spec(tmp_path), "i", "i", tmp_path, replace(CALLER, uid=0))
+    assert request["cap_add"] == ["DAC_OVERRIDE"]
+
+
+@pytest.mark.parametrize("changes", [{"network": "host"}, {"nodes": 2}])
+def test_several_nodes_and_those_who_ask_get_the_hosts_network(changes: dict[str, Any], tmp_path: Path) -> None:
+    request = container_request(make_spec(tmp_path, **changes), "i", "i", tmp_path, CALLER)
+    assert request["network_mode"] == "host"
 
 
 def test_cdi_is_asked_for_where_the_engine_has_only_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import docker.errors
 import pytest
 
 from gbench.base.paths import project_file
@@ -140,3 +143,38 @@ def test_log_lines_are_whole_and_plain() -> None:
         {"aux": {"ID": DIGEST}},
     ]
     assert list(image._lines(iter(events), "build")) == ["Step 1/2 : FROM base", "a", "bc", "Pull complete layer"]
+
+
+class Images:
+    """An engine's images: digests and labels by name."""
+
+    def __init__(self, **images: tuple[list[str], dict[str, str]]) -> None:
+        self._images, self.images = images, self
+
+    def get(self, name: str) -> Any:
+        if name not in self._images:
+            raise docker.errors.ImageNotFound(name)
+        digests, labels = self._images[name]
+        return SimpleNamespace(id=name, attrs={"RepoDigests": digests}, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("from_image", "digests", "said"),
+    [
+        ("torch", [f"torch@{DIGEST}"], [f"base image torch is now torch@{DIGEST}: pin it with --from-image"]),
+        ("torch", [], ["warning: base image torch has no digest: it comes from no registry, and can't be pinned"]),
+        (f"torch@{DIGEST}", [f"torch@{DIGEST}"], []),
+    ],
+)
+def test_the_digest_of_the_base_is_said(from_image: str, digests: list[str], said: list[str]) -> None:
+    plan = plan_image("gbench:pix2pix", DOCKERFILE, from_image)
+    engine = Images(**{from_image: (digests, {}), plan.name: ([], {image.BASE_LABEL: from_image})})
+    lines: list[str] = []
+    built = image.ensure_image(engine, plan, False, lines.append)
+    assert lines == [f"image {plan.name} exists, built from the same sources", *said]
+    assert image.base_digests(engine, built) == digests
+
+
+def test_a_base_that_is_gone_has_no_digest() -> None:
+    engine = Images(ours=([], {image.BASE_LABEL: "sha256:gone"}))
+    assert image.base_digests(engine, engine.get("ours")) == []

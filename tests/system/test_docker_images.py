@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import docker
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from docker_engine import make_base_image
 from docker_runs import Driven, make_run_dir, make_spec, run
@@ -42,13 +45,14 @@ def test_image_is_built_once_and_keeps_the_torch_of_its_base(
     assert any(line.startswith("Step 2/") for line in log)
     assert any(line.startswith("Successfully tagged gbench-test:pix2pix-") for line in log)
     facts = runner.facts()
-    assert facts["base_image"] == base_image
+    assert (facts["base_image"], facts["base_digests"]) == (base_image, [])
     assert facts["docker_version"] == docker_client.version()["Version"]
     assert docker_client.images.get(facts["image"]).id == facts["image_id"]
 
     again, log = DockerRunner(spec), []
     again.prepare(log.append)
-    assert log == [f"image {facts['image']} exists, built from the same sources"]
+    no_digest = f"warning: base image {base_image} has no digest: it comes from no registry, and can't be pinned"
+    assert log == [f"image {facts['image']} exists, built from the same sources", no_digest]
     assert again.facts() == facts
 
     print_version = ["python3", "-c", "import torch; print(torch.__version__)"]
@@ -56,6 +60,12 @@ def test_image_is_built_once_and_keeps_the_torch_of_its_base(
     lines: list[str] = []
     assert again.run(make_run_dir(spec), lines.append) == Outcome(0)
     assert lines == [version]
+
+    sbom = again.sbom()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(sbom) is None
+    found = {(one["purl"].partition("/")[0], one["name"]): one["version"] for one in json.loads(sbom)["components"]}
+    assert found["pkg:pypi", "torch"] == version
+    assert ("pkg:deb", "bash") in found
 
 
 COMPILE = """

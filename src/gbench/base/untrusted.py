@@ -69,7 +69,7 @@ def load_yaml(text: str) -> Any:
     Raises yaml.YAMLError, ValueError, RecursionError: it is not plain YAML, or too large or too deep; NO_YAML.
     """
     _look_before_loading(text)
-    return yaml.load(text, Loader=PlainLoader)
+    return yaml.load(text, Loader=PlainLoader)  # of plain values  # nosec B506
 
 
 def read_yaml(path: Path, hint: str) -> Any:

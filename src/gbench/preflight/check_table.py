@@ -76,7 +76,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "shared-memory",
-        "1 GiB is free in /dev/shm; else warning",
+        "1 GiB is free in /dev/shm, for a run outside Docker; else warning",
         "loader processes and NCCL exchange data through it; if it is full, the run fails",
         "mount -o remount,size=8G /dev/shm, or find out what fills it",
         cpu_and_os.shared_memory,

@@ -18,8 +18,9 @@ from gbench.machine.host import cpu_name
 from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
 from gbench.runners.docker_errors import engine_errors, known_log_failure
 from gbench.runners.engine import CDI_KIND, cdi_gpus, connect, gpu_support
-from gbench.runners.image import ensure_image, plan_image
-from gbench.runners.plan import Outcome, Places, script_environment
+from gbench.runners.image import base_digests, digests_of, ensure_image, plan_image
+from gbench.runners.plan import SHM_BYTES, Outcome, Places, script_environment
+from gbench.runners.sbom import sbom_of
 from gbench.settings.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ INSIDE = Places(
     cache_dir="/gbench/cache",
     inputs_dir="/gbench/inputs",
 )
+TMP = "/tmp"  # the container's own  # nosec B108
+TMP_OPTIONS = "rw,exec,nosuid,nodev,mode=1777"  # exec: torch.compile and Triton load what they compile there
 STACK_BYTES = 67_108_864  # 64 MiB, as launch.sh
 
 
@@ -73,7 +76,7 @@ def container_request(
     if spec.compiles:
         environment = compile_caches(image_name) | environment
     # The caller's uid has no home and no name in the image; PyTorch needs both.
-    environment |= {"HOME": "/tmp", "USER": "gbench", "LOGNAME": "gbench"}
+    environment |= {"HOME": TMP, "USER": "gbench", "LOGNAME": "gbench"}
     return {
         "image": image,
         "command": ["bash", INSIDE.run_script],
@@ -88,12 +91,24 @@ def container_request(
             for inside, outside, read_only in container_mounts(spec, run_dir)
         ],
         "device_requests": gpus,
-        "network_mode": "host",
-        # The host's whole /dev/shm: launch.sh's --shm-size has no effect with it. The engine runs such a container
-        # without SELinux labels, so that its mounts need none (`:z`).
-        "ipc_mode": "host",
         "ulimits": ulimits,
         "init": True,  # reaps the loader processes, and passes SIGTERM on
+        **isolation(spec, caller),
+    }
+
+
+def isolation(spec: RunSpec, caller: Caller) -> dict[str, Any]:
+    """What separates the container from the host, as keyword arguments of `containers.create`."""
+    script_of_the_project = spec.recipe != "custom"
+    return {
+        "network_mode": "host" if spec.nodes > 1 else spec.network,
+        "ipc_mode": "private",
+        "shm_size": SHM_BYTES,
+        "cap_drop": ["ALL"],
+        "cap_add": ["DAC_OVERRIDE"] if caller.uid == 0 else [],  # root reads files of others, in here as on the host
+        # label=disable: with SELinux, the mounts would need other labels (`:z`), on the whole dataset
+        "security_opt": ["no-new-privileges", "label=disable"],
+        **({"read_only": True, "tmpfs": {TMP: TMP_OPTIONS}} if script_of_the_project else {}),
     }
 
 
@@ -201,14 +216,20 @@ class DockerRunner:
         client, image = self._prepared()
         with engine_errors("describe itself"):
             engine = client.version()["Version"]
+        digests = base_digests(client, image)
         return {
             "runner": "docker",
             "image": self._plan.name,
             "image_id": image.id,
-            "image_digests": image.attrs.get("RepoDigests") or [],
+            "image_digests": digests_of(image),
             "base_image": self._plan.base,
+            "base_digests": digests,
             "docker_version": engine,
         }
+
+    def sbom(self) -> str:
+        """The image's bill of materials; see `sbom_of`."""
+        return sbom_of(*self._prepared(), self._plan.name)
 
     def run(self, run_dir: Path, on_line: Callable[[str], None]) -> Outcome:
         """Run the script in a container to its end; see `Runner.run`.

@@ -78,7 +78,7 @@ _LOG_TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"shared memory\(shm\)|out of shared memory|Bus error",
         "it ran out of shared memory",
-        "enlarge /dev/shm (sudo mount -o remount,size=64g /dev/shm), or load without it: --set data.workers=0",
+        "load without it: --set data.workers=0, or with fewer processes; it is memory of this machine: see free -h",
     ),
     (
         r"No space left on device",

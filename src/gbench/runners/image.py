@@ -110,14 +110,36 @@ def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on
                 "see docker images --no-trunc; to pull an image, pin it by NAME@sha256:...",
             )
         return image or _pull(client, plan.name, on_line)
-    base = plan.base and find_image(client, plan.base)
+    base = find_image(client, plan.base) if plan.base else None
     stale = base and image and image.labels.get(BASE_LABEL) != base.id
     if image and not stale and not rebuild:
         on_line(f"image {plan.name} exists, built from the same sources")
+        _report_digests(plan.base, base, on_line)
         return image
     if plan.base:
         base = base or _pull(client, plan.base, on_line)
+    _report_digests(plan.base, base, on_line)
     return _build(client, plan, str(base.id) if base else "", rebuild, on_line)
+
+
+def base_digests(client: docker.DockerClient, image: Image) -> list[str]:
+    """The digests of the base that an image was built from, `NAME@sha256:...`; none if this machine has it no more."""
+    base = find_image(client, image.labels[BASE_LABEL]) if image.labels.get(BASE_LABEL) else None
+    return digests_of(base) if base else []
+
+
+def digests_of(image: Image) -> list[str]:
+    return image.attrs.get("RepoDigests") or []
+
+
+def _report_digests(name: str | None, base: Image | None, on_line: Callable[[str], None]) -> None:
+    """Say which digest pins the base, unless its name does."""
+    if name is None or base is None or "@" in name:
+        return
+    if digests := digests_of(base):
+        on_line(f"base image {name} is now {digests[0]}: pin it with --from-image")
+    else:
+        on_line(f"warning: base image {name} has no digest: it comes from no registry, and can't be pinned")
 
 
 def _base_of(dockerfile: Path, from_image: str | None) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from gbench.settings.spec import RunSpec
 
+SHM_BYTES = 64 * 2**30  # /dev/shm of a container, as launch.sh
 BENCHMARK_LOG_NAME = "benchmark.log"
 PROCESSES_LOCK = ".processes.lock"  # in the run folder; held until the last process of a local run has ended
 

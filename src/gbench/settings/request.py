@@ -27,6 +27,7 @@ class Kind(Enum):
     PRECISION = auto()
     DEVICE = auto()
     RUNNER = auto()
+    NETWORK = auto()
     ENDPOINT = auto()  # an address and a port
     GPUS = auto()  # a list of numbers or UUIDs
     DATA_SOURCE = auto()
@@ -121,6 +122,11 @@ class Request:
         Kind.RUNNER,
         "docker, local: this Python environment, or slurm: a job on a cluster. Variable: GBENCH_RUNNER.",
         "docker",
+    )
+    network: str = _option(
+        Kind.NETWORK,
+        "Network of the container: bridge; or host, for a script that needs it. With several nodes always the host's.",
+        "bridge",
     )
     cuda_visible_devices: str | None = _option(
         Kind.GPUS,

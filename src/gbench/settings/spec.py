@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from gbench.settings.literals import AlarmKind, DataSource, Device, Precision, Recipe, RunnerName, SpeedProfile
+from gbench.settings.literals import AlarmKind, DataSource, Device, Network, Precision, Recipe, RunnerName, SpeedProfile
 from gbench.settings.request import VARIABLE_FIELDS
 from gbench.settings.slurm_config import SlurmConfig
 
@@ -291,6 +291,7 @@ class RunSpec(Frozen):
     precision: Precision
     device: Device
     runner: RunnerName
+    network: Network = "bridge"
     database: str | None
     """Database that gets the record: a name or a config file. None: no upload."""
     ignore_check: bool

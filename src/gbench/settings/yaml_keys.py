@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from gbench.settings import quantities
-from gbench.settings.literals import ContainerName, DataSource, Device, Precision, RunnerName
+from gbench.settings.literals import ContainerName, DataSource, Device, Network, Precision, RunnerName
 from gbench.settings.quantities import SHARE, SPAN
 from gbench.settings.request import ROWS, Kind, Request, RequestRow
 from gbench.settings.spec import Frozen
@@ -74,6 +74,7 @@ TYPES: dict[Kind, Any] = {
     Kind.PRECISION: PRECISION,
     Kind.DEVICE: _any_case(Device),
     Kind.RUNNER: _any_case(RunnerName),
+    Kind.NETWORK: Network,
     Kind.ENDPOINT: Annotated[str, _parsed((str,), quantities.endpoint, quantities.ENDPOINT)],
     Kind.GPUS: Annotated[str, _parsed((str, int), quantities.gpus, quantities.GPUS)],
     Kind.DATA_SOURCE: DataSource | None,

@@ -17,7 +17,7 @@ from gbench.base.paths import BISECT, SESSION, SPEC, SWEEP, expanded, require_re
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
-from gbench.settings.literals import ContainerName, DataSource
+from gbench.settings.literals import ContainerName, DataSource, Network
 from gbench.settings.request import ARGUMENTS, OF_NODES, OF_SLURM, ROWS, Kind, Request
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ TYPES: dict[Kind, Any] = {
     Kind.PRECISION: PRECISION,
     Kind.DEVICE: DEVICE,
     Kind.RUNNER: RUNNER,
+    Kind.NETWORK: click.Choice(get_args(Network)),
     Kind.ENDPOINT: Parsed("endpoint", quantities.endpoint, f"not {quantities.ENDPOINT}"),
     Kind.GPUS: Parsed("gpus", quantities.gpus, f"not {quantities.GPUS}"),
     Kind.PROFILE: PROFILE,
