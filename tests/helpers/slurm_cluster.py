@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 NODES = ("n1", "n2")
@@ -94,7 +94,12 @@ class Slurm:
         self._controller = self._daemon("slurmctld", "-D")
         for name in NODES:
             self.start_node(name)
-        self.wait_until(lambda: self.command("sinfo", "-h", "-N", "-p", "main", "-o", "%t").split() == ["idle"] * 2)
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        """Wait until both nodes are up and have no job."""
+        states = ("sinfo", "--noheader", "--Node", "--partition=main", "--format=%t")
+        self.wait_until(lambda: self.command(*states).split() == ["idle"] * len(NODES))
 
     def start_node(self, name: str) -> None:
         self._nodes[name] = self._daemon("slurmd", "-D", "-N", name)
@@ -102,8 +107,22 @@ class Slurm:
     def kill_node(self, name: str) -> None:
         """Kill a node's daemon and all that it started, as when its power fails."""
         daemon = self._nodes.pop(name)
-        _kill_tree(daemon.pid)
+        for process in self._processes_of(name):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        daemon.kill()
         daemon.wait()
+
+    def _processes_of(self, name: str) -> list[psutil.Process]:
+        """The processes of a node's jobs: each step's daemon leads a session, and its tasks know their node."""
+        mine = [
+            one
+            for one in psutil.process_iter(["environ"])
+            if (one.info["environ"] or {}).items() >= self.environ.items()
+        ]
+        tasks = [one for one in mine if one.info["environ"].get("SLURMD_NODENAME") == name]
+        sessions = {_session(one) for one in tasks}
+        return [one for one in mine if one in tasks or (one.name() == "slurmstepd" and _session(one) in sessions)]
 
     def stop(self) -> None:
         """Cancel all jobs and stop all daemons."""
@@ -131,12 +150,12 @@ class Slurm:
         words = self.command("scontrol", "show", "job", "-o", job_id).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def wait_until(self, holds: object, limit_s: float = START_S) -> None:
+    def wait_until(self, holds: Callable[[], object], limit_s: float = START_S) -> None:
         """Wait until a function returns true. Raises AssertionError: it does not within the limit."""
         until_s = time.monotonic() + limit_s
         while True:
             with suppress(AssertionError):
-                if holds():  # type: ignore[operator]
+                if holds():
                     return
             assert time.monotonic() < until_s, f"Slurm: {self.logs()}"
             time.sleep(0.2)
@@ -177,14 +196,10 @@ def _munged(folder: Path) -> subprocess.Popen[bytes] | None:
     return daemon
 
 
-def _kill_tree(pid: int) -> None:
-    import psutil
-
-    with suppress(psutil.NoSuchProcess):
-        tree = psutil.Process(pid)
-        for process in [*tree.children(recursive=True), tree]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
+def _session(process: psutil.Process) -> int:
+    with suppress(ProcessLookupError):
+        return os.getsid(process.pid)
+    return -1
 
 
 def _free_ports(count: int) -> list[int]:

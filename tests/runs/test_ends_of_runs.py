@@ -105,7 +105,7 @@ def test_a_stop_before_the_worker_starts_is_stopped(gbench: Gbench, small_launch
         raise Interrupted("stopped by Ctrl-C", "it is kept")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attempt, "_check_machine", stopped)
+        patch.setattr(attempt, "checks_here", stopped)
         assert gbench("launch", *run).code == 130
     (row,) = gbench("runs", "--json").json
     assert row["state"] == "stopped"

@@ -33,6 +33,7 @@ def converge(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    detach: bool,
     **given: Any,
 ) -> None:
     """Train MODEL by its full convergence recipe, evaluate it, and write its CNDB record.
@@ -74,4 +75,5 @@ def converge(
         new_runs.resume_run(resume_dir, options, views, trust=trust, as_json=as_json, quiet=quiet)
     else:
         how = {"estimate": estimate, "rebuild": rebuild, "dry_run": dry_run, "as_json": as_json, "quiet": quiet}
+        how["detach"] = detach
         new_runs.start_runs(given, options, views, environ, **how)

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.cli.shared.consent import require_own, trust_option
 from gbench.cli.shared.run_options import (
     COUNT,
+    ExistingRun,
     WithSlurm,
     measure_options,
     node_options,
     of_spec_file,
     require_arguments,
+    require_detachable,
+    require_only,
     resolved_of,
     run_arguments,
     run_options,
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from gbench.settings.resolve import Resolved
     from gbench.settings.spec import RunSpec
 
-NOT_IN_A_FILE = {"model", "repeats", "allowed", "rebuild", "dry_run", "as_json", "quiet"}
+NOT_IN_A_FILE = {"model", "repeats", "allowed", "rebuild", "dry_run", "as_json", "quiet", "detach"}
 # The run of --smoke, and the phases and the side in pixels of the dataset that is drawn for it
 SMOKE_VALUES: dict[str, Any] = {
     "model": "pix2pix_resnet_9blocks",
@@ -65,6 +69,10 @@ SMOKE_COUNTS, SMOKE_SIZE = {"train": 16, "val": 2, "test": 4}, 72
 @node_options
 @run_options()
 @slurm_options
+@click.option(
+    "--attach", "attach_dir", type=ExistingRun("folder", starting=True), help="Take up the job of this run folder."
+)
+@trust_option
 def launch(
     smoke: bool,
     repeats: int,
@@ -73,6 +81,9 @@ def launch(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    detach: bool,
+    attach_dir: Path | None,
+    trust: bool,
     **given: Any,
 ) -> None:
     """Run MODEL once and write its CNDB record.
@@ -92,12 +103,17 @@ def launch(
     gbench launch pix2pix_resnet_9blocks 4 2 FP32 --device cpu --runner local --steps 20 --warmup 5 \\
         --set data.load_size=72 --set data.crop_size=64
     gbench launch pix2pix_unet_256 16 1 BF16 --dry-run
+    gbench launch pix2pix_resnet_9blocks 32 8 FP32 --runner slurm --partition gpu --time 30 --detach
+    gbench launch --attach latest
     gbench launch pix2pix_resnet_9blocks 32 8 FP32 gpu-performance
     """
     from gbench.cli.shared.output import Terminal
     from gbench.cli.shared.plan_output import show_plan
     from gbench.preflight.busy import look_ahead
 
+    if attach_dir is not None:
+        _attach(attach_dir, trust, as_json, quiet)
+        return
     if not dry_run:
         look_ahead()  # while the rest is loaded
     from gbench.settings.resolve import new_run_id
@@ -114,6 +130,9 @@ def launch(
         return
     if allowed and resolved.spec.nodes == 1:
         raise UsageError("--allow has no effect on one node", "leave it out, or give --nodes")
+    if detach:
+        _detach(resolved.spec, repeats, as_json, quiet)
+        return
     done = []
     for number in range(repeats):
         spec = resolved.spec.model_copy(update={"run_id": new_run_id(resolved.spec.model)})
@@ -121,6 +140,29 @@ def launch(
         if not as_json:
             _print(done[-1])
     _print_together(done, as_json, resolved.spec.batch_size)
+
+
+def _attach(run_dir: Path, trust: bool, as_json: bool, quiet: bool) -> None:
+    """Follow the Slurm job of a run folder to its end, and print the run. Raises GbenchError: as `attach` of a run."""
+    from gbench.cli.shared.output import Terminal
+    from gbench.runfolder.folder import RunFolder
+    from gbench.runs.launch import attach, require_attachable
+
+    require_only({"attach_dir", "trust", "as_json", "quiet"}, "--attach takes all from its run folder")
+    spec = require_attachable(RunFolder(run_dir))
+    require_own(run_dir, [spec], trust)
+    finished = attach(run_dir, os.environ, Terminal(quiet))
+    if not as_json:
+        _print(finished)
+    _print_together([finished], as_json, spec.batch_size)
+
+
+def _detach(spec: "RunSpec", repeats: int, as_json: bool, quiet: bool) -> None:
+    from gbench.cli.shared.output import Terminal, print_detached
+    from gbench.runs.launch import detach
+
+    require_detachable(spec, repeats)
+    print_detached(*detach(spec, os.environ, Terminal(quiet)), as_json)
 
 
 def _run(spec: "RunSpec", terminal: "Terminal", rebuild: bool, allowed: tuple[str, ...]) -> "FinishedRun | PartOfRun":

@@ -7,15 +7,20 @@ from gbench.errors import GbenchError
 from gbench.runfolder.error_file import HUNG, UNWRITTEN, read_error
 from gbench.runfolder.evaluation_result import final_of
 from gbench.runfolder.folder import RunFolder
+from gbench.runners.slurm_job import job_of_its_own
 
 
 def state_of(folder: RunFolder) -> str:
     """`running`, `complete`, `failed`, `hung`, `stopped`, or `killed` if it ended without recording how.
 
+    `detached`: its Slurm job goes on or has ended, and no gbench has taken it up.
+
     Raises InfrastructureError: a file that it needs is broken.
     """
     if folder.alive:
         return "running"
+    if job_of_its_own(folder.path) is not None:
+        return "detached"
     host = folder.host()
     error = read_error(folder)
     if host.exit_code or host.failure or host.started_utc is None or error is not None:

@@ -88,11 +88,10 @@ class SlurmRunner:
         following = Following(self._spec, run_dir, job, on_line)
         try:
             outcome = following.to_the_end()
-        except Interrupted as error:
-            if job.detached and not following.over:
-                following.left = True
-                raise Interrupted(error.what, f"Slurm job {job.job} goes on; `scancel {job.job}` ends it") from error
-            following.cancel()
+        except Interrupted:
+            following.left = job.detached and not following.over
+            if not following.left:
+                following.cancel()
             raise
         except BaseException:
             following.cancel()

@@ -35,6 +35,7 @@ from gbench.runfolder.log import RunLog
 from gbench.runfolder.node_facts import with_node_facts
 from gbench.runfolder.run_result import RunResult
 from gbench.runners.plan import Outcome, Runner
+from gbench.runners.slurm_job import job_of_its_own
 from gbench.runners.stopping import stoppable
 from gbench.runs.outcome import oom_kills, require_success
 from gbench.runs.prepare import Prepared
@@ -104,13 +105,20 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
         raise
 
 
-def run_worker(
-    run: OpenRun, running: AbstractContextManager[None], views: Views = NO_VIEWS, resumed: bool = False
-) -> RunResult | None:
-    """Run the worker to its end within `running`, and close the run folder, even if it fails or is stopped.
+@contextmanager
+def take_up(folder: RunFolder, runner: Runner, observer: Observer) -> Iterator[OpenRun]:
+    """Lock the folder of a run whose Slurm job goes on without its gbench.
 
-    Returns the statistics of the steps; None for a run without recorded steps. Raises GbenchError: why it failed.
+    Raises GbenchError: the folder is in use, or can't be written.
     """
+    spec = folder.spec()
+    with folder.taken(), RunLog([folder.log, log_path(spec)], observer.line) as log:
+        observer.line(f"run folder {folder.path}")
+        yield OpenRun(spec, folder, log, runner, folder.host())
+
+
+def note_start(run: OpenRun, resumed: bool = False) -> None:
+    """Write to host.json that the run starts, or is resumed."""
     spec, folder = run.spec, run.folder
     if spec.recipe not in UNMEASURED:
         times = AttemptTimes(started_utc=run.facts.started_utc, started_s=time.perf_counter(), wall_s=None)
@@ -121,6 +129,15 @@ def run_worker(
         run.facts = run.facts.changed(started_utc=before.started_utc or times_resumed[0], resumed=times_resumed)
     forget_error(folder)
     folder.write_host(run.facts)
+
+
+def run_worker(run: OpenRun, running: AbstractContextManager[None], views: Views = NO_VIEWS) -> RunResult | None:
+    """Run the worker to its end within `running`, and close the run folder, even if it fails or is stopped.
+
+    Returns the statistics of the steps; None for a run without recorded steps, or whose Slurm job goes on. Raises
+    GbenchError: why it failed.
+    """
+    spec, folder = run.spec, run.folder
     kills = None if spec.runner == "slurm" else oom_kills()  # of this host's kernel
     outcome: Outcome | None = None
     failure: Exception | None = None
@@ -135,7 +152,8 @@ def run_worker(
         failure = error
         raise
     finally:
-        summary, not_written = _close(run, outcome, failure)
+        goes_on = spec.runner == "slurm" and job_of_its_own(folder.path) is not None
+        summary, not_written = (None, None) if goes_on else close(run, outcome, failure)
     if not_written is not None and spec.recipe not in UNMEASURED and spec.profiling is None:
         resumable = spec.config.schedule.checkpoint_every
         then = folder.resume_command if resumable else shlex.join(["gbench", "cndb", "submit", str(folder.path)])
@@ -146,6 +164,7 @@ def run_worker(
 def run_to_end(prepared: Prepared, observer: Observer, views: Views = NO_VIEWS) -> RunFolder:
     """Begin, run and close a new run; returns its closed folder. Raises as `begin` and `run_worker`."""
     with begin(prepared, observer) as run:
+        note_start(run)
         run_worker(run, observer.running(run.folder), views)
     return run.folder
 
@@ -222,20 +241,20 @@ def _followed(run: OpenRun, views: Views) -> Iterator[Callable[[str], None]]:
         yield on_line
 
 
-def _close(
+def close(
     run: OpenRun, outcome: Outcome | None, failure: Exception | None
 ) -> tuple[RunResult | None, GbenchError | None]:
     """Write the end and the statistics. Returns these, and why they could not be written.
 
     No GbenchError: a full disk or broken file must not hide why the run ended.
     """
-    if run.facts.attempts and run.facts.attempts[-1].wall_s is None:
+    if run.spec.runner == "slurm":
+        run.facts = with_node_facts(run.facts, run.folder)
+    elif run.facts.attempts and run.facts.attempts[-1].wall_s is None:
         *earlier, last = run.facts.attempts
         last = last.changed(wall_s=time.perf_counter() - last.started_s)
         run.facts = run.facts.changed(attempts=[*earlier, last])
     why = str(failure) if isinstance(failure, GbenchError) else failure and repr(failure)  # repr: a bug
-    if run.spec.runner == "slurm":
-        run.facts = with_node_facts(run.facts, run.folder)
     ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None, failure=why)
     with contextlib.suppress(GbenchError):
         ended = ended.changed(warnings=[*ended.warnings, *map(str, read_alarms(run.folder.path))])

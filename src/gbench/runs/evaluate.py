@@ -12,7 +12,7 @@ from gbench.runfolder.evaluation_result import Evaluation, final_of, read_evalua
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.log import RunLog
 from gbench.runners.stopping import stoppable
-from gbench.runs.attempt import Observer, OpenRun, run_to_end, run_worker
+from gbench.runs.attempt import Observer, OpenRun, note_start, run_to_end, run_worker
 from gbench.runs.prepare import locate_dataset, make_runner, prepare
 from gbench.settings import evaluation_spec
 from gbench.settings.spec import RunSpec
@@ -48,7 +48,9 @@ def evaluate_final(training: OpenRun, environ: Mapping[str, str]) -> None:
         runner = make_runner(spec, environ, rebuild=False)
         runner.prepare(log.line)
         facts = training.facts.changed(started_utc=utc_now())
-        run_worker(OpenRun(spec, folder, log, runner, facts, training.began_s), nullcontext())
+        run = OpenRun(spec, folder, log, runner, facts, training.began_s)
+        note_start(run)
+        run_worker(run, nullcontext())
     _with_gallery(folder)
 
 

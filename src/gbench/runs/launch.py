@@ -14,9 +14,21 @@ from gbench.errors import Interrupted, UsageError
 from gbench.follow.follower import Views
 from gbench.preflight.busy import look_ahead
 from gbench.runfolder.folder import RunFolder
+from gbench.runners.slurm import SlurmRunner, attach_command
+from gbench.runners.slurm_job import job_of_its_own
 from gbench.runners.stopping import stoppable
-from gbench.runs.attempt import NO_VIEWS, Observer, begin, close_trained, run_worker, trained
-from gbench.runs.prepare import database_of, prepare
+from gbench.runs.attempt import (
+    NO_VIEWS,
+    Observer,
+    begin,
+    close,
+    close_trained,
+    note_start,
+    run_worker,
+    take_up,
+    trained,
+)
+from gbench.runs.prepare import database_of, make_runner, prepare
 from gbench.settings.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -34,9 +46,44 @@ def resume(run_dir: Path, environ: Mapping[str, str], observer: Observer, views:
     return launch(require_resumable(folder), environ, observer, resumed=folder, views=views)
 
 
+def attach(run_dir: Path, environ: Mapping[str, str], observer: Observer) -> "FinishedRun":
+    """Take up the Slurm job of a run: follow it to its end, and write the record.
+
+    Raises GbenchError: the folder has no such job; and as `launch`.
+    """
+    folder = RunFolder(run_dir.absolute())
+    return launch(require_attachable(folder), environ, observer, resumed=folder, attached=True)
+
+
+def require_attachable(folder: RunFolder) -> RunSpec:
+    """The spec of a run whose Slurm job can be taken up. Raises GbenchError: it has none."""
+    spec = folder.spec()
+    if job_of_its_own(folder.path) is None:
+        raise UsageError(f"{folder.path} has no Slurm job to take up", "`gbench runs` shows its state")
+    return spec
+
+
+def detach(spec: RunSpec, environ: Mapping[str, str], observer: Observer) -> tuple[RunFolder, str]:
+    """Submit the Slurm job of a run, and leave it. Raises GbenchError: as `launch`, or Slurm refuses it."""
+    with stoppable(None):
+        database_of(spec, environ)
+        require_writable(Path(spec.cndb_dir) / "records")
+        prepared = prepare(spec, environ)
+        with begin(prepared.with_warning(_without_evaluation(prepared.spec)), observer) as run:
+            assert isinstance(run.runner, SlurmRunner)
+            note_start(run)
+            try:
+                return run.folder, run.runner.submit(run.folder.path, run.log.line, detached=True).job
+            except Exception as error:
+                close(run, None, error)
+                raise
+
+
 def require_resumable(folder: RunFolder) -> RunSpec:
     """The spec of a run that can be resumed. Raises GbenchError: it is complete, or keeps no checkpoints."""
     spec = folder.spec()
+    if job_of_its_own(folder.path) is not None:
+        raise UsageError(f"{folder.path} has a Slurm job of its own", f"go on with {attach_command(folder.path)}")
     if trained(folder) and folder.host().record:
         raise UsageError(f"{folder.path} has come to its end", "there is nothing left to resume; start a new run")
     if not trained(folder) and not spec.config.schedule.checkpoint_every:
@@ -51,12 +98,14 @@ def launch(
     rebuild: bool = False,
     resumed: RunFolder | None = None,
     views: Views = NO_VIEWS,
+    attached: bool = False,
 ) -> "FinishedRun":
     """Run `spec` and write its record.
 
     Args:
         environ: the environment that a local run inherits, and that a database config may refer to.
         resumed: the run folder of earlier attempts; None: a new run.
+        attached: its Slurm job goes on or has ended by itself, and is taken up.
 
     Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
@@ -69,23 +118,36 @@ def launch(
     with _naming_the_record(spec, resumed or RunFolder(spec.run_dir)), stoppable(None):
         database = database_of(spec, environ)
         require_writable(Path(spec.cndb_dir) / "records")  # fail now: the record is written last, maybe after hours
-        prepared = prepare(spec, environ, rebuild)
-        no_evaluation = None
-        if converges := spec.recipe == "convergence":
-            from gbench.runs.evaluate import why_no_evaluation
-
-            no_evaluation = why_no_evaluation(prepared.spec)
-        with begin(prepared.with_warning(no_evaluation), observer, resumed) as run:
+        prepared = None if attached else prepare(spec, environ, rebuild)
+        no_evaluation = _without_evaluation(prepared.spec if prepared else spec)
+        if prepared is None:
+            assert resumed is not None
+            opened = take_up(resumed, make_runner(spec, environ, rebuild), observer)
+        else:
+            opened = begin(prepared.with_warning(no_evaluation), observer, resumed)
+        with opened as run:
             folder = run.folder
-            if resumed is not None and trained(folder):
+            if resumed is not None and not attached and trained(folder):
                 summary = close_trained(folder, no_evaluation)
             else:
                 threading.Thread(target=_load_the_rest, daemon=True).start()
-                summary = run_worker(run, observer.running(folder), views, resumed is not None)
+                if not attached:
+                    note_start(run, resumed is not None)
+                summary = run_worker(run, observer.running(folder), views)
             from gbench.runs import finish
 
-            record, record_path = finish.record_run(run, summary, environ, database, converges and not no_evaluation)
+            evaluates = spec.recipe == "convergence" and not no_evaluation
+            record, record_path = finish.record_run(run, summary, environ, database, evaluates)
         return finish.publish_run(run, summary, record, record_path, database, observer.line)
+
+
+def _without_evaluation(spec: RunSpec) -> str | None:
+    """A warning if a convergence run can't end with an evaluation; else None."""
+    if spec.recipe != "convergence":
+        return None
+    from gbench.runs.evaluate import why_no_evaluation
+
+    return why_no_evaluation(spec)
 
 
 def _load_the_rest() -> None:
@@ -108,6 +170,8 @@ def _naming_the_record(spec: RunSpec, folder: RunFolder) -> Iterator[None]:
             hint = f"its run folder is {folder.path}"
             if spec.config.schedule.checkpoint_every and folder.begun(0):
                 hint += f"; go on with {folder.resume_command}"
+        if (job := job_of_its_own(folder.path)) is not None:
+            hint = f"Slurm job {job.job} goes on; take it up with {attach_command(folder.path)}, or scancel {job.job}"
         for path in records_of(cndb_dir, spec.run_id):
             hint = f"the run was complete; its record is {path}"
         if list((cndb_dir / SPOOL).glob(f"{spec.run_id}@*.json")):

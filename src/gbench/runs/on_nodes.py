@@ -24,7 +24,7 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import HostFacts, NodeInRun
 from gbench.runfolder.run_result import RunResult
 from gbench.runners.stopping import stoppable
-from gbench.runs.attempt import Observer, OpenRun, begin, run_worker
+from gbench.runs.attempt import Observer, OpenRun, begin, note_start, run_worker
 from gbench.runs.finish import FinishedRun, publish_run, record_run
 from gbench.runs.meeting import Meeting, agree
 from gbench.runs.node_differences import require_alike
@@ -140,6 +140,7 @@ def _run_worker(meeting: Meeting, run: OpenRun, observer: Observer, shared: list
     folder = run.folder
     if meeting.number == 0:
         run.collect = lambda: _collect(meeting, folder, shared)
+    note_start(run)
     try:
         return run_worker(run, _running(meeting, observer, folder))
     except GbenchError as error:

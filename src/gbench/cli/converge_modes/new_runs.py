@@ -12,12 +12,13 @@ import click
 from gbench.cli.converge_modes.options import JUDGING, VerdictOptions
 from gbench.cli.converge_modes.verdict_output import print_result, reference_for_new_runs
 from gbench.cli.shared.consent import require_own
-from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.output import Terminal, print_detached, print_json
 from gbench.cli.shared.plan_output import show_plan
-from gbench.cli.shared.run_options import require_arguments, require_only, resolved_of
+from gbench.cli.shared.run_options import require_arguments, require_detachable, require_only, resolved_of
 from gbench.errors import GbenchError, UsageError
 from gbench.follow.follower import Views
 from gbench.runfolder.folder import RunFolder
+from gbench.runs.launch import detach as submit
 from gbench.runs.launch import launch, require_resumable, resume
 from gbench.runs.probe import probe, probe_of
 from gbench.settings.resolve import Resolved, new_run_id
@@ -38,8 +39,9 @@ def start_runs(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    detach: bool,
 ) -> None:
-    """Run, plan or estimate what the command line describes, and print the result."""
+    """Run, submit, plan or estimate what the command line describes, and print the result."""
     if estimate and options.seeds is not None:
         raise UsageError("--estimate is of one run", f"leave out --seeds: {options.seeds} take so many times as long")
     resolved = _resolve(given, environ)
@@ -55,6 +57,9 @@ def start_runs(
             print_json({"estimate": asdict(whole), "paths": {"run": str(folder)}})
         else:
             click.echo(f"{whole}\n{'run':<14}{folder}")
+    elif detach:
+        require_detachable(spec, len(seeds))
+        print_detached(*submit(spec, os.environ, Terminal(quiet)), as_json)
     else:
         print_result(_run_seeds(spec, seeds, views, rebuild, quiet), options, reference, as_json)
 

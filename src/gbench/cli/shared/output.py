@@ -100,6 +100,17 @@ def finished_json(finished: FinishedRun) -> dict[str, Any]:
     }
 
 
+def print_detached(folder: RunFolder, job: str, as_json: bool) -> None:
+    """Print a Slurm job that was left."""
+    from gbench.runners.slurm import attach_command
+
+    attach = attach_command(folder.path)
+    if as_json:
+        print_json({"job": job, "paths": {"run": str(folder.path)}, "attach": attach})
+    else:
+        print_lines([("job", job), ("run", folder.path), ("take it up", attach), ("end it", f"scancel {job}")])
+
+
 def what_ran(record: Record) -> str:
     return (
         f"{record.model}  batch {record.batch_size} on {record.dev_num} x {record.dev}  "

@@ -22,6 +22,7 @@ from gbench.settings.request import ARGUMENTS, OF_NODES, OF_SLURM, ROWS, Kind, R
 
 if TYPE_CHECKING:
     from gbench.settings.resolve import Resolved
+    from gbench.settings.spec import RunSpec
 
 
 class Parsed(click.ParamType[Any]):
@@ -239,7 +240,14 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
 
 measure_options = bundle([option(name) for name in MEASURED])
 node_options = bundle([option(name) for name in OF_NODES])
-slurm_options = bundle([option(name) for name in OF_SLURM])
+slurm_options = bundle(
+    [
+        *(option(name) for name in OF_SLURM),
+        click.option(
+            "--detach", is_flag=True, help="Submit the job and leave it; `gbench launch --attach` takes it up."
+        ),
+    ]
+)
 
 
 class WithSlurm(click.Command):
@@ -261,6 +269,14 @@ def require_arguments(given: Mapping[str, Any]) -> None:
     for parameter in context.command.params:
         if parameter.name in ARGUMENTS[:4] and given[parameter.name] is None:
             raise click.UsageError(f"Missing argument {parameter.name.upper()!r}.", context)
+
+
+def require_detachable(spec: "RunSpec", runs: int) -> None:
+    """Raises UsageError: --detach does not apply. runs: how many are asked for."""
+    if spec.runner != "slurm":
+        raise UsageError(f"--detach has no effect with --runner {spec.runner}", "add --runner slurm")
+    if runs > 1:
+        raise UsageError(f"--detach leaves one job, not {runs}", "give the command once a job")
 
 
 def of_spec_file(path: str, allowed: Collection[str], environ: Mapping[str, str]) -> "Resolved":
