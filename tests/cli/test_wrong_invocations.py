@@ -121,7 +121,11 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["cndb", "verify", "{file}"], 4, ["{file}: not a mapping of record keys"]),
     (["launch", MODEL, "4", "1", "FP32", "false", "perhaps"], 2, ["neither false nor ignore_check"]),
     (["launch", MODEL, "4", "1", "FP32", "--devcie", "cpu"], 2, ["no such option '--devcie'", "--device"]),
-    (["launch", "--resume", "latest"], 2, ["no such option '--resume': it belongs to converge, sweep, ab, bisect;"]),
+    (
+        ["launch", "--resume", "latest"],
+        2,
+        ["no such option '--resume': it belongs to converge, sweep, calibrate, ab and more;"],
+    ),
     (["launch", "--bulk", "4"], 2, ["no such option '--bulk'; see `gbench launch --help`"]),
     (
         ["summary", "--out", "x"],

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from gbench.errors import UsageError
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
+from gbench.settings.literals import STEP_DELAY
 from gbench.settings.spec import RunSpec
 
 MakeSpec = Callable[..., RunSpec]
@@ -91,6 +93,15 @@ def test_a_run_that_died_after_its_last_checkpoint_resumes(make_spec: MakeSpec, 
     environment = folder.read("environment.json")
     assert environment is not None and environment["ended"] == {"steps": 12, "because": "all steps are done"}
     assert environment["precision_at_end"]["ran"] == "FP32"
+
+
+def test_the_worker_reads_the_time_that_a_calibration_adds(
+    make_spec: MakeSpec, facades: Path, ranks: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STEP_DELAY, "soon")
+    spec = make_spec()
+    with pytest.raises(UsageError, match="is no time of at most 10 seconds"):
+        Trainer(spec, RunFolder.create(spec), facades, ranks)
 
 
 def test_counting_the_work_leaves_the_random_numbers(make_spec: MakeSpec, facades: Path, ranks: Ranks) -> None:

@@ -57,6 +57,7 @@ def test_this_machine_quickly(make_spec: Callable[..., RunSpec]) -> None:
         "cgroup-limits",
         "huge-pages",
         "irqbalance",
+        "calibration",
     ]
     assert all(check.found and check.why for check in checks)
     assert of_severity(checks, "error") == []

@@ -11,8 +11,8 @@ from gbench.base.files import NO_FILE, STREAM
 from gbench.errors import InfrastructureError, UsageError
 
 DEFAULT_DATASETS_DIR = "data"
-# Which make a folder that of a run, a sweep, a session, a search
-SPEC, SWEEP, SESSION, BISECT = "spec.json", "sweep.json", "ab.json", "bisect.json"
+# Which make a folder that of a run, a sweep, a session, a search, a calibration
+SPEC, SWEEP, SESSION, BISECT, CALIBRATE = "spec.json", "sweep.json", "ab.json", "bisect.json", "calibrate.json"
 
 
 def package_dir() -> Path:

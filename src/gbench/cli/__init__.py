@@ -34,6 +34,7 @@ COMMANDS = {
     "sweep": "Launch every combination of batch sizes, device counts and precisions; print one table.",
     "compare": "Check whether NEW is slower than BASE by more than noise, and list what else differs.",
     "nightly": "Measure a night, and judge it by the nights before it, for cron and CI.",
+    "calibrate": "Measure how often compare and nightly err on this machine, and the loss that they find.",
     "ab": "Alternate two spec files or commits until the ratio of their figures is known to 1 %.",
     "bisect": "Find the commit that made a run slower, by alternating each step's commit with GOOD.",
     "replay": "Rerun a recorded run and compare; lists first what can't be reproduced here.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +18,12 @@ from gbench.errors import RecordError, UsageError
 from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
+    from gbench.cndb.record import Record
     from gbench.compare.comparison import Comparison
     from gbench.compare.earlier_records import Earlier
     from gbench.compare.explain import Cause
     from gbench.compare.sides import Run
+    from gbench.machine.calibration import Calibration
 
 BASELINE = "baseline:"
 LAST = re.compile(r"last:([1-9]\d{0,3})")
@@ -104,7 +107,8 @@ def compare(
     from gbench.compare.comparison import compare as judge
 
     history = history_of(new_runs[0], [*base_runs, *new_runs], allowed, db, cndb_dir)
-    comparison = judge(base_runs, new_runs, history, threshold, allowed, names, run_sd)
+    calibration = _calibration([run.record for run in (*base_runs, *new_runs)], notes)
+    comparison = judge(base_runs, new_runs, history, threshold, allowed, names, run_sd, calibration)
     comparison.notes.extend(notes)
     if markdown:
         write_atomically(markdown, as_markdown(comparison))
@@ -138,6 +142,16 @@ def _base(
             "see gbench cndb list; fields that may differ are given with --allow",
         )
     return earlier.runs, earlier.notes
+
+
+def _calibration(records: list[Record], notes: list[str]) -> Calibration | None:
+    """The calibration of the machine that all these records come from, in the default cache folder."""
+    from gbench.compare.gate import calibration_of
+    from gbench.settings.defaults import read_defaults
+    from gbench.settings.resolve import cache_dir_of
+
+    cache_dir, _ = cache_dir_of(read_defaults(os.environ)[0].get("cache_dir"), os.environ)
+    return calibration_of(records, Path(cache_dir), notes.append)
 
 
 def history_of(

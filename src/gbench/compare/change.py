@@ -11,6 +11,7 @@ temperature, neighbours). So the spread is that between runs, of the logarithms 
 - A spread of fewer than KNOWN_DOF degrees of freedom may be small by chance: a run then varies at least as its own
   interval says. With more, the runs themselves say how much they vary: the interval of a run whose steps return in
   cycles is too wide.
+- Without a history, it is that of the runs of `gbench calibrate`, where they are known.
 - Without two runs of the same kind, the spread between runs is assumed, and reported as assumed.
 """
 
@@ -30,7 +31,7 @@ MIN_HISTORY = 5  # fewer runs are not used
 KNOWN_DOF = 4  # degrees of freedom from which the spread between runs needs no lower limit from their steps
 RESOLUTION = 1e-4  # lower limit of the relative spread between runs
 
-Source = Literal["the runs", "history", "assumed"]
+Source = Literal["the runs", "history", "calibration", "assumed"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def change(
     higher_is_better: bool,
     history: Sequence[RunFigure],
     unknown_sd: float,
+    calibrated: Sequence[RunFigure] = (),
 ) -> Change:
     """The change from BASE to NEW, of at least one run each.
 
@@ -92,12 +94,16 @@ def change(
         history: earlier runs of the same configuration, oldest first, without those of BASE and NEW; used if BASE and
             NEW together have fewer than ENOUGH_RUNS.
         unknown_sd: standard deviation between runs to assume if none was measured, as a share of 1.
+        calibrated: runs of `gbench calibrate` on the same machine, used as a history where there is none.
     """
     sides = [spread_of(base), spread_of(new)]
     source: Source = "the runs"
     earlier: list[RunSpread] = []
-    if len(base) + len(new) < ENOUGH_RUNS and len(history) >= MIN_HISTORY:
+    few = len(base) + len(new) < ENOUGH_RUNS
+    if few and len(history) >= MIN_HISTORY:
         source, earlier = "history", [spread_in_time(history)]
+    elif few and calibrated:
+        source, earlier = "calibration", [spread_of(calibrated)]
     elif not any(side.dof for side in sides):
         source, earlier = "assumed", [RunSpread(unknown_sd**2, math.inf, 0.0)]
     noisier = [_is_noisier(side, _pooled([other, *earlier])) for side, other in (sides, sides[::-1])]

@@ -7,10 +7,12 @@ from datetime import timedelta
 from gbench.compare.change import change
 from gbench.compare.differences import require_comparable
 from gbench.compare.explain import Cause, explain
+from gbench.compare.gate import compare_rates, figures_of
 from gbench.compare.metrics import METRICS, THROUGHPUT, common_throughput, metric_named
 from gbench.compare.sides import Run, require_distinct, started
 from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
+from gbench.machine.calibration import Calibration, GateRates
 
 EXIT_CODES = {
     "no regression": ExitCode.OK,
@@ -35,6 +37,7 @@ class Comparison:
     undecidable: set[str]  # names of figures that are inconclusive since a run was not steady
     notes: list[str]  # sentences
     causes: list[Cause]  # what else differs
+    rates: GateRates | None = None  # of this gate, where the machine is calibrated
 
     @property
     def verdict(self) -> Kind:
@@ -47,6 +50,10 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """The verdict in one sentence that can be quoted alone."""
+        return self._verdict if self.rates is None else f"{self._verdict}; {self.rates}"
+
+    @property
+    def _verdict(self) -> str:
         runs = f"{len(self.base)} against {len(self.new)} runs"
         if self.verdict == "regression":
             worse = ", ".join(change_text(one) for one in self.judged if one.verdict == "regression")
@@ -72,6 +79,7 @@ def compare(
     allowed: Collection[str] = (),
     names: Sequence[str] = (),
     run_sd: float | None = None,
+    calibration: Calibration | None = None,
 ) -> Comparison:
     """Compare two sets of at least one run each.
 
@@ -81,6 +89,7 @@ def compare(
         allowed: fields in which the runs may differ.
         names: figures to judge, the headline first; empty: all that every run has.
         run_sd: standard deviation of throughput between runs to assume if unknown, as a share of 1; None: the default.
+        calibration: that of the runs' machine and configuration, if it has one.
 
     Raises UsageError: the runs are not comparable, or have no figure in common.
     """
@@ -111,7 +120,8 @@ def compare(
         of_history = alike if metric is throughput else metric
         earlier = [reading for run in history if (reading := of_history.read(run.record)) is not None]
         unknown_sd = run_sd if run_sd is not None and metric is throughput else metric.unknown_sd
-        found = change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd)
+        calibrated = figures_of(calibration.runs) if calibration and run_sd is None and metric is THROUGHPUT else []
+        found = change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd, calibrated)
         changes.append((metric.in_unit_of([*records[0], *records[1]]), found))
     if not changes:
         raise UsageError("BASE and NEW have no figure in common", "compare records of measured runs")
@@ -122,7 +132,10 @@ def compare(
     if len(new) == 1 and any(one.verdict == "regression" for one in judged):
         notes.append("NEW is a single run, which a disturbance may have slowed; a second one would show")
     notes += [*_on_spread(judged, len(history)), *_on_runs(base, new), *_on_figures(judged, bool(names))]
-    return Comparison(base, new, threshold, bool(names), judged, undecidable, notes, explain(*records))
+    rates = None
+    if calibration and any(metric.name == THROUGHPUT.name for metric, _ in changes):
+        rates = compare_rates(calibration.runs, len(base), len(new), threshold)
+    return Comparison(base, new, threshold, bool(names), judged, undecidable, notes, explain(*records), rates)
 
 
 def change_text(one: Judged) -> str:
@@ -155,6 +168,8 @@ def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:
     notes = []
     if any(one.change.source == "history" for one in judged):
         notes.append(f"the spread between runs includes that of {history} earlier runs of this configuration")
+    if any(one.change.source == "calibration" for one in judged):
+        notes.append("the spread between runs includes that of the runs of gbench calibrate on this machine")
     assumed = [
         f"{one.metric.title} {percent(one.change.unknown_sd)}" for one in judged if one.change.source == "assumed"
     ]

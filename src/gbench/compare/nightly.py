@@ -12,9 +12,11 @@ from gbench.cndb.record_file import records_of
 from gbench.compare.comparison import Comparison, percent, relative
 from gbench.compare.differences import IMAGE, require_comparable
 from gbench.compare.explain import Cause, explain
+from gbench.compare.gate import night_rates
 from gbench.compare.metrics import THROUGHPUT, ComparedMetric, common_throughput, metric_named
 from gbench.compare.sides import Run, started
 from gbench.errors import ExitCode, UsageError
+from gbench.machine.calibration import Calibration, GateRates
 from gbench.measure.nights import MIN_NIGHTS, Kind, NightJudged, judge_night
 
 APART = timedelta(hours=6)  # a run that starts later than this after the one before belongs to another night
@@ -62,6 +64,8 @@ class Night:
     notes: list[str] = field(default_factory=list)
     causes: list[Cause] = field(default_factory=list)
     """What differs from the anchor, for a regression."""
+    rates: GateRates | None = None
+    """Of this gate, where the machine is calibrated."""
 
     @property
     def verdict(self) -> Kind:
@@ -83,6 +87,10 @@ class Night:
     @property
     def sentence(self) -> str:
         """The verdict in one sentence that can be quoted alone."""
+        return self._verdict if self.rates is None else f"{self._verdict}; {self.rates}"
+
+    @property
+    def _verdict(self) -> str:
         one = min(self.figures, key=lambda one: WORST_FIRST.index(one.judged.verdict))
         pinned = "pinned " if self.anchor.pinned else ""
         nights = count(len(self.anchor.nights), f"{pinned}night")
@@ -135,6 +143,7 @@ def judge(
     names: Sequence[str],
     warned_after: int,
     pairs: Comparison | None = None,
+    calibration: Calibration | None = None,
 ) -> Night:
     """The verdict on tonight.
 
@@ -143,6 +152,7 @@ def judge(
         allowed: fields in which the runs may differ, in addition to the image.
         names: the figures to judge.
         pairs: tonight's runs against runs of the pinned image in turn with them.
+        calibration: that of tonight's machine and configuration, if it has one.
 
     Raises UsageError: the runs are not comparable, or lack a figure.
     """
@@ -161,7 +171,8 @@ def judge(
         metric = throughput if name == THROUGHPUT.name else metric_named(name)
         values = [_values(night, metric) for night in nights]
         base, since = values[: len(anchor.nights)], values[len(anchor.nights) :]
-        judged = judge_night(base, since, threshold)
+        run_sd = calibration.run_sd if calibration and metric is THROUGHPUT else None
+        judged = judge_night(base, since, threshold, run_sd)
         if metric is throughput and pairs is not None:
             judged = _decided(judged, pairs)
         centre = _centre(base)
@@ -173,8 +184,9 @@ def judge(
                 _shown(_middle(since[-1]), metric),
             )
         )
-        open_nights = max(open_nights, _open(base, since, threshold, warned_after))
-    night = Night(figures, anchor, tonight, threshold, open_nights, warned_after, notes)
+        open_nights = max(open_nights, _open(base, since, threshold, warned_after, run_sd))
+    rates = night_rates(calibration.runs, len(tonight)) if calibration and THROUGHPUT.name in names else None
+    night = Night(figures, anchor, tonight, threshold, open_nights, warned_after, notes, rates=rates)
     notes += _notes(night)
     if pairs is not None:
         notes.append(f"in turn with the pinned image: {pairs.sentence}")
@@ -256,11 +268,11 @@ def _shown(value: float, metric: ComparedMetric) -> float:
     return value if metric.higher_is_better else 1 / value
 
 
-def _open(base: list[list[float]], since: list[list[float]], threshold: float, limit: int) -> int:
+def _open(base: list[list[float]], since: list[list[float]], threshold: float, limit: int, run_sd: float | None) -> int:
     """How many nights in a row were inconclusive, tonight included, counted up to a limit."""
     count = 0
     while count < min(limit, len(since)):
-        if judge_night(base, since[: len(since) - count], threshold).verdict != "inconclusive":
+        if judge_night(base, since[: len(since) - count], threshold, run_sd).verdict != "inconclusive":
             break
         count += 1
     return count

@@ -9,6 +9,7 @@ from gbench.compare.baseline import Baselines
 from gbench.compare.comparison import Comparison, compare
 from gbench.compare.differences import IMAGE, require_fields
 from gbench.compare.earlier_records import Earlier, earlier_runs
+from gbench.compare.gate import calibration_of
 from gbench.compare.nightly import Anchor, Night, anchor_of, judge, require_figures
 from gbench.compare.sides import Run
 from gbench.errors import GbenchError, InfrastructureError
@@ -95,10 +96,14 @@ def measure_night(measured: Measured, goal: NightGoal, environ: Mapping[str, str
     spec, warnings = measured.spec, list[str]()
     anchor = read_anchor(spec, goal, measured.runs, environ, warnings.append)
     image = pinned_image(spec, anchor, measured.runs)
+    records = [run.record for run in measured.runs]
+    calibration = calibration_of(records, Path(spec.cache_dir), warnings.append)
 
     def judged() -> Night:
         pairs = _pairs(measured, goal.allowed)
-        night = judge(anchor, measured.runs, goal.threshold, goal.allowed, goal.names, goal.warned_after, pairs)
+        night = judge(
+            anchor, measured.runs, goal.threshold, goal.allowed, goal.names, goal.warned_after, pairs, calibration
+        )
         night.notes.extend(warnings)
         return night
 

@@ -82,13 +82,19 @@ class Shifts:
         return np.where(seen & relevant, 2 * stdtr(self.dof, -abs(self.shift) / self.error), 1.0)
 
 
-def judge_night(anchor: Sequence[Sequence[float]], since: Sequence[Sequence[float]], threshold: float) -> NightJudged:
+def judge_night(
+    anchor: Sequence[Sequence[float]],
+    since: Sequence[Sequence[float]],
+    threshold: float,
+    run_sd: float | None = None,
+) -> NightJudged:
     """The verdict on the last of the nights since the anchor.
 
     Args:
         anchor: the runs' throughputs, above 0, by night, oldest first.
         since: the same of the nights after it; tonight is the last.
         threshold: the loss in a night that must be excluded, as a share of 1.
+        run_sd: how much runs of this machine vary, as a share of 1, where it was measured; one run doesn't show it.
     """
     if not anchor:
         return NightJudged("too few nights")
@@ -98,7 +104,8 @@ def judge_night(anchor: Sequence[Sequence[float]], since: Sequence[Sequence[floa
         return NightJudged("regression", plain)
     if len(anchor) < MIN_NIGHTS:
         return NightJudged("too few nights", plain)
-    shifts = shifts_of(medians[0], medians[1], _own_error(since[-1]))
+    own = own_error(np.array(since[-1])) if len(since[-1]) > 1 or run_sd is None else run_sd
+    shifts = shifts_of(medians[0], medians[1], own)
     chance = shifts.chance
     nights = int(chance.argmin()) + 1
     changed = bool(chance[nights - 1] < 2 * ALARM)
@@ -118,12 +125,12 @@ def judge_night(anchor: Sequence[Sequence[float]], since: Sequence[Sequence[floa
     return NightJudged(verdict, change, low, high, nights, reason, losing)
 
 
-def shifts_of(anchor: Floats, since: Floats, own_error: float = 0.0) -> Shifts:
+def shifts_of(anchor: Floats, since: Floats, own_error: float | Floats = 0.0) -> Shifts:
     """All levels that end with the last night.
 
     Args:
         anchor: logarithms of the medians of at least three nights [..., nights], since: of the nights after it.
-        own_error: standard error of the last night's median by its own runs.
+        own_error: standard error of the last night's median by its own runs [..., 1].
     """
     width = CLIP * 1.4826 * np.median(abs(anchor - _median(anchor)), axis=-1, keepdims=True)
     anchor = np.clip(anchor, _median(anchor) - width, _median(anchor) + width)
@@ -155,10 +162,10 @@ def _of_mean(phi: Floats, nights: Floats) -> Floats:
     return ((1 + phi) / (1 - phi) - 2 * phi * (1 - phi**nights) / (nights * (1 - phi) ** 2)) / nights
 
 
-def _own_error(runs: Sequence[float]) -> float:
-    """Standard error of the logarithm of the median of runs; 0 for one run, which doesn't show it.
+def own_error(runs: Floats) -> Floats:
+    """Standard error of the logarithm of the median of runs [..., runs]; 0 for one run, which doesn't show it.
 
     From the median absolute deviation: one odd run of three or more does not move the median either.
     """
     logs = np.log(runs)
-    return MEDIAN_ERROR * 1.4826 * float(np.median(abs(logs - np.median(logs)))) / math.sqrt(len(logs))
+    return MEDIAN_ERROR * 1.4826 * _median(abs(logs - _median(logs))) / math.sqrt(logs.shape[-1])

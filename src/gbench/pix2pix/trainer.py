@@ -31,6 +31,7 @@ from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.ranks.heartbeat import Heartbeat
 from gbench.pix2pix.sigterm import StopRequest
 from gbench.pix2pix.step import apply_switches, precision
+from gbench.pix2pix.step.delay import with_delay
 from gbench.pix2pix.training_state import TrainingState
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
@@ -74,7 +75,9 @@ class Trainer:
         self.planned_steps = self.schedule.planned_steps(len(self.loader))
         self.state = TrainingState(spec, ranks, len(self.loader))
         self.model = self.state.model
-        self.train_step = apply_switches.step_of(self.model, spec.config.speed, ranks.world_size)
+        self.train_step = with_delay(
+            apply_switches.step_of(self.model, spec.config.speed, ranks.world_size), ranks.device
+        )
         self.facts: dict[str, Any] = {  # for environment.json
             "planned_steps": self.planned_steps,
             "steps_per_epoch": len(self.loader),

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from gbench.preflight import cgroups, cpu_and_os, cuda, gpu_links, gpu_state, memory, needs, processes
+from gbench.preflight import calibrated, cgroups, cpu_and_os, cuda, gpu_links, gpu_state, memory, needs, processes
 from gbench.preflight.rule import Rule, of_each
 
 CPU = frozenset({"cpu"})
@@ -146,6 +146,13 @@ RULES: tuple[Rule, ...] = (
         "older versions put the interrupts of all devices on a few CPUs, which delays the run's work there",
         "install a later version",
         cpu_and_os.irqbalance,
+    ),
+    Rule(
+        "calibration",
+        "what gbench calibrate measured on this machine, by configuration; for information",
+        "without it gbench compare assumes how much runs vary",
+        "",
+        calibrated.calibration,
     ),
     needed(
         "gpu",

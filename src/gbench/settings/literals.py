@@ -12,3 +12,6 @@ Recipe = Literal["performance", "convergence", "custom"]
 DataSource = Literal["real", "cached", "resident", "synthetic"]
 MetricName = Literal["throughput", "latency-p95", "memory", "energy"]  # of compare/metrics.py, for any kind of run
 SpeedProfile = Literal["reference", "optimized", "custom"]
+STEP_DELAY = (
+    "GBENCH_STEP_DELAY_S"  # variable of a run script: seconds that each step takes longer, for gbench calibrate
+)

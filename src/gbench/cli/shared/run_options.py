@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from gbench.base.files import require_writable
-from gbench.base.paths import BISECT, SESSION, SPEC, SWEEP, expanded, require_readable
+from gbench.base.paths import BISECT, CALIBRATE, SESSION, SPEC, SWEEP, expanded, require_readable
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
@@ -133,7 +133,7 @@ def _datasets_dir(text: str) -> str:
 
 
 NEW_FILES = "gbench.new_files"  # key of a context's meta: files to write -> option
-RUNS = {SPEC: "run", SWEEP: "sweep", SESSION: "session", BISECT: "search"}
+RUNS = {SPEC: "run", SWEEP: "sweep", SESSION: "session", BISECT: "search", CALIBRATE: "calibration"}
 PATH, NEW_FILE = click.Path(path_type=Path), NewFile()
 FILE, FOLDER = Existing("file"), Existing("folder")
 RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
