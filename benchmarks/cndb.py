@@ -2,33 +2,36 @@
 
     python benchmarks/cndb.py [--records 100000] [--repeats 3] [--quick] [--uri postgresql://USER@HOST/DATABASE]
 
-Fills an empty database with generated records of a realistic size. Then alternates: the newest 20 as `gbench cndb list`
-queries them, against one SELECT of whole rows; and `gbench cndb submit`'s work on records of new runs, against the bare
-INSERT of the same rows, a statement each, by a plain script with SQLAlchemy: one record a connection and transaction,
-as after a launch; and 500, as for many files. Then imports a benchmark log of as many lines as there are records (a
-tenth with --quick), against the plain script's executemany of its rows. Last, without --quick, the median over the
-repeats of each kind of query, connecting included.
+Fills an empty database with generated records of a realistic size, first with a tenth of them, then with all. Then
+alternates: the queries of the views, against computing what the views know of each record; the newest 20 as `gbench
+cndb list` queries them, against one SELECT of whole rows; and `gbench cndb submit`'s work on records of new runs,
+against the bare INSERT of the same rows, a statement each, by a plain script with SQLAlchemy: one record a connection
+and transaction, as after a launch; and 500, as for many files. Then imports a benchmark log of as many lines as there
+are records (a tenth with --quick), against the plain script's executemany of its rows. Last, without --quick, the
+median over the repeats of each kind of query, connecting included.
 
 SQLite uses a temporary folder. PostgreSQL is a temporary server that this script starts if it is installed; or the
-empty database of --uri (its password from PGPASSWORD or ~/.pgpass), whose gbench tables are dropped at the end. The
-temporary server doesn't wait for the disk (fsync=off); SQLite does.
+empty database of --uri on this machine (its password from PGPASSWORD or ~/.pgpass), whose gbench tables are dropped at
+the end. The temporary server doesn't wait for the disk (fsync=off); SQLite does.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 from cndb_rows import END, IMAGES, MACHINES, MODELS, RARE, RARE_MODEL, drawn, log_lines
 from command import at_least_one, parser_of, run
 from rows import Row, report
@@ -63,6 +66,7 @@ WANTED = {
     "three that none has together": RecordFilter(model=RARE_MODEL, device="a100", precision="BF16", limit=20),
     "none, 1,000 records": RecordFilter(limit=1000),
 }
+COMPUTED = "all rows computed from the tables"
 WITHOUT_INDEXES = "none, without gbench's indexes"
 VIEWS = {
     "gbench_results, run in the last 7 days": "SELECT * FROM gbench_results WHERE age_days <= 7",
@@ -192,20 +196,52 @@ def listings(engine: Engine, name: str, rounds: int) -> Row:
     return Row.of(f"list the newest 20 records, {name}", "a bare SELECT", "ms", *times)
 
 
+def used_s(server: psutil.Process | None) -> float:
+    """Processor seconds so far of this process, and of a server with all its connections."""
+    total_s = time.process_time()
+    if server is not None:
+        total_s += sum(server.cpu_times()[:4])  # with the children that ended
+        for child in server.children():
+            with suppress(psutil.NoSuchProcess):
+                total_s += sum(child.cpu_times()[:2])
+    return total_s
+
+
+def viewed(engine: Engine, rounds: int) -> dict[str, list[float]]:
+    """Processor seconds of each query of the views, and of COMPUTED; PostgreSQL must run on this machine."""
+    server = None
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            server = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()"))).parent()
+
+    def ask(sql: str) -> float:
+        before_s = used_s(server)
+        with engine.connect() as connection:
+            connection.execute(text(sql)).all()
+        return used_s(server) - before_s
+
+    computed = "gbench_computed()" if engine.dialect.name == "postgresql" else "gbench_computed"
+    queries = {**VIEWS, COMPUTED: f"SELECT max(throughput), max(configuration) FROM {computed}"}
+    ways = {name: partial(ask, sql) for name, sql in queries.items()}
+    return columns(list(alternate(ways, rounds)))
+
+
+def views(name: str, small: dict[str, list[float]], large: dict[str, list[float]]) -> Iterator[Row]:
+    """Each query of the views on all records, against COMPUTED, with its growth from a tenth of them."""
+    for query in VIEWS:
+        growth = math.log10(statistics.median(large[query]) / statistics.median(small[query]))
+        named = f"{query}, {name}, processor time; grows with exponent {growth:.2f}"
+        yield Row.of(named, COMPUTED, "s", large[query], large[COMPUTED], goal=1.0)
+
+
 def measured(engine: Engine, repeats: int) -> dict[str, tuple[int, float]]:
     """Rows and seconds of each query; drops the indexes."""
-
-    def viewed(sql: str) -> int:
-        with engine.connect() as connection:
-            return len(connection.execute(text(sql)).all())
-
     lists = {name: timed(lambda found=found: len(entries(engine, found)), repeats) for name, found in WANTED.items()}
-    views = {name: timed(lambda sql=sql: viewed(sql), repeats) for name, sql in VIEWS.items()}
     with engine.begin() as connection:
         for index in INDEXES:
             connection.execute(text(f"DROP INDEX {index}"))
     bare = timed(lambda: len(entries(engine, WANTED["none"])), repeats)
-    return {**lists, WITHOUT_INDEXES: bare, **views}
+    return {**lists, WITHOUT_INDEXES: bare}
 
 
 @contextmanager
@@ -231,7 +267,7 @@ def table(answers: dict[str, dict[str, tuple[int, float]]]) -> Iterator[str]:
     """The queries' rows and times, database by database, as Markdown."""
     yield "| query | rows |" + "".join(f" {name} |" for name in answers)
     yield "|---|---|" + "---|" * len(answers)
-    for query in [*WANTED, WITHOUT_INDEXES, *VIEWS]:
+    for query in [*WANTED, WITHOUT_INDEXES]:
         rows = {answer[query][0] for answer in answers.values()}
         cells = "".join(f" {1000 * answer[query][1]:,.0f} ms |" for answer in answers.values())
         yield f"| {query} | {', '.join(f'{count:,}' for count in sorted(rows))} |{cells}"
@@ -253,10 +289,12 @@ def main() -> None:
     """Fill the databases, and print what submitting and the queries took."""
     parser = parser_of(__doc__, json=True)
     parser.add_argument("--records", type=at_least_one, default=100_000)
-    parser.add_argument("--repeats", type=at_least_one, default=3, help="repeats of each query; the median is printed")
+    parser.add_argument(
+        "--repeats", type=at_least_one, default=3, help="repeats of each query of the views and of the list"
+    )
     parser.add_argument("--rounds", type=at_least_one, default=10, help=f"of {A_ROUND} submitted records, and of lists")
-    parser.add_argument("--quick", action="store_true", help="only submit and list the newest")
-    parser.add_argument("--uri", help="an empty PostgreSQL database to use instead of a temporary server")
+    parser.add_argument("--quick", action="store_true", help="without the queries of the list")
+    parser.add_argument("--uri", help="an empty PostgreSQL database on this machine, instead of a temporary server")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="gbench-cndb-"))
     folder.chmod(0o755)  # a server that root starts runs as another user
@@ -265,9 +303,13 @@ def main() -> None:
         with databases(arguments.uri, folder) as configs:
             for name, config in configs.items():
                 engine = connect_or_create(config)
+                fill(engine, max(arguments.records // 10, 2 * RARE))
+                small = viewed(engine, arguments.repeats)
+                drop_all(engine)
                 filled_s = seconds(partial(fill, engine, arguments.records))
                 print(f"{name}: {arguments.records:,} records in {filled_s:.0f} s", file=sys.stderr)
                 which = f"{name} of {arguments.records:,}"
+                rows += views(which, small, viewed(engine, arguments.repeats))
                 rows.append(listings(engine, which, arguments.rounds))
                 rows += [submissions(engine, which, arguments.rounds, size) for size in (1, BATCH_OF_SUBMIT)]
                 lines = arguments.records // 10 if arguments.quick else arguments.records

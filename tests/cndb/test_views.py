@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from gbench.cndb.database_config import embedded
 from gbench.cndb.schema import upgrade
 from gbench.cndb.views import VIEWS
 from view_cases import ViewCases
-from view_data import NOW, row, view
+from view_data import NOW, computed, kept, query, row, view
+
+EARLIER = Path(__file__).parents[1] / "fixtures" / "run-folders-v1" / "cndb.sqlite"
 
 
 @pytest.fixture
@@ -41,3 +44,14 @@ class TestViewsOnSqlite(ViewCases):
         with engine.begin() as connection:
             connection.execute(text("UPDATE train_results SET create_at = :value"), {"value": value})
         assert [len(view(engine, name)) for name in VIEWS] == [1, 1, 1, 0, 1]
+
+    def test_a_database_of_earlier_views_is_upgraded(self, tmp_path: Path) -> None:
+        shutil.copy(EARLIER, tmp_path)
+        engine = connect_or_create(embedded(tmp_path))
+        before = [len(view(engine, name)) for name in VIEWS]
+        with engine.begin() as connection:
+            connection.execute(text("CREATE VIEW theirs AS SELECT id FROM gbench_results"))
+        assert upgrade(engine) is None
+        assert [len(view(engine, name)) for name in VIEWS] == before
+        assert kept(engine) == computed(engine)
+        assert len(kept(engine)) == len(query(engine, "SELECT * FROM theirs")) == before[0] == 3

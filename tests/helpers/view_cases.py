@@ -8,17 +8,19 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from itertools import zip_longest
 from statistics import fmean
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, null
+from sqlalchemy import Engine, insert, null, text
 
 from gbench.cndb.record import Named
 from gbench.cndb.schema import drop_all, upgrade
-from gbench.cndb.tables import hardware_infos, models, software_infos
+from gbench.cndb.store import submit
+from gbench.cndb.tables import METADATA, hardware_infos, models, software_infos
 from gbench.cndb.views import VIEWS
 from view_data import (
     DOCS,
@@ -30,8 +32,10 @@ from view_data import (
     TAGS,
     Result,
     by_configuration,
+    computed,
     documented_sql,
     drawn,
+    kept,
     moment,
     query,
     row,
@@ -162,6 +166,52 @@ class ViewCases:
         assert good[1] in [one["id"] for one in answers["regressions"]]
         assert sum(one["results"] for one in answers["fleet"]) == len(answers["results"])
         assert all(one["low"] is None and one["high"] is None for one in answers["results"] if one["id"] not in good)
+
+    def test_the_summary_is_what_is_computed(self, engine: Engine) -> None:
+        """After inserts, updates and deletes, by gbench and by SQL."""
+        results = drawn(4)
+        ids = stored(engine, results)
+        submit(
+            engine,
+            [replace(one, throughput=7.0).record(f"run-{place}") for place, one in enumerate(results[:9])],
+            "update",
+        )
+        for (performance, _, _), extra, settings in zip_longest(FIGURES, EXTRAS, SETTINGS, fillvalue=FIGURES[0]):
+            ids.append(row(engine, performance=performance, extra=extra, hyper_params=settings))
+        for change in (
+            "UPDATE train_results SET device = 'Moved', extra = NULL WHERE id % 3 = 0",
+            "UPDATE train_results SET id = id + 1000 WHERE id % 5 = 0",
+            "DELETE FROM train_results WHERE id % 7 = 0",
+            "UPDATE models SET name = 'renamed' WHERE name = 'resnet50'",
+            "UPDATE software_infos SET name = 'image:2'",
+            "UPDATE hardware_infos SET name = 'Renamed' WHERE name = 'Ubuntu'",
+        ):
+            before = kept(engine)
+            with engine.begin() as connection:
+                connection.execute(text(change))
+            assert kept(engine) == computed(engine) != before, change
+        found = {one["id"]: one for one in view(engine, "results")}
+        assert len(found) == len(kept(engine)) < len(ids)
+        assert all(
+            found[one["id"]][name] == value
+            for one in kept(engine)
+            for name, value in one.items()
+            if name != "configuration"
+        )
+
+    def test_new_tables_are_computed_until_the_next_submission(self, engine: Engine) -> None:
+        """As after `rebuild: 1` of the original's tool, which drops the triggers with the tables."""
+        stored(engine, [Result(1, 100.0, 1.0), Result(2, 90.0, 1.0)])
+        with engine.begin() as connection:
+            for table in ("train_results", "models", "software_infos", "hardware_infos"):
+                connection.execute(text(f"DROP TABLE {table}"))
+        METADATA.create_all(engine)
+        row(engine, performance={"throughput": "22.9 img/s"})
+        for _ in range(2):
+            assert [(one["id"], one["throughput"]) for one in view(engine, "results")] == [(1, 22.9)]
+            assert [len(view(engine, name)) for name in VIEWS] == [1, 1, 1, 0, 1]
+            upgrade(engine)
+        assert kept(engine) == computed(engine) and len(kept(engine)) == 1
 
     def test_the_latest_of_each_configuration(self, engine: Engine) -> None:
         results = drawn(1)

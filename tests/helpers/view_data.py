@@ -82,6 +82,21 @@ def view(engine: Engine, name: str) -> list[dict[str, Any]]:
     return query(engine, f"SELECT * FROM gbench_{name}" + (" ORDER BY id" if name != "fleet" else ""))
 
 
+def kept(engine: Engine) -> list[dict[str, Any]]:
+    """The rows of gbench_summary, with the configuration that a number of SQLite stands for."""
+    if engine.dialect.name == "postgresql":
+        return query(engine, "SELECT * FROM gbench_summary ORDER BY id")
+    numbers = {one["id"]: one["configuration"] for one in query(engine, "SELECT * FROM gbench_configurations")}
+    found = query(engine, "SELECT * FROM gbench_summary ORDER BY id")
+    return [{**one, "configuration": numbers[one["configuration"]]} for one in found]
+
+
+def computed(engine: Engine) -> list[dict[str, Any]]:
+    """What gbench_summary should keep."""
+    called = "()" if engine.dialect.name == "postgresql" else ""
+    return query(engine, f"SELECT * FROM gbench_computed{called} ORDER BY id")
+
+
 def query(engine: Engine, sql: str) -> list[dict[str, Any]]:
     with engine.connect() as connection:
         return [dict(found) for found in connection.execute(text(sql)).mappings()]

@@ -42,6 +42,7 @@ def test_the_table_has_a_row_for_every_comparison() -> None:
     for database in ("SQLite of 300", "PostgreSQL of 300"):
         found_rows = {f"submit, 1 a transaction, {database}", f"submit, 500 a transaction, {database}"}
         assert {*found_rows, f"import 30 lines, {database}"} <= set(rows)
+        assert any(name.startswith(f"gbench_latest, {database}, processor time; grows with exponent") for name in rows)
     assert rows["gbench --help"]["goal"] == 0.15
 
 

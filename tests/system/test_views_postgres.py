@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,17 +19,22 @@ from gbench.cndb.tables import METADATA
 from gbench.cndb.views import VIEWS
 from postgres import Postgres
 from view_cases import ViewCases
-from view_data import NOW, Result, documented_sql, moment, query, row, stored, view
+from view_data import NOW, Result, computed, documented_sql, kept, moment, query, row, stored, view
 
 pytestmark = pytest.mark.system
 
 DATABASE = "gpu-golden-bench"  # as in docs/dashboards.md
+EARLIER = Path(__file__).parents[1] / "fixtures" / "database-before-summary.sql"
 TABLES = "train_results, models, software_infos, hardware_infos"
 # What Grafana puts in place of its macros
 MACROS = {
     "$__timeFilter(run_time)": "run_time BETWEEN now() - interval '90 days' AND now()",
     "'$model'": "'pix2pix-resnet_9blocks'",
 }
+
+
+def without_age(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != "age_days"}
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +62,45 @@ class TestViewsOnPostgres(ViewCases):
         ids = stored(engine, [Result(2, 100, 1), Result(1, 50, 1)])
         assert [one["id"] for one in view(engine, "regressions")] == ids[1:]
 
-    def test_a_filter_reaches_the_tables_indexes(self, engine: Engine) -> None:
+    @pytest.mark.parametrize(
+        ("rows", "index"), [("gbench_results", "gbench_summary_id"), ("gbench_computed()", "train_results_pkey")]
+    )
+    def test_a_filter_reaches_the_index(self, engine: Engine, rows: str, index: str) -> None:
+        """PostgreSQL puts the query of gbench_computed() in its place."""
         stored(engine, [Result(1, 100, 1)])
-        plan = "\n".join(
-            str(line)
-            for one in query(engine, "EXPLAIN SELECT throughput FROM gbench_results WHERE id = 1")
-            for line in one.values()
-        )
-        assert "gbench_rows" not in plan  # the function is gone from the plan: its query stands there
         with engine.connect() as connection:
             connection.execute(text("SET enable_seqscan = off"))
-            found = connection.execute(text("EXPLAIN SELECT throughput FROM gbench_results WHERE id = 1")).scalars()
-            assert "train_results_pkey" in "\n".join(found)
+            found = connection.execute(text(f"EXPLAIN SELECT throughput FROM {rows} WHERE id = 1")).scalars()
+            assert index in "\n".join(found)
+
+    def test_truncated_tables_leave_no_result(self, engine: Engine, postgres: Postgres) -> None:
+        stored(engine, [Result(1, 100, 1)])
+        postgres.query(DATABASE, "TRUNCATE train_results")
+        assert view(engine, "results") == kept(engine) == []
+
+    def test_a_disabled_trigger_makes_the_views_compute(self, engine: Engine, postgres: Postgres) -> None:
+        postgres.query(DATABASE, "ALTER TABLE train_results DISABLE TRIGGER gbench_row")
+        try:
+            stored(engine, [Result(2, 100, 1)])
+            assert (kept(engine), [one["throughput"] for one in view(engine, "results")]) == ([], [100])
+        finally:
+            postgres.query(DATABASE, "ALTER TABLE train_results ENABLE TRIGGER gbench_row")
+
+    def test_a_database_of_earlier_views_is_upgraded(self, postgres: Postgres) -> None:
+        postgres.create("earlier", EARLIER.read_text(encoding="utf-8"))
+        try:
+            postgres.query("earlier", 'ALTER DATABASE earlier SET search_path = "$user", public')
+            engine = connect_or_create(parse_config({"uri": postgres.uri("earlier")}, "test", "test", Path(), {}))
+            before = [view(engine, name) for name in VIEWS]
+            assert upgrade(engine) is None
+            for rows, earlier in zip((view(engine, name) for name in VIEWS), before, strict=True):
+                assert [without_age(row) for row in rows] == [without_age(row) for row in earlier]
+            assert kept(engine) == computed(engine) and len(kept(engine)) == 2
+            assert "gbench_rows" not in " ".join(postgres.schema("earlier"))
+            assert upgrade(engine) is None
+            assert len(query(engine, "SELECT * FROM theirs")) == len(before[3])  # a view on ours stayed
+        finally:
+            postgres.drop("earlier")
 
     @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
     def test_a_start_is_the_same_moment_in_every_time_zone(self, engine: Engine, postgres: Postgres, zone: str) -> None:
@@ -106,7 +139,7 @@ class TestViewsOnPostgres(ViewCases):
                     connection.execute(text(sql))
             for statements in others:
                 postgres.query(DATABASE, statements)
-            assert "gbench_rows" not in " ".join(postgres.schema(DATABASE))  # the last one dropped all
+            assert "TRIGGER" not in " ".join(postgres.schema(DATABASE))  # the last one dropped all
             postgres.query(DATABASE, "DELETE FROM gbench_migrations")
             upgrade(engine)
             assert [len(view(reader, name)) for name in VIEWS] == [2, 1, 2, 1, 1]  # readable again by default

@@ -1,8 +1,8 @@
 """Bring the schema of a database up to date, whether it is new or the original created it.
 
-gbench adds indexes and dashboard views to the contract's tables. They disappear when the original's `rebuild: 1`
-recreates the tables, or when somebody deletes them, although `gbench_migrations` still lists them. So look them up by
-name, and recreate them.
+gbench adds indexes, triggers and dashboard views to the contract's tables. They disappear when the original's
+`rebuild: 1` recreates the tables, or when somebody deletes them, although `gbench_migrations` still lists them. So look
+them up by name, and recreate them.
 """
 
 from pathlib import Path
@@ -28,11 +28,11 @@ INDEXES = {
     "gbench_ran": "{started}, create_at, id, model_id, device, train_exec_mode",
     "gbench_history": "create_at, id, model_id, device, train_exec_mode",
 }
-NEEDED = {*METADATA.tables, *INDEXES, *(f"gbench_{view}" for view in views.VIEWS)}
 # Without train_results, no addition exists.
 FOUND = {
-    "postgresql": "SELECT relname FROM pg_class WHERE relnamespace = "
-    "(SELECT relnamespace FROM pg_class WHERE oid = to_regclass('train_results'))",
+    "postgresql": "WITH ours AS (SELECT oid, relname FROM pg_class WHERE relnamespace = "
+    "(SELECT relnamespace FROM pg_class WHERE oid = to_regclass('train_results'))) "
+    "SELECT relname FROM ours UNION ALL SELECT tgname FROM pg_trigger JOIN ours ON ours.oid = tgrelid",
     "sqlite": "SELECT name FROM sqlite_master",
 }
 
@@ -74,16 +74,20 @@ def upgrade(engine: Engine) -> str | None:
 
 
 def missing(connection: Connection) -> set[str]:
-    """Names of the missing tables, indexes and views. Raises sqlalchemy.exc.SQLAlchemyError."""
-    return NEEDED - set(connection.exec_driver_sql(FOUND[connection.dialect.name]).scalars())
+    """Names of the missing tables, indexes, triggers and views. Raises sqlalchemy.exc.SQLAlchemyError."""
+    dialect = connection.dialect.name
+    needed = {*METADATA.tables, *INDEXES, *views.names(dialect)}
+    return needed - set(connection.exec_driver_sql(FOUND[dialect]).scalars())
 
 
 def restore(connection: Connection) -> None:
     """Create what is missing, and keep the rest: other views may depend on ours. Raises as `missing`."""
     METADATA.create_all(connection, checkfirst=True)
     create_indexes(connection)
-    gone = missing(connection)
-    views.create(connection, [view for view in views.VIEWS if f"gbench_{view}" in gone])
+    gone = {name.removeprefix("gbench_") for name in missing(connection)}
+    if gone & views.SUMMARY[connection.dialect.name]:
+        views.create_summary(connection)
+    views.create(connection, [view for view in views.VIEWS if view in gone])
 
 
 def create_indexes(connection: Connection) -> None:
@@ -98,11 +102,7 @@ def create_indexes(connection: Connection) -> None:
 def drop_all(engine: Engine) -> None:
     """Drop the contract's tables and everything that gbench added. Raises sqlalchemy.exc.SQLAlchemyError."""
     with writing(engine) as connection:
-        cascade = " CASCADE" if connection.dialect.name == "postgresql" else ""
-        for view in inspect(connection).get_view_names():
-            if view.startswith("gbench_"):
-                connection.execute(text(f"DROP VIEW IF EXISTS {view}{cascade}"))
-        views.drop(connection)  # and the function that they use
+        views.drop(connection)
         METADATA.drop_all(connection)
         connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
 

@@ -1,39 +1,71 @@
 """SQL views for dashboards (docs/dashboards.md), read-only and named `gbench_...`.
 
-`gbench_results` flattens the contract's tables, in each database's own SQL. The other views use it, in SQL that both
-databases understand.
+`gbench_computed`, a function on PostgreSQL and a view on SQLite, flattens the contract's tables. Triggers on them keep
+its rows in the table `gbench_summary`, whoever writes. `gbench_results` shows these; the other views use it, in SQL
+that both databases understand.
 """
 
 from collections.abc import Iterable
 from importlib.resources import files
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 VIEWS = ("results", "latest", "trend", "regressions", "fleet")
+# What the views need: tables and triggers, on SQLite a view.
+SUMMARY = {
+    "postgresql": {"summary", "row", "truncate", "model", "software", "hardware"},
+    "sqlite": {"computed", "summary", "configurations", "number", "insert", "update", "delete"}
+    | {"model", "software", "hardware"},
+}
+DROP = {
+    "postgresql": (
+        "TABLE IF EXISTS gbench_summary CASCADE",
+        "FUNCTION IF EXISTS gbench_summarise() CASCADE",
+        "FUNCTION IF EXISTS gbench_computed() CASCADE",
+        "FUNCTION IF EXISTS gbench_rows() CASCADE",  # of earlier views
+    ),
+    "sqlite": ("TABLE IF EXISTS gbench_summary", "TABLE IF EXISTS gbench_configurations"),
+}
 TABLES_SCHEMA = """
 SELECT quote_ident(nspname) FROM pg_namespace
 WHERE oid = (SELECT relnamespace FROM pg_class WHERE oid = 'train_results'::regclass)
 """
 
 
-def create(connection: Connection, names: Iterable[str] = VIEWS) -> None:
-    """Create the views, in this order; the tables must exist. Raises sqlalchemy.exc.SQLAlchemyError."""
-    for view in names:
-        name = f"results_{connection.dialect.name}" if view == "results" else view
-        sql = files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
-        if name == "results_postgresql":
-            sql = sql.replace(" public.", f" {connection.exec_driver_sql(TABLES_SCHEMA).scalar_one()}.")
-        _execute(connection, sql)
+def names(dialect: str) -> set[str]:
+    """Names of the views and of what they need."""
+    return {f"gbench_{name}" for name in {*VIEWS, *SUMMARY[dialect]}}
+
+
+def create_summary(connection: Connection) -> None:
+    """Create the summary and its triggers on the tables, and fill it. Raises sqlalchemy.exc.SQLAlchemyError."""
+    _execute(connection, f"computed_{connection.dialect.name}")
+    _execute(connection, f"summary_{connection.dialect.name}")
+
+
+def create(connection: Connection, views: Iterable[str] = VIEWS) -> None:
+    """Create or replace the views, in this order; the summary must exist. Raises sqlalchemy.exc.SQLAlchemyError."""
+    for view in views:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS gbench_{view}")
+        _execute(connection, f"results_{connection.dialect.name}" if view == "results" else view)
 
 
 def drop(connection: Connection) -> None:
-    """Drop the views that exist. Raises sqlalchemy.exc.SQLAlchemyError."""
-    for view in reversed(VIEWS):
-        _execute(connection, f"DROP VIEW IF EXISTS gbench_{view}")
+    """Drop what exists of them and of what they need. Raises sqlalchemy.exc.SQLAlchemyError."""
+    cascade = " CASCADE" if connection.dialect.name == "postgresql" else ""
+    for view in inspect(connection).get_view_names():
+        if view.startswith("gbench_"):
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}{cascade}")
+    for what in DROP[connection.dialect.name]:
+        connection.exec_driver_sql(f"DROP {what}")
+
+
+def _execute(connection: Connection, name: str) -> None:
+    """Run a file of SQL, whose statements are its paragraphs, without parameter substitution."""
+    sql = files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
     if connection.dialect.name == "postgresql":
-        _execute(connection, "DROP FUNCTION IF EXISTS gbench_rows()")
-
-
-def _execute(connection: Connection, sql: str) -> None:
-    """Run SQL without parameter substitution."""
-    connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+        sql = sql.replace("public.", f"{connection.exec_driver_sql(TABLES_SCHEMA).scalar_one()}.")
+        sql = sql.replace("CREATE VIEW", "CREATE OR REPLACE VIEW")  # your own views on ours stay
+    for statement in sql.split("\n\n"):
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})

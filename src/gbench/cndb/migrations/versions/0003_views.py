@@ -1,13 +1,8 @@
-"""Create the views for dashboards."""
-
-from alembic import op
-
-from gbench.cndb import views
+"""The views, which 0004 creates anew."""
 
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
-    views.drop(op.get_bind())
-    views.create(op.get_bind())
+    pass
