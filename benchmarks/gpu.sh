@@ -33,7 +33,7 @@ python=${PYTHON:-$root/.venv/bin/python}
 command -v "$python" >/dev/null || python=python3
 export PYTHONPATH=$root/src${PYTHONPATH:+:$PYTHONPATH}
 mkdir -p "$out"
-out=$(cd -- "$out" && pwd)
+out=$(readlink -f -- "$out")
 
 model=pix2pix_resnet_9blocks batch=32 pictures=(--train 400 --size 256) tune_s=30
 few=(--steps 120 --warmup 3 --max-time 20s) step=(--pairs 8 --steps 1) sizes=()

@@ -91,7 +91,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 packages=ca-certificates,python3,python3-pip,gcc,g++,libc6-dev,python3-dev
-project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+project=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 mapfile -t requirements < <("$python" - "$project/pyproject.toml" "$torch" <<'PY'
 import sys, tomllib
 

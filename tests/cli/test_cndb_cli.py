@@ -383,3 +383,20 @@ def test_other_content_does_not_block_the_spool(gbench: Gbench, files: list[str]
     sent = gbench("cndb", "submit", "--pending")
     assert (sent.code, "record 1 already there with other content in " in sent.out) == (0, True)
     assert "1 sent, 0 still waiting" in sent.out
+
+
+def test_csv_has_no_formulas(gbench: Gbench, tmp_path: Path) -> None:
+    names = ['=HYPERLINK("http://x","y")', "+1+1", "@SUM(1)", "-2+3", "\t=1"]
+    paths = [tmp_path / f"{number}.yaml" for number in range(len(names))]
+    for path, name in zip(paths, names, strict=True):
+        save(record(model=name, run_id=path.stem), path)
+    assert gbench("cndb", "submit", *paths).code == 0
+    rows = list(csv.DictReader(gbench("cndb", "list", "--csv").out.splitlines(keepends=True)))
+    assert sorted(row["model"] for row in rows) == sorted(f"'{name}" for name in names)
+    assert all(float(row["throughput"]) > 0 for row in rows)
+
+
+def test_a_figure_that_nothing_can_have_is_not_stored(gbench: Gbench, tmp_path: Path) -> None:
+    save(record(throughput=-5.0), tmp_path / "a.yaml")
+    answer = gbench("cndb", "submit", "a.yaml")
+    assert answer.code == 1 and "perf_data.throughput -5 is not above 0" in answer.err

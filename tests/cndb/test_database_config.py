@@ -196,6 +196,7 @@ def test_a_path_is_a_config_too(tmp_path: Path) -> None:
         (f"passwd: !!python/object/apply:os.getenv [{SECRET}]", " line 1 can't be read as YAML; "),
         (f"passwd: {SECRET}\nport: 2026-02-30", " can't be read as YAML; "),
         (b"passwd: \xff", " can't be read as YAML; "),
+        (f"passwd: {SECRET}\nport: 1\npasswd: {SECRET}", " line 3: passwd is there twice; leave one of the two out"),
         (f"- {SECRET}", " is not a mapping; "),
         ("", " is not a mapping; "),
     ],
@@ -223,6 +224,9 @@ def test_json_text(tmp_path: Path) -> None:
     assert parse_json('{"schema": "sqlite", "database": "a.sqlite"}', tmp_path, {}).shown == str(tmp_path / "a.sqlite")
     with pytest.raises(UsageError, match=r"^--db_config is not JSON; ") as error:
         parse_json(f'{{"passwd": "{SECRET}"', tmp_path, {})
+    assert SECRET not in str(error.value)
+    with pytest.raises(UsageError, match=r"^--db_config: passwd is there twice; leave one of the two out$") as error:
+        parse_json(f'{{"passwd": "{SECRET}", "database": "a", "passwd": "{SECRET}"}}', tmp_path, {})
     assert SECRET not in str(error.value)
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from drawn_records import record
 from gbench.cndb.importing import read_results
 from gbench.cndb.record import Record
+from gbench.cndb.record_file import save
 from gbench.errors import RecordError
 
 LINE = (
@@ -70,6 +72,26 @@ def test_a_figure_that_is_none_is_named(figure: str, tmp_path: Path) -> None:
     log = tmp_path / "benchmark.log"
     log.write_text(LINE.format(count=1, figure=figure))
     assert found_in(log) == [f"{log} line 1: throughput '{figure} img/s' is not a finite number; fix or remove it"]
+
+
+@pytest.mark.parametrize("figure", ["-5", "0", "0.0"])
+def test_a_figure_that_nothing_can_have_is_refused(figure: str, tmp_path: Path) -> None:
+    log, file = tmp_path / "benchmark.log", tmp_path / "record.yaml"
+    log.write_text(LINE.format(count=1, figure=figure))
+    assert found_in(log) == [f"{log} line 1: throughput '{figure} img/s' is not above 0; fix or remove it"]
+    save(record(throughput=float(figure)), file)
+    with pytest.raises(
+        RecordError, match=r"record\.yaml: perf_data\.throughput -?[05] is not above 0; fix or remove it"
+    ):
+        found_in(file)
+
+
+def test_utf_16_without_its_mark(tmp_path: Path) -> None:
+    log = tmp_path / "benchmark.log"
+    for encoding in ("utf-16-le", "utf-16-be"):
+        log.write_bytes(LINE.format(count=1, figure=1).encode(encoding))
+        with pytest.raises(RecordError, match=r"can't be read \(it is UTF-16 text\); save it as UTF-8"):
+            found_in(log)
 
 
 @pytest.mark.parametrize(

@@ -168,3 +168,26 @@ def test_a_run_that_diverged_makes_no_record(make_spec: Callable[..., RunSpec]) 
     folder.write("result.json", asdict(summary))
     with pytest.raises(RunFailed, match="the losses G_L1 became NaN or infinite"):
         record_of(folder)
+
+
+def said(folder: RunFolder, *lines: str) -> Record:
+    folder.benchmark_log.write_text("".join(f"{line}\n" for line in lines))
+    return record_of(folder)
+
+
+def test_what_a_script_says_otherwise_is_in_the_record(make_spec: Callable[..., RunSpec]) -> None:
+    folder = write_run(make_spec(batch_size=32))
+    host = folder.host().warnings
+    own = LINE.replace("V100-PCIE-32GB", said(folder, LINE).dev).replace("facades", "synthetic")
+    record = said(folder, own.replace("22.9", "20"), LINE.replace("batch size:32", "batch size:64"))
+    assert (record.batch_size, (record.perf_data or {})["throughput"]) == (64, 22.9)
+    warnings = (record.extra or {})["warnings"][len(host) :]
+    assert warnings[0] == "the run script wrote 2 benchmark log lines: the last one is the result"
+    assert "the run script says batch size 64, the launch 32: the record has the script's" in warnings
+
+
+def test_an_impossible_figure_of_a_script_is_refused(make_spec: Callable[..., RunSpec]) -> None:
+    folder = write_run(make_spec())
+    for figure in ("-5", "0"):
+        with pytest.raises(RunFailed, match=r"throughput '-?[50] img/s' is not above 0; fix the run script"):
+            said(folder, LINE.replace("22.9", figure))

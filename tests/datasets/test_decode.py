@@ -59,6 +59,9 @@ def test_modes_of_8_bits_are_taken(tmp_path: Path, mode: str) -> None:
 
 def test_what_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_text("<html>")
+    with pytest.raises(InfrastructureError, match="it is a web page"):
+        decode_rgb(tmp_path / "1.png")
+    (tmp_path / "1.png").write_text("text")
     with pytest.raises(InfrastructureError, match="its format is none that Pillow knows"):
         decode_rgb(tmp_path / "1.png")
     with pytest.raises(InfrastructureError, match=r"2\.png can't be decoded \(No such file or directory\)"):

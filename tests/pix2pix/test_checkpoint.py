@@ -60,6 +60,13 @@ def test_what_is_no_checkpoint_is_one_sentence(tmp_path: Path, content: bytes | 
         checkpoint.load(path)
 
 
+def test_a_web_page_in_place_of_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "latest_net_G.pth"
+    path.write_text("<!DOCTYPE html><html>404</html>")
+    with pytest.raises(InfrastructureError, match=r"latest_net_G\.pth is not a checkpoint .*\(it is a web page: "):
+        checkpoint.load(path)
+
+
 def test_the_random_state_goes_on_where_it_was() -> None:
     torch.manual_seed(3)
     state = checkpoint.random_state(CPU)

@@ -31,7 +31,12 @@ def test_every_saved_form_of_a_generator_loads() -> None:
     old = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     assert len(old) < len(state)
     wrapped = {f"module.{key}": value for key, value in state.items()}
-    for form in (state, old, wrapped, {"model": {"generator": state}, "epoch": 3}):
+    compiled = [
+        {f"{prefix}{key}": value for key, value in state.items()}
+        for prefix in ("_orig_mod.", "module._orig_mod.", "_orig_mod.module.")
+    ]
+    compiled.append({key.replace("model.", "model._orig_mod.", 1): value for key, value in state.items()})
+    for form in (*compiled, state, old, wrapped, {"model": {"generator": state}, "epoch": 3}):
         assert same(loaded(form), trained)
 
 
@@ -61,6 +66,14 @@ def test_another_network_is_named_by_the_first_wrong_key(values: Any, sentence: 
     with pytest.raises(UsageError, match=f"{NAME} does not fit resnet_6blocks: {sentence}") as found:
         loaded(values)
     assert "--model" in found.value.hint and "--set" in found.value.hint
+
+
+@pytest.mark.parametrize(("own", "asked"), [(True, False), (False, True)])
+def test_a_network_with_or_without_dropout_is_named(own: bool, asked: bool) -> None:
+    values = build_generator("resnet_6blocks", ngf=4, dropout=own).state_dict()
+    with pytest.raises(UsageError, match=f"it was trained {'with' if own else 'without'} dropout; ") as found:
+        loaded(values, dropout=asked)
+    assert found.value.hint == f"--set network.dropout={str(own).lower()}"
 
 
 @pytest.mark.parametrize("values", [[], {}, {"a": 1}, {"model": {}}, {"model": 3}, 7])

@@ -170,7 +170,7 @@ def test_smoke_is_a_small_run_on_this_cpu(gbench: Callable[..., Answer], tmp_pat
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[", " line 2 is not YAML ("),
+        ("[", " line 2 is not plain YAML ("),
         ("seed: x", ": seed: input should be a valid integer"),
         ("modle: x", ": there is no key 'modle'; did you mean model? Or set GBENCH_DEFAULTS= to run without it"),
         ("model: x", ": model can have no default; take any of"),

@@ -132,10 +132,11 @@ def test_every_model_of_the_project_is_its_own_generator(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("network: [", "is not YAML"),
-        ("description: 2026-02-30", "is not YAML (day is out of range for month)"),
-        ("description: " + "[" * 200 + "]" * 200, "is not YAML (it nests more than 100 deep)"),
+        ("network: [", "is not plain YAML"),
+        ("description: 2026-02-30", "is not plain YAML (day is out of range for month)"),
+        ("description: " + "[" * 200 + "]" * 200, "is not plain YAML (it nests more than 100 deep)"),
         ("- a list", "holds no mapping"),
+        ("network: {ngf: 4}\nnetwork: {ngf: 8}", " line 2: network is there twice; leave one of the two out"),
         ("{}", "record_name: field required"),
         ("record_name: x\ncode_link: y\nrecipes: {}\nngf: 3", "ngf: extra inputs are not permitted"),
         ("record_name: x\ncode_link: y\nrecipes: {performance: {run_model_file: a, schedule: {epochz: 1}}}", "epochz"),
@@ -153,8 +154,9 @@ def test_a_broken_config_is_named_with_its_field(tmp_path: Path, text: str, sent
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("network.ngf=[", "--set network.ngf: '[' is not YAML"),
-        ("network.ngf=2026-02-30", "is not YAML (day is out of range for month)"),
+        ("network.ngf=[", "--set network.ngf: '[' line 2 is not plain YAML"),
+        ("network={ngf: 4, ngf: 8}", "ngf is there twice; leave one of the two out"),
+        ("network.ngf=2026-02-30", "is not plain YAML (day is out of range for month)"),
         ("network.netG=" + "x" * 1000, f"not '{'x' * 99}...;"),
     ],
 )
@@ -239,3 +241,10 @@ def test_variables_of_nccl_are_set_unless_the_user_did(
 ) -> None:
     asked = {"deterministic": True, "device": "cuda", "runner": "docker", "device_count": 2, "batch_size": 2, **changes}
     assert ask(environ, **asked).spec.env == env
+
+
+def test_a_run_script_from_windows(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_bytes(b"#!/bin/bash\r\necho x\r\n")
+    with pytest.raises(UsageError, match=r"has the line ends of Windows; remove them: sed -i 's/\\r\$//' .*run\.sh"):
+        ask(run_model_file=str(script))

@@ -83,7 +83,7 @@ def test_what_a_file_leaves_out_is_as_on_the_command_line(write: Any) -> None:
     [
         ("", ["is not a mapping"]),
         ("- model", ["is not a mapping"]),
-        ("model: [", [" line ", "is not YAML"]),
+        ("model: [", [" line ", "is not plain YAML"]),
         ("model: pix2pix_resnet_9blocks\n", ["does not say batch_size"]),
         (LEAST + "stepps: 3\n", ["no key 'stepps'", "did you mean steps?"]),
         (LEAST + "until-ci: 1%\n", ["no key 'until-ci'", "did you mean until_ci?"]),
@@ -108,8 +108,8 @@ def test_what_a_file_leaves_out_is_as_on_the_command_line(write: Any) -> None:
         (LEAST + "seed: 010\n", ["seed: 010 is another number"]),
         (LEAST + "env: {A: 1.10}\n", ["env.A", "valid string", "not 1.1"]),
         (LEAST + 'datasets_dir: "a\\0b"\n', ["datasets_dir: input should hold no NUL"]),
-        (BOMB, ["is not YAML", "more than 1,000,000 values"]),
-        (LEAST + "set: &a {network.ngf: {x: *a}}\n", ["is not YAML"]),
+        (BOMB, ["is not plain YAML", "more than 1,000,000 values"]),
+        (LEAST + "set: &a {network.ngf: {x: *a}}\n", ["is not plain YAML"]),
         (LEAST + "big: " + "x" * (1 << 20), ["is larger than 1 MiB"]),
     ],
 )

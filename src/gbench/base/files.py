@@ -42,6 +42,19 @@ def read_file(path: Path, encoding: str = "utf-8", errors: str = "strict") -> st
     return text
 
 
+def taken_for(path: Path) -> str:
+    """What a file is that was saved in place of the wanted one, in words; empty if that can't be told."""
+    with contextlib.suppress(OSError), open_file(path) as file:
+        start = file.read(512).lstrip().lower()
+        if not start:
+            return "the file is empty"
+        if start.startswith((b"<!doctype html", b"<html")):
+            return "it is a web page: the download was refused, or its link leads to a page"
+        if start.startswith(b"version https://git-lfs"):
+            return "it is a pointer of Git LFS: run git lfs pull"
+    return ""
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to a temporary file in the same folder, sync it, rename it. Raises InfrastructureError."""
     with write_errors(path):

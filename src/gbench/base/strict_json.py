@@ -19,11 +19,29 @@ def dumps(value: Any, **options: Any) -> str:
         return encoder.encode(_finite(value))
 
 
-def loads(text: str | bytes) -> Any:
-    """Parse a JSON text. Raises ValueError: it is invalid JSON, not Unicode, or nested more than 200 levels deep."""
+class RepeatedName(ValueError):
+    """A key that occurs twice in a mapping."""
+
+
+def loads(text: str | bytes, unique: bool = False) -> Any:
+    """Parse a JSON text. unique: it is a person's, who may not know that the last of two equal keys would count.
+
+    Raises ValueError: it is invalid JSON, not Unicode, or nested more than 200 levels deep; RepeatedName.
+    """
     from pydantic_core import from_json  # here, to keep it out of the telemetry sampler, which only writes
 
-    return from_json(text)
+    values = from_json(text)
+    if unique:
+        json.loads(text, object_pairs_hook=_unique)
+    return values
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    keys: set[str] = set()
+    for key, _ in pairs:
+        if key in keys:
+            raise RepeatedName(f"{key} is there twice")
+        keys.add(key)
 
 
 def _finite(value: Any) -> Any:

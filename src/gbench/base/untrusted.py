@@ -1,5 +1,6 @@
 """Read untrusted files, text and YAML: completely, or with a one-sentence error; nothing in them is executed."""
 
+from collections import deque
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
@@ -35,6 +36,10 @@ class PlainLoader(SafeLoader):
             raise yaml.MarkedYAMLError(None, None, f"{repr(node.value)[:60]} is no {kind}", node.start_mark) from error
 
 
+class RepeatedKey(yaml.MarkedYAMLError):
+    """A key that occurs twice in a mapping: YAML's own loader would silently take the last value."""
+
+
 def read_text(path: Path, hint: str) -> str:
     """Read a whole text file. Raises RecordError, with `hint`: it is missing, not a file, or not UTF-8."""
     try:
@@ -51,7 +56,7 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[int, str | None]]:
     try:
         with TextIOWrapper(open_file(path), ENCODING, "surrogateescape") as lines:
             for number, line in enumerate(lines, 1):
-                if number == 1 and line.startswith(UTF_16):
+                if number == 1 and (line.startswith(UTF_16) or line[1:2] == "\0" or line[:1] == "\0"):
                     raise RecordError(f"{path} can't be read (it is UTF-16 text)", "save it as UTF-8")
                 yield number, None if any("\udc80" <= letter <= "\udcff" for letter in line) else line
     except OSError as error:
@@ -66,10 +71,17 @@ def cant_read(path: Path, error: OSError | UnicodeDecodeError, hint: str) -> Rec
 def load_yaml(text: str) -> Any:
     """Load YAML text as plain values: text, numbers, dates, lists, mappings.
 
-    Raises yaml.YAMLError, ValueError, RecursionError: it is not plain YAML, or too large or too deep; NO_YAML.
+    Raises yaml.YAMLError, ValueError, RecursionError: it is not plain YAML, too large or too deep, or has a key twice;
+    NO_YAML.
     """
     _look_before_loading(text)
-    return yaml.load(text, Loader=PlainLoader)  # of plain values  # nosec B506
+    loader = PlainLoader(text)
+    try:
+        node = loader.get_single_node()
+        _refuse_repeated(node)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def read_yaml(path: Path, hint: str) -> Any:
@@ -82,15 +94,14 @@ def parse_yaml(text: str, source: str, hint: str) -> Any:
     try:
         return load_yaml(text)
     except NO_YAML as error:
-        raise RecordError(f"{source}{line_of(error)} is not plain YAML ({why_of(error)})", hint) from error
+        raise RecordError(*not_yaml(source, error, hint)) from error
 
 
-def repeated_key(text: str) -> str | None:
-    """The first key, dotted, that occurs twice in a mapping of YAML text: a YAML loader would silently use the last.
-
-    Call it only on text that `load_yaml` has accepted; raises as it does.
-    """
-    return _repeated(yaml.compose(text, Loader=SafeLoader))
+def not_yaml(source: str, error: Exception, hint: str) -> tuple[str, str]:
+    """What is wrong with YAML text, and what to do, for one of NO_YAML. hint: if no key is there twice."""
+    if isinstance(error, RepeatedKey):
+        return f"{source}{line_of(error)}: {error.problem}", "leave one of the two out"
+    return f"{source}{line_of(error)} is not plain YAML ({why_of(error)})", hint
 
 
 def whole_numbers(text: str) -> Iterator[tuple[str, str]]:
@@ -141,16 +152,25 @@ def _look_before_loading(text: str) -> None:
             raise yaml.YAMLError(f"it holds more than {MOST_VALUES:,} values, aliases written out")
 
 
-def _repeated(node: Any) -> str | None:
-    seen: set[str] = set()
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        name = str(key.value)
-        if name in seen and name != "<<":
-            return name
-        seen.add(name)
-        if inner := _repeated(value):
-            return f"{name}.{inner}"
-    return None
+def _refuse_repeated(root: Any) -> None:
+    """Raises RepeatedKey: a mapping of the document has a key twice, merged ones (`<<`) aside."""
+    waiting, met = deque([(root, "")]), set[int]()
+    while waiting:
+        node, name = waiting.popleft()
+        if id(node) in met or not isinstance(node, yaml.CollectionNode):
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(one, name) for one in node.value]
+            continue
+        keys: set[str] = set()
+        for key, value in node.value:
+            full = f"{name}.{key.value}".removeprefix(".")
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in keys:
+                    raise RepeatedKey(None, None, f"{full} is there twice", key.start_mark)
+                keys.add(key.value)
+            waiting += [(key, name), (value, full)]
 
 
 def _whole_numbers(node: Any, before: str) -> Iterator[tuple[str, str]]:

@@ -102,11 +102,12 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
     gbench cndb submit record.yaml --db gpu-performance --store-type update
     gbench cndb submit --pending
     """
+    from gbench.cndb.record import require_possible
     from gbench.compare.sides import read_run
 
     def record_of(path: Path) -> "Record":
         try:
-            return read_run(path).record
+            return require_possible(read_run(path).record, str(path))
         except (RunFailed, InfrastructureError) as error:
             raise RecordError(error.what, error.hint) from error
 

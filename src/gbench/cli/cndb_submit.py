@@ -1,7 +1,6 @@
 """`cndb_submit`: the original command and its flags (CNDB section 4), for this project's records and databases."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from gbench.base import strict_json
 from gbench.errors import ExitCode, GbenchError, RecordError
 
 REQUIRED = ("model", "framework", "dataset", "dev")
@@ -170,8 +170,10 @@ def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json_mapping(text: str, flag: str) -> Any:
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = strict_json.loads(text, unique=True)
+    except strict_json.RepeatedName as error:
+        raise RecordError(f"{flag}: {error}", "leave one of the two out") from error
+    except ValueError as error:
         raise RecordError(f"{flag} is not JSON ({error})", "write it like '{\"key\": 1}'") from error
     if values is not None and not isinstance(values, dict):
         raise RecordError(f"{flag} is not a JSON mapping", "write it like '{\"key\": 1}'")

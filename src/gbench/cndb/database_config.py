@@ -6,7 +6,6 @@ or ~/.pgpass. Never print a password: `shown` is the printable form.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from gbench.base import strict_json
 from gbench.base.files import read_file
 from gbench.base.paths import expanded, project_file
-from gbench.base.untrusted import ENCODING, NO_YAML, UNREADABLE, line_of, load_yaml
+from gbench.base.untrusted import ENCODING, NO_YAML, UNREADABLE, RepeatedKey, line_of, load_yaml, not_yaml
 from gbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,8 +109,11 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
     try:
         values = load_yaml(read_file(path, ENCODING))
     except (*UNREADABLE, *NO_YAML) as error:
+        source = f"database config {path}"
+        if isinstance(error, RepeatedKey):
+            raise UsageError(*not_yaml(source, error, "")) from None
         raise UsageError(
-            f"database config {path}{line_of(error)} can't be read as YAML", "fix it; docs/cndb.md has its keys"
+            f"{source}{line_of(error)} can't be read as YAML", "fix it; docs/cndb.md has its keys"
         ) from None  # YAML's own message would quote the line, which may contain the password
     return parse_config(values, name if name in NAMES else str(path.absolute()), str(path), cndb_dir, environ)
 
@@ -118,8 +121,10 @@ def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> Databa
 def parse_json(text: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
     """The config from a JSON argument. Raises UsageError."""
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
+        values = strict_json.loads(text, unique=True)
+    except strict_json.RepeatedName as error:
+        raise UsageError(f"--db_config: {error}", "leave one of the two out") from None
+    except ValueError:
         raise UsageError("--db_config is not JSON", "give a mapping, or a file with --db_file") from None
     return parse_config(values, "--db_config", "--db_config", cndb_dir, environ)
 

@@ -1,6 +1,7 @@
 """The record of a run, built from its run folder alone."""
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,17 +41,19 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     """
     spec, environment = folder.spec(), folder.environment()
     result = result or folder.result()
-    line = _benchmark_line(folder.benchmark_log)
-    if line is None and result is None:
-        line = _benchmark_line(folder.log)
+    lines = _benchmark_lines(folder.benchmark_log)
+    if not lines and result is None:
+        lines = _benchmark_lines(folder.log)
     values = _common(spec, folder.host())
     if spec.nodes > 1:
         values["extra"]["nodes"] = _nodes(folder)
-    if line is not None:
+    if lines:
+        line = lines[-1]
         try:
             parsed = log_line.parse(line)
         except ValueError as error:
             raise RunFailed(f"benchmark log line {line!r}: {error}", "fix the run script") from error
+        values["extra"]["warnings"] = [*values["extra"]["warnings"], *_said_otherwise(values, parsed, len(lines))]
         values.update(parsed, extra={**values["extra"], **parsed.get("extra", {})})
         if environment.memory and "perf_data" in parsed:
             values["perf_data"]["memory"] = environment.memory
@@ -133,12 +136,23 @@ def _evaluation(folder: RunFolder, extra: dict[str, Any]) -> dict[str, Any]:
     return {name: spread.mean for name, spread in evaluation.metrics.items() if spread.mean is not None}
 
 
-def _benchmark_line(path: Path) -> str | None:
-    """The last benchmark log line in a file, if any."""
+def _benchmark_lines(path: Path) -> list[str]:
+    """The benchmark log lines in a file; the last is the run's result."""
     if not path.exists():
-        return None
+        return []
     lines = read_file(path, errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if log_line.is_benchmark_line(line)), None)
+    return [line.strip() for line in lines if log_line.is_benchmark_line(line)]
+
+
+def _said_otherwise(values: Mapping[str, Any], parsed: Mapping[str, Any], lines: int) -> Iterator[str]:
+    """What the line of a run script puts in place of the run's own values, which the launch did not measure."""
+    if lines > 1:
+        yield f"the run script wrote {lines} benchmark log lines: the last one is the result"
+    names = {key: name for name, key in log_line.KEYS.items()}
+    for key, said in parsed.items():
+        own = values.get(key)
+        if not isinstance(said, dict) and own is not None and said != own:
+            yield f"the run script says {names[key]} {said}, the launch {own}: the record has the script's"
 
 
 def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:

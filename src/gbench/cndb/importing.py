@@ -6,7 +6,7 @@ from typing import Any
 
 from gbench.base.untrusted import read_lines
 from gbench.cndb import log_line
-from gbench.cndb.record import Record, checked
+from gbench.cndb.record import Record, checked, require_possible
 from gbench.cndb.record_file import read_record
 from gbench.errors import RecordError
 
@@ -23,7 +23,7 @@ def read_results(path: Path, defaults: Mapping[str, Any]) -> Iterator[Record | R
     Raises RecordError: the file itself can't be read, or holds no benchmark log line.
     """
     if path.suffix.lower() in RECORD_SUFFIXES:
-        yield read_record(path)
+        yield require_possible(read_record(path), str(path))
         return
     found, unread = False, dict[tuple[str, str], list[str]]()
     for where, line in benchmark_lines(path):

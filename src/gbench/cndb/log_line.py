@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gbench.cndb.record import Record
+from gbench.cndb.record import Record, impossible
 
 NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(.*)")
 NOT_FINITE = re.compile(r"[-+]?(nan|inf|infinity)\b", re.IGNORECASE)
@@ -67,6 +67,8 @@ def parse(line: str) -> dict[str, Any]:
         if section == "perf_data" and NOT_FINITE.match(text):
             raise ValueError(f"{key} {text!r} is not a finite number")
         inner[name] = float(number[1]) if number else text
+        if isinstance(inner[name], float) and (why := impossible(place, inner[name])):
+            raise ValueError(f"{key} {text!r} is {why}")
         if number and number[2]:
             inner[f"{name}_unit"] = number[2]
     return values

@@ -32,6 +32,8 @@ Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Word = Annotated[str, Field(max_length=LONGEST)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]  # the database's integer
 
+ABOVE_ZERO = ("perf_data.throughput", "perf_data.latency", "perf_data.step.p95_s")
+
 
 class Named(BaseModel):
     """`soft_info` and `hard_info`: a name, which is the database's key, and free details."""
@@ -114,6 +116,23 @@ class Record(BaseModel):
         """The run's id; None for a record of another tool."""
         run_id = (self.extra or {}).get("run_id")
         return run_id if isinstance(run_id, str) else None
+
+
+def impossible(place: str, figure: float) -> str | None:
+    """Why nothing can have been measured that has this figure; None for one that may be. place: `perf_data.latency`."""
+    if place in ABOVE_ZERO and figure <= 0:
+        return "not above 0"
+    return "below 0" if place == "perf_data.variance" and figure < 0 else None
+
+
+def require_possible(record: Record, where: str) -> Record:
+    """The same record. Raises RecordError: one of its figures is impossible, so that it is of no measurement."""
+    perf = record.perf_data or {}
+    for place in (*ABOVE_ZERO, "perf_data.variance"):
+        figure = perf.get(place.removeprefix("perf_data."))
+        if isinstance(figure, int | float) and (why := impossible(place, figure)):
+            raise RecordError(f"{where}: {place} {figure:g} is {why}", "fix or remove it")
+    return record
 
 
 def checked(values: Any, where: str, may_be_empty: bool = False) -> Record:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from gbench.base import strict_json
 from gbench.base.files import make_folder, read_file, write_atomically
 from gbench.cndb.database_config import DatabaseConfig, find_config
 from gbench.cndb.record import Record, checked
@@ -64,13 +65,13 @@ def waiting(cndb_dir: Path) -> list[Path]:
 def read_entry(path: Path) -> Pending | None:
     """Read an entry of the spool; None if another process has just sent it. Raises RecordError: it is broken."""
     try:
-        values = json.loads(read_file(path))
+        values = strict_json.loads(read_file(path))
         if values["version"] != VERSION:
             raise ValueError(f"version {values['version']}")
         return Pending(path, values["database"], values["store_type"], checked(values["record"], str(path)))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
             f"{path} is no spool entry of this gbench ({error})", "submit its record file by hand, then remove it"
         ) from error

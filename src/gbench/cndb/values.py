@@ -7,6 +7,7 @@ import sys
 from datetime import date
 from typing import Any
 
+from gbench.base import strict_json
 from gbench.base.untrusted import DEPTH
 
 # Floats above it are whole numbers, which PostgreSQL's jsonb returns without exponent, as integers.
@@ -77,8 +78,8 @@ def figures_as_numbers(perf: dict[str, Any]) -> dict[str, Any]:
 def mapping_of(value: Any) -> Any:
     """The mapping in JSON text, as the original sometimes stored it; any other value unchanged."""
     try:
-        values = json.loads(value) if isinstance(value, str) else None
-    except (ValueError, RecursionError):
+        values = strict_json.loads(value) if isinstance(value, str) else None
+    except ValueError:
         return value
     return plain(values, "the JSON text") if isinstance(values, dict) else value
 

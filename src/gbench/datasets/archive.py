@@ -6,6 +6,7 @@ import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from gbench.base.files import taken_for
 from gbench.errors import InfrastructureError
 
 
@@ -58,4 +59,6 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path) -> 
 
 
 def _damaged(archive: Path, error: Exception) -> InfrastructureError:
-    return InfrastructureError(f"{archive} is not a whole tar.gz ({error})", "delete it and download it again")
+    return InfrastructureError(
+        f"{archive} is not a whole tar.gz ({taken_for(archive) or error})", "delete it and download it again"
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from gbench.base.files import open_file
+from gbench.base.files import open_file, taken_for
 from gbench.errors import InfrastructureError
 
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # all that Pillow's decoders raise
@@ -43,5 +43,5 @@ def _cant_decode(path: Path, error: Exception) -> InfrastructureError:
         return InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions")
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if isinstance(error, UnidentifiedImageError):
-        why = "its format is none that Pillow knows"
+        why = taken_for(path) or "its format is none that Pillow knows"
     return InfrastructureError(f"{path} can't be decoded ({why})", "fix or remove it")

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gbench.base.files import cant_write, sync_folder, write_atomically
+from gbench.base.files import cant_write, sync_folder, taken_for, write_atomically
 from gbench.errors import InfrastructureError
 from gbench.runfolder.checkpoints import of_run
 
@@ -43,7 +43,7 @@ def load(path: Path) -> Any:
     except FileNotFoundError as error:
         raise InfrastructureError(f"checkpoint {path} is not there", "look at the run's checkpoints folder") from error
     except Exception as error:  # torch.load's exceptions have no common class
-        first = " ".join(str(error).split(".")[0].split())
+        first = taken_for(path) or " ".join(str(error).split(".")[0].split())
         raise InfrastructureError(f"{path} is not a checkpoint that can be loaded ({first})", "take another") from error
 
 

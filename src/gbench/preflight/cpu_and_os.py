@@ -1,7 +1,6 @@
 """What disturbs or slows down a run on the host. One probe per rule of `check_table.py`, which gives the reason."""
 
 import re
-import shlex
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -43,8 +42,8 @@ def governor(context: Context) -> Finding:
     found = f"{', '.join(f'{name} on {count}' for name, count in governors.most_common())} CPUs"
     if set(governors) == {"performance"}:
         return Finding("ok", found)
-    pattern = f"{shlex.quote(str(context.root / CPUS))}/cpu[0-9]*/cpufreq/scaling_governor"
-    return Finding("error", found, commands=(Command(("sh", "-c", f"echo performance | tee {pattern}")),))
+    tee = ("sh", "-c", 'echo performance | tee "$0"/cpu[0-9]*/cpufreq/scaling_governor', str(context.root / CPUS))
+    return Finding("error", found, commands=(Command(tee),))
 
 
 def busy_processes(context: Context) -> Finding:

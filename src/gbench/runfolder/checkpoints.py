@@ -3,7 +3,6 @@
 The worker writes them and loads their weights (gbench.pix2pix.checkpoint).
 """
 
-import json
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -12,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gbench.base import strict_json
 from gbench.base.files import open_file, read_file
 from gbench.base.invalid import remedy
 from gbench.errors import InfrastructureError, UsageError
@@ -34,7 +34,7 @@ def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tupl
     folder, saved = run.checkpoints, of_run(run.checkpoints)
     if best:
         try:
-            facts = json.loads(read_file(folder / "best.json"))
+            facts = strict_json.loads(read_file(folder / "best.json"))
             return folder / "best_net_G.pth", int(facts["epoch"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{folder} has no best.json that can be read", "leave out --best") from error

@@ -57,6 +57,8 @@ def record_run(
         record = record_of(folder)
     path = _store(record, run.spec, folder, database)
     folder.update_host(record=str(path))
+    for warning in (record.extra or {}).get("warnings", ())[len(folder.host().warnings) :]:
+        run.log.line(f"warning: {warning}")
     if summary is not None:  # a run script that measures for itself prints its own line
         run.log.line(log_line.format_line(record))
     return record, path

@@ -1,8 +1,10 @@
 """What is wrong with a spec on any machine: values that contradict each other, and missing files."""
 
 import re
+import shlex
 from pathlib import Path
 
+from gbench.base.files import open_file
 from gbench.errors import UsageError
 from gbench.settings.launch_sh_files import require_for_gbench
 from gbench.settings.quantities import problem_of_variable
@@ -74,6 +76,12 @@ def _check_files(spec: RunSpec) -> None:
         if not Path(path).is_file():
             raise UsageError(
                 f"{variable} {path} is not a file", f"fix the path, or leave {variable} out for the project's own"
+            )
+    with open_file(Path(spec.run_model_file)) as script:
+        if b"\r\n" in script.read(1 << 16):
+            how = f"sed -i 's/\\r$//' {shlex.quote(spec.run_model_file)}"
+            raise UsageError(
+                f"RUN_MODEL_FILE {spec.run_model_file} has the line ends of Windows", f"remove them: {how}"
             )
     dockerfile = Path(spec.dockerfile) if spec.runner == "docker" else None
     require_for_gbench(Path(spec.run_model_file), dockerfile, spec.env)

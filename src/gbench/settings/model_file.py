@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from gbench.base.invalid import first_problem
-from gbench.base.untrusted import NO_YAML, line_of, load_yaml, read_text, why_of
+from gbench.base.untrusted import NO_YAML, load_yaml, not_yaml, read_text
 from gbench.errors import RecordError, UsageError
 from gbench.settings.literals import Recipe
 from gbench.settings.spec import Frozen, ModelConfig, ScheduleConfig
@@ -113,7 +113,7 @@ def yaml_errors(path: Path) -> Iterator[None]:
     except RecordError as error:
         raise UsageError(error.what, error.hint) from error
     except NO_YAML as error:
-        raise UsageError(f"{path}{line_of(error)} is not YAML ({why_of(error)})", "fix the file") from error
+        raise UsageError(*not_yaml(str(path), error, "fix the file")) from error
 
 
 def _setting_meant(key: str, known: list[str]) -> str | None:
@@ -152,7 +152,7 @@ def override(config: ModelConfig, settings: list[str], origins: Mapping[str, str
         try:
             place[leaf] = load_yaml(text)
         except NO_YAML as error:
-            raise UsageError(f"{where} {key}: {text!r} is not YAML ({why_of(error)})", "quote it") from error
+            raise UsageError(*not_yaml(f"{where} {key}: {text!r}", error, "quote it")) from error
         try:
             ModelConfig(**values)
         except ValidationError as error:

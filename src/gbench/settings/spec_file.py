@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gbench.base.invalid import first_problem
-from gbench.base.untrusted import load_yaml, read_text, repeated_key, whole_numbers
+from gbench.base.untrusted import load_yaml, read_text, whole_numbers
 from gbench.errors import UsageError
 from gbench.settings.model_file import yaml_errors
 from gbench.settings.request import Request
@@ -43,12 +43,9 @@ def read_mapping(path: Path, more_keys: Collection[str] = (), hint: str = HINT) 
     with yaml_errors(path):
         text = read_text(path, hint)
         values = load_yaml(text)
-        repeated = repeated_key(text)
         numbers = list(whole_numbers(text))
     if not isinstance(values, dict):
         raise UsageError(f"{path} is not a mapping of keys to values", hint)
-    if repeated:
-        raise UsageError(f"{path}: {repeated} is there twice", "leave one of the two out")
     for key, number in numbers:
         if not key.startswith("set.") and not PLAIN_NUMBER.fullmatch(number):  # the values of `set` are YAML
             raise UsageError(

@@ -13,6 +13,8 @@ from gbench.errors import printable
 
 UNLIMITED = 100_000  # columns, if stdout is not a terminal
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how text begins that a spreadsheet would compute
+
 
 def print_table(
     rows: Sequence[Sequence[str]], right: Collection[int], give_way: Mapping[int, int], left_out: Sequence[int] = ()
@@ -52,7 +54,14 @@ def print_csv(of: type[Any], rows: Iterable[Mapping[str, Any]]) -> None:
     """Print CSV: the fields of a dataclass as headings, then a line per row; an empty cell for None."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(field.name for field in fields(of))
-    writer.writerows(["" if value is None else value for value in row.values()] for row in rows)
+    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    """A value for a spreadsheet: empty for None; text that would be a formula begins with an apostrophe."""
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return "" if value is None else value
 
 
 def _cut(text: str, width: int, set_size: Callable[[str, int], str]) -> str:
