@@ -22,7 +22,7 @@ from support import Answer
 
 from drawn_records import record
 from gbench.cli.cndb import cndb
-from gbench.cndb import schema
+from gbench.cndb import schema, upload
 from gbench.cndb.database import connect
 from gbench.cndb.database_config import DatabaseConfig, embedded, find_config
 from gbench.cndb.queries import RecordFilter, entries
@@ -400,3 +400,23 @@ def test_a_figure_that_nothing_can_have_is_not_stored(gbench: Gbench, tmp_path: 
     save(record(throughput=-5.0), tmp_path / "a.yaml")
     answer = gbench("cndb", "submit", "a.yaml")
     assert answer.code == 1 and "perf_data.throughput -5 is not above 0" in answer.err
+
+
+def test_an_entry_that_meets_a_bug_does_not_block_the_spool(
+    gbench: Gbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        queue(tmp_path / "cndb", record(run_id=run_id), embedded(tmp_path / "cndb"), "save")
+    send = upload.send
+
+    def broken(entry: upload.Pending, target: upload.Target) -> str:
+        if entry.record.run_id == "r1":
+            raise KeyError("a place that nobody thought of")
+        return send(entry, target)
+
+    monkeypatch.setattr(upload, "send", broken)
+    answer = gbench("cndb", "submit", "--pending")
+    assert (answer.code, "2 sent, 1 still waiting" in answer.out) == (70, True)
+    assert "r1@embedded.json: KeyError" in answer.err
+    monkeypatch.undo()
+    assert gbench("cndb", "submit", "--pending").code == 0

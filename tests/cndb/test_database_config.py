@@ -251,3 +251,10 @@ def test_a_sqlite_file_that_is_not_there_or_is_none(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match="file is not a database") as error, database_errors(config):
         upgrade(connect_or_create(config))
     assert "\n" not in str(error.value)
+
+
+def test_a_uri_of_several_hosts_in_libpqs_form(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"uri can't be read; .* as \.\.\./DATABASE\?host=A:PORT&host=B:PORT"):
+        parse_config({"uri": "postgresql://u:p@a:1,b:2/d"}, "n", "my.yaml", tmp_path, {})
+    several = parse_config({"uri": "postgresql://u:p@/d?host=a:1&host=b:2"}, "n", "my.yaml", tmp_path, {})
+    assert several.shown == "d on a:1, b:2"

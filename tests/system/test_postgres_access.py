@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from drawn_records import drawn, of_run
@@ -137,13 +144,112 @@ def test_a_database_of_any_name_is_made(config: Config, postgres: Postgres, name
 
 
 def test_a_user_who_may_not_make_databases_is_told_why(config: Config, postgres: Postgres) -> None:
-    with pytest.raises(InfrastructureError, match=r"database access on .* does not exist"):
+    why = r"database access on .* does not exist, and can't be created \(permission denied to create database\)"
+    with pytest.raises(InfrastructureError, match=f"{why}; create it as a user who may: createdb access$"):
         connect_or_create(config(**user(postgres, "maker")))
 
 
 def test_two_make_the_database_at_once(config: Config) -> None:
     """Eight, in fact: `submit_together` finds no database."""
     assert submit_together(config(passwd=PASSWORD), "save", of_runs=True)["inserted"] == RECORDS
+
+
+# databases that others set up in their own way
+
+
+def listed(config: DatabaseConfig) -> list[str | None]:
+    """The models in a database, by its own way to read them."""
+    with database_errors(config):
+        return [entry.model for entry in entries(connect(config), RecordFilter())]
+
+
+def test_a_database_of_encoding_sql_ascii(postgres: Postgres, config: Config) -> None:
+    there = config(passwd=PASSWORD)
+    postgres.query(
+        "postgres", f"CREATE DATABASE {NAME} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    store(made(there), drawn(model="modèle"), "save")
+    assert listed(there) == ["modèle"]
+    with psycopg.connect(postgres.uri(NAME), autocommit=True) as connection:
+        connection.execute(b"UPDATE models SET name = E'mod\\xe8le'")
+    with pytest.raises(InfrastructureError, match=r'"UTF8": 0xe8 .*restore a dump of it into .* UTF8'):
+        listed(there)
+
+
+@pytest.mark.parametrize("place", ["database", "variable"])
+def test_dates_in_another_style(
+    postgres: Postgres, config: Config, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = config(passwd=PASSWORD)
+    store(made(there), drawn(model="a"), "save")
+    if place == "database":
+        postgres.query("postgres", f"ALTER DATABASE {NAME} SET datestyle = 'German, DMY'")
+        postgres.query("postgres", f"ALTER DATABASE {NAME} SET timezone = 'Asia/Tokyo'")
+    else:
+        monkeypatch.setenv("PGDATESTYLE", "German, DMY")
+        monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+    (entry,) = entries(connect(there), RecordFilter())
+    assert entry.stored is not None and entry.stored.utcoffset() == timedelta(0)
+    assert store(made(there), drawn(model="b"), "save")[1] == "inserted"
+
+
+def test_options_of_the_environment_change_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=nowhere")
+    there = config(passwd=PASSWORD)
+    store(made(there), drawn(model="a"), "save")
+    assert listed(there) == ["a"]
+
+
+def test_a_uri_of_several_hosts(postgres: Postgres, config: Config) -> None:
+    """By SQLAlchemy's form, `host=` once a server: the first that answers is taken."""
+    hosts = f"host=127.0.0.1:1&host=127.0.0.1:{postgres.port}"
+    there = config(uri=f"postgresql://{USER}:{PASSWORD}@/{NAME}?{hosts}", **dict.fromkeys(postgres.config(NAME)))
+    store(made(there), drawn(model="a"), "save")
+    assert listed(there) == ["a"]
+
+
+@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not installed")
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_behind_pgbouncer(postgres: Postgres, config: Config, mode: str) -> None:
+    postgres.create(NAME)
+    folder = Path(tempfile.mkdtemp(prefix="gbench-bouncer-"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "bouncer.ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={postgres.port} user={USER} password={PASSWORD}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = {mode}\n"
+        "unix_socket_dir =\n"
+    )
+    if os.geteuid() == 0:  # it refuses to run as root
+        for path in (folder, folder / "bouncer.ini"):
+            shutil.chown(path, "postgres", "postgres")
+    bouncer = subprocess.Popen(
+        ["pgbouncer", *(["-u", "postgres"] if os.geteuid() == 0 else []), "-q", str(folder / "bouncer.ini")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        there = config(passwd=PASSWORD, port=port)
+        for number in range(12):  # a statement that comes often would be prepared, on one of the server's connections
+            store(eventually_made(there), drawn(model=f"m{number}"), "save")
+        assert len(listed(there)) == 12
+    finally:
+        bouncer.terminate()
+        bouncer.wait(timeout=30)
+        shutil.rmtree(folder)
+
+
+def eventually_made(config: DatabaseConfig) -> Engine:
+    """As `made`, when a pooler that has just been started answers."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return made(config)
+        except InfrastructureError as error:
+            if "refused" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 # users with few rights on a database that others made

@@ -6,10 +6,11 @@ is not blocked by it.
 """
 
 import logging
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,24 @@ from gbench.errors import InfrastructureError
 LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
 CONNECT_S = 10
 SQL_LOG = logging.getLogger("sqlalchemy.engine.Engine")
+HOSTS = ("host", "port")  # of several servers: SQLAlchemy gives them to the driver in its form
 STATEMENT_S = 60  # timeout of a statement
+# Of each transaction: a pooler such as PgBouncer does not take all of them when a connection starts, and may change the
+# server's connection between transactions. Dates are in ISO style whatever the server, the role or PGDATESTYLE prefers.
+POSTGRES_SETTINGS = "; ".join(
+    f"SET LOCAL {name} = '{value}'"
+    for name, value in {"timezone": "UTC", "datestyle": "ISO, YMD", "statement_timeout": f"{STATEMENT_S}s"}.items()
+)
+# What a server's SQLSTATE, or its first characters, says is to be done.
+REMEDIES = {
+    "22021": "restore a dump of it into a database of encoding UTF8: it holds bytes of another, as SQL_ASCII allows",
+    "28": "check user and password in its config",
+    "42501": "grant the user that right, or take another user",
+    "53100": "free space on its disk",
+    "53300": "wait, or raise its max_connections",
+    "57014": "see what blocks it in pg_stat_activity",
+    "25006": "give a server that can be written, not a standby",
+}
 
 
 class Patient(sqlite3.Connection):
@@ -83,10 +101,20 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
             if not _is_missing(error.orig):
                 raise
         maintenance = make_url(config.uri).set(database="postgres")
-        with create_engine(maintenance, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
-            name = connection.dialect.identifier_preparer.quote_identifier(str(engine.url.database))
-            with suppress(DBAPIError):  # another process may have just created it; if not, the next line fails
+        try:
+            with create_engine(maintenance, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+                name = connection.dialect.identifier_preparer.quote_identifier(str(engine.url.database))
                 connection.exec_driver_sql(f"CREATE DATABASE {name}")  # text() would read :x as a parameter
+        except DBAPIError as error:
+            try:
+                with engine.connect():  # another process has just created it
+                    return engine
+            except DBAPIError:
+                why = config.redact(_first_line(error.orig))
+                raise InfrastructureError(
+                    f"database {config.shown} does not exist, and can't be created ({why})",
+                    f"create it as a user who may: createdb {shlex.quote(str(engine.url.database))}",
+                ) from None
         with engine.connect():
             return engine
 
@@ -111,20 +139,28 @@ def database_errors(config: DatabaseConfig) -> Iterator[None]:
         ) from error
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        lines = str(cause).strip().splitlines() or [type(cause).__name__]
         # `from None`: the chained exception would show the connection's parameters
-        raise InfrastructureError(f"database {config.shown}: {config.redact(lines[0])}", _hint(config, cause)) from None
+        what = f"database {config.shown}: {config.redact(_first_line(cause))}"
+        raise InfrastructureError(what, _hint(config, cause)) from None
+
+
+def _first_line(cause: object) -> str:
+    return next(iter(str(cause).strip().splitlines()), type(cause).__name__)
 
 
 def _hint(config: DatabaseConfig, cause: object) -> str:
     on_sqlite = make_url(config.uri).get_backend_name() == "sqlite"
     if _is_missing(cause):
         return "gbench cndb submit RECORD creates it"
-    if getattr(cause, "sqlstate", None) == "42P01" or (on_sqlite and str(cause).startswith("no such table")):
+    state = getattr(cause, "sqlstate", None) or ""
+    if state == "42P01" or (on_sqlite and str(cause).startswith("no such table")):
         return "gbench cndb submit RECORD creates its tables"
     if on_sqlite:
         return "check that it is a SQLite file that you may write, and that its disk has space"
-    return "check that it runs, and that its config is right"
+    for beginning, remedy in REMEDIES.items():
+        if state.startswith(beginning):
+            return remedy
+    return "see its server's log" if state else "check that it runs, and that its config is right"
 
 
 def _is_missing(cause: object) -> bool:
@@ -144,23 +180,25 @@ def _engine(config: DatabaseConfig) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    milliseconds = STATEMENT_S * 1000
     arguments = {
         "connect_timeout": CONNECT_S,
         "application_name": "gbench",
-        "options": f"-c timezone=UTC -c statement_timeout={milliseconds}",
-        "tcp_user_timeout": milliseconds,  # a server that vanished silently
-        **url.query,
+        "client_encoding": "utf8",  # of a database of encoding SQL_ASCII the client would get bytes
+        "options": "",  # not those of PGOPTIONS
+        "tcp_user_timeout": STATEMENT_S * 1000,  # a server that vanished silently
+        **{name: value for name, value in url.query.items() if name not in HOSTS},
     }
     with database_errors(config):
-        return create_engine(
-            url.set(query={}),
+        engine = create_engine(
+            url.set(query={name: value for name, value in url.query.items() if name in HOSTS}),
             echo=config.verbose,
             poolclass=NullPool,
             connect_args=arguments,
             json_serializer=_json,
             isolation_level="READ COMMITTED",  # after waiting for the lock, a writer must see the latest data
         )
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(POSTGRES_SETTINGS))
+        return engine
 
 
 def _json(value: Any) -> str:

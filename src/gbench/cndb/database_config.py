@@ -71,7 +71,9 @@ class DatabaseConfig:
         url = make_url(self.uri)
         if url.get_backend_name() == "sqlite":
             return str(url.database)
-        place = f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}"
+        hosts = url.query.get("host") or url.host or "localhost"
+        place = hosts if isinstance(hosts, str) else ", ".join(hosts)
+        place += f":{url.port}" if url.port else ""
         return f"{url.database} on {place}"
 
     def redact(self, text: str) -> str:
@@ -151,7 +153,8 @@ def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Ma
         try:
             url = make_url(file.uri.get_secret_value())
         except (ArgumentError, ValueError):
-            raise UsageError(f"database config {where}: uri can't be read", "write postgresql://...") from None
+            hint = "write postgresql://USER@HOST:PORT/DATABASE; several hosts as .../DATABASE?host=A:PORT&host=B:PORT"
+            raise UsageError(f"database config {where}: uri can't be read", hint) from None
         if "@" in (url.host or ""):  # then the host contains the end of the password
             raise UsageError(f"database config {where}: uri has an @ too many", "write %40 in a user or password")
     elif file.database is None:

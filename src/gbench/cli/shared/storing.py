@@ -109,7 +109,7 @@ def send_pending(cndb_dir: Path, as_json: bool) -> None:
 
     sent, kept = [], []
     targets: dict[str, Target | None] = {}  # None: its config is wrong
-    worst = ExitCode.OK
+    worst, bug = ExitCode.OK, None
     for path in waiting(cndb_dir):
         try:
             entry = read_entry(path)
@@ -128,6 +128,11 @@ def send_pending(cndb_dir: Path, as_json: bool) -> None:
             kept.append(path.name)
             worst = max(worst, error.exit_code)
             continue
+        except Exception as error:  # of gbench: the other entries are sent before it is raised
+            click.echo(f"gbench: error: {path.name}: {type(error).__name__}", err=True)
+            kept.append(path.name)
+            bug = bug or error
+            continue
         sent.append(path.name)
         if not as_json:
             click.echo(f"{path.stem}: {action} in {target.config.shown}")
@@ -137,6 +142,8 @@ def send_pending(cndb_dir: Path, as_json: bool) -> None:
         print_json({"sent": sent, "kept": kept})
     else:
         click.echo(f"{len(sent)} sent, {len(kept)} still waiting in {cndb_dir / 'spool'}")
+    if bug is not None:
+        raise bug
     click.get_current_context().exit(worst)
 
 
