@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from gbench.base.files import NO_FILE, STREAM
+from gbench.base.files import NO_FILE, STREAM, make_folder
 from gbench.errors import InfrastructureError, UsageError
 
+NO_HOME = Path("/nonexistent")  # of users without a home folder, as Debian calls it
 DEFAULT_DATASETS_DIR = "data"
 # Which make a folder that of a run, a sweep, a session, a search, a calibration
 SPEC, SWEEP, SESSION, BISECT, CALIBRATE = "spec.json", "sweep.json", "ab.json", "bisect.json", "calibrate.json"
@@ -65,6 +66,25 @@ def require_readable(path: Path, kind: Literal["file", "folder", "any"] = "any")
         raise InfrastructureError(f"{path} can't be read ({os.strerror(errno.EACCES)})", "fix its permissions")
 
 
+def user_dir(environ: Mapping[str, str], variable: str, name: str) -> Path:
+    """A folder of the user's: that of the variable, else the one in their home; below NO_HOME if they have none."""
+    if given := environ.get(variable):
+        return expanded(given)
+    try:
+        return Path.home() / name
+    except RuntimeError:
+        return NO_HOME / name
+
+
 def user_cache_dir(environ: Mapping[str, str]) -> Path:
     """The user's cache folder: $XDG_CACHE_HOME, or ~/.cache."""
-    return expanded(environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return user_dir(environ, "XDG_CACHE_HOME", ".cache")
+
+
+def make_cache_folder(folder: Path) -> None:
+    """Create a folder for the cache. Raises InfrastructureError: it can't be created, or the user has no home."""
+    if NO_HOME in folder.parents:
+        raise InfrastructureError(
+            "there is no place for a cache: this user has no home folder", "set HOME, or give --cache-dir"
+        )
+    make_folder(folder)

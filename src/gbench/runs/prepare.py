@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gbench.base.files import make_folder, require_writable
-from gbench.base.paths import checkout_dir
+from gbench.base.files import require_writable
+from gbench.base.paths import checkout_dir, make_cache_folder
 from gbench.base.utc import utc_now
 from gbench.datasets.hash_cache import cached_hashes
 from gbench.datasets.layout import doubts, find_dataset, phase_images
@@ -199,10 +199,10 @@ def _with_cache_folder(spec: RunSpec) -> tuple[RunSpec, str | None]:
     if not (spec.config.data.uses_cache or compiled):
         return spec, None
     try:
-        make_folder(Path(spec.cache_dir))
+        make_cache_folder(Path(spec.cache_dir))
     except InfrastructureError as error:
         if compiled:
             raise
-        warning = f"--data {spec.config.data.source} is unavailable: {error.what}; the run takes --data real"
+        warning = f"--data {spec.config.data.source} is unavailable: {error}; the run takes --data real"
         return spec.replaced(config={"data": {"source": "real"}}), warning
     return spec, None

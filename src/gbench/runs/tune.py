@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gbench.base.files import make_folder, require_writable
+from gbench.base.files import require_writable
+from gbench.base.paths import make_cache_folder
 from gbench.base.utc import utc_now
 from gbench.errors import InfrastructureError
 from gbench.runfolder.folder import RunFolder
@@ -30,7 +31,7 @@ def tune(spec: RunSpec, environ: Mapping[str, str], observer: Observer, rebuild:
     Raises GbenchError: something it needs is missing, it failed, or it was stopped. An earlier result is kept.
     """
     with stoppable(None):
-        make_folder(Path(spec.cache_dir))
+        make_cache_folder(Path(spec.cache_dir))
         require_writable(Path(spec.cache_dir) / "tuned")  # fail now: the result is written last, after minutes
         prepared = prepare(spec, environ, rebuild)
         folder = run_to_end(prepared, observer)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gbench.base.paths import DEFAULT_DATASETS_DIR, expanded
+from gbench.base.paths import DEFAULT_DATASETS_DIR, expanded, user_dir
 from gbench.errors import UsageError
 from gbench.settings.request import ROWS, Request
 from gbench.settings.resolve import (
@@ -46,7 +46,7 @@ def defaults_file(environ: Mapping[str, str]) -> Path | None:
     if (named := environ.get("GBENCH_DEFAULTS")) is not None:
         return expanded(named) if named else None
     here = Path.cwd()
-    users = expanded(environ.get("XDG_CONFIG_HOME") or "~/.config") / "gbench"
+    users = user_dir(environ, "XDG_CONFIG_HOME", ".config") / "gbench"
     for folder in (here, *here.parents, users):
         with suppress(PermissionError):
             if (folder / NAME).is_file():
