@@ -12,7 +12,9 @@ import pytest
 from drawn_records import drawn
 from gbench.cndb.record import Record, checked
 from gbench.compare.causes import Influence
+from gbench.compare.comparison import compare
 from gbench.compare.explain import explain
+from gbench.compare.sides import Run
 from gbench.errors import RecordError
 
 
@@ -128,3 +130,27 @@ def paths_of(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inner:
         yield from paths_of(one, (*path, key))
+
+
+@pytest.mark.parametrize(
+    ("mhz", "said"),
+    [
+        (1425.0, "slower in seconds, same in cycles of the GPU: clocks; throughput a cycle +0.0%, 95 %"),
+        (
+            1500.0,
+            "slower in cycles of the GPU too, so not by its clocks alone: throughput a cycle -5.0%, 95 %",
+        ),
+        (None, None),
+    ],
+)
+def test_a_loss_is_judged_in_cycles_too(mhz: float | None, said: str | None) -> None:
+    sides = []
+    for name, level, clock in (("base", 100.0, 1500.0), ("new", 95.0, mhz)):
+        gpus = [gpu(clock), gpu(clock)] if clock else [{"foreign": []}]
+        rates = [level * (1 + 0.001 * number) for number in (-1, 0, 1, 0.5, -0.5)]
+        records = [run(gpus=gpus, perf={"throughput": rate}, extra={"run_id": f"{name} {rate}"}) for rate in rates]
+        sides.append([Run(record, name) for record in records])
+    found = compare(sides[0], sides[1], [], 0.03, names=["throughput"])
+    assert found.verdict == "regression"
+    clocks = [note for note in found.notes if "cycle" in note]
+    assert [note[: len(said)] for note in clocks] == [said] if said else clocks == []

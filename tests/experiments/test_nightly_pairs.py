@@ -93,6 +93,18 @@ def test_a_loss_against_the_pinned_image_is_a_regression() -> None:
     assert found.verdict == "regression" and "slower than the pinned image tonight" in found.sentence
 
 
+def test_a_loss_of_the_clocks_is_named() -> None:
+    def at(day: int, throughput: float, mhz: float) -> Run:
+        telemetry = {"gpus": [{"sm_mhz": {"mean": mhz}}]}
+        return of(day, throughput, perf_data={"throughput": throughput, "telemetry": telemetry})
+
+    pinned = [at(day, 100.0 + 0.1 * (day % 3), 1500.0) for day in range(1, 15)]
+    tonight = [at(20, figure, 1425.0) for figure in (95.0, 95.1, 95.2)]
+    found = judge(anchor_of("nightly", pinned, []), tonight, 0.03, (), ["throughput"], 5)
+    assert found.verdict == "regression"
+    assert any(note.startswith("slower in seconds, same in cycles of the GPU: clocks") for note in found.notes)
+
+
 def test_a_gross_loss_is_an_alarm_on_a_slow_machine_too() -> None:
     found = judge(anchor(), [of(20, 14.0)], 0.03, (), ["throughput"], 5, paired(14.0, 14.0))
     assert found.verdict == "regression"

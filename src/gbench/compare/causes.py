@@ -38,10 +38,11 @@ def _in_proportion(base: float, new: float) -> float:
 
 
 GPUS, HOST = ("perf_data", "telemetry", "gpus"), ("perf_data", "telemetry", "host")
+SM_CLOCK = (*GPUS, "sm_mhz", "mean")
 QUANTITIES = (
     Quantity("data wait", ("perf_data", "data_share"), ".1%", _lost, "the loader kept the device waiting"),
     Quantity("time between steps", ("perf_data", "between_share"), ".1%", _lost, "readings, log lines and checkpoints"),
-    Quantity("GPU clock", (*GPUS, "sm_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the GPU is the limit"),
+    Quantity("GPU clock", SM_CLOCK, ".0f MHz", _in_proportion, "at most, where the GPU is the limit"),
     Quantity("memory clock", (*GPUS, "memory_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where memory is"),
     Quantity("CPU clock", (*HOST, "cpu_mhz", "mean"), ".0f MHz", _in_proportion, "at most, where the CPU is the limit"),
     Quantity(

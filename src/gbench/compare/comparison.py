@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from gbench.compare.change import change
 from gbench.compare.differences import require_comparable
-from gbench.compare.explain import Cause, explain
+from gbench.compare.explain import Cause, explain, in_cycles
 from gbench.compare.gate import compare_rates, figures_of
 from gbench.compare.metrics import METRICS, THROUGHPUT, common_throughput, metric_named
 from gbench.compare.sides import Run, require_distinct, started
@@ -132,6 +132,9 @@ def compare(
     if len(new) == 1 and any(one.verdict == "regression" for one in judged):
         notes.append("NEW is a single run, which a disturbance may have slowed; a second one would show")
     notes += [*_on_spread(judged, len(history)), *_on_runs(base, new), *_on_figures(judged, bool(names))]
+    slower = any(one.metric.name == THROUGHPUT.name and one.verdict == "regression" for one in judged)
+    if slower and (clocks := in_cycles(*records, threshold)):
+        notes.append(clocks)
     rates = None
     if calibration and any(metric.name == THROUGHPUT.name for metric, _ in changes):
         rates = compare_rates(calibration.runs, len(base), len(new), threshold)

@@ -11,10 +11,12 @@ from statistics import fmean
 from typing import Any
 
 from gbench.cndb.record import Record
-from gbench.compare.causes import FACTS, GPUS, QUANTITIES, Influence
+from gbench.compare.causes import FACTS, GPUS, QUANTITIES, SM_CLOCK, Influence
+from gbench.compare.change import change
 from gbench.compare.differences import IMAGE, MACHINE, NOT_SAID, shown
 from gbench.compare.differences import differences as differing_fields
-from gbench.compare.metrics import at
+from gbench.compare.metrics import THROUGHPUT, RunFigure, at
+from gbench.compare.verdict import judge
 
 TELLING = 0.01  # share of throughput from which a measured influence precedes unmeasured ones
 VISIBLE = 0.001  # share below which a measured influence is not reported
@@ -36,6 +38,26 @@ def explain(base: Sequence[Record], new: Sequence[Record]) -> list[Cause]:
     kinds = (_work, _throttled, _quantities, _foreign, _facts, _checks, _steadiness)
     causes = [cause for causes_of in kinds for cause in causes_of(base, new)]
     return sorted(causes, key=lambda cause: (cause.influence, -abs(cause.throughput_share or 0.0)))
+
+
+def in_cycles(base: Sequence[Record], new: Sequence[Record], threshold: float) -> str | None:
+    """What a loss of throughput is in images a cycle of the GPU; None if that is not known, or not decided."""
+    sides = [[_a_cycle(record) for record in side] for side in (base, new)]
+    one, other = ([figure for figure in side if figure is not None] for side in sides)
+    if (len(one), len(other)) != (len(base), len(new)):
+        return None
+    found = judge([(THROUGHPUT, change(one, other, True, [], THROUGHPUT.unknown_sd))], threshold)[0]
+    interval = f"{found.ratio - 1:+.1%}, 95 % interval {found.low - 1:+.1%} to {found.high - 1:+.1%}"
+    if found.verdict == "regression":
+        return f"slower in cycles of the GPU too, so not by its clocks alone: throughput a cycle {interval}"
+    if found.verdict == "no regression" and not found.surely_worse:
+        return f"slower in seconds, same in cycles of the GPU: clocks; throughput a cycle {interval}"
+    return None
+
+
+def _a_cycle(record: Record) -> RunFigure | None:
+    figure, mhz = THROUGHPUT.read(record), _mean([record], SM_CLOCK)
+    return RunFigure(figure.value / mhz, figure.error_share) if figure and mhz else None
 
 
 def _work(base: Sequence[Record], new: Sequence[Record]) -> Iterator[Cause]:

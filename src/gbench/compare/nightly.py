@@ -11,7 +11,7 @@ from gbench.base.words import count
 from gbench.cndb.record_file import records_of
 from gbench.compare.comparison import Comparison, percent, relative
 from gbench.compare.differences import IMAGE, require_comparable
-from gbench.compare.explain import Cause, explain
+from gbench.compare.explain import Cause, explain, in_cycles
 from gbench.compare.gate import night_rates
 from gbench.compare.metrics import THROUGHPUT, ComparedMetric, common_throughput, metric_named
 from gbench.compare.sides import Run, started
@@ -191,6 +191,11 @@ def judge(
     if pairs is not None:
         notes.append(f"in turn with the pinned image: {pairs.sentence}")
     if night.verdict in ("regression", "improved") and anchor.nights:
+        slower = any(one.metric.name == THROUGHPUT.name and one.judged.verdict == "regression" for one in figures)
+        if slower and (
+            clocks := in_cycles([one.record for one in anchor.runs], [one.record for one in tonight], threshold)
+        ):
+            notes.append(clocks)
         causes = explain([run.record for run in anchor.nights[-1]], [run.record for run in tonight])
         return replace(night, causes=causes)
     return night

@@ -19,6 +19,7 @@ from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.bounds import limits
 from gbench.measure.job import job_of
 from gbench.measure.measured_steps import MeasuredSteps, Periods, measured_steps
+from gbench.measure.modes import speeds_go_with
 from gbench.measure.rank_waits import last_ranks, on_one_clock, pace_rank, rank_waits
 from gbench.measure.spread import spread, total, variance
 from gbench.measure.steady_state import judge_ranks
@@ -62,9 +63,14 @@ def summarize(
     periods = Periods.of(environment.steps_per_epoch, schedule.checkpoint_every)
     found = measured_steps(step_s, least, schedule.max_warmup_steps, periods)
     result = _result(whole, environment, telemetry, least, found, rule)
-    waits = rank_waits([steps[found.first :] for steps in whole])
+    measured = [steps[found.first :] for steps in whole]
+    waits, reason = rank_waits(measured), found.reason
+    if not found.steady.settled and len(found.steady.speeds) > 1:
+        what = speeds_go_with(_of_last_ranks(measured), telemetry.samples, found.steady.speeds)
+        reason += f"; the speeds go with {what}"
     return replace(
         result,
+        steady_state_reason=reason,
         statistics=rule,
         epochs_seen=periods.epoch and result.steps / periods.epoch,
         checkpoint_periods_seen=periods.checkpoint and result.steps / periods.checkpoint,
