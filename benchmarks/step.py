@@ -1,35 +1,39 @@
-"""gbench's training step against a plain loop of upstream's operations, in alternating blocks.
+"""gbench's training step, in alternating blocks: against a plain loop, and its training loop against upstream's own.
 
     python benchmarks/step.py [--pairs 40] [--steps 5] [--precision TF32] [--device cuda] [--json]
+    UPSTREAM_DIR=/srv/pytorch-CycleGAN-and-pix2pix python benchmarks/step.py --upstream [--pairs 40] [--json]
 
-gbench's is what a run of one device calls: `Pix2Pix.train_step`, in a process that a run has prepared (malloc). The
-plain loop is plain.py, in a plain process. Both have the same networks, weights, batch, precision and threads, and must
-compute the same losses first, on a CPU to the last bit. Batches are on the device; loader.py measures loading. On a CPU
-a step's time is processor time, which other processes disturb less. Its operations and page faults are counted too.
-Sizes on a CPU are those of `make bench` (64 pixels, 16 filters, batch 4), with --device cuda those of the recipe (256
-pixels, 64 filters, batch 32).
+The plain loop: gbench's step is what a run of one device calls, `Pix2Pix.train_step`, in a process that a run has
+prepared (malloc). The plain loop is plain.py, in a plain process. Both have the same networks, weights, batch,
+precision and threads, and must compute the same losses first, on a CPU to the last bit. Batches are on the device;
+loader.py measures loading. Operations are counted too.
+
+--upstream, on a CPU: the loops of both programs as they run, with loading in the same process and a log line a block,
+on the same drawn pairs, weights and dropout, at three sizes. At the end all weights must be equal to the last bit.
+Upstream's code is the clone in UPSTREAM_DIR, at the commit of CODE_LINK and unchanged; else it is cloned, which needs
+the network.
+
+On a CPU a step's time is processor time, which other processes disturb less, and its page faults are counted. Sizes on
+a CPU are those of `make bench` (64 pixels, 16 filters, batch 4), with --device cuda those of the recipe (256 pixels, 64
+filters, batch 32).
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Callable
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from pathlib import Path
 
 import torch
 from command import at_least_one, parser_of, run
 from one_rank import alone
 from plain import PlainStep
 from rows import Row, report
-from timing import Median, alternate, columns
-from torch import Tensor
+from served import Block, Counts, ask, blocks_of, page_faults, process_of
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from gbench.pix2pix.nets import determinism
@@ -43,14 +47,6 @@ from gbench.settings.spec import RunSpec
 Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
 Losses = list[dict[str, float]]
 GOAL = 1 / 1.03  # on a CPU
-
-
-class Block(NamedTuple):
-    """What a step of a block took, on average."""
-
-    wall_s: float
-    cpu_s: float
-    page_faults: float
 
 
 def the_spec(arguments: argparse.Namespace, folder: str) -> RunSpec:
@@ -80,6 +76,10 @@ def step_of(kind: str, spec: RunSpec, ranks: Ranks) -> Step:
     if kind == "ours":
         return build_model(spec, ranks).train_step
     generator, discriminator = (network.to(ranks.device) for network in build_networks(spec))
+    for module in list(generator.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout):
+                setattr(module, name, nn.Dropout(child.p))  # torch's own
     return PlainStep(generator, discriminator, spec.config.optim.lambda_L1, spec.config.optim.lr)
 
 
@@ -99,13 +99,12 @@ class Served:
 
     def block(self, steps: int) -> Block:
         """Take steps."""
-        faults, start_s, cpu_s = page_faults(), time.perf_counter(), time.process_time()
+        start = Block.now()
         for _ in range(steps):
             self.step(*self.pair)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        took = time.perf_counter() - start_s, time.process_time() - cpu_s, page_faults() - faults
-        return Block(*(value / steps for value in took))
+        return Block.now().since(start, steps)
 
     def operations(self) -> int:
         """Calls of torch's operations in a step, those within others too."""
@@ -114,12 +113,7 @@ class Served:
         return sum(one.count for one in seen.key_averages() if one.key.startswith("aten::"))
 
 
-def page_faults() -> int:
-    """Of this process so far, those that read nothing from a disk."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
-def serve(kind: str, arguments: argparse.Namespace, pipe: Connection) -> None:
+def serve(pipe: Connection, kind: str, arguments: argparse.Namespace) -> None:
     """Answer with the first losses, then each number with a block of as many steps, 0 with a count; None ends it."""
     torch.set_num_threads(arguments.threads)
     plain = nullcontext(Ranks(0, 1, torch.device(arguments.device)))
@@ -130,57 +124,22 @@ def serve(kind: str, arguments: argparse.Namespace, pipe: Connection) -> None:
             pipe.send(served.block(steps) if steps else served.operations())
 
 
-@contextmanager
-def process_of(kind: str, arguments: argparse.Namespace) -> Iterator[Connection]:
-    """A process with the step, which ends with this context."""
-    context = get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=serve, args=(kind, arguments, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield here
-        here.send(None)
-    finally:
-        here.close()
-        process.join()
-
-
-def ask(pipe: Connection, steps: int) -> Block:
-    """A block of steps in the process at the other end."""
-    pipe.send(steps)
-    block: Block = pipe.recv()
-    return block
-
-
 def require_alike(ours: Losses, plain: Losses, bitwise: bool) -> None:
     """Raises AssertionError: the losses of the first steps differ."""
     tolerance = {"rtol": 0.0, "atol": 0.0} if bitwise else {"rtol": 1e-2, "atol": 1e-3}
     torch.testing.assert_close(ours, plain, **tolerance)
 
 
-def main() -> None:
-    """Measure both and print their ratio."""
-    parser = parser_of(__doc__, json=True)
-    parser.add_argument("--pairs", type=at_least_one, default=40, help="pairs of blocks, alternating")
-    parser.add_argument("--steps", type=at_least_one, default=5, help="steps a block")
-    parser.add_argument("--batch", type=at_least_one, help="images a step; default: 4, with --device cuda 32")
-    parser.add_argument("--side", type=at_least_one, help="pixels; default: 64, with --device cuda 256")
-    parser.add_argument("--filters", type=at_least_one, help="ngf and ndf; default: 16, with --device cuda 64")
-    parser.add_argument("--threads", type=at_least_one, default=1, help="of torch; on a busy machine more don't help")
-    parser.add_argument("--precision", choices=("FP32", "TF32"), default="FP32")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    arguments = parser.parse_args()
+def against_plain(arguments: argparse.Namespace) -> tuple[Row, Counts]:
+    """The step against the plain loop's, and what was counted of both."""
     cpu = arguments.device == "cpu"
-    the_spec(arguments, "")  # report now, in one sentence, what can't be measured
-    with process_of("ours", arguments) as ours, process_of("plain", arguments) as plain:
+    with tempfile.TemporaryDirectory() as folder:
+        spec = the_spec(arguments, folder)  # reports now, in one sentence, what can't be measured
+    with process_of(serve, "ours", arguments) as ours, process_of(serve, "plain", arguments) as plain:
         require_alike(ours.recv(), plain.recv(), bitwise=cpu)
         pipes = {"ours": ours, "plain": plain}
-        blocks = {name: partial(ask, pipe, arguments.steps) for name, pipe in pipes.items()}
-        found = columns(list(alternate(blocks, arguments.pairs, warmup=2)))
+        found = blocks_of(pipes, arguments.pairs or 40, arguments.steps or 5)
         operations = {name: ask(pipe, 0) for name, pipe in pipes.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        spec = the_spec(arguments, folder)
     what = f"training step, batch {spec.batch_size}, {spec.config.data.crop_size} pixels, {spec.precision}"
     times = ([1e3 * (block.cpu_s if cpu else block.wall_s) for block in each] for each in found.values())
     row = Row.of(
@@ -190,19 +149,55 @@ def main() -> None:
         *times,
         ratio_goal=GOAL if cpu else None,
     )
-    faults = {name: Median.of([block.page_faults for block in each]).value for name, each in found.items()}
-    counts = {"operations": operations, "page_faults": faults}
-    report(
-        [row],
-        [
-            f"torch {torch.__version__}, {arguments.threads} threads, {arguments.pairs} pairs of blocks",
-            *(f"{name} a step: ours {each['ours']:g}, plain {each['plain']:g}" for name, each in counts.items()),
-        ],
-        arguments.json,
-        torch=torch.__version__,
-        threads=arguments.threads,
-        counts=counts,
-    )
+    return row, {"operations": operations, "page faults": page_faults(found)}
+
+
+def against_upstream(arguments: argparse.Namespace) -> list[tuple[Row, Counts]]:
+    """The loop against that of upstream's train.py, at the size that is given, or at three."""
+    import loops  # needs the extra `upstream`
+
+    sizes = [loops.Size(64, 16, 1), loops.Size(64, 16, 4), loops.Size(256, 64, 1)]
+    if arguments.side or arguments.filters or arguments.batch:
+        sizes = [loops.Size(arguments.side or 64, arguments.filters or 16, arguments.batch or 4)]
+    with tempfile.TemporaryDirectory() as folder:
+        code = loops.upstreams_code(Path(folder))
+        return [
+            loops.compare(
+                size,
+                arguments.pairs or (40 if size.side < 256 else 12),
+                arguments.steps or (5 if size.side < 256 else 1),
+                arguments.threads,
+                code,
+            )
+            for size in sizes
+        ]
+
+
+def main() -> None:
+    """Measure both and print their ratio."""
+    parser = parser_of(__doc__, json=True)
+    parser.add_argument("--pairs", type=at_least_one, help="pairs of blocks, alternating; default: 40, or fewer")
+    parser.add_argument("--steps", type=at_least_one, help="steps a block; default: 5, or fewer")
+    parser.add_argument("--batch", type=at_least_one, help="images a step; default: 4, with --device cuda 32")
+    parser.add_argument("--side", type=at_least_one, help="pixels; default: 64, with --device cuda 256")
+    parser.add_argument("--filters", type=at_least_one, help="ngf and ndf; default: 16, with --device cuda 64")
+    parser.add_argument("--threads", type=at_least_one, default=1, help="of torch; on a busy machine more don't help")
+    parser.add_argument("--precision", choices=("FP32", "TF32"), default="FP32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--upstream", action="store_true", help="against upstream's train.py, on a CPU in FP32")
+    arguments = parser.parse_args()
+    if arguments.upstream and (arguments.device, arguments.precision) != ("cpu", "FP32"):
+        parser.error("--upstream measures on a CPU in FP32")
+    found = against_upstream(arguments) if arguments.upstream else [against_plain(arguments)]
+    rows = [row for row, _ in found]
+    lines = [
+        f"{name} of {row.what}: " + ", ".join(f"{whose} {value:g}" for whose, value in each.items())
+        for row, counts in found
+        for name, each in counts.items()
+    ]
+    facts = {"torch": torch.__version__, "threads": arguments.threads}
+    more = [f"torch {facts['torch']}, {facts['threads']} threads", *lines]
+    report(rows, more, arguments.json, counts={row.what: counts for row, counts in found}, **facts)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import drawn_upstream
+
 pytestmark = pytest.mark.system
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -44,6 +46,47 @@ def test_the_table_has_a_row_for_every_comparison() -> None:
         assert {*found_rows, f"import 30 lines, {database}"} <= set(rows)
         assert any(name.startswith(f"gbench_latest, {database}, processor time; grows with exponent") for name in rows)
     assert rows["gbench --help"]["goal"] == 0.15
+
+
+TRAIN = """
+from pathlib import Path
+
+import torch
+from options.train_options import parse
+from plain import PlainStep
+from torch.utils.data import DataLoader
+
+from gbench.pix2pix import build_discriminator, build_generator
+from gbench.pix2pix.data.pairs import AlignedDataset
+from gbench.settings.spec import DataConfig
+
+if __name__ == "__main__":
+    opt = parse()
+    networks = build_generator(opt.netG, ngf=opt.ngf), build_discriminator(opt.netD, ndf=opt.ndf)
+    model = PlainStep(*networks, lambda_L1=opt.lambda_L1, lr=opt.lr)
+    config = DataConfig(load_size=opt.load_size, crop_size=opt.crop_size, flip=False, direction=opt.direction)
+    pairs = AlignedDataset(Path(opt.dataroot), config, 0)
+    print("learning rate 0.0002 -> 0.0002")
+    iter(DataLoader([0]))
+    for image in range(0, len(pairs), opt.batch_size):
+        batch = [pairs[0, image + place][:2] for place in range(opt.batch_size)]
+        losses = model(*(torch.stack(half) for half in zip(*batch)))
+        done = image + opt.batch_size
+        if done % opt.print_freq == 0:
+            line = "(epoch: 1, iters: %d, time: 0.001, data: 0.001) " % done
+            print(line + "".join("%s: %.3f " % (name, float(loss)) for name, loss in losses.items()))
+"""
+
+
+def test_the_loop_against_a_train_py_of_equal_training(tmp_path: Path) -> None:
+    link = f"https://example.org/pix2pix/blob/{drawn_upstream.draw(tmp_path / 'code', TRAIN)}/train.py"
+    environ = {**os.environ, "UPSTREAM_DIR": str(tmp_path / "code"), "CODE_LINK": link}
+    size = ["--side", "32", "--filters", "4", "--batch", "2", "--pairs", "1", "--steps", "2"]
+    command = [sys.executable, str(BENCHMARKS / "step.py"), "--upstream", *size, "--json"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert row["against"] == "upstream's train.py" and row["ours"]["value"] > 0 and row["reference"]["value"] > 0
 
 
 def test_a_benchmark_that_fails_is_a_row_and_an_exit_code(tmp_path: Path) -> None:
@@ -130,6 +173,7 @@ def test_wrong_arguments_of_the_gpu_script_are_one_sentence(arguments: tuple[str
     [
         ("step.py", ("--pairs", "0"), 2, "'0' is no whole number of 1 or more"),
         ("step.py", ("--precision", "TF32"), 2, "TF32 does not exist on --device cpu"),
+        ("step.py", ("--upstream", "--device", "cuda"), 2, "--upstream measures on a CPU in FP32"),
         ("startup.py", ("--rounds", "0"), 2, "'0' is no whole number of 1 or more"),
         ("scaling.py", ("--rounds", "-1"), 2, "'-1' is no whole number of 1 or more"),
         ("loader.py", ("--dataset", "/nonexistent"), 4, "no dataset in /nonexistent"),

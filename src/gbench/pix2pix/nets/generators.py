@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gbench.pix2pix.nets.choices import pick
+from gbench.pix2pix.nets.dropout import Dropout
 from gbench.pix2pix.nets.init import init_weights
 from gbench.pix2pix.nets.norm import Norm, build_norm
 
@@ -27,7 +28,7 @@ class ResnetBlock(nn.Module):
             return [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=norm.conv_bias), norm.make(channels)]
 
         self.conv_block = nn.Sequential(
-            *convolution(), nn.ReLU(inplace=True), *([nn.Dropout(0.5)] if dropout else []), *convolution()
+            *convolution(), nn.ReLU(inplace=True), *([Dropout(0.5)] if dropout else []), *convolution()
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ class UnetBlock(nn.Module):
         up = [nn.ReLU(inplace=True), nn.ConvTranspose2d(wide, outer, 4, stride=2, padding=1, bias=up_bias)]
         up += [nn.Tanh()] if top else [norm.make(outer)]
         if dropout:
-            up.append(nn.Dropout(0.5))
+            up.append(Dropout(0.5))
         self.model = nn.Sequential(*down, *up)
         self.top = top
 
