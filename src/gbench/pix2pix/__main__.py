@@ -17,6 +17,7 @@ import torch
 
 from gbench.base.faults import as_expected
 from gbench.measure.telemetry.sampler_process import TelemetryProcess
+from gbench.pix2pix.data.pair_loader import convert_loader_errors
 from gbench.pix2pix.profiler import ProfiledTrainer
 from gbench.pix2pix.ranks.group import Ranks, joined
 from gbench.pix2pix.ranks.heartbeat import Heartbeat
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat
         with (
             joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks,
             convert_memory_errors(ranks.device, spec.batch_per_device, partial(rank_gib, spec)),
+            convert_loader_errors(),
         ):
             if arguments.gpu_smoke:
                 from gbench.pix2pix.gpu_smoke import smoke_test

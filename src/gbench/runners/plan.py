@@ -64,7 +64,7 @@ class Runner(Protocol):
 def torchrun_nodes(nodes: int, node: int, endpoint: str | None) -> list[str]:
     """torchrun's options for where the ranks meet: on this host at a free port, or at the port after that of --rdzv."""
     if endpoint is None:
-        return ["--standalone"]
+        return ["--standalone", "--local-addr", "127.0.0.1"]  # no name service may know this host's name
     address, _, port = endpoint.rpartition(":")
     place = ["--master-addr", address.strip("[]"), "--master-port", str(int(port) + 1)]
     return ["--nnodes", str(nodes), "--node-rank", str(node), *place]

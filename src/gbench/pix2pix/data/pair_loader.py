@@ -7,17 +7,23 @@
 ...     for real_A, real_B, paths in loader: ...
 """
 
+import os
 import signal
+import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import queues
 from typing import NamedTuple, cast
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler
 
-from gbench.errors import GbenchError, UsageError
+from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.pix2pix.data.pairs import AlignedDataset, AlignedPair, Batch, Key, collate
+from gbench.runners.docker_errors import known_log_failure
 
 
 class Share(NamedTuple):
@@ -100,9 +106,32 @@ class _ErrorsAsValues(Dataset["AlignedPair | GbenchError"]):
             return error
 
 
-def _outlive_sigterm(_: int) -> None:
-    """Ignore SIGTERM in the loader's processes: the rank needs them until it has stopped, and ends them."""
+def _start_process(_: int) -> None:
+    """In the loader's processes: ignore SIGTERM, as the rank needs them until it has stopped, and ends them; and end
+    when a batch can't be sent to the rank, which would wait for it for ever."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    queues.Queue._on_queue_feeder_error = staticmethod(_end_process)  # type: ignore[attr-defined]
+
+
+def _end_process(error: Exception, batch: object) -> None:
+    """End this process by a signal, which torch's DataLoader notices: by SIGBUS if it is out of shared memory."""
+    traceback.print_exc()
+    sys.stderr.flush()
+    os.kill(os.getpid(), signal.SIGBUS if known_log_failure(str(error)) else signal.SIGABRT)
+
+
+@contextmanager
+def convert_loader_errors() -> Iterator[None]:
+    """Convert the error that torch raises anywhere in a rank when a process of its loader has ended by a signal.
+
+    Raises InfrastructureError: the process was out of shared memory.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if (known := known_log_failure(f"{error} {error.__cause__}")) is None:
+            raise
+        raise InfrastructureError(f"the data loader failed: {known[0]}", known[1]) from error
 
 
 class PairLoader(Loader):
@@ -123,7 +152,7 @@ class PairLoader(Loader):
             persistent_workers=workers > 0,
             # Else the loader draws from the global generator, a number of times that depends on its processes.
             generator=torch.Generator(),
-            worker_init_fn=_outlive_sigterm,
+            worker_init_fn=_start_process,
         )
 
     def __iter__(self) -> Iterator[Batch]:
