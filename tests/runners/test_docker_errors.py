@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
+import docker.auth
 import pytest
 
+from fake_engine import Engine
 from gbench.errors import InfrastructureError
-from gbench.runners.docker_errors import explain, known_log_failure
-from gbench.runners.engine import connect, docker_status, gpu_container_status, gpu_support
+from gbench.runners.docker_errors import engine_errors, explain, known_log_failure
+from gbench.runners.engine import connect, docker_status, gpu_container_status, gpu_support, unused_context
 
 VERSION = "Error while fetching server API version: "
 NOT_THERE = VERSION + "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
@@ -162,7 +165,7 @@ def test_no_engine_is_one_sentence(dead_socket: Path, monkeypatch: pytest.Monkey
     for path in (dead_socket, dead_socket.with_name("never.sock")):
         monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
         for question in (connect, docker_status, gpu_container_status):
-            with pytest.raises(InfrastructureError, match="Docker can't be used: its engine does not answer; start it"):
+            with pytest.raises(InfrastructureError, match="Docker can't be used: no engine answers at DOCKER_HOST"):
                 question()
 
 
@@ -179,3 +182,65 @@ def test_gpu_support_is_read_off_the_engine(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert gpu_support(info) == found
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("tcp://build7.invalid:2375", "no engine answers at DOCKER_HOST 'tcp://build7.invalid:2375' ([Errno -"),
+        ("tcp://build 7:2375", "no engine answers at DOCKER_HOST 'tcp://build 7:2375' (Failed to parse: Host"),
+        ("tcp://127.0.0.1:1", "([Errno 111] Connection refused); fix or unset DOCKER_HOST"),
+        ("unix:///nowhere.sock", "DOCKER_HOST 'unix:///nowhere.sock'"),
+        ("nonsense", "DOCKER_HOST 'nonsense' (Invalid bind address format"),
+        ("tcp://a:b", "DOCKER_HOST 'tcp://a:b' is no address"),
+        ("ssh://user@build7", "DOCKER_HOST is ssh://user@build7, and a container mounts folders of this machine"),
+    ],
+)
+def test_docker_host_is_named(monkeypatch: pytest.MonkeyPatch, host: str, said: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(InfrastructureError) as caught:
+        connect()
+    assert said in str(caught.value) and "registry" not in str(caught.value)
+    assert "DOCKER_HOST" in caught.value.hint
+
+
+@pytest.mark.parametrize("keys", [{"credsStore": "none-such"}, {"credHelpers": {"ghcr.io": "none-such"}}])
+@pytest.mark.filterwarnings("ignore:docker-credential-none-such")
+def test_a_credential_helper_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, object]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(InfrastructureError) as caught, engine_errors("build the image x"):
+        docker.auth.load_config().get_all_credentials()  # as a build does
+    assert "its config.json names the credential helper docker-credential-none-such, which is not" in caught.value.what
+    assert "config.json" in caught.value.hint
+
+
+def test_null_in_info_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    nulls = dict.fromkeys(("SecurityOptions", "Runtimes", "DiscoveredDevices", "DockerRootDir"))
+    monkeypatch.setattr("docker.from_env", lambda: Engine(**nulls))
+    monkeypatch.setenv("PATH", "")
+    assert docker_status() == "Docker engine 28.0, data in None"
+    with pytest.raises(InfrastructureError, match="no NVIDIA container toolkit"):
+        gpu_container_status()
+
+
+def test_a_docker_context_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert unused_context() is None
+    for text in ('{"currentContext": "default"}', "{}", "[]", "no JSON"):
+        (tmp_path / "config.json").write_text(text)
+        assert unused_context() is None
+    (tmp_path / "config.json").write_text('{"currentContext": "far"}')
+    assert unused_context() == "the Docker context 'far' is not taken: to use its engine, set DOCKER_HOST"
+    monkeypatch.setattr("docker.from_env", Engine)
+    assert docker_status().endswith(
+        "/var/lib/docker; the Docker context 'far' is not taken: to use its engine, set DOCKER_HOST"
+    )
+    monkeypatch.setenv("DOCKER_CONTEXT", "other")
+    assert "'other'" in str(unused_context())
+    monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
+    assert unused_context() is None

@@ -79,8 +79,9 @@ def test_too_little_shared_memory(tmp_path: Path) -> None:
 
 
 def test_a_user_without_a_home_folder(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o777)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o711)
+    tmp_path.chmod(0o777)
     code, said = launch(tmp_path, WITHOUT_HOME, ("--data", "cached"))
     assert code == 0, said
     assert "--data cached is unavailable: there is no place for a cache: this user has no home folder; set HOME" in said

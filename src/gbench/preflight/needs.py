@@ -12,7 +12,7 @@ from gbench.datasets.manifest import MANIFEST_NAME, require_intact
 from gbench.errors import InfrastructureError
 from gbench.machine.gpus import HIDDEN_HINT
 from gbench.preflight.rule import Context, Finding, worst
-from gbench.runners.engine import connect, docker_status, gpu_container_status
+from gbench.runners.engine import connect, docker_status, engine_info, gpu_container_status
 
 LEAST_IMAGE_GIB = 20.0  # an image with CUDA and torch takes 6 to 10 GiB, and its build the same again
 LEAST_RUNS_GIB = 8.0  # a convergence run keeps 40 checkpoints of 170 MB
@@ -84,9 +84,10 @@ def disk(context: Context) -> Finding:
 def _docker_folder() -> Path | None:
     """Where the engine keeps its images; None if it does not answer, which is an error of another check."""
     try:
-        return Path(connect().info()["DockerRootDir"])
+        folder = engine_info(connect()).get("DockerRootDir")
     except InfrastructureError:
         return None
+    return Path(folder) if folder else None
 
 
 def _room(folder: Path, least_gib: float) -> Finding:

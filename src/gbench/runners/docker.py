@@ -17,7 +17,7 @@ from gbench.machine.gpus import MIG, find_gpus, visible
 from gbench.machine.host import cpu_name
 from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
 from gbench.runners.docker_errors import engine_errors, known_log_failure
-from gbench.runners.engine import CDI_KIND, cdi_gpus, connect, gpu_support
+from gbench.runners.engine import CDI_KIND, cdi_gpus, connect, engine_info, gpu_support
 from gbench.runners.image import base_digests, digests_of, ensure_image, plan_image
 from gbench.runners.plan import SHM_BYTES, Outcome, Places, script_environment
 from gbench.runners.sbom import sbom_of
@@ -260,7 +260,7 @@ class DockerRunner:
         return Outcome(state["ExitCode"], out_of_memory=bool(state["ExitCode"] and state["OOMKilled"]))
 
     def _find_gpus(self, client: "docker.DockerClient") -> None:
-        info = client.info()
+        info = engine_info(client)
         self._cdi = cdi_gpus(info) if gpu_support(info) == "CDI" else []
 
     def _prepared(self) -> "tuple[docker.DockerClient, Image]":

@@ -3,6 +3,7 @@
 The texts matched here are those of the engine (20.10 to 29), the NVIDIA container toolkit and docker-py 7.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,16 @@ from gbench.errors import InfrastructureError
 
 _NO_REGISTRY = "without a registry, make a base image with scripts/make-base-image.sh NAME, and give --from-image NAME"
 
+# Messages of docker-py and urllib3 when no engine is reached.
+NOT_REACHED = re.compile("Error while fetching server API version|Max retries exceeded|Invalid bind address|")
+NESTED = re.compile(r"\[Errno -?\d+\] [\w ]+|(?<=: )Failed to [^()]+(?=\()|Connection refused|timed out")
 # Pattern of Docker's message; the reason, which may use the groups of the match; what to do.
 _TABLE: tuple[tuple[str, str, str], ...] = (
+    (
+        r"docker-credential-(\S+) not installed|credentials store docker-credential-(\S+) exited with",
+        r"its config.json names the credential helper docker-credential-\1\2, which is not installed or fails",
+        "install it, or remove its credsStore or credHelpers from config.json (in ~/.docker, or DOCKER_CONFIG)",
+    ),
     (
         r"pull access denied|manifest unknown|manifest for .+ not found|: not found$|unauthorized|toomanyrequests",
         "the registry refuses it, or does not have it",
@@ -102,6 +111,7 @@ def explain(message: str, doing: str) -> InfrastructureError:
 @contextmanager
 def engine_errors(doing: str) -> Iterator[None]:
     """Turn exceptions of docker-py and its HTTP layers into an InfrastructureError."""
+    import docker.credentials
     import docker.errors
     import requests
     import urllib3
@@ -112,11 +122,24 @@ def engine_errors(doing: str) -> Iterator[None]:
         raise explain(str(error.explanation or error), doing) from error
     except (
         docker.errors.DockerException,
+        docker.credentials.StoreError,
         requests.RequestException,
         urllib3.exceptions.HTTPError,
         ConnectionResetError,  # of the output stream, which docker-py reads off the bare socket
     ) as error:
+        host = os.environ.get("DOCKER_HOST")
+        if host and NOT_REACHED.search(str(error)):
+            raise InfrastructureError(
+                f"Docker can't {doing}: no engine answers at DOCKER_HOST {host!r} ({_reason(str(error))})",
+                "fix or unset DOCKER_HOST, or run without Docker: --runner local",
+            ) from error
         raise explain(str(error), doing) from error
+
+
+def _reason(message: str) -> str:
+    """The last part of urllib3's nested messages: `[Errno -2] Name or service not known`."""
+    found = NESTED.findall(message)
+    return found[-1] if found else " ".join(message.split()).removeprefix("Error while fetching server API version: ")
 
 
 def known_log_failure(line: str) -> tuple[str, str] | None:

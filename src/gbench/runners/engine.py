@@ -1,8 +1,14 @@
 """The connection to the Docker engine, and its status for `gbench check`."""
 
+import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gbench.base import strict_json
+from gbench.base.files import read_file
+from gbench.base.paths import user_dir
 from gbench.errors import InfrastructureError
 from gbench.runners.docker_errors import engine_errors
 
@@ -19,9 +25,19 @@ def connect() -> "docker.DockerClient":
     """
     import docker
 
+    if (host := os.environ.get("DOCKER_HOST", "")).startswith("ssh://"):
+        raise InfrastructureError(
+            f"Docker can't be used: DOCKER_HOST is {host}, and a container mounts folders of this machine",
+            "unset DOCKER_HOST, and run gbench on the machine of the engine",
+        )
     with engine_errors("be used"):
-        client = docker.from_env()
-        if "name=rootless" in client.info().get("SecurityOptions", []):
+        try:
+            client = docker.from_env()
+        except ValueError as error:
+            raise InfrastructureError(
+                f"Docker can't be used: DOCKER_HOST {host!r} is no address ({error})", "fix or unset DOCKER_HOST"
+            ) from error
+        if "name=rootless" in engine_info(client).get("SecurityOptions", []):
             raise InfrastructureError(
                 "Docker can't be used: a rootless engine can't give the run's files to their owner",
                 "use the system's engine (unset DOCKER_HOST), or run without Docker: --runner local",
@@ -29,10 +45,31 @@ def connect() -> "docker.DockerClient":
         return client
 
 
+def engine_info(client: "docker.DockerClient") -> dict[str, Any]:
+    """What `docker info` says, without its nulls, which some engines send for an empty list. Raises as `connect`."""
+    with engine_errors("describe itself"):
+        return {name: value for name, value in client.info().items() if value is not None}
+
+
+def unused_context() -> str | None:
+    """A warning that the context of Docker's own command line is not that of gbench; None if it is."""
+    if os.environ.get("DOCKER_HOST"):
+        return None  # Docker's command line takes it too, and no context
+    folder = Path(os.environ.get("DOCKER_CONFIG") or user_dir({}, "", ".docker"))
+    context = os.environ.get("DOCKER_CONTEXT")
+    if not context:
+        with suppress(OSError, ValueError, AttributeError):
+            context = strict_json.loads(read_file(folder / "config.json")).get("currentContext")
+    if context in (None, "", "default"):
+        return None
+    return f"the Docker context {context!r} is not taken: to use its engine, set DOCKER_HOST"
+
+
 def docker_status() -> str:
     """The engine that this user can reach. Raises InfrastructureError: there is none."""
-    info = connect().info()
-    return f"Docker engine {info['ServerVersion']}, data in {info['DockerRootDir']}"
+    info = engine_info(connect())
+    found = f"Docker engine {info.get('ServerVersion')}, data in {info.get('DockerRootDir')}"
+    return "; ".join(filter(None, (found, unused_context())))
 
 
 def gpu_container_status() -> str:
@@ -40,7 +77,7 @@ def gpu_container_status() -> str:
 
     Raises InfrastructureError: no engine answers, or it can't.
     """
-    if way := gpu_support(connect().info()):
+    if way := gpu_support(engine_info(connect())):
         return f"Docker can pass GPUs to a container ({way})"
     raise InfrastructureError(
         "Docker has no NVIDIA container toolkit to pass GPUs to a container",

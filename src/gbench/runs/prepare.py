@@ -19,6 +19,7 @@ from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.machine import provenance
 from gbench.machine.gpus import Gpus, find_gpus, require_devices, visible, with_full_uuids
 from gbench.runfolder.host_facts import DatasetFacts, GitFacts, HostFacts, HostHardware, RunnerFacts
+from gbench.runners.engine import unused_context
 from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Runner
 from gbench.runners.slurm import SlurmRunner
@@ -86,7 +87,8 @@ def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) ->
     unknown = f"git can't read {checkout}: the record has no commit" if checkout and not found else None
     git = GitFacts(**found) if found else None
     prepared = Prepared(spec, gpus, make_runner(spec, environ, rebuild), dataset, tuple(warnings), git)
-    return prepared.with_warning(no_cache).with_warning(unknown)
+    context = unused_context() if spec.runner == "docker" else None
+    return prepared.with_warning(no_cache).with_warning(unknown).with_warning(context)
 
 
 def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tuple[RunSpec, dict[str, Any]]:
