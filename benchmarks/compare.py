@@ -16,6 +16,7 @@ from command import add_parts, parser_of, run, show_parts
 from scipy.special import stdtr
 
 from drawn_pairs import IMAGES, STEPS, Machine, Side, Steps
+from gbench.compare import verdict as rule_of_verdict
 from gbench.compare.between_runs import interval
 from gbench.compare.change import change
 from gbench.compare.metrics import METRICS, NORMAL_95, THROUGHPUT, RunFigure
@@ -112,31 +113,55 @@ def verdicts(draws: int) -> None:
         print(f"| {title} | {base_runs}, {new_runs} |{shares}", flush=True)
 
 
+LOOKS = 3
+
+
 def more(draws: int) -> None:
-    """Whether as many more runs as are said to be needed do decide it."""
-    print("\nInconclusive pairs, run again with the runs they asked for\n")
-    print("| runs vary by | true loss | runs at first | inconclusive, % | more of each: median | then decided, % |")
-    print("|---" * 6 + "|")
+    """Whether as many more runs as are said to be needed do decide it, and how often the verdict is then wrong."""
+    print("\nPairs, run again with the runs they asked for while they are inconclusive\n")
+    print(
+        "| runs vary by | true loss | runs at first | inconclusive, % | more of each: median | then decided, % "
+        "| wrong at first, % | of two looks | of three | at 1 % a look: wrong at first | of two looks | of three |"
+    )
+    print("|---" * 12 + "|")
     rng = np.random.default_rng(1)
     for run_sd, loss, runs in ((0.01, 0.0, 3), (0.01, 0.03, 3), (0.02, 0.0, 5), (0.02, 0.03, 5), (0.02, 0.015, 5)):
+        cells = []
+        for level in (ALPHA / 2, ALPHA):
+            rule_of_verdict.A_LOOK = level
+            asked, decided, wrong = [], [], []
+            for _ in range(draws):
+                kinds, wanted = looks(run_sd, loss, runs, rng)
+                asked += wanted[:1]
+                decided += [kinds[1] != "inconclusive"] if len(kinds) > 1 else []
+                wrong.append([WRONG.get(loss) in kinds[:count] for count in range(1, LOOKS + 1)])
+            if level != ALPHA:
+                shares = f"{100 * len(asked) / draws:.1f} | {np.median(asked):.0f} | {100 * np.mean(decided):.1f}"
+                cells.append(shares)
+            cells += [f"{100 * share:.2f}" if loss in WRONG else "" for share in np.mean(wrong, axis=0)]
+        rule_of_verdict.A_LOOK = ALPHA / 2
+        print(f"| {run_sd:.0%} | {100 * loss:.3g} % | {runs}, {runs} | {' | '.join(cells)} |", flush=True)
 
-        def side(count: int, loss: float = 0.0, run_sd: float = run_sd) -> list[RunFigure]:
-            return [RunFigure((1 - loss) * value) for value in np.exp(run_sd * rng.standard_normal(count))]
 
-        asked, decided = [], []
-        for _ in range(draws):
-            base, new = side(runs), side(runs, loss)
-            found = change(base, new, True, [], THROUGHPUT.unknown_sd)
-            (one,) = judge([(THROUGHPUT, found)], THRESHOLD)
-            if one.more is not None and one.more.each is not None:
-                asked.append(one.more.each)
-                kind = verdict(base + side(one.more.each), new + side(one.more.each, loss), [])
-                decided.append(kind != "inconclusive")
-        print(
-            f"| {run_sd:.0%} | {100 * loss:.3g} % | {runs}, {runs} | {100 * len(asked) / draws:.1f} "
-            f"| {np.median(asked):.0f} | {100 * np.mean(decided):.1f} |",
-            flush=True,
-        )
+WRONG: dict[float, Kind] = {0.0: "regression", THRESHOLD: "no regression"}
+
+
+def looks(run_sd: float, loss: float, runs: int, rng: np.random.Generator) -> tuple[list[Kind], list[int]]:
+    """The verdicts on a pair that is run again while it is inconclusive, and how many more runs each asked for."""
+
+    def side(count: int, loss: float = 0.0) -> list[RunFigure]:
+        return [RunFigure((1 - loss) * value) for value in np.exp(run_sd * rng.standard_normal(count))]
+
+    base, new = side(runs), side(runs, loss)
+    kinds, wanted = list[Kind](), list[int]()
+    for _ in range(LOOKS):
+        (one,) = judge([(THROUGHPUT, change(base, new, True, [], THROUGHPUT.unknown_sd))], THRESHOLD)
+        kinds.append(one.verdict)
+        if one.more is None or one.more.each is None:
+            break
+        wanted.append(one.more.each)
+        base, new = base + side(one.more.each), new + side(one.more.each, loss)
+    return kinds, wanted
 
 
 def figures(draws: int) -> None:

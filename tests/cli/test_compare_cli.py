@@ -96,7 +96,7 @@ def test_inconclusive_is_3_with_the_runs_that_would_decide(
     more = answer.json["figures"][0]["more_runs"]["each"]
     assert more > 1
     assert f"{more} more of each" in answer.json["sentence"]
-    assert "; at 99% confidence neither no loss nor a loss of 3% can be excluded; " in answer.json["sentence"]
+    assert "; at 99.5% confidence neither no loss nor a loss of 3% can be excluded; " in answer.json["sentence"]
     suite = ElementTree.parse(tmp_path / "verdict.xml").getroot()
     assert suite.get("skipped") == "2"
 

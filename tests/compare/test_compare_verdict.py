@@ -8,15 +8,15 @@ import pytest
 
 from gbench.compare.change import Change
 from gbench.compare.metrics import METRICS, THROUGHPUT
-from gbench.compare.verdict import ALPHA, MOST_RUNS, Judged, judge, overall
+from gbench.compare.verdict import A_LOOK, MOST_RUNS, Judged, judge, overall
 
 MEMORY = METRICS[2]
 LIMIT = -math.log(0.97)  # of the threshold in the tests
 
 
 def known(log: float, half_width: float, runs: int = 5) -> Change:
-    """A change whose bounds at level 1 - ALPHA are `log` -+ `half_width`."""
-    error = half_width / 2.326348
+    """A change whose bounds at level 1 - A_LOOK are `log` -+ `half_width`."""
+    error = half_width / 2.575829
     return Change(1.0, math.exp(log), runs, runs, log, *[error**2 * runs / 2] * 2, math.inf, "the runs", 0.03)
 
 
@@ -67,15 +67,15 @@ def at(chance: float) -> Change:
     """A change that is worse than nothing with a one-sided p-value."""
     from scipy.special import ndtri
 
-    return known(-0.1, 0.1 * 2.326348 / -float(ndtri(chance)))
+    return known(-0.1, 0.1 * 2.575829 / -float(ndtri(chance)))
 
 
 def test_alarms_of_several_figures_share_alpha() -> None:
-    """Holm with weights 0.8, 0.2: 0.9 % is an alarm alone, not with another figure, but again if the other alarms."""
-    assert judge([(THROUGHPUT, at(0.9 * ALPHA))], 0.03)[0].verdict == "regression"
-    beside = judge([(THROUGHPUT, at(0.9 * ALPHA)), (MEMORY, at(0.4))], 0.03)
+    """Holm with weights 0.8, 0.2: 0.45 % is an alarm alone, not with another figure, but again if the other alarms."""
+    assert judge([(THROUGHPUT, at(0.9 * A_LOOK))], 0.03)[0].verdict == "regression"
+    beside = judge([(THROUGHPUT, at(0.9 * A_LOOK)), (MEMORY, at(0.4))], 0.03)
     assert [each.verdict for each in beside] == ["inconclusive", "inconclusive"]
-    after = judge([(THROUGHPUT, at(0.9 * ALPHA)), (MEMORY, at(0.1 * ALPHA))], 0.03)
+    after = judge([(THROUGHPUT, at(0.9 * A_LOOK)), (MEMORY, at(0.1 * A_LOOK))], 0.03)
     assert [each.verdict for each in after] == ["regression", "regression"]
 
 
@@ -88,10 +88,10 @@ def test_only_the_headline_or_named_figures_must_be_decided() -> None:
 
 
 def test_more_runs_are_as_many_as_the_formula_says() -> None:
-    """At no change seen, known spread s: (t_99(dof) + t_80(dof)) s sqrt(2 / n) must be within the threshold."""
+    """At no change seen, known spread s: (t_99.5(dof) + t_80(dof)) s sqrt(2 / n) must be within the threshold."""
     from scipy.special import stdtrit
 
-    spread = 0.02
+    spread = 0.015
     change = Change(1.0, 1.0, 5, 5, 0.0, spread**2, spread**2, 8.0, "the runs", 0.03)
     (judged,) = judge([(THROUGHPUT, change)], 0.03)
     assert judged.more is not None
@@ -100,7 +100,7 @@ def test_more_runs_are_as_many_as_the_formula_says() -> None:
 
     def reach(total: int) -> float:
         dof = 2 * total - 2
-        return float(stdtrit(dof, 0.99) + stdtrit(dof, 0.8)) * spread * math.sqrt(2 / total)
+        return float(stdtrit(dof, 0.995) + stdtrit(dof, 0.8)) * spread * math.sqrt(2 / total)
 
     assert reach(5 + count) <= LIMIT < reach(5 + count - 1)
     assert judged.more.new is not None and judged.more.new > count

@@ -10,7 +10,7 @@ from gbench.compare.explain import Cause, explain, in_cycles
 from gbench.compare.gate import compare_rates, figures_of
 from gbench.compare.metrics import METRICS, THROUGHPUT, common_throughput, metric_named
 from gbench.compare.sides import Run, require_distinct, started
-from gbench.compare.verdict import ALPHA, PLANNED_CHANCE, Judged, Kind, More, judge, overall
+from gbench.compare.verdict import A_LOOK, PLANNED_CHANCE, Judged, Kind, More, judge, overall
 from gbench.errors import ExitCode, UsageError
 from gbench.machine.calibration import Calibration, GateRates
 
@@ -64,7 +64,7 @@ class Comparison:
             if one.metric.name in self.undecidable:
                 return f"INCONCLUSIVE: {change_text(one)}; {UNSTEADY}"
             loss = f"a loss of {percent(self.threshold)}"
-            both = f"at {1 - ALPHA:.0%} confidence neither no loss nor {loss} can be excluded"
+            both = f"at {1 - A_LOOK:.1%} confidence neither no loss nor {loss} can be excluded"
             return f"INCONCLUSIVE: {change_text(one)}; {both}; {runs_needed(one)}"
         better = [one for one in self.judged if one.improved]
         changes = ", ".join(change_text(one) for one in (better or self.judged[:1]))

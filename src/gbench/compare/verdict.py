@@ -1,7 +1,9 @@
 """The verdict: regression, no regression, or inconclusive, for one figure and for all of them.
 
 `threshold` is the slowdown to detect. Two error rates are at most ALPHA each, however noisy the machine: an alarm if
-nothing got worse, and a pass if it got worse by the threshold. So, with confidence bounds at level 1 - ALPHA:
+nothing got worse, and a pass if it got worse by the threshold. An inconclusive verdict asks for more runs, which are
+compared again together with the earlier ones; so each of these two looks has A_LOOK, half of ALPHA (Bonferroni). With
+confidence bounds at level 1 - A_LOOK:
 
 - an interval that excludes "no change" but not "worse by the threshold" is a regression,
 - one that excludes "worse by the threshold" but not "no change" is not (an equivalence test, Schuirmann 1987),
@@ -9,7 +11,7 @@ nothing got worse, and a pass if it got worse by the threshold. So, with confide
 - one that excludes neither is inconclusive, and the number of runs that would decide it is computed,
 - all is inconclusive if a run was not steady and nothing measured says how much such runs differ.
 
-Several figures multiply the chance of a false alarm, so they share ALPHA by Holm's procedure (1979) with weights:
+Several figures multiply the chance of a false alarm, so they share A_LOOK by Holm's procedure (1979) with weights:
 throughput, the headline, has FIRST_SHARE of it, the others equal parts of the rest. A pass needs no correction, as all
 figures must pass (an intersection-union test, Berger 1982).
 """
@@ -27,6 +29,7 @@ from gbench.compare.change import Change
 from gbench.compare.metrics import ComparedMetric
 
 ALPHA = 0.01
+A_LOOK = ALPHA / 2
 FIRST_SHARE = 0.8
 PLANNED_CHANCE = 0.8  # probability of a verdict after the reported number of further runs
 MOST_RUNS = 1000  # beyond it, no number is reported
@@ -87,7 +90,7 @@ def judge(
             pass
         elif is_worse and nearer_to_worse:
             verdict = "regression"
-        elif change.chance_below(-margin) <= ALPHA:
+        elif change.chance_below(-margin) <= A_LOOK:
             verdict = "no regression"
         ends = [end if metric.higher_is_better else -end for end in change.interval(0.95)]
         low, high = sorted(math.exp(min(end, LARGEST)) for end in ends)
@@ -101,7 +104,7 @@ def judge(
                 ratio=change.new / change.base,
                 low=low,
                 high=high,
-                more=_more(change, margin, weight * ALPHA) if verdict == "inconclusive" else None,
+                more=_more(change, margin, weight * A_LOOK) if verdict == "inconclusive" else None,
             )
         )
     return judged
@@ -116,16 +119,16 @@ def overall(judged: Sequence[Judged], named: bool) -> Kind:
 
 
 def _weights(count: int) -> list[float]:
-    """Shares of ALPHA; their sum is 1."""
+    """Shares of A_LOOK; their sum is 1."""
     return [1.0] if count == 1 else [FIRST_SHARE, *[(1 - FIRST_SHARE) / (count - 1)] * (count - 1)]
 
 
 def _holm(chances: Sequence[float], weights: Sequence[float]) -> list[bool]:
-    """Which hypotheses are rejected, by Holm's step-down procedure with weights at family-wise error rate ALPHA."""
+    """Which hypotheses are rejected, by Holm's step-down procedure with weights at family-wise error rate A_LOOK."""
     rejected = [False] * len(chances)
     left = sum(weights)
     for place in sorted(range(len(chances)), key=lambda place: chances[place] / weights[place]):
-        if chances[place] > ALPHA * weights[place] / left:
+        if chances[place] > A_LOOK * weights[place] / left:
             break
         rejected[place] = True
         left -= weights[place]
@@ -135,7 +138,7 @@ def _holm(chances: Sequence[float], weights: Sequence[float]) -> list[bool]:
 def _more(change: Change, margin: float, alarm_alpha: float) -> More:
     """Further runs after which the interval excludes "no change" or "worse by the threshold", whichever is farther."""
     to_none, to_worse = abs(change.log), abs(change.log + margin)
-    distance, alpha = (to_none, alarm_alpha) if to_none > to_worse else (to_worse, ALPHA)
+    distance, alpha = (to_none, alarm_alpha) if to_none > to_worse else (to_worse, A_LOOK)
 
     more = np.arange(1, MOST_RUNS + 1)
 
