@@ -19,7 +19,7 @@ from gbench.cndb.record import Record
 from gbench.compare.change import change
 from gbench.compare.differences import configuration, machine_key
 from gbench.compare.metrics import THROUGHPUT, RunFigure, at
-from gbench.compare.verdict import ALPHA, PLANNED_CHANCE
+from gbench.compare.verdict import A_LOOK, PLANNED_CHANCE
 from gbench.errors import InfrastructureError
 from gbench.machine.calibration import DRAWS, CalibratedRun, Calibration, GateRates, place_of, read_calibration
 from gbench.measure.nights import ALARM, MIN_NIGHTS, RELEVANT, own_error, shifts_of
@@ -72,7 +72,7 @@ def compare_rates(
     for first, second in zip(*_places(len(runs), [base, new], draws), strict=True):
         one, other = ([figures[place] for place in side] for side in (first, second))
         found = change(one, other, True, [], THROUGHPUT.unknown_sd, figures)
-        alarm = max(float(stdtrit(found.dof, 1 - ALPHA)) * found.error, margin / 2)
+        alarm = max(float(stdtrit(found.dof, 1 - A_LOOK)) * found.error, margin / 2)
         needed.append(found.log + alarm)
     return _rates(new, np.array(needed))
 
