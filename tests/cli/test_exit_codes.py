@@ -101,3 +101,25 @@ def test_a_closed_standard_stream(closed: str, out: str) -> None:
     line = f"{shlex.quote(sys.executable)} -m gbench models {closed}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "") and out in done.stdout
+
+
+def test_a_path_of_the_command_line_that_is_not_utf_8(tmp_path: Path, small_launch: list[str]) -> None:
+    arguments = [
+        "launch",
+        "pix2pix_resnet_9blocks",
+        "4",
+        "1",
+        "FP32",
+        *small_launch,
+        "--results",
+        os.fsdecode(b"r\xe9"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "gbench", *arguments, "--results", os.fsdecode(b"r\xe9")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 4
+    assert done.stderr == "gbench: error: 'r\\xe9' has bytes that are not UTF-8; rename what has such a name\n"

@@ -84,3 +84,10 @@ def test_no_manifest_or_another(root: Path, text: str | None, words: str) -> Non
         (root / "manifest.json").write_text(text)
     with pytest.raises(InfrastructureError, match=words):
         manifest.find_problems(root, manifest.read_manifest(root))
+
+
+def test_a_key_twice_in_a_manifest(root: Path) -> None:
+    path = root / "manifest.json"
+    path.write_text(path.read_text().replace('"name":', '"name": "other", "name":'))
+    with pytest.raises(InfrastructureError, match=r"manifest\.json: name is there twice; leave one of the two out"):
+        manifest.read_manifest(root)

@@ -36,3 +36,14 @@ def test_rank_0_collects_them_where_that_process_failed(make_spec: Callable[...,
     torch.manual_seed(5)
     assert slow_facts(make_spec(), CPU, reader)["work_per_image"]["flop"] > 0
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_collector_that_stops_within_its_answer(
+    make_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec()
+    monkeypatch.setattr("gbench.pix2pix.slow_facts.TIMEOUT_S", 0.1)
+    reader, writer = os.pipe()
+    os.write(writer, b'{"software": ')
+    assert slow_facts(spec, CPU, reader) == slow_facts(spec, CPU, None)
+    os.close(writer)

@@ -5,6 +5,7 @@ The command line and the worker convert whatever reaches them, so that exit code
 
 import errno
 import os
+import sys
 from pathlib import Path
 from subprocess import TimeoutExpired
 
@@ -41,9 +42,8 @@ def as_expected(error: BaseException) -> GbenchError | None:
             return InfrastructureError(f"{named[0]} ({_text(error)})", named[1])
     if isinstance(error, OSError):
         return _of_system(error)
-    if isinstance(error, UnicodeEncodeError) and error.encoding.startswith("utf"):  # bytes of a name, surrogate-escaped
-        part = error.object[max(error.start - 40, 0) : error.end + 20]
-        return InfrastructureError(f"'{shown_name(part)}' has bytes that are not UTF-8", "rename what has such a name")
+    if (name := _not_utf_8(error)) is not None:
+        return InfrastructureError(f"{name} has bytes that are not UTF-8", "rename what has such a name")
     if isinstance(error, MemoryError):
         return InfrastructureError("this machine has no memory left for gbench", "free some")
     if isinstance(error, TimeoutExpired):
@@ -55,6 +55,15 @@ def as_expected(error: BaseException) -> GbenchError | None:
 def shown_name(name: str | bytes | int) -> str:
     """A file name with each byte that is not UTF-8 as `\\xNN`; a file descriptor as its number."""
     return os.fsencode(str(name) if isinstance(name, int) else name).decode("utf-8", "backslashreplace")
+
+
+def _not_utf_8(error: BaseException) -> str | None:
+    """The name, or a part of it, whose surrogate-escaped bytes can't be written as UTF-8; None for another error."""
+    if isinstance(error, UnicodeEncodeError) and error.encoding.startswith("utf"):
+        return f"'{shown_name(error.object[max(error.start - 40, 0) : error.end + 20])}'"
+    if type(error).__name__ == "PydanticSerializationError" and "surrogates not allowed" in str(error):
+        return next((f"'{shown_name(one)}'" for one in sys.argv if shown_name(one) != one), "a name")
+    return None
 
 
 def _of_system(error: OSError) -> GbenchError | None:

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gbench.base import strict_json
 from gbench.base.files import read_file
 from gbench.base.invalid import first_problem, remedy
 from gbench.errors import InfrastructureError
@@ -20,9 +21,14 @@ def read_json(path: Path, kind: type[Content], noun: str, missing: str, again: s
     Raises InfrastructureError: it is missing, can't be read, or is invalid.
     """
     try:
-        return kind.model_validate_json(read_file(path))
+        text = read_file(path)
+        content = kind.model_validate_json(text)
+        strict_json.loads(text, unique=True)
+        return content
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InfrastructureError(f"{path.parent} has no {path.name}", missing) from error
+    except strict_json.RepeatedName as error:
+        raise InfrastructureError(f"{path}: {error}", f"leave one of the two out, or {again}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InfrastructureError(f"{path} can't be read ({first_problem(error)})", remedy(error, again)) from error
     except ValidationError as error:

@@ -59,7 +59,10 @@ def queue(cndb_dir: Path, record: Record, config: DatabaseConfig, store_type: st
 
 def waiting(cndb_dir: Path) -> list[Path]:
     """The entries of the spool, oldest run first."""
-    return sorted((cndb_dir / SPOOL).glob("*.json"))
+    try:
+        return sorted(path for path in (cndb_dir / SPOOL).iterdir() if path.suffix == ".json")
+    except FileNotFoundError:
+        return []
 
 
 def read_entry(path: Path) -> Pending | None:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 
-from gbench.base.faults import as_expected
 from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.data.pair_loader import convert_loader_errors
 from gbench.pix2pix.profiler import ProfiledTrainer
@@ -69,9 +68,7 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat
                     kind = Trainer if spec.profiling is None else ProfiledTrainer
                     kind(spec, folder, arguments.data_dir, ranks, arguments.cache_dir).run(facts_pipe, heartbeat)
     except Exception as error:
-        if (expected := as_expected(error)) is None:
-            raise
-        return report_failure(folder, expected)
+        return report_failure(folder, error)
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import time
 from typing import Any
 
 import torch
@@ -25,13 +26,23 @@ def slow_facts(spec: RunSpec, device: torch.device, pipe: int | None) -> dict[st
 
     device: of this rank. pipe: from the process that collects them; None, or empty: they are collected here.
     """
-    if pipe is not None:
-        with os.fdopen(pipe) as file:
-            if select.select([file], [], [], TIMEOUT_S)[0] and (text := file.read()):
-                facts: dict[str, Any] = json.loads(text)
-                return facts
+    if pipe is not None and (text := _read_to_end(pipe)):
+        facts: dict[str, Any] = json.loads(text)
+        return facts
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         return _collect(spec)
+
+
+def _read_to_end(pipe: int) -> bytes:
+    """All that a process writes to a pipe, which is closed here; nothing if it does not end within TIMEOUT_S."""
+    text, deadline = b"", time.monotonic() + TIMEOUT_S
+    with os.fdopen(pipe, "rb", buffering=0) as file:
+        while select.select([file], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            part = file.read(1 << 16)
+            if not part:
+                return text
+            text += part
+    return b""
 
 
 def write_slow_facts(spec: RunSpec, pipe: int) -> None:

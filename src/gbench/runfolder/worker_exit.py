@@ -7,17 +7,24 @@ import os
 import sys
 from typing import NoReturn
 
+from gbench.base.faults import as_expected
 from gbench.errors import GbenchError
 from gbench.runfolder.error_file import write_error
 from gbench.runfolder.folder import RunFolder
 
 
-def report_failure(folder: RunFolder, error: GbenchError) -> int:
-    """Print an expected failure on one line and write it to `error.json` for the host. Returns its exit code."""
-    print(f"gbench: error: {error}", file=sys.stderr, flush=True)
+def report_failure(folder: RunFolder, error: Exception) -> int:
+    """Print an expected failure on one line and write it to `error.json` for the host. Returns its exit code.
+
+    Raises `error` itself if it is a bug.
+    """
+    expected = as_expected(error)
+    if expected is None:
+        raise error
+    print(f"gbench: error: {expected}", file=sys.stderr, flush=True)
     with contextlib.suppress(GbenchError):  # no folder, or a full disk: then only the log has it
-        write_error(folder, error)
-    return int(error.exit_code)
+        write_error(folder, expected)
+    return int(expected.exit_code)
 
 
 def leave(code: int) -> NoReturn:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from gbench.base.faults import as_expected
 from gbench.base.utc import utc_now
 from gbench.errors import GbenchError, InfrastructureError, Interrupted
 from gbench.follow.follower import Views, following
@@ -254,7 +255,7 @@ def close(
         *earlier, last = run.facts.attempts
         last = last.changed(wall_s=time.perf_counter() - last.started_s)
         run.facts = run.facts.changed(attempts=[*earlier, last])
-    why = str(failure) if isinstance(failure, GbenchError) else failure and repr(failure)  # repr: a bug
+    why = failure and str(as_expected(failure) or repr(failure))  # repr: a bug
     ended = run.facts.changed(ended_utc=utc_now(), exit_code=outcome.exit_code if outcome else None, failure=why)
     with contextlib.suppress(GbenchError):
         ended = ended.changed(warnings=[*ended.warnings, *map(str, read_alarms(run.folder.path))])

@@ -63,7 +63,7 @@ def model_names(config_dir: Path) -> list[str]:
     """Names of the models in a config folder, sorted. Raises UsageError: there is no such folder."""
     if not config_dir.is_dir():
         raise UsageError(f"CONFIG {config_dir} is not a folder", "give the folder that holds MODEL.yaml with --config")
-    return sorted(path.stem for path in config_dir.glob("*.yaml"))
+    return sorted(path.stem for path in config_dir.iterdir() if path.suffix == ".yaml")
 
 
 def model_name(model: str, config_dir: Path) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from gbench.base.files import write_errors
-from gbench.errors import GbenchError
 from gbench.measure import environment
 from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
 from gbench.pix2pix.step import precision
@@ -104,7 +103,7 @@ def main() -> int:
     folder = RunFolder(given.run_dir)
     try:
         run(folder, given.data_dir)
-    except GbenchError as error:
+    except Exception as error:
         return report_failure(folder, error)
     return 0
 
