@@ -69,14 +69,21 @@ def main() -> None:
     shifts(build())
     kinds = ("bands", "contrasts", "last epoch", "quality")
     print(f"Verdicts in % of {draws} draws, and what found a difference\n")
-    print("| run | reference | seeds | losses | spread | reproduced | not reproduced | " + " | ".join(kinds) + " |")
-    print("|---" * (7 + len(kinds)) + "|")
+    print(
+        "| run | reference | seeds | losses | spread | reproduced | inconclusive | not reproduced | "
+        + " | ".join(kinds)
+        + " |"
+    )
+    print("|---" * (8 + len(kinds)) + "|")
     for title, variant in RECIPES.items():
         for case in (*PLAIN, *(OTHER_SPREADS if variant in ("reference", "lr_doubled") else ())):
             verdicts = list(build(spread=case.spread).verdicts(variant, draws, case))
             words = Counter(one.verdict for one in verdicts)
             reasons = Counter(kind for one in verdicts for kind in found_by(one))
-            shares = [words["reproduced"], words["not reproduced"], *(reasons[kind] for kind in kinds)]
+            shares = [
+                *(words[word] for word in ("reproduced", "inconclusive", "not reproduced")),
+                *(reasons[kind] for kind in kinds),
+            ]
             cells = " | ".join(f"{100 * share / draws:.1f}" for share in shares)
             print(f"| {title} | {case.cells} | {cells} |", flush=True)
 

@@ -15,6 +15,9 @@ import json
 import math
 import statistics
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,31 @@ from gbench.runfolder.folder import RunFolder
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 
-PAIRS, TEST_PAIRS, LOAD_SIZE, CROP_SIZE, FILTERS = 40, 10, 72, 64, 16
+PAIRS, TEST_PAIRS = 40, 10
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How small a run is. Epochs: as many again with a falling learning rate."""
+
+    load_size: int = 72
+    crop_size: int = 64
+    filters: int = 16
+    epochs: int = 30
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        return (
+            *(f"data.load_size={self.load_size}", f"data.crop_size={self.crop_size}", "data.workers=0"),
+            *(f"network.ngf={self.filters}", f"network.ndf={self.filters}"),
+            *(f"schedule.epochs={self.epochs}", f"schedule.epochs_decay={self.epochs}"),
+            *("schedule.checkpoint_every=0", "schedule.print_every=1000"),
+            *("measure.peak_seconds=0", "measure.telemetry_hz=0"),
+        )
+
+
+SCALE = Scale()
+RATE_OF_D = {"D_not_trained": 0.0}  # variant -> learning rate of D, as a share of the recipe's
 VARIANTS: dict[str, tuple[str, ...]] = {
     "reference": (),
     "lr_doubled": ("optim.lr=4e-4",),
@@ -51,41 +78,52 @@ def shrink(data: Path, folder: Path) -> None:
         (folder / phase).mkdir(parents=True)
         for path in chosen:
             with Image.open(path) as pair:
-                small = pair.convert("RGB").resize((2 * LOAD_SIZE, LOAD_SIZE), Image.Resampling.BICUBIC)
+                small = pair.convert("RGB").resize((2 * SCALE.load_size, SCALE.load_size), Image.Resampling.BICUBIC)
             small.save(folder / phase / f"{path.stem}.png")
 
 
-def train(variant: str, seed: int, data: Path, out: Path) -> None:
-    """One run, its folder under OUT/VARIANT-SEED."""
-    settings = (
-        *(f"data.load_size={LOAD_SIZE}", f"data.crop_size={CROP_SIZE}", "data.workers=0"),
-        *(f"network.ngf={FILTERS}", f"network.ndf={FILTERS}"),
-        *("schedule.epochs=30", "schedule.epochs_decay=30", "schedule.checkpoint_every=0", "schedule.print_every=1000"),
-        *("measure.peak_seconds=0", "measure.telemetry_hz=0"),
-        *VARIANTS[variant],
-    )
+def train(
+    run_id: str,
+    settings: tuple[str, ...],
+    seed: int,
+    data: Path,
+    out: Path,
+    scale: Scale = SCALE,
+    rate_of_D: float = 1.0,
+) -> None:
+    """One run, its folder under OUT/RUN_ID. settings: those of the variant. rate_of_D: as a share of the recipe's."""
     request = Request(
         *("pix2pix_resnet_9blocks", 1, 1, "FP32"),
         recipe="convergence",
         device="cpu",
         runner="local",
         seed=seed,
-        settings=settings,
+        settings=(*scale.settings, *settings),
         results_dir=str(out),
     )
-    spec = resolve(request, {}).spec.model_copy(update={"run_id": f"{variant}-{seed}"})
+    spec = resolve(request, {}).spec.model_copy(update={"run_id": run_id})
     folder = RunFolder.create(spec)
     trainer = Trainer(spec, folder, data, Ranks(0, 1, torch.device("cpu")))
-    if variant == "D_not_trained":
-        trainer.state.schedulers[1].base_lrs = [0.0]
+    of_D = trainer.state.schedulers[1]
+    of_D.base_lrs = [rate_of_D * rate for rate in of_D.base_lrs]
     trainer.run()
     (folder.path / "quality.json").write_text(json.dumps(quality(trainer, data)))
+
+
+@contextmanager
+def one_process(place: Path) -> Iterator[None]:
+    """torch.distributed with this process alone."""
+    dist.init_process_group("gloo", init_method=f"file://{place}/store", rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def quality(trainer: Trainer, data: Path) -> dict[str, float]:
     """MAE on [-1, 1] and PSNR in dB on 8 bits, means over the test pairs, with dropout and batch statistics on."""
     config = trainer.spec.config.data.model_copy(
-        update={"phase": "test", "load_size": CROP_SIZE, "flip": False, "shuffle": False}
+        update={"phase": "test", "load_size": trainer.spec.config.data.crop_size, "flip": False, "shuffle": False}
     )
     loader = PairLoader(AlignedDataset(data, config, seed=0), Share(1, 0, 1, drop_last=False), pin_memory=False)
     loader.set_epoch(1)
@@ -103,12 +141,12 @@ def train_all(data: Path, out: Path, seeds: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         small = Path(place)
         shrink(data, small)
-        dist.init_process_group("gloo", init_method=f"file://{place}/store", rank=0, world_size=1)
-        for seed in range(seeds):
-            for number, variant in enumerate(VARIANTS):
-                if (number < 2 or seed < 1) and not (out / f"{variant}-{seed}").exists():
-                    train(variant, seed, small, out)
-        dist.destroy_process_group()
+        with one_process(small):
+            for seed in range(seeds):
+                for number, (variant, settings) in enumerate(VARIANTS.items()):
+                    if (number < 2 or seed < 1) and not (out / f"{variant}-{seed}").exists():
+                        rate = RATE_OF_D.get(variant, 1.0)
+                        train(f"{variant}-{seed}", settings, seed, small, out, rate_of_D=rate)
 
 
 def table(out: Path) -> dict[str, Any]:

@@ -42,6 +42,46 @@ def test_runs_become_a_reference_for_another_run(gbench: Gbench, spec: RunSpec, 
     assert both.json["runs"] == [str(good), str(bad)]
 
 
+def test_a_reference_has_each_seed_once(gbench: Gbench, spec: RunSpec, tmp_path: Path) -> None:
+    first, second = (convergence_run(spec, seed=seed).path for seed in (1, 2))
+    add = ("converge", "--add-reference", first, "--add-reference")
+    answer = gbench(*add, first, "--out", "own.yaml")
+    assert answer.code == 2 and f"{first} has the same seed 1 as {first}" in answer.err
+    copied = json.loads((second / "spec.json").read_text())
+    (second / "spec.json").write_text(json.dumps({**copied, "seed": 1}))
+    assert gbench(*add, second, "--out", "own.yaml").code == 2 and not (tmp_path / "own.yaml").exists()
+    for name in ("a.log", "b.log"):
+        lines = (
+            f"(epoch: {epoch}, iters: {iters}, time: 0.1, data: 0.1) G_GAN: 2.{iters} G_L1: 40.{epoch} D_real: 0.3 "
+            "D_fake: 0.2\n"
+            for epoch in (1, 2)
+            for iters in (100, 200, 300)
+        )
+        (tmp_path / name).write_text("".join(lines))
+    recipe = (*MODEL, "--set", "schedule.epochs=1", "--set", "schedule.epochs_decay=1")
+    answer = gbench("converge", *recipe, "--add-reference", "a.log", "--add-reference", "b.log", "--out", "own.yaml")
+    assert answer.code == 2 and "b.log has the same losses as " in answer.err
+
+
+def test_a_run_is_judged_between_references_of_two_batch_sizes(
+    gbench: Gbench, make_spec: Callable[..., RunSpec], tmp_path: Path
+) -> None:
+    runs = []
+    for size, factor in ((1, 1.0), (2, 1.5), (4, 2.25)):
+        spec = make_spec(recipe="convergence", steps=None, batch_size=size, settings=SETTINGS)
+        runs.append([convergence_run(spec, seed=10 * size + seed, factors={"G_L1": factor}).path for seed in (1, 2)])
+    for name, paths in (("one.yaml", runs[0]), ("four.yaml", runs[2])):
+        assert (
+            gbench("converge", *(word for path in paths for word in ("--add-reference", path)), "--out", name).code == 0
+        )
+    both = ("--reference", "one.yaml", "--reference", "four.yaml")
+    answer = gbench("converge", "--check", runs[1][0], *both, "--json")
+    assert (answer.code, answer.json["verdict"]) == (0, "reproduced"), answer.out
+    assert answer.json["reference"].startswith("between batch sizes 1 and 4: ")
+    alone = gbench("converge", "--check", runs[1][0], "--reference", "one.yaml")
+    assert alone.code == 1 and "batch_size is 2, the reference has 1" in alone.out
+
+
 def test_a_reference_is_never_overwritten_and_needs_whole_runs(gbench: Gbench, spec: RunSpec, tmp_path: Path) -> None:
     whole, ended = convergence_run(spec, seed=1).path, convergence_run(spec, seed=2, steps=100).path
     (tmp_path / "own.yaml").write_text("mine")

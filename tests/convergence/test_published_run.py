@@ -38,7 +38,7 @@ def log(tmp_path: Path, lines: list[str]) -> Path:
 
 
 def test_the_reference_holds_the_published_figures() -> None:
-    reference = find_reference(None, "pix2pix_resnet_9blocks")
+    reference = find_reference((), "pix2pix_resnet_9blocks", 1)
     run = reference.runs[0]
     assert {name: run.losses[name].last_epoch for name in LOSSES} == pytest.approx(
         {"G_GAN": 2.49475, "G_L1": 18.4075, "D_real": 0.16925, "D_fake": 0.20175}, rel=1e-4
@@ -51,7 +51,7 @@ def test_the_reference_holds_the_published_figures() -> None:
 
 def test_the_reference_is_the_one_that_its_log_makes(shared: Shared) -> None:
     curves = of_lines(published_lines(shared(CSV)), "log").curves
-    reference = find_reference(None, "pix2pix_resnet_9blocks")
+    reference = find_reference((), "pix2pix_resnet_9blocks", 1)
     for name in LOSSES:
         windows = [curves.window(name, *window) for window in reference.windows]
         assert [window and window.mean for window in windows] == pytest.approx(
@@ -114,7 +114,7 @@ def test_half_a_log_is_inconclusive_unless_it_is_already_wrong(gbench: Gbench, s
 
 
 def test_bands_hold_the_published_means() -> None:
-    reference = find_reference(None, "pix2pix_resnet_9blocks")
+    reference = find_reference((), "pix2pix_resnet_9blocks", 1)
     for name in LOSSES:
         bands = reference.bands(name)
         assert [(band.first_epoch, band.last_epoch) for band in bands] == reference.windows

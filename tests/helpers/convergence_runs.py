@@ -40,7 +40,7 @@ def convergence_run(
     """The folder of a convergence run with drawn losses; with fewer steps than planned, a run that was stopped."""
     planned = EPOCHS * STEPS
     return write_run(
-        spec.model_copy(update={"run_id": f"run-{seed}"}),
+        spec.model_copy(update={"run_id": f"run-{seed}", "seed": seed}),
         steps=steps or planned,
         planned_steps=planned,
         losses=drawn_losses(seed, factors),

@@ -1,9 +1,9 @@
 """The verdict: whether runs reproduce a reference.
 
     not reproduced  the recipe differs, or a curve, the last epoch or the image quality is outside its tolerance, on
-                    either side
-    inconclusive    nothing is outside, but something is missing: the run did not finish, or its generator was not
-                    evaluated
+                    either side: of two seeds or more whose spread is measured, or by far
+    inconclusive    too few seeds are just outside; or something is missing: the run did not finish, or its generator
+                    was not evaluated
     reproduced      nothing is missing and everything is within its tolerance
 
 The rule, its error rates and its limits: docs/convergence.md.
@@ -15,18 +15,21 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gbench.convergence.batch_sizes import AnyReference
 from gbench.convergence.contrasts import CONTRASTS
-from gbench.convergence.curves import LOSSES, Curves, EpochWindow, whole
+from gbench.convergence.curves import LOSSES, Curves, whole
 from gbench.convergence.recipe import RecipeDifference, differences, not_allowed, rate_otherwise
-from gbench.convergence.reference import Reference
 from gbench.convergence.seed_spread import LAST_EPOCH, QUALITY, WINDOW
-from gbench.convergence.tolerance import Deviation, compare, log_mean
+from gbench.convergence.tolerance import MEASURED, Deviation, RunGroup, compare, exact, log_mean
 
 Word = Literal["reproduced", "not reproduced", "inconclusive"]
 # False rejection rate of each kind of comparison, over all its comparisons together (BAND_ERROR for the bands).
 CONTRAST_ERROR = 0.02
 LAST_EPOCH_ERROR = 0.005
 QUALITY_ERROR = 0.005
+ANOTHER_SEED = (
+    "it is just outside, and too few seeds show how much seeds differ: run another seed, and judge all together"
+)
 NO_QUALITY = "quality"  # given to `allow` like a field of the recipe, it permits missing image quality
 
 
@@ -45,6 +48,8 @@ class Subject:
     """Of G and D in each epoch, read back from the optimisers; None if unknown."""
     partial: bool = False
     """Whether the recipe may lack fields."""
+    seed: int | None = None
+    """None if unknown, as for a log."""
 
     def differences(self, other: Mapping[str, Any]) -> list[RecipeDifference]:
         """How its recipe, as far as it is known, differs from another."""
@@ -68,6 +73,8 @@ class Departure:
     """Of the last window outside."""
     windows: int
     """Number of windows outside."""
+    clear: bool
+    """Whether one of them is outside by far: `Deviation.clear`."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Verdict:
     reference: str
 
 
-def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str] = ()) -> Verdict:
+def judge(reference: AnyReference, subjects: Sequence[Subject], allow: Iterable[str] = ()) -> Verdict:
     """Compare runs of one recipe with a reference. allow: fields of the recipe that may differ; or NO_QUALITY."""
     allowed = set(allow)
     recipe = _recipe(reference, subjects, allowed)
@@ -99,9 +106,17 @@ def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str
     if not broken:
         departures = _departures(reference, subjects)
         comparisons = [part for find in (_contrasts, _last_epoch, _quality) for part in find(reference, subjects)]
-    outside = [*broken, *map(_departure_text, departures)]
-    outside += [_deviation_text(one) for one in comparisons if not one.inside]
-    curves: Word = "not reproduced" if outside else "inconclusive" if missing else "reproduced"
+    deviations = [one for one in comparisons if not one.inside]
+    outside = [*broken, *map(_departure_text, departures), *map(_deviation_text, deviations)]
+    seeds = {one.source if one.seed is None else one.seed for one in subjects}
+    measured = len(seeds) > 1 and reference.degrees + len(seeds) - 1 >= MEASURED
+    enough = measured or any(one.clear for one in departures) or any(one.clear for one in deviations)
+    curves: Word = "reproduced"
+    if broken or (outside and enough):
+        curves = "not reproduced"
+    elif outside or missing:
+        curves = "inconclusive"
+        outside += [ANOTHER_SEED] if outside else []
     reasons = [f"recipe: {one.sentence}" for one in recipe] + (outside or missing)
     return Verdict(
         verdict="not reproduced" if recipe else curves,
@@ -119,7 +134,7 @@ def judge(reference: Reference, subjects: Sequence[Subject], allow: Iterable[str
     )
 
 
-def _recipe(reference: Reference, subjects: Sequence[Subject], allowed: set[str]) -> list[RecipeDifference]:
+def _recipe(reference: AnyReference, subjects: Sequence[Subject], allowed: set[str]) -> list[RecipeDifference]:
     """How the recipes differ; learning rates that are not those of a run's own recipe count as a difference too."""
     apart: dict[str, RecipeDifference] = {}
     for subject in subjects:
@@ -141,7 +156,7 @@ def _not_finite(subject: Subject) -> list[str]:
     ]
 
 
-def _missing(reference: Reference, subject: Subject, without_quality: bool) -> list[str]:
+def _missing(reference: AnyReference, subject: Subject, without_quality: bool) -> list[str]:
     missing = []
     epochs = np.unique(subject.curves.epochs)
     lacking = np.setdiff1d(np.arange(1, reference.epochs + 1), epochs)
@@ -152,7 +167,7 @@ def _missing(reference: Reference, subject: Subject, without_quality: bool) -> l
         )
     elif not subject.ended:
         missing.append(f"{subject.source} is incomplete: it ended before its last step")
-    required = {name for run in reference.runs for name in run.quality or () if name in QUALITY}
+    required = {name for name in QUALITY if reference.quality(name) is not None}
     absent = sorted(required - set(subject.quality or ()))
     if absent and not without_quality:
         why = "was not evaluated"
@@ -163,7 +178,7 @@ def _missing(reference: Reference, subject: Subject, without_quality: bool) -> l
     return missing
 
 
-def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Departure]:
+def _departures(reference: AnyReference, subjects: Sequence[Subject]) -> list[Departure]:
     """The losses outside their bands, over the windows that all runs have."""
     departures = []
     for loss in LOSSES:
@@ -172,29 +187,31 @@ def _departures(reference: Reference, subjects: Sequence[Subject]) -> list[Depar
         for place, epochs in enumerate(reference.windows):
             runs = [log_mean([window]) for window in whole([windows[place] for windows in curves])]
             if runs:
-                deviation = compare(loss, runs, reference.figures(loss, place), WINDOW[loss], reference.band_error)
+                trusted = reference.window(loss, place)
+                deviation = compare(loss, RunGroup.of(runs), trusted, WINDOW[loss], reference.band_error)
                 if not deviation.inside:
                     outside[epochs] = deviation
         if outside:
             furthest = max(outside.values(), key=lambda one: abs(one.z))
             share = float(np.mean([one.share for one in outside.values()]))
             first, last = min(outside)[0], max(outside)[1]
-            departures.append(Departure(loss, share, furthest.low, furthest.high, first, last, len(outside)))
+            clear = any(one.clear for one in outside.values())
+            departures.append(Departure(loss, share, furthest.low, furthest.high, first, last, len(outside), clear))
     return departures
 
 
-def _contrasts(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
+def _contrasts(reference: AnyReference, subjects: Sequence[Subject]) -> list[Deviation]:
     """Each contrast that can be computed for the reference and all runs."""
     shown = []
     for contrast in CONTRASTS:
         runs = [whole(subject.curves.windows(contrast.loss, reference.windows)) for subject in subjects]
-        trusted = [run.losses[contrast.loss].windows for run in reference.runs]
-        if all(runs) and all(contrast.fits(one) for one in (*runs, *trusted)):
-            shown.append((contrast, list(map(contrast.figure, runs)), list(map(contrast.figure, trusted))))
+        trusted = reference.contrast(contrast)
+        if trusted is not None and all(runs) and all(map(contrast.fits, runs)):
+            shown.append((contrast, RunGroup.of(list(map(contrast.figure, runs))), trusted))
     return [compare(one.name, runs, trusted, one.between, CONTRAST_ERROR / len(shown)) for one, runs, trusted in shown]
 
 
-def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
+def _last_epoch(reference: AnyReference, subjects: Sequence[Subject]) -> list[Deviation]:
     """Mean losses of the last epoch, the published result, if all runs have it.
 
     It has too few lines to estimate their spread, so the error comes from the windows, with the last one's count.
@@ -204,21 +221,20 @@ def _last_epoch(reference: Reference, subjects: Sequence[Subject]) -> list[Devia
     for loss in LOSSES:
         ends = [whole(subject.curves.windows(loss, places)[-2:]) for subject in subjects]
         if all(ends):
-            runs = [log_mean([replace(epoch, count=window.count)]) for window, epoch in ends]
-            trusted = [log_mean([run.losses[loss].end]) for run in reference.runs]
-            name = f"{loss} of epoch {reference.epochs}"
-            deviations.append(compare(name, runs, trusted, LAST_EPOCH[loss], LAST_EPOCH_ERROR / len(LOSSES)))
+            runs = RunGroup.of([log_mean([replace(epoch, count=window.count)]) for window, epoch in ends])
+            name, error = f"{loss} of epoch {reference.epochs}", LAST_EPOCH_ERROR / len(LOSSES)
+            deviations.append(compare(name, runs, reference.last_epoch(loss), LAST_EPOCH[loss], error))
     return deviations
 
 
-def _quality(reference: Reference, subjects: Sequence[Subject]) -> list[Deviation]:
+def _quality(reference: AnyReference, subjects: Sequence[Subject]) -> list[Deviation]:
     """Mean metrics of the test images, if the reference and all runs have them."""
     deviations = []
     for metric, between in QUALITY.items():
-        values = [run.quality[metric] for run in reference.runs if run.quality and metric in run.quality]
+        trusted = reference.quality(metric)
         own = [subject.quality[metric] for subject in subjects if subject.quality and metric in subject.quality]
-        if values and len(own) == len(subjects):
-            runs, trusted = ([log_mean([EpochWindow(mean, 0.0, 0.0, 1)]) for mean in group] for group in (own, values))
+        if trusted is not None and len(own) == len(subjects):
+            runs = RunGroup.of(list(map(exact, own)))
             deviations.append(compare(metric, runs, trusted, between, QUALITY_ERROR / len(QUALITY)))
     return deviations
 

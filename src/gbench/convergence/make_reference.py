@@ -28,8 +28,10 @@ def make_reference(
 ) -> Reference:
     """Make a reference from trusted runs of one recipe.
 
-    Raises UsageError: a run did not finish, has an epoch without losses, or a loss that is not finite.
+    Raises UsageError: a run did not finish, has an epoch without losses, or a loss that is not finite; or two have one
+    seed.
     """
+    _require_other_seeds(trusted)
     epochs = recipe["schedule.epochs"] + recipe["schedule.epochs_decay"]
     windows = windows_of(epochs)
     runs = [
@@ -49,6 +51,20 @@ def make_reference(
         quality_images=quality_images,
         runs=runs,
     )
+
+
+def _require_other_seeds(trusted: Sequence[Subject]) -> None:
+    """Runs of one seed agree better than two runs do: they would make the bands too narrow."""
+    seen: dict[object, Subject] = {}
+    for one in trusted:
+        losses = b"".join(one.curves.losses[name].tobytes() for name in LOSSES if name in one.curves.losses)
+        for key in (one.seed, losses or None):
+            if key is not None and (other := seen.setdefault(key, one)) is not one:
+                same = f"seed {one.seed}" if key == one.seed else "losses"
+                raise UsageError(
+                    f"{one.source} has the same {same} as {other.source}",
+                    "a reference shows how seeds differ: give each seed once",
+                )
 
 
 def _loss(one: Subject, name: str, windows: list[tuple[int, int]], epochs: int) -> LossWindows:

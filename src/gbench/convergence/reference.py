@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from gbench.base.invalid import first_problem
 from gbench.base.paths import project_file
 from gbench.base.untrusted import read_yaml
+from gbench.convergence.contrasts import Contrast
 from gbench.convergence.curves import LOSSES, EpochWindow
 from gbench.convergence.seed_spread import WINDOW
-from gbench.convergence.tolerance import LogFigure, allowed, log_mean
+from gbench.convergence.tolerance import LogFigure, RunGroup, allowed, exact, log_mean
 from gbench.errors import RecordError, UsageError
 from gbench.settings.spec import Frozen
 
@@ -101,18 +101,36 @@ class Reference(Frozen):
         """BAND_ERROR for one window of one loss."""
         return BAND_ERROR / (len(LOSSES) * len(self.windows))
 
-    def figures(self, loss: str, window: int) -> list[LogFigure]:
-        """Each run's mean of a loss over a window (numbered from 0)."""
-        return [log_mean([run.losses[loss].windows[window]]) for run in self.runs]
+    @property
+    def degrees(self) -> int:
+        """Degrees of freedom of the spread between its runs."""
+        return len(self.runs) - 1
+
+    def window(self, loss: str, number: int) -> RunGroup:
+        """The mean of a loss over a window, numbered from 0."""
+        return RunGroup.of([log_mean([run.losses[loss].windows[number]]) for run in self.runs])
+
+    def last_epoch(self, loss: str) -> RunGroup:
+        return RunGroup.of([log_mean([run.losses[loss].end]) for run in self.runs])
+
+    def contrast(self, contrast: Contrast) -> RunGroup | None:
+        """None if it can't be computed for every run."""
+        curves = [run.losses[contrast.loss].windows for run in self.runs]
+        return RunGroup.of(list(map(contrast.figure, curves))) if all(map(contrast.fits, curves)) else None
+
+    def quality(self, metric: str) -> RunGroup | None:
+        """None if no run has it."""
+        values = [run.quality[metric] for run in self.runs if run.quality and metric in run.quality]
+        return RunGroup.of(list(map(exact, values))) if values else None
 
     def bands(self, loss: str) -> list[Band]:
         """The bands of a loss for a run with all iterations; a verdict on printed lines has a wider tolerance."""
         bands = []
         for number, (first, last) in enumerate(self.windows):
-            figures = self.figures(loss, number)
-            middle = float(np.mean([figure.value for figure in figures]))
-            tolerance, _ = allowed([LogFigure(middle, 0.0, 1)], figures, WINDOW[loss], self.band_error)
-            bands.append(Band(first, last, math.exp(middle - tolerance), math.exp(middle + tolerance)))
+            trusted = self.window(loss, number)
+            run = RunGroup.of([LogFigure(trusted.mean, 0.0, 1)])
+            tolerance, _ = allowed(run, trusted, WINDOW[loss], self.band_error)
+            bands.append(Band(first, last, math.exp(trusted.mean - tolerance), math.exp(trusted.mean + tolerance)))
         return bands
 
 

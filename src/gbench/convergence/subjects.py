@@ -1,15 +1,16 @@
 """Read what to judge, and the reference: run folders, logs, evaluations, reference files."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gbench.base.paths import project_file
+from gbench.convergence.batch_sizes import AnyReference, for_batch_size
 from gbench.convergence.curves import of_run
 from gbench.convergence.judge import Subject, judge
 from gbench.convergence.recipe import differences, not_allowed, recipe_of
-from gbench.convergence.reference import FOLDER, Reference, load_reference, references_of
+from gbench.convergence.reference import FOLDER, load_reference, references_of
 from gbench.convergence.training_log import read_log
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.runfolder.evaluation_result import FINAL, NAME, Image, read_evaluation_file
@@ -34,7 +35,7 @@ def subject_of(path: Path, images: int | None, evaluation: Path | None = None) -
         folder = RunFolder(path)
         spec, environment = folder.spec(), folder.environment()
         ended, rates = environment.ended is not None, environment.learning_rates
-        return Subject(str(path), spec.model, of_run(folder), recipe_of(spec), quality, ended, rates)
+        return Subject(str(path), spec.model, of_run(folder), recipe_of(spec), quality, ended, rates, seed=spec.seed)
     log = read_log(path)
     curves, stated = log.curves, log.stated
     source = f"{path}, the last of {log.replaced + 1} runs in it" if log.replaced else str(path)
@@ -76,26 +77,26 @@ def _means(evaluated: Iterable[Image], images: int | None) -> dict[str, float]:
     return {name: statistics.fmean(each) for name, each in finite.items() if len(each) == len(metrics)}
 
 
-def find_reference(given: Path | None, model: str | None) -> Reference:
-    """The given reference, else the one in configs/reference/ for this model. Raises UsageError: none, or several."""
-    if given is not None:
-        return load_reference(given)
-    fitting = references_of(model)
-    if len(fitting) == 1:
-        return next(iter(fitting.values()))
-    which = f"MODEL {model}" if model else "a log"
-    names = f": {', '.join(map(str, fitting))}" if fitting else ""
-    raise UsageError(
-        f"{project_file(FOLDER)} holds {len(fitting)} references for {which}{names}",
-        "give one with --reference, or make one with --add-reference",
-    )
+def find_reference(given: Sequence[Path], model: str | None, batch_size: int | None) -> AnyReference:
+    """The given references, else those in configs/reference/ for this model; of several, as `for_batch_size` chooses.
+
+    Raises UsageError: there is none, or several that differ in more than their batch size.
+    """
+    fitting = [load_reference(path) for path in given] or list(references_of(model).values())
+    if not fitting:
+        which = f"MODEL {model}" if model else "a log"
+        raise UsageError(
+            f"{project_file(FOLDER)} holds no reference for {which}",
+            "give one with --reference, or make one with --add-reference",
+        )
+    return for_batch_size(fitting, batch_size)
 
 
 def verdict_of_run(folder: RunFolder) -> tuple[str, str]:
     """The verdict on a run against its model's reference, or `not judged`; and a sentence on why."""
     try:
         spec = folder.spec()
-        reference = find_reference(None, spec.model)
+        reference = find_reference((), spec.model, spec.batch_size)
         if apart := differences(recipe_of(spec), reference.recipe):  # known before the many steps are read
             return "not judged", f"Its recipe is not the reference's: {apart[0].sentence}."
         found = judge(reference, [subject_of(folder.path, reference.quality_images)])
@@ -104,7 +105,7 @@ def verdict_of_run(folder: RunFolder) -> tuple[str, str]:
     return found.verdict, f"{'; '.join(found.reasons[:2]) or f'Against {found.reference}'}."
 
 
-def require_recipe(reference: Reference, recipe: dict[str, Any], allow: Iterable[str]) -> None:
+def require_recipe(reference: AnyReference, recipe: dict[str, Any], allow: Iterable[str]) -> None:
     """Check before a run starts that it can reproduce the reference. Raises UsageError: the recipes differ."""
     refused = not_allowed(differences(recipe, reference.recipe), allow)
     if refused:

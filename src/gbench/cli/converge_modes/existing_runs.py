@@ -34,7 +34,7 @@ def check_existing_runs(options: VerdictOptions, model: str | None, as_json: boo
         )
     require_only(TAKEN, "--check RUN starts nothing")
     folders = [path for path in options.check if path.is_dir()]
-    reference = reference_for(options, RunFolder(folders[0]).spec().model if folders else None)
+    reference = reference_for(options, RunFolder(folders[0]).spec() if folders else None)
     verdict = verdict_on(options, reference, options.check)
     if as_json:
         print_json(verdict_json(verdict))

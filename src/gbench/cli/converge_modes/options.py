@@ -27,7 +27,7 @@ class VerdictOptions:
 
     check: tuple[Path, ...]
     seeds: int | None
-    reference: Path | None
+    reference: tuple[Path, ...]
     allow: tuple[str, ...]
     evaluation: tuple[Path, ...]
     images: tuple[Path, ...]
@@ -103,7 +103,14 @@ verdict_options = bundle(
             type=COUNT,
             help="Number of runs, with consecutive seeds from --seed, and one verdict on all of them.",
         ),
-        click.option("--reference", type=FILE, metavar="FILE", help="Reference to compare with; default: the model's."),
+        click.option(
+            "--reference",
+            multiple=True,
+            type=FILE,
+            metavar="FILE",
+            help="Reference to compare with; repeat it for several batch sizes, to judge one between them. Default: "
+            "the model's.",
+        ),
         click.option(
             "--allow",
             multiple=True,

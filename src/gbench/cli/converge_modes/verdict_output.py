@@ -9,9 +9,9 @@ import click
 
 from gbench.cli.converge_modes.options import VerdictOptions
 from gbench.cli.shared.output import finished_json, print_finished, print_json, print_lines, report_not_stored
+from gbench.convergence.batch_sizes import AnyReference
 from gbench.convergence.judge import NO_QUALITY, Subject, Verdict, judge
 from gbench.convergence.recipe import recipe_of, require_fields
-from gbench.convergence.reference import Reference
 from gbench.convergence.subjects import find_reference, require_recipe, subject_of
 from gbench.errors import ExitCode
 from gbench.settings.spec import RunSpec
@@ -26,23 +26,27 @@ EXIT_CODES = {
 }
 
 
-def reference_for(options: VerdictOptions, model: str | None) -> Reference:
-    """The reference of --reference, else the model's. Raises UsageError: none exists, or --allow is no field of it."""
-    reference = find_reference(options.reference, model)
+def reference_for(options: VerdictOptions, spec: RunSpec | None) -> AnyReference:
+    """The reference of --reference, else the model's. spec: of a run to judge; None: there are logs alone.
+
+    Raises UsageError: none exists, or --allow is no field of it.
+    """
+    model, batch_size = (None, None) if spec is None else (spec.model, spec.batch_size)
+    reference = find_reference(options.reference, model, batch_size)
     require_fields(options.allow, [*reference.recipe, NO_QUALITY])
     return reference
 
 
-def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> Reference | None:
+def reference_for_new_runs(options: VerdictOptions, spec: RunSpec) -> AnyReference | None:
     """The reference if new runs are judged. Raises UsageError: none exists, or their recipe can't reproduce it."""
     if not options.judges_new_runs:
         return None
-    reference = reference_for(options, spec.model)
+    reference = reference_for(options, spec)
     require_recipe(reference, recipe_of(spec), options.allow)
     return reference
 
 
-def verdict_on(options: VerdictOptions, reference: Reference, runs: Sequence[Path]) -> Verdict:
+def verdict_on(options: VerdictOptions, reference: AnyReference, runs: Sequence[Path]) -> Verdict:
     return judge(reference, subjects_of(options, runs, reference.quality_images), options.allow)
 
 
@@ -53,7 +57,7 @@ def subjects_of(options: VerdictOptions, runs: Sequence[Path], images: int | Non
 
 
 def print_result(
-    finished: "Sequence[FinishedRun]", options: VerdictOptions, reference: Reference | None, as_json: bool
+    finished: "Sequence[FinishedRun]", options: VerdictOptions, reference: AnyReference | None, as_json: bool
 ) -> None:
     """Print new runs and, with a reference, the verdict on them; exit with its code."""
     verdict = reference and verdict_on(options, reference, [run.folder.path for run in finished])
