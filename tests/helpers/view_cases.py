@@ -192,12 +192,9 @@ class ViewCases:
             assert kept(engine) == computed(engine) != before, change
         found = {one["id"]: one for one in view(engine, "results")}
         assert len(found) == len(kept(engine)) < len(ids)
-        assert all(
-            found[one["id"]][name] == value
-            for one in kept(engine)
-            for name, value in one.items()
-            if name != "configuration"
-        )
+        for one in kept(engine):
+            same = {*one} - {"configuration", "machine", "host_name", "first_rule"}
+            assert {name: found[one["id"]][name] for name in same} == {name: one[name] for name in same}
 
     def test_new_tables_are_computed_until_the_next_submission(self, engine: Engine) -> None:
         """As after `rebuild: 1` of the original's tool, which drops the triggers with the tables."""

@@ -125,7 +125,7 @@ def test_the_list_unpacks_the_documents_of_its_own_rows_alone(restored: Callable
     said: list[tuple[str, Any]] = []
     event.listen(engine, "before_cursor_execute", lambda *given: said.append((given[2], given[3])))
     assert len(entries(engine, RecordFilter(limit=1))) == 1
-    ((statement, values),) = said
+    (_, (statement, values)) = said  # after the transaction's settings
     with engine.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (VERBOSE, COSTS OFF) {statement}", values).scalars().all()
     limit = next(number for number, line in enumerate(plan) if line.strip().startswith("->  Limit"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -123,8 +123,6 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that holds gbench's write lock; committed at its end, rolled back by an exception."""
     with engine.connect().execution_options(gbench_writes=True) as connection, connection.begin():
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         yield connection
 
 
@@ -197,7 +195,7 @@ def _engine(config: DatabaseConfig) -> Engine:
             json_serializer=_json,
             isolation_level="READ COMMITTED",  # after waiting for the lock, a writer must see the latest data
         )
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(POSTGRES_SETTINGS))
+        event.listen(engine, "begin", _begin_postgresql)
         return engine
 
 
@@ -214,3 +212,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("gbench_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Settings and lock in one round trip."""
+    writes = connection.get_execution_options().get("gbench_writes")
+    lock = f"; SELECT pg_advisory_xact_lock({LOCK})" if writes else ""
+    connection.exec_driver_sql(POSTGRES_SETTINGS + lock)

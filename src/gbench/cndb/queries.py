@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Engine, RowMapping, Select, func, or_, select
 
 from gbench.base.utc import time_of
 from gbench.cndb.record import Record, checked
@@ -119,18 +119,6 @@ def overdue(newest_first: list[Entry], since: datetime) -> list[Entry]:
         kind = (entry.model, entry.batch_size, entry.dev_num, entry.device, entry.precision, entry.dataset)
         newest.setdefault(kind, entry)
     return [entry for entry in newest.values() if entry.ran is None or entry.ran < since]
-
-
-def of_first_rule(engine: Engine, model: str | None) -> set[int]:
-    """Ids of the records whose figures gbench measured by the first rule of the statistics. Raises as `entries`."""
-    measured, rule = (_performance(engine, key) for key in ("data_share", "statistics"))
-    first = and_(measured.is_not(None), rule.is_(None))
-    if engine.dialect.name == "sqlite":  # it doesn't check what another tool stores
-        first = case((func.json_valid(ROW.performance), first), else_=False)
-    query = select(ROW.id).join(models, models.c.id == ROW.model_id, isouter=True)
-    query = _filtered(query, RecordFilter(model)).where(first)
-    with engine.connect() as connection:
-        return set(connection.scalars(query))
 
 
 def undated(engine: Engine, where: RecordFilter) -> int:

@@ -54,7 +54,7 @@ def levels(values: ArrayLike) -> list[Level]:
 
 
 def _confirmed(history: Floats, calm: Floats) -> list[Level]:
-    floor = (RESOLUTION * float(np.median(history))) ** 2
+    floor = (RESOLUTION * _median(history)) ** 2
     cuts = change_points(calm, PENALTY + math.log(len(history)), floor)
     while True:
         found = [_level(history, *ends) for ends in pairwise([0, *cuts, len(history)])]
@@ -65,20 +65,26 @@ def _confirmed(history: Floats, calm: Floats) -> list[Level]:
 
 
 def _level(history: Floats, start: int, end: int) -> Level:
-    return Level(start, end, float(np.median(history[start:end])))
+    return Level(start, end, _median(history[start:end]))
 
 
 def _one_run_alone(history: Floats, before: Level, last: Level) -> bool:
     """Whether the runs of the last level but the last one are nearer to the level before it than to the last run."""
-    rest = float(np.median(history[last.start : -1]))
+    rest = _median(history[last.start : -1])
     return abs(rest - before.median) < abs(float(history[-1]) - rest)
 
 
 def _calm(history: Floats) -> tuple[Floats, float]:
     """The history with each run at most so far from the median of its neighbours; and that distance."""
-    first = [np.median(history[: place + NEIGHBOURS + 1]) for place in range(NEIGHBOURS)]
-    last = [np.median(history[-place - NEIGHBOURS - 1 :]) for place in reversed(range(NEIGHBOURS))]
-    between = np.median(np.lib.stride_tricks.sliding_window_view(history, 2 * NEIGHBOURS + 1), axis=1)
-    medians = np.concatenate([first, between, last])
-    width = CLIP * 1.4826 * float(np.median(np.abs(history - medians)))
+    first = [_median(history[: place + NEIGHBOURS + 1]) for place in range(NEIGHBOURS)]
+    last = [_median(history[-place - NEIGHBOURS - 1 :]) for place in reversed(range(NEIGHBOURS))]
+    windows = np.lib.stride_tricks.sliding_window_view(history, 2 * NEIGHBOURS + 1)
+    medians = np.concatenate([first, np.sort(windows, axis=1)[:, NEIGHBOURS], last])
+    width = CLIP * 1.4826 * _median(np.abs(history - medians))
     return np.clip(history, medians - width, medians + width), width
+
+
+def _median(values: Floats) -> float:
+    """As numpy's, in a tenth of its time: a history has many configurations of few runs."""
+    ordered, middle = np.sort(values), len(values) // 2
+    return float(ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)

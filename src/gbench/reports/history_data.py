@@ -5,19 +5,21 @@ The views know no machine, so runs are grouped here, and judged by the rule of `
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import cached_property
 from itertools import pairwise
-from operator import itemgetter
+from operator import attrgetter
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine, inspect, text
 
 from gbench.cndb.database import connect, database_errors
 from gbench.cndb.database_config import DatabaseConfig
-from gbench.cndb.queries import of_first_rule
 from gbench.cndb.throughput import AS_LAUNCH_SH, FIRST_RULE, LAUNCH_SH, throughput_of
 from gbench.errors import InfrastructureError, RecordError
 from gbench.measure.trend import Level, levels
@@ -25,15 +27,11 @@ from gbench.settings.model_file import record_names
 
 STALE_DAYS = 30.0
 COLUMNS = (
-    "id, run_time, age_days, configuration, model, dataset, device, dev_num, batch_size, precision, dist_mode, recipe, "
-    "run_id, throughput, low, high, throughput_unit, steady_state, driver, software, hardware, code_link"
+    "id, run_time, configuration, model, dataset, device, dev_num, batch_size, precision, dist_mode, recipe, run_id, "
+    "throughput, low, high, throughput_unit, steady_state, driver, software, hardware, code_link, machine, host_name, "
+    "first_rule"
 )
-COMPARABLE = itemgetter("configuration", "model", "device", "precision")
-MACHINES = {
-    "postgresql": "SELECT id, extra #>> '{machine,key}', extra #>> '{machine,host_name}' FROM train_results",
-    "sqlite": "SELECT id, json_extract(more, '$.machine.key'), json_extract(more, '$.machine.host_name') "
-    "FROM (SELECT id, CASE WHEN json_valid(extra) THEN extra END AS more FROM train_results)",
-}
+COMPARABLE = attrgetter("configuration", "model", "device", "precision")
 RECENT_DAYS, BEFORE, FEW = 30.0, 10, 3  # as in the view gbench_regressions
 ASSUMED = 0.05  # half-width of the interval of a result without one
 RULE = "rule"
@@ -69,6 +67,42 @@ class Result:
         return self.known[RULE] == FIRST_RULE
 
 
+class Results:
+    """Results, oldest first. Each is made of its row when it is asked for: a page shows few of them."""
+
+    def __init__(self, rows: Sequence[Any], now: datetime) -> None:
+        self._rows, self._now = rows, now
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Result]:
+        return map(self._result, self._rows)
+
+    def __getitem__(self, place: int) -> Result:
+        return self._result(self._rows[place])
+
+    @property
+    def throughputs(self) -> NDArray[np.float64]:
+        return np.array([row.throughput for row in self._rows], dtype=np.float64)
+
+    def _result(self, row: Any) -> Result:
+        when = _moment(row)
+        return Result(
+            id=row.id,
+            when=when,
+            age_days=(self._now - when).total_seconds() / 86400,
+            throughput=row.throughput,
+            low=row.low,
+            high=row.high,
+            steady=None if row.steady_state is None else bool(row.steady_state),
+            known={
+                **{column: getattr(row, column) for column in MAY_DIFFER if column != RULE},
+                RULE: FIRST_RULE if row.first_rule else "now",
+            },
+        )
+
+
 @dataclass(frozen=True)
 class LevelChange:
     at: Result
@@ -93,12 +127,12 @@ class Configuration:
     key: str
     """Distinguishes configurations with the same name."""
     unit: str
-    results: list[Result]
+    results: Results
     """Oldest first, of one machine unless all are taken together."""
     levels: list[Level]
     """Oldest first."""
 
-    @property
+    @cached_property
     def latest(self) -> Result:
         return self.results[-1]
 
@@ -106,7 +140,7 @@ class Configuration:
     def stale(self) -> bool:
         return self.latest.age_days > STALE_DAYS
 
-    @property
+    @cached_property
     def changes(self) -> list[LevelChange]:
         """Where the level changed, oldest first; without a last run that is not confirmed."""
         changes = []
@@ -164,43 +198,39 @@ def read_history(
     now = datetime.now(timezone.utc)
     with database_errors(config):
         engine = connect(config)
-        if "gbench_trend" not in inspect(engine).get_view_names():
+        if "gbench_runs" not in inspect(engine).get_view_names():
             raise InfrastructureError(
                 f"database {config.shown} lacks gbench's views", "gbench cndb submit RECORD creates them"
             )
-        trend = _rows(engine, "trend", COLUMNS, "configuration, model, device, precision, run_time, id", model)
-        machines = {} if all_machines else _machines(engine)
-        first = of_first_rule(engine, model)
-    days = (now - since).total_seconds() / 86400 if since else None
-    marked = [{**row, RULE: FIRST_RULE if row["id"] in first else "now"} for row in trend]
-    groups = _by_machine(marked, machines)
-    kept = {group: [row for row in rows if days is None or row["age_days"] <= days] for group, rows in groups.items()}
+        groups = _by_machine(_rows(engine, model), all_machines)
+    kept = {group: [row for row in rows if since is None or _moment(row) >= since] for group, rows in groups.items()}
     since_text = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
     filters = ", ".join(filter(None, (f"model {model}" if model else "", since_text)))
     if not any(kept.values()):
         more = "leave out --model or --since" if filters else "gbench cndb submit RECORD stores one"
         only = f" ({filters})" if filters else ""
         raise RecordError(f"database {config.shown} holds no result with a throughput{only}", more)
-    configurations = _named([_configuration(rows, group) for group, rows in kept.items() if rows])
-    place = {result.id: (one, result) for one in configurations for result in one.results}
+    shown = [group for group, rows in kept.items() if rows]
+    configurations = _named([_configuration(kept[group], group, now) for group in shown])
     regressions = [
-        Regression(*place[result.id], mean, count, 1 - result.throughput / mean)
-        for rows in groups.values()
-        for result, mean, count in slower_results([_result(row) for row in rows])
-        if result.id in place
+        Regression(one, result, mean, count, 1 - result.throughput / mean)
+        for one, group in zip(configurations, shown, strict=True)
+        for result, mean, count in slower_results(Results(groups[group], now))
+        if since is None or result.when >= since
     ]
     regressions.sort(key=lambda one: -one.loss_share)
     configurations.sort(key=lambda one: (-one.latest.when.timestamp(), one.name, one.key))
     return HistoryData(config.shown, filters, now, configurations, regressions)
 
 
-def slower_results(results: Sequence[Result]) -> list[tuple[Result, float, int]]:
+def slower_results(results: Results) -> list[tuple[Result, float, int]]:
     """The results that the rule of `gbench_regressions` reports, with the mean and the number of those before."""
     found = []
-    for place, one in enumerate(results):
-        before = results[max(place - BEFORE, 0) : place]
-        if not before or one.age_days > RECENT_DAYS:
-            continue
+    for place in range(len(results) - 1, 0, -1):
+        one = results[place]
+        if one.age_days > RECENT_DAYS:
+            break
+        before = [results[earlier] for earlier in range(max(place - BEFORE, 0), place)]
         mean = fmean(other.throughput for other in before)
         lows = [(1 - ASSUMED) * other.throughput if other.low is None else other.low for other in before]
         high = (1 + ASSUMED) * one.throughput if one.high is None else one.high
@@ -209,70 +239,56 @@ def slower_results(results: Sequence[Result]) -> list[tuple[Result, float, int]]
     return found
 
 
-def _machines(engine: Engine) -> dict[int, tuple[str, str]]:
-    """Key and host name of the machine of each row that says it."""
+def _rows(engine: Engine, model: str | None) -> Sequence[Any]:
+    """The results with a throughput, oldest first."""
+    names = {f"name{n}": name for n, name in enumerate(sorted(record_names(model)))} if model is not None else {}
+    where = f"AND model IN ({', '.join(f':{name}' for name in names)})" if names else ""
     with engine.connect() as connection:
-        rows = connection.exec_driver_sql(MACHINES[engine.dialect.name]).all()
-    return {number: (str(key), str(host)) for number, key, host in rows if key is not None}
+        query = text(f"SELECT {COLUMNS} FROM gbench_runs WHERE throughput > 0 AND run_time IS NOT NULL {where}")
+        return sorted(connection.execute(query, names), key=attrgetter("run_time", "id"))
 
 
-def _by_machine(rows: Sequence[Any], machines: dict[int, tuple[str, str]]) -> dict[Group, list[Any]]:
+def _by_machine(rows: Sequence[Any], all_machines: bool) -> dict[Group, list[Any]]:
     """Rows of one configuration and machine. A row that says no machine is of the only one, or of an unknown one."""
-    keys = defaultdict[Any, set[str]](set)
+    together = defaultdict[Any, list[Any]](list)
     for row in rows:
-        if row["id"] in machines:
-            keys[COMPARABLE(row)].add(machines[row["id"]][0])
-    hosts = dict(machines.values())
+        together[row.configuration].append(row)
     groups = defaultdict[Group, list[Any]](list)
-    for row in rows:
-        several = len(keys[COMPARABLE(row)]) > 1
-        key = machines[row["id"]][0] if several and row["id"] in machines else ""
-        machine = f"{hosts[key]} ({key[:8]})" if key else "a machine not said" if several else ""
-        group = (*COMPARABLE(row), machine)
-        groups[group].append(row)
+    hosts = {row.machine: row.host_name for row in rows if row.machine is not None}
+    for members in together.values():
+        known = COMPARABLE(members[0])
+        machines = {row.machine for row in members} - {None}
+        for row in members:
+            machine = ""
+            if len(machines) > 1 and not all_machines:
+                machine = f"{hosts[row.machine]} ({row.machine[:8]})" if row.machine else "a machine not said"
+            group = (*known, machine)
+            groups[group].append(row)
     return groups
 
 
-def _rows(engine: Engine, view: str, columns: str, order: str, model: str | None) -> Sequence[Any]:
-    names = {f"name{n}": name for n, name in enumerate(sorted(record_names(model)))} if model is not None else {}
-    where = f"WHERE model IN ({', '.join(f':{name}' for name in names)})" if names else ""
-    with engine.connect() as connection:
-        query = text(f"SELECT {columns} FROM gbench_{view} {where} ORDER BY {order}")
-        return connection.execute(query, names).mappings().all()
-
-
-def _configuration(rows: Sequence[Any], group: Group) -> Configuration:
-    one = rows[-1]
-    results = [_result(row) for row in rows]
-    batch = f"batch {one['batch_size']}" if one["batch_size"] else ""
-    as_launch_sh = throughput_of(None, one["model"], one["run_id"]) == LAUNCH_SH
+def _configuration(rows: Sequence[Any], group: Group, now: datetime) -> Configuration:
+    one, results = rows[-1], Results(rows, now)
+    batch = f"batch {one.batch_size}" if one.batch_size else ""
+    as_launch_sh = throughput_of(None, one.model, one.run_id) == LAUNCH_SH
     kind = AS_LAUNCH_SH if as_launch_sh else ""
-    details = (batch, one["dataset"], one["dist_mode"], one["recipe"], kind, group[-1])
-    devices = f"{one['dev_num']} × {one['device']}"
+    details = (batch, one.dataset, one.dist_mode, one.recipe, kind, group[-1])
     return Configuration(
-        name=", ".join((one["model"] or "unknown model", one["precision"] or "no precision", devices)),
+        name=", ".join(
+            (one.model or "unknown model", one.precision or "no precision", f"{one.dev_num} × {one.device}")
+        ),
         details=", ".join(str(detail) for detail in details if detail),
         key=hashlib.sha256(repr(group).encode()).hexdigest()[:6],
-        unit=one["throughput_unit"] or "",
+        unit=one.throughput_unit or "",
         results=results,
-        levels=levels([result.throughput for result in results]),
+        levels=levels(results.throughputs),
     )
 
 
-def _result(row: Any) -> Result:
-    when = row["run_time"]
-    if isinstance(when, str):  # SQLite has no type for times
-        when = datetime.fromisoformat(when)
-    return Result(
-        id=row["id"],
-        when=when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc),
-        age_days=row["age_days"],
-        throughput=row["throughput"],
-        low=row["low"],
-        high=row["high"],
-        steady=None if row["steady_state"] is None else bool(row["steady_state"]),
-        known={column: row[column] for column in MAY_DIFFER},
-    )
+def _moment(row: Any) -> datetime:
+    """When the run of a row started; SQLite has no type for times."""
+    when: datetime = datetime.fromisoformat(row.run_time) if isinstance(row.run_time, str) else row.run_time
+    return when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc)
 
 
 def _named(configurations: list[Configuration]) -> list[Configuration]:

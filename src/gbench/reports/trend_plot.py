@@ -1,13 +1,13 @@
 """Plot a configuration's history: every run with its interval, the levels, and their changes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import matplotlib.dates as dates
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from gbench.base.words import count
-from gbench.reports.history_data import Configuration, Result
+from gbench.reports.history_data import Configuration, Results
 from gbench.reports.page import Plot
 from gbench.reports.plots import line
 from gbench.reports.svg import INK, SERIES, SURFACE, WARN, captioned, figure
@@ -50,11 +50,11 @@ def trend(configuration: Configuration, slower: Collection[int] = ()) -> Plot:
         return captioned(drawn, f"trend-{configuration.key}", f"Throughput of {name} over time", caption)
 
 
-def _draw_runs(axes: Axes, results: Sequence[Result]) -> None:
-    for result in results:
-        x = float(dates.date2num(result.when))
-        if result.low is not None and result.high is not None:
-            axes.plot([x, x], [result.low, result.high], color=SERIES[0], linewidth=1, alpha=0.6)
+def _draw_runs(axes: Axes, results: Results) -> None:
+    ends = [(one.when, one.low, one.high) for one in results if one.low is not None and one.high is not None]
+    if ends:
+        when, low, high = zip(*ends, strict=True)
+        axes.vlines(dates.date2num(when), low, high, color=SERIES[0], linewidth=1, alpha=0.6)
     for filled in (True, False):
         chosen = [one for one in results if (one.low is not None) == filled]
         axes.plot(

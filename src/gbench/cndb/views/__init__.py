@@ -1,8 +1,8 @@
 """SQL views for dashboards (docs/dashboards.md), read-only and named `gbench_...`.
 
 `gbench_computed`, a function on PostgreSQL and a view on SQLite, flattens the contract's tables. Triggers on them keep
-its rows in the table `gbench_summary`, whoever writes. `gbench_results` shows these; the other views use it, in SQL
-that both databases understand.
+its rows in the table `gbench_summary`, whoever writes. `gbench_runs` has all of them for the history's page,
+`gbench_results` their documented columns; the other views use it, in SQL that both databases understand.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from importlib.resources import files
 from sqlalchemy import Connection, inspect
 
 VIEWS = ("results", "latest", "trend", "regressions", "fleet")
-# What the views need: tables and triggers, on SQLite a view.
+# What the views need: tables, triggers and views.
 SUMMARY = {
-    "postgresql": {"summary", "row", "truncate", "model", "software", "hardware"},
-    "sqlite": {"computed", "summary", "configurations", "number", "insert", "update", "delete"}
+    "postgresql": {"summary", "runs", "row", "truncate", "model", "software", "hardware"},
+    "sqlite": {"computed", "summary", "runs", "configurations", "number", "insert", "update", "delete"}
     | {"model", "software", "hardware"},
 }
 DROP = {

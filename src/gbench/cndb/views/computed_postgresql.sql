@@ -29,7 +29,10 @@ CREATE OR REPLACE FUNCTION public.gbench_computed() RETURNS TABLE (
   hardware text,
   code_link text,
   tags text,
-  visible boolean
+  visible boolean,
+  machine text,
+  host_name text,
+  first_rule boolean
 ) LANGUAGE sql STABLE PARALLEL SAFE AS $$
 SELECT
   r.id,
@@ -62,16 +65,22 @@ SELECT
   h.name::text,
   r.code_link::text,
   array_to_string(r.tags, ','),
-  r.visible
+  r.visible,
+  e.machine ->> 'key',
+  e.machine ->> 'host_name',
+  p.data_share IS NOT NULL AND p.statistics IS NULL
 FROM public.train_results r
 LEFT JOIN public.models m ON m.id = r.model_id
 LEFT JOIN public.software_infos s ON s.id = r.soft_info_id
 LEFT JOIN public.hardware_infos h ON h.id = r.hard_info_id
 -- A document is unpacked once for all its keys; each `->` would decompress it anew.
 CROSS JOIN LATERAL jsonb_to_record(CASE jsonb_typeof(r.extra) WHEN 'object' THEN r.extra ELSE '{}' END)
-  AS e (run_id text, recipe text, driver text, started_utc text)
+  AS e (run_id text, recipe text, driver text, started_utc text, machine jsonb)
 CROSS JOIN LATERAL jsonb_to_record(CASE jsonb_typeof(r.performance) WHEN 'object' THEN r.performance ELSE '{}' END)
-  AS p (throughput jsonb, throughput_unit text, throughput_interval jsonb, steady_state jsonb)
+  AS p (
+    throughput jsonb, throughput_unit text, throughput_interval jsonb, steady_state jsonb, data_share text,
+    statistics text
+  )
 CROSS JOIN LATERAL (
   -- ISO 8601; without an offset it is UTC. The inner CASE leaves out days that no month has.
   SELECT COALESCE(

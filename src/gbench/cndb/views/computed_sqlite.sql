@@ -37,7 +37,10 @@ SELECT
   h.name AS hardware,
   r.code_link,
   (SELECT group_concat(value, ',') FROM json_each(r.labels)) AS tags,
-  r.visible
+  r.visible,
+  CAST(json_extract(r.more, '$.machine.key') AS TEXT) AS machine,
+  CAST(json_extract(r.more, '$.machine.host_name') AS TEXT) AS host_name,
+  json_extract(r.perf, '$.data_share') IS NOT NULL AND json_extract(r.perf, '$.statistics') IS NULL AS first_rule
 FROM (
   SELECT
     *,

@@ -26,7 +26,10 @@ CREATE TABLE IF NOT EXISTS gbench_summary (
   hardware TEXT,
   code_link TEXT,
   tags TEXT,
-  visible BOOLEAN
+  visible BOOLEAN,
+  machine TEXT,
+  host_name TEXT,
+  first_rule INTEGER
 )
 
 -- SQLite has no hash of a text: the key of a configuration is its number here.
@@ -88,3 +91,17 @@ END
 DELETE FROM gbench_summary
 
 INSERT INTO gbench_summary SELECT * FROM gbench_computed
+
+DROP VIEW IF EXISTS gbench_runs
+
+-- As on PostgreSQL. What doesn't depend on a row is joined: in WHERE, SQLite would ask it for each row.
+CREATE VIEW gbench_runs AS
+SELECT s.*
+FROM (SELECT 1 FROM sqlite_master WHERE name = 'gbench_insert' AND tbl_name = 'train_results') kept
+CROSS JOIN gbench_summary s
+UNION ALL
+SELECT c.*
+FROM (
+  SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'gbench_insert' AND tbl_name = 'train_results')
+) missing
+CROSS JOIN gbench_computed c
