@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from gbench.measure.bounds import CARDS, data_sheet, limits
 from gbench.measure.clock import StepClock
 from gbench.measure.op_count import count_work
-from gbench.measure.peak import ConvShape, measure_peak, median_call_s
+from gbench.measure.peak import ConvShape, measure_peak, median_call
+from gbench.measure.summary import STATISTICS
 from gbench.pix2pix.step.count_ops import main_convolution, work_per_image
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.run_result import Limits
@@ -104,7 +105,7 @@ def test_a_short_kernel_is_measured_without_the_idle_start() -> None:
 
     device = SlowToWake()
     clock = StepClock(device, device.now)
-    assert median_call_s(clock, lambda: device.work(50e-6), seconds=0.1) == pytest.approx(50e-6, rel=0.01)
+    assert median_call(clock, lambda: device.work(50e-6), seconds=0.1).wall_s == pytest.approx(50e-6, rel=0.01)
 
 
 def test_a_long_kernel_is_measured_alone() -> None:
@@ -117,7 +118,7 @@ def test_a_long_kernel_is_measured_alone() -> None:
         calls += 1
         device.work(1.0)
 
-    assert median_call_s(clock, call, seconds=0.5) == pytest.approx(1.0)
+    assert median_call(clock, call, seconds=0.5).wall_s == pytest.approx(1.0)
     assert calls == 2 + 3  # two that do not count, and the least that do
 
 
@@ -139,10 +140,11 @@ def of(
     data_share: float = 0.0,
     ahead_share: float = 0.5,
     images_s: float = 200.0,
-    first_rule: bool = False,
+    rule: int = STATISTICS,
+    images_cpu_s: float | None = None,
     **changes: Any,
 ) -> Limits:
-    found = limits(environment(**changes), images_s, data_share, ahead_share, first_rule)
+    found = limits(environment(**changes), images_s, data_share, ahead_share, rule, images_cpu_s)
     assert found is not None
     return found
 
@@ -155,6 +157,24 @@ def test_shares_are_held_against_the_measured_and_the_promised() -> None:
     assert found.data_sheet_flop_share == pytest.approx(60 / 156)
     assert found.measured_copy_share == pytest.approx(1000 / 1300)
     assert found.data_sheet is not None and "A100" in found.data_sheet
+
+
+def test_a_busy_processor_raises_no_share() -> None:
+    """The peak is measured on an idle processor, and on one of which others take half; so is the run."""
+    idle = {"gemm_tflop_s": 1.0, "conv_tflop_s": 0.5, "copy_gb_s": 20.0}
+    per_cpu = {"gemm_tflop_cpu_s": 0.5, "conv_tflop_cpu_s": 0.25, "copy_gb_cpu_s": 10.0}
+    half = {name: value / 2 for name, value in idle.items()}
+    work = {"flop": 10**9, "bytes": 10**9}
+    by_time, by_cpu_time = [], []
+    for peak, images_s, cpus in ((idle, 300.0, 2.0), (half, 150.0, 1.0), (half, 300.0, 2.0), (idle, 150.0, 1.0)):
+        values = {"images_s": images_s, "gpu": False, "work_per_image": work, "peak": {**peak, **per_cpu}}
+        by_time.append(of(rule=2, images_cpu_s=images_s / cpus, **values).measured_flop_share)
+        found = of(images_cpu_s=images_s / cpus, **values)
+        assert found.tflop_cpu_s == pytest.approx(0.15) and found.measured_copy_share == pytest.approx(15.0)
+        by_cpu_time.append(found.measured_flop_share)
+    assert by_time == pytest.approx([0.3, 0.3, 0.6, 0.15])
+    assert by_cpu_time == pytest.approx([0.3] * 4)
+    assert of(gpu=False, work_per_image=work, peak={**idle, **per_cpu}).tflop_cpu_s is None  # without telemetry
 
 
 def test_an_unknown_card_is_unknown_and_no_guess() -> None:
@@ -177,7 +197,7 @@ def test_an_unknown_card_is_unknown_and_no_guess() -> None:
             "unknown: peak not trusted, as the run did 200% of the operations a second",
         ),
         ({"peak": {**BUSY, "conv_tflop_s": 90.0}}, "unknown: peak not trusted, as the run did 125% of the bytes"),
-        ({"peak": BUSY, "first_rule": True}, "compute-bound: 200%"),
+        ({"peak": BUSY, "rule": 1}, "compute-bound: 200%"),
         ({"images_s": 10.0}, "neither compute- nor memory-bound: 2% of the operations and 4% of the bytes"),
         (
             {"peak": {"gemm_tflop_s": 150.0, "conv_tflop_s": 90.0, "copy_gb_s": 2500.0}},
@@ -207,7 +227,7 @@ def test_a_waiting_amp_scaler_is_not_launch_bound() -> None:
 
 
 def test_a_run_that_did_not_count_its_work_has_no_limits() -> None:
-    assert limits(environment(work_per_image=None), 1.0, 0.0, 0.0) is None
+    assert limits(environment(work_per_image=None), 1.0, 0.0, 0.0, STATISTICS) is None
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from pydantic import (
 from gbench.cndb.values import figures_as_numbers, mapping_of, plain
 from gbench.errors import RecordError
 
-# 2: extra.machine; 3: perf_data.statistics and extra.first_reading; 4: perf_data.step.p99_s is null for few steps.
+# 2: extra.machine; 3: perf_data.statistics and extra.first_reading; 4: perf_data.step.p99_s is null for few steps,
+# perf_data.limits has tflop_cpu_s.
 # Every earlier record is one of the latest version.
 RECORD_SCHEMA = 4
 MAY_BE_EMPTY = {"may_be_empty": True}  # context of a validation

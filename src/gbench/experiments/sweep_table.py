@@ -50,7 +50,7 @@ class Row:
     tflop_s: float | None = None
     """Model FLOP/s of one device, in 10^12 per second."""
     peak_tflop_s: float | None = None
-    """The device's peak as the cell's own run measured it, in 10^12 FLOP/s."""
+    """The device's peak as the cell's own run measured it, in 10^12 FLOP a second; of a processor, a CPU-second."""
     measured_flop_share: float | None = None
     """MFU: tflop_s as a share of the highest peak measured by a cell with the same device, device count and precision.
     """
@@ -76,7 +76,7 @@ def rows_of(folder: SweepFolder, sweep: Sweep) -> list[Row]:
         replace(
             row,
             scaling_efficiency=_efficiency(row, alone, sweep.scaling),
-            measured_flop_share=row.tflop_s / peaks[_kind(row)] if row.tflop_s and _kind(row) in peaks else None,
+            measured_flop_share=_of_best(row, peaks.get(_kind(row))),
         )
         for row in rows
     ]
@@ -97,6 +97,7 @@ def _row(folder: SweepFolder, cell: SweepCell) -> Row:
     perf, throughput, memory = record.perf_data or {}, THROUGHPUT.read(record), MEMORY.read(record)
     interval, limits = perf.get("throughput_interval") or {}, perf.get("limits") or {}
     tflop_s, own_share = limits.get("tflop_s"), limits.get("measured_flop_share")
+    rate = limits.get("tflop_cpu_s") or tflop_s
     return replace(
         row,
         data=(record.hyper_params or {}).get("data_source", row.data),
@@ -109,9 +110,17 @@ def _row(folder: SweepFolder, cell: SweepCell) -> Row:
         memory_gib=None if memory is None else memory.value,
         device_name=record.dev,
         tflop_s=tflop_s,
-        peak_tflop_s=tflop_s / own_share if tflop_s and own_share else None,
+        peak_tflop_s=rate / own_share if rate and own_share else None,
+        measured_flop_share=own_share,
         data_sheet_flop_share=limits.get("data_sheet_flop_share"),
     )
+
+
+def _of_best(row: Row, best: float | None) -> float | None:
+    """The share of the best peak, from that of the cell's own."""
+    if row.measured_flop_share is None or row.peak_tflop_s is None or best is None:
+        return None
+    return row.measured_flop_share * row.peak_tflop_s / best
 
 
 def _efficiency(row: Row, alone: Mapping[Hashable, float | None], scaling: Scaling) -> float | None:

@@ -49,7 +49,12 @@ def data_sheet(device_name: str) -> DataSheet | None:
 
 
 def limits(
-    environment: EnvironmentFacts, images_s: float, data_share: float, ahead_share: float, first_rule: bool = False
+    environment: EnvironmentFacts,
+    images_s: float,
+    data_share: float,
+    ahead_share: float,
+    rule: int,
+    images_cpu_s: float | None = None,
 ) -> Limits | None:
     """Compare a device's speed with its peaks; None if its work was not counted.
 
@@ -57,7 +62,9 @@ def limits(
         images_s: of one device, a second.
         data_share: of the time that is data wait.
         ahead_share: by what share of a step the host was ahead of the device (median).
-        first_rule: a verdict may rest on a peak that the run exceeded, as in earlier records.
+        rule: `RunResult.statistics`. By the first one a verdict may rest on a peak that the run exceeded; by the first
+            two a processor's shares are of its speed by time, however busy it was.
+        images_cpu_s: of all ranks, a second of processor time; None if unknown.
     """
     work, peak = environment.work_per_image, environment.peak
     if work is None or environment.precision is None:
@@ -69,6 +76,11 @@ def limits(
     promised = sheet and sheet.tflop_s.get(precision)
     measured_flop = tflop_s / peak.tflop_s if peak else None
     measured_copy = gb_s / peak.copy_gb_s if peak and gb_s is not None else None
+    tflop_cpu_s = None
+    if rule > 2 and images_cpu_s and peak and peak.tflop_cpu_s and peak.copy_gb_cpu_s:
+        tflop_cpu_s = work.flop * images_cpu_s / 1e12
+        measured_flop = tflop_cpu_s / peak.tflop_cpu_s
+        measured_copy = work.bytes * images_cpu_s / 1e9 / peak.copy_gb_cpu_s if work.bytes is not None else None
     # In AMP GradScaler makes the host wait for the GPU in every step, so the host is never ahead.
     runs_ahead = environment.hardware.gpus is not None and precision != "AMP"
     return Limits(
@@ -80,11 +92,21 @@ def limits(
         data_sheet_flop_share=tflop_s / promised if promised else None,
         data_sheet_copy_share=gb_s / sheet.bandwidth_gb_s if sheet and gb_s is not None else None,
         data_sheet=sheet.source if sheet else None,
-        verdict=_verdict(data_share, ahead_share if runs_ahead else None, measured_flop, measured_copy, first_rule),
+        verdict=_verdict(
+            data_share,
+            ahead_share if runs_ahead else None,
+            measured_flop,
+            measured_copy,
+            first_rule=rule == 1,
+            per="a second" if tflop_cpu_s is None else "a CPU-second",
+        ),
+        tflop_cpu_s=tflop_cpu_s,
     )
 
 
-def _verdict(data: float, ahead: float | None, flop: float | None, copy: float | None, first_rule: bool) -> str:
+def _verdict(
+    data: float, ahead: float | None, flop: float | None, copy: float | None, first_rule: bool, per: str
+) -> str:
     if data >= INPUT_BOUND:
         return f"input-bound: {data:.0%} of the time is data wait"
     if ahead is not None and ahead < LAUNCH_BOUND:
@@ -93,14 +115,14 @@ def _verdict(data: float, ahead: float | None, flop: float | None, copy: float |
         return "unknown: the device's bounds were not measured"
     if not first_rule and max(flop, copy or 0) > 1:
         what = f"{flop:.0%} of the operations" if flop > 1 else f"{copy:.0%} of the bytes"
-        return f"unknown: peak not trusted, as the run did {what} a second measured before it: the device was busy then"
+        return f"unknown: peak not trusted, as the run did {what} {per} measured before it: the device was busy then"
     if flop >= max(BOUND, copy or 0):
-        return f"compute-bound: {flop:.0%} of the operations a second that this device was measured to do"
+        return f"compute-bound: {flop:.0%} of the operations {per} that this device was measured to do"
     if copy is None:
-        return f"not compute-bound: {flop:.0%} of the operations a second measured here; bytes were not counted"
+        return f"not compute-bound: {flop:.0%} of the operations {per} measured here; bytes were not counted"
     if copy >= BOUND:
-        return f"memory-bound: {copy:.0%} of the bytes a second that this device was measured to copy"
-    shares = f"{flop:.0%} of the operations and {copy:.0%} of the bytes a second measured here"
+        return f"memory-bound: {copy:.0%} of the bytes {per} that this device was measured to copy"
+    shares = f"{flop:.0%} of the operations and {copy:.0%} of the bytes {per} measured here"
     if flop + copy >= BOUND:
         return f"neither compute- nor memory-bound alone: {shares}"
     elsewhere = "most of the time goes elsewhere: the overhead of small operations, other processes"

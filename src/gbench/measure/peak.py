@@ -1,8 +1,10 @@
 """Measure the peak speed of a device: matrix product and main convolution in the run's precision, and copy."""
 
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -42,40 +44,55 @@ def measure_peak(device: torch.device, dtype: torch.dtype, shape: ConvShape, sec
     source = torch.empty(COPY_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
 
-    def median_s(call: Callable[[], object]) -> float:
-        return median_call_s(clock_for(device), call, seconds / 3)
+    def median(call: Callable[[], object]) -> CallTime:
+        return median_call(clock_for(device), call, seconds / 3)
 
     with torch.no_grad():
-        gemm_s = median_s(lambda: a @ b)
-        conv_s = median_s(lambda: F.conv2d(x, w, padding=1))
-        copy_s = median_s(lambda: target.copy_(source))
+        gemm, conv, copy = (
+            median(call) for call in (lambda: a @ b, lambda: F.conv2d(x, w, padding=1), lambda: target.copy_(source))
+        )
+    tera, giga = 2 * side**3 / 1e12, 2 * COPY_BYTES[device.type] / 1e9  # a multiply-add is two operations
+    per_cpu = {
+        "gemm_tflop_cpu_s": tera / gemm.cpu_s,
+        "conv_tflop_cpu_s": shape.flop / 1e12 / conv.cpu_s,
+        "copy_gb_cpu_s": giga / copy.cpu_s,
+    }
     return PeakFacts(
-        gemm_tflop_s=2 * side**3 / gemm_s / 1e12,  # a multiply-add is two operations
-        conv_tflop_s=shape.flop / conv_s / 1e12,
-        copy_gb_s=2 * COPY_BYTES[device.type] / copy_s / 1e9,
+        gemm_tflop_s=tera / gemm.wall_s,
+        conv_tflop_s=shape.flop / 1e12 / conv.wall_s,
+        copy_gb_s=giga / copy.wall_s,
+        **(per_cpu if device.type == "cpu" else {}),
     )
 
 
-def median_call_s(clock: StepClock, call: Callable[[], object], seconds: float) -> float:
-    """Median seconds of a call, over as many as fit into `seconds`, at least three, after two warm-up calls.
+class CallTime(NamedTuple):
+    wall_s: float
+    cpu_s: float
+    """Of all threads of this process."""
+
+
+def median_call(clock: StepClock, call: Callable[[], object], seconds: float) -> CallTime:
+    """Median times of a call, over as many as fit into `seconds`, at least three, after two warm-up calls.
 
     Short calls are timed in batches of BACK_TO_BACK_S, to exclude the start of an idle GPU.
     """
 
-    def run_s(calls: int) -> float:
+    def run(calls: int) -> CallTime:
+        began_s = time.process_time()
         clock.start()
         clock.batch_ready()
         for _ in range(calls):
             call()
         clock.step_done()
         (taken,) = clock.read()
-        return taken.step_s
+        return CallTime(taken.step_s, time.process_time() - began_s)
 
-    run_s(2)
+    run(2)
     calls = 1
-    while (taken_s := run_s(calls)) < BACK_TO_BACK_S:
+    while (taken := run(calls)).wall_s < BACK_TO_BACK_S:
         calls *= 2
-    runs_s = [taken_s]
-    while len(runs_s) < 3 or sum(runs_s) < seconds:
-        runs_s.append(run_s(calls))
-    return statistics.median(runs_s) / calls
+    runs = [taken]
+    while len(runs) < 3 or sum(one.wall_s for one in runs) < seconds:
+        runs.append(run(calls))
+    wall_s, cpu_s = (statistics.median(times) / calls for times in zip(*runs, strict=True))
+    return CallTime(wall_s, cpu_s)

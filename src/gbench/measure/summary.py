@@ -33,6 +33,7 @@ from gbench.runfolder.environment_facts import DataFacts, EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import FirstReading, RunResult
 from gbench.runfolder.step_columns import Steps, steps_that_count
+from gbench.runfolder.telemetry_result import TelemetrySummary
 from gbench.settings.spec import RunSpec, ScheduleConfig
 from gbench.settings.switches import describe
 
@@ -135,6 +136,7 @@ def _result(
     marks = mark_disturbed(slowest, telemetry.samples)
     window = Window.of(slowest)
     used = energy(telemetry, window)
+    usage = summarize_telemetry(telemetry, window) if telemetry.header else None
     ahead_share = float(np.median(waiting.ahead_s / waiting.step_s))
     data = environment.data or DataFacts(source="real")
     return RunResult(
@@ -158,11 +160,18 @@ def _result(
         data_share=data_s / wall_s,
         between_share=total(waiting.between_s) / wall_s,
         disturbance=disturbance(marks, int(slowest.step[0])),
-        limits=limits(environment, images / wall_s / len(whole), data_s / wall_s, ahead_share, first_rule=rule == 1),
+        limits=limits(
+            environment,
+            images / wall_s / len(whole),
+            data_s / wall_s,
+            ahead_share,
+            rule,
+            _per_cpu(usage, images / wall_s),
+        ),
         energy=used,
         joules_per_image=used.joules_per_image(images),
         memory=environment.memory,
-        telemetry=summarize_telemetry(telemetry, window) if telemetry.header else None,
+        telemetry=usage,
         losses=mean_losses([steps[least:] for steps in whole]),
         last_epoch_losses=mean_losses(last_epoch(whole)),
     )
@@ -203,6 +212,12 @@ def measured_spec(folder: RunFolder) -> RunSpec:
             f"{folder.path} is a tuning: its trials are no run", "read its tuning.json, or measure with gbench launch"
         )
     return spec
+
+
+def _per_cpu(usage: TelemetrySummary | None, images_s: float) -> float | None:
+    """Images a second of processor time; None if nothing says how many CPUs the run kept busy."""
+    cpus = usage.host.run_cpus if usage and usage.host else None
+    return images_s / cpus if cpus else None
 
 
 def _rate(times: NDArray[np.float64], images: NDArray[np.int64]) -> float | None:

@@ -179,8 +179,9 @@ def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
         yield "Measured here, matrix product", flops(peak.gemm_tflop_s)
         yield "Measured here, convolution", flops(peak.conv_tflop_s)
         yield "Measured here, copy", f"{four(peak.copy_gb_s)} GB/s"
-    yield "Of the operations measured", _share(limits.measured_flop_share)
-    yield "Of the bytes measured", _share(limits.measured_copy_share)
+    per_cpu = "" if limits.tflop_cpu_s is None else ", per CPU-second"
+    yield f"Of the operations measured{per_cpu}", _share(limits.measured_flop_share)
+    yield f"Of the bytes measured{per_cpu}", _share(limits.measured_copy_share)
     yield "MFU, of the data sheet's operations", _share(limits.data_sheet_flop_share)
     yield "Of the data sheet's bytes", _share(limits.data_sheet_copy_share)
     if limits.data_sheet is not None:

@@ -53,11 +53,20 @@ class PeakFacts(Facts):
     """10^12 operations per second in the model's main convolution."""
     copy_gb_s: PositiveFloat
     """10^9 bytes per second, read and written by a copy."""
+    gemm_tflop_cpu_s: PositiveFloat | None = None
+    """10^12 operations per second of processor time; None on a GPU, likewise the following."""
+    conv_tflop_cpu_s: PositiveFloat | None = None
+    copy_gb_cpu_s: PositiveFloat | None = None
 
     @property
     def tflop_s(self) -> float:
         """The higher of the two."""
         return max(self.gemm_tflop_s, self.conv_tflop_s)
+
+    @property
+    def tflop_cpu_s(self) -> float | None:
+        """The higher of the two per second of processor time."""
+        return max((one for one in (self.gemm_tflop_cpu_s, self.conv_tflop_cpu_s) if one is not None), default=None)
 
 
 class PrecisionFacts(Facts):

@@ -111,6 +111,9 @@ class Limits:
     """Of the memory bandwidth in its data sheet."""
     data_sheet: str | None
     verdict: str
+    tflop_cpu_s: float | None = None
+    """10^12 operations per second of processor time, of all ranks. The measured shares are then of such peaks, which
+    don't fall where something else is running. None: on a GPU, without telemetry, or by an earlier rule."""
 
 
 @dataclass(frozen=True)
