@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 NODES = ("n1", "n2")
@@ -107,37 +107,36 @@ class Slurm:
     def kill_node(self, name: str) -> None:
         """Kill a node's daemon and all that it started, as when its power fails."""
         daemon = self._nodes.pop(name)
-        for process in self._processes_of(name):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
         daemon.kill()
         daemon.wait()
+        mine = self._processes()
+        tasks = [pid for pid, environ in mine.items() if f"SLURMD_NODENAME={name}\0".encode() in environ]
+        sessions = {_session(pid) for pid in tasks}
+        # first those that would report the end of the tasks
+        _kill(pid for pid in mine if pid not in tasks and _session(pid) in sessions)
+        _kill(tasks)
 
-    def _processes_of(self, name: str) -> list[psutil.Process]:
-        """The processes of a node's jobs: each step's daemon leads a session, and its tasks know their node."""
-        mine = [
-            one
-            for one in psutil.process_iter(["environ"])
-            if (one.info["environ"] or {}).items() >= self.environ.items()
-        ]
-        tasks = [one for one in mine if one.info["environ"].get("SLURMD_NODENAME") == name]
-        sessions = {_session(one) for one in tasks}
-        return [one for one in mine if one in tasks or (one.name() == "slurmstepd" and _session(one) in sessions)]
+    def _processes(self) -> dict[int, bytes]:
+        """The processes that this cluster's daemons have started, with their environment."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # it has ended
+                found[int(path.parent.name)] = path.read_bytes()
+        return {pid: environ for pid, environ in found.items() if f"SLURM_CONF={self.conf}\0".encode() in environ}
 
     def stop(self) -> None:
         """Cancel all jobs and stop all daemons."""
         with suppress(subprocess.SubprocessError, AssertionError):
             self.command("scancel", "--state=PENDING")
             self.command("scancel", "--user=root")
-        for name in list(self._nodes):
-            self.kill_node(name)
-        for daemon in (self._controller, self._munge):
+        for daemon in (*self._nodes.values(), self._controller, self._munge):
             if daemon is not None:
                 daemon.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     daemon.wait(10)
                 daemon.kill()
                 daemon.wait()
+        _kill(self._processes())
 
     def command(self, *argv: str) -> str:
         """What a command of Slurm prints."""
@@ -196,9 +195,15 @@ def _munged(folder: Path) -> subprocess.Popen[bytes] | None:
     return daemon
 
 
-def _session(process: psutil.Process) -> int:
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _session(pid: int) -> int:
     with suppress(ProcessLookupError):
-        return os.getsid(process.pid)
+        return os.getsid(pid)
     return -1
 
 

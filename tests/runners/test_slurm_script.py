@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from support import Answer
 
+from gbench.runfolder.node_facts import NodeAttempt
+from gbench.runners.plan import at_node
 from gbench.runners.slurm import SlurmRunner
 from gbench.runners.slurm_script import script_of
+from gbench.runs.on_node import endpoint, may_start_again
 from gbench.settings.spec import RunSpec
 
 Make = Callable[..., RunSpec]
@@ -69,6 +72,28 @@ def test_the_task_runs_in_this_environment(make_spec: Make) -> None:
     assert "export NAME='it'\"'\"'s $HOME'\n" in script
     assert "OMP_NUM_THREADS" not in script  # the node knows its cores
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+
+
+def test_each_node_of_a_job_gets_its_number_and_the_place(make_spec: Make) -> None:
+    spec = make_spec(runner="slurm", nodes=2, device_count=4).replaced(device="cuda")
+    script = script_of(spec, Path("/shared/RUN"))
+    assert {"--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=2"} < set(options_of(script))
+    lines = [line.removeprefix("export ") for line in script.splitlines() if line.startswith("export ")]
+    variables = {name: shlex.split(value)[0] for name, value in (line.split("=", 1) for line in lines)}
+    there = at_node(variables, 1, "[fd00::1]:20007")
+    assert there.keys() == {"NODE_RANK", "WORKER", "TORCHRUN"} and there["NODE_RANK"] == "1"
+    assert " --nproc-per-node 2 --nnodes 2 --node-rank 1 --rdzv '[fd00::1]:20007' " in there["WORKER"]
+    assert " --nnodes 2 --node-rank 1 --master-addr fd00::1 --master-port 20008 " in there["TORCHRUN"]
+    environ = {"SLURM_JOB_ID": "12007", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.1", "SLURM_RESTART_COUNT": "1"}
+    assert endpoint(environ) == "10.0.0.1:20008"
+
+
+@pytest.mark.parametrize(
+    ("saved", "again"),
+    [([False], True), ([False] * 3, False), ([True, False, False], True), ([True, False, False, False], False)],
+)
+def test_a_job_that_saves_nothing_ends(saved: list[bool], again: bool) -> None:
+    assert may_start_again([NodeAttempt(started_s=0.0, saved=one) for one in saved]) is again
 
 
 @pytest.mark.parametrize("container", ["apptainer", "pyxis"])

@@ -63,6 +63,7 @@ def test_an_ended_job() -> None:
     ("fields", "held"),
     [
         ({"Reason": "launch_failed_requeued_held"}, True),
+        ({"Reason": "job_requeued_in_held_state", "Restarts": "1"}, True),
         ({"JobState": "REQUEUE_HOLD"}, True),
         ({"Reason": "JobHeldUser", "Restarts": "1"}, True),
         ({"Reason": "JobHeldUser"}, False),  # as the user asked

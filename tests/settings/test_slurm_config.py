@@ -27,7 +27,7 @@ ALL = {
 
 
 def test_every_option_gets_into_the_spec(make_spec: Make) -> None:
-    assert set(ALL) == set(OF_SLURM) == set(SlurmConfig.model_fields)
+    assert set(ALL) == set(OF_SLURM) == set(SlurmConfig.model_fields) - {"allow"}
     spec = make_spec(runner="slurm", image="registry#team/bench:1", **ALL)
     assert spec.slurm == SlurmConfig(**ALL)  # type: ignore[arg-type]
     assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
@@ -64,6 +64,7 @@ def test_another_runner_has_none_of_them(make_spec: Make, name: str) -> None:
         ({"container": "apptainer", "image": "bench:1"}, "--container apptainer needs the image"),
         ({"container": "pyxis"}, "--container pyxis needs the image"),
         ({"cuda_visible_devices": "1"}, "--gpus has no effect with --runner slurm"),
+        ({"nodes": 2, "device_count": 2, "rdzv": "10.0.0.1:1"}, "--rdzv has no effect with --runner slurm"),
         ({"profile": "optimized"}, "--profile optimized has no effect with --runner slurm"),
     ],
 )

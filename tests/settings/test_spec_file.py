@@ -20,7 +20,7 @@ from gbench.settings.spec_file import KEYS, read_mapping, request_of
 LEAST = "model: pix2pix_resnet_9blocks\nbatch_size: 4\ndevice_count: 1\nprecision: FP32\n"
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
 # parameters of launch that say nothing of the run itself
-OF_THE_COMMAND = {"allow", "smoke", "repeats", "rebuild", "dry_run", "json", "quiet"}
+OF_THE_COMMAND = {"allow", "smoke", "attach", "detach", "trust", "repeats", "rebuild", "dry_run", "json", "quiet"}
 
 
 def read_spec_file(path: Path, command_line: str = "") -> Request:

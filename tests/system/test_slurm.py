@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.state import state_of
 from shared_runs import the_run
 from slurm_cluster import Slurm
@@ -56,6 +59,11 @@ class Login:
             assert time.monotonic() < until_s, self.slurm.logs()
             time.sleep(0.05)
 
+    def until_requeued(self, process: subprocess.Popen[str], restarts: int) -> int:
+        """Wait until the job is back in the queue; returns how often it has been."""
+        self.until(lambda: int(self.slurm.job(self.job)["Restarts"]) > restarts, process)
+        return int(self.slurm.job(self.job)["Restarts"])
+
     @property
     def job(self) -> str:
         """The number of the run's job; empty before it is submitted."""
@@ -63,16 +71,29 @@ class Login:
         return str(json.loads(notes[0].read_text())["job"]) if notes else ""
 
     def steps(self) -> int:
-        """How many steps the run has written."""
-        begun = list(self.folder.glob("results/*/steps-rank0.jsonl"))
-        return len(the_run(self.folder).steps(0)) if begun else 0
+        """How many steps the run has written, over all of its starts."""
+        lines = [path.read_bytes().count(b"\n") for path in self.folder.glob("results/*/steps-rank0.jsonl")]
+        return sum(lines)
+
+    def freeze(self) -> None:
+        """Stop the processes of the run where they are."""
+        stopped = 0
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended
+                words = path.read_text().split("\0")
+                if "gbench.pix2pix.start_ranks" in words and any(str(self.folder) in word for word in words):
+                    os.kill(int(path.parent.name), signal.SIGSTOP)
+                    stopped += 1
+        assert stopped
 
 
 @pytest.fixture
-def login(slurm: Slurm, small_launch: list[str], tmp_path: Path) -> Login:
+def login(slurm: Slurm, small_launch: list[str], tmp_path: Path) -> Iterator[Login]:
+    """Leaves no job, whatever happens."""
     folder = tmp_path / "a folder"
     folder.mkdir()
-    return Login(folder, slurm, small_launch)
+    yield Login(folder, slurm, small_launch)
+    slurm.command("scancel", "--user=root")
 
 
 def test_a_launch_is_a_job_with_a_record(login: Login) -> None:
@@ -155,11 +176,125 @@ def test_a_detached_job_is_taken_up(login: Login) -> None:
     assert (code, "has no Slurm job to take up" in err) == (2, True), err
 
 
-def test_a_failed_node_ends_a_measurement(login: Login) -> None:
-    process = login.begin(*login.launch("--steps", 100_000, "--warmup", 2))
-    login.until(lambda: login.job and login.slurm.job(login.job)["JobState"] == "RUNNING", process)
+def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
+    nets = {name: torch.load(folder.checkpoints / f"latest_net_{name}.pth", weights_only=True) for name in "GD"}
+    return {f"{net}.{key}": value for net, state in nets.items() for key, value in state.items()}
+
+
+def test_a_run_goes_on_after_each_requeue(login: Login, without_test_split: list[object], tmp_path: Path) -> None:
+    """Its time is up, another job pre-empts it, its node fails: the weights are those of an undisturbed run."""
+    schedule = {"epochs": 30, "epochs_decay": 30, "checkpoint_every": 1, "print_every": 2}
+    settings = [part for key, value in schedule.items() for part in ("--set", f"schedule.{key}={value}")]
+    arguments = ["converge", "pix2pix_resnet_6blocks", 4, 1, "FP32", *login.small, *without_test_split, *settings]
+    slurm = login.slurm
+    process = login.begin(*arguments, "--deterministic", "--json")
+
+    # Slurm looks at time limits every 30 s, and sends SIGCONT with SIGTERM
+    login.until(lambda: login.steps() >= 9, process)
+    login.freeze()
+    hours, minutes, _ = map(int, slurm.job(login.job)["RunTime"].split(":"))
+    slurm.command("scontrol", "update", f"JobId={login.job}", f"TimeLimit={60 * hours + minutes + 2}")
+    restarts = login.until_requeued(process, 0)
+    slurm.command("scontrol", "update", f"JobId={login.job}", "TimeLimit=UNLIMITED")
+
+    login.until(lambda: login.steps() >= 61, process)
+    login.freeze()
+    slurm.command("sbatch", "--partition=urgent", "--nodes=2", "--output=/dev/null", "--wrap=sleep 1")
+    restarts = login.until_requeued(process, restarts)
+
+    login.until(lambda: login.steps() >= 121, process)
+    login.freeze()
+    node = slurm.job(login.job)["NodeList"]
+    slurm.kill_node(node)
+    restarts = login.until_requeued(process, restarts)
+    slurm.start_node(node)
+
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, err
+    assert err.count("back in the queue") == restarts >= 3
+    folder = the_run(login.folder)
+    record = yaml.safe_load(Path(json.loads(out)["paths"]["record"]).read_text())
+    assert len(record["extra"]["resumed_utc"]) == restarts
+    assert record["perf_data"]["job"]["attempts"] == restarts + 1
+
+    (tmp_path / "whole").mkdir()
+    whole = Login(tmp_path / "whole", slurm, [])
+    code, _, err = whole.run(*arguments, "--runner", "local", "--deterministic")
+    assert code == 0, err
+    there, here = weights(folder), weights(the_run(whole.folder))
+    assert there.keys() == here.keys() and all(torch.equal(there[name], here[name]) for name in here)
+
+
+def cancel(slurm: Slurm, job: str) -> None:
+    slurm.command("scancel", job)
+
+
+def preempt(slurm: Slurm, job: str) -> None:
+    slurm.command("sbatch", "--partition=urgent", "--nodes=2", "--output=/dev/null", "--wrap=sleep 1")
+
+
+def hold(slurm: Slurm, job: str) -> None:
+    slurm.command("scontrol", "requeuehold", job)
+
+
+def fail_node(slurm: Slurm, job: str) -> None:
+    slurm.command("scontrol", "update", f"NodeName={slurm.job(job)['NodeList']}", "State=DOWN", "Reason=test")
+
+
+def end_time(slurm: Slurm, job: str) -> None:
+    slurm.command("scontrol", "update", f"JobId={job}", "EndTime=now")
+
+
+@pytest.mark.parametrize(
+    ("disturb", "options", "code", "says"),
+    [
+        (cancel, [], 130, "Slurm job {job} was cancelled"),
+        (preempt, [], 4, "Slurm job {job} was pre-empted by a job of higher priority"),
+        (hold, ["--sbatch", "--requeue"], 4, "Slurm job {job} is back in the queue and held"),
+        (fail_node, [], 4, "node {node} of Slurm job {job} failed"),
+        (end_time, [], 1, "Slurm job {job} reached its time limit"),
+    ],
+)
+def test_each_way_to_lose_a_measurement(
+    login: Login, disturb: Callable[[Slurm, str], None], options: list[str], code: int, says: str
+) -> None:
+    process = login.begin(*login.launch("--steps", 100_000, "--warmup", 2, *options))
+    login.until(lambda: list(login.folder.glob("results/*/node-0.json")), process)
     node = login.slurm.job(login.job)["NodeList"]
-    login.slurm.command("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    disturb(login.slurm, login.job)
     _, err = process.communicate(timeout=LIMIT_S)
-    login.slurm.wait_until_idle()  # the node has come back by itself
-    assert (process.returncode, f"node {node} of Slurm job {login.job} failed" in err) == (4, True), err
+    assert (process.returncode, says.format(job=login.job, node=node) in err) == (code, True), err
+    assert state_of(the_run(login.folder)) == ("stopped" if code == 130 else "failed")
+    login.slurm.wait_until_idle()
+
+
+def test_a_job_on_two_nodes_is_one_run(login: Login, tmp_path: Path) -> None:
+    run = [
+        "launch",
+        "pix2pix_resnet_6blocks",
+        4,
+        2,
+        "FP32",
+        *login.small,
+        "--steps",
+        6,
+        "--warmup",
+        2,
+        "--deterministic",
+    ]
+    code, out, err = login.run(*run, "--nodes", 2, "--json")
+    assert code == 0, err
+    folder = the_run(login.folder)
+    assert (login.slurm.job(login.job)["NumNodes"], login.slurm.job(login.job)["NodeList"]) == ("2", "n[1-2]")
+    record = yaml.safe_load(Path(json.loads(out)["paths"]["record"]).read_text())
+    assert (record["dev_num"], record["extra"]["spec"]["nodes"]) == (2, 2)
+    assert [one["node"]["number"] for one in record["extra"]["nodes"]] == [0, 1]
+    assert all(one["worker"]["torch"] == torch.__version__ for one in record["extra"]["nodes"])
+
+    (tmp_path / "here").mkdir()
+    here = Login(tmp_path / "here", login.slurm, [])
+    code, _, err = here.run(*run, "--runner", "local")
+    assert code == 0, err
+    for rank in (0, 1):
+        there, alone = folder.steps(rank), the_run(here.folder).steps(rank)
+        assert [step.losses for step in there] == [step.losses for step in alone]

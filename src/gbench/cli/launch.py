@@ -172,6 +172,8 @@ def _run(spec: "RunSpec", terminal: "Terminal", rebuild: bool, allowed: tuple[st
         return launch_on_nodes(spec, os.environ, terminal, rebuild, allowed)
     from gbench.runs.launch import launch
 
+    if spec.slurm is not None:
+        spec = spec.replaced(slurm=spec.slurm.model_copy(update={"allow": allowed}))
     return launch(spec, os.environ, terminal, rebuild)
 
 

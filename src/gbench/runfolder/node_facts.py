@@ -6,7 +6,7 @@ from pydantic import Field
 
 from gbench.errors import GbenchError
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, HostHardware
+from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, HostHardware, NodeInRun
 from gbench.runfolder.typed_json import UNUSABLE, Facts
 
 NAME = "node-0.json"
@@ -24,6 +24,10 @@ class NodeFacts(Facts):
     checks: list[CheckFacts] = Field(default_factory=list)
     """Of the last start."""
     attempts: list[NodeAttempt] = Field(default_factory=list)
+    node: NodeInRun | None = None
+    """None: the job is on one node."""
+    warnings: list[str] = Field(default_factory=list)
+    """In what the nodes differ."""
 
 
 def read_node(folder: RunFolder) -> NodeFacts:
@@ -44,6 +48,8 @@ def with_node_facts(facts: HostFacts, folder: RunFolder) -> HostFacts:
         return facts.changed(
             hardware=node.hardware,
             checks=node.checks,
+            warnings=list(dict.fromkeys([*facts.warnings, *node.warnings])),
+            **({"node": node.node} if node.node else {}),
             **({"attempts": times} if facts.attempts and times else {}),
             **({"resumed": later} if later else {}),
         )

@@ -6,7 +6,7 @@ through `$BENCHMARK_LOG`.
 """
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,6 +77,22 @@ def torchrun_argv(python: str, ranks: int, where: list[str], run_dir: str, optio
         *("--log-dir", str(Path(run_dir) / "torchrun")),  # by default a folder in $TMPDIR, left there
         *("-m", "gbench.pix2pix", *options),
     ]
+
+
+def at_node(variables: Mapping[str, str], number: int, endpoint: str) -> dict[str, str]:
+    """Those variables of a run script on several nodes that differ on node `number`, where all meet at `endpoint`."""
+    address, _, port = endpoint.rpartition(":")
+    values = {
+        "--node-rank": str(number),
+        "--rdzv": endpoint,
+        "--master-addr": address.strip("[]"),
+        "--master-port": str(int(port) + 1),
+    }
+    changed = {"NODE_RANK": str(number)}
+    for name in ("WORKER", "TORCHRUN"):
+        words = shlex.split(variables[name])
+        changed[name] = shlex.join(values.get(before, word) for before, word in zip(["", *words], words, strict=False))
+    return changed
 
 
 def script_environment(spec: RunSpec, places: Places, cores: int | None) -> dict[str, str]:

@@ -25,6 +25,7 @@ from gbench.settings.spec import RunSpec
 
 LOOK_S = 0.5  # between looks at the output
 ASK_S = 10.0  # longest time between questions to the controller; shorter in the first minutes
+SIGNALLED = 128  # exit codes from here on are of a process that a signal has ended
 SILENT_S = 600.0  # a controller that restarts
 STORAGE_S = 60.0  # until what a node wrote is seen here; NFS looks at a folder again after so long
 ENDING_S = 300.0  # from scancel, or the script's last line, to the end of the job
@@ -183,11 +184,15 @@ class Following:
     def ended(self, state: JobState) -> Outcome:
         """The exit code of an ended job. Raises GbenchError: it did not end by itself."""
         self.over, name = True, state.state
-        self.wait_for_files(name)
+        if name in ("COMPLETED", "FAILED") and state.exit_code < SIGNALLED:  # the script came to its end
+            self.wait_for_files()
+        self.relay()
         if name == "FAILED" and (state.preempted or (self.seen is not None and self.seen.preempted)):
             name = "PREEMPTED"
         if name in ENDS:
-            raise failure(name, self.job.job, state, state.time_limit)
+            keeps = self.spec.config.schedule.checkpoint_every and self.spec.evaluation is None
+            resume = shlex.join(["gbench", "converge", "--resume", str(self.run_dir)]) if keeps else ""
+            raise failure(name, self.job.job, state, state.time_limit, resume)
         if name == "FAILED" and not (self.run_dir / OUTPUT).exists():
             raise InfrastructureError(
                 f"Slurm job {self.job.job} wrote nothing into {self.run_dir} on {state.nodes}",
@@ -195,12 +200,11 @@ class Following:
             )
         return Outcome(state.exit_code)
 
-    def wait_for_files(self, state: str) -> None:
-        """Wait until the last files of a script that came to its end are seen here: shared storage may take a while."""
+    def wait_for_files(self) -> None:
+        """Wait until the last file of the script is seen here: shared storage may take a while."""
         until_s = time.monotonic() + STORAGE_S
-        while state in ("COMPLETED", "FAILED") and not (self.run_dir / ENDED).exists() and time.monotonic() < until_s:
+        while not (self.run_dir / ENDED).exists() and time.monotonic() < until_s:
             time.sleep(LOOK_S)
-        self.relay()
 
     def forgotten(self) -> Outcome:
         """The exit code of a job that Slurm has forgotten, from its last line. Raises InfrastructureError: none."""

@@ -16,6 +16,7 @@ from gbench.settings.spec import RunSpec
 
 SCRIPT, OUTPUT, ENDED = "job.sbatch", "job.log", "job.exit"  # in the run folder
 AGAIN = 85  # exit code of a task (and no other's): it saved a checkpoint, and the job should start again
+ANYWHERE = "127.0.0.1:1"  # where the nodes of a job meet: `runs/on_node.py` puts the place in
 SIGNAL_S = 120  # seconds before the time limit that the run is told to save and stop; Slurm may do it 60 s earlier
 
 TAIL = """\
@@ -45,6 +46,8 @@ def script_of(spec: RunSpec, run_dir: Path) -> str:
     bare = slurm.container == "bare"
     places = _places(spec, run_dir) if bare else INSIDE
     task = [places.python, "-m", "gbench.runs.on_node", "--run-dir", places.run_dir, "--", "bash", places.run_script]
+    if spec.nodes > 1:
+        spec = spec.replaced(rdzv=ANYWHERE)
     lines = [
         "#!/usr/bin/env bash",
         f"# The Slurm job of the gbench run {spec.run_id}. gbench wrote it, and submits it with `sbatch {SCRIPT}`.",

@@ -51,8 +51,7 @@ class JobState:
     def held(self) -> bool:
         """Whether it was put back into the queue, and nothing but a person will start it."""
         reason = self.reason.lower()
-        held = self.waits and reason in ("jobhelduser", "jobheldadmin") and self.restarts > 0
-        return held or self.state in HELD or reason.startswith("launch_failed_requeued_held")
+        return self.state in HELD or ("held" in reason and (self.restarts > 0 or "requeued" in reason))
 
     @property
     def ended(self) -> bool:
@@ -109,8 +108,8 @@ ENDS = {
 ENDED = ("COMPLETED", "FAILED", *(state for state in ENDS if state not in ("PENDING", "REQUEUED")))
 
 
-def failure(state: str, job: str, seen: JobState, limit: str) -> GbenchError:
-    """The error of a state of ENDS."""
+def failure(state: str, job: str, seen: JobState, limit: str, resume: str = "") -> GbenchError:
+    """The error of a state of ENDS. resume: the command that goes on with the run, if one does."""
     end = ENDS[state]
     known = {"job": job, "nodes": seen.nodes or "none", "limit": limit, "reason": seen.reason}
-    return end.error(end.what.format(**known), end.hint.format(**known))
+    return end.error(end.what.format(**known), end.hint + (f"; or go on with {resume}" if resume else ""))

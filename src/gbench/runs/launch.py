@@ -109,7 +109,7 @@ def launch(
 
     Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
-    if spec.nodes > 1:
+    if spec.nodes > 1 and spec.runner != "slurm":
         raise UsageError(
             f"nodes {spec.nodes}: only gbench launch with --runner docker or local runs on several",
             "start it on each of them, in a job with srun: docs/multi-node.md",

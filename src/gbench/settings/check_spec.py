@@ -35,7 +35,13 @@ def check_spec(spec: RunSpec) -> None:
 
 
 def _check_nodes(spec: RunSpec) -> None:
-    if spec.nodes == 1:
+    if spec.runner == "slurm":
+        if spec.rdzv is not None or spec.node_rank is not None:
+            option = "--node-rank" if spec.rdzv is None else "--rdzv"
+            raise UsageError(
+                f"{option} has no effect with --runner slurm: a job's nodes find each other", "leave it out"
+            )
+    elif spec.nodes == 1:
         if spec.rdzv is not None or spec.node_rank is not None:
             option = "--node-rank" if spec.rdzv is None else "--rdzv"
             raise UsageError(f"{option} has no effect on one node", "leave it out, or give --nodes")
@@ -45,7 +51,7 @@ def _check_nodes(spec: RunSpec) -> None:
             f"DEVICE_COUNT {spec.device_count}, the total over all nodes, can't be divided evenly over {spec.nodes}",
             f"take {spec.device_count - rest + spec.nodes}, or another number of --nodes",
         )
-    if spec.rdzv is None:
+    if spec.rdzv is None and spec.runner != "slurm":
         raise UsageError(
             f"--nodes {spec.nodes} needs --rdzv HOST:PORT", "give an address of the first host, and a free port on it"
         )

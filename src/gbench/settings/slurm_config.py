@@ -26,6 +26,8 @@ class SlurmConfig(BaseModel):
     """Further options, each a line of the script."""
     queue_timeout_s: PositiveFloat | None = None
     container: ContainerName = "bare"
+    allow: tuple[str, ...] = ()
+    """Fields in which the nodes may differ, as `--allow` of gbench launch names them."""
 
 
 def slurm_config(request: Request, runner: RunnerName) -> SlurmConfig | None:
