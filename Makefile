@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
+FUZZ_SECONDS ?= 600
 # No restart of a worker that ends: with loadgroup, pytest-xdist then waits for ever.
 PYTEST_OPTIONS := -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durations=20
 PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS)
@@ -11,7 +12,7 @@ include .ci/torch-pairs
 IMAGE_VENV := .venv-torch-$(IMAGE_TORCH)
 IMAGE_TORCH_TESTS = tests/pix2pix tests/fake_gpu/test_gpu_clock.py tests/runs/test_training.py $(shell grep -lrE '^(import|from) torch' tests/measure)
 
-.PHONY: help install shell bench picture benchmarks test image-torch-test system-test check audit format schema clean
+.PHONY: help install shell bench picture benchmarks test image-torch-test fuzz system-test check audit format schema clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -58,6 +59,10 @@ $(IMAGE_VENV)/.installed: .ci/torch-pairs $(INSTALLED)
 
 image-torch-test: $(IMAGE_VENV)/.installed  ## Run the tests that train or use PyTorch on the image's, the oldest supported
 	$(IMAGE_VENV)/bin/python -m pytest $(PYTEST_OPTIONS) -m "not system" $(IMAGE_TORCH_TESTS)
+
+fuzz: install  ## Search for files that break a reader, FUZZ_SECONDS (600) for each of 27
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	$(BIN)/python tests/helpers/fuzz_search.py $(FUZZ_SECONDS)
 
 system-test: install  ## Run the system tests: Docker, PostgreSQL, visdom, a browser (as root; .ci/run installs what they need)
 	$(PYTEST) -m system

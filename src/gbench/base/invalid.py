@@ -1,6 +1,7 @@
 """Describe an error in one line, above all one of pydantic's."""
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 WITHOUT_VALUE = ("missing", "extra_forbidden", "too_short", "json_invalid")  # errors for which the value does not help
 VERSIONS = (("version",), ("spec_version",), ("manifest_version",))  # the field of a file's version
@@ -13,7 +14,7 @@ def first_problem(error: Exception) -> str:
         return "it is not UTF-8 text"
     if not isinstance(error, ValidationError):
         return getattr(error, "strerror", None) or " ".join(str(error).split())
-    problem = error.errors()[0]
+    problem = _first(error)
     field = ".".join(str(part) for part in problem["loc"])
     text = repr(problem["input"])
     shown = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
@@ -25,7 +26,11 @@ def remedy(error: Exception, again: str) -> str:
     """What to do about a file of gbench's that can't be read. again: what makes a new one."""
     if isinstance(error, PermissionError):
         return "fix its permissions"
-    problem = error.errors()[0] if isinstance(error, ValidationError) else None
+    problem = _first(error) if isinstance(error, ValidationError) else None
     if problem and (problem["type"] == "extra_forbidden" or problem["loc"][-1:] in VERSIONS):
         return f"use the gbench version that wrote it, or {again}"
     return f"the file is damaged: restore it, or {again}"
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    return error.errors(include_url=False, include_context=False)[0]

@@ -16,6 +16,7 @@ from gbench.base.json_file import read_json
 from gbench.datasets.layout import PHASES, list_images
 from gbench.errors import InfrastructureError
 
+MOST_MEMBERS = 400_000  # a file has three
 MANIFEST_NAME = "manifest.json"
 
 
@@ -103,7 +104,7 @@ def read_manifest(root: Path) -> Manifest:
     """The dataset's manifest. Raises InfrastructureError: it is missing or invalid."""
     missing = f"if it is the facades set, `gbench data prepare facades --out {root}` checks it and writes one"
     again = "prepare the dataset again"
-    return read_json(root / MANIFEST_NAME, Manifest, "a manifest", missing, again)
+    return read_json(root / MANIFEST_NAME, Manifest, "a manifest", missing, again, MOST_MEMBERS)
 
 
 def find_problems(root: Path, manifest: Manifest, here: Mapping[str, FileEntry] | None = None) -> list[Problem]:
