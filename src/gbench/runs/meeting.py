@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from gbench.errors import GbenchError, InfrastructureError, Interrupted, RunFailed, UsageError
+from gbench.errors import GbenchError, Hung, InfrastructureError, Interrupted, RunFailed, UsageError
 from gbench.runfolder.error_file import WorkerError, worker_error
 from gbench.runs.rendezvous import Here, arrive, open_store
 
@@ -58,6 +58,7 @@ class Meeting:
         self._heard = dict.fromkeys(range(len(self.nodes)), now)
         self._counts: dict[int, bytes] = {}
         self._broken: str | None = None
+        self._cut: InfrastructureError | None = None  # why node 0's store can't be reached any more
         self._problem: GbenchError | None = None
         self._waits_in_worker, self._closing = False, threading.Event()
         self._threads = [threading.Thread(target=one, daemon=True) for one in (self._beat, self._look)]
@@ -131,16 +132,37 @@ class Meeting:
             signal.signal(signal.SIGUSR2, before)
 
     def cause(self, error: GbenchError) -> GbenchError:
-        """Why this node failed: `error`, or the end of another node if a rank only lost its connection."""
+        """Why this node failed: `error`, or the end of another node if a rank only lost it or waited."""
+        if isinstance(error, Hung):
+            return self._who_hangs(error)
         if error is self._problem or not any(word in str(error) for word in CUT):
             return error
-        until = time.monotonic() + CAUSE_S
-        while self._problem is None and time.monotonic() < until:
+        with suppress(GbenchError):
+            self.publish(f"hung/{self.number}", "")  # nobody needs to wait for what this node says
+        until = time.monotonic() + 2 * CAUSE_S
+        while self._problem is None and not self._silent and time.monotonic() < until:
             time.sleep(POLL_S)
         if self._problem is not None:
             return self._problem
-        silent = [node for node, heard in self._heard.items() if time.monotonic() - heard > CAUSE_S / 2]
-        return self._lost(silent[0], CAUSE_S / 2) if silent else error
+        return self._lost(self._silent[0], CAUSE_S) if self._silent else error
+
+    @property
+    def _silent(self) -> list[int]:
+        """Other nodes that have missed several beats."""
+        return [node for node in range(len(self.nodes)) if node != self.number and self.is_silent(node)]
+
+    def _who_hangs(self, error: Hung) -> GbenchError:
+        """The error of the node that sees which rank is missing; `error` if none does."""
+        self.publish(f"hung/{self.number}", error.what)
+        until, said = time.monotonic() + CAUSE_S, dict[int, str]()
+        for node in range(len(self.nodes)):
+            with suppress(GbenchError):
+                said[node] = self.wait_for(f"hung/{node}", max(POLL_S, until - time.monotonic()))
+        for word in ("is stopped", "is behind"):
+            for node, what in said.items():
+                if word in what:
+                    return error if node == self.number else Hung(f"{self.name(node)} says: {what}", error.hint)
+        return error
 
     def __enter__(self) -> Meeting:
         return self
@@ -172,20 +194,23 @@ class Meeting:
         self.publish(f"left/{self.number}", True)
         until = time.monotonic() + LEAVE_S
         while self.number == 0 and time.monotonic() < until:
-            names = [f"gbench/left/{node}" for node in range(len(self.nodes)) if not self._is_silent(node)]
+            names = [f"gbench/left/{node}" for node in range(len(self.nodes)) if not self.is_silent(node)]
             if self._reach(lambda names=names: self._store.check(names)):  # type: ignore[misc]  # mypy: a default
                 return
             time.sleep(POLL_S)
 
-    def _is_silent(self, node: int) -> bool:
-        return time.monotonic() - self._heard[node] > CAUSE_S / 2
+    def is_silent(self, node: int) -> bool:
+        """Whether a node has missed several beats."""
+        return time.monotonic() - self._heard[node] > CAUSE_S
 
     def _reach(self, call: Callable[[], Any]) -> Any:
+        if self._cut is not None:  # every further call would wait for its time limit
+            raise self._cut
         try:
             return call()
         except RuntimeError as error:  # torch.distributed.DistError
-            self.raise_problem()
-            raise self._lost(0, 0, str(error)) from error
+            self._cut = self._lost(0, 0, str(error))
+            raise (self._problem or self._cut) from error
 
     def _lost(self, node: int, silent_s: float, why: str = "") -> InfrastructureError:
         heard = (
@@ -231,7 +256,10 @@ class Meeting:
         lost = [node for node, heard in self._heard.items() if node != self.number and now - heard > LOST_S]
         if self.number and len(lost) == len(self.nodes) - 1:
             lost = [0]  # nothing is heard of any: the way to the store is cut
-        return self._lost(lost[0], LOST_S) if lost else None
+        found = self._lost(lost[0], LOST_S) if lost else None
+        if self.number and lost[:1] == [0]:
+            self._cut = found
+        return found
 
 
 def agree(meeting: Meeting, spec: RunSpec) -> None:

@@ -174,6 +174,7 @@ def _send(meeting: Meeting, run: OpenRun) -> None:
                     meeting.send(f"file/{meeting.number}/{path.name}/{number}", data[start : start + CHUNK_BYTES])
                 sent[path.name] = len(parts)
         meeting.publish(f"sent/{meeting.number}", sent)
+        meeting.wait_for(f"sent/{meeting.number}", SEND_S)  # an answer: what was published may still be on its way
     except (GbenchError, OSError) as error:
         run.log.line(
             f"warning: what {meeting.name(meeting.number)} has of the run stays there in {run.folder.path} ({error})"
@@ -183,7 +184,7 @@ def _send(meeting: Meeting, run: OpenRun) -> None:
 def _collect(meeting: Meeting, folder: RunFolder, shared: list[bool], patience_s: float | None = None) -> None:
     """Receive the files of the nodes that do not see node 0's folder. Raises GbenchError: one can't send them."""
     for node, seen in enumerate(shared):
-        if seen:
+        if seen or (patience_s is not None and meeting.is_silent(node)):
             continue
         try:
             files = meeting.wait_for(f"sent/{node}", patience_s)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -57,6 +59,7 @@ def arrive(spec: RunSpec, say: Callable[[str], None]) -> Arrived:
         UsageError: the nodes contradict each other, or another run meets there.
     """
     assert spec.rdzv is not None, "check_spec"
+    _load_torch()
     until = time.monotonic() + spec.rdzv_timeout_s
     host, port = split(spec.rdzv)
     own = own_addresses()
@@ -83,6 +86,16 @@ def arrive(spec: RunSpec, say: Callable[[str], None]) -> Arrived:
     found = json.loads(store.get("gbench/nodes"))
     nodes = [Here(**values) for values, _ in found]
     return Arrived(store, joined(peer, port), [one for _, one in found].index(place), nodes)
+
+
+def _load_torch() -> None:
+    """Load it before the wait: it takes seconds, which must not pass after the others have come."""
+    name = "TORCH_CPP_LOG_LEVEL"
+    given = os.environ.get(name)
+    os.environ[name] = given or "ERROR"  # else it warns of every address that has no name
+    import_module("torch.distributed")
+    if given is None:
+        del os.environ[name]  # the ranks' own
 
 
 def split(endpoint: str) -> tuple[str, int]:
@@ -206,8 +219,10 @@ def _number(store: TCPStore, spec: RunSpec, here: Here, until: float) -> list[He
             if place not in come and store.check([f"gbench/come/{place}"]):
                 come[place] = Here(**json.loads(store.get(f"gbench/come/{place}")))
         if len(come) < spec.nodes and time.monotonic() > until:
-            _turn_away(store, error := _missing(spec, list(come.values()), spec.nodes - len(come)))
-            raise error
+            missing = _missing(spec, list(come.values()), spec.nodes - len(come))
+            if len(come) > 1:
+                _turn_away(store, missing)
+            raise missing
         time.sleep(POLL_S)
     ranks = [one.rank for one in come.values() if one.rank is not None]
     if twice := [rank for rank in ranks if ranks.count(rank) > 1]:
