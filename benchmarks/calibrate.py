@@ -1,11 +1,12 @@
 """What `gbench calibrate` states on this machine against what is counted on other runs of it.
 
-    python benchmarks/calibrate.py [--blocks 10] [--draws 1000]
+    python benchmarks/calibrate.py [--blocks 10] [--draws 1000] [--vary 0.5]
 
 The machine is calibrated with 5 blocks. Then it is measured once more with --blocks, and from these runs sides and
-nights are drawn that the real gates judge: without a loss, and with runs that were really slowed by 1, 2 and 3 %. The
-run script works a fixed amount a step, and reports the rate of its median step in processor time, so that other
-programs on the machine matter less. It is the table of docs/calibrate.md.
+nights are drawn that the real gates judge: without a loss, and with runs that were really slowed by 1, 2 and 3 %. Each
+step of the run script sleeps for 10 ms, and the script reports the rate of its fastest tenth, which other programs on
+the machine hardly change. --vary draws the time of a run's steps with that spread, in %. It is the table of
+docs/calibrate.md.
 """
 
 from __future__ import annotations
@@ -28,19 +29,15 @@ from gbench.machine.calibration import CalibratedRun, Calibration, GateRates
 from gbench.measure.nights import MIN_NIGHTS, judge_night
 
 SCRIPT = """exec {python} - <<'END'
-import os, statistics, time
-extra = float(os.environ.get("GBENCH_STEP_DELAY_S", "0"))
+import os, random, time
+seconds = 0.010 * (1 + random.gauss(0, {vary})) + float(os.environ.get("GBENCH_STEP_DELAY_S", "0"))
 def step():
-    began = time.process_time()
-    for _ in range(100_000):
-        pass
-    end = time.process_time() + extra
-    while extra and time.process_time() < end:
-        pass
-    return time.process_time() - began
-rate = 4 / statistics.median(step() for _ in range(300))
+    began = time.perf_counter()
+    time.sleep(seconds)
+    return time.perf_counter() - began
+rate = 4 / sorted(step() for _ in range(60))[6]
 with open(os.environ["BENCHMARK_LOG"], "a") as log:
-    print(f"network:counting, batch size:4, device count:1, dpf mode:Single, precision:FP32, "
+    print(f"network:sleeping, batch size:4, device count:1, dpf mode:Single, precision:FP32, "
           f"throughput:{{rate}} samples/s, device:none, dataset:none", file=log)
 END
 """
@@ -102,10 +99,11 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--blocks", type=at_least_one, default=10)
     parser.add_argument("--draws", type=at_least_one, default=1000)
+    parser.add_argument("--vary", type=float, default=0.0, metavar="%", help="spread of runs to add")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "run.sh").write_text(SCRIPT.format(python=sys.executable))
+        (folder / "run.sh").write_text(SCRIPT.format(python=sys.executable, vary=arguments.vary / 100))
         synth = [sys.executable, "-m", "gbench", "data", "synth", "--out", "data/drawn", "--count", "4", "--size", "64"]
         subprocess.run(synth, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         stated = calibrated(folder, "stated", BLOCKS)

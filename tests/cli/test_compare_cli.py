@@ -163,6 +163,14 @@ def test_a_nightly_run_is_compared_with_its_earlier_ones(
     assert alone.json["figures"][0]["run_sd"]["from"] == "history"
     assert any("7 earlier runs of this configuration" in note for note in alone.json["notes"])
 
+    machines = [{"extra": {"machine": {"host_name": name, "key": name * 16}}} for name in "ab"]
+    side("elsewhere", 1000, runs=2, **machines[0]), side("here", 1000, runs=1, **machines[1])
+    gbench("cndb", "submit", *sorted(map(str, (tmp_path / "elsewhere").glob("*.yaml"))))
+    here = gbench("compare", "last:8", "here", "--json")
+    assert here.json["base"] == answer.json["base"]
+    left_out = "2 records of other machines are left out of the earlier runs; --allow machine admits them"
+    assert left_out in here.json["notes"]
+
 
 def test_explain_tells_what_differs_and_judges_nothing(gbench: Gbench, side: Callable[..., str]) -> None:
     side("base", 1000, extra={"driver": "550"}), side("new", 500, extra={"driver": "560"}, train_type="TF32")

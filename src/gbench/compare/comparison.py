@@ -136,7 +136,7 @@ def compare(
     if slower and (clocks := in_cycles(*records, threshold)):
         notes.append(clocks)
     rates = None
-    if calibration and any(metric.name == THROUGHPUT.name for metric, _ in changes):
+    if calibration and throughput is THROUGHPUT and any(metric.name == THROUGHPUT.name for metric, _ in changes):
         rates = compare_rates(calibration.runs, len(base), len(new), threshold)
     return Comparison(base, new, threshold, bool(names), judged, undecidable, notes, explain(*records), rates)
 

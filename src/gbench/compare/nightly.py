@@ -185,7 +185,8 @@ def judge(
             )
         )
         open_nights = max(open_nights, _open(base, since, threshold, warned_after, run_sd))
-    rates = night_rates(calibration.runs, len(tonight)) if calibration and THROUGHPUT.name in names else None
+    judged_here = throughput is THROUGHPUT and THROUGHPUT.name in names
+    rates = night_rates(calibration.runs, len(tonight)) if calibration and judged_here else None
     night = Night(figures, anchor, tonight, threshold, open_nights, warned_after, notes, rates=rates)
     notes += _notes(night)
     if pairs is not None:
