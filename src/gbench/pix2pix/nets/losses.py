@@ -1,6 +1,7 @@
 """GAN objectives (upstream `models/networks.py` at 003efc4c, `GANLoss`)."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,13 @@ from gbench.pix2pix.nets.choices import pick
 GanLoss = Callable[[Tensor, bool], Tensor]
 
 
+@cache
+def _label(real: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((), float(real), dtype=dtype, device=device)
+
+
 def _to_labels(loss: Callable[[Tensor, Tensor], Tensor]) -> GanLoss:
-    return lambda logits, real: loss(logits, torch.full_like(logits, float(real)))
+    return lambda logits, real: loss(logits, _label(real, logits.dtype, logits.device).expand_as(logits))
 
 
 GAN_LOSSES: dict[str, GanLoss] = {

@@ -97,7 +97,8 @@ class Pix2Pix:
             fake_B: Tensor = self._trained_G(real_A)
 
         with self._autocast():
-            logits_fake = self._trained_D(torch.cat((real_A, fake_B.detach()), 1))
+            fake_pair = torch.cat((real_A, fake_B), 1)
+            logits_fake = self._trained_D(fake_pair.detach())
             logits_real = self._trained_D(torch.cat((real_A, real_B), 1))
         D_fake = self.gan_loss(at_least_float32(logits_fake), False)
         D_real = self.gan_loss(at_least_float32(logits_real), True)
@@ -106,7 +107,7 @@ class Pix2Pix:
         # The bare D: this pass leaves no gradient in its weights that DDP could average.
         with frozen(self._weights_D):
             with self._autocast():
-                logits_fake = self.discriminator(torch.cat((real_A, fake_B), 1))
+                logits_fake = self.discriminator(fake_pair)
             G_GAN = self.gan_loss(at_least_float32(logits_fake), True)
             G_L1 = F.l1_loss(at_least_float32(fake_B), real_B) * self.lambda_L1
             self._optimize(self.optimizer_G, G_GAN + G_L1)
