@@ -12,6 +12,7 @@ import requests
 from PIL import Image, UnidentifiedImageError
 
 from gbench.base.faults import as_expected
+from gbench.base.files import cant_write
 from gbench.errors import ExitCode
 
 
@@ -64,3 +65,17 @@ def test_a_removed_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         os.getcwd()  # noqa: PTH109
     assert str(as_expected(caught.value)) == "the working folder has been removed; go to another folder: cd"
     os.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (errno.EACCES, "take a folder that you may write"),
+        (errno.ENOSPC, "free space there"),
+        (errno.EIO, "dmesg"),
+        (errno.EROFS, "take a folder that you may write"),
+        (errno.EMFILE, "ulimit -n"),
+    ],
+)
+def test_what_to_do_about_a_file_that_cant_be_written(code: int, hint: str) -> None:
+    assert hint in cant_write(Path("/x"), OSError(code, os.strerror(code), "/x")).hint

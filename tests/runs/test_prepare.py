@@ -12,7 +12,7 @@ from gbench.cndb.identity import md5_of
 from gbench.datasets import hash_cache
 from gbench.errors import InfrastructureError
 from gbench.measure.summary import summarize_folder
-from gbench.runs.prepare import dataset_facts
+from gbench.runs.prepare import dataset_facts, prepare
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
 
@@ -62,3 +62,10 @@ def test_a_dataset_that_may_not_be_what_is_meant(make_spec: Callable[..., RunSpe
     _, warnings = dataset_facts(make_spec(datasets_dir=str(tmp_path / "set")))
     assert ["left out" in warnings[1], "hidden files" in warnings[2]] == [True, True]
     assert "is 72x72 pixels, so its halves are 36x72: a pair is A and B side by side" in "".join(warnings)
+
+
+def test_variables_that_switch_libraries_are_said(make_spec: Callable[..., RunSpec]) -> None:
+    environ = {"NVIDIA_TF32_OVERRIDE": "1", "NCCL_ALGO": "Ring", "KMP_BLOCKTIME": "0", "HOME": "/root", "NCCLS": "x"}
+    said = prepare(make_spec(env={"NCCL_ALGO": "Tree"}), environ).warnings[-1]
+    assert said == "variables of the environment change what libraries do: KMP_BLOCKTIME=0, NVIDIA_TF32_OVERRIDE=1"
+    assert not any("variables of" in warning for warning in prepare(make_spec(), {"HOME": "/root"}).warnings)

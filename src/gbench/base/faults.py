@@ -52,6 +52,13 @@ def as_expected(error: BaseException) -> GbenchError | None:
     return None
 
 
+def remedy_of(error: OSError, of_permission: str, otherwise: str = AGAIN) -> str:
+    """What to do about an error of the system. of_permission: if this user may not, or nobody may write there."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return of_permission
+    return HINTS.get(error.errno or 0, otherwise)
+
+
 def shown_name(name: str | bytes | int) -> str:
     """A file name with each byte that is not UTF-8 as `\\xNN`; a file descriptor as its number."""
     return os.fsencode(str(name) if isinstance(name, int) else name).decode("utf-8", "backslashreplace")

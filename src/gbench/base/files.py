@@ -14,6 +14,7 @@ from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
+from gbench.base.faults import remedy_of
 from gbench.errors import InfrastructureError
 
 STREAM = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")  # what a shell gives for `< FILE` and `<(COMMAND)`
@@ -128,7 +129,8 @@ def is_locked(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
+        why = f"{path} can't be read ({error.strerror})"
+        raise InfrastructureError(why, remedy_of(error, "fix its permissions")) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -163,5 +165,6 @@ def require_writable(folder: Path) -> None:
 def cant_write(path: Path, error: OSError) -> InfrastructureError:
     """The error for a file or folder that can't be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    hint = "free space there, or take another folder" if full else "take a folder that you may write"
+    may = "take a folder that you may write"
+    hint = "free space there, or take another folder" if full else remedy_of(error, may, may)
     return InfrastructureError(f"can't write {path} ({error.strerror or error})", hint)

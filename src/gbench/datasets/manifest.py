@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, NonNegativeInt
 
+from gbench.base.faults import remedy_of
 from gbench.base.files import open_file, write_atomically
 from gbench.base.json_file import read_json
 from gbench.datasets.layout import PHASES, list_images
@@ -65,7 +66,8 @@ def hash_file(path: Path) -> FileEntry:
         if path.is_symlink() and not path.exists():
             gone = f"{path} can't be read (a link to {path.readlink()}, which is not there)"
             raise InfrastructureError(gone, "remove the link") from error
-        raise InfrastructureError(f"{path} can't be read ({error.strerror})", "fix its permissions") from error
+        why = f"{path} can't be read ({error.strerror})"
+        raise InfrastructureError(why, remedy_of(error, "fix its permissions")) from error
     return FileEntry(sha256=digest.hexdigest(), size_bytes=size_bytes)
 
 

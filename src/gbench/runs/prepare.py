@@ -3,6 +3,7 @@
 `prepare` requires all of it. `plan` only describes the run, for `--dry-run`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +30,13 @@ from gbench.settings.spec import RunSpec
 
 if TYPE_CHECKING:
     from gbench.cndb.database_config import DatabaseConfig
+
+
+# Variables that change the arithmetic or the speed of PyTorch, CUDA, NCCL, Gloo, MKL, OpenMP or malloc.
+SWITCHES = re.compile(
+    "LD_PRELOAD$|NVIDIA_TF32_OVERRIDE|TORCH_(ALLOW_TF32|BLAS|CUDNN|NCCL)|PYTORCH_|CUDA_(LAUNCH_BLOCKING|DEVICE_MAX)|"
+    "CUBLAS|CUDNN_|NCCL_|GLOO_|MKL_|KMP_|GOMP_|MALLOC_|TRITON_"
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +95,15 @@ def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) ->
     unknown = f"git can't read {checkout}: the record has no commit" if checkout and not found else None
     git = GitFacts(**found) if found else None
     prepared = Prepared(spec, gpus, make_runner(spec, environ, rebuild), dataset, tuple(warnings), git)
-    context = unused_context() if spec.runner == "docker" else None
-    return prepared.with_warning(no_cache).with_warning(unknown).with_warning(context)
+    of_runner = unused_context() if spec.runner == "docker" else _switches_of(spec, environ)
+    return prepared.with_warning(no_cache).with_warning(unknown).with_warning(of_runner)
+
+
+def _switches_of(spec: RunSpec, environ: Mapping[str, str]) -> str | None:
+    """A warning that names the variables by which a local run's environment switches libraries; None without any."""
+    names = [name for name in sorted(environ) if spec.runner == "local" and SWITCHES.match(name)]
+    found = ", ".join(f"{name}={environ[name]}" for name in names if name not in spec.env)
+    return f"variables of the environment change what libraries do: {found}" if found else None
 
 
 def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tuple[RunSpec, dict[str, Any]]:
