@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from gbench.base.files import cant_write, sync_folder, taken_for, write_atomically
+from gbench.base import strict_json
+from gbench.base.files import cant_write, read_file, sync_folder, taken_for, write_atomically
 from gbench.errors import InfrastructureError
 from gbench.runfolder.checkpoints import of_run
 
@@ -62,7 +63,7 @@ def save_run(values: dict[str, Any], folder: Path, epoch: int, whole: bool, keep
 def save_if_best(generator: dict[str, Any], folder: Path, epoch: int, G_L1: float) -> None:
     """Save the generator as the best one if its epoch's mean G_L1 is the lowest so far. Raises InfrastructureError."""
     best = folder / "best.json"
-    if not math.isfinite(G_L1) or (best.exists() and json.loads(best.read_text(encoding="utf-8"))["G_L1"] <= G_L1):
+    if not math.isfinite(G_L1) or (best.exists() and strict_json.loads(read_file(best))["G_L1"] <= G_L1):
         return
     save(generator, folder / "best_net_G.pth")
     write_atomically(best, json.dumps({"epoch": epoch, "G_L1": G_L1}) + "\n")

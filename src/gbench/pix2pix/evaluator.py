@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image as Picture
 from torch import Tensor
 
 from gbench.base.files import make_folder
+from gbench.datasets.decode import decode_rgb
 from gbench.datasets.manifest import hash_file
 from gbench.errors import GbenchError, InfrastructureError, RunFailed
 from gbench.measure import environment
@@ -189,5 +189,4 @@ def output_names(paths: list[Path]) -> list[str]:
 
 
 def read_png(path: Path) -> Levels:
-    with Picture.open(path) as file:
-        return np.array(file)
+    return np.array(decode_rgb(path))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gbench.base import strict_json
 from gbench.base.files import sync_folder
 from gbench.pix2pix.data.transforms import Levels
 
@@ -85,7 +86,7 @@ def why_broken(path: Path, identity: Identity) -> str | None:
 
 def _open(file: FileIO, identity: Identity) -> tuple[Levels, npt.NDArray[np.uint64], tuple[int, ...]]:
     """The bytes of each pair with padding, their sums, and the shape of a pair. Raises BROKEN."""
-    header = json.loads(file.read(HEADER_BYTES).rstrip(b"\0"))
+    header = strict_json.loads(file.read(HEADER_BYTES).rstrip(b"\0"))
     if not isinstance(header, dict) or header.get("identity") != identity:
         raise ValueError("it is of something else")
     shape = tuple(header["shape"])
