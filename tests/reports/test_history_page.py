@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 from sqlalchemy import Engine, text
@@ -14,7 +17,7 @@ from gbench.cndb.database_config import DatabaseConfig, embedded
 from gbench.cndb.schema import prepared
 from gbench.cndb.tables import METADATA
 from gbench.errors import InfrastructureError, RecordError
-from gbench.reports import history_page
+from gbench.reports import history_page, trend_plot
 from gbench.reports.history_data import read_history
 from gbench.reports.history_page import write_history
 from pages import Page
@@ -42,6 +45,13 @@ def nightly(runs: int, level: float = 100.0, until_days_ago: float = 0.5, **chan
     ]
 
 
+def trend_of(config: DatabaseConfig) -> Element:
+    """The plot of the only configuration."""
+    history = read_history(config, None, None)
+    (one,) = history.configurations
+    return fromstring(trend_plot.trend(one, {item.result.id for item in history.regressions}).svg)
+
+
 def page_of(config: DatabaseConfig, path: Path, model: str | None = None) -> Page:
     return Page(write_history(config, path / "history.html", model, None).read_text(encoding="utf-8"))
 
@@ -65,6 +75,62 @@ def test_a_fall_is_a_regression_that_names_what_differs(config: DatabaseConfig, 
     assert len(trends) == 2
     assert "pix2pix-resnet_9blocks, FP32, 8 × V100-PCIE-32GB, batch 32, facades, DDP" in trends[0]  # the slower first
     assert "36 runs" in trends[0] and "last change of level −" in trends[0]
+
+
+def test_a_trend_shows_every_run_and_what_is_slower(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    after = [Result(5.5 - day, 90.0, 0.5) for day in range(6)]
+    stored(engine, [*nightly(30, until_days_ago=6.5), *after, Result(0.1, 99.0, None)])
+    drawn = trend_of(config)
+    dots = drawn.findall("circle")
+    assert [dot.get("fill") for dot in dots] == ["var(--series-1)"] * 36 + ["var(--surface)"]
+    assert [float(dot.get("cx", "")) for dot in dots] == sorted(float(dot.get("cx", "")) for dot in dots)
+    assert float(dots[33].get("cy", "")) > float(dots[3].get("cy", ""))  # 90 lies below 100
+    assert len(drawn.findall("rect")) >= 1
+    texts = ["".join(text.itertext()) for text in drawn.findall("text")]
+    assert texts[0] == "img/s" and "slower" in texts and {"90", "95", "100"} <= set(texts)
+    numbers = [float(value) for one in drawn for name in ("x", "x1", "x2", "cx") if (value := one.get(name))]
+    assert min(numbers) >= 0 and max(numbers) <= trend_plot.WIDTH
+
+
+def test_a_trend_of_many_runs_is_a_line_in_a_band(config: DatabaseConfig, engine: Engine) -> None:
+    stored(engine, nightly(400))
+    drawn = trend_of(config)
+    assert len(drawn.findall("path")) == 2 and not drawn.findall("circle")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        ("2026-01-01T00:00", "2026-01-01T00:01", ["00:00:00", "00:00:30", "00:01:00"]),
+        ("2026-01-01T09:05", "2026-01-01T10:40", ["09:30", "10:00", "10:30"]),
+        ("2026-01-01T09:05", "2026-01-02T10:40", ["01-01 12:00", "01-02 00:00"]),
+        ("2026-01-01", "2026-01-25", ["01-01", "01-08", "01-15", "01-22"]),
+        ("2025-10-26", "2026-11-29", ["2026-01", "2026-04", "2026-07", "2026-10"]),
+        ("2019-03-01", "2026-11-29", ["2020", "2022", "2024", "2026"]),
+    ],
+)
+def test_times_on_the_axis_are_round(low: str, high: str, labels: list[str]) -> None:
+    ends = [datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp() for text in (low, high)]
+    assert [label for _, label in trend_plot._round_times(*ends)] == labels
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values"),
+    [(0.9, 2.3, [1.0, 1.5, 2.0]), (97, 103, [98, 100, 102]), (1e5, 5e5, [1e5, 2e5, 3e5, 4e5, 5e5])],
+)
+def test_values_on_the_axis_are_round(low: float, high: float, values: list[float]) -> None:
+    assert trend_plot._round_values(low, high) == pytest.approx(values)
+
+
+def test_a_history_is_drawn_without_matplotlib(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:
+    stored(engine, nightly(12))
+    program = (
+        "import sys; from pathlib import Path; from gbench.cndb.database_config import embedded;"
+        "from gbench.reports.history_page import write_history;"
+        "write_history(embedded(Path(sys.argv[1])), Path(sys.argv[1]) / 'h.html', None, None);"
+        "sys.exit('matplotlib' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True)
 
 
 def test_another_rule_of_the_statistics_is_named(config: DatabaseConfig, engine: Engine, tmp_path: Path) -> None:

@@ -10,16 +10,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
-from numpy.typing import NDArray
 
 from gbench.base.words import count
+from gbench.reports.averages import averaged
 from gbench.reports.page import Plot
 from gbench.reports.svg import BAND, INK, MUTED, SERIES, SURFACE, captioned, figure
 from gbench.reports.text import flops, four, seconds
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.step_columns import Steps
 
-Array = NDArray[np.float64]
 POINTS = 400  # maximum number of points of a line; beyond it, each point is the mean of several steps
 MARKED_POINTS = 24  # with more points, markers would hide the line
 EPOCHS = 10  # fewer means are not drawn as a curve
@@ -185,9 +184,6 @@ def line(axes: Axes, numbers: Any, values: Any, name: str, look: dict[str, Any],
     """Draw a line; with too many points, means of consecutive points within a band from minimum to maximum."""
     x, y = np.asarray(numbers, float), np.asarray(values, float)
     if len(x) > points:
-        length = math.ceil(len(x) / points)  # equal lengths: a longer stretch would look like a change
-        stretches = np.split(np.arange(len(x)), range(length, len(x), length))
-        low, high = (np.array([take(y[part]) for part in stretches]) for take in (np.min, np.max))
-        x, y = (np.array([both[part].mean() for part in stretches]) for both in (x, y))
+        x, y, low, high = averaged(x, y, points)
         axes.fill_between(x, low, high, color=look["color"], alpha=0.25, linewidth=0)
     axes.plot(x, y, label=name, **{**look, "marker": look["marker"] if len(x) <= MARKED_POINTS else None})

@@ -12,8 +12,9 @@ from gbench.base.size import GIB
 from gbench.base.words import count
 from gbench.measure.telemetry.disturbance import StepMarks
 from gbench.measure.telemetry.sample_columns import Readings, Samples
+from gbench.reports.averages import Array
 from gbench.reports.page import Plot
-from gbench.reports.plots import POINTS, Array, line, looks
+from gbench.reports.plots import POINTS, line, looks
 from gbench.reports.svg import BAND, SERIES, WARN, captioned, figure
 from gbench.reports.text import seconds
 from gbench.runfolder.step_columns import Steps
