@@ -43,6 +43,7 @@ LAUNCH_SH_VARIABLES = (
     "RESULT_DIR",
     "DATESTAMP",
     "CUDA_VISIBLE_DEVICES",
+    "CUBLAS_WORKSPACE_CONFIG",  # set by a training in this process
     "GBENCH_DEVICE",
     "GBENCH_RUNNER",
     "COLUMNS",  # set in the workers of pytest-xdist

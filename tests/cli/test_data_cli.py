@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,12 @@ def test_result_on_stdout_progress_on_stderr(tmp_path: Path) -> None:
 
 def test_ctrl_c_while_several_processes_draw_leaves_nothing(tmp_path: Path) -> None:
     command = [GBENCH, "data", "synth", "--out", str(tmp_path / "set"), "--size", "256"]
-    drawing = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with_ctrl_c = partial(
+        signal.signal, signal.SIGINT, signal.default_int_handler
+    )  # a job in the background ignores it
+    drawing = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=with_ctrl_c
+    )
     while not list(tmp_path.glob(".set.*/set/train/*.png")):
         assert drawing.poll() is None
         time.sleep(0.05)

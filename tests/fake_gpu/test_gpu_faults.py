@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def test_a_lost_gpu_ends_the_run_of_all_ranks(
     answer = launch(on_gpu, "--steps", 40, ranks=2, fault=f"lost:1:{kernels}", settings=settings)
     assert answer.code == ExitCode.INFRASTRUCTURE, answer.err
     assert "a GPU failed during the run (" in answer.err.splitlines()[-1]
-    assert "CUDA error: unknown error" in answer.err.splitlines()[-1]
+    # as the kernel that was next reports it: one of torch, or a product of cuBLAS
+    assert re.search("CUDA error: (unknown error|CUBLAS_STATUS_EXECUTION_FAILED)", answer.err.splitlines()[-1])
     (run,) = (tmp_path / "results").iterdir()
     assert 1 <= len(RunFolder(run).steps(0)) < 40  # what was read before is kept
     assert len([line for line in read_logs(tmp_path / "fake")[1] if line.startswith("capture ")]) == captures

@@ -12,7 +12,9 @@ from gbench.runfolder.log import RunLog
 from gbench.runners.plan import Outcome
 
 # Errors of CUDA that are the GPU's or its driver's, not the program's.
-GPU_FAILED = re.compile(r"CUDA error: (uncorrectable (ECC|NVLink) error|unknown error|no CUDA-capable)")
+GPU_FAILED = re.compile(
+    r"CUDA error: (uncorrectable (ECC|NVLink) error|unknown error|no CUDA-capable|CUBLAS_STATUS_EXECUTION_FAILED)"
+)
 KILLED = 128 + signal.SIGKILL  # exit code of a shell, or a container, after its command was killed
 
 
