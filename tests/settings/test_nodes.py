@@ -57,6 +57,7 @@ def without_new_keys(values: Any, kept: Any) -> Any:
         ({"nodes": 2, "rdzv": HERE, "node_rank": 2}, "--node-rank 2: 2 nodes have the numbers 0 to 1"),
         ({"rdzv": HERE}, "--rdzv has no effect on one node; leave it out, or give --nodes"),
         ({"node_rank": 0}, "--node-rank has no effect on one node"),
+        ({"network": "host", "runner": "local"}, "--network host has no effect with --runner local; leave one of"),
     ],
 )
 def test_what_contradicts_itself_gets_one_sentence(changes: dict[str, object], says: str) -> None:

@@ -25,6 +25,8 @@ def check_spec(spec: RunSpec) -> None:
         )
     if spec.device == "cpu" and spec.cuda_visible_devices is not None:
         raise UsageError("--gpus has no effect on --device cpu", "leave one of the two out")
+    if spec.network == "host" and spec.runner != "docker":
+        raise UsageError(f"--network host has no effect with --runner {spec.runner}", "leave one of the two out")
     _check_files(spec)
     for name, value in spec.env.items():
         if problem := problem_of_variable(name, value):
