@@ -204,6 +204,12 @@ def test_docker_host_is_named(monkeypatch: pytest.MonkeyPatch, host: str, said: 
     assert "DOCKER_HOST" in caught.value.hint
 
 
+def test_a_socket_closed_to_this_user_is_no_wrong_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/docker.sock")
+    with pytest.raises(InfrastructureError, match="you have no permission on its socket"), engine_errors("be used"):
+        raise docker.errors.DockerException(FORBIDDEN)
+
+
 @pytest.mark.parametrize("keys", [{"credsStore": "none-such"}, {"credHelpers": {"ghcr.io": "none-such"}}])
 @pytest.mark.filterwarnings("ignore:docker-credential-none-such")
 def test_a_credential_helper_that_is_not_installed(

@@ -13,7 +13,8 @@ from gbench.errors import InfrastructureError
 _NO_REGISTRY = "without a registry, make a base image with scripts/make-base-image.sh NAME, and give --from-image NAME"
 
 # Messages of docker-py and urllib3 when no engine is reached.
-NOT_REACHED = re.compile("Error while fetching server API version|Max retries exceeded|Invalid bind address|")
+NOT_REACHED = re.compile("Error while fetching server API version|Max retries exceeded|Invalid bind address")
+NO_PERMISSION = r"PermissionError\(13"
 NESTED = re.compile(r"\[Errno -?\d+\] [\w ]+|(?<=: )Failed to [^()]+(?=\()|Connection refused|timed out")
 # Pattern of Docker's message; the reason, which may use the groups of the match; what to do.
 _TABLE: tuple[tuple[str, str, str], ...] = (
@@ -33,7 +34,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         _NO_REGISTRY,
     ),
     (
-        r"PermissionError\(13",
+        NO_PERMISSION,
         "you have no permission on its socket",
         "join its group (sudo usermod -aG docker $USER, then log in again), or run without Docker: --runner local",
     ),
@@ -128,7 +129,7 @@ def engine_errors(doing: str) -> Iterator[None]:
         ConnectionResetError,  # of the output stream, which docker-py reads off the bare socket
     ) as error:
         host = os.environ.get("DOCKER_HOST")
-        if host and NOT_REACHED.search(str(error)):
+        if host and NOT_REACHED.search(str(error)) and not re.search(NO_PERMISSION, str(error)):
             raise InfrastructureError(
                 f"Docker can't {doing}: no engine answers at DOCKER_HOST {host!r} ({_reason(str(error))})",
                 "fix or unset DOCKER_HOST, or run without Docker: --runner local",
