@@ -134,10 +134,10 @@ def _round_times(low_s: float, high_s: float) -> list[tuple[float, str]]:
     ends_s = np.array([low_s, high_s]).astype("datetime64[s]")
     for unit, many, form, most in STEPS:
         first, last = ends_s.astype(f"datetime64[{unit}]").astype(int).tolist()
-        numbers = np.arange(first // many * many, last + 1, many)
+        numbers = range(first // many * many, last + 1, many)
         if len(numbers) > most + 2:  # two may be outside
             continue
-        times_s = numbers.astype(f"datetime64[{unit}]").astype("datetime64[s]").astype(int).tolist()
+        times_s = np.array(numbers).astype(f"datetime64[{unit}]").astype("datetime64[s]").astype(int).tolist()
         shown = [time_s for time_s in times_s if low_s <= time_s <= high_s]
         found = [(time_s, f"{datetime.fromtimestamp(time_s, timezone.utc):{form}}") for time_s in shown]
         if len(found) <= most:
