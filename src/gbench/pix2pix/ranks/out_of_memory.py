@@ -4,6 +4,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from traceback import clear_frames
 
 import torch
 
@@ -32,6 +33,7 @@ def convert_memory_errors(
         place = out_of_memory(error, device)
         if place is None:
             raise
+        clear_frames(error.__traceback__)  # frees what the failed step holds: counting takes memory too
         need = None
         with suppress(Exception):  # there may be no memory left to count in
             need = need_gib()
