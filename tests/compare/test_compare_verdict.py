@@ -73,8 +73,8 @@ def at(chance: float) -> Change:
 def test_alarms_of_several_figures_share_alpha() -> None:
     """Holm with weights 0.8, 0.2: 0.45 % is an alarm alone, not with another figure, but again if the other alarms."""
     assert judge([(THROUGHPUT, at(0.9 * A_LOOK))], 0.03)[0].verdict == "regression"
-    beside = judge([(THROUGHPUT, at(0.9 * A_LOOK)), (MEMORY, at(0.4))], 0.03)
-    assert [each.verdict for each in beside] == ["inconclusive", "inconclusive"]
+    together = judge([(THROUGHPUT, at(0.9 * A_LOOK)), (MEMORY, at(0.4))], 0.03)
+    assert [each.verdict for each in together] == ["inconclusive", "inconclusive"]
     after = judge([(THROUGHPUT, at(0.9 * A_LOOK)), (MEMORY, at(0.1 * A_LOOK))], 0.03)
     assert [each.verdict for each in after] == ["regression", "regression"]
 

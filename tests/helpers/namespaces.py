@@ -106,7 +106,7 @@ class Hosts:
         ip("link", "delete", f"{self._name}br", check=False)
 
     def cut(self, host: int) -> None:
-        """Cut the link of a host: its packets are lost, and no process is told."""
+        """Cut the link of a host: its packets are lost, and no process is notified."""
         ip("link", "set", f"{self._name}v{host}", "down")
 
     def loss(self, host: int, probability: float) -> None:

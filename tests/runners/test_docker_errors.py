@@ -11,8 +11,9 @@ import pytest
 
 from fake_engine import Engine
 from gbench.errors import InfrastructureError
-from gbench.runners.docker_errors import engine_errors, explain, known_log_failure
+from gbench.runners.docker_errors import engine_errors, explain
 from gbench.runners.engine import connect, docker_status, gpu_container_status, gpu_support, unused_context
+from gbench.runners.log_failures import known_log_failure
 
 VERSION = "Error while fetching server API version: "
 NOT_THERE = VERSION + "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"

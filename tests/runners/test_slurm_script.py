@@ -15,7 +15,7 @@ from gbench.runfolder.node_facts import NodeAttempt
 from gbench.runners.plan import at_node
 from gbench.runners.slurm import SlurmRunner
 from gbench.runners.slurm_script import script_of
-from gbench.runs.on_node import endpoint, may_start_again
+from gbench.runs.slurm_task import endpoint, may_start_again
 from gbench.settings.spec import RunSpec
 
 Make = Callable[..., RunSpec]
@@ -67,7 +67,7 @@ def test_a_run_with_checkpoints_is_started_again(make_spec: Make) -> None:
 def test_the_task_runs_in_this_environment(make_spec: Make) -> None:
     spec = make_spec(runner="slurm", env={"NAME": "it's $HOME"})
     script = script_of(spec, Path("/shared/a run"))
-    task = [sys.executable, "-m", "gbench.runs.on_node", "--run-dir", "/shared/a run", "--", "bash"]
+    task = [sys.executable, "-m", "gbench.runs.slurm_task", "--run-dir", "/shared/a run", "--", "bash"]
     assert command_of(script) == ["srun", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *task, spec.run_model_file]
     assert "export NAME='it'\"'\"'s $HOME'\n" in script
     assert "OMP_NUM_THREADS" not in script  # the node knows its cores
@@ -114,7 +114,7 @@ def test_the_task_runs_in_a_container(make_spec: Make, container: str) -> None:
             "--no-container-mount-home",
         ],
     }[container]
-    task = ["python3", "-m", "gbench.runs.on_node", "--run-dir", "/gbench/run", "--", "bash", "/gbench/run_model.sh"]
+    task = ["python3", "-m", "gbench.runs.slurm_task", "--run-dir", "/gbench/run", "--", "bash", "/gbench/run_model.sh"]
     assert command_of(script)[3:] == [*inside, *task]
     assert "export RUN_DIR=/gbench/run\n" in script
     assert 'RUN_DIR_OF_JOB=/shared/RUN\nrm -f "$RUN_DIR_OF_JOB"/job.exit\n' in script

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gbench.cli.shared.output import Terminal
     from gbench.measure.spread import Repeats
     from gbench.runs.finish import FinishedRun
-    from gbench.runs.on_nodes import PartOfRun
+    from gbench.runs.several_hosts import PartOfRun
     from gbench.settings.resolve import Resolved
     from gbench.settings.spec import RunSpec
 
@@ -167,7 +167,7 @@ def _detach(spec: "RunSpec", repeats: int, as_json: bool, quiet: bool) -> None:
 
 def _run(spec: "RunSpec", terminal: "Terminal", rebuild: bool, allowed: tuple[str, ...]) -> "FinishedRun | PartOfRun":
     if spec.nodes > 1 and spec.runner != "slurm":
-        from gbench.runs.on_nodes import launch_on_nodes
+        from gbench.runs.several_hosts import launch_on_nodes
 
         return launch_on_nodes(spec, os.environ, terminal, rebuild, allowed)
     from gbench.runs.launch import launch

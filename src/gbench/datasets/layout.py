@@ -50,10 +50,10 @@ def list_images(folder: Path) -> list[Path]:
 def doubts(root: Path, phase: str) -> list[str]:
     """What a user may not expect of a phase's images: files left out by their names, and images in hidden folders."""
     folder = root / phase
-    others = Counter(kind for path in _files(folder) if (kind := _extension(path)) not in IMAGE_EXTENSIONS)
-    hidden = [
-        path for path in list_images(folder) if any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]
+    paths = sorted(_files(folder))
+    others = Counter(kind for path in paths if (kind := _extension(path)) not in IMAGE_EXTENSIONS)
+    images = [Path(path) for path in paths if _extension(path) in IMAGE_EXTENSIONS]
+    hidden = [path for path in images if any(part.startswith(".") for part in path.relative_to(root).parts)]
     texts = []
     if others:
         texts.append(f"files of {folder} are left out, as they are no images by their names: {_counted(others)}")

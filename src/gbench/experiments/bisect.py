@@ -170,7 +170,7 @@ class _Evidence:
 
     @cached_property
     def chances(self) -> Floats | None:
-        """Of each commit to be the first bad one; None until GOOD and BAD are told apart."""
+        """Probability of each commit to be the first bad one; None until GOOD and BAD clearly differ."""
         if not told_apart(self.of_bad):
             return None
         used = {place: logs for place, logs in self.blocks.items() if place not in self.skipped}

@@ -50,8 +50,7 @@ class EndWatch(threading.Thread):
             )
         for pid in left:
             self.killed.add(pid)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            kill(pid)
 
     def _complete(self) -> bool:
         """Whether the run's last file is written. Reads environment.json only after a change, to disturb no step."""
@@ -62,3 +61,9 @@ class EndWatch(threading.Thread):
                 self._ended = self._folder.environment().ended is not None
             return self._ended and (self._folder.spec().profiling is None or self._folder.has(PROFILE))
         return False
+
+
+def kill(pid: int) -> None:
+    """Kill a rank that may have ended by itself."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -10,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gbench.errors import GbenchError, Hung
+from gbench.pix2pix.end_watch import kill
 from gbench.pix2pix.ranks.heartbeat import STACKS_SIGNAL, Heartbeats
 from gbench.runfolder.error_file import write_error
 from gbench.runfolder.folder import RunFolder
@@ -18,6 +18,8 @@ POLL_S = 1.0
 STACKS_S = 2.0  # from the request to the last line of a rank's stacks
 PY_SPY_S = 20.0
 STACKS = "stacks.txt"
+# Ends of the sentence of a run that hangs, where a rank of this host is the one that is missing
+IS_STOPPED, IS_BEHIND = "is stopped (SIGSTOP)", "is behind the others"
 
 
 class HangWatch(threading.Thread):
@@ -50,8 +52,7 @@ class HangWatch(threading.Thread):
             write_error(self._folder, error)
         print(f"gbench: error: {error}", flush=True)
         for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # a rank that waits for another hears nothing else
+            kill(pid)  # a rank that waits for another hears nothing else
 
     def _look(self) -> float | None:
         """The limit that all ranks' silence has passed; None: the run goes on."""
@@ -72,11 +73,11 @@ class HangWatch(threading.Thread):
         """Which rank the others wait for: one that is stopped, or one that is behind."""
         names = {pid: f"rank {rank} (process {pid})" for pid, rank in left.items()}
         if stopped := [names[pid] for pid in left if _state(pid) in "Tt"]:
-            return f"{' and '.join(stopped)} is stopped (SIGSTOP)"
+            return f"{' and '.join(stopped)} {IS_STOPPED}"
         counts = {pid: self._heartbeats.last(rank).count for pid, rank in left.items()}
         behind = [names[pid] for pid in left if counts[pid] < max(counts.values())]
         if behind:
-            return f"{' and '.join(behind)} is behind the others"
+            return f"{' and '.join(behind)} {IS_BEHIND}"
         return f"{' and '.join(names.values())} is in the same step"
 
     def _write_stacks(self, left: dict[int, int]) -> None:

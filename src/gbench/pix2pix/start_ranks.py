@@ -103,9 +103,10 @@ def main(argv: list[str]) -> int:
         if group.endpoint is None:
             store = TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
             os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * count)
-        watch = EndWatch(RunFolder(Path(arguments.run_dir)), ranks)
+        folder = RunFolder(Path(arguments.run_dir))
+        watch = EndWatch(folder, ranks)
         watch.start()
-        HangWatch(RunFolder(Path(arguments.run_dir)), ranks, heartbeats).start()
+        HangWatch(folder, ranks, heartbeats).start()
         return wait(ranks, watch.killed)
     finally:
         end_descendants(GRACE_S)

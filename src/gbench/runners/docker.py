@@ -16,9 +16,10 @@ from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.gpus import MIG, find_gpus, visible
 from gbench.machine.host import cpu_name
 from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
-from gbench.runners.docker_errors import engine_errors, known_log_failure
+from gbench.runners.docker_errors import engine_errors
 from gbench.runners.engine import CDI_KIND, cdi_gpus, connect, engine_info, gpu_support
 from gbench.runners.image import base_digests, digests_of, ensure_image, plan_image
+from gbench.runners.log_failures import known_log_failure
 from gbench.runners.plan import SHM_BYTES, Outcome, Places, script_environment
 from gbench.runners.sbom import sbom_of
 from gbench.settings.spec import RunSpec

@@ -83,20 +83,6 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (r"(dockerfile parse error .+)", r"\1", "fix the Dockerfile"),
 )
 
-# Pattern of a run script's output when the machine is at fault; the reason; what to do.
-_LOG_TABLE: tuple[tuple[str, str, str], ...] = (
-    (
-        r"shared memory\(shm\)|out of shared memory|Bus error",
-        "it ran out of shared memory",
-        "load without it: --set data.workers=0, or with fewer processes; it is memory of this machine: see free -h",
-    ),
-    (
-        r"No space left on device",
-        "the disk is full",
-        "free some space, or choose another --results; the log above names what could not be written",
-    ),
-)
-
 
 def explain(message: str, doing: str) -> InfrastructureError:
     """The error for a message of Docker. doing: what failed, e.g. `start the container`."""
@@ -141,11 +127,3 @@ def _reason(message: str) -> str:
     """The last part of urllib3's nested messages: `[Errno -2] Name or service not known`."""
     found = NESTED.findall(message)
     return found[-1] if found else " ".join(message.split()).removeprefix("Error while fetching server API version: ")
-
-
-def known_log_failure(line: str) -> tuple[str, str] | None:
-    """Reason and hint if a line of a failed run's output shows a failure of the machine, else None."""
-    for pattern, reason, hint in _LOG_TABLE:
-        if re.search(pattern, line):
-            return reason, hint
-    return None

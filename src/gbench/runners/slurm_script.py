@@ -1,7 +1,7 @@
 """The batch script of a Slurm job, complete and readable: `sbatch job.sbatch` by hand runs the same.
 
-One task a node checks the node and runs the run script there (`runs/on_node.py`). If the run saved a checkpoint because
-Slurm is about to end the job, the task ends with AGAIN, and the script puts the job back into the queue.
+One task a node checks the node and runs the run script there (`runs/slurm_task.py`). If the run saved a checkpoint
+because Slurm is about to end the job, the task ends with AGAIN, and the script puts the job back into the queue.
 """
 
 import shlex
@@ -16,8 +16,8 @@ from gbench.settings.spec import RunSpec
 
 SCRIPT, OUTPUT, ENDED = "job.sbatch", "job.log", "job.exit"  # in the run folder
 AGAIN = 85  # exit code of a task (and no other's): it saved a checkpoint, and the job should start again
-ANYWHERE = "127.0.0.1:1"  # where the nodes of a job meet: `runs/on_node.py` puts the place in
-SIGNAL_S = 120  # seconds before the time limit that the run is told to save and stop; Slurm may do it 60 s earlier
+ANYWHERE = "127.0.0.1:1"  # where the nodes of a job meet: `runs/slurm_task.py` puts the place in
+SIGNAL_S = 120  # from the signal to save and stop to the time limit; Slurm may send it 60 s earlier
 
 TAIL = """\
 # Slurm is about to end the job, and a checkpoint is saved: start again, unless the job is being cancelled.
@@ -45,7 +45,7 @@ def script_of(spec: RunSpec, run_dir: Path) -> str:
     slurm = slurm_of(spec)
     bare = slurm.container == "bare"
     places = _places(spec, run_dir) if bare else INSIDE
-    task = [places.python, "-m", "gbench.runs.on_node", "--run-dir", places.run_dir, "--", "bash", places.run_script]
+    task = [places.python, "-m", "gbench.runs.slurm_task", "--run-dir", places.run_dir, "--", "bash", places.run_script]
     if spec.nodes > 1:
         spec = spec.replaced(rdzv=ANYWHERE)
     lines = [

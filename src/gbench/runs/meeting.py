@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from gbench.cndb.from_run import OF_ONE_RUN
 from gbench.errors import GbenchError, Hung, InfrastructureError, Interrupted, RunFailed, UsageError
+from gbench.pix2pix.hang_watch import IS_BEHIND, IS_STOPPED
 from gbench.runfolder.error_file import WorkerError, worker_error
 from gbench.runs.rendezvous import Here, arrive, open_store
 
@@ -28,6 +30,11 @@ POLL_S = 0.1
 CAUSE_S = 10.0  # from a rank that lost its connection to the word of the node that ended it
 LEAVE_S = 10.0
 CUT = ("closed by peer", "reset by peer", "Broken pipe", "onnection refused", "timed out", "imed out waiting")
+# Fields of the spec that may differ between the nodes: where their files are, and what is of one host.
+OF_ONE_NODE = OF_ONE_RUN | {
+    *("datasets_dir", "dataset_subdir", "config_dir", "run_model_file", "dockerfile", "cache_limit_gib"),
+    *("env", "cuda_visible_devices", "timeout_s", "ignore_check"),
+}
 
 
 @dataclass(frozen=True)
@@ -158,9 +165,9 @@ class Meeting:
         for node in range(len(self.nodes)):
             with suppress(GbenchError):
                 said[node] = self.wait_for(f"hung/{node}", max(POLL_S, until - time.monotonic()))
-        for word in ("is stopped", "is behind"):
+        for is_missing in (IS_STOPPED, IS_BEHIND):
             for node, what in said.items():
-                if word in what:
+                if what.endswith(is_missing):
                     return error if node == self.number else Hung(f"{self.name(node)} says: {what}", error.hint)
         return error
 
@@ -264,21 +271,7 @@ class Meeting:
 
 def agree(meeting: Meeting, spec: RunSpec) -> None:
     """Raises UsageError: another node was started with other values."""
-    left_out = {
-        *(
-            "run_id",
-            "command_line",
-            "results_dir",
-            "logs_dir",
-            "cndb_dir",
-            "cache_dir",
-            "datasets_dir",
-            "dataset_subdir",
-        ),
-        *("config_dir", "run_model_file", "dockerfile", "rdzv", "node_rank", "database", "env", "cuda_visible_devices"),
-        *("rdzv_timeout_s", "timeout_s", "rehash", "cache_limit_gib", "ignore_check"),
-    }
-    values = spec.model_dump(mode="json", exclude=left_out | {"config"}) | spec.config.settings
+    values = spec.model_dump(mode="json", exclude={*OF_ONE_NODE, "config"}) | spec.config.settings
     for node, other in enumerate(meeting.exchange("spec", values)):
         if differing := [key for key in values if other.get(key) != values[key]]:
             key = differing[0]

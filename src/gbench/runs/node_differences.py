@@ -2,12 +2,39 @@
 
 from collections.abc import Collection, Sequence
 
+from gbench import __version__
 from gbench.errors import UsageError
+from gbench.machine.clocks import clocks
+from gbench.machine.gpus import Gpus
 from gbench.runfolder.host_facts import HostFacts, NodeInRun, Processor
+from gbench.runs.meeting import Meeting
 
 # fields that decide the speed or the result of a node, under the names that --allow takes
 MUST_AGREE = ("device", "image", "torch", "gbench", "dataset_sha256", "run_script_sha256")
 REPORTED = ("driver", "clocks", "os", "memory", "processor")
+
+
+def compare_nodes(
+    meeting: Meeting, facts: HostFacts, gpus: Gpus, torch: str | None, allowed: Collection[str]
+) -> tuple[HostFacts, list[str]]:
+    """Wait until every node is ready, and compare them; every node must call it.
+
+    Args:
+        facts: of this node. gpus: those that it uses. torch: its version; None: that of an image.
+
+    Returns the facts with what this node is among the others, and what differs, in words. Raises as `require_alike`.
+    """
+    node = NodeInRun(
+        number=meeting.number,
+        address=meeting.here.address,
+        interface=meeting.here.interface,
+        torch=torch,
+        gbench=__version__,
+        clocks=clocks(gpus),
+    )
+    facts = facts.changed(node=node)
+    everyone = [HostFacts(**values) for values in meeting.exchange("facts", facts.values())]
+    return facts, require_alike(everyone, allowed)
 
 
 def node_fields(facts: HostFacts) -> dict[str, str]:

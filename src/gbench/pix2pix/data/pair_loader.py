@@ -23,7 +23,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampl
 
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.pix2pix.data.pairs import AlignedDataset, AlignedPair, Batch, Key, collate
-from gbench.runners.docker_errors import known_log_failure
+from gbench.runners.log_failures import known_log_failure
 
 
 class Share(NamedTuple):

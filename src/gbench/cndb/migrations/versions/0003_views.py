@@ -1,4 +1,4 @@
-"""The views, which 0004 creates anew."""
+"""Do nothing: 0004 creates the views."""
 
 revision = "0003"
 down_revision = "0002"

@@ -1,6 +1,6 @@
 """The task of a Slurm job on one of its nodes: check the node, note what it is, and run the run script:
 
-    python -m gbench.runs.on_node --run-dir results/RUN_ID -- bash RUN_SCRIPT
+    python -m gbench.runs.slurm_task --run-dir results/RUN_ID -- bash RUN_SCRIPT
 
 Slurm signals the end of the job to every process of it. If the run then saves a checkpoint, the task of the first node
 ends with AGAIN, and the job's script puts the job back into the queue.
@@ -19,16 +19,14 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from gbench import __version__
 from gbench.base.files import make_folder
 from gbench.base.utc import utc_now
 from gbench.errors import GbenchError
 from gbench.machine import provenance
-from gbench.machine.clocks import clocks
 from gbench.machine.gpus import Gpus, find_gpus
 from gbench.runfolder.error_file import forget_error
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.host_facts import HostFacts, HostHardware, NodeInRun
+from gbench.runfolder.host_facts import HostHardware
 from gbench.runfolder.node_facts import NodeAttempt, NodeFacts, read_node, write_node
 from gbench.runfolder.worker_exit import report_failure
 from gbench.runners.plan import at_node
@@ -36,7 +34,7 @@ from gbench.runners.slurm_script import AGAIN
 from gbench.runners.supervise import GRACE_S
 from gbench.runs.attempt import checks_here, trained
 from gbench.runs.meeting import Meeting
-from gbench.runs.node_differences import require_alike
+from gbench.runs.node_differences import compare_nodes
 from gbench.settings.spec import RunSpec
 
 FRUITLESS = 3  # starts in a row without a checkpoint, after which the job does not start again
@@ -45,7 +43,7 @@ FIRST_PORT, PORTS = 20_000, 12_000  # below those that systems hand out by thems
 
 def main(argv: list[str]) -> int:
     """Returns the run script's exit code, 128 + signal if one ended it, or AGAIN."""
-    parser = argparse.ArgumentParser(prog="python -m gbench.runs.on_node", description="The task of a Slurm job.")
+    parser = argparse.ArgumentParser(prog="python -m gbench.runs.slurm_task", description="The task of a Slurm job.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json")
     parser.add_argument("command", nargs="+", help="the run script and its interpreter, after --")
     arguments = parser.parse_args(argv)
@@ -57,9 +55,10 @@ def main(argv: list[str]) -> int:
         if folder.begun(0) and trained(folder):  # the job was put back as the training ended
             return 0
         gpus, first = find_gpus(), node_number(os.environ) == 0
+        hardware = HostHardware(**provenance.hardware(gpus))
         if first:
             forget_error(folder)
-            note_start(folder, gpus)
+            note_start(folder, hardware)
         checks = checks_here(spec.replaced(runner="local"), gpus, print)
         if first:
             write_node(folder, read_node(folder).changed(checks=checks))
@@ -70,8 +69,8 @@ def main(argv: list[str]) -> int:
         if stops:  # the run script would not hear of it
             code = -signal.SIGTERM
         else:
-            among = spec.nodes > 1
-            code = run_among(spec, folder, gpus, arguments.command) if among else run_command(arguments.command)
+            among, command = spec.nodes > 1, arguments.command
+            code = run_among(spec, folder, gpus, hardware, command) if among else run_command(command)
     except GbenchError as error:
         return report_failure(folder, error)
     if first:
@@ -93,9 +92,8 @@ def node_number(environ: Mapping[str, str]) -> int:
     return int(environ.get("SLURM_NODEID", "0"))
 
 
-def note_start(folder: RunFolder, gpus: Gpus) -> None:
+def note_start(folder: RunFolder, hardware: HostHardware) -> None:
     """Note this start, and what the first node is."""
-    hardware = HostHardware(**provenance.hardware(gpus))
     times = NodeAttempt(started_utc=utc_now(), started_s=time.perf_counter(), wall_s=None)
     write_node(folder, NodeFacts(hardware=hardware, attempts=[*read_node(folder).attempts, times]))
 
@@ -129,10 +127,10 @@ def run_command(command: list[str]) -> int:
                 process.wait()
 
 
-def run_among(spec: RunSpec, folder: RunFolder, gpus: Gpus, command: list[str]) -> int:
+def run_among(spec: RunSpec, folder: RunFolder, gpus: Gpus, hardware: HostHardware, command: list[str]) -> int:
     """Run a command as one node of several. Raises GbenchError: a node is missing, was lost, ended or differs."""
     with Meeting(spec.replaced(rdzv=endpoint(os.environ), node_rank=node_number(os.environ)), print) as meeting:
-        compare(meeting, spec, folder, gpus)
+        compare(meeting, spec, folder, gpus, hardware)
         if meeting.here.interface is not None:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", meeting.here.interface)
         os.environ.update(at_node(os.environ, meeting.number, meeting.endpoint))
@@ -146,24 +144,15 @@ def endpoint(environ: Mapping[str, str]) -> str:
     return f"{environ['SLURM_LAUNCH_NODE_IPADDR']}:{FIRST_PORT + number % PORTS}"
 
 
-def compare(meeting: Meeting, spec: RunSpec, folder: RunFolder, gpus: Gpus) -> None:
+def compare(meeting: Meeting, spec: RunSpec, folder: RunFolder, gpus: Gpus, hardware: HostHardware) -> None:
     """Wait until every node is ready, note what each is, and compare them. Raises UsageError: they differ too much."""
-    bare = spec.slurm is None or spec.slurm.container == "bare"
-    node = NodeInRun(
-        number=meeting.number,
-        address=meeting.here.address,
-        interface=meeting.here.interface,
-        torch=metadata.version("torch") if bare else None,
-        gbench=__version__,
-        clocks=clocks(gpus),
-    )
-    facts = folder.host().changed(hardware=HostHardware(**provenance.hardware(gpus)), node=node)
-    everyone = [HostFacts(**values) for values in meeting.exchange("facts", facts.values())]
-    differing = require_alike(everyone, spec.slurm.allow if spec.slurm else ())
+    assert spec.slurm is not None, "the task of a Slurm job"
+    torch = metadata.version("torch") if spec.slurm.container == "bare" else None
+    facts, differing = compare_nodes(meeting, folder.host().changed(hardware=hardware), gpus, torch, spec.slurm.allow)
     if meeting.number == 0:
         for text in differing:
             print(f"warning: {text}", flush=True)
-        write_node(folder, read_node(folder).changed(node=node, warnings=differing))
+        write_node(folder, read_node(folder).changed(node=facts.node, warnings=differing))
     else:
         make_folder(folder.nodes)
         place = {"results_dir": str(folder.nodes), "run_id": f"{spec.run_id}-node{meeting.number}"}

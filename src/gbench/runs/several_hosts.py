@@ -14,20 +14,17 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from gbench import __version__
 from gbench.base.files import make_folder, read_file, require_writable, write_atomically, write_errors
 from gbench.errors import GbenchError, InfrastructureError
-from gbench.machine.clocks import clocks
 from gbench.machine.gpus import visible
 from gbench.preflight.busy import look_ahead
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.host_facts import HostFacts, NodeInRun
 from gbench.runfolder.run_result import RunResult
 from gbench.runners.stopping import stoppable
 from gbench.runs.attempt import Observer, OpenRun, begin, note_start, run_worker
 from gbench.runs.finish import FinishedRun, publish_run, record_run
 from gbench.runs.meeting import Meeting, agree
-from gbench.runs.node_differences import require_alike
+from gbench.runs.node_differences import compare_nodes
 from gbench.runs.prepare import Prepared, database_of, prepare
 from gbench.settings.nccl import INTERFACES
 from gbench.settings.spec import RunSpec
@@ -118,18 +115,9 @@ def _folder_of(meeting: Meeting, spec: RunSpec) -> tuple[RunFolder, list[bool]]:
 
 def _compare(meeting: Meeting, run: OpenRun, prepared: Prepared, allowed: Collection[str]) -> None:
     """Wait until every node is ready, and compare them. Raises UsageError: they differ where they must not."""
-    local = run.spec.runner == "local"
-    node = NodeInRun(
-        number=meeting.number,
-        address=meeting.here.address,
-        interface=meeting.here.interface,
-        torch=metadata.version("torch") if local else None,
-        gbench=__version__,
-        clocks=clocks(visible(prepared.gpus, run.spec.cuda_visible_devices)),
-    )
-    run.facts = run.facts.changed(node=node)
-    everyone = [HostFacts(**values) for values in meeting.exchange("facts", run.facts.values())]
-    differing = require_alike(everyone, allowed)
+    torch = metadata.version("torch") if run.spec.runner == "local" else None
+    gpus = visible(prepared.gpus, run.spec.cuda_visible_devices)
+    run.facts, differing = compare_nodes(meeting, run.facts, gpus, torch, allowed)
     for text in differing:
         run.log.line(f"warning: {text}")
     run.facts = run.facts.changed(warnings=[*run.facts.warnings, *differing])
