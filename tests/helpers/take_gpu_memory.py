@@ -11,6 +11,7 @@ import torch
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step.apply_switches import step_of
 from gbench.pix2pix.step.build_model import build_model
+from gbench.runfolder.worker_exit import leave
 from gbench.settings.spec import RunSpec
 
 STEPS = 6  # a CUDA graph is captured in the fourth
@@ -32,3 +33,4 @@ def peaks(spec: RunSpec, gpu: torch.device) -> tuple[int, int]:
 if __name__ == "__main__":
     for path in sys.argv[1:]:
         print(*peaks(RunSpec.model_validate_json(Path(path).read_text()), torch.device("cuda", 0)), flush=True)
+    leave(0)  # as a run's process does: torch's own teardown aborts now and then
