@@ -69,6 +69,20 @@ class PeakFacts(Facts):
         return max((one for one in (self.gemm_tflop_cpu_s, self.conv_tflop_cpu_s) if one is not None), default=None)
 
 
+class AllReduceFacts(Facts):
+    """One size of an all-reduce, measured by all ranks. Bandwidths are as nccl-tests define them."""
+
+    bytes: PositiveInt
+    repetitions: PositiveInt
+    median_s: PositiveFloat
+    fastest_s: PositiveFloat
+    slowest_s: PositiveFloat
+    algorithm_gb_s: PositiveFloat
+    """10^9 bytes per second: the size over the median."""
+    bus_gb_s: Annotated[float, Field(ge=0)]
+    """That times 2 (n - 1) / n, for n ranks."""
+
+
 class PrecisionFacts(Facts):
     """The precision as torch reported it. Further keys are torch's switches."""
 
