@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -92,6 +94,32 @@ def test_those_who_came_say_who_did_not() -> None:
 def test_without_node_0_the_others_say_so() -> None:
     with pytest.raises(InfrastructureError, match=r"node 0 did not come: nothing answers at 127\.0\.0\.1:"):
         arrive(spec_at(free_port(), 2, node_rank=1, rdzv_timeout_s=0.5), quiet)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], ids=["http", "silent"])
+def test_another_program_that_answers_is_not_node_0(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as pool:
+
+        def serve() -> None:
+            with suppress(OSError):  # closed
+                while True:
+                    one, _ = other.accept()
+                    connections.append(one)
+                    if answer:
+                        one.sendall(answer)
+
+        connections: list[socket.socket] = []
+        pool.submit(serve)
+        with pytest.raises(InfrastructureError, match=r"what answers there is not node 0 of a gbench run \("):
+            arrive(spec_at(other.getsockname()[1], 2, node_rank=1, rdzv_timeout_s=1.0), quiet)
+        other.shutdown(socket.SHUT_RDWR)
+        for one in connections:
+            one.close()
+
+
+def test_the_launcher_meets_without_loading_the_networks() -> None:
+    code = "import sys, gbench.runs.several_hosts; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_port_in_use_and_an_address_of_another_host() -> None:

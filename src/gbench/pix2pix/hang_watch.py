@@ -11,15 +11,13 @@ from pathlib import Path
 from gbench.errors import GbenchError, Hung
 from gbench.pix2pix.end_watch import kill
 from gbench.pix2pix.ranks.heartbeat import STACKS_SIGNAL, Heartbeats
-from gbench.runfolder.error_file import write_error
+from gbench.runfolder.error_file import IS_BEHIND, IS_STOPPED, write_error
 from gbench.runfolder.folder import RunFolder
 
 POLL_S = 1.0
 STACKS_S = 2.0  # from the request to the last line of a rank's stacks
 PY_SPY_S = 20.0
 STACKS = "stacks.txt"
-# Ends of the sentence of a run that hangs, where a rank of this host is the one that is missing
-IS_STOPPED, IS_BEHIND = "is stopped (SIGSTOP)", "is behind the others"
 
 
 class HangWatch(threading.Thread):

@@ -18,6 +18,8 @@ NAME = "error.json"
 UNWRITTEN = ".unwritten"  # an empty file, for which a full disk has room: host.json could not take the run's end
 FAILED = "failed"
 HUNG = "hung"
+# Ends of the sentence of a run that hangs, where a rank of this host is the one that is missing
+IS_STOPPED, IS_BEHIND = "is stopped (SIGSTOP)", "is behind the others"
 KINDS: dict[str, type[GbenchError]] = {
     "out_of_memory": OutOfMemory,
     "usage": UsageError,

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbench.cndb.from_run import OF_ONE_RUN
 from gbench.errors import GbenchError, Hung, InfrastructureError, Interrupted, RunFailed, UsageError
-from gbench.pix2pix.hang_watch import IS_BEHIND, IS_STOPPED
-from gbench.runfolder.error_file import WorkerError, worker_error
+from gbench.runfolder.error_file import IS_BEHIND, IS_STOPPED, WorkerError, worker_error
 from gbench.runs.rendezvous import Here, arrive, open_store
 
 if TYPE_CHECKING:

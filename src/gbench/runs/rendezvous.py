@@ -6,8 +6,11 @@ import ipaddress
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TimeoutOfFuture
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from importlib import import_module
@@ -55,11 +58,22 @@ def arrive(spec: RunSpec, say: Callable[[str], None]) -> Arrived:
     """Wait at --rdzv until all nodes are there.
 
     Raises:
-        InfrastructureError: they are not, after --rdzv-timeout; says how many are missing, and which have come.
+        InfrastructureError: they are not, after --rdzv-timeout; says how many are missing, and which have come. Or
+            another program answers there.
         UsageError: the nodes contradict each other, or another run meets there.
     """
-    assert spec.rdzv is not None, "check_spec"
     _load_torch()
+    try:
+        return _arrive(spec, say)
+    except RuntimeError as error:  # torch.distributed.DistError
+        raise InfrastructureError(
+            f"--rdzv {spec.rdzv}: what answers there is not node 0 of a gbench run ({str(error).splitlines()[0]:.200})",
+            "see whether gbench still runs on that host, and whether another program has the port",
+        ) from error
+
+
+def _arrive(spec: RunSpec, say: Callable[[str], None]) -> Arrived:
+    assert spec.rdzv is not None, "check_spec"
     until = time.monotonic() + spec.rdzv_timeout_s
     host, port = split(spec.rdzv)
     own = own_addresses()
@@ -72,7 +86,8 @@ def arrive(spec: RunSpec, say: Callable[[str], None]) -> Arrived:
     while True:
         peer, address = _reach(host, port, spec, until, say)
         here = Here(host_name(), address, own.get(address), spec.node_rank)
-        store = open_store(joined(peer, port), STORE_S)
+        store = open_store(joined(peer, port), min(STORE_S, max(POLL_S, until - time.monotonic())))
+        store.set_timeout(timedelta(seconds=STORE_S))
         if (place := _come(store, spec, here)) is not None:
             break
         time.sleep(POLL_S)  # a run that has ended is leaving
@@ -92,7 +107,7 @@ def _load_torch() -> None:
     """Load it before the wait: it takes seconds, which must not pass after the others have come."""
     name = "TORCH_CPP_LOG_LEVEL"
     given = os.environ.get(name)
-    os.environ[name] = given or "ERROR"  # else it warns of every address that has no name
+    os.environ[name] = given or "FATAL"  # else it prints stacks of C++; what it raises becomes one sentence
     import_module("torch.distributed")
     if given is None:
         del os.environ[name]  # the ranks' own
@@ -108,11 +123,25 @@ def joined(address: str, port: int) -> str:
 
 
 def open_store(endpoint: str, answer_s: float) -> TCPStore:
-    """A client of the store. Raises RuntimeError: it can't be reached."""
+    """A client of the store. Raises RuntimeError: it can't be reached, or says nothing for `answer_s`."""
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
     address, port = split(endpoint)
-    return TCPStore(address, port, is_master=False, timeout=timedelta(seconds=answer_s), wait_for_workers=False)
+    opened: Future[TCPStore] = Future()
+
+    def connect() -> None:
+        try:
+            limit = timedelta(seconds=answer_s)
+            opened.set_result(TCPStore(address, port, is_master=False, timeout=limit, wait_for_workers=False))
+        except RuntimeError as error:
+            opened.set_exception(error)
+
+    # In a thread, as torch waits without end for a program that accepts the connection and says nothing.
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        return opened.result(answer_s)
+    except TimeoutOfFuture as error:
+        raise RuntimeError(f"no answer after {answer_s:.3g} s") from error
 
 
 def own_addresses() -> dict[str, str]:
