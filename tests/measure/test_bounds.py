@@ -15,8 +15,10 @@ from gbench.measure.clock import StepClock
 from gbench.measure.op_count import count_work
 from gbench.measure.peak import ConvShape, measure_peak, median_call
 from gbench.measure.summary import STATISTICS
+from gbench.pix2pix import collect_facts
 from gbench.pix2pix.step.count_ops import main_convolution, work_per_image
 from gbench.runfolder.environment_facts import EnvironmentFacts
+from gbench.runfolder.host_facts import BestPeak
 from gbench.runfolder.run_result import Limits
 from gbench.settings.spec import RunSpec
 from lagging import LaggingDevice
@@ -142,9 +144,10 @@ def of(
     images_s: float = 200.0,
     rule: int = STATISTICS,
     images_cpu_s: float | None = None,
+    best: BestPeak | None = None,
     **changes: Any,
 ) -> Limits:
-    found = limits(environment(**changes), images_s, data_share, ahead_share, rule, images_cpu_s)
+    found = limits(environment(**changes), images_s, data_share, ahead_share, rule, images_cpu_s, best)
     assert found is not None
     return found
 
@@ -157,6 +160,66 @@ def test_shares_are_held_against_the_measured_and_the_promised() -> None:
     assert found.data_sheet_flop_share == pytest.approx(60 / 156)
     assert found.measured_copy_share == pytest.approx(1000 / 1300)
     assert found.data_sheet is not None and "A100" in found.data_sheet
+
+
+PEAK = {"gemm_tflop_s": 120.0, "conv_tflop_s": 90.0, "copy_gb_s": 1300.0}
+BETTER = BestPeak(tflop_s=150.0, copy_gb_s=2000.0, source="run best")
+
+
+@pytest.mark.parametrize(
+    ("facts", "share", "copy", "text"),
+    [
+        ({}, 0.5, 1 / 1.3, "50% of what was measured here"),
+        (
+            {"peak_after": BUSY},
+            0.5,
+            1 / 1.3,
+            "50% of the better peak measured here (50% to 200% of those before and aft",
+        ),
+        (
+            {"peak": BUSY, "peak_after": PEAK},
+            0.5,
+            1 / 1.3,
+            "50% of the better peak measured here (50% to 200% of those",
+        ),
+        ({"peak": BUSY, "best": BETTER}, 0.4, 0.5, "40% of the best peak on record, that of run best"),
+        (
+            {"peak_after": BUSY, "best": BETTER},
+            0.4,
+            0.5,
+            "40% of the best peak on record, that of run best (50% to 200%",
+        ),
+        ({"best": BETTER.changed(tflop_s=100.0)}, 0.5, 0.5, "50% of what was measured here"),
+        (
+            {"peak": BUSY, "peak_after": BUSY},
+            2.0,
+            1 / 0.8,
+            "200% of the better peak measured here, peak not trusted (200%",
+        ),
+    ],
+)
+def test_the_share_of_a_gpu_is_of_the_best_peak(facts: dict[str, Any], share: float, copy: float, text: str) -> None:
+    found = of(**facts)
+    assert found.measured_flop_share == pytest.approx(share)
+    assert found.measured_copy_share == pytest.approx(copy)
+    assert found.measured_text.startswith(text)
+    assert ("peak not trusted" in found.verdict) == (share > 1)
+
+
+def test_a_gpu_without_memory_for_its_peak_after_the_run(make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, why = (
+        make_spec(settings=("measure.peak_seconds=1",)),
+        iter([torch.OutOfMemoryError("full"), RuntimeError("broken")]),
+    )
+
+    def fail(*_: object) -> None:
+        raise next(why)
+
+    monkeypatch.setattr(collect_facts, "_peak", fail)
+    assert collect_facts.peak_after(spec, torch.device("cpu")) == {}
+    assert collect_facts.peak_after(spec, torch.device("cuda")) == {}
+    with pytest.raises(RuntimeError, match="broken"):
+        collect_facts.peak_after(spec, torch.device("cuda"))
 
 
 def test_a_busy_processor_raises_no_share() -> None:

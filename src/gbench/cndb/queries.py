@@ -93,16 +93,16 @@ def entries(engine: Engine, where: RecordFilter) -> list[Entry]:
         "precision": ROW.train_exec_mode,
         "dist_type": ROW.dist_mode,
         "dataset": ROW.dataset,
-        "throughput": _performance(engine, "throughput"),
-        "low": _performance(engine, "throughput_interval", "low"),
-        "high": _performance(engine, "throughput_interval", "high"),
-        "unit": _performance(engine, "throughput_unit"),
-        "steady": _performance(engine, "steady_state"),
+        "throughput": performance(engine, "throughput"),
+        "low": performance(engine, "throughput_interval", "low"),
+        "high": performance(engine, "throughput_interval", "high"),
+        "unit": performance(engine, "throughput_unit"),
+        "steady": performance(engine, "steady_state"),
         "metrics": ROW.metrics,
         "run_id": run_id(),
-        "data_share": _performance(engine, "data_share"),
-        "statistics": _performance(engine, "statistics"),
-        "data_source": _performance(engine, "data_source"),
+        "data_share": performance(engine, "data_share"),
+        "statistics": performance(engine, "statistics"),
+        "data_source": performance(engine, "data_source"),
     }
     query = select(*(column.label(name) for name, column in columns.items()))
     query = _selected(query.join(models, models.c.id == ROW.model_id, isouter=True), where)
@@ -170,7 +170,7 @@ def _record(row: RowMapping) -> Record:
     return checked(values_of_row(dict(row)), f"record {row['id']}", may_be_empty=True)
 
 
-def _performance(engine: Engine, *path: str) -> ColumnElement[Any]:
+def performance(engine: Engine, *path: str) -> ColumnElement[Any]:
     """The value at a path in `performance`: text, but on SQLite a number stays a number.
 
     No cast: a query would fail on text that another tool wrote in place of a number, and SQLite's text has only 15

@@ -172,6 +172,8 @@ def notes(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
         if not _by_data_sheet(rows):
             peak = "the best peak that a cell of this sweep measured on as many devices"
             own = "; a cell's record has the share of its own run's"
+            if sweep.spec.device == "cuda":
+                peak, own = "the best peak on record for the device, those of this sweep included", ""
         memory = "on its device" if sweep.spec.device == "cuda" else "resident on the host"
         shared = ", though all share the cores of one processor" if sweep.spec.device == "cpu" else ""
         lines = [

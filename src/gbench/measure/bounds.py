@@ -7,6 +7,7 @@ whole name, as similar ones (GH200, H200 NVL, a MIG slice of an A100) have other
 from dataclasses import dataclass
 
 from gbench.runfolder.environment_facts import EnvironmentFacts
+from gbench.runfolder.host_facts import BestPeak
 from gbench.runfolder.run_result import Limits
 
 INPUT_BOUND = 0.10  # share of the time in data wait from which data is the limit
@@ -55,6 +56,7 @@ def limits(
     ahead_share: float,
     rule: int,
     images_cpu_s: float | None = None,
+    best: BestPeak | None = None,
 ) -> Limits | None:
     """Compare a device's speed with its peaks; None if its work was not counted.
 
@@ -65,6 +67,7 @@ def limits(
         rule: `RunResult.statistics`. By the first one a verdict may rest on a peak that the run exceeded; by the first
             two a processor's shares are of its speed by time, however busy it was.
         images_cpu_s: of all ranks, a second of processor time; None if unknown.
+        best: the best peak of earlier runs on such GPUs.
     """
     work, peak = environment.work_per_image, environment.peak
     if work is None or environment.precision is None:
@@ -73,24 +76,27 @@ def limits(
     tflop_s = work.flop * images_s / 1e12
     gb_s = work.bytes * images_s / 1e9 if work.bytes is not None else None
     sheet = data_sheet(environment.device) if environment.device else None
-    promised = sheet and sheet.tflop_s.get(precision)
-    measured_flop = tflop_s / peak.tflop_s if peak else None
-    measured_copy = gb_s / peak.copy_gb_s if peak and gb_s is not None else None
+    promised = sheet.tflop_s.get(precision) if sheet else None
+    peaks = [one for one in (peak, environment.peak_after, best) if one is not None]
+    measured_flop = _share(tflop_s, max((one.tflop_s for one in peaks), default=None))
+    measured_copy = _share(gb_s, max((one.copy_gb_s or 0.0 for one in peaks), default=None))
     tflop_cpu_s = None
     if rule > 2 and images_cpu_s and peak and peak.tflop_cpu_s and peak.copy_gb_cpu_s:
         tflop_cpu_s = work.flop * images_cpu_s / 1e12
         measured_flop = tflop_cpu_s / peak.tflop_cpu_s
         measured_copy = work.bytes * images_cpu_s / 1e9 / peak.copy_gb_cpu_s if work.bytes is not None else None
+    on_gpu = environment.hardware.gpus is not None
+    before, after = (one.tflop_s if one and on_gpu else None for one in (peak, environment.peak_after))
     # In AMP GradScaler makes the host wait for the GPU in every step, so the host is never ahead.
-    runs_ahead = environment.hardware.gpus is not None and precision != "AMP"
+    runs_ahead = on_gpu and precision != "AMP"
     return Limits(
         flop_per_image=work.flop,
         tflop_s=tflop_s,
         gb_s=gb_s,
         measured_flop_share=measured_flop,
         measured_copy_share=measured_copy,
-        data_sheet_flop_share=tflop_s / promised if promised else None,
-        data_sheet_copy_share=gb_s / sheet.bandwidth_gb_s if sheet and gb_s is not None else None,
+        data_sheet_flop_share=_share(tflop_s, promised),
+        data_sheet_copy_share=_share(gb_s, sheet.bandwidth_gb_s if sheet else None),
         data_sheet=sheet.source if sheet else None,
         verdict=_verdict(
             data_share,
@@ -99,13 +105,21 @@ def limits(
             measured_copy,
             first_rule=rule == 1,
             per="a second" if tflop_cpu_s is None else "a CPU-second",
+            measured="before it" if len(peaks) == 1 else "before, after and in earlier runs",
         ),
         tflop_cpu_s=tflop_cpu_s,
+        before_flop_share=_share(tflop_s, before),
+        after_flop_share=_share(tflop_s, after),
+        best_peak=best.source if best and best.tflop_s > max(before or 0, after or 0) else None,
     )
 
 
+def _share(reached: float | None, peak: float | None) -> float | None:
+    return reached / peak if reached is not None and peak else None
+
+
 def _verdict(
-    data: float, ahead: float | None, flop: float | None, copy: float | None, first_rule: bool, per: str
+    data: float, ahead: float | None, flop: float | None, copy: float | None, first_rule: bool, per: str, measured: str
 ) -> str:
     if data >= INPUT_BOUND:
         return f"input-bound: {data:.0%} of the time is data wait"
@@ -115,7 +129,7 @@ def _verdict(
         return "unknown: the device's bounds were not measured"
     if not first_rule and max(flop, copy or 0) > 1:
         what = f"{flop:.0%} of the operations" if flop > 1 else f"{copy:.0%} of the bytes"
-        return f"unknown: peak not trusted, as the run did {what} {per} measured before it: the device was busy then"
+        return f"unknown: peak not trusted, as the run did {what} {per} measured {measured}: the device was busy then"
     if flop >= max(BOUND, copy or 0):
         return f"compute-bound: {flop:.0%} of the operations {per} that this device was measured to do"
     if copy is None:

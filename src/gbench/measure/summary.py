@@ -31,6 +31,7 @@ from gbench.measure.telemetry.stream import NAME as TELEMETRY_NAME
 from gbench.measure.telemetry.usage import summarize as summarize_telemetry
 from gbench.runfolder.environment_facts import DataFacts, EnvironmentFacts
 from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.host_facts import BestPeak
 from gbench.runfolder.run_result import FirstReading, RunResult
 from gbench.runfolder.step_columns import Steps, steps_that_count
 from gbench.runfolder.telemetry_result import TelemetrySummary
@@ -47,10 +48,11 @@ def summarize(
     telemetry: Telemetry,
     schedule: ScheduleConfig,
     rule: int = STATISTICS,
+    best: BestPeak | None = None,
 ) -> RunResult | None:
     """Statistics over the steps that all ranks (outer list) completed; None without a measured one.
 
-    schedule: its max_warmup_steps and checkpoint_every. rule: `RunResult.statistics`.
+    schedule: its max_warmup_steps and checkpoint_every. rule: `RunResult.statistics`. best: as of `limits`.
     """
     common = min((len(steps) for steps in ranks), default=0)
     whole = [steps[:common] for steps in ranks]
@@ -60,10 +62,10 @@ def summarize(
     step_s = [steps.step_s for steps in whole]
     first = _by_first_rule(step_s, least, schedule.max_warmup_steps)
     if rule == 1:
-        return _result(whole, environment, telemetry, least, first, rule)
+        return _result(whole, environment, telemetry, least, first, rule, best)
     periods = Periods.of(environment.steps_per_epoch, schedule.checkpoint_every)
     found = measured_steps(step_s, least, schedule.max_warmup_steps, periods)
-    result = _result(whole, environment, telemetry, least, found, rule)
+    result = _result(whole, environment, telemetry, least, found, rule, best)
     measured = [steps[found.first :] for steps in whole]
     waits, reason = rank_waits(measured), found.reason
     if not found.steady.settled and len(found.steady.speeds) > 1:
@@ -121,6 +123,7 @@ def _result(
     least: int,
     chosen: MeasuredSteps,
     rule: int,
+    best: BestPeak | None,
 ) -> RunResult:
     """The figures of a run. whole: of each rank, as many steps. least: steps of the warm-up in the spec.
 
@@ -167,6 +170,7 @@ def _result(
             ahead_share,
             rule,
             _per_cpu(usage, images / wall_s),
+            best,
         ),
         energy=used,
         joules_per_image=used.joules_per_image(images),
@@ -184,7 +188,7 @@ def summarize_folder(folder: RunFolder, rule: int = STATISTICS) -> RunResult | N
     telemetry = read_attempts(folder.path / TELEMETRY_NAME)
     attempts = folder.ranks_by_attempt()
     ranks = on_one_clock([steps_that_count(rank) for rank in attempts], spec.devices_per_node)
-    summary = summarize(ranks, environment, telemetry[-1], spec.schedule, rule)
+    summary = summarize(ranks, environment, telemetry[-1], spec.schedule, rule, folder.host().best_peak)
     if summary is None:
         return None
     summary = replace(summary, profile=describe(spec.profile, spec.config.speed.on))

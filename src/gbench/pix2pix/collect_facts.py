@@ -8,6 +8,7 @@ from gbench.measure import environment
 from gbench.measure.peak import measure_peak
 from gbench.pix2pix.ranks.affinity import read_back
 from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.ranks.out_of_memory import out_of_memory
 from gbench.pix2pix.slow_facts import slow_facts
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.step.count_ops import main_convolution
@@ -38,6 +39,19 @@ def collect_facts(spec: RunSpec, ranks: Ranks, facts_pipe: int | None = None) ->
     if spec.config.measure.peak_seconds:
         facts["peak"] = _peak(spec, ranks.device)
     return facts
+
+
+def peak_after(spec: RunSpec, device: torch.device) -> dict[str, PeakFacts]:
+    """A GPU's peak after the last step, as a fact; none where a GPU has no memory left for it."""
+    if device.type != "cuda" or not spec.config.measure.peak_seconds:
+        return {}
+    torch.cuda.empty_cache()
+    try:
+        return {"peak_after": _peak(spec, device)}
+    except Exception as error:
+        if out_of_memory(error, device) is None:
+            raise
+        return {}
 
 
 def _peak(spec: RunSpec, device: torch.device) -> PeakFacts:

@@ -21,7 +21,7 @@ from gbench.measure.clock import StepClock, clock_for
 from gbench.measure.stopping_rule import StoppingRule
 from gbench.pix2pix import checkpoint
 from gbench.pix2pix.alarm_log import AlarmLog
-from gbench.pix2pix.collect_facts import collect_facts
+from gbench.pix2pix.collect_facts import collect_facts, peak_after
 from gbench.pix2pix.data.open_loader import open_loader
 from gbench.pix2pix.data.pairs import Batch
 from gbench.pix2pix.images import ImageWriter
@@ -119,6 +119,7 @@ class Trainer:
                     self.write_steps(writer)
                 raise
         self.raise_if_stopped()
+        self.beat(self.hang_limit_s())
         self.facts["ended"] = {"steps": self.state.step, "because": self.ended}
         self.facts["learning_rates"] = self.state.learning_rates
         self.write_environment("precision_at_end")
@@ -300,5 +301,7 @@ class Trainer:
             fake_B = self.model.try_out(self.spec.config.data.crop_size)
         self.facts[moment] = precision.confirmed(self.spec.precision, fake_B.dtype)
         self.facts["memory"] = self.ranks.gather(environment.memory(self.ranks.device))
+        if moment == "precision_at_end":  # after the memory peaks are read: it allocates more
+            self.facts |= peak_after(self.spec, self.ranks.device)
         if self.ranks.is_first:
             self.folder.write_environment(EnvironmentFacts.model_validate(self.facts))

@@ -182,6 +182,10 @@ def bounds(limits: Limits, peak: PeakFacts | None) -> Iterator[tuple[str, str]]:
     per_cpu = "" if limits.tflop_cpu_s is None else ", per CPU-second"
     yield f"Of the operations measured{per_cpu}", _share(limits.measured_flop_share)
     yield f"Of the bytes measured{per_cpu}", _share(limits.measured_copy_share)
+    if limits.best_peak is not None:
+        yield "The best peak on record", f"that of {limits.best_peak}"
+    if own := limits.own_flop_shares:
+        yield "Of those before and after the run", f"{_share(own[0])} to {_share(own[1])}"
     yield "MFU, of the data sheet's operations", _share(limits.data_sheet_flop_share)
     yield "Of the data sheet's bytes", _share(limits.data_sheet_copy_share)
     if limits.data_sheet is not None:

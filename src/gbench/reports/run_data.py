@@ -52,7 +52,7 @@ class RunData:
         host, environment = folder.host(), folder.environment()
         ranks = folder.ranks()
         telemetry = read_stream(folder.path / TELEMETRY_NAME)
-        summary = summarize(ranks, environment, telemetry, spec.schedule)
+        summary = summarize(ranks, environment, telemetry, spec.schedule, best=host.best_peak)
         reported, problems = None, _ending(folder, host)
         own_script = spec.recipe == "custom" or folder.benchmark_log.exists()
         if summary is None or own_script:

@@ -118,7 +118,7 @@ def _steps(run: RunData) -> None:
 
 def _bounds(limits: Limits, peak: PeakFacts | None) -> None:
     with section("Bounds", "bounds"):
-        t.p("One device compared with its peak, measured just before, and with its data sheet.")
+        t.p("One device compared with its measured peaks, and with its data sheet.")
         with t.div(cls="grid"):
             with card("What limits it"):
                 table(figures.bounds(limits, peak))

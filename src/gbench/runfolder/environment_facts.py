@@ -45,7 +45,7 @@ class DataFacts(Facts):
 
 
 class PeakFacts(Facts):
-    """The device's peak speed, measured before the training."""
+    """The device's peak speed, measured before or after the training."""
 
     gemm_tflop_s: PositiveFloat
     """10^12 operations per second in a matrix product."""
@@ -117,6 +117,9 @@ class EnvironmentFacts(Facts):
     work_per_image: WorkFacts | None = None
     data: DataFacts | None = None
     peak: PeakFacts | None = None
+    """Before the first step."""
+    peak_after: PeakFacts | None = None
+    """After the last step. None: on a CPU, in a run of an earlier gbench, or without memory for it."""
     precision: PrecisionFacts | None = None
     """After the first step."""
     memory: list[dict[str, int]] | None = None

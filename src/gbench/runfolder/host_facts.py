@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from gbench.runfolder.typed_json import Facts
 
@@ -123,6 +123,17 @@ def between_text(share: float, runs: int) -> str:
     return f"+-{share:.2%} as {runs} earlier runs of this configuration differ"
 
 
+class BestPeak(Facts):
+    """The best that a GPU of this name was measured to do in the precision of the run, before it."""
+
+    tflop_s: PositiveFloat
+    """10^12 operations per second."""
+    copy_gb_s: PositiveFloat | None = None
+    """10^9 bytes per second, read and written by a copy; None: unknown, as in records of autocast."""
+    source: str
+    """The run, or the record, in which it was measured."""
+
+
 class NodeInRun(Facts):
     """A host among those of a run on several."""
 
@@ -162,6 +173,8 @@ class HostFacts(Facts):
     failure: str | None = None
     between_runs: BetweenRuns | None = None
     """None: too few earlier runs, or a run of an earlier gbench."""
+    best_peak: BestPeak | None = None
+    """None: on a CPU, the first run on such a GPU, or a run of an earlier gbench."""
     record: str | None = None
 
 

@@ -102,9 +102,9 @@ class Limits:
     gb_s: float | None
     """10^9 bytes per second that its operations moved, unfused; None under autocast, where bytes are not counted."""
     measured_flop_share: float | None
-    """Of the operations per second measured on this device."""
+    """Of the operations per second measured on this device; on a GPU of the best peak: `best_peak`."""
     measured_copy_share: float | None
-    """Of the bytes per second measured on this device."""
+    """Of the bytes per second, likewise."""
     data_sheet_flop_share: float | None
     """Of the operations per second in its data sheet."""
     data_sheet_copy_share: float | None
@@ -114,6 +114,34 @@ class Limits:
     tflop_cpu_s: float | None = None
     """10^12 operations per second of processor time, of all ranks. The measured shares are then of such peaks, which
     don't fall where something else is running. None: on a GPU, without telemetry, or by an earlier rule."""
+    before_flop_share: float | None = None
+    """Of the operations per second measured on this GPU before the run; None: on a CPU, or by an earlier gbench."""
+    after_flop_share: float | None = None
+    """Of those after it; None also where the GPU had no memory for it."""
+    best_peak: str | None = None
+    """Which earlier run or record has the best peak for a GPU of this name and the precision; None: the run itself."""
+
+    @property
+    def own_flop_shares(self) -> tuple[float, float] | None:
+        """Of the peaks before and after the run, the lower share first; None: there are no two."""
+        if self.before_flop_share is None or self.after_flop_share is None:
+            return None
+        return min(self.before_flop_share, self.after_flop_share), max(self.before_flop_share, self.after_flop_share)
+
+    @property
+    def measured_text(self) -> str:
+        """What part of the measured operations per second the run did; empty if unknown."""
+        if self.measured_flop_share is None:
+            return ""
+        of = "of what was measured here" + ("" if self.tflop_cpu_s is None else ", per CPU-second")
+        own = self.own_flop_shares
+        if self.best_peak is not None:
+            of = f"of the best peak on record, that of {self.best_peak}"
+        elif own is not None:
+            of = "of the better peak measured here"
+        trusted = "" if self.measured_flop_share <= 1 else ", peak not trusted"
+        ends = f" ({own[0]:.0%} to {own[1]:.0%} of those before and after the run)" if own else ""
+        return f"{self.measured_flop_share:.0%} {of}{trusted}{ends}"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from gbench.runfolder.evaluation_result import Evaluation, read_final
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import RunResult
 from gbench.runs.attempt import OpenRun, log_path, trained
+from gbench.runs.best_peak import with_best_peak
 from gbench.runs.evaluate import evaluate_final
 from gbench.settings.spec import RunSpec
 
@@ -41,12 +42,15 @@ class FinishedRun:
 
 def record_run(
     run: OpenRun, summary: RunResult | None, environ: Mapping[str, str], database: DatabaseConfig | None, evaluate: bool
-) -> tuple[Record, Path]:
-    """Evaluate a trained run, if asked to, and write its record. Returns the record and its file.
+) -> tuple[RunResult | None, Record, Path]:
+    """Evaluate a trained run, if asked to, and write its record.
+
+    Returns the statistics, compared with the best peak on record; the record, and its file.
 
     Raises GbenchError: the run has no valid record, the evaluation failed, or the record can't be written.
     """
     folder = run.folder
+    summary = with_best_peak(run, summary, database)
     record = record_of(folder)  # raises before the evaluation if the run has no valid record
     if evaluate and trained(folder):
         evaluate_final(run, environ)
@@ -61,7 +65,7 @@ def record_run(
         run.log.line(f"warning: {warning}")
     if summary is not None:  # a run script that measures for itself prints its own line
         run.log.line(log_line.format_line(record))
-    return record, path
+    return summary, record, path
 
 
 def publish_run(

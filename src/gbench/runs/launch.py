@@ -137,7 +137,7 @@ def launch(
             from gbench.runs import finish
 
             evaluates = spec.recipe == "convergence" and not no_evaluation
-            record, record_path = finish.record_run(run, summary, environ, database, evaluates)
+            summary, record, record_path = finish.record_run(run, summary, environ, database, evaluates)
         return finish.publish_run(run, summary, record, record_path, database, observer.line)
 
 

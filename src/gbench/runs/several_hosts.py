@@ -72,7 +72,7 @@ def launch_on_nodes(
                 summary = _run_worker(meeting, run, observer, shared)
                 if meeting.number:
                     return PartOfRun(folder, meeting.name(meeting.number), meeting.wait_for("record"))
-                record, path = record_run(run, summary, environ, database, evaluate=False)
+                summary, record, path = record_run(run, summary, environ, database, evaluate=False)
                 meeting.publish("record", str(path))
             return publish_run(run, summary, record, path, database, observer.line)
 

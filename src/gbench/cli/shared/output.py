@@ -211,9 +211,8 @@ def summary_lines(
         figures["profile"] = summary.profile
     if bounds is not None:
         shares = [f"{bounds.tflop_s:.4g} TFLOP/s per device"]
-        per_cpu = "" if bounds.tflop_cpu_s is None else ", per CPU-second"
-        if bounds.measured_flop_share is not None:
-            shares.append(f"{bounds.measured_flop_share:.0%} of what was measured here{per_cpu}")
+        if bounds.measured_text:
+            shares.append(bounds.measured_text)
         if bounds.data_sheet_flop_share is not None:
             shares.append(f"{bounds.data_sheet_flop_share:.0%} of the data sheet")
         figures["arithmetic"] = ", ".join(shares)
