@@ -78,7 +78,7 @@ def test_a_folder_that_is_no_run_gets_one_sentence(gbench: Gbench, tmp_path: Pat
         (
             ["no.yaml", "--model", "m"],
             2,
-            "--db, --cndb-dir, --model, --since and --allow are for --history; leave them out",
+            "--db, --cndb-dir, --db-timeout, --model, --since and --allow are for --history; leave them out",
         ),
         (["here"], 2, "here is not there, and no run in "),
         (["no.yaml"], 4, "no.yaml: not a mapping of record keys; fix it; docs/cndb.md has every key"),

@@ -11,10 +11,8 @@ from types import FrameType
 import pytest
 
 from drawn_records import record
-from gbench.cndb import database
 from gbench.cndb.database_config import embedded
 from gbench.cndb.upload import Target
-from gbench.errors import InfrastructureError
 
 
 @pytest.fixture
@@ -41,11 +39,3 @@ def test_a_signal_is_handled_while_sqlite_is_locked(tmp_path: Path, locked: sqli
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert stored.action == "inserted"
-
-
-def test_a_lock_that_stays_is_told_of(
-    tmp_path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "STATEMENT_S", 0.3)
-    with closing(locked), pytest.raises(InfrastructureError, match="database is locked"):
-        Target(embedded(tmp_path)).store([record(run_id="r2")], "save")

@@ -11,6 +11,7 @@ import pytest
 from support import SMALL
 
 from gbench.datasets.synth import synth
+from silent_server import config_of
 
 pytestmark = pytest.mark.system
 WITHOUT_HOME = (
@@ -69,6 +70,28 @@ def test_a_host_name_that_no_name_service_knows(tmp_path: Path) -> None:
     named = ("unshare", "--uts", "sh", "-c", 'hostname node-without-dns-17 && exec "$@"', "sh")
     code, said = launch(tmp_path, named, ("--run-model-file", str(script)))
     assert code == 0, said
+
+
+SILENT_DNS = """
+import runpy, socket, sys
+silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+silent.bind(("127.0.0.1", 53))
+sys.argv = ["gbench", *sys.argv[1:]]
+runpy.run_module("gbench", run_name="__main__")
+"""
+
+
+def test_a_name_service_that_never_answers(tmp_path: Path) -> None:
+    """Its own limit would be 5 minutes: 30 s, ten times."""
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:10\n")
+    config_of(5432, tmp_path, host="db.example.org")
+    mount = 'ip link set lo up && mount --bind resolv.conf /etc/resolv.conf && exec "$@"'
+    command = ["unshare", "--net", "--mount", "sh", "-c", mount, "sh", sys.executable, "-c", SILENT_DNS]
+    asked = ["cndb", "list", "--db", "silent.yaml", "--db-timeout", "1"]
+    done = subprocess.run([*command, *asked], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("gbench: error: database d on db.example.org:5432: no answer within 1 s; check that ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_too_little_shared_memory(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ WITH_RESUME = {"resume_dir", "trust", "blocks", "as_json", "quiet"}
     help="Resume the calibration in this folder.",
 )
 @trust_option
-@run_options(without=("cndb_dir",))
+@run_options(without=("cndb_dir", "db_timeout_s"))
 def calibrate(
     blocks: int | None,
     resume_dir: Path | None,

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from gbench.cli.cndb_baseline import baseline
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import FILE, RUN, RUN_OR_FILE, bundle, given_except, json_option, out_option
-from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of, results_of, send_pending, store
+from gbench.cli.shared.storing import DatabaseChoice, database_options, results_of, send_pending, store
 from gbench.cli.shared.suggested import MODEL, PRECISION
 from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError
 
@@ -25,17 +25,9 @@ MOST_ROWS = 2**31 - 1  # PostgreSQL's integer
 ROW_ID = click.IntRange(1, MOST_ROWS)
 STORE_TYPES = ("save", "update", "skip")
 
-_database = bundle(
-    [
-        cndb_dir_option,
-        click.option(
-            "--db",
-            default="embedded",
-            metavar="DATABASE",
-            help="gpu-performance, gpu-convergency, gpu-demo, a config file, or embedded: cndb.sqlite in the CNDB "
-            "folder.",
-        ),
-    ]
+_database = database_options(
+    "gpu-performance, gpu-convergency, gpu-demo, a config file, or embedded: cndb.sqlite in the CNDB folder.",
+    "embedded",
 )
 # Options of a command that stores records: the arguments of `gbench.cli.shared.storing.store`
 _target = bundle(
@@ -120,7 +112,7 @@ def submit(files: tuple[Path, ...], pending: bool, **target: Any) -> None:
                 raise UsageError(
                     f"{option} and --pending contradict", "an entry of the spool names its database itself"
                 )
-        send_pending(cndb_folder(target["cndb_dir"]), target["as_json"])
+        send_pending(target["database"], target["as_json"])
         return
     store((item for path in files for item in results_of(map(record_of, [path]))), **target)
 
@@ -156,9 +148,7 @@ def import_(files: tuple[Path, ...], framework: str, **target: Any) -> None:
 )
 @_database
 @json_option
-def list_(
-    as_csv: bool, stale: str | None, as_json: bool, db: str, cndb_dir: Path | None, limit: int, **filters: Any
-) -> None:
+def list_(as_csv: bool, stale: str | None, as_json: bool, database: DatabaseChoice, limit: int, **filters: Any) -> None:
     """List the history, the latest run first; records that don't say when they ran come last.
 
     With --stale the exit code is 1 if a configuration is overdue, or if nothing was measured at all.
@@ -179,7 +169,7 @@ def list_(
         if given_except(set(click.get_current_context().params) - {"limit"}):
             raise UsageError("--limit and --stale contradict: all that is overdue is listed", "leave out --limit")
         limit, filters["since"] = 0, filters["since"] or "30d"
-    config, where = config_of(db, cndb_dir), _filter(**filters, limit=limit)
+    config, where = database.config, _filter(**filters, limit=limit)
     with database_errors(config):
         matching = entries(engine := connect(config), where)
         if stale is None:
@@ -200,7 +190,7 @@ def list_(
 @click.argument("number", metavar="ID", type=ROW_ID)
 @_database
 @json_option
-def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
+def show(number: int, database: DatabaseChoice, as_json: bool) -> None:
     """Print one record with all its keys.
 
     \b
@@ -210,7 +200,7 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
     from gbench.cndb.database import connect, database_errors
     from gbench.cndb.queries import find
 
-    config = config_of(db, cndb_dir)
+    config = database.config
     with database_errors(config):
         stored = find(connect(config), number)
     if as_json:
@@ -224,7 +214,7 @@ def show(number: int, db: str, cndb_dir: Path | None, as_json: bool) -> None:
 @out_option("Folder for one file per record.", type=click.Path(file_okay=False, path_type=Path))
 @_filters(0)
 @_database
-def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path | None, **filters: Any) -> None:
+def export(numbers: tuple[int, ...], out: Path | None, database: DatabaseChoice, **filters: Any) -> None:
     """Export records as YAML, as they were submitted: those with these IDs, else all that match the options.
 
     Without --out, print one YAML document per record on stdout. Existing files are never overwritten. A row without a
@@ -239,7 +229,7 @@ def export(numbers: tuple[int, ...], out: Path | None, db: str, cndb_dir: Path |
     from gbench.cndb.queries import find, records
     from gbench.cndb.record_file import file_name, to_yaml
 
-    config, where = config_of(db, cndb_dir), _filter(**filters)
+    config, where = database.config, _filter(**filters)
     bad: list[RecordError] = []
 
     def report(error: RecordError) -> None:

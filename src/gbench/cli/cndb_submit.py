@@ -190,12 +190,12 @@ def _yaml_mapping(path: str, flag: str, hint: str) -> dict[Any, Any]:
 
 
 def _config(given: Mapping[str, Any]) -> Any:
-    from gbench.cli.shared.storing import cndb_folder, config_of
+    from gbench.cli.shared.storing import DatabaseChoice, cndb_folder
     from gbench.cndb.database_config import parse_json
 
     if given["db_config"]:
         return parse_json(given["db_config"], cndb_folder(), os.environ)
-    return config_of(given["db_file"]) if given["db_file"] else None
+    return DatabaseChoice(given["db_file"]).config if given["db_file"] else None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import click
 
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import NEW_FILE, PERCENT, json_option
-from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
+from gbench.cli.shared.storing import DatabaseChoice, cndb_folder, database_options
 from gbench.cli.shared.table import print_table
 from gbench.errors import RecordError, UsageError
 from gbench.settings.literals import MetricName
@@ -53,10 +53,7 @@ METRIC_NAMES = (*get_args(MetricName), "loss-l1")
 @click.option("--explain", is_flag=True, help="Print only what differs, the most likely cause first.")
 @click.option("--markdown", type=NEW_FILE, help="Also write the result as Markdown.")
 @click.option("--junit", type=NEW_FILE, help="Also write the result as JUnit XML.")
-@cndb_dir_option
-@click.option(
-    "--db", metavar="DATABASE", help="Database for last:N and the history.  [default: embedded, if it exists]"
-)
+@database_options("Database for last:N and the history.  [default: embedded, if it exists]")
 @json_option
 def compare(
     base: str,
@@ -68,8 +65,7 @@ def compare(
     explain: bool,
     markdown: Path | None,
     junit: Path | None,
-    cndb_dir: Path | None,
-    db: str | None,
+    database: DatabaseChoice,
     as_json: bool,
 ) -> None:
     """Check whether NEW is worse than BASE by more than the noise of their runs.
@@ -94,7 +90,7 @@ def compare(
     if explain and (markdown or junit or names):
         raise UsageError("--explain gives no verdict", "leave out --metric, --markdown and --junit")
     new_runs = read_side(new, "NEW")
-    base_runs, notes = _base(base, new_runs, allowed, db, cndb_dir)
+    base_runs, notes = _base(base, new_runs, allowed, database)
     if explain:
         from gbench.compare.explain import explain as causes_of
 
@@ -106,7 +102,7 @@ def compare(
         return
     from gbench.compare.comparison import compare as judge
 
-    history = history_of(new_runs[0], [*base_runs, *new_runs], allowed, db, cndb_dir)
+    history = history_of(new_runs[0], [*base_runs, *new_runs], allowed, database)
     calibration = _calibration([run.record for run in (*base_runs, *new_runs)], notes)
     comparison = judge(base_runs, new_runs, history, threshold, allowed, names, run_sd, calibration)
     comparison.notes.extend(notes)
@@ -121,20 +117,18 @@ def compare(
     click.get_current_context().exit(comparison.exit_code)
 
 
-def _base(
-    text: str, new: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None
-) -> tuple[list[Run], list[str]]:
+def _base(text: str, new: list[Run], allowed: Sequence[str], database: DatabaseChoice) -> tuple[list[Run], list[str]]:
     """The runs of BASE, and what to say of them."""
     from gbench.compare.baseline import Baselines
     from gbench.compare.sides import BASE_FORMS, read_side
 
     if text.startswith(BASELINE):
         name = text.removeprefix(BASELINE)
-        return Baselines(cndb_folder(cndb_dir)).read(name).runs(name), []
+        return Baselines(cndb_folder(database.cndb_dir)).read(name).runs(name), []
     last = LAST.fullmatch(text)
     if last is None:
         return read_side(text, "BASE", BASE_FORMS), []
-    earlier = _earlier(new[0], new, allowed, db or "embedded", cndb_dir, int(last[1]))
+    earlier = _earlier(new[0], new, allowed, database, int(last[1]))
     if not earlier.runs:
         elsewhere = f" on this machine; {earlier.notes[0]}" if earlier.elsewhere else ""
         raise UsageError(
@@ -154,25 +148,22 @@ def _calibration(records: list[Record], notes: list[str]) -> Calibration | None:
     return calibration_of(records, Path(cache_dir), notes.append)
 
 
-def history_of(
-    like: Run, exclude: list[Run], allowed: Sequence[str], db: str | None, cndb_dir: Path | None
-) -> list[Run]:
+def history_of(like: Run, exclude: list[Run], allowed: Sequence[str], database: DatabaseChoice) -> list[Run]:
     """Earlier runs of the same configuration, if needed and if there is a database; else none."""
     from gbench.cndb.database_config import EMBEDDED_FILE
     from gbench.compare.change import ENOUGH_RUNS
 
-    if len(exclude) >= ENOUGH_RUNS or (db is None and not (cndb_folder(cndb_dir) / EMBEDDED_FILE).is_file()):
+    unknown = database.db is None and not (cndb_folder(database.cndb_dir) / EMBEDDED_FILE).is_file()
+    if unknown or len(exclude) >= ENOUGH_RUNS:
         return []
-    return _earlier(like, exclude, allowed, db or "embedded", cndb_dir, HISTORY).runs
+    return _earlier(like, exclude, allowed, database, HISTORY).runs
 
 
-def _earlier(
-    like: Run, exclude: list[Run], allowed: Sequence[str], db: str, cndb_dir: Path | None, limit: int
-) -> Earlier:
+def _earlier(like: Run, exclude: list[Run], allowed: Sequence[str], database: DatabaseChoice, limit: int) -> Earlier:
     from gbench.cndb.database import connect, database_errors
     from gbench.compare.earlier_records import earlier_runs
 
-    config = config_of(db, cndb_dir)
+    config = database.config
     try:
         with database_errors(config):
             return earlier_runs(connect(config), like.record, allowed, [run.record for run in exclude], limit)

@@ -20,7 +20,7 @@ TWICE = "operators that run at the same time, counted twice below"
 @click.option("--steps", type=COUNT, default=5, help="Steps to profile.")
 @click.option("--warmup", type=COUNT, help="Warm-up steps before them; default: the recipe's.")
 @click.option("--top", type=COUNT, default=15, help="Operators to list.")
-@run_options()
+@run_options(without=("db_timeout_s",))
 def profile(steps: int, top: int, rebuild: bool, dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
     """Profile some steps of MODEL in the loop of a measured run: list operators by self time, and write a trace.
 

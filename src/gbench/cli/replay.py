@@ -65,6 +65,7 @@ def replay(
     """
     from gbench.cli.compare import history_of, print_comparison
     from gbench.cli.shared.output import Terminal, print_json
+    from gbench.cli.shared.storing import DatabaseChoice
     from gbench.compare.comparison import compare
     from gbench.compare.formats import as_json as to_json
     from gbench.compare.sides import Run
@@ -98,7 +99,7 @@ def replay(
     base = [Run(planned.recorded.record, planned.recorded.source)]
     new = [Run(one.record, str(one.record_path)) for one in finished]
     fields = planned.comparable(allowed)
-    history = history_of(new[0], [*base, *new], fields, None, Path(planned.spec.cndb_dir))
+    history = history_of(new[0], [*base, *new], fields, DatabaseChoice(None, Path(planned.spec.cndb_dir)))
     comparison = compare(base, new, history, threshold, fields, run_sd=run_sd)
     then = planned.recorded.folder
     losses = losses_said(then, finished[0].folder) if then else None

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import RUN_OR_FILE, out_option
-from gbench.cli.shared.storing import cndb_dir_option, cndb_folder, config_of
+from gbench.cli.shared.run_options import RUN_OR_FILE, out_option, stated
+from gbench.cli.shared.storing import DatabaseChoice, cndb_folder, database_options
 from gbench.cli.shared.suggested import MODEL
 from gbench.errors import UsageError
 
@@ -14,8 +14,7 @@ from gbench.errors import UsageError
 @click.command()
 @click.argument("source", metavar="[RUN_DIR|RECORD]", required=False, type=RUN_OR_FILE)
 @click.option("--history", is_flag=True, help="Write a database's page: trends, slowdowns, stale configurations.")
-@click.option("--db", metavar="DATABASE", help="With --history: as in gbench cndb.  [default: embedded]")
-@cndb_dir_option
+@database_options("With --history: as in gbench cndb.  [default: embedded]")
 @click.option(
     "--model", type=MODEL, help="With --history: only this model: pix2pix_resnet_9blocks; pix2pix adds the original's."
 )
@@ -30,8 +29,7 @@ from gbench.errors import UsageError
 def report(
     source: Path | None,
     history: bool,
-    db: str | None,
-    cndb_dir: Path | None,
+    database: DatabaseChoice,
     model: str | None,
     since: str | None,
     allow: str | None,
@@ -51,13 +49,15 @@ def report(
     """
     if history == (source is not None):
         raise UsageError("report needs a run folder, a record file, or --history alone", "gbench report -h")
-    if source is not None and any(value is not None for value in (db, cndb_dir, model, since, allow)):
-        raise UsageError("--db, --cndb-dir, --model, --since and --allow are for --history", "leave them out")
+    if source is not None and not stated() <= {"source", "out", "as_json"}:
+        raise UsageError(
+            "--db, --cndb-dir, --db-timeout, --model, --since and --allow are for --history", "leave them out"
+        )
     if source is None:
         from gbench.cli.shared.entries import moment
         from gbench.reports.history_page import write_history
 
-        config, path = config_of(db or "embedded", cndb_dir), out or cndb_folder(cndb_dir) / "history.html"
+        config, path = database.config, out or cndb_folder(database.cndb_dir) / "history.html"
         path = write_history(config, path, model, moment(since) if since else None, allow is not None)
     else:
         path = _of(source, out)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from gbench.runs.tune import FinishedTuning
 
 # a tuning reads no images, uses no speed profile, runs the worker's own script, and writes no record and no second log
-NOT_OF_A_TUNING = ("data_source", "cache_limit_gib", "profile", "run_model_file", "cndb_dir", "logs_dir")
+NOT_OF_A_TUNING = (
+    *("data_source", "cache_limit_gib", "profile", "run_model_file"),
+    *("cndb_dir", "db_timeout_s", "logs_dir"),
+)
 
 
 @click.command()

@@ -11,6 +11,9 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +23,26 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from gbench.base.files import make_folder
-from gbench.cndb.database_config import DatabaseConfig
+from gbench.cndb.database_config import DEADLINE_S, DatabaseConfig
 from gbench.errors import InfrastructureError
 
 LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
-CONNECT_S = 10
 SQL_LOG = logging.getLogger("sqlalchemy.engine.Engine")
 HOSTS = ("host", "port")  # of several servers: SQLAlchemy gives them to the driver in its form
-STATEMENT_S = 60  # timeout of a statement
-# Of each transaction: a pooler such as PgBouncer does not take all of them when a connection starts, and may change the
-# server's connection between transactions. Dates are in ISO style whatever the server, the role or PGDATESTYLE prefers.
-POSTGRES_SETTINGS = "; ".join(
-    f"SET LOCAL {name} = '{value}'"
-    for name, value in {"timezone": "UTC", "datestyle": "ISO, YMD", "statement_timeout": f"{STATEMENT_S}s"}.items()
-)
+# Share of the deadline after which the server ends a statement, or a wait for a lock: it says why, if it is alive.
+SERVERS_SHARE = 0.9
+LONGER = "give it longer with --db-timeout"
+TIMEOUTS = ("08006", "55P03", "57014")
 # What a server's SQLSTATE, or its first characters, says is to be done.
 REMEDIES = {
+    "08006": f"check that its server and the name service answer, or {LONGER}",
     "22021": "restore a dump of it into a database of encoding UTF8: it holds bytes of another, as SQL_ASCII allows",
     "28": "check user and password in its config",
     "42501": "grant the user that right, or take another user",
     "53100": "free space on its disk",
     "53300": "wait, or raise its max_connections",
-    "57014": "see what blocks it in pg_stat_activity",
+    "55P03": f"see what blocks it in pg_stat_activity, or {LONGER}",
+    "57014": f"see what blocks it in pg_stat_activity, or {LONGER}",
     "25006": "give a server that can be written, not a standby",
 }
 
@@ -49,27 +50,31 @@ REMEDIES = {
 class Patient(sqlite3.Connection):
     """A SQLite connection that waits for a lock in Python, so that Ctrl-C ends the wait; its own wait is in C."""
 
+    deadline_s = DEADLINE_S
+
     def cursor(self, *arguments: Any) -> Any:
         return super().cursor(PatientCursor)
 
     def commit(self) -> None:
-        _unlocked(super().commit)
+        _unlocked(self.deadline_s, super().commit)
 
 
 class PatientCursor(sqlite3.Cursor):
+    connection: Patient
+
     def execute(self, *arguments: Any) -> Any:
-        return _unlocked(super().execute, *arguments)
+        return _unlocked(self.connection.deadline_s, super().execute, *arguments)
 
     def executemany(self, *arguments: Any) -> Any:
-        return _unlocked(super().executemany, *arguments)
+        return _unlocked(self.connection.deadline_s, super().executemany, *arguments)
 
 
 SQLITE = {"timeout": 0.1, "factory": Patient}
 
 
-def _unlocked(call: Callable[..., Any], *arguments: Any) -> Any:
-    """`call`, repeated for STATEMENT_S while the database is locked; a locked one has changed nothing."""
-    deadline = time.monotonic() + STATEMENT_S
+def _unlocked(deadline_s: float, call: Callable[..., Any], *arguments: Any) -> Any:
+    """`call`, repeated until the deadline while the database is locked; a locked one has changed nothing."""
+    deadline = time.monotonic() + deadline_s
     while True:
         try:
             return call(*arguments)
@@ -100,12 +105,14 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
         except DBAPIError as error:
             if not _is_missing(error.orig):
                 raise
-        maintenance = make_url(config.uri).set(database="postgres")
+        maintenance = replace(config, uri=make_url(config.uri).set(database="postgres"))
         try:
-            with create_engine(maintenance, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+            with _engine(maintenance).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 name = connection.dialect.identifier_preparer.quote_identifier(str(engine.url.database))
                 connection.exec_driver_sql(f"CREATE DATABASE {name}")  # text() would read :x as a parameter
         except DBAPIError as error:
+            if timed_out(error):
+                raise
             try:
                 with engine.connect():  # another process has just created it
                     return engine
@@ -120,9 +127,13 @@ def connect_or_create(config: DatabaseConfig) -> Engine:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that holds gbench's write lock; committed at its end, rolled back by an exception."""
-    with engine.connect().execution_options(gbench_writes=True) as connection, connection.begin():
+def writing(engine: Engine, migrates: bool = False) -> Iterator[Connection]:
+    """A transaction that holds gbench's write lock; committed at its end, rolled back by an exception.
+
+    migrates: a statement may take longer than the deadline, as long as the server answers.
+    """
+    options = {"gbench_writes": True, "gbench_migrates": migrates}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
@@ -153,12 +164,19 @@ def _hint(config: DatabaseConfig, cause: object) -> str:
     state = getattr(cause, "sqlstate", None) or ""
     if state == "42P01" or (on_sqlite and str(cause).startswith("no such table")):
         return "gbench cndb submit RECORD creates its tables"
+    if on_sqlite and "locked" in str(cause):
+        return f"wait for the process that writes to it, or {LONGER}"
     if on_sqlite:
         return "check that it is a SQLite file that you may write, and that its disk has space"
     for beginning, remedy in REMEDIES.items():
         if state.startswith(beginning):
             return remedy
     return "see its server's log" if state else "check that it runs, and that its config is right"
+
+
+def timed_out(error: DBAPIError) -> bool:
+    """Whether a call failed as the server was silent, or as something blocked it."""
+    return getattr(error.orig, "sqlstate", None) in TIMEOUTS or "locked" in str(error.orig)
 
 
 def _is_missing(cause: object) -> bool:
@@ -175,15 +193,18 @@ def _engine(config: DatabaseConfig) -> Engine:
     # No connection pool: a command-line tool uses one connection at a time.
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, echo=config.verbose, poolclass=NullPool, connect_args=SQLITE, json_serializer=_json)
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, config.deadline_s))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     arguments = {
-        "connect_timeout": CONNECT_S,
         "application_name": "gbench",
         "client_encoding": "utf8",  # of a database of encoding SQL_ASCII the client would get bytes
         "options": "",  # not those of PGOPTIONS
-        "tcp_user_timeout": STATEMENT_S * 1000,  # a server that vanished silently
+        # of a server that vanished while it has nothing to send
+        "keepalives_idle": ceil(config.deadline_s / 2),
+        "keepalives_interval": 1 + int(config.deadline_s / 6),
+        "keepalives_count": 3,
+        "tcp_user_timeout": int(config.deadline_s * 1000),
         **{name: value for name, value in url.query.items() if name not in HOSTS},
     }
     with database_errors(config):
@@ -195,7 +216,8 @@ def _engine(config: DatabaseConfig) -> Engine:
             json_serializer=_json,
             isolation_level="READ COMMITTED",  # after waiting for the lock, a writer must see the latest data
         )
-        event.listen(engine, "begin", _begin_postgresql)
+        event.listen(engine, "do_connect", partial(_connect_postgresql, config.deadline_s))
+        event.listen(engine, "begin", partial(_begin_postgresql, config.deadline_s))
         return engine
 
 
@@ -204,7 +226,8 @@ def _json(value: Any) -> str:
     return to_json(value, inf_nan_mode="constants").decode()
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+def _prepare_sqlite(deadline_s: float, connection: Patient, _: Any) -> None:
+    connection.deadline_s = deadline_s
     connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
     connection.execute("PRAGMA foreign_keys = ON")
 
@@ -214,8 +237,28 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _begin_postgresql(connection: Connection) -> None:
-    """Settings and lock in one round trip."""
-    writes = connection.get_execution_options().get("gbench_writes")
-    lock = f"; SELECT pg_advisory_xact_lock({LOCK})" if writes else ""
-    connection.exec_driver_sql(POSTGRES_SETTINGS + lock)
+def _connect_postgresql(deadline_s: float, dialect: Any, record: Any, arguments: Any, parameters: Any) -> Any:
+    from gbench.cndb.deadline import connect
+
+    return connect(parameters, deadline_s)
+
+
+def _begin_postgresql(deadline_s: float, connection: Connection) -> None:
+    """Settings and lock in one round trip.
+
+    They are of each transaction: a pooler such as PgBouncer does not take all of them when a connection starts, and may
+    change the server's connection between transactions. Dates are in ISO style whatever the server, the role or
+    PGDATESTYLE prefers.
+    """
+    options = connection.get_execution_options()
+    driver: Any = connection.connection.driver_connection
+    driver.migrates = options.get("gbench_migrates", False)
+    most = f"{deadline_s * SERVERS_SHARE * 1000:.0f}"
+    settings = {"timezone": "UTC", "datestyle": "ISO, YMD", "lock_timeout": most}
+    settings["statement_timeout"] = "0" if driver.migrates else most
+    if options.get("gbench_writes"):
+        settings["idle_in_transaction_session_timeout"] = most  # a writer that vanished must not keep the lock
+    statements = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
+    if options.get("gbench_writes"):
+        statements.append(f"SELECT pg_advisory_xact_lock({LOCK})")
+    connection.exec_driver_sql("; ".join(statements))

@@ -31,6 +31,7 @@ NAMES = {
     "gpu-demo": "demo-db.yaml",
 }
 CONFIG_DIR = "demo/config"  # below CNDB_DIR
+DEADLINE_S = 30.0
 EMBEDDED_NAME, EMBEDDED_FILE = "embedded", "cndb.sqlite"  # below CNDB_DIR
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -62,6 +63,8 @@ class DatabaseConfig:
     """Show the SQL."""
     rebuild: bool = False
     """Drop all its tables first."""
+    deadline_s: float = DEADLINE_S
+    """The longest wait for an answer of its server, or for another writer of a SQLite file."""
 
     @property
     def shown(self) -> str:

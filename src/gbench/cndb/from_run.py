@@ -22,7 +22,7 @@ from gbench.settings.spec import RunSpec
 # Keys of the spec that are specific to one run
 OF_ONE_RUN = {
     *("run_id", "command_line", "database", "results_dir", "logs_dir", "cndb_dir", "cache_dir", "rehash"),
-    *("rdzv", "node_rank", "rdzv_timeout_s"),
+    *("db_timeout_s", "rdzv", "node_rank", "rdzv_timeout_s"),
 }
 
 # Figures that say how far the others can be trusted: in `extra`, as the original has none such

@@ -57,7 +57,7 @@ def upgrade(engine: Engine) -> str | None:
         with engine.connect() as connection:
             if _is_complete(connection):
                 return None
-        with writing(engine) as connection:
+        with writing(engine, migrates=True) as connection:
             if not _is_complete(connection):  # another process may have done it meanwhile
                 config = _alembic()
                 config.attributes["connection"] = connection

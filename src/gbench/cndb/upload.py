@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gbench.base import strict_json
 from gbench.base.files import make_folder, read_file, write_atomically
-from gbench.cndb.database_config import DatabaseConfig, find_config
+from gbench.cndb.database_config import DEADLINE_S, DatabaseConfig, find_config
 from gbench.cndb.record import Record, checked
 from gbench.cndb.record_file import read_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 
 SPOOL = "spool"
 VERSION = 1
-DEADLINE_S = 120.0  # timeout for one record
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class Target:
     """A database to store records in; the first record creates and migrates it.
 
     Attributes:
-        down: whether that failed. warning: of `gbench.cndb.schema.upgrade`, afterwards.
+        down: whether that failed, or a call took too long. warning: of `gbench.cndb.schema.upgrade`, afterwards.
     """
 
     def __init__(self, config: DatabaseConfig) -> None:
@@ -95,7 +91,9 @@ class Target:
 
     def store(self, records: Iterable[Record], store_type: str) -> list[Stored]:
         """Store records. Raises InfrastructureError: the database failed."""
-        from gbench.cndb.database import database_errors
+        from sqlalchemy.exc import DBAPIError
+
+        from gbench.cndb.database import database_errors, timed_out
         from gbench.cndb.schema import prepared
         from gbench.cndb.store import submit
 
@@ -105,7 +103,11 @@ class Target:
                 self._engine, self.warning = prepared(self.config)
                 self.down = False
             engine, self._engine = self._engine, None  # prepare it again after a failure
-            stored = submit(engine, records, store_type)
+            try:
+                stored = submit(engine, records, store_type)
+            except DBAPIError as error:
+                self.down = timed_out(error)
+                raise
             self._engine = engine
             return stored
 
@@ -113,10 +115,9 @@ class Target:
 def send(entry: Pending, target: Target) -> str:
     """Store a queued record and remove it from the spool. Returns a description of what was done.
 
-    Raises InfrastructureError: the database failed or exceeded DEADLINE_S; the entry remains.
+    Raises InfrastructureError: the database failed or did not answer; the entry remains.
     """
-    with _deadline(target.config):
-        [stored] = target.store([entry.record], entry.store_type)
+    [stored] = target.store([entry.record], entry.store_type)
     if entry.path is not None:
         entry.path.unlink(missing_ok=True)  # another process may have sent it at the same time
     return f"record {stored.id} {stored.action}" + (" with other content" if stored.differs else "")
@@ -146,30 +147,14 @@ def deliver(
     return f"{action} in {config.shown}", None
 
 
-def config_of_run(database: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
+def config_of_run(
+    database: str, cndb_dir: Path, environ: Mapping[str, str], deadline_s: float = DEADLINE_S
+) -> DatabaseConfig:
     """The database that a launch uploads to. Raises UsageError: no such config, or one with `rebuild`."""
-    config = find_config(database, cndb_dir, environ)
+    config = replace(find_config(database, cndb_dir, environ), deadline_s=deadline_s)
     if config.rebuild:
         raise UsageError(
             f"database config {database} says `rebuild: 1`, which would drop all records",
             "set `rebuild: 0`; to rebuild, use gbench cndb submit --yes",
         )
     return config
-
-
-@contextmanager
-def _deadline(config: DatabaseConfig) -> Iterator[None]:
-    """Raise InfrastructureError in this context after DEADLINE_S: timeouts on the server don't help if it hangs."""
-
-    def on_alarm(number: int, frame: FrameType | None) -> None:
-        raise InfrastructureError(
-            f"database {config.shown} did not answer within {DEADLINE_S:g} s", "check what blocks it"
-        )
-
-    before: Any = signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, DEADLINE_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

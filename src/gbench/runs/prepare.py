@@ -124,7 +124,7 @@ def database_of(spec: RunSpec, environ: Mapping[str, str]) -> "DatabaseConfig | 
         return None
     from gbench.cndb.upload import config_of_run
 
-    return config_of_run(spec.database, Path(spec.cndb_dir), environ)
+    return config_of_run(spec.database, Path(spec.cndb_dir), environ, spec.db_timeout_s)
 
 
 def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> None:

@@ -200,6 +200,12 @@ class Request:
     cndb_dir: str | None = _option(
         Kind.TEXT, "CNDB folder; records are written to its records/ folder.", variable="CNDB_DIR"
     )
+    db_timeout_s: float = _option(
+        Kind.SPAN,
+        "Give up a database, or its name service, that does not answer for this long: 30s, 2m.",
+        30.0,
+        key="db_timeout",
+    )
     code_link: str | None = _option(
         Kind.TEXT, "Link to the model's code; must contain a commit id.", variable="CODE_LINK"
     )

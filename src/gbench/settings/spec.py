@@ -294,6 +294,7 @@ class RunSpec(Frozen):
     network: Network = "bridge"
     database: str | None
     """Database that gets the record: a name or a config file. None: no upload."""
+    db_timeout_s: PositiveFloat = 30.0
     ignore_check: bool
     """Measure although the machine is not fit."""
     seed: NonNegativeInt

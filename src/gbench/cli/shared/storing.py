@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import PATH
+from gbench.cli.shared.run_options import PATH, bundle, option
 from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
+from gbench.settings.request import ROWS
 
 if TYPE_CHECKING:
     from gbench.cndb.database_config import DatabaseConfig
@@ -32,11 +34,35 @@ def cndb_folder(given: Path | None = None) -> Path:
     return folder_of("cndb_dir", os.environ, given)
 
 
-def config_of(db: str, cndb_dir: Path | None = None) -> DatabaseConfig:
-    """The database that --db names. Raises UsageError."""
-    from gbench.cndb.database_config import find_config
+class DatabaseChoice(NamedTuple):
+    """The database that a command line names."""
 
-    return find_config(db, cndb_folder(cndb_dir), os.environ)
+    db: str | None
+    """None: the embedded one."""
+    cndb_dir: Path | None = None
+    db_timeout_s: float = ROWS["db_timeout_s"].default
+
+    @property
+    def config(self) -> DatabaseConfig:
+        """Raises UsageError: there is no such config, or it is invalid."""
+        from gbench.cndb.database_config import EMBEDDED_NAME, find_config
+
+        found = find_config(self.db or EMBEDDED_NAME, cndb_folder(self.cndb_dir), os.environ)
+        return replace(found, deadline_s=self.db_timeout_s)
+
+
+def database_options(help: str, default: str | None = None) -> Callable[[Any], Any]:
+    """The options of a command that reads or writes a database, given to it as one `DatabaseChoice`. help: of --db."""
+
+    def decorate(command: Any) -> Any:
+        @wraps(command)
+        def called(*given: Any, db: str | None, cndb_dir: Path | None, db_timeout_s: float, **more: Any) -> Any:
+            return command(*given, database=DatabaseChoice(db, cndb_dir, db_timeout_s), **more)
+
+        named = click.option("--db", metavar="DATABASE", default=default, help=help)
+        return bundle([cndb_dir_option, named, option("db_timeout_s")])(called)
+
+    return decorate
 
 
 def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | RecordError]:
@@ -48,7 +74,7 @@ def results_of(results: Iterable[Record | RecordError]) -> Iterator[Record | Rec
 
 
 def store(
-    items: Iterable[Record | RecordError], store_type: str, yes: bool, db: str, cndb_dir: Path | None, as_json: bool
+    items: Iterable[Record | RecordError], database: DatabaseChoice, store_type: str, yes: bool, as_json: bool
 ) -> None:
     """Store the readable results and report the counts.
 
@@ -56,7 +82,7 @@ def store(
     """
     from gbench.cndb.upload import Target
 
-    target = Target(config_of(db, cndb_dir))
+    target = Target(database.config)
     records: list[Record] = []
     bad = 0
     for item in items:
@@ -103,10 +129,11 @@ def rebuild(config: DatabaseConfig, yes: bool) -> None:
         drop_all(connect_or_create(config))
 
 
-def send_pending(cndb_dir: Path, as_json: bool) -> None:
+def send_pending(database: DatabaseChoice, as_json: bool) -> None:
     """Send the records in the spool. A database that is down or has a wrong config is tried once, and reported."""
     from gbench.cndb.upload import Target, config_of_run, read_entry, send, waiting
 
+    cndb_dir = cndb_folder(database.cndb_dir)
     sent, kept = [], []
     targets: dict[str, Target | None] = {}  # None: its config is wrong
     worst, bug = ExitCode.OK, None
@@ -117,7 +144,8 @@ def send_pending(cndb_dir: Path, as_json: bool) -> None:
                 continue
             if entry.database not in targets:
                 targets[entry.database] = None
-                targets[entry.database] = Target(config_of_run(entry.database, cndb_dir, os.environ))
+                config = config_of_run(entry.database, cndb_dir, os.environ, database.db_timeout_s)
+                targets[entry.database] = Target(config)
             target = targets[entry.database]
             if target is None or target.down:
                 kept.append(path.name)

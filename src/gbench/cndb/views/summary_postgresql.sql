@@ -57,8 +57,6 @@ DROP TRIGGER IF EXISTS gbench_truncate ON public.train_results
 CREATE TRIGGER gbench_truncate AFTER TRUNCATE ON public.train_results
 FOR EACH STATEMENT EXECUTE FUNCTION public.gbench_summarise()
 
-SET LOCAL statement_timeout = 0
-
 DELETE FROM public.gbench_summary
 
 INSERT INTO public.gbench_summary SELECT * FROM public.gbench_computed()

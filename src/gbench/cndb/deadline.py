@@ -1,0 +1,85 @@
+"""Connections to PostgreSQL whose every call ends: after a deadline if the server or the name service is silent.
+
+A server that is alive ends a long statement itself, by its `statement_timeout`, which is shorter. A migration has none;
+while it runs, the server is asked over a second connection whether it still answers.
+"""
+
+import time
+from collections.abc import Generator
+from math import ceil
+from threading import Thread
+from typing import Any
+
+import psycopg
+
+ATTEMPTS = 3  # addresses that can be tried within a deadline if each is silent
+
+
+class Silent(psycopg.OperationalError):
+    """The server or the name service was silent until the deadline."""
+
+    sqlstate = "08006"  # connection failure
+
+
+class TimedConnection(psycopg.Connection[Any]):
+    deadline_s: float
+    parameters: dict[str, Any]
+    """Those that it was made with."""
+    migrates = False
+    """Whether a call may take longer than the deadline, as long as the server answers others."""
+
+    def wait(self, gen: Generator[Any, Any, Any], *args: Any, **more: Any) -> Any:
+        """Run a call, as in the base class. Raises Silent."""
+        return super().wait(self._limited(gen), *args, **more)
+
+    def _limited(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """`gen`, ended at the deadline. psycopg resumes it ten times a second if nothing has arrived."""
+        span = self.deadline_s / (2 if self.migrates else 1)
+        until, ready = time.monotonic() + span, None
+        while True:
+            try:
+                wanted = gen.send(ready)
+            except StopIteration as end:
+                return end.value
+            if time.monotonic() > until:
+                if not (self.migrates and answers(self.parameters, span / 2)):
+                    self.close()  # the caller's rollback must not wait again
+                    raise Silent(f"no answer within {self.deadline_s:g} s")
+                until = time.monotonic() + span
+            ready = yield wanted
+
+
+def answers(parameters: dict[str, Any], deadline_s: float) -> bool:
+    """Whether a server is not silent: to refuse a connection is an answer too."""
+    try:
+        with connect(parameters, deadline_s) as connection:
+            connection.execute("SELECT 1")
+    except Silent:
+        return False
+    except psycopg.Error:
+        return True
+    return True
+
+
+def connect(parameters: dict[str, Any], deadline_s: float) -> TimedConnection:
+    """Connect in a thread, which is abandoned at the deadline: nothing ends a look-up of a host name.
+
+    Raises Silent, or another psycopg.Error.
+    """
+    result: list[TimedConnection | BaseException] = []
+
+    def attempt() -> None:
+        try:
+            result.append(TimedConnection.connect(**{"connect_timeout": ceil(deadline_s / ATTEMPTS), **parameters}))
+        except BaseException as error:  # raised in the caller's thread
+            result.append(error)
+
+    thread = Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(deadline_s)
+    if not result or isinstance(result[0], psycopg.errors.ConnectionTimeout):
+        raise Silent(f"no answer within {deadline_s:g} s")
+    if isinstance(result[0], BaseException):
+        raise result[0]
+    result[0].deadline_s, result[0].parameters = deadline_s, parameters
+    return result[0]
