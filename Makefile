@@ -12,7 +12,7 @@ include .ci/torch-pairs
 IMAGE_VENV := .venv-torch-$(IMAGE_TORCH)
 IMAGE_TORCH_TESTS = tests/pix2pix tests/fake_gpu/test_gpu_clock.py tests/runs/test_training.py $(shell grep -lrE '^(import|from) torch' tests/measure)
 
-.PHONY: help install shell bench picture benchmarks test image-torch-test fuzz system-test check audit format schema clean
+.PHONY: help install shell bench picture benchmarks test image-torch-test fuzz fault-matrix system-test check audit format schema clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ image-torch-test: $(IMAGE_VENV)/.installed  ## Run the tests that train or use P
 fuzz: install  ## Search for files that break a reader, FUZZ_SECONDS (600) for each of 27
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	$(BIN)/python tests/helpers/fuzz_search.py $(FUZZ_SECONDS)
+
+fault-matrix: install  ## Run every fault at every step of a run in the simulated world; write docs/fault-matrix.md
+	$(BIN)/python tests/sim/matrix.py
 
 system-test: install  ## Run the system tests: Docker, PostgreSQL, visdom, a browser (as root; .ci/run installs what they need)
 	$(PYTEST) -m system

@@ -1,13 +1,11 @@
 """The `gbench` command, also as `python -m gbench`."""
 
-import signal
-
-from gbench.base.terminated import on_sigterm
+from gbench.base.terminated import end_with_a_sentence
 
 
 def main() -> None:
-    """Handle SIGTERM, then load the command, which takes a tenth of a second."""
-    signal.signal(signal.SIGTERM, on_sigterm)
+    """Handle SIGTERM and SIGHUP, then load the command, which takes a tenth of a second."""
+    end_with_a_sentence()
     from gbench.cli import main as command
 
     command()

@@ -100,7 +100,22 @@ def test_what_a_shell_gives_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "hint"),
-    [(errno.ENOSPC, "free space there, or take another folder"), (errno.EROFS, "take a folder that you may write")],
+    [
+        (errno.ENOSPC, "free space there, or take another folder"),
+        (errno.EROFS, "take a folder that you may write"),
+        (errno.ENOENT, "its folder is not there: create it, or see what has removed it"),
+    ],
 )
 def test_what_can_not_be_written_has_its_own_advice(number: int, hint: str) -> None:
     assert files.cant_write(Path("here"), OSError(number, os.strerror(number))).hint == hint
+
+
+def test_a_stop_right_after_a_file_is_created_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def then_stopped(self: Path, *arguments: object, open: Callable[..., object] = Path.open, **more: object) -> None:
+        open(self, *arguments, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "open", then_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_atomically(tmp_path / "page.html", "text")
+    assert list(tmp_path.iterdir()) == []

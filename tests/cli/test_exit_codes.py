@@ -47,11 +47,21 @@ def test_sigterm_before_a_run_has_begun_is_told_of(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_sigterm_while_the_command_loads_is_told_of(tmp_path: Path) -> None:
-    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
-    command = [sys.executable, "-m", "gbench", "models"]
+@pytest.mark.parametrize(
+    ("name", "before", "code", "said"),
+    [
+        ("SIGTERM", [], 130, "gbench: error: stopped by SIGTERM; nothing was left running\n"),
+        ("SIGHUP", [], 130, "gbench: error: stopped by SIGHUP; nothing was left running\n"),
+        ("SIGHUP", ["nohup"], 0, ""),
+    ],
+)
+def test_a_stop_while_the_command_loads_is_told_of(
+    tmp_path: Path, name: str, before: list[str], code: int, said: str
+) -> None:
+    (tmp_path / "click.py").write_text(f"import os, signal\nos.kill(os.getpid(), signal.{name})\nos._exit(0)\n")
+    command = [*before, sys.executable, "-m", "gbench", "models"]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (130, "gbench: error: stopped by SIGTERM; nothing was left running\n")
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 def test_a_reader_that_has_gone_is_no_verdict() -> None:

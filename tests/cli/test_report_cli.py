@@ -82,7 +82,7 @@ def test_a_folder_that_is_no_run_gets_one_sentence(gbench: Gbench, tmp_path: Pat
         ),
         (["here"], 2, "here is not there, and no run in "),
         (["no.yaml"], 4, "no.yaml: not a mapping of record keys; fix it; docs/cndb.md has every key"),
-        (["one.yaml", "-o", "no/page.html"], 4, "can't write no/page.html (No such file or directory); take a folder"),
+        (["one.yaml", "-o", "no/page.html"], 4, "can't write no/page.html (No such file or directory); its folder"),
         (
             ["one.yaml", "-o", "./one.yaml"],
             2,

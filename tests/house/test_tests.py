@@ -24,9 +24,10 @@ def test_no_test_imports_from_another() -> None:
                 assert node.module not in tests, path
 
 
-def test_helpers_are_in_their_folder() -> None:
+def test_helpers_are_in_their_folders() -> None:
     named_elsewhere = ("conftest.py", "sitecustomize.py")  # by pytest and Python
-    elsewhere = [path for path in SOURCES if path.parent.name != "helpers" and path.name not in named_elsewhere]
+    folders = ("helpers", "sim")
+    elsewhere = [path for path in SOURCES if path.parent.name not in folders and path.name not in named_elsewhere]
     assert [path for path in elsewhere if not path.stem.startswith("test_")] == []
 
 

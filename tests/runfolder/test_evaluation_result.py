@@ -27,10 +27,11 @@ def test_it_goes_round(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         (lambda values: values.pop("images"), "images: field required"),
+        (lambda values: values.update(images=[]), "images: list should have at least 1 item"),
         (lambda values: values["images"][0].update(extra=1), "extra inputs are not permitted"),
         (lambda values: values.update(version=99), "not of version 1"),
     ],
-    ids=["missing", "unknown", "version"],
+    ids=["missing", "no image", "unknown", "version"],
 )
 def test_a_broken_one_is_one_sentence(
     tmp_path: Path, change: Callable[[dict[str, object]], object], sentence: str

@@ -131,3 +131,16 @@ def test_killing_gbench_itself_leaves_no_process_behind(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     wait_until(lambda: sessions_below(tmp_path) == [])
+
+
+def test_a_killed_supervisor_leaves_nothing_running(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Its command holds the output open, and would never end."""
+
+    def on_line(line: str) -> None:
+        for process in psutil.Process().children():
+            if "gbench.runners.supervise" in process.cmdline():
+                process.kill()
+
+    outcome = run(make_spec, tmp_path, STUBBORN.format(pid=tmp_path / "pid", then="wait"), on_line)
+    assert outcome == Outcome(128 + signal.SIGKILL)
+    wait_until(lambda: sessions_below(tmp_path) == [])

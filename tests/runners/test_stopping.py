@@ -32,3 +32,13 @@ def test_every_stop_ends_it_once_and_clean_up_is_undisturbed(stop: signal.Signal
             signal.raise_signal(stop)
         signal.raise_signal(stop)
     assert signal.getsignal(stop) is before
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable(None):
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

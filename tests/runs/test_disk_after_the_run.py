@@ -34,7 +34,7 @@ def test_a_complete_run_whose_end_cant_be_written(
         at_the_end = lambda folder, facts: full() if facts.ended_utc else host(folder, facts)  # noqa: E731
         patch.setattr(RunFolder, write, full if write == "write_result" else at_the_end)
         answer = gbench("launch", *run)
-    assert answer.code == 4 and "No space left on device); the run is complete: free space, then " in answer.err
+    assert answer.code == 4 and "No space left on device); the run is complete: free space there, then " in answer.err
     command = answer.err.strip().rpartition("make its record by ")[2]
     stored = gbench(*shlex.split(command)[1:])
     assert (stored.code, "1 inserted" in stored.out) == (0, True), stored.err

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import stat
 import tempfile
 import time
@@ -58,20 +59,18 @@ def taken_for(path: Path) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to a temporary file in the same folder, sync it, rename it. Raises InfrastructureError."""
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     with write_errors(path):
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+        try:  # from before it exists: a signal may come right after
+            with temporary.open("x", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(temporary).chmod(0o666 & ~umask)  # mkstemp creates it private
-            Path(temporary).replace(path)
+            temporary.replace(path)
             sync_folder(path.parent)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
 
 
@@ -167,4 +166,6 @@ def cant_write(path: Path, error: OSError) -> InfrastructureError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     may = "take a folder that you may write"
     hint = "free space there, or take another folder" if full else remedy_of(error, may, may)
+    if error.errno == errno.ENOENT:
+        hint = "its folder is not there: create it, or see what has removed it"
     return InfrastructureError(f"can't write {path} ({error.strerror or error})", hint)

@@ -14,7 +14,7 @@ import click
 
 from gbench import __version__
 from gbench.base.faults import as_expected
-from gbench.base.terminated import on_sigterm
+from gbench.base.terminated import end_with_a_sentence
 from gbench.errors import ExitCode, GbenchError, sentence
 
 SHOWN = 4  # verbs of an option
@@ -195,7 +195,7 @@ def main() -> None:
         with suppress(Exception):  # an error would be printed between the words of the user's command line
             cli.main(prog_name="gbench")
         sys.exit(ExitCode.OK)
-    before = signal.signal(signal.SIGTERM, on_sigterm)
+    before = end_with_a_sentence()
     shown: dict[str, bool] = {}  # what print_json notes
     try:
         code = cli.main(prog_name="gbench", standalone_mode=False, obj=shown)
@@ -235,4 +235,5 @@ def main() -> None:
         traceback.print_exc()
         _fail(f"a bug of gbench {__version__}", "please report it with the lines above", ExitCode.BUG, bool(shown))
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -110,7 +110,8 @@ def following(folder: RunFolder, views: Views, on_line: Callable[[str], None]) -
             process.kill()
             process.wait()
         relay()
-        if log.stat().st_size:
-            on_line(f"warning: what is shown of the run may not be all: see {log}")
-        else:
-            log.unlink()
+        with contextlib.suppress(OSError):  # the disk may have failed under the run
+            if log.stat().st_size:
+                on_line(f"warning: what is shown of the run may not be all: see {log}")
+            else:
+                log.unlink()

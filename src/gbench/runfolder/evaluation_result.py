@@ -11,7 +11,9 @@ import math
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
 
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import DataConfig, Frozen, NetworkConfig
@@ -86,7 +88,7 @@ class Evaluation(Frozen):
     set_metrics: dict[str, float]
     not_computed: dict[str, str]
     """Why a metric is absent."""
-    images: list[Image]
+    images: Annotated[list[Image], Field(min_length=1)]
 
     @property
     def mode(self) -> str:

@@ -4,10 +4,13 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
+
+import psutil
 
 from gbench.base.files import locked
 from gbench.errors import InfrastructureError
@@ -58,9 +61,11 @@ class LocalRunner:
         with _ended(run_dir) as lock:
             process = self._start(request, lock)
         assert process.stdin and process.stdout
+        threading.Thread(target=_end_without_supervisor, args=(process, run_dir), daemon=True).start()
         try:
             _relay(process.stdout, on_line)
-            return Outcome(process.wait())
+            code = process.wait()
+            return Outcome(code if code >= 0 else 128 - code)
         finally:
             with contextlib.suppress(OSError):
                 process.stdin.close()  # makes the supervisor end everything, unless it has ended already
@@ -98,6 +103,16 @@ def wait_for_end(run_dir: Path) -> None:
 def _ended(run_dir: Path) -> AbstractContextManager[int]:
     """Take the lock that a supervisor holds until the last process of its run has ended."""
     return locked(run_dir / PROCESSES_LOCK, ENDING_S, f"run folder {run_dir}")
+
+
+def _end_without_supervisor(supervisor: subprocess.Popen[str], run_dir: Path) -> None:
+    """Kill the processes of a run whose supervisor a signal has ended: they hold its output open, and may never end."""
+    if supervisor.wait() >= 0:
+        return
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("RUN_DIR") == str(run_dir) and process.pid != os.getpid():
+                process.kill()
 
 
 def _relay(output: IO[str], on_line: Callable[[str], None]) -> None:

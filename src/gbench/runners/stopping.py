@@ -17,7 +17,7 @@ def stoppable(timeout_s: float | None, began_s: float | None = None) -> Iterator
     """Raise an exception in the block if the run is asked to stop, or its time is up.
 
     After the first such signal, further ones are ignored until the end of the block, so that a second Ctrl-C does not
-    interrupt the clean-up.
+    interrupt the clean-up. A SIGHUP that is ignored, as under nohup, stays so.
 
     began_s: when the run began, on the monotonic clock. None: now.
 
@@ -42,7 +42,8 @@ def stoppable(timeout_s: float | None, began_s: float | None = None) -> Iterator
         ignore_the_rest()
         raise RunFailed(f"the run was not done after --timeout {timeout_s:g}s", "give it longer, or less to do")
 
-    before = {number: signal.signal(number, on_stop) for number in STOPS}
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # by nohup
+    before = {number: signal.signal(number, on_stop) for number in STOPS if number != signal.SIGHUP or not ignored}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_timeout)
     if timeout_s is not None:
         left_s = timeout_s if began_s is None else began_s + timeout_s - time.monotonic()

@@ -156,10 +156,16 @@ def run_worker(run: OpenRun, running: AbstractContextManager[None], views: Views
         goes_on = spec.runner == "slurm" and job_of_its_own(folder.path) is not None
         summary, not_written = (None, None) if goes_on else close(run, outcome, failure)
     if not_written is not None and spec.recipe not in UNMEASURED and spec.profiling is None:
-        resumable = spec.config.schedule.checkpoint_every
-        then = folder.resume_command if resumable else shlex.join(["gbench", "cndb", "submit", str(folder.path)])
-        raise InfrastructureError(not_written.what, f"the run is complete: free space, then make its record by {then}")
+        raise complete_without_record(spec, folder, not_written)
     return summary
+
+
+def complete_without_record(spec: RunSpec, folder: RunFolder, why: GbenchError) -> InfrastructureError:
+    """The error of a run that is complete, and whose end or record can't be written."""
+    resumable = spec.config.schedule.checkpoint_every
+    then = folder.resume_command if resumable else shlex.join(["gbench", "cndb", "submit", str(folder.path)])
+    remedy = why.hint.partition(",")[0]
+    return InfrastructureError(why.what, f"the run is complete: {remedy}, then make its record by {then}")
 
 
 def run_to_end(prepared: Prepared, observer: Observer, views: Views = NO_VIEWS) -> RunFolder:

@@ -16,7 +16,7 @@ from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.runfolder.evaluation_result import Evaluation, read_final
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import RunResult
-from gbench.runs.attempt import OpenRun, log_path, trained
+from gbench.runs.attempt import OpenRun, complete_without_record, log_path, trained
 from gbench.runs.best_peak import with_best_peak
 from gbench.runs.evaluate import evaluate_final
 from gbench.settings.spec import RunSpec
@@ -60,7 +60,10 @@ def record_run(
         folder.update_host(between_runs=found)
         record = record_of(folder)
     path = _store(record, run.spec, folder, database)
-    folder.update_host(record=str(path))
+    try:
+        folder.update_host(record=str(path))
+    except InfrastructureError as error:  # the run is done, and its record is written
+        run.log.line(f"warning: {error}")
     for warning in (record.extra or {}).get("warnings", ())[len(folder.host().warnings) :]:
         run.log.line(f"warning: {warning}")
     if summary is not None:  # a run script that measures for itself prints its own line
@@ -94,7 +97,10 @@ def _store(record: Record, spec: RunSpec, folder: RunFolder, database: DatabaseC
     try:
         return write_record(record, Path(spec.cndb_dir), spec.run_id)
     except InfrastructureError as error:
-        save(record, kept := folder.path / "record.yaml")
+        try:
+            save(record, kept := folder.path / "record.yaml")
+        except InfrastructureError:
+            raise complete_without_record(spec, folder, error) from error
         raise InfrastructureError(error.what, f"the record was kept as {kept}; free space, then submit that") from error
 
 

@@ -1,0 +1,66 @@
+"""A part of the fault matrix, run again: it must show what the page says. `make fault-matrix` runs all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cells import FAULTS, STEPS, Cell, run
+from gbench.errors import ExitCode
+from matrix import KEPT, MARK, PAGE, page, possible, read_results
+from world import NoWorld, World, world
+
+# Cells of different paths through gbench: each fault, and each step, once at least.
+AGAIN = (
+    ("SIGHUP", "settings"),
+    ("SIGINT", "start"),
+    ("SIGTERM", "measuring"),
+    ("SIGKILL of the launcher", "warm-up"),
+    ("SIGKILL of the supervisor", "measuring"),
+    ("SIGKILL of torchrun", "prepare"),
+    ("SIGKILL of a rank", "measuring"),
+    ("disk full", "record"),
+    ("no permission", "saving"),
+    ("failing disk", "evaluation"),
+    ("read-only disk", "submit"),
+    ("run folder removed", "record"),
+    ("time-out", "measuring"),
+    ("SIGTERM", "report"),
+    ("clock set back", "measuring"),
+)
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[World]:
+    try:
+        with world() as made:
+            yield made
+    except NoWorld as why:
+        pytest.skip(str(why))
+
+
+@pytest.mark.parametrize(("fault", "step"), AGAIN)
+def test_a_cell_shows_what_the_page_says(sim: World, fault: str, step: str) -> None:
+    cell = Cell("local", step, fault)
+    assert run(sim, cell) == read_results()[cell.name]
+
+
+def test_the_page_is_that_of_the_results() -> None:
+    results = read_results()
+    assert list(results) == [cell.name for cell in possible()], f"make fault-matrix, then commit {KEPT} and {PAGE}"
+    assert PAGE.read_text().partition(MARK)[2] == page(results)
+
+
+def test_no_cell_is_a_bug_or_leaves_a_process() -> None:
+    codes = {result.code for result in read_results().values() if result.code >= 0}
+    assert codes <= set(ExitCode) - {ExitCode.BUG}
+    for name, result in read_results().items():
+        assert "process" not in result.left, name
+        assert result.code < 0 or result.sentence or result.code == 0, name
+
+
+def test_each_step_and_fault_is_in_the_matrix() -> None:
+    names = {(cell.fault, cell.step) for cell in possible()}
+    assert {fault for fault, _ in names} == set(FAULTS)
+    assert {step for _, step in names} == set(STEPS) - {"build"}

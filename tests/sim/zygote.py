@@ -1,0 +1,59 @@
+"""Starts `gbench ARGUMENTS` in a new process that need not load its modules again: it is forked from this one.
+
+Reads a line of JSON (argv, cwd, env, out, err), prints the process id, and after its end its exit code: below 0 the
+signal that ended it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import gbench.cli
+import gbench.cli.launch
+import gbench.cndb.schema
+import gbench.runners.docker
+import gbench.runs.evaluate
+import gbench.runs.finish
+import gbench.runs.launch
+from gbench.preflight import busy
+
+busy.SAMPLE_S = 0.05  # as in the tests' own process
+
+
+def become(request: dict[str, Any]) -> None:
+    """Run the command line, with the streams, folder and variables of the request. Does not return."""
+    os.setsid()
+    for number, path in enumerate(["/dev/null", request["out"], request["err"]]):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666), number)
+    os.chdir(request["cwd"])
+    os.environ |= request["env"]
+    sys.argv = ["gbench", *request["argv"]]
+    code: object = 1
+    try:
+        gbench.cli.main()
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            become(json.loads(line))
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
