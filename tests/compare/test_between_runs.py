@@ -16,7 +16,7 @@ from gbench.cndb.record import Record
 from gbench.cndb.record_file import write_record
 from gbench.cndb.schema import prepared
 from gbench.cndb.store import submit
-from gbench.compare.between_runs import find_between_runs, interval
+from gbench.compare.between_runs import find_between_runs, find_one_device, interval
 from gbench.compare.metrics import NORMAL_95
 
 LATEST = datetime(2026, 1, 31, tzinfo=timezone.utc)
@@ -80,3 +80,19 @@ def test_the_database_is_asked_where_files_are_few(tmp_path: Path) -> None:
     for database in (config, None):
         found = find_between_runs(own, tmp_path, database)
         assert found is not None and found.runs == 30
+
+
+def test_several_devices_are_compared_with_one(tmp_path: Path) -> None:
+    def on(devices: int, batch: int, days_ago: float, throughput: float, **extra: Any) -> Record:
+        changes = {"dev_num": devices, "batch_size": batch, "dist_type": "DDP" if devices > 1 else "Single"}
+        extra = {"batch_size_per_device": batch // devices, "spec": {"nodes": max(1, devices // 2)}, **extra}
+        return a_run(days_ago, throughput, extra=extra, **changes)
+
+    own = on(4, 32, 0, 60.0)
+    assert find_one_device(own, tmp_path, None) is None
+    others = [on(1, 32, 2, 90.0), on(2, 16, 3, 90.0), on(1, 8, 4, 90.0, dataset_sha256="other"), on(1, 8, -1, 90.0)]
+    kept(tmp_path, [*others, on(1, 8, 5, 19.0), on(1, 8, 6, 21.0)])
+    found = find_one_device(own, tmp_path, None)
+    assert found is not None and (found.runs, found.throughput, found.efficiency) == (2, 20.0, 0.75)
+    assert found.text == "75.0% of one device, by 2 runs with the same batch a device on this machine"
+    assert find_one_device(on(1, 8, 0, 20.0), tmp_path, None) is None

@@ -12,6 +12,8 @@ import yaml
 from support import Answer, two_ranks
 
 from gbench.cndb.from_run import record_of
+from gbench.cndb.record_file import read_record
+from gbench.cndb.verify import verify
 from gbench.pix2pix import build_generator
 from gbench.runfolder.folder import RunFolder
 from shared_runs import OWN_THREADS, REPEATABLE, TWO_RANKS, SharedRun, converged_once, the_run, two_ranks_once
@@ -80,6 +82,9 @@ def test_two_processes_train_one_model(two_rank_run: SharedRun) -> None:
     assert (answer.json["record"]["dev_num"], answer.json["record"]["dist_type"]) == (2, "DDP")
     assert answer.json["record"]["extra"]["ddp"] is True
     assert answer.json["record"]["extra"]["bucket_views"] is True
+    exchange = answer.json["record"]["extra"]["exchange"]
+    assert set(exchange["buckets"]) == {"G", "D"} and exchange["all_reduce"][0]["bytes"] == 4
+    assert verify(read_record(Path(answer.json["paths"]["record"])), folder).holds
     hyper_params = answer.json["record"]["hyper_params"]
     assert hyper_params["profile"] == "reference" and "speed" not in hyper_params
 

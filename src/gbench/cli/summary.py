@@ -50,4 +50,4 @@ def summary(run_dir: Path, as_json: bool) -> None:
         return
     converges = folder.spec().recipe == "convergence"
     accuracy = accuracy_text(printed_means(folder)) if converges else None
-    print_lines(summary_lines(result, accuracy, folder.host().between_runs))
+    print_lines(summary_lines(result, accuracy, folder.host()))

@@ -27,6 +27,7 @@ OF_ONE_RUN = {
 
 # Figures that say how far the others can be trusted: in `extra`, as the original has none such
 OF_THE_RULE = ("epochs_seen", "checkpoint_periods_seen", "cycle_steps", "first_reading")
+EXCHANGE = "exchange"  # in `extra` too, of several ranks
 
 
 def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
@@ -90,6 +91,8 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     values["extra"].update({key: written.get(key) for key in ("ended", "data", "rank", "ddp")})
     values["extra"].update({key: written[key] for key in ("bucket_views", "malloc") if written.get(key)})
     values["extra"].update({key: figures[key] for key in OF_THE_RULE})
+    if figures[EXCHANGE] is not None:
+        values["extra"][EXCHANGE] = figures[EXCHANGE]
     if environment.data is not None:
         values["hyper_params"]["data_source"] = environment.data.source  # the one in use, not the requested one
     return sealed(checked(values, str(folder.path)))
@@ -208,13 +211,14 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
             "resumed_utc": host.resumed,
             "ended_utc": host.ended_utc,
             **({"between_runs": host.between_runs.values()} if host.between_runs else {}),
+            **({"one_device": host.one_device.values()} if host.one_device else {}),
         },
     }
 
 
 def _perf_data(figures: dict[str, Any]) -> dict[str, Any]:
     """The fields of a RunResult as `perf_data`: CNDB's own figures under CNDB's names, each with its unit."""
-    left_out = {"losses", "last_epoch_losses", *OF_THE_RULE}
+    left_out = {"losses", "last_epoch_losses", *OF_THE_RULE, EXCHANGE}
     rest = {key: value for key, value in figures.items() if key not in left_out}
     return {
         "throughput": rest.pop("throughput_img_s"),

@@ -25,8 +25,9 @@ from gbench.errors import RecordError
 
 # 2: extra.machine; 3: perf_data.statistics and extra.first_reading; 4: perf_data.step.p99_s is null for few steps,
 # perf_data.limits has tflop_cpu_s; 5: perf_data.limits has before_flop_share, after_flop_share and best_peak.
+# 6: extra.exchange and extra.one_device, of several ranks.
 # Every earlier record is one of the latest version.
-RECORD_SCHEMA = 5
+RECORD_SCHEMA = 6
 MAY_BE_EMPTY = {"may_be_empty": True}  # context of a validation
 LONGEST = 300  # characters of a name: an index row of PostgreSQL has at most 2,704 bytes, and here two names
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]

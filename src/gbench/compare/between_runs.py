@@ -1,10 +1,11 @@
-"""How far a run's throughput can be trusted, by how much earlier runs of its configuration differ.
+"""A run's throughput against earlier ones: how much those of its configuration differ, and those of one device.
 
 The interval of a run covers its own steps. What differs between two starts, such as memory layout, chosen convolutions,
 temperature and neighbours, shows only between runs.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from gbench.compare.change import MIN_HISTORY, one_run, spread_in_time, spread_o
 from gbench.compare.earlier_records import earlier_files, earlier_runs
 from gbench.compare.metrics import THROUGHPUT, RunFigure, common_throughput
 from gbench.errors import GbenchError
-from gbench.runfolder.host_facts import BetweenRuns
+from gbench.runfolder.host_facts import BetweenRuns, OneDevice
 
 LEVEL = 0.95
 MOST = 30  # earlier runs
@@ -27,6 +28,30 @@ AMONG = 300  # records of a database that are looked at for them
 
 def find_between_runs(record: Record, cndb_dir: Path, database: DatabaseConfig | None) -> BetweenRuns | None:
     """`between_runs` of the record files in `cndb_dir`, or of its database if that has more of them."""
+    return between_runs(record, _earlier(record, cndb_dir, database))
+
+
+def find_one_device(record: Record, cndb_dir: Path, database: DatabaseConfig | None) -> OneDevice | None:
+    """The throughput of one device with this record's batch a device, from earlier runs on its machine.
+
+    None: none is known, or the record is of one device.
+    """
+    own, extra = THROUGHPUT.read(record), record.extra or {}
+    batch = extra.get("batch_size_per_device")
+    if record.dev_num == 1 or own is None or not isinstance(batch, int):
+        return None
+    spec = {key: value for key, value in (extra.get("spec") or {}).items() if key != "nodes"}
+    changes = {"dev_num": 1, "batch_size": batch, "dist_type": "Single", "extra": {**extra, "spec": spec}}
+    alone = record.model_copy(update=changes)
+    runs = [figure.value for one in _earlier(alone, cndb_dir, database) if (figure := THROUGHPUT.read(one)) is not None]
+    if not runs:
+        return None
+    throughput = statistics.median(runs)
+    return OneDevice(throughput=throughput, runs=len(runs), efficiency=own.value / record.dev_num / throughput)
+
+
+def _earlier(record: Record, cndb_dir: Path, database: DatabaseConfig | None) -> list[Record]:
+    """Earlier runs of a configuration, from the record files, or from the database if that has more of them."""
     found = earlier_files(cndb_dir, record, MOST).runs
     if database is None and (cndb_dir / EMBEDDED_FILE).is_file():
         database = embedded(cndb_dir)
@@ -34,7 +59,7 @@ def find_between_runs(record: Record, cndb_dir: Path, database: DatabaseConfig |
         with suppress(GbenchError), database_errors(database):  # a history is no condition of a record
             stored = earlier_runs(connect(database), record, (), [record], MOST, AMONG).runs
             found = max(found, stored, key=len)
-    return between_runs(record, [run.record for run in found])
+    return [run.record for run in found]
 
 
 def between_runs(record: Record, earlier: Sequence[Record]) -> BetweenRuns | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.host_facts import BestPeak
-from gbench.runfolder.run_result import Limits
+from gbench.runfolder.run_result import Exchange, Limits
 
 INPUT_BOUND = 0.10  # share of the time in data wait from which data is the limit
 LAUNCH_BOUND = 0.05  # share of a step that the host is ahead of a GPU, below which the GPU waits for the host
@@ -57,6 +57,7 @@ def limits(
     rule: int,
     images_cpu_s: float | None = None,
     best: BestPeak | None = None,
+    exchange: Exchange | None = None,
 ) -> Limits | None:
     """Compare a device's speed with its peaks; None if its work was not counted.
 
@@ -68,6 +69,7 @@ def limits(
             two a processor's shares are of its speed by time, however busy it was.
         images_cpu_s: of all ranks, a second of processor time; None if unknown.
         best: the best peak of earlier runs on such GPUs.
+        exchange: of gradients; None: one rank, or unknown.
     """
     work, peak = environment.work_per_image, environment.peak
     if work is None or environment.precision is None:
@@ -100,6 +102,7 @@ def limits(
         data_sheet=sheet.source if sheet else None,
         verdict=_verdict(
             data_share,
+            exchange,
             ahead_share if runs_ahead else None,
             measured_flop,
             measured_copy,
@@ -119,10 +122,19 @@ def _share(reached: float | None, peak: float | None) -> float | None:
 
 
 def _verdict(
-    data: float, ahead: float | None, flop: float | None, copy: float | None, first_rule: bool, per: str, measured: str
+    data: float,
+    exchange: Exchange | None,
+    ahead: float | None,
+    flop: float | None,
+    copy: float | None,
+    first_rule: bool,
+    per: str,
+    measured: str,
 ) -> str:
     if data >= INPUT_BOUND:
         return f"input-bound: {data:.0%} of the time is data wait"
+    if exchange is not None and exchange.timed is not None and exchange.binds:
+        return f"communication-bound: {exchange.timed.network_share:.0%} of the step is the exchange of gradients"
     if ahead is not None and ahead < LAUNCH_BOUND:
         return f"launch-bound: the host is ahead of the GPU by {ahead:.0%} of a step only"
     if flop is None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gbench.errors import RunFailed
 from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.bounds import limits
+from gbench.measure.exchange import exchange_of, with_gradients
 from gbench.measure.job import job_of
 from gbench.measure.measured_steps import MeasuredSteps, Periods, measured_steps
 from gbench.measure.modes import speeds_go_with
@@ -81,7 +82,7 @@ def summarize(
         drift=found.steady.drift,
         speeds=found.steady.speeds,
         first_reading=_first_reading(whole, first),
-        rank_waits=waits,
+        rank_waits=with_gradients(waits, environment, measured),
         pace_rank=pace_rank(waits),
     )
 
@@ -142,6 +143,7 @@ def _result(
     usage = summarize_telemetry(telemetry, window) if telemetry.header else None
     ahead_share = float(np.median(waiting.ahead_s / waiting.step_s))
     data = environment.data or DataFacts(source="real")
+    exchange = exchange_of(environment, measured)
     return RunResult(
         complete=environment.ended is not None and environment.ended.steps == len(whole[0]),
         data_source=data.source,
@@ -171,6 +173,7 @@ def _result(
             rule,
             _per_cpu(usage, images / wall_s),
             best,
+            exchange,
         ),
         energy=used,
         joules_per_image=used.joules_per_image(images),
@@ -178,6 +181,7 @@ def _result(
         telemetry=usage,
         losses=mean_losses([steps[least:] for steps in whole]),
         last_epoch_losses=mean_losses(last_epoch(whole)),
+        exchange=exchange,
     )
 
 

@@ -27,6 +27,7 @@ from gbench.pix2pix.data.pairs import Batch
 from gbench.pix2pix.images import ImageWriter
 from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.pending_steps import PendingSteps
+from gbench.pix2pix.ranks.exchange_timer import ExchangeTimer
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.ranks.heartbeat import Heartbeat
 from gbench.pix2pix.sigterm import StopRequest
@@ -83,6 +84,7 @@ class Trainer:
             "steps_per_epoch": len(self.loader),
             "data": data,
         }
+        self.exchange = ExchangeTimer(self.model.trained, ranks)
         self.clock = clock or clock_for(ranks.device)
         self.pending = PendingSteps(self.clock, spec, ranks)
         self.image_writer = ImageWriter(folder)
@@ -105,6 +107,7 @@ class Trainer:
         Raises RunFailed: stopped by SIGTERM or an alarm; the checkpoint to resume from is saved.
         """
         self.facts |= collect_facts(self.spec, self.ranks, facts_pipe)
+        self.facts["network"] = self.exchange.probe()
         self.resumed_after = self.resume()
         self.heartbeat = heartbeat or self.heartbeat
         with self.stop_request.handled(), StepWriter(self.folder.path, self.ranks.rank, self.resumed_after) as writer:
@@ -122,6 +125,7 @@ class Trainer:
         self.beat(self.hang_limit_s())
         self.facts["ended"] = {"steps": self.state.step, "because": self.ended}
         self.facts["learning_rates"] = self.state.learning_rates
+        self.facts["exchange"] = self.exchange.steps()
         self.write_environment("precision_at_end")
         self.beat(0)
 
@@ -203,6 +207,8 @@ class Trainer:
     def write_steps(self, writer: StepWriter) -> list[Step]:
         """Wait for the device, then write and return the pending steps."""
         steps = self.pending.read()
+        if self.state.step > 1:
+            self.exchange.note(self.state.step - 1)
         writer.append(steps)
         return steps
 

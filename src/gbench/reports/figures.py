@@ -18,7 +18,7 @@ from gbench.reports.text import capitalized, flops, four, label, plain, seconds,
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.evaluation_result import METRICS, read_final
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.host_facts import BetweenRuns
+from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.run_result import Limits, RunResult
 from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.telemetry_result import MeanAndRange, TelemetrySummary
@@ -117,7 +117,7 @@ def measured_on(run: RunData) -> Iterator[tuple[str, str]]:
         yield "Measured", f"{count(run.summary.steps, 'step')} after {run.summary.warmup_steps} of warm-up"
 
 
-def throughput(summary: RunResult, devices: int, between: BetweenRuns | None) -> Iterator[tuple[str, str]]:
+def throughput(summary: RunResult, devices: int, host: HostFacts) -> Iterator[tuple[str, str]]:
     deviation_s = summary.step_variance_s2**0.5
     figure = f"{four(summary.throughput_img_s)} img/s"
     yield capitalized(summary.throughput_is), "; ".join(filter(None, (figure, summary.too_few_cycles)))
@@ -127,8 +127,10 @@ def throughput(summary: RunResult, devices: int, between: BetweenRuns | None) ->
             "95 % interval of this run's steps",
             f"{bounds}, {interval.method}, blocks of {interval.block_length} steps",
         )
-    if between is not None:
+    if (between := host.between_runs) is not None:
         yield "95 % interval between runs", f"{four(between.low)} to {four(between.high)} img/s, {between.text}"
+    if text := summary.scaling(host.one_device):
+        yield "Scaling", text
     if devices > 1:
         yield "The same, per device", f"{four(summary.throughput_img_s / devices)} img/s"
     yield "Without waiting for data", f"{four(summary.throughput_without_data_img_s)} img/s"
@@ -147,6 +149,8 @@ def throughput(summary: RunResult, devices: int, between: BetweenRuns | None) ->
     yield "Step, 5 to 95 %", f"{seconds(summary.step.p5_s)} to {seconds(summary.step.p95_s)}{slowest}"
     yield "Measured", f"{count(summary.steps, 'step')}, {count(summary.images, 'image')}, {seconds(summary.wall_s)}"
     yield "Warm-up, left out", f"{count(summary.warmup_steps, 'step')}; {summary.steady_state_reason}"
+    if summary.exchange is not None:
+        yield "Exchange of gradients", "; ".join(filter(None, (summary.exchange.text, summary.last_gradients)))
     if summary.drift is not None:
         yield "Drift of the step time", f"{summary.drift.text} over the measured steps"
     if summary.joules_per_image is not None:

@@ -95,7 +95,7 @@ def _throughput(run: RunData) -> None:
                     table(figures.reported(run.reported))
             if run.summary is not None:
                 with card("All ranks together", "tall"):
-                    table(figures.throughput(run.summary, run.spec.world_size, run.host.between_runs))
+                    table(figures.throughput(run.summary, run.spec.world_size, run.host))
                 plot_card("What is counted makes a difference", plots.throughputs(figures.throughputs_of(run.summary)))
                 with card("Each rank"):
                     figure_table(figures.RANK_COLUMNS, figures.ranks(run.measured))

@@ -83,6 +83,31 @@ class AllReduceFacts(Facts):
     """That times 2 (n - 1) / n, for n ranks."""
 
 
+class NetworkFacts(Facts):
+    """All-reduce between all ranks, before the first step."""
+
+    backend: str
+    buckets: dict[str, list[PositiveInt]]
+    """Bytes of each bucket of DistributedDataParallel, by network, in the order of their exchange."""
+    all_reduce: list[AllReduceFacts]
+    """Of every size of a bucket, and first of one number, whose time is the latency."""
+
+    def times_s(self) -> dict[str, list[float]]:
+        """The median time of each bucket."""
+        known = {one.bytes: one.median_s for one in self.all_reduce}
+        return {name: [known[size] for size in sizes] for name, sizes in self.buckets.items()}
+
+
+class ExchangedStep(Facts):
+    """The exchange in one step on one rank, in seconds by network, as torch timed it."""
+
+    step: PositiveInt
+    hidden_s: dict[str, float]
+    """From the first bucket's start to the end of the backward pass."""
+    exposed_s: dict[str, float]
+    """From then until the gradients of all ranks were there."""
+
+
 class PrecisionFacts(Facts):
     """The precision as torch reported it. Further keys are torch's switches."""
 
@@ -120,6 +145,10 @@ class EnvironmentFacts(Facts):
     """Before the first step."""
     peak_after: PeakFacts | None = None
     """After the last step. None: on a CPU, in a run of an earlier gbench, or without memory for it."""
+    network: NetworkFacts | None = None
+    """None: one rank, or an earlier gbench."""
+    exchange: list[list[ExchangedStep]] | None = None
+    """Some steps of each rank: the last one before each reading. None as for `network`."""
     precision: PrecisionFacts | None = None
     """After the first step."""
     memory: list[dict[str, int]] | None = None

@@ -134,6 +134,21 @@ class BestPeak(Facts):
     """The run, or the record, in which it was measured."""
 
 
+class OneDevice(Facts):
+    """Throughput of one device in earlier runs of the configuration, at the same batch a device, on this machine."""
+
+    throughput: float
+    """The median, in the unit of the run's."""
+    runs: int
+    efficiency: float
+    """The run's throughput a device as a share of it."""
+
+    @property
+    def text(self) -> str:
+        runs = f"{self.runs} runs" if self.runs > 1 else "a run"
+        return f"{self.efficiency:.1%} of one device, by {runs} with the same batch a device on this machine"
+
+
 class NodeInRun(Facts):
     """A host among those of a run on several."""
 
@@ -175,6 +190,8 @@ class HostFacts(Facts):
     """None: too few earlier runs, or a run of an earlier gbench."""
     best_peak: BestPeak | None = None
     """None: on a CPU, the first run on such a GPU, or a run of an earlier gbench."""
+    one_device: OneDevice | None = None
+    """None: no such run is known, or the run is on one device."""
     record: str | None = None
 
 

@@ -6,11 +6,13 @@ Times are in seconds, throughputs in images per second over all devices, shares 
 import math
 from dataclasses import dataclass, field
 
+from gbench.runfolder.host_facts import OneDevice
 from gbench.runfolder.steps import Loss
 from gbench.runfolder.telemetry_result import Disturbance, Energy, EnergySource, TelemetrySummary
 
 BOOTSTRAP = "prewhitened moving-block bootstrap, t-adjusted"
 BOOTSTRAP_OF_CYCLES = f"{BOOTSTRAP}, of whole cycles"
+EXCHANGE_BOUND = 0.10  # share of a step in which all ranks wait for the network, from which it is the limit
 TAIL = 100  # steps from which a 99th percentile is given: of fewer, it would be the slowest one
 THROUGHPUT_IS = {  # by data_source
     "real": "end to end, data loading included",
@@ -175,6 +177,62 @@ class RankWaits:
     """For the rank that began to compute last in the step."""
     last_share: float
     """Share of the steps in which it was that rank."""
+    gradients_last_share: float | None = None
+    """Share of the timed exchanges in which its gradients were the last to be there; None: none was timed."""
+    gradients_others_share: float | None = None
+    """Its wait for the last rank's gradients, as a share of the timed steps, without the network's own time."""
+
+
+@dataclass(frozen=True)
+class TimedExchange:
+    """What torch timed of the exchange in some measured steps, and what the all-reduce before the run implies."""
+
+    steps: int
+    hidden_s: dict[str, float]
+    """From the first bucket's start to the end of the backward pass, by network (median)."""
+    network_s: float
+    """Of a step in which all ranks, also the last one, waited for the network (median)."""
+    network_share: float
+    """The same as a share of its step (median)."""
+    implied_s: float
+    """The same as implied: buckets overlap with the backward pass."""
+    bound: float
+    """Scaling efficiency that is implied: computing alone over computing and `implied_s`."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The exchange of gradients in each step."""
+
+    backend: str
+    buckets: dict[str, list[int]]
+    """Bytes of each bucket, by network."""
+    all_reduce: list[dict[str, float]]
+    """What was measured before the first step, by size: AllReduceFacts."""
+    alone_s: float
+    """The all-reduce of all buckets by that, one after the other, with nothing else running."""
+    timed: TimedExchange | None = None
+    """None: torch timed no measured step, as in a short run on GPUs."""
+
+    @property
+    def binds(self) -> bool:
+        """Whether the network limits the run: ranks wait for it long, and it was measured to take half of that or more
+        when nothing else went on."""
+        timed = self.timed
+        return timed is not None and timed.network_share >= EXCHANGE_BOUND and self.alone_s >= timed.network_s / 2
+
+    @property
+    def text(self) -> str:
+        """`5 buckets, 56.6 MB, by gloo: 41 ms by themselves (2.1 GB/s, latency 84 us); 12 ms of a step, 8.1 %`."""
+        sizes = [size for of in self.buckets.values() for size in of]
+        bus_gb_s = max(one["bus_gb_s"] for one in self.all_reduce)
+        text = (
+            f"{len(sizes)} buckets, {sum(sizes) / 1e6:.4g} MB, by {self.backend}: {1e3 * self.alone_s:.3g} ms by "
+            f"themselves (up to {bus_gb_s:.3g} GB/s, latency {1e6 * self.all_reduce[0]['median_s']:.3g} us)"
+        )
+        if self.timed is None:
+            return text
+        return f"{text}; {1e3 * self.timed.network_s:.3g} ms of a step are not hidden, {self.timed.network_share:.1%}"
 
 
 @dataclass(frozen=True)
@@ -245,6 +303,9 @@ class RunResult:
     pace_rank: int | None = None
     """The rank that nearly always began to compute last, so that the others waited; None: there is none."""
 
+    exchange: Exchange | None = None
+    """Of gradients; None: one rank, or an earlier gbench."""
+
     @property
     def p99_s(self) -> float | None:
         """The 99th percentile of the step times; None for fewer than TAIL steps, by every rule."""
@@ -266,6 +327,24 @@ class RunResult:
             f"rank {self.pace_rank} sets the pace: last in {rank.last_share:.0%} of the steps, the others wait for it "
             f"{min(others):.1%} of the time or more"
         )
+
+    def scaling(self, one_device: OneDevice | None) -> str:
+        """In words, the efficiency against one device, and as the all-reduce before the run implies; empty: unknown."""
+        timed = self.exchange and self.exchange.timed
+        implied = f"{timed.bound:.1%} is implied by the all-reduce before the run" if timed else ""
+        return "; ".join(filter(None, (one_device.text if one_device else "", implied)))
+
+    @property
+    def last_gradients(self) -> str:
+        """In words, whose gradients are the last in most of the timed steps; empty if none were timed."""
+        shares = [one.gradients_last_share for one in self.rank_waits]
+        known = [share for share in shares if share is not None]
+        if not known or len(known) < len(shares):
+            return ""
+        rank = known.index(max(known))
+        waits = [one.gradients_others_share or 0.0 for place, one in enumerate(self.rank_waits) if place != rank]
+        others = f"the others wait {min(waits):.1%} of the time or more for them"
+        return f"the gradients of rank {rank} are the last in {known[rank]:.0%} of the steps, {others}"
 
     @property
     def too_few_cycles(self) -> str:

@@ -10,7 +10,7 @@ from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import save, write_record
-from gbench.compare.between_runs import find_between_runs
+from gbench.compare.between_runs import find_between_runs, find_one_device
 from gbench.errors import InfrastructureError
 from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.runfolder.evaluation_result import Evaluation, read_final
@@ -55,9 +55,13 @@ def record_run(
     if evaluate and trained(folder):
         evaluate_final(run, environ)
         record = record_of(folder)
-    found = find_between_runs(record, Path(run.spec.cndb_dir), database)
-    if found is not None:
-        folder.update_host(between_runs=found)
+    cndb_dir = Path(run.spec.cndb_dir)
+    found = {
+        "between_runs": find_between_runs(record, cndb_dir, database),
+        "one_device": find_one_device(record, cndb_dir, database),
+    }
+    if known := {name: one for name, one in found.items() if one is not None}:
+        folder.update_host(**known)
         record = record_of(folder)
     path = _store(record, run.spec, folder, database)
     try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gbench.cndb.record import Record
     from gbench.runfolder.evaluation_result import Evaluation, Metric, Spread
     from gbench.runfolder.folder import RunFolder
-    from gbench.runfolder.host_facts import BetweenRuns
+    from gbench.runfolder.host_facts import HostFacts
     from gbench.runfolder.run_result import Job, RunResult
     from gbench.runs.finish import FinishedRun
 
@@ -126,7 +126,7 @@ def print_finished(finished: FinishedRun) -> None:
     profile = (record.hyper_params or {}).get("profile", "reference")
     click.echo(what_ran(record) + ("" if profile == "reference" else f"  {profile}"))
     if finished.summary is not None:
-        print_lines(summary_lines(finished.summary, accuracy_of(record), finished.folder.host().between_runs))
+        print_lines(summary_lines(finished.summary, accuracy_of(record), finished.folder.host()))
     else:
         print_reported(record)
     if finished.evaluation is not None:
@@ -170,13 +170,14 @@ def _paths(finished: FinishedRun) -> dict[str, str]:
 
 
 def summary_lines(
-    summary: RunResult, accuracy: str | None = None, between: BetweenRuns | None = None
+    summary: RunResult, accuracy: str | None = None, host: HostFacts | None = None
 ) -> list[tuple[str, str]]:
     """A run's figures as text: name and value.
 
-    accuracy: of a convergence run, in place of the mean losses. between: its interval between runs, if known.
+    accuracy: of a convergence run, in place of the mean losses. host: of the run.
     """
     interval, step, bounds = summary.throughput_interval, summary.step, summary.limits
+    between = host.between_runs if host else None
     figures = {
         "throughput": "; ".join(
             filter(None, (f"{summary.throughput_img_s:.4g} img/s {summary.throughput_is}", summary.too_few_cycles))
@@ -188,6 +189,7 @@ def summary_lines(
             else "none: too few steps"
         ),
         "between runs": f"{between.low:.4g} to {between.high:.4g} img/s, {between.text}" if between else "",
+        "scaling": summary.scaling(host.one_device if host else None),
         "without data": f"{summary.throughput_without_data_img_s:.4g} img/s; data wait is {summary.data_share:.1%}"
         + (f"; {summary.pace}" if summary.pace else ""),
         "as launch.sh": _img_s(summary.throughput_legacy_img_s, "steps 3 to 7, data excluded", "needs 7 steps"),
@@ -217,6 +219,8 @@ def summary_lines(
             shares.append(f"{bounds.data_sheet_flop_share:.0%} of the data sheet")
         figures["arithmetic"] = ", ".join(shares)
         figures["verdict"] = bounds.verdict
+    if summary.exchange is not None:
+        figures["exchange"] = "; ".join(filter(None, (summary.exchange.text, summary.last_gradients)))
     if summary.joules_per_image is not None:
         figures["energy"] = f"{summary.joules_per_image:.4g} J an image ({summary.energy.source})"
     if summary.memory:

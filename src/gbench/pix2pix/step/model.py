@@ -54,6 +54,7 @@ class Pix2Pix:
 
     Attributes:
         generator, discriminator: the bare networks.
+        trained: both as they were given, by "G" and "D".
         optimizer_G, optimizer_D: for `build_scheduler`.
         fake_B: output of G in the last `train_step`, detached, in the precision that ran; None before the first.
 
@@ -73,7 +74,7 @@ class Pix2Pix:
         adam: Mapping[str, Any] | None = None,
     ) -> None:
         self.generator, self.discriminator = unwrap(generator), unwrap(discriminator)
-        self._trained_G, self._trained_D = generator, discriminator
+        self.trained = {"G": generator, "D": discriminator}
         self._weights_D = list(self.discriminator.parameters())
         self.gan_loss = build_gan_loss(gan_mode)
         self.lambda_L1 = lambda_L1
@@ -94,12 +95,12 @@ class Pix2Pix:
             GradScaler waits for the device, to learn whether a gradient overflowed.
         """
         with self._autocast():
-            fake_B: Tensor = self._trained_G(real_A)
+            fake_B: Tensor = self.trained["G"](real_A)
 
         with self._autocast():
             fake_pair = torch.cat((real_A, fake_B), 1)
-            logits_fake = self._trained_D(fake_pair.detach())
-            logits_real = self._trained_D(torch.cat((real_A, real_B), 1))
+            logits_fake = self.trained["D"](fake_pair.detach())
+            logits_real = self.trained["D"](torch.cat((real_A, real_B), 1))
         D_fake = self.gan_loss(at_least_float32(logits_fake), False)
         D_real = self.gan_loss(at_least_float32(logits_real), True)
         self._optimize(self.optimizer_D, (D_fake + D_real) * 0.5)
