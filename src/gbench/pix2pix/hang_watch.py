@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gbench.errors import GbenchError, Hung
 from gbench.pix2pix.end_watch import kill
+from gbench.pix2pix.ranks.flight_records import write_flight_records
 from gbench.pix2pix.ranks.heartbeat import STACKS_SIGNAL, Heartbeats
 from gbench.runfolder.error_file import IS_BEHIND, IS_STOPPED, write_error
 from gbench.runfolder.folder import RunFolder
@@ -18,6 +19,7 @@ POLL_S = 1.0
 STACKS_S = 2.0  # from the request to the last line of a rank's stacks
 PY_SPY_S = 20.0
 STACKS = "stacks.txt"
+STOPPED = "Tt"  # states of proc(5)
 
 
 class HangWatch(threading.Thread):
@@ -46,6 +48,7 @@ class HangWatch(threading.Thread):
         )
         with suppress(OSError):
             self._write_stacks(left)
+            write_flight_records(self._folder, [rank for pid, rank in left.items() if _state(pid) not in STOPPED])
         with suppress(GbenchError):  # a full disk: the log has it
             write_error(self._folder, error)
         print(f"gbench: error: {error}", flush=True)
@@ -70,7 +73,7 @@ class HangWatch(threading.Thread):
     def _missing(self, left: dict[int, int]) -> str:
         """Which rank the others wait for: one that is stopped, or one that is behind."""
         names = {pid: f"rank {rank} (process {pid})" for pid, rank in left.items()}
-        if stopped := [names[pid] for pid in left if _state(pid) in "Tt"]:
+        if stopped := [names[pid] for pid in left if _state(pid) in STOPPED]:
             return f"{' and '.join(stopped)} {IS_STOPPED}"
         counts = {pid: self._heartbeats.last(rank).count for pid, rank in left.items()}
         behind = [names[pid] for pid in left if counts[pid] < max(counts.values())]

@@ -26,6 +26,7 @@ from typing import NoReturn
 from gbench.base.parent_death import die_with_parent
 from gbench.pix2pix.end_watch import EndWatch
 from gbench.pix2pix.hang_watch import HangWatch
+from gbench.pix2pix.ranks.flight_records import flight_records_on_request
 from gbench.pix2pix.ranks.heartbeat import Heartbeats
 from gbench.runfolder.folder import RunFolder
 from gbench.runners.plan import torchrun_argv, torchrun_nodes
@@ -84,26 +85,32 @@ def main(argv: list[str]) -> int:
     group = Group(count, arguments.nnodes, arguments.node_rank, arguments.rdzv)
     rank_argv = ["--run-dir", arguments.run_dir, *others]
     run_rank = load(count, Path(arguments.run_dir), group.node)
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
-
     if reason := unsafe_to_fork():
         print(f"gbench: torchrun starts the ranks: {reason}", flush=True)
         where = torchrun_nodes(group.nodes, group.node, group.endpoint)
         torchrun = torchrun_argv(sys.executable, count, where, arguments.run_dir, rank_argv)
         os.execv(sys.executable, torchrun)
     gc.freeze()  # a collection in a rank would write to, and so copy, the pages that all ranks share
+    folder = RunFolder(Path(arguments.run_dir))
+    with flight_records_on_request(folder):
+        return run_ranks(folder, group, partial(run_rank, rank_argv))
+
+
+def run_ranks(folder: RunFolder, group: Group, run: Callable[..., int]) -> int:
+    """Fork all ranks of this host, and wait for them; returns as `main`."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
+
     port_reader, port_writer = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until every rank is known
-    heartbeats, numbers = Heartbeats(count, group.first), range(group.first, group.first + count)
-    ranks = {fork_rank(rank, group, port_reader, heartbeats, partial(run_rank, rank_argv)): rank for rank in numbers}
+    heartbeats, numbers = Heartbeats(group.count, group.first), range(group.first, group.first + group.count)
+    ranks = {fork_rank(rank, group, port_reader, heartbeats, run): rank for rank in numbers}
     try:
         for number in STOPS:
             signal.signal(number, _stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         if group.endpoint is None:
             store = TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
-            os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * count)
-        folder = RunFolder(Path(arguments.run_dir))
+            os.write(port_writer, store.port.to_bytes(PORT_BYTES, "big") * group.count)
         watch = EndWatch(folder, ranks)
         watch.start()
         HangWatch(folder, ranks, heartbeats).start()

@@ -1,0 +1,45 @@
+"""NCCL's flight record of each rank: its last collectives, which PyTorch keeps in memory and writes on request.
+
+A thread of PyTorch in each rank looks at a pipe, so it also writes while the rank waits for another in a collective.
+Source: DumpPipe in torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp, PyTorch 2.7 to 2.14.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+
+from gbench.runfolder.folder import RunFolder
+
+NAME = "nccl-flight-rank"  # and the number of the rank: a pickle, which `torchfrtrace` compares between ranks
+COLLECTIVES = "2000"  # that each rank keeps; PyTorch 2.7 keeps none by default
+PIPE = "TORCH_NCCL_DEBUG_INFO_PIPE_FILE"
+WRITE_S = 30.0  # PyTorch looks at the pipe once a second
+POLL_S = 0.1
+
+
+@contextmanager
+def flight_records_on_request(folder: RunFolder) -> Iterator[None]:
+    """Let the ranks that are forked in this context write theirs to the run folder."""
+    with tempfile.TemporaryDirectory(prefix="gbench-nccl-") as pipes:
+        os.environ.setdefault("TORCH_NCCL_TRACE_BUFFER_SIZE", COLLECTIVES)
+        os.environ.setdefault("TORCH_NCCL_DEBUG_INFO_TEMP_FILE", str(folder.path / NAME))
+        os.environ[PIPE] = f"{pipes}/rank"
+        yield
+
+
+def write_flight_records(folder: RunFolder, ranks: Collection[int]) -> None:
+    """Ask these ranks of this host to write theirs, and wait for it. Without NCCL there is none."""
+    asked = []
+    for rank in ranks:
+        with suppress(OSError):  # no NCCL, or nobody reads any more
+            pipe = os.open(f"{os.environ.get(PIPE)}{rank}.pipe", os.O_WRONLY | os.O_NONBLOCK)
+            with os.fdopen(pipe, "wb") as file:
+                file.write(b"1\n")
+            asked.append(folder.path / f"{NAME}{rank}")
+    until = time.monotonic() + WRITE_S
+    while time.monotonic() < until and not all(path.exists() and path.stat().st_size for path in asked):
+        time.sleep(POLL_S)
