@@ -19,6 +19,7 @@ import yaml
 from sqlalchemy import make_url
 from support import Answer
 
+import deliverers
 from drawn_records import record
 from gbench.cndb.database import LOCK
 from gbench.cndb.database_config import DatabaseConfig, find_config
@@ -140,6 +141,25 @@ def test_a_killed_sender_neither_loses_nor_doubles_a_record(
         sender.communicate()
     assert gbench("cndb", "submit", "--pending", CNDB_PASSWORD=PASSWORD).code == 0
     assert run_ids(postgres, database) == names
+
+
+def test_sixteen_senders_and_a_server_that_restarts_twice(postgres: Postgres, database: str, tmp_path: Path) -> None:
+    """1,000 records; the second restart is a crash. Each record is stored once, and nothing is left to send."""
+    queue_runs(tmp_path, 1)
+    config = find_config(str(tmp_path / "db.yaml"), tmp_path / "cndb", {"CNDB_PASSWORD": PASSWORD})
+    Target(config).store([record(run_id="r000")], "save")  # creates the tables
+    program = [sys.executable, deliverers.__file__, tmp_path / "db.yaml", tmp_path / "cndb", 16, 1000]
+    senders = subprocess.Popen(list(map(str, program)), env={**os.environ, "CNDB_PASSWORD": PASSWORD})
+    for stored, mode in ((200, "fast"), (500, "immediate")):
+        while len(run_ids(postgres, database)) < stored:
+            assert senders.poll() is None
+            time.sleep(0.1)
+        postgres.stop(mode)
+        time.sleep(0.3)  # some send meanwhile
+        postgres.start()
+    assert senders.wait(timeout=900) == 0
+    assert run_ids(postgres, database) == ["r000", *(f"run-{number:04}" for number in range(1000))]
+    assert waiting(tmp_path / "cndb") == []
 
 
 def test_two_senders_at_once_send_each_record_once(postgres: Postgres, database: str, tmp_path: Path) -> None:
