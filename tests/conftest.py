@@ -26,7 +26,9 @@ from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 from invoke import in_this_process
 
-pytest.register_assert_rewrite("history_cases", "row_cases", "schema_cases", "store_cases", "stores", "submitters")
+pytest.register_assert_rewrite(
+    "golden", "history_cases", "row_cases", "schema_cases", "store_cases", "stores", "submitters"
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LAUNCH_SH_VARIABLES = (

@@ -13,20 +13,22 @@ from pydantic import ValidationError
 
 from drawn_records import record
 from gbench.cndb import log_line
-from gbench.cndb.from_run import record_of
+from gbench.cndb.from_run import OF_ONE_RUN, record_of
 from gbench.cndb.record import Named, Record
 from gbench.cndb.record_file import file_name, records_of, to_yaml, write_record
 from gbench.errors import RunFailed
 from gbench.measure.summary import summarize_folder
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
-from run_folders import write_run
+from golden import check_golden
+from run_folders import HOST, write_run
 
 LINE = (
     "network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, precision:FP32, "
     "throughput:22.9 img/s, device:V100-PCIE-32GB, dataset:facades, nv_web_perf:N/A, github_perf_data:N/A, "
     "driver:460.73.01"
 )
+OF_CNDB = ("throughput", "throughput_unit", "latency", "latency_unit", "variance", "variance_unit", "count")
 CONTRACT_KEYS = {
     "model",
     "batch_size",
@@ -168,6 +170,30 @@ def test_a_run_that_diverged_makes_no_record(make_spec: Callable[..., RunSpec]) 
     folder.write("result.json", asdict(summary))
     with pytest.raises(RunFailed, match="the losses G_L1 became NaN or infinite"):
         record_of(folder)
+
+
+def test_every_value_of_a_records_run(make_spec: Callable[..., RunSpec]) -> None:
+    """All of a record but its run id, its hash, its spec and further figures, each figure to 6 digits."""
+    host = {
+        "dataset": {**HOST["dataset"], "source": "drawn", "hashing": "names"},
+        "run_script_sha256": "5c219",
+        "warnings": ["a warning"],
+        "hardware": {**HOST["hardware"], "gpus": ["GPU 9000", "GPU 9000"], "driver": "570.1"},
+    }
+    spec = make_spec(device_count=2, settings=["speed.channels_last=true"])
+    folder = write_run(spec, 200, 200, warmup=20, step_s=lambda step: 0.1 + 0.001 * (step * 7 % 5), host=host)
+    summary = summarize_folder(folder)
+    assert summary is not None
+    folder.write("result.json", asdict(summary))
+    values = record_of(folder).model_dump()
+    written = spec.model_dump(mode="json")
+    kept = {key: value for key, value in written.items() if key not in OF_ONE_RUN and key != "slurm"}
+    assert values["extra"].pop("spec") == kept
+    assert values["extra"].pop("run_id") == spec.run_id
+    for key in ("content_sha256", "record_schema"):
+        del values["extra"][key]
+    values["perf_data"] = {key: values["perf_data"][key] for key in OF_CNDB}  # the others are the summary's
+    check_golden("record.json", values)
 
 
 def said(folder: RunFolder, *lines: str) -> Record:

@@ -14,6 +14,7 @@ from gbench.errors import InfrastructureError
 from gbench.runners.docker_errors import engine_errors, explain
 from gbench.runners.engine import connect, docker_status, gpu_container_status, gpu_support, unused_context
 from gbench.runners.log_failures import known_log_failure
+from golden import check_golden
 
 VERSION = "Error while fetching server API version: "
 NOT_THERE = VERSION + "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
@@ -43,100 +44,37 @@ SHM_LOADER = (
 )
 
 
-@pytest.mark.parametrize(
-    ("message", "reason", "mend"),
-    [
-        (NOT_THERE, "its engine does not answer", "--runner local"),
-        (REFUSED, "its engine does not answer", "DOCKER_HOST"),
-        ("[Errno 104] Connection reset by peer", "its engine does not answer", "--runner local"),
-        (FORBIDDEN, "you have no permission on its socket", "usermod -aG docker"),
-        (
-            'could not select device driver "" with capabilities: [[gpu]]',
-            "it has no NVIDIA container toolkit",
-            "--device cpu",
-        ),
-        (
-            NO_SUCH_GPU,
-            "answers 'device error: 3: unknown device'",
-            "nvidia-smi",
-        ),
-        (
-            'invalid mount config for type "bind": stat /home/user/data: permission denied',
-            "its root user may not enter /home/user/data, as on a network mount with root_squash",
-            "--results",
-        ),
-        (
-            IN_INIT
-            + 'error mounting "/net/data" to rootfs at "/data": mount src=/net/data: permission denied: unknown',
-            "its root user may not enter /net/data,",
-            "chmod o+x",
-        ),
-        (
-            RLIMIT,
-            "limit on locked memory",
-            "LimitMEMLOCK",
-        ),
-        (
-            "Error processing tar file(exit status 1): write /big: no space left on device",
-            "the disk of its data folder is full",
-            "docker system df",
-        ),
-        (
-            'invalid mount config for type "bind": bind source path does not exist: /datasets/facades',
-            "/datasets/facades does not exist",
-            "fix the path",
-        ),
-        (
-            RUNC + 'exec: "bash": executable file not found in $PATH: unknown',
-            "no bash",
-            "Dockerfile",
-        ),
-        (
-            'Get "https://registry-1.example/v2/": dial tcp: lookup registry-1.example on 10.0.0.1:53: no such host',
-            "its registry can't be reached",
-            "make-base-image.sh NAME",
-        ),
-        (
-            'Get "http://127.0.0.1:5999/v2/": dial tcp 127.0.0.1:5999: connect: connection refused',
-            "its registry can't be reached",
-            "--from-image NAME",
-        ),
-        (
-            PULL_DENIED,
-            "the registry refuses it",
-            "docker login",
-        ),
-        (
-            'failed to resolve reference "docker.io/library/debian:nope": docker.io/library/debian:nope: not found',
-            "does not have it",
-            "fix the name",
-        ),
-        (
-            'failed to resolve reference "a/b:1": failed to do request: Head "https://r.example/v2/a": i/o timeout',
-            "its registry can't be reached",
-            "make-base-image.sh",
-        ),
-        ("manifest for debian:nope not found: manifest unknown: manifest unknown", "does not have it", "fix the name"),
-        ("No such image: team/bench:1", "the image does not exist", "make-base-image.sh"),
-        (
-            "The command '/bin/sh -c false' returned a non-zero code: 1",
-            "a step of the Dockerfile ended with exit code 1",
-            "last lines above",
-        ),
-        (
-            "dockerfile parse error line 2: unknown instruction: RUNN",
-            "unknown instruction: RUNN",
-            "fix the Dockerfile",
-        ),
-        ("something\n  never heard of", "something never heard of", "docker info"),
-    ],
-)
-def test_each_message_gets_its_sentence(message: str, reason: str, mend: str) -> None:
-    error = explain(message, "do it")
-    assert error.what.startswith("Docker can't do it: ")
-    assert reason in error.what
-    assert mend in error.hint
-    assert "\n" not in str(error)
+MESSAGES = [
+    NOT_THERE,
+    REFUSED,
+    "[Errno 104] Connection reset by peer",
+    FORBIDDEN,
+    'could not select device driver "" with capabilities: [[gpu]]',
+    NO_SUCH_GPU,
+    'invalid mount config for type "bind": stat /home/user/data: permission denied',
+    IN_INIT + 'error mounting "/net/data" to rootfs at "/data": mount src=/net/data: permission denied: unknown',
+    RLIMIT,
+    "Error processing tar file(exit status 1): write /big: no space left on device",
+    'invalid mount config for type "bind": bind source path does not exist: /datasets/facades',
+    RUNC + 'exec: "bash": executable file not found in $PATH: unknown',
+    'Get "https://registry-1.example/v2/": dial tcp: lookup registry-1.example on 10.0.0.1:53: no such host',
+    'Get "http://127.0.0.1:5999/v2/": dial tcp 127.0.0.1:5999: connect: connection refused',
+    PULL_DENIED,
+    'failed to resolve reference "docker.io/library/debian:nope": docker.io/library/debian:nope: not found',
+    'failed to resolve reference "a/b:1": failed to do request: Head "https://r.example/v2/a": i/o timeout',
+    "manifest for debian:nope not found: manifest unknown: manifest unknown",
+    "No such image: team/bench:1",
+    "The command '/bin/sh -c false' returned a non-zero code: 1",
+    "dockerfile parse error line 2: unknown instruction: RUNN",
+    "something\n  never heard of",
+]
+
+
+def test_each_message_gets_its_sentence() -> None:
+    errors = [explain(message, "do it") for message in MESSAGES]
+    assert all(error.what.startswith("Docker can't do it: ") for error in errors)
+    assert not any("\n" in str(error) for error in errors)
+    check_golden("docker-errors.txt", "".join(f"{error}\n" for error in errors))
 
 
 @pytest.mark.parametrize(

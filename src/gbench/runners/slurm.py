@@ -136,9 +136,10 @@ class Following:
                     self.answered_s = time.monotonic()
                     if state is None:
                         return self.forgotten()
+                    preempted = state.preempted or (self.seen is not None and self.seen.preempted)
                     self.show(state)
                     if state.ended:
-                        return self.ended(state)
+                        return self.ended(state, preempted)
             time.sleep(LOOK_S)
 
     def is_time_to_ask(self) -> bool:
@@ -181,13 +182,13 @@ class Following:
         if now.waits and limit_s is not None and time.time() - self.queued_s > limit_s:
             raise failure("PENDING", job, now, f"{limit_s:g}s")
 
-    def ended(self, state: JobState) -> Outcome:
+    def ended(self, state: JobState, preempted: bool) -> Outcome:
         """The exit code of an ended job. Raises GbenchError: it did not end by itself."""
         self.over, name = True, state.state
         if name in ("COMPLETED", "FAILED") and state.exit_code < SIGNALLED:  # the script came to its end
             self.wait_for_files()
         self.relay()
-        if name == "FAILED" and (state.preempted or (self.seen is not None and self.seen.preempted)):
+        if name == "FAILED" and preempted:
             name = "PREEMPTED"
         if name in ENDS:
             keeps = self.spec.config.schedule.checkpoint_every and self.spec.evaluation is None

@@ -1,0 +1,133 @@
+"""A job from its submission to its end: what is printed, which commands are given, how it is reported.
+
+Scripts stand in for Slurm's commands: they answer what a test wrote. The real ones are in tests/system/test_slurm.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from gbench.errors import GbenchError
+from gbench.runners import slurm
+from gbench.runners.slurm import SlurmRunner
+from gbench.runners.slurm_job import SlurmJob, read_job
+from gbench.runners.slurm_script import ENDED, OUTPUT
+from gbench.settings.spec import RunSpec
+from golden import check_golden
+
+# The n-th call of a command gives the n-th line of its answers, the last one again; `!...` is an error.
+COMMAND = """#!/bin/sh
+cd {folder} || exit 9
+name=${{0##*/}}
+echo "$name $*" >>calls
+echo >>"$name.count"
+line=$(sed -n "$(wc -l <"$name.count")p" "$name")
+[ "$line" ] || line=$(tail -n 1 "$name")
+case $line in
+  '!'*) printf '%s' "${{line#!}}" >&2; exit 1 ;;
+  *) echo "$line" ;;
+esac
+"""
+
+
+def state(name: str, **fields: str) -> str:
+    return " ".join(f"{key}={value}" for key, value in {"JobId": "7", "JobState": name, **fields}.items())
+
+
+PENDING = state("PENDING", Reason="Resources", StartTime="2026-11-30T08:16:15", NodeList="(null)")
+RUNNING = state("RUNNING", Reason="None", NodeList="n1", TimeLimit="01:00:00")
+
+
+@dataclass
+class Case:
+    """What the commands answer, what the job left, and changes of its spec."""
+
+    states: list[str]
+    output: str | None = "first\nsecond\nrest"
+    ended: str | None = "0"
+    sbatch: str = "7;cluster"
+    changes: dict[str, object] = field(default_factory=dict)
+    earlier: SlurmJob | None = None
+
+
+CASES = {
+    "well": Case([PENDING, PENDING, RUNNING, state("COMPLETED", ExitCode="0:0")]),
+    "own exit code": Case([RUNNING, state("FAILED", ExitCode="3:0")], ended="3"),
+    "killed": Case([RUNNING, state("FAILED", ExitCode="0:9")], ended=None),
+    "nothing written": Case([state("FAILED", ExitCode="1:0", NodeList="n1")], output=None),
+    "time is up": Case([RUNNING, state("TIMEOUT", TimeLimit="01:00:00")], changes={"recipe": "convergence"}),
+    "out of memory": Case([state("OUT_OF_MEMORY", NodeList="n1")]),
+    "cancelled": Case([state("CANCELLED", Reason="None")]),
+    "pre-empted": Case(
+        [state("RUNNING", NodeList="n1", PreemptTime="2026-11-30T08:16:15"), state("FAILED", ExitCode="1:0")]
+    ),
+    "put back": Case(
+        [
+            RUNNING,
+            state("SUSPENDED"),
+            state("PENDING", Restarts="1", Reason="BeginTime"),
+            state("RUNNING", Restarts="1", PreemptTime="now", NodeList="n2"),
+            state("PENDING", Restarts="2", Reason="None"),
+            state("COMPLETED", Restarts="2"),
+        ]
+    ),
+    "held": Case([state("PENDING", Restarts="1", Reason="JobHeldAdmin"), state("CANCELLED")]),
+    "held by its user": Case([state("PENDING", Reason="JobHeldUser"), state("COMPLETED")]),
+    "waits too long": Case([PENDING, "!busy", RUNNING, state("CANCELLED")], changes={"queue_timeout_s": 0.001}),
+    "silent at times": Case(["!scontrol: error: Unable to contact", "busy", RUNNING, state("COMPLETED")]),
+    "forgotten": Case([RUNNING, "!slurm_load_jobs error: Invalid job id specified"], ended="5"),
+    "forgotten without a code": Case(["!slurm_load_jobs error: Invalid job id specified"], ended=None),
+    "refused": Case([], sbatch="!sbatch: error: invalid partition specified: gpu"),
+    "refused silently": Case([], sbatch="!"),
+    "taken up": Case([state("COMPLETED")], earlier=SlurmJob(job="5", submitted_s=0.0, log_bytes=6)),
+    "after another": Case([state("COMPLETED")], earlier=SlurmJob(job="5", submitted_s=0.0, log_bytes=6, ended=True)),
+}
+
+
+def test_jobs(make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for constant, seconds in (("LOOK_S", 0.001), ("ASK_S", 0.0), ("STORAGE_S", 0.01)):
+        monkeypatch.setattr(slurm, constant, seconds)
+    said = []
+    for name, case in CASES.items():
+        folder = tmp_path / name.replace(" ", "-")
+        for command, answers in (("sbatch", [case.sbatch]), ("scontrol", case.states), ("scancel", ["ok"])):
+            (folder / "bin").mkdir(parents=True, exist_ok=True)
+            (folder / command).write_text("".join(f"{line}\n" for line in answers))
+            (folder / "bin" / command).write_text(COMMAND.format(folder=folder))
+            (folder / "bin" / command).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}/bin:{os.defpath}")
+        lines = outcome(case, make_spec(runner="slurm", **case.changes))
+        calls = dict.fromkeys((folder / "calls").read_text().splitlines())
+        said.append("\n".join([f"{name}:", *(f"    {line}" for line in (*lines, *calls))]))
+    check_golden(
+        "slurm-jobs.txt", re.sub(r"\d{8}T\d{6}Z-[\w-]+", "RUN", "\n".join(said).replace(str(tmp_path), "HERE")) + "\n"
+    )
+
+
+def outcome(case: Case, spec: RunSpec) -> list[str]:
+    """The lines that a job's run prints, its end, and what is noted of it."""
+    spec.run_dir.mkdir(parents=True)
+    if case.earlier:
+        (spec.run_dir / OUTPUT).write_text(case.output or "")
+        case.earlier.write(spec.run_dir)
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 1 and not case.earlier and case.output is not None:  # the job is submitted
+            (spec.run_dir / OUTPUT).write_text(case.output)
+        if case.ended is not None:
+            (spec.run_dir / ENDED).write_text(case.ended)
+
+    try:
+        end = str(SlurmRunner(spec).run(spec.run_dir, on_line))
+    except GbenchError as error:
+        end = f"{type(error).__name__}: {error}"
+    job = read_job(spec.run_dir)
+    return [*lines, end, str(job and job.model_copy(update={"submitted_s": 0.0}))]
