@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 FUZZ_SECONDS ?= 600
+SEED ?= 1
 # No restart of a worker that ends: with loadgroup, pytest-xdist then waits for ever.
 PYTEST_OPTIONS := -n $(WORKERS) --dist loadgroup --max-worker-restart 0 --durations=20
 PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS)
@@ -12,7 +13,7 @@ include .ci/torch-pairs
 IMAGE_VENV := .venv-torch-$(IMAGE_TORCH)
 IMAGE_TORCH_TESTS = tests/pix2pix tests/fake_gpu/test_gpu_clock.py tests/runs/test_training.py $(shell grep -lrE '^(import|from) torch' tests/measure)
 
-.PHONY: help install shell bench picture benchmarks test image-torch-test fuzz fault-matrix system-test check audit format schema clean
+.PHONY: help install shell bench picture benchmarks test image-torch-test fuzz mutation fault-matrix system-test check audit format schema clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -66,6 +67,10 @@ fuzz: install  ## Search for files that break a reader, FUZZ_SECONDS (600) for e
 
 fault-matrix: install  ## Run every fault at every step of a run in the simulated world; write docs/fault-matrix.md
 	$(BIN)/python tests/sim/matrix.py
+
+mutation: install  ## Make small faults in a copy of the last commit, a sample by SEED (1), and count those that the tests find
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1 coverage
+	$(BIN)/python tests/helpers/mutation.py $(SEED)
 
 system-test: install  ## Run the system tests: Docker, PostgreSQL, visdom, a browser (as root; .ci/run installs what they need)
 	$(PYTEST) -m system

@@ -1,0 +1,87 @@
+"""Which tests run a line of the code: a pytest plugin that records it (`-p covering`), and its reader.
+
+A run of the command line that a test starts as a process of its own counts as that test's; what it forks does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import coverage
+import pytest
+
+SETTINGS = """[run]
+source = {sources}
+parallel = True
+data_file = {folder}/lines
+context = ${{PYTEST_CURRENT_TEST-}}
+"""
+FOLDER = Path(os.environ.get("GBENCH_COVERING", ""))
+SECONDS: dict[str, float] = {}
+FAILED: set[str] = set()
+running: coverage.Coverage | None = None
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    running = coverage.Coverage(config_file=str(FOLDER / "settings"), data_suffix=True)
+    running.start()
+    os.environ["COVERAGE_PROCESS_START"] = str(FOLDER / "settings")  # of child processes
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    if running:
+        running.switch_context(item.nodeid)
+    began = time.perf_counter()
+    done = yield
+    SECONDS[_name(item.nodeid)] = time.perf_counter() - began
+    if running:
+        running.switch_context("")
+    return done
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        FAILED.add(_name(report.nodeid))
+
+
+def pytest_sessionfinish() -> None:
+    if running:
+        running.stop()
+        running.save()
+        passed = {test: seconds for test, seconds in SECONDS.items() if test not in FAILED}
+        (FOLDER / f"seconds-{os.getpid()}.json").write_text(json.dumps(passed))
+
+
+class Covering:
+    """What a run of the tests with this plugin recorded in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._data = coverage.CoverageData(str(folder / "lines"))
+        self._data.read()
+        self.seconds: dict[str, float] = {}
+        for file in folder.glob("seconds-*.json"):
+            self.seconds.update(json.loads(file.read_text()))
+
+    def tests(self, path: Path, lines: range) -> list[str]:
+        """The tests that run one of these lines of a file, the fastest first, without those that failed."""
+        contexts = self._data.contexts_by_lineno(str(path))
+        found = {_name(context) for line in lines for context in contexts.get(line, ())}
+        return sorted(found & self.seconds.keys(), key=lambda test: self.seconds[test])
+
+
+def combine(folder: Path) -> None:
+    """Join what the processes have recorded."""
+    whole = coverage.Coverage(config_file=str(folder / "settings"))
+    whole.combine()
+    whole.save()
+
+
+def _name(context: str) -> str:
+    """A test's name without its phase (of a child process) and its group (of pytest-xdist)."""
+    return re.sub(r"@\w+$", "", re.sub(r" \((setup|call|teardown)\)$", "", context))

@@ -1,0 +1,139 @@
+"""How many faults of the code do its tests find? python tests/helpers/mutation.py [SEED [MUTANTS [FUNCTIONS]]]
+
+Changes a copy of the last commit in .mutation/, one fault at a time, and runs the tests that run the changed statement,
+the fastest first, for at most BUDGET_S of their usual time. Then removes the bodies of functions, and lists the tests
+of a function's own file that pass without it. .mutation/survivors.txt has the mutants that no test found.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from scipy.stats import binomtest
+
+from changed_run import changed, run
+from covering import SETTINGS, Covering, combine
+from mutants import Change, mutants, removals
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / ".mutation"
+COPY = WORK / "copy"
+ROOMS = ("measure", "compare", "cndb", "runners", "settings")
+NOT_RUN = ("fake_gpu", "fuzz", "house", "upstream", "follow", "pix2pix", "fixtures", "helpers")
+PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not system and not slow")
+BUDGET_S = 60.0
+PRELOADED = ("torch", "torchvision", "torchmetrics", "scipy.stats", "sqlalchemy", "alembic", "pydantic", "docker")
+PRELOADED += ("matplotlib.figure", "PIL.Image", "rich", "hypothesis", "jsonschema", "psutil", "dominate")
+
+
+def main(seed: int, mutant_count: int, function_count: int) -> None:
+    covering = coverage_of_commit()
+    for name in PRELOADED:
+        importlib.import_module(name)
+    files = sorted(path for room in ROOMS for path in (COPY / "src/gbench" / room).rglob("*.py"))
+    chosen, every = mutants(files, mutant_count, seed)
+    print(f"{len(chosen)} of {every} mutants, seed {seed}", flush=True)
+    count_survivors(chosen, covering)
+    chosen, every = removals(files, function_count, seed)
+    print(f"\n{len(chosen)} of {every} functions without their bodies, seed {seed}", flush=True)
+    list_tests_without_subject(chosen, covering)
+
+
+def count_survivors(chosen: list[Change], covering: Covering) -> None:
+    ends: Counter[tuple[str, str]] = Counter()
+    survivors = WORK / "survivors.txt"
+    survivors.write_text("")
+    for number, change in enumerate(chosen, 1):
+        end, outcomes, count = tested(change, covering, stop_at_first=True)
+        ends[change.path.relative_to(COPY / "src/gbench").parts[0], end] += 1
+        killer = next((test for test, passed in outcomes.items() if not passed), "")
+        print(f"{number:4} {end:9} {place(change)} {len(outcomes)} of {count} tests {killer}", flush=True)
+        if end in ("survived", "not run"):
+            lines = difflib.unified_diff(change.source.splitlines(), change.changed.splitlines(), n=1, lineterm="")
+            with survivors.open("a") as file:
+                print(place(change), end, f"by {count} tests", *list(lines)[2:], sep="\n", file=file)
+    print_rates(ends)
+
+
+def list_tests_without_subject(chosen: list[Change], covering: Covering) -> None:
+    """The tests of a function's own file that pass without it, and how many of all tests do."""
+    kinds: Counter[str] = Counter()
+    for change in chosen:
+        end, outcomes, _ = tested(change, covering, stop_at_first=False)
+        passed = [test for test, well in outcomes.items() if well]
+        mirror = change.path.relative_to(COPY / "src/gbench")
+        own = [test for test in passed if test.startswith(f"tests/{mirror.with_name('test_' + mirror.name)}::")]
+        kinds.update({f"functions {end}": 1, "tests run": len(outcomes), "tests passed": len(passed)})
+        kinds.update({"own tests passed": len(own)})
+        print(f"{end:9} {place(change)} {len(passed)} of {len(outcomes)} passed", *own, sep="\n    ", flush=True)
+    print(*(f"{kind}: {count}" for kind, count in sorted(kinds.items())), sep="\n")
+
+
+def tested(change: Change, covering: Covering, stop_at_first: bool) -> tuple[str, dict[str, bool], int]:
+    """How the tests of a change end within the budget, what each of them did, and their number."""
+    total, tests = 0.0, []
+    whole = range(1, change.source.count("\n") + 1)  # for what runs at import, or in processes that end at once
+    for test in covering.tests(change.path, change.lines) or covering.tests(change.path, whole):
+        total += covering.seconds[test]
+        if tests and total > BUDGET_S:
+            break
+        tests.append(test)
+    if not tests:
+        return "not run", {}, 0
+    with changed(change.path, change.changed):
+        return *run(COPY, tests, 60 + 5 * total, stop_at_first), len(tests)
+
+
+def coverage_of_commit() -> Covering:
+    """Clone the last commit into .mutation/copy and run its tests under coverage, unless that was done for it."""
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
+    done, folder = WORK / "commit", WORK / "covering"
+    if done.is_file() and done.read_text() == commit:
+        subprocess.run(["git", "checkout", "--quiet", "--force", "HEAD"], cwd=COPY, check=True)
+        return Covering(folder)
+    shutil.rmtree(WORK, ignore_errors=True)
+    folder.mkdir(parents=True)
+    subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, COPY], check=True)
+    (WORK / "shared").symlink_to(ROOT.parent / "shared")
+    sources = ",".join(str(COPY / "src/gbench" / room) for room in ROOMS)
+    (folder / "settings").write_text(SETTINGS.format(sources=sources, folder=folder))
+    folders = sorted(path for path in (COPY / "tests").iterdir() if path.is_dir() and path.name not in NOT_RUN)
+    here = {"PYTHONPATH": f"{COPY}/src:{COPY}/tests/helpers", "GBENCH_COVERING": str(folder)}
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *PYTEST, "-p", "covering", *folders], cwd=COPY, env=os.environ | here
+    )
+    combine(folder)
+    done.write_text(commit)
+    return Covering(folder)
+
+
+def place(change: Change) -> str:
+    return f"{change.path.relative_to(COPY)}:{change.first_line}"
+
+
+def print_rates(ends: Counter[tuple[str, str]]) -> None:
+    print("\nroom       mutants  killed  timed out  not run  rate and its 95 % interval (Wilson)")
+    for rooms in (*((room,) for room in ROOMS), ROOMS):
+        counts = Counter[str]()
+        for (room, end), count in ends.items():
+            counts.update({end: count, "all": count} if room in rooms else {})
+        if counts["all"]:
+            found = binomtest(counts["killed"] + counts["timed out"], counts["all"])
+            low, high = found.proportion_ci(method="wilson")
+            figures = f"{counts['all']:7} {counts['killed']:7} {counts['timed out']:10} {counts['not run']:8}"
+            name = rooms[0] if len(rooms) == 1 else "all"
+            print(f"{name:10} {figures}  {found.statistic:.1%}, {low:.1%} to {high:.1%}")
+
+
+if __name__ == "__main__":
+    os.nice(10)
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    given = [int(argument) for argument in sys.argv[1:]]
+    main(*given, *(1, 300, 100)[len(given) :])

@@ -1,0 +1,47 @@
+"""What `make mutation` says of a fault: the tests fail, they do not end, or nothing notices."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from changed_run import __file__ as helper
+
+SUBJECT = "def double(value):\n    while value > 9:\n        pass\n    return 2 * value\n"
+TESTS = """
+from doubling_subject import double
+def test_of_two(): assert double(2) == 4
+def test_of_three(): assert double(3) > 4
+"""
+# In a process of its own: a fork of this one would wait for the thread that watches a test's time.
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from changed_run import changed, run
+copy = Path("copy").resolve()
+subject = copy / "src/doubling_subject.py"
+tests = ["test_doubling.py::test_of_two", "test_doubling.py::test_of_three"]
+for old, new, limit_s in (("2 *", "2 + 0 *", 600), ("2 *", "3 *", 600), ("> 9", "> 8", 600), ("> 9", "> 1", 1)):
+    with changed(subject, subject.read_text().replace(old, new)):
+        end, outcomes = run(copy, tests, limit_s, stop_at_first=False)
+    print(json.dumps([end, list(outcomes.values())]))
+"""
+
+
+def test_ends(tmp_path: Path) -> None:
+    (tmp_path / "copy/src").mkdir(parents=True)
+    (tmp_path / "copy/src/doubling_subject.py").write_text(SUBJECT)
+    (tmp_path / "copy/test_doubling.py").write_text(TESTS)
+    (tmp_path / "program.py").write_text(f"import sys\nsys.path.append({str(Path(helper).parent)!r})\n{PROGRAM}")
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ends == [
+        ["killed", [False, False]],
+        ["killed", [False, True]],
+        ["survived", [True, True]],
+        ["timed out", []],
+    ], done.stderr
+    assert (tmp_path / "copy/src/doubling_subject.py").read_text() == SUBJECT
