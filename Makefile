@@ -22,7 +22,7 @@ install: $(INSTALLED)  ## Install gbench and its test dependencies into .venv
 
 $(INSTALLED): pyproject.toml build-constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres,tensorboard,upstream,sbom]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres,tensorboard,upstream,sbom,kubernetes]'
 	@# visdom (live view) builds from source; everything else works without it
 	@PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[visdom]' \

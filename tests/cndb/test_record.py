@@ -187,7 +187,7 @@ def test_every_value_of_a_records_run(make_spec: Callable[..., RunSpec]) -> None
     folder.write("result.json", asdict(summary))
     values = record_of(folder).model_dump()
     written = spec.model_dump(mode="json")
-    kept = {key: value for key, value in written.items() if key not in OF_ONE_RUN and key != "slurm"}
+    kept = {key: value for key, value in written.items() if key not in (*OF_ONE_RUN, "slurm", "kubernetes")}
     assert values["extra"].pop("spec") == kept
     assert values["extra"].pop("run_id") == spec.run_id
     for key in ("content_sha256", "record_schema"):

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from gbench.errors import GbenchError
-from gbench.runners import slurm
+from gbench.runners import following, slurm
+from gbench.runners.cluster_job import ClusterJob, read_job
 from gbench.runners.slurm import SlurmRunner
-from gbench.runners.slurm_job import SlurmJob, read_job
 from gbench.runners.slurm_script import ENDED, OUTPUT
 from gbench.settings.spec import RunSpec
 from golden import check_golden
@@ -53,7 +53,7 @@ class Case:
     ended: str | None = "0"
     sbatch: str = "7;cluster"
     changes: dict[str, object] = field(default_factory=dict)
-    earlier: SlurmJob | None = None
+    earlier: ClusterJob | None = None
 
 
 CASES = {
@@ -85,14 +85,19 @@ CASES = {
     "forgotten without a code": Case(["!slurm_load_jobs error: Invalid job id specified"], ended=None),
     "refused": Case([], sbatch="!sbatch: error: invalid partition specified: gpu"),
     "refused silently": Case([], sbatch="!"),
-    "taken up": Case([state("COMPLETED")], earlier=SlurmJob(job="5", submitted_s=0.0, log_bytes=6)),
-    "after another": Case([state("COMPLETED")], earlier=SlurmJob(job="5", submitted_s=0.0, log_bytes=6, ended=True)),
+    "taken up": Case([state("COMPLETED")], earlier=ClusterJob(job="5", submitted_s=0.0, log_bytes=6)),
+    "after another": Case([state("COMPLETED")], earlier=ClusterJob(job="5", submitted_s=0.0, log_bytes=6, ended=True)),
 }
 
 
 def test_jobs(make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant, seconds in (("LOOK_S", 0.001), ("ASK_S", 0.0), ("STORAGE_S", 0.01)):
-        monkeypatch.setattr(slurm, constant, seconds)
+    for module, constant, seconds in (
+        (following, "LOOK_S", 0.001),
+        (following, "ASK_S", 0.0),
+        (slurm, "STORAGE_S", 0.01),
+    ):
+        monkeypatch.setattr(module, constant, seconds)
+    monkeypatch.setattr(slurm, "LOOK_S", 0.001)
     said = []
     for name, case in CASES.items():
         folder = tmp_path / name.replace(" ", "-")

@@ -76,7 +76,7 @@ def test_what_is_refused(make_spec: Make, changes: dict[str, object], says: str)
 
 def test_help_has_a_section_of_them(gbench: Callable[..., Answer]) -> None:
     for verb in ("launch", "converge"):
-        common, section = gbench(verb, "--help").out.split("Options of --runner slurm:")
+        common, section = gbench(verb, "--help").out.split("Options of --runner slurm and kubernetes:")
         for name in OF_SLURM:
             option = f"  --{ROWS[name].key.replace('_', '-')} "
             assert option in section and option not in common

@@ -154,7 +154,7 @@ def test_a_detached_job_is_taken_up(login: Login) -> None:
     )
     assert state_of(folder) == "detached"
     code, _, err = login.run("converge", "--resume", folder.path)
-    assert (code, "has a Slurm job of its own" in err) == (2, True), err
+    assert (code, "has a job of its own" in err) == (2, True), err
 
     # Ctrl-C leaves it again
     process = login.begin("launch", "--attach", folder.path)
@@ -173,7 +173,7 @@ def test_a_detached_job_is_taken_up(login: Login) -> None:
     log = folder.log.read_text()
     assert log.count("iters: 4,") == 2 and log.count("iters: 8,") == 2  # each line once: two epochs of 16 images
     code, _, err = login.run("launch", "--attach", folder.path)
-    assert (code, "has no Slurm job to take up" in err) == (2, True), err
+    assert (code, "has no job to take up" in err) == (2, True), err
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:

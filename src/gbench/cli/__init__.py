@@ -119,7 +119,7 @@ def cli() -> None:
     `gbench help VERB` and `gbench VERB --help` explain a verb, with examples.
 
     Exit codes: 0 ok; 1 the run or the check failed, a regression, or not reproduced; 2 wrong arguments; 3 inconclusive;
-    4 a problem of Docker, Slurm, GPU, dataset, disk or database; 5 the run succeeded, but the database did not accept
+    4 a problem of Docker, cluster, GPU, dataset, disk or database; 5 the run succeeded, but the database did not accept
     its record; 70 a bug in gbench; 130 stopped by Ctrl-C or a signal; 141 the reader of the output has gone.
     """
 

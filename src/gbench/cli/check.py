@@ -117,8 +117,11 @@ def _checked_run(given: dict[str, Any]) -> CheckedRun:
     request = with_defaults(request, stated(), os.environ)
     device = one_of("--device", request.device, DEVICES)
     runner = one_of("--runner", request.runner, RUNNERS)
-    if runner == "slurm":
-        raise UsageError("--runner slurm: a check is of this host", "check a node: srun gbench check --runner local")
+    if runner in ("slurm", "kubernetes"):
+        raise UsageError(
+            f"--runner {runner}: a check is of this host",
+            "check a node: srun gbench check --runner local, or the same in a pod",
+        )
     try:
         resolved = resolve(request, os.environ)
     except UsageError as error:

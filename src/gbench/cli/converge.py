@@ -8,10 +8,10 @@ import click
 
 from gbench.cli.converge_modes.options import Alarms, VerdictOptions, verdict_options, view_options, views_of
 from gbench.cli.shared.consent import trust_option
-from gbench.cli.shared.run_options import RUN, WithSlurm, run_arguments, run_options, slurm_options
+from gbench.cli.shared.run_options import RUN, WithClusters, cluster_options, run_arguments, run_options
 
 
-@click.command(cls=WithSlurm)
+@click.command(cls=WithClusters)
 @run_arguments
 @click.option("--resume", "resume_dir", type=RUN, help="Resume this run from its last checkpoint.")
 @trust_option
@@ -24,7 +24,7 @@ from gbench.cli.shared.run_options import RUN, WithSlurm, run_arguments, run_opt
 @verdict_options
 @view_options
 @run_options()
-@slurm_options
+@cluster_options
 def converge(
     resume_dir: Path | None,
     trust: bool,

@@ -11,7 +11,8 @@ from gbench.cli.shared.consent import require_own, trust_option
 from gbench.cli.shared.run_options import (
     COUNT,
     ExistingRun,
-    WithSlurm,
+    WithClusters,
+    cluster_options,
     measure_options,
     node_options,
     of_spec_file,
@@ -21,7 +22,6 @@ from gbench.cli.shared.run_options import (
     resolved_of,
     run_arguments,
     run_options,
-    slurm_options,
     stated,
 )
 from gbench.errors import UsageError
@@ -54,7 +54,7 @@ SMOKE_SETTINGS = (
 SMOKE_COUNTS, SMOKE_SIZE = {"train": 16, "val": 2, "test": 4}, 72
 
 
-@click.command(cls=WithSlurm)
+@click.command(cls=WithClusters)
 @run_arguments
 @measure_options
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs, each with a record.")
@@ -68,7 +68,7 @@ SMOKE_COUNTS, SMOKE_SIZE = {"train": 16, "val": 2, "test": 4}, 72
 @click.option("--smoke", is_flag=True, help="Run a tiny training on this CPU, without Docker or a dataset.")
 @node_options
 @run_options()
-@slurm_options
+@cluster_options
 @click.option(
     "--attach", "attach_dir", type=ExistingRun("folder", starting=True), help="Take up the job of this run folder."
 )
@@ -105,6 +105,7 @@ def launch(
     gbench launch pix2pix_unet_256 16 1 BF16 --dry-run
     gbench launch pix2pix_resnet_9blocks 32 8 FP32 --runner slurm --partition gpu --time 30 --detach
     gbench launch --attach latest
+    gbench launch pix2pix_resnet_9blocks 32 8 FP32 --runner kubernetes --image REGISTRY/gbench:1 --claim datasets
     gbench launch pix2pix_resnet_9blocks 32 8 FP32 gpu-performance
     """
     from gbench.cli.shared.output import Terminal
@@ -143,7 +144,7 @@ def launch(
 
 
 def _attach(run_dir: Path, trust: bool, as_json: bool, quiet: bool) -> None:
-    """Follow the Slurm job of a run folder to its end, and print the run. Raises GbenchError: as `attach` of a run."""
+    """Follow the job of a run folder to its end, and print the run. Raises GbenchError: as `attach` of a run."""
     from gbench.cli.shared.output import Terminal
     from gbench.runfolder.folder import RunFolder
     from gbench.runs.launch import attach, require_attachable
@@ -166,14 +167,14 @@ def _detach(spec: "RunSpec", repeats: int, as_json: bool, quiet: bool) -> None:
 
 
 def _run(spec: "RunSpec", terminal: "Terminal", rebuild: bool, allowed: tuple[str, ...]) -> "FinishedRun | PartOfRun":
-    if spec.nodes > 1 and spec.runner != "slurm":
+    if spec.nodes > 1 and not spec.on_cluster:
         from gbench.runs.several_hosts import launch_on_nodes
 
         return launch_on_nodes(spec, os.environ, terminal, rebuild, allowed)
     from gbench.runs.launch import launch
 
-    if spec.slurm is not None:
-        spec = spec.replaced(slurm=spec.slurm.model_copy(update={"allow": allowed}))
+    if spec.cluster is not None:
+        spec = spec.replaced(**{spec.runner: spec.cluster.model_copy(update={"allow": allowed})})
     return launch(spec, os.environ, terminal, rebuild)
 
 

@@ -204,7 +204,7 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
             **({"env": spec.env} if spec.env else {}),
             "git": host.git and host.git.values(),
             "run_script_sha256": host.run_script_sha256,
-            "spec": spec.model_dump(mode="json", exclude=OF_ONE_RUN if spec.slurm else {*OF_ONE_RUN, "slurm"}),
+            "spec": spec.model_dump(mode="json", exclude={*OF_ONE_RUN, *_other_runners(spec)}),
             "warnings": host.warnings,
             "checks": {check.id: check.found for check in host.checks if check.severity == "warning"},
             "started_utc": host.started_utc,
@@ -214,6 +214,11 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
             **({"one_device": host.one_device.values()} if host.one_device else {}),
         },
     }
+
+
+def _other_runners(spec: RunSpec) -> set[str]:
+    """The options of clusters on which the run is not."""
+    return {name for name in ("slurm", "kubernetes") if getattr(spec, name) is None}
 
 
 def _perf_data(figures: dict[str, Any]) -> dict[str, Any]:

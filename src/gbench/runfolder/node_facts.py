@@ -1,4 +1,4 @@
-"""node-0.json: what a node of a Slurm job knows and the host that submitted it can't see. The job's task writes it."""
+"""node-0.json: what a node of a cluster's job knows and the host that submitted it can't see. Its task writes it."""
 
 from contextlib import suppress
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from gbench.errors import GbenchError
 from gbench.runfolder.folder import RunFolder
-from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, HostHardware, NodeInRun
+from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, DatasetFacts, HostFacts, HostHardware, NodeInRun
 from gbench.runfolder.typed_json import UNUSABLE, Facts
 
 NAME = "node-0.json"
@@ -21,6 +21,8 @@ class NodeAttempt(AttemptTimes):
 
 class NodeFacts(Facts):
     hardware: HostHardware = HostHardware()
+    dataset: DatasetFacts | None = None
+    """None: the host that submitted the job sees it too."""
     checks: list[CheckFacts] = Field(default_factory=list)
     """Of the last start."""
     attempts: list[NodeAttempt] = Field(default_factory=list)
@@ -50,6 +52,7 @@ def with_node_facts(facts: HostFacts, folder: RunFolder) -> HostFacts:
             checks=node.checks,
             warnings=list(dict.fromkeys([*facts.warnings, *node.warnings])),
             **({"node": node.node} if node.node else {}),
+            **({"dataset": node.dataset} if node.dataset else {}),
             **({"attempts": times} if facts.attempts and times else {}),
             **({"resumed": later} if later else {}),
         )

@@ -13,7 +13,7 @@ from gbench.base.paths import SESSION, SPEC, SWEEP
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.runfolder.find import began, run_folders
 from gbench.runfolder.folder import LOCK, RunFolder
-from gbench.runners.slurm_job import job_of_its_own
+from gbench.runners.cluster_job import job_of_its_own
 from gbench.settings.resolve import RUN_TIME
 
 BY_ITS_OWNER = "remove it as its owner, or fix its permissions"
@@ -34,7 +34,7 @@ def why_kept(folder: RunFolder) -> str | None:
     if folder.alive:
         return "running"
     if job_of_its_own(folder.path) is not None:
-        return "its Slurm job is not taken up"
+        return "its job is not taken up"
     if began(folder.path) > datetime.now(timezone.utc).strftime(RUN_TIME):
         return "its time is in the future"
     ended = None

@@ -7,13 +7,13 @@ from gbench.errors import GbenchError
 from gbench.runfolder.error_file import HUNG, UNWRITTEN, read_error
 from gbench.runfolder.evaluation_result import final_of
 from gbench.runfolder.folder import RunFolder
-from gbench.runners.slurm_job import job_of_its_own
+from gbench.runners.cluster_job import job_of_its_own
 
 
 def state_of(folder: RunFolder) -> str:
     """`running`, `complete`, `failed`, `hung`, `stopped`, or `killed` if it ended without recording how.
 
-    `detached`: its Slurm job goes on or has ended, and no gbench has taken it up.
+    `detached`: its job goes on or has ended, and no gbench has taken it up.
 
     Raises InfrastructureError: a file that it needs is broken.
     """

@@ -14,7 +14,7 @@ import psutil
 
 from gbench.base.files import locked
 from gbench.errors import InfrastructureError
-from gbench.runners.plan import PROCESSES_LOCK, Outcome, Places, script_environment
+from gbench.runners.plan import PROCESSES_LOCK, Outcome, places_here, script_environment
 from gbench.settings.spec import RunSpec
 
 ENDING_S = 30.0  # time for the processes of a killed run to end
@@ -29,15 +29,7 @@ class LocalRunner:
     def request(self, run_dir: Path) -> dict[str, Any]:
         """The process to start: argv, working folder, and the variables that override inherited ones."""
         spec = self._spec
-        places = Places(
-            run_dir=str(run_dir),
-            datasets_dir=spec.datasets_dir,
-            config_dir=spec.config_dir,
-            run_script=spec.run_model_file,
-            python=sys.executable,
-            cache_dir=spec.cache_dir,
-        )
-        variables = script_environment(spec, places, len(os.sched_getaffinity(0)))
+        variables = script_environment(spec, places_here(spec, run_dir), len(os.sched_getaffinity(0)))
         return {"argv": ["bash", spec.run_model_file], "cwd": str(run_dir), "environment": variables}
 
     def describe(self) -> dict[str, Any]:

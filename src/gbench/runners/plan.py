@@ -6,6 +6,7 @@ through `$BENCHMARK_LOG`.
 """
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,18 @@ class Places:
     cache_dir: str
     inputs_dir: str | None = None
     """Folder of the files that an evaluation reads, by name. None: they are at their paths on the host."""
+
+
+def places_here(spec: RunSpec, run_dir: Path) -> Places:
+    """The paths of a run in this Python environment: those of the spec."""
+    return Places(
+        run_dir=str(run_dir),
+        datasets_dir=spec.datasets_dir,
+        config_dir=spec.config_dir,
+        run_script=spec.run_model_file,
+        python=sys.executable,
+        cache_dir=spec.cache_dir,
+    )
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,11 @@ import subprocess
 from pathlib import Path
 
 from gbench.errors import InfrastructureError
+from gbench.runners.following import NoAnswer
 from gbench.runners.slurm_states import JobState
 
 COMMAND_S = 60.0  # a controller under load answers late
 UNKNOWN = "Invalid job id specified"
-
-
-class NoAnswer(Exception):
-    """A command failed for now: the controller is down or busy."""
 
 
 def submit(script: Path) -> str:

@@ -5,12 +5,11 @@ because Slurm is about to end the job, the task ends with AGAIN, and the script 
 """
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gbench.runners.docker import INSIDE, container_mounts
-from gbench.runners.plan import Places, script_environment
+from gbench.runners.plan import places_here, script_environment
 from gbench.settings.slurm_config import SlurmConfig
 from gbench.settings.spec import RunSpec
 
@@ -44,7 +43,7 @@ def script_of(spec: RunSpec, run_dir: Path) -> str:
     """The text of the script, for the run folder `run_dir`."""
     slurm = slurm_of(spec)
     bare = slurm.container == "bare"
-    places = _places(spec, run_dir) if bare else INSIDE
+    places = places_here(spec, run_dir) if bare else INSIDE
     task = [places.python, "-m", "gbench.runs.slurm_task", "--run-dir", places.run_dir, "--", "bash", places.run_script]
     if spec.nodes > 1:
         spec = spec.replaced(rdzv=ANYWHERE)
@@ -92,17 +91,6 @@ def _options(spec: RunSpec, slurm: SlurmConfig, run_dir: Path) -> list[str]:
         *(f"--{name}={shlex.quote(value)}" for name, value in named.items() if value is not None),
         *slurm.sbatch,
     ]
-
-
-def _places(spec: RunSpec, run_dir: Path) -> Places:
-    return Places(
-        run_dir=str(run_dir),
-        datasets_dir=spec.datasets_dir,
-        config_dir=spec.config_dir,
-        run_script=spec.run_model_file,
-        python=sys.executable,
-        cache_dir=spec.cache_dir,
-    )
 
 
 def _srun(spec: RunSpec, slurm: SlurmConfig, run_dir: Path) -> list[Sequence[str]]:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from gbench.errors import GbenchError, InfrastructureError, Interrupted, OutOfMemory, RunFailed
+from gbench.runners.cluster_job import AGAIN, JobEnd
 
 
 @dataclass(frozen=True)
@@ -58,58 +59,46 @@ class JobState:
         return self.state in ENDED
 
 
-@dataclass(frozen=True)
-class End:
-    """How a job's end is reported. `what` may name {job}, {nodes}, {limit} and {reason}."""
-
-    error: type[GbenchError]
-    """Decides the exit code."""
-    what: str
-    hint: str
-
-
 HELD = ("REQUEUE_HOLD", "SPECIAL_EXIT")
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "RESV_DEL_HOLD", *HELD)
-AGAIN = "launch it again"
 
 # The states in which a run ends without its result. docs/slurm.md has the same table.
 ENDS = {
-    "PENDING": End(
+    "PENDING": JobEnd(
         InfrastructureError,
         "Slurm job {job} did not start within --queue-timeout {limit} ({reason}) and was cancelled",
         "give it longer, or ask for less; `squeue --start` shows when Slurm expects jobs to start",
     ),
-    "REQUEUED": End(
+    "REQUEUED": JobEnd(
         InfrastructureError,
         "Slurm job {job} is back in the queue and held ({reason}), so it was cancelled",
         "ask the cluster's administrators what failed on its nodes, then launch it again",
     ),
-    "NODE_FAIL": End(InfrastructureError, "node {nodes} of Slurm job {job} failed", AGAIN),
-    "BOOT_FAIL": End(InfrastructureError, "node {nodes} of Slurm job {job} did not start", AGAIN),
-    "TIMEOUT": End(
+    "NODE_FAIL": JobEnd(InfrastructureError, "node {nodes} of Slurm job {job} failed", AGAIN),
+    "BOOT_FAIL": JobEnd(InfrastructureError, "node {nodes} of Slurm job {job} did not start", AGAIN),
+    "TIMEOUT": JobEnd(
         RunFailed,
         "Slurm job {job} reached its time limit {limit}",
         "give it longer with --time, or less to do",
     ),
-    "DEADLINE": End(RunFailed, "Slurm job {job} reached its deadline", "give it longer, or less to do"),
-    "PREEMPTED": End(
+    "DEADLINE": JobEnd(RunFailed, "Slurm job {job} reached its deadline", "give it longer, or less to do"),
+    "PREEMPTED": JobEnd(
         InfrastructureError,
         "Slurm job {job} was pre-empted by a job of higher priority",
         "launch it again, or in a partition or QOS that is not pre-empted",
     ),
-    "OUT_OF_MEMORY": End(
+    "OUT_OF_MEMORY": JobEnd(
         OutOfMemory,
         "Slurm job {job} was killed on {nodes} for using more memory than it asked for",
         'take a smaller batch, or ask for more: --sbatch "--mem=0" is all of a node',
     ),
-    "CANCELLED": End(Interrupted, "Slurm job {job} was cancelled", "what the run had written is kept"),
-    "REVOKED": End(InfrastructureError, "Slurm job {job} was revoked: another cluster took it", AGAIN),
+    "CANCELLED": JobEnd(Interrupted, "Slurm job {job} was cancelled", "what the run had written is kept"),
+    "REVOKED": JobEnd(InfrastructureError, "Slurm job {job} was revoked: another cluster took it", AGAIN),
 }
 ENDED = ("COMPLETED", "FAILED", *(state for state in ENDS if state not in ("PENDING", "REQUEUED")))
 
 
 def failure(state: str, job: str, seen: JobState, limit: str, resume: str = "") -> GbenchError:
     """The error of a state of ENDS. resume: the command that goes on with the run, if one does."""
-    end = ENDS[state]
     known = {"job": job, "nodes": seen.nodes or "none", "limit": limit, "reason": seen.reason}
-    return end.error(end.what.format(**known), end.hint + (f"; or go on with {resume}" if resume else ""))
+    return ENDS[state].to_raise(resume, **known)

@@ -35,8 +35,8 @@ from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, clo
 from gbench.runfolder.log import RunLog
 from gbench.runfolder.node_facts import with_node_facts
 from gbench.runfolder.run_result import RunResult
+from gbench.runners.cluster_job import job_of_its_own
 from gbench.runners.plan import Outcome, Runner
-from gbench.runners.slurm_job import job_of_its_own
 from gbench.runners.stopping import stoppable
 from gbench.runs.outcome import oom_kills, require_success
 from gbench.runs.prepare import Prepared
@@ -94,7 +94,7 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
             observer.line(f"{'run' if measured else spec.recipe} folder {folder.path}")
             for warning in prepared.warnings:
                 log.line(f"warning: {warning}")
-            checks = [] if spec.runner == "slurm" else checks_here(spec, prepared.gpus, log.line)
+            checks = [] if spec.on_cluster else checks_here(spec, prepared.gpus, log.line)
             prepared.runner.prepare(log.line)
             checks += _smoke(prepared, folder, log)
             yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(checks=checks))
@@ -108,7 +108,7 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
 
 @contextmanager
 def take_up(folder: RunFolder, runner: Runner, observer: Observer) -> Iterator[OpenRun]:
-    """Lock the folder of a run whose Slurm job goes on without its gbench.
+    """Lock the folder of a run whose job goes on without its gbench.
 
     Raises GbenchError: the folder is in use, or can't be written.
     """
@@ -135,11 +135,11 @@ def note_start(run: OpenRun, resumed: bool = False) -> None:
 def run_worker(run: OpenRun, running: AbstractContextManager[None], views: Views = NO_VIEWS) -> RunResult | None:
     """Run the worker to its end within `running`, and close the run folder, even if it fails or is stopped.
 
-    Returns the statistics of the steps; None for a run without recorded steps, or whose Slurm job goes on. Raises
+    Returns the statistics of the steps; None for a run without recorded steps, or whose job goes on. Raises
     GbenchError: why it failed.
     """
     spec, folder = run.spec, run.folder
-    kills = None if spec.runner == "slurm" else oom_kills()  # of this host's kernel
+    kills = None if spec.on_cluster else oom_kills()  # of this host's kernel
     outcome: Outcome | None = None
     failure: Exception | None = None
     try:
@@ -153,7 +153,7 @@ def run_worker(run: OpenRun, running: AbstractContextManager[None], views: Views
         failure = error
         raise
     finally:
-        goes_on = spec.runner == "slurm" and job_of_its_own(folder.path) is not None
+        goes_on = spec.on_cluster and job_of_its_own(folder.path) is not None
         summary, not_written = (None, None) if goes_on else close(run, outcome, failure)
     if not_written is not None and spec.recipe not in UNMEASURED and spec.profiling is None:
         raise complete_without_record(spec, folder, not_written)
@@ -192,8 +192,8 @@ def close_trained(folder: RunFolder, warning: str | None) -> RunResult | None:
 
 
 def bounds_of(spec: RunSpec) -> list[CheckFacts]:
-    """What a run takes of this machine: the checks that protect the machine from it. A Slurm job checks its nodes."""
-    if spec.runner == "slurm":
+    """What a run takes of this machine: the checks that protect it from the run. A cluster's job checks its nodes."""
+    if spec.on_cluster:
         return []
     return list(run_checks(CheckedRun.of(spec, rank_gib), find_gpus(), BOUNDS))
 
@@ -223,7 +223,7 @@ def checks_here(spec: RunSpec, gpus: Gpus, say: Callable[[str], None]) -> list[C
 def _smoke(prepared: Prepared, folder: RunFolder, log: RunLog) -> list[CheckFacts]:
     """Test the GPUs of a measurement. Raises InfrastructureError: one of them fails."""
     spec = prepared.spec
-    if spec.device == "cpu" or spec.runner == "slurm" or spec.recipe in (*UNMEASURED, "profile"):
+    if spec.device == "cpu" or spec.on_cluster or spec.recipe in (*UNMEASURED, "profile"):
         return []
     smoke = smoke_of_run(spec, prepared.gpus, prepared.runner, folder.path, log.line)
     run = replace(CheckedRun.of(spec), smoke=lambda: smoke)
@@ -255,7 +255,7 @@ def close(
 
     No GbenchError: a full disk or broken file must not hide why the run ended.
     """
-    if run.spec.runner == "slurm":
+    if run.spec.on_cluster:
         run.facts = with_node_facts(run.facts, run.folder)
     elif run.facts.attempts and run.facts.attempts[-1].wall_s is None:
         *earlier, last = run.facts.attempts

@@ -14,8 +14,8 @@ from gbench.errors import Interrupted, UsageError
 from gbench.follow.follower import Views
 from gbench.preflight.busy import look_ahead
 from gbench.runfolder.folder import RunFolder
-from gbench.runners.slurm import SlurmRunner, attach_command
-from gbench.runners.slurm_job import job_of_its_own
+from gbench.runners.cluster_job import ClusterJob, job_of_its_own
+from gbench.runners.following import ClusterRunner, attach_command
 from gbench.runners.stopping import stoppable
 from gbench.runs.attempt import (
     NO_VIEWS,
@@ -47,7 +47,7 @@ def resume(run_dir: Path, environ: Mapping[str, str], observer: Observer, views:
 
 
 def attach(run_dir: Path, environ: Mapping[str, str], observer: Observer) -> "FinishedRun":
-    """Take up the Slurm job of a run: follow it to its end, and write the record.
+    """Take up the job of a run: follow it to its end, and write the record.
 
     Raises GbenchError: the folder has no such job; and as `launch`.
     """
@@ -56,24 +56,24 @@ def attach(run_dir: Path, environ: Mapping[str, str], observer: Observer) -> "Fi
 
 
 def require_attachable(folder: RunFolder) -> RunSpec:
-    """The spec of a run whose Slurm job can be taken up. Raises GbenchError: it has none."""
+    """The spec of a run whose job can be taken up. Raises GbenchError: it has none."""
     spec = folder.spec()
     if job_of_its_own(folder.path) is None:
-        raise UsageError(f"{folder.path} has no Slurm job to take up", "`gbench runs` shows its state")
+        raise UsageError(f"{folder.path} has no job to take up", "`gbench runs` shows its state")
     return spec
 
 
-def detach(spec: RunSpec, environ: Mapping[str, str], observer: Observer) -> tuple[RunFolder, str]:
-    """Submit the Slurm job of a run, and leave it. Raises GbenchError: as `launch`, or Slurm refuses it."""
+def detach(spec: RunSpec, environ: Mapping[str, str], observer: Observer) -> tuple[RunFolder, ClusterJob]:
+    """Submit the job of a run, and leave it. Raises GbenchError: as `launch`, or the cluster refuses it."""
     with stoppable(None):
         database_of(spec, environ)
         require_writable(Path(spec.cndb_dir) / "records")
         prepared = prepare(spec, environ)
         with begin(prepared.with_warning(_without_evaluation(prepared.spec)), observer) as run:
-            assert isinstance(run.runner, SlurmRunner)
+            assert isinstance(run.runner, ClusterRunner)
             note_start(run)
             try:
-                return run.folder, run.runner.submit(run.folder.path, run.log.line, detached=True).job
+                return run.folder, run.runner.submit(run.folder.path, run.log.line, detached=True)
             except Exception as error:
                 close(run, None, error)
                 raise
@@ -83,7 +83,9 @@ def require_resumable(folder: RunFolder) -> RunSpec:
     """The spec of a run that can be resumed. Raises GbenchError: it is complete, or keeps no checkpoints."""
     spec = folder.spec()
     if job_of_its_own(folder.path) is not None:
-        raise UsageError(f"{folder.path} has a Slurm job of its own", f"go on with {attach_command(folder.path)}")
+        raise UsageError(f"{folder.path} has a job of its own", f"go on with {attach_command(folder.path)}")
+    if spec.runner == "kubernetes":
+        raise UsageError(f"{folder.path} is a run of --runner kubernetes, which can't be resumed", "start a new run")
     if trained(folder) and folder.host().record:
         raise UsageError(f"{folder.path} has come to its end", "there is nothing left to resume; start a new run")
     if not trained(folder) and not spec.config.schedule.checkpoint_every:
@@ -105,11 +107,11 @@ def launch(
     Args:
         environ: the environment that a local run inherits, and that a database config may refer to.
         resumed: the run folder of earlier attempts; None: a new run.
-        attached: its Slurm job goes on or has ended by itself, and is taken up.
+        attached: its job goes on or has ended by itself, and is taken up.
 
     Raises GbenchError: something the run needs is missing, it failed, or it was stopped. Its files are kept.
     """
-    if spec.nodes > 1 and spec.runner != "slurm":
+    if spec.nodes > 1 and not spec.on_cluster:
         raise UsageError(
             f"nodes {spec.nodes}: only gbench launch with --runner docker or local runs on several",
             "start it on each of them, in a job with srun: docs/multi-node.md",
@@ -171,7 +173,7 @@ def _naming_the_record(spec: RunSpec, folder: RunFolder) -> Iterator[None]:
             if spec.config.schedule.checkpoint_every and folder.begun(0):
                 hint += f"; go on with {folder.resume_command}"
         if (job := job_of_its_own(folder.path)) is not None:
-            hint = f"Slurm job {job.job} goes on; take it up with {attach_command(folder.path)}, or scancel {job.job}"
+            hint = f"{job.title} goes on; take it up with {attach_command(folder.path)}, or {job.end_command}"
         for path in records_of(cndb_dir, spec.run_id):
             hint = f"the run was complete; its record is {path}"
         if list((cndb_dir / SPOOL).glob(f"{spec.run_id}@*.json")):

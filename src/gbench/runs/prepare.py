@@ -21,6 +21,7 @@ from gbench.machine import provenance
 from gbench.machine.gpus import Gpus, find_gpus, require_devices, visible, with_full_uuids
 from gbench.runfolder.host_facts import DatasetFacts, GitFacts, HostFacts, HostHardware, RunnerFacts
 from gbench.runners.engine import unused_context
+from gbench.runners.kubernetes import KubernetesRunner
 from gbench.runners.local import LocalRunner
 from gbench.runners.plan import Runner
 from gbench.runners.slurm import SlurmRunner
@@ -58,8 +59,8 @@ class Prepared:
         return self if text is None else replace(self, warnings=(*self.warnings, text))
 
     def _hardware(self) -> HostHardware:
-        """This machine; of a Slurm job nothing, for its nodes report themselves."""
-        if self.spec.runner == "slurm":
+        """This machine; of a cluster's job nothing, for its nodes report themselves."""
+        if self.spec.on_cluster:
             return HostHardware()
         return HostHardware(**provenance.hardware(visible(self.gpus, self.spec.cuda_visible_devices)))
 
@@ -88,9 +89,12 @@ def prepare(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) ->
     Raises GbenchError: a device, a tuning, the dataset or a valid image name is missing.
     """
     gpus = find_gpus()
-    spec = locate_dataset(with_nccl_variables(for_this_machine(spec, gpus), environ))
-    dataset, warnings = dataset_facts(spec)
-    spec, no_cache = _with_cache_folder(spec)
+    spec = with_nccl_variables(for_this_machine(spec, gpus), environ)
+    dataset, warnings, no_cache = DatasetFacts(), list[str](), None
+    if spec.runner != "kubernetes":  # whose pods find it
+        spec = locate_dataset(spec)
+        dataset, warnings = dataset_facts(spec)
+        spec, no_cache = _with_cache_folder(spec)
     found, checkout = provenance.git(), checkout_dir()
     unknown = f"git can't read {checkout}: the record has no commit" if checkout and not found else None
     git = GitFacts(**found) if found else None
@@ -146,11 +150,13 @@ def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -
 def for_this_machine(spec: RunSpec, gpus: Gpus) -> RunSpec:
     """`spec` with the switches tuned for it on this machine. Raises GbenchError: too few devices, or no tuning.
 
-    A Slurm job runs on another one, so there it is unchanged.
+    A cluster's job runs on another one, so there it is unchanged.
     """
-    if spec.runner == "slurm":
+    if spec.on_cluster:
         if spec.tuning is not None:
-            raise UsageError("--runner slurm can't tune: a tuning is of this machine", "tune in a job, with another")
+            raise UsageError(
+                f"--runner {spec.runner} can't tune: a tuning is of this machine", "tune in a job, with another"
+            )
         return spec
     require_devices(spec, gpus)
     return with_tuned_switches(with_full_uuids(spec, gpus), gpus)
@@ -161,6 +167,10 @@ def make_runner(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> Run
         return LocalRunner(spec, dict(environ))
     if spec.runner == "slurm":
         return SlurmRunner(spec)
+    if spec.runner == "kubernetes":
+        if spec.recipe not in ("performance", "custom"):
+            raise UsageError("--runner kubernetes is for gbench launch only", "take another --runner")
+        return KubernetesRunner(spec)
     from gbench.runners.docker import DockerRunner
 
     return DockerRunner(spec, rebuild=rebuild)

@@ -37,11 +37,11 @@ def check_spec(spec: RunSpec) -> None:
 
 
 def _check_nodes(spec: RunSpec) -> None:
-    if spec.runner == "slurm":
+    if spec.on_cluster:
         if spec.rdzv is not None or spec.node_rank is not None:
             option = "--node-rank" if spec.rdzv is None else "--rdzv"
             raise UsageError(
-                f"{option} has no effect with --runner slurm: a job's nodes find each other", "leave it out"
+                f"{option} has no effect with --runner {spec.runner}: a job's nodes find each other", "leave it out"
             )
     elif spec.nodes == 1:
         if spec.rdzv is not None or spec.node_rank is not None:
@@ -53,7 +53,7 @@ def _check_nodes(spec: RunSpec) -> None:
             f"DEVICE_COUNT {spec.device_count}, the total over all nodes, can't be divided evenly over {spec.nodes}",
             f"take {spec.device_count - rest + spec.nodes}, or another number of --nodes",
         )
-    if spec.rdzv is None and spec.runner != "slurm":
+    if spec.rdzv is None and not spec.on_cluster:
         raise UsageError(
             f"--nodes {spec.nodes} needs --rdzv HOST:PORT", "give an address of the first host, and a free port on it"
         )

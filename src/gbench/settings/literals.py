@@ -5,7 +5,7 @@ from typing import Literal
 Precision = Literal["FP32", "TF32", "AMP", "BF16"]
 Device = Literal["cuda", "cpu"]
 Network = Literal["bridge", "host"]
-RunnerName = Literal["docker", "local", "slurm"]
+RunnerName = Literal["docker", "local", "slurm", "kubernetes"]
 ContainerName = Literal["bare", "apptainer", "pyxis"]
 AlarmKind = Literal["nan", "collapse", "flat"]
 Recipe = Literal["performance", "convergence", "custom"]

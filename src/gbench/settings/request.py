@@ -120,7 +120,7 @@ class Request:
     device: str = _option(Kind.DEVICE, "cuda or cpu. Variable: GBENCH_DEVICE.", "cuda")
     runner: str = _option(
         Kind.RUNNER,
-        "docker, local: this Python environment, or slurm: a job on a cluster. Variable: GBENCH_RUNNER.",
+        "docker, local: this Python environment, or slurm or kubernetes: a job on a cluster. Variable: GBENCH_RUNNER.",
         "docker",
     )
     network: str = _option(
@@ -226,7 +226,7 @@ class Request:
         Kind.TEXT, "Folder for log files. Default: $LOG_DIR, or logs in $WORK_DIR or here.", key="logs"
     )
 
-    # what only --runner slurm takes
+    # what only --runner slurm or kubernetes takes
     partition: str | None = _option(Kind.TEXT, "Partition of the job.", metavar="NAME")
     account: str | None = _option(Kind.TEXT, "Account that the job is charged to.", metavar="NAME")
     qos: str | None = _option(Kind.TEXT, "Quality of service of the job.", metavar="NAME")
@@ -244,6 +244,11 @@ class Request:
         Kind.SPAN,
         "Cancel the job if it waits in the queue for longer than this: 30m, 2h. Default: it waits.",
         key="queue_timeout",
+    )
+    claim: str | None = _option(
+        Kind.TEXT,
+        "For kubernetes: the PersistentVolumeClaim with the dataset, into which the job writes its run folder.",
+        metavar="NAME",
     )
     container: str = _option(
         Kind.CONTAINER,
@@ -272,5 +277,7 @@ ROWS = {row.name: row for row in _rows()}
 OF_NODES = ("nodes", "rdzv", "node_rank", "rdzv_timeout_s")  # only where a run may be on several hosts
 ARGUMENTS = ("model", "batch_size", "device_count", "precision", "database", "ignore_check")
 OF_SLURM = ("partition", "account", "qos", "time", "constraint", "sbatch", "queue_timeout_s", "container")
+OF_KUBERNETES = ("claim", "queue_timeout_s")
+OF_CLUSTERS = (*OF_SLURM, "claim")
 # launch.sh's variables, and the fields that they set
 VARIABLE_FIELDS = {row.variable: row.name for row in ROWS.values() if row.variable}

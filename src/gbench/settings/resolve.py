@@ -15,6 +15,7 @@ from typing import TypeVar, get_args
 from gbench.base.paths import DEFAULT_DATASETS_DIR, expanded, project_file, user_cache_dir
 from gbench.errors import UsageError
 from gbench.settings.check_spec import check_spec
+from gbench.settings.kubernetes_config import kubernetes_config
 from gbench.settings.launch_sh_files import SUCCESSORS
 from gbench.settings.literals import Device, Precision, Recipe, RunnerName
 from gbench.settings.model_file import ModelFile, load_model, model_name, override
@@ -120,7 +121,11 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     device = one_of("--device", request.device, DEVICES)
     runner = one_of("--runner", request.runner, RUNNERS)
     visible = request.cuda_visible_devices
-    if runner != "slurm" and visible is None and (visible := visible_devices(device, environ)) is not None:
+    if (
+        runner not in ("slurm", "kubernetes")
+        and visible is None
+        and (visible := visible_devices(device, environ)) is not None
+    ):
         origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     of_script = {**environ, **request.env}
     if "OMP_NUM_THREADS" in of_script:
@@ -155,6 +160,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
         "omp_num_threads": omp_num_threads(of_script),
         "profile": profile_of(request.profile, config.speed),
         "slurm": slurm_config(request, runner),
+        "kubernetes": kubernetes_config(request, runner),
     }
     spec = with_nccl_variables(RunSpec(**{**as_asked, **resolved}), environ)
     if spec.env != request.env:

@@ -5,8 +5,9 @@ import re
 from pydantic import BaseModel, ConfigDict, PositiveFloat
 
 from gbench.errors import UsageError
+from gbench.settings.cluster_options import given_options
 from gbench.settings.literals import ContainerName, RunnerName
-from gbench.settings.request import OF_SLURM, ROWS, Request
+from gbench.settings.request import OF_SLURM, Request
 
 # As sbatch takes a time limit: minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]
 TIME = re.compile(r"\d+(:\d{2}){0,2}|\d+-\d{1,2}(:\d{2}){0,2}", re.ASCII)
@@ -32,22 +33,9 @@ class SlurmConfig(BaseModel):
 
 def slurm_config(request: Request, runner: RunnerName) -> SlurmConfig | None:
     """The options of the job that runs a request; None for another runner. Raises UsageError: one is invalid."""
-    given = {name: getattr(request, name) for name in OF_SLURM if getattr(request, name) != ROWS[name].default}
-    options = {name: f"--{ROWS[name].key.replace('_', '-')}" for name in OF_SLURM}
-    if runner != "slurm":
-        for name in given:
-            raise UsageError(f"{options[name]} has no effect with --runner {runner}", "add --runner slurm")
+    given = given_options(request, runner, "slurm", OF_SLURM)
+    if given is None:
         return None
-    if request.cuda_visible_devices is not None:
-        raise UsageError("--gpus has no effect with --runner slurm: Slurm assigns the GPUs", "leave it out")
-    if request.profile == "optimized":
-        raise UsageError(
-            "--profile optimized has no effect with --runner slurm: a tuning is of one machine",
-            "name the switches: --set speed.KEY=VALUE",
-        )
-    for name, value in given.items():
-        if name != "queue_timeout_s":
-            _require_one_line(options[name], value)
     if request.time is not None and not TIME.fullmatch(request.time):
         raise UsageError(
             f"--time {request.time!r} is not a time limit of Slurm", "write minutes, 4:00:00, or days-hours: 1-12"
@@ -60,10 +48,3 @@ def slurm_config(request: Request, runner: RunnerName) -> SlurmConfig | None:
     if request.container == "pyxis" and not request.image:
         raise UsageError("--container pyxis needs the image", "give --image FILE.sqsh, or --image REGISTRY#NAME")
     return SlurmConfig(**given)
-
-
-def _require_one_line(option: str, value: str | tuple[str, ...]) -> None:
-    """Raises UsageError: a value is empty or would begin another line of the script."""
-    for text in (value,) if isinstance(value, str) else value:
-        if not text.strip() or not text.isprintable():
-            raise UsageError(f"{option} {text!r} is empty or not one line", "fix it, or leave it out")

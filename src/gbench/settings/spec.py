@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from gbench.settings.kubernetes_config import KubernetesConfig
 from gbench.settings.literals import AlarmKind, DataSource, Device, Network, Precision, Recipe, RunnerName, SpeedProfile
 from gbench.settings.request import VARIABLE_FIELDS
 from gbench.settings.slurm_config import SlurmConfig
@@ -336,8 +337,20 @@ class RunSpec(Frozen):
     """If set, the last steps are profiled and nothing is measured."""
     slurm: SlurmConfig | None = None
     """What the job asks of Slurm, for runner=slurm."""
+    kubernetes: KubernetesConfig | None = None
+    """What the job asks of Kubernetes, for runner=kubernetes."""
     tuning: TuningConfig | None = None
     """If set, there is no run: the switches of `speed` are tried."""
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether it is a job of a cluster, whose nodes report themselves: this host only submits and follows it."""
+        return self.runner in ("slurm", "kubernetes")
+
+    @property
+    def cluster(self) -> SlurmConfig | KubernetesConfig | None:
+        """The options of its job; None: it has none, or those of a replay, which are the cluster's defaults."""
+        return self.slurm or self.kubernetes
 
     @property
     def run_dir(self) -> Path:

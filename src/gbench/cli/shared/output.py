@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gbench.runfolder.folder import RunFolder
     from gbench.runfolder.host_facts import HostFacts
     from gbench.runfolder.run_result import Job, RunResult
+    from gbench.runners.cluster_job import ClusterJob
     from gbench.runs.finish import FinishedRun
 
 
@@ -100,15 +101,15 @@ def finished_json(finished: FinishedRun) -> dict[str, Any]:
     }
 
 
-def print_detached(folder: RunFolder, job: str, as_json: bool) -> None:
-    """Print a Slurm job that was left."""
-    from gbench.runners.slurm import attach_command
+def print_detached(folder: RunFolder, job: ClusterJob, as_json: bool) -> None:
+    """Print a job that was left."""
+    from gbench.runners.following import attach_command
 
     attach = attach_command(folder.path)
     if as_json:
-        print_json({"job": job, "paths": {"run": str(folder.path)}, "attach": attach})
+        print_json({"job": job.job, "paths": {"run": str(folder.path)}, "attach": attach})
     else:
-        print_lines([("job", job), ("run", folder.path), ("take it up", attach), ("end it", f"scancel {job}")])
+        print_lines([("job", job.job), ("run", folder.path), ("take it up", attach), ("end it", job.end_command)])
 
 
 def what_ran(record: Record) -> str:

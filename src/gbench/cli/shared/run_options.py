@@ -18,7 +18,7 @@ from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNE
 from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
 from gbench.settings.literals import ContainerName, DataSource, Network
-from gbench.settings.request import ARGUMENTS, OF_NODES, OF_SLURM, ROWS, Kind, Request
+from gbench.settings.request import ARGUMENTS, OF_CLUSTERS, OF_NODES, ROWS, Kind, Request
 
 if TYPE_CHECKING:
     from gbench.settings.resolve import Resolved
@@ -161,7 +161,7 @@ TYPES: dict[Kind, Any] = {
     Kind.IGNORE_CHECK: Parsed("check", quantities.ignore_check, "neither false nor ignore_check"),
     Kind.VARIABLES: Parsed("variable", lambda text: text.split("=", 1) if "=" in text else None, "not NAME=VALUE"),
 }
-OF_JOBS = ("detach", "attach_dir")  # of a Slurm job that goes on without its gbench
+OF_JOBS = ("detach", "attach_dir")  # of a job that goes on without its gbench
 MEASURED = ("steps", "warmup", "until_ci", "max_time_s")  # only for measured runs
 
 
@@ -212,7 +212,7 @@ def run_options(without: Collection[str] = ()) -> Callable[[Any], Any]:
     """The options of every run. without: names of options that the command does not take."""
     return bundle(
         [
-            *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED, *OF_NODES, *OF_SLURM, *without)),
+            *(option(name) for name in ROWS if name not in (*ARGUMENTS, *MEASURED, *OF_NODES, *OF_CLUSTERS, *without)),
             click.option("--rebuild", is_flag=True, help="Rebuild the image without the build cache."),
             *(dry_run_option, json_option, quiet_option),
         ]
@@ -240,9 +240,9 @@ def option(name: str, more: str | None = None) -> Callable[[Any], Any]:
 
 measure_options = bundle([option(name) for name in MEASURED])
 node_options = bundle([option(name) for name in OF_NODES])
-slurm_options = bundle(
+cluster_options = bundle(
     [
-        *(option(name) for name in OF_SLURM),
+        *(option(name) for name in OF_CLUSTERS),
         click.option(
             "--detach", is_flag=True, help="Submit the job and leave it; `gbench launch --attach` takes it up."
         ),
@@ -250,17 +250,17 @@ slurm_options = bundle(
 )
 
 
-class WithSlurm(click.Command):
-    """A command whose help shows the options that only --runner slurm takes in a section of their own."""
+class WithClusters(click.Command):
+    """A command whose help shows the options that only clusters take in a section of their own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is not None:
-                rows[parameter.name in (*OF_SLURM, *OF_JOBS)].append(record)
-        for of_slurm, title in ((False, "Options"), (True, "Options of --runner slurm")):
+                rows[parameter.name in (*OF_CLUSTERS, *OF_JOBS)].append(record)
+        for of_cluster, title in ((False, "Options"), (True, "Options of --runner slurm and kubernetes")):
             with formatter.section(title):
-                formatter.write_dl(rows[of_slurm])
+                formatter.write_dl(rows[of_cluster])
 
 
 def require_arguments(given: Mapping[str, Any]) -> None:
@@ -273,7 +273,7 @@ def require_arguments(given: Mapping[str, Any]) -> None:
 
 def require_detachable(spec: "RunSpec", runs: int) -> None:
     """Raises UsageError: --detach does not apply. runs: how many are asked for."""
-    if spec.runner != "slurm":
+    if not spec.on_cluster:
         raise UsageError(f"--detach has no effect with --runner {spec.runner}", "add --runner slurm")
     if runs > 1:
         raise UsageError(f"--detach leaves one job, not {runs}", "give the command once a job")
