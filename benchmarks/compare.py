@@ -1,6 +1,6 @@
 """How far a verdict of `gbench compare` can be trusted, on simulated pairs of sides with known truth.
 
-    python benchmarks/compare.py [--verdicts] [--more] [--figures] [--between] [--draws 2000]
+    python benchmarks/compare.py [--verdicts] [--more] [--figures] [--between] [--counts] [--draws 2000]
 
 Without a choice all parts run, in a few minutes on one core. They print the tables of docs/compare.md, --between one
 of docs/statistics.md.
@@ -194,6 +194,38 @@ def figures(draws: int) -> None:
         print(f"| {count} |" + "".join(f" {100 * share:.1f} |" for share in shares), flush=True)
 
 
+COUNTS = (1, 2, 3, 4, 5)
+LARGER = (0.0, 0.03, 0.05, 0.10)
+
+
+def counts(draws: int) -> None:
+    """What more runs a side find, by what else is known of the spread between runs."""
+    print(f"\nShare of {draws} pairs, in %: alarms at each loss, and passes at the threshold\n")
+    heads = ["known", "runs vary by", "runs a side", "alarm at no change", "at 3 %", "at 5 %", "at 10 %", "pass at 3 %"]
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    for known, earlier in (("nothing", 0), ("a history of 30 runs", 30), ("a calibration of 50 runs", 50)):
+        for run_sd in (0.003, 0.01, 0.03):
+            for count in COUNTS:
+                rng = np.random.default_rng(0)
+                kinds: dict[float, list[Kind]] = {loss: [] for loss in LARGER}
+                for _ in range(draws):
+                    base, new, others = (drawn_side(many, run_sd, rng) for many in (count, count, earlier))
+                    of_history, calibrated = (others, []) if "history" in known else ([], others)
+                    for loss, found in kinds.items():
+                        slower = [RunFigure(run.value * (1 - loss), run.error_share) for run in new]
+                        one = change(base, slower, True, of_history, THROUGHPUT.unknown_sd, calibrated)
+                        found.append(judge([(THROUGHPUT, one)], THRESHOLD)[0].verdict)
+                cells = [np.mean([kind == "regression" for kind in found]) for found in kinds.values()]
+                cells.append(np.mean([kind == "no regression" for kind in kinds[THRESHOLD]]))
+                shares = "".join(f" {100 * cell:.1f} |" for cell in cells)
+                print(f"| {known} | {100 * run_sd:.3g} % | {count} |{shares}", flush=True)
+
+
+def drawn_side(count: int, run_sd: float, rng: np.random.Generator) -> list[RunFigure]:
+    """Runs whose own interval is +-0.2 %."""
+    return [RunFigure(float(value), 0.001) for value in np.exp(run_sd * rng.standard_normal(count))]
+
+
 def between(draws: int) -> None:
     """Coverage of the interval of a run's steps, and of that between runs."""
     print(f"\nShare of {draws} runs whose interval holds the configuration's throughput, in %\n")
@@ -220,7 +252,7 @@ def between(draws: int) -> None:
 def main() -> None:
     """Print the chosen parts."""
     parser = parser_of(__doc__)
-    parts = {"verdicts": verdicts, "more": more, "figures": figures, "between": between}
+    parts = {"verdicts": verdicts, "more": more, "figures": figures, "between": between, "counts": counts}
     add_parts(parser, parts, draws=2000)
     show_parts(parts, parser.parse_args())
 

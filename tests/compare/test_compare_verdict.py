@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from gbench.compare.change import Change
+from gbench.compare.change import Change, Reading
 from gbench.compare.metrics import METRICS, THROUGHPUT
 from gbench.compare.verdict import A_LOOK, MOST_RUNS, Judged, judge, overall
 
@@ -14,10 +15,14 @@ MEMORY = METRICS[2]
 LIMIT = -math.log(0.97)  # of the threshold in the tests
 
 
+def varying(sd: float, dof: float, runs: int, log: float = 0.0) -> Change:
+    return Change(1.0, math.exp(log), runs, runs, log, 0.03, Reading(sd**2, sd**2, dof, "the runs"))
+
+
 def known(log: float, half_width: float, runs: int = 5) -> Change:
     """A change whose bounds at level 1 - A_LOOK are `log` -+ `half_width`."""
     error = half_width / 2.575829
-    return Change(1.0, math.exp(log), runs, runs, log, *[error**2 * runs / 2] * 2, math.inf, "the runs", 0.03)
+    return varying(error * math.sqrt(runs / 2), math.inf, runs, log)
 
 
 def one(log: float, half_width: float) -> Judged:
@@ -54,7 +59,7 @@ def test_gains_and_small_losses_are_told() -> None:
 def test_ratios_are_in_the_figures_own_direction() -> None:
     """0.1 worse in the logarithm: less throughput, but more memory."""
     change = known(-0.1, 0.01)
-    more_memory = Change(1.0, math.exp(0.1), *list(vars(change).values())[2:])
+    more_memory = replace(change, new=math.exp(0.1))
     throughput, memory = judge([(THROUGHPUT, change), (MEMORY, more_memory)], 0.03)
     assert throughput.ratio == pytest.approx(math.exp(-0.1))
     assert throughput.low < throughput.ratio < throughput.high < 1
@@ -92,7 +97,7 @@ def test_more_runs_are_as_many_as_the_formula_says() -> None:
     from scipy.special import stdtrit
 
     spread = 0.015
-    change = Change(1.0, 1.0, 5, 5, 0.0, spread**2, spread**2, 8.0, "the runs", 0.03)
+    change = varying(spread, 8.0, 5)
     (judged,) = judge([(THROUGHPUT, change)], 0.03)
     assert judged.more is not None
     count = judged.more.each
@@ -104,14 +109,14 @@ def test_more_runs_are_as_many_as_the_formula_says() -> None:
 
     assert reach(5 + count) <= LIMIT < reach(5 + count - 1)
     assert judged.more.new is not None and judged.more.new > count
-    wild = Change(1.0, 1.0, 5, 5, 0.0, 0.04**2, 0.04**2, 8.0, "the runs", 0.03)
+    wild = varying(0.04, 8.0, 5)
     (judged,) = judge([(THROUGHPUT, wild)], 0.03)
     assert judged.more is not None and judged.more.each is not None
     assert judged.more.new is None  # however many there are, BASE's five leave too much open
 
 
 def test_a_number_of_runs_that_nobody_would_do_is_not_said() -> None:
-    change = Change(1.0, 1.0, 1, 1, 0.0, 1.0, 1.0, math.inf, "assumed", 0.03)
+    change = varying(1.0, math.inf, 1)
     (judged,) = judge([(THROUGHPUT, change)], 0.03)
     assert judged.more is not None
     assert judged.more.each is None

@@ -98,10 +98,10 @@ def test_it_is_used_in_place_of_the_assumed_spread() -> None:
     assumed = compare(*sides, [], 0.03, names=["throughput"])
     known = compare(*sides, [], 0.03, names=["throughput"], calibration=calibration())
     assert (assumed.verdict, known.verdict) == ("inconclusive", "regression")
-    assert known.judged[0].change.source == "calibration"
+    assert known.judged[0].change.reading.source == "calibration"
     assert "; on this machine: " in known.sentence and known.sentence.endswith(" with 1 run")
     given = compare(*sides, [], 0.03, names=["throughput"], run_sd=0.05, calibration=calibration())
-    assert given.judged[0].change.source == "assumed"
+    assert given.judged[0].change.reading.source == "assumed"
 
 
 def test_a_night_of_one_run_varies_as_measured() -> None:

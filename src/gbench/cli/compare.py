@@ -151,10 +151,10 @@ def _calibration(records: list[Record], notes: list[str]) -> Calibration | None:
 def history_of(like: Run, exclude: list[Run], allowed: Sequence[str], database: DatabaseChoice) -> list[Run]:
     """Earlier runs of the same configuration, if needed and if there is a database; else none."""
     from gbench.cndb.database_config import EMBEDDED_FILE
-    from gbench.compare.change import ENOUGH_RUNS
+    from gbench.compare.change import ALONE_DOF
 
     unknown = database.db is None and not (cndb_folder(database.cndb_dir) / EMBEDDED_FILE).is_file()
-    if unknown or len(exclude) >= ENOUGH_RUNS:
+    if unknown or len(exclude) - 2 >= ALONE_DOF:
         return []
     return _earlier(like, exclude, allowed, database, HISTORY).runs
 

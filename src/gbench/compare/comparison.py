@@ -100,6 +100,9 @@ def compare(
     alike = throughput if why else common_throughput([run.record for run in history])[0]
     if why:
         notes.append(f"throughput is compared {why}")
+    unsteady = run_sd is None and any(
+        (run.record.perf_data or {}).get("steady_state") is False for run in (*base, *new)
+    )
     changes = []
     for metric in [metric_named(name) for name in dict.fromkeys(names)] or METRICS:
         metric = throughput if metric is THROUGHPUT else metric
@@ -122,12 +125,13 @@ def compare(
         unknown_sd = run_sd if run_sd is not None and metric is throughput else metric.unknown_sd
         calibrated = figures_of(calibration.runs) if calibration and run_sd is None and metric is THROUGHPUT else []
         found = change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd, calibrated)
+        if unsteady and metric.of_speed:
+            found = found.without_assumption()
         changes.append((metric.in_unit_of([*records[0], *records[1]]), found))
     if not changes:
         raise UsageError("BASE and NEW have no figure in common", "compare records of measured runs")
-    undecidable = set[str]()
-    if run_sd is None and any((run.record.perf_data or {}).get("steady_state") is False for run in (*base, *new)):
-        undecidable = {metric.name for metric, found in changes if metric.of_speed and found.source == "assumed"}
+    assumed = {metric.name for metric, found in changes if metric.of_speed and "assumed" in found.sources}
+    undecidable = assumed if unsteady else set()
     judged = judge(changes, threshold, undecidable)
     if len(new) == 1 and any(one.verdict == "regression" for one in judged):
         notes.append("NEW is a single run, which a disturbance may have slowed; a second one would show")
@@ -157,7 +161,7 @@ def runs_needed(one: Judged) -> str:
     ways = [f"{count} more of {whom}" for count, whom in ((more.each, "each"), (more.new, "NEW alone")) if count]
     if not ways:
         return "no reasonable number of runs would decide it: make the machine quieter, or the runs longer"
-    fewer = ", fewer where runs vary less than assumed" if one.change.source == "assumed" else ""
+    fewer = ", fewer where runs vary less than assumed" if one.change.reading.source == "assumed" else ""
     return f"{' or '.join(ways)} would decide it in {PLANNED_CHANCE:.0%} of such cases{fewer}"
 
 
@@ -169,17 +173,20 @@ def percent(share: float) -> str:
 def _on_spread(judged: Sequence[Judged], history: int) -> list[str]:
     """The source of the spread between runs, unless it is the compared runs."""
     notes = []
-    if any(one.change.source == "history" for one in judged):
+    if any("history" in one.change.sources for one in judged):
         notes.append(f"the spread between runs includes that of {history} earlier runs of this configuration")
-    if any(one.change.source == "calibration" for one in judged):
+    if any("calibration" in one.change.sources for one in judged):
         notes.append("the spread between runs includes that of the runs of gbench calibrate on this machine")
     assumed = [
-        f"{one.metric.title} {percent(one.change.unknown_sd)}" for one in judged if one.change.source == "assumed"
+        f"{one.metric.title} {percent(one.change.unknown_sd)}" for one in judged if "assumed" in one.change.sources
     ]
     if assumed:
+        alone = any(one.change.reading.source == "assumed" for one in judged)
+        few = "one run per side does not show" if alone else "few runs show little of"
         notes.append(
-            f"one run per side does not show the spread between runs, and there is no history: a standard deviation of "
-            f"{'; '.join(assumed)} is ASSUMED; give more runs, a --db with history, or --run-sd"
+            f"{few} the spread between runs, and there is no history: a standard deviation of "
+            f"{'; '.join(assumed)} is ASSUMED{'' if alone else ' at most'}; give more runs, a --db with history, or "
+            "--run-sd"
         )
     return notes
 

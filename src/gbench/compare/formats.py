@@ -87,7 +87,7 @@ def cause_json(cause: Cause) -> dict[str, Any]:
 
 
 def _figure(one: Judged) -> dict[str, Any]:
-    change = one.change
+    change, reading = one.change, one.change.reading
     return {
         "figure": one.metric.name,
         "unit": one.metric.unit,
@@ -99,8 +99,8 @@ def _figure(one: Judged) -> dict[str, Any]:
         "verdict": one.verdict,
         "improved": one.improved,
         "surely_worse": one.surely_worse,
-        "run_sd": {"base": change.base_variance**0.5, "new": change.new_variance**0.5, "from": change.source},
-        "degrees_of_freedom": None if change.source == "assumed" else change.dof,
+        "run_sd": {"base": reading.base_variance**0.5, "new": reading.new_variance**0.5, "from": reading.source},
+        "degrees_of_freedom": None if reading.source == "assumed" else reading.dof,
         "more_runs": None if one.more is None else {"each": one.more.each, "new_alone": one.more.new},
     }
 

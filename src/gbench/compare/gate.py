@@ -72,7 +72,7 @@ def compare_rates(
     for first, second in zip(*_places(len(runs), [base, new], draws), strict=True):
         one, other = ([figures[place] for place in side] for side in (first, second))
         found = change(one, other, True, [], THROUGHPUT.unknown_sd, figures)
-        alarm = max(float(stdtrit(found.dof, 1 - A_LOOK)) * found.error, margin / 2)
+        alarm = max(found.reach(A_LOOK), margin / 2)
         needed.append(found.log + alarm)
     return _rates(new, np.array(needed))
 

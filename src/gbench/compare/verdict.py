@@ -17,12 +17,11 @@ figures must pass (an intersection-union test, Berger 1982).
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from gbench.compare.change import Change
@@ -140,13 +139,16 @@ def _more(change: Change, margin: float, alarm_alpha: float) -> More:
     to_none, to_worse = abs(change.log), abs(change.log + margin)
     distance, alpha = (to_none, alarm_alpha) if to_none > to_worse else (to_worse, A_LOOK)
 
-    more = np.arange(1, MOST_RUNS + 1)
+    def first(more_of_base: int) -> int | None:
+        """The smallest number, if each further run of NEW comes with so many of BASE."""
 
-    def first(base: NDArray[np.int64], new: NDArray[np.int64]) -> int | None:
-        error = np.sqrt(change.base_variance / base + change.new_variance / new)
-        dof = base + new - 2
-        decides = (stdtrit(dof, 1 - alpha) + stdtrit(dof, PLANNED_CHANCE)) * error <= distance
-        return int(more[decides.argmax()]) if decides.any() else None
+        def decides(more: int) -> bool:
+            base, new = change.base_runs + more_of_base * more, change.new_runs + more
+            error = math.sqrt(change.reading.base_variance / base + change.reading.new_variance / new)
+            dof = base + new - 2
+            return float(stdtrit(dof, 1 - alpha) + stdtrit(dof, PLANNED_CHANCE)) * error <= distance
 
-    base, new = change.base_runs + more, change.new_runs + more
-    return More(each=first(base, new), new=first(np.full_like(more, change.base_runs), new))
+        found = bisect_left(range(1, MOST_RUNS + 1), True, key=decides)
+        return found + 1 if found < MOST_RUNS else None
+
+    return More(each=first(1), new=first(0))
