@@ -38,6 +38,7 @@ def files(folder: Path, text: str) -> None:
         ["cndb", "import", "r.yaml"],
         ["compare", "r{named}.yaml", "r.yaml"],
         ["replay", "r.yaml"],
+        ["predict", "r.yaml", "--nodes", "2"],
         ["ab", "spec.yaml", "spec.yaml"],
         ["sweep", "spec.yaml"],
         ["models", "--config", "models"],

@@ -116,6 +116,11 @@ class Hosts:
             command = ["ip", "netns", "exec", self.space(host), "iptables", "-A", chain, *chosen, "-j", "DROP"]
             subprocess.run(command, check=True, timeout=30)
 
+    def limit(self, host: int, rate: str) -> None:
+        """Limit what a host sends to this rate, such as 100mbit."""
+        words = ("tc", "qdisc", "add", "dev", "eth7", "root", "tbf", "rate", rate, "burst", "128kb", "latency", "100ms")
+        subprocess.run(["ip", "netns", "exec", self.space(host), *words], check=True, timeout=30)
+
     def start(self, host: int, arguments: Sequence[object], **variables: str) -> Node:
         """Start `gbench ARGUMENTS` on a host, in a folder of its own."""
         home = self.folder / f"host{host}"

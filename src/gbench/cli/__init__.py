@@ -37,6 +37,7 @@ COMMANDS = {
     "calibrate": "Measure how often compare and nightly err on this machine, and the loss that they find.",
     "ab": "Alternate two spec files or commits until the ratio of their figures is known to 1 %.",
     "bisect": "Find the commit that made a run slower, by alternating each step's commit with GOOD.",
+    "predict": "Predict step time and throughput on more nodes, from the record of one and an all-reduce.",
     "replay": "Rerun a recorded run and compare; lists first what can't be reproduced here.",
     "report": "Write a self-contained HTML page of a run, a record or a history.",
     "cndb": "Move records into and out of a database: submit, import, list, show, export, verify, baseline.",

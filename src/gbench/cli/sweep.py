@@ -12,9 +12,9 @@ from gbench.base.paths import SWEEP, require_readable
 from gbench.cli.shared.consent import require_own, trust_option
 from gbench.cli.shared.output import Terminal, print_json, report_not_stored
 from gbench.cli.shared.run_options import (
+    COUNTS,
     LAST_ARGUMENTS,
     ExistingRun,
-    Parsed,
     bundle,
     command_line,
     measure_options,
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 
 SWEEP_DIR = ExistingRun("folder", SWEEP)
 SHOWN = {"as_json", "as_csv", "quiet", "dry_run"}  # parameters that only affect the output
-
-
-def _counts(text: str) -> list[int] | None:
-    parts = [part.strip() for part in text.split(",")]
-    return [int(part) for part in parts] if all(part.isdecimal() and int(part) for part in parts) else None
-
-
-COUNTS = Parsed("numbers", _counts, "not a list of numbers from 1 on, like 1,2,4")
 
 
 @click.command()

@@ -51,6 +51,14 @@ def read_side(text: str, name: str, forms: str = FORMS) -> list[Run]:
         raise UsageError(f"{name}: {error.what}", error.hint) from error
 
 
+def read_one(text: str, name: str, forms: str) -> Run:
+    """The only run of a side. Raises UsageError: as `read_side`, or there are several."""
+    runs = read_side(text, name, forms)
+    if len(runs) != 1:
+        raise UsageError(f"{name} {text!r} names {len(runs)} runs", forms)
+    return runs[0]
+
+
 def require_distinct(base: list[Run], new: list[Run]) -> None:
     """Raises UsageError: a run is given twice. Two copies agree better than two runs do."""
     seen: dict[str, str] = {}

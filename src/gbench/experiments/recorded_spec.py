@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from gbench.base.invalid import first_problem, remedy
 from gbench.cndb.record import Record
 from gbench.compare.metrics import at
-from gbench.compare.sides import read_side
+from gbench.compare.sides import read_one
 from gbench.errors import UsageError
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.literals import Recipe
@@ -44,10 +44,7 @@ class Recorded:
 
 def read_recorded(text: str) -> Recorded:
     """Read the run of a record file or a run folder. Raises UsageError: it is none, or several, or lacks a spec."""
-    runs = read_side(text, "RECORD", FORMS)
-    if len(runs) != 1:
-        raise UsageError(f"RECORD {text!r} names {len(runs)} runs", FORMS)
-    run = runs[0]
+    run = read_one(text, "RECORD", FORMS)
     spec = RunFolder(Path(run.source)).spec() if Path(run.source).is_dir() else _spec_of(run.record, run.source)
     if spec.recipe not in get_args(Recipe):
         raise UsageError(f"{run.source} is of no launch, its recipe is {spec.recipe}", "give a run that was measured")

@@ -60,6 +60,12 @@ def gpus(text: str) -> str | None:
     return ",".join(entries) if all(map(GPU.fullmatch, entries)) and len(set(entries)) == len(entries) else None
 
 
+def counts(text: str) -> list[int] | None:
+    """Whole numbers from 1 on, joined by commas; None for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) for part in parts] if all(part.isdecimal() and int(part) for part in parts) else None
+
+
 def ignore_check(text: str) -> bool | None:
     """launch.sh's sixth argument; None if it is invalid."""
     if text.lower() in ("false", "0", "no", ""):

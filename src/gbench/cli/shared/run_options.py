@@ -140,6 +140,7 @@ RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
 COUNT, NATURAL = click.IntRange(min=1), click.IntRange(min=0)
 click.IntRange.name, click.FloatRange.name = "whole number", "number"  # in errors; click says "integer range"
 SECONDS = Parsed("time", quantities.seconds, f"not {quantities.SPAN}")
+COUNTS = Parsed("numbers", quantities.counts, "not a list of numbers from 1 on, like 1,2,4")
 PERCENT = Parsed("percent", quantities.share, f"not {quantities.SHARE}")
 TYPES: dict[Kind, Any] = {
     Kind.COUNT: COUNT,

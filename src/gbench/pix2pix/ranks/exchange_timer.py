@@ -21,7 +21,7 @@ from gbench.runfolder.environment_facts import ExchangedStep, NetworkFacts
 
 PROBE_S = 1.0  # all sizes together, where the network is fast enough
 DEADLINE_S = 300.0
-KEPT = 500  # last steps
+KEPT = 200  # last steps
 TIMES = ("backward_comm_time", "backward_compute_comm_overlap_time")
 
 
