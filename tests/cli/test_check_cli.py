@@ -68,3 +68,26 @@ def test_apply_and_clocks_go_with_fix(gbench: Callable[..., Answer], flag: str) 
     answer = gbench(*CPU, flag)
     assert answer.code == 2
     assert answer.err.startswith("gbench: error: --apply and --clocks go with --fix; ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--fleet",), "--fleet compares nodes, and --nodes is 1; give --nodes N, on every node, with --rdzv"),
+        (
+            ("--fleet", "--nodes", 2),
+            "--nodes 2 needs --rdzv HOST:PORT; give an address of the first host, and a free port",
+        ),
+        (("--fleet", "--nodes", 2, "--fix"), "--fix has no effect with --fleet; leave it out"),
+        (
+            ("--fleet", "--nodes", 2, "--runner", "kubernetes"),
+            "--fleet does not go with --runner kubernetes; start it in a pod a node, with --rdzv",
+        ),
+        (("--nodes", 2), "--nodes goes with --fleet; leave it out, or add --fleet"),
+        (("--partition", "gpu"), "--partition goes with --fleet; leave it out, or add --fleet"),
+    ],
+)
+def test_options_of_a_fleet(gbench: Callable[..., Answer], arguments: tuple[object, ...], said: str) -> None:
+    answer = gbench(*CPU, *arguments)
+    assert answer.code == 2
+    assert answer.err.startswith(f"gbench: error: {said}")

@@ -109,6 +109,17 @@ class Hosts:
         """Cut the link of a host: its packets are lost, and no process is notified."""
         ip("link", "set", f"{self._name}v{host}", "down")
 
+    @contextmanager
+    def slow_network(self, host: int, rate: str) -> Iterator[None]:
+        """Limit what a host sends to a rate, as tc writes it."""
+        inside = ["ip", "netns", "exec", self.space(host), "tc", "qdisc"]
+        shape = ["root", "tbf", "rate", rate, "burst", "256kb", "latency", "200ms"]
+        subprocess.run([*inside, "add", "dev", "eth7", *shape], check=True, timeout=30)
+        try:
+            yield
+        finally:
+            subprocess.run([*inside, "delete", "dev", "eth7", "root"], check=True, timeout=30)
+
     def loss(self, host: int, probability: float) -> None:
         """Lose this share of the packets that a host sends, and of those that it receives."""
         chosen = ("-m", "statistic", "--mode", "random", "--probability", str(probability))

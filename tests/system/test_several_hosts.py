@@ -196,3 +196,16 @@ def assert_kept(tmp_path: Path) -> None:
     (folder,) = [RunFolder(path) for path in tmp_path.glob("host0/results/*")]
     assert len(folder.steps(0)) >= 1 and folder.host().failure
     assert not list(tmp_path.glob("host*/cndb/records/*.yaml"))
+
+
+def test_a_fleet_with_a_slow_network(tmp_path: Path) -> None:
+    with hosts(3, tmp_path) as these, these.slow_network(1, "100mbit"):
+        check = ["check", "--fleet", "--device", "cpu", "--runner", "local", *meeting_at(these), "--json"]
+        answers = [node.wait() for node in start_all(these, check, OMP_NUM_THREADS="1")]
+    assert [one.code for one in answers] == [1] * 3, [one.err for one in answers]
+    assert answers[0].json == answers[1].json == answers[2].json
+    found = answers[0].json
+    assert (1, "network") in [(one["node"], one["probe"]) for one in found["figures"] if one["named"]]
+    assert found["exclude"].startswith("--exclude=") and "box1" in found["exclude"]
+    assert {one["probe"] for one in found["figures"]} == {"gemm", "copy", "loader", "network"}
+    assert sorted((link["first"], link["second"]) for link in found["links"]) == [(0, 1), (0, 2), (1, 2)]

@@ -268,6 +268,16 @@ def test_each_way_to_lose_a_measurement(
     login.slurm.wait_until_idle()
 
 
+def test_a_fleet_of_two_nodes(login: Login) -> None:
+    check = ("check", "--fleet", "--device", "cpu", "--runner", "slurm", "--nodes", 2, "--json")
+    code, out, err = login.run(*check)
+    found = json.loads(out)
+    assert code == (1 if found["differ"] else 0), err
+    assert found["hosts"] == ["n1", "n2"]
+    assert [(link["first"], link["second"]) for link in found["links"]] == [(0, 1)]
+    assert found["exclude"] == "" and not found["slow_nodes"]  # two nodes have no majority
+
+
 def test_a_job_on_two_nodes_is_one_run(login: Login, tmp_path: Path) -> None:
     run = [
         "launch",

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.run_options import json_option, option, stated
+from gbench.cli.shared.run_options import WithClusters, bundle, json_option, node_options, option, stated
 from gbench.cli.shared.suggested import MODEL
 from gbench.errors import ExitCode, UsageError
+from gbench.settings.request import OF_SLURM
 
 if TYPE_CHECKING:
     from gbench.preflight.fix import FixCommand
@@ -29,7 +30,7 @@ INDENT = 33
 WIDEST = 120
 
 
-@click.command()
+@click.command(cls=WithClusters)
 @option("device")
 @option("runner")
 @option("cuda_visible_devices")
@@ -44,15 +45,29 @@ WIDEST = 120
 @click.option("--apply", "apply_", is_flag=True, help="With --fix: run them, then check again. Most need root.")
 @click.option("--clocks", is_flag=True, help="With --fix --apply: also run those that set GPU clocks.")
 @click.option("--gpu-smoke", is_flag=True, help="Also test what each GPU computes: 20 seconds, in the image.")
+@click.option("--fleet", is_flag=True, help="Instead compare --nodes nodes, and name the slow ones.")
+@node_options
+@bundle([option(name) for name in OF_SLURM])
 @json_option
 @click.pass_context
 def check(
-    ctx: click.Context, /, fix: bool, apply_: bool, clocks: bool, gpu_smoke: bool, as_json: bool, **given: Any
+    ctx: click.Context,
+    /,
+    fix: bool,
+    apply_: bool,
+    clocks: bool,
+    gpu_smoke: bool,
+    fleet: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Check whether this machine is fit to measure on: what would prevent a launch or distort its figures, and the fix.
 
     Changes nothing without --fix --apply, and never ends a process. Exit code 0: fit; 1: not fit. With --device cpu
     only what prevents a run is an error; the rest are warnings.
+
+    With --fleet, started on every node or as a Slurm job, it probes them and prints the option of sbatch that leaves
+    out slow ones. Exit code 0: they are alike; 1: not.
 
     \b
     gbench check
@@ -60,7 +75,10 @@ def check(
     gbench check --gpu-smoke
     gbench check --fix
     sudo gbench check --fix --apply --clocks
+    gbench check --fleet --nodes 4 --rdzv 10.0.0.1:29500
+    gbench check --fleet --nodes 4 --runner slurm --partition gpu
     """
+    from gbench.cli.shared.fleet_output import check_fleet, require_fleet_options
     from gbench.cli.shared.output import print_json
     from gbench.machine.gpus import find_gpus
     from gbench.preflight import fix as fixing
@@ -68,6 +86,9 @@ def check(
     from gbench.preflight.run_checks import of_severity, run_checks
     from gbench.preflight.smoke_rules import SMOKE
 
+    require_fleet_options(fleet)
+    if fleet:
+        ctx.exit(ExitCode.OK if check_fleet(given, as_json) else ExitCode.FAILED)
     if (apply_ or clocks) and not fix:
         raise UsageError("--apply and --clocks go with --fix", "try `gbench check --fix`, which only prints commands")
     run = _checked_run(given)

@@ -26,6 +26,7 @@ from scipy.special import stdtrit
 
 from gbench.compare.change import Change
 from gbench.compare.metrics import ComparedMetric
+from gbench.measure.holm import holm
 
 ALPHA = 0.01
 A_LOOK = ALPHA / 2
@@ -78,8 +79,8 @@ def judge(
         undecidable: names of figures that stay inconclusive.
     """
     weights = _weights(len(changes))
-    worse = _holm([change.chance_above(0.0) for _, change in changes], weights)
-    better = _holm([change.chance_below(0.0) for _, change in changes], weights)
+    worse = holm([change.chance_above(0.0) for _, change in changes], A_LOOK, weights)
+    better = holm([change.chance_below(0.0) for _, change in changes], A_LOOK, weights)
     judged = []
     for (metric, change), weight, is_worse, is_better in zip(changes, weights, worse, better, strict=True):
         margin = metric.margin(threshold)
@@ -120,18 +121,6 @@ def overall(judged: Sequence[Judged], named: bool) -> Kind:
 def _weights(count: int) -> list[float]:
     """Shares of A_LOOK; their sum is 1."""
     return [1.0] if count == 1 else [FIRST_SHARE, *[(1 - FIRST_SHARE) / (count - 1)] * (count - 1)]
-
-
-def _holm(chances: Sequence[float], weights: Sequence[float]) -> list[bool]:
-    """Which hypotheses are rejected, by Holm's step-down procedure with weights at family-wise error rate A_LOOK."""
-    rejected = [False] * len(chances)
-    left = sum(weights)
-    for place in sorted(range(len(chances)), key=lambda place: chances[place] / weights[place]):
-        if chances[place] > A_LOOK * weights[place] / left:
-            break
-        rejected[place] = True
-        left -= weights[place]
-    return rejected
 
 
 def _more(change: Change, margin: float, alarm_alpha: float) -> More:

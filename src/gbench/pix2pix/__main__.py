@@ -3,7 +3,7 @@
     torchrun --standalone --nproc-per-node 2 -m gbench.pix2pix --run-dir results/RUN_ID --data-dir data/facades
 
 Reads `spec.json` from the run folder and writes its results there. The spec says whether the run is a training, a
-profile, an evaluation or a tuning.
+profile, an evaluation, a tuning or the probe of a fleet.
 """
 
 import argparse
@@ -55,6 +55,10 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat
                 from gbench.pix2pix.gpu_smoke import smoke_test
 
                 smoke_test(folder, ranks)
+            elif spec.recipe == "fleet":
+                from gbench.pix2pix.fleet_probe import probe_fleet
+
+                probe_fleet(folder, ranks)
             elif spec.evaluation is not None:
                 from gbench.pix2pix.evaluator import Evaluator
 

@@ -178,7 +178,7 @@ def fork_rank(rank: int, group: Group, port_reader: int, heartbeats: Heartbeats,
 def collect_slow_facts(run_dir: Path) -> int:
     """Start a process that collects the facts that rank 0 waits for; returns the pipe that they come from.
 
-    If it fails, the pipe is empty, and rank 0 collects them itself. An evaluation and a tuning need none.
+    If it fails, the pipe is empty, and rank 0 collects them itself. An evaluation, a tuning and a fleet need none.
     """
     reader, writer = os.pipe()
     if fork():
@@ -186,7 +186,7 @@ def collect_slow_facts(run_dir: Path) -> int:
         return reader
     with suppress(Exception):
         spec = RunFolder(run_dir).spec()
-        if spec.evaluation is None and spec.tuning is None:
+        if spec.evaluation is None and spec.tuning is None and spec.recipe != "fleet":
             from gbench.pix2pix.slow_facts import write_slow_facts
 
             write_slow_facts(spec, writer)

@@ -44,7 +44,7 @@ from gbench.runs.smoke_gpus import smoke_of_run
 from gbench.settings.spec import RunSpec
 
 NO_VIEWS = Views()
-UNMEASURED = ("evaluation", "tuning")  # recipes that check bounds only, and write no log in `logs/`
+UNMEASURED = ("evaluation", "tuning", "fleet")  # recipes that check bounds only, and write no log in `logs/`
 
 
 class Observer(Protocol):

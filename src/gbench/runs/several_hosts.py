@@ -62,7 +62,7 @@ def launch_on_nodes(
         database = database_of(spec, environ)
         require_writable(Path(spec.cndb_dir) / "records")
         with Meeting(spec, observer.line) as meeting:
-            spec = _as_node(meeting, spec, environ)
+            spec = as_node(meeting, spec, environ)
             agree(meeting, spec)
             prepared = prepare(spec, environ, rebuild)
             folder, shared = _folder_of(meeting, prepared.spec)
@@ -77,7 +77,7 @@ def launch_on_nodes(
             return publish_run(run, summary, record, path, database, observer.line)
 
 
-def _as_node(meeting: Meeting, spec: RunSpec, environ: Mapping[str, str]) -> RunSpec:
+def as_node(meeting: Meeting, spec: RunSpec, environ: Mapping[str, str]) -> RunSpec:
     """The spec of this node: with the run's id, its own number, and the network interface by which ranks meet."""
     if meeting.number == 0:
         meeting.publish("run_id", spec.run_id)

@@ -278,8 +278,8 @@ class RunSpec(Frozen):
     """CNDB's name of the model."""
     framework: str
     """CNDB's name of the framework."""
-    recipe: Recipe | Literal["evaluation", "profile", "tuning"]
-    """What kind of run it is; custom: a run script of the user's own."""
+    recipe: Recipe | Literal["evaluation", "profile", "tuning", "fleet"]
+    """What kind of run it is; custom: a run script of the user's own; fleet: the probe of `gbench check --fleet`."""
     batch_size: PositiveInt
     """Samples per step, over all devices."""
     device_count: PositiveInt
