@@ -42,12 +42,15 @@ def verify(record: Record, run: RunFolder | None) -> Verification:
 def _differences(record: Record, run: RunFolder) -> list[str]:
     """Where the record differs from the run, by the record's own rule of the statistics.
 
-    Accepts mean losses over the measured steps, as earlier versions had.
+    Accepts mean losses over the measured steps, and of a convergence run over its last epoch, as earlier versions had.
     """
     summary = summarize_folder(run, rule_of(record))
     found = list(_from(record, record_of(run, summary)))
     if summary is not None and found and all(one.startswith("metric_data.") for one in found):
-        found = list(_from(record, record_of(run, with_losses_as_before(run, summary))))
+        before = with_losses_as_before(run, summary)
+        then = record_of(run, before)
+        readings = then, then.model_copy(update={"metric_data": before.last_epoch_losses})
+        found = min((list(_from(record, one)) for one in readings), key=len)
     return found
 
 

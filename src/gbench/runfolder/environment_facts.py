@@ -6,7 +6,7 @@ Every key may be missing: an earlier gbench did not write all of them, and a fai
 
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from gbench.runfolder.host_facts import Processor
 from gbench.runfolder.typed_json import Facts
@@ -158,3 +158,12 @@ class EnvironmentFacts(Facts):
     learning_rates: list[tuple[float, float]] | None = None
     """Of generator and discriminator in each epoch, read back from their optimisers."""
     precision_at_end: PrecisionFacts | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ended_as_before(cls, values: Any) -> Any:
+        """The first versions ended by their steps alone, and wrote `precision_at_end` last."""
+        if not isinstance(values, dict) or "ended" in values or values.get("precision_at_end") is None:
+            return values
+        steps = values.get("planned_steps")
+        return values if steps is None else {**values, "ended": {"steps": steps}}

@@ -19,7 +19,8 @@ from gbench.runfolder.typed_json import UNUSABLE, VERSION
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 COUNTS, FLAG = ("step", "epoch", "images"), "warmup"
-SECONDS = ("data_s", "step_s", "end_s", "ahead_s", "between_s")
+CLOCK = ("end_s", "ahead_s")
+SECONDS = ("data_s", "step_s", *CLOCK, "between_s")
 STEP = b'{"step"'  # how a step's line begins
 FIELDS = (*COUNTS, *SECONDS, FLAG, "losses")
 
@@ -112,7 +113,7 @@ class _StreamReader:
 
     def __init__(self, path: Path, rank: int) -> None:
         self.path, self.attempts = path, list[tuple[int, list[Steps]]]()
-        self._rank, self._last = rank, 0
+        self._rank, self._last, self._end_s = rank, 0, 0.0
         self._losses: set[str] | None = None
 
     def take(self, values: dict[str, Any]) -> None:
@@ -121,6 +122,8 @@ class _StreamReader:
             self._last = self._begin(values)
             self.attempts.append((self._last, []))
             return
+        if values.keys().isdisjoint(CLOCK):  # the first versions did not write them
+            values |= {"end_s": self._end_s + _seconds(values.get("step_s")), "ahead_s": 0.0}
         step = read_step(values)
         if step.step != self._last + 1:
             raise ValueError(f"step {step.step} where step {self._last + 1} should be")
@@ -140,7 +143,7 @@ class _StreamReader:
         return True
 
     def _add(self, steps: Steps) -> None:
-        self._losses, self._last = set(steps.losses), int(steps.step[-1])
+        self._losses, self._last, self._end_s = set(steps.losses), int(steps.step[-1]), float(steps.end_s[-1])
         self.attempts[-1][1].append(steps)
 
     def _begin(self, values: dict[str, Any]) -> int:
@@ -151,6 +154,11 @@ class _StreamReader:
         if not isinstance(after, int) or not 0 <= after <= self._last:
             raise ValueError(f"resumed after step {after} of {self._last}")
         return after
+
+
+def _seconds(value: Any) -> float:
+    """0 for what `read_step` refuses."""
+    return value if isinstance(value, float) else 0.0
 
 
 def _plain_steps(lines: list[Any]) -> Steps | None:
