@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -26,6 +26,8 @@ import pytest
 from gbench.base.paths import project_file
 
 START_TIMEOUT_S = 60
+# Layers are not changed once they are made. An engine mounts its folder onto itself, which forbids links.
+LINK_IMAGES = 'umount -lq "$1/overlay2" "$1" || true; cp -a "$1/image" "$2/image"; cp -al "$1/overlay2" "$2/overlay2"'
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,7 @@ def docker_client() -> Iterator[docker.DockerClient]:
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         host = os.environ.get("GBENCH_TEST_DOCKER_HOST")
         if host is None and not _answers(None):
-            host = stack.enter_context(_own_engine())
+            host = stack.enter_context(own_engine())
         if host is not None:
             environment.setenv("DOCKER_HOST", host)
         client = docker.from_env()
@@ -66,16 +68,24 @@ def make_base_image(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _own_engine() -> Iterator[str]:
-    """Start dockerd with its data in a separate folder; yields its address."""
+def own_engine(images_of: Path | None = None, inside: Sequence[str] = ()) -> Iterator[str]:
+    """Start dockerd with its data in a separate folder; yields its address.
+
+    Args:
+        images_of: data folder of an engine whose images it has too. Their layers are links: they take no space.
+        inside: a command that starts dockerd elsewhere, as in a network namespace.
+    """
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         pytest.fail("no Docker engine answers; start one, or run as root where dockerd is installed")
     folder = Path(tempfile.mkdtemp(prefix="gbench-docker.", dir="/var/tmp"))  # not /tmp: it may be in memory
     folder.chmod(0o755)
+    if images_of is not None:
+        (folder / "data").mkdir()
+        subprocess.run(["unshare", "--mount", "sh", "-ec", LINK_IMAGES, "sh", images_of, folder / "data"], check=True)
     host = f"unix://{folder}/docker.sock"
-    command = ["dockerd", "--host", host, "--data-root", folder / "data", "--exec-root", folder / "exec"]
+    command = [*inside, "dockerd", "--host", host, "--data-root", folder / "data", "--exec-root", folder / "exec"]
     # The tests need no connection out of Docker's network, so leave the machine's packet filter unchanged.
-    command += ["--pidfile", folder / "pid", "--iptables=false"]
+    command += ["--pidfile", folder / "pid", "--iptables=false", "--storage-driver=overlay2"]
     with (folder / "log").open("wb") as log:
         engine = subprocess.Popen(command, stdout=log, stderr=log)
     try:
