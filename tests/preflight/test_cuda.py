@@ -116,7 +116,7 @@ def test_an_image_tells_its_cuda(
     from_image: str,
     expected: tuple[tuple[int, int], bool] | None,
 ) -> None:
-    monkeypatch.setattr("docker.from_env", lambda: Engine(images))
+    monkeypatch.setattr("docker.from_env", lambda **_: Engine(images))
     spec = make_spec(runner="docker", from_image=from_image)
     if expected is None:
         with pytest.raises(Unreadable, match="is unknown before it runs"):
@@ -129,7 +129,7 @@ def test_an_image_tells_its_cuda(
 def test_an_image_newer_than_the_driver_is_an_error(
     check_one: Callable[..., CheckFacts], nvml: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("docker.from_env", lambda: Engine({}))
+    monkeypatch.setattr("docker.from_env", lambda **_: Engine({}))
     nvml({}, cuda=11040)
     check = check_one("gpu-cuda", runner="docker", from_image="pytorch/pytorch:2.7.1-cuda12.6-cudnn9-runtime")
     assert check.severity == "error"

@@ -16,7 +16,7 @@ from gbench.runfolder.host_facts import CheckFacts
 CheckOne = Callable[..., CheckFacts]
 
 
-def no_engine() -> None:
+def no_engine(**_: object) -> None:
     raise docker.errors.DockerException("Error while fetching server API version: FileNotFoundError(2, 'No such file')")
 
 
@@ -49,13 +49,13 @@ def test_an_engine_with_and_without_gpus(check_one: CheckOne, monkeypatch: pytes
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     assert check_one("docker", runner="docker").severity == "ok"
     assert check_one("container-toolkit", runner="docker").severity == "error"
-    monkeypatch.setattr("docker.from_env", lambda: Engine(Runtimes={"nvidia": {}, "runc": {}}))
+    monkeypatch.setattr("docker.from_env", lambda **_: Engine(Runtimes={"nvidia": {}, "runc": {}}))
     assert check_one("container-toolkit", runner="docker").severity == "ok"
     assert check_one("container-toolkit", runner="docker", device="cpu") is None
 
 
 def test_room_is_wanted_where_it_is_used(check_one: CheckOne, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("docker.from_env", lambda: Engine(DockerRootDir=str(tmp_path / "docker")))
+    monkeypatch.setattr("docker.from_env", lambda **_: Engine(DockerRootDir=str(tmp_path / "docker")))
     (tmp_path / "docker").mkdir()
     rooms = {str(tmp_path / "docker"): 12.0, str(tmp_path): 10.0}
     free(monkeypatch, rooms)

@@ -164,7 +164,7 @@ def test_a_credential_helper_that_is_not_installed(
 
 def test_null_in_info_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     nulls = dict.fromkeys(("SecurityOptions", "Runtimes", "DiscoveredDevices", "DockerRootDir"))
-    monkeypatch.setattr("docker.from_env", lambda: Engine(**nulls))
+    monkeypatch.setattr("docker.from_env", lambda **_: Engine(**nulls))
     monkeypatch.setenv("PATH", "")
     assert docker_status() == "Docker engine 28.0, data in None"
     with pytest.raises(InfrastructureError, match="no NVIDIA container toolkit"):

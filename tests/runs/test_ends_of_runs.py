@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from support import Answer
 
 from gbench.base.files import cant_write
@@ -58,6 +59,33 @@ def test_what_the_runner_raises_is_how_it_ended(
     page = (folder.path / "report.html").read_text()
     assert said in page.replace("&#x27;", "'").replace("&#39;", "'")
     assert ('"status failed"' in page) == (state == "failed")
+
+
+def test_the_record_of_a_failed_run_enters_nothing(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.sh").write_text("exit 7\n")
+    run = ["pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--run-model-file", "mine.sh"]
+    assert gbench("launch", *run).code == 1
+    failed = the_run(tmp_path).path / "failed.yaml"
+    extra = yaml.safe_load(failed.read_text())["extra"]
+    assert extra["status"] == "failed" and extra["failure"].startswith("the run script ended with exit code 7")
+    said = "it is of a run that failed (the run script ended with exit code 7"
+    for command in (["compare", failed, failed], ["cndb", "submit", failed], ["report", failed], ["replay", failed]):
+        answer = gbench(*command)
+        assert answer.code in (1, 2, 4) and said in answer.err, answer
+    assert not (tmp_path / "cndb" / "records").exists()
+    assert gbench("cndb", "list", "--json").code == 4  # there is no database
+
+
+def test_a_run_that_never_started_says_why(
+    gbench: Gbench, small_launch: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    run = ["pix2pix_resnet_9blocks", 4, 1, "FP32", *small_launch, "--runner", "docker"]
+    assert gbench("launch", *run).code == 4
+    folder = the_run(tmp_path)
+    assert (state_of(folder), folder.host().exit_code) == ("failed", None)
+    assert (folder.host().failure or "").startswith("Docker can't be used: no engine answers at DOCKER_HOST")
+    assert (folder.path / "failed.yaml").exists()
 
 
 def test_a_timeout_is_a_failure(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:

@@ -6,11 +6,17 @@ A cell holds a run at its step, lets its fault happen, lets the run go on, and n
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import docker
+
+from database import FAULTS_OF_DATABASE, Database
+from engine import Answer, Engine, wait_until
+from gbench.runners.containers import sweep_orphans
 from world import Ended, Launch, Place, World, told
 
 IN_HOST = {  # steps of gbench itself: the file whose opening begins them
@@ -81,12 +87,47 @@ def remove_folder(launch: Launch) -> None:
         shutil.rmtree(folder.path)
 
 
+def engine_of(launch: Launch) -> Engine:
+    assert launch.place.engine is not None
+    return launch.place.engine
+
+
+def kill_container(launch: Launch) -> None:
+    (container,) = engine_of(launch).containers.values()
+    container.kill(signal.SIGKILL)
+
+
+def stop_in_container(launch: Launch) -> None:
+    (container,) = engine_of(launch).containers.values()
+    assert container.process is not None
+    container.oom = True
+    container.kill(signal.SIGKILL)
+
+
+def lose_registry(launch: Launch) -> None:
+    """A name service that does not know it, as Docker reports it."""
+    lookup = 'Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host'
+    engine_of(launch).answers = {"POST /images/create|POST /build": Answer(500, lookup)}
+
+
+def refuse(message: str, status: int = 500) -> Callable[[Launch], None]:
+    """Every further request of the engine fails so, but those that end a run."""
+
+    def act(launch: Launch) -> None:
+        engine_of(launch).answers = {
+            "POST /(build|images/create|containers/create)|/(attach|start|wait)$": Answer(status, message)
+        }
+
+    return act
+
+
 def stop_rank(launch: Launch) -> None:
-    max(launch.processes("rank"), key=lambda process: process.pid).suspend()
+    os.kill(int((launch.place.sim / "rank-1").read_text()), signal.SIGSTOP)
 
 
 class OfTwoRanks(Fault):
     ranks = 2
+    options = ("--set", "measure.hang_seconds=2")
 
 
 class TimeOut(Fault):
@@ -115,7 +156,31 @@ FAULTS: dict[str, Fault] = {
     "clock set back": Fault(lambda launch: launch.place.shift_clock(-DAY_S)),
     "clock set forward": Fault(lambda launch: launch.place.shift_clock(DAY_S)),
 }
-GOES_ON = ("disk", "permission", "removed", "clock", "SIGSTOP")  # in the names of faults after which a run goes on
+# steps of the engine: the request that begins them
+IN_ENGINE = {"build": "POST /build", "start": "POST /containers/create"}
+ENGINE_FULL = "write /var/lib/docker/tmp: no space left on device"
+OF_CONTAINER = IN_WORKER[1:]
+DOCKER_FAULTS: dict[str, Fault] = {
+    **{name: FAULTS[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL of the launcher", "SIGKILL of a rank")},
+    "SIGKILL of the container": Fault(kill_container, OF_CONTAINER, "no container in this step"),
+    "container out of memory": Fault(stop_in_container, OF_CONTAINER, "no container in this step"),
+    "time-out": FAULTS["time-out"],
+    "engine killed": Fault(lambda launch: engine_of(launch).die()),
+    "engine silent": Fault(lambda launch: engine_of(launch).fall_silent()),
+    "engine's disk full": Fault(refuse(ENGINE_FULL), ("build", "start"), "the engine writes nothing here"),
+    "registry not reached": Fault(lose_registry, ("build",), "no registry is needed"),
+    "disk full": FAULTS["disk full"],
+    "run folder removed": FAULTS["run folder removed"],
+}
+DATABASE_FAULTS: dict[str, Fault] = {
+    fault: Fault(lambda launch: None, ("submit",), "nothing is stored in this step") for fault in FAULTS_OF_DATABASE
+}
+# in the names of faults after which a run goes on
+GOES_ON = ("engine's", "registry", "disk", "permission", "removed", "clock", "SIGSTOP")
+
+
+def fault_of(cell: Cell) -> Fault:
+    return {"local": FAULTS, "docker": DOCKER_FAULTS, "database": DATABASE_FAULTS}[cell.runner][cell.fault]
 
 
 def why_impossible(cell: Cell) -> str | None:
@@ -124,30 +189,41 @@ def why_impossible(cell: Cell) -> str | None:
         return "nothing is built"
     if cell.fault == "SIGKILL of a rank" and cell.step == "start":
         return "no rank runs yet"
-    fault = FAULTS[cell.fault]
+    if cell.runner == "docker" and cell.step in ("record", "submit", "report") and "engine" in cell.fault:
+        return "the engine is not needed any more"
+    fault = fault_of(cell)
     return None if cell.step in fault.steps else fault.why_not
 
 
 def cells() -> Iterator[Cell]:
     """Every cell of the matrix, also those that can't occur."""
-    for fault in FAULTS:
-        for step in STEPS:
-            yield Cell("local", step, fault)
+    for runner, faults in (("local", FAULTS), ("docker", DOCKER_FAULTS), ("database", DATABASE_FAULTS)):
+        for fault in faults:
+            for step in STEPS:
+                yield Cell(runner, step, fault)
 
 
-def hold_at(place: Place, step: str, rank: int = 0) -> None:
-    if step in IN_HOST:
-        place.stop_at(IN_HOST[step])
+def hold_at(place: Place, cell: Cell) -> None:
+    if cell.step in IN_HOST:
+        place.stop_at(IN_HOST[cell.step])
+    elif place.engine is not None and cell.step in IN_ENGINE:
+        place.engine.hold_at = IN_ENGINE[cell.step]
     else:
-        place.order(step, "hold", rank)
+        place.order(cell.step, "hold")
 
 
 def run(world: World, cell: Cell) -> Result:
     """Run one cell."""
-    fault, place = FAULTS[cell.fault], world.new_place()
-    hold_at(place, cell.step)
+    if cell.runner == "database":
+        return run_with_database(world, cell.fault)
+    fault, place = fault_of(cell), world.new_place()
+    options: tuple[object, ...] = fault.options
+    if cell.runner == "docker":
+        world.new_engine(place)
+        options += ("--from-image", "base:1")
+    hold_at(place, cell)
     arguments = world.launch_arguments(fault.ranks, converge=cell.step in CONVERGENCE, runner=cell.runner)
-    launch = world.start(place, *arguments, *fault.options)
+    launch = world.start(place, *arguments, *options)
     launch.wait_until_held()
     fault.act(launch)
     if cell.step in IN_HOST or any(part in cell.fault for part in GOES_ON):
@@ -155,11 +231,39 @@ def run(world: World, cell: Cell) -> Result:
     return result_of(launch.wait(), place)
 
 
+def run_with_database(world: World, fault: str) -> Result:
+    """Run a launch whose database has a fault from its beginning."""
+    place, database = world.new_place(), Database(fault)
+    (place.here / "db.yaml").write_text(database.config)
+    arguments = ["db.yaml" if word == "embedded" else word for word in world.launch_arguments()]
+    ended = world.run(place, *arguments, "--db-timeout", 2)
+    database.close()
+    result = result_of(ended, place)
+    return replace(result, sentence=re.sub(rf"(port |:){database.port}", r"\1N", result.sentence))
+
+
 def result_of(ended: Ended, place: Place) -> Result:
-    running = place.left_running()
+    left = containers_left(place)
+    left += [f"process {line}" for line in place.left_running()]
     place.mend_disk()
-    left = [f"process {line}" for line in running] + [f"file {name}" for name in place.leftovers()]
+    left += [f"file {name}" for name in place.leftovers()]
     said = told(ended.sentence, place)
-    if ended.code == 5:
-        said = told(ended.err.strip().splitlines()[-1], place)
+    if ended.code in (0, 5):  # a warning is all that says it
+        warnings = [line for line in ended.err.splitlines() if "can't write" in line or "uploaded" in line]
+        said = told("; ".join(warnings), place)
+    if place.engine is not None:
+        place.engine.close()
     return Result(ended.code, said, ", ".join(place.kept()) or "nothing", "; ".join(left))
+
+
+def containers_left(place: Place) -> list[str]:
+    """The containers that a gbench has left, and what becomes of them once its engine is well again."""
+    if place.engine is None or not place.engine.containers:
+        return []
+    place.engine = place.engine.restarted()
+    client = docker.DockerClient(base_url=place.engine.url)
+    removed = sweep_orphans(client)
+    client.close()
+    left = list(place.engine.containers.values())
+    wait_until(lambda: all(one.ended.is_set() for one in left))
+    return ["a container, which the next launch removes"] * len(removed) + ["a container"] * len(left)

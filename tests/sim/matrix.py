@@ -22,7 +22,12 @@ from world import world
 KEPT = Path(__file__).with_name("matrix.json")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "fault-matrix.md"
 MARK = "<!-- written by tests/sim/matrix.py: what is below comes from its runs -->\n"
-RUNNERS = {"local": "On this host (`--runner local`)", "docker": "In a container (`--runner docker`)"}
+WORKERS = len(os.sched_getaffinity(0)) + 2  # most of a cell is waiting
+RUNNERS = {
+    "local": "On this host (`--runner local`)",
+    "docker": "In a container (`--runner docker`)",
+    "database": "With a database",
+}
 
 
 def possible() -> list[Cell]:
@@ -112,7 +117,7 @@ def row(result: Result, steps: list[str]) -> str:
 
 def main(patterns: list[str]) -> int:
     wanted = [cell for cell in possible() if not patterns or any(re.search(one, cell.name) for one in patterns)]
-    results, failed = run_all(wanted, workers=len(os.sched_getaffinity(0)) + 1)
+    results, failed = run_all(wanted, workers=WORKERS)
     write_results({**read_results(), **results})
     for one in failed:
         print(f"FAILED {one}")

@@ -37,7 +37,6 @@ from gbench.runners.stopping import STOPS  # noqa: E402
 from gbench.runners.supervise import GRACE_S, end_descendants  # noqa: E402
 
 STEPS = ("start", "prepare", "warm-up", "measuring", "saving", "evaluation")
-HANG_S = 2.0
 PRECISION = {
     "ran": "FP32",
     "output_dtype": "float32",
@@ -60,6 +59,8 @@ class Rank:
         self.beats, self.done = beats, 0
         self.sim = Path(os.environ["SIM_DIR"])
         self.orders = read_orders(self.sim)
+        (self.sim / f"rank-{rank}").write_text(str(os.getpid()))
+        self.hang_s = self.spec.config.measure.hang_seconds if self.spec.evaluation is None else 0
         self.slow = 1.0
         self.lost = False
         self.steps = run_dir / f"steps-rank{rank}.jsonl"
@@ -73,16 +74,23 @@ class Rank:
     def at(self, step: str) -> None:
         """Follow the orders for a step of the run, then wait for the other ranks, as a collective does."""
         if self.orders.get("at") == step and self.rank == self.orders.get("rank", 0):
+            self.wait_for_all(self.done + 1, but=self.rank)
             todo = self.orders["do"]
             for one in [todo] if isinstance(todo, str) else todo:
                 ORDERS[one](self)
         self.done += 1
-        self.own.beat(HANG_S if self.spec.evaluation is None else 0, self.done)
-        while min(self.beats.last(rank).count for rank in range(self.spec.devices_per_node)) < self.done:
+        self.own.beat(self.hang_s, self.done)
+        self.wait_for_all(self.done)
+
+    def wait_for_all(self, count: int, but: int | None = None) -> None:
+        """Wait until each rank, or each but one, has come as far."""
+        others = [rank for rank in range(self.spec.devices_per_node) if rank != but]
+        while any(self.beats.last(rank).count < count for rank in others):
             time.sleep(0.001)
 
     def train(self) -> None:
-        self.own.beat(HANG_S, self.done)
+        self.done += 1
+        self.own.beat(self.hang_s, self.done)
         self.at("prepare")
         schedule = self.spec.config.schedule
         epochs = schedule.epochs + schedule.epochs_decay if self.spec.recipe == "convergence" else 1

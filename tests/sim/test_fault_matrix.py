@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cells import FAULTS, STEPS, Cell, run
+from cells import DATABASE_FAULTS, DOCKER_FAULTS, FAULTS, STEPS, Cell, run
 from gbench.errors import ExitCode
 from matrix import KEPT, MARK, PAGE, page, possible, read_results
 from world import NoWorld, World, world
@@ -40,9 +40,27 @@ def sim() -> Iterator[World]:
         pytest.skip(str(why))
 
 
-@pytest.mark.parametrize(("fault", "step"), AGAIN)
-def test_a_cell_shows_what_the_page_says(sim: World, fault: str, step: str) -> None:
-    cell = Cell("local", step, fault)
+AGAIN_IN_CONTAINERS = (
+    ("SIGTERM", "build"),
+    ("SIGKILL of the launcher", "measuring"),
+    ("SIGKILL of the container", "warm-up"),
+    ("engine killed", "prepare"),
+    ("engine's disk full", "start"),
+    ("registry not reached", "build"),
+)
+AGAIN_WITH_A_DATABASE = (("database full of clients", "submit"), ("database silent", "submit"))
+
+
+@pytest.mark.parametrize(
+    ("runner", "fault", "step"),
+    [
+        *(("local", *one) for one in AGAIN),
+        *(("docker", *one) for one in AGAIN_IN_CONTAINERS),
+        *(("database", *one) for one in AGAIN_WITH_A_DATABASE),
+    ],
+)
+def test_a_cell_shows_what_the_page_says(sim: World, runner: str, fault: str, step: str) -> None:
+    cell = Cell(runner, step, fault)
     assert run(sim, cell) == read_results()[cell.name]
 
 
@@ -62,5 +80,6 @@ def test_no_cell_is_a_bug_or_leaves_a_process() -> None:
 
 def test_each_step_and_fault_is_in_the_matrix() -> None:
     names = {(cell.fault, cell.step) for cell in possible()}
-    assert {fault for fault, _ in names} == set(FAULTS)
-    assert {step for _, step in names} == set(STEPS) - {"build"}
+    assert {fault for fault, _ in names} == {*FAULTS, *DOCKER_FAULTS, *DATABASE_FAULTS}
+    assert {step for _, step in names} == set(STEPS)
+    assert len(read_results()) >= 150

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from engine import Engine
 from gbench.datasets.synth import synth
 from gbench.errors import GbenchError
 from gbench.runfolder.folder import RunFolder
@@ -93,7 +94,8 @@ class Launch:
         deadline = time.monotonic() + LONG_S
         while True:
             state = state_of_process(self.pid)
-            if state == "T" or (self.place.sim / "at").exists():
+            in_engine = self.place.engine is not None and self.place.engine.held.is_set()
+            if state == "T" or (self.place.sim / "at").exists() or in_engine:
                 return
             assert state not in "XZ", (self.place.sim / "err").read_text(errors="replace")
             assert time.monotonic() < deadline, "it comes to no step to hold at"
@@ -101,18 +103,19 @@ class Launch:
 
     def go_on(self) -> None:
         (self.place.sim / "go").touch()
+        if self.place.engine is not None:
+            self.place.engine.released.set()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGCONT)
 
     def processes(self, part: str) -> list[psutil.Process]:
         """Its processes of a kind: `launcher`, `supervisor`, `torchrun` (which forks the ranks) or `rank`."""
-        tree = [psutil.Process(self.pid)]
-        tree += tree[0].children(recursive=True)
+        tree = [psutil.Process(pid) for pid in self.place.running()]
         words = {one.pid: " ".join(one.cmdline()) for one in tree}
         stand_ins = [one for one in tree if "stand_in.py" in words[one.pid]]
         agents = [one for one in stand_ins if "stand_in.py" not in words.get(one.ppid(), "")]
         found = {
-            "launcher": tree[:1],
+            "launcher": [one for one in tree if one.pid == self.pid],
             "supervisor": [one for one in tree if "gbench.runners.supervise" in words[one.pid]],
             "torchrun": agents,
             "rank": [one for one in stand_ins if one not in agents],
@@ -141,6 +144,7 @@ class Place:
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    engine: Engine | None = None
 
     @property
     def here(self) -> Path:
@@ -179,20 +183,21 @@ class Place:
     def left_running(self, patience_s: float = 30.0) -> list[str]:
         """Command lines of the processes that are left after `patience_s`: a supervisor needs time to end others."""
         deadline = time.monotonic() + patience_s
-        while found := self._running():
+        while found := list(self.running().values()):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)
         return found
 
-    def _running(self) -> list[str]:
-        found, mark = [], f"SIM_DIR={self.sim}\0".encode()
+    def running(self) -> dict[int, str]:
+        """The command line of each process of gbench here and of its runs, also in containers, by process id."""
+        found, mark = {}, f"SIM_DIR={self.sim}\0".encode()
         for process in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 if process.name.isdigit() and mark in (process / "environ").read_bytes() + b"\0":
                     line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     if line:  # a zombie has none
-                        found.append(line)
+                        found[int(process.name)] = line
         return found
 
     def leftovers(self) -> list[str]:
@@ -209,7 +214,7 @@ class Place:
             except GbenchError as error:
                 state, steps = f"damaged: {error.what}", 0
             words.append(f"folder ({state}{f', {steps} steps' if steps else ''})")
-            words += [name for name in ("result.json", "record.yaml") if folder.has(name)]
+            words += [name for name in ("result.json", "record.yaml", "failed.yaml") if folder.has(name)]
             words += ["checkpoint"] if list(folder.checkpoints.glob("*.pt")) else []
             words += ["evaluation"] if folder.has("evaluations/final/evaluation.json") else []
             words += ["page"] if folder.has("report.html") else []
@@ -228,18 +233,17 @@ class World:
         self.data = folder / "data"
         synth(self.data / "facades", {"train": 4, "val": 1, "test": 1}, size=40, seed=1)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
-        environment |= {
+        self.variables = {
             "SIM_PYTHON": os.path.realpath(sys.executable),
             "SIM_SOURCES": str(SOURCES),
             "LD_PRELOAD": str(library),
-            "GBENCH_DEFAULTS": "",
-            "XDG_CACHE_HOME": str(folder / "cache"),
             "PATH": f"{self.bin}:{os.environ['PATH']}",
-            "OMP_NUM_THREADS": "1",
         }
+        environment |= {**self.variables, "GBENCH_DEFAULTS": "", "XDG_CACHE_HOME": str(folder / "cache")}
+        environment |= {"OMP_NUM_THREADS": "1"}
         self._zygote = subprocess.Popen(
             [str(self.bin / "python"), str(SOURCES / "zygote.py")],
-            executable=environment["SIM_PYTHON"],
+            executable=self.variables["SIM_PYTHON"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -271,6 +275,13 @@ class World:
             folder.mkdir(parents=True)
         return place
 
+    def new_engine(self, place: Place) -> Engine:
+        """A Docker engine for what is started there."""
+        place.engine = Engine(place.sim / "docker.sock", {**self.variables, "SIM_DIR": str(place.sim)})
+        place.engine.images["base:1"] = "sha256:" + "0" * 64
+        place.variables["DOCKER_HOST"] = place.engine.url
+        return place.engine
+
     def start(self, place: Place, *arguments: object) -> Launch:
         """Start `gbench ARGUMENTS` there."""
         request = {
@@ -300,7 +311,7 @@ class World:
         return [
             *(verb, MODEL, 4, ranks, "FP32", "embedded", "ignore_check", "--device", "cpu", "--runner", runner),
             *("--datasets-dir", self.data, "--set", "data.load_size=36", "--set", "data.crop_size=32"),
-            *("--set", "data.workers=0", "--set", "measure.telemetry_hz=0", "--set", "measure.hang_seconds=2"),
+            *("--set", "data.workers=0", "--set", "measure.telemetry_hz=0", "--set", "measure.hang_seconds=0"),
             *(recipe if converge else steps),
         ]
 
@@ -321,4 +332,5 @@ def told(text: str, place: Place) -> str:
     text = text.replace(f"{place.here}/", "").replace(str(place.here), ".").replace(str(place.folder), "")
     text = re.sub(r"\d{8}T\d{6}Z-[\w-]+?-[0-9a-f]{6}", "RUN", text)
     text = re.sub(r"(process|pid|after step) \d+", r"\1 N", text)
+    text = re.sub(r"(gbench:pix2pix)-[0-9a-f]{12}", r"\1-HASH", text)
     return re.sub(r"\.RUN\S*|_RUN|_\d{8}T\d{6}Z-[0-9a-f]{6}", "", text)

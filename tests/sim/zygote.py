@@ -20,8 +20,10 @@ import gbench.runs.evaluate
 import gbench.runs.finish
 import gbench.runs.launch
 from gbench.preflight import busy
+from gbench.runners import engine
 
 busy.SAMPLE_S = 0.05  # as in the tests' own process
+engine.ANSWER_S, engine.LOOK_S, engine.LOOKS = 10, 0.5, 1  # a silent engine of the simulated world never answers
 
 
 def become(request: dict[str, Any]) -> None:

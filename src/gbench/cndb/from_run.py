@@ -9,7 +9,7 @@ from typing import Any
 from gbench.base.files import read_file
 from gbench.cndb import log_line
 from gbench.cndb.identity import sealed
-from gbench.cndb.record import Record, checked
+from gbench.cndb.record import FAILED, STATUS, Record, checked
 from gbench.errors import RunFailed
 from gbench.measure.summary import printed_means
 from gbench.runfolder.environment_facts import EnvironmentFacts
@@ -96,6 +96,13 @@ def record_of(folder: RunFolder, result: RunResult | None = None) -> Record:
     if environment.data is not None:
         values["hyper_params"]["data_source"] = environment.data.source  # the one in use, not the requested one
     return sealed(checked(values, str(folder.path)))
+
+
+def failed_record(folder: RunFolder, why: str) -> Record:
+    """The record of a run that failed: what ran, and why it failed. It has no figures, and no reader takes it."""
+    values = _common(folder.spec(), folder.host())
+    values["extra"] |= {STATUS: FAILED, "failure": why}
+    return checked(values, str(folder.path), may_be_empty=True)
 
 
 def unmeasured_record(spec: RunSpec) -> Record:

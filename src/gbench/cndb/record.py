@@ -28,6 +28,7 @@ from gbench.errors import RecordError
 # 6: extra.exchange and extra.one_device, of several ranks.
 # Every earlier record is one of the latest version.
 RECORD_SCHEMA = 6
+STATUS, FAILED = "status", "failed"  # key of `extra`, and its value in the record of a run that failed
 MAY_BE_EMPTY = {"may_be_empty": True}  # context of a validation
 LONGEST = 300  # characters of a name: an index row of PostgreSQL has at most 2,704 bytes, and here two names
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
@@ -107,6 +108,8 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _has_a_result(self, info: ValidationInfo) -> Record:
+        if (self.extra or {}).get(STATUS) == FAILED and info.context != MAY_BE_EMPTY:
+            raise ValueError(f"it is of a run that failed ({(self.extra or {}).get('failure')}), and has no figures")
         if not self.perf_data and not self.metric_data and info.context != MAY_BE_EMPTY:
             raise ValueError("perf_data or metric_data is needed")
         if self.run_id is not None and len(self.run_id) > LONGEST:

@@ -17,7 +17,7 @@ from gbench.machine.gpus import MIG, find_gpus, visible
 from gbench.machine.host import cpu_name
 from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
 from gbench.runners.docker_errors import engine_errors
-from gbench.runners.engine import CDI_KIND, cdi_gpus, connect, engine_info, gpu_support
+from gbench.runners.engine import CDI_KIND, answering, cdi_gpus, connect, engine_info, gpu_support
 from gbench.runners.image import base_digests, digests_of, ensure_image, plan_image
 from gbench.runners.log_failures import known_log_failure
 from gbench.runners.plan import SHM_BYTES, Outcome, Places, script_environment
@@ -242,7 +242,7 @@ class DockerRunner:
         request = container_request(self._spec, str(image.id), self._plan.name, run_dir, Caller.current(), self._cdi)
         failure: tuple[str, str] | None = None
         try:
-            with engine_errors("run the container"):
+            with engine_errors("run the container"), answering("run the container"):
                 container = client.containers.create(**request)
                 output = container.attach(stdout=True, stderr=True, stream=True, demux=True)
                 container.start()

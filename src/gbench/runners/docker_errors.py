@@ -14,8 +14,11 @@ _NO_REGISTRY = "without a registry, make a base image with scripts/make-base-ima
 
 # Messages of docker-py and urllib3 when no engine is reached.
 NOT_REACHED = re.compile("Error while fetching server API version|Max retries exceeded|Invalid bind address")
+SILENT = "Read timed out"
 NO_PERMISSION = r"PermissionError\(13"
-NESTED = re.compile(r"\[Errno -?\d+\] [\w ]+|(?<=: )Failed to [^()]+(?=\()|Connection refused|timed out")
+NESTED = re.compile(
+    r"\[Errno -?\d+\] [\w ]+|(?<=: )Failed to [^()]+(?=\()|No such file or directory|Connection refused|timed out"
+)
 # Pattern of Docker's message; the reason, which may use the groups of the match; what to do.
 _TABLE: tuple[tuple[str, str, str], ...] = (
     (
@@ -39,7 +42,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "join its group (sudo usermod -aG docker $USER, then log in again), or run without Docker: --runner local",
     ),
     (
-        r"FileNotFoundError\(2|Connection refused|Connection aborted|Connection reset|RemoteDisconnected",
+        rf"FileNotFoundError\(2|Connection refused|Connection aborted|Connection reset|RemoteDisconnected|{SILENT}",
         "its engine does not answer",
         "start it (sudo systemctl start docker), name it in DOCKER_HOST, or run without Docker: --runner local",
     ),

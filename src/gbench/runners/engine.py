@@ -2,7 +2,10 @@
 
 import os
 import shutil
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +13,15 @@ from gbench.base import strict_json
 from gbench.base.files import read_file
 from gbench.base.paths import user_dir
 from gbench.errors import InfrastructureError
-from gbench.runners.docker_errors import engine_errors
+from gbench.runners.docker_errors import SILENT, engine_errors, explain
 
 if TYPE_CHECKING:
     import docker
 
 CDI_KIND = "nvidia.com/gpu="
+ANSWER_S = 60  # for any request but those whose answer goes on for as long as a build or a container does
+LOOK_S, LOOKS = 20.0, 3  # how often to ask meanwhile whether the engine still answers; how often it may fail to
+TO_MAIN = signal.SIGUSR2  # from the thread that asks
 
 
 def connect() -> "docker.DockerClient":
@@ -32,7 +38,7 @@ def connect() -> "docker.DockerClient":
         )
     with engine_errors("be used"):
         try:
-            client = docker.from_env()
+            client = docker.from_env(timeout=ANSWER_S)
         except ValueError as error:
             raise InfrastructureError(
                 f"Docker can't be used: DOCKER_HOST {host!r} is no address ({error})", "fix or unset DOCKER_HOST"
@@ -49,6 +55,51 @@ def engine_info(client: "docker.DockerClient") -> dict[str, Any]:
     """What `docker info` says, without its nulls, which some engines send for an empty list. Raises as `connect`."""
     with engine_errors("describe itself"):
         return {name: value for name, value in client.info().items() if value is not None}
+
+
+@contextmanager
+def answering(doing: str) -> Iterator[None]:
+    """Raise InfrastructureError in this context once the engine answers no more; only in the main thread.
+
+    Docker's client itself waits for ever for the next output of a build, a pull or a container.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ended, lock = threading.Event(), threading.Lock()
+
+    def on_silence(number: int, frame: object) -> None:
+        raise explain(SILENT, doing)
+
+    def watch() -> None:
+        failed = 0
+        while failed < LOOKS:
+            if ended.wait(LOOK_S):
+                return
+            failed = 0 if _answers() else failed + 1
+        with lock:
+            if not ended.is_set():
+                signal.pthread_kill(threading.main_thread().ident or 0, TO_MAIN)
+
+    before = signal.signal(TO_MAIN, on_silence)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        with lock:
+            ended.set()
+        signal.signal(TO_MAIN, before)
+
+
+def _answers() -> bool:
+    """Whether the engine answers, on a connection of its own."""
+    import docker
+
+    with suppress(Exception):
+        client = docker.from_env(timeout=ANSWER_S)
+        client.close()
+        return True
+    return False
 
 
 def unused_context() -> str | None:

@@ -20,6 +20,7 @@ from gbench.base.files import read_file
 from gbench.base.paths import package_dir, project_file
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runners.docker_errors import engine_errors, explain
+from gbench.runners.engine import answering
 
 if TYPE_CHECKING:
     import docker
@@ -202,7 +203,7 @@ def find_image(client: docker.DockerClient, name: str) -> Image | None:
 def _pull(client: docker.DockerClient, name: str, on_line: Callable[[str], None]) -> Image:
     doing = f"pull the image {name}"
     on_line(f"pulling {name}")
-    with engine_errors(doing):
+    with engine_errors(doing), answering(doing):
         for line in _lines(client.api.pull(name, stream=True, decode=True), doing):
             on_line(line)
         return client.images.get(name)
@@ -213,7 +214,7 @@ def _build(
 ) -> Image:
     doing = f"build the image {plan.name}"
     on_line(f"building {plan.name}")
-    with engine_errors(doing):
+    with engine_errors(doing), answering(doing):
         events = client.api.build(
             fileobj=_tar(plan.files),
             custom_context=True,

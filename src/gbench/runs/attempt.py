@@ -44,6 +44,7 @@ from gbench.runs.smoke_gpus import smoke_of_run
 from gbench.settings.spec import RunSpec
 
 NO_VIEWS = Views()
+FAILED_RECORD = "failed.yaml"  # in the folder of a run that failed
 UNMEASURED = ("evaluation", "tuning", "fleet")  # recipes that check bounds only, and write no log in `logs/`
 
 
@@ -98,11 +99,12 @@ def begin(prepared: Prepared, observer: Observer, resumed: RunFolder | None = No
             prepared.runner.prepare(log.line)
             checks += _smoke(prepared, folder, log)
             yield OpenRun(spec, folder, log, prepared.runner, prepared.host_facts().changed(checks=checks))
-    except Interrupted:
-        if not folder.has(HOST):  # it was stopped before its worker started
-            now = utc_now()
+    except Exception as error:
+        if not folder.has(HOST):  # it was stopped, or failed, before its worker started
+            now, why = utc_now(), None if isinstance(error, Interrupted) else str(as_expected(error) or repr(error))
+            facts = HostFacts(started_utc=now, ended_utc=now, command_line=spec.command_line, failure=why)
             with contextlib.suppress(GbenchError):
-                folder.write_host(HostFacts(started_utc=now, ended_utc=now, command_line=spec.command_line))
+                folder.write_host(facts)
         raise
 
 

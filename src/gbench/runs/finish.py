@@ -16,7 +16,7 @@ from gbench.measure.spread import Repeats, RunMean, repeats_variance
 from gbench.runfolder.evaluation_result import Evaluation, read_final
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.run_result import RunResult
-from gbench.runs.attempt import OpenRun, complete_without_record, log_path, trained
+from gbench.runs.attempt import FAILED_RECORD, OpenRun, complete_without_record, log_path, trained
 from gbench.runs.best_peak import with_best_peak
 from gbench.runs.evaluate import evaluate_final
 from gbench.settings.spec import RunSpec
@@ -64,6 +64,8 @@ def record_run(
         folder.update_host(**known)
         record = record_of(folder)
     path = _store(record, run.spec, folder, database)
+    with suppress(OSError):
+        (folder.path / FAILED_RECORD).unlink(missing_ok=True)  # of an earlier attempt
     try:
         folder.update_host(record=str(path))
     except InfrastructureError as error:  # the run is done, and its record is written

@@ -4,13 +4,13 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gbench.base.files import require_writable
-from gbench.errors import Interrupted, UsageError
+from gbench.errors import GbenchError, InfrastructureError, Interrupted, UsageError
 from gbench.follow.follower import Views
 from gbench.preflight.busy import look_ahead
 from gbench.runfolder.folder import RunFolder
@@ -18,6 +18,7 @@ from gbench.runners.cluster_job import ClusterJob, job_of_its_own
 from gbench.runners.following import ClusterRunner, attach_command
 from gbench.runners.stopping import stoppable
 from gbench.runs.attempt import (
+    FAILED_RECORD,
     NO_VIEWS,
     Observer,
     begin,
@@ -117,7 +118,8 @@ def launch(
             "start it on each of them, in a job with srun: docs/multi-node.md",
         )
     look_ahead()
-    with _naming_the_record(spec, resumed or RunFolder(spec.run_dir)), stoppable(None):
+    own = resumed or RunFolder(spec.run_dir)
+    with _naming_the_record(spec, own), _keeping_why_it_failed(own), stoppable(None):
         database = database_of(spec, environ)
         require_writable(Path(spec.cndb_dir) / "records")  # fail now: the record is written last, maybe after hours
         prepared = None if attached else prepare(spec, environ, rebuild)
@@ -156,6 +158,24 @@ def _load_the_rest() -> None:
     """Load what follows the run while its worker starts, so that a long run ends with the code that began it."""
     time.sleep(LOAD_AFTER_S)
     import_module("gbench.runs.finish")
+
+
+@contextmanager
+def _keeping_why_it_failed(folder: RunFolder) -> Iterator[None]:
+    """Write the record of a run that fails, unless a resumption or a later submission can still make its record."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except GbenchError as error:
+        with suppress(GbenchError, OSError):
+            if not folder.path.exists() or (isinstance(error, InfrastructureError) and trained(folder)):
+                raise
+            from gbench.cndb.from_run import failed_record
+            from gbench.cndb.record_file import save
+
+            save(failed_record(folder, str(error)), folder.path / FAILED_RECORD)
+        raise
 
 
 @contextmanager
