@@ -112,7 +112,14 @@ class FleetProbe:
         is_member, on_gpu = self._ranks.rank in members, self._ranks.device.type == "cuda"
         if nodes not in self._groups and (on_gpu or is_member):
             backend = "nccl" if on_gpu else "gloo"
-            group = dist.new_group(members, backend=backend, use_local_synchronization=not on_gpu)
+            limit = timedelta(seconds=self._deadline_s)
+            try:
+                group = dist.new_group(members, limit, backend, use_local_synchronization=not on_gpu)
+            except RuntimeError as error:
+                first = str(error).strip().partition("\n")[0]
+                raise InfrastructureError(
+                    f"{self._names(nodes)} can't connect ({first})", "look at the network between them"
+                ) from error
             self._groups[nodes] = keep(group) if is_member else None
         return self._groups.get(nodes)
 
