@@ -131,6 +131,7 @@ def test_a_benchmark_line_becomes_record_keys() -> None:
 def test_the_line_written_is_the_line_read() -> None:
     values = log_line.parse(LINE)
     assert log_line.format_line(Record(framework="PyTorch", **values)) == LINE
+    assert "throughput:22.9 img/s, " in log_line.format_line(record(perf_data={"throughput": 22.9}))
 
 
 @pytest.mark.parametrize("line", ["network:x, batch size:many", "network:x, batch size"])
@@ -161,6 +162,19 @@ def test_a_convergence_run_has_means_of_printed_and_all_losses(
     folder.write("result.json", asdict(summary))
     # the last epoch has steps 8 to 12, of which 9 and 12 were printed
     assert record_of(folder).metric_data == {"G_L1": 10.5, "all_iterations": {"G_L1": 10.0}}
+
+
+def test_every_node_is_in_the_record(make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec(nodes=2, device_count=2, rdzv="10.0.0.1:29500")
+    folder = write_run(spec)
+    (folder.nodes / "1").mkdir(parents=True)
+    other = RunFolder(folder.nodes / "1")
+    (other.path / "spec.json").write_text(spec.replaced(node_rank=1).model_dump_json())
+    other.write("host.json", {**HOST, "warnings": ["a warning"], "command_line": "left out"})
+    summary = summarize_folder(folder)
+    assert summary is not None
+    folder.write("result.json", asdict(summary))
+    check_golden("record-nodes.json", (record_of(folder).extra or {})["nodes"])
 
 
 def test_a_run_that_diverged_makes_no_record(make_spec: Callable[..., RunSpec]) -> None:

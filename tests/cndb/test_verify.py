@@ -13,7 +13,7 @@ from gbench.cndb.identity import sealed
 from gbench.cndb.record import RECORD_SCHEMA, Record
 from gbench.cndb.record_file import parse_record, to_yaml
 from gbench.cndb.verify import verify
-from gbench.measure.summary import summarize_folder
+from gbench.measure.summary import summarize_folder, with_losses_as_before
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
@@ -59,6 +59,18 @@ def test_a_forged_hash_is_caught_by_the_run(run: RunFolder) -> None:
     forged = sealed(made.model_copy(update={"perf_data": {**made.perf_data, "throughput": 999.5}}))
     assert verify(forged, None).holds is True
     assert verify(forged, run).holds is False
+
+
+def test_losses_over_the_measured_steps_hold_as_before(make_spec: Callable[..., RunSpec]) -> None:
+    run = write_run(make_spec(), steps=100, planned_steps=100, step_s=lambda step: 0.2 if step <= 10 else 0.1)
+    summary = summarize_folder(run)
+    assert summary is not None
+    run.write("result.json", asdict(summary))
+    before = record_of(run, with_losses_as_before(run, summary))
+    assert before.metric_data != record_of(run).metric_data
+    assert verify(before, run).differences == []
+    (said,) = verify(changed(before, "G_L1: ", "G_L1: 1"), run).differences or []
+    assert said.startswith("metric_data.G_L1: the record says 1")
 
 
 def test_figures_are_recomputed_not_read_from_result_json(run: RunFolder) -> None:

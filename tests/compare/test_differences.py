@@ -35,6 +35,10 @@ SETTINGS = {"lr": 0.0002, "netG": "resnet_9blocks"}
             {"hyper_params": {**SETTINGS, "profile": "optimized", "speed": {"adam": "fused"}}},
             "profile is reference in BASE, optimized: adam=fused in NEW",
         ),
+        ("distribution", {"dist_type": "DP"}, "distribution is DDP in BASE, DP in NEW"),
+        ("evaluation", {"eval_type": "eager"}, "evaluation is not said in BASE, eager in NEW"),
+        ("framework", {"framework": "tf"}, "framework is PyTorch in BASE, tf in NEW"),
+        ("nodes", {"extra": {**EXTRA, "spec": {"nodes": 2}}}, "nodes is 1 in BASE, 2 in NEW"),
         ("hyper_params.netG", {"hyper_params": {"lr": 0.0002}}, "resnet_9blocks in BASE, not said in NEW"),
     ],
 )

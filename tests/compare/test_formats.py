@@ -34,10 +34,17 @@ def run(name: str, day: int, throughput: float, driver: str = "570.1", busy: flo
 
 BASE = [run(f"base{number}", 1, 100 + number) for number in range(4)]
 SLOW = [run(f"new{number}", 2, 90 + number, "571|2", 40.0, data_share=0.08) for number in range(3)]
+HELD_BACK = run("base3", 1, 103, throughput_clean_img_s=105, disturbance={"marked_share": 0.2})
 COMPARISONS = {
     "regression": (BASE, [*SLOW, run("short", 2, 91, "571|2", steady_state=False, complete=False)]),
     "inconclusive": (BASE[:1], [run("new", 2, 97.5)]),
-    "improved": (BASE, [run(f"new{number}", 1, 110 + number) for number in range(4)]),
+    "improved": (
+        [*BASE[:3], HELD_BACK],
+        [
+            run(f"new{number}", 1, 110 + number, disturbance={"marked_share": 0.0}, throughput_clean_img_s=110 + number)
+            for number in range(4)
+        ],
+    ),
 }
 NIGHTS = [run(f"night{day}", day, 100 + day % 3) for day in range(1, 13)]
 TONIGHT = {

@@ -217,6 +217,7 @@ def test_a_pinned_image_has_nothing_to_build(tmp_path: Path) -> None:
         ([], []),
         ([(b"one\ntwo\n", None)], ["one", "two"]),
         ([(b"on", None), (b"e\nt", None), (b"wo", None)], ["one", "two"]),
+        ([(b"X\r\nXX\n", None)], ["X", "XX"]),
         ([(b"out ", None), (None, b"err "), (b"put\n", None), (None, b"or\n")], ["out put", "err or"]),
         ([(b"\xe2\x82", None), (b"\xac\n\xff\r\n\n", None)], ["\N{EURO SIGN}", "\N{REPLACEMENT CHARACTER}", ""]),
     ],

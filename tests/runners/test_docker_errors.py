@@ -149,6 +149,14 @@ def test_a_socket_closed_to_this_user_is_no_wrong_address(monkeypatch: pytest.Mo
         raise docker.errors.DockerException(FORBIDDEN)
 
 
+def test_an_answer_of_the_engine_is_its_explanation() -> None:
+    message = "500 Server Error: Internal Server Error"
+    for explanation, said in (("No such image: x", "the image does not exist"), (None, message)):
+        with pytest.raises(InfrastructureError) as caught, engine_errors("start it"):
+            raise docker.errors.APIError(message, explanation=explanation)
+        assert caught.value.what == f"Docker can't start it: {said}"
+
+
 @pytest.mark.parametrize("keys", [{"credsStore": "none-such"}, {"credHelpers": {"ghcr.io": "none-such"}}])
 @pytest.mark.filterwarnings("ignore:docker-credential-none-such")
 def test_a_credential_helper_that_is_not_installed(

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gbench.errors import GbenchError
-from gbench.runners import following, slurm
+from gbench.errors import GbenchError, InfrastructureError
+from gbench.runners import following, slurm, slurm_commands
 from gbench.runners.cluster_job import ClusterJob, read_job
 from gbench.runners.slurm import SlurmRunner
 from gbench.runners.slurm_script import ENDED, OUTPUT
@@ -136,3 +136,25 @@ def outcome(case: Case, spec: RunSpec) -> list[str]:
         end = f"{type(error).__name__}: {error}"
     job = read_job(spec.run_dir)
     return [*lines, end, str(job and job.model_copy(update={"submitted_s": 0.0}))]
+
+
+def test_commands_that_are_not_there_or_never_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    there_is_none = (
+        "there is no scancel on this host; run this on a login host of the cluster, or take another --runner"
+    )
+    with pytest.raises(InfrastructureError) as missing:
+        slurm_commands.cancel("gbench-RUN")
+    assert str(missing.value) == there_is_none
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\nPATH={os.defpath} exec sleep 600\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setattr(slurm_commands, "COMMAND_S", 0.1)
+    with pytest.raises(following.NoAnswer, match=r"^scontrol did not answer within 0\.1 s$"):
+        slurm_commands.state_of_job("7")
+
+
+def test_a_broken_note_of_a_job(tmp_path: Path) -> None:
+    (tmp_path / "slurm.json").write_text("[]")
+    with pytest.raises(InfrastructureError) as error:
+        read_job(tmp_path)
+    check_golden("slurm-note-broken.txt", f"{error.value}\n".replace(str(tmp_path), "HERE"))

@@ -93,6 +93,7 @@ ACCEPTED: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             "device": "cuda",
             "precision": "amp",
             "profile": "custom",
+            "network": "host",
             "settings": ("speed.channels_last=true", "network.ngf=16"),
             "until_ci": 0.01,
             "max_time_s": 600.0,

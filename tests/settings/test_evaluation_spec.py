@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gbench.errors import UsageError
-from gbench.settings.evaluation_spec import ALEXNET, INCEPTION, EvaluationRequest, final_of, of_run
+from gbench.settings.evaluation_spec import ALEXNET, INCEPTION, EvaluationRequest, final_of, of_model, of_run
 from gbench.settings.spec import EvaluationConfig, RunSpec
 
 MakeSpec = Callable[..., RunSpec]
@@ -48,6 +48,15 @@ def test_installed_weights_are_taken_unless_others_are_given(
 def test_weights_are_left_where_images_are_too_small(make_spec: MakeSpec, cache: Path) -> None:
     found = asked(make_spec(), {"TORCH_HOME": str(cache.parents[1])})  # 32 pixels
     assert (found.lpips_weights, found.fid_weights) == (None, str(cache / INCEPTION))
+
+
+def test_a_model_of_the_configs_takes_what_is_given() -> None:
+    request = EvaluationRequest(
+        Path("epoch-0001.pt"), settings=("network.ngf=16", "data.crop_size=128"), options={"device": "cpu"}
+    )
+    spec = of_model("pix2pix_unet_128", request, {"GBENCH_DEFAULTS": ""}).spec
+    assert (spec.config.network.ngf, spec.config.data.crop_size, spec.config.data.load_size) == (16, 128, 128)
+    assert (spec.model, spec.device, spec.precision, spec.device_count) == ("pix2pix_unet_128", "cpu", "FP32", 1)
 
 
 def test_test_images_are_never_cropped_at_random(make_spec: MakeSpec) -> None:
