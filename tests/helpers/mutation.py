@@ -18,7 +18,7 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from changed_run import changed, run
+from changed_run import can_isolate, changed, run
 from covering import SETTINGS, Covering, combine
 from mutants import Change, mutants, removals
 
@@ -34,6 +34,10 @@ PRELOADED += ("matplotlib.figure", "PIL.Image", "rich", "hypothesis", "jsonschem
 
 
 def main(seed: int, mutant_count: int, function_count: int) -> None:
+    if not can_isolate():
+        sys.exit(
+            "mutation.py: this user may make no PID namespace, and a fault could end other processes; run it as root"
+        )
     covering = coverage_of_commit()
     for name in PRELOADED:
         importlib.import_module(name)
