@@ -64,7 +64,7 @@ def test_a_run_can_be_ended_by_its_time(gbench: Gbench, small_launch: list[str])
 @two_ranks
 @pytest.mark.slow
 def test_an_interval_can_end_a_run_on_all_its_processes(gbench: Gbench, small_launch: list[str]) -> None:
-    arguments = ["pix2pix_resnet_6blocks", *TWO_RANKS[1:], *small_launch, "--until-ci", "40%", "--max-time", "2m"]
+    arguments = ["pix2pix_resnet_6blocks", *TWO_RANKS[1:], *small_launch, "--until-ci", "40%", "--max-time", "10m"]
     answer = gbench("launch", *arguments, "--set", "schedule.print_every=10", "--json")
     assert answer.code == 0, answer.err
     environment = json.loads((Path(answer.json["paths"]["run"]) / "environment.json").read_text())
