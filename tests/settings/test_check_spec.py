@@ -111,7 +111,7 @@ ACCEPTED: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {
             "CUDA_VISIBLE_DEVICES": "1",
             "OMP_NUM_THREADS": "4,2",
-            "WORK_DIR": "work",
+            "WORK_DIR": "elsewhere",
             "LOG_DIR": "logs",
             "CONT": "bench:1",
             "DATASETS": "maps",

@@ -1,7 +1,7 @@
 """A Docker engine for the simulated world: an HTTP server on a Unix socket that speaks the engine's API.
 
 Its containers are processes on this machine: the command of the request, with the paths of its mounts in place of those
-in the container. It answers as it is told: with an error, slowly, with a part of an answer, not at all; or it is gone.
+in the container. A test chooses how it answers: with an error, slowly, in part, or not at all; or it is gone.
 """
 
 from __future__ import annotations

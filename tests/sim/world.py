@@ -1,4 +1,4 @@
-"""The simulated world: gbench as a user starts it, on a disk, a clock and a worker that fail when they are told.
+"""The simulated world: gbench as a user starts it, on a disk, a clock and a worker that fail on request.
 
 Nothing of gbench is replaced. The disk and the clock are faults.c, preloaded; the worker is stand_in.py, which the
 world's Python (python.sh) starts in place of the real one.

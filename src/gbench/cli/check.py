@@ -16,6 +16,7 @@ import click
 from gbench.cli.shared.run_options import WithClusters, bundle, json_option, node_options, option, stated
 from gbench.cli.shared.suggested import MODEL
 from gbench.errors import ExitCode, UsageError
+from gbench.settings.literals import CLUSTERS
 from gbench.settings.request import OF_SLURM
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _checked_run(given: dict[str, Any]) -> CheckedRun:
     request = with_defaults(request, stated(), os.environ)
     device = one_of("--device", request.device, DEVICES)
     runner = one_of("--runner", request.runner, RUNNERS)
-    if runner in ("slurm", "kubernetes"):
+    if runner in CLUSTERS:
         raise UsageError(
             f"--runner {runner}: a check is of this host",
             "check a node: srun gbench check --runner local, or the same in a pod",

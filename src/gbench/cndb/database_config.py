@@ -95,6 +95,11 @@ def embedded(cndb_dir: Path) -> DatabaseConfig:
     return parse_config({"schema": "sqlite", "database": EMBEDDED_FILE}, EMBEDDED_NAME, EMBEDDED_NAME, cndb_dir, {})
 
 
+def embedded_if_there(cndb_dir: Path) -> DatabaseConfig | None:
+    """The embedded database, if its file exists."""
+    return embedded(cndb_dir) if (cndb_dir / EMBEDDED_FILE).is_file() else None
+
+
 def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:
     """The database of launch.sh's fifth argument: a name, or a config file. Raises UsageError: no such, or invalid."""
     path = expanded(name)

@@ -7,10 +7,11 @@ while it runs, the server is asked over a second connection whether it still ans
 import time
 from collections.abc import Generator
 from math import ceil
-from threading import Thread
 from typing import Any
 
 import psycopg
+
+from gbench.base.threads import within
 
 ATTEMPTS = 3  # addresses that can be tried within a deadline if each is silent
 
@@ -66,20 +67,10 @@ def connect(parameters: dict[str, Any], deadline_s: float) -> TimedConnection:
 
     Raises Silent, or another psycopg.Error.
     """
-    result: list[TimedConnection | BaseException] = []
-
-    def attempt() -> None:
-        try:
-            result.append(TimedConnection.connect(**{"connect_timeout": ceil(deadline_s / ATTEMPTS), **parameters}))
-        except BaseException as error:  # raised in the caller's thread
-            result.append(error)
-
-    thread = Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(deadline_s)
-    if not result or isinstance(result[0], psycopg.errors.ConnectionTimeout):
-        raise Silent(f"no answer within {deadline_s:g} s")
-    if isinstance(result[0], BaseException):
-        raise result[0]
-    result[0].deadline_s, result[0].parameters = deadline_s, parameters
-    return result[0]
+    settings = {"connect_timeout": ceil(deadline_s / ATTEMPTS), **parameters}
+    try:
+        connection = within(deadline_s, lambda: TimedConnection.connect(**settings))
+    except (TimeoutError, psycopg.errors.ConnectionTimeout) as error:
+        raise Silent(f"no answer within {deadline_s:g} s") from error
+    connection.deadline_s, connection.parameters = deadline_s, parameters
+    return connection

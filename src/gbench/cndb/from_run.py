@@ -17,6 +17,7 @@ from gbench.runfolder.evaluation_result import read_final
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.host_facts import HostFacts, Processor
 from gbench.runfolder.run_result import RunResult
+from gbench.settings.literals import CLUSTERS
 from gbench.settings.spec import RunSpec
 
 # Keys of the spec that are specific to one run
@@ -225,7 +226,7 @@ def _common(spec: RunSpec, host: HostFacts) -> dict[str, Any]:
 
 def _other_runners(spec: RunSpec) -> set[str]:
     """The options of clusters on which the run is not."""
-    return {name for name in ("slurm", "kubernetes") if getattr(spec, name) is None}
+    return {name for name in CLUSTERS if getattr(spec, name) is None}
 
 
 def _perf_data(figures: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from scipy.special import stdtrit
 
 from gbench.cndb.database import connect, database_errors
-from gbench.cndb.database_config import EMBEDDED_FILE, DatabaseConfig, embedded
+from gbench.cndb.database_config import DatabaseConfig, embedded_if_there
 from gbench.cndb.record import Record
 from gbench.compare.change import MIN_HISTORY, one_run, spread_in_time, spread_of
 from gbench.compare.earlier_records import earlier_files, earlier_runs
@@ -53,8 +53,7 @@ def find_one_device(record: Record, cndb_dir: Path, database: DatabaseConfig | N
 def _earlier(record: Record, cndb_dir: Path, database: DatabaseConfig | None) -> list[Record]:
     """Earlier runs of a configuration, from the record files, or from the database if that has more of them."""
     found = earlier_files(cndb_dir, record, MOST).runs
-    if database is None and (cndb_dir / EMBEDDED_FILE).is_file():
-        database = embedded(cndb_dir)
+    database = database or embedded_if_there(cndb_dir)
     if len(found) < MIN_HISTORY and database is not None:
         with suppress(GbenchError), database_errors(database):  # a history is no condition of a record
             stored = earlier_runs(connect(database), record, (), [record], MOST, AMONG).runs

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gbench.measure.steady_state import Floats
 from gbench.runfolder.environment_facts import EnvironmentFacts
@@ -85,15 +84,15 @@ class _Timed:
     """The measured steps whose exchange torch timed on all ranks."""
 
     step_s: Floats
-    waits_s: NDArray[np.float64]
+    waits_s: Floats
     """From the end of the backward pass until the gradients were there, [rank, step, network]."""
     hidden_s: dict[str, float]
     """Median over steps and ranks, by network."""
 
     @property
-    def least_s(self) -> NDArray[np.float64]:
+    def least_s(self) -> Floats:
         """The wait for the network alone, [step, network]."""
-        least: NDArray[np.float64] = self.waits_s.min(axis=0)
+        least: Floats = self.waits_s.min(axis=0)
         return least
 
     @classmethod

@@ -21,15 +21,15 @@ Pure functions of their arguments. How often a node is named, rightly and wrongl
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from gbench.measure.holm import holm
+from gbench.measure.steady_state import Floats
 from gbench.runfolder.fleet_times import NETWORK, FleetTimes
 
 LEVEL = 0.01
@@ -40,8 +40,6 @@ SLOW_AT_MOST = 4  # a quarter of the nodes may be slow
 MAJORITY = 3
 RESOLUTION = 1e-3  # relative standard deviation that is there at least
 DRAWN = 2_000_000  # normal nodes, in fleets of the same size
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -141,14 +139,10 @@ def judge_fleet(times: FleetTimes) -> FleetVerdict:
     if len(times.hosts) < MAJORITY:
         alone = [Link(*pair, times.link_gb / math.exp(mean.log), 0.0, 1.0) for pair, mean in links.items()]
         return FleetVerdict(times.hosts, figures, alone, differ=any(rejected))
-    figures = [_named(figure, name) for figure, name in zip(figures, rejected, strict=True)]
+    figures = [replace(figure, named=name) for figure, name in zip(figures, rejected, strict=True)]
     slow = sorted({figure.node for figure in figures if figure.named})
     at_fault = {figure.node for figure in figures if figure.named and figure.probe == NETWORK}
     return FleetVerdict(times.hosts, figures, _links(times.link_gb, links, at_fault), slow)
-
-
-def _named(figure: Figure, named: bool) -> Figure:
-    return Figure(**{**figure.__dict__, "named": named})
 
 
 def _node_figures(probe: str, work: float, logs: Floats) -> list[Figure]:
@@ -189,7 +183,7 @@ def _links(link_gb: float, links: Mapping[tuple[int, int], Mean], at_fault: set[
         chance = max(less.chance_within(NETWORK_MARGIN), spread[pair]) if pair in judged else 1.0
         found.append(Link(*pair, link_gb / math.exp(mean.log), math.expm1(less.log), chance))
     rejected = holm([link.chance for link in found], LEVEL)
-    return [Link(**{**link.__dict__, "named": name}) for link, name in zip(found, rejected, strict=True)]
+    return [replace(link, named=name) for link, name in zip(found, rejected, strict=True)]
 
 
 def _middle(means: Sequence[Mean]) -> Mean:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gbench.base import strict_json
 from gbench.base.files import read_file
 from gbench.base.paths import user_dir
+from gbench.base.threads import raising_in_main
 from gbench.errors import InfrastructureError
 from gbench.runners.docker_errors import SILENT, engine_errors, explain
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CDI_KIND = "nvidia.com/gpu="
 ANSWER_S = 60  # for any request but those whose answer goes on for as long as a build or a container does
 LOOK_S, LOOKS = 20.0, 3  # how often to ask meanwhile whether the engine still answers; how often it may fail to
-TO_MAIN = signal.SIGUSR2  # from the thread that asks
 
 
 def connect() -> "docker.DockerClient":
@@ -66,10 +65,7 @@ def answering(doing: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ended, lock = threading.Event(), threading.Lock()
-
-    def on_silence(number: int, frame: object) -> None:
-        raise explain(SILENT, doing)
+    ended = threading.Event()
 
     def watch() -> None:
         failed = 0
@@ -77,18 +73,14 @@ def answering(doing: str) -> Iterator[None]:
             if ended.wait(LOOK_S):
                 return
             failed = 0 if _answers() else failed + 1
-        with lock:
-            if not ended.is_set():
-                signal.pthread_kill(threading.main_thread().ident or 0, TO_MAIN)
+        raise_in_main(explain(SILENT, doing))
 
-    before = signal.signal(TO_MAIN, on_silence)
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        with lock:
+    with raising_in_main() as raise_in_main:
+        threading.Thread(target=watch, daemon=True).start()
+        try:
+            yield
+        finally:
             ended.set()
-        signal.signal(TO_MAIN, before)
 
 
 def _answers() -> bool:

@@ -17,6 +17,7 @@ from gbench.settings.spec import RunSpec
 SHM_BYTES = 64 * 2**30  # /dev/shm of a container, as launch.sh
 BENCHMARK_LOG_NAME = "benchmark.log"
 PROCESSES_LOCK = ".processes.lock"  # in the run folder; held until the last process of a local run has ended
+ANYWHERE = "127.0.0.1:1"  # where the nodes of a cluster's job meet: the task on each node puts the place in
 
 
 @dataclass(frozen=True)

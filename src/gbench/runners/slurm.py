@@ -1,8 +1,7 @@
 """The `slurm` runner: the run script in a job of a Slurm cluster, followed from a login host until it ends.
 
 The run folder is on storage that the nodes share. `slurm_script.py` writes the job's script into it, `slurm_states.py`
-says how each end of a job is reported, and `following.py` has what this shares
-with Kubernetes.
+says how each end of a job is reported, and `following.py` has what this shares with Kubernetes.
 """
 
 import shlex

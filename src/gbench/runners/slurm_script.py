@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gbench.runners.docker import INSIDE, container_mounts
-from gbench.runners.plan import places_here, script_environment
+from gbench.runners.plan import ANYWHERE, places_here, script_environment
 from gbench.settings.slurm_config import SlurmConfig
 from gbench.settings.spec import RunSpec
 
 SCRIPT, OUTPUT, ENDED = "job.sbatch", "job.log", "job.exit"  # in the run folder
 AGAIN = 85  # exit code of a task (and no other's): it saved a checkpoint, and the job should start again
-ANYWHERE = "127.0.0.1:1"  # where the nodes of a job meet: `runs/slurm_task.py` puts the place in
 SIGNAL_S = 120  # from the signal to save and stop to the time limit; Slurm may send it 60 s earlier
 
 TAIL = """\

@@ -11,7 +11,7 @@ from typing import Literal
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.json_file import read_json
 from gbench.cndb.database import connect, database_errors
-from gbench.cndb.database_config import EMBEDDED_FILE, DatabaseConfig, embedded
+from gbench.cndb.database_config import DatabaseConfig, embedded_if_there
 from gbench.cndb.peaks import best_on_record
 from gbench.errors import GbenchError, InfrastructureError
 from gbench.measure.summary import summarize_folder
@@ -81,9 +81,7 @@ def _kept(path: Path, run: OpenRun) -> BestPeak | None:
 
 def _on_record(spec: RunSpec, database: DatabaseConfig | None, device: str, precision: str) -> BestPeak | None:
     """That of the run's database; without one, of the file in its CNDB folder."""
-    cndb_dir = Path(spec.cndb_dir)
-    if database is None and (cndb_dir / EMBEDDED_FILE).is_file():
-        database = embedded(cndb_dir)
+    database = database or embedded_if_there(Path(spec.cndb_dir))
     if database is not None:
         with suppress(GbenchError), database_errors(database):  # a history is no condition of a record
             return best_on_record(connect(database), device, precision)

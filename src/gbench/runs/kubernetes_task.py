@@ -18,10 +18,10 @@ from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.node_facts import read_node
 from gbench.runfolder.worker_exit import report_failure
 from gbench.runners.kubernetes_manifest import ADDRESS_VARIABLE, SCRIPT_VARIABLE, SPEC_VARIABLE
-from gbench.runners.plan import places_here, script_environment
-from gbench.runners.slurm_script import ANYWHERE
+from gbench.runners.plan import ANYWHERE, places_here, script_environment
 from gbench.runs.node_task import note_end, run_on_node
 from gbench.runs.prepare import dataset_facts, locate_dataset
+from gbench.runs.rendezvous import joined
 from gbench.settings.spec import RunSpec
 
 STOPPED = 128 + signal.SIGTERM
@@ -35,7 +35,7 @@ def main() -> int:
     if number == 0 and read_node(folder).attempts:
         print("gbench: this pod was started again after a failure; what the run has measured is kept", flush=True)
         return 1
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED))  # only this process is told
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED))  # nobody else gets the signal
     try:
         spec = locate_dataset(spec)
         make_folder(spec.run_dir.parent)
@@ -62,7 +62,7 @@ def main() -> int:
 def endpoint(environ: Mapping[str, str], number: int) -> str:
     """Where the nodes meet."""
     address = environ["PET_MASTER_ADDR"] if number else environ[ADDRESS_VARIABLE]
-    return f"[{address}]:{environ['PET_MASTER_PORT']}" if ":" in address else f"{address}:{environ['PET_MASTER_PORT']}"
+    return joined(address, int(environ["PET_MASTER_PORT"]))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,15 @@ has ended, ends the run on all of them.
 from __future__ import annotations
 
 import json
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from gbench.base.threads import raising_in_main
 from gbench.cndb.from_run import OF_ONE_RUN
 from gbench.errors import GbenchError, Hung, InfrastructureError, Interrupted, RunFailed, UsageError
 from gbench.runfolder.error_file import IS_BEHIND, IS_STOPPED, WorkerError, worker_error
@@ -66,7 +66,8 @@ class Meeting:
         self._broken: str | None = None
         self._cut: InfrastructureError | None = None  # why node 0's store can't be reached any more
         self._problem: GbenchError | None = None
-        self._waits_in_worker, self._closing = False, threading.Event()
+        self._raise_in_main: Callable[[BaseException], None] | None = None
+        self._closing = threading.Event()
         self._threads = [threading.Thread(target=one, daemon=True) for one in (self._beat, self._look)]
         for thread in self._threads:
             thread.start()
@@ -123,19 +124,12 @@ class Meeting:
     def watched(self) -> Iterator[None]:
         """Raise in the block, in the main thread, what `raise_problem` would."""
 
-        def on_problem(number: int, frame: FrameType | None) -> None:
-            if self._waits_in_worker:
-                self._waits_in_worker = False
+        with raising_in_main() as self._raise_in_main:
+            try:
                 self.raise_problem()
-
-        before = signal.signal(signal.SIGUSR2, on_problem)
-        self._waits_in_worker = True
-        try:
-            self.raise_problem()
-            yield
-        finally:
-            self._waits_in_worker = False
-            signal.signal(signal.SIGUSR2, before)
+                yield
+            finally:
+                self._raise_in_main = None
 
     def cause(self, error: GbenchError) -> GbenchError:
         """Why this node failed: `error`, or the end of another node if a rank only lost it or waited."""
@@ -250,9 +244,10 @@ class Meeting:
         while not self._closing.wait(POLL_S):
             if self._problem is None:
                 self._problem = self._find_lost()
-            if self._problem is not None and self._waits_in_worker:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
-                self._closing.wait(1.0)
+            raise_in_main = self._raise_in_main
+            if self._problem is not None and raise_in_main is not None:
+                self._raise_in_main = None
+                raise_in_main(self._problem)
 
     def _find_lost(self) -> InfrastructureError | None:
         """A node that has left without a word."""

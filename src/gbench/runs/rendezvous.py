@@ -6,11 +6,8 @@ import ipaddress
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TimeoutOfFuture
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from importlib import import_module
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from gbench.base.threads import within
 from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.machine_key import host_name
 
@@ -127,21 +125,15 @@ def open_store(endpoint: str, answer_s: float) -> TCPStore:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in its __all__
 
     address, port = split(endpoint)
-    opened: Future[TCPStore] = Future()
 
-    def connect() -> None:
-        try:
-            limit = timedelta(seconds=answer_s)
-            opened.set_result(TCPStore(address, port, is_master=False, timeout=limit, wait_for_workers=False))
-        except RuntimeError as error:
-            opened.set_exception(error)
+    def connect() -> TCPStore:
+        limit = timedelta(seconds=answer_s)
+        return TCPStore(address, port, is_master=False, timeout=limit, wait_for_workers=False)
 
-    # In a thread, as torch waits without end for a program that accepts the connection and says nothing.
-    threading.Thread(target=connect, daemon=True).start()
     try:
-        return opened.result(answer_s)
-    except TimeoutOfFuture as error:
-        raise RuntimeError(f"no answer after {answer_s:.3g} s") from error
+        return within(answer_s, connect)  # torch itself waits without end for a program that accepts, and says nothing
+    except TimeoutError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def own_addresses() -> dict[str, str]:

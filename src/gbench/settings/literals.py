@@ -6,6 +6,7 @@ Precision = Literal["FP32", "TF32", "AMP", "BF16"]
 Device = Literal["cuda", "cpu"]
 Network = Literal["bridge", "host"]
 RunnerName = Literal["docker", "local", "slurm", "kubernetes"]
+CLUSTERS: tuple[RunnerName, ...] = ("slurm", "kubernetes")  # those whose runs are jobs on other machines
 ContainerName = Literal["bare", "apptainer", "pyxis"]
 AlarmKind = Literal["nan", "collapse", "flat"]
 Recipe = Literal["performance", "convergence", "custom"]

@@ -17,7 +17,7 @@ from gbench.errors import UsageError
 from gbench.settings.check_spec import check_spec
 from gbench.settings.kubernetes_config import kubernetes_config
 from gbench.settings.launch_sh_files import SUCCESSORS
-from gbench.settings.literals import Device, Precision, Recipe, RunnerName
+from gbench.settings.literals import CLUSTERS, Device, Precision, Recipe, RunnerName
 from gbench.settings.model_file import ModelFile, load_model, model_name, override
 from gbench.settings.nccl import NCCL_ORIGIN, with_nccl_variables
 from gbench.settings.request import ARGUMENTS, ROWS, VARIABLE_FIELDS, Request
@@ -121,11 +121,7 @@ def resolve(request: Request, environ: Mapping[str, str]) -> Resolved:
     device = one_of("--device", request.device, DEVICES)
     runner = one_of("--runner", request.runner, RUNNERS)
     visible = request.cuda_visible_devices
-    if (
-        runner not in ("slurm", "kubernetes")
-        and visible is None
-        and (visible := visible_devices(device, environ)) is not None
-    ):
+    if runner not in CLUSTERS and visible is None and (visible := visible_devices(device, environ)) is not None:
         origins["cuda_visible_devices"] = "variable CUDA_VISIBLE_DEVICES"
     of_script = {**environ, **request.env}
     if "OMP_NUM_THREADS" in of_script:

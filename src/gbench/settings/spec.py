@@ -11,7 +11,17 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gbench.settings.kubernetes_config import KubernetesConfig
-from gbench.settings.literals import AlarmKind, DataSource, Device, Network, Precision, Recipe, RunnerName, SpeedProfile
+from gbench.settings.literals import (
+    CLUSTERS,
+    AlarmKind,
+    DataSource,
+    Device,
+    Network,
+    Precision,
+    Recipe,
+    RunnerName,
+    SpeedProfile,
+)
 from gbench.settings.request import VARIABLE_FIELDS
 from gbench.settings.slurm_config import SlurmConfig
 
@@ -345,7 +355,7 @@ class RunSpec(Frozen):
     @property
     def on_cluster(self) -> bool:
         """Whether it is a job of a cluster, whose nodes report themselves: this host only submits and follows it."""
-        return self.runner in ("slurm", "kubernetes")
+        return self.runner in CLUSTERS
 
     @property
     def cluster(self) -> SlurmConfig | KubernetesConfig | None:

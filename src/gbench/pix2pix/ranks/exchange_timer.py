@@ -74,7 +74,7 @@ class ExchangeTimer:
 def bucket_bytes(network: DistributedDataParallel) -> list[int]:
     """The buckets of a network from its second step on, in the order in which its gradients are ready.
 
-    torch builds them anew after the first step by the same rule, in that order.
+    torch rebuilds them after the first step by the same rule, in that order.
     """
     ready = [one for one in reversed(list(network.module.parameters())) if one.requires_grad]
     limits = [_DEFAULT_FIRST_BUCKET_BYTES, network.bucket_bytes_cap]

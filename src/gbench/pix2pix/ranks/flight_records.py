@@ -18,10 +18,8 @@ from gbench.runfolder.folder import RunFolder
 NAME = "nccl-flight-rank"  # and the number of the rank: a pickle, which `torchfrtrace` compares between ranks
 COLLECTIVES = "2000"  # that each rank keeps; PyTorch 2.7 keeps none by default
 BUFFER, FILE = "TORCH_FR_BUFFER_SIZE", "TORCH_FR_DUMP_TEMP_FILE"
-FORMER_NAMES = {
-    BUFFER: "TORCH_NCCL_TRACE_BUFFER_SIZE",
-    FILE: "TORCH_NCCL_DEBUG_INFO_TEMP_FILE",
-}  # newer ones warn of them
+# Of PyTorch 2.7; later ones warn of them.
+FORMER_NAMES = {BUFFER: "TORCH_NCCL_TRACE_BUFFER_SIZE", FILE: "TORCH_NCCL_DEBUG_INFO_TEMP_FILE"}
 PIPE = "TORCH_NCCL_DEBUG_INFO_PIPE_FILE"
 WRITE_S = 30.0  # PyTorch looks at the pipe once a second
 POLL_S = 0.1
@@ -40,10 +38,13 @@ def flight_records_on_request(folder: RunFolder) -> Iterator[None]:
 
 def write_flight_records(folder: RunFolder, ranks: Collection[int]) -> None:
     """Ask these ranks of this host to write theirs, and wait for it. Without NCCL there is none."""
+    pipes = os.environ.get(PIPE)
+    if pipes is None:
+        return
     asked = []
     for rank in ranks:
         with suppress(OSError):  # no NCCL, or nobody reads any more
-            pipe = os.open(f"{os.environ.get(PIPE)}{rank}.pipe", os.O_WRONLY | os.O_NONBLOCK)
+            pipe = os.open(f"{pipes}{rank}.pipe", os.O_WRONLY | os.O_NONBLOCK)
             with os.fdopen(pipe, "wb") as file:
                 file.write(b"1\n")
             asked.append(folder.path / f"{NAME}{rank}")
