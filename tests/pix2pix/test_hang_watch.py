@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from gbench.errors import Hung
 from gbench.pix2pix import hang_watch
+from gbench.pix2pix.__main__ import set_up_limit_s
 from gbench.pix2pix.hang_watch import STACKS, HangWatch
-from gbench.pix2pix.ranks.heartbeat import Heartbeats
-from gbench.pix2pix.trainer import LONG_S, PATIENCE_STEPS, Trainer
+from gbench.pix2pix.ranks.heartbeat import LONG_S, PATIENCE_STEPS, Heartbeats
+from gbench.pix2pix.step.build_model import build_networks
+from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.error_file import read_error
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.steps import Step
-from gbench.settings.spec import ProfileConfig, RunSpec
+from gbench.settings.evaluation_spec import EvaluationRequest, of_run
+from gbench.settings.spec import ProfileConfig, RunSpec, TuningConfig
 from rank_programs import ranks
 
 MakeSpec = Callable[..., RunSpec]
@@ -76,6 +81,63 @@ def test_ranks_that_stop_in_one_step_are_all_named(folder: RunFolder) -> None:
     assert " and rank 1 (process " in sentence
     assert sentence.endswith(") is in the same step")
     assert stacks.count("in wait_for_the_other") == 2
+
+
+# The worker itself, whose rank 1 is stopped within the run: in its second batch, or its sixth block of steps.
+WORKER = """
+    from gbench.pix2pix.__main__ import main
+    from gbench.pix2pix.{module} import {owner}
+    whole, done = {owner}.{method}, []
+
+    def stopped(self, *arguments):
+        done.append(1)
+        if rank == 1 and len(done) == {before}:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return whole(self, *arguments)
+
+    {owner}.{method} = stopped
+    return main(["--run-dir", str(folder), "--data-dir", {data!r}], heartbeat=heartbeat)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["evaluation", "tuning"])
+def test_a_rank_that_is_stopped_ends_an_evaluation_and_a_tuning(
+    kind: str, make_spec: MakeSpec, facades: Path, tmp_path: Path
+) -> None:
+    spec = make_spec(device_count=2, settings=("measure.hang_seconds=5", "measure.pin=false"), data_source="synthetic")
+    if kind == "evaluation":
+        torch.save(build_networks(spec)[0].state_dict(), tmp_path / "latest_net_G.pth")
+        spec = of_run(spec, EvaluationRequest(tmp_path / "latest_net_G.pth", out=tmp_path / "out", devices=2), {}).spec
+        place = {"module": "evaluator", "owner": "Evaluator", "method": "evaluate", "before": 2}
+    else:
+        spec = spec.model_copy(update={"tuning": TuningConfig(max_time_s=600), "results_dir": str(tmp_path)})
+        place = {"module": "tuning_candidate", "owner": "Candidate", "method": "block", "before": 6}
+    folder = RunFolder.create(spec)
+    with ranks(folder.path, WORKER.format(data=str(facades), **place)) as started:
+        code, output = started.end()
+    assert code == 128 + signal.SIGKILL, output
+    error = read_error(folder)
+    assert error is not None and isinstance(error.to_raise(), Hung), output
+    assert re.search(r"no rank has made a step for \d+ s, after step [1-9]\d*; rank 1 .* is stopped", error.what)
+    assert f"{'evaluator' if kind == 'evaluation' else 'tuner'}.py" in (folder.path / STACKS).read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "recipe", "hang_s", "limit_s"),
+    [
+        ("real", "performance", 300, LONG_S),
+        ("synthetic", "tuning", 4000, 4000),
+        ("real", "evaluation", 0, 0),
+        ("cached", "performance", 300, 0),
+        ("synthetic", "fleet", 300, 0),
+    ],
+)
+def test_setting_a_rank_up_has_a_limit_unless_it_may_take_hours(
+    source: str, recipe: str, hang_s: float, limit_s: float, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(data_source=source, settings=(f"measure.hang_seconds={hang_s}",))
+    assert set_up_limit_s(spec.model_copy(update={"recipe": recipe})) == limit_s
 
 
 class Watched:

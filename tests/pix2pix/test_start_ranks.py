@@ -110,7 +110,7 @@ def test_ended_processes_of_ranks_are_not_waited_for(tmp_path: Path) -> None:
         assert process.wait(timeout=300) == 7
 
 
-@pytest.mark.parametrize("kind", ["training", "profile"])
+@pytest.mark.parametrize("kind", ["training", "profile", "evaluation", "tuning"])
 def test_ranks_that_hang_at_their_end_are_killed(kind: str, tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
     profiling = ProfileConfig(steps=1) if kind == "profile" else None
     spec = make_spec().model_copy(update={"profiling": profiling, "results_dir": str(tmp_path)})
@@ -120,6 +120,12 @@ def test_ranks_that_hang_at_their_end_are_killed(kind: str, tmp_path: Path, make
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if rank == 1:
         return 0
+    if KIND in ("evaluation", "tuning"):
+        import psutil
+        while len(psutil.Process(os.getppid()).children()) > 1:
+            time.sleep(0.01)
+        (folder / f"{KIND}.json").touch()
+        time.sleep(600)
     RunFolder(folder).write("environment.json", {})
     time.sleep(0.2)
     RunFolder(folder).write("environment.json", {"ended": {"steps": 3, "because": "all steps are done"}})

@@ -144,7 +144,7 @@ FAULTS: dict[str, Fault] = {
     "SIGKILL of the supervisor": kill("supervisor"),
     "SIGKILL of torchrun": kill("torchrun"),
     "SIGKILL of a rank": kill("rank"),
-    "SIGSTOP of a rank": OfTwoRanks(stop_rank, IN_WORKER[1:5], "no step is due here: give `--timeout`"),
+    "SIGSTOP of a rank": OfTwoRanks(stop_rank, IN_WORKER[1:], "no step is due here: give `--timeout`"),
     "disk full": disk("ENOSPC"),
     "read-only disk": disk("EROFS"),
     "no permission": disk("EACCES"),

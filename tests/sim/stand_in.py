@@ -60,7 +60,7 @@ class Rank:
         self.sim = Path(os.environ["SIM_DIR"])
         self.orders = read_orders(self.sim)
         (self.sim / f"rank-{rank}").write_text(str(os.getpid()))
-        self.hang_s = self.spec.config.measure.hang_seconds if self.spec.evaluation is None else 0
+        self.hang_s = self.spec.config.measure.hang_seconds
         self.slow = 1.0
         self.lost = False
         self.steps = run_dir / f"steps-rank{rank}.jsonl"

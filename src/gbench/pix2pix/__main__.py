@@ -19,20 +19,20 @@ from gbench.measure.telemetry.sampler_process import TelemetryProcess
 from gbench.pix2pix.data.pair_loader import convert_loader_errors
 from gbench.pix2pix.profiler import ProfiledTrainer
 from gbench.pix2pix.ranks.group import Ranks, joined
-from gbench.pix2pix.ranks.heartbeat import Heartbeat
+from gbench.pix2pix.ranks.heartbeat import Heartbeat, hang_limit_s
 from gbench.pix2pix.ranks.out_of_memory import convert_memory_errors
 from gbench.pix2pix.step.apply_switches import convert_compiler_errors
 from gbench.pix2pix.step.rank_memory import rank_gib
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, report_failure
-from gbench.settings.spec import MeasureConfig
+from gbench.settings.spec import MeasureConfig, RunSpec
 
 
 def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat: Heartbeat | None = None) -> int:
     """Run one rank; write an expected failure to `error.json` and print it as one line.
 
-    facts_pipe: see `slow_facts`. heartbeat: where a training notes its steps, for a process that watches.
+    facts_pipe: see `slow_facts`. heartbeat: where the run notes its steps, for a process that watches.
     """
     parser = argparse.ArgumentParser(prog="python -m gbench.pix2pix", description="One rank of a run, under torchrun.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder with spec.json; results go there")
@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat
     folder = RunFolder(arguments.run_dir)
     try:
         spec = folder.spec()
+        if heartbeat is not None:
+            heartbeat.beat(set_up_limit_s(spec), 0)
         with (
             joined(spec.device, spec.world_size, spec.config.measure.pin, spec.omp_num_threads) as ranks,
             convert_memory_errors(ranks.device, spec.batch_per_device, partial(rank_gib, spec)),
@@ -62,11 +64,11 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat
             elif spec.evaluation is not None:
                 from gbench.pix2pix.evaluator import Evaluator
 
-                Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run()
+                Evaluator(spec, folder, arguments.data_dir, arguments.inputs_dir, ranks).run(heartbeat)
             elif spec.tuning is not None:
                 from gbench.pix2pix.tuner import Tuner
 
-                Tuner(spec, folder, arguments.data_dir, ranks).run()
+                Tuner(spec, folder, arguments.data_dir, ranks).run(heartbeat)
             else:
                 with convert_compiler_errors(), run_sampler(spec.config.measure, folder, ranks):
                     kind = Trainer if spec.profiling is None else ProfiledTrainer
@@ -74,6 +76,12 @@ def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat
     except Exception as error:
         return report_failure(folder, error)
     return 0
+
+
+def set_up_limit_s(spec: RunSpec) -> float:
+    """Seconds after which a set-up hangs; 0: it decodes all pairs, or a fleet is probed, with deadlines of its own."""
+    may_take_hours = spec.config.data.source in ("cached", "resident") or spec.recipe == "fleet"
+    return 0.0 if may_take_hours else hang_limit_s(spec.config.measure.hang_seconds)
 
 
 @contextmanager

@@ -8,18 +8,20 @@ import time
 from contextlib import suppress
 
 from gbench.errors import GbenchError
+from gbench.runfolder import evaluation_result, tuning_result
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.step_profile import NAME as PROFILE
 
 PATIENCE_S = 60.0  # from the last file of a run to the end of its processes
 POLL_S = 1.0
+RESULTS = (evaluation_result.NAME, tuning_result.NAME)
 
 
 class EndWatch(threading.Thread):
     """Kills the ranks that are left PATIENCE_S after the run is complete, and says so.
 
-    A run is complete when environment.json says `ended` and, for a profile, profile.json exists: rank 0 writes them
-    once every rank has written all of its files. Evaluations and tunings have no such sign, and are not watched.
+    A training is complete when environment.json says `ended` and, for a profile, profile.json exists; an evaluation or
+    a tuning when its result exists. Rank 0 writes these once every rank has written all of its files.
 
     Args:
         ranks: rank by process id, of those that still run; another thread removes those that have ended.
@@ -54,6 +56,8 @@ class EndWatch(threading.Thread):
 
     def _complete(self) -> bool:
         """Whether the run's last file is written. Reads environment.json only after a change, to disturb no step."""
+        if any(self._folder.has(name) for name in RESULTS):
+            return True
         with suppress(OSError, GbenchError):
             changed_ns = (self._folder.path / "environment.json").stat().st_mtime_ns
             if changed_ns != self._read_ns:

@@ -5,7 +5,8 @@ the same images for any number of ranks, so that results don't depend on it.
 """
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gbench.pix2pix.image_metrics import image_metrics, require_size, to_levels
 from gbench.pix2pix.images import write_png
 from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.ranks.heartbeat import PATIENCE_STEPS, Heartbeat, hang_limit_s
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.step.build_model import build_networks
 from gbench.pix2pix.weights import generator_weights, load_generator
@@ -68,26 +70,45 @@ class Evaluator:
             self.lpips = build_lpips(self.files["lpips_weights"], config.lpips_weights)
         self.images_dir = folder.path / "images"
         self.ran: dict[str, Any] = {}
+        self.heartbeat = Heartbeat()
+        self.batch_times: deque[float] = deque(maxlen=PATIENCE_STEPS)
+        self.batches_done = 0
 
-    def run(self) -> None:
-        """Evaluate this rank's share; rank 0 writes evaluation.json for all ranks."""
+    def run(self, heartbeat: Heartbeat | None = None) -> None:
+        """Evaluate this rank's share; rank 0 writes evaluation.json for all ranks.
+
+        heartbeat: where to note each batch; None: nobody watches.
+        """
+        self.heartbeat = heartbeat or self.heartbeat
+        self.beat()
         make_folder(self.images_dir)
         size = self.spec.batch_per_device
         batches = [range(first, min(first + size, len(self.dataset))) for first in range(0, len(self.dataset), size)]
         mine: list[tuple[int, Image]] = []
         printed_s = time.monotonic()
         for number in range(self.ranks.rank, len(batches), self.ranks.world_size):
+            begun_s = time.monotonic()
             mine += self.evaluate(batches[number])
+            self.batches_done += 1
+            self.batch_times.append(time.monotonic() - begun_s)
+            self.beat(self.batch_times)
             if self.ranks.is_first and time.monotonic() - printed_s > PROGRESS_S:
                 printed_s = time.monotonic()
                 self.print_progress(min((number + self.ranks.world_size) * size, len(self.dataset)))
         shares = self.ranks.gather(mine)
         ran = self.ranks.gather(self.ran)[0]
         if not self.ranks.is_first:
+            self.heartbeat.beat(0, self.batches_done)
             return
         self.print_progress(len(self.dataset))
         images = [image for _, image in sorted(pair for share in shares for pair in share)]
+        self.beat()
         self.folder.write(evaluation_result.NAME, self.result(images, ran).model_dump())
+        self.heartbeat.beat(0, self.batches_done)
+
+    def beat(self, times: Sequence[float] = ()) -> None:
+        """Note that this rank goes on. times: of the last batches; none: what comes may take long."""
+        self.heartbeat.beat(hang_limit_s(self.spec.config.measure.hang_seconds, times), self.batches_done)
 
     def print_progress(self, done: int) -> None:
         """Print a line of progress."""
@@ -175,7 +196,7 @@ class Evaluator:
         print(f"{' and '.join(SET_METRICS)} of {len(images)} images", flush=True)
         files = [[self.images_dir / f"{image.name}_{kind}.png" for image in images] for kind in ("fake_B", "real_B")]
         fakes, reals = ([read_png(path) for path in paths] for paths in files)
-        return set_distances(self.files["fid_weights"], weights, fakes, reals)
+        return set_distances(self.files["fid_weights"], weights, fakes, reals, self.beat)
 
 
 def output_names(paths: list[Path]) -> list[str]:

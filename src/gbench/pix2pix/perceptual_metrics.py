@@ -71,10 +71,12 @@ def build_lpips(weights: Path, name: str) -> Callable[[Levels, Levels], float]:
     return lpips
 
 
-def set_distances(weights: Path, name: str, fakes: Sequence[Levels], reals: Sequence[Levels]) -> dict[str, float]:
+def set_distances(
+    weights: Path, name: str, fakes: Sequence[Levels], reals: Sequence[Levels], beat: Callable[[], None] = lambda: None
+) -> dict[str, float]:
     """FID (Heusel et al. 2017) and KID (Binkowski et al. 2018) between two sets of at least two images.
 
-    weights: torch-fidelity's weights of Inception v3. name: of that file in messages.
+    weights: torch-fidelity's weights of Inception v3. name: of that file in messages. beat: called for each image.
 
     Raises InfrastructureError, UsageError: they can't be loaded, or are other weights.
     """
@@ -95,6 +97,7 @@ def set_distances(weights: Path, name: str, fakes: Sequence[Levels], reals: Sequ
         for measure in (fid, kid):
             for images, real in ((fakes, False), (reals, True)):
                 for levels in images:
+                    beat()
                     measure.update(as_batch(levels), real=real)
         return {"FID": float(fid.compute()), "KID": float(kid.compute()[0])}
 

@@ -29,7 +29,7 @@ from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.pending_steps import PendingSteps
 from gbench.pix2pix.ranks.exchange_timer import ExchangeTimer
 from gbench.pix2pix.ranks.group import Ranks
-from gbench.pix2pix.ranks.heartbeat import Heartbeat
+from gbench.pix2pix.ranks.heartbeat import Heartbeat, hang_limit_s
 from gbench.pix2pix.sigterm import StopRequest
 from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.step.delay import with_delay
@@ -41,8 +41,6 @@ from gbench.settings.spec import RunSpec
 
 MOST_AHEAD = 10  # steps to the next reading per step of the last one: few steps predict only few
 READ_S = 2.0  # maximum time between readings: what a crash can lose, and how long a stop request waits
-PATIENCE_STEPS = 50  # a run that makes no step for as long as this many takes hangs, from measure.hang_seconds on
-LONG_S = 1800.0  # the same where a step compiles, and for a checkpoint
 ALL_STEPS_DONE = "all steps are done"
 
 
@@ -260,16 +258,10 @@ class Trainer:
         self.heartbeat.beat(limit_s, self.state.step)
 
     def hang_limit_s(self, steps: Sequence[Step] = ()) -> float:
-        """Seconds after which a run without a new step hangs; 0: never.
-
-        steps: the last ones, which say how long one takes; none: what comes may take long.
-        """
-        least_s = self.spec.config.measure.hang_seconds
-        if not least_s:
-            return 0.0
-        if not steps or self.spec.compiles or self.spec.profiling is not None:
-            return max(least_s, LONG_S)
-        return max(least_s, PATIENCE_STEPS * statistics.median(step.step_s for step in steps))
+        """Seconds after which the run hangs without a new step; 0: never. steps: the last ones; none: none is due."""
+        may_take_long = self.spec.compiles or self.spec.profiling is not None
+        times = [] if may_take_long else [step.step_s for step in steps]
+        return hang_limit_s(self.spec.config.measure.hang_seconds, times)
 
     def due(self, every: int) -> bool:
         """Whether something done every `every` epochs (0: never) is due: after such an epoch, or as the run ends."""

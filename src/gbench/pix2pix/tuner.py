@@ -9,6 +9,7 @@ import gc
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from gbench.measure.paired_ratio import PairedRatio, ratio_of_rounds
 from gbench.pix2pix.data.open_loader import open_loader
 from gbench.pix2pix.nets import determinism
 from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.ranks.heartbeat import Heartbeat, hang_limit_s
 from gbench.pix2pix.ranks.out_of_memory import out_of_memory
 from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.tuning_candidate import Candidate
@@ -53,6 +55,7 @@ class Tuner:
         self.threads = torch.get_num_threads()
         # for the outcomes of a switch; other ranks may be exchanging gradients in the default group
         self.outcome_group = ranks.new_group(timedelta(seconds=ALONE_S))
+        self.heartbeat, self.steps = Heartbeat(), 0
 
     def candidates(self) -> list[dict[str, Any]]:
         """The changes to try on this device, in order."""
@@ -64,8 +67,12 @@ class Tuner:
             changes.append({"threads": cores})
         return changes
 
-    def run(self) -> None:
-        """Try each switch on top of those kept, then all kept ones against none; rank 0 writes tuning.json."""
+    def run(self, heartbeat: Heartbeat | None = None) -> None:
+        """Try each switch on top of those kept, then all kept ones against none; rank 0 writes tuning.json.
+
+        heartbeat: where to note each block of steps; None: nobody watches.
+        """
+        self.heartbeat = heartbeat or self.heartbeat
         kept, trials, overall = SpeedConfig(), list[Trial](), None
         changes = self.candidates()
         for number, change in enumerate(changes):
@@ -93,6 +100,11 @@ class Tuner:
         )
         if self.ranks.is_first:
             self.folder.write(NAME, tuning.model_dump())
+        self.heartbeat.beat(0, self.steps)
+
+    def beat(self, times: Sequence[float] = ()) -> None:
+        """Note that this rank goes on. times: of the last blocks; none: what comes may take long."""
+        self.heartbeat.beat(hang_limit_s(self.spec.config.measure.hang_seconds, times), self.steps)
 
     def say(self, line: str) -> None:
         """Print a line of progress."""
@@ -117,9 +129,11 @@ class Tuner:
 
     def alternate(self, kept: SpeedConfig, change: dict[str, Any], seconds: float) -> Trial:
         """`trial`, with both models in memory."""
+        self.beat()
         base = Candidate(self.spec, self.ranks, kept, self.batch, self.threads)
         changed, failure = None, None
         try:
+            self.beat()
             with apply_switches.convert_compiler_errors():
                 changed = Candidate(self.spec, self.ranks, kept.model_copy(update=change), self.batch, self.threads)
         except (GbenchError, RuntimeError) as error:
@@ -173,14 +187,23 @@ class Tuner:
     def take_turns(self, base: Candidate, changed: Candidate, seconds: float) -> tuple[PairedRatio, int]:
         """The ratio and the steps per block, from rounds until the time is over or the gain is surely too small."""
         block_s = min(BLOCK_S, max(SHORT_BLOCK_S, seconds / MIN_ROUNDS / 4))
-        steps = math.ceil(block_s / min(base.block(1) for _ in range(3)))  # of three, as single steps vary
+        compiles = any(arm.switches.compile != "none" for arm in (base, changed))
+        blocks: list[float] = []
+
+        def block(arm: Candidate, steps: int) -> float:
+            blocks.append(arm.block(steps))
+            self.steps += steps
+            self.beat([] if compiles else blocks)
+            return blocks[-1]
+
+        steps = math.ceil(block_s / min(block(base, 1) for _ in range(3)))  # of three, as single steps vary
         rounds: list[tuple[float, float]] = []
         spent = 0.0
         while True:
             first, second = (base, changed) if len(rounds) % 2 == 0 else (changed, base)
             taken = {id(arm): 0.0 for arm in (base, changed)}
             for arm in (first, second, second, first):
-                taken[id(arm)] += arm.block(steps)
+                taken[id(arm)] += block(arm, steps)
             rounds.append((taken[id(base)], taken[id(changed)]))
             spent += sum(rounds[-1])
             if len(rounds) < MIN_ROUNDS:

@@ -6,12 +6,28 @@ import faulthandler
 import mmap
 import os
 import signal
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 STACKS_SIGNAL = signal.SIGUSR2
 BEATS, LIMIT, STEP = range(3)
 FIELDS = 3
 BYTES = 8  # of a field
+PATIENCE_STEPS = 50  # a run that makes no step for as long as this many takes hangs, from measure.hang_seconds on
+LONG_S = 1800.0  # the same for what is no step, and where a step compiles
+
+
+def hang_limit_s(least_s: float, times: Sequence[float] = ()) -> float:
+    """Seconds after which a run without a new step hangs; 0: never.
+
+    Args:
+        least_s: the spec's measure.hang_seconds.
+        times: seconds of the last steps; none: what comes may take long.
+    """
+    if not least_s:
+        return 0.0
+    return max(least_s, PATIENCE_STEPS * statistics.median(times) if times else LONG_S)
 
 
 @dataclass(frozen=True)
