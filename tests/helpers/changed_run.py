@@ -10,7 +10,9 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +41,9 @@ def run(copy: Path, tests: list[str], limit_s: float, stop_at_first: bool) -> tu
     outcomes = copy.parent / "outcomes.jsonl"
     outcomes.write_text("")
     arguments = ["-q", "-p", "no:cacheprovider", *(["-x"] if stop_at_first else []), *tests]
-    child = forked(lambda: _in_namespace(lambda: _run_pytest(copy, arguments, outcomes)))
+    temporary = Path(tempfile.mkdtemp(prefix="gbench-"))  # whatever a fault leaves there goes with it
+    temporary.chmod(0o755)  # for the user of a PostgreSQL
+    child = forked(lambda: _in_namespace(lambda: _run_pytest(copy, arguments, outcomes, temporary)))
     limit = time.monotonic() + limit_s
     status = None
     while status is None and time.monotonic() < limit:
@@ -48,6 +52,7 @@ def run(copy: Path, tests: list[str], limit_s: float, stop_at_first: bool) -> tu
         time.sleep(0.02)
     if status is None:
         _kill(child)
+    shutil.rmtree(temporary, ignore_errors=True)
     passed: dict[str, bool] = {}
     for line in outcomes.read_text().splitlines():
         name, well = json.loads(line)
@@ -107,7 +112,7 @@ def _in_namespace(work: Callable[[], int]) -> int:
     return int(os.waitpid(forked(first), 0)[1] != 0)
 
 
-def _run_pytest(copy: Path, arguments: list[str], outcomes: Path) -> int:
+def _run_pytest(copy: Path, arguments: list[str], outcomes: Path, temporary: Path) -> int:
     os.setsid()
     os.chdir(copy)
     nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(copy.parent / "output.txt", os.O_WRONLY | os.O_CREAT)
@@ -115,7 +120,8 @@ def _run_pytest(copy: Path, arguments: list[str], outcomes: Path) -> int:
         os.dup2(target, descriptor)
     sys.path[0] = str(copy / "src")
     sys.dont_write_bytecode = True
-    os.environ.update(PYTHONPATH=f"{copy}/src", PYTHONDONTWRITEBYTECODE="1")
+    os.environ.update(PYTHONPATH=f"{copy}/src", PYTHONDONTWRITEBYTECODE="1", TMPDIR=str(temporary))
+    tempfile.tempdir = None  # read TMPDIR again
     return int(pytest.main(arguments, plugins=[Recorder(outcomes)]))
 
 

@@ -15,7 +15,10 @@ from typing import Any
 
 import coverage
 import pytest
+from support import server_of
 
+SERVERS = ("postgres", "slurm")
+"""Those whose tests count: they start within seconds."""
 SETTINGS = """[run]
 source = {sources}
 parallel = True
@@ -31,6 +34,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     running = coverage.Coverage(config_file=str(FOLDER / "settings"), data_suffix=True)
     running.start()
     os.environ["COVERAGE_PROCESS_START"] = str(FOLDER / "settings")  # of child processes
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    out = [item for item in items if item.get_closest_marker("system") and server_of(item) not in SERVERS]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,6 +71,7 @@ class Covering:
     """What a run of the tests with this plugin recorded in a folder."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._data = coverage.CoverageData(str(folder / "lines"))
         self._data.read()
         self.seconds: dict[str, float] = {}
@@ -73,6 +83,14 @@ class Covering:
         contexts = self._data.contexts_by_lineno(str(path))
         found = {_name(context) for line in lines for context in contexts.get(line, ())}
         return sorted(found & self.seconds.keys(), key=lambda test: self.seconds[test])
+
+    def forget(self, files: list[str]) -> None:
+        """Leave out the tests of these files."""
+        for test in [test for test in self.seconds if test.partition("::")[0] in files]:
+            del self.seconds[test]
+        for file in self._folder.glob("seconds-*.json"):
+            file.unlink()
+        (self._folder / "seconds-kept.json").write_text(json.dumps(self.seconds))
 
 
 def combine(folder: Path) -> None:

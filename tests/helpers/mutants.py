@@ -41,10 +41,10 @@ class _InFunctions(MutationVisitor):
 
 
 def mutants(files: list[Path], count: int, seed: int) -> tuple[list[Change], int]:
-    """A sample of all of mutmut's mutants within functions of these files, and the number of all."""
+    """A sample of all of mutmut's mutants within functions of these files, in a random order, and the number of all."""
     found = {path: _mutations(path) for path in files}
     every = [(path, number) for path in files for number in range(len(found[path][1]))]
-    chosen = sorted(random.Random(seed).sample(every, min(count, len(every))))
+    chosen = random.Random(seed).sample(every, min(count, len(every)))
     return [_change(path, *found[path], number) for path, number in chosen], len(every)
 
 

@@ -1,14 +1,16 @@
-"""How many faults of the code do its tests find? python tests/helpers/mutation.py [SEED [MUTANTS [FUNCTIONS]]]
+"""How many faults of the code do its tests find? mutation.py [SEED [MUTANTS [FUNCTIONS [ROOM...]]]]
 
 Changes a copy of the last commit in .mutation/, one fault at a time, and runs the tests that run the changed statement,
 the fastest first, for at most BUDGET_S of their usual time. Then removes the bodies of functions, and lists the tests
-of a function's own file that pass without it. .mutation/survivors.txt has the mutants that no test found.
+of a function's own file that pass without it. .mutation/survivors-*.txt has the mutants that no test found. The mutants
+are taken in a random order, so that the first of them are a sample too; the next start goes on after the last.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -26,14 +28,15 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".mutation"
 COPY = WORK / "copy"
 ROOMS = ("measure", "compare", "cndb", "runners", "settings")
-NOT_RUN = ("fake_gpu", "fuzz", "house", "upstream", "follow", "pix2pix", "fixtures", "helpers")
-PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not system and not slow")
+NOT_RUN = ("base", "datasets", "fake_gpu", "fixtures", "follow", "fuzz", "helpers", "house", "machine", "pix2pix")
+NOT_RUN += ("preflight", "reports", "scripts", "upstream")
+PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not slow", "-p", "covering")
 BUDGET_S = 60.0
 PRELOADED = ("torch", "torchvision", "torchmetrics", "scipy.stats", "sqlalchemy", "alembic", "pydantic", "docker")
 PRELOADED += ("matplotlib.figure", "PIL.Image", "rich", "hypothesis", "jsonschema", "psutil", "dominate")
 
 
-def main(seed: int, mutant_count: int, function_count: int) -> None:
+def main(seed: int, mutant_count: int, function_count: int, rooms: tuple[str, ...]) -> None:
     if not can_isolate():
         sys.exit(
             "mutation.py: this user may make no PID namespace, and a fault could end other processes; run it as root"
@@ -41,28 +44,33 @@ def main(seed: int, mutant_count: int, function_count: int) -> None:
     covering = coverage_of_commit()
     for name in PRELOADED:
         importlib.import_module(name)
-    files = sorted(path for room in ROOMS for path in (COPY / "src/gbench" / room).rglob("*.py"))
+    files = sorted(path for room in rooms for path in (COPY / "src/gbench" / room).rglob("*.py"))
     chosen, every = mutants(files, mutant_count, seed)
     print(f"{len(chosen)} of {every} mutants, seed {seed}", flush=True)
-    count_survivors(chosen, covering)
+    count_survivors(chosen, covering, f"{seed}-{mutant_count}-{'-'.join(rooms)}")
     chosen, every = removals(files, function_count, seed)
     print(f"\n{len(chosen)} of {every} functions without their bodies, seed {seed}", flush=True)
     list_tests_without_subject(chosen, covering)
 
 
-def count_survivors(chosen: list[Change], covering: Covering) -> None:
-    ends: Counter[tuple[str, str]] = Counter()
-    survivors = WORK / "survivors.txt"
-    survivors.write_text("")
+def count_survivors(chosen: list[Change], covering: Covering, sample: str) -> None:
+    survivors, done = WORK / f"survivors-{sample}.txt", WORK / f"ends-{sample}.jsonl"
+    done.touch()
+    ends = Counter(tuple(json.loads(line)) for line in done.read_text().splitlines())
     for number, change in enumerate(chosen, 1):
+        if number <= ends.total():
+            continue
         end, outcomes, count = tested(change, covering, stop_at_first=True)
-        ends[change.path.relative_to(COPY / "src/gbench").parts[0], end] += 1
         killer = next((test for test, passed in outcomes.items() if not passed), "")
         print(f"{number:4} {end:9} {place(change)} {len(outcomes)} of {count} tests {killer}", flush=True)
         if end in ("survived", "not run"):
             lines = difflib.unified_diff(change.source.splitlines(), change.changed.splitlines(), n=1, lineterm="")
             with survivors.open("a") as file:
                 print(place(change), end, f"by {count} tests", *list(lines)[2:], sep="\n", file=file)
+        room = change.path.relative_to(COPY / "src/gbench").parts[0]
+        with done.open("a") as file:
+            print(json.dumps([room, end]), file=file)
+        ends[room, end] += 1
     print_rates(ends)
 
 
@@ -91,29 +99,61 @@ def tested(change: Change, covering: Covering, stop_at_first: bool) -> tuple[str
         tests.append(test)
     if not tests:
         return "not run", {}, 0
+    while tests:
+        with changed(change.path, change.changed):
+            end, outcomes = run(COPY, tests, 60 + 5 * total, stop_at_first)
+        suspects = [test for test in tests if not outcomes.get(test, end != "timed out")][:1]
+        if (
+            not stop_at_first
+            or not suspects
+            or fails_only_with(change, suspects, 60 + 5 * covering.seconds[suspects[0]])
+        ):
+            return end, outcomes, len(tests)
+        tests.remove(suspects[0])
+    return "survived", {}, 0
+
+
+def fails_only_with(change: Change, suspects: list[str], limit_s: float) -> bool:
+    """Whether a test that did not pass with a change ends well without it, and again not with it.
+
+    So that neither a busy machine nor a test that fails now and then finds a fault.
+    """
+    if run(COPY, suspects, limit_s, stop_at_first=True)[0] != "survived":
+        return False
     with changed(change.path, change.changed):
-        return *run(COPY, tests, 60 + 5 * total, stop_at_first), len(tests)
+        return run(COPY, suspects, limit_s, stop_at_first=True)[0] != "survived"
 
 
 def coverage_of_commit() -> Covering:
-    """Clone the last commit into .mutation/copy and run its tests under coverage, unless that was done for it."""
-    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
+    """Clone the last commit into .mutation/copy and run its tests under coverage, unless that was done for it.
+
+    If only tests have changed since, run those alone.
+    """
     done, folder = WORK / "commit", WORK / "covering"
-    if done.is_file() and done.read_text() == commit:
-        subprocess.run(["git", "checkout", "--quiet", "--force", "HEAD"], cwd=COPY, check=True)
-        return Covering(folder)
-    shutil.rmtree(WORK, ignore_errors=True)
-    folder.mkdir(parents=True)
-    subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, COPY], check=True)
-    (WORK / "shared").symlink_to(ROOT.parent / "shared")
-    sources = ",".join(str(COPY / "src/gbench" / room) for room in ROOMS)
-    (folder / "settings").write_text(SETTINGS.format(sources=sources, folder=folder))
-    folders = sorted(path for path in (COPY / "tests").iterdir() if path.is_dir() and path.name not in NOT_RUN)
-    here = {"PYTHONPATH": f"{COPY}/src:{COPY}/tests/helpers", "GBENCH_COVERING": str(folder)}
-    subprocess.run(
-        [sys.executable, "-m", "pytest", *PYTEST, "-p", "covering", *folders], cwd=COPY, env=os.environ | here
-    )
-    combine(folder)
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
+    before = done.read_text() if done.is_file() else ""
+    names = ["git", "diff", "--name-only", "--no-renames", before, commit, "--", "src", "tests"]
+    again = subprocess.check_output(names, cwd=ROOT, text=True).splitlines() if before else []
+    if before and all(Path(name).name.startswith("test_") for name in again):
+        subprocess.run(["git", "fetch", "--quiet", "origin", commit], cwd=COPY, check=True)
+        subprocess.run(["git", "checkout", "--quiet", "--force", commit], cwd=COPY, check=True)
+        Covering(folder).forget(again)
+    else:
+        shutil.rmtree(WORK, ignore_errors=True)
+        folder.mkdir(parents=True)
+        subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, COPY], check=True)
+        (WORK / "shared").symlink_to(ROOT.parent / "shared")
+        sources = ",".join(str(COPY / "src/gbench" / room) for room in ROOMS)
+        (folder / "settings").write_text(SETTINGS.format(sources=sources, folder=folder))
+        again = [f"tests/{path.name}" for path in (COPY / "tests").iterdir() if path.is_dir()]
+    files = sorted(COPY / name for name in again if Path(name).parts[1] not in NOT_RUN and (COPY / name).exists())
+    if files:
+        here = {"PYTHONPATH": f"{COPY}/src:{COPY}/tests/helpers", "GBENCH_COVERING": str(folder)}
+        subprocess.run([sys.executable, "-m", "pytest", *PYTEST, *files], cwd=COPY, env=os.environ | here)
+        combine(folder)
+    if before != commit:
+        for results in (*WORK.glob("ends-*"), *WORK.glob("survivors-*")):
+            results.unlink()
     done.write_text(commit)
     return Covering(folder)
 
@@ -139,5 +179,6 @@ def print_rates(ends: Counter[tuple[str, str]]) -> None:
 if __name__ == "__main__":
     os.nice(10)
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    given = [int(argument) for argument in sys.argv[1:]]
-    main(*given, *(1, 300, 100)[len(given) :])
+    given = [int(argument) for argument in sys.argv[1:4]]
+    seed, mutant_count, function_count = (*given, *(1, 300, 100)[len(given) :])
+    main(seed, mutant_count, function_count, tuple(sys.argv[4:]) or ROOMS)
