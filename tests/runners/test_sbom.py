@@ -33,6 +33,18 @@ def test_packages_become_components_of_a_valid_document() -> None:
     assert sorted(one["purl"] for one in bom["components"]) == urls
 
 
+def test_packages_are_listed_in_a_container_that_can_do_nothing_else() -> None:
+    asked: list[object] = []
+
+    def run(*arguments: object, **options: object) -> bytes:
+        asked.extend([*arguments, options])
+        return b"[]"
+
+    sbom_of(SimpleNamespace(containers=SimpleNamespace(run=run)), IMAGE, "gbench:pix2pix")
+    closed = {"remove": True, "network_mode": "none", "cap_drop": ["ALL"]}
+    assert asked == ["sha256:abc", ["python3", "-c", LIST_PACKAGES], closed]
+
+
 def test_the_list_has_the_packages_of_this_environment() -> None:
     printed = subprocess.run([sys.executable, "-c", LIST_PACKAGES], capture_output=True, text=True, check=True).stdout
     assert ["pypi", None, "pytest", pytest.__version__] in json.loads(printed)
