@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -45,9 +44,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     if running:
         running.switch_context(item.nodeid)
-    began = time.perf_counter()
+    began = _processor_s()
     done = yield
-    SECONDS[_name(item.nodeid)] = time.perf_counter() - began
+    SECONDS[_name(item.nodeid)] = _processor_s() - began
     if running:
         running.switch_context("")
     return done
@@ -78,7 +77,7 @@ class Covering:
             self.seconds.update(json.loads(file.read_text()))
 
     def tests(self, path: Path, lines: range) -> list[str]:
-        """The tests that run one of these lines of a file, the fastest first, without those that failed."""
+        """The tests that run one of these lines of a file, the cheapest first, without those that failed."""
         contexts = self._data.contexts_by_lineno(str(path))
         found = {_name(context) for line in lines for context in contexts.get(line, ())}
         return sorted(found & self.seconds.keys(), key=lambda test: self.seconds[test])
@@ -95,8 +94,14 @@ class Covering:
 def combine(folder: Path) -> None:
     """Join what the processes have recorded."""
     whole = coverage.Coverage(config_file=str(folder / "settings"))
+    whole.load()
     whole.combine()
     whole.save()
+
+
+def _processor_s() -> float:
+    """Processor time of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def _name(context: str) -> str:

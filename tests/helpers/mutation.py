@@ -1,7 +1,7 @@
 """How many faults of the code do its tests find? mutation.py [SEED [MUTANTS [FUNCTIONS [ROOM...]]]]
 
 Changes a copy of the last commit in .mutation/, one fault at a time, and runs the tests that run the changed statement,
-the fastest first, for at most BUDGET_S of their usual time. Then removes the bodies of functions, and lists the tests
+the cheapest first, for at most BUDGET_S of processor time. Then removes the bodies of functions, and lists the tests
 of a function's own file that pass without it. .mutation/survivors-*.txt has the mutants that no test found. The mutants
 are taken in a random order, so that the first of them are a sample too; the next start goes on after the last.
 """
@@ -28,10 +28,15 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".mutation"
 COPY = WORK / "copy"
 ROOMS = ("measure", "compare", "cndb", "runners", "settings")
-TESTS = (*ROOMS, "cli", "system", "runs/test_kubernetes_launch.py", "sim/test_simulated_engine.py")
-"""Folders and files of tests that count; of those that train, the rooms' own alone."""
+TESTS = (*(f"{room}/**/test_*.py" for room in ROOMS), "cli/test_cndb*.py", "cli/test_compare*.py", "cli/test_wrong*.py")
+TESTS += ("system/test_*postgres*.py", "system/test_original_database.py")
+TESTS += ("sim/test_simulated_engine.py", "runs/test_kubernetes_launch.py")
+"""Files of tests that count: those of the rooms, and others that use them directly."""
+NOT_TESTED = ("tests/fixtures/golden/", "tests/helpers/mutation.py", "tests/helpers/mutants.py")
 PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not slow", "-p", "covering")
-BUDGET_S = 60.0
+BUDGET_S = 15.0  # of processor time
+LIMIT_S = 120.0
+QUICK_S = 1.0  # of processor time: a busy machine makes no such test fail
 PRELOADED = ("torch", "torchvision", "torchmetrics", "scipy.stats", "sqlalchemy", "alembic", "pydantic", "docker")
 PRELOADED += ("matplotlib.figure", "PIL.Image", "rich", "hypothesis", "jsonschema", "psutil", "dominate")
 
@@ -101,40 +106,38 @@ def tested(change: Change, covering: Covering, stop_at_first: bool) -> tuple[str
         return "not run", {}, 0
     while tests:
         with changed(change.path, change.changed):
-            end, outcomes = run(COPY, tests, 60 + 5 * total, stop_at_first)
-        suspects = [test for test in tests if not outcomes.get(test, end != "timed out")][:1]
-        if (
-            not stop_at_first
-            or not suspects
-            or fails_only_with(change, suspects, 60 + 5 * covering.seconds[suspects[0]])
-        ):
+            end, outcomes = run(COPY, tests, LIMIT_S + 5 * total, stop_at_first)
+        suspect = next((test for test in tests if not outcomes.get(test, end != "timed out")), None)
+        sure = end == "killed" and (suspect is None or covering.seconds[suspect] < QUICK_S)
+        if sure or not stop_at_first or suspect is None or fails_only_with(change, suspect, end):
             return end, outcomes, len(tests)
-        tests.remove(suspects[0])
+        tests.remove(suspect)
     return "survived", {}, 0
 
 
-def fails_only_with(change: Change, suspects: list[str], limit_s: float) -> bool:
-    """Whether a test that did not pass with a change ends well without it, and again not with it.
+def fails_only_with(change: Change, test: str, end: str) -> bool:
+    """Whether a test that failed or did not end with a change passes without it; if it did not end, not again with it.
 
     So that neither a busy machine nor a test that fails now and then finds a fault.
     """
-    if run(COPY, suspects, limit_s, stop_at_first=True)[0] != "survived":
+    if run(COPY, [test], LIMIT_S, stop_at_first=True)[0] != "survived":
         return False
     with changed(change.path, change.changed):
-        return run(COPY, suspects, limit_s, stop_at_first=True)[0] != "survived"
+        return end == "killed" or run(COPY, [test], LIMIT_S, stop_at_first=True)[0] != "survived"
 
 
 def coverage_of_commit() -> Covering:
     """Clone the last commit into .mutation/copy and run its tests under coverage, unless that was done for it.
 
-    If only tests have changed since, run those alone.
+    If only tests have changed since, and what they compare with, run those alone.
     """
     done, folder = WORK / "commit", WORK / "covering"
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
     before = done.read_text() if done.is_file() else ""
     names = ["git", "diff", "--name-only", "--no-renames", before, commit, "--", "src", "tests"]
     again = subprocess.check_output(names, cwd=ROOT, text=True).splitlines() if before else []
-    if before and all(Path(name).name.startswith("test_") for name in again):
+    kept = before and all(Path(name).name.startswith("test_") or name.startswith(NOT_TESTED) for name in again)
+    if kept:
         subprocess.run(["git", "fetch", "--quiet", "origin", commit], cwd=COPY, check=True)
         subprocess.run(["git", "checkout", "--quiet", "--force", commit], cwd=COPY, check=True)
         Covering(folder).forget(again)
@@ -145,9 +148,8 @@ def coverage_of_commit() -> Covering:
         (WORK / "shared").symlink_to(ROOT.parent / "shared")
         sources = ",".join(str(COPY / "src/gbench" / room) for room in ROOMS)
         (folder / "settings").write_text(SETTINGS.format(sources=sources, folder=folder))
-        again = [f"tests/{name}" for name in TESTS]
-    counts = tuple(f"tests/{name}" for name in TESTS)
-    files = sorted(COPY / name for name in again if name.startswith(counts) and (COPY / name).exists())
+    files = sorted({str(path.relative_to(COPY)) for name in TESTS for path in (COPY / "tests").glob(name)})
+    files = [file for file in files if not kept or file in again]
     if files:
         here = {"PYTHONPATH": f"{COPY}/src:{COPY}/tests/helpers", "GBENCH_COVERING": str(folder)}
         subprocess.run([sys.executable, "-m", "pytest", *PYTEST, *files], cwd=COPY, env=os.environ | here)
