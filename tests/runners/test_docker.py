@@ -120,9 +120,14 @@ def test_no_cdi_name_is_made_up(given: str, cdi: list[str], tmp_path: Path, monk
     monkeypatch.setitem(sys.modules, "pynvml", fake_nvml({}, part))
     listed = [f"nvidia.com/gpu={name}" for name in cdi]
     spec = make_spec(tmp_path, cuda_visible_devices=given, device_count=given.count(",") + 1)
-    said = f"no CDI device for each of the GPUs {given.replace(',', ', ')}, but {listed[0]}; choose among those"
-    with pytest.raises(InfrastructureError, match=said):
+    with pytest.raises(InfrastructureError) as caught:
         container_request(spec, "i", "i", tmp_path, CALLER, listed)
+    gpus = given.replace(",", ", ")
+    assert caught.value.what == f"Docker lists no CDI device for each of the GPUs {gpus}, but {listed[0]}"
+    assert caught.value.hint == (
+        "choose among those with --gpus, or regenerate the CDI file: sudo nvidia-ctk cdi generate "
+        "--device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml"
+    )
 
 
 def test_a_script_of_the_users_own_may_write_to_its_container(tmp_path: Path) -> None:

@@ -179,6 +179,40 @@ def test_null_in_info_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
         gpu_container_status()
 
 
+@pytest.mark.parametrize(
+    ("info", "what"),
+    [
+        ({"SecurityOptions": ["name=seccomp", "name=rootless"]}, "can't be used: a rootless engine"),
+        ({"Runtimes": {"runc": {}}}, "has no NVIDIA container toolkit to pass GPUs to a container"),
+        ({"DiscoveredDevices": [{"Source": "cdi"}, {"ID": "other.com/gpu=0"}]}, "has no NVIDIA container toolkit"),
+        ({"Runtimes": {"nvidia": {}}}, None),
+        ({"DiscoveredDevices": [{"ID": "nvidia.com/gpu=0"}]}, None),
+    ],
+)
+def test_an_engine_that_passes_no_gpus_or_no_files(
+    info: dict[str, object], what: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("docker.from_env", lambda timeout: Engine(**info))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if what is None:
+        way = "nvidia runtime" if "Runtimes" in info else "CDI"
+        assert gpu_container_status() == f"Docker can pass GPUs to a container ({way})"
+        return
+    with pytest.raises(InfrastructureError) as caught:
+        gpu_container_status()
+    assert caught.value.what.startswith(f"Docker {what}")
+    assert caught.value.hint == (
+        "use the system's engine (unset DOCKER_HOST), or run without Docker: --runner local"
+        if "rootless" in what
+        else "install nvidia-container-toolkit and restart Docker, or run on the CPU: --device cpu"
+    )
+    hook = tmp_path / "nvidia-container-runtime-hook"
+    hook.write_text("")
+    hook.chmod(0o755)
+    if "rootless" not in what:
+        assert gpu_container_status() == f"Docker can pass GPUs to a container ({hook})"
+
+
 def test_a_docker_context_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)

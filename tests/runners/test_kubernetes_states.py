@@ -10,6 +10,7 @@ import pytest
 from gbench.base.paths import project_file
 from gbench.errors import ExitCode, Interrupted, OutOfMemory
 from gbench.runners.kubernetes_states import ENDS, TrainJobState, state_of
+from golden import check_golden
 from kubernetes_server import shown_pod
 
 CODES = {
@@ -70,31 +71,38 @@ def test_a_running_job() -> None:
     assert (state.waits, state.nodes, state.first, state.end) == (False, "worker-1", "pod-0", "")
 
 
-@pytest.mark.parametrize(
-    ("pods", "end"),
-    [
-        ([pod("Pending", waiting("ImagePullBackOff"))], "ImagePullBackOff"),
-        ([pod("Pending", waiting("InvalidImageName"))], "ImagePullBackOff"),
-        ([pod("Pending", waiting("CreateContainerConfigError"))], "CreateContainerError"),
-        ([pod("Failed", ended(137, "OOMKilled"))], "OOMKilled"),
-        # started again in place, as the runtime's rule may say
-        ([pod("Running", {**waiting("CrashLoopBackOff"), **ended(137, "OOMKilled", when="lastState")})], "OOMKilled"),
-        ([pod("Failed", reason="Evicted", message="The node was low on memory")], "Evicted"),
-        ([pod("Failed", conditions=[condition("DisruptionTarget", "DeletionByTaintManager", "gone")])], "Evicted"),
-        (
-            [pod("Failed", conditions=[condition("DisruptionTarget", "PreemptionByScheduler", "")])],
-            "Preempted",
-        ),
-        ([pod("Failed", reason="DeadlineExceeded")], "DeadlineExceeded"),
-        ([pod("Failed")], "Failed"),
-        # the cause, not what follows from it
-        ([pod("Failed", ended(143)), pod("Failed", ended(137, "OOMKilled"), number=1)], "OOMKilled"),
-        ([pod("Failed", ended(2))], "Exited"),
-        ([pod("Succeeded", ended(0, "Completed"))], ""),
-    ],
-)
+ENDINGS: list[tuple[list[Any], str]] = [
+    ([pod("Pending", waiting("ImagePullBackOff"))], "ImagePullBackOff"),
+    ([pod("Pending", waiting("InvalidImageName"))], "ImagePullBackOff"),
+    ([pod("Pending", waiting("CreateContainerConfigError"))], "CreateContainerError"),
+    ([pod("Failed", ended(137, "OOMKilled"))], "OOMKilled"),
+    # started again in place, as the runtime's rule may say
+    ([pod("Running", {**waiting("CrashLoopBackOff"), **ended(137, "OOMKilled", when="lastState")})], "OOMKilled"),
+    ([pod("Failed", reason="Evicted", message="The node was low on memory")], "Evicted"),
+    ([pod("Failed", conditions=[condition("DisruptionTarget", "DeletionByTaintManager", "gone")])], "Evicted"),
+    (
+        [pod("Failed", conditions=[condition("DisruptionTarget", "PreemptionByScheduler", "")])],
+        "Preempted",
+    ),
+    ([pod("Failed", reason="DeadlineExceeded")], "DeadlineExceeded"),
+    ([pod("Failed")], "Failed"),
+    # the cause, not what follows from it
+    ([pod("Failed", ended(143)), pod("Failed", ended(137, "OOMKilled"), number=1)], "OOMKilled"),
+    ([pod("Failed", ended(2))], "Exited"),
+    ([pod("Succeeded", ended(0, "Completed"))], ""),
+    ([pod("Failed", reason="NodeLost", message="of its node")], "Failed"),
+    ([pod("Pending", waiting("RunContainerError")), pod("Running", RUNNING, number=1)], "CreateContainerError"),
+]
+
+
+@pytest.mark.parametrize(("pods", "end"), ENDINGS)
 def test_how_pods_end(pods: list[Any], end: str) -> None:
     assert state_of(job(), pods).end == end
+
+
+def test_all_that_is_known_of_pods_that_end() -> None:
+    said = [f"{state_of(job(condition('Failed', 'FailedJobs', 'jobset failed')), pods)}\n" for pods, _ in ENDINGS]
+    check_golden("kubernetes-states.txt", "".join(said))
 
 
 def test_how_a_job_ends() -> None:

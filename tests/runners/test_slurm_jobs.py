@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gbench.errors import GbenchError, InfrastructureError
+from gbench.errors import GbenchError, InfrastructureError, Interrupted
 from gbench.runners import following, slurm, slurm_commands
 from gbench.runners.cluster_job import ClusterJob, read_job
 from gbench.runners.slurm import SlurmRunner
@@ -54,6 +54,10 @@ class Case:
     sbatch: str = "7;cluster"
     changes: dict[str, object] = field(default_factory=dict)
     earlier: ClusterJob | None = None
+    stop_at: str | None = None
+    """Ctrl-C comes with a line that has this."""
+    patience: str | None = None
+    """A limit of `following` that is soon over."""
 
 
 CASES = {
@@ -86,6 +90,12 @@ CASES = {
     "refused": Case([], sbatch="!sbatch: error: invalid partition specified: gpu"),
     "refused silently": Case([], sbatch="!"),
     "taken up": Case([state("COMPLETED")], earlier=ClusterJob(job="5", submitted_s=0.0, log_bytes=6)),
+    "silent for too long": Case([RUNNING, "!busy"], patience="SILENT_S"),
+    "stopped": Case([RUNNING, RUNNING, state("CANCELLED")], stop_at="runs on"),
+    "stopped, and does not end": Case([RUNNING], stop_at="runs on", patience="ENDING_S"),
+    "detached and stopped": Case(
+        [RUNNING], stop_at="runs on", earlier=ClusterJob(job="5", submitted_s=0.0, detached=True)
+    ),
     "after another": Case([state("COMPLETED")], earlier=ClusterJob(job="5", submitted_s=0.0, log_bytes=6, ended=True)),
 }
 
@@ -98,6 +108,7 @@ def test_jobs(make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: py
     ):
         monkeypatch.setattr(module, constant, seconds)
     monkeypatch.setattr(slurm, "LOOK_S", 0.001)
+    limits = {name: getattr(following, name) for name in ("SILENT_S", "ENDING_S")}
     said = []
     for name, case in CASES.items():
         folder = tmp_path / name.replace(" ", "-")
@@ -107,6 +118,8 @@ def test_jobs(make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: py
             (folder / "bin" / command).write_text(COMMAND.format(folder=folder))
             (folder / "bin" / command).chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}/bin:{os.defpath}")
+        for limit, seconds in limits.items():
+            monkeypatch.setattr(following, limit, 0.3 if case.patience == limit else seconds)
         lines = outcome(case, make_spec(runner="slurm", **case.changes))
         calls = dict.fromkeys((folder / "calls").read_text().splitlines())
         said.append("\n".join([f"{name}:", *(f"    {line}" for line in (*lines, *calls))]))
@@ -129,6 +142,8 @@ def outcome(case: Case, spec: RunSpec) -> list[str]:
             (spec.run_dir / OUTPUT).write_text(case.output)
         if case.ended is not None:
             (spec.run_dir / ENDED).write_text(case.ended)
+        if case.stop_at is not None and case.stop_at in line:
+            raise Interrupted("stopped by Ctrl-C", "what the run had written is kept")
 
     try:
         end = str(SlurmRunner(spec).run(spec.run_dir, on_line))
@@ -154,7 +169,18 @@ def test_commands_that_are_not_there_or_never_answer(tmp_path: Path, monkeypatch
 
 
 def test_a_broken_note_of_a_job(tmp_path: Path) -> None:
-    (tmp_path / "slurm.json").write_text("[]")
-    with pytest.raises(InfrastructureError) as error:
-        read_job(tmp_path)
-    check_golden("slurm-note-broken.txt", f"{error.value}\n".replace(str(tmp_path), "HERE"))
+    said = []
+    for name in ("kubernetes.json", "slurm.json"):
+        (tmp_path / name).write_text("[]")
+        with pytest.raises(InfrastructureError) as error:
+            read_job(tmp_path)
+        said.append(f"{error.value}\n".replace(str(tmp_path), "HERE"))
+    check_golden("job-notes-broken.txt", "".join(said))
+
+
+def test_how_a_job_is_called_and_ended_by_hand() -> None:
+    jobs = [ClusterJob(job="7", submitted_s=0.0), ClusterJob(scheduler="kubernetes", job="gbench-1", submitted_s=0.0)]
+    assert [(job.title, job.end_command) for job in jobs] == [
+        ("Slurm job 7", "scancel 7"),
+        ("TrainJob gbench-1", "kubectl delete trainjob gbench-1"),
+    ]

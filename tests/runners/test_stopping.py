@@ -28,10 +28,19 @@ def test_time_that_is_up_already_ends_the_next_part() -> None:
 def test_every_stop_ends_it_once_and_clean_up_is_undisturbed(stop: signal.Signals) -> None:
     before = signal.getsignal(stop)
     with stoppable(None):
-        with pytest.raises(Interrupted, match=r"^stopped by "):
+        name = "Ctrl-C" if stop == signal.SIGINT else stop.name
+        with pytest.raises(Interrupted, match=f"^stopped by {name}; what the run had written is kept$"):
             signal.raise_signal(stop)
         signal.raise_signal(stop)
     assert signal.getsignal(stop) is before
+
+
+def test_a_terminal_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("os.isatty", lambda descriptor: descriptor == 2)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        with pytest.raises(Interrupted), stoppable(None):
+            signal.raise_signal(stop)
+    assert capfd.readouterr().err == "\r\ngbench: Ctrl-C: stopping\n\r\ngbench: SIGTERM: stopping\n"
 
 
 def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
