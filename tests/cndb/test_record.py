@@ -134,10 +134,59 @@ def test_the_line_written_is_the_line_read() -> None:
     assert "throughput:22.9 img/s, " in log_line.format_line(record(perf_data={"throughput": 22.9}))
 
 
-@pytest.mark.parametrize("line", ["network:x, batch size:many", "network:x, batch size"])
-def test_a_line_that_is_wrong_says_how(line: str) -> None:
-    with pytest.raises(ValueError, match="batch size"):
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("network:x, batch size:many", "batch size 'many' is not a whole number"),
+        ("network:x, device count:", "device count '' is not a whole number"),
+        ("network:x, batch size , dataset:y", "field 'batch size' has no colon"),
+        ("network:x, time_avg:-nan s", "time_avg '-nan s' is not a finite number"),
+        ("network:x, FPS:-3 img/s", "FPS '-3 img/s' is not above 0"),
+    ],
+)
+def test_a_line_that_is_wrong_says_how(line: str, why: str) -> None:
+    with pytest.raises(ValueError) as caught:
         log_line.parse(line)
+    assert str(caught.value) == why
+
+
+def test_every_field_of_a_benchmark_line() -> None:
+    line = (
+        " Network: m ,eval_exec_mode:val,time_avg:0.5 s/step,time_var:1e-3,time_p95:+.5,without_data_img_s:30 img/s,"
+        "legacy_img_s:40,data_share:0.25,accuracy:G_L1 = 2:3,unheard_of:1,nv_web_perf:20 img/s,throughput of it:2.5\n"
+    )
+    assert log_line.parse(line) == {
+        "model": "m",
+        "eval_type": "val",
+        "perf_data": {
+            "latency": 0.5,
+            "latency_unit": "s/step",
+            "variance": 0.001,
+            "step": {"p95_s": "+.5"},
+            "throughput_without_data_img_s": 30.0,
+            "throughput_without_data_img_s_unit": "img/s",
+            "throughput_legacy_img_s": 40.0,
+            "data_share": 0.25,
+            "throughput": 2.5,
+        },
+        "metric_data": {"accuracy": "G_L1 = 2:3"},
+        "extra": {"NV_Web": "20 img/s"},
+    }
+
+
+def test_a_record_as_a_benchmark_line() -> None:
+    perf = {"throughput": 22.94567, "data_share": 0.123456, "throughput_legacy_img_s": 30, "x": 1}
+    losses = {"G_GAN": 2.4947512, "D_real": "nan", "all_iterations": {}, "D_fake": 1}
+    made = record(perf_data=perf, metric_data=losses, dev="A, B", extra={"Github": "20", "driver": "1.2"})
+    assert log_line.format_line(made) == (
+        f"network:{made.model}, batch size:{made.batch_size}, device count:{made.dev_num}, dpf mode:{made.dist_type}, "
+        f"precision:{made.train_type}, throughput:22.95 img/s, legacy_img_s:30, data_share:0.1235, "
+        f"accuracy:G_GAN = 2.49475  D_fake = 1, device:A  B, dataset:{made.dataset}, nv_web_perf:N/A, "
+        "github_perf_data:20, driver:1.2"
+    )
+    bare = record(perf_data=None, metric_data={"G_GAN": 2.5}, extra=None)
+    assert ", throughput:N/A, device:" in log_line.format_line(bare)
+    assert log_line.format_line(bare).endswith(", nv_web_perf:N/A, github_perf_data:N/A, driver:N/A")
 
 
 def test_a_run_that_left_nothing_makes_no_record(make_spec: Callable[..., RunSpec]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from drawn_records import record
 from gbench.cndb import upload
 from gbench.cndb.database import connect
-from gbench.cndb.database_config import DatabaseConfig, embedded
+from gbench.cndb.database_config import DEADLINE_S, DatabaseConfig, embedded
 from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.record_file import write_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
@@ -79,5 +79,35 @@ def test_the_spool_holds_no_credentials(tmp_path: Path) -> None:
 
 def test_a_launch_never_drops_a_database(tmp_path: Path) -> None:
     (tmp_path / "db.yaml").write_text("schema: sqlite\ndatabase: x.sqlite\nrebuild: 1\n")
-    with pytest.raises(UsageError, match="rebuild: 1"):
-        upload.config_of_run(str(tmp_path / "db.yaml"), tmp_path, {})
+    path = str(tmp_path / "db.yaml")
+    with pytest.raises(UsageError) as caught:
+        upload.config_of_run(path, tmp_path, {})
+    assert caught.value.what == f"database config {path} says `rebuild: 1`, which would drop all records"
+    assert caught.value.hint == "set `rebuild: 0`; to rebuild, use gbench cndb submit --yes"
+    Path(path).write_text("schema: sqlite\ndatabase: x.sqlite\n")
+    assert upload.config_of_run(path, tmp_path, {}, 7.5).deadline_s == 7.5
+    assert upload.config_of_run(path, tmp_path, {}).deadline_s == DEADLINE_S
+
+
+def test_an_entry_has_all_that_sends_it(tmp_path: Path) -> None:
+    config = DatabaseConfig("/home/me/db.yaml", "sqlite:///x")
+    entry = upload.queue(tmp_path, record(run_id="r1", tags=["\N{MICRO SIGN}"]), config, "save")
+    assert entry.path == tmp_path / "spool/r1@db.json"
+    text = entry.path.read_text()
+    assert text.startswith('{\n  "version": 1,\n  "database": "/home/me/db.yaml",\n  "store_type": "save",\n')
+    assert text.endswith("}\n") and "\N{MICRO SIGN}" in text
+    for name in ("r0@db.json", "r2@db.json.new", "notes"):
+        (tmp_path / "spool" / name).touch()
+    assert [path.name for path in upload.waiting(tmp_path)] == ["r0@db.json", "r1@db.json"]
+    entry.path.unlink()
+    assert upload.read_entry(entry.path) is None
+    assert upload.waiting(tmp_path / "nothing") == []
+
+
+def test_other_content_of_a_run_is_told(tmp_path: Path) -> None:
+    target = upload.Target(embedded(tmp_path))
+    said = [
+        upload.send(upload.Pending(None, "embedded", "save", record(run_id="r1", throughput=figure)), target)
+        for figure in (1.5, 1.5, 2.5)
+    ]
+    assert said == ["record 1 inserted", "record 1 already there", "record 1 already there with other content"]

@@ -12,6 +12,7 @@ from gbench.cndb.from_run import record_of
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import RECORD_SCHEMA, Record
 from gbench.cndb.record_file import parse_record, to_yaml
+from gbench.cndb.verify import _compared as compared
 from gbench.cndb.verify import verify
 from gbench.measure.summary import summarize_folder, with_losses_as_before
 from gbench.runfolder.folder import RunFolder
@@ -84,6 +85,20 @@ def test_figures_are_recomputed_not_read_from_result_json(run: RunFolder) -> Non
 def test_a_record_without_a_hash_decides_nothing() -> None:
     verdict = verify(record(), None)
     assert (verdict.seal, verdict.holds) == ("none", None)
+
+
+def test_each_value_that_differs_is_named_by_its_place() -> None:
+    recorded = {"a": [1, {"b": 2.0}], "c": [1], "d": "x" * 80, "e": 1.0, "f": None, "g": {"h": True}}
+    assert list(compared(recorded, {**recorded, "e": 1.0 + 1e-12, "more": 1}, "")) == []
+    there = {"a": [1, {"b": 2.1}], "c": [1, 2], "d": "y", "e": 1.001, "g": {"h": False}}
+    assert list(compared(recorded, there, "")) == [
+        "a[1].b: the record says 2.0, the run 2.1",
+        "c: the record says [1], the run [1, 2]",
+        f"d: the record says '{'x' * 59}, the run 'y'",
+        "e: the record says 1.0, the run 1.001",
+        "f: the record says None, the run 'nothing'",
+        "g.h: the record says True, the run False",
+    ]
 
 
 def test_a_record_holds_by_the_rule_it_was_made_by(make_spec: Callable[..., RunSpec]) -> None:
