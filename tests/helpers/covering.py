@@ -5,6 +5,7 @@ A run of the command line that a test starts as a process of its own counts as t
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -66,10 +67,10 @@ def pytest_sessionfinish() -> None:
 
 
 class Covering:
-    """What a run of the tests with this plugin recorded in a folder."""
+    """What a run of the tests with this plugin recorded in a folder. copy: of the project, which may have changed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, copy: Path) -> None:
+        self._folder, self._copy = folder, copy
         self._data = coverage.CoverageData(str(folder / "lines"))
         self._data.read()
         self.seconds: dict[str, float] = {}
@@ -79,7 +80,11 @@ class Covering:
     def tests(self, path: Path, lines: range) -> list[str]:
         """The tests that run one of these lines of a file, the cheapest first, without those that failed."""
         contexts = self._data.contexts_by_lineno(str(path))
-        found = {_name(context) for line in lines for context in contexts.get(line, ())}
+        before = self._folder / path.relative_to(self._copy)
+        old, new = (one.read_text().splitlines() if one.is_file() else [] for one in (before, path))
+        same = difflib.SequenceMatcher(None, new, old, autojunk=False).get_matching_blocks()
+        was = {block.a + place + 1: block.b + place + 1 for block in same for place in range(block.size)}
+        found = {_name(context) for line in lines for context in contexts.get(was.get(line, 0), ())}
         return sorted(found & self.seconds.keys(), key=lambda test: self.seconds[test])
 
     def forget(self, files: list[str]) -> None:

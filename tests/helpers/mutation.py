@@ -32,7 +32,6 @@ TESTS = (*(f"{room}/**/test_*.py" for room in ROOMS), "cli/test_cndb*.py", "cli/
 TESTS += ("system/test_*postgres*.py", "system/test_original_database.py")
 TESTS += ("sim/test_simulated_engine.py", "runs/test_kubernetes_launch.py")
 """Files of tests that count: those of the rooms, and others that use them directly."""
-NOT_TESTED = ("tests/fixtures/golden/", "tests/helpers/mutation.py", "tests/helpers/mutants.py")
 PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not slow", "-p", "covering")
 BUDGET_S = 15.0  # of processor time
 LIMIT_S = 120.0
@@ -127,20 +126,17 @@ def fails_only_with(change: Change, test: str, end: str) -> bool:
 
 
 def coverage_of_commit() -> Covering:
-    """Clone the last commit into .mutation/copy and run its tests under coverage, unless that was done for it.
-
-    If only tests have changed since, and what they compare with, run those alone.
-    """
+    """Clone the last commit into .mutation/copy and run its tests under coverage; later, those that have changed."""
     done, folder = WORK / "commit", WORK / "covering"
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
     before = done.read_text() if done.is_file() else ""
-    names = ["git", "diff", "--name-only", "--no-renames", before, commit, "--", "src", "tests"]
-    again = subprocess.check_output(names, cwd=ROOT, text=True).splitlines() if before else []
-    kept = before and all(Path(name).name.startswith("test_") or name.startswith(NOT_TESTED) for name in again)
-    if kept:
+    again: list[str] = []
+    if before:
+        names = ["git", "diff", "--name-only", "--no-renames", before, commit, "--", "tests"]
+        again = subprocess.check_output(names, cwd=ROOT, text=True).splitlines()
         subprocess.run(["git", "fetch", "--quiet", "origin", commit], cwd=COPY, check=True)
         subprocess.run(["git", "checkout", "--quiet", "--force", commit], cwd=COPY, check=True)
-        Covering(folder).forget(again)
+        Covering(folder, COPY).forget(again)
     else:
         shutil.rmtree(WORK, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -148,8 +144,9 @@ def coverage_of_commit() -> Covering:
         (WORK / "shared").symlink_to(ROOT.parent / "shared")
         sources = ",".join(str(COPY / "src/gbench" / room) for room in ROOMS)
         (folder / "settings").write_text(SETTINGS.format(sources=sources, folder=folder))
+        shutil.copytree(COPY / "src", folder / "src")
     files = sorted({str(path.relative_to(COPY)) for name in TESTS for path in (COPY / "tests").glob(name)})
-    files = [file for file in files if not kept or file in again]
+    files = [file for file in files if not before or file in again]
     if files:
         here = {"PYTHONPATH": f"{COPY}/src:{COPY}/tests/helpers", "GBENCH_COVERING": str(folder)}
         subprocess.run([sys.executable, "-m", "pytest", *PYTEST, *files], cwd=COPY, env=os.environ | here)
@@ -158,7 +155,7 @@ def coverage_of_commit() -> Covering:
         for results in (*WORK.glob("ends-*"), *WORK.glob("survivors-*")):
             results.unlink()
     done.write_text(commit)
-    return Covering(folder)
+    return Covering(folder, COPY)
 
 
 def place(change: Change) -> str:
