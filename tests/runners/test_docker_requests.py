@@ -152,9 +152,7 @@ def test_a_run(make_spec: MakeSpec, docker_engine: Noted, facades: Path, tmp_pat
     check_golden("docker-run.txt", plain("\n".join(said), *places) + "\n")
 
 
-def test_containers_of_the_dead_are_removed_and_those_of_the_living_stay(
-    make_spec: MakeSpec, docker_engine: Noted
-) -> None:
+def test_containers_of_the_dead_go_those_of_the_living_stay(make_spec: MakeSpec, docker_engine: Noted) -> None:
     here = Owner.current()
     dead = Owner(here.host, "earlier-boot", here.pid_namespace, 1, 1)
     client = connect()
@@ -177,9 +175,7 @@ def test_containers_of_the_dead_are_removed_and_those_of_the_living_stay(
 
 
 @pytest.mark.parametrize("status", [404, 409])
-def test_a_container_that_somebody_else_removes_is_not_reported(
-    make_spec: MakeSpec, docker_engine: Noted, status: int
-) -> None:
+def test_a_container_that_another_removes_is_not_told(make_spec: MakeSpec, docker_engine: Noted, status: int) -> None:
     here = Owner.current()
     dead = Owner(here.host, "earlier-boot", here.pid_namespace, 1, 1)
     connect().containers.create("bench:1", name="dead", labels={OWNER_LABEL: dead.to_label()})
