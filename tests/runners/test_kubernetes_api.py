@@ -203,7 +203,7 @@ def test_a_pod_that_can_not_read_the_claim(
     assert Noting.notes == [(f"DELETE {PODS}/{pod}", {"gracePeriodSeconds": ["0"]}, False)]
 
 
-def test_a_run_folder_comes_whole_and_leaves_what_is_of_this_host(
+def test_a_run_folder_comes_without_what_is_of_this_host(
     server: Kubernetes, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there, here = server.claim / "results/RUN", spec.run_dir

@@ -33,7 +33,7 @@ def test_packages_become_components_of_a_valid_document() -> None:
     assert sorted(one["purl"] for one in bom["components"]) == urls
 
 
-def test_packages_are_listed_in_a_container_that_can_do_nothing_else() -> None:
+def test_packages_are_listed_in_a_closed_container() -> None:
     asked: list[object] = []
 
     def run(*arguments: object, **options: object) -> bytes:
