@@ -6,6 +6,8 @@ keeps its traceback, and has a separate exit code, so that a nightly job does no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -61,6 +63,17 @@ class GbenchError(Exception):
 
     def __str__(self) -> str:
         return sentence(self.what, self.hint)
+
+
+@contextmanager
+def verdicts_only() -> Iterator[None]:
+    """Where exit code 1 is a verdict: what else has it, such as a failed run or a broken record, has 4."""
+    try:
+        yield
+    except GbenchError as error:
+        if error.exit_code is ExitCode.FAILED:
+            error.exit_code = ExitCode.INFRASTRUCTURE
+        raise
 
 
 class RunFailed(GbenchError):

@@ -35,11 +35,31 @@ def test_a_silent_server_is_given_up_and_the_record_waits(
     path, said = write_record(record(run_id="r1"), tmp_path, "r1"), list[str]()
     with accepting(serve) as port:
         config = replace(find_config(config_of(port, tmp_path), tmp_path, {}), deadline_s=0.3)
-        stored, why = deliver(path, tmp_path, config, said.append)
+        stored, why = deliver(path, tmp_path, Target(config), said.append)
     later = f"later: gbench cndb submit --pending --cndb-dir {tmp_path}"
     assert (stored, why) == (None, f"database d on 127.0.0.1:{port}: {SILENT}; {later}")
     assert len(waiting(tmp_path)) == 1
     assert not said
+
+
+def test_a_run_waits_for_a_silent_database_once(tmp_path: Path) -> None:
+    """What it asks for before its record is delivered, the delivery, and one sentence."""
+    path, asked = write_record(record(run_id="r1"), tmp_path, "r1"), list[socket.socket]()
+    with accepting(asked.append) as port:
+        target = Target(replace(find_config(config_of(port, tmp_path), tmp_path, {}), deadline_s=0.3))
+        assert [target.ask(lambda engine: 1) for _ in range(3)] == [None] * 3
+        stored, why = deliver(path, tmp_path, target, print)
+    assert len(asked) == 1
+    assert stored is None and why is not None and why.count(SILENT) == 1
+    assert len(waiting(tmp_path)) == 1
+
+
+def test_a_database_that_refuses_a_question_gets_the_record(tmp_path: Path) -> None:
+    path = write_record(record(run_id="r1"), tmp_path, "r1")
+    target = Target(embedded(tmp_path))
+    assert target.ask(lambda engine: 1) is None  # there is none yet
+    stored, why = deliver(path, tmp_path, target, print)
+    assert (stored, why) == (f"record 1 inserted in {tmp_path}/cndb.sqlite", None)
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ def test_a_record_that_cant_be_queued_is_sent_all_the_same(tmp_path: Path) -> No
     path, said = write_record(record(run_id="r1"), tmp_path, "r1"), []
     (tmp_path / upload.SPOOL).write_text("in the way")
     config = unreachable(tmp_path)
-    stored, not_stored = upload.deliver(path, tmp_path, config, said.append)
+    stored, not_stored = upload.deliver(path, tmp_path, upload.Target(config), said.append)
     assert stored is None
     assert not_stored is not None
     assert not_stored.endswith(f"; later: gbench cndb submit {path} --db blocked --cndb-dir {tmp_path}")
     assert len(said) == 1 and said[0].startswith(f"warning: can't write {tmp_path / upload.SPOOL}")
 
-    stored, not_stored = upload.deliver(path, tmp_path, embedded(tmp_path), said.append)
+    stored, not_stored = upload.deliver(path, tmp_path, upload.Target(embedded(tmp_path)), said.append)
     assert (stored, not_stored) == (f"record 1 inserted in {tmp_path / 'cndb.sqlite'}", None)
 
 

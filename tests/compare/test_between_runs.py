@@ -16,6 +16,7 @@ from gbench.cndb.record import Record
 from gbench.cndb.record_file import write_record
 from gbench.cndb.schema import prepared
 from gbench.cndb.store import submit
+from gbench.cndb.upload import Target, history_of
 from gbench.compare.between_runs import find_between_runs, find_one_device, interval
 from gbench.compare.metrics import NORMAL_95
 
@@ -75,10 +76,11 @@ def test_other_machines_are_no_history(tmp_path: Path) -> None:
 
 def test_the_database_is_asked_where_files_are_few(tmp_path: Path) -> None:
     own, config = a_run(0), embedded(tmp_path)
-    assert find_between_runs(own, tmp_path, config) is None  # there is none yet
+    assert find_between_runs(own, tmp_path, Target(config)) is None  # there is none yet
+    assert history_of(None, tmp_path) is None
     submit(prepared(config)[0], nights(40), "save")
-    for database in (config, None):
-        found = find_between_runs(own, tmp_path, database)
+    for database in (Target(config), None):
+        found = find_between_runs(own, tmp_path, history_of(database, tmp_path))
         assert found is not None and found.runs == 30
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -90,9 +91,9 @@ class Postgres:
             subprocess.run(command, check=True, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A running server; a test that stops it starts it again."""
+@contextmanager
+def served() -> Iterator[Postgres]:
+    """A running server."""
     parent = Path(tempfile.mkdtemp(prefix="gbench-postgres-"))  # short: a socket's path has 107 characters
     parent.chmod(0o755)
     folder = parent / "pg"
@@ -102,6 +103,13 @@ def postgres() -> Iterator[Postgres]:
     yield server
     server.stop("immediate")
     shutil.rmtree(parent)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running server; a test that stops it starts it again."""
+    with served() as server:
+        yield server
 
 
 def _free_port() -> int:

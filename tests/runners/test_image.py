@@ -184,11 +184,11 @@ class Images:
         (f"torch@{DIGEST}", [f"torch@{DIGEST}"], []),
     ],
 )
-def test_the_digest_of_the_base_is_said(from_image: str, digests: list[str], said: list[str]) -> None:
+def test_the_digest_of_the_base_is_said(from_image: str, digests: list[str], said: list[str], tmp_path: Path) -> None:
     plan = plan_image("gbench:pix2pix", DOCKERFILE, from_image)
     engine = Images(**{from_image: (digests, {}), plan.name: ([], {image.BASE_LABEL: from_image})})
     lines: list[str] = []
-    built = image.ensure_image(engine, plan, False, lines.append)
+    built = image.ensure_image(engine, plan, False, tmp_path, lines.append)
     assert lines == [f"image {plan.name} exists, built from the same sources", *said]
     assert image.base_digests(engine, built) == digests
 

@@ -77,11 +77,12 @@ class Engine(socketserver.ThreadingUnixStreamServer):
     """An engine at `path`, with the variables of its containers' processes."""
 
     daemon_threads = True
-    request_queue_size = 32
+    request_queue_size = 128
 
     def __init__(self, path: Path, variables: dict[str, str]) -> None:
         self.path, self.variables = path, variables
         self.images: dict[str, str] = {}
+        self.labels: dict[str, dict[str, str]] = {}
         self.containers: dict[str, Container] = {}
         self.answers: dict[str, Answer] = {}
         self.asked: list[str] = []
@@ -125,7 +126,7 @@ class Engine(socketserver.ThreadingUnixStreamServer):
         if not self.closing.is_set():
             self.die()
         other = Engine(self.path, self.variables)
-        other.images, other.containers = self.images, self.containers
+        other.images, other.labels, other.containers = self.images, self.labels, self.containers
         return other
 
     def close(self) -> None:
@@ -262,7 +263,7 @@ class Requests(BaseHTTPRequestHandler):
     def list_containers(self, body: bytes) -> None:
         wanted = json.loads(self.query.get("filters", "{}")).get("label", [])
         found = []
-        for container in self.engine.containers.values():
+        for container in list(self.engine.containers.values()):
             labels = container.request["Labels"]
             words = {*labels, *(f"{name}={value}" for name, value in labels.items())}
             if words.issuperset(wanted):
@@ -326,7 +327,8 @@ class Requests(BaseHTTPRequestHandler):
         if found is None:
             self.say({"message": f"No such image: {name}"}, HTTPStatus.NOT_FOUND)
             return
-        self.say({"Id": found, "RepoTags": [name], "RepoDigests": [], "Config": {"Labels": {}, "Env": []}})
+        labels = self.engine.labels.get(name, {})
+        self.say({"Id": found, "RepoTags": [name], "RepoDigests": [], "Config": {"Labels": labels, "Env": []}})
 
     def events(self, *events: dict[str, Any]) -> None:
         """A stream of events, each a chunk of the answer."""
@@ -342,6 +344,7 @@ class Requests(BaseHTTPRequestHandler):
     def build(self, body: bytes) -> None:
         name = self.query["t"]
         self.engine.images[name] = f"sha256:{os.urandom(32).hex()}"
+        self.engine.labels[name] = json.loads(self.query.get("labels", "{}"))
         self.events({"stream": "Step 1/1 : FROM base\n"}, {"stream": f"Successfully tagged {name}\n"})
 
     def pull(self, body: bytes) -> None:

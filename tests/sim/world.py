@@ -77,17 +77,18 @@ class Ended:
 class Launch:
     """A gbench that runs."""
 
-    def __init__(self, place: Place, pid: int, zygote: subprocess.Popen[str]) -> None:
-        self.place, self.pid, self._zygote = place, pid, zygote
-        self.ended: Ended | None = None
+    def __init__(self, place: Place, streams: tuple[Path, Path], zygote: subprocess.Popen[str]) -> None:
+        assert zygote.stdin is not None and zygote.stdout is not None
+        self.place, self.streams = place, streams
+        self._requests, self._answers = zygote.stdin, zygote.stdout
+        self.pid = int(self._answers.readline())
 
     def wait(self) -> Ended:
         """Wait for its end."""
-        assert self._zygote.stdout is not None
-        code = int(self._zygote.stdout.readline())
-        out, err = ((self.place.sim / name).read_text(errors="replace") for name in ("out", "err"))
-        self.ended = Ended(code, out, err)
-        return self.ended
+        print(json.dumps(self.pid), file=self._requests, flush=True)
+        code = int(self._answers.readline())
+        out, err = (path.read_text(errors="replace") for path in self.streams)
+        return Ended(code, out, err)
 
     def wait_until_held(self) -> None:
         """Wait until it has stopped at a file, or a rank holds. Raises AssertionError: it ended before."""
@@ -97,7 +98,7 @@ class Launch:
             in_engine = self.place.engine is not None and self.place.engine.held.is_set()
             if state == "T" or (self.place.sim / "at").exists() or in_engine:
                 return
-            assert state not in "XZ", (self.place.sim / "err").read_text(errors="replace")
+            assert state not in "XZ", self.streams[1].read_text(errors="replace")
             assert time.monotonic() < deadline, "it comes to no step to hold at"
             time.sleep(0.005)
 
@@ -223,10 +224,10 @@ class Place:
 
 
 class World:
-    """A folder with a dataset, a Python that starts the stand-in, and places to run in. One user at a time."""
+    """A folder with a dataset, a Python that starts the stand-in, and places to run in. For one thread."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._count = folder, 0
+        self.folder, self._count, self._started = folder, 0, 0
         library = build_faults()
         self.bin = folder / "venv" / "bin"
         self._make_python()
@@ -284,19 +285,17 @@ class World:
 
     def start(self, place: Place, *arguments: object) -> Launch:
         """Start `gbench ARGUMENTS` there."""
+        self._started += 1
+        streams = place.sim / f"{self._started}.out", place.sim / f"{self._started}.err"
         request = {
             "argv": [str(argument) for argument in arguments],
             "cwd": str(place.here),
             "env": {"SIM_DIR": str(place.sim), **place.variables},
-            "out": str(place.sim / "out"),
-            "err": str(place.sim / "err"),
+            "streams": ["/dev/null", *map(str, streams)],
         }
-        assert self._zygote.stdin is not None and self._zygote.stdout is not None
-        for name in ("out", "err"):
-            (place.sim / name).unlink(missing_ok=True)
-        self._zygote.stdin.write(json.dumps(request) + "\n")
-        self._zygote.stdin.flush()
-        return Launch(place, int(self._zygote.stdout.readline()), self._zygote)
+        assert self._zygote.stdin is not None
+        print(json.dumps(request), file=self._zygote.stdin, flush=True)
+        return Launch(place, streams, self._zygote)
 
     def run(self, place: Place, *arguments: object) -> Ended:
         """Run `gbench ARGUMENTS` there to its end."""

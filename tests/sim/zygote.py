@@ -1,7 +1,7 @@
 """Starts `gbench ARGUMENTS` in a new process that need not load its modules again: it is forked from this one.
 
-Reads a line of JSON (argv, cwd, env, out, err), prints the process id, and after its end its exit code: below 0 the
-signal that ended it.
+Reads lines of JSON: what to start (argv, cwd, env, streams), whose process id it prints; or a process id, whose exit
+code it prints after its end: below 0 the signal that ended it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ engine.ANSWER_S, engine.LOOK_S, engine.LOOKS = 10, 0.5, 1  # a silent engine of 
 def become(request: dict[str, Any]) -> None:
     """Run the command line, with the streams, folder and variables of the request. Does not return."""
     os.setsid()
-    for number, path in enumerate(["/dev/null", request["out"], request["err"]]):
+    for number, path in enumerate(request["streams"]):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666), number)
     os.chdir(request["cwd"])
     os.environ |= request["env"]
@@ -48,13 +48,16 @@ def become(request: dict[str, Any]) -> None:
 
 def main() -> None:
     for line in sys.stdin:
+        request = json.loads(line)
+        if isinstance(request, int):
+            print(os.waitstatus_to_exitcode(os.waitpid(request, 0)[1]), flush=True)
+            continue
         pid = os.fork()
         if pid == 0:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-            become(json.loads(line))
+            become(request)
         print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":

@@ -202,7 +202,7 @@ def test_silence_neither_loses_nor_doubles_a_record(
     for chunks in range(0, 60, 6) if new else range(14):
         with accepting(silent_after(chunks, postgres.port, vanish)) as port:
             silent = replace(config, uri=make_url(config.uri).set(port=port))
-            stored, why = deliver(tmp_path / "r000.yaml", tmp_path / "cndb", silent, print)
+            stored, why = deliver(tmp_path / "r000.yaml", tmp_path / "cndb", Target(silent), print)
         assert stored or (why and GIVEN_UP.search(why)), (chunks, why)
         answered += bool(stored)
     assert answered < 14

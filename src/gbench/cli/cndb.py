@@ -13,7 +13,7 @@ from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import FILE, RUN, RUN_OR_FILE, bundle, given_except, json_option, out_option
 from gbench.cli.shared.storing import DatabaseChoice, database_options, results_of, send_pending, store
 from gbench.cli.shared.suggested import MODEL, PRECISION
-from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError
+from gbench.errors import ExitCode, InfrastructureError, RecordError, RunFailed, UsageError, verdicts_only
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -262,11 +262,12 @@ def export(numbers: tuple[int, ...], out: Path | None, database: DatabaseChoice,
 @click.option("--run", "run_dir", type=RUN, help="The record's run folder: recompute every figure.")
 @json_option
 @click.pass_context
+@verdicts_only()
 def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) -> None:
     """Check that RECORD is unchanged: by its hash, and with --run also by the run's raw samples.
 
     Exit code 0: unchanged; 1: changed, or the run gives other figures; 3: the record has no hash, and no run was given;
-    4: RECORD is no record.
+    4: RECORD is no record, or the run has no figures.
 
     \b
     gbench cndb verify cndb/records/RECORD.yaml --run results/RUN_ID

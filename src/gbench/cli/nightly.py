@@ -21,7 +21,7 @@ from gbench.cli.shared.run_options import (
     run_options,
     stated,
 )
-from gbench.errors import ExitCode, GbenchError, InfrastructureError, UsageError
+from gbench.errors import GbenchError, UsageError, verdicts_only
 from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 @click.option("--markdown", type=NEW_FILE, help="Also write the result as Markdown.")
 @click.option("--junit", type=NEW_FILE, help="Also write the result as JUnit XML.")
 @run_options()
+@verdicts_only()
 def nightly(
     baseline: str | None,
     runs: int,
@@ -114,8 +115,7 @@ def nightly(
         night = _judged(measured, goal)
     except GbenchError as error:
         hint = "; ".join(filter(None, (error.hint, _not_uploaded(measured))))
-        # a failed run is not a regression
-        error = (InfrastructureError if error.exit_code is ExitCode.FAILED else type(error))(error.what, hint)
+        error = type(error)(error.what, hint)
         write(*night_failed("compare" if len(measured.finished) >= runs else "launch", str(error)))
         raise error from None
     if waiting := _not_uploaded(measured):

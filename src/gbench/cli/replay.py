@@ -11,7 +11,7 @@ import click
 from gbench.cli.shared.consent import require_trust, trust_option
 from gbench.cli.shared.run_options import COUNT, PERCENT, command_line, json_option, option, quiet_option
 from gbench.cli.shared.suggested import RUNNER
-from gbench.errors import GbenchError
+from gbench.errors import GbenchError, verdicts_only
 
 if TYPE_CHECKING:
     from gbench.experiments.replay import Replay
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print what can't be reproduced here, and what would run.")
 @json_option
 @quiet_option
+@verdicts_only()
 def replay(
     record: str,
     allowed: Sequence[str],
@@ -60,8 +61,8 @@ def replay(
     gbench replay RECORD.yaml --datasets-dir /data --allow device
     gbench replay RECORD.yaml --runner local --allow image
 
-    Exit codes are those of gbench compare, with RECORD as BASE: 0 no regression; 1 a regression or a failed run; 2 not
-    comparable; 3 inconclusive; 4 a problem of Docker, device, dataset or disk.
+    Exit codes are those of gbench compare, with RECORD as BASE: 0 no regression; 1 a regression; 2 not comparable; 3
+    inconclusive; 4 the run failed, or a problem of Docker, device, dataset or disk.
     """
     from gbench.cli.compare import history_of, print_comparison
     from gbench.cli.shared.output import Terminal, print_json

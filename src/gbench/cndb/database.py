@@ -32,7 +32,8 @@ HOSTS = ("host", "port")  # of several servers: SQLAlchemy gives them to the dri
 # Share of the deadline after which the server ends a statement, or a wait for a lock: it says why, if it is alive.
 SERVERS_SHARE = 0.9
 LONGER = "give it longer with --db-timeout"
-TIMEOUTS = ("08006", "55P03", "57014")
+SILENT = "08006"
+TIMEOUTS = (SILENT, "55P03", "57014")
 # What a server's SQLSTATE, or its first characters, says is to be done.
 REMEDIES = {
     "08006": f"check that its server and the name service answer, or {LONGER}",
@@ -45,6 +46,10 @@ REMEDIES = {
     "57014": f"see what blocks it in pg_stat_activity, or {LONGER}",
     "25006": "give a server that can be written, not a standby",
 }
+
+
+class SilentDatabase(InfrastructureError):
+    """The server was silent, or the file locked, until the deadline."""
 
 
 class Patient(sqlite3.Connection):
@@ -139,7 +144,7 @@ def writing(engine: Engine, migrates: bool = False) -> Iterator[Connection]:
 
 @contextmanager
 def database_errors(config: DatabaseConfig) -> Iterator[None]:
-    """Convert a driver's exceptions into one sentence without a password. Raises InfrastructureError."""
+    """Convert a driver's exceptions to one sentence without a password. Raises InfrastructureError, SilentDatabase."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -150,7 +155,8 @@ def database_errors(config: DatabaseConfig) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # `from None`: the chained exception would show the connection's parameters
         what = f"database {config.shown}: {config.redact(_first_line(cause))}"
-        raise InfrastructureError(what, _hint(config, cause)) from None
+        kind = SilentDatabase if _sqlstate(cause) == SILENT or _is_locked(cause) else InfrastructureError
+        raise kind(what, _hint(config, cause)) from None
 
 
 def _first_line(cause: object) -> str:
@@ -161,10 +167,10 @@ def _hint(config: DatabaseConfig, cause: object) -> str:
     on_sqlite = make_url(config.uri).get_backend_name() == "sqlite"
     if _is_missing(cause):
         return "gbench cndb submit RECORD creates it"
-    state = getattr(cause, "sqlstate", None) or ""
+    state = _sqlstate(cause)
     if state == "42P01" or (on_sqlite and str(cause).startswith("no such table")):
         return "gbench cndb submit RECORD creates its tables"
-    if on_sqlite and "locked" in str(cause):
+    if _is_locked(cause):
         return f"wait for the process that writes to it, or {LONGER}"
     if on_sqlite:
         return "check that it is a SQLite file that you may write, and that its disk has space"
@@ -176,14 +182,20 @@ def _hint(config: DatabaseConfig, cause: object) -> str:
 
 def timed_out(error: DBAPIError) -> bool:
     """Whether a call failed as the server was silent, or as something blocked it."""
-    return getattr(error.orig, "sqlstate", None) in TIMEOUTS or "locked" in str(error.orig)
+    return _sqlstate(error.orig) in TIMEOUTS or _is_locked(error.orig)
+
+
+def _sqlstate(cause: object) -> str:
+    return getattr(cause, "sqlstate", None) or ""
+
+
+def _is_locked(cause: object) -> bool:
+    return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)
 
 
 def _is_missing(cause: object) -> bool:
     """Whether a connection failed because the database does not exist; libpq reports that as a message only."""
-    return getattr(cause, "sqlstate", None) == "3D000" or (
-        'database "' in str(cause) and "does not exist" in str(cause)
-    )
+    return _sqlstate(cause) == "3D000" or ('database "' in str(cause) and "does not exist" in str(cause))
 
 
 def _engine(config: DatabaseConfig) -> Engine:

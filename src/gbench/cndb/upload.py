@@ -12,20 +12,21 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gbench.base import strict_json
 from gbench.base.files import make_folder, read_file, write_atomically
-from gbench.cndb.database_config import DEADLINE_S, DatabaseConfig, find_config
+from gbench.cndb.database_config import DEADLINE_S, DatabaseConfig, embedded_if_there, find_config
 from gbench.cndb.record import Record, checked
 from gbench.cndb.record_file import read_record
-from gbench.errors import InfrastructureError, RecordError, UsageError
+from gbench.errors import GbenchError, InfrastructureError, RecordError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from gbench.cndb.store import Stored
 
+T = TypeVar("T")
 SPOOL = "spool"
 VERSION = 1
 
@@ -77,7 +78,7 @@ def read_entry(path: Path) -> Pending | None:
 
 
 class Target:
-    """A database to store records in; the first record creates and migrates it.
+    """A database to store records in; the first record creates and migrates it. One that was silent is not asked again.
 
     Attributes:
         down: whether that failed, or a call took too long. warning: of `gbench.cndb.schema.upgrade`, afterwards.
@@ -88,15 +89,30 @@ class Target:
         self.down = False
         self.warning: str | None = None
         self._engine: Engine | None = None
+        self._unasked: GbenchError | None = None
+
+    def ask(self, question: Callable[[Engine], T]) -> T | None:
+        """The answer to what a run can do without. None: the database fails, and is not asked such things any more."""
+        from gbench.cndb.database import connect, database_errors
+
+        if self._unasked is None:
+            try:
+                with database_errors(self.config):
+                    return question(connect(self.config))
+            except GbenchError as error:
+                self._unasked = error
+        return None
 
     def store(self, records: Iterable[Record], store_type: str) -> list[Stored]:
         """Store records. Raises InfrastructureError: the database failed."""
         from sqlalchemy.exc import DBAPIError
 
-        from gbench.cndb.database import database_errors, timed_out
+        from gbench.cndb.database import SilentDatabase, database_errors, timed_out
         from gbench.cndb.schema import prepared
         from gbench.cndb.store import submit
 
+        if isinstance(self._unasked, SilentDatabase):
+            raise self._unasked
         with database_errors(self.config):
             if self._engine is None:
                 self.down = True
@@ -124,14 +140,14 @@ def send(entry: Pending, target: Target) -> str:
 
 
 def deliver(
-    record_path: Path, cndb_dir: Path, config: DatabaseConfig, warn: Callable[[str], None]
+    record_path: Path, cndb_dir: Path, target: Target, warn: Callable[[str], None]
 ) -> tuple[str | None, str | None]:
     """Send a run's record file to its database, through the spool.
 
     Returns:
         What was done, and None; or None, and why it failed with the command to send it later.
     """
-    record, target = read_record(record_path), Target(config)
+    record, config = read_record(record_path), target.config
     later = ["--pending"]
     try:
         entry = queue(cndb_dir, record, config, "save")
@@ -145,6 +161,12 @@ def deliver(
     if target.warning is not None:
         warn(f"warning: database {config.shown}: {target.warning}")
     return f"{action} in {config.shown}", None
+
+
+def history_of(target: Target | None, cndb_dir: Path) -> Target | None:
+    """The database of the runs before a run: its own; without one, that in the CNDB folder, if it is there."""
+    config = None if target else embedded_if_there(cndb_dir)
+    return Target(config) if config else target
 
 
 def config_of_run(

@@ -7,18 +7,15 @@ temperature and neighbours, shows only between runs.
 import math
 import statistics
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from scipy.special import stdtrit
 
-from gbench.cndb.database import connect, database_errors
-from gbench.cndb.database_config import DatabaseConfig, embedded_if_there
 from gbench.cndb.record import Record
+from gbench.cndb.upload import Target
 from gbench.compare.change import MIN_HISTORY, one_run, spread_in_time, spread_of
 from gbench.compare.earlier_records import earlier_files, earlier_runs
 from gbench.compare.metrics import THROUGHPUT, RunFigure, common_throughput
-from gbench.errors import GbenchError
 from gbench.runfolder.host_facts import BetweenRuns, OneDevice
 
 LEVEL = 0.95
@@ -26,12 +23,12 @@ MOST = 30  # earlier runs
 AMONG = 300  # records of a database that are looked at for them
 
 
-def find_between_runs(record: Record, cndb_dir: Path, database: DatabaseConfig | None) -> BetweenRuns | None:
-    """`between_runs` of the record files in `cndb_dir`, or of its database if that has more of them."""
+def find_between_runs(record: Record, cndb_dir: Path, database: Target | None) -> BetweenRuns | None:
+    """`between_runs` of the record files in `cndb_dir`, or of the database if that has more of them."""
     return between_runs(record, _earlier(record, cndb_dir, database))
 
 
-def find_one_device(record: Record, cndb_dir: Path, database: DatabaseConfig | None) -> OneDevice | None:
+def find_one_device(record: Record, cndb_dir: Path, database: Target | None) -> OneDevice | None:
     """The throughput of one device with this record's batch a device, from earlier runs on its machine.
 
     None: none is known, or the record is of one device.
@@ -50,14 +47,12 @@ def find_one_device(record: Record, cndb_dir: Path, database: DatabaseConfig | N
     return OneDevice(throughput=throughput, runs=len(runs), efficiency=own.value / record.dev_num / throughput)
 
 
-def _earlier(record: Record, cndb_dir: Path, database: DatabaseConfig | None) -> list[Record]:
+def _earlier(record: Record, cndb_dir: Path, database: Target | None) -> list[Record]:
     """Earlier runs of a configuration, from the record files, or from the database if that has more of them."""
     found = earlier_files(cndb_dir, record, MOST).runs
-    database = database or embedded_if_there(cndb_dir)
     if len(found) < MIN_HISTORY and database is not None:
-        with suppress(GbenchError), database_errors(database):  # a history is no condition of a record
-            stored = earlier_runs(connect(database), record, (), [record], MOST, AMONG).runs
-            found = max(found, stored, key=len)
+        stored = database.ask(lambda engine: earlier_runs(engine, record, (), [record], MOST, AMONG).runs)
+        found = max(found, stored or [], key=len)
     return [run.record for run in found]
 
 

@@ -155,9 +155,9 @@ def _earlier(spec: RunSpec, goal: NightGoal, tonight: list[Run], environ: Mappin
     database = database_of(spec, environ)
     if database is None:
         return Earlier([], 0)
-    with database_errors(database):
+    with database_errors(database.config):
         exclude = [run.record for run in tonight]
-        return earlier_runs(connect(database), tonight[0].record, goal.allowed, exclude, HISTORY)
+        return earlier_runs(connect(database.config), tonight[0].record, goal.allowed, exclude, HISTORY)
 
 
 def pinned_image(spec: RunSpec, anchor: Anchor, tonight: list[Run]) -> str | None:

@@ -210,7 +210,7 @@ class DockerRunner:
             for name in sweep_orphans(self._client):
                 on_line(f"removed {name}: the gbench that started it is dead")
             self._find_gpus(self._client)
-        self._image = ensure_image(self._client, self._plan, self._rebuild, on_line)
+        self._image = ensure_image(self._client, self._plan, self._rebuild, Path(self._spec.cache_dir), on_line)
 
     def facts(self) -> dict[str, Any]:
         """The image, by name, id and digests, its base, and the engine."""

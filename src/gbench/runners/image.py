@@ -11,12 +11,13 @@ import io
 import re
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gbench import __version__
-from gbench.base.files import read_file
+from gbench.base.files import is_locked, locked, make_folder, read_file
 from gbench.base.paths import package_dir, project_file
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runners.docker_errors import engine_errors, explain
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SOURCE_LABEL = "org.gbench.source"
 VERSION_LABEL = "org.gbench.version"
 BASE_LABEL = "org.gbench.base-id"
+BUILD_LOCK, BUILD_S = "build.lock", 3600  # in the cache folder; how long to wait for another gbench's build
 
 # What the wheel is built from, in addition to the package: the image builds it.
 PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "cndb/demo", "configs", "scripts")
@@ -98,29 +100,47 @@ def build_context(dockerfile: Path) -> tuple[ContextFile, ...]:
     )
 
 
-def ensure_image(client: docker.DockerClient, plan: ImagePlan, rebuild: bool, on_line: Callable[[str], None]) -> Image:
-    """Find, build or (a pinned one) pull the image. rebuild: build it in any case, without Docker's cache.
+def ensure_image(
+    client: docker.DockerClient, plan: ImagePlan, rebuild: bool, cache_dir: Path, on_line: Callable[[str], None]
+) -> Image:
+    """Find, build or (a pinned one) pull the image. One gbench of a cache folder builds at a time.
+
+    rebuild: build it in any case, without Docker's cache.
 
     Raises InfrastructureError: it can't be pulled or built.
     """
-    image = find_image(client, plan.name)
     if plan.pinned:
+        image = find_image(client, plan.name)
         if image is None and plan.name.startswith("sha256:"):
             raise InfrastructureError(
                 f"there is no image {plan.name} on this machine",
                 "see docker images --no-trunc; to pull an image, pin it by NAME@sha256:...",
             )
         return image or _pull(client, plan.name, on_line)
-    base = find_image(client, plan.base) if plan.base else None
-    stale = base and image and image.labels.get(BASE_LABEL) != base.id
-    if image and not stale and not rebuild:
-        on_line(f"image {plan.name} exists, built from the same sources")
-        _report_digests(plan.base, base, on_line)
+    if not rebuild and (image := _built(client, plan, on_line)):
         return image
-    if plan.base:
-        base = base or _pull(client, plan.base, on_line)
+    with ExitStack() as stack:
+        with suppress(InfrastructureError):  # the folder can't be written, or a build takes too long: build as well
+            make_folder(cache_dir)
+            if is_locked(cache_dir / BUILD_LOCK):
+                on_line("waiting for another gbench, which builds an image")
+            stack.enter_context(locked(cache_dir / BUILD_LOCK, BUILD_S, "the build of an image"))
+        if not rebuild and (image := _built(client, plan, on_line)):
+            return image
+        base = (find_image(client, plan.base) or _pull(client, plan.base, on_line)) if plan.base else None
+        _report_digests(plan.base, base, on_line)
+        return _build(client, plan, str(base.id) if base else "", rebuild, on_line)
+
+
+def _built(client: docker.DockerClient, plan: ImagePlan, on_line: Callable[[str], None]) -> Image | None:
+    """The image, if it is there, and is built on the base that is there."""
+    image = find_image(client, plan.name)
+    base = find_image(client, plan.base) if plan.base else None
+    if image is None or (base and image.labels.get(BASE_LABEL) != base.id):
+        return None
+    on_line(f"image {plan.name} exists, built from the same sources")
     _report_digests(plan.base, base, on_line)
-    return _build(client, plan, str(base.id) if base else "", rebuild, on_line)
+    return image
 
 
 def base_digests(client: docker.DockerClient, image: Image) -> list[str]:

@@ -10,10 +10,9 @@ from typing import Literal
 
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.json_file import read_json
-from gbench.cndb.database import connect, database_errors
-from gbench.cndb.database_config import DatabaseConfig, embedded_if_there
 from gbench.cndb.peaks import best_on_record
-from gbench.errors import GbenchError, InfrastructureError
+from gbench.cndb.upload import Target
+from gbench.errors import InfrastructureError
 from gbench.measure.summary import summarize_folder
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.host_facts import BestPeak
@@ -34,7 +33,7 @@ class KeptPeak(Frozen):
     best: BestPeak
 
 
-def with_best_peak(run: OpenRun, summary: RunResult | None, database: DatabaseConfig | None) -> RunResult | None:
+def with_best_peak(run: OpenRun, summary: RunResult | None, database: Target | None) -> RunResult | None:
     """The statistics of a run on GPUs against the best peak on record, which is noted in host.json, and kept."""
     environment = run.folder.environment()
     measured = [peak for peak in (environment.peak, environment.peak_after) if peak is not None]
@@ -42,7 +41,9 @@ def with_best_peak(run: OpenRun, summary: RunResult | None, database: DatabaseCo
     if summary is None or run.spec.device == "cpu" or not measured or device is None or precision is None:
         return summary
     path = place_of(Path(run.spec.cache_dir), device, precision.ran)
-    known = [_kept(path, run), _on_record(run.spec, database, device, precision.ran)]
+    known = [_kept(path, run)]
+    if database is not None:
+        known.append(database.ask(lambda engine: best_on_record(engine, device, precision.ran)))
     best = _best([one for one in known if one is not None])
     if best is not None:
         run.folder.update_host(best_peak=best)
@@ -77,15 +78,6 @@ def _kept(path: Path, run: OpenRun) -> BestPeak | None:
     except InfrastructureError as error:
         run.log.line(f"warning: {error}")
         return None
-
-
-def _on_record(spec: RunSpec, database: DatabaseConfig | None, device: str, precision: str) -> BestPeak | None:
-    """That of the run's database; without one, of the file in its CNDB folder."""
-    database = database or embedded_if_there(Path(spec.cndb_dir))
-    if database is not None:
-        with suppress(GbenchError), database_errors(database):  # a history is no condition of a record
-            return best_on_record(connect(database), device, precision)
-    return None
 
 
 def _of_run(peak: PeakFacts, spec: RunSpec) -> BestPeak:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gbench.cndb import log_line, upload
-from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.from_run import record_of
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import save, write_record
@@ -41,7 +40,7 @@ class FinishedRun:
 
 
 def record_run(
-    run: OpenRun, summary: RunResult | None, environ: Mapping[str, str], database: DatabaseConfig | None, evaluate: bool
+    run: OpenRun, summary: RunResult | None, environ: Mapping[str, str], database: upload.Target | None, evaluate: bool
 ) -> tuple[RunResult | None, Record, Path]:
     """Evaluate a trained run, if asked to, and write its record.
 
@@ -49,16 +48,16 @@ def record_run(
 
     Raises GbenchError: the run has no valid record, the evaluation failed, or the record can't be written.
     """
-    folder = run.folder
-    summary = with_best_peak(run, summary, database)
+    folder, cndb_dir = run.folder, Path(run.spec.cndb_dir)
+    history = upload.history_of(database, cndb_dir)
+    summary = with_best_peak(run, summary, history)
     record = record_of(folder)  # raises before the evaluation if the run has no valid record
     if evaluate and trained(folder):
         evaluate_final(run, environ)
         record = record_of(folder)
-    cndb_dir = Path(run.spec.cndb_dir)
     found = {
-        "between_runs": find_between_runs(record, cndb_dir, database),
-        "one_device": find_one_device(record, cndb_dir, database),
+        "between_runs": find_between_runs(record, cndb_dir, history),
+        "one_device": find_one_device(record, cndb_dir, history),
     }
     if known := {name: one for name, one in found.items() if one is not None}:
         folder.update_host(**known)
@@ -82,7 +81,7 @@ def publish_run(
     summary: RunResult | None,
     record: Record,
     record_path: Path,
-    database: DatabaseConfig | None,
+    database: upload.Target | None,
     on_line: Callable[[str], None],
 ) -> FinishedRun:
     """`publish` a run; returns all that is known of it."""
@@ -92,14 +91,14 @@ def publish_run(
     return FinishedRun(folder, log_path(spec), record, record_path, report, summary, evaluation, stored, not_stored)
 
 
-def _store(record: Record, spec: RunSpec, folder: RunFolder, database: DatabaseConfig | None) -> Path:
+def _store(record: Record, spec: RunSpec, folder: RunFolder, database: upload.Target | None) -> Path:
     """Queue the record for its database, and write its file, in this order: a stop in between loses nothing.
 
     If its file can't be written into the CNDB folder, it goes into the run folder, and the error names it.
     """
     if database is not None:
         with suppress(InfrastructureError):  # upload.deliver tries again, and reports it
-            upload.queue(Path(spec.cndb_dir), record, database, "save")
+            upload.queue(Path(spec.cndb_dir), record, database.config, "save")
     try:
         return write_record(record, Path(spec.cndb_dir), spec.run_id)
     except InfrastructureError as error:
@@ -114,7 +113,7 @@ def publish(
     folder: RunFolder,
     record_path: Path,
     cndb_dir: Path,
-    database: DatabaseConfig | None,
+    database: upload.Target | None,
     on_line: Callable[[str], None],
 ) -> tuple[str | None, str | None, Path | None]:
     """Upload a run's record, if a database is given, and write the run's page.

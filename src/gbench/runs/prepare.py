@@ -30,7 +30,7 @@ from gbench.settings.nccl import with_nccl_variables
 from gbench.settings.spec import RunSpec
 
 if TYPE_CHECKING:
-    from gbench.cndb.database_config import DatabaseConfig
+    from gbench.cndb.upload import Target
 
 
 # Variables that change the arithmetic or the speed of PyTorch, CUDA, NCCL, Gloo, MKL, OpenMP or malloc.
@@ -122,13 +122,13 @@ def plan(spec: RunSpec, environ: Mapping[str, str], rebuild: bool = False) -> tu
     return spec, make_runner(spec, environ, rebuild).describe()
 
 
-def database_of(spec: RunSpec, environ: Mapping[str, str]) -> "DatabaseConfig | None":
-    """The config of the run's database; None without one. Raises GbenchError: it is missing or invalid."""
+def database_of(spec: RunSpec, environ: Mapping[str, str]) -> "Target | None":
+    """The run's database; None without one. Raises GbenchError: its config is missing or invalid."""
     if spec.database is None:
         return None
-    from gbench.cndb.upload import config_of_run
+    from gbench.cndb.upload import Target, config_of_run
 
-    return config_of_run(spec.database, Path(spec.cndb_dir), environ, spec.db_timeout_s)
+    return Target(config_of_run(spec.database, Path(spec.cndb_dir), environ, spec.db_timeout_s))
 
 
 def require_possible(spec: RunSpec, environ: Mapping[str, str], rebuild: bool) -> None:
