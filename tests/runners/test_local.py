@@ -13,9 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gbench.errors import GbenchError, Interrupted, RunFailed
+from gbench.base.files import locked
+from gbench.errors import GbenchError, InfrastructureError, Interrupted, RunFailed
+from gbench.runners import local
 from gbench.runners.local import LocalRunner
-from gbench.runners.plan import Outcome
+from gbench.runners.plan import PROCESSES_LOCK, Outcome
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
 
@@ -113,6 +115,39 @@ def test_a_log_that_can_not_be_written_ends_the_run(make_spec: MakeSpec, tmp_pat
     with pytest.raises(GbenchError, match="the disk is full"):
         run(make_spec, tmp_path, "echo one; echo two; sleep 600", on_line)
     assert sessions_below(tmp_path) == []
+
+
+def test_a_run_that_can_not_be_started(make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    with pytest.raises(InfrastructureError) as caught:
+        run(make_spec, tmp_path, "true")
+    assert caught.value.what.startswith("the run could not be started ([Errno 2] No such file or directory")
+    assert caught.value.hint == "check RUN_MODEL_FILE"
+
+
+def test_a_run_whose_processes_have_not_ended_is_waited_for(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "ENDING_S", 0.1)
+    with locked(tmp_path / PROCESSES_LOCK, 0, "the lock"):
+        for wait in (lambda: local.wait_for_end(tmp_path), lambda: run(make_spec, tmp_path, "true")):
+            with pytest.raises(InfrastructureError) as caught:
+                wait()
+            assert str(caught.value) == f"run folder {tmp_path} is in use by another process; wait until it has ended"
+    local.wait_for_end(tmp_path)
+    local.wait_for_end(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_what_the_caller_has_is_there_and_the_runs_own_goes_first(make_spec: MakeSpec, tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text('echo "$MINE $MODEL $0 $PWD"; read line || echo "no input"\n')
+    spec = make_spec(run_model_file=str(script))
+    lines: list[str] = []
+    runner = LocalRunner(spec, {**os.environ, "MINE": "kept", "MODEL": "not this"})
+    assert runner.with_spec(spec).run(tmp_path, lines.append) == Outcome(0)
+    assert lines == [f"kept {spec.model} {script} {tmp_path}", "no input"]
+    assert runner.facts() == {"runner": "local"}
 
 
 @pytest.mark.slow

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from engine import Answer, Engine
+from engine import Answer, Engine, wait_until
 from gbench.errors import InfrastructureError
 from gbench.runners import engine as engine_client
 from gbench.runners.docker import DockerRunner
@@ -92,6 +93,18 @@ def test_a_part_of_an_answer_is_one_sentence(engine: Engine, run: Callable[[], O
     engine.answers[f"^{request_}$"] = Answer(cut=True)
     with pytest.raises(InfrastructureError, match=r"^Docker [^\n]+$"):
         run()
+
+
+def test_an_engine_that_misses_a_look_is_not_given_up(
+    engine: Engine, run: Callable[[], Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Three in a row are too many, and each answer in between begins anew."""
+    monkeypatch.setattr(engine_client, "LOOK_S", 0.01)
+    answers, asked = iter([False, False, True] * 3), []
+    monkeypatch.setattr(engine_client, "_answers", lambda: asked.append(1) or next(answers, True))
+    (tmp_path / "run.sh").write_text(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; exit 3\n")
+    threading.Thread(target=lambda: (wait_until(lambda: len(asked) > 9), (tmp_path / "go").touch())).start()
+    assert run() == Outcome(3)
 
 
 @pytest.mark.parametrize("request_", DOCUMENTED)
