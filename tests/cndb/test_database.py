@@ -1,4 +1,4 @@
-"""Waiting for a locked SQLite database."""
+"""Waiting for a locked SQLite database; what is said of a database that fails."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from drawn_records import record
-from gbench.cndb.database_config import embedded
+from gbench.cndb.database import REMEDIES, database_errors, timed_out
+from gbench.cndb.database_config import DatabaseConfig, embedded
 from gbench.cndb.upload import Target
+from gbench.errors import InfrastructureError
+from golden import check_golden
 
 
 @pytest.fixture
@@ -39,3 +43,40 @@ def test_a_signal_is_handled_while_sqlite_is_locked(tmp_path: Path, locked: sqli
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert stored.action == "inserted"
+
+
+class ServerError(Exception):
+    """An error of PostgreSQL's driver."""
+
+    def __init__(self, sqlstate: str | None, text: str = "it says\nwhy") -> None:
+        super().__init__(text)
+        self.sqlstate = sqlstate
+
+
+def test_each_failure_has_its_sentence() -> None:
+    server = DatabaseConfig("lab", "postgresql+psycopg://me:secret@db1:5433/runs")
+    file = DatabaseConfig("embedded", "sqlite:////home/me/cndb.sqlite")
+    states = [f"{state}000"[:5] for state in (*REMEDIES, "3D000", "42P01", "XX000")]
+    failures: list[tuple[DatabaseConfig, Exception]] = [(server, ServerError(state)) for state in states]
+    failures += [
+        (server, ServerError(None, text))
+        for text in ("", 'FATAL:  database "runs" does not exist', "no password secret in sight", "no such table: x")
+    ]
+    failures += [
+        (file, sqlite3.OperationalError(text))
+        for text in ("no such table: models", "database is locked", "unable to open database file")
+    ]
+    said = []
+    for config, cause in failures:
+        error = DBAPIError("SELECT 1", {}, cause)
+        with pytest.raises(InfrastructureError) as caught, database_errors(config):
+            raise error
+        state = getattr(cause, "sqlstate", None) or "no state"
+        said.append(f"{state}{', out of time' if timed_out(error) else ''}: {caught.value}\n")
+    with pytest.raises(InfrastructureError) as caught, database_errors(server):
+        raise SQLAlchemyError("of its own")
+    said.append(f"{caught.value}\n")
+    with pytest.raises(InfrastructureError) as caught, database_errors(server):
+        raise ModuleNotFoundError("psycopg")
+    said.append(f"{caught.value}\n")
+    check_golden("database-errors.txt", "".join(said))

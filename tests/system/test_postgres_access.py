@@ -9,17 +9,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from drawn_records import drawn, of_run
-from gbench.cndb.database import connect, connect_or_create, database_errors
+from gbench.cndb.database import LOCK, connect, connect_or_create, database_errors, writing
 from gbench.cndb.database_config import DatabaseConfig, parse_config
 from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.schema import upgrade
@@ -198,6 +199,36 @@ def test_options_of_the_environment_change_nothing(config: Config, monkeypatch: 
     there = config(passwd=PASSWORD)
     store(made(there), drawn(model="a"), "save")
     assert listed(there) == ["a"]
+
+
+def test_what_a_connection_and_its_transactions_are_set_to(config: Config) -> None:
+    """So that a server that vanishes, or a statement that is blocked, is noticed within the deadline of 12 s."""
+    there = replace(config(passwd=PASSWORD), deadline_s=12.0)
+    engine = made(there)
+    with engine.connect() as connection:
+        assert connection.connection.driver_connection is not None
+        given = connection.connection.driver_connection.info.get_parameters()
+    wanted = {"application_name": "gbench", "client_encoding": "utf8", "connect_timeout": "4"}
+    wanted |= {"keepalives_idle": "6", "keepalives_interval": "3", "keepalives_count": "3", "tcp_user_timeout": "12000"}
+    assert wanted.items() <= given.items()
+    names = ("timezone", "datestyle", "transaction_isolation", "lock_timeout", "statement_timeout")
+    names += ("idle_in_transaction_session_timeout",)
+
+    def settings(connection: Connection) -> list[str]:
+        return [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+
+    with engine.connect() as connection:
+        reading = settings(connection)
+    with writing(engine) as connection:
+        submitting = settings(connection)
+        locks = "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        assert connection.exec_driver_sql(locks).scalars().all() == [LOCK & 0xFFFFFFFF]
+    with writing(engine, migrates=True) as connection:
+        migrating = settings(connection)
+    common = ["UTC", "ISO, YMD", "read committed", "10800ms"]
+    assert reading == [*common, "10800ms", "0"]
+    assert submitting == [*common, "10800ms", "10800ms"]
+    assert migrating == [*common, "0", "10800ms"]
 
 
 def test_a_uri_of_several_hosts(postgres: Postgres, config: Config) -> None:
