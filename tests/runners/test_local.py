@@ -139,7 +139,7 @@ def test_a_run_whose_processes_have_not_ended_is_waited_for(
     assert not (tmp_path / "nothing").exists()
 
 
-def test_what_the_caller_has_is_there_and_the_runs_own_goes_first(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_the_variables_of_the_caller_and_those_of_the_run(make_spec: MakeSpec, tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text('echo "$MINE $MODEL $0 $PWD"; read line || echo "no input"\n')
     spec = make_spec(run_model_file=str(script))
