@@ -30,7 +30,8 @@ COPY = WORK / "copy"
 ROOMS = ("measure", "compare", "cndb", "runners", "settings")
 TESTS = (*(f"{room}/**/test_*.py" for room in ROOMS), "cli/test_cndb*.py", "cli/test_compare*.py", "cli/test_wrong*.py")
 TESTS += ("system/test_*postgres*.py", "system/test_original_database.py")
-TESTS += ("sim/test_simulated_engine.py", "runs/test_kubernetes_launch.py")
+TESTS += ("sim/test_simulated_engine.py", "runs/test_kubernetes_launch.py", "experiments/test_nightly_pairs.py")
+TESTS += ("runfolder/test_earlier_versions.py", "runfolder/test_kept_run_folders.py")
 """Files of tests that count: those of the rooms, and others that use them directly."""
 PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not slow", "-p", "covering")
 BUDGET_S = 15.0  # of processor time
@@ -130,13 +131,15 @@ def coverage_of_commit() -> Covering:
     done, folder = WORK / "commit", WORK / "covering"
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
     before = done.read_text() if done.is_file() else ""
-    again: list[str] = []
+    known, again = set[str](), list[str]()
     if before:
         names = ["git", "diff", "--name-only", "--no-renames", before, commit, "--", "tests"]
         again = subprocess.check_output(names, cwd=ROOT, text=True).splitlines()
         subprocess.run(["git", "fetch", "--quiet", "origin", commit], cwd=COPY, check=True)
         subprocess.run(["git", "checkout", "--quiet", "--force", commit], cwd=COPY, check=True)
-        Covering(folder, COPY).forget(again)
+        covering = Covering(folder, COPY)
+        covering.forget(again)
+        known = {test.partition("::")[0] for test in covering.seconds}
     else:
         shutil.rmtree(WORK, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -146,7 +149,7 @@ def coverage_of_commit() -> Covering:
         (folder / "settings").write_text(SETTINGS.format(sources=sources, folder=folder))
         shutil.copytree(COPY / "src", folder / "src")
     files = sorted({str(path.relative_to(COPY)) for name in TESTS for path in (COPY / "tests").glob(name)})
-    files = [file for file in files if not before or file in again]
+    files = [file for file in files if file in again or file not in known]
     if files:
         here = {"PYTHONPATH": f"{COPY}/src:{COPY}/tests/helpers", "GBENCH_COVERING": str(folder)}
         subprocess.run([sys.executable, "-m", "pytest", *PYTEST, *files], cwd=COPY, env=os.environ | here)
