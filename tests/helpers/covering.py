@@ -84,7 +84,8 @@ class Covering:
         old, new = (one.read_text().splitlines() if one.is_file() else [] for one in (before, path))
         same = difflib.SequenceMatcher(None, new, old, autojunk=False).get_matching_blocks()
         was = {block.a + place + 1: block.b + place + 1 for block in same for place in range(block.size)}
-        found = {_name(context) for line in lines for context in contexts.get(was.get(line, 0), ())}
+        places = {place for line in lines for place in (line, was.get(line, 0))}  # of tests that ran later, or before
+        found = {_name(context) for place in places for context in contexts.get(place, ())}
         return sorted(found & self.seconds.keys(), key=lambda test: self.seconds[test])
 
     def forget(self, files: list[str]) -> None:

@@ -135,7 +135,6 @@ def coverage_of_commit() -> Covering:
     if before:
         names = ["git", "diff", "--name-only", "--no-renames", before, commit, "--", "tests"]
         again = subprocess.check_output(names, cwd=ROOT, text=True).splitlines()
-        subprocess.run(["git", "fetch", "--quiet", "origin", commit], cwd=COPY, check=True)
         subprocess.run(["git", "checkout", "--quiet", "--force", commit], cwd=COPY, check=True)
         covering = Covering(folder, COPY)
         covering.forget(again)
