@@ -35,7 +35,8 @@ def a_sweep(spec: RunSpec, results: Path) -> tuple[str, Path]:
 def a_session(spec: RunSpec, results: Path) -> tuple[str, Path]:
     both = {"files": {"A": "a", "B": "b"}, "specs": {"A": spec, "B": spec}}
     rest = {"session_id": "s", "started_utc": "", "command_line": "", "differences": ()}
-    Session.model_validate({"asked": SessionGoal(), **both, **rest}).create(results / "session")
+    session = Session.model_validate({"asked": SessionGoal(), **both, **rest})
+    session.create(results / "session", session.specs.values())
     return "ab", results / "session" / "ab.json"
 
 

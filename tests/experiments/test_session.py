@@ -88,7 +88,7 @@ def test_when_no_further_run_is_made(begun: Session, changes: dict[str, float], 
 
 def test_it_comes_back_as_it_was_written(begun: Session, tmp_path: Path) -> None:
     session = with_runs(begun, 5)
-    session.create(tmp_path / "session")
+    session.create(tmp_path / "session", session.specs.values())
     assert read_session(tmp_path / "session") == session
 
 

@@ -138,7 +138,7 @@ def ab(
     make_folder(folder)
     with locked(folder / ".lock", 0, f"session {folder}"), stoppable(None):
         if resume_dir is None:
-            session.create(folder)
+            session.create(folder, session.specs.values())
         else:
             session = _resumed_session(folder, given)  # read again under the lock: another process may have changed it
             session.write(folder)

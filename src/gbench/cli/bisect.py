@@ -91,7 +91,7 @@ def bisect(
         raise UsageError("a spec file and two commits are needed", "give SPEC.yaml GOOD BAD; see gbench bisect --help")
     else:
         search, folder = _new_search(spec, good, bad, repo, given, results_dir)
-        search.create(folder)
+        search.create(folder, [search.spec])
     observer = Terminal(quiet)
     observer.line(f"commits to search: {len(search.commits)}; search folder {folder}")
     with locked(folder / ".lock", 0, f"search {folder}"), stoppable(None):

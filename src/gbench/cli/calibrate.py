@@ -99,7 +99,7 @@ def calibrate(
     cache_dir = Path(plan.spec.cache_dir)
     require_writable(cache_dir / FOLDER)  # fail now: the result is written last
     require_possible(plan.spec, os.environ, rebuild)
-    plan.create(folder) if resume_dir is None else plan.write(folder)
+    plan.create(folder, [plan.spec]) if resume_dir is None else plan.write(folder)
     observer = Terminal(quiet)
     observer.line(f"calibration folder {folder}")
     with locked(folder / ".lock", 0, f"calibration {folder}"), stoppable(None):

@@ -108,7 +108,7 @@ def launch(
     gbench launch pix2pix_resnet_9blocks 32 8 FP32 --runner kubernetes --image REGISTRY/gbench:1 --claim datasets
     gbench launch pix2pix_resnet_9blocks 32 8 FP32 gpu-performance
     """
-    from gbench.cli.shared.output import Terminal
+    from gbench.cli.shared.output import Terminal, print_detached
     from gbench.cli.shared.plan_output import show_plan
     from gbench.preflight.busy import look_ahead
 
@@ -132,7 +132,10 @@ def launch(
     if allowed and resolved.spec.nodes == 1:
         raise UsageError("--allow has no effect on one node", "leave it out, or give --nodes")
     if detach:
-        _detach(resolved.spec, repeats, as_json, quiet)
+        from gbench.runs.launch import detach as submit
+
+        require_detachable(resolved.spec, repeats)
+        print_detached(*submit(resolved.spec, os.environ, Terminal(quiet)), as_json)
         return
     done = []
     for number in range(repeats):
@@ -156,14 +159,6 @@ def _attach(run_dir: Path, trust: bool, as_json: bool, quiet: bool) -> None:
     if not as_json:
         _print(finished)
     _print_together([finished], as_json, spec.batch_size)
-
-
-def _detach(spec: "RunSpec", repeats: int, as_json: bool, quiet: bool) -> None:
-    from gbench.cli.shared.output import Terminal, print_detached
-    from gbench.runs.launch import detach
-
-    require_detachable(spec, repeats)
-    print_detached(*detach(spec, os.environ, Terminal(quiet)), as_json)
 
 
 def _run(spec: "RunSpec", terminal: "Terminal", rebuild: bool, allowed: tuple[str, ...]) -> "FinishedRun | PartOfRun":

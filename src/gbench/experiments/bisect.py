@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import make_folder
 from gbench.base.json_file import read_json
 from gbench.base.paths import BISECT, SESSION
 from gbench.base.words import count
@@ -21,23 +21,22 @@ from gbench.experiments.ab import run_session
 from gbench.experiments.block_ratio import BlockRatio, block_logs, ratio_of_blocks
 from gbench.experiments.commit_session import session_of_commits
 from gbench.experiments.first_bad import MOST_BLOCKS, SURE, Suspects, next_place, probabilities, suspects, told_apart
-from gbench.experiments.session import Session, SessionGoal, read_session
+from gbench.experiments.session import Session, SessionGoal, State, read_session, with_one_more_block
 from gbench.experiments.worktrees import SHORT, subject_of
 from gbench.measure.steady_state import Floats
-from gbench.runfolder.own import mark_own
 from gbench.runs.attempt import Observer
 from gbench.settings.literals import MetricName
-from gbench.settings.spec import Frozen, RunSpec
+from gbench.settings.spec import RunSpec
 
-ENDLESS = 1e-6  # a precision that no session reaches
 MOST_OF_BAD = 20  # blocks to tell BAD from GOOD
 
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]
 
 
-class Search(Frozen):
+class Search(State):
     """The content of bisect.json."""
 
+    FILE: ClassVar[str] = BISECT
     version: int = 1
     command_line: str
     file: str
@@ -51,16 +50,6 @@ class Search(Frozen):
     max_blocks: PositiveInt = 60
     failed: tuple[str, ...] = ()
     """Commits whose runs failed."""
-
-    def write(self, folder: Path) -> None:
-        """Raises InfrastructureError."""
-        write_atomically(folder / BISECT, self.model_dump_json(indent=2) + "\n")
-
-    def create(self, folder: Path) -> None:
-        """Begin the search in a folder, which is then marked as this user's. Raises InfrastructureError."""
-        make_folder(folder)
-        self.write(folder)
-        mark_own(folder, [self.spec])
 
 
 @dataclass(frozen=True)
@@ -209,11 +198,5 @@ def _prolonged(search: Search, folder: Path, commit: str) -> Session:
     """The session of a commit, to run one more block."""
     step = folder / commit[:SHORT]
     spec = search.spec.replaced(results_dir=str(step))
-    goal = SessionGoal(metric=search.metric, until_ci=ENDLESS, max_blocks=1)
-    session = session_of_commits(spec, search.file, Path(search.repo), (search.good, commit), goal, step)
-    if not (step / SESSION).exists():
-        return session
-    begun = read_session(step)
-    again = begun.taken_up(step, goal.replaced(max_blocks=begun.blocks + 1))
-    # What runs comes from the search, which is known to be this user's, not from the file of the step.
-    return again.replaced(specs=session.specs, compared=session.compared)
+    goal, commits = SessionGoal(metric=search.metric), (search.good, commit)
+    return with_one_more_block(session_of_commits(spec, search.file, Path(search.repo), commits, goal, step), step)

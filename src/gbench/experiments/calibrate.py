@@ -8,13 +8,13 @@ sides and nights drawn from the plain runs (compare/gate.py).
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import make_folder
 from gbench.base.json_file import read_json
-from gbench.base.paths import CALIBRATE, SESSION
+from gbench.base.paths import CALIBRATE
 from gbench.base.utc import utc_now
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import read_record
@@ -23,23 +23,22 @@ from gbench.compare.metrics import THROUGHPUT
 from gbench.errors import InfrastructureError
 from gbench.experiments.ab import run_session
 from gbench.experiments.block_ratio import block_logs, ratio_of_blocks
-from gbench.experiments.session import Session, SessionGoal, SessionRun, read_session
+from gbench.experiments.session import Session, SessionGoal, SessionRun, State, with_one_more_block
 from gbench.machine.calibration import CalibratedRun, Calibration, SlowedRuns
 from gbench.machine.machine_key import host_name, machine_key
-from gbench.runfolder.own import mark_own
 from gbench.runs.attempt import Observer
 from gbench.settings.literals import STEP_DELAY
-from gbench.settings.spec import Frozen, RunSpec
+from gbench.settings.spec import RunSpec
 
 LOSSES = (0.01, 0.02, 0.03)  # inserted after the plain runs
 RUNS = (1, 2, 3, 5, 10)  # a side or a night, for which the rates are listed
 THRESHOLD = 0.03  # default of compare
-ENDLESS = 1e-6  # a precision that no session reaches
 
 
-class CalibrationPlan(Frozen):
+class CalibrationPlan(State):
     """The content of calibrate.json."""
 
+    FILE: ClassVar[str] = CALIBRATE
     version: Literal[1] = 1
     command_line: str
     spec: RunSpec
@@ -47,16 +46,6 @@ class CalibrationPlan(Frozen):
     """Of four runs, for each inserted loss and without one."""
     step_s: PositiveFloat | None = None
     """Of the plain runs; the inserted time is a share of it. None: they are not measured yet."""
-
-    def create(self, folder: Path) -> None:
-        """Begin the calibration in a folder, which is then marked as this user's. Raises InfrastructureError."""
-        make_folder(folder)
-        self.write(folder)
-        mark_own(folder, [self.spec])
-
-    def write(self, folder: Path) -> None:
-        """Raises InfrastructureError."""
-        write_atomically(folder / CALIBRATE, self.model_dump_json(indent=2) + "\n")
 
 
 def read_plan(folder: Path) -> CalibrationPlan:
@@ -119,18 +108,13 @@ def _session(plan: CalibrationPlan, loss: float, folder: Path, step: Path) -> Se
         session_id=step.name,
         started_utc=utc_now(),
         command_line=plan.command_line,
-        asked=SessionGoal(until_ci=ENDLESS, max_blocks=1),
+        asked=SessionGoal(),
         files={"A": "plain runs", "B": how},
         specs={"A": plain, "B": slowed},
         differences=(f"plain runs in turn with {how} more" if loss else "plain runs in turn with plain runs",),
         order="Thue-Morse",
     )
-    if not (step / SESSION).exists():
-        return session
-    begun = read_session(step)
-    goal = session.asked.replaced(max_blocks=begun.blocks + 1)
-    # What runs comes from the plan, which is known to be this user's, not from the file of the session.
-    return begun.taken_up(step, goal).replaced(specs=session.specs)
+    return with_one_more_block(session, step)
 
 
 def _result(plain: Session, slowed: list[Session]) -> Calibration:

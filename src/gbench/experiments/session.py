@@ -4,10 +4,10 @@ The file is written after each run. It holds both resolved specs, so a session r
 have changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -20,6 +20,7 @@ from gbench.runfolder.own import mark_own
 from gbench.settings.literals import MetricName
 from gbench.settings.spec import Frozen, RunSpec
 
+ENDLESS = 1e-6  # a precision that no session reaches
 Order = Literal["ABBA", "Thue-Morse"]
 """Of the runs. A B B A, repeated, takes a wave of 4 runs for a difference; the Thue-Morse sequence does not."""
 # Specific to one run, or to where its files go
@@ -38,6 +39,22 @@ SAME_WORK = ("config.data.workers", "config.data.source", "config.data.max_datas
 def side_of(order: Order, run: int) -> Side:
     """The side of a run, counted from 0. Thue-Morse: the parity of the number's binary ones, A B B A B A A B B A ..."""
     return SIDES[(run if order == "Thue-Morse" else run % BLOCK).bit_count() % 2]
+
+
+class State(Frozen):
+    """The state of an experiment, in a file of its folder, from which it goes on after a stop."""
+
+    FILE: ClassVar[str]
+
+    def create(self, folder: Path, specs: Iterable[RunSpec]) -> None:
+        """Begin in a folder, which is then marked as this user's. Raises InfrastructureError."""
+        make_folder(folder)
+        self.write(folder)
+        mark_own(folder, specs)
+
+    def write(self, folder: Path) -> None:
+        """Write the file. Raises InfrastructureError."""
+        write_atomically(folder / self.FILE, self.model_dump_json(indent=2) + "\n")
 
 
 class SessionGoal(Frozen):
@@ -74,9 +91,10 @@ class SessionCommits(Frozen):
     subjects: dict[Side, str] = Field(min_length=2)
 
 
-class Session(Frozen):
+class Session(State):
     """The content of ab.json."""
 
+    FILE: ClassVar[str] = SESSION
     version: Literal[1] = 1
     session_id: str
     started_utc: str
@@ -134,21 +152,24 @@ class Session(Frozen):
         compared = self.compared.replaced(folder=str(folder))
         return self.replaced(runs=tuple(runs), asked=asked, specs=specs, compared=compared)
 
-    def create(self, folder: Path) -> None:
-        """Begin the session in a folder, which is then marked as this user's. Raises InfrastructureError."""
-        make_folder(folder)
-        self.write(folder)
-        mark_own(folder, self.specs.values())
-
-    def write(self, folder: Path) -> None:
-        """Write `ab.json`. Raises InfrastructureError."""
-        write_atomically(folder / SESSION, self.model_dump_json(indent=2) + "\n")
-
 
 def read_session(folder: Path) -> Session:
     """Read the session of a folder. Raises InfrastructureError: there is none, or it is broken."""
     missing, again = "give the folder of a session of gbench ab", "begin a new session"
     return read_json(folder / SESSION, Session, "a session", missing, again)
+
+
+def with_one_more_block(session: Session, folder: Path) -> Session:
+    """`session` after the runs that the folder has, if any, to run one more block, however precise the ratio is.
+
+    What runs comes from `session`, which is known to be this user's, not from the file in the folder.
+    """
+    goal = session.asked.replaced(until_ci=ENDLESS, max_blocks=1)
+    if not (folder / SESSION).exists():
+        return session.replaced(asked=goal)
+    begun = read_session(folder)
+    again = begun.taken_up(folder, goal.replaced(max_blocks=begun.blocks + 1))
+    return again.replaced(specs=session.specs, compared=session.compared)
 
 
 @dataclass(frozen=True)

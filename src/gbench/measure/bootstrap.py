@@ -93,9 +93,7 @@ def throughput_interval(
     )
 
 
-def precise_enough(
-    step_s: ArrayLike, images: ArrayLike, half_width_share: float, level: float = 0.95, cycle: int | None = None
-) -> bool:
+def precise_enough(step_s: ArrayLike, images: ArrayLike, half_width_share: float, cycle: int | None = None) -> bool:
     """Whether the interval of the steps so far has at most this half-width (0.01: +-1 %), for `--until-ci`.
 
     Costs about a millisecond for any number of steps. Stopping at the first narrow interval favours intervals that are
@@ -103,7 +101,7 @@ def precise_enough(
     """
     if len(np.asarray(step_s)) < MIN_STEPS_TO_STOP:
         return False
-    interval = throughput_interval(step_s, images, level, cycle=cycle)
+    interval = throughput_interval(step_s, images, cycle=cycle)
     return interval is not None and interval.half_width_share <= half_width_share
 
 

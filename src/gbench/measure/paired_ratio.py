@@ -38,10 +38,10 @@ class PairedRatio:
     rounds: int
 
 
-def ratio_of_rounds(rounds: Sequence[tuple[float, float]], level: float = 0.95) -> PairedRatio:
+def ratio_of_rounds(rounds: Sequence[tuple[float, float]]) -> PairedRatio:
     """The first times over the second ones, of blocks in the order A B B A, so that a linear drift affects both alike.
 
     rounds: seconds of A's and of B's blocks in each of at least two rounds, with the same number of steps.
     """
-    mean, half_width = mean_interval([math.log(first / second) for first, second in rounds], level)
+    mean, half_width = mean_interval([math.log(first / second) for first, second in rounds], 0.95)
     return PairedRatio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), len(rounds))

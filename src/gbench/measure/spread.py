@@ -89,7 +89,7 @@ def variance(values: NDArray[np.float64]) -> float:
     return float((count * squared - added**2) * unit**2 / (count * (count - 1)))
 
 
-def repeats_variance(runs: Sequence[RunMean], level: float = 0.95) -> Repeats:
+def repeats_variance(runs: Sequence[RunMean]) -> Repeats:
     """Within-run and between-run variance of at least one run, and the interval of the mean over runs.
 
     One-way random-effects analysis of variance for unequal counts, solved by the method of moments and cut off at zero
@@ -105,7 +105,7 @@ def repeats_variance(runs: Sequence[RunMean], level: float = 0.95) -> Repeats:
     total = counts.sum()
     between_squares = float(counts @ (means - counts @ means / total) ** 2) / free
     typical_count = (total - counts @ counts / total) / free
-    mean, half_width = mean_interval(means.tolist(), level)
+    mean, half_width = mean_interval(means.tolist(), 0.95)
     return Repeats(
         runs=len(runs),
         mean=mean,

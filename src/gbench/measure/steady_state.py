@@ -118,17 +118,14 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
     if warmup > bound:
         return SteadyState(bound, False, _too_late(judged, starts, warmup, minimum, bound))
     if drift := found.drift(tail, start):
-        return SteadyState(warmup, False, drift_in_words(*drift))
+        share, steps = drift
+        return SteadyState(warmup, False, f"step time still drifts: {share:+.1%} over the last {steps} steps")
     reason = f"steady from step {warmup + 1} on"
     if start > 0:
         reason += f"; the steps before differed by {float(np.median(judged[:start])) / level - 1:+.1%}"
     if foreign > 0:
         reason += f"; {foreign} steps since were at another level"
     return SteadyState(warmup, True, reason)
-
-
-def drift_in_words(share: float, steps: int) -> str:
-    return f"step time still drifts: {share:+.1%} over the last {steps} steps"
 
 
 def segments(times: Floats) -> Segments:

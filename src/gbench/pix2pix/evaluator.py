@@ -195,7 +195,7 @@ class Evaluator:
 
         print(f"{' and '.join(SET_METRICS)} of {len(images)} images", flush=True)
         files = [[self.images_dir / f"{image.name}_{kind}.png" for image in images] for kind in ("fake_B", "real_B")]
-        fakes, reals = ([read_png(path) for path in paths] for paths in files)
+        fakes, reals = ([np.array(decode_rgb(path)) for path in paths] for paths in files)
         return set_distances(self.files["fid_weights"], weights, fakes, reals, self.beat)
 
 
@@ -207,7 +207,3 @@ def output_names(paths: list[Path]) -> list[str]:
         if other != path:
             raise InfrastructureError(f"{other} and {path} would be written under one name", "rename one of them")
     return list(seen)
-
-
-def read_png(path: Path) -> Levels:
-    return np.array(decode_rgb(path))

@@ -123,7 +123,8 @@ class _StreamReader:
             self.attempts.append((self._last, []))
             return
         if values.keys().isdisjoint(CLOCK):  # the first versions did not write them
-            values |= {"end_s": self._end_s + _seconds(values.get("step_s")), "ahead_s": 0.0}
+            step_s = values.get("step_s")
+            values |= {"end_s": self._end_s + (step_s if isinstance(step_s, float) else 0.0), "ahead_s": 0.0}
         step = read_step(values)
         if step.step != self._last + 1:
             raise ValueError(f"step {step.step} where step {self._last + 1} should be")
@@ -154,11 +155,6 @@ class _StreamReader:
         if not isinstance(after, int) or not 0 <= after <= self._last:
             raise ValueError(f"resumed after step {after} of {self._last}")
         return after
-
-
-def _seconds(value: Any) -> float:
-    """0 for what `read_step` refuses."""
-    return value if isinstance(value, float) else 0.0
 
 
 def _plain_steps(lines: list[Any]) -> Steps | None:

@@ -9,7 +9,7 @@ from gbench.errors import UsageError
 from gbench.settings.launch_sh_files import require_for_gbench
 from gbench.settings.quantities import problem_of_variable
 from gbench.settings.spec import DataConfig, NetworkConfig, RunSpec
-from gbench.settings.switches import check_speed
+from gbench.settings.switches import why_not
 
 COMMIT_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{7,64}(?![0-9a-zA-Z])")
 
@@ -18,7 +18,8 @@ def check_spec(spec: RunSpec) -> None:
     """Raises UsageError: the spec contradicts itself, or names a file that is not there."""
     _check_nodes(spec)
     _check_batch(spec)
-    check_speed(spec)
+    if why := why_not(spec, spec.config.speed):
+        raise UsageError(*why)
     if spec.precision == "TF32" and spec.device == "cpu":
         raise UsageError(
             "PRECISION TF32 does not exist on --device cpu", "take FP32, or a GPU of compute capability 8.0 or more"
@@ -37,16 +38,14 @@ def check_spec(spec: RunSpec) -> None:
 
 
 def _check_nodes(spec: RunSpec) -> None:
-    if spec.on_cluster:
-        if spec.rdzv is not None or spec.node_rank is not None:
-            option = "--node-rank" if spec.rdzv is None else "--rdzv"
-            raise UsageError(
-                f"{option} has no effect with --runner {spec.runner}: a job's nodes find each other", "leave it out"
-            )
-    elif spec.nodes == 1:
-        if spec.rdzv is not None or spec.node_rank is not None:
-            option = "--node-rank" if spec.rdzv is None else "--rdzv"
-            raise UsageError(f"{option} has no effect on one node", "leave it out, or give --nodes")
+    given = [name for name, value in (("--rdzv", spec.rdzv), ("--node-rank", spec.node_rank)) if value is not None]
+    if given and spec.on_cluster:
+        raise UsageError(
+            f"{given[0]} has no effect with --runner {spec.runner}: a job's nodes find each other", "leave it out"
+        )
+    if spec.nodes == 1 and not spec.on_cluster:
+        if given:
+            raise UsageError(f"{given[0]} has no effect on one node", "leave it out, or give --nodes")
         return
     if rest := spec.device_count % spec.nodes:
         raise UsageError(

@@ -31,14 +31,8 @@ def given_options(request: Request, runner: RunnerName, own: RunnerName, names: 
             f"--profile optimized has no effect with --runner {own}: a tuning is of one machine",
             "name the switches: --set speed.KEY=VALUE",
         )
-    for name, value in given.items():
-        if name != "queue_timeout_s":
-            _require_one_line(option_of(name), value)
+    for name in given.keys() - {"queue_timeout_s"}:
+        for text in [given[name]] if isinstance(given[name], str) else given[name]:
+            if not text.strip() or not text.isprintable():
+                raise UsageError(f"{option_of(name)} {text!r} is empty or not one line", "fix it, or leave it out")
     return given
-
-
-def _require_one_line(option: str, value: str | tuple[str, ...]) -> None:
-    """Raises UsageError: a value is empty or would begin another line."""
-    for text in (value,) if isinstance(value, str) else value:
-        if not text.strip() or not text.isprintable():
-            raise UsageError(f"{option} {text!r} is empty or not one line", "fix it, or leave it out")

@@ -14,24 +14,11 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # Variables that gbench sets for the run script or the container: with other values, the record would be of another run.
 # OMP_NUM_THREADS, which gbench sets only as a default, is left to the user.
-RUNS_OWN = frozenset(
-    [
-        *(
-            "MODEL",
-            "BATCH_SIZE",
-            "DEVICE_COUNT",
-            "PRECISION",
-            "NODES",
-            "NODE_RANK",
-            "DEVICE",
-            "DATASETS",
-            "DATASETS_DIR",
-        ),
-        *("DATA_DIR", "CONFIG", "CODE_LINK", "RUN_DIR", "BENCHMARK_LOG", "WORKER", "TORCHRUN"),
-        *("PYTHON", "PYTHONUNBUFFERED"),
-        *("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "HOME", "USER", "LOGNAME"),
-    ]
-)
+RUNS_OWN = {
+    *("MODEL", "BATCH_SIZE", "DEVICE_COUNT", "PRECISION", "NODES", "NODE_RANK", "DEVICE", "DATASETS", "DATASETS_DIR"),
+    *("DATA_DIR", "CONFIG", "CODE_LINK", "RUN_DIR", "BENCHMARK_LOG", "WORKER", "TORCHRUN", "PYTHON"),
+    *("PYTHONUNBUFFERED", "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "HOME", "USER", "LOGNAME"),
+}
 
 
 def seconds(text: str) -> float | None:

@@ -56,12 +56,6 @@ def setting(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def check_speed(spec: RunSpec) -> None:
-    """Raises UsageError: a switch is on that has no effect in this run."""
-    if (why := why_not(spec, spec.config.speed)) is not None:
-        raise UsageError(*why)
-
-
 def why_not(spec: RunSpec, speed: SpeedConfig) -> tuple[str, str] | None:
     """Why these switches have no effect in a run, as (what is wrong, what to do); None if they do have one."""
     if speed.threads is not None and spec.device != "cpu":
