@@ -167,6 +167,11 @@ def test_pgpassword_is_kept_out_of_what_a_server_says(tmp_path: Path, monkeypatc
     assert parsed(without("passwd"), tmp_path).redact(f"said {SECRET}") == "said ***"
 
 
+def test_a_password_of_one_letter_leaves_words_readable(tmp_path: Path) -> None:
+    config = parsed({**FULL, "passwd": "a"}, tmp_path)
+    assert config.redact("FATAL: password a of a database") == "FATAL: password *** of *** database"
+
+
 # names and files
 
 

@@ -20,11 +20,11 @@ from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
     FOLDER,
-    NEW_FILE,
     PERCENT,
     SECONDS,
     ExistingRun,
     json_option,
+    markdown_option,
     option,
     quiet_option,
 )
@@ -55,7 +55,7 @@ SHOWN_CAUSES = 5
 @trust_option
 @click.option("--rebuild", is_flag=True, help="Rebuild each side's image, once, without the build cache.")
 @option("results_dir")
-@click.option("--markdown", type=NEW_FILE, help="Also write the result as Markdown.")
+@markdown_option
 @click.option("--dry-run", is_flag=True, help="Print what would run on either side, and what differs; start nothing.")
 @json_option
 @quiet_option

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from gbench.cli.shared.output import print_json
-from gbench.cli.shared.run_options import NEW_FILE, PERCENT, json_option
+from gbench.cli.shared.run_options import PERCENT, json_option, junit_option, markdown_option, threshold_option
 from gbench.cli.shared.storing import DatabaseChoice, cndb_folder, database_options
 from gbench.cli.shared.table import print_table
 from gbench.errors import RecordError, UsageError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gbench.compare.comparison import Comparison
     from gbench.compare.earlier_records import Earlier
     from gbench.compare.explain import Cause
+    from gbench.compare.nightly import Night
     from gbench.compare.sides import Run
     from gbench.machine.calibration import Calibration
 
@@ -35,7 +36,7 @@ METRIC_NAMES = (*get_args(MetricName), "loss-l1")
 @click.command()
 @click.argument("base")
 @click.argument("new")
-@click.option("--threshold", type=PERCENT, default="3%", help="The smallest loss to detect.")
+@threshold_option("The smallest loss to detect.")
 @click.option(
     "--metric",
     "names",
@@ -51,8 +52,8 @@ METRIC_NAMES = (*get_args(MetricName), "loss-l1")
     help="Standard deviation of throughput between runs, if it can't be measured.  [default: 3%]",
 )
 @click.option("--explain", is_flag=True, help="Print only what differs, the most likely cause first.")
-@click.option("--markdown", type=NEW_FILE, help="Also write the result as Markdown.")
-@click.option("--junit", type=NEW_FILE, help="Also write the result as JUnit XML.")
+@markdown_option
+@junit_option
 @database_options("Database for last:N and the history.  [default: embedded, if it exists]")
 @json_option
 def compare(
@@ -172,10 +173,16 @@ def _earlier(like: Run, exclude: list[Run], allowed: Sequence[str], database: Da
 
 
 def print_comparison(found: Comparison) -> None:
-    from gbench.compare.formats import HEADINGS, cells
+    from gbench.compare.formats import cells
 
-    rows: list[list[str]] = [list(HEADINGS), *(cells(one) for one in found.judged)]
-    print_table(rows, right=(2, 3, 4, 5), give_way={0: 8}, left_out=(4, 5, 3))
+    print_judged(found, map(cells, found.judged))
+
+
+def print_judged(found: Comparison | Night, rows: Iterable[list[str]]) -> None:
+    """Print a comparison or the verdict on a night. rows: its figures, with the columns HEADINGS."""
+    from gbench.compare.formats import HEADINGS
+
+    print_table([HEADINGS, *rows], right=(2, 3, 4, 5), give_way={0: 8}, left_out=(4, 5, 3))
     for note in found.notes:
         click.echo(f"note: {note}")
     if found.verdict != "no regression" and found.causes:

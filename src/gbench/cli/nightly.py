@@ -12,14 +12,15 @@ import click
 from gbench.base.words import count
 from gbench.cli.shared.run_options import (
     COUNT,
-    NEW_FILE,
-    PERCENT,
+    junit_option,
+    markdown_option,
     measure_options,
     require_arguments,
     resolved_of,
     run_arguments,
     run_options,
     stated,
+    threshold_option,
 )
 from gbench.errors import GbenchError, UsageError, verdicts_only
 from gbench.settings.literals import MetricName
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--baseline", metavar="NAME", help="Pinned nights to compare with.  [default: nightly, if it exists]")
 @click.option("--runs", type=COUNT, default=3, help="Runs a night.")
 @click.option("--max-runs", type=COUNT, help="Runs a night if it is in doubt.  [default: three times --runs]")
-@click.option("--threshold", type=PERCENT, default="3%", help="The loss in one night that must be excluded.")
+@threshold_option("The loss in one night that must be excluded.")
 @click.option(
     "--metric",
     "names",
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
     default=5,
     help="Exit with code 3 after this many inconclusive nights in a row.",
 )
-@click.option("--markdown", type=NEW_FILE, help="Also write the result as Markdown.")
-@click.option("--junit", type=NEW_FILE, help="Also write the result as JUnit XML.")
+@markdown_option
+@junit_option
 @run_options()
 @verdicts_only()
 def nightly(
@@ -150,19 +151,11 @@ def _not_uploaded(measured: Measured) -> str | None:
 
 
 def _print(night: Night, as_json: bool) -> None:
-    from gbench.cli.compare import print_causes
+    from gbench.cli.compare import print_judged
     from gbench.cli.shared.output import print_json
-    from gbench.cli.shared.table import print_table
-    from gbench.compare.formats import HEADINGS, night_as_json, night_cells
+    from gbench.compare.formats import night_as_json, night_cells
 
     if as_json:
         print_json(night_as_json(night))
-        return
-    rows = [list(HEADINGS), *(night_cells(one) for one in night.figures)]
-    print_table(rows, right=(2, 3, 4, 5), give_way={0: 8}, left_out=(4, 5, 3))
-    for note in night.notes:
-        click.echo(f"note: {note}")
-    if night.causes:
-        click.echo("what else differs:")
-        print_causes(night.causes)
-    click.echo(night.sentence)
+    else:
+        print_judged(night, map(night_cells, night.figures))

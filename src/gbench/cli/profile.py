@@ -35,9 +35,9 @@ def profile(steps: int, top: int, rebuild: bool, dry_run: bool, as_json: bool, q
     """
     from gbench.runfolder.step_profile import NAME
     from gbench.runs.profile import profile as run
-    from gbench.settings.profile_spec import of_run
+    from gbench.runs.profile import profile_of
 
-    resolved = of_run(resolved_of({**given, "database": "false", "ignore_check": True}, os.environ), steps)
+    resolved = profile_of(resolved_of({**given, "database": "false", "ignore_check": True}, os.environ), steps)
     if dry_run:
         show_plan(resolved, rebuild, as_json)
         return

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.consent import require_trust, trust_option
-from gbench.cli.shared.run_options import COUNT, PERCENT, command_line, json_option, option, quiet_option
+from gbench.cli.shared.run_options import (
+    COUNT,
+    PERCENT,
+    command_line,
+    json_option,
+    option,
+    quiet_option,
+    threshold_option,
+)
 from gbench.cli.shared.suggested import RUNNER
 from gbench.errors import GbenchError, verdicts_only
 
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
 @option("cuda_visible_devices")
 @click.option("--rebuild", is_flag=True, help="Build an image from the present sources, in place of the recorded one.")
 @click.option("--repeats", type=COUNT, default=1, help="Number of separate runs.")
-@click.option("--threshold", type=PERCENT, default="3%", help="As in gbench compare.")
+@threshold_option("As in gbench compare.")
 @click.option("--run-sd", type=PERCENT, help="As in gbench compare.")
 @option("results_dir")
 @option("logs_dir")

@@ -23,8 +23,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from gbench.base.files import make_folder
-from gbench.cndb.database_config import DEADLINE_S, DatabaseConfig
+from gbench.cndb.database_config import DatabaseConfig
 from gbench.errors import InfrastructureError
+from gbench.settings.literals import DB_TIMEOUT_S
 
 LOCK = 0x67626E6368  # "gbnch": the advisory lock of gbench's writers
 SQL_LOG = logging.getLogger("sqlalchemy.engine.Engine")
@@ -55,7 +56,7 @@ class SilentDatabase(InfrastructureError):
 class Patient(sqlite3.Connection):
     """A SQLite connection that waits for a lock in Python, so that Ctrl-C ends the wait; its own wait is in C."""
 
-    deadline_s = DEADLINE_S
+    deadline_s = DB_TIMEOUT_S
 
     def cursor(self, *arguments: Any) -> Any:
         return super().cursor(PatientCursor)

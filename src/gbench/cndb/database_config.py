@@ -20,6 +20,7 @@ from gbench.base.files import read_file
 from gbench.base.paths import expanded, project_file
 from gbench.base.untrusted import ENCODING, NO_YAML, UNREADABLE, RepeatedKey, line_of, load_yaml, not_yaml
 from gbench.errors import UsageError
+from gbench.settings.literals import DB_TIMEOUT_S
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -31,9 +32,9 @@ NAMES = {
     "gpu-demo": "demo-db.yaml",
 }
 CONFIG_DIR = "demo/config"  # below CNDB_DIR
-DEADLINE_S = 30.0
 EMBEDDED_NAME, EMBEDDED_FILE = "embedded", "cndb.sqlite"  # below CNDB_DIR
 VARIABLE = re.compile(r"\$\{(\w+)\}")
+SHORT = 4  # characters of a password: a shorter one is only redacted where it stands alone
 
 
 class _File(BaseModel):
@@ -63,7 +64,7 @@ class DatabaseConfig:
     """Show the SQL."""
     rebuild: bool = False
     """Drop all its tables first."""
-    deadline_s: float = DEADLINE_S
+    deadline_s: float = DB_TIMEOUT_S
     """The longest wait for an answer of its server, or for another writer of a SQLite file."""
 
     @property
@@ -86,7 +87,8 @@ class DatabaseConfig:
         url = make_url(self.uri)
         secrets = {url.render_as_string(hide_password=False), url.password, os.environ.get("PGPASSWORD")}
         for secret in sorted((s for s in secrets if s), key=len, reverse=True):
-            text = text.replace(secret, "***")
+            whole = rf"(?<!\w){re.escape(secret)}(?!\w)"  # a short one may be part of any word
+            text = re.sub(whole, "***", text) if len(secret) < SHORT else text.replace(secret, "***")
         return text
 
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gbench.base import strict_json
 from gbench.base.files import make_folder, read_file, write_atomically
-from gbench.cndb.database_config import DEADLINE_S, DatabaseConfig, embedded_if_there, find_config
+from gbench.cndb.database_config import DatabaseConfig, embedded_if_there, find_config
 from gbench.cndb.record import Record, checked
 from gbench.cndb.record_file import read_record
 from gbench.errors import GbenchError, InfrastructureError, RecordError, UsageError
+from gbench.settings.literals import DB_TIMEOUT_S
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -170,7 +171,7 @@ def history_of(target: Target | None, cndb_dir: Path) -> Target | None:
 
 
 def config_of_run(
-    database: str, cndb_dir: Path, environ: Mapping[str, str], deadline_s: float = DEADLINE_S
+    database: str, cndb_dir: Path, environ: Mapping[str, str], deadline_s: float = DB_TIMEOUT_S
 ) -> DatabaseConfig:
     """The database that a launch uploads to. Raises UsageError: no such config, or one with `rebuild`."""
     config = replace(find_config(database, cndb_dir, environ), deadline_s=deadline_s)

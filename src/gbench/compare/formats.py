@@ -1,7 +1,7 @@
 """A comparison as JSON, Markdown and JUnit XML."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
@@ -107,17 +107,17 @@ def _figure(one: Judged) -> dict[str, Any]:
 
 def as_markdown(comparison: Comparison) -> str:
     """The comparison as a Markdown section: the sentence, the table, the notes, what else differs."""
-    return _markdown(comparison.sentence, [cells(one) for one in comparison.judged], comparison)
+    return _markdown(comparison, map(cells, comparison.judged))
 
 
 def night_as_markdown(night: Night) -> str:
     """The verdict on a night, as a comparison is written."""
-    return _markdown(night.sentence, [night_cells(one) for one in night.figures], night)
+    return _markdown(night, map(night_cells, night.figures))
 
 
-def _markdown(sentence: str, rows: list[list[str]], found: Comparison | Night) -> str:
+def _markdown(found: Comparison | Night, rows: Iterable[list[str]]) -> str:
     table = [HEADINGS, ["---"] * len(HEADINGS), *rows]
-    lines = [f"**{escaped(sentence)}**", ""]
+    lines = [f"**{escaped(found.sentence)}**", ""]
     lines += ["| " + " | ".join(map(escaped, row)) + " |" for row in table]
     for title, texts in (
         ("Notes", found.notes),
@@ -136,22 +136,22 @@ def as_junit(comparison: Comparison) -> str:
         if one.verdict == "inconclusive":
             message = f"{change_text(one)}; {runs_needed(one)}"
         cases.append((one.metric.name, CASES[one.verdict], message))
-    return _junit("compare", cases, comparison.sentence, comparison.notes, comparison.causes)
+    return _junit("compare", cases, (comparison.sentence, *comparison.notes), comparison.causes)
 
 
 def night_as_junit(night: Night) -> str:
     """The same of a night; one without a verdict is skipped, too."""
     cases = [(one.metric.name, CASES[one.judged.verdict], night.sentence) for one in night.figures]
-    return _junit("nightly", cases, night.sentence, night.notes, night.causes)
+    return _junit("nightly", cases, (night.sentence, *night.notes), night.causes)
 
 
 def night_failed(stage: str, why: str) -> tuple[str, str]:
     """The Markdown and the JUnit file of a night that came to no verdict. stage: `launch` or `compare`."""
     page = f"# Nightly: not {'measured' if stage == 'launch' else 'compared'}\n\n    {why}\n"
-    return page, _junit("nightly", [(stage, "error", why)], why, [], [])
+    return page, _junit("nightly", [(stage, "error", why)], [why])
 
 
-def _junit(verb: str, cases: Sequence[_Case], sentence: str, notes: Sequence[str], causes: Sequence[Cause]) -> str:
+def _junit(verb: str, cases: Sequence[_Case], output: Sequence[str], causes: Sequence[Cause] = ()) -> str:
     counts = Counter(kind for _, kind, _ in cases)
     suite = ElementTree.Element(
         "testsuite",
@@ -167,8 +167,7 @@ def _junit(verb: str, cases: Sequence[_Case], sentence: str, notes: Sequence[str
             found = ElementTree.SubElement(case, kind, message=printable(message, ""))
             if kind == "failure":
                 found.text = "\n".join(cause.text for cause in causes)
-    output = ElementTree.SubElement(suite, "system-out")
-    output.text = "\n".join(printable(text) for text in (sentence, *notes))
+    ElementTree.SubElement(suite, "system-out").text = "\n".join(map(printable, output))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -175,7 +175,7 @@ def judge(
         judged = judge_night(base, since, threshold, run_sd)
         if metric is throughput and pairs is not None:
             judged = _decided(judged, pairs)
-        centre = _centre(base)
+        centre = _middle([_middle(night) for night in base]) if base else None
         figures.append(
             NightFigure(
                 metric.in_unit_of(run.record for run in tonight),
@@ -264,10 +264,6 @@ def _middle(values: Sequence[float]) -> float:
     ordered = sorted(values)
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else math.sqrt(ordered[half - 1] * ordered[half])
-
-
-def _centre(base: Sequence[Sequence[float]]) -> float | None:
-    return _middle([_middle(night) for night in base]) if base else None
 
 
 def _shown(value: float, metric: ComparedMetric) -> float:

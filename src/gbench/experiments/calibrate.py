@@ -27,12 +27,11 @@ from gbench.experiments.session import Session, SessionGoal, SessionRun, State, 
 from gbench.machine.calibration import CalibratedRun, Calibration, SlowedRuns
 from gbench.machine.machine_key import host_name, machine_key
 from gbench.runs.attempt import Observer
-from gbench.settings.literals import STEP_DELAY
+from gbench.settings.literals import STEP_DELAY, THRESHOLD
 from gbench.settings.spec import RunSpec
 
 LOSSES = (0.01, 0.02, 0.03)  # inserted after the plain runs
 RUNS = (1, 2, 3, 5, 10)  # a side or a night, for which the rates are listed
-THRESHOLD = 0.03  # default of compare
 
 
 class CalibrationPlan(State):

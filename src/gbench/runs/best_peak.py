@@ -14,7 +14,6 @@ from gbench.cndb.peaks import best_on_record
 from gbench.cndb.upload import Target
 from gbench.errors import InfrastructureError
 from gbench.measure.summary import summarize_folder
-from gbench.runfolder.environment_facts import PeakFacts
 from gbench.runfolder.host_facts import BestPeak
 from gbench.runfolder.run_result import RunResult
 from gbench.runs.attempt import OpenRun
@@ -50,7 +49,8 @@ def with_best_peak(run: OpenRun, summary: RunResult | None, database: Target | N
         summary = summarize_folder(run.folder)
         assert summary is not None
         run.folder.write_result(summary)
-    own = [_of_run(peak, run.spec) for peak in measured]
+    source = f"run {run.spec.run_id}"
+    own = [BestPeak(tflop_s=peak.tflop_s, copy_gb_s=peak.copy_gb_s, source=source) for peak in measured]
     kept = _best([*own, *([best] if best else [])])
     assert kept is not None
     with suppress(InfrastructureError):  # a cache that can't be written is no fault of the run
@@ -78,10 +78,6 @@ def _kept(path: Path, run: OpenRun) -> BestPeak | None:
     except InfrastructureError as error:
         run.log.line(f"warning: {error}")
         return None
-
-
-def _of_run(peak: PeakFacts, spec: RunSpec) -> BestPeak:
-    return BestPeak(tflop_s=peak.tflop_s, copy_gb_s=peak.copy_gb_s, source=f"run {spec.run_id}")
 
 
 def _best(peaks: list[BestPeak]) -> BestPeak | None:

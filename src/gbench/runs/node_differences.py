@@ -1,11 +1,13 @@
 """In which facts the nodes of a run differ: where figures would be of no one kind of machine, they must not."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+
+import psutil
 
 from gbench import __version__
 from gbench.errors import UsageError
-from gbench.machine.clocks import clocks
-from gbench.machine.gpus import Gpus
+from gbench.machine.gpus import Gpus, open_nvml
 from gbench.runfolder.host_facts import HostFacts, NodeInRun, Processor
 from gbench.runs.meeting import Meeting
 
@@ -75,3 +77,23 @@ def require_alike(nodes: Sequence[HostFacts], allowed: Collection[str]) -> list[
             "; ".join(texts[name] for name in refused), f"if this is intended, give {options} on every node"
         )
     return list(texts.values())
+
+
+def clocks(gpus: Gpus) -> list[str]:
+    """Highest clocks and power limit of each GPU; of the processor if there is none. Never raises."""
+    if gpus.devices:
+        return [_of_gpu(gpu.index) for gpu in gpus.devices]
+    with suppress(Exception):  # psutil reads what the kernel may not report
+        if (frequency := psutil.cpu_freq()) is not None and frequency.max:
+            return [f"processor {frequency.max:.0f} MHz"]
+    return []
+
+
+def _of_gpu(index: int) -> str:
+    parts = []
+    with suppress(Exception), open_nvml() as nvml:  # a driver need not report them
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        for name, kind in (("SM", nvml.NVML_CLOCK_SM), ("memory", nvml.NVML_CLOCK_MEM)):
+            parts.append(f"{name} {nvml.nvmlDeviceGetMaxClockInfo(handle, kind)} MHz")
+        parts.append(f"{nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000:.0f} W")
+    return ", ".join(parts) or "not reported"

@@ -13,6 +13,7 @@ Recipe = Literal["performance", "convergence", "custom"]
 DataSource = Literal["real", "cached", "resident", "synthetic"]
 MetricName = Literal["throughput", "latency-p95", "memory", "energy"]  # of compare/metrics.py, for any kind of run
 SpeedProfile = Literal["reference", "optimized", "custom"]
-STEP_DELAY = (
-    "GBENCH_STEP_DELAY_S"  # variable of a run script: seconds that each step takes longer, for gbench calibrate
-)
+# variable of a run script: seconds that each step takes longer, for gbench calibrate
+STEP_DELAY = "GBENCH_STEP_DELAY_S"
+THRESHOLD = 0.03  # the loss that compare, nightly and replay look for, as a share of 1, unless --threshold says another
+DB_TIMEOUT_S = 30.0  # for which a database may be silent, unless --db-timeout says another

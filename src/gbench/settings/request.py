@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum, auto
 from typing import Any
 
-from gbench.settings.literals import Recipe
+from gbench.settings.literals import DB_TIMEOUT_S, Recipe
 
 
 class Kind(Enum):
@@ -203,7 +203,7 @@ class Request:
     db_timeout_s: float = _option(
         Kind.SPAN,
         "Give up a database, or its name service, that does not answer for this long: 30s, 2m.",
-        30.0,
+        DB_TIMEOUT_S,
         key="db_timeout",
     )
     code_link: str | None = _option(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from gbench.settings.kubernetes_config import KubernetesConfig
 from gbench.settings.literals import (
     CLUSTERS,
+    DB_TIMEOUT_S,
     AlarmKind,
     DataSource,
     Device,
@@ -305,7 +306,7 @@ class RunSpec(Frozen):
     network: Network = "bridge"
     database: str | None
     """Database that gets the record: a name or a config file. None: no upload."""
-    db_timeout_s: PositiveFloat = 30.0
+    db_timeout_s: PositiveFloat = DB_TIMEOUT_S
     ignore_check: bool
     """Measure although the machine is not fit."""
     seed: NonNegativeInt

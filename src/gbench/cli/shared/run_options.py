@@ -17,7 +17,7 @@ from gbench.base.paths import BISECT, CALIBRATE, SESSION, SPEC, SWEEP, expanded,
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
 from gbench.errors import GbenchError, UsageError
 from gbench.settings import quantities
-from gbench.settings.literals import ContainerName, DataSource, Network
+from gbench.settings.literals import THRESHOLD, ContainerName, DataSource, Network
 from gbench.settings.request import ARGUMENTS, OF_CLUSTERS, OF_NODES, ROWS, Kind, Request
 
 if TYPE_CHECKING:
@@ -188,9 +188,15 @@ def out_option(help: str, former: Sequence[str] = (), **more: Any) -> Callable[[
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the result only, no progress.")
+markdown_option = click.option("--markdown", type=NEW_FILE, help="Also write the result as Markdown.")
+junit_option = click.option("--junit", type=NEW_FILE, help="Also write the result as JUnit XML.")
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would run, with the origin of each value; start nothing."
 )
+
+
+def threshold_option(help: str) -> Callable[[Any], Any]:
+    return click.option("--threshold", type=PERCENT, default=f"{THRESHOLD:.0%}", help=help)
 
 
 def what_runs(required: bool) -> Callable[[Any], Any]:
