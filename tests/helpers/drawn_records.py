@@ -38,6 +38,10 @@ PLAIN = {
     "extra": {"NV_Web": "N/A", "Github": "N/A", "driver": "570.1"},
 }
 BARE = ("metric_data", "hyper_params", "code_link", "soft_info", "hard_info", "tags", "extra")
+LOG_LINE = (
+    "network:pix2pix-resnet_9blocks, batch size:32, device count:1, dpf mode:Single, precision:TF32, "
+    "throughput:44.5 img/s, device:A100-SXM4-40GB, dataset:facades"
+)
 
 
 def drawn(**changes: Any) -> Record:

@@ -29,7 +29,7 @@ def read_json(
         if text.count(":") > most_members:
             raise OSError(errno.EFBIG, f"more than {most_members:,} keys")
         content = kind.model_validate_json(text)
-        strict_json.loads(text, unique=True)
+        strict_json.require_unique(text)
         return content
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InfrastructureError(f"{path.parent} has no {path.name}", missing) from error

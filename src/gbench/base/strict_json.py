@@ -32,8 +32,13 @@ def loads(text: str | bytes, unique: bool = False) -> Any:
 
     values = from_json(text)
     if unique:
-        json.loads(text, object_pairs_hook=_unique)
+        require_unique(text)
     return values
+
+
+def require_unique(text: str | bytes) -> None:
+    """Check JSON text that another parser has accepted. Raises RepeatedName: a mapping has a key twice."""
+    json.loads(text, object_pairs_hook=_unique)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:

@@ -27,6 +27,7 @@ from gbench.measure.steady_state import (
     find_steady_state,
     fit,
     line,
+    other_levels,
     segments,
 )
 from gbench.runfolder.run_result import Drift, Speed
@@ -108,11 +109,7 @@ def _steady_in_words(judged: Floats, start: int, warmup: int, level: float, fore
         reason = f"steady from step {warmup + 1} on"
     else:
         reason = f"no change seen from step {warmup + 1} on, but the noise would hide a drift of {drift.reach:.0%}"
-    if start > 0:
-        reason += f"; the steps before differed by {float(np.median(judged[:start])) / level - 1:+.1%}"
-    if foreign > 0:
-        reason += f"; {foreign} steps since were at another level"
-    return reason
+    return reason + other_levels(judged, start, level, foreign)
 
 
 def _speeds(levels: Floats, lengths: Floats) -> list[Speed]:

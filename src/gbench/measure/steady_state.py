@@ -120,12 +120,13 @@ def find_steady_state(step_s: ArrayLike, minimum: int = 0, maximum: int | None =
     if drift := found.drift(tail, start):
         share, steps = drift
         return SteadyState(warmup, False, f"step time still drifts: {share:+.1%} over the last {steps} steps")
-    reason = f"steady from step {warmup + 1} on"
-    if start > 0:
-        reason += f"; the steps before differed by {float(np.median(judged[:start])) / level - 1:+.1%}"
-    if foreign > 0:
-        reason += f"; {foreign} steps since were at another level"
-    return SteadyState(warmup, True, reason)
+    return SteadyState(warmup, True, f"steady from step {warmup + 1} on{other_levels(judged, start, level, foreign)}")
+
+
+def other_levels(judged: Floats, start: int, level: float, foreign: int) -> str:
+    """What was at another level than the steps from `start` on, in words: the steps before, and `foreign` since."""
+    before = f"; the steps before differed by {float(np.median(judged[:start])) / level - 1:+.1%}" if start > 0 else ""
+    return before + (f"; {foreign} steps since were at another level" if foreign > 0 else "")
 
 
 def segments(times: Floats) -> Segments:
