@@ -249,7 +249,7 @@ class Trainer:
         if self.due(self.schedule.checkpoint_every) and self.alarm_log.finite:
             self.image_writer.wait()  # a checkpoint comes after the images and steps that precede it
             writer.sync()
-            self.state.save(self.folder.checkpoints, self.alarm_log.state())
+            self.save()
         self.state.begin_next_epoch()
         self.beat(self.step_limit_s)
 
@@ -273,6 +273,10 @@ class Trainer:
             assert self.model.fake_B is not None, "there was a step"
             real_A, real_B = self.shown
             self.image_writer.save(self.state.epoch, real_A, self.model.fake_B, real_B)
+
+    def save(self) -> None:
+        """Write a checkpoint, on every rank at once."""
+        self.state.save(self.folder.checkpoints, self.alarm_log.state())
 
     def raise_if_stopped(self) -> None:
         """Raises RunFailed: an alarm or SIGTERM stopped the run before its end."""
