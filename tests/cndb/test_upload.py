@@ -10,10 +10,11 @@ import pytest
 from drawn_records import record
 from gbench.cndb import upload
 from gbench.cndb.database import connect
-from gbench.cndb.database_config import DEADLINE_S, DatabaseConfig, embedded
+from gbench.cndb.database_config import DatabaseConfig, embedded
 from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.record_file import write_record
 from gbench.errors import InfrastructureError, RecordError, UsageError
+from gbench.settings.literals import DB_TIMEOUT_S
 
 
 def unreachable(tmp_path: Path) -> DatabaseConfig:
@@ -86,7 +87,7 @@ def test_a_launch_never_drops_a_database(tmp_path: Path) -> None:
     assert caught.value.hint == "set `rebuild: 0`; to rebuild, use gbench cndb submit --yes"
     Path(path).write_text("schema: sqlite\ndatabase: x.sqlite\n")
     assert upload.config_of_run(path, tmp_path, {}, 7.5).deadline_s == 7.5
-    assert upload.config_of_run(path, tmp_path, {}).deadline_s == DEADLINE_S
+    assert upload.config_of_run(path, tmp_path, {}).deadline_s == DB_TIMEOUT_S
 
 
 def test_an_entry_has_all_that_sends_it(tmp_path: Path) -> None:
