@@ -90,10 +90,11 @@ def train(
     out: Path,
     scale: Scale = SCALE,
     rate_of_D: float = 1.0,
+    batch_size: int = 1,
 ) -> None:
     """One run, its folder under OUT/RUN_ID. settings: those of the variant. rate_of_D: as a share of the recipe's."""
     request = Request(
-        *("pix2pix_resnet_9blocks", 1, 1, "FP32"),
+        *("pix2pix_resnet_9blocks", batch_size, 1, "FP32"),
         recipe="convergence",
         device="cpu",
         runner="local",

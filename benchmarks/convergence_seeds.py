@@ -1,12 +1,13 @@
 """How often the verdict on real small trainings is right: seeds of one recipe, and of recipes that are wrong.
 
-    python benchmarks/convergence_seeds.py train --out runs     (7 CPU minutes)
+    python benchmarks/convergence_seeds.py train --out runs     (10 CPU minutes)
     python benchmarks/convergence_seeds.py table --out runs > benchmarks/convergence_seeds.yaml
     python benchmarks/convergence_seeds.py judge [--draws 400]
 
 `train` draws 16 pairs of 36 pixels and trains ResNet-9 with 8 filters on crops of 32 for 20 + 20 epochs: 20 seeds of
-the recipe, 2 of each wrong one. Existing runs are kept. `table` prints their windows, which `judge` reads: it draws
-references and sets of runs from these seeds, none of them in both. Its table is in docs/convergence.md.
+the recipe, 2 of each wrong one, 8 each at batch sizes 2 and 4. Existing runs are kept. `table` prints their windows,
+which `judge` reads: it draws references and sets of runs from these seeds, none of them in both. Runs at batch size 2
+are judged between references of 1 and 4. Its table is in docs/convergence.md.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from gbench.convergence.curves import LOSSES, of_run, whole
 from gbench.convergence.make_reference import windows_of
 from gbench.datasets.synth import synth
 from gbench.runfolder.folder import RunFolder
-from small_trainings import RECIPE, rates, read_runs
+from small_trainings import LARGER, RECIPE, rates, read_runs
 
 SMALL = Scale(load_size=36, crop_size=32, filters=8, epochs=20)
 PAIRS = {"train": 16, "test": 8}
-SEEDS, OTHER_SEEDS = 20, 2
+SEEDS, OTHER_SEEDS, BATCH_SEEDS = 20, 2, 8
 WRONG: dict[str, tuple[str, ...]] = {
     "lambda_L1 80": ("optim.lambda_L1=80",),
     "lambda_L1 120": ("optim.lambda_L1=120",),
@@ -39,10 +40,15 @@ WRONG: dict[str, tuple[str, ...]] = {
     "flip off": ("data.flip=false",),
     "wrong direction": ("data.direction=AtoB",),
 }
+BATCHES: dict[str, tuple[int, tuple[str, ...], int]] = {  # batch size, settings, seeds
+    **{f"batch {size}": (size, (), BATCH_SEEDS) for size in (2, 4)},
+    "batch 2, lambda_L1 80": (2, WRONG["lambda_L1 80"], OTHER_SEEDS),
+    "batch 2, lambda_L1 120": (2, WRONG["lambda_L1 120"], OTHER_SEEDS),
+}
 
 
 def run_id_of(name: str, seed: int) -> str:
-    return f"{name}-{seed}".replace(" ", "_").replace("'", "")
+    return f"{name}-{seed}".replace(" ", "_").replace("'", "").replace(",", "")
 
 
 def train_all(out: Path) -> None:
@@ -50,19 +56,20 @@ def train_all(out: Path) -> None:
     with tempfile.TemporaryDirectory() as place, one_process(Path(place)):
         data = Path(place) / "data"
         synth(data, PAIRS, SMALL.load_size)
-        wanted = [(RECIPE, (), seed) for seed in range(SEEDS)]
-        wanted += [(name, settings, seed) for seed in range(OTHER_SEEDS) for name, settings in WRONG.items()]
-        for name, settings, seed in wanted:
+        wanted = [(RECIPE, 1, (), seed) for seed in range(SEEDS)]
+        wanted += [(name, 1, settings, seed) for seed in range(OTHER_SEEDS) for name, settings in WRONG.items()]
+        wanted += [(name, size, rest, seed) for name, (size, rest, seeds) in BATCHES.items() for seed in range(seeds)]
+        for name, batch_size, settings, seed in wanted:
             run_id = run_id_of(name, seed)
             if not (out / run_id / "quality.json").exists():
                 rate = 0.5 if name == "D's lr halved" else 1.0
-                train(run_id, settings, seed, data, out, SMALL, rate)
+                train(run_id, settings, seed, data, out, SMALL, rate, batch_size)
 
 
 def table(out: Path) -> dict[str, Any]:
     """Means and spreads of each run's windows, of its last epoch at the end, and its image quality."""
     found: dict[str, Any] = {}
-    for name in (RECIPE, *WRONG):
+    for name in (RECIPE, *WRONG, *BATCHES):
         for seed in range(SEEDS):
             place = out / run_id_of(name, seed)
             if not (place / "quality.json").exists():
@@ -89,6 +96,7 @@ def judge_all(draws: int) -> None:
     print("|---" * 6 + "|")
     cases = [(RECIPE, *sizes) for sizes in ((5, 10), (5, 5), (5, 2), (5, 1), (3, 3), (2, 2), (1, 1), (1, 2), (1, 5))]
     cases += [(name, 5, judged) for name in WRONG if name in runs for judged in {len(runs[name]), 1}]
+    cases += [(name, 5, judged) for name in BATCHES if name != LARGER for judged in {min(len(runs[name]), 5), 1}]
     for name, trusted, judged in cases:
         known, tolerance.MEASURED = tolerance.MEASURED, math.inf  # the assumed spread always pooled
         before = sum(rates(runs, name, trusted, judged, draws))  # and whatever is outside, however little

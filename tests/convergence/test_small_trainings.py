@@ -26,6 +26,14 @@ def test_wrong_recipes_are_found(name: str) -> None:
     assert sum(rates(RUNS, name, trusted=5, judged=1, draws=DRAWS)) > 0.5  # at least: run another seed
 
 
+def test_a_batch_size_between_two_that_were_trained() -> None:
+    """Losses at batch size 2 lie between those at 1 and 4, as far as seeds show."""
+    assert rates(RUNS, "batch 2", trusted=5, judged=5, draws=DRAWS) == (0, 0)
+    assert rates(RUNS, "batch 2, lambda_L1 80", trusted=5, judged=2, draws=3)[0] == 1
+    at_1 = reference_of(RUNS[RECIPE][:5])
+    assert judge(at_1, RUNS["batch 4"][:5]).verdict == "not reproduced"  # so the sizes do differ
+
+
 def test_a_batch_size_is_judged_between_two_references() -> None:
     """Each reference is what its runs are; the wrong lambda stands for a batch size at which losses are different."""
     low, high = reference_of(RUNS[RECIPE][:5]), reference_of(RUNS["lambda_L1 120"])

@@ -65,7 +65,7 @@ def of_lines(lines: Iterable[str], source: str) -> TrainingLog:
     A later start replaces the epochs from its first one on. It begins with its options or a header; without them, at a
     line that is not behind the last one.
 
-    Raises UsageError: it has no such line, or one that lacks a loss.
+    Raises UsageError: it has no such line, one that lacks a loss, or one whose figures are no numbers.
     """
     starts = _starts(lines, source)
     if not starts:

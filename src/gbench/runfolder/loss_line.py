@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+DIGITS = 18
 LINE = re.compile(r"\(epoch: (\d+), iters: (\d+), time: ([^ ,]+), data: ([^ ,)]+)\) (.+)")
 
 
@@ -32,9 +33,14 @@ def loss_line(epoch: int, iters: int, compute_s: float, data_s: float, losses: M
 
 
 def read_loss_line(text: str) -> LossLine | None:
-    """Parse a line of a log; None for any other line. Raises ValueError: a figure is not a number."""
+    """Parse a line of a log; None for any other line.
+
+    Raises ValueError: a figure is not a number; epoch or iters have more than 18 digits, too many for 64 bits.
+    """
     match = LINE.search(text)
     if match is None:
         return None
+    if len(max(match[1], match[2], key=len)) > DIGITS:
+        raise ValueError(f"epoch or iters have more than {DIGITS} digits")
     losses = {name: float(value) for name, value in re.findall(r"(\w+): (\S+)", match[5])}
     return LossLine(int(match[1]), int(match[2]), float(match[3]), float(match[4]), losses)
