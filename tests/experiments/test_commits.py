@@ -73,7 +73,7 @@ def test_bisect_names_the_commit_and_skips_a_broken_one(
         (["ab", "{elsewhere}", "--base", "HEAD~1"], "is not in {repo}: every commit would run the same code"),
         (["bisect", "{spec}", "HEAD", "HEAD~1"], "is not before BAD"),
         (["bisect", "{spec}", "HEAD", "HEAD"], "is not before BAD"),
-        (["bisect", "{spec}", "HEAD~1"], "a spec file and two commits are needed"),
+        (["bisect", "{spec}", "HEAD~1"], "a spec file and two commits or images are needed"),
         (["ab", "{spec}", "--base", "HEAD~1", "--results", "a:b"], "which PYTHONPATH can't hold"),
         (["bisect", "{docker}", "HEAD~1", "HEAD"], "commits are compared on the local runner only"),
     ],

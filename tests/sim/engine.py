@@ -82,6 +82,8 @@ class Engine(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path, variables: dict[str, str]) -> None:
         self.path, self.variables = path, variables
         self.images: dict[str, str] = {}
+        self.variables_of: dict[str, list[str]] = {}  # the ENV of an image, by its id
+        self.built_at: dict[str, int] = {}  # of an image, by its name: seconds since 1970
         self.labels: dict[str, dict[str, str]] = {}
         self.containers: dict[str, Container] = {}
         self.answers: dict[str, Answer] = {}
@@ -144,7 +146,8 @@ class Engine(socketserver.ThreadingUnixStreamServer):
         def here(text: str) -> str:
             return re.sub(rf"(?<![\w/.-])({targets}){PATH_END}", lambda match: mounts[match[1]], text)
 
-        environment = dict(entry.split("=", 1) for entry in map(here, request["Env"]))
+        entries = [*self.variables_of.get(request["Image"], []), *map(here, request["Env"])]
+        environment = dict(entry.split("=", 1) for entry in entries)
         container.process = subprocess.Popen(
             list(map(here, request["Cmd"])),
             cwd=here(request["WorkingDir"]),
@@ -327,8 +330,18 @@ class Requests(BaseHTTPRequestHandler):
         if found is None:
             self.say({"message": f"No such image: {name}"}, HTTPStatus.NOT_FOUND)
             return
-        labels = self.engine.labels.get(name, {})
-        self.say({"Id": found, "RepoTags": [name], "RepoDigests": [], "Config": {"Labels": labels, "Env": []}})
+        labels, tags = self.engine.labels.get(name, {}), [tag for tag, id in self.engine.images.items() if id == found]
+        self.say({"Id": found, "RepoTags": tags, "RepoDigests": [], "Config": {"Labels": labels, "Env": []}})
+
+    def list_images(self, body: bytes) -> None:
+        """Of the name that is asked for, the newest first: in the order in which they are known."""
+        (wanted,) = json.loads(self.query["filters"])["reference"]
+        found = [
+            {"Id": id, "RepoTags": [tag], "Created": self.engine.built_at.get(tag, 1_700_000_000 + number)}
+            for number, (tag, id) in enumerate(self.engine.images.items())
+            if tag.startswith(f"{wanted}:")
+        ]
+        self.say(found[::-1])
 
     def events(self, *events: dict[str, Any]) -> None:
         """A stream of events, each a chunk of the answer."""
@@ -365,6 +378,7 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("POST", "/containers/([^/]+)/wait", Requests.wait),
     ("POST", "/containers/([^/]+)/stop", Requests.stop),
     ("DELETE", "/containers/([^/]+)", Requests.remove),
+    ("GET", "/images/json", Requests.list_images),
     ("GET", "/images/(.+)/json", Requests.image),
     ("POST", "/build", Requests.build),
     ("POST", "/images/create", Requests.pull),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,15 +31,6 @@ DOCUMENTED = {
     "GET /containers/.+/json": (404, 500),
 }
 CLEARING = {"POST /containers/.*/stop": (404, 500), "DELETE /containers/.*": (400, 404, 409, 500)}
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    with tempfile.TemporaryDirectory() as folder:  # a socket's path has 107 characters
-        made = Engine(Path(folder) / "docker.sock", {"PATH": os.environ["PATH"]})
-        monkeypatch.setenv("DOCKER_HOST", made.url)
-        yield made
-        made.close()
 
 
 @pytest.fixture

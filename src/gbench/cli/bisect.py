@@ -1,4 +1,4 @@
-"""`gbench bisect`: find the commit that changed a figure."""
+"""`gbench bisect`: find the commit or image that changed a figure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from gbench.cli.shared.session_spec import new_folder, spec_of_file
 from gbench.errors import GbenchError, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from gbench.experiments.bisect import Answer, Search
+    from gbench.experiments.bisect import Answer
+    from gbench.settings.spec import RunSpec
 
 
 @click.command()
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.argument("good", required=False)
 @click.argument("bad", required=False)
 @click.option("--repo", type=FOLDER, metavar="DIR", help="Repository of the commits.  [default: gbench's checkout]")
+@click.option("--images", is_flag=True, help="GOOD and BAD are Docker images of one name on this machine.")
 @click.option("--metric", type=click.Choice(METRIC_NAMES), help="Figure to compare.  [default: throughput, end to end]")
 @click.option("--max-blocks", type=COUNT, help="End after this many blocks of four runs.  [default: 60]")
 @click.option(
@@ -54,6 +56,7 @@ def bisect(
     good: str | None,
     bad: str | None,
     repo: Path | None,
+    images: bool,
     resume_dir: Path | None,
     trust: bool,
     results_dir: str | None,
@@ -61,39 +64,50 @@ def bisect(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Find the commit between GOOD and BAD that changed a figure.
+    """Find the commit, or image, between GOOD and BAD that changed a figure.
 
     SPEC.yaml is a `gbench launch` command as YAML (docs/ab.md). Its run script must be in the repository: each commit
     runs its own script and modules, from a git work tree, in this environment. First GOOD and BAD are alternated until
     they can be told apart. Then GOOD is alternated with the commit that says most, until one commit has a probability
     of 95 %. A commit whose runs fail, or that eight blocks can't judge, is skipped.
 
+    --images searches the images of GOOD's name that were built after it, up to BAD, in place of commits.
+
     \b
     gbench bisect spec.yaml v0.1 HEAD
     gbench bisect spec.yaml 1a2b3c4 main --repo ~/my-model --metric latency-p95
+    gbench bisect spec.yaml gbench:monday gbench:friday --images
     gbench bisect --resume results/20260101T000000Z-bisect-1a2b3c --max-blocks 100
 
     Exit code 0: the commit is known; 1: a run of GOOD or BAD failed; 3: inconclusive.
     """
     from gbench.base.files import locked
-    from gbench.experiments.bisect import answer_of, read_search, run_search
+    from gbench.experiments.bisect import Search, answer_of, read_search, run_search
     from gbench.runners.stopping import stoppable
 
     given = {name: value for name, value in given.items() if value is not None}
     if resume_dir is not None:
-        if spec is not None or repo is not None or "metric" in given or results_dir is not None:
+        if spec is not None or repo is not None or images or "metric" in given or results_dir is not None:
             raise UsageError(
-                "--resume takes all else from its search", "leave out SPEC.yaml, GOOD, BAD, --repo, --metric, --results"
+                "--resume takes all else from its search",
+                "leave out SPEC.yaml, GOOD, BAD, --repo, --images, --metric, --results",
             )
         folder, search = resume_dir.absolute(), read_search(resume_dir).replaced(**given)
         require_own(folder, [search.spec], trust)
     elif spec is None or good is None or bad is None:
-        raise UsageError("a spec file and two commits are needed", "give SPEC.yaml GOOD BAD; see gbench bisect --help")
+        raise UsageError(
+            "a spec file and two commits or images are needed", "give SPEC.yaml GOOD BAD; see gbench bisect --help"
+        )
     else:
-        search, folder = _new_search(spec, good, bad, repo, given, results_dir)
+        if images and repo is not None:
+            raise UsageError("--repo and --images exclude each other", "leave one of the two out")
+        folder = new_folder("bisect", results_dir)
+        described = spec_of_file(spec, folder, "bisect")
+        found = _images(described, good, bad) if images else _commits(described, good, bad, repo, folder)
+        search = Search(command_line=command_line(), file=str(spec), spec=described, **found, **given)
         search.create(folder, [search.spec])
     observer = Terminal(quiet)
-    observer.line(f"commits to search: {len(search.commits)}; search folder {folder}")
+    observer.line(f"{search.kind}s to search: {len(search.commits)}; search folder {folder}")
     with locked(folder / ".lock", 0, f"search {folder}"), stoppable(None):
         search.write(folder)
         try:
@@ -113,28 +127,25 @@ def _resume(folder: Path) -> str:
     return f"gbench bisect --resume {shlex.quote(str(folder))}"
 
 
-def _new_search(
-    path: Path, good: str, bad: str, repo: Path | None, given: dict[str, Any], results_dir: str | None
-) -> tuple[Search, Path]:
-    """A new search, and the path of its folder."""
-    from gbench.experiments.bisect import Search
+def _commits(spec: RunSpec, good: str, bad: str, repo: Path | None, folder: Path) -> dict[str, Any]:
+    """The fields of a new search for a commit. folder: that of the search."""
     from gbench.experiments.worktrees import commit_of, commits_between, repository, spec_at
 
-    folder, repo = new_folder("bisect", results_dir), repository(repo)
+    repo = repository(repo)
     first, last = commit_of(repo, good), commit_of(repo, bad)
-    commits = commits_between(repo, first, last)
-    spec = spec_of_file(path, folder, "bisect")
     spec_at(spec, repo, folder)  # report now what it can't run
-    search = Search(
-        command_line=command_line(),
-        file=str(path),
-        spec=spec,
-        repo=str(repo),
-        good=first,
-        commits=tuple(commits),
-        **given,
-    )
-    return search, folder
+    return {"repo": str(repo), "good": first, "commits": tuple(commits_between(repo, first, last))}
+
+
+def _images(spec: RunSpec, good: str, bad: str) -> dict[str, Any]:
+    """The fields of a new search for an image."""
+    from gbench.experiments.image_versions import images_between
+
+    if spec.runner != "docker":
+        raise UsageError(f"runner {spec.runner}: images are compared with Docker only", "give runner: docker")
+    names = images_between(good, bad)
+    first, *images = names
+    return {"repo": None, "good": first, "commits": tuple(images), "names": names}
 
 
 def _print(answer: Answer, folder: Path, as_json: bool, error: GbenchError | None = None) -> None:

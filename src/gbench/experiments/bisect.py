@@ -1,4 +1,4 @@
-"""Find the commit that changed a figure: each step alternates GOOD with the commit that says most.
+"""Find the commit or image that changed a figure: each step alternates GOOD with the one that says most.
 
 A step is a session of `gbench ab` in a folder of its own, prolonged block by block. Everything that decides the answer
 is in these sessions, so an interrupted search goes on from them.
@@ -19,7 +19,7 @@ from gbench.base.words import count
 from gbench.errors import ExitCode, RunFailed
 from gbench.experiments.ab import run_session
 from gbench.experiments.block_ratio import BlockRatio, block_logs, ratio_of_blocks
-from gbench.experiments.commit_session import session_of_commits
+from gbench.experiments.commit_session import session_of_commits, session_of_images
 from gbench.experiments.first_bad import MOST_BLOCKS, SURE, Suspects, next_place, probabilities, suspects, told_apart
 from gbench.experiments.session import Session, SessionGoal, State, read_session, with_one_more_block
 from gbench.experiments.worktrees import SHORT, subject_of
@@ -31,6 +31,7 @@ from gbench.settings.spec import RunSpec
 MOST_OF_BAD = 20  # blocks to tell BAD from GOOD
 
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]
+"""Or the id of an image, without `sha256:`."""
 
 
 class Search(State):
@@ -42,14 +43,25 @@ class Search(State):
     file: str
     """The spec file."""
     spec: RunSpec
-    repo: str
+    repo: str | None
+    """None: images are searched, not commits."""
     good: Commit
     commits: tuple[Commit, ...] = Field(min_length=1)
     """After GOOD, the oldest first; the last is BAD."""
+    names: dict[Commit, str] = Field(default_factory=dict)
+    """Of images, GOOD's too; empty for commits."""
     metric: MetricName = "throughput"
     max_blocks: PositiveInt = 60
     failed: tuple[str, ...] = ()
     """Commits whose runs failed."""
+
+    @property
+    def kind(self) -> str:
+        return "commit" if self.repo else "image"
+
+    def subject(self, commit: Commit) -> str:
+        """The first line of a commit's message, or the name of an image."""
+        return subject_of(Path(self.repo), commit) if self.repo else self.names[commit]
 
 
 @dataclass(frozen=True)
@@ -134,8 +146,7 @@ def answer_of(search: Search, folder: Path) -> Answer:
     commits = [search.commits[place] for place in found.places]
     why_none = None if found.probability >= SURE else f"{count(blocks, 'block')} did not decide"
     others = [search.commits[place] for place in sorted(evidence.skipped)]
-    subject = subject_of(Path(search.repo), commits[-1])
-    return Answer(commits, subject, found.probability, change, blocks, others, why_none)
+    return Answer(commits, search.subject(commits[-1]), found.probability, change, blocks, others, why_none)
 
 
 @dataclass(frozen=True)
@@ -198,5 +209,9 @@ def _prolonged(search: Search, folder: Path, commit: str) -> Session:
     """The session of a commit, to run one more block."""
     step = folder / commit[:SHORT]
     spec = search.spec.replaced(results_dir=str(step))
-    goal, commits = SessionGoal(metric=search.metric), (search.good, commit)
-    return with_one_more_block(session_of_commits(spec, search.file, Path(search.repo), commits, goal, step), step)
+    goal, sides = SessionGoal(metric=search.metric), (search.good, commit)
+    if search.repo:
+        session = session_of_commits(spec, search.file, Path(search.repo), sides, goal, step)
+    else:
+        session = session_of_images(spec, search.file, search.names, sides, goal, step)
+    return with_one_more_block(session, step)

@@ -1,10 +1,11 @@
-"""A session of `gbench ab` that compares two commits of a repository with one spec."""
+"""A session of `gbench ab` that compares two commits of a repository, or two images, with one spec."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from gbench.base.utc import utc_now
 from gbench.errors import UsageError
-from gbench.experiments.session import Session, SessionCommits, SessionGoal
+from gbench.experiments.session import Session, SessionCommits, SessionGoal, spec_differences
 from gbench.experiments.worktrees import SHORT, spec_at, subject_of, tree_of
 from gbench.settings.spec import RunSpec
 
@@ -33,5 +34,22 @@ def session_of_commits(
             commits={"A": base, "B": head},
             subjects={"A": subject_of(repo, base), "B": subject_of(repo, head)},
         ),
+        order="Thue-Morse",
+    )
+
+
+def session_of_images(
+    spec: RunSpec, file: str, names: Mapping[str, str], images: tuple[str, str], goal: SessionGoal, folder: Path
+) -> Session:
+    """A session whose A and B are `spec` in two images. images: their ids, without `sha256:`; names: by id."""
+    a, b = (spec.replaced(image=f"sha256:{image}", from_image=None) for image in images)
+    return Session(
+        session_id=folder.name,
+        started_utc=utc_now(),
+        command_line=spec.command_line,
+        asked=goal,
+        files={"A": f"{file} in {names[images[0]]}", "B": f"{file} in {names[images[1]]}"},
+        specs={"A": a, "B": b},
+        differences=tuple(map(str, spec_differences(a, b))),
         order="Thue-Morse",
     )

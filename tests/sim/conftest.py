@@ -1,0 +1,21 @@
+"""An engine of the simulated world, alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import Engine
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path has 107 characters
+        made = Engine(Path(folder) / "docker.sock", {"PATH": os.environ["PATH"]})
+        monkeypatch.setenv("DOCKER_HOST", made.url)
+        yield made
+        made.close()
