@@ -23,7 +23,7 @@ from gbench.reports.history_page import write_history
 from pages import Page
 from view_data import NOW, Result, drawn, row, stored
 
-NASTY = "<script>alert('$x$ & y')</script>"
+NASTY = """<script>alert('$x$ & "y"')</script>"""
 
 
 @pytest.fixture
@@ -212,6 +212,7 @@ def test_the_page_needs_nothing_and_runs_its_own_script_alone(
     page = page_of(config, tmp_path)
     assert len([tag for tag, _ in page.tags if tag == "script"]) == 1
     assert page.all("src") == [] and NASTY in page.text
+    assert any(key.startswith(f"{NASTY}, FP32") for key in page.all("data-value"))
     assert all(link.startswith("#") for link in page.all("href"))
     (policy,) = [content for content in page.all("content") if "default-src 'none'" in content]
     assert "script-src 'sha256-" in policy and "unsafe-inline'" not in policy.partition("script-src")[2]

@@ -28,10 +28,13 @@ def postgresql(postgres: Postgres) -> Iterator[DatabaseConfig]:
 def said(history: HistoryData) -> Any:
     """Everything except the database, the time of reading and the keys, which differ by design."""
     results = {
-        (one.name, one.details): [(r.id, r.when, r.throughput, r.low, r.high, r.steady, r.known) for r in one.results]
+        (one.name, one.details): [(r.id, r.when, r.throughput, r.low, r.high) for r in one.results]
         for one in history.configurations
     }
-    levels = {one.name: one.levels for one in history.configurations}
+    levels = {
+        one.name: (one.levels, [change.differs for change in one.changes], one.steady, one.of_first_rule)
+        for one in history.configurations
+    }
     regressions = [
         (item.configuration.name, item.result.id, item.previous_results, pytest.approx(item.loss_share))
         for item in history.regressions

@@ -1,22 +1,22 @@
 """The data of the history page, read through gbench's views (docs/dashboards.md).
 
-The views know no machine, so runs are grouped here, and judged by the rule of `gbench_regressions` within a group.
+The views know no machine, so runs are grouped here, and judged by the rule of `gbench_regressions` within a group. Of
+every result a few columns are read; of the newest of a group, and of those beside a change of level, what they ran on.
 """
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from itertools import pairwise
-from operator import attrgetter
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, bindparam, inspect, text
 
 from gbench.cndb.database import connect, database_errors
 from gbench.cndb.database_config import DatabaseConfig
@@ -26,26 +26,38 @@ from gbench.measure.trend import Level, levels
 from gbench.settings.model_file import record_names
 
 STALE_DAYS = 30.0
-COLUMNS = (
-    "id, run_time, configuration, model, dataset, device, dev_num, batch_size, precision, dist_mode, recipe, run_id, "
-    "throughput, low, high, throughput_unit, steady_state, driver, software, hardware, code_link, machine, host_name, "
-    "first_rule"
-)
-COMPARABLE = attrgetter("configuration", "model", "device", "precision")
+SHOWN = text(
+    "SELECT id, model, dataset, device, dev_num, batch_size, precision, dist_mode, recipe, run_id, throughput_unit, "
+    "steady_state, driver, software, hardware, code_link, first_rule FROM gbench_runs WHERE id IN :ids"
+).bindparams(bindparam("ids", expanding=True))
+FETCHED = 1000  # rows, or ids asked for, at a time
 RECENT_DAYS, BEFORE, FEW = 30.0, 10, 3  # as in the view gbench_regressions
 ASSUMED = 0.05  # half-width of the interval of a result without one
-RULE = "rule"
-MAY_DIFFER = {
-    "driver": "driver",
-    "software": "image",
-    "hardware": "machine",
-    "code_link": "model's code",
-    RULE: "statistics",
-}
+# A level of isolation at which all queries of a transaction see one state of the database.
+ONE_STATE = {"postgresql": "REPEATABLE READ", "sqlite": "SERIALIZABLE"}
 
 
-Group = tuple[Any, ...]
-"""The values of COMPARABLE, and the machine in words, empty if its results are of one machine."""
+Group = tuple[Any, str]
+"""Of comparable results: their configuration, and their machine in words, empty if all are of one."""
+
+
+class Runs(NamedTuple):
+    """Columns of the view: every result with a throughput, oldest first."""
+
+    id: list[int]
+    run_time: list[Any]
+    throughput: list[float]
+    low: list[float | None]
+    high: list[float | None]
+    configuration: list[Any]
+    machine: list[str | None]
+    host_name: list[str | None]
+
+    def moment(self, place: int) -> datetime:
+        """When the run started; SQLite has no type for times."""
+        given = self.run_time[place]
+        when: datetime = datetime.fromisoformat(given) if isinstance(given, str) else given
+        return when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -57,50 +69,36 @@ class Result:
     low: float | None
     """Lower end of its 95 % interval; None, as `high`, for a record without one."""
     high: float | None
-    steady: bool | None
-    known: dict[str, str | None]
-    """What may differ between runs: MAY_DIFFER."""
-
-    @property
-    def of_first_rule(self) -> bool:
-        """Whether its figure is by the first rule of the statistics."""
-        return self.known[RULE] == FIRST_RULE
 
 
 class Results:
-    """Results, oldest first. Each is made of its row when it is asked for: a page shows few of them."""
+    """Some of the runs, oldest first. Each is made when it is asked for: a page shows few of them."""
 
-    def __init__(self, rows: Sequence[Any], now: datetime) -> None:
-        self._rows, self._now = rows, now
+    def __init__(self, runs: Runs, places: Sequence[int], now: datetime) -> None:
+        self._runs, self._places, self._now = runs, places, now
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
 
     def __iter__(self) -> Iterator[Result]:
-        return map(self._result, self._rows)
+        return map(self._result, self._places)
 
     def __getitem__(self, place: int) -> Result:
-        return self._result(self._rows[place])
+        return self._result(self._places[place])
 
-    @property
+    @cached_property
     def throughputs(self) -> NDArray[np.float64]:
-        return np.array([row.throughput for row in self._rows], dtype=np.float64)
+        return np.array([self._runs.throughput[place] for place in self._places], dtype=np.float64)
 
-    def _result(self, row: Any) -> Result:
-        when = _moment(row)
-        return Result(
-            id=row.id,
-            when=when,
-            age_days=(self._now - when).total_seconds() / 86400,
-            throughput=row.throughput,
-            low=row.low,
-            high=row.high,
-            steady=None if row.steady_state is None else bool(row.steady_state),
-            known={
-                **{column: getattr(row, column) for column in MAY_DIFFER if column != RULE},
-                RULE: FIRST_RULE if row.first_rule else "now",
-            },
-        )
+    def before(self, place: int, most: int) -> tuple[list[float], list[float | None]]:
+        """Throughputs, and lower ends of intervals, of at most so many results before one."""
+        places = self._places[max(place - most, 0) : place]
+        return [self._runs.throughput[one] for one in places], [self._runs.low[one] for one in places]
+
+    def _result(self, place: int) -> Result:
+        runs, when = self._runs, self._runs.moment(place)
+        age_days = (self._now - when).total_seconds() / 86400
+        return Result(runs.id[place], when, age_days, runs.throughput[place], runs.low[place], runs.high[place])
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,12 @@ class Configuration:
     """Oldest first, of one machine unless all are taken together."""
     levels: list[Level]
     """Oldest first."""
+    changes: list[LevelChange]
+    """Where the level changed, oldest first; without a last run that is not confirmed."""
+    steady: bool | None
+    """Of the latest result, as `of_first_rule`."""
+    of_first_rule: bool
+    """Whether its figure is by the first rule of the statistics."""
 
     @cached_property
     def latest(self) -> Result:
@@ -139,20 +143,6 @@ class Configuration:
     @property
     def stale(self) -> bool:
         return self.latest.age_days > STALE_DAYS
-
-    @cached_property
-    def changes(self) -> list[LevelChange]:
-        """Where the level changed, oldest first; without a last run that is not confirmed."""
-        changes = []
-        for before, after in pairwise(level for level in self.levels if level.confirmed):
-            last, first = self.results[after.start - 1], self.results[after.start]
-            differs = [
-                f"{word} {last.known[column] or 'unknown'} → {first.known[column] or 'unknown'}"
-                for column, word in MAY_DIFFER.items()
-                if last.known[column] != first.known[column]
-            ]
-            changes.append(LevelChange(first, before.median, after.median, differs))
-        return changes
 
 
 @dataclass(frozen=True)
@@ -202,20 +192,26 @@ def read_history(
             raise InfrastructureError(
                 f"database {config.shown} lacks gbench's views", "gbench cndb submit RECORD creates them"
             )
-        groups = _by_machine(_rows(engine, model), all_machines)
-    kept = {group: [row for row in rows if since is None or _moment(row) >= since] for group, rows in groups.items()}
+        with engine.connect().execution_options(isolation_level=ONE_STATE[engine.dialect.name]) as connection:
+            runs = _runs(connection, model)
+            groups = _by_machine(runs, all_machines)
+            kept = {
+                group: Results(runs, [place for place in places if since is None or runs.moment(place) >= since], now)
+                for group, places in groups.items()
+            }
+            shown = {group: (results, levels(results.throughputs)) for group, results in kept.items() if results}
+            details = _details(connection, shown.values())
     since_text = f"since {since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if since else ""
     filters = ", ".join(filter(None, (f"model {model}" if model else "", since_text)))
-    if not any(kept.values()):
+    if not shown:
         more = "leave out --model or --since" if filters else "gbench cndb submit RECORD stores one"
         only = f" ({filters})" if filters else ""
         raise RecordError(f"database {config.shown} holds no result with a throughput{only}", more)
-    shown = [group for group, rows in kept.items() if rows]
-    configurations = _named([_configuration(kept[group], group, now) for group in shown])
+    configurations = _named([_configuration(group, *shown[group], details) for group in shown])
     regressions = [
         Regression(one, result, mean, count, 1 - result.throughput / mean)
         for one, group in zip(configurations, shown, strict=True)
-        for result, mean, count in slower_results(Results(groups[group], now))
+        for result, mean, count in slower_results(Results(runs, groups[group], now))
         if since is None or result.when >= since
     ]
     regressions.sort(key=lambda one: -one.loss_share)
@@ -230,65 +226,91 @@ def slower_results(results: Results) -> list[tuple[Result, float, int]]:
         one = results[place]
         if one.age_days > RECENT_DAYS:
             break
-        before = [results[earlier] for earlier in range(max(place - BEFORE, 0), place)]
-        mean = fmean(other.throughput for other in before)
-        lows = [(1 - ASSUMED) * other.throughput if other.low is None else other.low for other in before]
+        before, ends = results.before(place, BEFORE)
+        mean = fmean(before)
+        lows = [(1 - ASSUMED) * other if low is None else low for other, low in zip(before, ends, strict=True)]
         high = (1 + ASSUMED) * one.throughput if one.high is None else one.high
         if high < min(lows) and one.throughput <= (0.95 if len(before) < FEW else 0.98) * mean:
             found.append((one, mean, len(before)))
     return found
 
 
-def _rows(engine: Engine, model: str | None) -> Sequence[Any]:
-    """The results with a throughput, oldest first."""
+def _runs(connection: Connection, model: str | None) -> Runs:
     names = {f"name{n}": name for n, name in enumerate(sorted(record_names(model)))} if model is not None else {}
     where = f"AND model IN ({', '.join(f':{name}' for name in names)})" if names else ""
-    with engine.connect() as connection:
-        query = text(f"SELECT {COLUMNS} FROM gbench_runs WHERE throughput > 0 AND run_time IS NOT NULL {where}")
-        return sorted(connection.execute(query, names), key=attrgetter("run_time", "id"))
+    query = f"SELECT {', '.join(Runs._fields)} FROM gbench_runs WHERE throughput > 0 AND run_time IS NOT NULL {where}"
+    columns: list[list[Any]] = [[] for _ in Runs._fields]
+    for rows in connection.execute(text(f"{query} ORDER BY run_time, id"), names).partitions(FETCHED):
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(values)
+    return Runs(*columns)
 
 
-def _by_machine(rows: Sequence[Any], all_machines: bool) -> dict[Group, list[Any]]:
-    """Rows of one configuration and machine. A row that says no machine is of the only one, or of an unknown one."""
-    together = defaultdict[Any, list[Any]](list)
-    for row in rows:
-        together[row.configuration].append(row)
-    groups = defaultdict[Group, list[Any]](list)
-    hosts = {row.machine: row.host_name for row in rows if row.machine is not None}
-    for members in together.values():
-        known = COMPARABLE(members[0])
-        machines = {row.machine for row in members} - {None}
-        for row in members:
-            machine = ""
-            if len(machines) > 1 and not all_machines:
-                machine = f"{hosts[row.machine]} ({row.machine[:8]})" if row.machine else "a machine not said"
-            group = (*known, machine)
-            groups[group].append(row)
+def _by_machine(runs: Runs, all_machines: bool) -> dict[Group, list[int]]:
+    """Places of the runs of a configuration and machine. One that says no machine is of the only, or an unknown one."""
+    together = defaultdict[Any, list[int]](list)
+    for place, configuration in enumerate(runs.configuration):
+        together[configuration].append(place)
+    groups = defaultdict[Group, list[int]](list)
+    hosts = dict(zip(runs.machine, runs.host_name, strict=True))
+    for configuration, members in together.items():
+        if all_machines or len({runs.machine[place] for place in members} - {None}) < 2:
+            groups[configuration, ""] = members
+            continue
+        for place in members:
+            machine = runs.machine[place]
+            words = f"{hosts[machine]} ({machine[:8]})" if machine else "a machine not said"
+            groups[configuration, words].append(place)
     return groups
 
 
-def _configuration(rows: Sequence[Any], group: Group, now: datetime) -> Configuration:
-    one, results = rows[-1], Results(rows, now)
+def _details(connection: Connection, shown: Iterable[tuple[Results, list[Level]]]) -> dict[int, Any]:
+    """Rows, by id, of the newest results and of those beside a change of level."""
+    ids = [
+        results[place].id
+        for results, found in shown
+        for place in (-1, *(place for level in found if level.start for place in (level.start - 1, level.start)))
+    ]
+    parts = (ids[start : start + FETCHED] for start in range(0, len(ids), FETCHED))
+    return {row.id: row for part in parts for row in connection.execute(SHOWN, {"ids": part})}
+
+
+def _configuration(group: Group, results: Results, found: list[Level], details: Mapping[int, Any]) -> Configuration:
+    one, (configuration, machine) = details[results[-1].id], group
     batch = f"batch {one.batch_size}" if one.batch_size else ""
     as_launch_sh = throughput_of(None, one.model, one.run_id) == LAUNCH_SH
     kind = AS_LAUNCH_SH if as_launch_sh else ""
-    details = (batch, one.dataset, one.dist_mode, one.recipe, kind, group[-1])
+    beside = (batch, one.dataset, one.dist_mode, one.recipe, kind, machine)
+    compared = (configuration, one.model, one.device, one.precision, machine)
     return Configuration(
         name=", ".join(
             (one.model or "unknown model", one.precision or "no precision", f"{one.dev_num} × {one.device}")
         ),
-        details=", ".join(str(detail) for detail in details if detail),
-        key=hashlib.sha256(repr(group).encode()).hexdigest()[:6],
+        details=", ".join(str(detail) for detail in beside if detail),
+        key=hashlib.sha256(repr(compared).encode()).hexdigest()[:6],
         unit=one.throughput_unit or "",
         results=results,
-        levels=levels(results.throughputs),
+        levels=found,
+        changes=list(_changes(results, found, details)),
+        steady=None if one.steady_state is None else bool(one.steady_state),
+        of_first_rule=bool(one.first_rule),
     )
 
 
-def _moment(row: Any) -> datetime:
-    """When the run of a row started; SQLite has no type for times."""
-    when: datetime = datetime.fromisoformat(row.run_time) if isinstance(row.run_time, str) else row.run_time
-    return when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc)
+def _changes(results: Results, found: list[Level], details: Mapping[int, Any]) -> Iterator[LevelChange]:
+    """The changes of level but the one to a last run that is not confirmed."""
+    for before, after in pairwise(level for level in found if level.confirmed):
+        first = results[after.start]
+        old, new = (_ran_on(details[one.id]) for one in (results[after.start - 1], first))
+        differs = [f"{word} {old[word]} → {new[word]}" for word in old if old[word] != new[word]]
+        yield LevelChange(first, before.median, after.median, differs)
+
+
+def _ran_on(row: Any) -> dict[str, str]:
+    """What may differ between the runs of a configuration."""
+    rule = FIRST_RULE if row.first_rule else "now"
+    found = {"driver": row.driver, "image": row.software, "machine": row.hardware, "model's code": row.code_link}
+    return {**{word: value or "unknown" for word, value in found.items()}, "statistics": rule}
 
 
 def _named(configurations: list[Configuration]) -> list[Configuration]:

@@ -174,7 +174,7 @@ def _stale(one: Configuration) -> list[TableCell]:
 
 
 def _throughput(one: Configuration) -> TableCell:
-    marks = {"not steady": one.latest.steady is False, FIRST_RULE: one.latest.of_first_rule}
+    marks = {"not steady": one.steady is False, FIRST_RULE: one.of_first_rule}
     below = ", ".join(mark for mark, holds in marks.items() if holds)
     return TableCell(f"{four(one.latest.throughput)} {one.unit}", one.latest.throughput, below)
 

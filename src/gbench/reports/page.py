@@ -10,7 +10,7 @@ from typing import Any
 
 from dominate import document
 from dominate import tags as t
-from dominate.util import raw
+from dominate.util import escape, raw
 
 from gbench.reports.text import plain
 
@@ -182,14 +182,19 @@ def sortable(name: str, columns: dict[str, str], rows: Iterable[Iterable[TableCe
     """A sortable table. Its first column has the row headings. columns: heading -> CSS class."""
     with scrolling(name), t.table(cls="figures sortable"):
         table_head(columns)
-        with t.tbody():
-            for row in rows:
-                with t.tr():
-                    for place, (look, cell) in enumerate(zip(columns.values(), row, strict=True)):
-                        attributes = {"cls": look} if look else {}
-                        if cell.value is not None:
-                            attributes["data_value"] = str(cell.value)
-                        with t.td(**attributes) if place else t.th(scope="row", **attributes):
-                            t.span(cell.text)
-                            if cell.below:
-                                t.div(cell.below, cls="muted")
+        t.tbody(raw("".join(_row(columns.values(), row) for row in rows)))
+
+
+def _row(looks: Iterable[str], row: Iterable[TableCell]) -> str:
+    """A row of a table as HTML text: dominate's tags, one for each element, take four times as long."""
+    cells = zip(looks, row, strict=True)
+    return f"<tr>{''.join(_cell(place == 0, look, cell) for place, (look, cell) in enumerate(cells))}</tr>"
+
+
+def _cell(heads: bool, look: str, cell: TableCell) -> str:
+    name, scope = ("th", ' scope="row"') if heads else ("td", "")
+    attributes = f' class="{look}"' if look else ""
+    if cell.value is not None:
+        attributes += f' data-value="{escape(str(cell.value))}"'
+    below = f'<div class="muted">{escape(cell.below)}</div>' if cell.below else ""
+    return f"<{name}{attributes}{scope}><span>{escape(cell.text)}</span>{below}</{name}>"
