@@ -75,6 +75,7 @@ VIEWS = {
     ),
     "gbench_latest": "SELECT * FROM gbench_latest",
     "gbench_trend of one model": "SELECT * FROM gbench_trend WHERE model = 'pix2pix-unet_256' AND age_days <= 90",
+    "gbench_trend": "SELECT * FROM gbench_trend",
     "gbench_regressions": "SELECT * FROM gbench_regressions",
     "gbench_fleet": "SELECT * FROM gbench_fleet",
 }
@@ -209,21 +210,19 @@ def used_s(server: psutil.Process | None) -> float:
 
 def viewed(engine: Engine, rounds: int) -> dict[str, list[float]]:
     """Processor seconds of each query of the views, and of COMPUTED; PostgreSQL must run on this machine."""
-    server = None
-    if engine.dialect.name == "postgresql":
-        with engine.connect() as connection:
-            server = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()"))).parent()
-
-    def ask(sql: str) -> float:
-        before_s = used_s(server)
-        with engine.connect() as connection:
-            connection.execute(text(sql)).all()
-        return used_s(server) - before_s
-
     computed = "gbench_computed()" if engine.dialect.name == "postgresql" else "gbench_computed"
     queries = {**VIEWS, COMPUTED: f"SELECT max(throughput), max(configuration) FROM {computed}"}
-    ways = {name: partial(ask, sql) for name, sql in queries.items()}
-    return columns(list(alternate(ways, rounds)))
+    with engine.connect() as connection:  # one for all: what a connection that ends has used would be counted later
+        server = None
+        if engine.dialect.name == "postgresql":
+            server = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()"))).parent()
+
+        def ask(sql: str) -> float:
+            before_s = used_s(server)
+            connection.execute(text(sql)).all()
+            return used_s(server) - before_s
+
+        return columns(list(alternate({name: partial(ask, sql) for name, sql in queries.items()}, rounds)))
 
 
 def views(name: str, small: dict[str, list[float]], large: dict[str, list[float]]) -> Iterator[Row]:

@@ -25,6 +25,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gbench.measure.dot import dot
 from gbench.runfolder.run_result import BOOTSTRAP, BOOTSTRAP_OF_CYCLES, Interval
 
 MIN_STEPS = 20  # below, no interval: its own error would be as large as itself
@@ -143,7 +144,7 @@ def _prewhiten(sums: Floats) -> tuple[float, Floats]:
     Negative autocorrelation is left to the blocks: one coefficient must not shrink an interval.
     """
     count = len(sums)
-    raw = float(sums[1:] @ sums[:-1]) / float(sums @ sums)
+    raw = dot(sums[1:], sums[:-1]) / dot(sums, sums)
     phi = min(max((count * raw + 1) / (count - 3), 0.0), 0.97)
     noise = sums[1:] - phi * sums[:-1]
     return phi, noise - noise.mean()
@@ -154,7 +155,7 @@ def _block_length(noise: Floats) -> int:
     count = len(noise)
     quiet_lags = max(5, math.ceil(math.sqrt(math.log10(count))))
     lags = min(math.ceil(math.sqrt(count)) + quiet_lags, count // 3)
-    autocov = np.array([noise[lag:] @ noise[: count - lag] for lag in range(lags + 1)]) / count
+    autocov = np.array([dot(noise[lag:], noise[: count - lag]) for lag in range(lags + 1)]) / count
     loud = np.flatnonzero(np.abs(autocov[1:]) > 2 * math.sqrt(math.log10(count) / count) * autocov[0]) + 1
     last = 1  # lag followed by quiet_lags insignificant lags
     for lag in loud.tolist():

@@ -99,8 +99,11 @@ class _Timed:
     def of(cls, environment: EnvironmentFacts, measured: Sequence[Steps]) -> "_Timed | None":
         ranks = [{one.step: one for one in rank} for rank in environment.exchange or []]
         steps = measured[0]
-        places = [place for place, step in enumerate(steps.step.tolist()) if all(step in rank for rank in ranks)]
-        if environment.network is None or not ranks or not places:
+        if environment.network is None or not ranks:
+            return None
+        timed = set(ranks[0]).intersection(*ranks[1:])
+        places = np.flatnonzero(np.isin(steps.step, list(timed))).tolist()
+        if not places:
             return None
         rows = [[rank[int(steps.step[place])] for place in places] for rank in ranks]
         names = list(environment.network.buckets)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gbench.measure.bootstrap import rounded, tabled_t_quantile
+from gbench.measure.dot import dot
 from gbench.measure.steady_state import (
     FOREIGN,
     MIN_STEPS,
@@ -95,7 +96,7 @@ def _drift(found: Segments, start: int) -> tuple[Drift | None, bool]:
     fitted = fit(residual, 2, found.floor)
     place = np.linspace(-0.5, 0.5, count)
     variance = fitted.variance * count / (count - 2)
-    error = math.sqrt(variance / float(place @ place)) / (1 - fitted.phi)
+    error = math.sqrt(variance / dot(place, place)) / (1 - fitted.phi)
     dof = max(1.0, count * (1 - fitted.phi) / (1 + fitted.phi) - 2)
     reported, sure = (tabled_t_quantile((1 + confidence) / 2, dof) * error for confidence in (LEVEL, SURE))
     low, high = (change - reported) / level, (change + reported) / level

@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gbench.measure.dot import dot
+
 if TYPE_CHECKING:
     from gbench.runfolder.run_result import Drift, Speed  # a tenth of a second, which a history does not need
 
@@ -234,12 +236,12 @@ def fit(residual: Floats, parameters: int, floor: float) -> Fit:
 
     The estimate of phi is corrected for the bias from having estimated the mean, or mean and slope (Kendall 1954).
     """
-    count, square = len(residual), float(residual @ residual)
-    raw = float(residual[1:] @ residual[:-1]) / square if square > 0 else 0.0
+    count, square = len(residual), dot(residual, residual)
+    raw = dot(residual[1:], residual[:-1]) / square if square > 0 else 0.0
     phi = min(max(raw + (parameters + (2 + parameters) * raw) / count, 0.0), 0.98)
     white = residual[1:] - phi * residual[:-1]
     first = 1 - phi * phi
-    variance = (first * float(residual[0]) ** 2 + float(white @ white)) / count + floor
+    variance = (first * float(residual[0]) ** 2 + dot(white, white)) / count + floor
     return Fit(count * math.log(variance) - math.log(first), phi, variance)
 
 
@@ -256,7 +258,7 @@ def line(times: Floats) -> tuple[Floats, float]:
     """The times minus a straight line, and the change along that line from first to last step (seconds)."""
     place = np.linspace(-0.5, 0.5, len(times))
     centred = times - times.mean()
-    drift = float(place @ centred) / float(place @ place)
+    drift = dot(place, centred) / dot(place, place)
     return centred - drift * place, drift
 
 

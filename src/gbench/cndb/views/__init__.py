@@ -2,7 +2,8 @@
 
 `gbench_computed`, a function on PostgreSQL and a view on SQLite, flattens the contract's tables. Triggers on them keep
 its rows in the table `gbench_summary`, whoever writes. `gbench_runs` has all of them for the history's page,
-`gbench_results` their documented columns; the other views use it, in SQL that both databases understand.
+`gbench_results` their documented columns; the other views use it, all but OWN_SQL in SQL that both
+databases understand.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from importlib.resources import files
 from sqlalchemy import Connection, inspect
 
 VIEWS = ("results", "latest", "trend", "regressions", "fleet")
+OWN_SQL = ("results", "trend")  # those that each database has its own SQL for
 # What the views need: tables, triggers and views.
 SUMMARY = {
     "postgresql": {"summary", "runs", "row", "truncate", "model", "software", "hardware"},
@@ -48,7 +50,7 @@ def create(connection: Connection, views: Iterable[str] = VIEWS) -> None:
     for view in views:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql(f"DROP VIEW IF EXISTS gbench_{view}")
-        _execute(connection, f"results_{connection.dialect.name}" if view == "results" else view)
+        _execute(connection, f"{view}_{connection.dialect.name}" if view in OWN_SQL else view)
 
 
 def drop(connection: Connection) -> None:

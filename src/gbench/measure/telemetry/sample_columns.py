@@ -205,12 +205,11 @@ def plain_samples(rows: Sequence[Any], header: Header, after_s: float) -> Sample
     """
     devices = len(header.gpus), len(header.rapl)
     try:
-        plain = all(
-            len(row) == PARTS
-            and row["kind"] == "sample"
-            and (len(row["gpus"]), len(row["rapl_uj"])) == devices
-            and {type(row[name]) for name in TIMES} <= {int, float}
-            for row in rows
+        plain = (
+            set(map(len, rows)) <= {PARTS}
+            and {row["kind"] for row in rows} <= {"sample"}
+            and {(len(row["gpus"]), len(row["rapl_uj"])) for row in rows} <= {devices}
+            and {type(row[name]) for name in TIMES for row in rows} <= {int, float}
         )
         samples = Samples.of_values(rows) if plain else None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
