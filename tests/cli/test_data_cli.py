@@ -19,7 +19,7 @@ GBENCH = str(Path(sys.executable).with_name("gbench"))
 
 def gbench_data(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [GBENCH, "data", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=60, check=False
+        [GBENCH, "data", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300, check=False
     )
 
 
@@ -70,7 +70,7 @@ def test_ctrl_c_while_several_processes_draw_leaves_nothing(tmp_path: Path) -> N
         assert drawing.poll() is None
         time.sleep(0.05)
     os.killpg(drawing.pid, signal.SIGINT)  # as a terminal does
-    _, said = drawing.communicate(timeout=60)
+    _, said = drawing.communicate(timeout=300)
     assert drawing.returncode == 130 and "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ProcessLookupError):
@@ -79,7 +79,7 @@ def test_ctrl_c_while_several_processes_draw_leaves_nothing(tmp_path: Path) -> N
 
 def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path: Path) -> None:
     command = f"ulimit -f 40; exec {GBENCH} data synth --out {tmp_path}/set --count 40 --size 256"  # 40 KiB a file
-    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 4, ran.stderr
     assert f"can't write {tmp_path}/set (File too large)" in ran.stderr and "Traceback" not in ran.stderr
     assert list(tmp_path.iterdir()) == []

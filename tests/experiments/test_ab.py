@@ -179,7 +179,7 @@ def hanging(folder: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
         yield process
-    _, alive = psutil.wait_procs(children, timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=300)
     assert not alive
 
 
@@ -187,7 +187,7 @@ def test_ctrl_c_tells_what_is_known_and_leaves_nothing_running(write: Write, tmp
     a, b = write("a.yaml", 100), write("b.yaml", 103, env={"RATE": "103", "HANGS": "5"})
     with hanging(tmp_path, a, b) as process:
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "INCONCLUSIVE: throughput B/A 1.0300, of one block" in out
     folder = the_session(tmp_path)

@@ -188,7 +188,7 @@ def test_ctrl_c_shows_what_is_known_and_how_to_go_on(gbench: Gbench, scripted: A
     assert (second.code, second.out) == (4, "")
     assert f"sweep folder {folder.path} is in use by another process" in second.err
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     last = err.splitlines()[-1]
     assert last.startswith(f"gbench: error: stopped by Ctrl-C; its run folder is {folder.path}")

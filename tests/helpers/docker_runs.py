@@ -88,7 +88,7 @@ class Driven:
 
     def finish(self) -> tuple[int, str]:
         rest = self.output.read()
-        return self.process.wait(timeout=60), rest
+        return self.process.wait(timeout=300), rest
 
 
 def ours(client: docker.DockerClient) -> list[str]:

@@ -21,7 +21,7 @@ PREFIX = "gbtest"
 
 
 def ip(*words: object, check: bool = True) -> None:
-    subprocess.run(["ip", *map(str, words)], check=check, capture_output=not check, timeout=30)
+    subprocess.run(["ip", *map(str, words)], check=check, capture_output=not check, timeout=300)
 
 
 @dataclass
@@ -114,23 +114,23 @@ class Hosts:
         """Limit what a host sends to a rate, as tc writes it."""
         inside = ["ip", "netns", "exec", self.space(host), "tc", "qdisc"]
         shape = ["root", "tbf", "rate", rate, "burst", "256kb", "latency", "200ms"]
-        subprocess.run([*inside, "add", "dev", "eth7", *shape], check=True, timeout=30)
+        subprocess.run([*inside, "add", "dev", "eth7", *shape], check=True, timeout=300)
         try:
             yield
         finally:
-            subprocess.run([*inside, "delete", "dev", "eth7", "root"], check=True, timeout=30)
+            subprocess.run([*inside, "delete", "dev", "eth7", "root"], check=True, timeout=300)
 
     def loss(self, host: int, probability: float) -> None:
         """Lose this share of the packets that a host sends, and of those that it receives."""
         chosen = ("-m", "statistic", "--mode", "random", "--probability", str(probability))
         for chain in ("INPUT", "OUTPUT"):
             command = ["ip", "netns", "exec", self.space(host), "iptables", "-A", chain, *chosen, "-j", "DROP"]
-            subprocess.run(command, check=True, timeout=30)
+            subprocess.run(command, check=True, timeout=300)
 
     def limit(self, host: int, rate: str) -> None:
         """Limit what a host sends to this rate, such as 100mbit."""
         words = ("tc", "qdisc", "add", "dev", "eth7", "root", "tbf", "rate", rate, "burst", "128kb", "latency", "100ms")
-        subprocess.run(["ip", "netns", "exec", self.space(host), *words], check=True, timeout=30)
+        subprocess.run(["ip", "netns", "exec", self.space(host), *words], check=True, timeout=300)
 
     def start(self, host: int, arguments: Sequence[object], **variables: str) -> Node:
         """Start `gbench ARGUMENTS` on a host, in a folder of its own."""

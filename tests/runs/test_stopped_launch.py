@@ -39,7 +39,7 @@ def started(small_launch: list[str], folder: Path, until: str) -> subprocess.Pop
 def test_ctrl_c_keeps_the_samples_and_leaves_nothing_running(small_launch: list[str], tmp_path: Path) -> None:
     process = started(small_launch, tmp_path, until="(epoch: 3")  # 4 steps an epoch: 10 are warm-up
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     folder = the_run(tmp_path)
     assert err.splitlines()[-1] == f"gbench: error: stopped by Ctrl-C; its run folder is {folder.path}"
@@ -59,7 +59,7 @@ def test_a_rank_that_is_killed_is_told_of(small_launch: list[str], tmp_path: Pat
     ranks = _ranks(folder.path)
     assert len(ranks) == 2
     ranks[1].kill()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     last = err.splitlines()[-1]
     assert last.startswith("gbench: error: a process of the run was killed (SIGKILL): perhaps for lack of memory")

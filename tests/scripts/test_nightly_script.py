@@ -157,6 +157,6 @@ def test_a_night_that_is_stopped_says_so(nights: Nights) -> None:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 130
     assert "stopped by Ctrl-C" in nights.error()[1]

@@ -26,7 +26,7 @@ def test_arguments_of_the_worker_are_data(tmp_path: Path, script: str, more: lis
         stdout=subprocess.PIPE,
         text=True,
     )
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert out == f"{[*HOSTILE, *more]} {process.pid}\n"  # the worker takes the script's place: signals reach it
     assert list(tmp_path.iterdir()) == []
 

@@ -95,7 +95,7 @@ def test_ctrl_c_in_a_launch_leaves_no_container(
         if "(epoch: 1" in line:
             break
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=300)
     assert process.returncode == ExitCode.INTERRUPTED, rest
     assert "stopped by Ctrl-C" in rest
     (path,) = (tmp_path / "results").iterdir()

@@ -267,7 +267,7 @@ def test_behind_pgbouncer(postgres: Postgres, config: Config, mode: str) -> None
         assert len(listed(there)) == 12
     finally:
         bouncer.terminate()
-        bouncer.wait(timeout=30)
+        bouncer.wait(timeout=300)
         shutil.rmtree(folder)
 
 
