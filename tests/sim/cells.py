@@ -16,6 +16,7 @@ import docker
 
 from database import FAULTS_OF_DATABASE, Database
 from engine import Answer, Engine, wait_until
+from gbench.errors import printable
 from gbench.runners.containers import sweep_orphans
 from world import Ended, Launch, Place, World, told
 
@@ -64,6 +65,7 @@ class Fault:
 
     ranks = 1
     options: tuple[object, ...] = ()
+    holds = True
 
     def __init__(self, act: Callable[[Launch], None], steps: tuple[str, ...] = STEPS, why_not: str = "") -> None:
         self.act, self.steps, self.why_not = act, steps, why_not
@@ -130,6 +132,23 @@ class OfTwoRanks(Fault):
     options = ("--set", "measure.hang_seconds=2")
 
 
+class Ordered(Fault):
+    """What a rank does by itself at a step. act: what happens then, while it holds; None: the run goes on."""
+
+    def __init__(
+        self, do: str, steps: tuple[str, ...], why_not: str, act: Callable[[Launch], None] | None = None
+    ) -> None:
+        super().__init__(act or (lambda launch: None), steps, why_not)
+        self.do, self.holds = ([do] if act is None else [do, "hold"]), act is not None
+
+
+class Hang(Ordered):
+    """The second of two ranks makes no step any more."""
+
+    ranks = 2
+    options = OfTwoRanks.options
+
+
 class TimeOut(Fault):
     """The alarm of `--timeout`, at once: no test waits for a clock."""
 
@@ -156,14 +175,27 @@ FAULTS: dict[str, Fault] = {
     "clock set back": Fault(lambda launch: launch.place.shift_clock(-DAY_S)),
     "clock set forward": Fault(lambda launch: launch.place.shift_clock(DAY_S)),
 }
+NO_RANK, NO_STEP = "no rank runs in this step", "no step follows"
+OF_RANKS = IN_WORKER[1:]
+ORDERED: dict[str, Fault] = {
+    "crash within a line": Ordered("crash within a line", IN_WORKER[2:5], "no rank writes lines in this step"),
+    "a rank hangs": Hang("hang", OF_RANKS, NO_RANK),
+    "out of memory": Ordered("run out of memory", OF_RANKS, NO_RANK),
+    "garbage printed": Ordered("print garbage", OF_RANKS, NO_RANK),
+    "losses NaN": Ordered("go NaN", IN_WORKER[1:4], NO_STEP),
+    "throttled": Ordered("throttle", IN_WORKER[1:4], NO_STEP),
+    "SIGTERM that a rank ignores": Ordered(
+        "ignore SIGTERM", OF_RANKS, NO_RANK, lambda launch: os.kill(launch.pid, signal.SIGTERM)
+    ),
+}
+FAULTS |= ORDERED
 # steps of the engine: the request that begins them
 IN_ENGINE = {"build": "POST /build", "start": "POST /containers/create"}
 ENGINE_FULL = "write /var/lib/docker/tmp: no space left on device"
-OF_CONTAINER = IN_WORKER[1:]
 DOCKER_FAULTS: dict[str, Fault] = {
     **{name: FAULTS[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL of the launcher", "SIGKILL of a rank")},
-    "SIGKILL of the container": Fault(kill_container, OF_CONTAINER, "no container in this step"),
-    "container out of memory": Fault(stop_in_container, OF_CONTAINER, "no container in this step"),
+    "SIGKILL of the container": Fault(kill_container, OF_RANKS, "no container in this step"),
+    "container out of memory": Fault(stop_in_container, OF_RANKS, "no container in this step"),
     "time-out": FAULTS["time-out"],
     "engine killed": Fault(lambda launch: engine_of(launch).die()),
     "engine silent": Fault(lambda launch: engine_of(launch).fall_silent()),
@@ -171,6 +203,7 @@ DOCKER_FAULTS: dict[str, Fault] = {
     "registry not reached": Fault(lose_registry, ("build",), "no registry is needed"),
     "disk full": FAULTS["disk full"],
     "run folder removed": FAULTS["run folder removed"],
+    **ORDERED,
 }
 DATABASE_FAULTS: dict[str, Fault] = {
     fault: Fault(lambda launch: None, ("submit",), "nothing is stored in this step") for fault in FAULTS_OF_DATABASE
@@ -204,7 +237,11 @@ def cells() -> Iterator[Cell]:
 
 
 def hold_at(place: Place, cell: Cell) -> None:
-    if cell.step in IN_HOST:
+    """Let the run hold at the step of a cell, or a rank do there what the fault is."""
+    fault = fault_of(cell)
+    if isinstance(fault, Ordered):
+        place.order(cell.step, fault.do, rank=fault.ranks - 1)
+    elif cell.step in IN_HOST:
         place.stop_at(IN_HOST[cell.step])
     elif place.engine is not None and cell.step in IN_ENGINE:
         place.engine.hold_at = IN_ENGINE[cell.step]
@@ -224,7 +261,8 @@ def run(world: World, cell: Cell) -> Result:
     hold_at(place, cell)
     arguments = world.launch_arguments(fault.ranks, converge=cell.step in CONVERGENCE, runner=cell.runner)
     launch = world.start(place, *arguments, *options)
-    launch.wait_until_held()
+    if fault.holds:
+        launch.wait_until_held()
     fault.act(launch)
     if cell.step in IN_HOST or any(part in cell.fault for part in GOES_ON):
         launch.go_on()
@@ -247,6 +285,7 @@ def result_of(ended: Ended, place: Place) -> Result:
     left += [f"process {line}" for line in place.left_running()]
     place.mend_disk()
     left += [f"file {name}" for name in place.leftovers()]
+    left += ["control characters on the terminal"] if printable(said := ended.out + ended.err) != said else []
     said = told(ended.sentence, place)
     if ended.code in (0, 5):  # a warning is all that says it
         warnings = [line for line in ended.err.splitlines() if "can't write" in line or "uploaded" in line]

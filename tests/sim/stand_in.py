@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import gbench
+from gbench.errors import OutOfMemory
 
 # the package itself would load PyTorch
 package = sys.modules["gbench.pix2pix"] = types.ModuleType("gbench.pix2pix")
@@ -66,6 +67,8 @@ class Rank:
         self.steps = run_dir / f"steps-rank{rank}.jsonl"
 
     def run(self) -> None:
+        self.done += 1
+        self.own.beat(self.hang_s, self.done)
         if self.spec.evaluation is not None:
             self.evaluate()
         else:
@@ -89,8 +92,6 @@ class Rank:
             time.sleep(0.001)
 
     def train(self) -> None:
-        self.done += 1
-        self.own.beat(self.hang_s, self.done)
         self.at("prepare")
         schedule = self.spec.config.schedule
         epochs = schedule.epochs + schedule.epochs_decay if self.spec.recipe == "convergence" else 1
@@ -192,21 +193,21 @@ def hang(rank: Rank) -> None:
         time.sleep(60)
 
 
-def crash_at_a_byte(rank: Rank) -> None:
-    """End within a line of the steps."""
+def crash_within_a_line(rank: Rank) -> None:
+    """End in the middle of a line of the steps."""
     with rank.steps.open("ab", buffering=0) as file:
         file.write(b'{"step": 3, "epo')
     os._exit(1)
 
 
 def out_of_memory(rank: Rank) -> None:
-    """As the kernel ends it."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    """As the worker reports what an allocator raises."""
+    raise OutOfMemory("the host is out of memory with 4 images per device", "take a smaller batch or more devices")
 
 
 def garbage(rank: Rank) -> None:
     os.write(1, bytes(range(256)) * 16 + b"\x1b]0;title\x07\n")
-    os.write(2, b"\xff\xfe" * 4000 + b"\n")
+    os.write(2, b"\xff\xfe" * 4000 + b"\x1b[2J\n")
 
 
 def lose(rank: Rank) -> None:
@@ -217,10 +218,6 @@ def throttle(rank: Rank) -> None:
     rank.slow = 3.0
 
 
-def fill(rank: Rank) -> None:
-    (rank.sim / "fault").write_text(f"ENOSPC {rank.sim.parent / 'here'}\n")
-
-
 def ignore_sigterm(rank: Rank) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -228,12 +225,11 @@ def ignore_sigterm(rank: Rank) -> None:
 ORDERS: dict[str, Callable[[Rank], None]] = {
     "hold": hold,
     "hang": hang,
-    "crash at a byte": crash_at_a_byte,
+    "crash within a line": crash_within_a_line,
     "run out of memory": out_of_memory,
     "print garbage": garbage,
     "go NaN": lose,
     "throttle": throttle,
-    "fill the disk": fill,
     "ignore SIGTERM": ignore_sigterm,
 }
 

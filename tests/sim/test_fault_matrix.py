@@ -28,6 +28,11 @@ AGAIN = (
     ("time-out", "measuring"),
     ("SIGTERM", "report"),
     ("clock set back", "measuring"),
+    ("crash within a line", "saving"),
+    ("a rank hangs", "evaluation"),
+    ("out of memory", "prepare"),
+    ("garbage printed", "measuring"),
+    ("losses NaN", "warm-up"),
 )
 
 
@@ -47,6 +52,8 @@ AGAIN_IN_CONTAINERS = (
     ("engine killed", "prepare"),
     ("engine's disk full", "start"),
     ("registry not reached", "build"),
+    ("SIGTERM that a rank ignores", "measuring"),
+    ("throttled", "warm-up"),
 )
 AGAIN_WITH_A_DATABASE = (("database full of clients", "submit"), ("database silent", "submit"))
 

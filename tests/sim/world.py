@@ -32,7 +32,7 @@ from gbench.runfolder.state import state_of
 
 SOURCES = Path(__file__).resolve().parent
 BUILDS = SOURCES.parents[1] / "build" / "sim"
-LONG_S = 240.0  # only a hang takes as long
+LONG_S, ENDLESS_S = 240.0, 480.0  # only a hang takes as long: a step of a run, a run
 COMPILE = ("-std=gnu11", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror")
 MODEL = "pix2pix_resnet_9blocks"
 OWN_DOTS = {".own", ".lock", ".processes.lock", ".unwritten", ".environment"}  # files of a run folder that stay
@@ -84,7 +84,13 @@ class Launch:
         self.pid = int(self._answers.readline())
 
     def wait(self) -> Ended:
-        """Wait for its end."""
+        """Wait for its end. Raises AssertionError: it hangs, and was killed."""
+        deadline = time.monotonic() + ENDLESS_S
+        while state_of_process(self.pid) not in "ZX":
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                raise AssertionError("it does not end")
+            time.sleep(0.01)
         print(json.dumps(self.pid), file=self._requests, flush=True)
         code = int(self._answers.readline())
         out, err = (path.read_text(errors="replace") for path in self.streams)

@@ -162,7 +162,10 @@ def _load_the_rest() -> None:
 
 @contextmanager
 def _keeping_why_it_failed(folder: RunFolder) -> Iterator[None]:
-    """Write the record of a run that fails, unless a resumption or a later submission can still make its record."""
+    """Write the record of a run that fails, unless a resumption or a later submission can still make its record.
+
+    A run whose worker ended well can still fail: its losses are NaN, or it left no figures.
+    """
     try:
         yield
     except Interrupted:
@@ -174,6 +177,8 @@ def _keeping_why_it_failed(folder: RunFolder) -> Iterator[None]:
             from gbench.cndb.from_run import failed_record
             from gbench.cndb.record_file import save
 
+            if folder.host().failure is None:
+                folder.update_host(failure=str(error))
             save(failed_record(folder, str(error)), folder.path / FAILED_RECORD)
         raise
 

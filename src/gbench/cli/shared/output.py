@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import click
 
 from gbench.base import strict_json
 from gbench.base.size import size_text
-from gbench.errors import ExitCode
+from gbench.errors import ExitCode, printable
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from gbench.runfolder.run_result import Job, RunResult
     from gbench.runners.cluster_job import ClusterJob
     from gbench.runs.finish import FinishedRun
+
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Terminal:
@@ -42,6 +46,7 @@ class Terminal:
     def line(self, text: str) -> None:
         if self._quiet:
             return
+        text = printable(COLOURS.sub("", text))  # a run script prints what it likes
         if self._live is None or self._progress is None:
             click.echo(text, err=True)
         elif self._keep(text):
