@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def test_the_image_that_is_slower_is_found(gbench: Gbench, engine: Engine, spec:
     assert answer.json["commits"] == [slower]
     assert f"{slower[:10]} (mine:3) made the change" in answer.json["sentence"]
     assert engine.containers == {}
+    values = json.loads((search / "bisect.json").read_text())
+    (search / "bisect.json").write_text(json.dumps({**values, "names": {}}))
+    broken = gbench("bisect", "--resume", search)
+    assert (broken.code, "names lacks one of the images" in broken.err) == (4, True), broken.err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from gbench.base.files import make_folder
 from gbench.base.json_file import read_json
@@ -54,6 +54,12 @@ class Search(State):
     max_blocks: PositiveInt = 60
     failed: tuple[str, ...] = ()
     """Commits whose runs failed."""
+
+    @model_validator(mode="after")
+    def _named(self) -> "Search":
+        if self.repo is None and not {self.good, *self.commits} <= self.names.keys():
+            raise ValueError("names lacks one of the images")
+        return self
 
     @property
     def kind(self) -> str:
