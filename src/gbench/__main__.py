@@ -2,7 +2,7 @@
 
 import gc
 
-from gbench.base.terminated import end_with_a_sentence
+from gbench.base.terminated import end_with_a_sentence, leave
 
 
 def main() -> None:
@@ -11,7 +11,10 @@ def main() -> None:
     gc.set_threshold(20_000)  # of Python's 700, collections took a tenth of the time of imports and of long histories
     from gbench.cli import main as command
 
-    command()
+    try:
+        command()
+    except SystemExit as error:
+        leave(error)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support import Answer
 
+from gbench.errors import RunFailed
+
 CPU = ("check", "--device", "cpu", "--runner", "local")
 
 
@@ -91,3 +93,15 @@ def test_options_of_a_fleet(gbench: Callable[..., Answer], arguments: tuple[obje
     answer = gbench(*CPU, *arguments)
     assert answer.code == 2
     assert answer.err.startswith(f"gbench: error: {said}")
+
+
+def test_a_fleet_whose_probe_failed_is_not_one_with_a_slow_node(
+    gbench: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*of_the_probe: object) -> None:
+        raise RunFailed("node 0 (box0, 10.0.0.1) ended: stopped by Ctrl-C", "what the run had written is kept")
+
+    monkeypatch.setattr("gbench.runs.fleet.probe_fleet", fails)
+    answer = gbench("check", "--fleet", "--nodes", 2, "--rdzv", "127.0.0.1:1", "--device", "cpu", "--runner", "local")
+    assert (answer.code, answer.out) == (4, "")
+    assert answer.err.startswith("gbench: error: node 0 (box0, 10.0.0.1) ended: stopped by Ctrl-C;")

@@ -19,6 +19,9 @@ CONVERGE = ["converge", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", 
 ONE_DEVICE = ["--device-counts", "1", "--precisions", "FP32"]
 ON_CPU = ["--device", "cpu", "--runner", "local", "--datasets-dir", "{data}"]
 SWEEP = ["sweep", MODEL, "--batch-sizes", "4", *ONE_DEVICE, *ON_CPU]
+TWO_NODES = ["launch", MODEL, "4", "2", "FP32", *ON_CPU, "--nodes", "2", "--rdzv", "127.0.0.1:1"]
+SLURM = ["launch", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", "slurm", "--datasets-dir", "{data}"]
+KUBERNETES = ["launch", MODEL, "4", "1", "FP32", "--device", "cpu", "--runner", "kubernetes", "--claim", "c"]
 BRANCH = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix/blob/master/models/networks.py"
 
 # arguments; {data} is a good dataset, {empty} an empty folder, {file} a file -> exit code, parts of the sentence
@@ -29,6 +32,17 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["Launch", MODEL], 2, ["did you mean launch?"]),
     ([*GOOD, "--nodes", "2", "--rdzv", "10.0.0.1"], 2, ["'10.0.0.1' is not an address and a port like 10.0.0.1:29500"]),
     ([*GOOD, "--nodes", "2", "--rdzv", "10.0.0.1:1"], 2, ["DEVICE_COUNT 1", "evenly over 2", "take 2"]),
+    ([*GOOD, "--rdzv-timeout", "5m"], 2, ["--rdzv-timeout has no effect on one node"]),
+    ([*TWO_NODES, "--allow", "colour"], 2, ["--allow 'colour' is not a field of nodes", "known: device, image, torch"]),
+    ([*GOOD, "--queue-timeout", "2h"], 2, ["--queue-timeout has no effect", "add --runner slurm or kubernetes"]),
+    ([*GOOD, "--detach"], 2, ["--detach has no effect", "add --runner slurm or kubernetes"]),
+    ([*SLURM, "--sbatch", "--mem=0 -J mine"], 2, ["--sbatch '-J': gbench sets this itself"]),
+    ([*SLURM, "--sbatch", "--output=/tmp/x"], 2, ["--sbatch '--output=/tmp/x': gbench sets this itself"]),
+    ([*SLURM, "--sbatch", '--comment="a'], 2, ["is not an option of sbatch (No closing quotation)"]),
+    ([*SLURM, "--results", "back\\slash"], 2, ["can't take the run folder", "backslash", "take another --results"]),
+    ([*SLURM, "--results", "new\nline"], 2, ["can't take the run folder", "line break", "take another --results"]),
+    ([*KUBERNETES, "--image", "a b"], 2, ["--image 'a b' is no name of an image", "REGISTRY/NAME:TAG"]),
+    (["tune", *SLURM[1:]], 2, ["--runner slurm can't tune", "tune in a job, by --runner local"]),
     (["cndb", "lits"], 2, ["'lits'", "did you mean list? See `gbench cndb --help`"]),
     (["launch"], 2, ["missing argument 'MODEL'", "gbench launch --help"]),
     (["launch", MODEL, "4"], 2, ["missing argument 'DEVICE_COUNT'"]),

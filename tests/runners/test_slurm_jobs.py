@@ -30,7 +30,7 @@ echo >>"$name.count"
 line=$(sed -n "$(wc -l <"$name.count")p" "$name")
 [ "$line" ] || line=$(tail -n 1 "$name")
 case $line in
-  '!'*) printf '%s' "${{line#!}}" >&2; exit 1 ;;
+  '!'*) printf '%b' "${{line#!}}" >&2; exit 1 ;;
   *) echo "$line" ;;
 esac
 """
@@ -96,6 +96,25 @@ CASES = {
     "detached and stopped": Case(
         [RUNNING], stop_at="runs on", earlier=ClusterJob(job="5", submitted_s=0.0, detached=True)
     ),
+    "of another cluster": Case(
+        ["!slurm_load_jobs error: Invalid job id specified", "ClusterName             = beta"],
+        ended=None,
+        earlier=ClusterJob(job="5", submitted_s=0.0, detached=True, cluster="alpha"),
+    ),
+    "of another run": Case(
+        [state("RUNNING", JobName="wrap"), "ClusterName             = beta"],
+        ended=None,
+        earlier=ClusterJob(job="5", submitted_s=0.0, detached=True, cluster="alpha"),
+    ),
+    "forgotten by its cluster": Case(
+        ["!slurm_load_jobs error: Invalid job id specified", "ClusterName             = alpha"],
+        ended=None,
+        earlier=ClusterJob(job="5", submitted_s=0.0, detached=True, cluster="alpha"),
+    ),
+    "an option that sbatch does not know": Case(
+        [], sbatch="!sbatch: unrecognized option '--nonsense'\\nTry \"sbatch --help\" for more information\\n"
+    ),
+    "no controller": Case([], sbatch="!sbatch: fatal: Could not establish a configuration source"),
     "after another": Case([state("COMPLETED")], earlier=ClusterJob(job="5", submitted_s=0.0, log_bytes=6, ended=True)),
 }
 

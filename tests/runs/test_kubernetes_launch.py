@@ -93,6 +93,19 @@ def test_a_job_that_is_left_and_taken_up(cluster: Kubernetes, kube: Callable[...
     assert (resumed.code, "which can't be resumed" in resumed.err) == (2, True), resumed.err
 
 
+def test_a_job_is_not_taken_for_deleted_by_another_cluster(
+    cluster: Kubernetes, kube: Callable[..., Answer], gbench: Callable[..., Answer], tmp_path: Path
+) -> None:
+    shows(cluster, shown_pod("j-node-0-0", "Running"))
+    assert kube(*LAUNCH, "--detach").code == 0
+    with Kubernetes(tmp_path / "elsewhere") as other:
+        answer = gbench("launch", "--attach", "latest", KUBECONFIG=str(other.kubeconfig))
+    assert answer.code == 4
+    assert f"is of cluster http://127.0.0.1:{cluster.server.server_port}, namespace lab, and http://" in answer.err
+    assert state_of(the_run(tmp_path)) == "detached"
+    assert cluster.jobs
+
+
 @two_ranks
 def test_a_job_on_two_nodes(cluster: Kubernetes, kube: Callable[..., Answer], tmp_path: Path) -> None:
     given = ["launch", "pix2pix_resnet_6blocks", 4, 2, "FP32", "false", "ignore_check"]

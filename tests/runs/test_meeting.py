@@ -91,6 +91,12 @@ def test_those_who_came_say_who_did_not() -> None:
         assert f"1 of 3 nodes did not come to 127.0.0.1:{port} within 1 s: node 1; there are " in str(one)
 
 
+def test_the_deadline_holds_for_any_number_of_nodes() -> None:
+    port, many = free_port(), 100_000_000
+    with pytest.raises(InfrastructureError, match=r"99999999 of 100000000 nodes did not come"):
+        arrive(spec_at(port, many, node_rank=0, rdzv_timeout_s=0.5, batch_size=many, device_count=many), quiet)
+
+
 def test_without_node_0_the_others_say_so() -> None:
     with pytest.raises(InfrastructureError, match=r"node 0 did not come: nothing answers at 127\.0\.0\.1:"):
         arrive(spec_at(free_port(), 2, node_rank=1, rdzv_timeout_s=0.5), quiet)

@@ -129,8 +129,7 @@ def launch(
     if dry_run:
         show_plan(resolved, rebuild, as_json, seeds=[resolved.spec.seed] * repeats if repeats > 1 else ())
         return
-    if allowed and resolved.spec.nodes == 1:
-        raise UsageError("--allow has no effect on one node", "leave it out, or give --nodes")
+    _require_node_options(resolved.spec.nodes, allowed)
     if detach:
         from gbench.runs.launch import detach as submit
 
@@ -144,6 +143,17 @@ def launch(
         if not as_json:
             _print(done[-1])
     _print_together(done, as_json, resolved.spec.batch_size)
+
+
+def _require_node_options(nodes: int, allowed: tuple[str, ...]) -> None:
+    """Raises UsageError: an option of several nodes has no effect, or --allow names no field."""
+    given = {"--allow": allowed, "--rdzv-timeout": "rdzv_timeout_s" in stated()}
+    for option in (name for name, value in given.items() if value and nodes == 1):
+        raise UsageError(f"{option} has no effect on one node", "leave it out, or give --nodes")
+    if allowed:
+        from gbench.runs.node_differences import require_fields_of_nodes
+
+        require_fields_of_nodes(allowed)
 
 
 def _attach(run_dir: Path, trust: bool, as_json: bool, quiet: bool) -> None:

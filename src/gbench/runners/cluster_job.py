@@ -32,6 +32,8 @@ class ClusterJob(BaseModel):
     log_time: str = ""
     """Time of the last line of its output that is in log.txt, where each line has one."""
     ended: bool = False
+    cluster: str = ""
+    """Where a detached job was submitted; empty: not noted."""
 
     def write(self, run_dir: Path) -> None:
         """Raises InfrastructureError."""

@@ -61,6 +61,16 @@ class Following(ABC):
     def progress(self) -> dict[str, Any]:
         """Fields of its ClusterJob: how much of its output is passed on."""
 
+    @abstractmethod
+    def place(self) -> str:
+        """The cluster that answers here; empty: it does not say."""
+
+    def require_its_cluster(self) -> None:
+        """Raises InfrastructureError: the cluster that does not know the job is another one, so the job is left."""
+        here = self.place() if self.job.cluster else ""
+        if here and here != self.job.cluster:
+            self.leave(f"{self.job.title} is of cluster {self.job.cluster}, and {here} answers here")
+
     def hurries(self) -> bool:
         """Whether its end is near, so that its state changes soon."""
         return False

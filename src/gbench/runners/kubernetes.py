@@ -42,6 +42,9 @@ class FollowingKubernetes(Following):
     def progress(self) -> dict[str, Any]:
         return {"log_time": self.log_time}
 
+    def place(self) -> str:
+        return self.cluster.name
+
     def relay(self) -> None:
         if time.monotonic() - self.read_s >= LOG_S:
             self.read_log()
@@ -69,6 +72,7 @@ class FollowingKubernetes(Following):
         try:
             found = self.cluster.job(job)
             if found is None:
+                self.require_its_cluster()
                 return self.failed("Deleted")
             state = state_of(found, self.cluster.pods(f"{OF_THE_JOB}={job}"))
         except Refused as error:
@@ -155,7 +159,9 @@ class KubernetesRunner(ClusterRunner):
     def submit(self, run_dir: Path, on_line: Callable[[str], None], detached: bool = False) -> ClusterJob:
         """Create the TrainJob, and note it. Raises InfrastructureError: the cluster refuses it, or does not answer."""
         cluster, name = Cluster(), job_of(self._spec)
-        job = ClusterJob(scheduler="kubernetes", job=name, submitted_s=time.time(), detached=detached)
+        job = ClusterJob(
+            scheduler="kubernetes", job=name, submitted_s=time.time(), detached=detached, cluster=cluster.name
+        )
         try:
             cluster.create_job(train_job(self._spec))
             job.write(run_dir)

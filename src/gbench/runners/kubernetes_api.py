@@ -55,6 +55,7 @@ class Cluster:
                 f"the kubeconfig {file} can't be used ({' '.join(str(error).split())})",
                 "fix it, or name another with KUBECONFIG; `kubectl config current-context` must show the cluster",
             ) from error
+        self.name = f"{settings.host}, namespace {self.namespace}"
         api = client.ApiClient(settings)
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
 

@@ -46,11 +46,15 @@ class FollowingSlurm(Following):
     def ask(self) -> Outcome | None:
         """See `Following.ask`. Raises GbenchError: of ENDS."""
         state = slurm_commands.state_of_job(self.job.job)
-        if state is None:
+        if state is None or state.name not in ("", job_name(self.spec)):
+            self.require_its_cluster()
             return self.forgotten()
         preempted = state.preempted or (self.seen is not None and self.seen.preempted)
         self.show(state)
         return self.ended(state, preempted) if state.ended else None
+
+    def place(self) -> str:
+        return slurm_commands.cluster_name()
 
     def show(self, now: JobState) -> None:
         """Print a new state. Raises GbenchError: it waits for too long, or for ever."""
@@ -152,8 +156,10 @@ class SlurmRunner(ClusterRunner):
         output = run_dir / OUTPUT
         written = output.stat().st_size if output.exists() else 0  # of an earlier job, whose lines are in the log
         try:
+            cluster = slurm_commands.cluster_name() if detached else ""
             number = slurm_commands.submit(script)
-            job = ClusterJob(job=number, submitted_s=time.time(), detached=detached, log_bytes=written)
+            times = {"submitted_s": time.time(), "log_bytes": written}
+            job = ClusterJob(job=number, detached=detached, cluster=cluster, **times)
             job.write(run_dir)
         except BaseException:  # stopped in between: the job's number may be lost, its name is not
             with suppress(NoAnswer, InfrastructureError):

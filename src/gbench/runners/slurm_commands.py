@@ -1,6 +1,8 @@
 """Slurm's commands, as lists of arguments, each with a time limit."""
 
+import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from gbench.errors import InfrastructureError
@@ -9,6 +11,7 @@ from gbench.runners.slurm_states import JobState
 
 COMMAND_S = 60.0  # a controller under load answers late
 UNKNOWN = "Invalid job id specified"
+SEE_HELP = 'Try "'  # comes after what is wrong
 
 
 def submit(script: Path) -> str:
@@ -32,6 +35,14 @@ def state_of_job(job: str) -> JobState | None:
         raise
     except ValueError as error:
         raise NoAnswer(f"scontrol shows no job ({error})") from error
+
+
+def cluster_name() -> str:
+    """The name of the cluster that answers here; empty: it does not say."""
+    with suppress(NoAnswer):
+        found = re.search(r"^ClusterName\s*= (\S+)", _command("scontrol", "show", "config"), re.MULTILINE)
+        return found[1] if found else ""
+    return ""
 
 
 def cancel(name: str) -> None:
@@ -58,10 +69,7 @@ def _command(*argv: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise NoAnswer(f"{argv[0]} did not answer within {COMMAND_S:g} s") from error
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise NoAnswer(
-            lines[-1].removeprefix(f"{argv[0]}: error: ")
-            if lines
-            else f"{argv[0]} ended with exit code {done.returncode}"
-        )
+        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(SEE_HELP)]
+        why = lines[-1] if lines else f"{argv[0]} ended with exit code {done.returncode}"
+        raise NoAnswer(re.sub(rf"^{argv[0]}: (error|fatal): ", "", why))
     return done.stdout

@@ -22,6 +22,7 @@ class JobState:
     """Slurm ends it for the sake of another job."""
     expected: str
     """When Slurm expects it to start; empty if it doesn't say."""
+    name: str = ""
 
     @classmethod
     def parsed(cls, line: str) -> "JobState":
@@ -41,6 +42,7 @@ class JobState:
             nodes=fields.get("NodeList", "").replace("(null)", ""),
             time_limit=fields.get("TimeLimit", ""),
             preempted=fields.get("PreemptTime", "None") not in ("None", "", "Unknown"),
+            name=fields.get("JobName", ""),
             expected="" if started in ("", "Unknown", "N/A") else started,
         )
 

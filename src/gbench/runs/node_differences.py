@@ -59,10 +59,15 @@ def node_fields(facts: HostFacts) -> dict[str, str]:
     return {name: str(value) if value else "unknown" for name, value in values.items()}
 
 
-def require_alike(nodes: Sequence[HostFacts], allowed: Collection[str]) -> list[str]:
-    """What differs between nodes, in words. Raises UsageError: in fields that must agree and are not allowed."""
+def require_fields_of_nodes(allowed: Collection[str]) -> None:
+    """Raises UsageError: --allow names something else."""
     if unknown := [name for name in allowed if name not in MUST_AGREE]:
         raise UsageError(f"--allow {unknown[0]!r} is not a field of nodes", f"known: {', '.join(MUST_AGREE)}")
+
+
+def require_alike(nodes: Sequence[HostFacts], allowed: Collection[str]) -> list[str]:
+    """What differs between nodes, in words. Raises UsageError: in fields that must agree and are not allowed."""
+    require_fields_of_nodes(allowed)
     everyone = [node_fields(facts) for facts in nodes]
     texts = {}
     for name in (*MUST_AGREE, *REPORTED):

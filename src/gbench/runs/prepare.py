@@ -155,7 +155,8 @@ def for_this_machine(spec: RunSpec, gpus: Gpus) -> RunSpec:
     if spec.on_cluster:
         if spec.tuning is not None:
             raise UsageError(
-                f"--runner {spec.runner} can't tune: a tuning is of this machine", "tune in a job, with another"
+                f"--runner {spec.runner} can't tune: a tuning is of this machine",
+                "tune in a job, by --runner local",
             )
         return spec
     require_devices(spec, gpus)

@@ -28,6 +28,12 @@ def check_spec(spec: RunSpec) -> None:
         raise UsageError("--gpus has no effect on --device cpu", "leave one of the two out")
     if spec.network == "host" and spec.runner != "docker":
         raise UsageError(f"--network host has no effect with --runner {spec.runner}", "leave one of the two out")
+    if spec.runner == "slurm" and ("\\" in str(spec.run_dir) or not str(spec.run_dir).isprintable()):
+        raise UsageError(
+            f"--runner slurm can't take the run folder {str(spec.run_dir)!r}: it has a backslash or a line break, "
+            "which no line of sbatch holds",
+            "take another --results",
+        )
     _check_files(spec)
     for name, value in spec.env.items():
         if problem := problem_of_variable(name, value):

@@ -22,7 +22,8 @@ def given_options(request: Request, runner: RunnerName, own: RunnerName, names: 
     others = {"slurm": OF_SLURM, "kubernetes": OF_KUBERNETES}.get(runner, ())
     if runner != own:
         for name in given.keys() - set(others):
-            raise UsageError(f"{option_of(name)} has no effect with --runner {runner}", f"add --runner {own}")
+            runners = "slurm or kubernetes" if name in OF_SLURM and name in OF_KUBERNETES else own
+            raise UsageError(f"{option_of(name)} has no effect with --runner {runner}", f"add --runner {runners}")
         return None
     if request.cuda_visible_devices is not None:
         raise UsageError(f"--gpus has no effect with --runner {own}: the cluster assigns the GPUs", "leave it out")

@@ -9,6 +9,7 @@ from gbench.settings.cluster_options import given_options
 from gbench.settings.literals import RunnerName
 from gbench.settings.request import OF_KUBERNETES, Request
 
+IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[a-z0-9._-]+)*(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?", re.ASCII)
 CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)  # as Kubernetes names objects
 
 
@@ -33,6 +34,8 @@ def kubernetes_config(request: Request, runner: RunnerName) -> KubernetesConfig 
             "--runner kubernetes needs an image in a registry that the cluster's nodes reach",
             "push one (docs/kubernetes.md), and give --image REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:...",
         )
+    if not IMAGE.fullmatch(request.image):
+        raise UsageError(f"--image {request.image!r} is no name of an image", "give --image REGISTRY/NAME:TAG")
     if not CLAIM.fullmatch(given.get("claim", "")):
         found = f"--claim {given['claim']!r} is no name of one" if "claim" in given else "none is given"
         raise UsageError(

@@ -10,7 +10,7 @@ import click
 
 from gbench.cli.shared.output import Terminal, print_json
 from gbench.cli.shared.run_options import given_except, resolved_of
-from gbench.errors import UsageError
+from gbench.errors import InfrastructureError, RunFailed, UsageError
 from gbench.runfolder.fleet_times import NETWORK
 from gbench.settings.request import OF_NODES, OF_SLURM
 
@@ -42,7 +42,10 @@ def check_fleet(given: dict[str, Any], as_json: bool) -> bool:
         raise UsageError("--fleet does not go with --runner kubernetes", "start it in a pod a node, with --rdzv")
     nodes = {"batch_size": given["nodes"], "device_count": given["nodes"], "precision": "FP32"}
     spec = resolved_of({**given, **nodes}, os.environ, more=nodes).spec
-    verdict = judge_fleet(probe_fleet(spec, os.environ, Terminal(quiet=False)))
+    try:
+        verdict = judge_fleet(probe_fleet(spec, os.environ, Terminal(quiet=False)))
+    except RunFailed as error:  # its code is that of a slow node
+        raise InfrastructureError(error.what, error.hint) from error
     if as_json:
         print_json({"even": verdict.is_even, "exclude": verdict.exclude, **asdict(verdict)})
     else:

@@ -281,7 +281,7 @@ def require_arguments(given: Mapping[str, Any]) -> None:
 def require_detachable(spec: "RunSpec", runs: int) -> None:
     """Raises UsageError: --detach does not apply. runs: how many are asked for."""
     if not spec.on_cluster:
-        raise UsageError(f"--detach has no effect with --runner {spec.runner}", "add --runner slurm")
+        raise UsageError(f"--detach has no effect with --runner {spec.runner}", "add --runner slurm or kubernetes")
     if runs > 1:
         raise UsageError(f"--detach leaves one job, not {runs}", "give the command once a job")
 
