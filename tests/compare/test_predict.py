@@ -115,13 +115,15 @@ def test_ranks_of_one_node_exchange_already() -> None:
             "extra.exchange has no all-reduce of 7 bytes",
         ),
         (ONE, a_record(2, exchange={"backend": 1}), "--network: extra.exchange is not as gbench writes it (backend"),
+        (a_record(exchange={"backend": 1}), None, "RECORD: extra.exchange is not as gbench writes it (backend"),
         (a_record(between_runs="x"), TWO, "RECORD: extra.between_runs is not as gbench writes it"),
         (ONE, TWO.model_copy(update={"model": "other"}), "--network is of other, RECORD of "),
     ],
 )
-def test_records_that_do_not_suffice(own: Record, probe: Record, said: str) -> None:
+def test_records_that_do_not_suffice(own: Record, probe: Record | None, said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        predict(node_of(own), network_of(probe, own), [2])
+        probed = network_of(probe or own, own)
+        predict(node_of(own), probed, [2])
     assert said in caught.value.what
 
 
@@ -137,4 +139,6 @@ def test_the_command(gbench: Gbench, tmp_path: Path) -> None:
     alone = gbench("predict", tmp_path / "one.yaml", "--nodes", "2")
     assert alone.code == 2 and "give by --network the record of a launch with --nodes 2" in alone.err
     assert gbench("predict", tmp_path / "one.yaml", "--nodes", "2,0").code == 2
+    huge = gbench("predict", tmp_path / "one.yaml", "--nodes", "2,1000001", "--network", tmp_path / "two.yaml")
+    assert huge.code == 2 and "--nodes 1000001: no more than 1000000 can be predicted" in huge.err
     assert gbench("predict", tmp_path / "none.yaml", "--nodes", "2").code == 2

@@ -32,6 +32,7 @@ from gbench.runfolder.run_result import Exchange, StepTimes
 DRAWS, SEED = 4000, 0
 LEVELS = (2.5, 50.0, 97.5)  # percentiles of the draws: the prediction and its 95 % interval
 POINTS = 2000  # of an integral
+MOST_NODES = 1_000_000
 TREES = ("nccl",)  # backends that choose the faster of ring and tree; gloo has the ring alone
 
 
@@ -113,8 +114,9 @@ def node_of(record: Record) -> OneNode:
 
 def network_of(record: Record, node: Record) -> NetworkProbe:
     """Raises UsageError: the record has no all-reduce, or one of another model."""
-    found = _read(Exchange, at(record.extra, "exchange"), "--network: extra.exchange")
-    sizes = _read(list[AllReduceFacts], found and found.all_reduce, "--network: extra.exchange.all_reduce")
+    where = "RECORD" if record is node else "--network"
+    found = _read(Exchange, at(record.extra, "exchange"), f"{where}: extra.exchange")
+    sizes = _read(list[AllReduceFacts], found and found.all_reduce, f"{where}: extra.exchange.all_reduce")
     if found is None or not sizes or record.dev_num < 2:
         raise UsageError(
             "there is no all-reduce in the record of the network: it is of one device, or of an earlier gbench",
@@ -125,10 +127,10 @@ def network_of(record: Record, node: Record) -> NetworkProbe:
     by_size = {one.bytes: one for one in sizes}
     if missing := {size for of in found.buckets.values() for size in of} - set(by_size):
         raise UsageError(
-            f"--network: extra.exchange has no all-reduce of {min(missing)} bytes",
+            f"{where}: extra.exchange has no all-reduce of {min(missing)} bytes",
             "give the run folder, or measure again",
         )
-    step = _read(StepTimes, at(record.perf_data, "step"), "--network: perf_data.step")
+    step = _read(StepTimes, at(record.perf_data, "step"), f"{where}: perf_data.step")
     whole_s = step.mean_s - found.timed.network_s if step and found.timed else 0.0
     return NetworkProbe(
         ranks=record.dev_num,
@@ -151,7 +153,9 @@ def _read(kind: Any, values: Any, where: str) -> Any:
 
 
 def predict(node: OneNode, network: NetworkProbe, counts: Sequence[int]) -> list[Prediction]:
-    """The prediction for each number of nodes."""
+    """The prediction for each number of nodes. Raises UsageError: more than MOST_NODES."""
+    if max(counts) > MOST_NODES:
+        raise UsageError(f"--nodes {max(counts)}: no more than {MOST_NODES} can be predicted", "take fewer")
     return [_predict(node, network, count) for count in counts]
 
 
