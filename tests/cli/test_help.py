@@ -202,3 +202,13 @@ def test_check_says_what_is_missing_and_how_to_fix_it(gbench: Callable[..., Answ
     (dataset,) = [check for check in unfit.json["checks"] if check["id"] == "dataset"]
     assert dataset["severity"] == "error"
     assert "gbench data prepare" in dataset["mend"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "default"), [("launch", "rdzv-timeout", "600s"), ("check", "rdzv-timeout", "600s")]
+)
+def test_a_default_is_written_as_the_option_takes_it(
+    gbench: Callable[..., Answer], verb: str, option: str, default: str
+) -> None:
+    words = " ".join(gbench(verb, "--help").out.split())
+    assert f"[default: {default}]" in words.partition(f"--{option} TIME")[2][:200]

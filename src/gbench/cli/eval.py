@@ -64,7 +64,7 @@ OF_THE_SPEC = (*OWN_VARIABLES, "device", "runner", "precision", "seed", "from_im
             help="Devices to share the images.",
         ),
         option("cuda_visible_devices"),
-        click.option("--runner", type=RUNNER, help="docker or local. Default: the run's, else docker."),
+        click.option("--runner", type=RUNNER, help="docker, local or slurm. Default: the run's, else docker."),
         click.option("--precision", type=PRECISION, help="FP32, TF32, AMP or BF16. Default: the run's, else FP32."),
         click.option("--lpips-weights", type=FILE, help="torchvision's alexnet, vgg16 or squeezenet1_1, for LPIPS."),
         click.option("--fid-weights", type=FILE, help="torch-fidelity's Inception v3, for FID and KID."),

@@ -63,7 +63,7 @@ SMOKE_COUNTS, SMOKE_SIZE = {"train": 16, "val": 2, "test": 4}, 72
     "allowed",
     multiple=True,
     metavar="FIELD",
-    help="Let nodes differ in FIELD: device, image, torch. Repeatable.",
+    help="Let nodes differ in FIELD: device, image, torch, gbench, dataset_sha256 or run_script_sha256. Repeatable.",
 )
 @click.option("--smoke", is_flag=True, help="Run a tiny training on this CPU, without Docker or a dataset.")
 @node_options
