@@ -142,7 +142,7 @@ def references_of(model: str | None) -> dict[Path, Reference]:
 
 def load_reference(path: Path) -> Reference:
     """Read and check a reference file. Raises UsageError: missing, not YAML, or not a valid `Reference`."""
-    hint = "configs/reference/ shows the form"
+    hint = "make it again by gbench converge --add-reference; configs/reference/ shows the form"
     try:
         return Reference.model_validate(read_yaml(path, hint))
     except RecordError as error:

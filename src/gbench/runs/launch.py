@@ -177,7 +177,7 @@ def _keeping_why_it_failed(folder: RunFolder) -> Iterator[None]:
             from gbench.cndb.from_run import failed_record
             from gbench.cndb.record_file import save
 
-            if folder.host().failure is None:
+            if (host := folder.host()).ended_utc is not None and host.failure is None:
                 folder.update_host(failure=str(error))
             save(failed_record(folder, str(error)), folder.path / FAILED_RECORD)
         raise
