@@ -101,6 +101,7 @@ def test_what_a_file_leaves_out_is_as_on_the_command_line(write: Any) -> None:
         (LEAST + "ignore_check: perhaps\n", ["ignore_check", "not 'perhaps'"]),
         (LEAST + "set: {network: {ngf: 3}}\n", ["set", "network", "dotted: network.ngf"]),
         (LEAST + "set: [network.ngf=3]\n", ["set", "valid dictionary"]),
+        (LEAST + "runner: slurm\nsbatch: --mem=0\n", ["sbatch: input should be a list, not '--mem=0'"]),
         (LEAST + "env: {A: no}\n", ["env.A", "valid string", "not False"]),
         (LEAST + "env: {A: 0123}\n", ["env.A: 0123 is another number to YAML", "in quotes"]),
         (LEAST + "env: {A: 1_000}\n", ["env.A: 1_000 is another number"]),

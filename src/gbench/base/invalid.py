@@ -19,7 +19,8 @@ def first_problem(error: Exception) -> str:
     text = repr(problem["input"])
     shown = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
     value = "" if problem["type"] in WITHOUT_VALUE else f", not {shown}"
-    return f"{field}{': ' if field else ''}{problem['msg'][0].lower()}{problem['msg'][1:]}{value}"
+    what = problem["msg"].replace("a valid tuple", "a list")  # of a file's own words
+    return f"{field}{': ' if field else ''}{what[0].lower()}{what[1:]}{value}"
 
 
 def remedy(error: Exception, again: str) -> str:
