@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -173,8 +174,9 @@ def test_a_killed_supervisor_leaves_nothing_running(make_spec: MakeSpec, tmp_pat
 
     def on_line(line: str) -> None:
         for process in psutil.Process().children():
-            if "gbench.runners.supervise" in process.cmdline():
-                process.kill()
+            with contextlib.suppress(psutil.Error):  # one that has ended
+                if "gbench.runners.supervise" in process.cmdline():
+                    process.kill()
 
     outcome = run(make_spec, tmp_path, STUBBORN.format(pid=tmp_path / "pid", then="wait"), on_line)
     assert outcome == Outcome(128 + signal.SIGKILL)
