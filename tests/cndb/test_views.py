@@ -55,3 +55,13 @@ class TestViewsOnSqlite(ViewCases):
         assert [len(view(engine, name)) for name in VIEWS] == before
         assert kept(engine) == computed(engine)
         assert len(kept(engine)) == len(query(engine, "SELECT * FROM theirs")) == before[0] == 3
+
+    def test_the_trend_of_an_earlier_migration_is_replaced(self, engine: Engine) -> None:
+        number = row(engine, performance={"throughput": 5})
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE gbench_migrations SET version_num = '0004'"))
+            connection.execute(text("DROP VIEW gbench_trend"))
+            connection.execute(text("CREATE VIEW gbench_trend AS SELECT id FROM gbench_results WHERE throughput > 0"))
+        assert upgrade(engine) is None
+        (found,) = view(engine, "trend")
+        assert (found["id"], found["previous_id"]) == (number, None)

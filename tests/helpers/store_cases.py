@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
 from drawn_records import drawn, of_run, record
 from gbench.cndb.database import connect_or_create
@@ -107,6 +107,12 @@ class StoreCases(Cases):
         again = of_run("run-1", perf_data={"throughput": 1.5}, dev_num=4)
         assert store(engine, again, store_type) == (1, "already there")
         assert find(engine, 1).record == of_run("run-1")
+
+    def test_of_several_rows_of_a_run_the_first_counts(self, engine: Engine) -> None:
+        submit(engine, [of_run(f"run-{number}") for number in (1, 2, 3)], "save")
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE train_results SET extra = (SELECT extra FROM train_results WHERE id = 2)"))
+        assert store(engine, of_run("run-2"), "save") == (1, "already there")
 
     def test_other_content_of_a_run_is_told(self, engine: Engine) -> None:
         assert submit(engine, [record("run-1")], "save")[0].differs == ()

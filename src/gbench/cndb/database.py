@@ -227,7 +227,6 @@ def _engine(config: DatabaseConfig) -> Engine:
             poolclass=NullPool,
             connect_args=arguments,
             json_serializer=_json,
-            isolation_level="READ COMMITTED",  # after waiting for the lock, a writer must see the latest data
         )
         event.listen(engine, "do_connect", partial(_connect_postgresql, config.deadline_s))
         event.listen(engine, "begin", partial(_begin_postgresql, config.deadline_s))
@@ -257,13 +256,17 @@ def _connect_postgresql(deadline_s: float, dialect: Any, record: Any, arguments:
 
 
 def _begin_postgresql(deadline_s: float, connection: Connection) -> None:
-    """Settings and lock in one round trip.
+    """Begin with settings and lock, in one round trip.
 
     They are of each transaction: a pooler such as PgBouncer does not take all of them when a connection starts, and may
     change the server's connection between transactions. Dates are in ISO style whatever the server, the role or
     PGDATESTYLE prefers.
     """
     options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    # After waiting for the lock, a writer must see the latest data.
+    isolation = "REPEATABLE READ" if options.get("gbench_one_state") else "READ COMMITTED"
     driver: Any = connection.connection.driver_connection
     driver.migrates = options.get("gbench_migrates", False)
     most = f"{deadline_s * SERVERS_SHARE * 1000:.0f}"
@@ -271,7 +274,10 @@ def _begin_postgresql(deadline_s: float, connection: Connection) -> None:
     settings["statement_timeout"] = "0" if driver.migrates else most
     if options.get("gbench_writes"):
         settings["idle_in_transaction_session_timeout"] = most  # a writer that vanished must not keep the lock
-    statements = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
+    statements = [
+        f"BEGIN ISOLATION LEVEL {isolation}",
+        *(f"SET LOCAL {name} = '{value}'" for name, value in settings.items()),
+    ]
     if options.get("gbench_writes"):
         statements.append(f"SELECT pg_advisory_xact_lock({LOCK})")
     connection.exec_driver_sql("; ".join(statements))

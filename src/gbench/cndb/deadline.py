@@ -65,9 +65,11 @@ def answers(parameters: dict[str, Any], deadline_s: float) -> bool:
 def connect(parameters: dict[str, Any], deadline_s: float) -> TimedConnection:
     """Connect in a thread, which is abandoned at the deadline: nothing ends a look-up of a host name.
 
+    The driver begins no transaction: that would be a round trip of its own.
+
     Raises Silent, or another psycopg.Error.
     """
-    settings = {"connect_timeout": ceil(deadline_s / ATTEMPTS), **parameters}
+    settings = {"connect_timeout": ceil(deadline_s / ATTEMPTS), **parameters, "autocommit": True}
     try:
         connection = within(deadline_s, lambda: TimedConnection.connect(**settings))
     except (TimeoutError, psycopg.errors.ConnectionTimeout) as error:

@@ -4,6 +4,7 @@ All in one query, as each takes a round trip.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -67,7 +68,7 @@ PARTS = (
     _part("models", models.c.name, models.c.id, metrics=models.c.metrics),
     _part("software_infos", software_infos.c.name, software_infos.c.id, detail=software_infos.c.detail),
     _part("hardware_infos", hardware_infos.c.name, hardware_infos.c.id, detail=hardware_infos.c.detail),
-    _part("run", run_id(), func.min(train_results.c.id)).group_by(run_id()),
+    _part("run", run_id(), train_results.c.id),  # few have the same; to group them would take longer than all of it
 )
 OF_MD5S = _part("md5", train_results.c.md5, func.min(train_results.c.id)).group_by(train_results.c.md5)
 BY_RUN, BY_RUN_OR_MD5 = union_all(*PARTS), union_all(*PARTS, OF_MD5S)
@@ -110,7 +111,8 @@ def look_up(connection: Connection, records: Sequence[Record], md5s: Iterable[st
 
 def _known(connection: Connection, wanted: dict[str, list[str]]) -> dict[Key, Known]:
     rows = connection.execute(BY_RUN_OR_MD5 if wanted["md5"] else BY_RUN, wanted)
-    return {(row.kind, row.name): Known(*row) for row in rows}
+    latest_first = sorted(rows, key=attrgetter("id"), reverse=True)
+    return {(row.kind, row.name): Known(*row) for row in latest_first}
 
 
 def _create(connection: Connection, table: Table, row: dict[str, Any]) -> None:

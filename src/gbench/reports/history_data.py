@@ -33,9 +33,6 @@ SHOWN = text(
 FETCHED = 1000  # rows, or ids asked for, at a time
 RECENT_DAYS, BEFORE, FEW = 30.0, 10, 3  # as in the view gbench_regressions
 ASSUMED = 0.05  # half-width of the interval of a result without one
-# A level of isolation at which all queries of a transaction see one state of the database.
-ONE_STATE = {"postgresql": "REPEATABLE READ", "sqlite": "SERIALIZABLE"}
-
 
 Group = tuple[Any, str]
 """Of comparable results: their configuration, and their machine in words, empty if all are of one."""
@@ -192,7 +189,7 @@ def read_history(
             raise InfrastructureError(
                 f"database {config.shown} lacks gbench's views", "gbench cndb submit RECORD creates them"
             )
-        with engine.connect().execution_options(isolation_level=ONE_STATE[engine.dialect.name]) as connection:
+        with engine.connect().execution_options(gbench_one_state=True) as connection:
             runs = _runs(connection, model)
             groups = _by_machine(runs, all_machines)
             kept = {
