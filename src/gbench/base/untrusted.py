@@ -1,5 +1,6 @@
 """Read untrusted files, text and YAML: completely, or with a one-sentence error; nothing in them is executed."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from io import TextIOWrapper
@@ -18,6 +19,7 @@ except ImportError:  # PyYAML built without libyaml: the same, but slower
 
 DEPTH = 100  # maximum nesting of lists and mappings; Python's own readers and writers fail at about 1000
 ENCODING = "utf-8-sig"  # editors on Windows write a byte order mark
+NO_TEXT = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, surrogate-escaped
 UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # byte order marks of UTF-16, surrogate-escaped
 MOST_VALUES = 1_000_000  # a record of 8 GPUs has about a thousand
 WHOLE_NUMBER = "tag:yaml.org,2002:int"
@@ -58,7 +60,7 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[int, str | None]]:
             for number, line in enumerate(lines, 1):
                 if number == 1 and (line.startswith(UTF_16) or line[1:2] == "\0" or line[:1] == "\0"):
                     raise RecordError(f"{path} can't be read (it is UTF-16 text)", "save it as UTF-8")
-                yield number, None if any("\udc80" <= letter <= "\udcff" for letter in line) else line
+                yield number, None if NO_TEXT.search(line) else line
     except OSError as error:
         raise cant_read(path, error, hint) from error
 
