@@ -187,6 +187,21 @@ def test_commands_that_are_not_there_or_never_answer(tmp_path: Path, monkeypatch
         slurm_commands.state_of_job("7")
 
 
+def test_a_job_is_left_on_a_host_without_slurm(
+    make_spec: Callable[..., RunSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    spec = make_spec(runner="slurm")
+    spec.run_dir.mkdir(parents=True)
+    ClusterJob(job="5", submitted_s=0.0, detached=True).write(spec.run_dir)
+    with pytest.raises(
+        InfrastructureError, match=r"^there is no scontrol on this host; Slurm job 5 may still run; take "
+    ):
+        SlurmRunner(spec).run(spec.run_dir, lambda line: None)
+    job = read_job(spec.run_dir)
+    assert job is not None and not job.ended
+
+
 def test_a_broken_note_of_a_job(tmp_path: Path) -> None:
     said = []
     for name in ("kubernetes.json", "slurm.json"):
@@ -195,6 +210,10 @@ def test_a_broken_note_of_a_job(tmp_path: Path) -> None:
             read_job(tmp_path)
         said.append(f"{error.value}\n".replace(str(tmp_path), "HERE"))
     check_golden("job-notes-broken.txt", "".join(said))
+    (tmp_path / "kubernetes.json").unlink()
+    (tmp_path / "slurm.json").write_text('{"version": 2, "job": "7", "submitted_s": 1.0}')
+    with pytest.raises(InfrastructureError, match="use the gbench version that wrote it, or see `squeue --me`"):
+        read_job(tmp_path)
 
 
 def test_how_a_job_is_called_and_ended_by_hand() -> None:

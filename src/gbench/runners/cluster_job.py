@@ -19,7 +19,7 @@ class ClusterJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = 1
+    version: Literal[1] = 1
     scheduler: Literal["slurm", "kubernetes"] = "slurm"
     job: str
     """Its number or name."""

@@ -24,6 +24,10 @@ class NoAnswer(Exception):
     """A scheduler does not answer for now: it is down or busy."""
 
 
+class NotHere(InfrastructureError):
+    """This host lacks what asks the scheduler, so nothing is known of the job."""
+
+
 def attach_command(run_dir: Path) -> str:
     """The command that takes up a job."""
     return shlex.join(["gbench", "launch", "--attach", str(run_dir)])
@@ -83,6 +87,8 @@ class Following(ABC):
                 outcome = self.look() if self.is_time_to_ask() else None
             except NoAnswer as error:
                 self.require_answers(error)
+            except NotHere as error:
+                self.leave(error.what)
             else:
                 if outcome is not None:
                     return outcome

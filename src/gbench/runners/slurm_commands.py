@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gbench.errors import InfrastructureError
-from gbench.runners.following import NoAnswer
+from gbench.runners.following import NoAnswer, NotHere
 from gbench.runners.slurm_states import JobState
 
 COMMAND_S = 60.0  # a controller under load answers late
@@ -51,7 +51,7 @@ def cancel(name: str) -> None:
 
 
 def _command(*argv: str) -> str:
-    """What a command prints. Raises NoAnswer: it fails; InfrastructureError: there is none."""
+    """What a command prints. Raises NoAnswer: it fails; NotHere: there is none."""
     try:
         done = subprocess.run(
             argv,
@@ -63,7 +63,7 @@ def _command(*argv: str) -> str:
             start_new_session=True,  # a Ctrl-C of the terminal is gbench's alone
         )
     except FileNotFoundError as error:
-        raise InfrastructureError(
+        raise NotHere(
             f"there is no {argv[0]} on this host", "run this on a login host of the cluster, or take another --runner"
         ) from error
     except subprocess.TimeoutExpired as error:
