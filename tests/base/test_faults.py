@@ -31,6 +31,8 @@ from gbench.errors import ExitCode
         (pynvml.NVMLLibraryMismatchError("old"), "NVIDIA driver's library failed (old)", "nvidia-smi"),
         (Image.DecompressionBombError("200000000 pixels"), "can't be decoded (200000000 pixels)", "fix or remove"),
         (UnidentifiedImageError("no image"), "an image can't be decoded (no image)", "fix or remove"),
+        (UnicodeError("encoding with 'idna' codec failed (UnicodeError: label empty or too long)"), "host name", "fix"),
+        (RuntimeError("Symlink loop from '/a'"), "Symlink loop from '/a'", "fix the link"),
         (MemoryError(), "no memory left", "free some"),
         (subprocess.TimeoutExpired(["git", "status"], 30), "git status gave no answer within 30 s", "waits for"),
     ],

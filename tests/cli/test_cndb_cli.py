@@ -184,6 +184,14 @@ def test_a_run_stored_with_other_content_is_told(gbench: Gbench, files: list[str
     assert (again.code, again.err) == (0, "")
 
 
+def test_an_edited_record_that_kept_its_hash_is_told(gbench: Gbench, files: list[str]) -> None:
+    assert gbench("cndb", "submit", files[0]).code == 0
+    edited = Path(files[0])
+    edited.write_text(edited.read_text().replace("dataset: facades", "dataset: other"))
+    answer = gbench("cndb", "submit", str(edited))
+    assert answer.code == 1 and "is stored as record 1 with other content: dataset" in answer.err
+
+
 def test_a_figure_that_nothing_can_have_is_not_stored(gbench: Gbench, tmp_path: Path) -> None:
     save(record(throughput=-5.0), tmp_path / "a.yaml")
     answer = gbench("cndb", "submit", "a.yaml")

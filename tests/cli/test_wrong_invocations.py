@@ -210,6 +210,11 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["data", "prepare", "maps"], 2, ["invalid value for 'NAME': 'maps' is not 'facades'"]),
     (["data", "synth", "--size", "x"], 2, ["'x' is not a valid whole number"]),
     (["cndb", "show", "x"], 2, ["'x' is not a valid whole number"]),
+    ([*GOOD, "--repeats", "99999999999"], 2, ["'--repeats': 99999999999 is not below 2147483648"]),
+    ([*GOOD, "--seed", "99999999999999999999"], 2, ["'--seed': 99999999999999999999 is not below 9223372036854775808"]),
+    ([*GOOD, "--cache-limit", "nan"], 2, ["'--cache-limit': nan is not a number"]),
+    ([*GOOD, "--cache-limit", "inf"], 2, ["'--cache-limit': inf is not a number"]),
+    ([*GOOD, "--timeout", "9999999h"], 2, ["'9999999h' is not a time span", "of at most a year"]),
     ([*GOOD, "--until-ci", "300%"], 2, ["'300%' is not a percentage like 1%, above 0% and below 100%; see"]),
 ]
 

@@ -91,6 +91,31 @@ def test_the_originals_own_config(shared: Callable[[str], Path], tmp_path: Path)
         assert (make_url(config.uri).username, config.verbose, config.rebuild) == ("benchmark", False, False)
 
 
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({**FULL, "port": True}, "port: Input should be a number"),
+        ({**FULL, "port": 65536}, "port: Input should be less than 65536"),
+        ({**FULL, "port": -1}, "port: Input should be greater than or equal to 1"),
+        ({**FULL, "passwd": f"{SECRET}\0x"}, "holds a NUL"),  # libpq would take the default port
+        ({**FULL, "host": "db\0x"}, "holds a NUL"),
+        ({"uri": f"postgresql://golden:{SECRET}%00@db/bench"}, "holds a NUL"),
+        ({"uri": "postgresql://golden@db/bench?host=a:1&host=b%00:2"}, "holds a NUL"),
+        ({"schema": "sqlite", "database": "a\0b"}, "holds a NUL"),
+    ],
+)
+def test_what_a_driver_would_misread(values: dict[str, Any], wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        parsed(values, tmp_path)
+    assert wrong in raised.value.what and SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "db..example", "é" * 64])
+def test_a_host_whose_name_cant_be_one(host: str, tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match="host name"):
+        connect(parsed(without(host=host), tmp_path))
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
 def test_a_uri_of_any_driver(scheme: str, tmp_path: Path) -> None:
     config = parsed({"uri": f"{scheme}://golden:p%40ss@db/bench?sslmode=require"}, tmp_path)

@@ -54,6 +54,10 @@ def test_the_text_that_the_refusals_vary_is_a_record() -> None:
             "dev_num: input should be a valid integer, unable to parse string as an integer (it is 'many')",
         ),
         (but(dev_num=1.5), "dev_num: input should be a valid integer, got a number with a fractional part (it is 1.5)"),
+        (but(dev_num=True), "dev_num: input should be a number (it is True)"),
+        pytest.param(
+            but() + "batch_size: " + "9" * 5000, " is not plain YAML (a number has thousands of digits)", id="9"
+        ),
         (but(batch_size=-1), "batch_size: input should be greater than 0 (it is -1)"),
         (but(perf_data=...), "perf_data or metric_data is needed"),
         (but(perf_data={}, metric_data={}), "perf_data or metric_data is needed"),

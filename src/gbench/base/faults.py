@@ -44,6 +44,10 @@ def as_expected(error: BaseException) -> GbenchError | None:
         return _of_system(error)
     if (name := _not_utf_8(error)) is not None:
         return InfrastructureError(f"{name} has bytes that are not UTF-8", "rename what has such a name")
+    if isinstance(error, UnicodeError) and "'idna' codec" in str(error):  # of the system's look-up
+        return InfrastructureError("a host name is none: a part of it is empty or too long", "fix the name")
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop from"):  # pathlib, before Python 3.13
+        return InfrastructureError(f"{_text(error)}: it leads to itself", "fix the link")
     if isinstance(error, MemoryError):
         return InfrastructureError("this machine has no memory left for gbench", "free some")
     if isinstance(error, TimeoutExpired):

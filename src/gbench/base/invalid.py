@@ -1,11 +1,20 @@
-"""Describe an error in one line, above all one of pydantic's."""
+"""Values that pydantic would convert, refused; an error in one line, above all one of pydantic's."""
+
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 WITHOUT_VALUE = ("missing", "extra_forbidden", "too_short", "json_invalid")  # errors for which the value does not help
 VERSIONS = (("version",), ("spec_version",), ("manifest_version",))  # the field of a file's version
 MOST_CHARACTERS = 100  # shown of an invalid value
+
+
+def no_boolean(value: Any) -> Any:
+    """The same value of a number's field: pydantic takes true for 1. Raises PydanticCustomError."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("no_boolean", "Input should be a number")
+    return value
 
 
 def first_problem(error: Exception) -> str:

@@ -122,6 +122,8 @@ def line_of(error: Exception) -> str:
 
 def why_of(error: Exception) -> str:
     """The message of a YAML error, on one line."""
+    if "integer string conversion" in str(error):
+        return "a number has thousands of digits"
     return getattr(error, "problem", None) or str(error).partition("\n")[0]
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from gbench.base.faults import as_expected
 from gbench.base.files import make_folder
 from gbench.cndb.database_config import DatabaseConfig
 from gbench.errors import InfrastructureError
@@ -152,6 +153,8 @@ def database_errors(config: DatabaseConfig) -> Iterator[None]:
         raise InfrastructureError(
             f"database {config.shown}: the PostgreSQL driver is not installed", "pip install 'gbench[postgres]'"
         ) from error
+    except UnicodeError as error:  # of the look-up of its host
+        raise as_expected(error) or error from None
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # `from None`: the chained exception would show the connection's parameters

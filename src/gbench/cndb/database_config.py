@@ -10,13 +10,15 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from gbench.base import strict_json
 from gbench.base.files import read_file
+from gbench.base.invalid import no_boolean
 from gbench.base.paths import expanded, project_file
 from gbench.base.untrusted import ENCODING, NO_YAML, UNREADABLE, RepeatedKey, line_of, load_yaml, not_yaml
 from gbench.errors import UsageError
@@ -46,7 +48,7 @@ class _File(BaseModel):
     user: str | None = None
     passwd: SecretStr | None = None
     host: str | None = None
-    port: int | None = None
+    port: Annotated[int | None, BeforeValidator(no_boolean)] = Field(None, ge=1, lt=2**16)
     database: str | None = None
     verbose: bool = False
     rebuild: bool = False
@@ -178,6 +180,9 @@ def parse_config(values: Any, name: str, where: str, cndb_dir: Path, environ: Ma
             port=file.port,
             database=file.database,
         )
+    options = chain.from_iterable([one] if isinstance(one, str) else one for one in url.query.values())
+    if any("\0" in str(part) for part in (*url[:-1], *options)):  # libpq would read no further: another server, even
+        raise UsageError(f"database config {where} holds a NUL", "leave it out")
     backend = url.drivername.partition("+")[0]
     if backend == "sqlite":
         database = str((cndb_dir / url.database).absolute()) if url.database else ""

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from gbench.base.invalid import no_boolean
 from gbench.cndb.values import figures_as_numbers, mapping_of, plain
 from gbench.errors import RecordError
 
@@ -33,7 +35,7 @@ MAY_BE_EMPTY = {"may_be_empty": True}  # context of a validation
 LONGEST = 300  # characters of a name: an index row of PostgreSQL has at most 2,704 bytes, and here two names
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Word = Annotated[str, Field(max_length=LONGEST)]
-Count = Annotated[int, Field(gt=0, lt=2**31)]  # the database's integer
+Count = Annotated[int, BeforeValidator(no_boolean), Field(gt=0, lt=2**31)]  # the database's integer
 
 ABOVE_ZERO = ("perf_data.throughput", "perf_data.latency", "perf_data.step.p95_s")
 

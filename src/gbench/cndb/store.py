@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Result, bindparam, func, insert, select, update
 
 from gbench.cndb.database import writing
-from gbench.cndb.identity import HASH_KEY, SCHEMA_KEY, md5_of
+from gbench.cndb.identity import HASH_KEY, SCHEMA_KEY, md5_of, seal_holds
 from gbench.cndb.known import Key, look_up
 from gbench.cndb.record import Record
 from gbench.cndb.rows import COLUMNS, name_of, row_of
@@ -176,17 +176,17 @@ class _Store:
             self._connection.execute(UPDATE, values)
             return Stored(there, "updated")
         equal = record.run_id is None or self._store_type != "save"
-        return Stored(there, "already there", () if equal else self._differences(row, there))
+        return Stored(there, "already there", () if equal else self._differences(record, row, there))
 
-    def _differences(self, row: dict[str, Any], there: int) -> tuple[str, ...]:
-        """The record's keys in which an existing row has other content; none if both have the same hash."""
+    def _differences(self, record: Record, row: dict[str, Any], there: int) -> tuple[str, ...]:
+        """The record's keys in which an existing row has other content; none if both have one hash, and it holds."""
         found = self._connection.execute(BY_ID, {"number": there}).mappings().one()
         new, old = _content(row), _content(dict(found))
         extras = [dict(one["extra"] or {}) for one in (new, old)]  # both name the run
         seals = [extra.pop(HASH_KEY, None) for extra in extras]
         for extra in extras:
             extra.pop(SCHEMA_KEY, None)  # an earlier gbench may have stored it
-        if seals[0] == seals[1] is not None:
+        if seals[0] == seals[1] is not None and seal_holds(record):
             return ()
         new["extra"], old["extra"] = extras
         return tuple(key for column, key in KEYS.items() if _dumped(new[column]) != _dumped(old[column]))

@@ -5,7 +5,10 @@ Imports nothing heavy: `gbench launch --help` loads this.
 
 import re
 
-SPAN = "a time span like 90s, 15m or 2h"
+SPAN = "a time span like 90s, 15m or 2h, of at most a year"
+MOST_S = 366 * 24 * 3600.0  # of a time span: far longer ones overflow the system's timers
+MOST = 2**31  # of a whole number, exclusive, but for a seed: the database's integer
+MOST_SEED = 2**63  # exclusive
 SHARE = "a percentage like 1%, above 0% and below 100%"
 ENDPOINT = "an address and a port like 10.0.0.1:29500 or [fd00::1]:29500"
 GPUS = "a list of GPUs, each once, as `nvidia-smi -L` numbers or names them: 2,3"
@@ -22,11 +25,12 @@ RUNS_OWN = {
 
 
 def seconds(text: str) -> float | None:
-    """Seconds of a time span: `90`, `90s`, `15m`, `2h`; None if it is invalid or zero."""
+    """Seconds of a time span: `90`, `90s`, `15m`, `2h`; None if it is invalid, zero or over a year."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if match is None or float(match[1]) == 0:
+    if match is None:
         return None
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    span = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    return span if 0 < span <= MOST_S else None
 
 
 def share(text: str) -> float | None:

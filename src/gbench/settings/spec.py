@@ -8,8 +8,20 @@ of upstream pix2pix (junyanz/pytorch-CycleGAN-and-pix2pix at 003efc4c, `options/
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from gbench.base.invalid import no_boolean
 from gbench.settings.kubernetes_config import KubernetesConfig
 from gbench.settings.literals import (
     CLUSTERS,
@@ -23,6 +35,7 @@ from gbench.settings.literals import (
     RunnerName,
     SpeedProfile,
 )
+from gbench.settings.quantities import MOST
 from gbench.settings.request import VARIABLE_FIELDS
 from gbench.settings.slurm_config import SlurmConfig
 
@@ -43,7 +56,26 @@ class Frozen(BaseModel):
         return self.model_copy(update=changes)
 
 
-class NetworkConfig(Frozen):
+class Section(Frozen):
+    """Base of the sections of `ModelConfig`, whose values people write: a number is finite, and no boolean."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        return value if cls.model_fields[str(info.field_name)].annotation is bool else no_boolean(value)
+
+    @field_validator("*")
+    @classmethod
+    def _no_huge_number(cls, value: Any) -> Any:
+        """Reject what the libraries that take it can't hold."""
+        if isinstance(value, int) and abs(value) >= MOST:
+            raise PydanticCustomError("too_large", "input should be less than 2147483648")
+        return value
+
+
+class NetworkConfig(Section):
     """Generator and discriminator, in upstream's terms (`models/networks.py`)."""
 
     netG: Literal["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"] = "unet_256"
@@ -63,7 +95,7 @@ class NetworkConfig(Frozen):
     """Scale of the initial weights; not for kaiming."""
 
 
-class OptimConfig(Frozen):
+class OptimConfig(Section):
     """Losses, Adam and the learning rate (upstream `models/pix2pix_model.py`, `options/train_options.py`)."""
 
     gan_mode: Literal["vanilla", "lsgan", "wgangp"] = "vanilla"
@@ -81,7 +113,7 @@ class OptimConfig(Frozen):
     """Epochs between decays; lr_policy=step only."""
 
 
-class DataConfig(Frozen):
+class DataConfig(Section):
     """How a pair of images becomes a sample (upstream `data/base_dataset.py`, `data/aligned_dataset.py`)."""
 
     phase: Literal["train", "val", "test"] = "train"
@@ -107,7 +139,7 @@ class DataConfig(Frozen):
         return self.source in ("cached", "resident")
 
 
-class ScheduleConfig(Frozen):
+class ScheduleConfig(Section):
     """How long a run trains and what it keeps."""
 
     epochs: PositiveInt = 100
@@ -148,7 +180,7 @@ class ScheduleConfig(Frozen):
         return self.max_steps or self.planned_epochs(steps_per_epoch) * steps_per_epoch
 
 
-class MeasureConfig(Frozen):
+class MeasureConfig(Section):
     peak_seconds: NonNegativeFloat = 1.5
     """Time to measure the device's peak before the training; 0: not measured."""
     telemetry_hz: float = Field(10.0, ge=0, le=100)
@@ -161,7 +193,7 @@ class MeasureConfig(Frozen):
     """End the run if no step is done for this long, and for 50 median steps; 0: wait for ever."""
 
 
-class SpeedConfig(Frozen):
+class SpeedConfig(Section):
     """Switches that make a step faster without changing precision or meaning. All off: upstream's layout and kernels.
 
     docs/speed-switches.md: what each does, where it applies, and which pay.
@@ -195,7 +227,7 @@ class SpeedConfig(Frozen):
         return (3 if devices == 1 else 11) if self.cuda_graph else 0
 
 
-class AlarmConfig(Frozen):
+class AlarmConfig(Section):
     """When a convergence run raises an alarm, by means over whole epochs (`pix2pix/alarm_rules.py`)."""
 
     collapse_below: NonNegativeFloat = 0.01

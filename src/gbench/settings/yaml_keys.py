@@ -9,9 +9,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
     create_model,
     field_validator,
 )
@@ -65,9 +62,9 @@ PRECISION = _any_case(Precision)
 TYPES: dict[Kind, Any] = {
     Kind.TEXT: str,
     Kind.DATASETS_DIR: str,
-    Kind.COUNT: PositiveInt,
-    Kind.NATURAL: NonNegativeInt,
-    Kind.AMOUNT: NonNegativeFloat,
+    Kind.COUNT: Annotated[int, Field(gt=0, lt=quantities.MOST)],
+    Kind.NATURAL: Annotated[int, Field(ge=0, lt=quantities.MOST_SEED)],
+    Kind.AMOUNT: Annotated[float, Field(ge=0, allow_inf_nan=False)],
     Kind.FLAG: bool,
     Kind.SPAN: Annotated[float | None, _parsed((str, int, float), quantities.seconds, SPAN)],
     Kind.SHARE: Annotated[float | None, _parsed((str,), quantities.share, SHARE)],

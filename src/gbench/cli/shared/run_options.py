@@ -1,5 +1,6 @@
 """The arguments and options of commands that run something: the rows of `settings/request.py` as click parameters."""
 
+import math
 import os
 import shlex
 import sys
@@ -38,6 +39,30 @@ class Parsed(click.ParamType[Any]):
         if parsed is None:
             self.fail(f"{value!r} is {self._wrong}", param, ctx)
         return parsed
+
+
+class Whole(click.IntRange):
+    """A whole number from `min` on and below `most`, which help does not name."""
+
+    def __init__(self, min: int, most: int) -> None:
+        super().__init__(min=min)
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number >= self._most:
+            self.fail(f"{value} is not below {self._most}", param, ctx)
+        return number
+
+
+class Amount(click.FloatRange):
+    """A finite number of a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
 
 
 class Renamed(click.Option):
@@ -137,7 +162,7 @@ RUNS = {SPEC: "run", SWEEP: "sweep", SESSION: "session", BISECT: "search", CALIB
 PATH, NEW_FILE = click.Path(path_type=Path), NewFile()
 FILE, FOLDER = Existing("file"), Existing("folder")
 RUN, RUN_OR_FILE = ExistingRun("folder"), ExistingRun()
-COUNT, NATURAL = click.IntRange(min=1), click.IntRange(min=0)
+COUNT, NATURAL = Whole(1, quantities.MOST), Whole(0, quantities.MOST_SEED)
 click.IntRange.name, click.FloatRange.name = "whole number", "number"  # in errors; click says "integer range"
 SECONDS = Parsed("time", quantities.seconds, f"not {quantities.SPAN}")
 COUNTS = Parsed("numbers", quantities.counts, "not a list of numbers from 1 on, like 1,2,4")
@@ -146,7 +171,7 @@ TYPES: dict[Kind, Any] = {
     Kind.COUNT: COUNT,
     Kind.NATURAL: NATURAL,
     Kind.DATASETS_DIR: Parsed("folder", _datasets_dir, ""),
-    Kind.AMOUNT: click.FloatRange(min=0),
+    Kind.AMOUNT: Amount(min=0),
     Kind.SPAN: SECONDS,
     Kind.SHARE: PERCENT,
     Kind.PRECISION: PRECISION,
