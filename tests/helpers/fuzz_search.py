@@ -33,7 +33,7 @@ def search(name: str, seconds: int) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for data in corpus(name):
         (place / f"seed-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
-    folder = Path(tempfile.mkdtemp(prefix="gbench-fuzz-"))
+    folder = Path(tempfile.mkdtemp())
 
     def check(data: bytes) -> None:
         with contextlib.suppress(GbenchError):
@@ -51,7 +51,9 @@ def main(seconds: int) -> int:
     findings = 0
     for name in READERS:
         command = [sys.executable, __file__, name, str(seconds)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        with tempfile.TemporaryDirectory(prefix="gbench-fuzz-") as place:
+            environ = {**os.environ, "TMPDIR": place}  # libFuzzer ends the process, which clears nothing
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environ)
         runs = re.findall(r"^Done (\d+) runs", done.stderr, re.MULTILINE)
         covered = re.findall(r"cov: (\d+)", done.stderr)
         findings += done.returncode != 0
