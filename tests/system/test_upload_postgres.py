@@ -197,7 +197,7 @@ def test_silence_neither_loses_nor_doubles_a_record(
     """
     config, _ = queued(tmp_path, deadline_s=0.4)
     if not new:
-        Target(config).store([record(run_id="first")], "save")
+        Target(replace(config, deadline_s=60.0)).store([record(run_id="first")], "save")
     answered = 0
     for chunks in range(0, 60, 6) if new else range(14):
         with accepting(silent_after(chunks, postgres.port, vanish)) as port:
