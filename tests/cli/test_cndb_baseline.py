@@ -24,6 +24,13 @@ def runs(tmp_path: Path) -> None:
     save(record(run_id="slow", throughput=90.0), tmp_path / "slow.yaml")
 
 
+def test_a_baseline_of_hostile_text_reaches_the_terminal_as_printable_text(gbench: Gbench, tmp_path: Path) -> None:
+    save(record(run_id="r\x07", model="m\x07", dev="d\n\x1b]0;t"), tmp_path / "hostile.yaml")
+    assert gbench("cndb", "baseline", "set", "b", "hostile.yaml", "--reason", "why\x07\nforged: 9 x m").code == 0
+    shown = gbench("cndb", "baseline", "show").out
+    assert len(shown.splitlines()) == 2 and shown.replace("\n", "").isprintable()
+
+
 def test_a_baseline_says_who_when_why_and_can_be_compared(gbench: Gbench, tmp_path: Path) -> None:
     made = gbench("cndb", "baseline", "set", "quiet", "runs", "--reason", "first quiet week", LOGNAME="ana")
     assert (made.code, made.out) == (0, "baseline quiet: 6 runs in cndb/baselines/quiet.yaml\n")

@@ -17,6 +17,7 @@ from support import Answer
 
 from drawn_records import LOG_LINE, record
 from gbench.cndb.record_file import save
+from gbench.errors import printable
 
 Gbench = Callable[..., Answer]
 
@@ -144,11 +145,11 @@ def test_what_is_overdue_is_listed(gbench: Gbench, files: list[str], tmp_path: P
 
 
 def test_csv_has_no_formulas(gbench: Gbench, tmp_path: Path) -> None:
-    names = ['=HYPERLINK("http://x","y")', "+1+1", "@SUM(1)", "-2+3", "\t=1"]
+    names = ['=HYPERLINK("http://x","y")', "+1+1", "@SUM(1)", "-2+3", "\t=1", "=\x07\x1b]0;t"]
     paths = [tmp_path / f"{number}.yaml" for number in range(len(names))]
     for path, name in zip(paths, names, strict=True):
         save(record(model=name, run_id=path.stem), path)
     assert gbench("cndb", "submit", *paths).code == 0
     rows = list(csv.DictReader(gbench("cndb", "list", "--csv").out.splitlines(keepends=True)))
-    assert sorted(row["model"] for row in rows) == sorted(f"'{name}" for name in names)
+    assert sorted(row["model"] for row in rows) == sorted(f"'{printable(name)}" for name in names)
     assert all(float(row["throughput"]) > 0 for row in rows)

@@ -57,17 +57,30 @@ def test_a_record_that_cant_be_queued_is_sent_all_the_same(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", '{"version": 99}', '{"version": 1, "database": "x"}', pytest.param("[" * 100_000, id="deep")],
+    ("text", "why"),
+    [
+        ("", "EOF while parsing a value at line 1 column 0"),
+        ("{", "EOF while parsing an object at line 1 column 1"),
+        ("[]", "it is no mapping"),
+        ("{}", "it has no version"),
+        ('{"version": 99, "database": "x", "store_type": "save", "record": {}}', "version 99"),
+        ('{"version": 1, "database": "x"}', "it has no store_type"),
+        pytest.param("[" * 100_000, "recursion limit exceeded at line 1 column 202", id="deep"),
+    ],
 )
-def test_a_broken_entry_says_so_and_stays(tmp_path: Path, text: str) -> None:
+def test_a_broken_entry_says_so_and_stays(tmp_path: Path, text: str, why: str) -> None:
     path = tmp_path / "spool" / "x.json"
     path.parent.mkdir()
     path.write_text(text)
-    why = r"\(version 99\); submit its record file by hand, then remove it" if "99" in text else ""
-    with pytest.raises(RecordError, match=f"is no spool entry of this gbench .*{why}"):
+    with pytest.raises(RecordError) as raised:
         upload.read_entry(path)
+    assert raised.value.what == f"{path} is no spool entry of this gbench ({why})"
     assert path.exists()
+
+
+def test_a_folder_in_the_place_of_an_entry(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"is no spool entry of this gbench \(Is a directory\)"):
+        upload.read_entry(tmp_path)
 
 
 def test_the_spool_holds_no_credentials(tmp_path: Path) -> None:

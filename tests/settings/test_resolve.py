@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from gbench.base.paths import project_file
 from gbench.errors import UsageError
+from gbench.settings.check_spec import LARGEST_SIDE
 from gbench.settings.model_file import load_model, model_names
 from gbench.settings.request import Request
 from gbench.settings.resolve import Resolved, new_run_id, resolve
@@ -195,6 +197,12 @@ def test_the_folder_of_decoded_pairs_is_the_users_unless_told(tmp_path: Path, mo
 def test_nothing_converges_to_noise() -> None:
     with pytest.raises(UsageError, match="--data synthetic is one batch of noise"):
         ask(data_source="synthetic", recipe="convergence")
+
+
+def test_an_image_scaled_beyond_all_memory() -> None:
+    assert LARGEST_SIDE**2 <= (Image.MAX_IMAGE_PIXELS or 0) < (LARGEST_SIDE + 1) ** 2
+    with pytest.raises(UsageError, match=r"data\.load_size 200000 makes images larger .*; take at most 9459"):
+        ask(settings=("data.load_size=200000",))
 
 
 @pytest.mark.parametrize("preprocess", ["resize_and_crop", "scale_width_and_crop"])

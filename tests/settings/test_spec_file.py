@@ -12,7 +12,7 @@ import pytest
 from gbench.cli.launch import launch
 from gbench.errors import UsageError
 from gbench.settings.defaults import resolve_values
-from gbench.settings.quantities import RUNS_OWN
+from gbench.settings.quantities import RUNS_OWN, problem_of_variable
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
 from gbench.settings.spec_file import KEYS, read_mapping, request_of
@@ -151,6 +151,11 @@ def test_other_keys_beside_those_of_a_spec_file(write: Any) -> None:
     assert request.settings == ("data.workers=1",)
     with pytest.raises(UsageError, match=r"cell 2: steps: input should be a valid integer, not \[1\]"):
         request_of({**cell, "steps": [1]}, f"{path}: cell 2")
+
+
+def test_a_value_that_no_record_holds() -> None:
+    assert problem_of_variable("A", "caf\udce9") == "has bytes that are not UTF-8, which no record holds"
+    assert problem_of_variable("A", "café") is None
 
 
 @pytest.mark.parametrize(

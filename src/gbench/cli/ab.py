@@ -29,7 +29,7 @@ from gbench.cli.shared.run_options import (
     quiet_option,
 )
 from gbench.cli.shared.session_spec import new_folder, spec_of_file
-from gbench.errors import GbenchError, Interrupted, UsageError
+from gbench.errors import GbenchError, Interrupted, UsageError, printable
 from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
@@ -269,7 +269,8 @@ def _print(
         return result
     for side, value in result.medians.items():
         runs = count(result.runs[side], "run")
-        click.echo(f"{side:<16}{value:.4g} {result.units[side]}, median of {runs}; {session.files[side]}")
+        line = f"{side:<16}{value:.4g} {result.units[side]}, median of {runs}; {session.files[side]}"
+        click.echo(printable(line, keep=""))
     for text in _differences(session):
         click.echo(text)
     for cause in result.causes[:SHOWN_CAUSES]:

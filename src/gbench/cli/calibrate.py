@@ -25,7 +25,7 @@ from gbench.cli.shared.run_options import (
     what_runs,
 )
 from gbench.cli.shared.table import print_table
-from gbench.errors import GbenchError, Interrupted
+from gbench.errors import GbenchError, Interrupted, printable
 
 if TYPE_CHECKING:
     from gbench.machine.calibration import Calibration, GateRates
@@ -118,7 +118,7 @@ def calibrate(
 
 
 def _print(found: Calibration, path: Path, folder: Path) -> None:
-    click.echo(f"{found.title} on {found.host_name}")
+    click.echo(printable(f"{found.title} on {found.host_name}", keep=""))
     click.echo(f"{count(len(found.runs), 'plain run')}, which vary by {100 * found.run_sd:.2g} %")
     rows = [["inserted loss", "measured", "95 % interval"]]
     for one in found.slowed:

@@ -7,6 +7,7 @@ import click
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import bundle, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder
+from gbench.errors import printable
 
 _pinning = bundle(
     [
@@ -66,10 +67,13 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
     for one, pinned in shown.items():
         first = pinned.records[0]
         devices = f"{first.dev_num} x {first.dev}, {first.train_type}"
-        click.echo(f"{one}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}")
+        click.echo(
+            printable(f"{one}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}", "")
+        )
         for pin in reversed(pinned.pins):
             when = pin.at_utc[:16].replace("T", " ")
-            click.echo(f"  {when} UTC  {pin.by}: {pin.reason} ({', '.join(pin.runs) or 'no run ids'})")
+            runs = ", ".join(pin.runs) or "no run ids"
+            click.echo(printable(f"  {when} UTC  {pin.by}: {pin.reason} ({runs})", keep=""))
     if not shown:
         click.echo("no baselines")
 

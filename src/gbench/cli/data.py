@@ -10,7 +10,7 @@ import click
 
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import FILE, FOLDER, NATURAL, json_option, out_option
-from gbench.errors import GbenchError, UsageError
+from gbench.errors import GbenchError, UsageError, printable
 
 if TYPE_CHECKING:
     from gbench.datasets.manifest import PreparedDataset
@@ -183,7 +183,8 @@ def _print_prepared(root: Path, prepared: "PreparedDataset", as_json: bool) -> N
         return
     counts = ", ".join(f"{number} {phase}" for phase, number in manifest.counts.items())
     how = "prepared" if fresh else "exists and matches its manifest"
-    click.echo(f"{root}: {counts} images; {how}\nsource {manifest.source}\nsha256 {manifest.dataset_sha256}")
+    shown = f"{root}: {counts} images; {how}\nsource {manifest.source}\nsha256 {manifest.dataset_sha256}"
+    click.echo(printable(shown))
 
 
 def _print_stats(result: "DatasetStats") -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gbench.base import strict_json
 from gbench.base.files import make_folder, read_file, write_atomically
+from gbench.base.invalid import first_problem
 from gbench.cndb.database_config import DatabaseConfig, embedded_if_there, find_config
 from gbench.cndb.record import Record, checked
 from gbench.cndb.record_file import read_record
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SPOOL = "spool"
 VERSION = 1
+KEYS = ("version", "database", "store_type", "record")  # of an entry
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,19 @@ def read_entry(path: Path) -> Pending | None:
     """Read an entry of the spool; None if another process has just sent it. Raises RecordError: it is broken."""
     try:
         values = strict_json.loads(read_file(path))
+        if not isinstance(values, dict):
+            raise ValueError("it is no mapping")
+        if lacks := [key for key in KEYS if key not in values]:
+            raise ValueError(f"it has no {lacks[0]}")
         if values["version"] != VERSION:
             raise ValueError(f"version {values['version']}")
         return Pending(path, values["database"], values["store_type"], checked(values["record"], str(path)))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise RecordError(
-            f"{path} is no spool entry of this gbench ({error})", "submit its record file by hand, then remove it"
+            f"{path} is no spool entry of this gbench ({first_problem(error)})",
+            "submit its record file by hand, then remove it",
         ) from error
 
 

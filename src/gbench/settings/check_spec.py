@@ -12,6 +12,7 @@ from gbench.settings.spec import DataConfig, NetworkConfig, RunSpec
 from gbench.settings.switches import why_not
 
 COMMIT_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{7,64}(?![0-9a-zA-Z])")
+LARGEST_SIDE = 9459  # pixels: a square of Pillow's limit, 89,478,485 of them
 
 
 def check_spec(spec: RunSpec) -> None:
@@ -131,6 +132,11 @@ def _check_convergence(spec: RunSpec) -> None:
 
 
 def _check_image_size(data: DataConfig, network: NetworkConfig) -> None:
+    if data.preprocess not in ("crop", "none") and data.load_size > LARGEST_SIDE:
+        raise UsageError(
+            f"data.load_size {data.load_size} makes images larger than any that can be decoded",
+            f"take at most {LARGEST_SIDE}",
+        )
     if data.preprocess in ("resize_and_crop", "scale_width_and_crop") and data.crop_size > data.load_size:
         raise UsageError(
             f"data.crop_size {data.crop_size} is larger than data.load_size {data.load_size}",

@@ -70,4 +70,6 @@ def problem_of_variable(name: str, value: str) -> str | None:
         return "is no name of a variable"
     if name in RUNS_OWN:
         return "is set by the run itself"
+    if any("\ud800" <= one <= "\udfff" for one in value):
+        return "has bytes that are not UTF-8, which no record holds"
     return "holds a NUL" if "\0" in value else None

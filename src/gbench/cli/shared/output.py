@@ -88,7 +88,7 @@ def print_json(values: Any) -> None:
 
 def print_lines(lines: Iterable[tuple[str, Any]]) -> None:
     for name, value in lines:
-        click.echo(f"{name:<14}{value}")
+        click.echo(printable(f"{name:<14}{value}"))
 
 
 def finished_json(finished: FinishedRun) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def print_finished(finished: FinishedRun) -> None:
 
     record = finished.record
     profile = (record.hyper_params or {}).get("profile", "reference")
-    click.echo(what_ran(record) + ("" if profile == "reference" else f"  {profile}"))
+    click.echo(printable(what_ran(record) + ("" if profile == "reference" else f"  {profile}")))
     if finished.summary is not None:
         print_lines(summary_lines(finished.summary, accuracy_of(record), finished.folder.host()))
     else:
@@ -149,7 +149,7 @@ def print_reported(record: Record) -> None:
     memory = figures.pop("memory", None)
     for key, value in figures.items():
         inner = ", ".join(f"{name} {one}" for name, one in value.items()) if isinstance(value, dict) else None
-        click.echo(f"{key:<13} {or_dash(value if inner is None else inner)}")
+        click.echo(printable(f"{key:<13} {or_dash(value if inner is None else inner)}"))
     if memory:
         print_lines([("memory", _memory(memory))])
 

@@ -58,9 +58,9 @@ def print_csv(of: type[Any], rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """A value for a spreadsheet: empty for None; text that would be a formula begins with an apostrophe."""
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
+    """A value for a spreadsheet: empty for None; text without control characters, an apostrophe before a formula."""
+    if isinstance(value, str):
+        return printable(f"'{value}" if value.startswith(FORMULA) else value)
     return "" if value is None else value
 
 
