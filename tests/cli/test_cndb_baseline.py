@@ -24,7 +24,7 @@ def runs(tmp_path: Path) -> None:
     save(record(run_id="slow", throughput=90.0), tmp_path / "slow.yaml")
 
 
-def test_a_baseline_of_hostile_text_reaches_the_terminal_as_printable_text(gbench: Gbench, tmp_path: Path) -> None:
+def test_a_baseline_of_hostile_text_is_printable(gbench: Gbench, tmp_path: Path) -> None:
     save(record(run_id="r\x07", model="m\x07", dev="d\n\x1b]0;t"), tmp_path / "hostile.yaml")
     assert gbench("cndb", "baseline", "set", "b", "hostile.yaml", "--reason", "why\x07\nforged: 9 x m").code == 0
     shown = gbench("cndb", "baseline", "show").out
