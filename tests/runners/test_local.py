@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -169,14 +170,44 @@ def test_killing_gbench_itself_leaves_no_process_behind(tmp_path: Path) -> None:
     wait_until(lambda: sessions_below(tmp_path) == [])
 
 
+def supervisors() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # one that has ended
+            if "gbench.runners.supervise" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def test_a_stopped_supervisor_does_not_keep_a_stop_from_the_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    kept: list[psutil.Process] = []
+
+    def give_up() -> None:
+        kept.extend(supervisors())
+        for one in kept:
+            one.kill()
+
+    watchdog = threading.Timer(60, give_up)
+
+    def on_line(line: str) -> None:
+        (supervisor,) = supervisors()
+        supervisor.suspend()
+        watchdog.start()
+        wait_until(lambda: supervisor.status() == psutil.STATUS_STOPPED)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="SIGTERM"), stoppable(None):
+        run(make_spec, tmp_path, "echo ready; sleep 600", on_line)
+    watchdog.cancel()
+    assert kept == [] and sessions_below(tmp_path) == []
+
+
 def test_a_killed_supervisor_leaves_nothing_running(make_spec: MakeSpec, tmp_path: Path) -> None:
     """Its command holds the output open, and would never end."""
 
     def on_line(line: str) -> None:
-        for process in psutil.Process().children():
-            with contextlib.suppress(psutil.Error):  # one that has ended
-                if "gbench.runners.supervise" in process.cmdline():
-                    process.kill()
+        for process in supervisors():
+            process.kill()
 
     outcome = run(make_spec, tmp_path, STUBBORN.format(pid=tmp_path / "pid", then="wait"), on_line)
     assert outcome == Outcome(128 + signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -59,6 +60,7 @@ class LocalRunner:
             code = process.wait()
             return Outcome(code if code >= 0 else 128 - code)
         finally:
+            process.send_signal(signal.SIGCONT)  # a supervisor that somebody has stopped would end nothing
             with contextlib.suppress(OSError):
                 process.stdin.close()  # makes the supervisor end everything, unless it has ended already
             try:
