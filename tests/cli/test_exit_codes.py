@@ -113,6 +113,12 @@ def test_a_closed_standard_stream(closed: str, out: str) -> None:
     assert (done.returncode, done.stderr) == (0, "") and out in done.stdout
 
 
+@pytest.mark.parametrize(("arguments", "code"), [("models", 4), ("models --json", 4), ("", 2), ("nope", 2)])
+def test_a_full_disk_below_both_streams_is_no_verdict(arguments: str, code: int) -> None:
+    line = f"{shlex.quote(sys.executable)} -m gbench {arguments} >/dev/full 2>&1"
+    assert subprocess.run(["bash", "-c", line]).returncode == code
+
+
 def test_a_path_of_the_command_line_that_is_not_utf_8(tmp_path: Path, small_launch: list[str]) -> None:
     arguments = [
         "launch",

@@ -167,15 +167,20 @@ def _drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def _say(text: str) -> None:
+    """Print to stderr, if it can be written: the exit code is the same without."""
+    try:
+        click.echo(text, err=True)
+    except OSError:  # the terminal has gone, or its disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def _fail(what: str, hint: str, code: int, printed: bool) -> NoReturn:
     """Exit with one sentence on stderr, and with --json an object on stdout.
 
     printed: a result is on stdout already.
     """
-    try:
-        click.echo(f"gbench: error: {sentence(what, hint)}", err=True)
-    except OSError:  # the terminal has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _say(f"gbench: error: {sentence(what, hint)}")
     if "--json" in sys.argv and not printed:
         from gbench.cli.shared.output import print_json
 
@@ -205,7 +210,7 @@ def main() -> None:
     except GbenchError as error:
         _fail(error.what, error.hint, error.exit_code, bool(shown))
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        _say(error.format_message())
         sys.exit(ExitCode.USAGE)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
@@ -224,7 +229,7 @@ def main() -> None:
     except Exception as error:
         if isinstance(error, OSError) and error.filename is None:
             if error.errno == errno.ENOSPC:
-                click.echo("gbench: error: can't write to stdout (No space left on device); free space there", err=True)
+                _say("gbench: error: can't write to stdout (No space left on device); free space there")
                 _drop_stdout()
                 sys.exit(ExitCode.INFRASTRUCTURE)
             if error.errno == errno.EIO:  # the terminal has gone, and sent SIGHUP
@@ -233,7 +238,7 @@ def main() -> None:
             _fail(expected.what, expected.hint, expected.exit_code, bool(shown))
         import traceback
 
-        traceback.print_exc()
+        _say(traceback.format_exc().rstrip("\n"))
         _fail(f"a bug of gbench {__version__}", "please report it with the lines above", ExitCode.BUG, bool(shown))
     finally:
         for number, handler in before.items():
