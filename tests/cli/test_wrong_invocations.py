@@ -100,6 +100,8 @@ TABLE: list[tuple[list[str], int, list[str]]] = [
     (["sweep", MODEL, *ONE_DEVICE], 2, ["give --batch-sizes or --per-device-batch-sizes"]),
     ([*SWEEP, "--per-device-batch-sizes", "4"], 2, ["either totals over all devices, or a device's"]),
     ([*SWEEP, "--batch-sizes", "4,,8"], 2, ["--batch-sizes", "'4,,8' is not a list of numbers"]),
+    ([*SWEEP, "--batch-sizes", "9" * 5000], 2, ["--batch-sizes", "is not a list of numbers"]),
+    ([*SWEEP, "--batch-sizes", "9" * 10], 2, ["--batch-sizes", "is not a list of numbers"]),
     ([*SWEEP, "--device-counts", "0,1"], 2, ["--device-counts", "'0,1' is not a list of numbers"]),
     ([*SWEEP, "--precisions", "FP32,fp16"], 2, ["--precisions 'fp16'", "did you mean AMP?"]),
     ([*SWEEP, "--batch-sizes", "3,5", "--device-counts", "2"], 2, ["none of the cells can run", "BATCH_SIZE 3"]),

@@ -13,6 +13,7 @@ SHARE = "a percentage like 1%, above 0% and below 100%"
 ENDPOINT = "an address and a port like 10.0.0.1:29500 or [fd00::1]:29500"
 GPUS = "a list of GPUs, each once, as `nvidia-smi -L` numbers or names them: 2,3"
 GPU = re.compile(r"\d+|(GPU|MIG)-\S+", re.ASCII)
+COUNT = re.compile(r"0*[1-9]\d{0,8}", re.ASCII)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # Variables that gbench sets for the run script or the container: with other values, the record would be of another run.
@@ -52,9 +53,9 @@ def gpus(text: str) -> str | None:
 
 
 def counts(text: str) -> list[int] | None:
-    """Whole numbers from 1 on, joined by commas; None for anything else."""
+    """Whole numbers from 1 on, of at most nine digits, joined by commas; None for anything else."""
     parts = [part.strip() for part in text.split(",")]
-    return [int(part) for part in parts] if all(part.isdecimal() and int(part) for part in parts) else None
+    return [int(part) for part in parts] if all(map(COUNT.fullmatch, parts)) else None
 
 
 def ignore_check(text: str) -> bool | None:
