@@ -35,7 +35,7 @@ MAY_BE_EMPTY = {"may_be_empty": True}  # context of a validation
 LONGEST = 300  # characters of a name: an index row of PostgreSQL has at most 2,704 bytes, and here two names
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Word = Annotated[str, Field(max_length=LONGEST)]
-Count = Annotated[int, BeforeValidator(no_boolean), Field(gt=0, lt=2**31)]  # the database's integer
+Count = Annotated[int, Field(gt=0, lt=2**31), BeforeValidator(no_boolean)]  # the database's integer
 
 ABOVE_ZERO = ("perf_data.throughput", "perf_data.latency", "perf_data.step.p95_s")
 
