@@ -126,7 +126,7 @@ def the_spec(arguments: argparse.Namespace, folder: Path) -> RunSpec:
         precision="FP32",
         device=arguments.device,
         runner="local",
-        steps=1 << 40,
+        steps=(1 << 31) - 1,
         settings=("schedule.epochs=1000000", *(SMALL if arguments.device == "cpu" else ())),  # no epoch is the last
         datasets_dir=str(folder / "facades"),
         dataset="synthetic",

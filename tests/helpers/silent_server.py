@@ -89,7 +89,12 @@ def silent_after(chunks: int, server: int, vanish: bool) -> Callable[[socket.soc
         ends = {client: there, there: client}
         silent = False
         while True:
-            for one in select.select([*ends], [], [])[0]:
+            try:
+                ready = select.select([*ends], [], [])[0]
+            except ValueError:  # the test has closed the client's end
+                there.close()
+                return
+            for one in ready:
                 data = one.recv(1 << 16)
                 silent |= one is client and next(left, None) is None
                 if silent and vanish:
