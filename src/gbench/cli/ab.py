@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from gbench.base.paths import SESSION
-from gbench.base.utc import utc_now
 from gbench.base.words import count
 from gbench.cli.shared.consent import require_own, trust_option
 from gbench.cli.shared.output import Terminal, print_json
@@ -157,21 +156,11 @@ def _resume(folder: Path) -> str:
 
 def _new_session(a: Path, b: Path, given: dict[str, Any], results_dir: str | None) -> tuple[Session, Path]:
     """A new session of two spec files, and the path of its folder."""
-    from gbench.experiments.session import Session, SessionGoal, spec_differences
+    from gbench.experiments.session import SessionGoal, new_session
 
     folder = new_folder("ab", results_dir)
     one, other = (spec_of_file(path, folder, "ab") for path in (a, b))
-    session = Session(
-        session_id=folder.name,
-        started_utc=utc_now(),
-        command_line=one.command_line,
-        asked=SessionGoal(**given),
-        files={"A": str(a), "B": str(b)},
-        specs={"A": one, "B": other},
-        differences=tuple(map(str, spec_differences(one, other))),
-        order="Thue-Morse",
-    )
-    return session, folder
+    return new_session(folder, SessionGoal(**given), (str(a), str(b)), (one, other)), folder
 
 
 def _new_session_of_commits(

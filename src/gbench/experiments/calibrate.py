@@ -23,7 +23,7 @@ from gbench.compare.metrics import THROUGHPUT
 from gbench.errors import InfrastructureError
 from gbench.experiments.ab import run_session
 from gbench.experiments.block_ratio import block_logs, ratio_of_blocks
-from gbench.experiments.session import Session, SessionGoal, SessionRun, State, with_one_more_block
+from gbench.experiments.session import Session, SessionGoal, SessionRun, State, new_session, with_one_more_block
 from gbench.machine.calibration import CalibratedRun, Calibration, SlowedRuns
 from gbench.machine.machine_key import host_name, machine_key
 from gbench.runs.attempt import Observer
@@ -103,16 +103,8 @@ def _session(plan: CalibrationPlan, loss: float, folder: Path, step: Path) -> Se
         assert plan.step_s is not None, "plain runs come first"
         delay_s = plan.step_s * loss / (1 - loss)
         slowed, how = plain.replaced(env={**plain.env, STEP_DELAY: f"{delay_s:.9f}"}), f"{1000 * delay_s:.3g} ms a step"
-    session = Session(
-        session_id=step.name,
-        started_utc=utc_now(),
-        command_line=plan.command_line,
-        asked=SessionGoal(),
-        files={"A": "plain runs", "B": how},
-        specs={"A": plain, "B": slowed},
-        differences=(f"plain runs in turn with {how} more" if loss else "plain runs in turn with plain runs",),
-        order="Thue-Morse",
-    )
+    words = f"plain runs in turn with {how} more" if loss else "plain runs in turn with plain runs"
+    session = new_session(step, SessionGoal(), ("plain runs", how), (plain, slowed), differences=[words])
     return with_one_more_block(session, step)
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from gbench.base.utc import utc_now
 from gbench.errors import UsageError
-from gbench.experiments.session import Session, SessionCommits, SessionGoal, spec_differences
+from gbench.experiments.session import Session, SessionCommits, SessionGoal, new_session
 from gbench.experiments.worktrees import SHORT, spec_at, subject_of, tree_of
 from gbench.settings.spec import RunSpec
 
@@ -20,21 +19,18 @@ def session_of_commits(
     base, head = commits
     if base == head:
         raise UsageError(f"A and B are the same commit, {base[:SHORT]}", "give two commits")
-    return Session(
-        session_id=folder.name,
-        started_utc=utc_now(),
-        command_line=spec.command_line,
-        asked=goal,
-        files={"A": f"{file} at {base[:SHORT]}", "B": f"{file} at {head[:SHORT]}"},
-        specs={"A": spec_at(spec, repo, tree_of(folder, base)), "B": spec_at(spec, repo, tree_of(folder, head))},
-        differences=(f"commit: {base[:SHORT]} -> {head[:SHORT]}",),
+    return new_session(
+        folder,
+        goal,
+        (f"{file} at {base[:SHORT]}", f"{file} at {head[:SHORT]}"),
+        (spec_at(spec, repo, tree_of(folder, base)), spec_at(spec, repo, tree_of(folder, head))),
+        differences=[f"commit: {base[:SHORT]} -> {head[:SHORT]}"],
         compared=SessionCommits(
             repo=str(repo),
             folder=str(folder),
             commits={"A": base, "B": head},
             subjects={"A": subject_of(repo, base), "B": subject_of(repo, head)},
         ),
-        order="Thue-Morse",
     )
 
 
@@ -43,13 +39,4 @@ def session_of_images(
 ) -> Session:
     """A session whose A and B are `spec` in two images. images: their ids, without `sha256:`; names: by id."""
     a, b = (spec.replaced(image=f"sha256:{image}", from_image=None) for image in images)
-    return Session(
-        session_id=folder.name,
-        started_utc=utc_now(),
-        command_line=spec.command_line,
-        asked=goal,
-        files={"A": f"{file} in {names[images[0]]}", "B": f"{file} in {names[images[1]]}"},
-        specs={"A": a, "B": b},
-        differences=tuple(map(str, spec_differences(a, b))),
-        order="Thue-Morse",
-    )
+    return new_session(folder, goal, (f"{file} in {names[images[0]]}", f"{file} in {names[images[1]]}"), (a, b))

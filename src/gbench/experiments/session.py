@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from gbench.base.files import make_folder, write_atomically
 from gbench.base.json_file import read_json
 from gbench.base.paths import SESSION
+from gbench.base.utc import utc_now
 from gbench.compare.differences import shown
 from gbench.experiments.block_ratio import BLOCK, SIDES, BlockRatio, Side
 from gbench.runfolder.own import mark_own
@@ -151,6 +152,29 @@ class Session(State):
             specs[side] = spec.replaced(run_model_file=spec.run_model_file.replace(before, str(folder)), env=env)
         compared = self.compared.replaced(folder=str(folder))
         return self.replaced(runs=tuple(runs), asked=asked, specs=specs, compared=compared)
+
+
+def new_session(
+    folder: Path,
+    goal: SessionGoal,
+    files: tuple[str, str],
+    specs: tuple[RunSpec, RunSpec],
+    differences: Iterable[str] | None = None,
+    compared: SessionCommits | None = None,
+) -> Session:
+    """A session of A and B without runs. files: where each spec is from. differences: None: those of the specs."""
+    one, other = specs
+    return Session(
+        session_id=folder.name,
+        started_utc=utc_now(),
+        command_line=one.command_line,
+        asked=goal,
+        files=dict(zip(SIDES, files, strict=True)),
+        specs=dict(zip(SIDES, specs, strict=True)),
+        differences=tuple(map(str, spec_differences(one, other)) if differences is None else differences),
+        compared=compared,
+        order="Thue-Morse",
+    )
 
 
 def read_session(folder: Path) -> Session:
