@@ -1,4 +1,4 @@
-"""An engine of the simulated world, alone."""
+"""The simulated world, of which each file of tests has its own, and its engine alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from pathlib import Path
 import pytest
 
 from engine import Engine
+from world import NoWorld, World, world
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[World]:
+    try:
+        with world() as made:
+            yield made
+    except NoWorld as why:
+        pytest.skip(str(why))
 
 
 @pytest.fixture

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from gbench.errors import ExitCode
-from world import MODEL, NoWorld, Place, World, world
+from world import MODEL, Place, World
 
 FAILED, NO_VERDICT = ExitCode.FAILED, ExitCode.INFRASTRUCTURE
 FAILURE = "the run script ended with exit code 1"
-
-
-@pytest.fixture(scope="module")
-def sim() -> Iterator[World]:
-    try:
-        with world() as made:
-            yield made
-    except NoWorld as why:
-        pytest.skip(str(why))
 
 
 def options(sim: World) -> list[object]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from cells import DATABASE_FAULTS, DOCKER_FAULTS, FAULTS, STEPS, Cell, run
 from gbench.errors import ExitCode
 from matrix import KEPT, MARK, PAGE, page, possible, read_results
-from world import NoWorld, World, world
+from world import World
 
 # Cells of different paths through gbench: each fault, and each step, once at least.
 AGAIN = (
@@ -34,15 +32,6 @@ AGAIN = (
     ("garbage printed", "measuring"),
     ("losses NaN", "warm-up"),
 )
-
-
-@pytest.fixture(scope="module")
-def sim() -> Iterator[World]:
-    try:
-        with world() as made:
-            yield made
-    except NoWorld as why:
-        pytest.skip(str(why))
 
 
 AGAIN_IN_CONTAINERS = (

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from gbench.errors import ExitCode
 from load import launch_at_once
-from world import NoWorld, World, told, world
+from world import World, told
 
 COUNT = 8
-
-
-@pytest.fixture(scope="module")
-def sim() -> Iterator[World]:
-    try:
-        with world() as made:
-            yield made
-    except NoWorld as why:
-        pytest.skip(str(why))
 
 
 def test_launches_at_once_into_a_file(sim: World) -> None:

@@ -87,7 +87,7 @@ def test_a_part_of_an_answer_is_one_sentence(engine: Engine, run: Callable[[], O
 def test_an_engine_that_misses_a_look_is_not_given_up(
     engine: Engine, run: Callable[[], Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Three in a row are too many, and each answer in between begins anew."""
+    """It is given up after three misses in a row; an answer resets the count."""
     monkeypatch.setattr(engine_client, "LOOK_S", 0.01)
     answers, asked = iter([False, False, True] * 3), []
     monkeypatch.setattr(engine_client, "_answers", lambda: asked.append(1) or next(answers, True))
