@@ -1,7 +1,8 @@
 """The data of the history page, read through gbench's views (docs/dashboards.md).
 
-The views know no machine, so runs are grouped here, and judged by the rule of `gbench_regressions` within a group. Of
-every result a few columns are read; of the newest of a group, and of those beside a change of level, what they ran on.
+The views know no machine, so runs are grouped here, and judged by the rule of `gbench_regressions` within a group.
+A few columns are read of every result. What a result ran on is read only for the newest of a group and at changes of
+level.
 """
 
 import hashlib
@@ -262,7 +263,7 @@ def _by_machine(runs: Runs, all_machines: bool) -> dict[Group, list[int]]:
 
 
 def _details(connection: Connection, shown: Iterable[tuple[Results, list[Level]]]) -> dict[int, Any]:
-    """Rows, by id, of the newest results and of those beside a change of level."""
+    """Rows by id: of the newest results, and of the last one before and the first one after each change of level."""
     ids = [
         results[place].id
         for results, found in shown
@@ -277,13 +278,13 @@ def _configuration(group: Group, results: Results, found: list[Level], details: 
     batch = f"batch {one.batch_size}" if one.batch_size else ""
     as_launch_sh = throughput_of(None, one.model, one.run_id) == LAUNCH_SH
     kind = AS_LAUNCH_SH if as_launch_sh else ""
-    beside = (batch, one.dataset, one.dist_mode, one.recipe, kind, machine)
+    named = (batch, one.dataset, one.dist_mode, one.recipe, kind, machine)
     compared = (configuration, one.model, one.device, one.precision, machine)
     return Configuration(
         name=", ".join(
             (one.model or "unknown model", one.precision or "no precision", f"{one.dev_num} × {one.device}")
         ),
-        details=", ".join(str(detail) for detail in beside if detail),
+        details=", ".join(str(detail) for detail in named if detail),
         key=hashlib.sha256(repr(compared).encode()).hexdigest()[:6],
         unit=one.throughput_unit or "",
         results=results,
