@@ -243,7 +243,7 @@ def test_every_value_of_a_records_run(make_spec: Callable[..., RunSpec]) -> None
         "warnings": ["a warning"],
         "hardware": {**HOST["hardware"], "gpus": ["GPU 9000", "GPU 9000"], "driver": "570.1"},
     }
-    spec = make_spec(device_count=2, settings=["speed.channels_last=true"])
+    spec = make_spec(device_count=2, settings=["speed.channels_last=true"], env={"NAME": "value"})
     folder = write_run(spec, 200, 200, warmup=20, step_s=lambda step: 0.1 + 0.001 * (step * 7 % 5), host=host)
     summary = summarize_folder(folder)
     assert summary is not None

@@ -121,6 +121,8 @@ def test_only_one_of_this_machine_and_configuration_is_used(tmp_path: Path) -> N
     path, warned = calibration().write(tmp_path), list[str]()
     own = [run("a", 1.0), run("b", 2.0)]
     assert calibration_of(own, tmp_path, warned.append) is not None
+    same_length = run("b", 2.0, spec={"config": {"schedule": {"max_steps": 50}, "data": {"workers": 2}}})
+    assert calibration_of([own[0], same_length], tmp_path, warned.append) is not None
     others: list[dict[str, Any]] = [
         {"machine": {"host_name": "there", "key": "b" * 16}},
         {"machine": None},

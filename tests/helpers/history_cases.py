@@ -58,6 +58,18 @@ class HistoryCases(Cases):
         assert (entry.throughput, entry.low, entry.high, entry.steady) == (None, None, None, None)
         assert find(engine, 1).record.perf_data == perf
 
+    def test_a_row_without_a_model_is_listed_and_is_no_record(self, engine: Engine) -> None:
+        submit(engine, [drawn()], "save")
+        sql(engine, "UPDATE train_results SET model_id = NULL")
+        for limit in (None, 5):
+            (entry,) = entries(engine, RecordFilter(limit=limit))
+            assert (entry.id, entry.model, entry.throughput) == (1, None, 22.5)
+            refused: list[RecordError] = []
+            assert list(records(engine, RecordFilter(limit=limit), refused.append)) == []
+            assert [one.what for one in refused] == ["record 1: model: input should be a valid string (it is None)"]
+        assert undated(engine, RecordFilter()) == 1
+        print_entries([entry])
+
     def test_figures_have_all_their_digits(self, engine: Engine) -> None:
         figures = [22, 1e300, 22.123456789012345, 1e-7]
         submit(engine, [drawn(perf_data={"throughput": figure}) for figure in figures], "save")

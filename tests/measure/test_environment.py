@@ -6,6 +6,7 @@ import hashlib
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,6 +31,18 @@ def test_the_peak_of_memory_begins_anew_when_it_is_reset() -> None:
 
 def test_the_hash_of_packages_is_of_names_and_versions() -> None:
     lines = {f"{one.name.lower()}=={one.version}\n" for one in metadata.distributions() if one.name}
+    assert environment.packages_sha256() == hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def test_a_package_may_lack_its_version_or_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines = {f"{one.name.lower()}=={one.version}\n" for one in metadata.distributions() if one.name} | {"odd==\n"}
+    for folder, text in (
+        ("odd-1.dist-info", "Metadata-Version: 2.1\nName: Odd\n"),
+        ("none-1.dist-info", "Version: 1\n"),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "METADATA").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
     assert environment.packages_sha256() == hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 

@@ -133,6 +133,12 @@ def test_on_a_gpu_kernels_count_and_the_rest_is_gaps() -> None:
     assert parts == {"generator forward": 30, "generator backward": 30, "communication": 30, "other": 5}
 
 
+def test_an_event_says_no_more_than_its_name_and_time() -> None:
+    (event,) = events_of([{"ph": "X", "name": "a", "pid": 1, "tid": 2, "ts": 3 * MS, "dur": MS}])
+    assert (event.name, event.kind, event.thread, event.id, event.sequence) == ("a", "", (1, 2), None, None)
+    assert event.span == pytest.approx((0.003, 0.004))
+
+
 def test_spans() -> None:
     assert union([(3, 5), (0, 1), (4, 6), (1, 2)]) == [(0, 2), (3, 6)]
     assert clipped([(0, 2), (3, 6)], [(1, 4), (5, 9)]) == [(1, 2), (3, 4), (5, 6)]

@@ -72,6 +72,12 @@ def test_waits_need_no_telemetry_and_make_up_the_difference() -> None:
     assert speeds_go_with(steps_of(0.001), Samples.of([]), SPEEDS) == "nothing that was measured"
 
 
+@pytest.mark.parametrize("levels", [(0.01, 0.02), (1.0, 2.0)])
+def test_speeds_of_which_the_steps_have_one_go_with_nothing(levels: tuple[float, float]) -> None:
+    speeds = [Speed(level, 1) for level in levels]
+    assert speeds_go_with(steps_of(0.012), Samples.of([]), speeds) == "nothing in the measured steps"
+
+
 def test_a_run_at_two_speeds_says_what_they_go_with() -> None:
     steps = steps_of()
     telemetry = Telemetry(Header(10.0, "", gpus=[GpuFacts("0")]), samples_of(steps, mhz=1260))

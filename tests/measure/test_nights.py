@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gbench.measure.nights import ALARM, MIN_NIGHTS, judge_night, shifts_of
+from gbench.measure.nights import ALARM, MIN_NIGHTS, RESOLUTION, judge_night, shifts_of
 from simulated import ar1
 
 ANCHOR = [[100.0, 100.2, 99.9], [99.6, 99.8, 99.5], [100.4, 100.5, 100.1], [100.1, 99.9, 100.0], [99.8, 99.7, 99.9]] * 2
@@ -87,6 +87,15 @@ def test_few_nights_and_none() -> None:
 def test_runs_that_disagree_are_inconclusive() -> None:
     night = judge_night(ANCHOR, [[100.0, 92.0, 108.0]], THRESHOLD)
     assert night.verdict == "inconclusive" and "a loss of 3%" in night.reason
+
+
+def test_a_noisy_night_counts_less_in_longer_levels() -> None:
+    """Nights without a spread have RESOLUTION; what tonight's own 5 % add is divided by the nights of a level."""
+    found = shifts_of(np.zeros(MIN_NIGHTS), np.zeros(4), 0.05)
+    between = RESOLUTION**2 * (1 / np.arange(1, 5) + 1 / MIN_NIGHTS)
+    own = (0.05**2 - RESOLUTION**2) / np.arange(1, 5) ** 2
+    assert found.error == pytest.approx(np.sqrt(between + own))
+    assert found.dof == pytest.approx(2 / 3 * (MIN_NIGHTS + 3 - 1))
 
 
 def test_nights_that_do_not_differ_at_all_are_judged() -> None:

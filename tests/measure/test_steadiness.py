@@ -90,6 +90,11 @@ def test_few_and_constant_steps() -> None:
     assert (late.warmup_steps, late.settled) == (50, False) and "warm-up may take 50 steps" in late.reason
 
 
+def test_a_drift_in_the_last_few_steps_has_no_figure() -> None:
+    found = judge_steadiness([*[0.3] * 15, *np.linspace(0.2, 0.1, 5)], maximum=20)
+    assert (found.reason, found.drift, found.settled) == ("step time drifts to the end", None, False)
+
+
 def test_a_steady_tail_of_few_steps_is_said_to_be_short() -> None:
     found = judge_steadiness(np.repeat([0.2, 0.1], [25, 5]), maximum=28)
     assert found.settled and found.reason.startswith("no change seen from step 26 on, in only 5 steps")

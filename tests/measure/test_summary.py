@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gbench.cli.shared.output import summary_lines
-from gbench.measure.summary import STATISTICS, summarize_folder
+from gbench.errors import RunFailed
+from gbench.measure.summary import STATISTICS, measured_spec, printed_means, summarize_folder
 from gbench.measure.summary import summarize as summarize_run
 from gbench.measure.telemetry.sample_columns import Samples, Telemetry
 from gbench.measure.telemetry.samples import GpuSample, Header, Sample
@@ -19,7 +21,7 @@ from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import GpuFacts
-from gbench.settings.spec import RunSpec, ScheduleConfig
+from gbench.settings.spec import ProfileConfig, RunSpec, ScheduleConfig, TuningConfig
 from run_folders import write_run
 
 
@@ -242,6 +244,22 @@ def test_figures_say_of_which_steps_they_are() -> None:
     assert enough["step"].endswith("95 % 0.2, 99 % 0.2 s of 120 steps")
     earlier = summarized([0.1, 0.2] * 50, rule=2)
     assert earlier.step.p99_s == 0.2 and dict(summary_lines(earlier))["step"] == few["step"]
+
+
+def test_what_is_no_measurement_is_refused_with_what_to_do(make_spec: Callable[..., RunSpec]) -> None:
+    changes: list[dict[str, Any]] = [{}, {"profiling": ProfileConfig(steps=1)}, {"tuning": TuningConfig()}]
+    folders = [write_run(make_spec().replaced(**change)) for change in changes]
+    (folders[0].path / "steps-rank0.jsonl").unlink()
+    said = []
+    for find, folder in zip((printed_means, measured_spec, measured_spec), folders, strict=True):
+        with pytest.raises(RunFailed) as caught:
+            find(folder)
+        said.append(str(caught.value).replace(str(folder.path), "RUN"))
+    assert said == [
+        "the raw samples of RUN are gone; give its record",
+        "RUN is a profile: what it took is no measurement; measure with gbench launch",
+        "RUN is a tuning: its trials are no run; read its tuning.json, or measure with gbench launch",
+    ]
 
 
 def test_a_result_holds_the_reading_of_the_first_rule() -> None:

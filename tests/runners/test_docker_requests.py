@@ -112,6 +112,9 @@ def test_images(make_spec: MakeSpec, docker_engine: Noted) -> None:
     runner = DockerRunner(ours)
     said = [told("a first build", docker_engine, runner.prepare)]
     said.append(told("its facts", docker_engine, lambda on_line: json.dumps(runner.facts())))
+    docker_engine.answers["^GET /version$"] = Answer(500, "a shard is missing")
+    said.append(told("its facts from a broken engine", docker_engine, lambda on_line: json.dumps(runner.facts())))
+    docker_engine.answers.clear()
     said.append(told("the same sources", docker_engine, DockerRunner(ours).prepare, whole=False))
     said.append(told("--rebuild", docker_engine, DockerRunner(ours, rebuild=True).prepare))
     docker_engine.images["base:1"] = f"sha256:{'2' * 64}"

@@ -91,6 +91,7 @@ ENDINGS: list[tuple[list[Any], str]] = [
     ([pod("Failed", ended(2))], "Exited"),
     ([pod("Succeeded", ended(0, "Completed"))], ""),
     ([pod("Failed", reason="NodeLost", message="of its node")], "Failed"),
+    ([pod("Failed", ended(0, "OOMKilled"))], "OOMKilled"),  # a process of the container, not its first one
     ([pod("Pending", waiting("RunContainerError")), pod("Running", RUNNING, number=1)], "CreateContainerError"),
 ]
 

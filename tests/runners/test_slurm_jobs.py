@@ -180,8 +180,10 @@ def test_commands_that_are_not_there_or_never_answer(tmp_path: Path, monkeypatch
     with pytest.raises(InfrastructureError) as missing:
         slurm_commands.cancel("gbench-RUN")
     assert str(missing.value) == there_is_none
-    (tmp_path / "scontrol").write_text(f"#!/bin/sh\nPATH={os.defpath} exec sleep 600\n")
+    (tmp_path / "scontrol").write_text("#!/bin/sh\nprintf 'ClusterName = a\\377\\n'\n")
     (tmp_path / "scontrol").chmod(0o755)
+    assert slurm_commands.cluster_name() == "a\N{REPLACEMENT CHARACTER}"
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\nPATH={os.defpath} exec sleep 600\n")
     monkeypatch.setattr(slurm_commands, "COMMAND_S", 0.1)
     with pytest.raises(following.NoAnswer, match=r"^scontrol did not answer within 0\.1 s$"):
         slurm_commands.state_of_job("7")

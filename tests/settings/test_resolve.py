@@ -134,23 +134,29 @@ def test_every_model_of_the_project_is_its_own_generator(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("network: [", "is not plain YAML"),
-        ("description: 2026-02-30", "is not plain YAML (day is out of range for month)"),
-        ("description: " + "[" * 200 + "]" * 200, "is not plain YAML (it nests more than 100 deep)"),
-        ("- a list", "holds no mapping"),
+        ("network: [", " line 2 is not plain YAML (did not find expected node content); fix the file"),
+        ("description: 2026-02-30", " is not plain YAML (day is out of range for month); fix the file"),
+        ("description: " + "[" * 200 + "]" * 200, " is not plain YAML (it nests more than 100 deep); fix the file"),
+        ("- a list", " holds no mapping; see the project's configs/ for the form"),
         ("network: {ngf: 4}\nnetwork: {ngf: 8}", " line 2: network is there twice; leave one of the two out"),
-        ("{}", "record_name: field required"),
-        ("record_name: x\ncode_link: y\nrecipes: {}\nngf: 3", "ngf: extra inputs are not permitted"),
-        ("record_name: x\ncode_link: y\nrecipes: {performance: {run_model_file: a, schedule: {epochz: 1}}}", "epochz"),
-        ("record_name: x\ncode_link: y\nrecipes: {}", "no `performance`"),
+        ("{}", ": record_name: field required; fix the file"),
+        ("record_name: x\ncode_link: y\nrecipes: {}\nngf: 3", ": ngf: extra inputs are not permitted; fix the file"),
+        (
+            "record_name: x\ncode_link: y\nrecipes: {performance: {run_model_file: a, schedule: {epochz: 1}}}",
+            ": epochz: extra inputs are not permitted; fix the file",
+        ),
+        (
+            "record_name: x\ncode_link: y\nrecipes: {}",
+            ": recipes has no `performance`; add it; the project's configs/ show the form",
+        ),
+        ("\udcff", " can't be read (it is not UTF-8 text); fix the file"),
     ],
 )
 def test_a_broken_config_is_named_with_its_field(tmp_path: Path, text: str, sentence: str) -> None:
-    (tmp_path / "broken.yaml").write_text(text)
+    (tmp_path / "broken.yaml").write_text(text, errors="surrogateescape")
     with pytest.raises(UsageError) as error:
         load_model("broken", tmp_path)
-    assert sentence in str(error.value)
-    assert str(tmp_path / "broken.yaml") in str(error.value)
+    assert str(error.value) == f"{tmp_path / 'broken.yaml'}{sentence}"
 
 
 @pytest.mark.parametrize(

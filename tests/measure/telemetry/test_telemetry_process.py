@@ -32,8 +32,9 @@ def wait_for(folder: Path, enough: Callable[[Telemetry], bool]) -> Telemetry:
 
 
 def test_a_second_beside_this_process(tmp_path: Path) -> None:
-    before_s = time.perf_counter()
+    before_s, before = time.perf_counter(), set(psutil.Process().children())
     with TelemetryProcess(tmp_path, [os.getpid()], hz=20) as telemetry_process:
+        (sampler,) = set(psutil.Process().children()) - before
         wait_for(tmp_path, lambda telemetry: len(telemetry.samples) >= 5)
         telemetry_process.mark("training")
         wait_for(tmp_path, lambda telemetry: len(telemetry.samples) >= 25)
@@ -51,6 +52,8 @@ def test_a_second_beside_this_process(tmp_path: Path) -> None:
     assert summary.sampler.cpu_share is not None and 0 < summary.sampler.cpu_share < 0.5
     assert summary.sampler.reached_hz is not None and 1 < summary.sampler.reached_hz < 25
     assert telemetry.header is not None and telemetry.header.clock == "CLOCK_MONOTONIC"
+    header = telemetry.header
+    assert (header.pid, header.run_pids, header.cpus) == (sampler.pid, [os.getpid()], psutil.cpu_count())
     assert time.get_clock_info("perf_counter").implementation == "clock_gettime(CLOCK_MONOTONIC)"
 
 
