@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import html
+import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,16 +37,40 @@ def huge(path: Path) -> None:
         file.truncate(files.MOST_CHARACTERS + 1)
 
 
-KINDS = {pipe: "it is a pipe or a device", device: "it is a pipe or a device", huge: "File too large"}
+def connection(path: Path) -> None:
+    here = Path.cwd()
+    os.chdir(path.parent)  # the name of a socket is short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path.name)
+    os.chdir(here)
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def to_nowhere(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+KINDS = {
+    **dict.fromkeys((pipe, device, connection), "it is a pipe, a socket or a device"),
+    huge: "File too large",
+}
+ALL_KINDS = {
+    **KINDS,
+    loop: "Too many levels of symbolic links",
+    to_nowhere: "No such file or directory",
+    Path.mkdir: "Is a directory",
+}
 OF_A_RUN = {
     "spec.json": ["summary", RUN],
     "host.json": ["summary", RUN],
     "environment.json": ["summary", RUN],
-    "alarms.jsonl": ["summary", RUN],
-    "telemetry.jsonl": ["summary", RUN],
     "steps-rank0.jsonl": ["summary", RUN],
     "checkpoints/best.json": ["eval", RUN, "--best"],
 }
+NOT_NEEDED = ("alarms.jsonl", "benchmark.log", "error.json", "result.json", "telemetry.jsonl")  # by `gbench summary`
 OF_A_USER = {
     "a record": ["cndb", "verify", "bad"],
     "a compared record": ["compare", "bad", "bad"],
@@ -62,19 +89,88 @@ def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MOST_CHARACTERS", 2**20)
 
 
-@pytest.mark.parametrize("make", KINDS)
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(KEPT / "results" / RUN, tmp_path / "results" / RUN))
+
+
+@pytest.mark.parametrize("make", ALL_KINDS)
 @pytest.mark.parametrize("name", OF_A_RUN)
-def test_no_file_in_a_run_folder(gbench: Gbench, tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
-    folder = shutil.copytree(KEPT / "results" / RUN, tmp_path / "results" / RUN)
-    (folder / name).parent.mkdir(exist_ok=True)
-    (folder / name).unlink(missing_ok=True)
-    make(folder / name)
+def test_no_file_in_a_run_folder(gbench: Gbench, run: Path, name: str, make: Callable[[Path], None]) -> None:
+    put(run / name, make)
     answer = gbench(*OF_A_RUN[name])
-    left_out = name in ("alarms.jsonl", "telemetry.jsonl")  # the figures are printed without them
-    assert answer.code in ((0,) if left_out else (1, 2, 4)), answer
-    assert len(answer.err.splitlines()) == (not left_out)
-    assert make is huge or left_out or KINDS[make] in answer.err or name == "checkpoints/best.json"
-    assert gbench("runs", "--json").code == 0
+    assert answer.code in (1, 2, 4) and len(answer.err.splitlines()) == 1, answer
+    absent = name == "spec.json" and make is to_nowhere
+    assert make is huge or absent or ALL_KINDS[make] in answer.err or name == "checkpoints/best.json"
+    [row] = gbench("runs", "--json").json
+    assert row["state"] == "damaged" or "/" in name or make is huge
+
+
+@pytest.mark.parametrize("make", ALL_KINDS.keys() - {huge})
+@pytest.mark.parametrize("name", NOT_NEEDED)
+def test_no_file_where_none_is_needed(gbench: Gbench, run: Path, name: str, make: Callable[[Path], None]) -> None:
+    put(run / name, make)
+    answer = gbench("summary", RUN)
+    assert (answer.code, "9.229 img/s" in answer.out) == (0, True)
+    assert answer.err == f"gbench: warning: {run / name} can't be read ({ALL_KINDS[make]})\n"
+    [row] = gbench("runs", "--json").json
+    assert (row["state"], row["problem"]) == ("damaged", f"{name} can't be read ({ALL_KINDS[make]})")
+
+
+def test_a_page_and_a_comparison_say_what_they_lack(gbench: Gbench, run: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(run, tmp_path / "other")
+    spec = json.loads((other / "spec.json").read_text())
+    (other / "spec.json").write_text(json.dumps({**spec, "run_id": "other"}))
+    put(run / "telemetry.jsonl", loop)
+    said = f"{run / 'telemetry.jsonl'} can't be read (Too many levels of symbolic links)"
+    assert f"note: {said}\n" in gbench("compare", RUN, other).out
+    assert gbench("report", RUN).code == 0
+    assert said in html.unescape((run / "report.html").read_text())
+
+
+@pytest.mark.parametrize("make", [pipe, loop, to_nowhere])
+@pytest.mark.parametrize(
+    ("name", "arguments", "code"),
+    [
+        ("cndb/baselines/night.yaml", ["cndb", "baseline", "show"], 4),
+        ("cndb/baselines/night.yaml", ["compare", "baseline:night", RUN], 4),
+        ("cndb/baselines", ["cndb", "baseline", "show"], 4),
+        ("cndb/spool/run@db.json", ["cndb", "submit", "--pending"], 1),
+        ("cndb/spool", ["cndb", "submit", "--pending"], 4),
+        ("cndb/cndb.sqlite", ["cndb", "list"], 4),
+        ("records/night.yaml", ["compare", "records", RUN], None),
+        ("results/20270101T000000Z-ab-1a2b3c/ab.json", ["ab", "--resume", "latest"], 4),
+        ("results/20270101T000000Z-sweep-1a2b3c/sweep.json", ["sweep", "--resume", "latest"], 4),
+        ("gbench.yaml", ["runs"], 2),
+        ("here", ["summary", "here"], None),
+    ],
+)
+@pytest.mark.usefixtures("run")
+def test_no_file_in_a_list(
+    gbench: Gbench, tmp_path: Path, name: str, arguments: list[str], code: int | None, make: Callable[[Path], None]
+) -> None:
+    put(tmp_path / name, make)
+    answer = gbench(
+        *arguments, CNDB_DIR=str(tmp_path / "cndb"), GBENCH_DEFAULTS="gbench.yaml" if name[0] == "g" else ""
+    )
+    assert answer.code in ((2, 4) if code is None else (code,)), answer
+    assert len(answer.err.splitlines()) == 1
+    assert name in answer.err or Path(name).parent.name in answer.err
+
+
+@pytest.mark.parametrize("make", [loop, to_nowhere])
+def test_a_link_in_place_of_a_run_is_listed(gbench: Gbench, run: Path, make: Callable[[Path], None]) -> None:
+    shutil.rmtree(run)
+    make(run)
+    [row] = gbench("runs", "--json").json
+    assert (row["state"], "spec.json" in row["problem"]) == ("damaged", True)
+    assert gbench("runs", "prune", "--keep", 0).code == 0 and run.is_symlink()
+
+
+def put(path: Path, make: Callable[[Path], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    make(path)
 
 
 @pytest.mark.parametrize("make", KINDS)

@@ -57,11 +57,15 @@ def test_five_record_files_of_the_configuration_are_a_history(tmp_path: Path) ->
     own = a_run(0, 21.0)
     kept(tmp_path, nights(4))
     kept(tmp_path, [a_run(7, 5.0, batch_size=16), a_run(8, 5.0, hyper_params={"lr": 1.0}), a_run(-1, 5.0)])
-    assert find_between_runs(own, tmp_path, None) is None
+    assert find_between_runs(own, tmp_path, None, print) is None
     kept(tmp_path, nights(6))
     (tmp_path / "records" / "notes.yaml").write_text("mine: [")
-    found = find_between_runs(own, tmp_path, None)
+    broken = write_record(one := a_run(0.5), tmp_path, str(one.run_id))
+    broken.write_text("mine: [")
+    warnings: list[str] = []
+    found = find_between_runs(own, tmp_path, None, warnings.append)
     assert found is not None and found.runs == 6
+    assert len(warnings) == 1 and warnings[0].startswith(f"an earlier record is left out: {broken} line ")
     # successive differences of 1 %: a standard deviation of 0.7 %, and Student's t of 3.6 degrees of freedom
     assert found.half_width_share == pytest.approx(2.92 * 0.01 / 2**0.5, rel=0.03)
     assert (found.low + found.high) / 2 == pytest.approx(21.0, rel=1e-3)
@@ -70,17 +74,17 @@ def test_five_record_files_of_the_configuration_are_a_history(tmp_path: Path) ->
 
 def test_other_machines_are_no_history(tmp_path: Path) -> None:
     kept(tmp_path, nights(6, extra={"machine": {"key": "one"}}))
-    assert find_between_runs(a_run(0, extra={"machine": {"key": "other"}}), tmp_path, None) is None
-    assert find_between_runs(a_run(0, extra={"machine": {"key": "one"}}), tmp_path, None) is not None
+    assert find_between_runs(a_run(0, extra={"machine": {"key": "other"}}), tmp_path, None, print) is None
+    assert find_between_runs(a_run(0, extra={"machine": {"key": "one"}}), tmp_path, None, print) is not None
 
 
 def test_the_database_is_asked_where_files_are_few(tmp_path: Path) -> None:
     own, config = a_run(0), embedded(tmp_path)
-    assert find_between_runs(own, tmp_path, Target(config)) is None  # there is none yet
+    assert find_between_runs(own, tmp_path, Target(config), print) is None  # there is none yet
     assert history_of(None, tmp_path) is None
     submit(prepared(config)[0], nights(40), "save")
     for database in (Target(config), None):
-        found = find_between_runs(own, tmp_path, history_of(database, tmp_path))
+        found = find_between_runs(own, tmp_path, history_of(database, tmp_path), print)
         assert found is not None and found.runs == 30
 
 
@@ -91,10 +95,10 @@ def test_several_devices_are_compared_with_one(tmp_path: Path) -> None:
         return a_run(days_ago, throughput, extra=extra, **changes)
 
     own = on(4, 32, 0, 60.0)
-    assert find_one_device(own, tmp_path, None) is None
+    assert find_one_device(own, tmp_path, None, print) is None
     others = [on(1, 32, 2, 90.0), on(2, 16, 3, 90.0), on(1, 8, 4, 90.0, dataset_sha256="other"), on(1, 8, -1, 90.0)]
     kept(tmp_path, [*others, on(1, 8, 5, 19.0), on(1, 8, 6, 21.0)])
-    found = find_one_device(own, tmp_path, None)
+    found = find_one_device(own, tmp_path, None, print)
     assert found is not None and (found.runs, found.throughput, found.efficiency) == (2, 20.0, 0.75)
     assert found.text == "75.0% of one device, by 2 runs with the same batch a device on this machine"
-    assert find_one_device(on(1, 8, 0, 20.0), tmp_path, None) is None
+    assert find_one_device(on(1, 8, 0, 20.0), tmp_path, None, print) is None

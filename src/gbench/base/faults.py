@@ -18,6 +18,8 @@ HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there, or take another place"),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files: ulimit -n"),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "look for faults of its disk or network mount, such as in dmesg"),
+    errno.ENXIO: "put a file in its place",
+    errno.ELOOP: "fix the link",
     errno.EROFS: "take a place that can be written",
     errno.EFBIG: "raise the limit of a file's size: ulimit -f",
     errno.ENOMEM: "free memory",

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
@@ -20,18 +21,23 @@ from gbench.errors import InfrastructureError
 
 STREAM = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")  # what a shell gives for `< FILE` and `<(COMMAND)`
 MOST_CHARACTERS = 64 * 2**20  # of a file that is read as a whole
-NO_FILE = "it is a pipe or a device"
+NO_FILE = "it is a pipe, a socket or a device"
 
 
 def open_file(path: Path) -> BinaryIO:
     """Open a file for reading. Raises OSError: also for a device, and for a pipe, which could block for ever."""
     streamed = STREAM.fullmatch(str(path)) is not None
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if streamed else os.O_NONBLOCK))
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if streamed else os.O_NONBLOCK))
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            error.strerror = NO_FILE
+        raise
     mode = os.fstat(handle).st_mode
     if streamed or stat.S_ISREG(mode):
         return os.fdopen(handle, "rb")
     os.close(handle)
-    code, why = (errno.EISDIR, os.strerror(errno.EISDIR)) if stat.S_ISDIR(mode) else (errno.EINVAL, NO_FILE)
+    code, why = (errno.EISDIR, os.strerror(errno.EISDIR)) if stat.S_ISDIR(mode) else (errno.ENXIO, NO_FILE)
     raise OSError(code, why, str(path))
 
 
@@ -42,6 +48,27 @@ def read_file(path: Path, encoding: str = "utf-8", errors: str = "strict") -> st
     if len(text) > MOST_CHARACTERS:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return text
+
+
+def is_there(path: Path) -> bool:
+    """Whether a folder has this name, also for a link that leads nowhere. Raises OSError: it can't be determined."""
+    try:
+        path.lstat()
+    except ValueError:  # a character that no name can have
+        return False
+    except FileNotFoundError:
+        if any(folder.is_symlink() and not folder.exists() for folder in path.parents):
+            raise
+        return False
+    return True
+
+
+def entries(folder: Path, pattern: str) -> list[Path]:
+    """The entries of a folder whose names fit, sorted, of whatever kind; none without the folder.
+
+    Raises OSError: it can't be listed.
+    """
+    return sorted(path for path in folder.iterdir() if fnmatch(path.name, pattern)) if is_there(folder) else []
 
 
 def taken_for(path: Path) -> str:

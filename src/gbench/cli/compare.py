@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from gbench.base.files import is_there
 from gbench.cli.shared.output import print_json
 from gbench.cli.shared.run_options import PERCENT, json_option, junit_option, markdown_option, threshold_option
 from gbench.cli.shared.storing import DatabaseChoice, cndb_folder, database_options
@@ -92,6 +93,7 @@ def compare(
         raise UsageError("--explain gives no verdict", "leave out --metric, --markdown and --junit")
     new_runs = read_side(new, "NEW")
     base_runs, notes = _base(base, new_runs, allowed, database)
+    notes += (note for run in (*base_runs, *new_runs) for note in run.notes)
     if explain:
         from gbench.compare.explain import explain as causes_of
 
@@ -154,7 +156,7 @@ def history_of(like: Run, exclude: list[Run], allowed: Sequence[str], database: 
     from gbench.cndb.database_config import EMBEDDED_FILE
     from gbench.compare.change import ALONE_DOF
 
-    unknown = database.db is None and not (cndb_folder(database.cndb_dir) / EMBEDDED_FILE).is_file()
+    unknown = database.db is None and not is_there(cndb_folder(database.cndb_dir) / EMBEDDED_FILE)
     if unknown or len(exclude) - 2 >= ALONE_DOF:
         return []
     return _earlier(like, exclude, allowed, database, HISTORY).runs

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gbench.base.files import is_there
 from gbench.base.paths import SPEC
 from gbench.cli.shared.consent import require_trust, trust_option
 from gbench.cli.shared.run_options import (
@@ -106,7 +107,7 @@ def eval(
     gbench eval epoch-0200.pt --device cpu --runner local --datasets-dir data --out evaluation
     gbench eval upstream/results/facades_pix2pix/test_latest/images --limit 50
     """
-    if source.is_dir() and not (source / SPEC).exists():
+    if source.is_dir() and not is_there(source / SPEC):
         from gbench.pix2pix.image_metrics import holds_images
 
         if holds_images(source):

@@ -30,9 +30,9 @@ def runs(ctx: click.Context, results_dir: Path | None, limit: int, as_json: bool
     """List the run folders, newest first, those of sweeps and sessions included, with state, headline and verdict.
 
     States: running, complete, failed, hung, stopped, killed (it ended without recording how), detached (its job waits
-    for `gbench launch --attach`), damaged (a file in it is broken or gone). Every argument and option that takes a run
-    folder also takes the beginning of a name in this list, or `latest`: the newest one, without a run that has no
-    measured step yet, except in `gbench watch`.
+    for `gbench launch --attach`), damaged (a file in it is broken, unreadable or gone). Every argument and option that
+    takes a run folder also takes the beginning of a name in this list, or `latest`: the newest one, without a run that
+    has no measured step yet, except in `gbench watch`.
 
     \b
     gbench runs

@@ -30,7 +30,9 @@ def summary(run_dir: Path, as_json: bool) -> None:
 
     folder = RunFolder(run_dir)
     result = summarize_folder(folder)
-    if result is None and folder.benchmark_log.exists():
+    for problem in folder.unreadable():
+        click.echo(f"gbench: warning: {problem}", err=True)
+    if result is None and folder.has(folder.benchmark_log.name):
         record = record_of(folder)
         if as_json:
             print_json({"perf_data": record.perf_data, "metric_data": record.metric_data})

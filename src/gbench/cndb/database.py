@@ -93,7 +93,7 @@ def _unlocked(deadline_s: float, call: Callable[..., Any], *arguments: Any) -> A
 def connect(config: DatabaseConfig) -> Engine:
     """An engine for an existing database. Raises InfrastructureError: it does not exist, or does not answer."""
     engine = _engine(config)
-    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
+    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
         raise InfrastructureError(f"there is no database {config.shown} yet", "gbench cndb submit RECORD creates it")
     with database_errors(config), engine.connect():
         return engine

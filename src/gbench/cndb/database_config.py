@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from gbench.base import strict_json
-from gbench.base.files import read_file
+from gbench.base.files import is_there, read_file
 from gbench.base.invalid import no_boolean
 from gbench.base.paths import expanded, project_file
 from gbench.base.untrusted import ENCODING, NO_YAML, UNREADABLE, RepeatedKey, line_of, load_yaml, not_yaml
@@ -101,7 +101,7 @@ def embedded(cndb_dir: Path) -> DatabaseConfig:
 
 def embedded_if_there(cndb_dir: Path) -> DatabaseConfig | None:
     """The embedded database, if its file exists."""
-    return embedded(cndb_dir) if (cndb_dir / EMBEDDED_FILE).is_file() else None
+    return embedded(cndb_dir) if is_there(cndb_dir / EMBEDDED_FILE) else None
 
 
 def find_config(name: str, cndb_dir: Path, environ: Mapping[str, str]) -> DatabaseConfig:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gbench.base.files import read_file
+from gbench.base.files import is_there, read_file
 from gbench.cndb import log_line
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import FAILED, STATUS, Record, checked
@@ -149,7 +149,7 @@ def _evaluation(folder: RunFolder, extra: dict[str, Any]) -> dict[str, Any]:
 
 def _benchmark_lines(path: Path) -> list[str]:
     """The benchmark log lines in a file; the last is the run's result."""
-    if not path.exists():
+    if not is_there(path):
         return []
     lines = read_file(path, errors="replace").splitlines()
     return [line.strip() for line in lines if log_line.is_benchmark_line(line)]

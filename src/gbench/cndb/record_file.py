@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import entries, make_folder, write_atomically
 from gbench.base.untrusted import parse_yaml, read_text
 from gbench.cndb.record import Record, checked
 from gbench.errors import ExitCode, RecordError
@@ -40,10 +40,13 @@ def records_of(cndb_dir: Path, run_id: str) -> list[Path]:
 
 
 def files_like(record: Record, cndb_dir: Path) -> list[Path]:
-    """The record files whose names differ only in the run from that of this record of a run, the newest first."""
+    """The record files whose names differ only in the run from that of this record of a run, the newest first.
+
+    Raises OSError: the folder can't be listed.
+    """
     unique = _unique(record.run_id or "")
     beginning = file_name(record, record.run_id or "").removesuffix(f"{unique}.yaml")
-    found = (cndb_dir / "records").glob(f"{glob.escape(beginning)}*.yaml")
+    found = entries(cndb_dir / "records", f"{glob.escape(beginning)}*.yaml")
     return sorted(found, key=lambda path: path.name.removeprefix(beginning), reverse=True)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gbench.base import strict_json
-from gbench.base.files import make_folder, read_file, write_atomically
+from gbench.base.files import entries, is_there, make_folder, read_file, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.cndb.database_config import DatabaseConfig, embedded_if_there, find_config
 from gbench.cndb.record import Record, checked
@@ -59,10 +59,7 @@ def queue(cndb_dir: Path, record: Record, config: DatabaseConfig, store_type: st
 
 def waiting(cndb_dir: Path) -> list[Path]:
     """The entries of the spool, oldest run first."""
-    try:
-        return sorted(path for path in (cndb_dir / SPOOL).iterdir() if path.suffix == ".json")
-    except FileNotFoundError:
-        return []
+    return entries(cndb_dir / SPOOL, "*.json")
 
 
 def read_entry(path: Path) -> Pending | None:
@@ -76,9 +73,9 @@ def read_entry(path: Path) -> Pending | None:
         if values["version"] != VERSION:
             raise ValueError(f"version {values['version']}")
         return Pending(path, values["database"], values["store_type"], checked(values["record"], str(path)))
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not is_there(path):
+            return None
         raise RecordError(
             f"{path} is no spool entry of this gbench ({first_problem(error)})",
             "submit its record file by hand, then remove it",

@@ -14,7 +14,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import entries, is_there, make_folder, write_atomically
 from gbench.base.invalid import first_problem
 from gbench.base.untrusted import read_yaml
 from gbench.base.utc import utc_now
@@ -58,12 +58,12 @@ class Baselines:
         return self.cndb_dir / FOLDER / f"{name}.yaml"
 
     def names(self) -> list[str]:
-        return sorted(path.stem for path in (self.cndb_dir / FOLDER).glob("*.yaml") if path.is_file())
+        return [path.stem for path in entries(self.cndb_dir / FOLDER, "*.yaml")]
 
     def read(self, name: str) -> Baseline:
         """Read a baseline. Raises UsageError: none has that name; InfrastructureError: its file can't be read."""
         path = self.path(name)
-        if not path.is_file():
+        if not is_there(path):
             known = f"there are {', '.join(self.names())}" if self.names() else "gbench cndb baseline set makes one"
             raise UsageError(f"there is no baseline {name} in {path.parent}", known)
         again = "restore it from version control, or remove it and set it again"
@@ -83,7 +83,7 @@ class Baselines:
         """
         if not reason.strip():
             raise UsageError("--reason is empty", "say why later runs are compared with these")
-        there = self.path(name).exists()
+        there = is_there(self.path(name))
         if there and not refresh:
             raise UsageError(f"baseline {name} exists already", f"gbench cndb baseline refresh {name} changes it")
         pins = self.read(name).pins if refresh else []

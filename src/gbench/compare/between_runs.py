@@ -6,7 +6,7 @@ temperature and neighbours, shows only between runs.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scipy.special import stdtrit
@@ -23,12 +23,18 @@ MOST = 30  # earlier runs
 AMONG = 300  # records of a database that are looked at for them
 
 
-def find_between_runs(record: Record, cndb_dir: Path, database: Target | None) -> BetweenRuns | None:
-    """`between_runs` of the record files in `cndb_dir`, or of the database if that has more of them."""
-    return between_runs(record, _earlier(record, cndb_dir, database))
+Warn = Callable[[str], None]
 
 
-def find_one_device(record: Record, cndb_dir: Path, database: Target | None) -> OneDevice | None:
+def find_between_runs(record: Record, cndb_dir: Path, database: Target | None, warn: Warn) -> BetweenRuns | None:
+    """`between_runs` of the record files in `cndb_dir`, or of the database if that has more of them.
+
+    warn: told of each file that can't be used, as in `find_one_device`.
+    """
+    return between_runs(record, _earlier(record, cndb_dir, database, warn))
+
+
+def find_one_device(record: Record, cndb_dir: Path, database: Target | None, warn: Warn) -> OneDevice | None:
     """The throughput of one device with this record's batch a device, from earlier runs on its machine.
 
     None: none is known, or the record is of one device.
@@ -40,16 +46,20 @@ def find_one_device(record: Record, cndb_dir: Path, database: Target | None) -> 
     spec = {key: value for key, value in (extra.get("spec") or {}).items() if key != "nodes"}
     changes = {"dev_num": 1, "batch_size": batch, "dist_type": "Single", "extra": {**extra, "spec": spec}}
     alone = record.model_copy(update=changes)
-    runs = [figure.value for one in _earlier(alone, cndb_dir, database) if (figure := THROUGHPUT.read(one)) is not None]
+    runs = [
+        figure.value
+        for one in _earlier(alone, cndb_dir, database, warn)
+        if (figure := THROUGHPUT.read(one)) is not None
+    ]
     if not runs:
         return None
     throughput = statistics.median(runs)
     return OneDevice(throughput=throughput, runs=len(runs), efficiency=own.value / record.dev_num / throughput)
 
 
-def _earlier(record: Record, cndb_dir: Path, database: Target | None) -> list[Record]:
+def _earlier(record: Record, cndb_dir: Path, database: Target | None, warn: Warn) -> list[Record]:
     """Earlier runs of a configuration, from the record files, or from the database if that has more of them."""
-    found = earlier_files(cndb_dir, record, MOST).runs
+    found = earlier_files(cndb_dir, record, MOST, warn).runs
     if len(found) < MIN_HISTORY and database is not None:
         stored = database.ask(lambda engine: earlier_runs(engine, record, (), [record], MOST, AMONG).runs)
         found = max(found, stored or [], key=len)

@@ -1,12 +1,12 @@
 """Earlier runs of a configuration, from a database or from the record files of a CNDB folder."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
 
+from gbench.base.faults import as_expected
 from gbench.cndb.queries import RecordFilter, records
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import files_like, read_record
@@ -58,15 +58,23 @@ def earlier_runs(
     return _earlier(stored, like, allowed, exclude, limit)
 
 
-def earlier_files(cndb_dir: Path, like: Record, limit: int) -> Earlier:
-    """The same from the record files of a CNDB folder: among the last 2 * `limit` with its name."""
-    return _earlier(_read(files_like(like, cndb_dir)[: 2 * limit]), like, (), [like], limit)
+def earlier_files(cndb_dir: Path, like: Record, limit: int, warn: Callable[[str], None]) -> Earlier:
+    """The same from the record files of a CNDB folder: among the last 2 * `limit` with its name.
 
+    warn: told of each that can't be used.
+    """
 
-def _read(paths: Iterable[Path]) -> Iterator[Run]:
-    for path in paths:
-        with suppress(RecordError):  # a file that somebody changed
-            yield Run(read_record(path), str(path))
+    def read() -> Iterator[Run]:
+        try:
+            for path in files_like(like, cndb_dir)[: 2 * limit]:
+                try:
+                    yield Run(read_record(path), str(path))
+                except RecordError as error:  # a file that somebody changed
+                    warn(f"an earlier record is left out: {error}")
+        except OSError as error:
+            warn(f"earlier records are left out: {as_expected(error) or error}")
+
+    return _earlier(read(), like, (), [like], limit)
 
 
 def _earlier(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from gbench.base.files import is_there
 from gbench.cndb.record import Record
 from gbench.compare.change import change
 from gbench.compare.differences import configuration, machine_key
@@ -50,7 +51,7 @@ def calibration_of(records: Collection[Record], cache_dir: Path, warn: Callable[
         return None
     path = place_of(cache_dir, key)
     try:
-        return read_calibration(path) if path.exists() else None
+        return read_calibration(path) if is_there(path) else None
     except InfrastructureError as error:
         warn(f"the calibration of this machine is left out: {error}")
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from gbench.base.files import entries, is_there
 from gbench.base.paths import SPEC, expanded, require_readable
 from gbench.base.utc import time_of
 from gbench.cndb.from_run import record_of
@@ -26,6 +27,8 @@ class Run:
 
     record: Record
     source: str
+    notes: tuple[str, ...] = ()
+    """What can't be read of it, and is not needed for the record."""
 
 
 def read_side(text: str, name: str, forms: str = FORMS) -> list[Run]:
@@ -76,12 +79,12 @@ def started(record: Record) -> datetime | None:
 
 def _paths(part: str, name: str, forms: str) -> Iterator[Path]:
     path, paths = expanded(part), list[Path]()
-    if path.is_file() or (path / SPEC).is_file():
+    if part and is_there(path) and (not path.is_dir() or is_there(path / SPEC)):
         yield path
         return
     if part and path.is_dir():
-        runs = (spec.parent for spec in path.glob(f"*/{SPEC}"))
-        paths = sorted([*path.glob("*.yaml"), *path.glob("*.yml"), *runs])
+        runs = [folder for folder in entries(path, "*") if folder.is_dir() and is_there(folder / SPEC)]
+        paths = sorted([*entries(path, "*.yaml"), *entries(path, "*.yml"), *runs])
     elif part:
         with suppress(ValueError):  # no pattern
             paths = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
@@ -113,4 +116,4 @@ def read_run(path: Path) -> Run:
         raise RunFailed(f"the run {path} failed or was stopped", f"read {folder.log}, and measure again")
     if summary is None and folder.has("result.json"):  # computed from the samples
         raise RunFailed(f"the raw samples of {path} are gone, so its result.json can't be verified", "give its record")
-    return Run(record_of(folder, summary), str(path))
+    return Run(record_of(folder, summary), str(path), tuple(folder.unreadable()))

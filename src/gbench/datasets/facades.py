@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from gbench.base.files import is_there
 from gbench.datasets.archive import extract
 from gbench.datasets.decode import image_size
 from gbench.datasets.download import download
@@ -53,7 +54,7 @@ def prepare(
 def _check_existing(out: Path) -> Manifest:
     """The manifest of the set in `out`; written now if it was unpacked there by hand."""
     check_content(out, what=out)
-    if (out / MANIFEST_NAME).exists():
+    if is_there(out / MANIFEST_NAME):
         manifest = require_intact(out)
         if manifest.name != NAME:  # a synthetic set may have the real one's counts and sizes
             raise InfrastructureError(f"{out} holds another dataset ({manifest.source})", "choose another --out")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gbench.base.files import is_there
 from gbench.base.process_pool import in_processes
 from gbench.datasets.draw_facade import draw_labels, draw_photo, draw_plan
 from gbench.datasets.layout import PHASES
@@ -58,7 +59,7 @@ def synth(
     source = f"{SOURCE} {DRAWING_VERSION}, size {size}, seed {seed}"
     wanted = {phase: counts.get(phase, 0) for phase in PHASES}
     if holds_anything(root):
-        if not (root / MANIFEST_NAME).exists():
+        if not is_there(root / MANIFEST_NAME):
             raise InfrastructureError(f"{root} holds something else", "choose another --out")
         manifest = require_intact(root)
         if manifest.source != source or manifest.counts != wanted:

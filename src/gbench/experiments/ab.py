@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from gbench.base.files import entries, is_there
 from gbench.base.paths import SPEC
 from gbench.base.words import count
 from gbench.cndb.record import Record
@@ -234,7 +235,7 @@ def _ratio(session: Session) -> BlockRatio | None:
 def _lost(session: Session, folder: Path) -> list[Path]:
     """Folders of unfinished runs: gbench was killed, and their processes may still be ending."""
     known = {run.run_id for run in session.runs}
-    return [spec.parent for spec in sorted(folder.glob(f"*/{SPEC}")) if spec.parent.name not in known]
+    return [path for path in entries(folder, "*") if path.name not in known and path.is_dir() and is_there(path / SPEC)]
 
 
 def _figure(session: Session, record: Record, metric: ComparedMetric, where: Path) -> float:

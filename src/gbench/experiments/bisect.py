@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveInt, model_validator
 
-from gbench.base.files import make_folder
+from gbench.base.files import is_there, make_folder
 from gbench.base.json_file import read_json
 from gbench.base.paths import BISECT, SESSION
 from gbench.base.words import count
@@ -205,7 +205,7 @@ def _evidence(search: Search, folder: Path) -> _Evidence:
 
 def _blocks(step: Path) -> list[float]:
     """The logarithm of a commit's figure over GOOD's, for each whole block of its session."""
-    if not (step / SESSION).exists():
+    if not is_there(step / SESSION):
         return []
     runs = read_session(step).used
     return block_logs([run.figure for run in runs], [run.side for run in runs])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gbench.base.files import is_there
 from gbench.cndb.from_run import unmeasured_record
 from gbench.compare.baseline import Baselines
 from gbench.compare.comparison import Comparison, compare
@@ -144,7 +145,7 @@ def read_anchor(
 
 def _pinned_runs(spec: RunSpec, goal: NightGoal) -> list[Run]:
     baselines, name = Baselines(Path(spec.cndb_dir)), goal.baseline or BASELINE
-    if goal.baseline is None and not baselines.path(name).is_file():
+    if goal.baseline is None and not is_there(baselines.path(name)):
         return []
     return baselines.read(name).runs(name)
 

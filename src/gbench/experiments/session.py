@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import is_there, make_folder, write_atomically
 from gbench.base.json_file import read_json
 from gbench.base.paths import SESSION
 from gbench.base.utc import utc_now
@@ -189,7 +189,7 @@ def with_one_more_block(session: Session, folder: Path) -> Session:
     What runs comes from `session`, which is known to be this user's, not from the file in the folder.
     """
     goal = session.asked.replaced(until_ci=ENDLESS, max_blocks=1)
-    if not (folder / SESSION).exists():
+    if not is_there(folder / SESSION):
         return session.replaced(asked=goal)
     begun = read_session(folder)
     again = begun.taken_up(folder, goal.replaced(max_blocks=begun.blocks + 1))

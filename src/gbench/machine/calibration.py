@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import entries, make_folder, write_atomically
 from gbench.base.json_file import read_json
 from gbench.base.words import count
 from gbench.errors import InfrastructureError
@@ -99,7 +99,7 @@ def read_calibration(path: Path) -> Calibration:
 
 def calibrations(cache_dir: Path) -> Iterator[Calibration | InfrastructureError]:
     """All that are kept, of any machine; an error for each that can't be used."""
-    for path in sorted((cache_dir / FOLDER).glob("*.json")):
+    for path in entries(cache_dir / FOLDER, "*.json"):
         try:
             yield read_calibration(path)
         except InfrastructureError as error:

@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from gbench.base.cpu_list import ranges
-from gbench.base.files import require_writable
+from gbench.base.files import is_there, require_writable
 from gbench.base.size import GIB, size_text
 from gbench.datasets.layout import find_dataset, phases_in
 from gbench.datasets.manifest import MANIFEST_NAME, require_intact
@@ -58,7 +58,7 @@ def dataset(context: Context) -> Finding:
     datasets_dir, name = Path(context.spec.datasets_dir), context.spec.dataset
     phase = next(iter(phases_in(datasets_dir / name) or phases_in(datasets_dir)), "train")
     root = datasets_dir / find_dataset(datasets_dir, name, phase)
-    if not (root / MANIFEST_NAME).exists():
+    if not is_there(root / MANIFEST_NAME):
         return Finding("warning", f"{root} has no {MANIFEST_NAME} to verify it against")
     manifest = require_intact(root)
     counts = ", ".join(f"{count} {phase}" for phase, count in manifest.counts.items())

@@ -53,15 +53,15 @@ class RunData:
         ranks = folder.ranks()
         telemetry = read_stream(folder.path / TELEMETRY_NAME)
         summary = summarize(ranks, environment, telemetry, spec.schedule, best=host.best_peak)
-        reported, problems = None, _ending(folder, host)
-        own_script = spec.recipe == "custom" or folder.benchmark_log.exists()
+        reported, problems = None, [*_ending(folder, host), *folder.unreadable()]
+        own_script = spec.recipe == "custom" or folder.has(folder.benchmark_log.name)
         if summary is None or own_script:
             try:
                 reported = record_of(folder)
             except RunFailed as error:
                 problems.append(str(error) if own_script else "It ended before its first measured step")
         unverified = None
-        if summary is None and reported is not None and not folder.benchmark_log.exists():
+        if summary is None and reported is not None and not folder.has(folder.benchmark_log.name):
             if folder.has("result.json"):
                 unverified = "result.json"
             elif spec.recipe != "custom":

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from gbench.base.files import is_there
 from gbench.runfolder.json_lines import JsonLinesWriter, read_lines
 from gbench.runfolder.typed_json import VERSION
 from gbench.settings.literals import AlarmKind
@@ -35,14 +36,14 @@ class Alarm:
 
 def append_alarm(run_dir: Path, alarm: Alarm) -> None:
     """Append an alarm. Raises InfrastructureError: it can't be written."""
-    first = [] if (run_dir / NAME).exists() else [{"version": VERSION}]
+    first = [] if is_there(run_dir / NAME) else [{"version": VERSION}]
     with JsonLinesWriter(run_dir / NAME) as stream:
         stream.write([*first, asdict(alarm)])
 
 
 def take_back_alarms(run_dir: Path, after: int) -> None:
     """Discard alarms after the step from which a run resumes. Raises InfrastructureError: it can't be written."""
-    if (run_dir / NAME).exists():
+    if is_there(run_dir / NAME):
         with JsonLinesWriter(run_dir / NAME) as stream:
             stream.write([{"version": VERSION, "resumed_after": after}])
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gbench.base import strict_json
-from gbench.base.files import open_file, read_file
+from gbench.base.files import entries, open_file, read_file
 from gbench.base.invalid import remedy
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.folder import RunFolder
@@ -21,7 +21,7 @@ from gbench.settings.spec import RunSpec
 
 def of_run(folder: Path) -> list[Path]:
     """The checkpoints that a run saved in its checkpoints folder, oldest first."""
-    return sorted(folder.glob("epoch-*.pt"))  # `-part` sorts before `.pt`
+    return entries(folder, "epoch-*.pt")  # `-part` sorts before `.pt`
 
 
 def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tuple[Path, int | None]:

@@ -1,11 +1,13 @@
 """Find run folders in the folder of results: all of them, or one by the beginning of its name, or the latest."""
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
+from gbench.base.files import is_there
 from gbench.base.paths import SPEC
 from gbench.errors import UsageError
 from gbench.runfolder.folder import RunFolder
@@ -14,6 +16,7 @@ from gbench.settings.defaults import folder_of
 from gbench.settings.resolve import RUN_TIME
 
 LATEST = "latest"
+NAMED = re.compile(r"\d{8}T\d{6}Z-")  # how the name of a run, a session or a sweep begins
 SHOWN = 3  # candidates of an ambiguous name
 
 
@@ -22,8 +25,28 @@ def run_folders(results: Path, marker: str = SPEC) -> list[Path]:
 
     marker: the file that makes a folder one of a run, of a session or of a sweep.
     """
-    found = [file.parent for pattern in ("*", "*/*") for file in results.glob(f"{pattern}/{marker}")]
+    folders = _folders(results) if is_there(results) else []
+    for folder in tuple(folders):
+        with suppress(OSError):  # `_is_one` looks why
+            folders += _folders(folder)
+    found = [path for path in folders if _is_one(path, marker)]
     return sorted(found, key=lambda path: (began(path, marker), path.name), reverse=True)
+
+
+def _folders(place: Path) -> list[Path]:
+    """The folders in a folder, and its links, which may lead nowhere. Raises OSError: it can't be listed."""
+    with os.scandir(place) as found:
+        return [place / entry.name for entry in found if entry.is_symlink() or entry.is_dir()]
+
+
+def _is_one(path: Path, marker: str) -> bool:
+    """Whether a folder has the marker; if that can't be determined, whether it has the name of one."""
+    try:
+        return is_there(path / marker)
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return NAMED.match(path.name) is not None
 
 
 def find_run(
@@ -52,4 +75,4 @@ def began(path: Path, marker: str = SPEC) -> str:
     """When a run began, as RUN_TIME: by its name, or by its marker's time if somebody renamed it."""
     with suppress(ValueError):
         return datetime.strptime(path.name[:16], RUN_TIME).strftime(RUN_TIME)
-    return datetime.fromtimestamp((path / marker).stat().st_mtime, timezone.utc).strftime(RUN_TIME)
+    return datetime.fromtimestamp((path / marker).lstat().st_mtime, timezone.utc).strftime(RUN_TIME)

@@ -31,7 +31,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from gbench.base import strict_json
-from gbench.base.files import is_locked, locked, read_file, write_atomically, write_errors
+from gbench.base.files import (
+    entries,
+    is_locked,
+    is_there,
+    locked,
+    open_file,
+    read_file,
+    write_atomically,
+    write_errors,
+)
 from gbench.base.invalid import first_problem, remedy
 from gbench.base.json_file import read_json
 from gbench.base.paths import SPEC
@@ -49,6 +58,7 @@ if TYPE_CHECKING:
     from gbench.runfolder.step_columns import AttemptSteps, Steps
 
 HOST, ENVIRONMENT, RESULT = "host.json", "environment.json", "result.json"
+TEXTS = {".json", ".jsonl", ".log", ".txt"}
 LOCK, LOOK_S = ".lock", 0.3  # how long to wait for a command that only looks whether the lock is held
 VISUALS = ("real_A", "fake_B", "real_B")  # the images of a pair by upstream's labels, in the order shown
 Content = TypeVar("Content")
@@ -96,13 +106,16 @@ class RunFolder:
 
     def of_further_nodes(self) -> list[RunFolder]:
         """The folders of the nodes but this first one, in order. Raises InfrastructureError: a spec is broken."""
-        found = [RunFolder(path.parent) for path in self.nodes.glob(f"*/{SPEC}")]
+        found = [RunFolder(path) for path in entries(self.nodes, "*") if is_there(path / SPEC)]
         return sorted(found, key=lambda folder: folder.spec().node_rank or 0)
 
     def stream(self, rank: int) -> Path:
         """The steps of a rank, which are in the folder of its node."""
         path = stream_path(self.path, rank)
-        return path if path.exists() else next(self.nodes.glob(f"*/{path.name}"), path)
+        if is_there(path):
+            return path
+        of_nodes = (node / path.name for node in entries(self.nodes, "*"))
+        return next(filter(is_there, of_nodes), path)
 
     @property
     def checkpoints(self) -> Path:
@@ -131,10 +144,22 @@ class RunFolder:
 
     def begun(self, rank: int) -> bool:
         """Whether a rank has begun to write its steps, in this process or an earlier one."""
-        return stream_path(self.path, rank).exists()
+        return is_there(stream_path(self.path, rank))
 
     def has(self, name: str) -> bool:
-        return (self.path / name).exists()
+        return is_there(self.path / name)
+
+    def unreadable(self) -> list[str]:
+        """The text files of the folder itself that can't be read, and why, whether or not something needs them."""
+        found = []
+        for path in entries(self.path, "*"):
+            try:
+                if path.suffix in TEXTS:
+                    open_file(path).close()
+            except OSError as error:
+                if is_there(path):  # else it was just replaced or removed
+                    found.append(f"{path} can't be read ({first_problem(error)})")
+        return found
 
     def spec(self) -> RunSpec:
         """The run's RunSpec. Raises InfrastructureError: not a run folder, or a spec of another version."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gbench.base import strict_json
-from gbench.base.files import open_file, write_all, write_errors
+from gbench.base.files import is_there, open_file, write_all, write_errors
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.typed_json import UNUSABLE
@@ -112,7 +112,7 @@ class JsonLines:
 
     def new_values(self) -> Iterator[dict[str, Any]]:
         """The objects of the new lines, without invalid lines; empty while the file does not exist."""
-        if not self._path.exists():
+        if not is_there(self._path):
             return
         for line in self.new():
             try:
@@ -154,9 +154,9 @@ def read_lines(
 
     Raises InfrastructureError: a line is broken, or the file can't be read.
     """
-    if not path.exists():
-        return
     try:
+        if not is_there(path):
+            return
         for block in JsonLines(path).blocks(many):
             if len(block.texts) > 1 and (values := block.values()) is not None and take_many(values):
                 continue

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gbench.base.files import write_atomically
+from gbench.base.files import is_there, write_atomically
 from gbench.base.json_file import read_json
 from gbench.errors import GbenchError
 
@@ -52,7 +52,7 @@ class ClusterJob(BaseModel):
 def read_job(run_dir: Path) -> ClusterJob | None:
     """The job of a run folder; None if it had none. Raises InfrastructureError: the file is broken."""
     for name in NAMES.values():
-        if (run_dir / name).exists():
+        if is_there(run_dir / name):
             how = "see `squeue --me`" if name == NAMES["slurm"] else "see `kubectl get trainjobs`"
             return read_json(run_dir / name, ClusterJob, "a job", "give the folder of a gbench run", how)
     return None

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from gbench.base.files import make_folder, write_atomically
+from gbench.base.files import is_there, make_folder, write_atomically
 from gbench.base.json_file import read_json
 from gbench.cndb.peaks import best_on_record
 from gbench.cndb.upload import Target
@@ -71,7 +71,7 @@ def place_of(cache_dir: Path, device: str, precision: str) -> Path:
 
 
 def _kept(path: Path, run: OpenRun) -> BestPeak | None:
-    if not path.exists():
+    if not is_there(path):
         return None
     try:
         return read_kept_peak(path).best

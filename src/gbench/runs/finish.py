@@ -55,9 +55,13 @@ def record_run(
     if evaluate and trained(folder):
         evaluate_final(run, environ)
         record = record_of(folder)
+
+    def warn(text: str) -> None:
+        run.log.line(f"warning: {text}")
+
     found = {
-        "between_runs": find_between_runs(record, cndb_dir, history),
-        "one_device": find_one_device(record, cndb_dir, history),
+        "between_runs": find_between_runs(record, cndb_dir, history, warn),
+        "one_device": find_one_device(record, cndb_dir, history, warn),
     }
     if known := {name: one for name, one in found.items() if one is not None}:
         folder.update_host(**known)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gbench.base.files import require_writable
+from gbench.base.files import is_there, require_writable
 from gbench.base.paths import checkout_dir, make_cache_folder
 from gbench.base.utc import utc_now
 from gbench.datasets.hash_cache import cached_hashes
@@ -197,7 +197,7 @@ def dataset_facts(spec: RunSpec) -> tuple[DatasetFacts, list[str]]:
     files, how = cached_hashes(root, Path(spec.cache_dir), spec.rehash)
     facts = DatasetFacts(root=str(root), sha256=combine(files), hashing=how, source=None)
     warnings = [*doubts(root, spec.config.data.phase), *_uncombined(root, spec.config.data.phase)]
-    if not (root / MANIFEST_NAME).exists():
+    if not is_there(root / MANIFEST_NAME):
         warning = f"{root} has no {MANIFEST_NAME}: its files were hashed for the record, but verified against nothing"
         return facts, [warning, *warnings]
     manifest = require_intact(root, files)

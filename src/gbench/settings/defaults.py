@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gbench.base.files import is_there
 from gbench.base.paths import DEFAULT_DATASETS_DIR, expanded, user_dir
 from gbench.errors import UsageError
 from gbench.settings.request import ROWS, Request
@@ -49,7 +50,7 @@ def defaults_file(environ: Mapping[str, str]) -> Path | None:
     users = user_dir(environ, "XDG_CONFIG_HOME", ".config") / "gbench"
     for folder in (here, *here.parents, users):
         with suppress(PermissionError):
-            if (folder / NAME).is_file():
+            if is_there(folder / NAME):
                 return folder / NAME
     return None
 

@@ -136,9 +136,9 @@ class ExistingRun(Existing):
         from gbench.settings.defaults import folder_of
 
         path = Path(value)
-        if not path.exists():
+        if not os.path.lexists(path):
             path = find_run(str(value), self._marker, starting=self._starting) or path
-        if len(path.parts) != 1 or path.exists():
+        if len(path.parts) != 1 or os.path.lexists(path):
             return super().convert(path, param, ctx)
         kind, place = RUNS[self._marker], folder_of("results_dir", os.environ)
         if path.name == LATEST:

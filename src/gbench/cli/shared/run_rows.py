@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gbench.base.faults import as_expected
 from gbench.cndb.from_run import record_of
 from gbench.convergence.subjects import verdict_of_run
 from gbench.errors import GbenchError, InfrastructureError, RunFailed
@@ -13,6 +14,7 @@ from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.state import state_of
 from gbench.runfolder.step_profile import read_profile
 from gbench.runfolder.tuning_result import read_tuning
+from gbench.runfolder.typed_json import UNUSABLE
 from gbench.settings.spec import RunSpec
 from gbench.settings.switches import written
 
@@ -52,8 +54,7 @@ def row_of(path: Path) -> RunRow:
     folder = RunFolder(path)
     try:
         spec, state, result = folder.spec(), state_of(folder), folder.result()
-        if state == "complete":
-            _require_samples(folder, spec.world_size if result else 0)
+        _require_readable(folder, spec.world_size if result and state == "complete" else 0)
         return RunRow(
             str(path),
             state,
@@ -64,14 +65,16 @@ def row_of(path: Path) -> RunRow:
             _headline(folder, spec, result),
             _verdict(folder, spec, state, result),
         )
-    except GbenchError as error:
-        return RunRow(str(path), "damaged", problem=error.what.replace(f"{path}{os.sep}", ""), hint=error.hint)
-    except OSError as error:
-        return RunRow(str(path), "damaged", problem=str(error))
+    except (GbenchError, OSError) as error:
+        if (expected := as_expected(error)) is None:
+            raise
+        return RunRow(str(path), "damaged", problem=expected.what.replace(f"{path}{os.sep}", ""), hint=expected.hint)
 
 
-def _require_samples(folder: RunFolder, ranks: int) -> None:
-    """Raises InfrastructureError: environment.json is broken, or a rank's steps are gone. Steps are not read."""
+def _require_readable(folder: RunFolder, ranks: int) -> None:
+    """Raises InfrastructureError: a file can't be read, or a rank's steps are gone. They are not read."""
+    if problems := folder.unreadable():
+        raise InfrastructureError(problems[0], UNUSABLE)
     folder.environment()
     for rank in range(ranks):
         path = folder.stream(rank)
@@ -102,7 +105,7 @@ def _quality(evaluation: Evaluation) -> str:
 
 def _reported(folder: RunFolder) -> str:
     """The throughput that the run's own script reported, if it did."""
-    if not folder.benchmark_log.exists():
+    if not folder.has(folder.benchmark_log.name):
         return ""
     try:
         figures = record_of(folder).perf_data or {}
