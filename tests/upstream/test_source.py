@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,10 +106,49 @@ def test_a_folder_that_is_no_clone_is_refused(find: Find, tmp_path: Path) -> Non
             find(Pinned(HOST, COMMIT), folder)
 
 
-@pytest.mark.parametrize(("file", "text"), [("index", "DIRC\0\0\0\2\0\0\0\1cut off"), ("config", "no section\n")])
-def test_a_clone_that_is_broken_is_one_sentence(find: Find, clone: Path, file: str, text: str) -> None:
+@pytest.mark.parametrize("how", ["excluded", "skipped", "ignored by a changed file"])
+def test_what_git_would_not_say_is_a_change_too(find: Find, clone: Path, how: str) -> None:
+    """A stranger's index, or ignore rules that are not the commit's."""
     head = git(clone, "rev-parse", "HEAD")
-    (clone / ".git" / file).write_text(text)
+    if how == "skipped":
+        git(clone, "update-index", "--skip-worktree", "train.py")
+        (clone / "train.py").write_text("x = 1\n")
+    else:
+        rules = clone / (".git/info/exclude" if how == "excluded" else ".gitignore")
+        rules.parent.mkdir(exist_ok=True)
+        rules.write_text("*\n")
+        (clone / "dominate.py").touch()
+    assert git(clone, "status", "--porcelain") == ""
+    with pytest.raises(UsageError, match=r"has changes \((train|dominate|\.gitignore, dominate)(\.py)?\)"):
+        find(Pinned(HOST, head), clone)
+
+
+def test_no_command_of_the_clones_config_runs(find: Find, clone: Path, tmp_path: Path) -> None:
+    head = git(clone, "rev-parse", "HEAD")
+    git(clone, "config", "filter.a.clean", f"sh -c 'touch {tmp_path}/executed; cat'")
+    (clone / ".git" / "info").mkdir(exist_ok=True)
+    (clone / ".git" / "info" / "attributes").write_text("* filter=a\n")
+    os.utime(clone / "train.py", (0, 0))
+    assert find(Pinned(HOST, head), clone).commit == head
+    assert not (tmp_path / "executed").exists()
+
+
+def test_an_object_with_the_content_of_another_is_refused(find: Find, clone: Path) -> None:
+    head, tree = git(clone, "rev-parse", "HEAD"), git(clone, "rev-parse", "HEAD:")
+    forged = clone / ".git" / "objects" / tree[:2] / tree[2:]
+    forged.chmod(0o644)
+    forged.write_bytes(zlib.compress(b"tree 0\0"))
+    with pytest.raises(InfrastructureError, match=f"object {tree} has the content of another"):
+        find(Pinned(HOST, head), clone)
+
+
+@pytest.mark.parametrize("broken", ["config", "object"])
+def test_a_clone_that_is_broken_is_one_sentence(find: Find, clone: Path, broken: str) -> None:
+    head, blob = git(clone, "rev-parse", "HEAD"), git(clone, "rev-parse", "HEAD:options")
+    if broken == "config":
+        (clone / ".git" / "config").write_text("no section\n")
+    else:
+        (clone / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(InfrastructureError, match=f"UPSTREAM_DIR {clone} is a broken clone, or can't be read") as error:
         find(Pinned(HOST, head), clone)
     assert "\n" not in str(error.value)

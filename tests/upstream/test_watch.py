@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import py_compile
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -30,7 +31,7 @@ raise ValueError("nobody gets here")
 
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in ("argv", "path", "dont_write_bytecode"):
+    for name in ("argv", "path", "path_hooks", "dont_write_bytecode"):
         monkeypatch.setattr(sys, name, getattr(sys, name) if name == "dont_write_bytecode" else [*getattr(sys, name)])
     monkeypatch.delitem(sys.modules, "beside", raising=False)
     (tmp_path / "beside.py").touch()
@@ -50,6 +51,17 @@ def test_it_ends_at_the_last_steps_line_printed_whole(train: Run, capsys: pytest
     out = capsys.readouterr().out
     assert out.splitlines()[4] == "end of epoch 1 --netG unet_128"
     assert out.endswith(LINE.format(epoch=2, iters=2) + "\n")
+
+
+def test_compiled_code_of_another_source_is_not_read(train: Run, tmp_path: Path) -> None:
+    """One that says that it needs no check against its source, and one without a source."""
+    (tmp_path / "other.py").write_text("raise AssertionError\n")
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    for name in ("__pycache__/beside." + sys.implementation.cache_tag + ".pyc", "alone.pyc"):
+        py_compile.compile(str(tmp_path / "other.py"), str(tmp_path / name), invalidation_mode=unchecked)
+    assert len(train(PRINTS_TWELVE)) == 6
+    with pytest.raises(RunFailed, match="No module named 'alone'"):
+        train("import alone")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ try:
     from dulwich.objectspec import parse_commit
     from dulwich.repo import Repo
     from urllib3.exceptions import HTTPError
+
+    from gbench.upstream.tree import changed_files
 except ModuleNotFoundError as error:
     raise InfrastructureError(
         f"upstream's code can't be read: dulwich is not installed in {sys.prefix}", "pip install 'gbench[upstream]'"
@@ -134,10 +136,7 @@ def _as_pinned(folder: Path, pinned: Pinned, which: str) -> Code:
                 f"{which} is at {head}, CODE_LINK names {pinned.commit}",
                 f"git -C {folder} checkout {pinned.commit}, or fix CODE_LINK",
             )
-        # without locks: the clone may be mounted read-only
-        status = porcelain.status(repo, optional_locks=False)
-        paths = [*(path for paths in status.staged.values() for path in paths), *status.unstaged, *status.untracked]
-        changed = sorted({path.decode() if isinstance(path, bytes) else str(path) for path in paths})
+        changed = changed_files(repo, folder, repo.head())
     if changed:
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise UsageError(

@@ -6,9 +6,11 @@ import runpy
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.abc import PathEntryFinder
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -50,6 +52,27 @@ class StepOutput:
         return getattr(self.out, name)
 
 
+class SourceOnly(SourceFileLoader):
+    """Loads a module from its source. Compiled code may be of another source: no check of a clone covers it."""
+
+    def get_data(self, path: str) -> bytes:
+        """The content of a file. Raises OSError: as for a missing one, also if it is compiled code."""
+        if path.endswith(".pyc"):
+            raise FileNotFoundError(path)
+        return super().get_data(path)
+
+
+def sources_of(folder: Path) -> Callable[[str], PathEntryFinder]:
+    """A hook for `sys.path_hooks` that finds only source below a folder."""
+
+    def find(path: str) -> PathEntryFinder:
+        if not (Path(path).is_relative_to(folder) and Path(path).is_dir()):
+            raise ImportError(f"{path} is none of its folders")
+        return FileFinder(path, (SourceOnly, SOURCE_SUFFIXES))
+
+    return find
+
+
 def run(
     train: Path, arguments: Sequence[str], steps: int, convert_errors: AbstractContextManager[None] | None = None
 ) -> list[TimedLine]:
@@ -60,6 +83,7 @@ def run(
     output = StepOutput(sys.stdout, steps)
     sys.argv, sys.dont_write_bytecode = [str(train), *arguments], True
     sys.path.insert(0, str(train.parent))
+    sys.path_hooks.insert(0, sources_of(train.parent))
     failed = None
     try:
         with contextlib.redirect_stdout(output), convert_errors or contextlib.nullcontext():
