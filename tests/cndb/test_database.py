@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -12,8 +13,9 @@ import pytest
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from drawn_records import record
-from gbench.cndb.database import REMEDIES, database_errors, timed_out
+from gbench.cndb.database import REMEDIES, SilentDatabase, connect, database_errors, timed_out
 from gbench.cndb.database_config import DatabaseConfig, embedded
+from gbench.cndb.queries import RecordFilter, entries
 from gbench.cndb.upload import Target
 from gbench.errors import InfrastructureError
 from golden import check_golden
@@ -43,6 +45,40 @@ def test_a_signal_is_handled_while_sqlite_is_locked(tmp_path: Path, locked: sqli
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert stored.action == "inserted"
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> DatabaseConfig:
+    """A database whose table of models is a view: the first row comes at once, and a second one never."""
+    Target(embedded(tmp_path)).store([record(run_id="r1")], "save")
+    with closing(sqlite3.connect(tmp_path / "cndb.sqlite")) as stranger:
+        stranger.execute("ALTER TABLE models RENAME TO m")
+        stranger.execute(f"CREATE VIEW models AS {ENDLESS} SELECT m.* FROM m, n WHERE i < 2 OR i < 0")
+    return embedded(tmp_path)
+
+
+def test_a_statement_without_end_is_given_up_at_the_deadline(endless: DatabaseConfig) -> None:
+    hurried = replace(endless, deadline_s=0.5)
+    with (
+        pytest.raises(SilentDatabase, match="no answer within 0.5 s; see whether its tables"),
+        database_errors(hurried),
+    ):
+        entries(connect(hurried), RecordFilter())
+
+
+def test_a_signal_ends_a_statement(endless: DatabaseConfig) -> None:
+    """SQLite drops the exception of its handler."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1)
+        with pytest.raises(KeyboardInterrupt):
+            entries(connect(endless), RecordFilter())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class ServerError(Exception):

@@ -6,6 +6,7 @@ is not blocked by it.
 """
 
 import logging
+import math
 import shlex
 import sqlite3
 import time
@@ -54,40 +55,69 @@ class SilentDatabase(InfrastructureError):
     """The server was silent, or the file locked, until the deadline."""
 
 
+class Slow(sqlite3.OperationalError):
+    """A statement took longer than the deadline. Its view may be a stranger's, and have rows without end."""
+
+
 class Patient(sqlite3.Connection):
-    """A SQLite connection that waits for a lock in Python, so that Ctrl-C ends the wait; its own wait is in C."""
+    """A SQLite connection that waits for a lock in Python, and whose statements end, at the deadline or by Ctrl-C."""
 
     deadline_s = DB_TIMEOUT_S
+    until_s = math.inf
+    migrates = False
+    """Whether a statement may take longer than the deadline."""
 
     def cursor(self, *arguments: Any) -> Any:
         return super().cursor(PatientCursor)
 
     def commit(self) -> None:
-        _unlocked(self.deadline_s, super().commit)
+        self.patiently(super().commit)
+
+    def is_late(self) -> bool:
+        """Whether SQLite must interrupt the statement: it asks every STEPS of its steps."""
+        return time.monotonic() > self.until_s
+
+    def patiently(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """`call`, repeated until the deadline while the database is locked; a locked one has changed nothing.
+
+        Raises sqlite3.OperationalError: it is still locked; Slow. KeyboardInterrupt: a signal came, whose own exception
+        SQLite has dropped.
+        """
+        deadline = time.monotonic() + self.deadline_s
+        self.until_s = math.inf if self.migrates else deadline
+        while True:
+            try:
+                return call(*arguments)
+            except sqlite3.OperationalError as error:
+                if str(error) == "interrupted":
+                    if not self.is_late():
+                        raise KeyboardInterrupt from error
+                    raise Slow(f"no answer within {self.deadline_s:g} s") from error
+                if str(error) != "database is locked" or time.monotonic() > deadline:
+                    raise
 
 
 class PatientCursor(sqlite3.Cursor):
     connection: Patient
 
     def execute(self, *arguments: Any) -> Any:
-        return _unlocked(self.connection.deadline_s, super().execute, *arguments)
+        return self.connection.patiently(super().execute, *arguments)
 
     def executemany(self, *arguments: Any) -> Any:
-        return _unlocked(self.connection.deadline_s, super().executemany, *arguments)
+        return self.connection.patiently(super().executemany, *arguments)
+
+    def fetchone(self) -> Any:
+        return self.connection.patiently(super().fetchone)
+
+    def fetchmany(self, *arguments: Any) -> Any:
+        return self.connection.patiently(super().fetchmany, *arguments)
+
+    def fetchall(self) -> Any:
+        return self.connection.patiently(super().fetchall)
 
 
 SQLITE = {"timeout": 0.1, "factory": Patient}
-
-
-def _unlocked(deadline_s: float, call: Callable[..., Any], *arguments: Any) -> Any:
-    """`call`, repeated until the deadline while the database is locked; a locked one has changed nothing."""
-    deadline = time.monotonic() + deadline_s
-    while True:
-        try:
-            return call(*arguments)
-        except sqlite3.OperationalError as error:
-            if str(error) != "database is locked" or time.monotonic() > deadline:
-                raise
+STEPS = 100_000  # of SQLite's virtual machine: some milliseconds
 
 
 def connect(config: DatabaseConfig) -> Engine:
@@ -159,7 +189,8 @@ def database_errors(config: DatabaseConfig) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # `from None`: the chained exception would show the connection's parameters
         what = f"database {config.shown}: {config.redact(_first_line(cause))}"
-        kind = SilentDatabase if _sqlstate(cause) == SILENT or _is_locked(cause) else InfrastructureError
+        silent = _sqlstate(cause) == SILENT or _is_locked(cause) or isinstance(cause, Slow)
+        kind = SilentDatabase if silent else InfrastructureError
         raise kind(what, _hint(config, cause)) from None
 
 
@@ -176,6 +207,8 @@ def _hint(config: DatabaseConfig, cause: object) -> str:
         return "gbench cndb submit RECORD creates its tables"
     if _is_locked(cause):
         return f"wait for the process that writes to it, or {LONGER}"
+    if isinstance(cause, Slow):
+        return f"see whether its tables are gbench's, or {LONGER}"
     if on_sqlite:
         return "check that it is a SQLite file that you may write, and that its disk has space"
     for beginning, remedy in REMEDIES.items():
@@ -186,7 +219,7 @@ def _hint(config: DatabaseConfig, cause: object) -> str:
 
 def timed_out(error: DBAPIError) -> bool:
     """Whether a call failed as the server was silent, or as something blocked it."""
-    return _sqlstate(error.orig) in TIMEOUTS or _is_locked(error.orig)
+    return _sqlstate(error.orig) in TIMEOUTS or _is_locked(error.orig) or isinstance(error.orig, Slow)
 
 
 def _sqlstate(cause: object) -> str:
@@ -244,12 +277,15 @@ def _json(value: Any) -> str:
 def _prepare_sqlite(deadline_s: float, connection: Patient, _: Any) -> None:
     connection.deadline_s = deadline_s
     connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
+    connection.set_progress_handler(connection.is_late, STEPS)
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("gbench_writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    driver: Any = connection.connection.driver_connection
+    driver.migrates = options.get("gbench_migrates", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("gbench_writes") else "BEGIN")
 
 
 def _connect_postgresql(deadline_s: float, dialect: Any, record: Any, arguments: Any, parameters: Any) -> Any:
