@@ -13,6 +13,8 @@ from support import Answer
 
 from gbench.experiments.session import Session, SessionGoal, read_session
 from gbench.experiments.sweep_file import Sweep, SweepFolder
+from gbench.runfolder.own import is_own
+from gbench.settings.slurm_config import SlurmConfig
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
 
@@ -75,6 +77,22 @@ def test_a_strangers_needs_consent(gbench: Gbench, begun: tuple[str, Path], tmp_
     for more in (["--trust"], []):  # once is enough
         assert gbench(verb, "--resume", file.parent, *more, **NO_DOCKER).code in (1, 4)
     assert not (tmp_path / "executed").exists()
+
+
+def test_where_the_record_goes_and_what_the_job_asks_is_shown(
+    gbench: Gbench, make_spec: Callable[..., RunSpec], tmp_path: Path
+) -> None:
+    spec = make_spec(runner="slurm", recipe="convergence", database="gpu-demo")
+    run = write_run(spec.replaced(config={"schedule": {"checkpoint_every": 1}}), steps=5, ended=False)
+    own = run.spec()
+    assert is_own(run.path, [own])
+    job = SlurmConfig(sbatch=("--prolog=/tmp/x",))
+    (run.path / "spec.json").write_text(own.replaced(slurm=job).model_dump_json())
+    refused = gbench("converge", "--resume", run.path)
+    assert refused.code == 2 and "then give --trust" in refused.err
+    assert "job           sbatch ('--prolog=/tmp/x',)\n" in refused.err
+    assert f"writes        {own.results_dir}, {own.logs_dir}, {own.cndb_dir}\n" in refused.err
+    assert "record to     the database gpu-demo\n" in refused.err
 
 
 @pytest.mark.parametrize(

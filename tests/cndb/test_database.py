@@ -63,7 +63,7 @@ def endless(tmp_path: Path) -> DatabaseConfig:
 def test_a_statement_without_end_is_given_up_at_the_deadline(endless: DatabaseConfig) -> None:
     hurried = replace(endless, deadline_s=0.5)
     with (
-        pytest.raises(SilentDatabase, match="no answer within 0.5 s; see whether its tables"),
+        pytest.raises(SilentDatabase, match=r"no answer within 0\.5 s; see whether its tables"),
         database_errors(hurried),
     ):
         entries(connect(hurried), RecordFilter())

@@ -17,7 +17,9 @@ from support import Answer
 
 from drawn_records import PLAIN
 from gbench.base.paths import project_file
+from gbench.cndb.identity import sealed
 from gbench.cndb.record import checked
+from gbench.cndb.record_file import read_record, write_record
 from gbench.errors import InfrastructureError, UsageError
 from gbench.experiments.recorded_spec import Recorded
 from gbench.experiments.replay import Redirect, losses_said, plan, require_meaningful
@@ -139,7 +141,10 @@ def test_what_is_missing_here_is_no_difference_to_allow(
     assert len(list((tmp_path / "results").iterdir())) == 1
 
 
-STRANGE = ("BASH_ENV", "ENV", "LD_PRELOAD", "PYTHONSTARTUP", "PATH", "BASH_FUNC_ls", "NCCL_NET_PLUGIN", "HOME", "CC")
+STRANGE = (
+    *("BASH_ENV", "ENV", "LD_PRELOAD", "PYTHONSTARTUP", "PATH", "BASH_FUNC_ls", "NCCL_NET_PLUGIN", "HOME", "CC"),
+    *("OPENSSL_CONF", "OMP_TOOL_LIBRARIES", "LOCPATH", "MPLBACKEND", "NVCC_APPEND_FLAGS", "NCCL_CONF_FILE"),
+)
 
 
 def altered(recorded: Path, to: Path, **spec: Any) -> Path:
@@ -150,13 +155,22 @@ def altered(recorded: Path, to: Path, **spec: Any) -> Path:
     return to
 
 
-@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("how", ["changed", "without its folder", "in a stranger's folder"])
 def test_a_strangers_record_runs_only_with_trust(
-    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path, inside: bool
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path, how: str
 ) -> None:
-    """One that was changed in the CNDB folder, or an unchanged one from elsewhere."""
-    strangers = recorded if inside else tmp_path / "r.yaml"
-    altered(recorded, strangers, env={"RATE": "100", "TITLE": "\x1b[2J"} if inside else {"RATE": "100"})
+    """One that was changed; an unchanged one; one in a CNDB folder and of a run folder that came with it."""
+    (run,) = (tmp_path / "results").iterdir()
+    strangers = recorded
+    if how == "changed":
+        altered(recorded, recorded, env={"RATE": "100", "TITLE": "\x1b[2J"})
+        write_record(sealed(read_record(recorded)), tmp_path / "cndb", run.name)
+    elif how == "without its folder":
+        run.rename(tmp_path / "elsewhere")
+        run.mkdir()
+    else:
+        (run / ".own").write_text("0" * 64)
+        strangers = run
     refused = gbench("replay", strangers)
     assert refused.code == 2 and refused.err.splitlines()[-1].endswith("then give --trust")
     assert f"run script    {tmp_path / 'mine.sh'} (SHA-256 " in refused.err and "RATE=100" in refused.err
@@ -164,6 +178,18 @@ def test_a_strangers_record_runs_only_with_trust(
     assert len(list((tmp_path / "results").iterdir())) == 1
     assert gbench("replay", strangers, "--dry-run").code == 0
     assert gbench("replay", strangers, "--trust", "--run-sd", "0.1%").code == 0
+
+
+def test_a_record_of_ones_own_run_needs_none_anywhere(
+    gbench: Callable[..., Answer], recorded: Path, tmp_path: Path
+) -> None:
+    """Unless it names another image."""
+    moved = recorded.rename(tmp_path / "r.yaml")
+    assert gbench("replay", moved, "--results", "again", "--run-sd", "0.1%").code == 0
+    record = yaml.safe_load(moved.read_text())
+    record["soft_info"]["image_id"] = IMAGE_ID
+    moved.write_text(yaml.safe_dump(record))
+    assert "then give --trust" in gbench("replay", moved).err
 
 
 @pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("\n", 2)])

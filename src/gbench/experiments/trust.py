@@ -1,19 +1,29 @@
 """What a record would run on this machine: it may come from a stranger, so it is shown and confirmed first."""
 
+import os
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gbench.base.paths import project_file
-from gbench.cndb.identity import seal_holds
-from gbench.cndb.record_file import read_record, records_of
+from gbench.cndb.record import Record
+from gbench.compare.metrics import at
+from gbench.compare.sides import read_run
+from gbench.errors import GbenchError
 from gbench.experiments.recorded_spec import Recorded
 from gbench.machine.provenance import file_sha256
+from gbench.runfolder.find import run_folders
+from gbench.runfolder.folder import RunFolder
+from gbench.runfolder.own import is_own
+from gbench.settings.defaults import folder_of
 from gbench.settings.spec import RunSpec
 
 EXECUTED = re.compile(  # variables whose value a shell, loader, interpreter or compiler executes, or finds code by
-    "BASH.*|ENV|SHELLOPTS|PS[0-9]|IFS|PATH|HOME|TMPDIR|(LD|DYLD|PYTHON|GCONV|GLIBC|MALLOC|GIT|PERL|TRITON|TORCH)_?.*"
-    "|.*_(PATH|DIR|PLUGIN|PRELOAD|INJECTION[0-9]*|CMD|COMMAND|ARGS)|CUDA_.*_PATH|CC|CXX|CFLAGS|CUDAHOSTCXX|XDG_.*",
+    "BASH.*|ENV|SHELLOPTS|PS[0-9]|IFS|HOME|CC|CXX|CUDAHOSTCXX|MPLBACKEND|EDITOR|PAGER|XDG_.*|.*(PATH|DIR|FLAGS)"
+    "|(LD|DYLD|PYTHON|GCONV|GLIBC|MALLOC|GIT|PERL|TRITON|TORCH|OPENSSL)_?.*"
+    "|.*_(PLUGIN|PRELOAD|INJECTION[0-9]*|CMD|COMMAND|ARGS|OPTIONS|LIB|LIBRARY|LIBRARIES|CONF|CONFIG|CONF_FILE)",
     re.IGNORECASE,
 )
 
@@ -38,14 +48,14 @@ def runs_own_code(spec: RunSpec) -> bool:
 
 
 def why_ask(recorded: Recorded, spec: RunSpec, script_given: bool) -> str | None:
-    """Why the user must confirm what `spec`, a replay of the record, runs here; None if this machine made the record.
+    """Why the user must confirm what `spec`, a replay of the record, runs here; None if this user began that run.
 
     script_given: the user has named the run script.
     """
     script = Path(spec.run_model_file)
     changed = file_sha256(script) != recorded.extra("run_script_sha256")
-    if not _made_here(recorded, Path(spec.cndb_dir)):
-        return f"{recorded.source} is no unchanged record of this machine's CNDB folder, {spec.cndb_dir}"
+    if not _begun_here(recorded, Path(spec.results_dir)):
+        return f"{recorded.source} is of no run that is marked as begun by you"
     if changed and not script_given and not is_projects(script):
         return f"the run script {script} is not the one that {recorded.source} was made with"
     return None
@@ -56,8 +66,10 @@ def what_runs(spec: RunSpec) -> list[str]:
     script = Path(spec.run_model_file)
     whose = "the project's own" if is_projects(script) else f"SHA-256 {file_sha256(script)}"
     variables = shlex.join(f"{name}={value}" for name, value in sorted(spec.env.items()))
+    where = ", on the host's network" if spec.network == "host" else ""
+    where = ", on this host as this user" if spec.runner == "local" else where
     lines = [
-        f"runner        {spec.runner}" + (", on this host as this user" if spec.runner == "local" else ""),
+        f"runner        {spec.runner}{where}",
         f"run script    {script} ({whose})",
         f"environment   {variables or 'nothing'}",
     ]
@@ -66,12 +78,30 @@ def what_runs(spec: RunSpec) -> list[str]:
             f"image         {spec.image}" + (f", from {spec.from_image}" if spec.from_image else ""),
             f"Dockerfile    {spec.dockerfile}",
         ]
-    return [*lines, f"{'mounts' if spec.runner == 'docker' else 'reads':<14}{spec.datasets_dir}, {spec.config_dir}"]
+    if spec.cluster is not None:
+        asked = spec.cluster.model_dump(exclude_defaults=True)
+        lines.append(f"job           {', '.join(f'{name} {value}' for name, value in asked.items()) or 'no options'}")
+    upload = [f"record to     the database {spec.database}"] if spec.database else []
+    reads = f"{'mounts' if spec.runner == 'docker' else 'reads':<14}{spec.datasets_dir}, {spec.config_dir}"
+    return [*lines, reads, f"writes        {spec.results_dir}, {spec.logs_dir}, {spec.cndb_dir}", *upload]
 
 
-def _made_here(recorded: Recorded, cndb_dir: Path) -> bool:
-    """Whether the record, or the one of a run folder, is in the CNDB folder's records and its hash holds."""
-    source, records = Path(recorded.source), (cndb_dir / "records").resolve()
-    own = records_of(cndb_dir, recorded.spec.run_id) if source.is_dir() else [source]
-    inside = (read_record(path) for path in own if path.is_file() and path.resolve().is_relative_to(records))
-    return any(seal_holds(one) and (one.extra or {}).get("spec") == recorded.extra("spec") for one in inside)
+def _begun_here(recorded: Recorded, results_dir: Path) -> bool:
+    """Whether the run's folder is given or in the folder of results, is this user's, and ran what the record says.
+
+    A record alone proves nothing: anybody can compute its hash, and a CNDB folder may have come with it.
+    """
+    if recorded.folder:
+        return is_own(recorded.folder.path, [recorded.spec])
+    found = {
+        path.name: path for place in (folder_of("results_dir", os.environ), results_dir) for path in run_folders(place)
+    }
+    folder = found.get(recorded.record.run_id or "")
+    with suppress(GbenchError):
+        if folder is not None and is_own(folder, [RunFolder(folder).spec()]):
+            return _what_ran(read_run(folder).record) == _what_ran(recorded.record)
+    return False
+
+
+def _what_ran(record: Record) -> tuple[Any, ...]:
+    return record.soft_info, *(at(record.extra, key) for key in ("spec", "run_script_sha256"))

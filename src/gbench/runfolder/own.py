@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gbench.base.files import open_file
 from gbench.base.paths import user_cache_dir
@@ -20,6 +21,7 @@ WHAT_RUNS = {
     *("runner", "run_model_file", "env", "image", "dockerfile", "from_image"),
     *("datasets_dir", "config_dir", "cache_dir", "logs_dir", "cndb_dir", "code_link", "database"),
 }
+IF_GIVEN = {"slurm", "kubernetes", "network"}  # earlier marks, of runs without them, stay valid
 
 
 def mark_own(folder: Path, specs: Iterable[RunSpec], environ: Mapping[str, str] = os.environ) -> None:
@@ -44,5 +46,10 @@ def _mark(specs: Iterable[RunSpec], environ: Mapping[str, str]) -> bytes:
         key = file.read()
     if len(key) != KEY_BYTES:
         raise OSError(f"{path} is no key")
-    text = json.dumps([spec.model_dump(mode="json", include=WHAT_RUNS) for spec in specs], sort_keys=True)
+    text = json.dumps([_what_runs(spec) for spec in specs], sort_keys=True)
     return hmac.new(key, text.encode(), "sha256").hexdigest().encode()
+
+
+def _what_runs(spec: RunSpec) -> dict[str, Any]:
+    given = spec.model_dump(mode="json", include=IF_GIVEN, exclude_defaults=True)
+    return spec.model_dump(mode="json", include=WHAT_RUNS) | given
