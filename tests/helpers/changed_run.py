@@ -29,8 +29,10 @@ class Recorder:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self.failed = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed += report.failed
         if report.failed or (report.when == "call" and not report.skipped):
             with self._file.open("a") as file:
                 file.write(json.dumps([report.nodeid, not report.failed]) + "\n")
@@ -38,12 +40,22 @@ class Recorder:
 
 def run(copy: Path, tests: list[str], limit_s: float, stop_at_first: bool) -> tuple[str, dict[str, bool]]:
     """Run tests: "killed", "timed out" or "survived", and whether each passed that ended."""
+    arguments = ["-q", "-p", "no:cacheprovider", *(["-x"] if stop_at_first else []), *tests]
+    return isolated(copy, lambda recorder: int(pytest.main(arguments, plugins=[recorder])), limit_s)
+
+
+def isolated(copy: Path, work: Callable[[Recorder], int], limit_s: float) -> tuple[str, dict[str, bool]]:
+    """Run tests by `work`, which returns their exit code, in a namespace of its own; return what `run` does."""
     outcomes = copy.parent / "outcomes.jsonl"
     outcomes.write_text("")
-    arguments = ["-q", "-p", "no:cacheprovider", *(["-x"] if stop_at_first else []), *tests]
     temporary = Path(tempfile.mkdtemp(prefix="gbench-"))  # whatever a fault leaves there goes with it
     temporary.chmod(0o755)  # for the user of a PostgreSQL
-    child = forked(lambda: _in_namespace(lambda: _run_pytest(copy, arguments, outcomes, temporary)))
+
+    def inside() -> int:
+        enter(copy, temporary)
+        return work(Recorder(outcomes))
+
+    child = forked(lambda: _in_namespace(inside))
     limit = time.monotonic() + limit_s
     status = None
     while status is None and time.monotonic() < limit:
@@ -112,7 +124,8 @@ def _in_namespace(work: Callable[[], int]) -> int:
     return int(os.waitpid(forked(first), 0)[1] != 0)
 
 
-def _run_pytest(copy: Path, arguments: list[str], outcomes: Path, temporary: Path) -> int:
+def enter(copy: Path, temporary: Path) -> None:
+    """Let this process run tests of the copy: their code is the copy's, nothing is printed or left elsewhere."""
     os.setsid()
     os.chdir(copy)
     nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(copy.parent / "output.txt", os.O_WRONLY | os.O_CREAT)
@@ -122,7 +135,6 @@ def _run_pytest(copy: Path, arguments: list[str], outcomes: Path, temporary: Pat
     sys.dont_write_bytecode = True
     os.environ.update(PYTHONPATH=f"{copy}/src", PYTHONDONTWRITEBYTECODE="1", TMPDIR=str(temporary))
     tempfile.tempdir = None  # read TMPDIR again
-    return int(pytest.main(arguments, plugins=[Recorder(outcomes)]))
 
 
 def _kill(child: int) -> None:

@@ -26,6 +26,7 @@ context = ${{PYTEST_CURRENT_TEST-}}
 FOLDER = Path(os.environ.get("GBENCH_COVERING", ""))
 SECONDS: dict[str, float] = {}
 FAILED: set[str] = set()
+PHASE = re.compile(r" \((setup|call|teardown)\)$")  # of a test, in the contexts of processes that it starts
 running: coverage.Coverage | None = None
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -77,15 +78,19 @@ class Covering:
         for file in folder.glob("seconds-*.json"):
             self.seconds.update(json.loads(file.read_text()))
 
-    def tests(self, path: Path, lines: range) -> list[str]:
-        """The tests that run one of these lines of a file, the cheapest first, without those that failed."""
+    def tests(self, path: Path, lines: range, in_process: bool = False) -> list[str]:
+        """The tests that run one of these lines of a file, the cheapest first, without those that failed.
+
+        in_process: without those that only start processes that do.
+        """
         contexts = self._data.contexts_by_lineno(str(path))
         before = self._folder / path.relative_to(self._copy)
         old, new = (one.read_text().splitlines() if one.is_file() else [] for one in (before, path))
         same = difflib.SequenceMatcher(None, new, old, autojunk=False).get_matching_blocks()
         was = {block.a + place + 1: block.b + place + 1 for block in same for place in range(block.size)}
         places = {place for line in lines for place in (line, was.get(line, 0))}  # of tests that ran later, or before
-        found = {_name(context) for place in places for context in contexts.get(place, ())}
+        every = {context for place in places for context in contexts.get(place, ())}
+        found = {_name(context) for context in every if not (in_process and PHASE.search(context))}
         return sorted(found & self.seconds.keys(), key=lambda test: self.seconds[test])
 
     def forget(self, files: list[str]) -> None:
@@ -112,4 +117,4 @@ def _processor_s() -> float:
 
 def _name(context: str) -> str:
     """A test's name without its phase (of a child process) and its group (of pytest-xdist)."""
-    return re.sub(r"@\w+$", "", re.sub(r" \((setup|call|teardown)\)$", "", context))
+    return re.sub(r"@\w+$", "", PHASE.sub("", context))

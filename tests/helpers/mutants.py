@@ -19,12 +19,16 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True)
 class Change:
-    """One file as it is, and with one change; tests that run one of the lines may find it."""
+    """One file as it is, and with one change; tests that run one of the lines may find it.
+
+    function: the name and first line of the one without a body, as in its code object.
+    """
 
     path: Path
     source: str
     changed: str
     lines: range
+    function: tuple[str, int] = ("", 0)
 
     @property
     def first_line(self) -> int:
@@ -60,13 +64,18 @@ def removals(files: list[Path], count: int, seed: int) -> tuple[list[Change], in
             body = node.body[ast.get_docstring(node) is not None :]
             if not body or isinstance(body[0], ast.Pass | ast.Raise) or ast.unparse(body[0]) == "...":
                 continue
-            first, last = body[0].lineno, body[-1].end_lineno or 0
+            first, last = _first_line(body[0]), body[-1].end_lineno or 0
             raising = " " * body[0].col_offset + REMOVED + "\n"
-            changed = "".join([*lines[: first - 1], raising, *lines[last:]])
-            every.append(Change(path, source, changed, range(first, last + 1)))
+            changed = "".join([*lines[: first - 1], raising, *lines[first - 1 :]])  # the rest tells its closure
+            every.append(Change(path, source, changed, range(first, last + 1), (node.name, _first_line(node))))
     every.sort(key=lambda change: (change.path, change.lines.start))
     chosen = random.Random(seed).sample(range(len(every)), min(count, len(every)))
     return [every[number] for number in sorted(chosen)], len(every)
+
+
+def _first_line(node: ast.stmt) -> int:
+    """That of its first decorator, if it has one."""
+    return min(part.lineno for part in (node, *getattr(node, "decorator_list", ())))
 
 
 def _mutations(path: Path) -> tuple[cst.Module, list[Mutation]]:

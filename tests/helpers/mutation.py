@@ -23,6 +23,7 @@ from scipy.stats import binomtest
 from changed_run import can_isolate, changed, run
 from covering import SETTINGS, Covering, combine
 from mutants import Change, mutants, removals
+from without_bodies import Trial, try_all
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".mutation"
@@ -36,6 +37,7 @@ TESTS += ("runfolder/test_earlier_versions.py", "runfolder/test_kept_run_folders
 PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not slow", "-p", "covering")
 BUDGET_S = 15.0  # of processor time
 LIMIT_S = 120.0
+OTHERS = 10
 QUICK_S = 1.0  # of processor time: a busy machine makes no such test fail
 PRELOADED = ("torch", "torchvision", "torchmetrics", "scipy.stats", "sqlalchemy", "alembic", "pydantic", "docker")
 PRELOADED += ("matplotlib.figure", "PIL.Image", "rich", "hypothesis", "jsonschema", "psutil", "dominate")
@@ -55,7 +57,7 @@ def main(seed: int, mutant_count: int, function_count: int, rooms: tuple[str, ..
     count_survivors(chosen, covering, f"{seed}-{mutant_count}-{'-'.join(rooms)}")
     chosen, every = removals(files, function_count, seed)
     print(f"\n{len(chosen)} of {every} functions without their bodies, seed {seed}", flush=True)
-    list_tests_without_subject(chosen, covering)
+    list_unnoticed(chosen, covering)
 
 
 def count_survivors(chosen: list[Change], covering: Covering, sample: str) -> None:
@@ -79,18 +81,37 @@ def count_survivors(chosen: list[Change], covering: Covering, sample: str) -> No
     print_rates(ends)
 
 
-def list_tests_without_subject(chosen: list[Change], covering: Covering) -> None:
-    """The tests of a function's own file that pass without it, and how many of all tests do."""
-    kinds: Counter[str] = Counter()
-    for change in chosen:
-        end, outcomes, _ = tested(change, covering, stop_at_first=False)
-        passed = [test for test, well in outcomes.items() if well]
-        mirror = change.path.relative_to(COPY / "src/gbench")
-        own = [test for test in passed if test.startswith(f"tests/{mirror.with_name('test_' + mirror.name)}::")]
-        kinds.update({f"functions {end}": 1, "tests run": len(outcomes), "tests passed": len(passed)})
-        kinds.update({"own tests passed": len(own)})
-        print(f"{end:9} {place(change)} {len(passed)} of {len(outcomes)} passed", *own, sep="\n    ", flush=True)
+def list_unnoticed(chosen: list[Change], covering: Covering) -> None:
+    """Print the functions without which all tests pass, and the tests of a function's own file that pass without it."""
+    trials, kinds = [trial(change, covering) for change in chosen], Counter[str]()
+    results = WORK / "trials.jsonl"
+    results.write_text("")
+    try_all(COPY, trials, LIMIT_S, results)
+    for line in results.read_text().splitlines():
+        number, outcomes = json.loads(line)
+        change, own = trials[number].change, [test for test in trials[number].own if outcomes.get(test)]
+        end = "in memory" if False in outcomes.values() else tested(change, covering, stop_at_first=True)[0]
+        if own:
+            with changed(change.path, change.changed):
+                again = run(COPY, own, LIMIT_S, stop_at_first=False)[1]
+            own = [test for test in own if again.get(test)]
+        kinds.update({f"functions {end}": 1, "own tests": len(trials[number].own), "own that passed": len(own)})
+        if own or end not in ("in memory", "killed"):
+            print(f"{end:9} {place(change)} {change.function[0]}", *own, sep="\n    ", flush=True)
     print(*(f"{kind}: {count}" for kind, count in sorted(kinds.items())), sep="\n")
+
+
+def trial(change: Change, covering: Covering) -> Trial:
+    """A function with the tests that run it in their process: those of its own file, and a few of the cheapest."""
+    tests = covering.tests(change.path, change.lines, in_process=True)
+    mirror = change.path.relative_to(COPY / "src/gbench")
+    file = f"tests/{mirror.with_name('test_' + mirror.name)}::"
+    total, own = 0.0, []
+    for test in tests:
+        if test.startswith(file) and total <= BUDGET_S:
+            total += covering.seconds[test]
+            own.append(test)
+    return Trial(change, own, [test for test in tests if not test.startswith(file)][:OTHERS])
 
 
 def tested(change: Change, covering: Covering, stop_at_first: bool) -> tuple[str, dict[str, bool], int]:

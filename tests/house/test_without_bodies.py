@@ -1,0 +1,81 @@
+"""Which functions `make mutation` removes in memory, and what it says of tests that pass without them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from changed_run import __file__ as helper
+from changed_run import can_isolate
+
+SUBJECT = '''
+import functools
+
+@functools.cache
+def cached(value):
+    """Say what it does."""
+    return value
+
+def outer(value):
+    def inner(more):
+        return value + more
+    return inner
+
+def add(value):
+    yield value
+
+class Box:
+    @property
+    def size(self):
+        return 3
+'''
+TESTS = """
+from boxed_subject import Box, add, cached, outer
+def test_all(): assert cached(1) + outer(1)(1) + sum(add(1)) + Box().size == 7
+def test_made(): outer(1)
+def test_hidden():
+    try: cached(2)
+    except RuntimeError: pass
+def test_wrong(): assert 0
+"""
+# In a process of its own: a fork of this one would wait for the thread that watches a test's time.
+PROGRAM = """
+from pathlib import Path
+from mutants import removals
+from without_bodies import Trial, try_all
+copy = Path("copy").resolve()
+own = [f"test_boxed.py::test_{name}" for name in ("made", "hidden", "wrong")]
+chosen, _ = removals([copy / "src/boxed_subject.py"], 9, 1)
+try_all(copy, [Trial(one, own, ["test_boxed.py::test_all"]) for one in chosen], 600, Path("results").resolve())
+print(*(one.function[0] for one in chosen))
+"""
+
+
+def test_in_memory(tmp_path: Path) -> None:
+    pytest.importorskip("mutmut")
+    if not can_isolate():
+        pytest.skip("this user may make no PID namespace")
+    (tmp_path / "copy/src").mkdir(parents=True)
+    (tmp_path / "copy/src/boxed_subject.py").write_text(SUBJECT)
+    (tmp_path / "copy/test_boxed.py").write_text(TESTS)
+    (tmp_path / "program.py").write_text(f"import sys\nsys.path.append({str(Path(helper).parent)!r})\n{PROGRAM}")
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    functions = done.stdout.split()
+    lines = [json.loads(line) for line in (tmp_path / "results").read_text().splitlines()]
+    passed = {
+        functions[number]: {test.partition("::test_")[2]: well for test, well in one.items()} for number, one in lines
+    }
+    without = {"made": True, "hidden": True, "all": False}
+    assert passed == {
+        "cached": without,
+        "outer": {"made": False, "hidden": True},  # one of its own is enough
+        "inner": without,
+        "add": without,
+        "size": without,
+    }
