@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from drawn_records import ANY_RECORD, REPEATABLE, drawn, of_run
 from gbench.base.paths import project_file
+from gbench.cndb import json_schema
 from gbench.cndb.identity import sealed
 from gbench.cndb.json_schema import PLACE, schema_text
 from gbench.cndb.record import Record
@@ -32,6 +33,12 @@ def validator() -> Draft202012Validator:
 
 def test_the_file_is_that_of_the_code() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "run `make schema`"
+
+
+def test_make_schema_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_schema, "project_file", lambda place: tmp_path / place)
+    json_schema.main()
+    assert (tmp_path / PLACE).read_text(encoding="utf-8") == SCHEMA.read_text(encoding="utf-8")
 
 
 @given(record=ANY_RECORD)

@@ -46,7 +46,7 @@ def run(copy: Path, tests: list[str], limit_s: float, stop_at_first: bool) -> tu
 
 def isolated(copy: Path, work: Callable[[Recorder], int], limit_s: float) -> tuple[str, dict[str, bool]]:
     """Run tests by `work`, which returns their exit code, in a namespace of its own; return what `run` does."""
-    outcomes = copy.parent / "outcomes.jsonl"
+    outcomes = copy.parent / f"outcomes-{os.getpid()}.jsonl"
     outcomes.write_text("")
     temporary = Path(tempfile.mkdtemp(prefix="gbench-"))  # whatever a fault leaves there goes with it
     temporary.chmod(0o755)  # for the user of a PostgreSQL
@@ -69,6 +69,7 @@ def isolated(copy: Path, work: Callable[[Recorder], int], limit_s: float) -> tup
     for line in outcomes.read_text().splitlines():
         name, well = json.loads(line)
         passed[name] = passed.get(name, True) and well
+    outcomes.unlink()
     return "timed out" if status is None else "killed" if status else "survived", passed
 
 

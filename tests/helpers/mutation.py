@@ -37,7 +37,7 @@ TESTS += ("runfolder/test_earlier_versions.py", "runfolder/test_kept_run_folders
 PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not slow", "-p", "covering")
 BUDGET_S = 15.0  # of processor time
 LIMIT_S = 120.0
-OTHERS = 10
+OWN_S, OTHERS = 5.0, 10  # of the tests without a function: processor time of its own ones, number of others
 QUICK_S = 1.0  # of processor time: a busy machine makes no such test fail
 PRELOADED = ("torch", "torchvision", "torchmetrics", "scipy.stats", "sqlalchemy", "alembic", "pydantic", "docker")
 PRELOADED += ("matplotlib.figure", "PIL.Image", "rich", "hypothesis", "jsonschema", "psutil", "dominate")
@@ -108,7 +108,7 @@ def trial(change: Change, covering: Covering) -> Trial:
     file = f"tests/{mirror.with_name('test_' + mirror.name)}::"
     total, own = 0.0, []
     for test in tests:
-        if test.startswith(file) and total <= BUDGET_S:
+        if test.startswith(file) and total <= OWN_S:
             total += covering.seconds[test]
             own.append(test)
     return Trial(change, own, [test for test in tests if not test.startswith(file)][:OTHERS])

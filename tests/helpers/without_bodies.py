@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -98,7 +99,7 @@ class _Trials:
 
     def _run(self, tests: list[str], recorder: Recorder, stop_at_first: bool = False) -> int:
         items = [self._items[test] for test in tests if test in self._items]
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip_longest(items, items[1:]):
             manager = item.config.pluginmanager
             if not manager.is_registered(recorder):
                 manager.register(recorder)

@@ -224,3 +224,8 @@ def test_how_a_job_is_called_and_ended_by_hand() -> None:
         ("Slurm job 7", "scancel 7"),
         ("TrainJob gbench-1", "kubectl delete trainjob gbench-1"),
     ]
+
+
+def test_a_runner_for_another_spec_submits_that(make_spec: Callable[..., RunSpec]) -> None:
+    spec, other = make_spec(runner="slurm"), make_spec(runner="slurm", steps=9)
+    assert SlurmRunner(spec).with_spec(other).describe() == SlurmRunner(other).describe()

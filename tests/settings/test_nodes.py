@@ -71,6 +71,14 @@ def test_no_endpoint(endpoint: str) -> None:
     assert quantities.endpoint(endpoint) is None
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("2, 3", "2,3"), ("GPU-8f,MIG-1", "GPU-8f,MIG-1"), ("2,3,2", None), ("2,", None), ("", None), ("card 1", None)],
+)
+def test_a_list_of_gpus_has_each_once(given: str, taken: str | None) -> None:
+    assert quantities.gpus(given) == taken
+
+
 def test_a_spec_file_may_name_nodes() -> None:
     values = {"model": "pix2pix_resnet_9blocks", "batch_size": 8, "device_count": 4, "precision": "FP32"}
     spec = resolve_values({**values, "nodes": 4, "rdzv": "[fd00::1]:29500", "rdzv_timeout": "90s"}, "run.yaml", {}).spec

@@ -103,9 +103,6 @@ class PatientCursor(sqlite3.Cursor):
     def execute(self, *arguments: Any) -> Any:
         return self.connection.patiently(super().execute, *arguments)
 
-    def executemany(self, *arguments: Any) -> Any:
-        return self.connection.patiently(super().executemany, *arguments)
-
     def fetchone(self) -> Any:
         return self.connection.patiently(super().fetchone)
 
