@@ -6,6 +6,7 @@ import errno
 import html
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -18,6 +19,12 @@ from support import Answer
 from drawn_records import PLAIN
 from gbench.base import files
 from gbench.base.files import read_file
+from gbench.errors import InfrastructureError
+from gbench.measure.telemetry.stream import StreamWriter
+from gbench.pix2pix import checkpoint
+from gbench.pix2pix.data import pair_file
+from gbench.runfolder.json_lines import JsonLinesWriter
+from gbench.runfolder.log import RunLog
 
 Gbench = Callable[..., Answer]
 KEPT = Path(__file__).resolve().parents[1] / "fixtures" / "run-folders-v1"
@@ -165,6 +172,26 @@ def test_a_link_in_place_of_a_run_is_listed(gbench: Gbench, run: Path, make: Cal
     [row] = gbench("runs", "--json").json
     assert (row["state"], "spec.json" in row["problem"]) == ("damaged", True)
     assert gbench("runs", "prune", "--keep", 0).code == 0 and run.is_symlink()
+
+
+@pytest.mark.parametrize("write", [JsonLinesWriter, StreamWriter, lambda path: RunLog([path], print)])
+@pytest.mark.parametrize(
+    ("make", "why"), [(pipe, files.NO_FILE), (connection, files.NO_FILE), (Path.mkdir, "Is a directory")]
+)
+def test_nothing_waits_for_the_reader_of_a_pipe(
+    tmp_path: Path, write: Callable[[Path], object], make: Callable[[Path], None], why: str
+) -> None:
+    make(tmp_path / "stream")
+    with pytest.raises((InfrastructureError, OSError), match=re.escape(why)):
+        write(tmp_path / "stream")
+
+
+def test_a_pipe_among_caches_and_checkpoints(tmp_path: Path) -> None:
+    pipe(tmp_path / "set.pairs")
+    assert pair_file.why_broken(tmp_path / "set.pairs", {"pairs": 1}).startswith("ValueError: ")
+    pipe(tmp_path / "epoch-0001.pt")
+    with pytest.raises(InfrastructureError, match=files.NO_FILE):
+        checkpoint.last_whole(tmp_path)
 
 
 def put(path: Path, make: Callable[[Path], None]) -> None:

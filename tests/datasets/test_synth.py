@@ -13,6 +13,15 @@ from gbench.datasets.synth import DRAWING_VERSION, draw_pair, drawing_version, s
 from gbench.errors import InfrastructureError
 
 
+@pytest.mark.parametrize(("count", "size"), [(99999999999999, 256), (10**9, 4096), (10**12, 16)])
+def test_no_room_for_so_many_images(tmp_path: Path, count: int, size: int) -> None:
+    with pytest.raises(
+        InfrastructureError, match=rf"{tmp_path}/set needs [0-9,]+ GiB or more, and its disk has .* free"
+    ):
+        synth(tmp_path / "set", {"train": count}, size)
+    assert list(tmp_path.iterdir()) == []
+
+
 def halves(pair: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     pixels = np.asarray(pair)
     return pixels[:, : pixels.shape[1] // 2], pixels[:, pixels.shape[1] // 2 :]

@@ -1,4 +1,4 @@
-"""Files that others made are read in one place each: YAML, JSON and images, with its guards."""
+"""What others made is read in one place each: YAML, JSON, images and whole numbers, with its guards."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ READERS = {
         *("runs/meeting.py", "runs/rendezvous.py"),
     },
     r"\b(Image|Picture)\.open\(": {"datasets/decode.py"},
+    r"\.is(digit|decimal|numeric)\(": {"machine/gpus.py", "measure/telemetry/host_source.py"},
     r"\btorch\.load\(|\bpickle\.": {"pix2pix/checkpoint.py", "runfolder/checkpoints.py"},
 }
 

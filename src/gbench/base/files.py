@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 import time
@@ -24,15 +25,20 @@ MOST_CHARACTERS = 64 * 2**20  # of a file that is read as a whole
 NO_FILE = "it is a pipe, a socket or a device"
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """The opener for `open`. Raises OSError: also for a socket, and for a pipe that nobody reads, to write to it."""
+    try:
+        return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            error.strerror = NO_FILE
+        raise
+
+
 def open_file(path: Path) -> BinaryIO:
     """Open a file for reading. Raises OSError: also for a device, and for a pipe, which could block for ever."""
     streamed = STREAM.fullmatch(str(path)) is not None
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if streamed else os.O_NONBLOCK))
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # a socket
-            error.strerror = NO_FILE
-        raise
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if streamed else without_waiting(str(path), os.O_RDONLY)
     mode = os.fstat(handle).st_mode
     if streamed or stat.S_ISREG(mode):
         return os.fdopen(handle, "rb")
@@ -186,6 +192,12 @@ def require_writable(folder: Path) -> None:
     existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     with write_errors(folder):
         tempfile.TemporaryFile(dir=existing).close()
+
+
+def free_bytes(folder: Path) -> int:
+    """What this user may still write into a folder, or its nearest existing parent. Raises OSError: it is unknown."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def cant_write(path: Path, error: OSError) -> InfrastructureError:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gbench.base.whole import whole_number
 from gbench.cndb.record import Record, impossible
 
 NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(.*)")
@@ -51,9 +52,9 @@ def parse(line: str) -> dict[str, Any]:
         if place is None:
             continue  # not a field of CNDB; the original ignores it too
         if place in ("batch_size", "dev_num"):
-            if not text.isdigit():
+            if (count := whole_number(text)) is None:
                 raise ValueError(f"{key} {text!r} is not a whole number")
-            values[place] = int(text)
+            values[place] = count
             continue
         section, dot, name = place.partition(".")
         if not dot:

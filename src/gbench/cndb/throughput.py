@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gbench.base.whole import whole_number
 from gbench.cndb.record import Record
 
 END_TO_END = "end to end"
@@ -39,4 +40,4 @@ def rule_of(record: Record) -> int:
 def rule_in(perf: Any) -> int:
     """`rule_of` of its `perf_data`."""
     rule = str(perf.get("statistics")) if isinstance(perf, dict) else ""
-    return int(rule) if rule.isdecimal() else 1
+    return whole_number(rule) or 1

@@ -8,7 +8,8 @@ from typing import Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from gbench.base.files import make_folder, write_errors
+from gbench.base.files import make_folder, without_waiting, write_errors
+from gbench.base.whole import whole_number
 from gbench.errors import InfrastructureError, UsageError
 
 BY_HAND = "name a mirror with --url, or download the archive elsewhere and pass it with --archive FILE"
@@ -97,15 +98,14 @@ def _fetch_rest(
 def _total_bytes(response: HTTPResponse, have: int) -> int | None:
     """The size of the whole file; None if the host doesn't send it."""
     if response.status != 206:
-        length = response.headers.get("Content-Length")
-        return int(length) if length else None
+        return whole_number(response.headers.get("Content-Length", ""))
     span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     if span.partition("-")[0] != str(have):
         raise _Retryable(f"asked for bytes from {have} on, got {span or 'an unnamed part'}")
-    return int(total) if total.isdigit() else None
+    return whole_number(total)
 
 
 def _write(target: Path, chunk: bytes, mode: Literal["ab", "wb"]) -> None:
     """Append to the file, or replace it; at any time it is a prefix of the whole."""
-    with write_errors(target), target.open(mode) as file:
+    with write_errors(target), open(target, mode, opener=without_waiting) as file:
         file.write(chunk)

@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from gbench.base.files import is_there
+from gbench.base.files import is_there, open_file
 from gbench.datasets.archive import extract
 from gbench.datasets.decode import image_size
 from gbench.datasets.download import download
 from gbench.datasets.layout import PHASES, list_images
 from gbench.datasets.manifest import MANIFEST_NAME, Manifest, PreparedDataset, require_intact, write_manifest
-from gbench.datasets.storage import holds_anything, staged_folder
+from gbench.datasets.storage import holds_anything, require_room, staged_folder
 from gbench.errors import InfrastructureError
 
 NAME = "facades"
@@ -41,6 +41,7 @@ def prepare(
     """
     if holds_anything(out):
         return PreparedDataset(_check_existing(out), fresh=False)
+    require_room(out, ARCHIVE_BYTES)
     if archive is not None:
         _check_size(archive)
         return PreparedDataset(_unpack(archive, out, source=f"archive {archive.name}"), fresh=True)
@@ -64,7 +65,7 @@ def _check_existing(out: Path) -> Manifest:
 
 def _check_size(archive: Path) -> None:
     try:
-        with archive.open("rb") as file:
+        with open_file(archive) as file:
             size_bytes = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise InfrastructureError(

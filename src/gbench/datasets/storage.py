@@ -5,11 +5,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gbench.base.files import make_folder, write_errors
+from gbench.base.files import free_bytes, make_folder, require_writable, write_errors
+from gbench.base.size import size_text
+from gbench.errors import InfrastructureError
 
 
 def holds_anything(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
+
+
+def require_room(out: Path, size_bytes: int) -> None:
+    """Check a place before something is written. Raises InfrastructureError: it can't be, or less than that is free."""
+    require_writable(out)
+    with write_errors(out):
+        free = free_bytes(out)
+    if free < size_bytes:
+        raise InfrastructureError(
+            f"{out} needs {size_text(size_bytes)} or more, and its disk has {size_text(free)} free",
+            "free space there, or choose another --out",
+        )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from gbench.base.process_pool import in_processes
 from gbench.datasets.draw_facade import draw_labels, draw_photo, draw_plan
 from gbench.datasets.layout import PHASES
 from gbench.datasets.manifest import MANIFEST_NAME, PreparedDataset, require_intact, write_manifest
-from gbench.datasets.storage import holds_anything, staged_folder
+from gbench.datasets.storage import holds_anything, require_room, staged_folder
 from gbench.errors import InfrastructureError
 
 # Part of the manifest's source. Raise it with every change to the drawing: equal sources mean equal pixels.
@@ -37,7 +37,7 @@ def draw_pair(phase: str, number: int, size: int = 256, seed: int = 0) -> Image.
 
 def drawing_version(source: str) -> int | None:
     """The drawing version that a manifest's source names; None if gbench didn't draw that dataset."""
-    match = re.match(rf"{SOURCE} (\d+)\b", source)
+    match = re.match(rf"{SOURCE} ([0-9]{{1,9}})\b", source)
     return int(match[1]) if match else None
 
 
@@ -65,6 +65,8 @@ def synth(
         if manifest.source != source or manifest.counts != wanted:
             raise InfrastructureError(f"{root} holds another dataset ({manifest.source})", "choose another --out")
         return PreparedDataset(manifest, fresh=False)
+    # The least per pixel of a half, at 4096 pixels; more for fewer. A file takes a block.
+    require_room(root, sum(wanted.values()) * max(int(1.1 * size**2), 4096))
     numbers = [(phase, number) for phase, count in wanted.items() for number in range(1, count + 1)]
     enough = max(1, len(numbers) * size**2 // PIXELS_OF_A_PROCESS)
     with staged_folder(root) as staging:

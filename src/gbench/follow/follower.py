@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gbench.base.files import without_waiting
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.folder import RunFolder
 
@@ -68,7 +69,7 @@ def following(folder: RunFolder, views: Views, on_line: Callable[[str], None]) -
     """
     log = folder.path / LOG
     try:
-        with log.open("ab") as errors:
+        with open(log, "ab", opener=without_waiting) as errors:
             process = subprocess.Popen(
                 views.argv(folder.path),
                 stdin=subprocess.PIPE,

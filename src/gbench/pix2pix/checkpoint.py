@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from gbench.base import strict_json
-from gbench.base.files import cant_write, read_file, sync_folder, taken_for, write_atomically
+from gbench.base.files import cant_write, open_file, read_file, sync_folder, taken_for, write_atomically
 from gbench.errors import InfrastructureError
 from gbench.runfolder.checkpoints import of_run
 
@@ -40,6 +40,7 @@ def save(values: Any, path: Path) -> None:
 def load(path: Path) -> Any:
     """Read tensors and plain values only, to the CPU. Raises InfrastructureError: missing, or not a checkpoint."""
     try:
+        open_file(path).close()  # torch would wait at a pipe
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InfrastructureError(f"checkpoint {path} is not there", "look at the run's checkpoints folder") from error

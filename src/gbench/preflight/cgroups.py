@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from gbench.base.cpu_list import cpu_set
 from gbench.base.size import GIB, size_text
+from gbench.base.whole import whole_number
 from gbench.preflight.rule import Context, Finding
 
 LEAST_GIB = 4.0  # per device: a process with CUDA's libraries, and its loaders
@@ -89,9 +90,9 @@ def _quota(context: Context) -> float:
     tightest = float("inf")
     for folder in _folders(context, "cpu"):
         v1 = " ".join(context.maybe(f"{folder}/cpu.cfs_{name}_us") for name in ("quota", "period"))
-        quota, _, period = (context.maybe(f"{folder}/cpu.max") or v1).partition(" ")
-        if quota.isdecimal() and period.isdecimal() and int(period):
-            tightest = min(tightest, int(quota) / int(period))
+        quota, period = map(whole_number, (context.maybe(f"{folder}/cpu.max") or v1).partition(" ")[::2])
+        if quota is not None and period:
+            tightest = min(tightest, quota / period)
     return tightest
 
 
@@ -106,4 +107,4 @@ def _memory_limits_gib(context: Context) -> Iterator[tuple[str, float]]:
 def _number(context: Context, v2: str, v1: str) -> int | None:
     """The number of the file that this version of control groups has; None if it has none, such as `max`."""
     text = context.maybe(v2) or context.maybe(v1)
-    return int(text) if text.isdecimal() else None
+    return whole_number(text)

@@ -75,7 +75,7 @@ def local_cuda() -> Cuda | None:
         raise Unreadable(f"torch does not report its CUDA version ({error.strerror})") from error
     if re.search(r"^cuda\b.*= *None", text, re.MULTILINE):
         return None
-    match = re.search(r"^cuda\b.*= *'(\d+)\.(\d+)", text, re.MULTILINE)
+    match = re.search(r"^cuda\b.*= *'(\d{1,4})\.(\d{1,4})", text, re.MULTILINE)
     if match is None:
         raise Unreadable("torch does not report its CUDA version")
     return Cuda((int(match[1]), int(match[2])), "the local torch")
@@ -93,7 +93,7 @@ def image_cuda(spec: RunSpec) -> Cuda:
     except (InfrastructureError, UsageError) as error:
         raise Unreadable(error.what) from error
     for name, environment in environments.items():
-        match = re.match(r"(\d+)\.(\d+)", environment.get("CUDA_VERSION", ""))
+        match = re.match(r"(\d{1,4})\.(\d{1,4})", environment.get("CUDA_VERSION", ""))
         if match:
             forward = any("CUDA_COMPAT" in variable for variable in environment)
             return Cuda((int(match[1]), int(match[2])), f"the image {name}", forward)

@@ -1,11 +1,10 @@
 """What every run needs: resolved values, Docker or torch, a GPU, a dataset; and free disk space."""
 
-import shutil
 from importlib import metadata
 from pathlib import Path
 
 from gbench.base.cpu_list import ranges
-from gbench.base.files import is_there, require_writable
+from gbench.base.files import free_bytes, is_there, require_writable
 from gbench.base.size import GIB, size_text
 from gbench.datasets.layout import find_dataset, phases_in
 from gbench.datasets.manifest import MANIFEST_NAME, require_intact
@@ -92,8 +91,7 @@ def _docker_folder() -> Path | None:
 
 def _room(folder: Path, least_gib: float) -> Finding:
     try:
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(there).free
+        free = free_bytes(folder)
     except OSError as error:
         return Finding("info", f"can't read the free space for {folder} ({error.strerror})")
     enough = free >= least_gib * GIB

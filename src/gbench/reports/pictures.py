@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from gbench.base.whole import whole_number
 from gbench.datasets.decode import decode_rgb
 from gbench.errors import InfrastructureError
 from gbench.runfolder.evaluation_result import FINAL, NAME
@@ -36,7 +37,7 @@ def pictures(run_dir: Path, page_dir: Path) -> Pictures | None:
         return None
     folder, gallery = place / "images", place / "gallery.html"
     names = [path.name.removesuffix("_fake_B.png") for path in folder.glob("*_fake_B.png")]
-    names.sort(key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    names.sort(key=lambda name: ((number := whole_number(name)) is None, number or 0, name))
     chosen = [names[len(names) * place // min(SHOWN, len(names))] for place in range(min(SHOWN, len(names)))]
     shown = {name: _thumbnails(folder, name) for name in chosen}
     link = quote(Path(os.path.relpath(gallery, page_dir)).as_posix()) if gallery.is_file() else None

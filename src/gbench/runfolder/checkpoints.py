@@ -36,7 +36,7 @@ def choose(run: RunFolder, best: bool = False, epoch: int | None = None) -> tupl
         try:
             facts = strict_json.loads(read_file(folder / "best.json"))
             return folder / "best_net_G.pth", int(facts["epoch"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise UsageError(f"{folder} has no best.json that can be read", "leave out --best") from error
     if not saved:
         raise UsageError(f"{run.path} has no checkpoint", "a convergence run keeps some: gbench converge")

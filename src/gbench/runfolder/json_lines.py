@@ -7,12 +7,13 @@ crash truncates at most the last one, which the next writer ends with a newline.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gbench.base import strict_json
-from gbench.base.files import is_there, open_file, write_all, write_errors
+from gbench.base.files import is_there, open_file, without_waiting, write_all, write_errors
 from gbench.base.invalid import first_problem
 from gbench.errors import InfrastructureError
 from gbench.runfolder.typed_json import UNUSABLE
@@ -131,7 +132,7 @@ class JsonLinesWriter(ExitStack):
         super().__init__()
         self._path = path
         with write_errors(path):
-            self._file = self.enter_context(path.open("xb" if new else "ab", buffering=0))
+            self._file = self.enter_context(FileIO(path, "x" if new else "a", opener=without_waiting))
             if self._file.tell():
                 write_all(self._file, b"\n")  # ends a truncated line; otherwise an empty line, which readers skip
 

@@ -4,9 +4,10 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 
-from gbench.base.files import cant_write, make_folder, open_file, write_all, write_errors
+from gbench.base.files import cant_write, make_folder, open_file, without_waiting, write_all, write_errors
 
 # The start of a failure report by torchrun or Python. From there on, lines go to the log but not to the terminal.
 FAILURE_REPORT = re.compile(
@@ -23,7 +24,7 @@ REASON = re.compile(
 KILLED = re.compile(r"Signal 9 \(SIGKILL\) received by PID|exitcode *: -9\b|is killed by signal: Killed")
 
 TAIL_BYTES = 4096  # of a log, in which its last line is looked for
-EXIT_CODE = re.compile(r"\bexitcode *: ([1-9]\d*)\b")  # in torchrun's report of the rank that failed first
+EXIT_CODE = re.compile(r"\bexitcode *: ([1-9]\d{0,9})\b")  # in torchrun's report of the rank that failed first
 
 
 def last_line(path: Path) -> str:
@@ -52,7 +53,7 @@ class RunLog(ExitStack):
         for path in paths:
             with write_errors(path):
                 # unbuffered: data that a full disk rejected must not be written again on close
-                self._files.append(self.enter_context(path.open("ab", buffering=0)))
+                self._files.append(self.enter_context(FileIO(path, "a", opener=without_waiting)))
 
     def line(self, text: str) -> None:
         """Write one line and show it. Raises InfrastructureError, once: it can't be written."""

@@ -42,5 +42,12 @@ def read_loss_line(text: str) -> LossLine | None:
         return None
     if len(max(match[1], match[2], key=len)) > DIGITS:
         raise ValueError(f"epoch or iters have more than {DIGITS} digits")
-    losses = {name: float(value) for name, value in re.findall(r"(\w+): (\S+)", match[5])}
-    return LossLine(int(match[1]), int(match[2]), float(match[3]), float(match[4]), losses)
+    losses = {name: _figure(value) for name, value in re.findall(r"(\w+): (\S+)", match[5])}
+    return LossLine(int(match[1]), int(match[2]), _figure(match[3]), _figure(match[4]), losses)
+
+
+def _figure(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None

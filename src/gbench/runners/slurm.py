@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gbench.base.files import write_atomically
+from gbench.base.files import open_file, read_file, write_atomically
 from gbench.errors import InfrastructureError
 from gbench.runners import slurm_commands
 from gbench.runners.cluster_job import ClusterJob
@@ -106,7 +106,7 @@ class FollowingSlurm(Following):
         self.over = True
         self.relay()
         try:
-            return Outcome(int((self.run_dir / ENDED).read_text(encoding="ascii")))
+            return Outcome(int(read_file(self.run_dir / ENDED, "ascii")))
         except (OSError, ValueError) as error:
             raise InfrastructureError(
                 f"Slurm does not know job {self.job.job} any more, and the job left no exit code",
@@ -115,7 +115,7 @@ class FollowingSlurm(Following):
 
     def relay(self) -> None:
         """Pass on the new whole lines of its output."""
-        with suppress(OSError), (self.run_dir / OUTPUT).open("rb") as file:
+        with suppress(OSError), open_file(self.run_dir / OUTPUT) as file:
             file.seek(self.read_bytes + len(self.rest))
             *lines, self.rest = (self.rest + file.read()).split(b"\n")
             for line in lines:

@@ -32,7 +32,7 @@ from gbench.settings.spec import Frozen, RunSpec, SpeedConfig
 
 SCRIPT, PASSES = "scripts/pt-gpu-smoke.sh", "gpu-smoke"  # PASSES: in the cache folder, and in a run folder
 LIMIT_S = 300.0
-KILLED = re.compile(r"rank (\d+) \(process \d+\) (ended by signal \w+)")  # as start_ranks says it
+KILLED = re.compile(r"rank (\d{1,9}) \(process \d+\) (ended by signal \w+)")  # as start_ranks says it
 Say = Callable[[str], None]
 Smoke = dict[str, Finding]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from gbench.base.paths import DEFAULT_DATASETS_DIR, expanded, project_file, user_cache_dir
+from gbench.base.whole import whole_number
 from gbench.errors import UsageError
 from gbench.settings.check_spec import check_spec
 from gbench.settings.kubernetes_config import kubernetes_config
@@ -175,10 +176,9 @@ def omp_num_threads(environ: Mapping[str, str]) -> int | None:
     text = environ.get("OMP_NUM_THREADS")
     if not text:
         return None
-    first = text.split(",")[0].strip()
-    if not (first.isdecimal() and int(first)):
+    if not (first := whole_number(text.split(",")[0].strip())):
         raise UsageError(f"OMP_NUM_THREADS {text!r} is no number of threads", "unset it, or export OMP_NUM_THREADS=4")
-    return int(first)
+    return first
 
 
 def absolute(path: str | Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gbench.base.whole import whole_number
 from gbench.measure.telemetry.samples import MissingLog
 from gbench.runfolder.telemetry_result import GpuFacts
 
@@ -112,8 +113,8 @@ class GpuReader:
     def _find(self, device: _Device) -> Any:
         """The device's handle; None if there is no such GPU."""
         try:
-            if device.asked.isdecimal():
-                return self._nvml.nvmlDeviceGetHandleByIndex(int(device.asked))
+            if (index := whole_number(device.asked)) is not None:
+                return self._nvml.nvmlDeviceGetHandleByIndex(index)
             uuid = device.asked if device.asked.startswith(("GPU-", "MIG-")) else f"GPU-{device.asked}"
             return self._nvml.nvmlDeviceGetHandleByUUID(uuid)
         except Exception as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gbench.base import strict_json
+from gbench.base.files import without_waiting
 from gbench.measure.telemetry.samples import Header, Sample
 from gbench.runfolder.telemetry_result import Missing
 
@@ -28,7 +29,7 @@ class StreamWriter:
     """Appends whole lines to a stream, unbuffered; a resumed run continues in the same file. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._file = without_waiting(str(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         if os.fstat(self._file).st_size:
             os.write(self._file, b"\n")  # ends a truncated line; otherwise an empty line, which readers skip
 

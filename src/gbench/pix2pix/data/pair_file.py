@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gbench.base import strict_json
-from gbench.base.files import sync_folder
+from gbench.base.files import sync_folder, without_waiting
 from gbench.pix2pix.data.transforms import Levels
 
 FORMAT = 1  # increase it when the layout of the file or the levels of a pair change
@@ -62,7 +62,7 @@ def write_pairs(path: Path, identity: Identity, shape: tuple[int, ...], levels_o
 
 def map_pairs(path: Path, identity: Identity) -> Levels:
     """The levels of a file, uint8 (pairs, 2 halves A and B, 3, height, width), mapped copy-on-write. Raises BROKEN."""
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=without_waiting) as file:
         stored, _, shape = _open(file, identity)
     return np.asarray(stored)[:, : _bytes(shape)].reshape(len(stored), *shape)
 
@@ -70,7 +70,7 @@ def map_pairs(path: Path, identity: Identity) -> Levels:
 def why_broken(path: Path, identity: Identity) -> str | None:
     """Read a whole file and return what is wrong with it; "" for a missing file, None for a valid one."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=without_waiting) as file:
             stored, sums, _ = _open(file, identity)
             cores = available_cores()
             with ThreadPoolExecutor(cores) as pool:

@@ -131,8 +131,11 @@ def joined(device: Device, expected: int, pin: bool = False, threads: int | None
     try:
         rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
         per_node = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    except KeyError as error:
-        raise UsageError(f"variable {error.args[0]} is not set", "start it by gbench launch") from error
+    except (KeyError, ValueError) as error:
+        raise UsageError(
+            f"RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE don't number this process ({error})",
+            "start it by gbench launch",
+        ) from error
     if world != expected:
         raise UsageError(f"{world} processes were started, the spec says {expected}", "give both the same number")
     if device == "cuda" and torch.cuda.device_count() <= local:
