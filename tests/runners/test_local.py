@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,10 +17,12 @@ import psutil
 import pytest
 
 from gbench.base.files import locked
+from gbench.base.python import module_argv
 from gbench.errors import GbenchError, InfrastructureError, Interrupted, RunFailed
+from gbench.follow.follower import Views
 from gbench.runners import local
 from gbench.runners.local import LocalRunner
-from gbench.runners.plan import PROCESSES_LOCK, Outcome
+from gbench.runners.plan import PROCESSES_LOCK, Outcome, places_here, script_environment
 from gbench.runners.stopping import stoppable
 from gbench.settings.spec import RunSpec
 
@@ -82,8 +85,25 @@ def test_the_script_sees_the_spec_as_variables(make_spec: MakeSpec, tmp_path: Pa
     assert lines[0] == f"pix2pix_resnet_9blocks 4 1 FP32 {tmp_path}"
     assert "torch.distributed.run" in lines[1] and lines[1].startswith(sys.executable)
     assert lines[2].startswith(
-        f"{sys.executable} -m gbench.pix2pix.start_ranks --nproc-per-node 1 --run-dir {tmp_path} "
+        f"{shlex.join(module_argv('gbench.pix2pix.start_ranks'))} --nproc-per-node 1 --run-dir {tmp_path} "
     )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 can't leave the working folder out")
+@pytest.mark.parametrize("what", ["supervisor", "follower", "WORKER", "TORCHRUN"])
+def test_a_module_in_the_working_folder_is_not_imported(make_spec: MakeSpec, tmp_path: Path, what: str) -> None:
+    """The run folder, or the user's own, may hold a stranger's file, or one that by chance is named `json.py`."""
+    spec = make_spec()
+    variables = script_environment(spec, places_here(spec, tmp_path), None)
+    started = {
+        "supervisor": [*module_argv("gbench.runners.supervise"), "--", "true"],
+        "follower": Views().argv(tmp_path),
+    }
+    for name in ("gbench", "json", "psutil", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"open('{name}.imported', 'w')")
+    argv = started.get(what) or shlex.split(variables[what])
+    subprocess.run(argv, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert not list(tmp_path.glob("*.imported"))
 
 
 def test_what_the_script_leaves_in_the_background_is_ended(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_a_plan(
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
     monkeypatch.setenv("PATH", "/bin")
+    monkeypatch.setattr("gbench.base.python.SAFE_PATH", ["-P"])  # none on Python 3.10
     monkeypatch.setattr("os.getuid", lambda: 1234)
     monkeypatch.setattr("os.getgid", lambda: 0)  # never root in a pod
     spec = make_spec(**PLANS[name]).replaced(run_id="RUN")

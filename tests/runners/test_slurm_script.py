@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import Answer
 
+from gbench.base.python import module_argv
 from gbench.runfolder.node_facts import NodeAttempt
 from gbench.runners.plan import at_node
 from gbench.runners.slurm import SlurmRunner
@@ -67,7 +67,7 @@ def test_a_run_with_checkpoints_is_started_again(make_spec: Make) -> None:
 def test_the_task_runs_in_this_environment(make_spec: Make) -> None:
     spec = make_spec(runner="slurm", env={"NAME": "it's $HOME"})
     script = script_of(spec, Path("/shared/a run"))
-    task = [sys.executable, "-m", "gbench.runs.slurm_task", "--run-dir", "/shared/a run", "--", "bash"]
+    task = [*module_argv("gbench.runs.slurm_task"), "--run-dir", "/shared/a run", "--", "bash"]
     assert command_of(script) == ["srun", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *task, spec.run_model_file]
     assert "export NAME='it'\"'\"'s $HOME'\n" in script
     assert "OMP_NUM_THREADS" not in script  # the node knows its cores

@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gbench.base.files import without_waiting
+from gbench.base.python import module_argv
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runfolder.folder import RunFolder
 
@@ -37,7 +37,7 @@ class Views:
                 )
 
     def argv(self, run_dir: Path) -> list[str]:
-        argv = [sys.executable, "-m", "gbench.follow", "--run-dir", str(run_dir)]
+        argv = [*module_argv("gbench.follow"), "--run-dir", str(run_dir)]
         if self.visdom is not None:
             argv += ["--visdom", self.visdom]
         if self.tensorboard is not None:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +13,7 @@ from typing import IO, Any
 import psutil
 
 from gbench.base.files import locked
+from gbench.base.python import module_argv
 from gbench.errors import InfrastructureError
 from gbench.runners.plan import PROCESSES_LOCK, Outcome, places_here, script_environment
 from gbench.settings.spec import RunSpec
@@ -71,7 +71,7 @@ class LocalRunner:
     def _start(self, request: dict[str, Any], lock: int) -> subprocess.Popen[str]:
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "gbench.runners.supervise", "--", *request["argv"]],
+                [*module_argv("gbench.runners.supervise"), "--", *request["argv"]],
                 cwd=request["cwd"],
                 env={**self._inherited, **request["environment"]},
                 stdin=subprocess.PIPE,

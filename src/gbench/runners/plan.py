@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from gbench.base.python import module_argv
 from gbench.settings.spec import RunSpec
 
 SHM_BYTES = 64 * 2**30  # /dev/shm of a container, as launch.sh
@@ -87,9 +88,9 @@ def torchrun_nodes(nodes: int, node: int, endpoint: str | None) -> list[str]:
 def torchrun_argv(python: str, ranks: int, where: list[str], run_dir: str, options: list[str]) -> list[str]:
     """The worker under torchrun: one process per device. where: as `torchrun_nodes`."""
     return [
-        *(python, "-m", "torch.distributed.run", *where, "--nproc-per-node", str(ranks)),
+        *(*module_argv("torch.distributed.run", python), *where, "--nproc-per-node", str(ranks)),
         *("--log-dir", str(Path(run_dir) / "torchrun")),  # by default a folder in $TMPDIR, left there
-        *("-m", "gbench.pix2pix", *options),
+        *("--no-python", *module_argv("gbench.pix2pix", python), *options),
     ]
 
 
@@ -125,7 +126,7 @@ def script_environment(spec: RunSpec, places: Places, cores: int | None) -> dict
     nodes = ["--nnodes", str(spec.nodes), "--node-rank", str(node), "--rdzv", str(spec.rdzv)] if spec.nodes > 1 else []
     where = torchrun_nodes(spec.nodes, node, spec.rdzv)
     # one process per device, all forked from one that has loaded torch
-    worker = [python, "-m", "gbench.pix2pix.start_ranks", "--nproc-per-node", ranks, *nodes, *options]
+    worker = [*module_argv("gbench.pix2pix.start_ranks", python), "--nproc-per-node", ranks, *nodes, *options]
     variables = {
         "MODEL": spec.model,
         "BATCH_SIZE": str(spec.batch_size),

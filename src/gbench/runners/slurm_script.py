@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from gbench.base.python import module_argv
 from gbench.runners.docker import INSIDE, container_mounts
 from gbench.runners.plan import ANYWHERE, places_here, script_environment
 from gbench.settings.slurm_config import SlurmConfig
@@ -43,7 +44,8 @@ def script_of(spec: RunSpec, run_dir: Path) -> str:
     slurm = slurm_of(spec)
     bare = slurm.container == "bare"
     places = places_here(spec, run_dir) if bare else INSIDE
-    task = [places.python, "-m", "gbench.runs.slurm_task", "--run-dir", places.run_dir, "--", "bash", places.run_script]
+    task = module_argv("gbench.runs.slurm_task", places.python)
+    task += ["--run-dir", places.run_dir, "--", "bash", places.run_script]
     if spec.nodes > 1:
         spec = spec.replaced(rdzv=ANYWHERE)
     lines = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from gbench.base.python import module_argv
 from gbench.measure.telemetry.samples import IDLE_ENDS, IDLE_STARTS, Header
 from gbench.measure.telemetry.stream import NAME
 
@@ -36,7 +36,7 @@ class TelemetryProcess:
     ) -> None:
         self._path, self._cpus = run_dir / NAME, cpus
         self._command = [
-            *(sys.executable, "-m", "gbench.measure.telemetry", "--run-dir", str(run_dir), "--hz", str(hz)),
+            *(*module_argv("gbench.measure.telemetry"), "--run-dir", str(run_dir), "--hz", str(hz)),
             *("--pids", ",".join(map(str, pids)), "--gpus", ",".join(gpus)),
         ]
         self._process: subprocess.Popen[bytes] | None = None
