@@ -38,7 +38,7 @@ PATIENT = "from gbench.pix2pix.ranks import flight_records; flight_records.WRITE
 def test_a_hang_leaves_flight_records(
     fake_gpu: dict[str, str], make_spec: Callable[..., RunSpec], tmp_path: Path
 ) -> None:
-    folder = RunFolder.create(make_spec().model_copy(update={"results_dir": str(tmp_path)}))
+    folder = RunFolder.create(make_spec().model_copy(update={"results_dir": str(tmp_path), "device": "cuda"}))
     (tmp_path / "fake").mkdir()
     fake = {**fake_gpu, "FAKE_GPU_DIR": str(tmp_path / "fake"), "FAKE_GPU_COUNT": "2"}
     done = subprocess.run(
