@@ -93,6 +93,7 @@ CASES = {
     "silent for too long": Case([RUNNING, "!busy"], patience="SILENT_S"),
     "stopped": Case([RUNNING, RUNNING, state("CANCELLED")], stop_at="runs on"),
     "stopped, and does not end": Case([RUNNING], stop_at="runs on", patience="ENDING_S"),
+    "stopped while Slurm is silent": Case([RUNNING, "!busy"], stop_at="runs on", patience="ENDING_S"),
     "detached and stopped": Case(
         [RUNNING], stop_at="runs on", earlier=ClusterJob(job="5", submitted_s=0.0, detached=True)
     ),

@@ -129,19 +129,23 @@ class Following(ABC):
         return self.queue_limit_s is not None and time.time() - self.queued_s > self.queue_limit_s
 
     def cancel(self) -> None:
-        """End the job, unless it is over, and wait until it has ended."""
+        """End the job, unless it is over, and wait until it has ended. One of which that is not known is left."""
         if self.over:
             return
         self.over = True
-        until_s = time.monotonic() + ENDING_S
+        until_s, why = time.monotonic() + ENDING_S, ""
         while time.monotonic() < until_s:
-            with suppress(NoAnswer, InfrastructureError):
+            try:
                 if self.request_end():
                     break
+                why = f"it has not ended {ENDING_S:g} s after it was cancelled"
+            except (NoAnswer, InfrastructureError) as error:
+                why = f"{self.scheduler} did not say within {ENDING_S:g} s that it has ended ({error})"
             time.sleep(LOOK_S)
         else:
+            self.left = True
             with suppress(InfrastructureError):
-                self.on_line(f"warning: {self.job.title} has not ended {ENDING_S:g} s after it was cancelled")
+                self.on_line(f"warning: {self.job.title} may still run: {why}; end it with {self.job.end_command}")
         with suppress(NoAnswer, InfrastructureError):
             self.relay()
 

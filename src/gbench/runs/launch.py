@@ -198,7 +198,8 @@ def _naming_the_record(spec: RunSpec, folder: RunFolder) -> Iterator[None]:
             if spec.config.schedule.checkpoint_every and folder.begun(0):
                 hint += f"; go on with {folder.resume_command}"
         if (job := job_of_its_own(folder.path)) is not None:
-            hint = f"{job.title} goes on; take it up with {attach_command(folder.path)}, or {job.end_command}"
+            state = "goes on" if job.detached else "may still run"
+            hint = f"{job.title} {state}; take it up with {attach_command(folder.path)}, or {job.end_command}"
         for path in records_of(cndb_dir, spec.run_id):
             hint = f"the run was complete; its record is {path}"
         if list((cndb_dir / SPOOL).glob(f"{spec.run_id}@*.json")):
