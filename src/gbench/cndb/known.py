@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    CompoundSelect,
     Connection,
     Select,
     Table,
@@ -50,7 +51,7 @@ def _part(
     metrics: ColumnElement[Any] | None = None,
     detail: ColumnElement[Any] | None = None,
 ) -> Select[Any]:
-    """The columns of Known, where the name is one of the parameter that is called as the kind."""
+    """The columns of Known, of all rows."""
     columns = {
         "kind": literal_column(f"'{kind}'"),
         "name": name,
@@ -58,20 +59,33 @@ def _part(
         "metrics": cast(null(), Texts) if metrics is None else metrics,
         "detail": cast(null(), Json) if detail is None else detail,
     }
-    chosen = (column.label(label) for label, column in columns.items())
-    return select(*chosen).where(name.in_(bindparam(kind, expanding=True)))
+    return select(*(column.label(label) for label, column in columns.items()))
+
+
+def _query(by_md5: bool, single: bool) -> CompoundSelect[Any]:
+    """The rows of Known with the names of the parameters called as their kinds: a list each or, if `single`, one each.
+
+    A single name makes no SQL anew for each call.
+    """
+    parts = {
+        "models": _part("models", models.c.name, models.c.id, metrics=models.c.metrics),
+        **{one.name: _part(one.name, one.c.name, one.c.id, detail=one.c.detail) for one in INFOS},
+        "run": _part("run", run_id(), train_results.c.id),  # few have the same: to group them would take longer
+    }
+    if by_md5:
+        md5 = train_results.c.md5
+        parts["md5"] = _part("md5", md5, func.min(train_results.c.id)).group_by(md5)
+    chosen = []
+    for kind, part in parts.items():
+        name = part.selected_columns["name"]
+        chosen.append(part.where(name == bindparam(kind) if single else name.in_(bindparam(kind, expanding=True))))
+    return union_all(*chosen)
 
 
 # Made once: to make and compile a statement takes longer than to execute it.
-NAMED = {table.name: table for table in (models, software_infos, hardware_infos)}
-PARTS = (
-    _part("models", models.c.name, models.c.id, metrics=models.c.metrics),
-    _part("software_infos", software_infos.c.name, software_infos.c.id, detail=software_infos.c.detail),
-    _part("hardware_infos", hardware_infos.c.name, hardware_infos.c.id, detail=hardware_infos.c.detail),
-    _part("run", run_id(), train_results.c.id),  # few have the same; to group them would take longer than all of it
-)
-OF_MD5S = _part("md5", train_results.c.md5, func.min(train_results.c.id)).group_by(train_results.c.md5)
-BY_RUN, BY_RUN_OR_MD5 = union_all(*PARTS), union_all(*PARTS, OF_MD5S)
+INFOS = (software_infos, hardware_infos)
+NAMED = {table.name: table for table in (models, *INFOS)}
+QUERIES = {(by_md5, single): _query(by_md5, single) for by_md5 in (False, True) for single in (False, True)}
 NEW_METRICS = update(models).where(models.c.id == bindparam("number"))
 
 
@@ -110,7 +124,9 @@ def look_up(connection: Connection, records: Sequence[Record], md5s: Iterable[st
 
 
 def _known(connection: Connection, wanted: dict[str, list[str]]) -> dict[Key, Known]:
-    rows = connection.execute(BY_RUN_OR_MD5 if wanted["md5"] else BY_RUN, wanted)
+    single = all(len(names) == 1 for kind, names in wanted.items() if kind != "md5" or names)
+    names = {kind: names[0] for kind, names in wanted.items() if names} if single else wanted
+    rows = connection.execute(QUERIES[bool(wanted["md5"]), single], names)
     latest_first = sorted(rows, key=attrgetter("id"), reverse=True)
     return {(row.kind, row.name): Known(*row) for row in latest_first}
 
