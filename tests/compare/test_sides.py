@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drawn_records import record
 from gbench.cndb.record_file import save
 from gbench.compare.metrics import METRICS
-from gbench.compare.sides import read_side, require_distinct
-from gbench.errors import UsageError
+from gbench.compare.sides import BASE_FORMS, FORMS, read_one, read_side, require_distinct
+from gbench.errors import GbenchError, UsageError
 from gbench.settings.spec import RunSpec
+from golden import check_golden
 from run_folders import write_run
 
 
@@ -80,13 +83,52 @@ def test_a_side_that_is_nowhere_is_named(name: str, tmp_path: Path, monkeypatch:
         read_side(name, "BASE")
 
 
-def test_no_record_or_half_a_run_is_a_usage_error(records: Path, make_spec: Callable[..., RunSpec]) -> None:
+def refused(text: object, folder: Path, read: Callable[..., object] = read_side, forms: str = FORMS) -> str:
+    """The sentence about a side, with the class of its error; the temporary folder is TMP."""
+    with pytest.raises(GbenchError) as caught:
+        read(str(text), "NEW", forms)
+    return f"{type(caught.value).__name__}: {caught.value}".replace(str(folder), "TMP") + "\n"
+
+
+def test_each_side_that_is_refused_has_its_sentence(
+    records: Path, make_spec: Callable[..., RunSpec], tmp_path: Path
+) -> None:
+    said = [refused(records, tmp_path, read_one), refused("nowhere", tmp_path, read_one, BASE_FORMS)]
+    said += [refused("x" * 300, tmp_path)]
     (records / "0.yaml").write_text("model: [")
-    with pytest.raises(UsageError, match=r"BASE: .*0\.yaml line 2 is not plain YAML"):
-        read_side(str(records), "BASE")
-    killed = write_run(make_spec(), steps=30, planned_steps=42)
-    with pytest.raises(UsageError, match="did not come to its end"):
-        read_side(str(killed.path), "NEW")
+    said += [refused(records, tmp_path)]
+    every: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"steps": 30}, {}),  # of 42 steps
+        ({"steps": 30}, {"planned_steps": None}),
+        ({"steps": 30}, {"ended": {"steps": 41, "because": "the time is over"}}),
+        ({}, {"precision_at_end": None}),
+        ({"steps": 1}, {}),  # all of it warm-up
+    ]
+    for number, (changes, facts) in enumerate(every):
+        folder = write_run(make_spec(), **{"steps": 42, "planned_steps": 42, **changes})
+        folder.write("environment.json", {**(folder.read("environment.json") or {}), **facts})
+        said += [refused(folder.path, tmp_path).replace(folder.path.name, f"RUN{number}")]
+    resumed = write_run(make_spec(settings=["schedule.checkpoint_every=5"]), steps=30, planned_steps=42)
+    said += [refused(resumed.path, tmp_path).replace(resumed.path.name, "RESUMED")]
+    check_golden("sides-refused.txt", "".join(said))
+
+
+def test_what_may_not_be_opened_is_no_wrong_argument(records: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """A user who may not even look into the folder; root may."""
+    records.chmod(0)
+    if os.geteuid() == 0:
+        tmp_path.chmod(0o711)
+        os.seteuid(65534)
+    try:
+        said = [refused(path, tmp_path) for path in (records / "1.yaml", records)]
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+        records.chmod(0o755)
+    assert said == [
+        "InfrastructureError: NEW 'TMP/records/1.yaml' can't be read (Permission denied); fix its permissions\n",
+        "InfrastructureError: NEW 'TMP/records' can't be read (Permission denied); fix its permissions\n",
+    ]
 
 
 def test_a_run_folder_whose_samples_are_gone_has_no_figures(make_spec: Callable[..., RunSpec]) -> None:
@@ -94,7 +136,9 @@ def test_a_run_folder_whose_samples_are_gone_has_no_figures(make_spec: Callable[
     folder.write("result.json", {"throughput_img_s": 1e9})
     assert read_side(str(folder.path), "NEW")[0].record.perf_data["throughput"] < 1e6  # type: ignore[index]
     (folder.path / "steps-rank0.jsonl").unlink()
-    with pytest.raises(UsageError, match=r"NEW: the raw samples of .* are gone, .*; give its record"):
+    with pytest.raises(
+        UsageError, match=r"NEW: the raw samples of .* are gone, so its result.json can't be verified; "
+    ):
         read_side(str(folder.path), "NEW")
 
 
