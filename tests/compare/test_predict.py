@@ -13,31 +13,46 @@ from support import Answer
 from drawn_records import record
 from gbench.cndb.record import Record
 from gbench.cndb.record_file import save
-from gbench.compare.predict import NetworkProbe, all_reduce_s, network_of, node_of, predict, slowest_of
+from gbench.compare.predict import (
+    MOST_NODES,
+    NetworkProbe,
+    all_reduce_s,
+    as_rows,
+    network_of,
+    node_of,
+    predict,
+    slowest_of,
+)
 from gbench.errors import UsageError
+from golden import check_golden
 
 Gbench = Callable[..., Answer]
 STEP = {"mean_s": 0.1, "median_s": 0.1, "std_s": 0.0, "p5_s": 0.099, "p95_s": 0.101, "p99_s": None}
 EXPONENTIAL = {level: -math.log(1 - level) for level in (0.05, 0.5, 0.95, 0.99)}
 
 
-def exchange(latency_s: float = 0.001, bucket_s: float = 0.021, timed: bool = True) -> dict[str, Any]:
+def exchange(bucket_s: float = 0.021, timed: bool = True, slowest: float = 1.0) -> dict[str, Any]:
+    """slowest: the longest all-reduce, as a multiple of the median."""
+
     def one(size: int, median_s: float) -> dict[str, Any]:
-        times = dict.fromkeys(("median_s", "fastest_s", "slowest_s"), median_s)
+        times = {"fastest_s": median_s / slowest**0.5, "median_s": median_s, "slowest_s": median_s * slowest}
         return {"bytes": size, "repetitions": 1, "algorithm_gb_s": 1.0, "bus_gb_s": 1.0, **times}
 
     torch = {"steps": 9, "network_s": 0.04, "network_share": 0.3, "implied_s": 0.04, "bound": 0.7}
     return {
         "backend": "gloo",
         "buckets": {"G": [1000, 1000], "D": [1000]},
-        "all_reduce": [one(4, latency_s), one(1000, bucket_s)],
+        "all_reduce": [one(4, 0.001), one(1000, bucket_s)],
         "alone_s": 3 * bucket_s,
         "timed": {**torch, "hidden_s": {"G": 0.03, "D": 0.0}} if timed else None,
     }
 
 
-def a_record(devices: int = 1, nodes: int = 1, step_s: float = 0.1, **extra: Any) -> Record:
+def a_record(devices: int = 1, nodes: int = 1, step_s: float = 0.1, tail: bool = False, **extra: Any) -> Record:
+    """tail: one step of a hundred takes twice as long."""
     step = {name: value and value * step_s / 0.1 for name, value in STEP.items()}
+    if tail:
+        step |= {"p5_s": 0.8 * step_s, "p95_s": 1.3 * step_s, "p99_s": 2 * step_s}
     changes = {"dev_num": devices, "batch_size": 4 * devices}
     return record(
         perf_data={"throughput": 4 * devices / step_s, "throughput_unit": "img/s", "step": step},
@@ -97,34 +112,65 @@ def test_ranks_of_one_node_exchange_already() -> None:
     assert one.step_s == pytest.approx(0.14, rel=0.01) and one.devices == 2
 
 
-@pytest.mark.parametrize(
-    ("own", "probe", "said"),
-    [
-        (TWO, TWO, "RECORD is of 2 nodes"),
-        (ONE, ONE, "there is no all-reduce in the record of the network"),
-        (
-            a_record(2, exchange=exchange(timed=False)),
-            TWO,
-            "RECORD is of 2 ranks and does not say how long they waited",
-        ),
-        (record(perf_data={"latency": 1.0}), TWO, "RECORD has no throughput and step times"),
-        (ONE, a_record(2, exchange={**exchange(), "all_reduce": []}), "there is no all-reduce"),
-        (
-            ONE,
-            a_record(2, exchange={**exchange(), "buckets": {"G": [7]}}),
-            "extra.exchange has no all-reduce of 7 bytes",
-        ),
-        (ONE, a_record(2, exchange={"backend": 1}), "--network: extra.exchange is not as gbench writes it (backend"),
-        (a_record(exchange={"backend": 1}), None, "RECORD: extra.exchange is not as gbench writes it (backend"),
-        (a_record(between_runs="x"), TWO, "RECORD: extra.between_runs is not as gbench writes it"),
-        (ONE, TWO.model_copy(update={"model": "other"}), "--network is of other, RECORD of "),
-    ],
-)
-def test_records_that_do_not_suffice(own: Record, probe: Record | None, said: str) -> None:
+VARIED = a_record(between_runs={"low": 39.0, "high": 41.0, "half_width_share": 0.025, "runs": 9, "level": 0.95})
+WIDE = ONE.model_copy(update={"perf_data": {**(ONE.perf_data or {}), "throughput_interval": {"low": 32, "high": 48}}})
+PREDICTED: dict[str, tuple[Record, Record]] = {
+    "a network of one speed": (ONE, TWO),
+    "a network of several speeds": (ONE, a_record(2, 2, step_s=0.14, exchange=exchange(slowest=4.0))),
+    "nothing timed": (ONE, a_record(2, 2, step_s=0.14, exchange=exchange(timed=False, slowest=4.0))),
+    "timed longer than the steps": (ONE, a_record(2, 2, step_s=0.02, exchange=exchange())),
+    "hidden behind a longer step": (a_record(step_s=0.2), TWO),
+    "two ranks a node": (a_record(2, step_s=0.14, exchange=exchange()), TWO),
+    "runs that differ": (VARIED, TWO),
+    "a run whose steps say little": (WIDE, TWO),
+    "steps that differ": (a_record(tail=True), TWO),
+    "nccl": (ONE, a_record(2, 2, step_s=0.14, exchange={**exchange(), "backend": "nccl"})),
+}
+
+
+def test_all_that_is_predicted() -> None:
+    said = []
+    for title, (node, probe) in PREDICTED.items():
+        found = predict(node_of(node), network_of(probe, node), [1, 2, 3, 64])
+        said += [f"== {title}", *map(" | ".join, as_rows(found, "img/s"))]
+    check_golden("predictions.txt", "\n".join(said) + "\n")
+
+
+REFUSED: list[tuple[Record, Record | None]] = [
+    (TWO, TWO),
+    (ONE, ONE),
+    (ONE, None),
+    (a_record(2, exchange=exchange(timed=False)), TWO),
+    (record(perf_data={"latency": 1.0}), TWO),
+    (record(perf_data={"throughput": 1.0}), TWO),
+    (record(perf_data={"step": STEP}), TWO),
+    (ONE.model_copy(update={"batch_size": None}), TWO),
+    (record(perf_data={"throughput": 1.0, "step": {**STEP, "mean_s": 0.0}}), TWO),
+    (record(perf_data={"throughput": 1.0, "step": {}}), TWO),
+    (ONE, a_record(2, exchange={**exchange(), "all_reduce": []})),
+    (ONE, a_record(2, exchange={**exchange(), "all_reduce": 5})),
+    (ONE, a_record(2, exchange={**exchange(), "all_reduce": [{}]})),
+    (ONE, a_record(1, exchange=exchange())),
+    (ONE, a_record(2, exchange={**exchange(), "buckets": {"G": [7, 1000, 5]}})),
+    (ONE, a_record(2, exchange={"backend": 1})),
+    (a_record(exchange={"backend": 1}), TWO),
+    (a_record(2, exchange={**exchange(), "buckets": {"G": [7]}}), None),
+    (a_record(between_runs="x"), TWO),
+    (ONE, TWO.model_copy(update={"perf_data": {"step": {}}})),
+    (ONE, TWO.model_copy(update={"model": "other"})),
+]
+
+
+def test_records_that_do_not_suffice() -> None:
+    said = []
+    for own, probe in REFUSED:
+        with pytest.raises(UsageError) as caught:
+            predict(node_of(own), network_of(probe or own, own), [2])
+        said.append(f"{caught.value}\n")
     with pytest.raises(UsageError) as caught:
-        probed = network_of(probe or own, own)
-        predict(node_of(own), probed, [2])
-    assert said in caught.value.what
+        predict(node_of(ONE), network_of(TWO, ONE), [MOST_NODES + 1])
+    assert len(predict(node_of(ONE), network_of(TWO, ONE), [MOST_NODES])) == 1
+    check_golden("predictions-refused.txt", "".join([*said, f"{caught.value}\n"]))
 
 
 def test_the_command(gbench: Gbench, tmp_path: Path) -> None:
