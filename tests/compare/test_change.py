@@ -95,6 +95,16 @@ def test_a_run_with_noisy_steps_adds_what_its_interval_says() -> None:
     assert noisy.base_variance == calm.base_variance
 
 
+def test_what_steps_explain_is_weighted_by_degrees_of_freedom() -> None:
+    """Three runs of BASE have 2 degrees of freedom, six earlier ones 25/7."""
+    history = runs(0.0, 0.01, 0.0, 0.01, 0.0, 0.01, error=0.03)
+    found = between(runs(0.0, 0.01, 0.02, error=0.01), runs(0.0, error=0.05), history).reading
+    explained = (2 * 0.01**2 + 25 / 7 * 0.03**2) / (2 + 25 / 7)
+    assert (found.source, found.dof) == ("history", pytest.approx(2 + 25 / 7))
+    assert found.base_variance == pytest.approx((2 * 1e-4 + 25 / 7 * 0.5e-4) / (2 + 25 / 7))
+    assert found.new_variance - found.base_variance == pytest.approx(0.05**2 - explained)
+
+
 def test_runs_that_agree_by_luck_are_no_better_than_their_steps() -> None:
     found = between(runs(0.0, 0.0, error=0.01), runs(0.0, 0.0, error=0.01)).reading
     assert found.base_variance == pytest.approx(1e-4)

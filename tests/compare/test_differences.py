@@ -8,7 +8,7 @@ import pytest
 
 from drawn_records import drawn
 from gbench.cndb.record import Record
-from gbench.compare.differences import configuration, require_comparable
+from gbench.compare.differences import configuration, require_alike, require_comparable
 from gbench.errors import UsageError
 
 EXTRA = {"recipe": "performance", "dataset_sha256": "c0ffee", "batch_size_per_device": 16}
@@ -67,6 +67,22 @@ def test_runs_of_two_machines_are_refused_unless_allowed() -> None:
     assert require_comparable([base], [new], ("machine",)) == ["machine: node1 (aaaaaaaa) -> node2 (bbbbbbbb)"]
 
 
+def test_a_machine_is_shown_by_all_its_names() -> None:
+    base = [on_machine("node2", "a" * 16), on_machine("node1", "a" * 16)]
+    (told,) = require_comparable(base, [on_machine("other", "b" * 16)], ("machine",))
+    assert told == "machine: node1/node2 (aaaaaaaa) -> other (bbbbbbbb)"
+
+
+def test_runs_that_form_no_baseline_are_named_by_what_differs() -> None:
+    require_alike([drawn(), drawn(soft_info={"name": "drawn:2"})])
+    with pytest.raises(UsageError) as caught:
+        require_alike([drawn(), drawn(train_type="TF32", dist_type="DP", soft_info={"name": "drawn:2"})])
+    assert str(caught.value) == (
+        "the runs are not comparable: precision is FP32 | TF32; distribution is DDP | DP; "
+        "pin runs that agree in all of these"
+    )
+
+
 @pytest.mark.parametrize("new", [on_machine("renamed", "a" * 16), drawn(extra=EXTRA)], ids=["renamed", "not said"])
 def test_a_renamed_or_unsaid_machine_is_comparable(new: Record) -> None:
     assert require_comparable([on_machine("node1", "a" * 16)], [new], ()) == []
@@ -91,5 +107,7 @@ def test_runs_of_one_side_must_agree_too() -> None:
 def test_all_settings_may_be_allowed_but_no_unknown_fields() -> None:
     base, new = drawn(), drawn(hyper_params={"lr": 1, "netG": "unet_256"})
     assert len(require_comparable([base], [new], ("hyper_params",))) == 2
-    with pytest.raises(UsageError, match="--allow 'lr' is not a field of these records"):
+    with pytest.raises(UsageError) as caught:
         require_comparable([base], [new], ("lr",))
+    fields = ", ".join(sorted({*configuration(base), "hyper_params", "image", "machine"}))
+    assert str(caught.value) == f"--allow 'lr' is not a field of these records; known: {fields}"

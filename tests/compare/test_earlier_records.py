@@ -51,6 +51,28 @@ def test_allowed_fields_let_more_in_but_not_what_is_compared(engine: Engine) -> 
     assert days(engine, run(9), 99, (), run(8), run(1)) == ["2", "4", "5", "6"]
 
 
+def test_other_devices_and_models_come_in_if_they_are_allowed(engine: Engine) -> None:
+    submit(engine, [run(11, dev="Other-80GB"), run(12, model="other")], "save")
+    assert days(engine, run(20), 3) == ["8", "9", "10"]
+    assert days(engine, run(20), 3, ("device",)) == ["9", "10", "11"]
+    assert days(engine, run(20), 3, ("model",)) == ["9", "10", "12"]
+    among = earlier_runs(engine, run(20), ("model",), [], 99, among=2)
+    assert [one.source for one in among.runs] == ["record 10", "record 12"]
+
+
+def test_a_run_is_left_out_by_its_id_or_as_the_same_record(engine: Engine) -> None:
+    changed = run(8, perf_data={"throughput": 1.0})
+    assert days(engine, run(9), 99, (), changed) == ["1", "2", "4", "5", "6"]
+    nameless = record(extra={"started_utc": "2026-01-01T12:00:00+00:00"})
+    submit(engine, [nameless], "save")
+    noon = run(2, extra={"started_utc": "2026-01-01T12:00:00.000+00:00"})
+    assert days(engine, noon) == ["1"]
+    for like in (run(2), record(extra={"started_utc": "2026-01-02T00:00:00+00:00"})):
+        assert days(engine, like) == ["1", "None"]
+    (stored,) = [one.record for one in earlier_runs(engine, run(2), (), [], 99).runs if one.record.run_id is None]
+    assert days(engine, run(2), 99, (), stored) == ["1"]
+
+
 def test_runs_of_other_machines_are_left_out_unless_allowed(engine: Engine) -> None:
     here, there = ({"machine": {"host_name": name, "key": name * 16}} for name in "ab")
     submit(engine, [run(11, extra=here), run(12, extra=there)], "save")

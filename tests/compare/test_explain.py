@@ -11,11 +11,12 @@ import pytest
 
 from drawn_records import drawn
 from gbench.cndb.record import Record, checked
-from gbench.compare.causes import Influence
+from gbench.compare.causes import FACTS, GPUS, QUANTITIES, Influence
 from gbench.compare.comparison import compare
 from gbench.compare.explain import explain
 from gbench.compare.sides import Run
 from gbench.errors import RecordError
+from golden import check_golden
 
 
 def gpu(mhz: float, **more: Any) -> dict[str, Any]:
@@ -154,3 +155,55 @@ def test_a_loss_is_judged_in_cycles_too(mhz: float | None, said: str | None) -> 
     assert found.verdict == "regression"
     clocks = [note for note in found.notes if "cycle" in note]
     assert [note[: len(said)] for note in clocks] == [said] if said else clocks == []
+
+
+def saying(path: tuple[str, ...], value: Any) -> Record:
+    """A record with one value at a path; of GPUs, on two, and a third that does not say it."""
+    if path[: len(GPUS)] == GPUS:
+        value = [nested(path[len(GPUS) :], value), nested(path[len(GPUS) :], value + 2), {}]
+        path = GPUS
+    least = {"perf_data": {"throughput": 100.0}, "soft_info": {"name": "drawn:1"}, "hard_info": {"name": "OS"}}
+    first = value if len(path) == 1 else {**least.get(path[0], {}), **nested(path[1:], value)}
+    return drawn(**{**least, path[0]: first})
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for key in reversed(path):
+        value = {key: value}
+    return dict(value)
+
+
+def disturbed(share: Any, clean: float | None = 100.0, *reasons: str) -> Record:
+    seen = {"marked_share": share, "share_by_reason": dict.fromkeys(reasons, share)}
+    return drawn(perf_data={"throughput": 90.0, "throughput_clean_img_s": clean, "disturbance": seen})
+
+
+VALUES: list[tuple[tuple[str, ...], Any, Any]] = [
+    *((path, "one", "other\x1b[2J") for _, path, _, _ in FACTS),
+    *((one.path, 0.02, 0.15) if "share" in one.path[-1] else (one.path, 20, 35) for one in QUANTITIES),
+    *((one.path, 1, 1 + factor * one.least) for one in QUANTITIES if one.least for factor in (1.0, 0.99)),
+    *((("perf_data", "data_share"), 0.0, share) for share in (0.01, 0.0099, 0.001, 0.0009, 1.0)),
+    (("extra", "git", "dirty"), False, True),
+    (("extra", "env"), {"A": "1", "B": None}, {"A": ["x", 2]}),
+    (("extra", "warnings"), [], ["a", "b"]),
+    (("extra", "machine"), {"key": "a" * 16, "host_name": "node1"}, {"key": "b" * 16, "host_name": "node2"}),
+    (("soft_info", "name"), "drawn:1", "drawn:2"),
+    (("batch_size",), 32, 64),
+    (("extra", "checks"), {"swap": "is on"}, {"governor": "powersave"}),
+    (("perf_data", "steady_state"), True, False),
+]
+PAIRS = [
+    (disturbed(0.1, 100.0, "hot"), disturbed(0.4, 120.0, "hot", "capped")),
+    (disturbed(0.4, 120.0, "hot"), disturbed(0.0, 90.0)),
+    (disturbed(0.4, 0.0, "hot"), disturbed(0.0, 90.0)),
+    (disturbed(0.0, 90.0), disturbed(0.4, None, "hot")),
+    (disturbed(None), disturbed(0.4, 90.0, "hot")),
+    (run(), run(gpus=[gpu(1500.0, foreign=["12 miner", "7 a b"])])),
+]
+
+
+def test_all_that_is_said_of_causes() -> None:
+    pairs = [(saying(path, base), saying(path, new)) for path, base, new in VALUES]
+    pairs += [(saying(path, base), saying(("batch_size",), 32)) for path, base, _ in VALUES[:3]]
+    causes = [cause for base, new in [*pairs, *PAIRS] for cause in explain([base], [new])]
+    check_golden("causes.txt", "".join(f"{cause.influence.name} {cause.text}\n" for cause in causes))

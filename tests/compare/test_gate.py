@@ -83,6 +83,9 @@ def test_nightlys_rates_are_those_of_its_verdicts() -> None:
 def test_too_few_runs_give_no_rate() -> None:
     assert compare_rates(drawn(8, 0.01), 5, 5, 0.03, DRAWS) is None
     assert night_rates(drawn(8, 0.01), 5, DRAWS) is None
+    assert compare_rates(drawn(8, 0.01), 4, 4, 0.03, DRAWS) is not None
+    assert night_rates(drawn(8, 0.01), 4, DRAWS) is not None
+    assert compare_rates(drawn(8, 0.01), 1, 4, 0.03, DRAWS) is not None
     many = compare_rates(drawn(8, 0.01), 30, 2, 0.03, DRAWS)  # BASE is then cut to what was measured
     assert many is not None and many.runs == 2
 
@@ -141,3 +144,10 @@ def test_only_one_of_this_machine_and_configuration_is_used(tmp_path: Path) -> N
     assert "is the calibration of another machine or configuration; remove it, and run" in warned[0]
     assert "is not a calibration that this gbench reads" in warned[1]
     assert [str(one) for one in calibrations(tmp_path)] == [warned[1].partition("left out: ")[2]]
+
+
+def test_a_variable_makes_another_configuration(tmp_path: Path) -> None:
+    own, other = (run("a", 1.0, env={"OMP_NUM_THREADS": count}) for count in "12")
+    calibration(key=key_of(own)).write(tmp_path)
+    found = [calibration_of(runs, tmp_path, print) is not None for runs in ([own, own], [other], [run("a", 1.0)])]
+    assert found == [True, False, False]

@@ -63,19 +63,6 @@ def test_a_run_folder_is_read_from_its_raw_samples(make_spec: Callable[..., RunS
     assert [run.source for run in read_side(str(tmp_path / "results"), "NEW")] == [str(folder.path)]
 
 
-def test_reconstruction_loss_counts_in_convergence_runs_only() -> None:
-    loss = METRICS[-1]
-    losses = {"G_GAN": 1.0, "G_L1": 20.0}
-    assert loss.read(record(metric_data=losses)) is None
-    found = loss.read(record(metric_data=losses, extra={"recipe": "convergence"}))
-    assert found is not None and found.value == 20.0
-
-
-@pytest.mark.parametrize("figure", ["N/A", 0, -1.0, None, True])
-def test_what_is_no_positive_number_is_no_figure(figure: object) -> None:
-    assert METRICS[0].read(record(perf_data={"throughput": figure, "mean": 1.0})) is None
-
-
 @pytest.mark.parametrize("name", ["nothing", "", "*.nothing", "**x"])
 def test_a_side_that_is_nowhere_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

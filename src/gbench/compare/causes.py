@@ -55,8 +55,8 @@ QUANTITIES = (
     Quantity("CPUs kept busy by other processes", (*HOST, "other_cpus"), ".2f", least=0.25),
     Quantity("GPU temperature", (*GPUS, "temperature_c", "mean"), ".0f °C", least=5.0),
     Quantity("GPU power", (*GPUS, "power_w", "mean"), ".0f W", least=10.0),
-    Quantity("PCIe generation", (*GPUS, "pcie_generation"), ".0f", least=0.5),
-    Quantity("PCIe width", (*GPUS, "pcie_width"), ".0f", least=0.5),
+    Quantity("PCIe generation", (*GPUS, "pcie_generation"), ".3g", least=0.5),
+    Quantity("PCIe width", (*GPUS, "pcie_width"), ".3g", least=0.5),
     Quantity("load of the host", (*HOST, "load_1m", "mean"), ".1f", least=1.0),
 )
 VARIABLES = "variables given with --env"
