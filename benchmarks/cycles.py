@@ -22,7 +22,7 @@ from gbench.measure.steadiness import HIDDEN, judge_steadiness
 from gbench.measure.steady_state import SteadyState, find_steady_state
 from gbench.measure.stopping_rule import StoppingRule
 from gbench.runfolder.run_result import Interval
-from gbench.settings.spec import ScheduleConfig
+from gbench.settings.model_config import ScheduleConfig
 from simulated import Floats, ar1, two_states
 
 READING = 10  # steps between two readings, at which a run may stop

@@ -42,7 +42,7 @@ from gbench.pix2pix.data.pair_cache import CacheFolder, identity_of, map_pairs, 
 from gbench.pix2pix.data.pair_file import Levels
 from gbench.pix2pix.data.pair_loader import Loader, PairLoader, Share
 from gbench.pix2pix.data.pairs import AlignedDataset
-from gbench.settings.spec import DataConfig
+from gbench.settings.model_config import DataConfig
 
 BATCH = 8
 PLAIN_IMAGES, FAST_IMAGES = 24, 960  # a block

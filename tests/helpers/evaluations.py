@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gbench.runfolder.evaluation_result import Checkpoint, Evaluation, Image, spread
-from gbench.settings.spec import DataConfig, NetworkConfig
+from gbench.settings.model_config import DataConfig, NetworkConfig
 
 
 def evaluation_of(images: dict[str, tuple[float | None, float | None, float | None]], **changes: object) -> Evaluation:

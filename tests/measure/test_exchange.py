@@ -15,7 +15,7 @@ from gbench.runfolder.host_facts import HostFacts
 from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.steps import Step
-from gbench.settings.spec import ScheduleConfig
+from gbench.settings.model_config import ScheduleConfig
 
 STEPS, STEP_S, WARMUP = 60, 0.1, 10
 BUCKETS = {"G": [1_000_000, 20_000_000], "D": [1_000_000]}

@@ -16,7 +16,7 @@ from gbench.runfolder.run_result import Speed
 from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import GpuFacts
-from gbench.settings.spec import ScheduleConfig
+from gbench.settings.model_config import ScheduleConfig
 
 FAST, SLOW = 0.1, 0.112
 # Stretches of 30 steps at each speed in turn, with 0.1 % of noise

@@ -16,7 +16,7 @@ from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.steps import Step
-from gbench.settings.spec import ScheduleConfig
+from gbench.settings.model_config import ScheduleConfig
 
 COMPUTE_S, STARVED_S, JITTER_S = 0.1, 0.02, 1e-4
 STEPS = 100

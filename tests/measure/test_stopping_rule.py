@@ -7,7 +7,7 @@ import numpy as np
 from gbench.measure.bootstrap import throughput_interval
 from gbench.measure.measured_steps import Periods, measured_steps
 from gbench.measure.stopping_rule import StoppingRule
-from gbench.settings.spec import ScheduleConfig
+from gbench.settings.model_config import ScheduleConfig
 
 
 def feed(rule: StoppingRule, times: list[float], at_once: int = 10) -> tuple[int, str | None]:

@@ -21,7 +21,8 @@ from gbench.runfolder.run_result import RunResult
 from gbench.runfolder.step_columns import Steps
 from gbench.runfolder.steps import Step
 from gbench.runfolder.telemetry_result import GpuFacts
-from gbench.settings.spec import ProfileConfig, RunSpec, ScheduleConfig, TuningConfig
+from gbench.settings.model_config import ScheduleConfig
+from gbench.settings.spec import ProfileConfig, RunSpec, TuningConfig
 from run_folders import write_run
 
 

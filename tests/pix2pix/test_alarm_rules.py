@@ -12,7 +12,7 @@ import pytest
 
 from gbench.pix2pix.alarm_rules import AlarmRules
 from gbench.runfolder.alarms import Alarm
-from gbench.settings.spec import AlarmConfig
+from gbench.settings.model_config import AlarmConfig
 
 STEPS = 50  # an epoch
 Curve = Callable[[int], dict[str, float]]  # epoch -> expected losses

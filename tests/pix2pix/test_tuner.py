@@ -22,7 +22,8 @@ from gbench.pix2pix import tuner, tuning_candidate
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.tuning_result import Arm, Trial, Tuning, read_tuning
-from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
+from gbench.settings.model_config import SpeedConfig
+from gbench.settings.spec import RunSpec, TuningConfig
 from spawned_ranks import spawn_ranks
 
 MakeSpec = Callable[..., RunSpec]

@@ -22,7 +22,8 @@ from gbench.runfolder.tuning_result import NAME, Arm, Trial, Tuning, read_tuning
 from gbench.runs.prepare import Prepared, make_runner, plan
 from gbench.runs.switch_cache import key_of, place_of, remember, with_tuned_switches
 from gbench.runs.tune import tune
-from gbench.settings.spec import RunSpec, SpeedConfig, TuningConfig
+from gbench.settings.model_config import SpeedConfig
+from gbench.settings.spec import RunSpec, TuningConfig
 from shared_runs import launched_once
 
 MakeSpec = Callable[..., RunSpec]

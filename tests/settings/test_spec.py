@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gbench.settings.spec import ModelConfig, ScheduleConfig
+from gbench.settings.model_config import ModelConfig, ScheduleConfig
 
 
 @pytest.mark.parametrize(

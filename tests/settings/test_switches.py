@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from gbench.base.paths import project_file
 from gbench.cli.tune import tune
 from gbench.errors import UsageError
-from gbench.settings.spec import ModelConfig, ProfileConfig, RunSpec, SpeedConfig
+from gbench.settings.model_config import ModelConfig, SpeedConfig
+from gbench.settings.spec import ProfileConfig, RunSpec
 from gbench.settings.switches import CANDIDATES, describe, why_not, written
 from gbench.settings.tuning_spec import tune_command
 

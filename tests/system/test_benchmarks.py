@@ -58,7 +58,7 @@ from torch.utils.data import DataLoader
 
 from gbench.pix2pix import build_discriminator, build_generator
 from gbench.pix2pix.data.pairs import AlignedDataset
-from gbench.settings.spec import DataConfig
+from gbench.settings.model_config import DataConfig
 
 if __name__ == "__main__":
     opt = parse()

@@ -21,7 +21,7 @@ from gbench.base.utc import utc_now
 from gbench.cndb.record import Record
 from gbench.compare.sides import Run
 from gbench.errors import InfrastructureError, RecordError, UsageError
-from gbench.settings.spec import Frozen
+from gbench.settings.model_config import Frozen
 
 FOLDER = "baselines"  # below CNDB_DIR
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

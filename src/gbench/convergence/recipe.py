@@ -8,7 +8,8 @@ from typing import Any
 
 from gbench.errors import UsageError
 from gbench.settings.linear_policy import linear_factor
-from gbench.settings.spec import ModelConfig, RunSpec
+from gbench.settings.model_config import ModelConfig
+from gbench.settings.spec import RunSpec
 
 SECTIONS = ("network", "optim", "data")
 SCHEDULE = ("epochs", "epochs_decay", "max_steps", "until_ci", "max_time_s", "drop_last")

@@ -18,7 +18,7 @@ from gbench.convergence.curves import LOSSES, EpochWindow
 from gbench.convergence.seed_spread import WINDOW
 from gbench.convergence.tolerance import LogFigure, RunGroup, allowed, exact, log_mean
 from gbench.errors import RecordError, UsageError
-from gbench.settings.spec import Frozen
+from gbench.settings.model_config import Frozen
 
 FOLDER = "configs/reference"
 BAND_ERROR = 0.01  # share of true reproductions with a mean outside any band of any loss

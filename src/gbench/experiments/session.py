@@ -19,7 +19,8 @@ from gbench.compare.differences import shown
 from gbench.experiments.block_ratio import BLOCK, SIDES, BlockRatio, Side
 from gbench.runfolder.own import mark_own
 from gbench.settings.literals import MetricName
-from gbench.settings.spec import Frozen, RunSpec
+from gbench.settings.model_config import Frozen
+from gbench.settings.spec import RunSpec
 
 ENDLESS = 1e-6  # a precision that no session reaches
 Order = Literal["ABBA", "Thue-Morse"]

@@ -14,8 +14,9 @@ from gbench.runs.prepare import for_this_machine
 from gbench.settings.check_spec import check_spec
 from gbench.settings.defaults import resolve_values
 from gbench.settings.literals import DataSource, Precision
+from gbench.settings.model_config import Frozen
 from gbench.settings.resolve import Resolved
-from gbench.settings.spec import Frozen, RunSpec
+from gbench.settings.spec import RunSpec
 from gbench.settings.spec_file import invalid_values, read_mapping
 from gbench.settings.yaml_keys import PRECISION, Strict
 

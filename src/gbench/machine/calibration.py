@@ -14,7 +14,7 @@ from gbench.base.files import entries, make_folder, write_atomically
 from gbench.base.json_file import read_json
 from gbench.base.words import count
 from gbench.errors import InfrastructureError
-from gbench.settings.spec import Frozen
+from gbench.settings.model_config import Frozen
 
 FOLDER = "calibrated"
 DRAWS = 1000  # from which a rate is counted

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from gbench.measure.bootstrap import next_check, precise_enough
 from gbench.measure.measured_steps import MIN_CYCLES, Periods, measured_steps
-from gbench.settings.spec import ScheduleConfig
+from gbench.settings.model_config import ScheduleConfig
 
 
 class StoppingRule:

@@ -36,7 +36,8 @@ from gbench.runfolder.host_facts import BestPeak
 from gbench.runfolder.run_result import FirstReading, RunResult
 from gbench.runfolder.step_columns import Steps, steps_that_count
 from gbench.runfolder.telemetry_result import TelemetrySummary
-from gbench.settings.spec import RunSpec, ScheduleConfig
+from gbench.settings.model_config import ScheduleConfig
+from gbench.settings.spec import RunSpec
 from gbench.settings.switches import describe
 
 STATISTICS = 3  # the rule of new results: `RunResult.statistics`

@@ -26,7 +26,8 @@ from gbench.pix2pix.step.rank_memory import rank_gib
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.worker_exit import leave, report_failure
-from gbench.settings.spec import MeasureConfig, RunSpec
+from gbench.settings.model_config import MeasureConfig
+from gbench.settings.spec import RunSpec
 
 
 def main(argv: list[str] | None = None, facts_pipe: int | None = None, heartbeat: Heartbeat | None = None) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gbench.runfolder.alarms import Alarm
 from gbench.settings.literals import AlarmKind
-from gbench.settings.spec import AlarmConfig
+from gbench.settings.model_config import AlarmConfig
 
 
 class AlarmRules:

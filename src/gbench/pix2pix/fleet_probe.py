@@ -26,7 +26,7 @@ from gbench.pix2pix.ranks.all_reduce import measure_all_reduce
 from gbench.pix2pix.ranks.group import Ranks, keep
 from gbench.runfolder.fleet_times import FLEET, FleetTimes, LinkTimes
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.spec import DataConfig
+from gbench.settings.model_config import DataConfig
 
 ROUNDS, REPEATS = 12, 8  # of the probes of a node; of the all-reduces of a pair
 LINK_BYTES = 4 << 20

@@ -30,7 +30,8 @@ from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.tuning_candidate import Candidate
 from gbench.runfolder.folder import RunFolder
 from gbench.runfolder.tuning_result import LEAST_GAIN, NAME, Trial, Tuning
-from gbench.settings.spec import RunSpec, SpeedConfig
+from gbench.settings.model_config import SpeedConfig
+from gbench.settings.spec import RunSpec
 from gbench.settings.switches import CANDIDATES, why_not, written
 
 BLOCK_S = 0.25  # a block takes at least this, or if the time of a trial is too short for it, at least SHORT_BLOCK_S

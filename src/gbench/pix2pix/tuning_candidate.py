@@ -9,7 +9,8 @@ from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.step.build_model import build_model
 from gbench.runfolder.tuning_result import Arm
-from gbench.settings.spec import RunSpec, SpeedConfig
+from gbench.settings.model_config import SpeedConfig
+from gbench.settings.spec import RunSpec
 
 WARM_UP = 3  # steps in which kernels are chosen and compiled, unless a capture needs more
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.spec import DataConfig, Frozen, NetworkConfig
+from gbench.settings.model_config import DataConfig, Frozen, NetworkConfig
 
 NAME = "evaluation.json"
 FINAL = Path("evaluations") / "final"  # folder of a convergence run's final evaluation, below that of the run

@@ -11,7 +11,7 @@ It makes no record: the profiler itself takes time, so its throughput is not a v
 from typing import Any
 
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.spec import Frozen
+from gbench.settings.model_config import Frozen
 
 NAME = "profile.json"
 

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from gbench.runfolder.folder import RunFolder
-from gbench.settings.spec import Frozen, SpeedConfig
+from gbench.settings.model_config import Frozen, SpeedConfig
 
 NAME = "tuning.json"
 LEAST_GAIN = 0.01  # a switch is kept if the whole interval of its ratio exceeds 1 by more than this

@@ -17,7 +17,7 @@ from gbench.measure.summary import summarize_folder
 from gbench.runfolder.host_facts import BestPeak
 from gbench.runfolder.run_result import RunResult
 from gbench.runs.attempt import OpenRun
-from gbench.settings.spec import Frozen
+from gbench.settings.model_config import Frozen
 
 FOLDER = "peaks"
 AGAIN = "remove it: the next run writes it again"

@@ -22,7 +22,8 @@ from gbench.runs.meeting import Meeting, agree
 from gbench.runs.node_differences import MUST_AGREE
 from gbench.runs.prepare import Prepared, make_runner
 from gbench.runs.several_hosts import as_node
-from gbench.settings.spec import RunSpec, SpeedConfig
+from gbench.settings.model_config import SpeedConfig
+from gbench.settings.spec import RunSpec
 
 HOME = "fleet"  # in the folder of results
 OF_A_NODE = re.compile(r"--(?:gpus-per-node|gres)[= ](?:gpu:)?(?:\w+:)?(\d+)$")  # options of sbatch

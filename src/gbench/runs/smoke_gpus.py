@@ -28,7 +28,8 @@ from gbench.runfolder.typed_json import to_json
 from gbench.runners.plan import Runner
 from gbench.runners.stopping import stoppable
 from gbench.runs.prepare import make_runner
-from gbench.settings.spec import Frozen, RunSpec, SpeedConfig
+from gbench.settings.model_config import Frozen, SpeedConfig
+from gbench.settings.spec import RunSpec
 
 SCRIPT, PASSES = "scripts/pt-gpu-smoke.sh", "gpu-smoke"  # PASSES: in the cache folder, and in a run folder
 LIMIT_S = 300.0

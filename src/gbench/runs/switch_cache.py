@@ -21,7 +21,8 @@ from gbench.runfolder.tuning_result import Tuning
 from gbench.runfolder.typed_json import to_json
 from gbench.runners.image import plan_image
 from gbench.settings.check_spec import check_schedule
-from gbench.settings.spec import Frozen, RunSpec, SpeedConfig, TunedBy
+from gbench.settings.model_config import Frozen, SpeedConfig
+from gbench.settings.spec import RunSpec, TunedBy
 from gbench.settings.switches import why_not
 from gbench.settings.tuning_spec import SIZES, tune_command
 

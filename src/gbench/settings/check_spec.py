@@ -7,8 +7,9 @@ from pathlib import Path
 from gbench.base.files import open_file
 from gbench.errors import UsageError
 from gbench.settings.launch_sh_files import require_for_gbench
+from gbench.settings.model_config import DataConfig, NetworkConfig
 from gbench.settings.quantities import problem_of_variable
-from gbench.settings.spec import DataConfig, NetworkConfig, RunSpec
+from gbench.settings.spec import RunSpec
 from gbench.settings.switches import why_not
 
 COMMIT_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{7,64}(?![0-9a-zA-Z])")

@@ -9,6 +9,7 @@ from gbench.base.paths import expanded, project_file, user_cache_dir
 from gbench.errors import UsageError
 from gbench.settings.check_spec import check_spec
 from gbench.settings.defaults import with_defaults
+from gbench.settings.model_config import AlarmConfig, SpeedConfig
 from gbench.settings.model_file import override
 from gbench.settings.request import ROWS, Request
 from gbench.settings.resolve import (
@@ -24,7 +25,7 @@ from gbench.settings.resolve import (
     resolve,
     visible_devices,
 )
-from gbench.settings.spec import AlarmConfig, EvaluationConfig, RunSpec, SpeedConfig
+from gbench.settings.spec import EvaluationConfig, RunSpec
 
 CHOICES: dict[str, tuple[str, ...]] = {"device": DEVICES, "runner": RUNNERS, "precision": PRECISIONS}
 PATHS = ("datasets_dir", "dockerfile")

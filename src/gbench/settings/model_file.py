@@ -13,7 +13,7 @@ from gbench.base.invalid import first_problem
 from gbench.base.untrusted import NO_YAML, load_yaml, not_yaml, read_text
 from gbench.errors import RecordError, UsageError
 from gbench.settings.literals import Recipe
-from gbench.settings.spec import Frozen, ModelConfig, ScheduleConfig
+from gbench.settings.model_config import Frozen, ModelConfig, ScheduleConfig
 
 # Options of upstream's train.py (options/ at 003efc4c) whose setting has another name here.
 UPSTREAM_OPTIONS = {

@@ -19,11 +19,12 @@ from gbench.settings.check_spec import check_spec
 from gbench.settings.kubernetes_config import kubernetes_config
 from gbench.settings.launch_sh_files import SUCCESSORS
 from gbench.settings.literals import CLUSTERS, Device, Precision, Recipe, RunnerName
+from gbench.settings.model_config import ModelConfig
 from gbench.settings.model_file import ModelFile, load_model, model_name, override
 from gbench.settings.nccl import NCCL_ORIGIN, with_nccl_variables
 from gbench.settings.request import ARGUMENTS, ROWS, VARIABLE_FIELDS, Request
 from gbench.settings.slurm_config import slurm_config
-from gbench.settings.spec import ModelConfig, RunSpec
+from gbench.settings.spec import RunSpec
 from gbench.settings.switches import profile_of
 
 DEFAULT_CNDB_DIR = "cndb"

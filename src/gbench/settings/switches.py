@@ -5,7 +5,8 @@ from typing import Any, get_args
 
 from gbench.errors import UsageError
 from gbench.settings.literals import SpeedProfile
-from gbench.settings.spec import RunSpec, SpeedConfig
+from gbench.settings.model_config import SpeedConfig
+from gbench.settings.spec import RunSpec
 
 # What `gbench tune` tries, in this order, each on top of those kept before it. The worker also tries threads, if it has
 # fewer cores than threads.

@@ -16,9 +16,9 @@ from pydantic_core import PydanticCustomError
 
 from gbench.settings import quantities
 from gbench.settings.literals import ContainerName, DataSource, Device, Network, Precision, RunnerName
+from gbench.settings.model_config import Frozen
 from gbench.settings.quantities import SHARE, SPAN
 from gbench.settings.request import ROWS, Kind, Request, RequestRow
-from gbench.settings.spec import Frozen
 
 
 def _parsed(types: tuple[type, ...], parse: Callable[[str], Any], wanted: str) -> BeforeValidator:

@@ -20,7 +20,7 @@ from gbench.pix2pix.data.pair_cache import CacheFolder, identity_of, map_pairs, 
 from gbench.pix2pix.data.pair_loader import Loader, PairLoader, Share
 from gbench.pix2pix.data.pairs import AlignedDataset, Batch
 from gbench.pix2pix.data.transforms import Normalized, normalize
-from gbench.settings.spec import DataConfig
+from gbench.settings.model_config import DataConfig
 
 CPU = torch.device("cpu")
 FAST = ("cached", "resident")

@@ -21,7 +21,7 @@ from gbench.pix2pix.data import pair_cache
 from gbench.pix2pix.data.pair_cache import CacheFolder, NoCache, identity_of, map_pairs, prepare
 from gbench.pix2pix.data.pair_file import Levels
 from gbench.pix2pix.data.pairs import AlignedDataset
-from gbench.settings.spec import DataConfig
+from gbench.settings.model_config import DataConfig
 
 PAIR_BYTES = 2 * 3 * 36 * 36
 FILE_BYTES = 4096 + 12 * (PAIR_BYTES + 8)

@@ -15,7 +15,7 @@ from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.pix2pix.data.pair_loader import PairLoader, Share
 from gbench.pix2pix.data.pairs import AlignedDataset, Batch
 from gbench.pix2pix.data.transforms import draw
-from gbench.settings.spec import DataConfig
+from gbench.settings.model_config import DataConfig
 
 FACADES50 = Path(__file__).resolve().parents[3] / ".." / "shared" / "facades50"
 

@@ -19,7 +19,7 @@ def test_a_step_loads_no_compiler() -> None:
 import torch.distributed as dist
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step.model import Pix2Pix
-from gbench.settings.spec import SpeedConfig
+from gbench.settings.model_config import SpeedConfig
 from small_models import pairs, small_model
 bare, other = small_model(), small_model()
 dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)

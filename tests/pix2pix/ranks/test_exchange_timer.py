@@ -13,7 +13,7 @@ from torch import nn
 from gbench.pix2pix import Pix2Pix
 from gbench.pix2pix.ranks.exchange_timer import ExchangeTimer, bucket_bytes
 from gbench.pix2pix.ranks.group import Ranks
-from gbench.settings.spec import SpeedConfig
+from gbench.settings.model_config import SpeedConfig
 from small_models import pairs, small_model
 from spawned_ranks import spawn_ranks
 

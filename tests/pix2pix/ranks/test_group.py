@@ -13,7 +13,7 @@ from torch.testing._internal.distributed import fake_pg  # noqa: F401 (registers
 from gbench.errors import RunFailed
 from gbench.pix2pix import Pix2Pix
 from gbench.pix2pix.ranks.group import BACKENDS, KEPT_GROUPS, Ranks, joined, runs_on
-from gbench.settings.spec import SpeedConfig
+from gbench.settings.model_config import SpeedConfig
 from small_models import pairs, small_model
 
 

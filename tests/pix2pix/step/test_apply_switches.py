@@ -25,7 +25,7 @@ from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.step import apply_switches
 from gbench.pix2pix.step.model import KERNELS
 from gbench.pix2pix.step.schedule import build_scheduler, start_epoch
-from gbench.settings.spec import SpeedConfig
+from gbench.settings.model_config import SpeedConfig
 from small_models import pairs
 from spawned_ranks import spawn_ranks
 

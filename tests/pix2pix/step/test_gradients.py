@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gbench.pix2pix import Pix2Pix, build_discriminator, build_generator
 from gbench.pix2pix.ranks.group import Ranks
-from gbench.settings.spec import SpeedConfig
+from gbench.settings.model_config import SpeedConfig
 from spawned_ranks import spawn_ranks
 
 WORLD = 2

@@ -13,7 +13,7 @@ from gbench.datasets.decode import decode_rgb
 from gbench.datasets.layout import phase_images
 from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.pix2pix.data.transforms import Draw, Levels, channels_first, crops, draw, scale, to_tensor
-from gbench.settings.spec import DataConfig
+from gbench.settings.model_config import DataConfig
 
 Key = tuple[int, int]  # epoch, index into the dataset
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from gbench.settings.spec import DataConfig
+from gbench.settings.model_config import DataConfig
 
 Levels = npt.NDArray[np.uint8]  # 0 to 255, as in an image file
 

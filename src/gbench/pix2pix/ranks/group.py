@@ -21,7 +21,7 @@ from gbench.pix2pix.nets.without_compiler import DistributedDataParallel
 from gbench.pix2pix.ranks.affinity import Binding, bind_rank
 from gbench.pix2pix.ranks.heap import keep_freed_memory
 from gbench.settings.literals import Device
-from gbench.settings.spec import SpeedConfig
+from gbench.settings.model_config import SpeedConfig
 
 JOIN_TIMEOUT = timedelta(minutes=10)
 # Tensors on GPUs use NCCL. Python objects use gloo even there: a rank that waits in NCCL keeps its GPU busy, and GPUs

@@ -16,7 +16,8 @@ from gbench.errors import RunFailed
 from gbench.pix2pix.nets.generators import ResnetBlock
 from gbench.pix2pix.step.cuda_graph import GraphedStep
 from gbench.pix2pix.step.model import Pix2Pix
-from gbench.settings.spec import RunSpec, SpeedConfig
+from gbench.settings.model_config import SpeedConfig
+from gbench.settings.spec import RunSpec
 
 COMPILE_OPTIONS: dict[str, str | int | bool] = {"fallback_random": True, "layout_optimization": False}
 TrainStep = Callable[[Tensor, Tensor], dict[str, Tensor]]
