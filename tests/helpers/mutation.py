@@ -1,9 +1,10 @@
 """How many faults of the code do its tests find? mutation.py [SEED [MUTANTS [FUNCTIONS [ROOM...]]]]
 
 Changes a copy of the last commit in .mutation/, one fault at a time, and runs the tests that run the changed statement,
-the cheapest first, for at most BUDGET_S of processor time. Then removes the bodies of functions, and lists the tests
-of a function's own file that pass without it. .mutation/survivors-*.txt has the mutants that no test found. The mutants
-are taken in a random order, so that the first of them are a sample too; the next start goes on after the last.
+the cheapest first, for at most BUDGET_S of processor time. .mutation/survivors-*.txt has the mutants that none found.
+The mutants are taken in a random order, so that the first of them are a sample too; the next start goes on after the
+last. Then removes the bodies of FUNCTIONS functions, of all by default; lists those without which all tests pass, and
+the tests of a function's own file that pass without it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ WORK = ROOT / ".mutation"
 COPY = WORK / "copy"
 ROOMS = ("measure", "compare", "cndb", "runners", "settings")
 TESTS = (*(f"{room}/**/test_*.py" for room in ROOMS), "cli/test_cndb*.py", "cli/test_compare*.py", "cli/test_wrong*.py")
+TESTS += ("cli/test_nightly_cli.py",)
 TESTS += ("system/test_*postgres*.py", "system/test_original_database.py")
 TESTS += ("sim/test_simulated_engine.py", "runs/test_kubernetes_launch.py", "experiments/test_nightly_pairs.py")
 TESTS += ("runfolder/test_earlier_versions.py", "runfolder/test_kept_run_folders.py")
@@ -56,8 +58,9 @@ def main(seed: int, mutant_count: int, function_count: int, rooms: tuple[str, ..
     print(f"{len(chosen)} of {every} mutants, seed {seed}", flush=True)
     count_survivors(chosen, covering, f"{seed}-{mutant_count}-{'-'.join(rooms)}")
     chosen, every = removals(files, function_count, seed)
-    print(f"\n{len(chosen)} of {every} functions without their bodies, seed {seed}", flush=True)
-    list_unnoticed(chosen, covering)
+    if chosen:
+        print(f"\n{len(chosen)} of {every} functions without their bodies, seed {seed}", flush=True)
+        list_unnoticed(chosen, covering)
 
 
 def count_survivors(chosen: list[Change], covering: Covering, sample: str) -> None:
@@ -74,31 +77,32 @@ def count_survivors(chosen: list[Change], covering: Covering, sample: str) -> No
             lines = difflib.unified_diff(change.source.splitlines(), change.changed.splitlines(), n=1, lineterm="")
             with survivors.open("a") as file:
                 print(place(change), end, f"by {count} tests", *list(lines)[2:], sep="\n", file=file)
-        room = change.path.relative_to(COPY / "src/gbench").parts[0]
         with done.open("a") as file:
-            print(json.dumps([room, end]), file=file)
-        ends[room, end] += 1
+            print(json.dumps([room_of(change), end]), file=file)
+        ends[room_of(change), end] += 1
     print_rates(ends)
 
 
 def list_unnoticed(chosen: list[Change], covering: Covering) -> None:
     """Print the functions without which all tests pass, and the tests of a function's own file that pass without it."""
-    trials, kinds = [trial(change, covering) for change in chosen], Counter[str]()
+    trials, ends, own_tests = [trial(change, covering) for change in chosen], Counter[tuple[str, str]](), Counter[str]()
     results = WORK / "trials.jsonl"
     results.write_text("")
     try_all(COPY, trials, LIMIT_S, results)
     for line in results.read_text().splitlines():
         number, outcomes = json.loads(line)
         change, own = trials[number].change, [test for test in trials[number].own if outcomes.get(test)]
-        end = "in memory" if False in outcomes.values() else tested(change, covering, stop_at_first=True)[0]
-        if own:
+        end = "killed" if False in outcomes.values() else tested(change, covering, stop_at_first=True)[0]
+        if own:  # a function that runs at import has done so in memory
             with changed(change.path, change.changed):
                 again = run(COPY, own, LIMIT_S, stop_at_first=False)[1]
             own = [test for test in own if again.get(test)]
-        kinds.update({f"functions {end}": 1, "own tests": len(trials[number].own), "own that passed": len(own)})
-        if own or end not in ("in memory", "killed"):
+        ends[room_of(change), end] += 1
+        own_tests.update({"ran": len(trials[number].own), "passed": len(own)})
+        if own or end != "killed":
             print(f"{end:9} {place(change)} {change.function[0]}", *own, sep="\n    ", flush=True)
-    print(*(f"{kind}: {count}" for kind, count in sorted(kinds.items())), sep="\n")
+    print_rates(ends)
+    print(f"{own_tests['passed']} of {own_tests['ran']} tests of a function's own file passed without it")
 
 
 def trial(change: Change, covering: Covering) -> Trial:
@@ -129,22 +133,23 @@ def tested(change: Change, covering: Covering, stop_at_first: bool) -> tuple[str
         with changed(change.path, change.changed):
             end, outcomes = run(COPY, tests, LIMIT_S + 5 * total, stop_at_first)
         suspect = next((test for test in tests if not outcomes.get(test, end != "timed out")), None)
-        sure = end == "killed" and (suspect is None or covering.seconds[suspect] < QUICK_S)
-        if sure or not stop_at_first or suspect is None or fails_only_with(change, suspect, end):
+        first = suspect == tests[0] and covering.seconds[suspect] < QUICK_S
+        sure = suspect is None or (end == "killed" and first)
+        if sure or not stop_at_first or fails_only_with(change, suspect):
             return end, outcomes, len(tests)
         tests.remove(suspect)
     return "survived", {}, 0
 
 
-def fails_only_with(change: Change, test: str, end: str) -> bool:
-    """Whether a test that failed or did not end with a change passes without it; if it did not end, not again with it.
+def fails_only_with(change: Change, test: str) -> bool:
+    """Whether a test that failed or did not end with a change passes without it, alone, and again does not with it.
 
-    So that neither a busy machine nor a test that fails now and then finds a fault.
+    So that neither a busy machine nor a test that fails now and then, or after others, finds a fault.
     """
     if run(COPY, [test], LIMIT_S, stop_at_first=True)[0] != "survived":
         return False
     with changed(change.path, change.changed):
-        return end == "killed" or run(COPY, [test], LIMIT_S, stop_at_first=True)[0] != "survived"
+        return run(COPY, [test], LIMIT_S, stop_at_first=True)[0] != "survived"
 
 
 def coverage_of_commit() -> Covering:
@@ -185,8 +190,12 @@ def place(change: Change) -> str:
     return f"{change.path.relative_to(COPY)}:{change.first_line}"
 
 
+def room_of(change: Change) -> str:
+    return change.path.relative_to(COPY / "src/gbench").parts[0]
+
+
 def print_rates(ends: Counter[tuple[str, str]]) -> None:
-    print("\nroom       mutants  killed  timed out  not run  rate and its 95 % interval (Wilson)")
+    print("\nroom       changes  killed  timed out  not run  rate and its 95 % interval (Wilson)")
     for rooms in (*((room,) for room in ROOMS), ROOMS):
         counts = Counter[str]()
         for (room, end), count in ends.items():
@@ -203,5 +212,5 @@ if __name__ == "__main__":
     os.nice(10)
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     given = [int(argument) for argument in sys.argv[1:4]]
-    seed, mutant_count, function_count = (*given, *(1, 300, 100)[len(given) :])
+    seed, mutant_count, function_count = (*given, *(1, 300, sys.maxsize)[len(given) :])
     main(seed, mutant_count, function_count, tuple(sys.argv[4:]) or ROOMS)

@@ -137,3 +137,22 @@ def test_waiting_for_a_gpu_keeps_no_core_busy(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
     CudaMarks(torch.device("cuda")).mark()
     assert options == {"enable_timing": True, "blocking": True}
+
+
+@pytest.mark.parametrize("passed", [False, True])
+def test_marks_of_a_gpu_are_waited_for_and_are_seconds_apart(passed: bool) -> None:
+    waited: list[object] = []
+
+    class Event:
+        def query(self) -> bool:
+            return passed
+
+        def synchronize(self) -> None:
+            waited.append(self)
+
+        def elapsed_time(self, later: object) -> float:
+            return 1500.0 if later is second else -1500.0
+
+    marks, first, second = CudaMarks(torch.device("cuda")), Event(), Event()
+    assert (marks.wait(first), waited) == (not passed, [first])  # type: ignore[arg-type]
+    assert marks.between(first, second) == 1.5  # type: ignore[arg-type]

@@ -39,6 +39,16 @@ def test_a_tighter_interval_takes_longer() -> None:
     )
 
 
+def test_the_time_counts_from_the_start() -> None:
+    now_s = [0.0]
+    rule = StoppingRule(ScheduleConfig(max_time_s=10), now=lambda: now_s[0])
+    now_s[0] = 100.0  # until then, the loop was built
+    rule.start()
+    assert rule.reason([(1.0, 4)]) is None
+    now_s[0] = 110.0
+    assert rule.reason([(1.0, 4)]) is not None
+
+
 def test_the_warm_up_does_not_count() -> None:
     times = [5.0] * 30 + noisy(20_000, 0.01)
     steps, reason = feed(StoppingRule(ScheduleConfig(until_ci=0.01, warmup_steps=30)), times)

@@ -8,9 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
+from gbench.measure.telemetry import host_source
 from gbench.measure.telemetry.host_source import HostReader
 from gbench.measure.telemetry.sample_columns import Samples, Telemetry, Window
 from gbench.measure.telemetry.samples import Header, HostSample, MissingLog, Sample
@@ -95,6 +99,27 @@ def test_rates_need_two_readings(family: int) -> None:
     second = reader.read(slow=True)
     assert 0 <= second["run_cpus"] < 1  # they sleep; this process, which does not, is not theirs
     assert 0 < second["cpu_percent"] <= second["cpu_busiest_percent"] <= 100
+
+
+def test_what_this_kernel_counts_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = [SimpleNamespace(current=mhz) for mhz in (2000.0, 3000.5)]
+    monkeypatch.setattr(psutil, "cpu_freq", lambda percpu: clocks)
+    monkeypatch.setattr(psutil, "disk_io_counters", lambda: SimpleNamespace(read_bytes=4096))
+    missing = MissingLog()
+    values = HostReader([], missing, host_pids=True).read(slow=True)
+    assert (values["cpu_mhz"], values["disk_read_bytes"], missing.drain()) == (2500.2, 4096, [])
+    monkeypatch.setattr(psutil, "cpu_freq", lambda percpu: [])
+    monkeypatch.setattr(psutil, "disk_io_counters", lambda: None)
+    values = HostReader([], missing, host_pids=True).read(slow=True)
+    assert not {"cpu_mhz", "disk_read_bytes"} & values.keys()
+    assert [one.what for one in missing.drain()] == ["host cpu_mhz", "host disk_read_bytes"]
+
+
+def test_only_the_hosts_own_namespace_has_its_pids(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Path("/proc/self/ns/pid").stat().st_ino
+    for initial, sees in ((here, True), (here + 1, False)):
+        monkeypatch.setattr(host_source, "INITIAL_PID_NAMESPACE", initial)
+        assert host_source.sees_host_pids() is sees
 
 
 def test_foreign_processes(family: int) -> None:
