@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import html
 import json
@@ -12,6 +13,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from support import Answer
@@ -23,8 +25,10 @@ from gbench.errors import InfrastructureError
 from gbench.measure.telemetry.stream import StreamWriter
 from gbench.pix2pix import checkpoint
 from gbench.pix2pix.data import pair_file
+from gbench.pix2pix.images import write_png
 from gbench.runfolder.json_lines import JsonLinesWriter
 from gbench.runfolder.log import RunLog
+from gbench.runfolder.own import mark_own
 
 Gbench = Callable[..., Answer]
 KEPT = Path(__file__).resolve().parents[1] / "fixtures" / "run-folders-v1"
@@ -242,3 +246,39 @@ def test_a_stop_right_after_a_file_is_created_leaves_none(tmp_path: Path, monkey
     with pytest.raises(KeyboardInterrupt):
         files.write_atomically(tmp_path / "page.html", "text")
     assert list(tmp_path.iterdir()) == []
+
+
+def held(path: Path) -> None:
+    with files.locked(path, 0, "it"):
+        pass
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "log": lambda path: RunLog([path], str).line("text"),
+    "steps": lambda path: JsonLinesWriter(path).write([{"a": 1}]),
+    "telemetry": StreamWriter,
+    "lock": held,
+    ".epoch.pt.part": lambda path: checkpoint.save({"a": 1}, path.with_name("epoch.pt")),
+    ".image.png": lambda path: write_png(np.zeros((4, 4, 3), np.uint8), path.with_name("image.png")),
+    ".own": lambda path: mark_own(path.parent, [], environ={"HOME": str(path.parent)}),
+}
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("name", WRITERS)
+def test_nothing_is_written_through_a_link(tmp_path: Path, name: str, there: bool) -> None:
+    """In a folder from elsewhere, or one that others may write to, it may lead to a file of this user's."""
+    target, folder = tmp_path / "mine", tmp_path / "run"
+    if there:
+        target.write_text("mine")
+    folder.mkdir()
+    (folder / name).symlink_to(target)
+    with contextlib.suppress(InfrastructureError, OSError):
+        WRITERS[name](folder / name)
+    assert (target.read_text() if target.exists() else None) == ("mine" if there else None)
+
+
+def test_a_log_that_is_a_link_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").symlink_to(tmp_path / "mine")
+    with pytest.raises(InfrastructureError, match=r"can't write .*log\.txt \(it is a link\)"):
+        RunLog([tmp_path / "log.txt"], str)

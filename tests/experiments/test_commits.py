@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,26 @@ def test_bisect_names_the_commit_and_skips_a_broken_one(
     assert answer.json["probability"] >= 0.95
     assert f"{commits[5][:10]} (change 5 | <b>) made the change with a probability of " in answer.json["sentence"]
     assert git(repo, "worktree", "list").count("\n") == 0
+
+
+def test_what_a_session_runs_is_in_its_mark(gbench: Gbench, repo: Path, facades: Path, tmp_path: Path) -> None:
+    """A work tree that a stranger has put there is replaced; other commits need consent."""
+    commits = repository_of(repo, [FAST, SLOW, FAST], sys.executable)
+    spec, results = spec_in(repo, facades, tmp_path / "spec.yaml"), tmp_path / "results"
+    begin = ["--base", "HEAD~1", "--repo", repo, "--results", results, "--max-blocks", 1]
+    assert gbench("ab", spec, *begin).code == 3
+    (session,) = results.iterdir()
+    strange = session / "worktrees" / commits[2][:10]
+    shutil.copytree(repo, strange)
+    for script in strange.rglob("*.sh"):
+        script.write_text(f"touch {tmp_path}/executed\n")
+    resume = ["ab", "--resume", session, "--max-blocks", 2]
+    assert gbench(*resume).code in (0, 3)
+    assert not (tmp_path / "executed").exists()
+    file = session / "ab.json"
+    file.write_text(file.read_text().replace(f'"A": "{commits[1]}"', f'"A": "{commits[0]}"'))
+    refused = gbench(*resume[:-1], 3)
+    assert refused.code == 2 and f"code of       {repo}: {commits[0][:12]}, {commits[2][:12]}\n" in refused.err
 
 
 @pytest.mark.parametrize(

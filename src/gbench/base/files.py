@@ -26,12 +26,19 @@ NO_FILE = "it is a pipe, a socket or a device"
 
 
 def without_waiting(path: str, flags: int) -> int:
-    """The opener for `open`. Raises OSError: also for a socket, and for a pipe that nobody reads, to write to it."""
+    """The opener for `open`.
+
+    Raises OSError: also for a socket; to write, also for a pipe that nobody reads, and for a link, which may lead to
+    another file of this user's.
+    """
+    writes = flags & os.O_CREAT
     try:
-        return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if writes else 0), 0o666)
     except OSError as error:
         if error.errno == errno.ENXIO:
             error.strerror = NO_FILE
+        if error.errno == errno.ELOOP and writes:
+            error.strerror = "it is a link"
         raise
 
 
@@ -90,6 +97,15 @@ def taken_for(path: Path) -> str:
     return ""
 
 
+def new_file(path: Path) -> BinaryIO:
+    """Open a new file for writing, in place of what is there. Raises OSError.
+
+    A link there, in a folder from elsewhere, would lead to another file of this user's.
+    """
+    path.unlink(missing_ok=True)
+    return path.open("xb")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to a temporary file in the same folder, sync it, rename it. Raises InfrastructureError."""
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
@@ -133,7 +149,7 @@ def locked(path: Path, patience_s: float, what: str) -> Iterator[int]:
     Raises InfrastructureError: another process holds it, or the file can't be created.
     """
     with write_errors(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = without_waiting(str(path), os.O_RDWR | os.O_CREAT)
     deadline = time.monotonic() + patience_s
     try:
         while True:

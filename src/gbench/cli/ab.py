@@ -131,7 +131,7 @@ def ab(
     for text in _differences(session):
         observer.line(text)
     if resume_dir is not None and not ended(session):
-        require_own(folder, list(session.specs.values()), trust)
+        require_own(folder, list(session.specs.values()), trust, session.code)
     if not ended(session) and session.compared is None:
         require_both_possible(session, os.environ, rebuild)
     make_folder(folder)

@@ -93,7 +93,7 @@ def bisect(
                 "leave out SPEC.yaml, GOOD, BAD, --repo, --images, --metric, --results",
             )
         folder, search = resume_dir.absolute(), read_search(resume_dir).replaced(**given)
-        require_own(folder, [search.spec], trust)
+        require_own(folder, [search.spec], trust, search.code)
     elif spec is None or good is None or bad is None:
         raise UsageError(
             "a spec file and two commits or images are needed", "give SPEC.yaml GOOD BAD; see gbench bisect --help"

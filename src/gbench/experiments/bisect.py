@@ -62,6 +62,10 @@ class Search(State):
         return self
 
     @property
+    def code(self) -> tuple[str, ...]:
+        return (self.repo or "images", self.good, *self.commits)
+
+    @property
     def kind(self) -> str:
         return "commit" if self.repo else "image"
 

@@ -48,11 +48,16 @@ class State(Frozen):
 
     FILE: ClassVar[str]
 
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The repository and the commits, or the images, that run and are not in a spec."""
+        return ()
+
     def create(self, folder: Path, specs: Iterable[RunSpec]) -> None:
         """Begin in a folder, which is then marked as this user's. Raises InfrastructureError."""
         make_folder(folder)
         self.write(folder)
-        mark_own(folder, specs)
+        mark_own(folder, specs, self.code)
 
     def write(self, folder: Path) -> None:
         """Write the file. Raises InfrastructureError."""
@@ -114,6 +119,10 @@ class Session(State):
     """In the order in which they ran."""
     ratio: BlockRatio | None = None
     """Over the complete blocks; for readers of the file."""
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        return (self.compared.repo, *self.compared.commits.values()) if self.compared else ()
 
     @property
     def used(self) -> list[SessionRun]:

@@ -5,10 +5,12 @@ torch and all other packages stay the same.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gbench.base.files import write_errors
 from gbench.base.paths import checkout_dir
 from gbench.errors import InfrastructureError, UsageError
 from gbench.machine.git import git
@@ -67,8 +69,7 @@ def worktrees(repo: Path, commits: Sequence[str], folder: Path) -> Iterator[None
     try:
         for commit in dict.fromkeys(commits):
             tree = tree_of(folder, commit)
-            if not tree.exists():  # it does if gbench was killed
-                _checked_out(repo, commit, tree)
+            _checked_out(repo, commit, tree)
             made.append(tree)
         yield
     finally:
@@ -110,6 +111,11 @@ def spec_at(spec: RunSpec, repo: Path, tree: Path) -> RunSpec:
 
 
 def _checked_out(repo: Path, commit: str, tree: Path) -> None:
+    with write_errors(tree):  # what is there: a tree of a gbench that was killed, or a stranger's files
+        if tree.is_symlink() or tree.is_file():
+            tree.unlink()
+        elif tree.exists():
+            shutil.rmtree(tree)
     git(repo, "worktree", "prune")
     try:
         git(repo, "worktree", "add", "--detach", "--force", str(tree), commit)

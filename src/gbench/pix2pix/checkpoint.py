@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from gbench.base import strict_json
-from gbench.base.files import cant_write, open_file, read_file, sync_folder, taken_for, write_atomically
+from gbench.base.files import cant_write, new_file, open_file, read_file, sync_folder, taken_for, write_atomically
 from gbench.errors import InfrastructureError
 from gbench.runfolder.checkpoints import of_run
 
@@ -26,7 +26,7 @@ def save(values: Any, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(exist_ok=True)
-        with temporary.open("wb") as file:
+        with new_file(temporary) as file:
             torch.save(values, file)
             file.flush()
             os.fsync(file.fileno())

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from gbench.base.files import new_file
 from gbench.errors import GbenchError, Hung
 from gbench.pix2pix.end_watch import kill
 from gbench.pix2pix.ranks.flight_records import write_flight_records
@@ -91,7 +92,8 @@ class HangWatch(threading.Thread):
         for pid, rank in sorted(left.items(), key=lambda item: item[1]):
             stacks = self._heartbeats.stacks_of(rank) or _by_py_spy(pid)
             parts.append(f"rank {rank} (process {pid}), state {_state(pid)}\n{stacks}\n")
-        (self._folder.path / STACKS).write_text("\n".join(parts), encoding="utf-8")
+        with new_file(self._folder.path / STACKS) as file:
+            file.write("\n".join(parts).encode())
 
 
 def _state(pid: int) -> str:

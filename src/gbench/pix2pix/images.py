@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gbench.base.files import cant_write
+from gbench.base.files import cant_write, new_file
 from gbench.pix2pix.data.transforms import Levels
 from gbench.runfolder.folder import VISUALS, RunFolder
 
@@ -49,7 +49,8 @@ def write_png(levels: Levels, path: Path) -> None:
     part = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(levels).save(part, format="PNG")
+        with new_file(part) as file:
+            Image.fromarray(levels).save(file, format="PNG")
         part.replace(path)
     except OSError as error:
         with suppress(OSError):

@@ -6,14 +6,14 @@
 import hmac
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gbench.base.files import open_file
+from gbench.base.files import open_file, write_atomically
 from gbench.base.paths import user_cache_dir
-from gbench.errors import UsageError
+from gbench.errors import GbenchError
 from gbench.settings.spec import RunSpec
 
 NAME, KEY_BYTES = ".own", 32
@@ -24,20 +24,27 @@ WHAT_RUNS = {
 IF_GIVEN = {"slurm", "kubernetes", "network"}  # earlier marks, of runs without them, stay valid
 
 
-def mark_own(folder: Path, specs: Iterable[RunSpec], environ: Mapping[str, str] = os.environ) -> None:
-    """Mark a folder as this user's. Does nothing where the mark or the key can't be written."""
-    with suppress(OSError, UsageError):
-        (folder / NAME).write_bytes(_mark(specs, environ))
+def mark_own(
+    folder: Path, specs: Iterable[RunSpec], code: Sequence[str] = (), environ: Mapping[str, str] = os.environ
+) -> None:
+    """Mark a folder as this user's. code: the repository and commits, or the images, that the specs don't name.
+
+    Does nothing where the mark or the key can't be written.
+    """
+    with suppress(OSError, GbenchError):
+        write_atomically(folder / NAME, _mark(specs, code, environ))
 
 
-def is_own(folder: Path, specs: Iterable[RunSpec], environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this user's gbench has marked a folder that runs these specs."""
-    with suppress(OSError, UsageError), open_file(folder / NAME) as file:
-        return hmac.compare_digest(file.read(1000), _mark(specs, environ))
+def is_own(
+    folder: Path, specs: Iterable[RunSpec], code: Sequence[str] = (), environ: Mapping[str, str] = os.environ
+) -> bool:
+    """Whether this user's gbench has marked a folder that runs these specs, of this code."""
+    with suppress(OSError, GbenchError), open_file(folder / NAME) as file:
+        return hmac.compare_digest(file.read(1000), _mark(specs, code, environ).encode())
     return False
 
 
-def _mark(specs: Iterable[RunSpec], environ: Mapping[str, str]) -> bytes:
+def _mark(specs: Iterable[RunSpec], code: Sequence[str], environ: Mapping[str, str]) -> str:
     path = user_cache_dir(environ) / "gbench" / "key"
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -46,8 +53,8 @@ def _mark(specs: Iterable[RunSpec], environ: Mapping[str, str]) -> bytes:
         key = file.read()
     if len(key) != KEY_BYTES:
         raise OSError(f"{path} is no key")
-    text = json.dumps([_what_runs(spec) for spec in specs], sort_keys=True)
-    return hmac.new(key, text.encode(), "sha256").hexdigest().encode()
+    text = json.dumps([*(_what_runs(spec) for spec in specs), *code], sort_keys=True)
+    return hmac.new(key, text.encode(), "sha256").hexdigest()
 
 
 def _what_runs(spec: RunSpec) -> dict[str, Any]:

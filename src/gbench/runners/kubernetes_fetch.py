@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from gbench.base.files import write_errors
+from gbench.base.files import new_file, write_errors
 from gbench.datasets.archive import extract
 from gbench.errors import InfrastructureError
 from gbench.runners.following import LOOK_S, NoAnswer
@@ -40,7 +40,7 @@ def fetch(cluster: Cluster, spec: RunSpec, run_dir: Path, remove: bool) -> None:
         archive = run_dir / f"{PLACE}.tar.gz"
         with write_errors(archive):
             try:
-                with archive.open("wb") as file:
+                with new_file(archive) as file:
                     problem = cluster.run_in(pod, ["tar", "-C", RUNS, "-czf", "-", spec.run_id], file)
                 if problem:
                     raise InfrastructureError(

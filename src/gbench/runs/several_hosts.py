@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from gbench.base.files import make_folder, read_file, require_writable, write_atomically, write_errors
+from gbench.base.files import make_folder, new_file, read_file, require_writable, write_atomically, write_errors
 from gbench.errors import GbenchError, InfrastructureError
 from gbench.machine.gpus import visible
 from gbench.preflight.busy import look_ahead
@@ -186,5 +186,5 @@ def _collect(meeting: Meeting, folder: RunFolder, shared: list[bool], patience_s
         for name, parts in files.items():
             if SENT.fullmatch(name):
                 data = b"".join(meeting.take(f"file/{node}/{name}/{number}") for number in range(parts))
-                with write_errors(place / name):
-                    (place / name).write_bytes(zlib.decompress(data))
+                with write_errors(place / name), new_file(place / name) as file:
+                    file.write(zlib.decompress(data))
