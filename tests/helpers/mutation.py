@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 
 from scipy.stats import binomtest
@@ -39,7 +40,7 @@ TESTS += ("runfolder/test_earlier_versions.py", "runfolder/test_kept_run_folders
 PYTEST = ("-q", "-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0", "-m", "not slow", "-p", "covering")
 BUDGET_S = 15.0  # of processor time
 LIMIT_S = 120.0
-OWN_S, OTHERS = 5.0, 10  # of the tests without a function: processor time of its own ones, number of others
+OWN_S, OTHERS_S, OTHERS = 5.0, 10.0, 10  # processor time of the tests without a function, number of others
 QUICK_S = 1.0  # of processor time: a busy machine makes no such test fail
 PRELOADED = ("torch", "torchvision", "torchmetrics", "scipy.stats", "sqlalchemy", "alembic", "pydantic", "docker")
 PRELOADED += ("matplotlib.figure", "PIL.Image", "rich", "hypothesis", "jsonschema", "psutil", "dominate")
@@ -110,23 +111,23 @@ def trial(change: Change, covering: Covering) -> Trial:
     tests = covering.tests(change.path, change.lines, in_process=True)
     mirror = change.path.relative_to(COPY / "src/gbench")
     file = f"tests/{mirror.with_name('test_' + mirror.name)}::"
-    total, own = 0.0, []
-    for test in tests:
-        if test.startswith(file) and total <= OWN_S:
-            total += covering.seconds[test]
-            own.append(test)
-    return Trial(change, own, [test for test in tests if not test.startswith(file)][:OTHERS])
+    own = within(OWN_S, [test for test in tests if test.startswith(file)], covering)
+    others = within(OTHERS_S, [test for test in tests if not test.startswith(file)], covering)
+    return Trial(change, own, others[:OTHERS])
+
+
+def within(budget_s: float, tests: list[str], covering: Covering) -> list[str]:
+    """The first of these tests, as long as they take no more processor time than this; one at least."""
+    totals = accumulate(covering.seconds[test] for test in tests)
+    return [test for test, total in zip(tests, totals, strict=True) if test == tests[0] or total <= budget_s]
 
 
 def tested(change: Change, covering: Covering, stop_at_first: bool) -> tuple[str, dict[str, bool], int]:
     """How the tests of a change end within the budget, what each of them did, and their number."""
-    total, tests = 0.0, []
     whole = range(1, change.source.count("\n") + 1)  # for what runs at import, or in processes that end at once
-    for test in covering.tests(change.path, change.lines) or covering.tests(change.path, whole):
-        total += covering.seconds[test]
-        if tests and total > BUDGET_S:
-            break
-        tests.append(test)
+    every = covering.tests(change.path, change.lines) or covering.tests(change.path, whole)
+    tests = within(BUDGET_S, every, covering)
+    total = sum(covering.seconds[test] for test in tests)
     if not tests:
         return "not run", {}, 0
     while tests:
