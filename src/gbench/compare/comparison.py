@@ -89,11 +89,12 @@ def compare(
         allowed: fields in which the runs may differ.
         names: figures to judge, the headline first; empty: all that every run has.
         run_sd: standard deviation of throughput between runs to assume if unknown, as a share of 1; None: the default.
-        calibration: that of the runs' machine and configuration, if it has one.
+        calibration: that of the runs' machine and configuration, if it has one; not used with `run_sd`.
 
     Raises UsageError: the runs are not comparable, or have no figure in common.
     """
     require_distinct(base, new)
+    calibration = calibration if run_sd is None else None
     records = [run.record for run in base], [run.record for run in new]
     notes = [f"allowed to differ: {text}" for text in require_comparable(*records, allowed)]
     throughput, why = common_throughput([*records[0], *records[1]])
@@ -123,7 +124,7 @@ def compare(
         of_history = alike if metric is throughput else metric
         earlier = [reading for run in history if (reading := of_history.read(run.record)) is not None]
         unknown_sd = run_sd if run_sd is not None and metric is throughput else metric.unknown_sd
-        calibrated = figures_of(calibration.runs) if calibration and run_sd is None and metric is THROUGHPUT else []
+        calibrated = figures_of(calibration.runs) if calibration and metric is THROUGHPUT else []
         found = change(known[0], known[1], metric.higher_is_better, earlier, unknown_sd, calibrated)
         if unsteady and metric.of_speed:
             found = found.without_assumption()
