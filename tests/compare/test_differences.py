@@ -104,6 +104,15 @@ def test_runs_of_one_side_must_agree_too() -> None:
         require_comparable([drawn(), drawn(train_type="TF32")], [drawn()], ())
 
 
+def test_a_setting_of_a_setting_is_one_of_the_settings() -> None:
+    base, new = (drawn(hyper_params={"optimizer.beta1": one}) for one in (0.5, 0.9))
+    told = ["hyper_params.optimizer.beta1: 0.5 -> 0.9"]
+    for allowed in ("hyper_params", "hyper_params.optimizer.beta1"):
+        assert require_comparable([base], [new], (allowed,)) == told
+    with pytest.raises(UsageError, match=r"is not a field|give --allow hyper_params\.optimizer\.beta1$"):
+        require_comparable([base], [new], ())
+
+
 def test_all_settings_may_be_allowed_but_no_unknown_fields() -> None:
     base, new = drawn(), drawn(hyper_params={"lr": 1, "netG": "unet_256"})
     assert len(require_comparable([base], [new], ("hyper_params",))) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,6 +13,7 @@ from gbench.compare.formats import (
     as_json,
     as_junit,
     as_markdown,
+    escaped,
     night_as_json,
     night_as_junit,
     night_as_markdown,
@@ -85,3 +87,11 @@ def test_a_night_that_failed(stage: str) -> None:
     page, suite = night_failed(stage, "the reason")
     check_golden(f"night-failed-{stage}.md", page)
     check_golden(f"night-failed-{stage}.xml", suite)
+
+
+def test_text_from_elsewhere_breaks_no_page() -> None:
+    assert escaped("a\\b|c<d>") == r"a\\b\|c&lt;d>"
+    suite = ElementTree.fromstring(night_failed("launch", "why\n\tor\x1b how")[1].partition("?>")[2])
+    error = suite.find(".//error")
+    assert error is not None and error.get("message") == r"why\n\tor\x1b how"
+    assert suite.findtext("system-out") == "why\n\tor\\x1b how"

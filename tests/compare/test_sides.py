@@ -35,6 +35,8 @@ def test_records_are_named_by_file_folder_pattern_and_list(
     records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ids(records / "1.yaml") == ["r1"]
+    save(record(run_id="yml"), tmp_path / "yml" / "a.yml")
+    assert ids(tmp_path / "yml") == ["yml"]
     assert ids(records) == ["r0", "r1", "r2"]
     assert ids(records / "[02].yaml") == ["r0", "r2"]
     assert ids(f"{records / '2.yaml'},{records / '0.yaml'}") == ["r2", "r0"]
