@@ -330,16 +330,21 @@ class Requests(BaseHTTPRequestHandler):
         if found is None:
             self.say({"message": f"No such image: {name}"}, HTTPStatus.NOT_FOUND)
             return
-        labels, tags = self.engine.labels.get(name, {}), [tag for tag, id in self.engine.images.items() if id == found]
-        self.say({"Id": found, "RepoTags": tags, "RepoDigests": [], "Config": {"Labels": labels, "Env": []}})
+        labels = self.engine.labels.get(name, {})
+        self.say({"Id": found, **self.names_of(found), "Config": {"Labels": labels, "Env": []}})
+
+    def names_of(self, id: str) -> dict[str, list[str]]:
+        names = [name for name, of in self.engine.images.items() if of == id]
+        digests = [name for name in names if "@" in name]
+        return {"RepoTags": [name for name in names if name not in digests], "RepoDigests": digests}
 
     def list_images(self, body: bytes) -> None:
         """Of the name that is asked for, the newest first: in the order in which they are known."""
         (wanted,) = json.loads(self.query["filters"])["reference"]
         found = [
-            {"Id": id, "RepoTags": [tag], "Created": self.engine.built_at.get(tag, 1_700_000_000 + number)}
-            for number, (tag, id) in enumerate(self.engine.images.items())
-            if tag.startswith(f"{wanted}:")
+            {"Id": id, **self.names_of(id), "Created": self.engine.built_at.get(name, 1_700_000_000 + number)}
+            for number, (name, id) in enumerate(self.engine.images.items())
+            if name.startswith((f"{wanted}:", f"{wanted}@"))
         ]
         self.say(found[::-1])
 

@@ -12,6 +12,7 @@ import yaml
 from support import Answer, spec_of_script
 
 from engine import Engine
+from gbench.experiments.image_versions import images_between
 
 Gbench = Callable[..., Answer]
 SCRIPT = """set -e
@@ -55,6 +56,16 @@ def test_the_image_that_is_slower_is_found(gbench: Gbench, engine: Engine, spec:
     (search / "bisect.json").write_text(json.dumps({**values, "names": {}}))
     broken = gbench("bisect", "--resume", search)
     assert (broken.code, "names lacks one of the images" in broken.err) == (4, True), broken.err
+
+
+def test_an_image_of_several_names_and_one_of_a_digest_alone(engine: Engine) -> None:
+    """GOOD's name is the one that is given; an image that was pulled by its digest has no tag."""
+    digest = f"mine@sha256:{'d' * 64}"
+    for name in ("mine:0", digest, "mine:2"):
+        add_image(engine, name, 1)
+    engine.images = {"backup:0": engine.images["mine:0"], **engine.images}
+    assert list(images_between("mine:0", "mine:2").values()) == ["mine:0", digest, "mine:2"]
+    assert list(images_between(digest, "mine:2").values()) == [digest, "mine:2"]
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,13 @@ def bisect(
     they can be told apart. Then GOOD is alternated with the commit that says most, until one commit has a probability
     of 95 %. A commit whose runs fail, or that eight blocks can't judge, is skipped.
 
-    --images searches the images of GOOD's name that were built after it, up to BAD, in place of commits.
+    --images searches the images of GOOD's name that were built after it, up to BAD, in place of commits. The run script
+    of SPEC.yaml then runs in a container of each.
 
     \b
     gbench bisect spec.yaml v0.1 HEAD
     gbench bisect spec.yaml 1a2b3c4 main --repo ~/my-model --metric latency-p95
-    gbench bisect spec.yaml gbench:monday gbench:friday --images
+    gbench bisect spec.yaml bench:monday bench:friday --images
     gbench bisect --resume results/20260101T000000Z-bisect-1a2b3c --max-blocks 100
 
     Exit code 0: the commit is known; 1: a run of GOOD or BAD failed; 3: inconclusive.
