@@ -6,6 +6,7 @@ keeps its traceback, and has a separate exit code, so that a nightly job does no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -26,11 +27,17 @@ class ExitCode(IntEnum):
 
 
 MOST_CHARACTERS = 1000  # of what failed
+IN_ADDRESS = re.compile(r"(https?://)[^\s/@'\"]+@", re.IGNORECASE)  # user and password
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
     """Text for a terminal: each control character but those of `keep` as its escape sequence, such as `\\x1b`."""
     return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
+
+
+def without_password(text: str) -> str:
+    """Text without the user and password of the web addresses in it: `https://***@example.org`."""
+    return IN_ADDRESS.sub(r"\1***@", text)
 
 
 def shortened(what: str) -> str:
@@ -40,7 +47,8 @@ def shortened(what: str) -> str:
 
 
 def sentence(what: str, hint: str) -> str:
-    """What failed, and what to do about it, if anything, in one line for a terminal."""
+    """What failed, and what to do about it, if anything, in one line for a terminal, without a password."""
+    what = without_password(what)
     if what.endswith("?"):  # such as `did you mean list?`
         return printable(f"{shortened(what)} {hint[:1].upper()}{hint[1:]}".rstrip())
     return printable("; ".join(filter(None, (shortened(what), hint))))

@@ -63,3 +63,17 @@ def test_hostile_text(gbench: Callable[..., Answer], tmp_path: Path, text: str, 
     said = answer.out + answer.err
     assert all(one.isprintable() for one in said.replace("\n", "")), said
     assert len(said) < 3000 or listed
+
+
+def test_a_password_in_an_address_is_said_and_kept_nowhere(
+    gbench: Callable[..., Answer], small_launch: list[str], tmp_path: Path
+) -> None:
+    there = "http://me:secret@localhost:1"
+    assert "http://***@localhost:1/a" in gbench("data", "prepare", "facades", "--url", f"{there}/a").err
+    refused = gbench(*LAUNCH, *small_launch, "--code-link", f"{there}/code/blob/0123abc/x.py")
+    assert (refused.code, "secret" in refused.err) == (2, False), refused.err
+    arguments = ["--steps", 2, "--warmup", 1, "--run-model-file", "mine.sh", "--env", f"SERVER={there}"]
+    (tmp_path / "mine.sh").write_text("false\n")
+    assert gbench(*LAUNCH, *small_launch, *arguments).code == 1
+    (run,) = (tmp_path / "results").iterdir()
+    assert "SERVER=http://***@localhost:1" in (run / "spec.json").read_text()

@@ -35,6 +35,7 @@ REFUSED: list[dict[str, Any]] = [
     {"config_dir": "empty"},
     {"config_dir": "nowhere"},
     {"code_link": "https://example.org/main"},
+    {"code_link": "https://me:secret@example.org/code/blob/0123abc/x.py"},
     {"dockerfile": "nowhere"},
     {"run_model_file": "nowhere"},
     {"run_model_file": "windows.sh"},

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from gbench.convergence.curves import Floats
+from gbench.errors import without_password
 from gbench.follow.scene import Scene, View, printed
 from gbench.runfolder.folder import VISUALS
 
@@ -48,7 +49,8 @@ class VisdomView(View):
         except ConnectionError:
             self._client, self._retry_s = None, time.monotonic() + RETRY_S
             if not self._warned:
-                self._say(f"warning: visdom at {self._url} does not answer; the run goes on, and it is tried again")
+                where = without_password(self._url)
+                self._say(f"warning: visdom at {where} does not answer; the run goes on, and it is tried again")
             self._warned = True
 
     def _losses(self, scene: Scene) -> None:

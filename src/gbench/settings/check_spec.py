@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from gbench.base.files import open_file
-from gbench.errors import UsageError
+from gbench.errors import UsageError, without_password
 from gbench.settings.launch_sh_files import require_for_gbench
 from gbench.settings.model_config import DataConfig, NetworkConfig
 from gbench.settings.quantities import problem_of_variable
@@ -82,6 +82,11 @@ def _check_batch(spec: RunSpec) -> None:
 
 
 def _check_files(spec: RunSpec) -> None:
+    if without_password(spec.code_link) != spec.code_link:
+        raise UsageError(
+            "CODE_LINK holds a user or password, which would be in the record",
+            "leave it out, and name a clone of a private repository in UPSTREAM_DIR",
+        )
     if not COMMIT_ID.search(spec.code_link):
         raise UsageError(
             f"CODE_LINK {spec.code_link!r} holds no commit id",

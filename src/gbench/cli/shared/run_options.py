@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from gbench.base.files import require_writable
 from gbench.base.paths import BISECT, CALIBRATE, SESSION, SPEC, SWEEP, expanded, require_readable
 from gbench.cli.shared.suggested import DEVICE, MODEL, PRECISION, PROFILE, RUNNER, SETTING
-from gbench.errors import GbenchError, UsageError
+from gbench.errors import GbenchError, UsageError, without_password
 from gbench.settings import quantities
 from gbench.settings.literals import THRESHOLD, ContainerName, DataSource, Network
 from gbench.settings.request import ARGUMENTS, OF_CLUSTERS, OF_NODES, ROWS, Kind, Request
@@ -362,5 +362,5 @@ def resolved_of(given: dict[str, Any], environ: Mapping[str, str], more: Collect
 
 
 def command_line() -> str:
-    """This command, for the record."""
-    return shlex.join(["gbench", *sys.argv[1:]])
+    """This command, for the record, without a password in an address."""
+    return without_password(shlex.join(["gbench", *sys.argv[1:]]))
