@@ -18,7 +18,7 @@ import pytest
 
 from gbench.base.files import locked
 from gbench.base.python import module_argv
-from gbench.errors import GbenchError, InfrastructureError, Interrupted, RunFailed
+from gbench.errors import GbenchError, Hung, InfrastructureError, Interrupted, RunFailed
 from gbench.follow.follower import Views
 from gbench.runners import local
 from gbench.runners.local import LocalRunner
@@ -40,7 +40,9 @@ echo ready
 def run(make_spec: MakeSpec, folder: Path, script: str, on_line: Callable[[str], None] = lambda line: None) -> Outcome:
     path = folder / "run.sh"
     path.write_text(script)
-    spec = make_spec(run_model_file=str(path), datasets_dir=str(folder), dataset=None)
+    spec = make_spec(
+        run_model_file=str(path), datasets_dir=str(folder), dataset=None, settings=["measure.hang_seconds=1"]
+    )
     return LocalRunner(spec, dict(os.environ)).run(folder, on_line)
 
 
@@ -220,6 +222,42 @@ def test_a_stopped_supervisor_does_not_keep_a_stop_from_the_run(make_spec: MakeS
         run(make_spec, tmp_path, "echo ready; sleep 600", on_line)
     watchdog.cancel()
     assert kept == [] and sessions_below(tmp_path) == []
+
+
+def stop(kept: Callable[[psutil.Process], bool] = lambda process: False) -> list[int]:
+    """Stop the supervisor and the processes below it but those that are kept; gives those without a child."""
+    (supervisor,) = supervisors()
+    stopped: list[psutil.Process] = []
+    new = [supervisor]
+    while new:  # one may have started another just before it was stopped
+        for one in new:
+            one.suspend()
+        stopped.extend(new)
+        while not all(one.status() == psutil.STATUS_STOPPED for one in stopped):
+            time.sleep(0.01)
+        new = [one for one in supervisor.children(recursive=True) if one not in stopped and not kept(one)]
+    return sorted(one.pid for one in stopped if not one.children())
+
+
+def test_a_run_whose_processes_are_all_stopped_hangs(make_spec: MakeSpec, tmp_path: Path) -> None:
+    stopped: list[int] = []
+    with pytest.raises(Hung) as caught:
+        script = STUBBORN.format(pid=tmp_path / "pid", then="sleep 600")
+        run(make_spec, tmp_path, script, lambda line: stopped.extend(stop()))
+    numbers = ", ".join(map(str, stopped))
+    assert caught.value.what == f"hung: all processes of the run are stopped (SIGSTOP) for 1 s: {numbers}"
+    assert sessions_below(tmp_path) == []
+
+
+def test_a_run_of_which_a_process_goes_on_does_not_hang(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Not even if the only process without a child is stopped, while another one computes."""
+
+    def on_line(line: str) -> None:
+        if line.isdigit():  # bash also says that it has killed the other
+            stop(lambda one: one.pid != int(line))
+
+    computes = "for ((n = 0; SECONDS < 5; n++)); do :; done"
+    assert run(make_spec, tmp_path, f"sleep 600 & echo $!; {computes}; kill -KILL $!", on_line) == Outcome(0)
 
 
 def test_a_killed_supervisor_leaves_nothing_running(make_spec: MakeSpec, tmp_path: Path) -> None:

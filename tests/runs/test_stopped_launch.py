@@ -86,6 +86,24 @@ def test_a_rank_that_is_stopped_ends_the_run(gbench: Gbench, small_launch: list[
     assert not _mentions(folder.path)
 
 
+@two_ranks
+@pytest.mark.slow
+def test_a_run_that_is_stopped_as_a_whole_ends(gbench: Gbench, small_launch: list[str], tmp_path: Path) -> None:
+    process = started([*small_launch, "--set", "measure.hang_seconds=5"], tmp_path, until="(epoch: 3")
+    folder = the_run(tmp_path)
+    below = psutil.Process(process.pid).children(recursive=True)
+    for one in below:
+        one.suspend()
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 4, err
+    last = err.splitlines()[-1]
+    assert last.startswith("gbench: error: hung: all processes of the run are stopped (SIGSTOP) for 5 s: ")
+    assert {str(one.pid) for one in below} >= set(last.partition(" s: ")[2].partition(";")[0].split(", "))
+    assert len(list(folder.steps(0))) >= 1
+    assert [run["state"] for run in gbench("runs", "--json").json] == ["hung"]
+    assert not _mentions(folder.path)
+
+
 def _ranks(run_dir: Path) -> list[psutil.Process]:
     """The ranks of a run: children, with the same command line, of the process that forked them."""
     start = {"gbench.pix2pix.start_ranks", str(run_dir)}

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gbench.base.faults import as_expected
 from gbench.base.utc import utc_now
-from gbench.errors import GbenchError, InfrastructureError, Interrupted
+from gbench.errors import GbenchError, Hung, InfrastructureError, Interrupted
 from gbench.follow.follower import Views, following
 from gbench.machine.gpus import Gpus, find_gpus
 from gbench.preflight.rule import CheckedRun
@@ -29,7 +29,7 @@ from gbench.preflight.run_checks import (
 )
 from gbench.preflight.smoke_rules import SMOKE
 from gbench.runfolder.alarms import read_alarms
-from gbench.runfolder.error_file import forget_error, mark_unwritten_end
+from gbench.runfolder.error_file import forget_error, mark_unwritten_end, write_error
 from gbench.runfolder.folder import HOST, RunFolder
 from gbench.runfolder.host_facts import AttemptTimes, CheckFacts, HostFacts, closed
 from gbench.runfolder.log import RunLog
@@ -153,6 +153,9 @@ def run_worker(run: OpenRun, running: AbstractContextManager[None], views: Views
         raise
     except Exception as error:
         failure = error
+        if isinstance(error, Hung):  # which no rank could say
+            with contextlib.suppress(GbenchError):
+                write_error(folder, error)
         raise
     finally:
         goes_on = spec.on_cluster and job_of_its_own(folder.path) is not None
