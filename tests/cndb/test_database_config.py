@@ -288,3 +288,4 @@ def test_a_uri_of_several_hosts_in_libpqs_form(tmp_path: Path) -> None:
         parse_config({"uri": "postgresql://u:p@a:1,b:2/d"}, "n", "my.yaml", tmp_path, {})
     several = parse_config({"uri": "postgresql://u:p@/d?host=a:1&host=b:2"}, "n", "my.yaml", tmp_path, {})
     assert several.shown == "d on a:1, b:2"
+    assert parsed({"uri": "postgresql:///d"}, tmp_path).shown == "d on localhost"

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from drawn_records import record
 from gbench.cndb import log_line
-from gbench.cndb.from_run import OF_ONE_RUN, record_of
-from gbench.cndb.record import Named, Record
+from gbench.cndb.from_run import OF_ONE_RUN, failed_record, record_of, unmeasured_record
+from gbench.cndb.identity import HASH_KEY, seal_of
+from gbench.cndb.record import Named, Record, checked, impossible, require_possible
 from gbench.cndb.record_file import file_name, records_of, to_yaml, write_record
-from gbench.errors import RunFailed
+from gbench.errors import RecordError, RunFailed
 from gbench.measure.summary import summarize_folder
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.spec import RunSpec
@@ -257,6 +258,62 @@ def test_every_value_of_a_records_run(make_spec: Callable[..., RunSpec]) -> None
         del values["extra"][key]
     values["perf_data"] = {key: values["perf_data"][key] for key in OF_CNDB}  # the others are the summary's
     check_golden("record.json", values)
+
+
+def test_a_spec_alone_has_a_record_of_an_unknown_machine(make_spec: Callable[..., RunSpec]) -> None:
+    planned = unmeasured_record(make_spec())
+    assert (planned.dev, planned.dev_num, planned.train_type) == ("unknown", 1, "FP32")
+    assert planned.hard_info == Named(name="unknown", cpu=None, mem=None, dev={})
+    assert planned.soft_info == Named(name="host")
+    assert {key: (planned.extra or {})[key] for key in ("driver", "warnings", "checks")} == {
+        "driver": "N/A",
+        "warnings": [],
+        "checks": {},
+    }
+
+
+def test_the_record_of_a_failed_run_is_read_by_nothing(make_spec: Callable[..., RunSpec]) -> None:
+    failed = failed_record(write_run(make_spec()), "the disk was full")
+    assert (failed.extra or {})["failure"] == "the disk was full"
+    for values, why in (
+        (failed.model_dump(), "it is of a run that failed (the disk was full), and has no figures"),
+        (record(perf_data={"x": 1}).model_dump() | {"perf_data": None}, "perf_data or metric_data is needed"),
+        (record().model_dump() | {"extra": {"run_id": "a" * 1000}}, "extra.run_id has more than 300 characters"),
+    ):
+        with pytest.raises(RecordError) as caught:
+            checked(values, "R")
+        assert str(caught.value) == f"R: {why}; fix it; docs/cndb.md has every key"
+
+
+@pytest.mark.parametrize(
+    ("place", "figure", "why"),
+    [
+        ("perf_data.throughput", 0.0, "not above 0"),
+        ("perf_data.throughput", 1e-9, None),
+        ("perf_data.variance", 0.0, None),
+        ("perf_data.variance", -1e-9, "below 0"),
+        ("perf_data.drift", -1.0, None),
+    ],
+)
+def test_a_figure_that_nothing_can_have(place: str, figure: float, why: str | None) -> None:
+    assert impossible(place, figure) == why
+
+
+@pytest.mark.parametrize("place", ["throughput", "latency", "variance", "step.p95_s"])
+def test_a_record_of_such_a_figure_is_refused_at_any_depth(place: str) -> None:
+    outer, _, inner = place.partition(".")
+    odd = record(perf_data={"other": 1.0, outer: {inner: -0.5} if inner else -0.5})
+    with pytest.raises(RecordError) as caught:
+        require_possible(odd, "R")
+    why = "below 0" if place == "variance" else "not above 0"
+    assert str(caught.value) == f"R: perf_data.{place} -0.5 is {why}; fix or remove it"
+    for step in (None, 5, {}, {"p95_s": "N/A"}):
+        fine = record(perf_data={"throughput": 1.0, "step": step})
+        assert require_possible(fine, "R") is fine
+
+
+def test_a_hash_that_is_none_seals_nothing() -> None:
+    assert [seal_of(record(extra=extra)) for extra in (None, {HASH_KEY: 5}, {HASH_KEY: "a"})] == [None, None, "a"]
 
 
 def said(folder: RunFolder, *lines: str) -> Record:

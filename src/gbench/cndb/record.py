@@ -134,9 +134,10 @@ def impossible(place: str, figure: float) -> str | None:
 
 def require_possible(record: Record, where: str) -> Record:
     """The same record. Raises RecordError: one of its figures is impossible, so that it is of no measurement."""
-    perf = record.perf_data or {}
     for place in (*ABOVE_ZERO, "perf_data.variance"):
-        figure = perf.get(place.removeprefix("perf_data."))
+        figure: Any = record.perf_data
+        for key in place.split(".")[1:]:
+            figure = figure.get(key) if isinstance(figure, dict) else None
         if isinstance(figure, int | float) and (why := impossible(place, figure)):
             raise RecordError(f"{where}: {place} {figure:g} is {why}", "fix or remove it")
     return record
