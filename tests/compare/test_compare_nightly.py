@@ -15,6 +15,7 @@ from gbench.compare.formats import night_cells
 from gbench.compare.nightly import Night, anchor_of, in_nights, judge, pin_command, require_figures
 from gbench.compare.sides import Run
 from gbench.errors import UsageError
+from gbench.machine.calibration import CalibratedRun, Calibration
 from golden import check_golden
 
 USUAL = [100.0, 100.4, 99.6, 100.2, 99.8, 100.1, 99.9, 100.3, 99.7, 100.0, 100.2, 99.9]
@@ -63,6 +64,24 @@ NEW_RULE = {
 }
 
 
+CALIBRATED = Calibration(
+    key={},
+    title="t",
+    host_name="here",
+    made_utc="x",
+    runs=tuple(CalibratedRun(throughput=one, error_share=0.001) for one in USUAL * 2),
+)
+
+
+def at_clock(mhz: float, *figures: float, day: int | None = None) -> list[Run]:
+    """Runs at a clock of their GPU, on a day each or all on one."""
+    telemetry = {"gpus": [{"sm_mhz": {"mean": mhz}}]}
+    perfs: list[dict[str, Any]] = [
+        {"throughput": one, "throughput_unit": "img/s", "telemetry": telemetry} for one in figures
+    ]
+    return [of(day or at, one["throughput"], f"c{at}", perf_data=one) for at, one in enumerate(perfs, 1)]
+
+
 def cases() -> dict[str, Night]:
     return {
         "the first": night([], tonight(100.0)),
@@ -100,6 +119,11 @@ def cases() -> dict[str, Night]:
         "slower than the pinned image": night(USED, tonight(*USUAL[:2]), pinned=12, pairs=in_turn(100.0, 97.0)),
         "not surely slower than it": night(USED, tonight(*SLOW), pinned=12, pairs=in_turn(95.0, 94.9, runs=1)),
         "faster, and slower than it": night(USED, tonight(105.0, 105.1), pinned=12, pairs=in_turn(105.0, 100.0)),
+        "a calibrated machine": night(USED, tonight(100.0, 100.1), calibration=CALIBRATED),
+        "a calibrated machine, and another figure": night(
+            USED, tonight(100.0, 100.1), calibration=CALIBRATED, names=["latency-p95"]
+        ),
+        "faster at a higher clock": night(at_clock(1500, *USUAL), at_clock(1575, 105.0, 105.1, day=28), pinned=12),
         "gross on a machine that is as slow": night(USED, tonight(14.0), pinned=12, pairs=in_turn(14.0, 14.0)),
     }
 

@@ -67,6 +67,11 @@ def test_runs_of_two_machines_are_refused_unless_allowed() -> None:
     assert require_comparable([base], [new], ("machine",)) == ["machine: node1 (aaaaaaaa) -> node2 (bbbbbbbb)"]
 
 
+def test_a_key_that_is_no_text_is_not_said() -> None:
+    odd = drawn(extra={**EXTRA, "machine": {"host_name": "node1", "key": 5}})
+    assert require_comparable([odd], [on_machine("node2", "b" * 16)], ()) == []
+
+
 def test_a_machine_is_shown_by_all_its_names() -> None:
     base = [on_machine("node2", "a" * 16), on_machine("node1", "a" * 16)]
     (told,) = require_comparable(base, [on_machine("other", "b" * 16)], ("machine",))

@@ -13,7 +13,7 @@ from drawn_records import drawn
 from gbench.cndb.record import Record, checked
 from gbench.compare.causes import FACTS, GPUS, QUANTITIES, Influence
 from gbench.compare.comparison import compare
-from gbench.compare.explain import explain
+from gbench.compare.explain import explain, in_cycles
 from gbench.compare.sides import Run
 from gbench.errors import RecordError
 from golden import check_golden
@@ -155,6 +155,22 @@ def test_a_loss_is_judged_in_cycles_too(mhz: float | None, said: str | None) -> 
     assert found.verdict == "regression"
     clocks = [note for note in found.notes if "cycle" in note]
     assert [note[: len(said)] for note in clocks] == [said] if said else clocks == []
+
+
+def test_cycles_of_runs_with_noisy_steps_say_nothing() -> None:
+    """15 % with one run a side: more than runs are assumed to vary, less than steps that say 10 %."""
+
+    def at(throughput: float, width: float) -> Record:
+        ends = {"low": throughput * (1 - width), "high": throughput * (1 + width)}
+        return run(perf={"throughput": throughput, "throughput_interval": ends})
+
+    sure, unsure = (in_cycles([at(100.0, width)], [at(85.0, width)], 0.03) for width in (0.001, 0.1))
+    assert sure == (
+        "slower in cycles of the GPU too, so not by its clocks alone: throughput a cycle -15.0%, "
+        "95 % interval -21.8% to -7.6%"
+    )
+    assert unsure is None
+    assert in_cycles([at(100.0, 0.001)], [at(85.0, 0.001), run(gpus=[{}])], 0.03) is None
 
 
 def saying(path: tuple[str, ...], value: Any) -> Record:

@@ -101,3 +101,8 @@ def test_the_table_of_the_docs_is_that_of_the_code() -> None:
         state: (end.error.exit_code, re.sub(r"{(\w+)}", lambda word: word[1].upper(), end.what))
         for state, end in ENDS.items()
     }
+
+
+def test_a_job_of_which_only_the_state_is_said() -> None:
+    job = JobState.parsed("JobId=5 JobState=PENDING")
+    assert (job.state, job.reason, job.restarts, job.expected, job.name) == ("PENDING", "None", 0, "", "")
