@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 from drawn_records import record
 from gbench.cndb.database_config import embedded
 from gbench.cndb.record import Record
+from gbench.cndb.record_file import write_record
 from gbench.cndb.schema import prepared
 from gbench.cndb.store import submit
-from gbench.compare.earlier_records import earlier_runs
+from gbench.compare.earlier_records import earlier_files, earlier_runs
 
 
 def run(day: int, **changes: Any) -> Record:
@@ -88,3 +89,12 @@ def test_runs_of_other_machines_are_left_out_unless_allowed(engine: Engine) -> N
 
 def test_a_record_without_run_or_time_is_told_by_what_it_says(engine: Engine) -> None:
     assert days(engine, record()) == ["1", "2", "4", "5", "6", "8", "9", "10"]
+
+
+def test_record_files_are_named_by_their_paths(tmp_path: Path) -> None:
+    paths = [write_record(run(number), tmp_path, f"day {number}") for number in range(1, 6)]
+    warned: list[str] = []
+    for like, limit, found in ((run(6), 2, paths[3:]), (run(4), 3, paths[:3])):
+        sources = [one.source for one in earlier_files(tmp_path, like, limit, warned.append).runs]
+        assert sources == list(map(str, found))
+    assert warned == []

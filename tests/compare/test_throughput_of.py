@@ -52,6 +52,13 @@ def test_old_and_new_are_compared_by_the_figure_of_launch_sh() -> None:
     assert both_new.judged[0].change.new == pytest.approx(17.0)
 
 
+def test_records_of_launch_sh_alone_have_one_throughput() -> None:
+    sides = [[Run(of_launch_sh(figure), name)] for figure, name in ((20.0, "old"), (20.2, "older"))]
+    found = compare(*sides, [], 0.03)
+    assert (found.judged[0].metric.title, found.judged[0].change.new) == ("throughput", pytest.approx(20.2))
+    assert not any("throughput is compared" in note for note in found.notes)
+
+
 def test_a_figure_of_something_else_is_refused_by_its_name() -> None:
     short = of_gbench(perf={key: value for key, value in OURS.items() if "legacy" not in key})
     with pytest.raises(UsageError, match=r"throughput_of is what its script printed in BASE, end to end in NEW"):
