@@ -13,6 +13,7 @@ import yaml
 from support import Answer
 
 from drawn_records import LOG_LINE, record
+from gbench.cndb.database import SQL_LOG
 from gbench.cndb.record_file import save
 from gbench.settings.spec import RunSpec
 from run_folders import write_run
@@ -66,8 +67,9 @@ def test_an_export_leaves_out_what_is_no_record_and_says_so(gbench: Gbench, file
 
 
 def test_the_sql_of_a_verbose_database_is_no_part_of_the_result(
-    gbench: Gbench, files: list[str], tmp_path: Path
+    gbench: Gbench, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(SQL_LOG, "handlers", [])  # one of an earlier test writes to that test's stderr
     (tmp_path / "db.yaml").write_text("{schema: sqlite, database: cndb.sqlite, verbose: 1}")
     answer = gbench("cndb", "submit", *files, "--db", "db.yaml", "--json")
     assert answer.json["inserted"] == 3
