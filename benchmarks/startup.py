@@ -79,7 +79,7 @@ def launch(data: Path, folder: Path, ranks: int) -> tuple[float, float]:
     ]
     start, start_utc = time.monotonic(), time.time()
     done = subprocess.run(
-        [*command, *where, *settings, "--steps", "2", "--warmup", "1", "--json"],
+        [*command, *where, *settings, "--steps", "3", "--warmup", "2", "--json"],
         cwd=folder,
         check=True,
         capture_output=True,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from gbench.errors import UsageError
 from gbench.pix2pix.ranks.group import Ranks
+from gbench.pix2pix.slow_facts import slow_facts
 from gbench.pix2pix.trainer import Trainer
 from gbench.runfolder.folder import RunFolder
 from gbench.settings.literals import STEP_DELAY
@@ -124,3 +127,36 @@ def test_losses_do_not_depend_on_the_source_of_pictures(
     assert plain == fast and len(plain) == 6
     environment = runs[1].read("environment.json")
     assert environment is not None and environment["data"]["source"] == source
+
+
+@pytest.mark.parametrize(
+    ("warmup", "peak_seconds", "piped", "waits_after"),
+    [
+        pytest.param(2, 0, True, 1, id="in the warm-up"),
+        pytest.param(1, 0, True, 0, id="step 2 is measured"),
+        pytest.param(2, 0.01, True, 0, id="the peak of the CPU is measured"),
+        pytest.param(2, 0, False, 0, id="rank 0 collects them itself"),
+    ],
+)
+def test_slow_facts_are_there_before_anything_is_measured(
+    make_spec: MakeSpec,
+    facades: Path,
+    ranks: Ranks,
+    monkeypatch: pytest.MonkeyPatch,
+    warmup: int,
+    peak_seconds: float,
+    piped: bool,
+    waits_after: int,
+) -> None:
+    spec = make_spec(warmup=warmup, settings=(f"measure.peak_seconds={peak_seconds}",))
+    trainer, steps = Trainer(spec, RunFolder.create(spec), facades, ranks), []
+
+    def noted(*arguments: Any) -> dict[str, Any]:
+        steps.append(trainer.state.step)
+        return slow_facts(*arguments)
+
+    monkeypatch.setattr("gbench.pix2pix.trainer.slow_facts", noted)
+    reader, writer = os.pipe()
+    os.close(writer)
+    trainer.run(reader if piped else None)
+    assert steps == [waits_after]

@@ -9,18 +9,14 @@ from gbench.measure.peak import measure_peak
 from gbench.pix2pix.ranks.affinity import read_back
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.ranks.out_of_memory import out_of_memory
-from gbench.pix2pix.slow_facts import slow_facts
 from gbench.pix2pix.step import precision
 from gbench.pix2pix.step.count_ops import main_convolution
 from gbench.runfolder.environment_facts import PeakFacts
 from gbench.settings.spec import RunSpec
 
 
-def collect_facts(spec: RunSpec, ranks: Ranks, facts_pipe: int | None = None) -> dict[str, Any]:
-    """The facts known before the first step. Every rank must call it; all measure their peak at the same time.
-
-    facts_pipe: see `slow_facts`.
-    """
+def collect_facts(spec: RunSpec, ranks: Ranks) -> dict[str, Any]:
+    """The facts known before the first step. Every rank must call it; all measure their peak at the same time."""
     facts: dict[str, Any] = {
         "device": environment.device_name(ranks.device),
         "profile": spec.profile,
@@ -30,7 +26,6 @@ def collect_facts(spec: RunSpec, ranks: Ranks, facts_pipe: int | None = None) ->
         "malloc": ranks.malloc,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "hardware": environment.hardware(ranks.device),
-        **(slow_facts(spec, ranks.device, facts_pipe) if ranks.is_first else {}),
         "rank": ranks.gather(ranks.binding and read_back(ranks.binding)),
     }
     if spec.nodes > 1:

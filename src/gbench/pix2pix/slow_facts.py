@@ -1,7 +1,7 @@
 """Facts for environment.json that take about a second to collect: the installed packages, and the work of a step.
 
-`start_ranks` collects them in a process of their own while the ranks start. Rank 0 waits for it before the first step,
-so that it disturbs no measurement.
+`start_ranks` collects them in a process of their own while the ranks start. Rank 0 waits for it before the run measures
+anything: after the first step, where two or more belong to the warm-up, else before it.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from gbench.pix2pix.ranks.exchange_timer import ExchangeTimer
 from gbench.pix2pix.ranks.group import Ranks
 from gbench.pix2pix.ranks.heartbeat import Heartbeat, hang_limit_s
 from gbench.pix2pix.sigterm import StopRequest
+from gbench.pix2pix.slow_facts import slow_facts
 from gbench.pix2pix.step import apply_switches, precision
 from gbench.pix2pix.step.delay import with_delay
 from gbench.pix2pix.training_state import TrainingState
@@ -82,6 +83,7 @@ class Trainer:
             "steps_per_epoch": len(self.loader),
             "data": data,
         }
+        self.facts_pipe: int | None = None  # see `slow_facts`
         self.exchange = ExchangeTimer(self.model.trained, ranks)
         self.clock = clock or clock_for(ranks.device)
         self.pending = PendingSteps(self.clock, spec, ranks)
@@ -104,8 +106,10 @@ class Trainer:
 
         Raises RunFailed: stopped by SIGTERM or an alarm; the checkpoint to resume from is saved.
         """
-        self.facts |= collect_facts(self.spec, self.ranks, facts_pipe)
-        self.facts["network"] = self.exchange.probe()
+        self.facts_pipe = facts_pipe
+        if not self.facts_can_wait():
+            self.add_slow_facts()
+        self.facts |= collect_facts(self.spec, self.ranks)
         self.resumed_after = self.resume()
         self.heartbeat = heartbeat or self.heartbeat
         with self.stop_request.handled(), StepWriter(self.folder.path, self.ranks.rank, self.resumed_after) as writer:
@@ -126,6 +130,21 @@ class Trainer:
         self.facts["exchange"] = self.exchange.steps()
         self.write_environment("precision_at_end")
         self.beat(0)
+
+    def facts_can_wait(self) -> bool:
+        """Whether the run may begin while a process collects the slow facts: until step 3 nothing is measured then."""
+        measures_peak = self.ranks.device.type == "cpu" and self.spec.config.measure.peak_seconds > 0
+        begins = self.facts_pipe is not None and not self.folder.begun(self.ranks.rank)
+        return begins and self.schedule.warmup_steps >= 2 and self.spec.profiling is None and not measures_peak
+
+    def add_slow_facts(self) -> None:
+        """Add the slow facts, and then the speed of the network, which collecting them would disturb.
+
+        Every rank must call it. Raises InfrastructureError: an all-reduce failed.
+        """
+        if self.ranks.is_first:
+            self.facts |= slow_facts(self.spec, self.ranks.device, self.facts_pipe)
+        self.facts["network"] = self.exchange.probe()
 
     def resume(self) -> int | None:
         """Restore the last usable checkpoint and return its step; None if this run has not begun before.
@@ -219,6 +238,8 @@ class Trainer:
         self.step_limit_s = self.hang_limit_s(steps)
         if self.schedule.checkpoint_every:
             self.state.epoch_G_L1 += [step.losses["G_L1"] for step in steps if step.epoch == self.state.epoch]
+        if "network" not in self.facts:
+            self.add_slow_facts()
         if "precision" not in self.facts:
             self.write_environment("precision")
         reason = self.stopping_rule.reason((step.step_s, step.images * self.ranks.world_size) for step in steps)
