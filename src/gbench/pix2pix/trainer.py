@@ -132,10 +132,14 @@ class Trainer:
         self.beat(0)
 
     def facts_can_wait(self) -> bool:
-        """Whether the run may begin while a process collects the slow facts: until step 3 nothing is measured then."""
+        """Whether the run may begin while a process collects the slow facts: until step 3 nothing is measured then.
+
+        Every rank must call it. The ranks of other nodes than the first have no such process.
+        """
         measures_peak = self.ranks.device.type == "cpu" and self.spec.config.measure.peak_seconds > 0
         begins = self.facts_pipe is not None and not self.folder.begun(self.ranks.rank)
-        return begins and self.schedule.warmup_steps >= 2 and self.spec.profiling is None and not measures_peak
+        warms_up = self.schedule.warmup_steps >= 2 and self.spec.profiling is None
+        return all(self.ranks.gather(begins and warms_up and not measures_peak))
 
     def add_slow_facts(self) -> None:
         """Add the slow facts, and then the speed of the network, which collecting them would disturb.
