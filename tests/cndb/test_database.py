@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import FrameType
 
 import pytest
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from support import Answer
 
 from drawn_records import record
 from gbench.cndb.database import REMEDIES, SilentDatabase, connect, database_errors, timed_out
@@ -79,6 +81,34 @@ def test_a_signal_ends_a_statement(endless: DatabaseConfig) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+DEEP, FIGURES = '{"a":' * 5000 + "1" + "}" * 5000, '{"throughput": {"a": 1}, "throughput_interval": 3}'
+STRANGE = (b"\x00\xff", 10**18, "x", DEEP, "[1]", FIGURES)
+READERS = (("report", "--history"), ("cndb", "list"), ("cndb", "show", 1), ("cndb", "export"))
+COLUMNS = {  # `extra` has an index, so it is JSON
+    "train_results": ("create_at", "update_at", "metrics", "performance", "hyper_params", "tags", "batch_size"),
+    "hardware_infos": ("detail",),
+    "gbench_summary": ("throughput", "low", "run_time"),
+}
+
+
+@pytest.mark.parametrize(("table", "column"), [(table, one) for table, those in COLUMNS.items() for one in those])
+def test_a_column_of_sqlite_may_hold_anything(
+    gbench: Callable[..., Answer], tmp_path: Path, table: str, column: str
+) -> None:
+    """None of it is a bug of gbench, whatever reads it."""
+    Target(embedded(tmp_path)).store([record(run_id="r1"), record(run_id="r2")], "save")
+    before = (tmp_path / "cndb.sqlite").read_bytes()
+    for value in STRANGE:
+        (tmp_path / "cndb.sqlite").write_bytes(before)
+        with closing(sqlite3.connect(tmp_path / "cndb.sqlite")) as stranger, stranger:
+            for (trigger,) in stranger.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                stranger.execute(f"DROP TRIGGER {trigger}")
+            stranger.execute(f"UPDATE {table} SET {column} = ?", (value,))
+        for verb in READERS:
+            answer = gbench(*verb, "--cndb-dir", tmp_path)
+            assert answer.code in (0, 1, 4), (value, verb, answer.err)
 
 
 class ServerError(Exception):

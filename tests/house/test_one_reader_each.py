@@ -15,7 +15,7 @@ READERS = {
         *(
             "base/strict_json.py",
             "cndb/identity.py",
-            "cndb/rows.py",
+            "cndb/values.py",
             "measure/trace.py",
             "pix2pix/slow_facts.py",
             "runners/sbom.py",

@@ -26,6 +26,7 @@ from sqlalchemy.pool import NullPool
 from gbench.base.faults import as_expected
 from gbench.base.files import make_folder
 from gbench.cndb.database_config import DatabaseConfig
+from gbench.cndb.values import value_of_json
 from gbench.errors import InfrastructureError
 from gbench.settings.literals import DB_TIMEOUT_S
 
@@ -238,7 +239,14 @@ def _engine(config: DatabaseConfig) -> Engine:
     url = make_url(config.uri)
     # No connection pool: a command-line tool uses one connection at a time.
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, echo=config.verbose, poolclass=NullPool, connect_args=SQLITE, json_serializer=_json)
+        engine = create_engine(
+            url,
+            echo=config.verbose,
+            poolclass=NullPool,
+            connect_args=SQLITE,
+            json_serializer=_json,
+            json_deserializer=value_of_json,
+        )
         event.listen(engine, "connect", partial(_prepare_sqlite, config.deadline_s))
         event.listen(engine, "begin", _begin_sqlite)
         return engine

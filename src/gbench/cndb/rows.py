@@ -12,6 +12,7 @@ from typing import Any
 
 from gbench.cndb.identity import HASHED, UNKNOWN
 from gbench.cndb.record import Named, Record
+from gbench.cndb.values import value_of_json
 
 KEPT = "gbench_kept"
 COMPUTED_MD5 = re.compile("[0-9a-f]{32}")  # anything else was given: the original stored driver versions there
@@ -70,7 +71,7 @@ def values_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
         values["extra"] = {key: value for key, value in values["extra"].items() if key != KEPT}
         values.update(kept)
     if isinstance(values["hyper_params"], str):
-        values["hyper_params"] = json.loads(values["hyper_params"])
+        values["hyper_params"] = value_of_json(values["hyper_params"])
     return values
 
 

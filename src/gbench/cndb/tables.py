@@ -1,13 +1,33 @@
 """The database's tables: exactly the original's (CNDB section 3), on PostgreSQL and, with the same names, on SQLite."""
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
 from sqlalchemy import JSON, Boolean, Column, DateTime, Dialect, ForeignKey, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.sqlite import DATETIME
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+
+class Times(DATETIME):
+    """SQLite's times. A column may hold any value there: one that is no time is read as none."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        read: Any = super().result_processor(dialect, coltype)
+
+        def time_or_none(value: Any) -> Any:
+            try:
+                return read(value)
+            except (TypeError, ValueError):
+                return None
+
+        return time_or_none
+
+
+SQLITE_TIME: Any = Times()  # type: ignore[no-untyped-call]
 
 
 class Utc(TypeDecorator[datetime]):
@@ -15,6 +35,9 @@ class Utc(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(SQLITE_TIME if dialect.name == "sqlite" else self.impl_instance)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value.astimezone(timezone.utc) if value is not None else None

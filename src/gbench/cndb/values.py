@@ -16,6 +16,14 @@ FIGURES = ("throughput", "latency", "variance")  # the original stores them as t
 MEASURED = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d].*|%.*|)", re.DOTALL)
 
 
+def value_of_json(text: Any) -> Any:
+    """The value of a database's JSON text; of anything else the text, which no record has in such a place."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):  # a column of SQLite may hold any value
+        return str(text)
+
+
 def plain(value: Any, place: str, depth: int = 0, floats_as_given: bool = False) -> Any:
     """Convert `value` to mappings with text keys, lists, text, numbers, booleans and null.
 

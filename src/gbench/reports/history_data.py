@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, inspect, text
 
+from gbench.base.utc import time_of
 from gbench.cndb.database import connect, database_errors
 from gbench.cndb.database_config import DatabaseConfig
 from gbench.cndb.throughput import AS_LAUNCH_SH, FIRST_RULE, LAUNCH_SH, throughput_of
@@ -33,6 +34,7 @@ SHOWN = text(
 ).bindparams(bindparam("ids", expanding=True))
 FETCHED = 1000  # rows, or ids asked for, at a time
 RECENT_DAYS, BEFORE, FEW = 30.0, 10, 3  # as in the view gbench_regressions
+UNKNOWN = datetime.fromtimestamp(0, timezone.utc)  # of a time that SQLite holds and that is none
 ASSUMED = 0.05  # half-width of the interval of a result without one
 
 Group = tuple[Any, str]
@@ -54,7 +56,7 @@ class Runs(NamedTuple):
     def moment(self, place: int) -> datetime:
         """When the run started; SQLite has no type for times."""
         given = self.run_time[place]
-        when: datetime = datetime.fromisoformat(given) if isinstance(given, str) else given
+        when: datetime = given if isinstance(given, datetime) else time_of(given) or UNKNOWN
         return when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc)
 
 
@@ -236,7 +238,11 @@ def slower_results(results: Results) -> list[tuple[Result, float, int]]:
 def _runs(connection: Connection, model: str | None) -> Runs:
     names = {f"name{n}": name for n, name in enumerate(sorted(record_names(model)))} if model is not None else {}
     where = f"AND model IN ({', '.join(f':{name}' for name in names)})" if names else ""
-    query = f"SELECT {', '.join(Runs._fields)} FROM gbench_runs WHERE throughput > 0 AND run_time IS NOT NULL {where}"
+    # SQLite's columns may hold any value: what is no number is 0 there
+    numbers = {name: f"CAST({name} AS DOUBLE PRECISION)" for name in ("throughput", "low", "high")}
+    wanted = ", ".join(f"{numbers.get(name, name)} AS {name}" for name in Runs._fields)
+    above = f"{numbers['throughput']} > 0"
+    query = f"SELECT {wanted} FROM gbench_runs WHERE {above} AND run_time IS NOT NULL {where}"
     columns: list[list[Any]] = [[] for _ in Runs._fields]
     for rows in connection.execute(text(f"{query} ORDER BY run_time, id"), names).partitions(FETCHED):
         for column, values in zip(columns, zip(*rows, strict=True), strict=True):
