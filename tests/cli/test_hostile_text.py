@@ -11,6 +11,8 @@ from support import Answer
 
 from drawn_records import PLAIN
 from gbench.base.paths import project_file
+from gbench.settings.spec import RunSpec
+from run_folders import write_run
 
 ESCAPE = "\x1b[31m\x07\x9b"
 LONG = "x" * 20_000
@@ -63,6 +65,20 @@ def test_hostile_text(gbench: Callable[..., Answer], tmp_path: Path, text: str, 
     said = answer.out + answer.err
     assert all(one.isprintable() for one in said.replace("\n", "")), said
     assert len(said) < 3000 or listed
+
+
+def test_names_of_files_in_notes_and_warnings(
+    gbench: Callable[..., Answer], make_spec: Callable[..., RunSpec], tmp_path: Path
+) -> None:
+    runs = [write_run(make_spec()).path.rename(tmp_path / f"{name}{ESCAPE}") for name in "ab"]
+    for run in runs:
+        (run / "telemetry.jsonl").symlink_to("nowhere")
+    (tmp_path / "cndb" / "spool").mkdir(parents=True)
+    (tmp_path / "cndb" / "spool" / f"r{ESCAPE}.json").write_text("{")
+    for arguments in (["summary", runs[0]], ["compare", *runs], ["cndb", "submit", "--pending"]):
+        answer = gbench(*arguments, CNDB_DIR=str(tmp_path / "cndb"))
+        said = answer.out + answer.err
+        assert "\\x1b[31m" in said and all(one.isprintable() for one in said.replace("\n", "")), said
 
 
 def test_a_password_in_an_address_is_said_and_kept_nowhere(

@@ -34,3 +34,10 @@ def test_each_kind_of_file_has_one_reader(parses: str) -> None:
         path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if re.search(parses, path.read_text())
     }
     assert found <= READERS[parses]
+
+
+def test_what_a_command_prints_has_no_control_characters() -> None:
+    """`echo` of cli/shared/output.py is for text. The others print JSON, YAML, colours, or paths for scripts."""
+    raw = ("__init__", "check", "completion", "report", "cndb", "summary", "shared/output", "shared/entries")
+    found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if "click.echo" in path.read_text()}
+    assert found == {f"cli/{name}.py" for name in raw}

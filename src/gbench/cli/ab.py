@@ -14,7 +14,7 @@ import click
 from gbench.base.paths import SESSION
 from gbench.base.words import count
 from gbench.cli.shared.consent import require_own, trust_option
-from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.output import Terminal, echo, print_json
 from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
@@ -28,7 +28,7 @@ from gbench.cli.shared.run_options import (
     quiet_option,
 )
 from gbench.cli.shared.session_spec import new_folder, spec_of_file
-from gbench.errors import GbenchError, Interrupted, UsageError, printable
+from gbench.errors import GbenchError, Interrupted, UsageError
 from gbench.settings.literals import MetricName
 
 if TYPE_CHECKING:
@@ -207,16 +207,16 @@ def _print_plan(session: Session, folder: Path, rebuild: bool, as_json: bool) ->
         print_json({"sides": sides, **others})
         return
     for side, described in sides.items():
-        click.echo(f"# {side}, {described['file']}: the exact request; nothing was started")
-        click.echo(json.dumps(described["request"], indent=2))
-    click.echo("# what differs")
+        echo(f"# {side}, {described['file']}: the exact request; nothing was started")
+        echo(json.dumps(described["request"], indent=2))
+    echo("# what differs")
     for text in _differences(session):
-        click.echo(text)
-    click.echo(f"# blocks of four runs in the order {session.order}, until")
+        echo(text)
+    echo(f"# blocks of four runs in the order {session.order}, until")
     for name, value in goal.items():
-        click.echo(f"{name:<14}{'-' if value is None else value}")
+        echo(f"{name:<14}{'-' if value is None else value}")
     place = f"{next_run['side']} of block {next_run['block']}" if next_run else "none: this is reached"
-    click.echo(f"{'next run':<14}{place}, in {folder}")
+    echo(f"{'next run':<14}{place}, in {folder}")
 
 
 def _print(
@@ -259,17 +259,17 @@ def _print(
     for side, value in result.medians.items():
         runs = count(result.runs[side], "run")
         line = f"{side:<16}{value:.4g} {result.units[side]}, median of {runs}; {session.files[side]}"
-        click.echo(printable(line, keep=""))
+        echo(line, keep="")
     for text in _differences(session):
-        click.echo(text)
+        echo(text)
     for cause in result.causes[:SHOWN_CAUSES]:
-        click.echo(f"in the records  {cause.text}")
-    click.echo(f"{'session':<16}{folder}")
+        echo(f"in the records  {cause.text}")
+    echo(f"{'session':<16}{folder}")
     if error is None and not result.reached:
         goal = session.asked
         late = session.blocks < goal.max_blocks and goal.max_time_s is not None
         blocks = f"--max-blocks {max(LEAST_BLOCKS, 2 * goal.max_blocks)}"
         more = f"--max-time {2 * (goal.max_time_s or 0):.0f}s" if late else blocks
-        click.echo(f"{'to go on':<16}{_resume(folder)} {more}")
-    click.echo(result.sentence)
+        echo(f"{'to go on':<16}{_resume(folder)} {more}")
+    echo(result.sentence)
     return result

@@ -13,7 +13,7 @@ import click
 from gbench.base.paths import BISECT
 from gbench.cli.ab import METRIC_NAMES
 from gbench.cli.shared.consent import require_own, trust_option
-from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.output import Terminal, echo, print_json
 from gbench.cli.shared.run_options import (
     COUNT,
     FILE,
@@ -161,6 +161,6 @@ def _print(answer: Answer, folder: Path, as_json: bool, error: GbenchError | Non
         print_json({**asdict(answer), **result})
         return
     for commit in answer.skipped:
-        click.echo(f"{'skipped':<16}{commit}")
-    click.echo(f"{'search':<16}{folder}")
-    click.echo(answer.sentence)
+        echo(f"{'skipped':<16}{commit}")
+    echo(f"{'search':<16}{folder}")
+    echo(answer.sentence)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gbench.cli.shared.output import echo
 from gbench.cli.shared.run_options import NEW_FILE, json_option, option
 from gbench.cli.shared.suggested import MODEL
 
@@ -43,4 +44,4 @@ def build(model: str, rebuild: bool, sbom: Path | None, as_json: bool, quiet: bo
     if as_json:
         print_json(facts)
     else:
-        click.echo(f"{facts['image']}  {facts['image_id']}")
+        echo(f"{facts['image']}  {facts['image_id']}")

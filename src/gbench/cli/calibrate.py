@@ -12,7 +12,7 @@ import click
 from gbench.base.paths import CALIBRATE
 from gbench.base.words import count
 from gbench.cli.shared.consent import require_own, trust_option
-from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.output import Terminal, echo, print_json
 from gbench.cli.shared.run_options import (
     COUNT,
     ExistingRun,
@@ -25,7 +25,7 @@ from gbench.cli.shared.run_options import (
     what_runs,
 )
 from gbench.cli.shared.table import print_table
-from gbench.errors import GbenchError, Interrupted, printable
+from gbench.errors import GbenchError, Interrupted
 
 if TYPE_CHECKING:
     from gbench.machine.calibration import Calibration, GateRates
@@ -118,8 +118,8 @@ def calibrate(
 
 
 def _print(found: Calibration, path: Path, folder: Path) -> None:
-    click.echo(printable(f"{found.title} on {found.host_name}", keep=""))
-    click.echo(f"{count(len(found.runs), 'plain run')}, which vary by {100 * found.run_sd:.2g} %")
+    echo(f"{found.title} on {found.host_name}", keep="")
+    echo(f"{count(len(found.runs), 'plain run')}, which vary by {100 * found.run_sd:.2g} %")
     rows = [["inserted loss", "measured", "95 % interval"]]
     for one in found.slowed:
         interval = "-" if one.low is None or one.high is None else f"{100 * one.low:.2f} to {100 * one.high:.2f} %"
@@ -129,8 +129,8 @@ def _print(found: Calibration, path: Path, folder: Path) -> None:
     both = zip(found.compare, found.nightly, strict=True)
     rows += [[str(one.runs), *_cells(one), *_cells(other)] for one, other in both]
     print_table(rows, right=(0, 1, 2, 3, 4), give_way={})
-    click.echo(f"{'calibration':<16}{path}")
-    click.echo(f"{'runs':<16}{folder}")
+    echo(f"{'calibration':<16}{path}")
+    echo(f"{'runs':<16}{folder}")
 
 
 def _cells(one: GateRates) -> tuple[str, str]:

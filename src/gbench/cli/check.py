@@ -15,7 +15,7 @@ import click
 
 from gbench.cli.shared.run_options import WithClusters, bundle, json_option, node_options, option, stated
 from gbench.cli.shared.suggested import MODEL
-from gbench.errors import ExitCode, UsageError
+from gbench.errors import ExitCode, UsageError, printable
 from gbench.settings.literals import CLUSTERS
 from gbench.settings.request import OF_SLURM
 
@@ -175,7 +175,7 @@ def _shown(checks: Iterable[CheckFacts], show: Show) -> Iterator[CheckFacts]:
 
 def _wrapped(head: str, text: str) -> str:
     width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST) - len(head)
-    lines = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(printable(text), max(width, 20), break_long_words=False, break_on_hyphens=False)
     return head + ("\n" + " " * len(head)).join(lines)
 
 

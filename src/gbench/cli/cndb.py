@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from gbench.cli.cndb_baseline import baseline
-from gbench.cli.shared.output import print_json
+from gbench.cli.shared.output import echo, print_json
 from gbench.cli.shared.run_options import FILE, RUN, RUN_OR_FILE, bundle, given_except, json_option, out_option
 from gbench.cli.shared.storing import DatabaseChoice, database_options, results_of, send_pending, store
 from gbench.cli.shared.suggested import MODEL, PRECISION
@@ -178,11 +178,11 @@ def list_(as_csv: bool, stale: str | None, as_json: bool, database: DatabaseChoi
         raise RecordError(f"{config.shown} has no such record since {filters['since']}", "measure, or ask for others")
     late = matching if since is None else overdue(matching, since)
     if since is not None and not (late or as_json or as_csv):
-        click.echo("nothing is overdue")
+        echo("nothing is overdue")
         return
     print_entries(late, as_json, as_csv)
     if since is not None and late:
-        click.echo(f"overdue: {len(late)}, not measured since {since:%Y-%m-%d %H:%M} UTC", err=True)
+        echo(f"overdue: {len(late)}, not measured since {since:%Y-%m-%d %H:%M} UTC", err=True)
         click.get_current_context().exit(ExitCode.FAILED)
 
 
@@ -233,7 +233,7 @@ def export(numbers: tuple[int, ...], out: Path | None, database: DatabaseChoice,
     bad: list[RecordError] = []
 
     def report(error: RecordError) -> None:
-        click.echo(f"gbench: error: {error}", err=True)
+        echo(f"gbench: error: {error}", err=True)
         bad.append(error)
 
     with database_errors(config):
@@ -281,11 +281,11 @@ def verify(ctx: click.Context, file: Path, run_dir: Path | None, as_json: bool) 
         print_json({"holds": verdict.holds, **asdict(verdict)})
     else:
         texts = {"holds": "unchanged", "broken": "CHANGED since it was written", "none": "none: not gbench's"}
-        click.echo(f"hash  {texts[verdict.seal]}")
+        echo(f"hash  {texts[verdict.seal]}")
         if verdict.differences is not None:
             for difference in verdict.differences or ["its raw samples give the same figures"]:
-                click.echo(f"run   {difference}")
-        click.echo({True: "the record holds", False: "the record does NOT hold", None: "inconclusive"}[verdict.holds])
+                echo(f"run   {difference}")
+        echo({True: "the record holds", False: "the record does NOT hold", None: "inconclusive"}[verdict.holds])
     ctx.exit({True: ExitCode.OK, False: ExitCode.FAILED, None: ExitCode.INCONCLUSIVE}[verdict.holds])
 
 
@@ -303,4 +303,4 @@ def _warn_of_undated(engine: "Engine", where: "RecordFilter") -> None:
     from gbench.cndb.queries import undated
 
     if where.since is not None and (count := undated(engine, where)):
-        click.echo(f"gbench: warning: left out {count} that don't say when they ran", err=True)
+        echo(f"gbench: warning: left out {count} that don't say when they ran", err=True)

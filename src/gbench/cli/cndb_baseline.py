@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
-from gbench.cli.shared.output import print_json
+from gbench.cli.shared.output import echo, print_json
 from gbench.cli.shared.run_options import bundle, json_option
 from gbench.cli.shared.storing import cndb_dir_option, cndb_folder
-from gbench.errors import printable
 
 _pinning = bundle(
     [
@@ -67,15 +66,13 @@ def show(name: str | None, cndb_dir: Path | None, as_json: bool) -> None:
     for one, pinned in shown.items():
         first = pinned.records[0]
         devices = f"{first.dev_num} x {first.dev}, {first.train_type}"
-        click.echo(
-            printable(f"{one}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}", "")
-        )
+        echo(f"{one}: {len(pinned.records)} x {first.model}, batch {first.batch_size} on {devices}", keep="")
         for pin in reversed(pinned.pins):
             when = pin.at_utc[:16].replace("T", " ")
             runs = ", ".join(pin.runs) or "no run ids"
-            click.echo(printable(f"  {when} UTC  {pin.by}: {pin.reason} ({runs})", keep=""))
+            echo(f"  {when} UTC  {pin.by}: {pin.reason} ({runs})", keep="")
     if not shown:
-        click.echo("no baselines")
+        echo("no baselines")
 
 
 def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, refresh: bool) -> None:
@@ -89,4 +86,4 @@ def _pin(name: str, runs: str, reason: str, cndb_dir: Path | None, refresh: bool
     require_alike(records)
     baselines = Baselines(cndb_folder(cndb_dir))
     baselines.pin(name, records, reason, refresh)
-    click.echo(f"baseline {name}: {len(pinned)} runs in {baselines.path(name)}")
+    echo(f"baseline {name}: {len(pinned)} runs in {baselines.path(name)}")

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from gbench.base import strict_json
+from gbench.cli.shared.output import echo
 from gbench.errors import ExitCode, GbenchError, RecordError
 
 REQUIRED = ("model", "framework", "dataset", "dev")
@@ -71,10 +72,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         _run(given, parser)
     except GbenchError as error:
-        click.echo(f"cndb_submit: error: {error}", err=True)
+        echo(f"cndb_submit: error: {error}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("cndb_submit: error: stopped by Ctrl-C", err=True)
+        echo("cndb_submit: error: stopped by Ctrl-C", err=True)
         sys.exit(ExitCode.INTERRUPTED)
 
 
@@ -110,12 +111,12 @@ def _run(given: dict[str, Any], parser: _Parser) -> None:
     target = Target(config)
     stored = target.store(records, given["db_store_type"])
     if target.warning is not None and _shows(given, "WARNING"):
-        click.echo(f"cndb_submit: warning: database {config.shown}: {target.warning}", err=True)
+        echo(f"cndb_submit: warning: database {config.shown}: {target.warning}", err=True)
     for one in stored:
         if one.differs and _shows(given, "WARNING"):
-            click.echo(f"cndb_submit: warning: record {one.id} has other content: {', '.join(one.differs)}", err=True)
+            echo(f"cndb_submit: warning: record {one.id} has other content: {', '.join(one.differs)}", err=True)
         if _shows(given, "INFO"):
-            click.echo(f"record {one.id} {one.action} in {config.shown}", err=True)
+            echo(f"record {one.id} {one.action} in {config.shown}", err=True)
 
 
 def _shows(given: Mapping[str, Any], level: str) -> bool:
@@ -148,7 +149,7 @@ def _loaded(given: Mapping[str, Any]) -> dict[str, Any]:
     path = given["load_file"]
     values = _yaml_mapping(path, "--load_file", "docs/cndb.md has every key of a record")
     if (others := [str(key) for key in values if key not in Record.model_fields]) and _shows(given, "WARNING"):
-        click.echo(f"cndb_submit: warning: {path}: ignored, as no record has it: {', '.join(others)!r:.200}", err=True)
+        echo(f"cndb_submit: warning: {path}: ignored, as no record has it: {', '.join(others)!r:.200}", err=True)
     return {key: values.get(key) for key in Record.model_fields}
 
 

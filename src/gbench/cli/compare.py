@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from gbench.base.files import is_there
-from gbench.cli.shared.output import print_json
+from gbench.cli.shared.output import echo, print_json
 from gbench.cli.shared.run_options import PERCENT, json_option, junit_option, markdown_option, threshold_option
 from gbench.cli.shared.storing import DatabaseChoice, cndb_folder, database_options
 from gbench.cli.shared.table import print_table
@@ -186,17 +186,17 @@ def print_judged(found: Comparison | Night, rows: Iterable[list[str]]) -> None:
 
     print_table([HEADINGS, *rows], right=(2, 3, 4, 5), give_way={0: 8}, left_out=(4, 5, 3))
     for note in found.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     if found.verdict != "no regression" and found.causes:
-        click.echo("what else differs:")
+        echo("what else differs:")
         print_causes(found.causes)
-    click.echo(found.sentence)
+    echo(found.sentence)
 
 
 def print_causes(causes: Sequence[Cause], most: int = SHOWN_CAUSES) -> None:
     for cause in causes[:most]:
-        click.echo(f"  {cause.text}")
+        echo(f"  {cause.text}")
     if not causes:
-        click.echo("nothing that the records hold differs")
+        echo("nothing that the records hold differs")
     elif len(causes) > most:
-        click.echo(f"  and {len(causes) - most} more: gbench compare --explain")
+        echo(f"  and {len(causes) - most} more: gbench compare --explain")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.output import print_json
+from gbench.cli.shared.output import echo, print_json
 from gbench.cli.shared.run_options import FILE, FOLDER, NATURAL, json_option, out_option
-from gbench.errors import GbenchError, UsageError, printable
+from gbench.errors import GbenchError, UsageError
 
 if TYPE_CHECKING:
     from gbench.datasets.manifest import PreparedDataset
@@ -130,14 +130,14 @@ def verify(root: Path, as_json: bool) -> None:
         print_json({"root": str(root), "intact": not problems, "dataset_sha256": sha256, "problems": listed})
     else:
         for problem in problems:
-            click.echo(str(problem))
+            echo(str(problem))
     if problems:
         raise GbenchError(
             f"the dataset in {root} differs from its manifest in {len(problems)} place(s)",
             "restore those files, or move the folder away and prepare it again",
         )
     if not as_json:
-        click.echo(f"{root}: {len(expected.files)} images match the manifest, sha256 {expected.dataset_sha256}")
+        echo(f"{root}: {len(expected.files)} images match the manifest, sha256 {expected.dataset_sha256}")
 
 
 @data.command()
@@ -160,7 +160,7 @@ def stats(root: Path, as_json: bool) -> None:
     with _progress("reading", images) as advance_to:
         result = compute(root, advance_to, _cores())
     for doubt in (doubt for phase in layout.phases_in(root) for doubt in layout.doubts(root, phase)):
-        click.echo(f"warning: {doubt}", err=True)
+        echo(f"warning: {doubt}", err=True)
     if as_json:
         print_json(result.model_dump())
     else:
@@ -184,19 +184,19 @@ def _print_prepared(root: Path, prepared: "PreparedDataset", as_json: bool) -> N
     counts = ", ".join(f"{number} {phase}" for phase, number in manifest.counts.items())
     how = "prepared" if fresh else "exists and matches its manifest"
     shown = f"{root}: {counts} images; {how}\nsource {manifest.source}\nsha256 {manifest.dataset_sha256}"
-    click.echo(printable(shown))
+    echo(shown)
 
 
 def _print_stats(result: "DatasetStats") -> None:
-    click.echo(f"{result.root}: sha256 {result.dataset_sha256}")
+    echo(f"{result.root}: sha256 {result.dataset_sha256}")
     for name, phase in result.phases.items():
         sizes = ", ".join(f"{count} of {size}" for size, count in phase.sizes.items())
-        click.echo(f"{name}: {phase.images} images, {phase.size_bytes / 1e6:.1f} MB ({sizes})")
+        echo(f"{name}: {phase.images} images, {phase.size_bytes / 1e6:.1f} MB ({sizes})")
         for half, figures in (("A", phase.a), ("B", phase.b)):
             mean, std = (" ".join(f"{value:5.1f}" for value in values) for values in (figures.mean, figures.std))
-            click.echo(f"  {half}  mean RGB {mean}  std {std}")
+            echo(f"  {half}  mean RGB {mean}  std {std}")
         shares = sorted(phase.label_shares.items(), key=lambda item: -item[1])
-        click.echo("  B by class: " + ", ".join(f"{label} {100 * share:.1f} %" for label, share in shares if share))
+        echo("  B by class: " + ", ".join(f"{label} {100 * share:.1f} %" for label, share in shares if share))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.consent import require_own, trust_option
+from gbench.cli.shared.output import echo
 from gbench.cli.shared.run_options import (
     COUNT,
     ExistingRun,
@@ -204,7 +205,7 @@ def _print_together(done: "list[FinishedRun | PartOfRun]", as_json: bool, images
         runs = [finished_json(one) if isinstance(one, FinishedRun) else one.lines for one in done]
         print_json({"runs": runs, "repeats": together and asdict(together)} if len(done) > 1 else runs[0])
     elif together is not None:
-        click.echo(_repeats_line(together, images))
+        echo(_repeats_line(together, images))
     report_not_stored([one.not_stored for one in finished])
 
 

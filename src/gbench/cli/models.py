@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from gbench.cli.shared.output import or_dash, print_json
+from gbench.cli.shared.output import echo, or_dash, print_json
 from gbench.cli.shared.run_options import json_option
 from gbench.cli.shared.suggested import MODEL
-from gbench.errors import printable
 from gbench.settings.literals import Recipe
 
 
@@ -44,4 +43,4 @@ def models(model: str | None, config: str | None, recipe: Recipe, as_json: bool)
         return
     column = max(map(len, rows), default=0) + 2
     for name, value in rows.items():
-        click.echo(printable(f"{name:<{column}}{or_dash(value)}"))
+        echo(f"{name:<{column}}{or_dash(value)}")

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from gbench.cli.shared.output import print_json
+from gbench.cli.shared.output import echo, print_json
 from gbench.cli.shared.run_options import COUNTS, json_option
 from gbench.cli.shared.table import print_table
 
@@ -40,8 +40,6 @@ def predict(record: str, nodes: list[int], network: str | None, as_json: bool) -
         print_json([asdict(one) for one in found])
         return
     print_table(as_rows(found, THROUGHPUT.unit_in(own)), right=range(8), give_way={})
-    click.echo(
-        f"\nall-reduce of {probe.ranks} ranks by {probe.backend}; nodes like that of RECORD, with its batch each"
-    )
+    echo(f"\nall-reduce of {probe.ranks} ranks by {probe.backend}; nodes like that of RECORD, with its batch each")
     if network is None:
-        click.echo("it is of RECORD's own node: --network RECORD_OF_TWO_NODES gives that between nodes")
+        echo("it is of RECORD's own node: --network RECORD_OF_TWO_NODES gives that between nodes")

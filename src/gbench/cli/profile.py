@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.output import Terminal, print_json, print_lines
+from gbench.cli.shared.output import Terminal, echo, print_json, print_lines
 from gbench.cli.shared.plan_output import show_plan
 from gbench.cli.shared.run_options import COUNT, resolved_of, run_options, what_runs
 from gbench.cli.shared.table import print_table
@@ -47,7 +47,7 @@ def profile(steps: int, top: int, rebuild: bool, dry_run: bool, as_json: bool, q
         print_json({"profile": result.model_dump(), "paths": paths})
         return
     print_lines([*_lines(result), *paths.items()])
-    click.echo()
+    echo()
     _print_operators(result, top)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.shared.consent import require_trust, trust_option
+from gbench.cli.shared.output import echo
 from gbench.cli.shared.run_options import (
     COUNT,
     PERCENT,
@@ -118,11 +119,11 @@ def replay(
         print_json({**to_json(comparison), "not_reproduced": unlike, "losses": losses, "runs": runs})
     else:
         for one in planned.mismatches:
-            click.echo(f"not reproduced: {one}")
+            echo(f"not reproduced: {one}")
         for run in finished:
-            click.echo(f"run           {run.folder.path}")
+            echo(f"run           {run.folder.path}")
         if losses:
-            click.echo(losses)
+            echo(losses)
         print_comparison(comparison)
     click.get_current_context().exit(comparison.exit_code)
 
@@ -142,9 +143,9 @@ def _print_plan(planned: "Replay", allowed: Sequence[str], rebuild: bool, as_jso
     refused = planned.refused(allowed)
     if not as_json:
         for one in planned.mismatches:
-            click.echo(f"not reproduced: {one}" + (f"; refused without --allow {one.field}" if one in refused else ""))
+            echo(f"not reproduced: {one}" + (f"; refused without --allow {one.field}" if one in refused else ""))
         if not planned.mismatches:
-            click.echo("everything recorded can be reproduced here")
-        click.echo()
+            echo("everything recorded can be reproduced here")
+        echo()
     unlike = [{**one.__dict__, "refused": one in refused} for one in planned.mismatches]
     show_plan(planned.resolved, rebuild, as_json, more={"not_reproduced": unlike})

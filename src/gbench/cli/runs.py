@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from gbench.cli.shared.output import print_json
+from gbench.cli.shared.output import echo, print_json
 from gbench.cli.shared.run_options import FOLDER, NATURAL, json_option
 from gbench.cli.shared.table import print_table
-from gbench.errors import ExitCode, InfrastructureError, UsageError, printable
+from gbench.errors import ExitCode, InfrastructureError, UsageError
 
 GIVE_WAY = {7: 12, 0: 17}  # column -> minimum width: 17 columns of a name still find its run
 LEFT_OUT = (4, 3, 2, 5, 7)  # columns to omit on a narrow terminal, in the order of omission
@@ -54,9 +54,9 @@ def runs(ctx: click.Context, results_dir: Path | None, limit: int, as_json: bool
     elif rows:
         print_table([HEADINGS, *(row.cells for row in rows)], (3, 4), GIVE_WAY, LEFT_OUT)
     else:
-        click.echo(f"no runs in {place}")
+        echo(f"no runs in {place}")
     if len(rows) < len(found) and not as_json:
-        click.echo(f"the newest {len(rows)} of {len(found)}; --limit 0 lists all", err=True)
+        echo(f"the newest {len(rows)} of {len(found)}; --limit 0 lists all", err=True)
 
 
 def _keep(text: str) -> int | datetime:
@@ -124,12 +124,12 @@ def prune(ctx: click.Context, keep: str, results_dir: Path | None, dry_run: bool
             stay[str(path)] = why
         if not as_json:
             word, what = ("kept", why) if why else ("would remove" if dry_run else "removed", size_text(size))
-            click.echo(printable(f"{word:<14}{path}  {what}", keep=""))
+            echo(f"{word:<14}{path}  {what}", keep="")
     freed = sum(removed.values())
     if as_json:
         print_json({"dry_run": dry_run, "removed": removed, "freed_bytes": freed, "kept": stay})
     else:
         verb = "would be freed" if dry_run else "freed"
-        click.echo(f"{len(removed)} of {len(own)} runs, {size_text(freed)} {verb}")
+        echo(f"{len(removed)} of {len(own)} runs, {size_text(freed)} {verb}")
     if failed:
         ctx.exit(ExitCode.INFRASTRUCTURE)

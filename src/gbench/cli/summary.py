@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gbench.cli.shared.output import print_json, print_lines, print_reported, summary_lines
+from gbench.cli.shared.output import echo, print_json, print_lines, print_reported, summary_lines
 from gbench.cli.shared.run_options import RUN
 
 
@@ -31,7 +31,7 @@ def summary(run_dir: Path, as_json: bool) -> None:
     folder = RunFolder(run_dir)
     result = summarize_folder(folder)
     for problem in folder.unreadable():
-        click.echo(f"gbench: warning: {problem}", err=True)
+        echo(f"gbench: warning: {problem}", err=True)
     if result is None and folder.has(folder.benchmark_log.name):
         record = record_of(folder)
         if as_json:

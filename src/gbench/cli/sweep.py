@@ -10,7 +10,7 @@ import click
 
 from gbench.base.paths import SWEEP, require_readable
 from gbench.cli.shared.consent import require_own, trust_option
-from gbench.cli.shared.output import Terminal, print_json, report_not_stored
+from gbench.cli.shared.output import Terminal, echo, print_json, report_not_stored
 from gbench.cli.shared.run_options import (
     COUNTS,
     LAST_ARGUMENTS,
@@ -167,6 +167,6 @@ def _show(folder: "SweepFolder", state: "Sweep", as_json: bool, as_csv: bool) ->
         table = cells(rows)
         print_table(table, right=range(WORDS, len(table[0])), give_way={}, left_out=(1, 9, 8, 6))
         for note in notes(state, rows):
-            click.echo(note)
+            echo(note)
         if folder.file.exists():  # else it is only planned
-            click.echo(f"{'sweep':<14}{folder.path}")
+            echo(f"{'sweep':<14}{folder.path}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.base.size import size_text
-from gbench.cli.shared.output import Terminal, print_json, print_lines
+from gbench.cli.shared.output import Terminal, echo, print_json, print_lines
 from gbench.cli.shared.plan_output import show_plan
 from gbench.cli.shared.run_options import SECONDS, resolved_of, run_options, what_runs
 from gbench.cli.shared.table import print_table
@@ -61,7 +61,7 @@ def _print(done: "FinishedTuning", model: str) -> None:
     tuning = done.tuning
     batch = tuning.batch_size_per_device * tuning.device_count
     devices = f"{tuning.device_count} x {tuning.device}"
-    click.echo(f"{model}  batch {batch} on {devices}  {tuning.precision}  torch {tuning.torch_version}")
+    echo(f"{model}  batch {batch} on {devices}  {tuning.precision}  torch {tuning.torch_version}")
     rows = [["switch", "times as fast", "95 % interval", "set up", "pays after", "memory", "verdict"]]
     rows += [_row(written(trial.change, prefix=""), trial) for trial in tuning.trials]
     if tuning.overall is not None:

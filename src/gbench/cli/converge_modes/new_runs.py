@@ -7,12 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from gbench.cli.converge_modes.options import JUDGING, VerdictOptions
 from gbench.cli.converge_modes.verdict_output import print_result, reference_for_new_runs
 from gbench.cli.shared.consent import require_own
-from gbench.cli.shared.output import Terminal, print_detached, print_json
+from gbench.cli.shared.output import Terminal, echo, print_detached, print_json
 from gbench.cli.shared.plan_output import show_plan
 from gbench.cli.shared.run_options import require_arguments, require_detachable, require_only, resolved_of
 from gbench.errors import GbenchError, UsageError
@@ -56,7 +54,7 @@ def start_runs(
         if as_json:
             print_json({"estimate": asdict(whole), "paths": {"run": str(folder)}})
         else:
-            click.echo(f"{whole}\n{'run':<14}{folder}")
+            echo(f"{whole}\n{'run':<14}{folder}")
     elif detach:
         require_detachable(spec, len(seeds))
         print_detached(*submit(spec, os.environ, Terminal(quiet)), as_json)
@@ -94,6 +92,6 @@ def _run_seeds(base: RunSpec, seeds: list[int], views: Views, rebuild: bool, qui
         except GbenchError:
             if finished:
                 whole = " ".join(f"--check {shlex.quote(str(one.folder.path))}" for one in finished)
-                click.echo(f"the {len(finished)} runs before it are whole: gbench converge {whole}", err=True)
+                echo(f"the {len(finished)} runs before it are whole: gbench converge {whole}", err=True)
             raise
     return finished

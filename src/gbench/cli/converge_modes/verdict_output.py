@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gbench.cli.converge_modes.options import VerdictOptions
-from gbench.cli.shared.output import finished_json, print_finished, print_json, print_lines, report_not_stored
+from gbench.cli.shared.output import echo, finished_json, print_finished, print_json, print_lines, report_not_stored
 from gbench.convergence.batch_sizes import AnyReference
 from gbench.convergence.judge import NO_QUALITY, Subject, Verdict, judge
 from gbench.convergence.recipe import recipe_of, require_fields
@@ -94,4 +94,4 @@ def print_verdict(found: Verdict) -> None:
     print_lines([("reference", found.reference), ("runs", ", ".join(found.runs)), ("recipe", recipe)])
     for one in found.comparisons:
         mark = "" if one.inside else "  OUTSIDE"
-        click.echo(f"{one.name:<32}{one.share + 0.0:+8.1%}  allowed {one.low:+.1%} to {one.high:+.1%}{mark}")
+        echo(f"{one.name:<32}{one.share + 0.0:+8.1%}  allowed {one.low:+.1%} to {one.high:+.1%}{mark}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gbench.cli.shared.output import echo
 from gbench.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def require_trust(why: str | None, specs: "Sequence[RunSpec]", trust: bool, code
     lines = [line for spec in specs for line in what_runs(spec)]
     lines += [f"code of       {code[0]}: {', '.join(name[:12] for name in code[1:])}"] if code else []
     for line in dict.fromkeys(lines):
-        click.echo(printable(line), err=True)
+        echo(line, err=True)
     if not (sys.stdin.isatty() and click.confirm(printable(f"{why}: run it"), err=True)):
         raise UsageError(f"{why}, so what it runs needs your consent", "read the lines above, then give --trust")
 

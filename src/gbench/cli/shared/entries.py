@@ -10,10 +10,10 @@ import click
 import yaml
 
 from gbench.base.utc import time_of
-from gbench.cli.shared.output import or_dash, print_json, what_ran
+from gbench.cli.shared.output import echo, or_dash, print_json, what_ran
 from gbench.cli.shared.table import print_csv, print_table
 from gbench.cndb.throughput import FIRST_RULE, LAUNCH_SH, in_words
-from gbench.errors import UsageError, printable
+from gbench.errors import UsageError
 
 if TYPE_CHECKING:
     from gbench.cndb.queries import Entry, StoredRecord
@@ -52,14 +52,14 @@ def print_entries(entries: "list[Entry]", as_json: bool = False, as_csv: bool = 
     elif entries:
         print_table([HEADINGS, *map(_cells, entries)], RIGHT, GIVE_WAY, LEFT_OUT)
     else:
-        click.echo("no records")
+        echo("no records")
 
 
 def print_record(found: "StoredRecord") -> None:
     """Print one record: summary, figure, then all keys as YAML, in the contract's order, sorted within each mapping."""
     record = found.record
-    click.echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
-    click.echo(printable(what_ran(record), keep=""))
+    echo(f"record {found.id}  md5 {found.md5}  stored {_minute(found.created)}  updated {_minute(found.updated)}")
+    echo(what_ran(record), keep="")
     match record.perf_data:
         case {"throughput": float() | int() as figure, **rest}:
             line = f"{figure:.4g} {rest.get('throughput_unit', '')}"
@@ -67,8 +67,8 @@ def print_record(found: "StoredRecord") -> None:
                 case {"throughput_interval": {"low": float() | int() as low, "high": float() | int() as high}}:
                     line += f", 95 % interval of the run's steps {low:.4g} to {high:.4g}"
             line = f"{line.rstrip()} {in_words(record)}"
-            click.echo(printable(line.rstrip(), keep=""))
-    click.echo()
+            echo(line.rstrip(), keep="")
+    echo()
     values = {
         key: dict(sorted(value.items())) if isinstance(value, dict) else value
         for key, value in record.model_dump().items()

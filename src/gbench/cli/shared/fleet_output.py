@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbench.cli.shared.output import Terminal, print_json
+from gbench.cli.shared.output import Terminal, echo, print_json
 from gbench.cli.shared.run_options import given_except, resolved_of
 from gbench.errors import InfrastructureError, RunFailed, UsageError
 from gbench.runfolder.fleet_times import NETWORK
@@ -50,7 +50,7 @@ def check_fleet(given: dict[str, Any], as_json: bool) -> bool:
         print_json({"even": verdict.is_even, "exclude": verdict.exclude, **asdict(verdict)})
     else:
         for line in fleet_lines(verdict):
-            click.echo(line)
+            echo(line)
     return verdict.is_even
 
 

@@ -79,6 +79,11 @@ class Terminal:
                 self._live = None
 
 
+def echo(text: object = "", *, err: bool = False, nl: bool = True, keep: str = "\n\t") -> None:
+    """Print text for a person, without control characters but those of `keep`: files and names may hold any."""
+    click.echo(printable(str(text), keep), err=err, nl=nl)
+
+
 def print_json(values: Any) -> None:
     click.echo(strict_json.dumps(values, indent=2, ensure_ascii=False))
     context = click.get_current_context(silent=True)
@@ -88,7 +93,7 @@ def print_json(values: Any) -> None:
 
 def print_lines(lines: Iterable[tuple[str, Any]]) -> None:
     for name, value in lines:
-        click.echo(printable(f"{name:<14}{value}"))
+        echo(f"{name:<14}{value}")
 
 
 def finished_json(finished: FinishedRun) -> dict[str, Any]:
@@ -130,7 +135,7 @@ def print_finished(finished: FinishedRun) -> None:
 
     record = finished.record
     profile = (record.hyper_params or {}).get("profile", "reference")
-    click.echo(printable(what_ran(record) + ("" if profile == "reference" else f"  {profile}")))
+    echo(what_ran(record) + ("" if profile == "reference" else f"  {profile}"))
     if finished.summary is not None:
         print_lines(summary_lines(finished.summary, accuracy_of(record), finished.folder.host()))
     else:
@@ -149,7 +154,7 @@ def print_reported(record: Record) -> None:
     memory = figures.pop("memory", None)
     for key, value in figures.items():
         inner = ", ".join(f"{name} {one}" for name, one in value.items()) if isinstance(value, dict) else None
-        click.echo(printable(f"{key:<13} {or_dash(value if inner is None else inner)}"))
+        echo(f"{key:<13} {or_dash(value if inner is None else inner)}")
     if memory:
         print_lines([("memory", _memory(memory))])
 
@@ -158,7 +163,7 @@ def report_not_stored(not_stored: Sequence[str | None]) -> None:
     """If uploads failed, print a warning and exit with NOT_UPLOADED. not_stored: why, or None, per record."""
     waiting = [why for why in not_stored if why is not None]
     if waiting:
-        click.echo(f"gbench: warning: not uploaded: {waiting[-1]}", err=True)
+        echo(f"gbench: warning: not uploaded: {waiting[-1]}", err=True)
         click.get_current_context().exit(ExitCode.NOT_UPLOADED)
 
 

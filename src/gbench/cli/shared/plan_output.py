@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from gbench.cli.shared.output import or_dash, print_json
+from gbench.cli.shared.output import echo, or_dash, print_json
 from gbench.settings.nccl import NCCL_ORIGIN
 from gbench.settings.request import VARIABLE_FIELDS
 
@@ -49,7 +47,7 @@ def show_plan(
     if views is not None:
         request["beside"] = views.argv(Path(spec.results_dir) / spec.run_id)
     for check in [] if ignores_bounds(spec) else of_severity(bounds, "error"):
-        click.echo(f"warning: this machine would refuse it: {check.id}: {check.found}", err=True)
+        echo(f"warning: this machine would refuse it: {check.id}: {check.found}", err=True)
     values = spec.model_dump(mode="json")
     if as_json:
         last = {"seeds": list(seeds)} if seeds else {}
@@ -57,20 +55,20 @@ def show_plan(
         print_json({**(more or {}), "spec": values, "origins": origins, **checks, "request": request, **last})
         return
     if seeds:
-        click.echo(f"# {len(seeds)} runs, one after the other, with seeds {', '.join(map(str, seeds))}; the first:")
-    click.echo("# the resolved spec: value (origin)")
+        echo(f"# {len(seeds)} runs, one after the other, with seeds {', '.join(map(str, seeds))}; the first:")
+    echo("# the resolved spec: value (origin)")
     for variable, value in spec.variables.items():
-        click.echo(f"{variable:<{KEY}}{value}  ({origins[variable]})")
+        echo(f"{variable:<{KEY}}{value}  ({origins[variable]})")
     for key, value in values.items():
         if key not in ("config", *VARIABLE_FIELDS.values()):
-            click.echo(f"{key:<{KEY}}{or_dash(value)}" + (f"  ({origins[key]})" if key in origins else ""))
+            echo(f"{key:<{KEY}}{or_dash(value)}" + (f"  ({origins[key]})" if key in origins else ""))
     for key, value in spec.config.settings.items():
-        click.echo(f"{key:<{KEY}}{or_dash(value)}  ({origins[key]})")
-    click.echo("\n# what it takes of this machine")
+        echo(f"{key:<{KEY}}{or_dash(value)}  ({origins[key]})")
+    echo("\n# what it takes of this machine")
     for check in bounds:
-        click.echo(f"{check.id:<{KEY}}{check.found}")
+        echo(f"{check.id:<{KEY}}{check.found}")
     script = request.pop("script", None)
-    click.echo("\n# the exact request; nothing was started")
-    click.echo(json.dumps(request, indent=2))
+    echo("\n# the exact request; nothing was started")
+    echo(json.dumps(request, indent=2))
     if script is not None:
-        click.echo(f"\n# its script\n{script}", nl=False)
+        echo(f"\n# its script\n{script}", nl=False)

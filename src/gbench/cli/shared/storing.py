@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from gbench.cli.shared.output import print_json
+from gbench.cli.shared.output import echo, print_json
 from gbench.cli.shared.run_options import PATH, bundle, option
 from gbench.errors import ExitCode, GbenchError, RecordError, UsageError
 from gbench.settings.request import ROWS
@@ -87,7 +87,7 @@ def store(
     bad = 0
     for item in items:
         if isinstance(item, RecordError):
-            click.echo(f"gbench: error: {item}", err=True)
+            echo(f"gbench: error: {item}", err=True)
             bad += item.count
         else:
             records.append(item)
@@ -99,14 +99,14 @@ def store(
     others = [(record, one) for record, one in zip(records, stored, strict=False) if one.differs]
     for record, one in others:
         what = f"run {record.run_id} is stored as record {one.id} with other content: {', '.join(one.differs)}"
-        click.echo(f"gbench: error: {what}; --store-type update overwrites it", err=True)
+        echo(f"gbench: error: {what}; --store-type update overwrites it", err=True)
     actions = ("inserted", "updated", "already there")
     counts = {action: sum(one.action == action for one in stored) for action in actions}
     if as_json:
         print_json({"database": target.config.shown, **counts, "bad": bad, "records": [asdict(one) for one in stored]})
     elif records:
         shown_counts = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
-        click.echo(f"{target.config.shown}: {shown_counts}" + (f"; {bad} could not be read" if bad else ""))
+        echo(f"{target.config.shown}: {shown_counts}" + (f"; {bad} could not be read" if bad else ""))
     if bad or others:
         click.get_current_context().exit(ExitCode.FAILED)
 
@@ -152,24 +152,24 @@ def send_pending(database: DatabaseChoice, as_json: bool) -> None:
                 continue
             action = send(entry, target)
         except GbenchError as error:
-            click.echo(f"gbench: error: {path.name}: {error}", err=True)
+            echo(f"gbench: error: {path.name}: {error}", err=True)
             kept.append(path.name)
             worst = max(worst, error.exit_code)
             continue
         except Exception as error:  # of gbench: the other entries are sent before it is raised
-            click.echo(f"gbench: error: {path.name}: {type(error).__name__}", err=True)
+            echo(f"gbench: error: {path.name}: {type(error).__name__}", err=True)
             kept.append(path.name)
             bug = bug or error
             continue
         sent.append(path.name)
         if not as_json:
-            click.echo(f"{path.stem}: {action} in {target.config.shown}")
+            echo(f"{path.stem}: {action} in {target.config.shown}")
     for target in targets.values():
         _warn(target)
     if as_json:
         print_json({"sent": sent, "kept": kept})
     else:
-        click.echo(f"{len(sent)} sent, {len(kept)} still waiting in {cndb_dir / 'spool'}")
+        echo(f"{len(sent)} sent, {len(kept)} still waiting in {cndb_dir / 'spool'}")
     if bug is not None:
         raise bug
     click.get_current_context().exit(worst)
@@ -177,4 +177,4 @@ def send_pending(database: DatabaseChoice, as_json: bool) -> None:
 
 def _warn(target: Target | None) -> None:
     if target is not None and target.warning is not None:
-        click.echo(f"warning: database {target.config.shown}: {target.warning}", err=True)
+        echo(f"warning: database {target.config.shown}: {target.warning}", err=True)

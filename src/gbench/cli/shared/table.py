@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-import click
-
+from gbench.cli.shared.output import echo
 from gbench.errors import printable
 
 UNLIMITED = 100_000  # columns, if stdout is not a terminal
@@ -47,7 +46,7 @@ def print_table(
             for column, width in shown.items()
         ]
         line = "  ".join(cells).rstrip()
-        click.echo(line if cell_len(line) <= terminal else _cut(line, terminal, set_cell_size))
+        echo(line if cell_len(line) <= terminal else _cut(line, terminal, set_cell_size))
 
 
 def print_csv(of: type[Any], rows: Iterable[Mapping[str, Any]]) -> None:
