@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from gbench.measure.bounds import CARDS, data_sheet, limits
+from gbench.measure import bounds
+from gbench.measure.bounds import BOUND, CARDS, INPUT_BOUND, LAUNCH_BOUND, data_sheet, limits
 from gbench.measure.clock import StepClock
 from gbench.measure.op_count import count_work
 from gbench.measure.peak import ConvShape, measure_peak, median_call
@@ -21,6 +22,7 @@ from gbench.runfolder.environment_facts import EnvironmentFacts
 from gbench.runfolder.host_facts import BestPeak
 from gbench.runfolder.run_result import Limits
 from gbench.settings.spec import RunSpec
+from golden import check_golden
 from lagging import LaggingDevice
 
 MakeSpec = Callable[..., RunSpec]
@@ -319,3 +321,27 @@ def test_data_sheets_are_found_by_the_names_that_torch_gives() -> None:
         assert (
             sheet.source and min(sheet.tflop_s.values()) == sheet.tflop_s["FP32"] and max(sheet.tflop_s.values()) < 1e3
         )
+
+
+SPEEDS: list[dict[str, Any]] = [
+    {"data": INPUT_BOUND},
+    {"data": INPUT_BOUND - 0.001, "flop": BOUND},
+    {"ahead": LAUNCH_BOUND - 0.001},
+    {"ahead": LAUNCH_BOUND, "flop": BOUND - 0.001, "copy": BOUND},
+    {},
+    {"flop": 1.0, "copy": 1.0},
+    {"flop": 1.01, "copy": 0.4},
+    {"flop": 1.0, "copy": 1.01},
+    {"flop": 1.001, "copy": 1.2, "first_rule": True},
+    {"flop": 0.8, "copy": 0.8},
+    {"flop": 0.8, "copy": 0.9},
+    {"flop": BOUND - 0.001},
+    {"flop": BOUND / 2, "copy": BOUND / 2},
+    {"flop": BOUND / 2, "copy": BOUND / 2 - 0.001, "per": "a CPU-second"},
+]
+
+
+def test_all_that_is_said_of_what_bounds_a_run() -> None:
+    usual = {"data": 0.0, "exchange": None, "ahead": None, "flop": None, "copy": None, "first_rule": False}
+    usual |= {"per": "a second", "measured": "before it"}
+    check_golden("bounds.txt", "".join(f"{bounds._verdict(**{**usual, **one})}\n" for one in SPEEDS))

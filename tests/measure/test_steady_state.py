@@ -151,3 +151,30 @@ def test_twenty_steps_are_enough_to_see_a_compile() -> None:
 def test_maximum_below_minimum_is_refused() -> None:
     with pytest.raises(ValueError, match=r"maximum \(2\) is below minimum \(3\)"):
         find_steady_state([0.1] * 30, minimum=3, maximum=2)
+
+
+@pytest.mark.parametrize(
+    ("times", "bounds", "reason"),
+    [
+        ([0.1] * 19, (2, None), "17 steps after the first 2 are too few to tell; 20 are needed"),
+        ([0.1] * 22, (2, None), "steady from step 3 on"),
+        (
+            [0.2] * 60 + [0.1] * 40,
+            (0, 50),
+            (
+                "not steady before step 61 of 100, where warm-up may take 50 steps; "
+                "the last change of level was -50.0% at step 61"
+            ),
+        ),
+        ([0.2] * 30 + [0.1] * 70, (0, None), "steady from step 31 on; the steps before differed by +100.0%"),
+        ([*np.linspace(0.1, 0.104, 100)], (0, None), "step time still drifts: +2.4% over the last 63 steps"),
+    ],
+)
+def test_the_reason_is_a_whole_sentence(times: list[float], bounds: tuple[int, int | None], reason: str) -> None:
+    assert find_steady_state(times, *bounds).reason == reason
+
+
+def test_a_bound_below_the_minimum_is_refused() -> None:
+    find_steady_state([0.1] * 30, 5, 5)
+    with pytest.raises(ValueError, match=r"^maximum \(4\) is below minimum \(5\)$"):
+        find_steady_state([0.1] * 30, 5, 4)
