@@ -64,7 +64,14 @@ def test_lines_with_one_problem_are_one_sentence(tmp_path: Path) -> None:
     log.write_text("\n".join(f"sh: line {n}" for n in range(2000)) + "\n" + LINE.format(count=1, figure=2))
     *figures, problem = read_results(log, {"framework": "PyTorch"})
     assert len(figures) == 1 and isinstance(problem, RecordError) and problem.count == 2000
-    assert str(problem).startswith(f"{log} line 1 and 1999 more: not a benchmark log line, which begins")
+    assert str(problem) == (
+        f"{log} line 1 and 1999 more: not a benchmark log line, which begins `network:...,`; fix or remove it"
+    )
+    log.write_text("# a comment\n\n")
+    with pytest.raises(RecordError) as caught:
+        found_in(log)
+    hint = "give a benchmark log, or a record file named .yaml"
+    assert str(caught.value) == f"{log} holds no benchmark log line; {hint}"
 
 
 @pytest.mark.parametrize("figure", ["nan", "NaN", "-inf", "Infinity"])

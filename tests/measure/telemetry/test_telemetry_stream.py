@@ -13,6 +13,7 @@ from gbench.measure.telemetry.samples import GpuFacts, GpuSample, Header, HostSa
 from gbench.measure.telemetry.stream import NAME, StreamWriter
 from gbench.measure.telemetry.usage import summarize
 from gbench.runfolder import json_lines
+from golden import check_golden
 
 WHOLE = Telemetry(
     Header(
@@ -104,6 +105,26 @@ def test_a_broken_line_costs_that_line_and_is_named(tmp_path: Path) -> None:
         found = read_stream(tmp_path / NAME)
         assert len(found.samples) == 1
         assert found.missing[1].why.startswith(f"line 2 of {NAME} is broken")
+
+
+def test_each_damage_has_its_words(tmp_path: Path) -> None:
+    header, sample, *_ = write(tmp_path / "whole").split(b"\n")
+    damaged = {
+        "an unknown kind": [header, b'{"kind":"new"}'],
+        "other devices": [header, sample.replace(b'"rapl_uj":[null]', b'"rapl_uj":[]')],
+        "a sample twice": [header, sample, sample],
+        "resumed": [header, sample, header, sample],
+        "another version": [header.replace(b'"version":1', b'"version":2')],
+        "no header": [sample],
+        "nothing": [],
+    }
+    said = []
+    for title, lines in damaged.items():
+        (tmp_path / NAME).write_bytes(b"\n".join([*lines, b""]) if lines else b"")
+        said += [f"{title}: {one.what}: {one.why}\n" for one in read_stream(tmp_path / NAME).missing]
+    (tmp_path / NAME).unlink()
+    said += [f"no file: {one.what}: {one.why}\n" for one in read_stream(tmp_path / NAME).missing]
+    check_golden("telemetry-damage.txt", "".join(said))
 
 
 @pytest.mark.parametrize("text", ["", '{"version":2,"kind":"header"}\n', '{"kind":"sample","t_s":1}\n'])
