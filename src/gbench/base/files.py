@@ -69,7 +69,7 @@ def is_there(path: Path) -> bool:
         path.lstat()
     except ValueError:  # a character that no name can have
         return False
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if any(folder.is_symlink() and not folder.exists() for folder in path.parents):
             raise
         return False
