@@ -13,6 +13,7 @@ from gbench.cndb.record import Record
 from gbench.compare import gate
 from gbench.compare.change import change
 from gbench.compare.comparison import compare
+from gbench.compare.differences import configuration
 from gbench.compare.gate import calibration_of, compare_rates, figures_of, key_of, night_rates
 from gbench.compare.metrics import THROUGHPUT
 from gbench.compare.nightly import anchor_of
@@ -144,6 +145,15 @@ def test_only_one_of_this_machine_and_configuration_is_used(tmp_path: Path) -> N
     assert "is the calibration of another machine or configuration; remove it, and run" in warned[0]
     assert "is not a calibration that this gbench reads" in warned[1]
     assert [str(one) for one in calibrations(tmp_path)] == [warned[1].partition("left out: ")[2]]
+
+
+def test_the_key_is_machine_configuration_length_and_variables() -> None:
+    one = run("a", 1.0, env={"A": "1"})
+    common = {"machine": "a" * 16, "configuration": configuration(one), "schedule": {"max_steps": 50}}
+    assert key_of(one) == {**common, "env": {"A": "1"}}
+    assert key_of(run("a", 2.0)) == {**common, "env": {}}
+    for unsaid in ({"machine": None}, {"machine": {"key": 5}}, {"spec": None}, {"spec": {"config": {"schedule": 50}}}):
+        assert key_of(run("a", 1.0, **unsaid)) is None
 
 
 def test_a_variable_makes_another_configuration(tmp_path: Path) -> None:
