@@ -15,7 +15,7 @@ from fake_nvml import fake_nvml
 from gbench.base.paths import project_file
 from gbench.errors import InfrastructureError, UsageError
 from gbench.runners.containers import Owner
-from gbench.runners.docker import Caller, DockerRunner, container_request, split_lines
+from gbench.runners.docker import Caller, DockerRunner, compile_caches, container_request, split_lines
 from gbench.settings.evaluation_spec import EvaluationRequest, of_run
 from gbench.settings.request import Request
 from gbench.settings.resolve import resolve
@@ -182,6 +182,17 @@ def test_compiled_code_is_kept_in_the_cache_folder(tmp_path: Path) -> None:
     assert all(folder.startswith("/gbench/cache/compiled/") for folder in (*one, *other))
     assert len({*one, *other}) == 4, "another image, other code"
     assert mine == ["/mine", one[1]]
+
+
+def test_no_stranger_can_name_the_folder_of_compiled_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+    for user in ("a", "b", "a"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / user))
+        folders.append(compile_caches("image", "/cache")["TORCHINDUCTOR_CACHE_DIR"])
+    assert folders[0] == folders[2] != folders[1]
+    assert compile_caches("image", "/another")["TORCHINDUCTOR_CACHE_DIR"] not in folders
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # where no key can be kept, nor is compiled code
+    assert compile_caches("image", "/cache") == {}
 
 
 def test_only_a_cached_run_may_write_to_the_cache_folder(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from gbench.errors import InfrastructureError
 from gbench.runfolder.typed_json import UNUSABLE
 
 FIRST = b'{"version"'  # how the first line of every attempt begins
-BLOCK_BYTES = 1 << 17  # parsed at once; the values of a larger block meet the garbage collector: 22 % slower
+BLOCK_BYTES = 1 << 18  # parsed at once
 
 
 @dataclass(frozen=True)

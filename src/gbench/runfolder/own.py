@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from gbench.base.files import open_file, write_atomically
-from gbench.base.paths import user_cache_dir
+from gbench.base.user_key import keyed_hash
 from gbench.errors import GbenchError
 from gbench.settings.spec import RunSpec
 
-NAME, KEY_BYTES = ".own", 32
+NAME = ".own"
 WHAT_RUNS = {
     *("runner", "run_model_file", "env", "image", "dockerfile", "from_image"),
     *("datasets_dir", "config_dir", "cache_dir", "logs_dir", "cndb_dir", "code_link", "database"),
@@ -45,16 +45,8 @@ def is_own(
 
 
 def _mark(specs: Iterable[RunSpec], code: Sequence[str], environ: Mapping[str, str]) -> str:
-    path = user_cache_dir(environ) / "gbench" / "key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(os.urandom(KEY_BYTES))
-    with open_file(path) as file:
-        key = file.read()
-    if len(key) != KEY_BYTES:
-        raise OSError(f"{path} is no key")
     text = json.dumps([*(_what_runs(spec) for spec in specs), *code], sort_keys=True)
-    return hmac.new(key, text.encode(), "sha256").hexdigest()
+    return keyed_hash(text, environ)
 
 
 def _what_runs(spec: RunSpec) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 `container_request` builds the whole request without the engine; `DockerRunner.run` submits it.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gbench.errors import InfrastructureError, UsageError
+from gbench.base.user_key import keyed_hash
+from gbench.errors import GbenchError, InfrastructureError, UsageError
 from gbench.machine.gpus import MIG, find_gpus, visible
 from gbench.machine.host import cpu_name
 from gbench.runners.containers import IMAGE_LABEL, OWNER_LABEL, RUN_ID_LABEL, Owner, clear_away, sweep_orphans
@@ -75,7 +75,7 @@ def container_request(
         ulimits.append(Ulimit(name="memlock", soft=-1, hard=-1))
     environment = script_environment(spec, INSIDE, caller.cores)
     if spec.compiles:
-        environment = compile_caches(image_name) | environment
+        environment = compile_caches(image_name, spec.cache_dir) | environment
     # The caller's uid has no home and no name in the image; PyTorch needs both.
     environment |= {"HOME": TMP, "USER": "gbench", "LOGNAME": "gbench"}
     return {
@@ -127,9 +127,16 @@ def container_mounts(spec: RunSpec, run_dir: Path) -> list[tuple[str, str, bool]
     ]
 
 
-def compile_caches(image_name: str) -> dict[str, str]:
-    """Variables that keep compiled code across runs: apart for each image and CPU, for which it was compiled."""
-    folder = f"{INSIDE.cache_dir}/compiled/{hashlib.sha256(f'{image_name} {cpu_name()}'.encode()).hexdigest()[:12]}"
+def compile_caches(image_name: str, cache_dir: str) -> dict[str, str]:
+    """Variables that keep compiled code across runs: apart for each image and CPU, for which it was compiled.
+
+    PyTorch runs what it finds there, so the folder's name is one that only this user's gbench knows; no key, no folder.
+    """
+    try:
+        name = keyed_hash(f"{cache_dir} {image_name} {cpu_name()}")[:16]
+    except (OSError, GbenchError):
+        return {}
+    folder = f"{INSIDE.cache_dir}/compiled/{name}"
     return {"TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor", "TRITON_CACHE_DIR": f"{folder}/triton"}
 
 
