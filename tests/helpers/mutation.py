@@ -24,7 +24,8 @@ from scipy.stats import binomtest
 
 from changed_run import can_isolate, changed, run
 from covering import SETTINGS, Covering, combine
-from mutants import Change, mutants, removals
+from mutants import mutants
+from removals import Change, removals
 from without_bodies import Trial, try_all
 
 ROOT = Path(__file__).resolve().parents[2]

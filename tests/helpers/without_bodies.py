@@ -19,7 +19,7 @@ from types import CodeType, FunctionType
 import pytest
 
 from changed_run import Recorder, enter, forked, isolated
-from mutants import Change
+from removals import Change
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def test_wrong(): assert 0
 # In a process of its own: a fork of this one would wait for the thread that watches a test's time.
 PROGRAM = """
 from pathlib import Path
-from mutants import removals
+from removals import removals
 from without_bodies import Trial, try_all
 copy = Path("copy").resolve()
 own = [f"test_boxed.py::test_{name}" for name in ("made", "hidden", "wrong")]
@@ -57,7 +57,6 @@ print(*(one.function[0] for one in chosen))
 
 
 def test_in_memory(tmp_path: Path) -> None:
-    pytest.importorskip("mutmut")
     if not can_isolate():
         pytest.skip("this user may make no PID namespace")
     (tmp_path / "copy/src").mkdir(parents=True)
