@@ -44,7 +44,9 @@ def test_a_launch_in_a_container_is_a_launch(
 ) -> None:
     start = time.time()
     cache = tmp_path / "cache"
-    answer = gbench(*in_docker, "--steps", 6, "--warmup", 2, "--data", "cached", "--cache-dir", cache)
+    own = str(tmp_path)  # with the key of the mark
+    given = ("--steps", 6, "--warmup", 2, "--data", "cached", "--cache-dir", cache)
+    answer = gbench(*in_docker, *given, XDG_CACHE_HOME=own)
     assert answer.code == 0, answer.err
     (path,) = (tmp_path / "results").iterdir()
     folder = RunFolder(path)
@@ -73,13 +75,13 @@ def test_a_launch_in_a_container_is_a_launch(
     assert {file.stat().st_uid for file in path.rglob("*")} == {os.getuid()}
 
     # the record alone is enough to run it again, in that very image and in no other
-    again = gbench("replay", record_path, "--json", "--results", "again", XDG_CACHE_HOME=str(tmp_path))
+    again = gbench("replay", record_path, "--json", "--results", "again", XDG_CACHE_HOME=own)
     assert again.code in (ExitCode.OK, ExitCode.FAILED, ExitCode.INCONCLUSIVE), again.err
     (new_path,) = again.json["new"]
     assert yaml.safe_load(Path(new_path).read_text())["soft_info"]["image_id"] == record["soft_info"]["image_id"]
     gone = {**record["soft_info"], "image_id": "sha256:" + "0" * 64}
     (tmp_path / "other.yaml").write_text(yaml.safe_dump({**record, "soft_info": gone}))
-    refused = gbench("replay", tmp_path / "other.yaml", XDG_CACHE_HOME=str(tmp_path))
+    refused = gbench("replay", tmp_path / "other.yaml", XDG_CACHE_HOME=own)
     assert refused.code == ExitCode.USAGE
     assert "not on this machine" in refused.err.splitlines()[-1]
 
