@@ -29,7 +29,7 @@ Warn = Callable[[str], None]
 def find_between_runs(record: Record, cndb_dir: Path, database: Target | None, warn: Warn) -> BetweenRuns | None:
     """`between_runs` of the record files in `cndb_dir`, or of the database if that has more of them.
 
-    warn: told of each file that can't be used, as in `find_one_device`.
+    warn: called with a sentence on each file that can't be used, as in `find_one_device`.
     """
     return between_runs(record, _earlier(record, cndb_dir, database, warn))
 

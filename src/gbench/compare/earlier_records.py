@@ -61,7 +61,7 @@ def earlier_runs(
 def earlier_files(cndb_dir: Path, like: Record, limit: int, warn: Callable[[str], None]) -> Earlier:
     """The same from the record files of a CNDB folder: among the last 2 * `limit` with its name.
 
-    warn: told of each that can't be used.
+    warn: called with a sentence on each that can't be used.
     """
 
     def read() -> Iterator[Run]:
