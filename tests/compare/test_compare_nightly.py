@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from drawn_records import record
+from drawn_records import calibration, record
 from gbench.cndb.record_file import write_record
 from gbench.compare.comparison import Comparison, compare
 from gbench.compare.formats import night_cells
 from gbench.compare.nightly import Night, anchor_of, in_nights, judge, pin_command, require_figures
 from gbench.compare.sides import Run
 from gbench.errors import UsageError
-from gbench.machine.calibration import CalibratedRun, Calibration
 from golden import check_golden
 
 USUAL = [100.0, 100.4, 99.6, 100.2, 99.8, 100.1, 99.9, 100.3, 99.7, 100.0, 100.2, 99.9]
@@ -64,13 +63,7 @@ NEW_RULE = {
 }
 
 
-CALIBRATED = Calibration(
-    key={},
-    title="t",
-    host_name="here",
-    made_utc="x",
-    runs=tuple(CalibratedRun(throughput=one, error_share=0.001) for one in USUAL * 2),
-)
+CALIBRATED = calibration(USUAL * 2)
 
 
 def at_clock(mhz: float, *figures: float, day: int | None = None) -> list[Run]:

@@ -7,12 +7,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from drawn_records import drawn
+from drawn_records import calibration, drawn
 from gbench.compare.comparison import Comparison, compare, percent, relative
 from gbench.compare.formats import as_junit, as_markdown
 from gbench.compare.sides import Run
 from gbench.errors import UsageError
-from gbench.machine.calibration import CalibratedRun, Calibration
 from golden import check_golden
 
 
@@ -131,13 +130,7 @@ FEW, MANY = (100.0, 101.0), (100.0, 100.1, 100.2, 99.9)
 OLD_RULE = {"data_share": 0.1}
 NEW_RULE = {**OLD_RULE, "statistics": 2}
 HISTORY = runs("h", 99.0, 100.0, 101.0, 100.0, 99.0, 100.0)
-MEASURED = Calibration(
-    key={},
-    title="t",
-    host_name="here",
-    made_utc="x",
-    runs=tuple(CalibratedRun(throughput=one, error_share=0.001) for one in MANY * 4),
-)
+MEASURED = calibration(MANY * 4)
 SIDES: dict[str, tuple[list[Run], list[Run], dict[str, Any]]] = {
     "one run a side": (runs("a", 100.0), runs("b", 100.0), {}),
     "few runs": (runs("a", *FEW), runs("b", *FEW), {}),

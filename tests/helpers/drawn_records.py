@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from gbench.cndb.identity import sealed
 from gbench.cndb.record import Record, checked
+from gbench.machine.calibration import CalibratedRun, Calibration
 
 # The same examples every time: a failure in CI is a failure here.
 REPEATABLE = settings(
@@ -180,3 +182,9 @@ ANY_RECORD = st.fixed_dictionaries(
         "extra": st.none() | MAPPINGS,
     },
 ).map(_record)
+
+
+def calibration(throughputs: Sequence[float]) -> Calibration:
+    """A calibration of plain runs with these throughputs, in images a second."""
+    runs = tuple(CalibratedRun(throughput=one, error_share=0.001) for one in throughputs)
+    return Calibration(key={}, title="t", host_name="here", made_utc="x", runs=runs)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
-from changed_run import __file__ as helper
-from changed_run import can_isolate
+from small_project import run_program
 
 SUBJECT = "def double(value):\n    while value > 9:\n        pass\n    return 2 * value\n"
 TESTS = """
@@ -20,7 +15,6 @@ def test_alone(): assert max(int(name) for name in os.listdir("/proc") if name.i
 def test_of_two(): assert double(2) == 4
 def test_of_three(): assert double(3) > 4
 """
-# In a process of its own: a fork of this one would wait for the thread that watches a test's time.
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -36,19 +30,12 @@ for old, new, limit_s in (("2 *", "2 + 0 *", 600), ("2 *", "3 *", 600), ("> 9", 
 
 
 def test_ends(tmp_path: Path) -> None:
-    if not can_isolate():
-        pytest.skip("this user may make no PID namespace")
-    (tmp_path / "copy/src").mkdir(parents=True)
-    (tmp_path / "copy/src/doubling_subject.py").write_text(SUBJECT)
-    (tmp_path / "copy/test_doubling.py").write_text(TESTS)
-    (tmp_path / "program.py").write_text(f"import sys\nsys.path.append({str(Path(helper).parent)!r})\n{PROGRAM}")
-    command = [sys.executable, "program.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
-    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    printed = run_program(tmp_path, "doubling", SUBJECT, TESTS, PROGRAM)
+    ends = [json.loads(line) for line in printed.splitlines()]
     assert ends == [
         ["killed", [True, False, False]],
         ["killed", [True, False, True]],
         ["survived", [True, True, True]],
         ["timed out", []],
-    ], done.stderr
+    ]
     assert (tmp_path / "copy/src/doubling_subject.py").read_text() == SUBJECT

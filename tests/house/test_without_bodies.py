@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
-from changed_run import __file__ as helper
-from changed_run import can_isolate
+from small_project import run_program
 
 SUBJECT = '''
 import functools
@@ -42,7 +37,6 @@ def test_hidden():
     except RuntimeError: pass
 def test_wrong(): assert 0
 """
-# In a process of its own: a fork of this one would wait for the thread that watches a test's time.
 PROGRAM = """
 from pathlib import Path
 from removals import removals
@@ -57,16 +51,7 @@ print(*(one.function[0] for one in chosen))
 
 
 def test_in_memory(tmp_path: Path) -> None:
-    if not can_isolate():
-        pytest.skip("this user may make no PID namespace")
-    (tmp_path / "copy/src").mkdir(parents=True)
-    (tmp_path / "copy/src/boxed_subject.py").write_text(SUBJECT)
-    (tmp_path / "copy/test_boxed.py").write_text(TESTS)
-    (tmp_path / "program.py").write_text(f"import sys\nsys.path.append({str(Path(helper).parent)!r})\n{PROGRAM}")
-    command = [sys.executable, "program.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    functions = done.stdout.split()
+    functions = run_program(tmp_path, "boxed", SUBJECT, TESTS, PROGRAM).split()
     lines = [json.loads(line) for line in (tmp_path / "results").read_text().splitlines()]
     passed = {
         functions[number]: {test.partition("::test_")[2]: well for test, well in one.items()} for number, one in lines

@@ -34,6 +34,13 @@ def started(small_launch: list[str], folder: Path, until: str) -> subprocess.Pop
     return process
 
 
+def errors_of(process: subprocess.Popen[str], code: int) -> str:
+    """What a launch prints to stderr until it ends with this exit code."""
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == code, err
+    return err
+
+
 @two_ranks
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_samples_and_leaves_nothing_running(small_launch: list[str], tmp_path: Path) -> None:
@@ -59,8 +66,7 @@ def test_a_rank_that_is_killed_is_told_of(small_launch: list[str], tmp_path: Pat
     ranks = _ranks(folder.path)
     assert len(ranks) == 2
     ranks[1].kill()
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 1
+    err = errors_of(process, 1)
     last = err.splitlines()[-1]
     assert last.startswith("gbench: error: a process of the run was killed (SIGKILL): perhaps for lack of memory")
     assert "Traceback" not in err
@@ -75,9 +81,7 @@ def test_a_rank_that_is_stopped_ends_the_run(gbench: Gbench, small_launch: list[
     folder = the_run(tmp_path)
     stopped = _ranks(folder.path)[1]
     stopped.suspend()
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 4, err
-    last = err.splitlines()[-1]
+    last = errors_of(process, 4).splitlines()[-1]
     assert re.match(r"gbench: error: hung: no rank has made a step for \d+ s, after step \d+; rank 1 ", last), last
     assert f"(process {stopped.pid}) is stopped (SIGSTOP); read {folder.path / 'stacks.txt'}" in last
     assert "gbench/pix2pix/trainer.py" in (folder.path / "stacks.txt").read_text()  # where rank 0 waits
@@ -94,9 +98,7 @@ def test_a_run_that_is_stopped_as_a_whole_ends(gbench: Gbench, small_launch: lis
     below = psutil.Process(process.pid).children(recursive=True)
     for one in below:
         one.suspend()
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 4, err
-    last = err.splitlines()[-1]
+    last = errors_of(process, 4).splitlines()[-1]
     assert last.startswith("gbench: error: hung: all processes of the run are stopped (SIGSTOP) for 5 s: ")
     assert {str(one.pid) for one in below} >= set(last.partition(" s: ")[2].partition(";")[0].split(", "))
     assert len(list(folder.steps(0))) >= 1

@@ -20,7 +20,7 @@ Run = Callable[..., list[TimedLine]]
 LINE = "(epoch: {epoch}, iters: {iters}, time: 0.001, data: 0.002) G_GAN: 0.700 G_L1: 40.000 "
 PRINTS_TWELVE = f"""
 import sys
-import beside
+import neighbour
 for epoch in range(1, 4):
     for iters in range(1, 5):
         print("{LINE}".format(epoch=epoch, iters=iters))
@@ -33,8 +33,8 @@ raise ValueError("nobody gets here")
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in ("argv", "path", "path_hooks", "dont_write_bytecode"):
         monkeypatch.setattr(sys, name, getattr(sys, name) if name == "dont_write_bytecode" else [*getattr(sys, name)])
-    monkeypatch.delitem(sys.modules, "beside", raising=False)
-    (tmp_path / "beside.py").touch()
+    monkeypatch.delitem(sys.modules, "neighbour", raising=False)
+    (tmp_path / "neighbour.py").touch()
 
     def call(text: str, steps: int = 6, **more: Any) -> list[TimedLine]:
         (tmp_path / "train.py").write_text(text)
@@ -57,7 +57,7 @@ def test_compiled_code_of_another_source_is_not_read(train: Run, tmp_path: Path)
     """One that says that it needs no check against its source, and one without a source."""
     (tmp_path / "other.py").write_text("raise AssertionError\n")
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    for name in ("__pycache__/beside." + sys.implementation.cache_tag + ".pyc", "alone.pyc"):
+    for name in ("__pycache__/neighbour." + sys.implementation.cache_tag + ".pyc", "alone.pyc"):
         py_compile.compile(str(tmp_path / "other.py"), str(tmp_path / name), invalidation_mode=unchecked)
     assert len(train(PRINTS_TWELVE)) == 6
     with pytest.raises(RunFailed, match="No module named 'alone'"):

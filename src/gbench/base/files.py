@@ -98,9 +98,9 @@ def taken_for(path: Path) -> str:
 
 
 def new_file(path: Path) -> BinaryIO:
-    """Open a new file for writing, in place of what is there. Raises OSError.
+    """Create a file and open it for writing; a file or link at this path is removed first. Raises OSError.
 
-    A link there, in a folder from elsewhere, would lead to another file of this user's.
+    A link in a folder from elsewhere may lead to another file of this user's.
     """
     path.unlink(missing_ok=True)
     return path.open("xb")

@@ -187,8 +187,7 @@ def database_errors(config: DatabaseConfig) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # `from None`: the chained exception would show the connection's parameters
         what = f"database {config.shown}: {config.redact(_first_line(cause))}"
-        silent = _sqlstate(cause) == SILENT or _is_locked(cause) or isinstance(cause, Slow)
-        kind = SilentDatabase if silent else InfrastructureError
+        kind = SilentDatabase if _sqlstate(cause) == SILENT or _is_late(cause) else InfrastructureError
         raise kind(what, _hint(config, cause)) from None
 
 
@@ -217,11 +216,16 @@ def _hint(config: DatabaseConfig, cause: object) -> str:
 
 def timed_out(error: DBAPIError) -> bool:
     """Whether a call failed as the server was silent, or as something blocked it."""
-    return _sqlstate(error.orig) in TIMEOUTS or _is_locked(error.orig) or isinstance(error.orig, Slow)
+    return _sqlstate(error.orig) in TIMEOUTS or _is_late(error.orig)
 
 
 def _sqlstate(cause: object) -> str:
     return getattr(cause, "sqlstate", None) or ""
+
+
+def _is_late(cause: object) -> bool:
+    """Whether a SQLite file did not answer by the deadline."""
+    return _is_locked(cause) or isinstance(cause, Slow)
 
 
 def _is_locked(cause: object) -> bool:

@@ -65,7 +65,7 @@ def _part(
 def _query(by_md5: bool, single: bool) -> CompoundSelect[Any]:
     """The rows of Known with the names of the parameters called as their kinds: a list each or, if `single`, one each.
 
-    A single name makes no SQL anew for each call.
+    SQLAlchemy writes the SQL of lists again for each call; that of single names it keeps.
     """
     parts = {
         "models": _part("models", models.c.name, models.c.id, metrics=models.c.metrics),
@@ -124,9 +124,10 @@ def look_up(connection: Connection, records: Sequence[Record], md5s: Iterable[st
 
 
 def _known(connection: Connection, wanted: dict[str, list[str]]) -> dict[Key, Known]:
-    single = all(len(names) == 1 for kind, names in wanted.items() if kind != "md5" or names)
-    names = {kind: names[0] for kind, names in wanted.items() if names} if single else wanted
-    rows = connection.execute(QUERIES[bool(wanted["md5"]), single], names)
+    given = {kind: names for kind, names in wanted.items() if names or kind != "md5"}
+    single = all(len(names) == 1 for names in given.values())
+    parameters = {kind: names[0] for kind, names in given.items()} if single else given
+    rows = connection.execute(QUERIES["md5" in given, single], parameters)
     latest_first = sorted(rows, key=attrgetter("id"), reverse=True)
     return {(row.kind, row.name): Known(*row) for row in latest_first}
 

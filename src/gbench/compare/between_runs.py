@@ -6,7 +6,7 @@ temperature and neighbours, shows only between runs.
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from scipy.special import stdtrit
@@ -14,16 +14,13 @@ from scipy.special import stdtrit
 from gbench.cndb.record import Record
 from gbench.cndb.upload import Target
 from gbench.compare.change import MIN_HISTORY, one_run, spread_in_time, spread_of
-from gbench.compare.earlier_records import earlier_files, earlier_runs
+from gbench.compare.earlier_records import Warn, earlier_files, earlier_runs
 from gbench.compare.metrics import THROUGHPUT, RunFigure, common_throughput
 from gbench.runfolder.host_facts import BetweenRuns, OneDevice
 
 LEVEL = 0.95
 MOST = 30  # earlier runs
 AMONG = 300  # records of a database that are looked at for them
-
-
-Warn = Callable[[str], None]
 
 
 def find_between_runs(record: Record, cndb_dir: Path, database: Target | None, warn: Warn) -> BetweenRuns | None:

@@ -14,6 +14,8 @@ from gbench.compare.differences import MACHINE, configuration, may_be_same_machi
 from gbench.compare.sides import Run, started
 from gbench.errors import RecordError
 
+Warn = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class Earlier:
@@ -58,7 +60,7 @@ def earlier_runs(
     return _earlier(stored, like, allowed, exclude, limit)
 
 
-def earlier_files(cndb_dir: Path, like: Record, limit: int, warn: Callable[[str], None]) -> Earlier:
+def earlier_files(cndb_dir: Path, like: Record, limit: int, warn: Warn) -> Earlier:
     """The same from the record files of a CNDB folder: among the last 2 * `limit` with its name.
 
     warn: called with a sentence on each that can't be used.

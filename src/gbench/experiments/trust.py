@@ -93,9 +93,8 @@ def _begun_here(recorded: Recorded, results_dir: Path) -> bool:
     """
     if recorded.folder:
         return is_own(recorded.folder.path, [recorded.spec])
-    found = {
-        path.name: path for place in (folder_of("results_dir", os.environ), results_dir) for path in run_folders(place)
-    }
+    places = dict.fromkeys(place.absolute() for place in (folder_of("results_dir", os.environ), results_dir))
+    found = {path.name: path for place in places for path in run_folders(place)}
     folder = found.get(recorded.record.run_id or "")
     with suppress(GbenchError):
         if folder is not None and is_own(folder, [RunFolder(folder).spec()]):

@@ -111,7 +111,7 @@ def spec_at(spec: RunSpec, repo: Path, tree: Path) -> RunSpec:
 
 
 def _checked_out(repo: Path, commit: str, tree: Path) -> None:
-    with write_errors(tree):  # what is there: a tree of a gbench that was killed, or a stranger's files
+    with write_errors(tree):  # a gbench that was killed may have left a tree there, and a stranger other files
         if tree.is_symlink() or tree.is_file():
             tree.unlink()
         elif tree.exists():
