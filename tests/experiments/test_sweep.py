@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from support import Answer, two_cores, two_ranks
@@ -71,6 +73,15 @@ def scripted(facades: Path, tmp_path: Path) -> Callable[..., list[object]]:
 def begin(tmp_path: Path, arguments: list[object]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "gbench", *map(str, arguments)]
     return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def sleeps(process: subprocess.Popen[str]) -> bool:
+    """Whether its run script waits in `sleep`: a shell that is about to start it would run no trap before its end."""
+    for one in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if one.name() == "sleep":
+                return True
+    return False
 
 
 def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -182,7 +193,7 @@ def test_what_all_cells_would_miss_ends_the_sweep(gbench: Gbench, scripted: Any,
 
 def test_ctrl_c_shows_what_is_known_and_how_to_go_on(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
     process = begin(tmp_path, scripted('[ "$BATCH_SIZE" = 1 ] || [ "$(tries)" -gt 1 ] || sleep 600', "1,2"))
-    wait_for((tmp_path / "tries-2").exists, process)
+    wait_for(lambda: sleeps(process), process)
     folder = the_sweep(tmp_path)
     second = gbench("sweep", "--resume", folder.path)
     assert (second.code, second.out) == (4, "")
@@ -205,9 +216,8 @@ def test_ctrl_c_shows_what_is_known_and_how_to_go_on(gbench: Gbench, scripted: A
 def test_a_sweep_that_is_killed_at_any_moment_goes_on(gbench: Gbench, scripted: Any, tmp_path: Path) -> None:
     """Kill it in the middle of a run, then at random times; a finished run is never repeated."""
     process = begin(tmp_path, scripted('[ "$BATCH_SIZE" != 2 ] || [ "$(tries)" -gt 1 ] || sleep 600', "1,2,3,4"))
-    wait_for((tmp_path / "tries-2").exists, process)
+    wait_for(lambda: sleeps(process), process)
     moments = random.Random(2)
-    time.sleep(0.2)  # it sleeps by now
     done: dict[int, str] = {}
     for _ in range(4):
         process.kill()
